@@ -12,35 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import text
-from runc_wrap.cli import candidates, output, progress
+from runc_wrap.cli import candidates, output, progress, report_merged, report_table
+from runc_wrap.cli.report_document import of_node
 from runc_wrap.cli.workload_argument import chosen
-from runc_wrap.cli.workload_text import WORDS, call_words, in_full
+from runc_wrap.cli.workload_text import in_full
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import stated_defaults
+from runc_wrap.node.container_state import stated_defaults, visible_containers
 from runc_wrap.report import node_evidence, outcomes
-from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.merge import node_document
 from runc_wrap.report.node_evidence import Asked
-from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged, Row
     from runc_wrap.report.node_evidence import Report
-    from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 Json = dict[str, Any]
-_COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 _BREAKS = (outcomes.DENIED, outcomes.DEPENDS)
 _OF_RUNTIMES = (
     "\nMade by the runtime itself before the container's program, not part of the verdict:"
 )
-_MOST_CALLS = 12  # of one workload, in the table
-_LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -86,8 +81,23 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("workload", required=False, shell_complete=candidates.named_workloads)
+@click.argument(
+    "words",
+    nargs=-1,
+    metavar="[WORKLOAD | FILE...]",
+    shell_complete=candidates.named_workloads,
+)
 @sources
+@click.option(
+    "--merge",
+    is_flag=True,
+    help="Report on many nodes: each FILE (- is stdin) has documents that `report --json` printed "
+    "on them.",
+)
+@click.option("--workload", "named", help="With --merge: show only this workload, in full.")
+@click.option(
+    "--node", help="With --json: print the document for --merge, which names the node so."
+)
 @click.option(
     "--all", "everyone", is_flag=True, help="Also list enforced workloads without denials."
 )
@@ -99,40 +109,73 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
     help="Write an HTML page for the workloads' owners.",
 )
 @click.pass_obj
-def report(
+def report(  # noqa: PLR0913 - click gives each option as a parameter
     places: Places,
     /,
-    workload: str | None,
+    words: tuple[str, ...],
     *,
     asked: Asked,
     page: Path | None,
+    node: str | None,
+    named: str | None,
     **flags: bool,
 ) -> None:
     """Show for each workload what would break under enforce, and how reliable the verdict is.
 
     With WORKLOAD (its name, its image, or a container's id or the beginning of one), show only that
-    workload, in full.
+    workload, in full. With --merge, show the workloads of all nodes whose documents the FILEs have.
 
-    Exit status 1: a workload would break, or is unknown although it is in audit or observe.
+    Exit status 1: a workload would break, or is unknown although it is in audit or observe; with
+    --merge also if a node did not answer, or its document is refused.
     """
+    _check_words(words, named, node, flags)
+    if flags["merge"]:
+        merged = report_merged.gathered(words)
+        report_merged.show(places, merged, named, page, flags)
+        return
     found = gathered(places, asked)
     _say_what_is_kept(places, found)
-    if workload is not None:
-        found = replace(found, judged=[chosen(found.judged, workload)], strays=[])
+    if words:
+        found = replace(found, judged=[chosen(found.judged, words[0])], strays=[])
     as_json = flags["as_json"]
-    documents = [document(one) for one in found.judged] if as_json or page else []
+    documents = of_node(found.judged, node or socket.gethostname()) if as_json or page else []
     if page:
         _write(page, documents, found, places, asked.since)
     if as_json:
-        output.document(documents)
+        now = coverage.rfc3339(time.time())
+        output.document(node_document.written(documents, node, now) if node else documents)
     elif page:
         output.warn(f"{coverage.counted(len(documents), 'workload')} in {page}")
-    elif workload is not None:
+    elif words:
         output.say(in_full(found.judged[0]))
     else:
         _show(found, everyone=flags["everyone"])
     if any(_is_wrong(one) for one in found.judged):
         raise SystemExit(output.WRONG)
+
+
+def _check_words(
+    words: tuple[str, ...], named: str | None, node: str | None, flags: dict[str, bool]
+) -> None:
+    """Raise UsageError for words that do not go together."""
+    if flags["merge"]:
+        if not words:
+            raise click.UsageError("--merge needs files with nodes' documents, or - for stdin")
+        if node is not None:
+            raise click.UsageError("--node names the node of one document; leave out --merge")
+        return
+    if named is not None:
+        raise click.UsageError("--workload is for --merge; write the workload without it")
+    if len(words) > 1:
+        raise click.UsageError("give one workload, or --merge to merge files")
+    if node is None:
+        return
+    if not flags["as_json"] or words:
+        raise click.UsageError("--node is for the whole report with --json")
+    if not 0 < len(node) <= node_document.LONGEST_NODE:
+        raise click.UsageError(f"a node's name has 1 to {node_document.LONGEST_NODE} characters")
+    if not visible_containers.is_root():
+        raise output.Failure("a user sees only own containers of the node; try: run it as root")
 
 
 def gathered(places: Places, asked: Asked) -> Report:
@@ -165,38 +208,6 @@ def _is_wrong(one: Judged) -> bool:
     )
 
 
-def document(one: Judged) -> Json:
-    """Return a workload's JSON, with the profile addition and the rule to paste."""
-    found = suggested(one)
-    added = found.added if found else []
-    return {
-        **one.as_json(),
-        "addition": profile_addition.addition(added),
-        "file": policy_snippets.file_name(one) if added else "",
-        "rule": policy_snippets.policy_rule(one) if added else "",
-        "annotation": policy_snippets.annotation(one) if added else "",
-        "warnings": found.warnings if found else [],
-        "withheld": [each.as_json() for each in found.withheld] if found else [],
-    }
-
-
-def suggested(
-    one: Judged, *, degrading: bool = False, allow_dangerous: bool = False
-) -> Suggestion | None:
-    """Return the profile that lets a workload run; None if its profile is not known."""
-    profile = one.filter
-    if not isinstance(profile, Enforced):
-        return None
-    loader = profile.loader
-    return profile_addition.suggest(
-        profile.block,
-        one,
-        lambda block: Enforced(dict(block), loader),
-        degrading=degrading,
-        allow_dangerous=allow_dangerous,
-    )
-
-
 def _write(page: Path, documents: list[Json], found: Report, places: Places, since: float) -> None:
     from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
 
@@ -225,40 +236,18 @@ def _show(found: Report, *, everyone: bool) -> None:
     if not found.judged:
         output.say("runc-wrap has not injected a profile into any container.")
         return
-    shown = [one for one in found.judged if everyone or not one.is_calm]
-    if shown:
-        output.table(_COLUMNS, (_row(one) for one in shown))
-    if calm := len(found.judged) - len(shown):
-        before = "\n" if shown else ""
-        number = coverage.counted(calm, "workload")
-        output.say(f"{before}{number} enforced, nothing to report; --all lists them.")
+    shown = report_table.show(found.judged, everyone=everyone)
     apart = [one for one in shown if one.runtimes]
     if apart:
         output.say(_OF_RUNTIMES)
         for one in apart:
-            output.say(f"  {text.name(one.name, _LONGEST_NAME)}: {_names(one.runtimes)}")
+            output.say(f"  {report_table.name(one)}: {_names(one.runtimes)}")
     if found.strays:
         output.say(_strays(found.strays))
 
 
-def _row(one: Judged) -> tuple[str, ...]:
-    return (
-        text.name(one.name, _LONGEST_NAME),
-        coverage.counted(len(one.containers), "container"),
-        WORDS[one.verdict],
-        _calls(one.rows) or "-",
-        one.reason or one.confidence,
-    )
-
-
-def _calls(rows: Iterable[Row]) -> str:
-    told = [call_words(row) for row in rows]
-    more = [f"and {len(told) - _MOST_CALLS} more"] if len(told) > _MOST_CALLS else []
-    return "\n".join([*told[:_MOST_CALLS], *more])
-
-
 def _names(rows: list[Row]) -> str:
-    return ", ".join(dict.fromkeys(row.syscall for row in rows[:_MOST_CALLS]))
+    return ", ".join(dict.fromkeys(row.syscall for row in rows[: report_table.MOST_CALLS]))
 
 
 def _strays(rows: list[Row]) -> str:

@@ -8,25 +8,38 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import candidates, output
-from runc_wrap.cli.report import gathered, sources, suggested
+from runc_wrap.cli import candidates, output, report_merged
+from runc_wrap.cli.report import gathered, sources
+from runc_wrap.cli.report_document import suggested
 from runc_wrap.cli.workload_argument import chosen, listed
 from runc_wrap.cli.workload_text import call_words
 from runc_wrap.evidence.store import coverage
+from runc_wrap.report.merge import merged_profile
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import policy_snippets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged
     from runc_wrap.report.node_evidence import Asked
     from runc_wrap.report.suggestion.profile_addition import Suggestion
+
+    Either = Judged | MergedWorkload
 
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
 
 
 @click.command()
 @click.argument("workload", shell_complete=candidates.named_workloads)
+@click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path())
 @sources
+@click.option(
+    "--merge",
+    is_flag=True,
+    help="Read the documents of many nodes from the FILEs (- is stdin), as `report --merge` does.",
+)
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option(
     "--allow-dangerous",
@@ -35,12 +48,14 @@ _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an arg
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def suggest(
+def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     places: Places,
     /,
     workload: str,
+    files: tuple[str, ...],
     *,
     asked: Asked,
+    merge: bool,
     as_json: bool,
     **allowing: bool,
 ) -> None:
@@ -50,27 +65,47 @@ def suggest(
     made them, and those that would get ENOSYS, for which most programs have a fallback.
 
     WORKLOAD is its name in `report`, with @IMAGE if several have that name, or a container's id or
-    the beginning of one. Save the profile beneath etc/profiles, run `runc-wrapctl apply`, and name
-    it localhost/<file>.
+    the beginning of one. With --merge, its calls are those that any node has seen. Save the profile
+    beneath etc/profiles, run `runc-wrapctl apply`, and name it localhost/<file>.
     """
-    found = gathered(places, asked)
-    one = chosen(found.judged, workload)
+    if merge != bool(files):
+        raise click.UsageError("--merge and files with nodes' documents belong together")
+    everyone: Sequence[Either] = _merged(places, files) if merge else gathered(places, asked).judged
+    one = chosen(everyone, workload)
     made = suggested(one, **allowing)
     if made is None:
-        raise output.Failure(f"{text.name(one.name)}: its profile is not known. {one.reason or ''}")
+        raise output.Failure(f"{text.name(one.name)}: its profile is not known. {_why(one)}")
     output.document(_as_json(one, made) if as_json else made.profile)
-    for warning in made.warnings:
+    several = merged_profile.sentence(one) if isinstance(one, MergedWorkload) else None
+    for warning in (*([several] if several else []), *made.warnings):
         output.warn(f"warning: {warning}")
     if made.withheld:
         output.warn(_withheld(one, made))
     if made.degrading:
         output.warn(_degrading(one, made))
-    if also := policy_snippets.also_matched(one, found.judged) if made.added else []:
+    if also := policy_snippets.also_matched(one, everyone) if made.added else []:
         output.warn(_too_wide(also))
     output.warn(_what_next(places, one, made))
 
 
-def _as_json(one: Judged, made: Suggestion) -> dict[str, Any]:
+def _merged(places: Places, files: tuple[str, ...]) -> list[MergedWorkload]:
+    """Return the workloads of the nodes in these files; print which nodes say nothing."""
+    found = report_merged.gathered(files)
+    report_merged.say_what_is_missing(found)
+    workloads = found.workloads()
+    report_merged.profiles_of(places, found, workloads)
+    return workloads
+
+
+def _why(one: Either) -> str:
+    if isinstance(one, MergedWorkload) and not one.calls:
+        return "No node has seen a call of it that would be denied."
+    if isinstance(one, MergedWorkload):
+        return "No node has sent a profile that can be loaded here."
+    return one.reason or ""
+
+
+def _as_json(one: Either, made: Suggestion) -> dict[str, Any]:
     return {
         "profile": made.profile,
         "added": made.added,
@@ -83,7 +118,7 @@ def _as_json(one: Judged, made: Suggestion) -> dict[str, Any]:
     }
 
 
-def _withheld(one: Judged, made: Suggestion) -> str:
+def _withheld(one: Either, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
     again = shlex.join(["--allow-dangerous", "--", text.word(one.name, _LONGEST_NAME)])
@@ -97,7 +132,7 @@ def _withheld(one: Judged, made: Suggestion) -> str:
     return "\n".join(lines)
 
 
-def _degrading(one: Judged, made: Suggestion) -> str:
+def _degrading(one: Either, made: Suggestion) -> str:
     number = len(made.degrading)
     are, them = ("are", "them") if number > 1 else ("is", "it")
     again = shlex.join(["--degrading", "--", text.word(one.name, _LONGEST_NAME)])
@@ -119,7 +154,7 @@ def _too_wide(also: list[str]) -> str:
     )
 
 
-def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
+def _what_next(places: Places, one: Either, made: Suggestion) -> str:
     if not made.added and made.withheld:
         return "nothing was added: all calls seen that would be denied are dangerous."
     if not made.added:
@@ -139,8 +174,10 @@ def _what_next(places: Places, one: Judged, made: Suggestion) -> str:
     return "\n".join(lines)
 
 
-def _where(one: Judged) -> str:
+def _where(one: Either) -> str:
     """Return where to write the rule: the first matching rule decides."""
+    if isinstance(one, MergedWorkload):
+        return "before the rules that match it now (the first matching rule decides)"
     names = dict.fromkeys(each.record.rule for each in one.containers if each.record.rule)
     last = [text.word(name) for name in names][-1:]
     before = f"before the rule {last[0]}, which decided its mode" if last else "before all others"

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from runc_wrap import text
 from runc_wrap.cli import output
 
 if TYPE_CHECKING:
-    from runc_wrap.report.model import Judged
+    from collections.abc import Sequence
+
+    from runc_wrap.report.workloads import Workload
 
 _SHORTEST_ID = 4
 _MOST_NAMES = 20
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
 
 
-def chosen(judged: list[Judged], name: str) -> Judged:
+class Reported(Protocol):
+    """A workload of one node's report or of a fleet's."""
+
+    @property
+    def name(self) -> str:
+        """Its name, with its image if only that distinguishes it from another."""
+
+    @property
+    def workload(self) -> Workload:
+        """The names that its containers share."""
+
+    @property
+    def ids(self) -> list[str]:
+        """Its containers' ids, as far as they are known here."""
+
+
+R = TypeVar("R", bound=Reported)
+
+
+def chosen(judged: Sequence[R], name: str) -> R:
     """Return the workload with this name, image or container. Raises Failure if not exactly one."""
     exact = [one for one in judged if name in (one.name, one.workload.name, one.workload.image)]
     found = exact or [one for one in judged if _has(one, name)]
@@ -26,10 +47,8 @@ def chosen(judged: list[Judged], name: str) -> Judged:
     raise output.Failure(f"{name}: {what}; give one of: {names}")
 
 
-def _has(one: Judged, name: str) -> bool:
-    return len(name) >= _SHORTEST_ID and any(
-        container.record.id.startswith(name) for container in one.containers
-    )
+def _has(one: Reported, name: str) -> bool:
+    return len(name) >= _SHORTEST_ID and any(each.startswith(name) for each in one.ids)
 
 
 def listed(names: list[str]) -> str:

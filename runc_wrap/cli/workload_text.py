@@ -11,6 +11,7 @@ from runc_wrap.report import argument_names, outcomes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.model import Judged, Row
 
 WORDS = {
@@ -41,10 +42,15 @@ def _call(row: Row, kinds: int, most: int | None) -> str:
 
 def in_full(one: Judged) -> str:
     """Return all that is known about a workload, in lines."""
-    return "\n".join(_lines(one))
+    return "\n".join([*_lines(one), *_own_lines(one)])
 
 
-def _lines(one: Judged) -> Iterator[str]:
+def in_full_merged(one: MergedWorkload) -> str:
+    """Return all that is known about a workload of many nodes, in lines."""
+    return "\n".join([*_lines(one), *_fleet_lines(one)])
+
+
+def _lines(one: Judged | MergedWorkload) -> Iterator[str]:
     yield f"{text.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
     if one.reason:
         yield one.reason
@@ -55,6 +61,20 @@ def _lines(one: Judged) -> Iterator[str]:
     for row in one.rows:
         first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
         yield f"  {_call(row, _MOST_KINDS, None)}, {first} to {last}"
+
+
+def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
+    yield f"containers: {one.containers}, {one.running} running, on {one.nodes} nodes"
+    yield f"modes: {', '.join(map(text.word, sorted(one.modes)))}"
+    unknown = one.unknown
+    if unknown.nodes:
+        names = [text.word(name) for name in unknown.names]
+        more = unknown.nodes - len(names)
+        shown = ", ".join([*names, *([f"and {more} more"] if more else [])])
+        yield f"unknown on {coverage.counted(unknown.nodes, 'node')}: {shown}"
+
+
+def _own_lines(one: Judged) -> Iterator[str]:
     if one.runtimes:
         yield "made by the runtime itself before the container's program, not part of the verdict:"
     for row in one.runtimes:

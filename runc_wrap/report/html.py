@@ -46,7 +46,8 @@ def render(report: Sequence[Json], meta: Json) -> str:
     """Return the page, a whole HTML document.
 
     `report` is the list of `report --json`; `meta` may have node, generated, since, until (RFC
-    3339), version, policy, profiles (paths), unattributed (records of no known container), lost.
+    3339), version, policy, profiles (paths), unattributed (records of no known container), lost;
+    of a fleet missing (sentences on nodes without a report), missing_count, left_out (workloads).
     """
     style, script = _text("page.css"), _text("page.js")
     page: str = (
@@ -121,6 +122,7 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
         "image": image,
         "confidence": text.name(workload.get("confidence"), _LONGEST_SENTENCE),
         "containers": _number(workload.get("containers")),
+        "nodes": _number(workload.get("nodes")),
         "restarts": _number(workload.get("restarts")),
         "lost": _number(workload.get("lost")),
         "reason": text.name(workload.get("reason"), _LONGEST_SENTENCE),
@@ -155,8 +157,8 @@ def _command(workload: Json, profiles: str) -> str:
     name, file = (str(workload.get(key) or "") for key in ("name", "file"))
     shown = text.name(name, _LONGEST_ARGUMENT)
     whole = name and shown == name and text.name(file) == file and "…" not in profiles
-    if not (whole and file and workload.get("addition")):
-        return ""
+    if workload.get("nodes") or not (whole and file and workload.get("addition")):
+        return ""  # no single node has all of a fleet's evidence
     words = ["--", name] if name.startswith("-") else [name]
     return f"runc-wrapctl suggest {shlex.join(words)} > {shlex.quote(f'{profiles}/{file}')}"
 
@@ -227,6 +229,9 @@ def _meta(meta: Json) -> Json:
         "profiles": text.name(meta.get("profiles") or "/opt/runc-wrap/etc/profiles"),
         "unattributed": _counted(meta.get("unattributed")),
         "lost": _number(meta.get("lost")),
+        "missing": [text.name(one, _LONGEST_SENTENCE) for one in meta.get("missing") or ()],
+        "missing_count": _number(meta.get("missing_count")),
+        "left_out": _number(meta.get("left_out")),
     }
 
 

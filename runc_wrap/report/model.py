@@ -11,6 +11,7 @@ from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import WORST_FIRST
+from runc_wrap.report.workloads import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from runc_wrap.report.container_evidence import Container
     from runc_wrap.report.installed_filters import Installed
     from runc_wrap.report.outcomes import Filter, Outcome
-    from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 ENFORCED = (modes.ENFORCE, modes.ENFORCE_LOG)
@@ -57,6 +57,7 @@ class Row:
             "abi": self.abi,
             "syscall": self.syscall,
             "number": self.number,
+            "arch": self.arch,
             "verdict": self.verdict,
             "errno": self.errno,
             "outcome": self.how,
@@ -150,6 +151,17 @@ class Judged:
         """Its name for `suggest`, with its image if only that distinguishes it from another."""
         whose = self.workload
         return f"{whose.name}@{whose.image}" if self.shares_name and whose.image else whose.name
+
+    @property
+    def ids(self) -> list[str]:
+        """Its containers' ids."""
+        return [one.record.id for one in self.containers]
+
+    @property
+    def instances(self) -> list[Workload]:
+        """The names of its containers, as rules match them."""
+        records = (one.record for one in self.containers)
+        return [Workload(one.namespace, one.pod, one.container, one.image) for one in records]
 
     @property
     def running(self) -> int:

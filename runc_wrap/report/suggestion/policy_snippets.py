@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runc_wrap.hotpath.decision import LOCALHOST, OWN_KEY
 from runc_wrap.hotpath.json_codec import digest
@@ -13,8 +13,6 @@ from runc_wrap.hotpath.rule_match import matches_any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.ledger.record import Record
-    from runc_wrap.report.model import Judged
     from runc_wrap.report.workloads import Workload
 
 _LONGEST_NAME = 100
@@ -22,7 +20,27 @@ _DIGITS = 12
 _LONGEST_KEY = 63  # of an annotation, after its prefix (apimachinery IsQualifiedName)
 
 
-def file_name(judged: Judged) -> str:
+class Named(Protocol):
+    """A workload of one node or of a fleet; `instances` are its containers' own names."""
+
+    @property
+    def workload(self) -> Workload:
+        """The names that its containers share."""
+
+    @property
+    def shares_name(self) -> bool:
+        """Whether only the image distinguishes it from another."""
+
+    @property
+    def name(self) -> str:
+        """Its name for `suggest`."""
+
+    @property
+    def instances(self) -> list[Workload]:
+        """The names of its containers, as rules match them."""
+
+
+def file_name(judged: Named) -> str:
     """Return a unique name for the profile's file, in the plain form that localhost/<file> takes.
 
     Kubernetes' names are joined by "_", which none of them contains. If that is not unique, a
@@ -48,7 +66,7 @@ def _is_unique(whose: Workload) -> bool:
     return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
 
 
-def policy_rule(judged: Judged) -> str:
+def policy_rule(judged: Named) -> str:
     """Return the smallest rule to paste into the policy, in TOML; "" if names do not count.
 
     Outside Kubernetes any user may choose a container's names, so no rule selects by them.
@@ -66,11 +84,11 @@ def policy_rule(judged: Judged) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _selectors(judged: Judged) -> dict[str, str]:
+def _selectors(judged: Named) -> dict[str, str]:
     whose = judged.workload
     if whose.pod is None and whose.namespace is None:
         return {}
-    pods = {one.record.pod for one in judged.containers}
+    pods = {one.pod for one in judged.instances}
     selectors = {
         "namespace": whose.namespace,
         "pod": whose.pod if pods == {whose.pod} else f"{whose.pod}-*",
@@ -80,7 +98,7 @@ def _selectors(judged: Judged) -> dict[str, str]:
     return {key: value for key, value in selectors.items() if value}
 
 
-def also_matched(judged: Judged, everyone: Iterable[Judged]) -> list[str]:
+def also_matched(judged: Named, everyone: Iterable[Named]) -> list[str]:
     """Return the names of other workloads that the rule matches."""
     selectors = _selectors(judged)
     return [
@@ -88,15 +106,15 @@ def also_matched(judged: Judged, everyone: Iterable[Judged]) -> list[str]:
         for other in everyone
         if selectors
         and other.workload != judged.workload
-        and any(_is_selected(one.record, selectors) for one in other.containers)
+        and any(_is_selected(one, selectors) for one in other.instances)
     ]
 
 
-def _is_selected(record: Record, selectors: dict[str, str]) -> bool:
-    return all(matches_any([value], getattr(record, key)) for key, value in selectors.items())
+def _is_selected(names: Workload, selectors: dict[str, str]) -> bool:
+    return all(matches_any([value], getattr(names, key)) for key, value in selectors.items())
 
 
-def annotation(judged: Judged) -> str:
+def annotation(judged: Named) -> str:
     """Return the annotation that asks for the profile; "" if Kubernetes rejects such a key.
 
     In a pod it is for the container only: one for the pod would apply to its sidecars too.

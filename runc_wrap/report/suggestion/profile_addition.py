@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap import text
 from runc_wrap.evidence.store import call_counts, coverage
@@ -31,7 +31,7 @@ from runc_wrap.report.suggestion import dangerous_calls, profile_denials
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runc_wrap.report.model import Judged, Row
+    from runc_wrap.report.model import Row
     from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
@@ -84,9 +84,21 @@ class Suggestion:
     degrading: list[Row] = field(default_factory=list)
 
 
+class Needing(Protocol):
+    """A workload of one node or of a fleet: its calls, and the profile that they met."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its calls."""
+
+    @property
+    def filter(self) -> Filter | None:
+        """The profile under enforce, None if it is not known."""
+
+
 def suggest(
     block: Mapping[str, Any],
-    judged: Judged,
+    judged: Needing,
     load: Loading,
     *,
     degrading: bool = False,

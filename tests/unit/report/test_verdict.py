@@ -167,6 +167,7 @@ def test_a_call_shows_its_name_count_programs_and_times(case: Case) -> None:
         "abi": "x86_64",
         "syscall": "unshare",
         "number": UNSHARE,
+        "arch": 0xC000003E,
         "verdict": "denied",
         "errno": "EPERM",
         "outcome": "EPERM",

@@ -1,0 +1,114 @@
+"""Documents as nodes of a fleet print them by `report --json`, made up: for tests and the bench."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+X86 = 0xC000003E
+WATCHED = 8 * 86400
+_KINDS = 50  # of documents: nodes that run the same workloads are alike
+_NAME = "node-name-to-fill-in"
+_CALLS = (("unshare", 272), ("mount", 165), ("bpf", 321), ("keyctl", 250), ("ptrace", 101))
+
+
+def call(syscall: str = "unshare", number: int = 272, **changes: Any) -> Json:
+    return {
+        "abi": "x86_64",
+        "syscall": syscall,
+        "number": number,
+        "arch": X86,
+        "verdict": "denied",
+        "errno": "EPERM",
+        "outcome": "EPERM",
+        "args": None,
+        "arguments": None,
+        "count": 3,
+        "programs": [f"/usr/bin/{syscall}"],
+        "first": "2026-11-18T00:00:00Z",
+        "last": "2026-11-18T00:00:03Z",
+        **changes,
+    }
+
+
+def workload(name: str = "web", *calls: Json, **changes: Any) -> Json:
+    pod = f"{name}-7d9c8b5f6-x2k4p"
+    return {
+        "form": 1,
+        "node": "a",
+        "namespace": "shop",
+        "pod": name,
+        "container": "app",
+        "image": f"registry.example/{name}:1",
+        "name": f"shop/{name}/app",
+        "verdict": "denied" if calls else "safe",
+        "reason": None,
+        "confidence": "Well watched: 8 days in 2 containers.",
+        "calm": False,
+        "containers": 2,
+        "running": 2,
+        "restarts": 0,
+        "first": calls[0]["first"] if calls else None,
+        "last": calls[0]["last"] if calls else None,
+        "lost": 0,
+        "lost_at_least": False,
+        "lost_at_most": False,
+        "dropped": 0,
+        "watched": WATCHED,
+        "since": "2026-11-10T00:00:00Z",
+        "modes": ["audit"],
+        "profile": "containerd",
+        "pods": [pod],
+        "ids": ["0123456789ab" * 5],
+        "calls": list(calls),
+        "runtime_calls": [],
+        "own_filters": None,
+        "addition": "",
+        "file": "",
+        "rule": "",
+        "annotation": "",
+        "warnings": [],
+        "withheld": [],
+        "block_digest": None,
+        **changes,
+    }
+
+
+def unknown(name: str = "web", **changes: Any) -> Json:
+    reason = "Unknown: nothing was watching while its containers ran."
+    return workload(name, **{"verdict": None, "reason": reason, "watched": 0, **changes})
+
+
+def document(node: str, *workloads: Json, **changes: Any) -> Json:
+    return {
+        "form": 1,
+        "node": node,
+        "generated": "2026-11-20T00:00:00Z",
+        "workloads": list(workloads),
+        **changes,
+    }
+
+
+def fleet(nodes: int, each: int, seed: int = 4) -> Iterator[bytes]:
+    """Yield the documents of so many nodes, each with so many workloads of ten times as many.
+
+    A quarter of the workloads make three calls that would be denied.
+    """
+    chosen = random.Random(seed)  # noqa: S311 - not for a secret
+    names = [f"workload-{at}" for at in range(10 * each)]
+    kinds = []
+    for _ in range(min(nodes, _KINDS)):
+        made = [_made(name, at, chosen) for at, name in enumerate(chosen.sample(names, each))]
+        kinds.append(json.dumps(document(_NAME, *made), indent=2).encode() + b"\n")
+    for at in range(nodes):
+        yield kinds[at % len(kinds)].replace(_NAME.encode(), b"node-%d" % at)
+
+
+def _made(name: str, at: int, chosen: random.Random) -> Json:
+    calls = [call(*one) for one in chosen.sample(_CALLS, 3)] if at % 4 == 0 else []
+    return workload(name, *calls, watched=chosen.randrange(1, WATCHED), node=_NAME)

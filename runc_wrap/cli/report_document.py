@@ -1,0 +1,73 @@
+"""What `report --json` and its page have on a workload, of one node or of a fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.hotpath import json_codec
+from runc_wrap.node.container_state import visible_containers
+from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.merge import node_document
+from runc_wrap.report.suggestion import policy_snippets, profile_addition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
+    from runc_wrap.report.model import Judged
+    from runc_wrap.report.suggestion.profile_addition import Suggestion
+
+Json = dict[str, Any]
+
+
+def of_node(judged: Iterable[Judged], node: str) -> list[Json]:
+    """Return one node's workloads, each with what `report --merge` needs of it.
+
+    A profile stands at the first workload that has it. What a user may see is not the node's
+    report: it has no form, so that it is not merged.
+    """
+    form = node_document.FORM if visible_containers.is_root() else None
+    written: dict[str, None] = {}
+    return [{"form": form, "node": node, **document(one), **_block(one, written)} for one in judged]
+
+
+def _block(one: Judged, written: dict[str, None]) -> Json:
+    if not isinstance(one.filter, Enforced):
+        return {"block_digest": None}
+    digest = json_codec.digest(json_codec.dumps(one.filter.block))
+    if digest in written:
+        return {"block_digest": digest}
+    written[digest] = None
+    return {"block_digest": digest, "block": one.filter.block}
+
+
+def document(one: Judged | MergedWorkload) -> Json:
+    """Return a workload's JSON, with the profile addition and the rule to paste."""
+    found = suggested(one)
+    added = found.added if found else []
+    return {
+        **one.as_json(),
+        "addition": profile_addition.addition(added),
+        "file": policy_snippets.file_name(one) if added else "",
+        "rule": policy_snippets.policy_rule(one) if added else "",
+        "annotation": policy_snippets.annotation(one) if added else "",
+        "warnings": found.warnings if found else [],
+        "withheld": [each.as_json() for each in found.withheld] if found else [],
+    }
+
+
+def suggested(
+    one: Judged | MergedWorkload, *, degrading: bool = False, allow_dangerous: bool = False
+) -> Suggestion | None:
+    """Return the profile that lets a workload run; None if its profile is not known."""
+    profile = one.filter
+    if not isinstance(profile, Enforced):
+        return None
+    loader = profile.loader
+    return profile_addition.suggest(
+        profile.block,
+        one,
+        lambda block: Enforced(dict(block), loader),
+        degrading=degrading,
+        allow_dangerous=allow_dangerous,
+    )

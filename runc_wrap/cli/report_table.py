@@ -1,0 +1,57 @@
+"""The table of `report`: a line for each workload, of one node or of a fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from runc_wrap import text
+from runc_wrap.cli import output
+from runc_wrap.cli.workload_text import WORDS, call_words
+from runc_wrap.evidence.store import coverage
+from runc_wrap.report.merge.merged_workload import MergedWorkload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runc_wrap.report.model import Judged, Row
+
+    W = TypeVar("W", Judged, MergedWorkload)
+
+MOST_CALLS = 12  # of one workload
+_COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
+_LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
+
+
+def show(workloads: Sequence[W], *, everyone: bool) -> list[W]:
+    """Print the table, and how many were left out as nothing needs attention; return the rest."""
+    shown = [one for one in workloads if everyone or not one.is_calm]
+    if shown:
+        output.table(_COLUMNS, (_row(one) for one in shown))
+    if calm := len(workloads) - len(shown):
+        before = "\n" if shown else ""
+        number = coverage.counted(calm, "workload")
+        output.say(f"{before}{number} enforced, nothing to report; --all lists them.")
+    return shown
+
+
+def name(one: Judged | MergedWorkload) -> str:
+    """Return a workload's name as the table has it."""
+    return text.name(one.name, _LONGEST_NAME)
+
+
+def _row(one: Judged | MergedWorkload) -> tuple[str, ...]:
+    calls = _calls(one.rows) or "-"
+    return (name(one), _seen_in(one), WORDS[one.verdict], calls, one.reason or one.confidence)
+
+
+def _seen_in(one: Judged | MergedWorkload) -> str:
+    if isinstance(one, MergedWorkload):
+        containers = coverage.counted(one.containers, "container")
+        return f"{containers} on {coverage.counted(one.nodes, 'node')}"
+    return coverage.counted(len(one.containers), "container")
+
+
+def _calls(rows: Iterable[Row]) -> str:
+    told = [call_words(row) for row in rows]
+    more = [f"and {len(told) - MOST_CALLS} more"] if len(told) > MOST_CALLS else []
+    return "\n".join([*told[:MOST_CALLS], *more])

@@ -1,0 +1,265 @@
+"""report --merge and suggest --merge: many nodes' documents through the command."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness.node.node_reports import call, document, unknown, workload
+from runc_wrap.cli.main import main
+from runc_wrap.node.container_state import visible_containers
+from runc_wrap.report.merge import node_document
+from tests.unit.cli.test_report import Evidence
+from tests.unit.cli.test_report import _no_logs as no_logs  # noqa: F401 - a fixture
+from tests.unit.evidence.samples import MOUNT, sighting
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from tests.unit.cli.ctl import Node
+
+HOSTILE = '\x1b[31m<script>alert(1)</script>\u202e"'
+APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
+
+
+@pytest.fixture
+def evidence(applied: Node) -> Evidence:
+    return Evidence(applied.places)
+
+
+def _file(node: Node, name: str, *documents: Any) -> str:
+    path = node.places.prefix / name
+    path.write_text("".join(json.dumps(one, indent=2) + "\n" for one in documents))
+    return str(path)
+
+
+def _stdin(node: Node, data: bytes, *words: str) -> Result:
+    command = ["--prefix", str(node.places.prefix), "report", "--merge", *words, "-"]
+    return CliRunner().invoke(main, command, input=data)
+
+
+def _own(node: Node, name: str) -> Any:
+    """Return what this node's `report` prints for --merge, under this name."""
+    result = node.ctl("report", "--json", "--node", name)
+    return json.loads(result.stdout)
+
+
+def test_what_report_prints_is_what_merge_reads(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting(), **APP)
+    evidence.container("c2", container="quiet")
+    rows = json.loads(applied.ctl("report", "--json").stdout)
+    result = applied.ctl("report", "--merge", "--json", _file(applied, "a", rows))
+    assert result.exit_code == 1
+    merged = json.loads(result.stdout)
+    assert merged["nodes"] == 1
+    assert [(one["name"], one["verdict"]) for one in merged["workloads"]] == [
+        (one["name"], one["verdict"]) for one in rows
+    ]
+    kept = "abi syscall number arch verdict errno outcome args count programs first last".split()
+    before, after = rows[0]["calls"][0], merged["workloads"][0]["calls"][0]
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+
+
+def test_the_made_up_documents_of_tests_and_bench_have_the_keys_of_a_real_one(
+    applied: Node, evidence: Evidence
+) -> None:
+    evidence.container("c1", sighting(), **APP)
+    real = _own(applied, "a")
+    made = document("a", workload("web", call()))
+    assert made.keys() == real.keys()
+    (row,) = real["workloads"]
+    assert made["workloads"][0].keys() == row.keys() - {"block"}
+    assert made["workloads"][0]["calls"][0].keys() == row["calls"][0].keys()
+
+
+def test_a_node_without_workloads_is_named_all_the_same(applied: Node) -> None:
+    assert applied.ctl("report", "--json").stdout == "[]\n"
+    merged = applied.json("report", "--merge", _file(applied, "a", _own(applied, "a")))
+    assert (merged["nodes"], merged["silent"], merged["workloads"]) == (1, [], [])
+    result = applied.ctl("report", "--merge", _file(applied, "b", []))
+    assert result.exit_code == 1
+    assert "is an empty list, which names no node" in result.stderr
+
+
+def test_the_table_says_on_how_many_nodes_and_who_did_not_answer(applied: Node) -> None:
+    files = [
+        _file(applied, "a", document("a", workload("web", call()), workload("db"))),
+        _file(applied, "b", document("b", workload("web"), unknown("db"))),
+        _file(applied, "c", node_document.silent("c", "it timed out")),
+        str(applied.places.prefix / "missing"),
+    ]
+    result = applied.ctl("report", "--merge", *files)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("2 nodes answered, the oldest report of 2026-11-20T00:00:00Z.")
+    assert re.search(
+        r"shop/web/app +4 containers on 2 nodes +DENIED +unshare: EPERM", result.stdout
+    )
+    assert "Unknown on 1 of 2 nodes (b): nothing was watching" in result.stdout
+    assert "1 node did not answer; what runs there is unknown:\n  c: it timed out" in result.stderr
+    assert "1 document refused" in result.stderr
+    assert "missing: cannot be read: No such file or directory" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("documents", "status"),
+    [
+        ([document("a", workload()), document("b", workload())], 0),
+        ([document("a", workload()), node_document.silent("b", "it timed out")], 1),
+        ([document("a", workload()), 3], 1),
+        ([document("a", workload("web", call()))], 1),
+        ([document("a", unknown())], 1),
+    ],
+)
+def test_the_status_is_0_only_if_every_node_answered_and_nothing_breaks(
+    applied: Node, documents: list[Any], status: int
+) -> None:
+    data = "".join(json.dumps(one) + "\n" for one in documents).encode()
+    assert _stdin(applied, data).exit_code == status
+    assert _stdin(applied, data, "--json").exit_code == status
+
+
+def test_one_workload_is_shown_in_full(applied: Node) -> None:
+    place = _file(applied, "a", document("a", workload("web", call())), document("b", unknown()))
+    result = applied.ctl("report", "--merge", "--workload", "shop/web/app", place)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "shop/web/app: DENIED"
+    assert "unknown on 1 node: b" in lines
+    assert "there is no such workload" in applied.failure(
+        "report", "--merge", "--workload", "shop/none/app", place
+    )
+
+
+HOSTILE_DATA = {
+    "truncated": json.dumps(document("a", workload())).encode()[:-40],
+    "not JSON": b"Error from server (Forbidden): \x1b[31mno\n",
+    "binary": bytes(range(256)) * 40,
+    "deep": b"[" * 5000 + b"]" * 5000,
+    "huge number": json.dumps(document("a", workload(containers=10**30))).encode(),
+    "negative": json.dumps(document("a", workload(watched=-5))).encode(),
+    "twice": json.dumps(document("a", workload())).encode() * 2,
+    "no time": json.dumps(document("a", workload(since="2026-99-99T99:99:99Z"))).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_DATA)
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_hostile_documents_are_named_and_nothing_is_safe(
+    applied: Node, kind: str, words: tuple[str, ...]
+) -> None:
+    result = _stdin(applied, HOSTILE_DATA[kind], *words)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    told = result.stdout + result.stderr
+    assert "Traceback" not in told
+    assert all(character.isprintable() or character == "\n" for character in told)
+    if kind == "no time":  # a text of this form, shown as it is
+        return
+    assert result.exit_code == 1
+    assert "refused" in told
+    assert "stdin, document" in told
+
+
+def test_the_page_of_a_fleet_escapes_and_names_who_is_missing(applied: Node) -> None:
+    bad = workload("web", call(programs=[HOSTILE]), image=HOSTILE, reason=HOSTILE)
+    place = _file(
+        applied,
+        "a",
+        document("a", bad, unknown("db", reason=HOSTILE)),
+        document("b", workload("db")),
+        node_document.silent(HOSTILE, HOSTILE),
+    )
+    page = applied.places.prefix / "page.html"
+    result = applied.ctl("report", "--merge", "--html", str(page), place)
+    assert result.exit_code == 1
+    text = page.read_text()
+    assert "<script>alert" not in text
+    assert "\x1b" not in text + result.stdout + result.stderr
+    assert "1 node or document is missing; what runs there is unknown" in text
+    assert "2 containers on 1 node" in text
+    assert "Command, on the node" not in text  # no single node has the evidence
+
+
+def test_suggest_adds_what_any_node_saw(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting(), **APP)
+    first = _own(applied, "a")
+    evidence.container("c3", sighting(MOUNT), **APP)
+    second = _own(applied, "b")
+    second["workloads"][0]["calls"] = [
+        one for one in second["workloads"][0]["calls"] if one["syscall"] == "mount"
+    ]
+    files = [_file(applied, "a", first), _file(applied, "b", second)]
+    for place, missing in ((files[0], "mount"), (files[1], "unshare")):
+        alone = applied.ctl("suggest", "shop/web/app", "--merge", "--allow-dangerous", place)
+        names = [one["names"] for one in json.loads(alone.stdout)["syscalls"]]
+        assert [missing] not in names
+    result = applied.ctl("suggest", "shop/web/app", "--merge", "--allow-dangerous", *files)
+    assert result.exit_code == 0, result.output
+    names = [one["names"] for one in json.loads(result.stdout)["syscalls"]]
+    assert ["mount"] in names
+    assert ["unshare"] in names
+    rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("and run")]
+    assert tomllib.loads(rule)["rule"][0]["pod"] == ["web-*"]
+
+
+def test_suggest_without_a_profile_that_can_be_loaded_says_so(applied: Node) -> None:
+    bad = {"defaultAction": "SCMP_ACT_NONSENSE", "syscalls": 3}
+    row = workload("web", call(), block_digest="0" * 64, block=bad)
+    place = _file(applied, "a", document("a", row), document("b", workload("db")))
+    said = applied.failure("suggest", "shop/web/app", "--merge", place)
+    assert "No node has sent a profile that can be loaded here." in said
+    said = applied.failure("suggest", "shop/db/app", "--merge", place)
+    assert "No node has seen a call of it that would be denied." in said
+
+
+def test_suggest_warns_of_different_profiles(applied: Node, evidence: Evidence) -> None:
+    evidence.container("c1", sighting(), **APP)
+    first = _own(applied, "a")
+    second = json.loads(json.dumps(first).replace('"a"', '"b"'))
+    second["workloads"][0]["block"]["syscalls"].pop()
+    place = _file(applied, "a", first, second)
+    result = applied.ctl("suggest", "shop/web/app", "--merge", place)
+    assert "warning: its nodes have 2 different profiles for it" in result.stderr
+
+
+WRONG_WORDS = [
+    (["report", "--merge"], "--merge needs files"),
+    (["report", "--merge", "x", "--node", "a"], "leave out --merge"),
+    (["report", "--workload", "x"], "--workload is for --merge"),
+    (["report", "x", "y"], "give one workload, or --merge"),
+    (["report", "--node", "a"], "with --json"),
+    (["report", "--json", "--node", ""], "1 to 253 characters"),
+    (["suggest", "web", "x"], "belong together"),
+    (["suggest", "web", "--merge"], "belong together"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG_WORDS)
+def test_words_that_do_not_go_together_are_refused(
+    applied: Node, words: list[str], said: str
+) -> None:
+    assert said in applied.failure(*words)
+
+
+def test_what_a_user_sees_is_no_nodes_report(
+    applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence.container("c1", sighting())
+    monkeypatch.setattr(visible_containers, "is_root", lambda: False)
+    rows = json.loads(applied.ctl("report", "--json").stdout)
+    assert all(one["form"] is None for one in rows)
+    assert "a user sees only own containers" in applied.failure("report", "--json", "--node", "a")
+    monkeypatch.undo()
+    result = applied.ctl("report", "--merge", _file(applied, "a", rows or [workload(form=None)]))
+    assert "or not root" in result.stderr
+
+
+def test_a_directory_is_named(applied: Node) -> None:
+    place = applied.places.prefix / "directory"
+    place.mkdir()
+    result = applied.ctl("report", "--merge", str(place))
+    assert result.exit_code == 1
+    assert "cannot be read: Is a directory" in result.stderr

@@ -1,0 +1,209 @@
+"""Documents of many nodes become workloads of the fleet; what is unknown stays so."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.node.node_reports import WATCHED, call, document, fleet, unknown, workload
+from runc_wrap.report.merge import fleet_report, node_document
+from runc_wrap.report.merge.fleet_report import FleetReport
+
+if TYPE_CHECKING:
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
+
+SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
+DEGRADES = workload("web", call(verdict="degrades", errno="ENOSYS"), verdict="degrades")
+DEPENDS = workload("web", call(verdict="depends"), verdict="depends")
+QUIET = workload(verdict=None, reason="Already enforced.", modes=["enforce"], watched=0)
+
+
+def _merged(*documents: Any) -> FleetReport:
+    found = FleetReport()
+    for at, one in enumerate(documents):
+        found.take(one, f"document {at}")
+    return found
+
+
+def _one(*rows: Any) -> MergedWorkload:
+    (found,) = _merged(*(document(f"n{at}", row) for at, row in enumerate(rows))).workloads()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict", "is_wrong"),
+    [
+        ([SAFE, SAFE], "safe", False),
+        ([SAFE, DENIED], "denied", True),
+        ([DEPENDS, DENIED, SAFE], "denied", True),
+        ([DEGRADES, DEPENDS], "depends", True),
+        ([DEGRADES, SAFE], "degrades", False),
+        ([SAFE, UNKNOWN], None, True),
+        ([DEGRADES, UNKNOWN], None, True),
+        ([DENIED, UNKNOWN], "denied", True),
+        ([SAFE, QUIET], "safe", False),
+        ([QUIET, QUIET], None, False),
+        ([QUIET, UNKNOWN], None, True),
+        ([{**SAFE, "calls": [call()]}], "denied", True),  # what it saw counts, not what it says
+    ],
+)
+def test_the_worst_node_decides_and_one_that_knows_nothing_keeps_from_safe(
+    rows: list[Any], verdict: str | None, is_wrong: bool
+) -> None:
+    for ordered in (rows, rows[::-1]):
+        found = _one(*ordered)
+        assert (found.verdict, found.is_wrong) == (verdict, is_wrong)
+        assert (found.reason is None) == (verdict is not None)
+
+
+def test_it_says_how_many_stand_behind_it_and_how_long_each_was_watched() -> None:
+    found = _one(SAFE, workload(watched=3600, containers=5), {**SAFE, "restarts": 2})
+    assert found.confidence == (
+        "Well watched: 8 days at most, 1 hour at least (on n1), in 9 containers on 3 nodes."
+    )
+    shown = found.as_json()
+    assert (shown["nodes"], shown["containers"], shown["restarts"]) == (3, 9, 2)
+    assert shown["watched"] == WATCHED
+    assert shown["watched_least"] == {"seconds": 3600, "node": "n1"}
+
+
+def test_it_names_the_nodes_on_which_nothing_is_known() -> None:
+    found = _one(SAFE, *[UNKNOWN] * 12)
+    assert found.reason == (
+        "Unknown on 12 of 13 nodes (n1, n2, n3, 9 more): nothing was watching while its "
+        "containers ran."
+    )
+    assert found.as_json()["unknown"]["names"] == [f"n{at}" for at in range(1, 11)]
+    assert "; unknown on 1 of 2 nodes (n1)" in _one(DENIED, UNKNOWN).confidence
+
+
+def test_calls_are_added_up_and_the_worst_outcome_counts() -> None:
+    late = call(count=5, programs=["/usr/bin/other"], last="2026-11-19T00:00:00Z")
+    early = call(verdict="degrades", errno="ENOSYS", first="2026-11-01T00:00:00Z", count=7)
+    found = _one(workload("web", early), workload("web", late), workload("web", call("bpf", 321)))
+    (row, other) = found.rows
+    assert (row.syscall, row.verdict, row.errno, row.tally.count) == (
+        "unshare", "denied", "EPERM", 12,
+    )  # fmt: skip
+    assert set(row.programs) == {"/usr/bin/unshare", "/usr/bin/other"}
+    shown = row.as_json()
+    assert (shown["first"], shown["last"]) == ("2026-11-01T00:00:00Z", "2026-11-19T00:00:00Z")
+    assert other.syscall == "bpf"
+
+
+def test_arguments_are_known_only_if_every_node_knows_them() -> None:
+    known, other = call(args=[[1, None]]), call(args=[[2, None]])
+    (row,) = _one(workload("web", known), workload("web", other)).rows
+    assert (row.has_args, [*row.args]) == (True, [(1, None), (2, None)])
+    (row,) = _one(workload("web", known), workload("web", call())).rows
+    assert not row.has_args
+    many = [workload("web", call(args=[[at]])) for at in range(33)]
+    (row,) = _one(*many).rows
+    assert not row.has_args
+
+
+def test_a_name_that_the_kernel_does_not_have_is_not_believed() -> None:
+    """A hostile node calls mount read, so that it would be let through by its name."""
+    (row,) = _one(workload("web", call("read", 165))).rows
+    assert row.syscall == "mount"
+
+
+def test_nodes_that_did_not_answer_are_named_and_never_safe() -> None:
+    found = _merged(document("a", SAFE), node_document.silent("b", "it timed out"))
+    assert not found.is_whole
+    assert [one.sentence for one in found.silent] == ["b: it timed out"]
+    assert found.as_json([])["silent"] == [{"node": "b", "error": "it timed out"}]
+
+
+def test_an_answer_counts_whether_before_or_after_a_failed_attempt() -> None:
+    silent = node_document.silent("a", "it timed out")
+    after = _merged(silent, document("a", SAFE))
+    assert (after.is_whole, after.answered, after.silent) == (True, 1, [])
+    before = _merged(document("a", SAFE), silent)
+    assert (before.answered, before.silent, before.refused_count) == (1, [], 1)
+
+
+def test_a_node_counts_once() -> None:
+    found = _merged(document("a", SAFE), document("a", DENIED))
+    assert (found.answered, found.refused_count) == (1, 1)
+    assert "the node a, which has answered already" in found.refused[0].why
+    assert [one.verdict for one in found.workloads()] == ["safe"]
+
+
+def test_a_refused_document_adds_nothing() -> None:
+    bad = document("b", workload("db", call()), workload(containers=-1))
+    found = _merged(document("a", SAFE), bad)
+    assert [one.name for one in found.workloads()] == ["shop/web/app"]
+    assert (found.answered, found.is_whole) == (1, False)
+    assert found.refused[0].sentence.startswith('"document 1": has a workload 2 that cannot be')
+
+
+def test_what_does_not_fit_is_counted_and_makes_nothing_safe() -> None:
+    found = FleetReport(room=9000)
+    calls = [call("mount", at) for at in range(20)]
+    found.take(document("a", workload("web", *calls, verdict="degrades"), workload("db")), "x")
+    (one,) = found.workloads()
+    assert found.left_out == 1
+    assert not found.is_whole
+    assert len(one.calls) < 20
+    assert one.verdict == "denied"
+    harmless = [call("mount", at, verdict="degrades") for at in range(20)]
+    found = FleetReport(room=9000)
+    found.take(document("a", workload("web", *harmless, verdict="degrades")), "x")
+    (one,) = found.workloads()
+    assert (one.verdict, one.is_wrong) == (None, True)
+    assert "more kinds of calls were reported than are kept" in str(one.reason)
+
+
+@given(st.permutations([SAFE, DENIED, UNKNOWN, DEGRADES, DEPENDS, QUIET]))
+def test_the_order_of_nodes_changes_no_number(rows: list[Any]) -> None:
+    first = _one(SAFE, DENIED, UNKNOWN, DEGRADES, DEPENDS, QUIET).as_json()
+    found = _one(*rows).as_json()
+    same = "verdict nodes containers running watched lost modes since calls".split()
+    assert {key: found[key] for key in same} == {key: first[key] for key in same}
+
+
+def test_names_with_escapes_are_shown_escaped() -> None:
+    hostile = "\x1b]0;x\x07<script>\u202e"
+    row = workload("web", namespace=hostile, verdict=None, watched=0)
+    found = _merged(document(hostile, row), node_document.silent(hostile + "b", hostile))
+    (one,) = found.workloads()
+    for shown in (found.silent[0].sentence, one.reason, one.confidence):
+        assert str(shown).isprintable()
+
+
+def test_memory_grows_with_workloads_and_not_with_nodes() -> None:
+    def taken(nodes: int) -> int:
+        found = FleetReport()
+        stream = io.BytesIO(b"".join(fleet(nodes, 20)))
+        tracemalloc.start()
+        try:
+            found.read(stream.read, "x")
+            assert found.answered == nodes
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    few, many = taken(50), taken(250)
+    assert many < few + 200 * 1000  # a node's name, and its place in a set
+
+
+def test_a_fleet_is_read_whole() -> None:
+    found = FleetReport()
+    data = b"".join(fleet(60, 20))
+    found.read(io.BytesIO(data).read, "x")
+    assert (found.answered, found.is_whole) == (60, True)
+    assert sum(one.nodes for one in found.workloads()) == 60 * 20
+    assert json.loads(json.dumps(found.as_json([])))["nodes"] == 60
+
+
+def test_there_is_a_most_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_report, "MOST_NODES", 2)
+    found = _merged(*(document(name, SAFE) for name in "abc"))
+    assert (found.answered, found.refused_count) == (2, 1)

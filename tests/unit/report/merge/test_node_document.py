@@ -1,0 +1,153 @@
+"""A node's document is taken whole or refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.node.node_reports import call, document, unknown, workload
+from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge.call_fields import BadDocument
+
+WORKLOAD_KEYS = (
+    "verdict calls containers running restarts lost lost_at_least lost_at_most dropped watched "
+    "modes pods"
+).split()
+CALL_KEYS = "number arch count programs".split()
+WRONG: list[Any] = [-1, 1.5, 10**16, 1e300, True, "x\x1b[31m", "<script>", [[]], {"a": 1}]
+
+
+def _refused(value: object) -> str:
+    with pytest.raises(BadDocument) as error:
+        node_document.read(value)
+    return str(error.value)
+
+
+def test_a_list_and_a_named_document_say_the_same() -> None:
+    rows = [workload("web", call()), unknown("db")]
+    named = node_document.read(document("a", *rows))
+    listed = node_document.read(rows)
+    assert (named.node, named.workloads) == (listed.node, listed.workloads)
+    assert [one.whose.pod for one in named.workloads] == ["web", "db"]
+
+
+REFUSED = [
+    ([], "names no node"),
+    (3, "not a node's report"),
+    (None, "not a node's report"),
+    ([3], "not an object"),
+    ({}, "has no form"),
+    (document("a", form=2), "has the form 2"),
+    (document("a", form="1"), 'has the form "1"'),
+    (document("a", form=True), "has the form True"),
+    (document(""), "not a name"),
+    (document("n" * 254), "not a name"),
+    ({**document("a"), "node": ["a"]}, "not a name"),
+    (document("a", workloads=None), "nothing for workloads"),
+    (document("a", workloads=[1]), "not a list of objects"),
+    ([workload(node="a"), workload("db", node="b")], "several nodes (a, b)"),
+    (document("a", workload(), workload()), "the workload shop/web/app twice"),
+    (document("a", workload(verdict="fine")), 'verdict is "fine"'),
+    (document("a", workload("web", call(verdict="fine"))), "verdict is"),
+    (document("a", workload(since="yesterday")), "not a time"),
+    (document("a", workload(image="i" * 1001)), "at most 1000 characters"),
+    (document("a", workload("web", call(args=[[1] * 7]))), "at most six numbers"),
+    (document("a", workload("web", call(args=[[-1]]))), "at most six numbers"),
+    (document("a", workload(block_digest="x")), "64 hexadecimal digits"),
+    (document("a", workload(block_digest="0" * 64, block=[])), "block is"),
+    (document("a", workload(block_digest="0" * 64, block={"a": "x" * 300_000})), "bytes"),
+    (document("a", *[workload(f"w{at}") for at in range(5001)]), "5001 workloads"),
+    (document("a", workload("web", *[call()] * 1001)), "at most 1000"),
+]
+
+
+@pytest.mark.parametrize(("value", "why"), REFUSED)
+def test_what_is_no_document_is_refused_with_a_sentence(value: Any, why: str) -> None:
+    assert why in _refused(value)
+
+
+@pytest.mark.parametrize("key", [*WORKLOAD_KEYS, *CALL_KEYS])
+@pytest.mark.parametrize("value", WRONG, ids=str)
+def test_a_wrong_type_or_number_refuses_the_whole_document(key: str, value: Any) -> None:
+    changes = {key: value}
+    row = workload("web", call(**changes)) if key in CALL_KEYS else workload("web", **changes)
+    may = {("lost_at_least", True), ("lost_at_most", True), ("number", -1)}  # calls have signs
+    if (key, value) in [*may]:
+        assert node_document.read(document("a", row)).workloads
+        return
+    why = _refused(document("a", workload("db"), row))
+    assert "a workload 2 that cannot be" in why or "not a list" in why
+    assert why.isprintable()
+
+
+@pytest.mark.parametrize("key", [*WORKLOAD_KEYS, *CALL_KEYS])
+def test_a_missing_key_refuses_the_document(key: str) -> None:
+    row = workload("web", call())
+    del (row["calls"][0] if key in CALL_KEYS else row)[key]
+    if key == "verdict":  # as null: unknown
+        assert node_document.read([row]).workloads[0].verdict is None
+        return
+    assert "cannot be" in _refused([row])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from([*workload(), *call(), "workloads", "generated", "node"]), JSON)
+def test_any_value_in_any_place_is_read_or_refused(key: str, value: Any) -> None:
+    row = workload("web", call(**({key: value} if key in call() else {})))
+    given_ = document("a", {**row, **({key: value} if key in row else {})})
+    given_ |= {key: value} if key in given_ else {}
+    said = ""
+    try:
+        node_document.read(given_)
+    except BadDocument as error:
+        said = str(error)
+    assert said.isprintable()
+
+
+def test_a_node_that_did_not_answer_says_why() -> None:
+    found = node_document.read(node_document.silent("a", "it timed out"))
+    assert (found.node, found.error, found.workloads) == ("a", "it timed out", ())
+    assert node_document.read({"form": 1, "node": "a", "error": None}).error
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_unknown"),
+    [
+        ({}, False),
+        ({"watched": 0}, True),  # nobody looked
+        ({"verdict": None}, True),
+        ({"verdict": None, "modes": ["enforce"]}, False),  # enforced, nothing to be known
+        ({"verdict": None, "modes": ["enforce", "audit"]}, True),
+        ({"verdict": None, "modes": []}, True),
+        ({"verdict": None, "modes": ["of a later release"]}, True),
+        ({"verdict": "denied", "watched": 0}, False),
+    ],
+)
+def test_silence_is_not_taken_for_safe(changes: dict[str, Any], is_unknown: bool) -> None:
+    (found,) = node_document.read([workload(**changes)]).workloads
+    assert found.is_unknown == is_unknown
+
+
+def test_a_profile_is_known_by_our_own_digest_of_it() -> None:
+    """A hostile node cannot put its own profile in the place of another's."""
+    claimed = "f" * 64
+    block = {"defaultAction": "SCMP_ACT_ALLOW"}
+    found = node_document.read(
+        [workload("web", block_digest=claimed, block=block), workload("db", block_digest=claimed)]
+    )
+    (digest,) = found.blocks
+    assert digest != claimed
+    assert json.loads(found.blocks[digest]) == block
+    assert [one.block for one in found.workloads] == [digest, digest]
+    (alone,) = node_document.read([workload(block_digest=claimed)]).workloads
+    assert alone.block is None
