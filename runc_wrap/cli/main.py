@@ -43,7 +43,23 @@ HIDDEN = {"cluster": "runc_wrap.cli.cluster", "share": "runc_wrap.cli.share"}
 _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 
-class Lazy(click.Group):
+class Tidy(click.Group):
+    """A group of which neither Ctrl-C nor a reader that has enough shows a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the called command."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # so that commands tidy up
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise SystemExit(_INTERRUPTED) from None
+        except BrokenPipeError:
+            _discard_the_rest()
+            raise SystemExit(_UNREAD) from None
+
+
+class Lazy(Tidy):
     """A group that lists its commands without importing them, and imports the called one."""
 
     def list_commands(self, _context: click.Context) -> list[str]:
@@ -68,18 +84,6 @@ class Lazy(click.Group):
             if name.startswith(incomplete)
         ]
         return names + click.Command.shell_complete(self, context, incomplete)
-
-    def invoke(self, context: click.Context) -> object:
-        """Run the called command. Neither Ctrl-C nor a reader that has enough shows a traceback."""
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # so that commands tidy up
-        try:
-            return super().invoke(context)
-        except KeyboardInterrupt:
-            raise SystemExit(_INTERRUPTED) from None
-        except BrokenPipeError:
-            _discard_the_rest()
-            raise SystemExit(_UNREAD) from None
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries without importing anything."""

@@ -112,6 +112,14 @@ def profiles_of(places: Places, found: FleetReport, workloads: list[MergedWorklo
     SentProfiles(found.blocks, runtime_loader.of(places.prefix, kind)).assign(workloads)
 
 
+def with_profiles(places: Places, found: FleetReport) -> list[MergedWorkload]:
+    """Return the workloads with their profiles, for `suggest`; print which nodes say nothing."""
+    say_what_is_missing(found)
+    workloads = found.workloads()
+    profiles_of(places, found, workloads)
+    return workloads
+
+
 def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool) -> None:
     nodes = coverage.counted(found.answered, "node")
     since = f", the oldest report of {found.oldest}" if found.oldest else ""

@@ -71,6 +71,13 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     if merge != bool(files):
         raise click.UsageError("--merge and files with nodes' documents belong together")
     everyone: Sequence[Either] = _merged(places, files) if merge else gathered(places, asked).judged
+    show(places, everyone, workload, as_json=as_json, **allowing)
+
+
+def show(
+    places: Places, everyone: Sequence[Either], workload: str, *, as_json: bool, **allowing: bool
+) -> None:
+    """Print the suggestion for one of these workloads. Raises Failure if there is none."""
     one = chosen(everyone, workload)
     made = suggested(one, **allowing)
     if made is None:
@@ -89,12 +96,7 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
 
 
 def _merged(places: Places, files: tuple[str, ...]) -> list[MergedWorkload]:
-    """Return the workloads of the nodes in these files; print which nodes say nothing."""
-    found = report_merged.gathered(files)
-    report_merged.say_what_is_missing(found)
-    workloads = found.workloads()
-    report_merged.profiles_of(places, found, workloads)
-    return workloads
+    return report_merged.with_profiles(places, report_merged.gathered(files))
 
 
 def _why(one: Either) -> str:

@@ -1,0 +1,208 @@
+"""kubectl runc-wrap: the whole cluster's report, suggestions and state.
+
+It runs as whoever calls kubectl, with kubectl's own credentials and rights. kubectl finds it as
+kubectl-runc_wrap in PATH.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from runc_wrap import text
+from runc_wrap.cli import output, progress, report_merged, suggest
+from runc_wrap.cli.main import Tidy
+from runc_wrap.fleet import kubectl, node_list
+from runc_wrap.fleet.collection import Collection, line
+from runc_wrap.fleet.kubectl import Kubectl, KubectlError
+from runc_wrap.node import paths
+from runc_wrap.report.merge.fleet_report import FleetReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runc_wrap.fleet.node_list import Node
+
+# What the installer's pod runs: its node's own report, by the node's systemd
+COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "report")
+_LISTING = 120.0  # seconds
+_LARGEST_LIST = 32 << 20  # bytes: 100,000 nodes
+_COLUMNS = ("NODE", "KUBELET", "RUNC-WRAP", "VERSION", "STATE")
+_HEALTH = {"True": "Ready", "False": "NotReady"}
+
+
+class Cluster(NamedTuple):
+    """Where kubectl's words lead, and the namespace of the installer."""
+
+    kubectl: Kubectl
+    namespace: str
+
+
+def start() -> None:
+    """Run the plugin, by the name that kubectl has for it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which Tidy takes for one that it may handle
+    plugin(prog_name="kubectl runc-wrap")
+
+
+@click.group(cls=Tidy)
+@click.option("--context", help="The kubeconfig's context to use.")
+@click.option("--kubeconfig", help="The kubeconfig file to use.")
+@click.option("--as", help="Ask as this user.")
+@click.option("-n", "--namespace", default="runc-wrap", show_default=True, help="The installer's.")
+@click.option("--quiet", is_flag=True, help="Do not show on a terminal how far it is.")
+@click.version_option(package_name="runc-wrap")
+@click.pass_context
+def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: str | None) -> None:  # noqa: ARG001 - progress.py asks the context
+    """Report on runc-wrap on all nodes of a cluster.
+
+    Exit status: 0, success; 1, it found a problem; 2, it could not run.
+    """
+    words = [f"--{name}={value}" for name, value in given.items() if value]
+    with _told():
+        context.obj = Cluster(kubectl.found(words), namespace)
+
+
+def _asking(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options on how nodes are asked."""
+    for option in (
+        click.option(
+            "--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600),
+            help="How long a node may take for each of two attempts.",
+        ),
+        click.option(
+            "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
+            help="How many nodes are asked at once.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@plugin.command()
+@click.argument("workload", required=False)
+@_asking
+@click.option("--all", "everyone", is_flag=True, help="Also list what needs no attention.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page."
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the nodes' documents, for `runc-wrapctl report --merge FILE`.",
+)
+@click.pass_obj
+def report(  # noqa: PLR0913 - click gives each option as a parameter
+    cluster: Cluster,
+    /,
+    workload: str | None,
+    *,
+    page: Path | None,
+    save: Path | None,
+    everyone: bool,
+    as_json: bool,
+    at_once: int,
+    seconds: float,
+) -> None:
+    """Show what would break on any node, by workload; with WORKLOAD, only that one, in full.
+
+    Exit status 1: a workload would break or is unknown, or a node did not answer.
+    """
+    found = _gathered(cluster, save, at_once, seconds)
+    flags = {"as_json": as_json, "everyone": everyone}
+    report_merged.show(paths.installed(), found, workload, page, flags)
+
+
+@plugin.command("suggest")
+@click.argument("workload")
+@_asking
+@click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
+@click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def suggestion(
+    cluster: Cluster,
+    /,
+    workload: str,
+    *,
+    at_once: int,
+    seconds: float,
+    as_json: bool,
+    **allowing: bool,
+) -> None:
+    """Print the profile of WORKLOAD, plus the calls that any node has seen it to need."""
+    found = _gathered(cluster, None, at_once, seconds)
+    places = paths.installed()
+    everyone = report_merged.with_profiles(places, found)
+    suggest.show(places, everyone, workload, as_json=as_json, **allowing)
+
+
+@plugin.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def status(cluster: Cluster, /, *, as_json: bool) -> None:
+    """Show each node: whether runc-wrap is ready there, and what the installer says of it.
+
+    Exit status 1: a node is not ready.
+    """
+    with _told():
+        nodes = _nodes(cluster)
+    if as_json:
+        output.document([one._asdict() for one in nodes])
+    else:
+        output.table(_COLUMNS, map(_row, nodes))
+    if not all(one.is_ready for one in nodes):
+        raise SystemExit(output.WRONG)
+
+
+def _row(one: Node) -> tuple[str, ...]:
+    health = _HEALTH.get(one.health, "Unknown")
+    shown = (text.name(word) or "-" for word in (one.version, one.state))
+    return (text.name(one.name), health, "ready" if one.is_ready else "not ready", *shown)
+
+
+def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float) -> FleetReport:
+    """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
+    found = FleetReport()
+    asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
+    with _told(), progress.shown("Asking nodes") as meter, _kept(save) as keep:
+        pods = _list(cluster, "pods", node_list.POD_COLUMNS, "--selector", node_list.SELECTOR)
+        for document in asked.documents(node_list.asked(_nodes(cluster), pods), meter):
+            keep(line(document))
+            found.take(document, f"the answer of {text.word(document['node'])}")
+    return found
+
+
+def _nodes(cluster: Cluster) -> list[Node]:
+    nodes = node_list.nodes(_list(cluster, "nodes", node_list.NODE_COLUMNS))
+    if not nodes:
+        raise KubectlError("the cluster lists no Linux node")
+    return nodes
+
+
+def _list(cluster: Cluster, what: str, columns: str, *words: str) -> bytes:
+    command = ("get", what, "--namespace", cluster.namespace, "--no-headers", "--output", columns)
+    return cluster.kubectl.run(*command, *words, seconds=_LISTING, largest=_LARGEST_LIST)
+
+
+@contextmanager
+def _kept(save: Path | None) -> Iterator[Callable[[bytes], object]]:
+    if save is None:
+        yield lambda _: None
+        return
+    with save.open("wb") as file:
+        yield file.write
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """End the command with a sentence if kubectl or a file fails."""
+    try:
+        yield
+    except (KubectlError, OSError) as error:
+        output.fail(error)

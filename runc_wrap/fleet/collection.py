@@ -1,0 +1,106 @@
+"""Asks nodes for their reports, a few at a time, each twice at most and not for ever.
+
+At most as many answers are held as nodes are asked at once. Each becomes a document that names the
+node that was asked, whatever name the answer has.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.fleet import kubectl
+from runc_wrap.fleet.kubectl import Kubectl, KubectlError
+from runc_wrap.hotpath import json_codec
+from runc_wrap.report.merge import document_stream, node_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runc_wrap.fleet.node_list import Asked
+    from runc_wrap.host.meter import Meter
+
+Json = dict[str, Any]
+ATTEMPTS = 2
+
+
+@dataclass(frozen=True)
+class Collection:
+    """How nodes are asked: `command` is run in the installer's pod and prints one document."""
+
+    kubectl: Kubectl
+    namespace: str
+    command: Sequence[str]
+    at_once: int
+    seconds: float
+
+    def documents(self, nodes: Sequence[Asked], meter: Meter) -> Iterator[Json]:
+        """Yield a document for each node, in the order in which they answer."""
+        meter.total = len(nodes)
+        waiting = iter(nodes)
+        with ThreadPoolExecutor(self.at_once) as pool:
+            asking: set[Future[Json]] = set()
+            try:
+                while True:
+                    for one in waiting:
+                        asking.add(pool.submit(self._asked, one))
+                        if len(asking) >= self.at_once:
+                            break
+                    if not asking:
+                        return
+                    done, asking = wait(asking, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        meter.done += 1
+                        yield future.result()
+            finally:
+                self.kubectl.given_up.set()  # else an interrupted command would wait for it
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _asked(self, one: Asked) -> Json:
+        why = one.why
+        for _ in range(0 if why else ATTEMPTS):
+            if self.kubectl.given_up.is_set():
+                break
+            try:
+                return self._answer(one)
+            except KubectlError as error:
+                why = str(error)
+        return node_document.silent(one.node, why)
+
+    def _answer(self, one: Asked) -> Json:
+        """Return the node's document. Raises KubectlError."""
+        words = ("exec", "--namespace", self.namespace, one.pod, "--", *self.command)
+        printed, complaint, _ = self.kubectl.ended(
+            *words, seconds=self.seconds, largest=document_stream.LARGEST
+        )
+        found = list(document_stream.documents(_once(printed)))
+        if len(found) != 1 or isinstance(found[0], document_stream.Unusable):
+            raise KubectlError(_why(printed, complaint))
+        return _named(found[0].value, one.node)
+
+
+def _once(printed: bytes) -> Any:  # noqa: ANN401 - a stream's read
+    left = [printed]
+    return lambda _: left.pop() if left else b""
+
+
+def _why(printed: bytes, complaint: bytes) -> str:
+    """Return why an answer is none: what kubectl said, or that it is no document."""
+    if not printed.strip():
+        return kubectl.said(complaint) or "it answered nothing"
+    return f"its answer of {len(printed)} bytes is not one document: {kubectl.said(complaint)}"
+
+
+def _named(value: Any, node: str) -> Json:  # noqa: ANN401 - any JSON value
+    """Return an answer as the document of the node that was asked."""
+    if isinstance(value, list):
+        return node_document.written(value, node, None)
+    if isinstance(value, dict):
+        return {**value, "node": node}
+    return {"form": node_document.FORM, "node": node, "workloads": value}
+
+
+def line(document: Json) -> bytes:
+    """Return a document as one line, as `report --merge` reads it again."""
+    return json_codec.dumps(document) + b"\n"

@@ -1,0 +1,109 @@
+"""Running the caller's own kubectl: it has the credentials, the proxies and the transport.
+
+It is found by PATH and gets the caller's environment, which its credentials may need. Its time and
+what it prints are bounded. Words are an argument list, never a shell's.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CHUNK = 1 << 16
+_LARGEST_COMPLAINT = 1 << 16
+_MOST_SAID = 400  # characters
+_PAUSE = 0.2  # seconds between looks at the clock
+
+
+class KubectlError(Exception):
+    """kubectl could not do it; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """The program, and the words that say which cluster and as whom (--context and the like)."""
+
+    path: str
+    words: tuple[str, ...] = ()
+    given_up: threading.Event = field(default_factory=threading.Event)  # ends all that run
+
+    def run(self, *words: str, seconds: float, largest: int) -> bytes:
+        """Return what it printed. Raises KubectlError, also if it failed."""
+        printed, complaint, status = self.ended(*words, seconds=seconds, largest=largest)
+        if status:
+            raise KubectlError(said(complaint) or f"kubectl ended with status {status}")
+        return printed
+
+    def ended(self, *words: str, seconds: float, largest: int) -> tuple[bytes, bytes, int]:
+        """Return what it printed, its stderr and its status.
+
+        Raises KubectlError if it cannot be started, takes longer, or prints more than `largest`.
+        """
+        try:
+            process = subprocess.Popen(
+                [self.path, *self.words, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise KubectlError(f"{self.path}: {error.strerror}") from None
+        with process:
+            try:
+                until = time.monotonic() + seconds
+                printed, complaint = self._output(process, until, largest)
+                status = process.wait(max(seconds, 1.0))
+            except subprocess.TimeoutExpired:
+                raise KubectlError(f"it did not answer within {seconds:g} s") from None
+            finally:
+                process.kill()  # does nothing if it has ended
+        return printed, complaint, status
+
+    def _output(
+        self, process: subprocess.Popen[bytes], until: float, largest: int
+    ) -> tuple[bytes, bytes]:
+        """Read both pipes to their ends. Raises TimeoutExpired and KubectlError."""
+        assert process.stdout  # noqa: S101 - both are pipes
+        assert process.stderr  # noqa: S101
+        texts = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
+        first = process.stdout.fileno()
+        with selectors.DefaultSelector() as waiting:
+            for descriptor in texts:
+                waiting.register(descriptor, selectors.EVENT_READ)
+            while waiting.get_map():
+                if self.given_up.is_set():
+                    raise KubectlError("it was interrupted")
+                if time.monotonic() > until:
+                    raise subprocess.TimeoutExpired(process.args, 0)
+                for key, _ in waiting.select(_PAUSE):
+                    chunk = os.read(key.fd, _CHUNK)
+                    if not chunk:
+                        waiting.unregister(key.fd)
+                    elif key.fd == first or len(texts[key.fd]) < _LARGEST_COMPLAINT:
+                        texts[key.fd] += chunk
+                if len(texts[first]) > largest:
+                    raise KubectlError(f"it answered with more than {largest >> 20} MiB")
+        printed, complaint = texts.values()
+        return bytes(printed), bytes(complaint)
+
+
+def found(words: Sequence[str]) -> Kubectl:
+    """Return the kubectl of the caller's PATH. Raises KubectlError."""
+    path = shutil.which("kubectl")
+    if path is None:
+        raise KubectlError("kubectl is not in PATH; install it, or call the plugin through it")
+    return Kubectl(path, tuple(words))
+
+
+def said(complaint: bytes) -> str:
+    """Return the end of what a program said, in one line."""
+    return " ".join(complaint.decode(errors="replace").split())[-_MOST_SAID:]

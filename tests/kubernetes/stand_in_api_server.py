@@ -1,0 +1,165 @@
+"""A stand-in for the API server: lists nodes and pods, and answers exec over a WebSocket.
+
+Only what kubectl asks for is there: discovery, two lists, a pod, and exec by v5.channel.k8s.io
+(k8s.io/apimachinery pkg/util/remotecommand: channel 1 is stdout, 2 stderr, 3 the status). It checks
+no credentials; it notes each request, so that a test can compare them with what a role allows.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
+_FRAME = 60_000  # bytes of a message
+_RESOURCES = [
+    {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["get", "list"]},
+    {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["get", "list"]},
+]
+_SUCCESS = {"metadata": {}, "status": "Success"}
+Json = dict[str, Any]
+
+
+class Cluster:
+    """What the server knows: an answer for each node, and each request that came.
+
+    An answer may be cut: `cut` bytes of it, then the connection is gone.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, bytes] = {}
+        self.cut: dict[str, int] = {}
+        self.labels: dict[str, Json] = {}
+        self.requests: list[tuple[str, str]] = []  # verb and resource
+        self.commands: list[list[str]] = []
+        self.url = ""
+
+    def kubeconfig(self, path: Path) -> Path:
+        """Write the file that leads here."""
+        named = {"clusters": [{"name": "c", "cluster": {"server": self.url}}]}
+        contexts = [{"name": "c", "context": {"cluster": "c", "user": "c"}}]
+        rest = {"contexts": contexts, "current-context": "c", "users": [{"name": "c", "user": {}}]}
+        kind = {"apiVersion": "v1", "kind": "Config"}
+        path.write_text(json.dumps({**kind, **named, **rest}))
+        return path
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    cluster: ClassVar[Cluster]
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        words = parts.path.strip("/").split("/")
+        if words[-1] == "exec":
+            self.cluster.requests.append(("get", "pods/exec"))
+            self._exec(words[-2], parse_qs(parts.query)["command"])
+        elif (found := self._found(words)) is None:
+            self._answer(404, {"kind": "Status", "status": "Failure", "code": 404})
+        else:
+            self._answer(200, found)
+
+    def _found(self, words: list[str]) -> Json | None:
+        match words:
+            case ["api"]:
+                return {"kind": "APIVersions", "versions": ["v1"]}
+            case ["apis"]:
+                return {"kind": "APIGroupList", "apiVersion": "v1", "groups": []}
+            case ["api", "v1"]:
+                kind = {"kind": "APIResourceList", "groupVersion": "v1"}
+                return {**kind, "resources": _RESOURCES}
+            case ["api", "v1", "nodes"]:
+                self.cluster.requests.append(("list", "nodes"))
+                return _list("Node", [self._node(name) for name in self.cluster.answers])
+            case ["api", "v1", "namespaces", "runc-wrap", "pods"]:
+                self.cluster.requests.append(("list", "pods"))
+                return _list("Pod", [_pod(f"pod-{name}", name) for name in self.cluster.answers])
+            case ["api", "v1", "namespaces", "runc-wrap", "pods", name]:
+                self.cluster.requests.append(("get", "pods"))
+                return _pod(name, name.removeprefix("pod-"))
+        return None
+
+    def _node(self, name: str) -> Json:
+        labels = {"kubernetes.io/os": "linux", **self.cluster.labels.get(name, {})}
+        status = {"conditions": [{"type": "Ready", "status": "True"}]}
+        return _object("Node", name, labels, status=status)
+
+    def _answer(self, code: int, value: Json) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _exec(self, pod: str, command: list[str]) -> None:
+        node = pod.removeprefix("pod-")
+        self.cluster.commands.append(command)
+        key = self.headers["Sec-WebSocket-Key"] + _MAGIC
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest())  # noqa: S324 - RFC 6455
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", accept.decode())
+        self.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
+        self.end_headers()
+        self._stream(self.cluster.answers[node], self.cluster.cut.pop(node, None))
+        self.close_connection = True
+
+    def _stream(self, answer: bytes, cut: int | None) -> None:
+        for at in range(0, len(answer[:cut]), _FRAME):
+            self._send(b"\x01" + answer[:cut][at : at + _FRAME])
+        if cut is None:
+            self._send(b"\x03" + json.dumps(_SUCCESS).encode())
+            self.wfile.write(b"\x88\x02\x03\xe8")  # close, normally
+
+    def _send(self, message: bytes) -> None:
+        size = len(message)
+        head = bytes([0x82, size]) if size < 126 else b"\x82\x7e" + size.to_bytes(2, "big")
+        self.wfile.write(head + message)
+
+
+def _object(kind: str, name: str, labels: Json, **more: Any) -> Json:
+    metadata = {"name": name, "namespace": "runc-wrap" if kind == "Pod" else None, "labels": labels}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
+
+
+def _pod(name: str, node: str) -> Json:
+    spec = {"nodeName": node, "containers": [{"name": "installer", "image": "runc-wrap"}]}
+    labels = {"app.kubernetes.io/name": "runc-wrap"}
+    return _object("Pod", name, labels, spec=spec, status={"phase": "Running"})
+
+
+def _list(kind: str, items: list[Json]) -> Json:
+    return {"apiVersion": "v1", "kind": f"{kind}List", "metadata": {}, "items": items}
+
+
+@contextmanager
+def serving() -> Iterator[Cluster]:
+    """Serve on loopback while the body runs."""
+    cluster = Cluster()
+    handler = type("Handler", (_Handler,), {"cluster": cluster})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    cluster.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield cluster
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,114 @@
+"""kubectl runc-wrap through the real kubectl, against a stand-in for the API server on loopback.
+
+kubectl's discovery, its lists and its exec over WebSockets are real; the cluster is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from harness.host.processes import environment
+from harness.node.node_reports import call, document, workload
+from harness.node.requirements import unmet
+from tests.kubernetes import stand_in_api_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.kubernetes.stand_in_api_server import Cluster
+
+RIGHTS = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes" / "plugin" / "rights.yaml"
+WEB = workload("web", call())
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    if shutil.which("kubectl") is None:
+        unmet("kubectl (Debian's kubernetes-client)")
+    with stand_in_api_server.serving() as found:
+        yield found
+
+
+def _run(cluster: Cluster, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the plugin as kubectl does: as a program of this name in PATH."""
+    program = tmp_path / "kubectl-runc_wrap"
+    code = "from runc_wrap.cli.kubectl_plugin import start; start()"
+    program.write_text(f"#!{sys.executable}\n{code}\n")
+    program.chmod(0o755)
+    variables = {
+        **environment(),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "KUBECONFIG": str(cluster.kubeconfig(tmp_path / "kubeconfig")),
+        "HOME": str(tmp_path),
+    }
+    words = ("kubectl", "runc-wrap", *words)
+    return subprocess.run(
+        words, capture_output=True, text=True, env=variables, check=False, timeout=120
+    )
+
+
+def _answer(cluster: Cluster, node: str, *workloads: Any) -> None:
+    cluster.answers[node] = json.dumps(document(node, *workloads), indent=2).encode()
+
+
+def test_report_comes_through_exec_and_status_through_labels(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    many = [workload(f"w{at}") for at in range(300)]  # more than one message of a WebSocket
+    _answer(cluster, "a", WEB, *many)
+    _answer(cluster, "b", workload("web"))
+    cluster.labels["a"] = {"runc-wrap.dev/ready": "true", "runc-wrap.dev/version": "0.2.0"}
+    done = _run(cluster, tmp_path, "report", "--json")
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["nodes"], found["silent"], found["refused"]) == (2, [], [])
+    assert len(found["workloads"]) == 301
+    assert found["workloads"][0]["verdict"] == "denied"
+    assert cluster.commands == [["/runc-wrap/bin/runc-wrapctl", "cluster", "report"]] * 2
+    done = _run(cluster, tmp_path, "status", "--json")
+    assert done.returncode == 1, done.stderr
+    shown = json.loads(done.stdout)
+    assert [(one["name"], one["is_ready"], one["version"]) for one in shown] == [
+        ("a", True, "0.2.0"),
+        ("b", False, ""),
+    ]
+
+
+def test_a_stream_that_is_cut_off_is_asked_for_again(cluster: Cluster, tmp_path: Path) -> None:
+    _answer(cluster, "a", WEB)
+    cluster.cut["a"] = 1000
+    done = _run(cluster, tmp_path, "report", "--json")
+    assert json.loads(done.stdout)["nodes"] == 1, done.stderr
+    assert len(cluster.commands) == 2
+
+
+def test_the_shipped_roles_allow_what_is_asked_and_little_else(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    _answer(cluster, "a", WEB)
+    cluster_role, role = yaml.safe_load_all(RIGHTS.read_text())
+    assert _run(cluster, tmp_path, "status").returncode == 1
+    assert set(cluster.requests) == _allowed(cluster_role)
+    assert _run(cluster, tmp_path, "report").returncode == 1
+    allowed = _allowed(cluster_role) | _allowed(role)
+    assert set(cluster.requests) <= allowed
+    newer = {("create", "pods/exec")}  # which Kubernetes 1.35 demands beside get
+    assert allowed - set(cluster.requests) == newer
+
+
+def _allowed(role: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (verb, resource)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }

@@ -1,0 +1,219 @@
+"""kubectl runc-wrap, by a stand-in for kubectl: who is asked, how often, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness.host.processes import environment
+from harness.node.node_reports import call, document, workload
+from runc_wrap.cli.kubectl_plugin import plugin
+from tests.unit.fleet.stand_in import StandIn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+WEB, DB = workload("web"), workload("db")
+ONCE = '[ "$(cat $pod.attempts)" = x ] && { echo "error: stream closed" >&2; exit 1; }'
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    found = StandIn(tmp_path / "kubectl")
+    found.use(monkeypatch)
+    return found
+
+
+def _run(*words: str) -> Result:
+    result = CliRunner().invoke(plugin, words)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result
+
+
+def _merged(*words: str) -> Any:
+    return json.loads(_run("report", "--json", *words).stdout)
+
+
+def test_all_nodes_are_asked_and_their_answers_merged(cluster: StandIn) -> None:
+    cluster.node("a", document("a", WEB, workload("db", call())))
+    cluster.node("b", [WEB])
+    result = _run("report")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("2 nodes answered")
+    assert "DENIED" in result.stdout
+    (asked,) = (one for one in cluster.calls if "pod-a" in one)
+    assert asked == "exec --namespace runc-wrap pod-a -- /runc-wrap/bin/runc-wrapctl cluster report"
+
+
+def test_all_is_well_only_if_every_node_answered(cluster: StandIn) -> None:
+    cluster.node("a", document("a", WEB))
+    assert _run("report").exit_code == 0
+    cluster.node("b", phase="")
+    result = _run("report")
+    assert result.exit_code == 1
+    assert "b: the installer has no pod on it" in result.stderr
+
+
+UNANSWERED = {
+    "no pod": ({"phase": ""}, "the installer has no pod on it", 0),
+    "not running": ({"phase": "Pending"}, "its pod pod-x is Pending", 0),
+    "refused": ({"script": "echo 'error: forbidden' >&2; exit 1"}, "error: forbidden", 2),
+    "silent": ({"script": "exit 0"}, "it answered nothing", 2),
+    "slow": ({"script": "exec sleep 300"}, "it did not answer within 3 s", 2),
+    "endless": ({"script": "exec cat /dev/zero"}, "it answered with more than 16 MiB", 2),
+    "truncated": ({"answer": json.dumps(document("x", WEB))[:-9]}, "is not one document", 2),
+    "not JSON": ({"answer": "\x1b[31mwhat"}, "is not one document", 2),
+    "two": ({"answer": "[]\n[]\n"}, "is not one document", 2),
+}
+
+
+@pytest.mark.parametrize("kind", UNANSWERED)
+def test_a_node_that_does_not_answer_is_asked_twice_and_named(cluster: StandIn, kind: str) -> None:
+    how, why, attempts = UNANSWERED[kind]
+    cluster.node("a", document("a", WEB))
+    cluster.node("x", **how)
+    result = _run("report", "--json", "--seconds", "3" if kind == "slow" else "60")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    (silent,) = found["silent"]
+    assert silent["node"] == "x"
+    assert why in silent["error"]
+    assert found["nodes"] == 1
+    assert cluster.attempts("x") == attempts
+
+
+def test_what_a_node_says_is_shown_escaped(cluster: StandIn) -> None:
+    cluster.node("x", "\x1b[31mwhat", script="printf '\\033[31m' >&2; exit 1")
+    shown = _run("report").stderr
+    assert "  x: " in shown
+    assert "\x1b" not in shown
+
+
+def test_an_answer_at_the_second_attempt_counts(cluster: StandIn) -> None:
+    cluster.node("a", document("a", WEB), script=ONCE)
+    assert _run("report").exit_code == 0
+    assert cluster.attempts("a") == 2
+
+
+@pytest.mark.parametrize("answer", [3, "x", {"form": 1, "workloads": 3}, [3], {"error": 3}])
+def test_an_answer_that_is_no_report_is_refused(cluster: StandIn, answer: Any) -> None:
+    cluster.node("a", json.dumps(answer))
+    found = _merged()
+    assert found["nodes"] == 0
+    assert len(found["refused"]) + len(found["silent"]) == 1
+
+
+def test_no_node_can_speak_for_another(cluster: StandIn) -> None:
+    """A hostile node says that it is another, and that all is well there."""
+    cluster.node("a", document("b", workload("web")))
+    cluster.node("b", document("b", workload("web", call())))
+    found = _merged()
+    assert (found["nodes"], found["refused"]) == (2, [])
+    assert found["workloads"][0]["verdict"] == "denied"
+    cluster.node("c", [workload(node="a")])
+    assert _merged()["nodes"] == 3
+
+
+def test_few_are_asked_at_once_and_all_in_the_end(cluster: StandIn) -> None:
+    script = "mkdir running.$pod; ls -d running.* | wc -l >> seen; sleep 0.05; rmdir running.$pod"
+    for at in range(20):
+        cluster.node(f"n{at}", document(f"n{at}", WEB), script=script)
+    found = _merged("--at-once", "3")
+    assert found["nodes"] == 20
+    seen = [*map(int, (cluster.place / "seen").read_text().split())]
+    assert len(seen) == 20
+    assert max(seen) <= 3
+
+
+def test_what_was_collected_can_be_saved_and_merged_again(cluster: StandIn, tmp_path: Path) -> None:
+    cluster.node("a", document("a", WEB))
+    cluster.node("b", phase="")
+    place = tmp_path / "fleet.json"
+    first = _merged("--save", str(place))
+    lines = [json.loads(one) for one in place.read_text().splitlines()]
+    assert {one["node"] for one in lines} == {"a", "b"}
+    from runc_wrap.cli.main import main  # noqa: PLC0415 - only here
+
+    again = CliRunner().invoke(main, ["report", "--merge", "--json", str(place)])
+    assert json.loads(again.stdout) == first
+
+
+def test_one_workload_and_a_suggestion(cluster: StandIn) -> None:
+    block = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
+    }
+    row = workload("web", call("setns", 308), block_digest="0" * 64, block=block)
+    cluster.node("a", document("a", row))
+    cluster.node("b", document("b", DB))
+    assert _run("report", "shop/web/app").stdout.startswith("shop/web/app: DENIED")
+    result = _run("suggest", "--allow-dangerous", "shop/web/app")
+    assert result.exit_code == 0, result.output
+    assert ["setns"] in [one["names"] for one in json.loads(result.stdout)["syscalls"]]
+    assert _run("suggest", "shop/none/app").exit_code == 2
+
+
+def test_status_shows_what_the_installer_says_of_each_node(cluster: StandIn) -> None:
+    cluster.node("a")
+    assert _run("status").exit_code == 0
+    cluster.node("b", state="Unknown <none> <none> refused \x1b[31m")
+    result = _run("status")
+    assert result.exit_code == 1
+    assert "not ready" in result.stdout
+    assert "\x1b" not in result.stdout
+    found = json.loads(_run("status", "--json").stdout)
+    assert [(one["name"], one["is_ready"]) for one in found] == [("a", True), ("b", False)]
+    assert not any("exec" in one for one in cluster.calls)
+
+
+def test_words_for_kubectl_are_passed_on(cluster: StandIn) -> None:
+    cluster.node("a", document("a", WEB))
+    _run("--context", "c", "--as", "me", "-n", "other", "report")
+    assert all(one.startswith("--context=c --as=me ") for one in cluster.calls)
+    assert any("exec --namespace other pod-a" in one for one in cluster.calls)
+
+
+def test_a_cluster_that_cannot_be_listed_ends_with_a_sentence(
+    cluster: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "lists no Linux node" in _run("report").stderr
+    (cluster.place / "nodes").unlink()
+    assert _run("report").exit_code == 2
+    monkeypatch.setenv("PATH", "/nowhere")
+    result = _run("report")
+    assert result.exit_code == 2
+    assert "kubectl is not in PATH" in result.stderr
+
+
+def test_ctrl_c_ends_it_at_once_and_all_that_it_started(cluster: StandIn) -> None:
+    for name in "abc":
+        cluster.node(name, script="echo $$ >> pids; exec sleep 300")
+    code = "from runc_wrap.cli.kubectl_plugin import start; start()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "report"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment(), "PATH": os.environ["PATH"]},
+    )
+    pids = cluster.place / "pids"
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (pids.exists() and len(pids.read_text().split()) == 3):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130, complaint
+    assert "Traceback" not in complaint
+    started = [int(one) for one in pids.read_text().split()]
+    assert not [one for one in started if (cluster.place / f"/proc/{one}").exists()]

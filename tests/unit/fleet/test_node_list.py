@@ -1,0 +1,46 @@
+"""What kubectl lists becomes nodes, and the pod to ask on each."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.fleet import node_list
+from runc_wrap.fleet.node_list import Asked, Node
+
+NODES = b"""\
+b       linux    True    true    0.2.0   ready 1f0c5b2e9a44
+a       linux    False   <none>  <none>  <none>
+windows windows  True    <none>  <none>  <none>
+old     <none>   True    <none>  <none>  refused 0 0
+"""
+
+
+def test_nodes_are_those_that_run_linux() -> None:
+    assert node_list.nodes(NODES) == [
+        Node("a", "False", False, "", ""),
+        Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44"),
+        Node("old", "True", False, "", "refused 0 0"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pods", "asked"),
+    [
+        (b"b pod-b Running\n", Asked("b", "pod-b")),
+        (b"b pod-b Pending\n", Asked("b", "pod-b", "its pod pod-b is Pending")),
+        (b"b old Failed\nb new Running\n", Asked("b", "new")),
+        (b"b new Running\nb old Failed\n", Asked("b", "new")),
+        (b"<none> pod-b Pending\n", Asked("b", "", "the installer has no pod on it")),
+        (b"", Asked("b", "", "the installer has no pod on it")),
+    ],
+)
+def test_each_node_has_a_pod_to_ask_or_a_reason(pods: bytes, asked: Asked) -> None:
+    assert node_list.asked([Node("b", "True", True, "", "")], pods) == [asked]
+
+
+@given(st.binary(max_size=200))
+def test_no_listing_is_an_error(printed: bytes) -> None:
+    nodes = node_list.nodes(printed)
+    assert len(node_list.asked(nodes, printed)) == len(nodes)
