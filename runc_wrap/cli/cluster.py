@@ -14,7 +14,13 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
-from runc_wrap.node.cluster import api_server, archive_copy, next_step, policy_files
+from runc_wrap.node.cluster import (
+    api_server,
+    archive_copy,
+    host_report,
+    next_step,
+    policy_files,
+)
 from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer
@@ -83,6 +89,16 @@ def apply(places: Places, /) -> None:
     try:
         policy_files.put_in_force(places)
     except (policy_files.PolicyNotTaken, OSError) as error:
+        output.fail(error)
+
+
+@cluster.command()
+@click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
+def report(*, node: str) -> None:
+    """Print the node's own report, as its systemd makes it: for `kubectl runc-wrap`."""
+    try:
+        click.echo(host_report.document(_PLACES, Manager(_SOCKET), node), nl=False)
+    except (host_report.NoReport, OSError) as error:
         output.fail(error)
 
 
