@@ -35,7 +35,7 @@ FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_argume
 	verify/test_filters verify/test_verify
 FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles profile_capture \
 	optout_containerd \
-	modes_containerd
+	modes_containerd $(addprefix transaction_,containerd docker_podman)
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
