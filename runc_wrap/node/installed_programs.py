@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -38,7 +39,8 @@ _FOREIGN = {
     "kata-runtime": "Kata's runtime, whose containers run on another kernel than this one",
 }
 _SECONDS = 20
-_LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program cannot write more
+_LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program that prints more is killed
+_LOOKED_AT = 0.1  # seconds between two looks at how much that is
 _KEPT = ("HOME", "LANG", "XDG_RUNTIME_DIR")  # DOCKER_HOST, say, would lead to another machine
 _GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8"}
 _MOST_SAID = 600  # characters of a failure
@@ -109,34 +111,58 @@ def run(
     path = locate(name)
     if path is None:
         return Ended(MISSING, "", f"{name} is not installed")
-    with _output() as out, _output() as err:
+    called = " ".join((name, *words[:1]))
+    with _memory() as given, _memory() as out, _memory() as err:
+        given.write(stdin)
+        given.seek(0)
         try:
-            done = subprocess.run(
-                [path, *words], input=stdin, stdout=out, stderr=err, timeout=seconds, check=False,
+            process = subprocess.Popen(
+                [path, *words], stdin=given, stdout=out, stderr=err,
                 env=_environment() if environment is None else environment,
             )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            called = " ".join((name, *words[:1]))
-            return Ended(HUNG, "", f"`{called}` did not end within {seconds:g} s")
         except OSError as error:
             return Ended(HUNG, "", f"{path}: {error.strerror}")
+        with process:
+            try:
+                why = _excess(process, seconds, (out, err))
+            finally:  # also where Ctrl-C interrupts it
+                process.kill()
+        if why:
+            return Ended(HUNG, "", f"`{called}` {why}")
         printed, complaint = _text(out), _text(err)
     said = " ".join((complaint or printed).split())[-_MOST_SAID:]
-    return Ended(done.returncode, printed, said or f"it ended with status {done.returncode}")
+    status = process.returncode
+    return Ended(status, printed, said or f"it ended with status {status}")
 
 
-def _output() -> IO[bytes]:
-    """Return a file in memory that takes _LARGEST bytes, also on a full disk."""
-    file = os.fdopen(os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b")
-    file.truncate(_LARGEST)
-    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+def _excess(process: subprocess.Popen[bytes], seconds: float, files: tuple[IO[bytes], ...]) -> str:
+    """Wait for a program's end; return "", or what it does too long or too much."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            process.wait(min(_LOOKED_AT, seconds))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > until:
+                return f"did not end within {seconds:g} s"
+        else:
+            return ""
+        if any(os.fstat(file.fileno()).st_size > _LARGEST for file in files):
+            return f"printed more than {_LARGEST} bytes"
+
+
+def _memory() -> IO[bytes]:
+    """Return a file in memory: a revert must be able to restart an engine on a full disk.
+
+    Whoever opens it again, as /dev/stderr, writes after the others, too.
+    """
+    file = os.fdopen(os.memfd_create("output"), "w+b")
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
     return file
 
 
 def _text(file: IO[bytes]) -> str:
-    """Return what was written: the program shares our offset."""
-    size = os.lseek(file.fileno(), 0, os.SEEK_CUR)
-    return os.pread(file.fileno(), size, 0).decode(errors="replace")
+    file.seek(0)
+    return file.read(_LARGEST).decode(errors="replace")
 
 
 def _environment() -> dict[str, str]:

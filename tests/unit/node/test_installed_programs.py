@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
@@ -112,16 +113,33 @@ def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path
     assert time.monotonic() - begun < 200
 
 
-def test_a_program_cannot_print_more_than_fits(
+def test_a_program_that_prints_without_end_is_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(installed_programs, "_LARGEST", 1 << 16)
-    machine.fake(folder, "docker", "exec /usr/bin/head -c 65536 /dev/zero")
+    machine.fake(folder, "docker", "exec head -c 65536 /dev/zero")
     assert installed_programs.output("docker") == "\0" * 65536
-    machine.fake(folder, "docker", "exec /usr/bin/head -c 65537 /dev/zero")
-    ended = installed_programs.run("docker", seconds=50)
+    machine.fake(folder, "docker", "exec yes")
+    ended = installed_programs.run("docker", "info", seconds=500)
+    assert ended.said == "`docker info` printed more than 65536 bytes"
+    machine.fake(folder, "docker", "yes >&2 & echo $! >$1; wait")
+    child = folder.with_name("child")
+    ended = installed_programs.run("docker", str(child), seconds=500)
+    os.kill(int(child.read_text()), signal.SIGKILL)
     assert not ended.is_well
-    assert len(ended.printed) <= 65536
+
+
+def test_a_program_may_open_its_output_again(folder: Path) -> None:
+    machine.fake(folder, "docker", "echo one >>/dev/stderr; echo two >>/dev/stdout; cat; exit 3")
+    ended = installed_programs.run("docker", seconds=100, stdin=b"three")
+    assert (ended.status, ended.printed, ended.said) == (3, "two\nthree", "one")
+
+
+def test_a_program_may_take_its_time_over_what_it_is_given(folder: Path) -> None:
+    given = os.urandom(1 << 20)  # more than a pipe holds
+    machine.fake(folder, "docker", "sleep 1; sha256sum; sleep 1")
+    ended = installed_programs.run("docker", seconds=100, stdin=given)
+    assert ended.printed.split()[0] == hashlib.sha256(given).hexdigest()
 
 
 def test_a_program_has_no_variables_that_lead_elsewhere(
