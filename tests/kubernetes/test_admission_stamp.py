@@ -117,6 +117,12 @@ def stamping() -> Policies:
             "app",
             id="the author's annotation for one container",
         ),
+        pytest.param(
+            pod(container("app", OUT), annotations={f"{OWN}.app": "runtime-default"}),
+            {},
+            "",
+            id="the author's annotation for the container that asks",
+        ),
         pytest.param(pod(seccomp=OUT, annotations=MIRROR), {}, "", id="a mirror of a static pod"),
         pytest.param(pod(os={"name": "windows"}), {}, "", id="Windows"),
         pytest.param(
