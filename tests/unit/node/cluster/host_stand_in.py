@@ -29,6 +29,7 @@ class Host:
     places: Places
     handlers: list[dict[str, Any]] = field(default_factory=list)
     upgraded: bool = False
+    purged: bool | None = None
     fails: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     units: dict[str, UnitEnd] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class Host:
         elif step == "unregister":
             self.handlers = []
         elif step == "uninstall":
+            self.purged = "--purge" in argv
             (self.places.prefix / "lib" / "current").unlink()
         return json.dumps(self._status() if step == "status" else {})
 

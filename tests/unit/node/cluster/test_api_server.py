@@ -71,7 +71,7 @@ HOSTILE = {
     "escapes": b"HTTP/1.1 500 \x1b[31m\r\nContent-Length: 0\r\n\r\n",
     "endless header": HEAD + b"X: " + b"a" * 100_000,
     "many headers": HEAD + b"X: a\r\n" * 1000 + b"\r\n",
-    "too large": HEAD + b"\r\n" + b"a" * (9 << 20),
+    "too large": HEAD + b"\r\n{}" + b" " * (9 << 20),
     "said too large": HEAD + b"Content-Length: 99999999999\r\n\r\n{}",
 }
 

@@ -317,6 +317,16 @@ def test_everything_is_taken_off_again(scene: Scene) -> None:
     assert scene.reasons.count("Removed") == 1
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_settings_go_with_the_rest_unless_the_node_has_its_own(scene: Scene, *, own: bool) -> None:
+    scene.installer().run()
+    if own:
+        scene.host.places.config_directory.mkdir()
+        (scene.host.places.config_directory / "90-node.toml").touch()
+    scene.remover().run()
+    assert scene.host.purged is not own
+
+
 def test_a_removal_that_is_refused_says_why_and_goes_on_later(scene: Scene) -> None:
     scene.installer().run()
     scene.installer().run()
