@@ -1,0 +1,91 @@
+"""runc-wrapctl cluster: what its loop does between one look and the next."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from runc_wrap.cli import cluster
+from runc_wrap.cli.main import COMMANDS, HIDDEN, main
+from runc_wrap.node.cluster.next_step import NOTHING, READY, REFUSED, Decision
+from runc_wrap.node.cluster.systemd_manager import SystemdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(cluster, "_MARK", tmp_path / "ready")
+    monkeypatch.setattr(cluster, "_SOON", 0.0)
+    monkeypatch.setattr(cluster, "_CONFIG", tmp_path / "config")
+    monkeypatch.setattr(cluster, "_PROFILES", tmp_path / "profiles")
+    yield tmp_path / "ready"
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+ENDS = [(READY, 0, True), (REFUSED, 1, False)]
+
+
+@pytest.mark.parametrize(("word", "status", "is_marked"), ENDS)
+def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
+    mark: Path, word: str, status: int, is_marked: bool
+) -> None:
+    mark.touch()  # of a container before this one
+    with pytest.raises(SystemExit) as ended:
+        cluster._keep(lambda: Decision(NOTHING, word), once=True, well=READY)  # noqa: SLF001
+    assert ended.value.code == status
+    assert mark.exists() == is_marked
+    probed = CliRunner().invoke(main, ["cluster", "is-ready"])
+    assert probed.exit_code == (0 if is_marked else 1)
+
+
+def test_trouble_is_told_and_it_goes_on(mark: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[bool] = []
+
+    def work() -> Decision:
+        seen.append(mark.exists())
+        if len(seen) == 1:
+            raise SystemdError("systemd is \x1b[31maway")
+        os.kill(os.getpid(), signal.SIGTERM)  # the pod's end
+        return Decision(NOTHING, READY)
+
+    with pytest.raises(SystemExit) as ended:
+        cluster._keep(work, once=False, well=READY)  # noqa: SLF001
+    assert ended.value.code == 0
+    assert seen == [False, False]
+    told = capsys.readouterr().err
+    assert "systemd is" in told
+    assert "\x1b" not in told
+
+
+def test_a_policy_that_changes_ends_the_rest(mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = mark.with_name("config")
+    config.mkdir()
+    (config / "config.toml").write_text("")
+
+    def glance(_: float) -> None:
+        (config / "config.toml").write_text("# another")
+
+    monkeypatch.setattr("runc_wrap.cli.cluster.time.sleep", glance)
+    cluster._rest(3600.0)  # noqa: SLF001
+    assert (config / "config.toml").read_text() == "# another"
+
+
+def test_outside_of_a_pod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    done = CliRunner().invoke(main, ["cluster", "install", "--node", "n1", "--once"])
+    assert done.exit_code == 2
+    assert "not run in a pod" in done.output
+
+
+def test_it_is_not_among_the_commands_of_a_node() -> None:
+    assert "cluster" in HIDDEN
+    assert "cluster" not in COMMANDS
