@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import evidence, measures, places, report, rows
+from bench import evidence, fleet, measures, places, report, rows
 from harness.host.namespaces import UNIFIED
 from harness.host.processes import environment
 from harness.measure import agents, numbers
@@ -58,7 +58,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--bursts", type=int, default=6, help="rounds of 100 creates at once")
     parser.add_argument("--seed", type=int, default=4, help="of the order within a round")
     parser.add_argument(
-        "--only", choices=("nothing", "archive", "evidence"), help="these rows and no other"
+        "--only",
+        choices=("nothing", "archive", "evidence", "fleet"),
+        help="these rows and no other",
     )
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for JSON and SVG")
     return parser.parse_args()
@@ -75,7 +77,9 @@ def _enter_namespace() -> None:
 
 
 def _only(place: places.Places, plan: measures.Plan, what: str) -> list[rows.Row]:
-    """Measure the cost with a runtime that does nothing, the archive, or the cost of evidence."""
+    """Measure with a runtime that does nothing, the archive, evidence, or a fleet's report."""
+    if what == "fleet":
+        return rows.fleet(fleet.measured())
     if what == "nothing":
         found = rows.alone(measures.alone(place, plan))
         return [*found, rows.passed_on(measures.passed_on(place, plan))]
@@ -122,6 +126,7 @@ def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
         rest=rest,
         news=news,
         evidence=evidence.measured(place, plan.seed),
+        fleet=fleet.measured(),
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bench.evidence import Found
+    from bench.fleet import Merged
     from harness.measure.agents import AtRest
     from harness.measure.numbers import Rounds
 
@@ -24,6 +25,7 @@ CREATE_ADDED = 1.5  # ms
 COLD_RATIO = 1.3
 RESIDENT = 30.0  # MB
 ARCHIVE = 15.0  # MB, packed
+FLEET_SECONDS, FLEET_RESIDENT = 60.0, 1000.0  # for 5,000 nodes; MB
 # Two copies of one release differ by up to 2 % where nothing else does: by where the kernel has put
 # the pages of their files.
 COPIES = 1.02
@@ -83,6 +85,7 @@ class Measured:
     rest: AtRest | None
     news: dict[str, float] | None
     evidence: Found | None
+    fleet: dict[str, Merged]
 
 
 def rows(measured: Measured) -> list[Row]:
@@ -108,6 +111,7 @@ def rows(measured: Measured) -> list[Row]:
         at_once(measured.bursts, measured.decided),
         *(growth(way, measured.sizes) for way in ("cold", "agent")),
         at_rest(measured.rest),
+        *fleet(measured.fleet),
         news(measured.news),
         *evidence(measured.evidence),
     ]
@@ -312,6 +316,23 @@ def at_rest(found: AtRest | None) -> Row:
         figure,
         exactly(max(found.resident, found.worked) < RESIDENT and found.cpu == 0),
     )
+
+
+def fleet(found: dict[str, Merged]) -> list[Row]:
+    """Return a row for each way to a fleet's report."""
+    must = f"under {FLEET_SECONDS:g} s and {FLEET_RESIDENT / 1e3:g} GB"
+    return [_fleet(f"5,000 nodes' reports, 200 workloads each: {way}", must, one)
+            for way, one in found.items()]  # fmt: skip
+
+
+def _fleet(name: str, must: str, found: Merged) -> Row:
+    resident = found.resident / 1e6
+    figure = (
+        f"{found.seconds:.1f} s ({found.cpu:.1f} s of CPU), {resident:.0f} MB, "
+        f"{found.size / 1e9:.2f} GB read"
+    )
+    is_met = found.seconds < FLEET_SECONDS and resident < FLEET_RESIDENT
+    return Row(name, must, figure, exactly(is_met))
 
 
 def evidence(found: Found | None) -> list[Row]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench import rows
 from bench.evidence import Found
+from bench.fleet import Merged
 from bench.measures import SIZES
 from harness.measure import numbers
 from harness.measure.agents import AtRest, at_rest
@@ -198,3 +200,12 @@ def test_a_medians_interval_contains_the_true_value_in_about_19_of_20_samples() 
     samples = ([generator.expovariate(1) for _ in range(60)] for _ in range(400))
     held = sum(one.low <= math.log(2) <= one.high for one in map(numbers.sure, samples))
     assert 0.92 < held / 400 <= 1
+
+
+def test_a_fleets_report_is_bounded_in_time_and_in_memory() -> None:
+    well = Merged(30.0, 20.0, 60 << 20, 10**9)
+    found = rows.fleet(
+        {"a": well, "b": replace(well, seconds=60.0), "c": replace(well, resident=10**9)}
+    )
+    assert [one.verdict for one in found] == [rows.MET, rows.NOT_MET, rows.NOT_MET]
+    assert found[0].figure == "30.0 s (20.0 s of CPU), 63 MB, 1.00 GB read"

@@ -146,4 +146,6 @@ def _value(piece: bytes) -> Document | Unusable:
 
 
 def _containers(piece: bytes) -> int:
-    return piece.count(b"[") + piece.count(b"{")
+    """Return how many lists and objects a text may hold: each has two brackets."""
+    most = len(piece) // 2
+    return most if most <= MOST_CONTAINERS else piece.count(b"[") + piece.count(b"{")
