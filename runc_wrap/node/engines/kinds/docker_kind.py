@@ -27,10 +27,15 @@ class Docker:
         )
 
     def check_command(self, found: Installation) -> list[str] | None:
-        """Return `dockerd --validate`, in releases since 23.0."""
+        """Return `dockerd --validate`, in releases since 23.0.
+
+        It needs no file at the usual place, but refuses to be told of one that is missing.
+        """
         if found.binary is None or not docker_config.can_validate(found.version):
             return None
-        return [str(found.binary), "--validate", f"--config-file={found.config}"]
+        is_usual = found.config == docker_config.CONFIG and not found.config.exists()
+        told = [] if is_usual else [f"--config-file={found.config}"]
+        return [str(found.binary), "--validate", *told]
 
     def reload(self, found: Installation, *, loses_default: bool = False) -> Reload:
         """Return a reload if that is enough: see docker_config.reload_command."""

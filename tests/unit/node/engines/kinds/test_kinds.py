@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import containerd_config, engine_query
+from runc_wrap.node.engines import containerd_config, docker_config, engine_query
 from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.kinds import crio_kind
 from runc_wrap.node.engines.kinds.engine_kind import Installation, unit_of
@@ -198,6 +198,20 @@ def test_a_containerd_without_a_file_at_the_usual_place_is_checked_by_its_defaul
     assert kind.check_command(found) == [str(found.binary), "config", "default"]
     usual.write_text("version = 2")
     assert kind.check_command(found) == [str(found.binary), "-c", str(usual), "config", "dump"]
+
+
+def test_a_dockerd_without_a_file_at_the_usual_place_is_not_told_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removing the only handler removes a daemon.json that was ours alone."""
+    usual = tmp_path / "daemon.json"
+    monkeypatch.setattr(docker_config, "CONFIG", usual)
+    found = Installation("docker", usual, tmp_path / "dockerd")
+    kind = engine_query.KINDS["docker"]
+    assert kind.check_command(found) == [str(found.binary), "--validate"]
+    usual.write_text("{}")
+    told = f"--config-file={usual}"
+    assert kind.check_command(found) == [str(found.binary), "--validate", told]
 
 
 @pytest.mark.parametrize(
