@@ -41,12 +41,12 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 
 # In this order: each one leaves the machine as it found it, but for the last, which uninstalls.
 VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records power uninstall)
-VM_SHORT = $(patsubst %,tests/vm/test_%.py,install services)
+VM_OTHER = $(patsubst %,tests/vm/test_%.py,install services uninstall)
 
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-short test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -127,13 +127,16 @@ test-systemd: packages .venv/ready   ## the archive and the package under Debian
 	for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite \
 		RUNC_WRAP_ARCHIVE=$$(echo build/boxes/*-linux-amd64.tar.xz) .venv/bin/pytest $(BOX_TESTS) || exit 1; done
 
-test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults, a power failure; root, emulated, about twenty minutes
+test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults, a power failure; root, emulated, half an hour of one CPU
 	.venv/bin/pytest $(VM_TESTS)
+
+test-vm-short: packages .venv/ready   ## the same machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root, ten minutes of one CPU, two of them for the image
+	.venv/bin/pytest -m short $(VM_TESTS)
 
 test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (whose kernel 7.2 has not come up yet); root, 3 GB
 	.venv/bin/pytest tests/vm/test_packages.py
-	RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_SHORT)
-	RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_SHORT)
+	RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_OTHER)
+	RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_OTHER)
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page

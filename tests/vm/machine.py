@@ -7,6 +7,7 @@ server is reached, on a port of this machine's loopback.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 import shlex
@@ -45,6 +46,7 @@ class Machine(Guest):
         self.port = _free_port()
         self.disk = directory / "disk.qcow2"
         self.key = directory / "key"
+        self._forwards = itertools.count()  # ssh does not bind a path twice
         self._qemu: Daemon | None = None
         self._line: Daemon | None = None  # the ssh connection that all commands share
         layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b"]
@@ -111,9 +113,8 @@ class Machine(Guest):
         run([*common, *_NO_OTHER_WAY, *files, f"guest:{to}/"], seconds=PATIENCE)
 
     def forward(self, guest: str) -> Path:
-        """Return a socket of this machine that leads to the guest's socket."""
-        here = self.directory / f"{Path(guest).name}"
-        here.unlink(missing_ok=True)
+        """Return a new socket of this machine that leads to the guest's socket."""
+        here = self.directory / f"{next(self._forwards)}.sock"
         run(["ssh", "-S", self._control, "-O", "forward", "-L", f"{here}:{guest}", "guest"])
         return here
 

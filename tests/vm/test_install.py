@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from harness.engines.cri import Ask, client
+from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import SOURCE
 from tests.vm.node import IMAGE, UNITS
 
@@ -13,6 +18,7 @@ if TYPE_CHECKING:
     from tests.vm.node import Node
 
 
+@pytest.mark.short
 def test_the_archive_needs_no_python_no_compiler_and_no_network(node: Node) -> None:
     tools = "for tool in python3 gcc cc musl-gcc; do command -v $tool && exit 1; done; :"
     assert node.machine.attempt(tools).stdout == ""
@@ -22,24 +28,42 @@ def test_the_archive_needs_no_python_no_compiler_and_no_network(node: Node) -> N
     assert "Seccomp: 2   with runc-wrap" in node.told
 
 
+@pytest.mark.short
 def test_the_services_are_active_and_start_with_the_machine(node: Node) -> None:
     for question, answer in (("is-active", "active"), ("is-enabled", "enabled")):
         told = node.machine.sh(f"systemctl {question} {' '.join(UNITS)}").split()
         assert told == [answer] * len(UNITS)
 
 
-def test_after_a_reboot_engines_start_containers_through_it_as_before(node: Node) -> None:
-    run = "docker run --rm --network none --security-opt seccomp=unconfined --runtime runc-wrap"
-    show = f"{run} {IMAGE} grep Seccomp: /proc/self/status"
-    assert node.machine.sh(show).split() == ["Seccomp:", "2"]
+def _modes(node: Node, docker_and_podman: str, containerd: str) -> list[int]:
+    """Return the modes of seccomp of a container by Docker, Podman and containerd's CRI."""
+    run = f"run --rm --network none {docker_and_podman}"
+    show = f"{IMAGE} grep Seccomp: /proc/self/status"
+    told = node.machine.sh(
+        f"docker {run} --security-opt seccomp=unconfined {show}; podman {run} {show}"
+    )
+    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as cri:
+        cri.wait_image()
+        pod = cri.run_pod(containerd, Path("/var/log/pods-of-the-test"))
+        told += node.machine.sh("grep Seccomp: /proc/$1/status", str(cri.pid(cri.run(pod, Ask()))))
+    return [int(line.split()[1]) for line in told.splitlines()]
+
+
+@pytest.mark.short
+def test_engines_start_containers_through_it_and_after_a_reboot_as_before(node: Node) -> None:
+    assert _modes(node, "", "runc") == [DISABLED] * 3
+    assert _modes(node, "--runtime runc-wrap", "runc-wrap") == [FILTER] * 3
+    before = len(node.ledger())
     node.machine.reboot()
-    assert node.machine.sh(show).split() == ["Seccomp:", "2"]
-    assert node.ledger()[-1]["engine"] == "docker"
+    assert _modes(node, "--runtime runc-wrap", "runc-wrap") == [FILTER] * 3
+    engines = {each["engine"] for each in node.ledger()[before:]}
+    assert engines >= {"docker", "podman", "containerd"}
     assert node.machine.sh("systemctl --failed --quiet --no-legend") == ""
     told = node.machine.sh(f"systemctl is-active {' '.join(UNITS)}").split()
     assert told == ["active"] * len(UNITS)
 
 
+@pytest.mark.short
 def test_the_journal_has_no_warning_of_ours(node: Node) -> None:
     assert node.warnings() == []
 

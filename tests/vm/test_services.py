@@ -87,7 +87,10 @@ if not KEEPS_AT_STOP:
     del EVENTS["stop and start"]
 
 
-@pytest.mark.parametrize("event", EVENTS)
+SHORT = {"kill both": pytest.mark.short}
+
+
+@pytest.mark.parametrize("event", [pytest.param(one, marks=SHORT.get(one, ())) for one in EVENTS])
 def test_no_call_fails_and_no_container_is_lost(node: Node, calls: Calls, event: str) -> None:
     before = [node.service(name)["MainPID"] for name in ("decide", "observe")]
     calls.go_on()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.vm.node import LISTING
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ _NO_CONTAINERS = "docker ps -aq | xargs -r docker rm -f >/dev/null; podman rm -a
 _UNINSTALL = "runc-wrapctl uninstall --purge 2>&1"
 
 
+@pytest.mark.short
 def test_uninstall_leaves_every_file_as_it_was_before_the_installation(node: Node) -> None:
     """In two runs: containerd and Docker (also after a reload) call us until they are restarted."""
     machine = node.machine
