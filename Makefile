@@ -40,7 +40,7 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
 # In this order: each one leaves the machine as it found it, but for the last, which uninstalls.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records power uninstall)
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records transaction power uninstall)
 VM_OTHER = $(patsubst %,tests/vm/test_%.py,install services uninstall)
 
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
