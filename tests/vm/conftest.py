@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from harness.node.guest import Guest
 
 _REGISTERED = "test_an_engine_is_registered_and_proved_by_a_container_and_the_same_backwards"
-# What needs a kernel of its own, with all controllers in cgroup version 2. containerd 2 cannot be
-# told to do without; its transaction is in tests/engine.
+# What needs a kernel of its own, with all controllers in cgroup version 2, or a disk that may be
+# filled. containerd 2 cannot be told to do without; its transaction is in tests/engine.
 OF_A_KERNEL = {
     "test_no_call_fails_and_no_container_is_lost[out of memory]",
     "test_the_services_rest_while_nothing_happens",
+    "test_after_a_fault_the_engine_answers_with_its_former_file[full disk]",
     *([f"{_REGISTERED}[containerd]"] if SUITE == "forky" else []),
 }
 LIMIT = 1500  # seconds a test, for the first one builds, boots and installs; seldom over 300
