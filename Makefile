@@ -73,7 +73,7 @@ ONCE_MORE = -p tests.reruns --reruns 1
 
 # First, three at a time, all that may run beside other work: the containers' streams mostly wait.
 test: packages   ## everything, on real runtimes and engines; root, installs Debian packages
-	$(MAKE) --no-print-directory -j3 -O test-beside test-archive check test-apart test-agent forky-ready $(if $(OTHER_PYTHON),test-unit-other)
+	$(MAKE) --no-print-directory -j3 -O test-beside test-archive test-systemd check test-apart test-agent forky-ready $(if $(OTHER_PYTHON),test-unit-other)
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART) $(BESIDE))
 	$(MAKE) test-forky
 
