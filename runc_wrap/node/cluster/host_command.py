@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runc_wrap import text
 from runc_wrap.host import files
 from runc_wrap.node.cluster.systemd_manager import DONE, GONE, RUNNING, SystemdError, UnitEnd
 
@@ -73,12 +74,16 @@ class Ended:
 
     @property
     def reason(self) -> str:
-        """Return why it failed, in its own words: at most some lines."""
+        """Return why it failed, in its own words: the last lines that fit, the last one anyway."""
         document = self.document
         told = document.get("reason") if isinstance(document, dict) else None
-        text = str(told or self.said or self.printed).strip()
-        lines = " ".join(line.strip() for line in text.splitlines() if line.strip())
-        return lines.removeprefix("Error: ")[-_LONGEST:] or "it gave no reason"
+        found = ""
+        for line in reversed(str(told or self.said or self.printed).splitlines()):
+            joined = f"{line.strip()} {found}".strip()
+            if found and len(joined) > _LONGEST:
+                break
+            found = joined
+        return text.fitted(found.removeprefix("Error: "), _LONGEST) or "it gave no reason"
 
 
 def run(manager: Manager, place: Path, command: Command) -> Ended:
