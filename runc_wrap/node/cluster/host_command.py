@@ -1,7 +1,8 @@
 """A command on the host: a transient unit of its systemd, which the pod's end does not end.
 
 Its unit is named after its words. So a pod that follows one that was killed finds the command that
-still runs, or what became of it, and begins nothing twice.
+still runs and waits for it, instead of beginning it twice. What ended while nobody waited is
+forgotten: what it did is seen on the node, and its answer may be old.
 """
 
 from __future__ import annotations
@@ -14,15 +15,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap import text
 from runc_wrap.host import files
-from runc_wrap.node.cluster.systemd_manager import DONE, GONE, RUNNING, SystemdError, UnitEnd
+from runc_wrap.node.cluster.systemd_manager import (
+    DONE,
+    FAILED,
+    GONE,
+    RUNNING,
+    SystemdError,
+    UnitEnd,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
 _PAUSE = 0.5  # seconds
 _LARGEST = 1 << 20  # bytes of what a command printed
 _LONGEST = 600  # characters of a sentence
+_PREFIX = "runc-wrap-cluster-"
 _UNHEARD = 60.0  # seconds for which systemd need not answer while a command runs
 
 
@@ -40,20 +49,27 @@ class Manager(Protocol):
     def forget(self, unit: str) -> None:
         """Remove a unit that is over. Raises SystemdError."""
 
+    def names(self, pattern: str) -> list[str]:
+        """Return the units that match a pattern. Raises SystemdError."""
+
 
 @dataclass(frozen=True)
 class Command:
-    """One step's command; `seconds`: after which systemd ends it."""
+    """One step's command; `seconds`: after which systemd ends it.
+
+    `is_taken_up`: one that runs already does what this one would; another's answer may be too old.
+    """
 
     step: str
     argv: tuple[str, ...]
     seconds: float
+    is_taken_up: bool = True
 
     @property
     def unit(self) -> str:
         """Return its unit's name."""
         digest = hashlib.sha256("\0".join(self.argv).encode()).hexdigest()[:8]
-        return f"runc-wrap-cluster-{self.step}-{digest}.service"
+        return f"{_PREFIX}{self.step}-{digest}.service"
 
 
 @dataclass(frozen=True)
@@ -93,8 +109,26 @@ def run(manager: Manager, place: Path, command: Command) -> Ended:
     """
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     out, err = (place / f"{command.step}.{name}" for name in ("out", "err"))
+    found = manager.end(command.unit)
+    if found.state == RUNNING:
+        found = _waited(manager, command)
+        if command.is_taken_up:
+            return _result(manager, command, found, out, err)
+    if found.state != GONE:
+        manager.forget(command.unit)
     manager.start(command.unit, command.argv, out, err, seconds=command.seconds)
-    end = _waited(manager, command)
+    return _result(manager, command, _waited(manager, command), out, err)
+
+
+def forget_old(manager: Manager, steps: Collection[str]) -> None:
+    """Forget the commands of these steps that ended while nobody waited. Raises SystemdError."""
+    for unit in manager.names(f"{_PREFIX}*"):
+        is_ours = unit.removeprefix(_PREFIX).rpartition("-")[0] in steps
+        if is_ours and manager.end(unit).state in (DONE, FAILED):
+            manager.forget(unit)
+
+
+def _result(manager: Manager, command: Command, end: UnitEnd, out: Path, err: Path) -> Ended:
     ended = _ended(command, end, _text(out), _text(err))
     manager.forget(command.unit)
     return ended

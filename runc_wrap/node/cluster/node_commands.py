@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
+_STEPS = ("install", "apply", "register", "unregister", "uninstall", "status")
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 
 
@@ -34,11 +35,11 @@ class NodeCommands:
         """Install the release of an archive that lies on the node."""
         script = str(archive / "install.sh")
         words = ("/bin/sh", script, "--prefix", str(self.places.prefix))
-        return self._run("install", _INSTALLING, *words)
+        return self._run(Command("install", words, _INSTALLING))
 
     def apply(self) -> Ended:
         """Check the candidate of the policy, and put it in force."""
-        return self._ctl("apply", _APPLYING, "cluster", "apply")
+        return self._ctl("apply", _APPLYING, "cluster", "apply", is_taken_up=False)
 
     def register(self, engine: str) -> Ended:
         """Register the handler as a transaction, proved by a canary."""
@@ -60,14 +61,20 @@ class NodeCommands:
 
     def registration(self, engine: str) -> next_step.Registration:
         """Return what the running engine says of our handler."""
-        ended = self._ctl("status", _LOOKING, "engine", "status", "--json")
+        words = ("engine", "status", "--json")
+        ended = self._ctl("status", _LOOKING, *words, is_taken_up=False)
         if ended.document is None:
             raise SystemdError(f"`engine status` told nothing that can be read: {ended.reason}")
         return next_step.registration(ended.document, engine, self.config)
 
-    def _ctl(self, step: str, seconds: float, *words: str) -> Ended:
-        program = str(self.places.wrapper.with_name("runc-wrapctl"))
-        return self._run(step, seconds, program, "--prefix", str(self.places.prefix), *words)
+    def forget_old(self) -> None:
+        """Forget what ended while no pod was there."""
+        host_command.forget_old(self.manager, _STEPS)
 
-    def _run(self, step: str, seconds: float, *argv: str) -> Ended:
-        return host_command.run(self.manager, self.places.cluster, Command(step, argv, seconds))
+    def _ctl(self, step: str, seconds: float, *words: str, is_taken_up: bool = True) -> Ended:
+        program = str(self.places.wrapper.with_name("runc-wrapctl"))
+        argv = (program, "--prefix", str(self.places.prefix), *words)
+        return self._run(Command(step, argv, seconds, is_taken_up))
+
+    def _run(self, command: Command) -> Ended:
+        return host_command.run(self.manager, self.places.cluster, command)

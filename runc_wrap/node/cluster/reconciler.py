@@ -50,6 +50,7 @@ class Installer:
         Raises Unreachable and Refused before the node is known, SystemdError, OSError, ValueError.
         """
         self._registration = None
+        self.commands.forget_old()
         node, done = self.reporter.node(), set[str]()
         while True:
             seen = self._look(node)

@@ -30,6 +30,7 @@ class Remover:
 
         Raises Unreachable and Refused before the node is known, and SystemdError.
         """
+        self.commands.forget_old()
         engine, _, _ = next_step.engine(self.reporter.node().engine)
         if self._is_gone():
             return self._told(next_step.REMOVED)

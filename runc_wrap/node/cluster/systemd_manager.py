@@ -28,6 +28,7 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 _UNKNOWN, _EXISTS = f"{_NAME}.NoSuchUnit", f"{_NAME}.UnitExists"
 _SECONDS = 25.0  # for one call; systemd may be reloading
 _MOST = 1 << 20  # bytes of answers to one call
+_PAUSE = 0.05  # seconds
 _SERIAL = 1
 RUNNING, DONE, FAILED, GONE = "running", "done", "failed", "gone"
 _STATES = {
@@ -102,8 +103,21 @@ class Manager:
         status = self._property(path, "Service", "ExecMainStatus")
         return UnitEnd(state, status if isinstance(status, int) else 0)
 
+    def names(self, pattern: str) -> list[str]:
+        """Return the names of loaded units that match a pattern. Raises SystemdError."""
+        (found,) = self._call(_MANAGER, "ListUnitsByPatterns", "asas", ([], [pattern]))
+        return [str(one[0]) for one in found]
+
     def forget(self, unit: str) -> None:
-        """Remove a unit that is over. Raises SystemdError."""
+        """Remove a unit that is over, and wait until it is gone. Raises SystemdError."""
+        until = time.monotonic() + _SECONDS
+        while self.end(unit).state != GONE:
+            if time.monotonic() > until:
+                raise SystemdError(f"the host's systemd does not forget {unit}")
+            self._stop(unit)
+            time.sleep(_PAUSE)
+
+    def _stop(self, unit: str) -> None:
         calls: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("StopUnit", (unit, "replace")),
             ("ResetFailedUnit", (unit,)),

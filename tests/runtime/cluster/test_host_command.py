@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from harness.node.requirements import program
 from harness.node.systemd import Manager as Systemd
 from runc_wrap.node.cluster import host_command
 from runc_wrap.node.cluster.host_command import Command
-from runc_wrap.node.cluster.systemd_manager import DONE, GONE, Manager, SystemdError
+from runc_wrap.node.cluster.systemd_manager import DONE, FAILED, GONE, Manager, SystemdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,16 +84,44 @@ def test_the_end_of_the_pod_ends_no_command_and_the_next_pod_takes_it_up(
     assert (tmp_path / "begun").read_text() == "begun\n"
 
 
-def test_what_ended_while_nobody_looked_is_found(manager: Manager, tmp_path: Path) -> None:
-    command = _sh("over", f"echo x >> {tmp_path}/count; echo done")
-    out, err = (tmp_path / f"over.{name}" for name in ("out", "err"))
+def _over(manager: Manager, place: Path, script: str) -> Command:
+    """Begin a command and wait until it is over, as a pod that was killed meanwhile."""
+    command = _sh("over", script)
+    out, err = (place / f"over.{name}" for name in ("out", "err"))
     manager.start(command.unit, command.argv, out, err, seconds=SECONDS)
     until = time.monotonic() + SECONDS
-    while manager.end(command.unit).state != DONE:
+    while manager.end(command.unit).state not in (DONE, FAILED):
         assert time.monotonic() < until
         time.sleep(0.1)
-    assert host_command.run(manager, tmp_path, command).printed == "done\n"
-    assert (tmp_path / "count").read_text() == "x\n"
+    return command
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_ended_while_nobody_waited_is_begun_anew(
+    manager: Manager, tmp_path: Path, status: int
+) -> None:
+    command = _over(manager, tmp_path, f"date +%N | tee -a {tmp_path}/all; exit {status}")
+    ended = host_command.run(manager, tmp_path, command)
+    _, second = (tmp_path / "all").read_text().splitlines()
+    assert ended.printed == f"{second}\n"
+
+
+def test_what_ended_while_nobody_waited_is_forgotten(manager: Manager, tmp_path: Path) -> None:
+    command = _over(manager, tmp_path, "true")
+    host_command.forget_old(manager, ("another",))
+    assert manager.names("runc-wrap-cluster-*") == [command.unit]
+    host_command.forget_old(manager, ("another", "over"))
+    assert manager.names("runc-wrap-cluster-*") == []
+
+
+def test_an_answer_that_may_be_old_is_asked_for_again(manager: Manager, tmp_path: Path) -> None:
+    waits = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
+    command = replace(_sh("asked", f"echo x >> {tmp_path}/asked; {waits}"), is_taken_up=False)
+    out, err = (tmp_path / f"asked.{name}" for name in ("out", "err"))
+    manager.start(command.unit, command.argv, out, err, seconds=SECONDS)
+    threading.Timer(0.5, (tmp_path / "go").touch).start()
+    assert host_command.run(manager, tmp_path, command).is_well
+    assert (tmp_path / "asked").read_text() == "x\nx\n"
 
 
 def test_a_command_that_somebody_ends_is_told(

@@ -92,6 +92,10 @@ class Host:
         self._called()
         return self.units.get(unit, UnitEnd(GONE))
 
+    def names(self, pattern: str) -> list[str]:
+        assert pattern == "runc-wrap-cluster-*"
+        return [*self.units]
+
     def forget(self, unit: str) -> None:
         self._called()
         self.units.pop(unit, None)

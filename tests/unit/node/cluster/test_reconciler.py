@@ -130,7 +130,7 @@ def test_where_nothing_is_to_be_done_nothing_is_done(scene: Scene) -> None:
     assert [method for method, _ in scene.api.requests] == ["GET"]
 
 
-CALLS = 24  # of the host's systemd, until a new node is ready
+CALLS = 30  # of the host's systemd, until a new node is ready
 
 
 def _calls_until_ready(scene: Scene) -> int:
@@ -152,6 +152,7 @@ def test_killed_at_any_call_the_next_pod_goes_on(scene: Scene, dies_at: int) -> 
     assert decision.word == "ready"
     assert scene.labels[READY] == "true"
     assert scene.host.done.count("register") == 1
+    assert not scene.host.units
 
 
 def test_the_kills_reach_to_the_end(scene: Scene) -> None:
