@@ -16,7 +16,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.report.merge import document_stream, node_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from runc_wrap.fleet.node_list import Asked
     from runc_wrap.host.meter import Meter
@@ -35,7 +35,7 @@ class Collection:
     at_once: int
     seconds: float
 
-    def documents(self, nodes: Sequence[Asked], meter: Meter) -> Iterator[Json]:
+    def documents(self, nodes: Sequence[Asked], meter: Meter) -> Generator[Json]:
         """Yield a document for each node, in the order in which they answer."""
         meter.total = len(nodes)
         waiting = iter(nodes)

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from tests.unit.cli.ctl import Node
 
 HOSTILE = '\x1b[31m<script>alert(1)</script>\u202e"'
+BLOCK = {
+    "defaultAction": "SCMP_ACT_ERRNO",
+    "architectures": ["SCMP_ARCH_X86_64"],
+    "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
+}
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 
 
@@ -164,7 +169,9 @@ def test_hostile_documents_are_named_and_nothing_is_safe(
 
 
 def test_the_page_of_a_fleet_escapes_and_names_who_is_missing(applied: Node) -> None:
-    bad = workload("web", call(programs=[HOSTILE]), image=HOSTILE, reason=HOSTILE)
+    profile = {"block_digest": "0" * 64, "block": BLOCK}
+    denied = call("sched_setaffinity", 203, programs=[HOSTILE])
+    bad = workload("web", denied, image=HOSTILE, reason=HOSTILE, **profile)
     place = _file(
         applied,
         "a",
@@ -180,6 +187,7 @@ def test_the_page_of_a_fleet_escapes_and_names_who_is_missing(applied: Node) -> 
     assert "\x1b" not in text + result.stdout + result.stderr
     assert "1 node or document is missing; what runs there is unknown" in text
     assert "2 containers on 1 node" in text
+    assert "Addition to the profile" in text
     assert "Command, on the node" not in text  # no single node has the evidence
 
 
@@ -205,8 +213,23 @@ def test_suggest_adds_what_any_node_saw(applied: Node, evidence: Evidence) -> No
     assert tomllib.loads(rule)["rule"][0]["pod"] == ["web-*"]
 
 
-def test_suggest_without_a_profile_that_can_be_loaded_says_so(applied: Node) -> None:
-    bad = {"defaultAction": "SCMP_ACT_NONSENSE", "syscalls": 3}
+BAD_BLOCKS: list[dict[str, Any]] = [
+    {},
+    {"defaultAction": "SCMP_ACT_NONSENSE"},
+    {**BLOCK, "syscalls": 3},
+    {**BLOCK, "syscalls": [3]},
+    {**BLOCK, "syscalls": [{"names": [3], "action": "SCMP_ACT_ALLOW"}]},
+    {**BLOCK, "syscalls": [{"names": ["read"]}]},
+    {**BLOCK, "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{}]}]},
+    {**BLOCK, "architectures": [None]},
+    {**BLOCK, "flags": {}},
+]
+
+
+@pytest.mark.parametrize("bad", BAD_BLOCKS, ids=str)
+def test_suggest_without_a_profile_that_can_be_loaded_says_so(
+    applied: Node, bad: dict[str, Any]
+) -> None:
     row = workload("web", call(), block_digest="0" * 64, block=bad)
     place = _file(applied, "a", document("a", row), document("b", workload("db")))
     said = applied.failure("suggest", "shop/web/app", "--merge", place)

@@ -16,9 +16,14 @@ from click.testing import CliRunner
 from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from runc_wrap.cli.kubectl_plugin import plugin
+from runc_wrap.fleet.collection import Collection
+from runc_wrap.fleet.kubectl import Kubectl
+from runc_wrap.fleet.node_list import Asked
+from runc_wrap.host.meter import Meter
 from tests.unit.fleet.stand_in import StandIn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from click.testing import Result
@@ -133,6 +138,25 @@ def test_few_are_asked_at_once_and_all_in_the_end(cluster: StandIn) -> None:
     seen = [*map(int, (cluster.place / "seen").read_text().split())]
     assert len(seen) == 20
     assert max(seen) <= 3
+
+
+def test_no_more_answers_are_waited_for_than_may_be_held(cluster: StandIn) -> None:
+    names = [f"n{at}" for at in range(20)]
+    for name in names:
+        cluster.node(name, document(name, WEB))
+    taken: list[str] = []
+
+    class Nodes(list[Asked]):
+        def __iter__(self) -> Iterator[Asked]:
+            for one in list.__iter__(self):
+                taken.append(one.node)
+                yield one
+
+    asking = Collection(Kubectl(str(cluster.place / "kubectl")), "n", ("report",), 3, 60.0)
+    documents = asking.documents(Nodes(Asked(name, f"pod-{name}") for name in names), Meter())
+    assert next(documents)["node"] in taken
+    assert len(taken) == 3
+    documents.close()
 
 
 def test_what_was_collected_can_be_saved_and_merged_again(cluster: StandIn, tmp_path: Path) -> None:
