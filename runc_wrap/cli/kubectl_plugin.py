@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -173,7 +173,7 @@ def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float)
     with _told(), progress.shown("Asking nodes") as meter, _kept(save) as keep:
         pods = _list(cluster, "pods", node_list.POD_COLUMNS, "--selector", node_list.SELECTOR)
         for document in asked.documents(node_list.asked(_nodes(cluster), pods), meter):
-            keep(line(document))
+            keep(document)
             found.take(document, f"the answer of {text.word(document['node'])}")
     return found
 
@@ -191,12 +191,13 @@ def _list(cluster: Cluster, what: str, columns: str, *words: str) -> bytes:
 
 
 @contextmanager
-def _kept(save: Path | None) -> Iterator[Callable[[bytes], object]]:
+def _kept(save: Path | None) -> Iterator[Callable[[dict[str, Any]], object]]:
+    """Return what writes a document into the file, or nowhere."""
     if save is None:
         yield lambda _: None
         return
     with save.open("wb") as file:
-        yield file.write
+        yield lambda document: file.write(line(document))
 
 
 @contextmanager
