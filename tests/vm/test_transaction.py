@@ -18,7 +18,7 @@ from tests.vm.node import IMAGE, PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.vm.machine import Machine
+    from harness.node.guest import Guest
     from tests.vm.node import Node
 
 CONFIG = "/etc/containerd/config.toml"
@@ -104,11 +104,11 @@ def _changed(node: Node, action: str, engine: str, *words: str) -> tuple[int, An
     return done.returncode, json.loads(done.stdout)
 
 
-def _is_new(machine: Machine) -> bool:
+def _is_new(machine: Guest) -> bool:
     return machine.attempt(NEW).returncode == 0
 
 
-def _answers_as_before(machine: Machine, before: str) -> None:
+def _answers_as_before(machine: Guest, before: str) -> None:
     assert machine.sh(STATE) == before
     assert machine.attempt(UNFINISHED).returncode == 0
     assert machine.sh("systemctl is-active containerd") == "active\n"
