@@ -44,9 +44,8 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     unknown = [sentence for entry, result in results for sentence in _unknown(entry, result)]
     for sentence in unknown:
         output.warn(f"not checked: {sentence}")
-    for entry, result in results:
-        for sentence in _sampled(entry, result):
-            output.warn(sentence)
+    for sentence in [each for one in results for each in _sampled(*one)] if not as_json else ():
+        output.warn(sentence)
     checked = sum(entry.agrees is not None for entry in node.entries)
     for user in node.users:
         for entry, found in list(_plainly(user.entries))[:_SHOWN]:

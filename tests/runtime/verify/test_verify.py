@@ -47,8 +47,8 @@ class Fresh:
         """Return the exit status and the disagreeing containers."""
         done = self.installed.control("verify", "--json", *flags, ok=False)
         shown = json.loads(done.stdout)
-        others = [shown.pop(name) for name in ("unchecked", "sampled", "users")]
-        assert others == [[], [], []]
+        del shown["sampled"]  # of filters with very many conditions
+        assert (shown.pop("unchecked"), shown.pop("users")) == ([], [])
         return done.returncode, shown
 
     def status(self, bundle: Bundle) -> Any:
