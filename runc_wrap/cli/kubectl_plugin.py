@@ -170,7 +170,12 @@ def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float)
     """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
     found = FleetReport()
     asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
-    with _told(), progress.shown("Asking nodes") as meter, _kept(save) as keep:
+    with (
+        _told(),
+        progress.shown("Asking nodes") as meter,
+        _kept(save) as keep,
+        report_merged.without_collector(),
+    ):
         pods = _list(cluster, "pods", node_list.POD_COLUMNS, "--selector", node_list.SELECTOR)
         for document in asked.documents(node_list.asked(_nodes(cluster), pods), meter):
             keep(document)

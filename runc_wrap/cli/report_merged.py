@@ -37,7 +37,7 @@ _MOST_NAMED = 100  # of them on the page
 def gathered(names: Iterable[str]) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
     found = FleetReport()
-    with progress.shown("Reading nodes' reports") as meter, _without_collector():
+    with progress.shown("Reading nodes' reports") as meter, without_collector():
         for name in names:
             where = "stdin" if name == _STDIN else text.word(name)
             try:
@@ -49,7 +49,7 @@ def gathered(names: Iterable[str]) -> FleetReport:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Pause the search for circles of objects: documents have none, and it takes a quarter."""
     was_enabled = gc.isenabled()
     gc.disable()
