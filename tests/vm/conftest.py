@@ -16,8 +16,7 @@ from harness.engines import images
 from harness.host.processes import short_directory
 from harness.node import archive
 from harness.node.requirements import requires
-from tests.vm.guest_choice import IN_A_BOX, NEEDS, guest_of
-from tests.vm.image import SUITE
+from tests.vm.guest_choice import CRI_WORKS, IN_A_BOX, NEEDS, guest_of
 from tests.vm.node import Node, installed
 
 if TYPE_CHECKING:
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
 
 _REGISTERED = "test_an_engine_is_registered_and_proved_by_a_container_and_the_same_backwards"
 # What needs a kernel of its own, with all controllers in cgroup version 2, or a disk that may be
-# filled. containerd 2 cannot be told to do without; its transaction is in tests/engine.
+# filled. containerd 2's transaction is in tests/engine.
 OF_A_KERNEL = {
     "test_no_call_fails_and_no_container_is_lost[out of memory]",
     "test_the_services_rest_while_nothing_happens",
     "test_after_a_fault_the_engine_answers_with_its_former_file[full disk]",
-    *([f"{_REGISTERED}[containerd]"] if SUITE == "forky" else []),
+    *([f"{_REGISTERED}[containerd]"] if not CRI_WORKS else []),
 }
 # The other files of this folder fill the disk, set the clock or read the kernel's records: all of
 # them this machine's.
