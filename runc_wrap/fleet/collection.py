@@ -74,15 +74,10 @@ class Collection:
         printed, complaint, _ = self.kubectl.ended(
             *words, seconds=self.seconds, largest=document_stream.LARGEST
         )
-        found = list(document_stream.documents(_once(printed)))
-        if len(found) != 1 or isinstance(found[0], document_stream.Unusable):
+        found = document_stream.only(printed)
+        if isinstance(found, document_stream.Unusable):
             raise KubectlError(_why(printed, complaint))
-        return _named(found[0].value, one.node)
-
-
-def _once(printed: bytes) -> Any:  # noqa: ANN401 - a stream's read
-    left = [printed]
-    return lambda _: left.pop() if left else b""
+        return _named(found.value, one.node)
 
 
 def _why(printed: bytes, complaint: bytes) -> str:
@@ -102,5 +97,11 @@ def _named(value: Any, node: str) -> Json:  # noqa: ANN401 - any JSON value
 
 
 def line(document: Json) -> bytes:
-    """Return a document as one line, as `report --merge` reads it again."""
-    return json_codec.dumps(document) + b"\n"
+    """Return a document as one line, as `report --merge` reads it again.
+
+    What can be read may be nested too deeply to be written: no report is.
+    """
+    try:
+        return json_codec.dumps(document) + b"\n"
+    except json_codec.Unreadable as error:
+        return line(node_document.silent(document["node"], f"its answer cannot be saved: {error}"))

@@ -24,6 +24,7 @@ _MOST_PARTS = 1000  # that one damaged stretch is split into
 _STEP = 4096
 _MARKS = (b"\n{", b"\n[")
 _BEGIN = re.compile(rb"\n(?=[{\[])")
+_NEXT = re.compile(r"\s*", re.ASCII).match
 
 
 class Unusable(NamedTuple):
@@ -98,7 +99,7 @@ def _last(held: bytearray) -> bytearray:
 
 
 def _decoded(piece: bytes) -> Iterator[Document | Unusable]:
-    whole = _value(piece)
+    whole = only(piece)
     parts = _BEGIN.split(piece, _MOST_PARTS) if isinstance(whole, Unusable) else []
     if len(parts) > 1:
         for part in parts:
@@ -110,32 +111,41 @@ def _decoded(piece: bytes) -> Iterator[Document | Unusable]:
 
 
 def _adjacent(part: bytes) -> Iterator[Document | Unusable]:
-    """Yield the documents of a part; some may follow each other within a line."""
-    whole = _value(part)
+    """Yield the documents of a part; some may follow each other within a line.
+
+    It is decoded once: a text of many small documents would take a minute otherwise.
+    """
+    whole = only(part)
     if not isinstance(whole, Unusable) or _containers(part) > MOST_CONTAINERS:
         yield whole
         return
-    rest = part.strip()
+    rest = part.strip().decode("utf-8", "surrogateescape")
+    begin = 0
     for _ in range(_MOST_PARTS):
-        end = _first_end(rest)
-        if not end or end == len(rest):
+        end = _first_end(rest, begin)
+        if end in (begin, len(rest)):
             break
-        yield _value(rest[:end])
-        rest = rest[end:].strip()
-    yield _value(rest)
+        yield only(_encoded(rest[begin:end]))
+        begin = _NEXT(rest, end).end()  # type: ignore[union-attr]
+    yield only(_encoded(rest[begin:]))
 
 
-def _first_end(rest: bytes) -> int:
-    """Return where a text's first document ends, 0 if there is none."""
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _first_end(rest: str, begin: int) -> int:
+    """Return where the document that begins there ends, `begin` if there is none."""
+    if rest[begin : begin + 1] not in ("{", "["):
+        return begin
     try:
-        shown = rest.decode("utf-8")
-        end = json.JSONDecoder().raw_decode(shown)[1] if shown[:1] in ("{", "[") else 0
-        return len(shown[:end].encode())
+        return json.JSONDecoder().raw_decode(rest, begin)[1]
     except (ValueError, RecursionError):
-        return 0
+        return begin
 
 
-def _value(piece: bytes) -> Document | Unusable:
+def only(piece: bytes) -> Document | Unusable:
+    """Return what a text holds that has to be one document."""
     count = _containers(piece)
     if count > MOST_CONTAINERS:
         return Unusable(f"holds {count} lists and objects, more than {MOST_CONTAINERS}")

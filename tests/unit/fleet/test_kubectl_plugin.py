@@ -172,6 +172,21 @@ def test_what_was_collected_can_be_saved_and_merged_again(cluster: StandIn, tmp_
     assert json.loads(again.stdout) == first
 
 
+def test_an_answer_that_can_be_read_but_not_written_ends_nothing(
+    cluster: StandIn, tmp_path: Path
+) -> None:
+    """orjson reads what is nested 1,000 deep, and writes 250."""
+    text = json.dumps(document("a"))
+    cluster.node("a", text[:-1] + ', "more": ' + "[" * 500 + "]" * 500 + "}")
+    cluster.node("b", document("b", WEB))
+    place = tmp_path / "fleet.json"
+    found = _merged("--save", str(place))
+    assert found["workloads"][0]["nodes"] == 1
+    lines = {one["node"]: one for one in map(json.loads, place.read_text().splitlines())}
+    assert "cannot be saved" in lines["a"]["error"]
+    assert lines["b"]["workloads"]
+
+
 def test_one_workload_and_a_suggestion(cluster: StandIn) -> None:
     block = {
         "defaultAction": "SCMP_ACT_ERRNO",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,3 +114,13 @@ def test_a_million_empty_lists_are_refused_before_they_take_memory() -> None:
 
 def test_many_damaged_pieces_are_a_bounded_number() -> None:
     assert len(_read(b"\n{" * 50_000)) <= 3000
+
+
+def test_documents_before_a_long_text_do_not_each_take_the_time_of_all_of_it() -> None:
+    def seconds(count: int) -> float:
+        text = b"{} " * count + b'["' + "\u00e9".encode() * (2 << 20) + b'"'
+        before = time.process_time()
+        assert len(_read(text)) == count + 1
+        return time.process_time() - before
+
+    assert seconds(900) < 15 * seconds(9)  # 100 times as many of them, and the text is the same
