@@ -68,7 +68,7 @@ class Process:
 
     def __init__(self, uid: int, work: Callable[[], Iterable[Any]]) -> None:
         self.uid, self.is_over, self.received = uid, False, 0
-        self._rest = b""
+        self._begun: list[bytes] = []  # parts of a line whose end is not there yet
         self.fd, writer = os.pipe2(os.O_CLOEXEC)
         self.pid = os.fork()
         if not self.pid:
@@ -80,7 +80,11 @@ class Process:
         part = os.read(self.fd, 1 << 20)
         self.received += len(part)
         self.is_over = not part
-        *lines, self._rest = (self._rest + part).split(b"\n")
+        self._begun.append(part)
+        if b"\n" not in part:  # joined only once: a line may have megabytes, a part 64 KiB
+            return []
+        *lines, rest = b"".join(self._begun).split(b"\n")
+        self._begun = [rest]
         return [json.loads(line) for line in lines]
 
     def read_within(self, seconds: float) -> list[Any]:

@@ -7,6 +7,7 @@ time.
 
 from __future__ import annotations
 
+import binascii
 import os
 import time
 
@@ -17,7 +18,6 @@ from runc_wrap.hotpath.errors import Refusal, quoted
 SECONDS = 5.0  # for one config
 _IN_ALL = 20.0  # that a command waits for those that do not answer
 _LITTLE = 0.2  # seconds, afterwards
-_ENCODING = "latin-1"  # any bytes, as the child's output is JSON
 
 
 class Reader:
@@ -35,7 +35,7 @@ class Reader:
             found, why = output.values[0]
             if why:
                 raise Refusal(why)
-            return str(found).encode(_ENCODING)
+            return binascii.a2b_base64(found)
         self._left -= time.monotonic() - begun
         raise Refusal(
             f"{quoted(path)} was not read within {patience:g} s: the file system does not answer."
@@ -43,8 +43,9 @@ class Reader:
 
 
 def _read(path: str) -> tuple[str, str]:
+    """Return the text in base64, as the child's output is JSON, and why there is none."""
     try:
-        return config_file.read(path).text.decode(_ENCODING), ""
+        return binascii.b2a_base64(config_file.read(path).text, newline=False).decode("ascii"), ""
     except Refusal as refusal:
         return "", str(refusal)
 

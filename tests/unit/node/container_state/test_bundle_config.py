@@ -72,6 +72,16 @@ def test_what_answers_is_read_as_it_is(tmp_path: Path, text: bytes) -> None:
     assert bundle_config.text(str(tmp_path)) == text
 
 
+def test_the_largest_that_a_create_reads_is_read_whatever_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its author would otherwise keep his container unverified, by characters of two bytes."""
+    monkeypatch.setattr(bundle_config, "SECONDS", HANGS)
+    text = "é".encode() * (config_file.LARGEST // 2)
+    (tmp_path / "config.json").write_bytes(text)
+    assert bundle_config.Reader(HANGS).text(str(tmp_path)) == text
+
+
 def test_what_is_not_there_is_refused_as_ever(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match=r'config\.json" cannot be read: it does not exist'):
         bundle_config.text(str(tmp_path))
