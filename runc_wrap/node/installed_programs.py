@@ -42,7 +42,9 @@ _SECONDS = 20
 _LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program that prints more is killed
 _LOOKED_AT = 0.1  # seconds between two looks at how much that is
 _KEPT = ("HOME", "LANG", "XDG_RUNTIME_DIR")  # DOCKER_HOST, say, would lead to another machine
-_GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8"}
+# And so would the context that `docker context use` wrote into HOME's .docker/config.json.
+LOCAL_DOCKER = {"DOCKER_CONTEXT": "default"}
+_GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8", **LOCAL_DOCKER}
 _MOST_SAID = 600  # characters of a failure
 MISSING, HUNG = 127, -1
 _MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or shell

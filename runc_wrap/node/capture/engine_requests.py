@@ -65,6 +65,7 @@ class Engine(ABC):
             "PATH": ":".join(installed_programs.FIXED_PATH),
             "HOME": "/root",
             "LC_ALL": "C.UTF-8",
+            **installed_programs.LOCAL_DOCKER,
         }
 
     def running(self) -> str | None:

@@ -147,9 +147,9 @@ def test_a_program_has_no_variables_that_lead_elsewhere(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://another.example")
     monkeypatch.setenv("HOME", "/root")
-    machine.fake(folder, "docker", "echo $DOCKER_HOST $HOME $PATH $LC_ALL")
+    machine.fake(folder, "docker", "echo $DOCKER_HOST $HOME $PATH $LC_ALL $DOCKER_CONTEXT")
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    assert installed_programs.output("docker") == f"/root {path} C.UTF-8\n"
+    assert installed_programs.output("docker") == f"/root {path} C.UTF-8 default\n"
     assert (installed_programs.output("docker", environment={"HOME": "/x"}) or "")[:2] == "/x"
 
 
