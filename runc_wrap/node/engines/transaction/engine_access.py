@@ -27,7 +27,7 @@ from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import crio_kind, podman_kind
-from runc_wrap.node.engines.transaction import idle_image
+from runc_wrap.node.engines.transaction import idle_image, restart_effects
 from runc_wrap.node.engines.transaction.sandbox_image import lent_image, remove_lent
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _SHORT, _LONG = 20.0, 60.0  # seconds
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
-_RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
 # It takes no notice of SIGTERM, after which Podman's `rm` would wait ten seconds.
 _RUN = ("run", "--detach", "--network", "none", "--cap-drop", "all", "--stop-signal", "KILL")
 # Not by a label, which an image's author could give all containers of it.
@@ -70,8 +69,8 @@ class Access(Protocol):
     def default(self) -> str | None:
         """Return the handler of containers that name none, None if it is not told."""
 
-    def ended_by_restart(self) -> int | None:
-        """Return how many containers that run a restart would end; None if it does not tell."""
+    def ended_by_restart(self) -> str:
+        """Return which containers a restart would end."""
 
     def has_read(self, text: str, handler: str) -> bool:
         """Tell whether the running engine has what a text says of a handler and of the default."""
@@ -104,9 +103,9 @@ class _Common:
         done = installed_programs.run(*command, seconds=_SHORT)
         return "" if done.is_well else f"{self.found.engine} refuses its files: {done.said}"
 
-    def ended_by_restart(self) -> int | None:
-        """Return 0: their shims or monitors keep them running."""
-        return 0
+    def ended_by_restart(self) -> str:
+        """Return nothing of their own if shims or monitors keep them running."""
+        return restart_effects.of_unit(self.unit)
 
     def configured(self) -> Mapping[str, str | None] | None:
         """Return what the engine shows for its files; None if it writes those when it starts."""
@@ -232,14 +231,9 @@ class Docker(ByCommand):
         has = default == wanted["default-runtime"]
         return has and (handler in runtimes) == (handler in wanted["runtimes"])
 
-    def ended_by_restart(self) -> int | None:
-        """Return all that run or are paused, unless the running daemon has live-restore."""
-        done = installed_programs.run("docker", "info", "--format", _RUNNING, seconds=_SHORT)
-        try:
-            keeps, running, paused = json.loads(done.printed)
-            return 0 if keeps is True else int(running) + int(paused)
-        except (ValueError, TypeError):
-            return None
+    def ended_by_restart(self) -> str:
+        """Return all, unless the running daemon has live-restore."""
+        return restart_effects.of_docker()
 
     def _info(self) -> tuple[str | None, dict[str, Any]]:
         """Return the default runtime and all runtimes, (None, {}) if nothing answers."""

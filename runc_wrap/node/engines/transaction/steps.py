@@ -112,14 +112,13 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
 
 def _refuse_ending(job: Job, entry: Journal, access: Access) -> None:
     """Raise EngineError if a restart would end containers that run, and nobody asked for that."""
-    if entry.how != taking_back.RESTART or job.stops or (count := access.ended_by_restart()) == 0:
+    if entry.how != taking_back.RESTART or job.stops or not (ended := access.ended_by_restart()):
         return
-    many = f"{count} containers that run" if count else "containers that may run"
     raise EngineError(
-        f"this change needs a restart of {entry.engine}, which ends {many}, as live-restore is off",
+        f"this change needs a restart of {entry.engine}, which ends {ended}",
         "an engine whose restart ends none",
-        f"`live-restore` in {entry.config} and a reload first, --stop-containers to end them, "
-        f"or `engine {job.action}` without --restart",
+        "`live-restore` in Docker's daemon.json and a reload, or KillMode=process in the unit, "
+        f"first; --stop-containers to end them; or `engine {job.action}` without --restart",
     )
 
 

@@ -68,7 +68,7 @@ class FakeEngine:
         yield f"canary-{handler}"
         self.node.canaries.clear()
 
-    def ended_by_restart(self) -> int | None:
+    def ended_by_restart(self) -> str:
         return self.node.ended
 
     def remove_canaries(self) -> None:
@@ -87,7 +87,7 @@ class FakeNode:
     hangs: bool = False
     breaks: Callable[[str], bool] = lambda _: False
     has_systemd: bool = True
-    ended: int | None = 0
+    ended: str = ""
     stopped: bool = False
     canaries: list[str] = field(default_factory=list)
     timers: dict[str, Sequence[str]] = field(default_factory=dict)
