@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import secrets
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,7 +80,7 @@ class Access(Protocol):
         """Run a container through a handler ("": the default); give its id. Raises EngineError."""
 
     def remove_canaries(self) -> None:
-        """Remove all that a killed command left."""
+        """Remove all that a killed command left. Raises CallFailed."""
 
 
 class _Common:
@@ -183,7 +183,8 @@ class ByCommand(_Common):
                     raise _not_started(self.found, done.said)
                 yield done.printed.split()[-1]
             finally:
-                self.remove_canaries()
+                with suppress(CallFailed):  # no reason to take back what is proved
+                    self.remove_canaries()
 
     def _words(self, runtime: list[str], directory: Path) -> list[str]:
         raise NotImplementedError
@@ -198,12 +199,21 @@ class ByCommand(_Common):
         return engine_query.KINDS[self.found.engine].in_force(self.found)
 
     def remove_canaries(self) -> None:
-        """Remove our containers, and our image."""
+        """Remove our containers. Raises CallFailed if any stays, or it is not told."""
+        if listed := self._canaries():
+            done = installed_programs.run(
+                self.found.engine, "rm", "--force", *listed, seconds=_LONG
+            )
+            if self._canaries():
+                raise CallFailed(f"{self.found.engine} does not remove our canary: {done.said}")
+
+    def _canaries(self) -> list[str]:
         ours = f"name=^{_NAME}-[0-9a-f]{{{_DIGITS}}}$"
         words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", ours)
-        listed = installed_programs.run(self.found.engine, *words, seconds=_SHORT).printed.split()
-        if listed:
-            installed_programs.run(self.found.engine, "rm", "--force", *listed, seconds=_LONG)
+        done = installed_programs.run(self.found.engine, *words, seconds=_SHORT)
+        if not done.is_well:
+            raise CallFailed(f"{self.found.engine} does not tell its containers: {done.said}")
+        return done.printed.split()
 
 
 class Docker(ByCommand):
