@@ -224,14 +224,17 @@ def _sandboxes(address: str, ctr: str) -> Iterator[tuple[str, str]]:
     """Yield the ids of CRI's pods, running or not, and the handlers that they were started with.
 
     A containerd that does not run tells none; its tasks are found by their bundles. Raises Unknown
-    if it takes too long.
+    if one that runs tells none, or takes too long.
     """
     if _is_off(address):
         return
     words = ("--address", address, "--namespace", CRI_NAMESPACE, "containers")
     kind = 'labels."io.cri-containerd.kind"==sandbox'
     until = time.monotonic() + _PODS_SECONDS
-    for name in (installed_programs.output(ctr, *words, "list", "--quiet", kind) or "").split():
+    listed = installed_programs.output(ctr, *words, "list", "--quiet", kind)
+    if listed is None:
+        raise Unknown("containerd runs, and `ctr` does not show its pods")
+    for name in listed.split():
         if time.monotonic() > until:
             raise Unknown(f"containerd took more than {_PODS_SECONDS:g} s to show its pods")
         with contextlib.suppress(ValueError, KeyError, TypeError):

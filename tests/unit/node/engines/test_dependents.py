@@ -112,9 +112,11 @@ SHOWN = {
 }
 
 
-def _containerd(programs: Path, info: str, *, listens: bool = True) -> list[dependents.Dependent]:
+def _containerd(
+    programs: Path, info: str, *, listed: str = "echo a b", listens: bool = True
+) -> list[dependents.Dependent]:
     """Ask a containerd whose pods `ctr` shows."""
-    script = f'case "$*" in *list*) echo a b;; *) {info};; esac'
+    script = f'case "$*" in *list*) {listed};; *) {info};; esac'
     machine.fake(programs, "ctr", script)
     with short_directory("dep") as place, socket.socket(socket.AF_UNIX) as at:
         dump = f"printf '[grpc]\\naddress = \"{place}/c.sock\"\\n'"
@@ -128,6 +130,12 @@ def _containerd(programs: Path, info: str, *, listens: bool = True) -> list[depe
 def test_a_pod_needs_the_name_that_it_was_started_with(programs: Path) -> None:
     found = _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
     assert [each.name for each in found] == ["k8s.io/a", "k8s.io/b"]
+
+
+def test_a_containerd_that_runs_and_does_not_show_its_pods_may_have_some(programs: Path) -> None:
+    assert _containerd(programs, "exit 1", listed=":") == []
+    with pytest.raises(dependents.Unknown, match="`ctr` does not show its pods"):
+        _containerd(programs, "exit 1", listed="exit 1")
 
 
 def test_a_containerd_that_does_not_run_is_not_waited_for(programs: Path) -> None:
