@@ -155,11 +155,15 @@ def _registered(seen: Seen, found: Registration) -> Decision:
 
 
 def _in_force(seen: Seen) -> Decision:
-    """Return that the handler is proved; a policy that is not in force is said all the same."""
+    """Return that the handler is proved; a policy that is not in force is said all the same.
+
+    Where none of the cluster's was in force before, the default is: it enforces, and pods that
+    were to be looked at first must not meet it.
+    """
     if seen.policy_edit:
         return Decision(NOTHING, EDITED, seen.policy_edit, is_ready=True)
     if why := _policy_problem(seen):
-        return Decision(NOTHING, POLICY_REFUSED, why, is_ready=True)
+        return Decision(NOTHING, POLICY_REFUSED, why, is_ready=seen.policy_in_force is not None)
     return Decision(NOTHING, READY, is_ready=True)
 
 

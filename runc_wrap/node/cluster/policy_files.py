@@ -42,9 +42,12 @@ Files = dict[str, bytes]  # name beneath PREFIX/etc -> content
 def mounted(config: Path, profiles: Path) -> Files:
     """Return the files of the mounted ConfigMaps. Raises PolicyNotTaken.
 
-    The kubelet mounts each key as a link; what begins with a dot is its own.
+    The kubelet mounts each key as a link; what begins with a dot is its own. Without config.toml
+    the default would be in force, which enforces: who misspells the key does not ask for that.
     """
     found = _read(config, "", (CONFIG,))
+    if CONFIG not in found:
+        raise PolicyNotTaken(f"the ConfigMap of the policy has no {CONFIG}; add that key to it")
     names = tuple(sorted(one.name for one in _listed(profiles) if one.name.endswith(".json")))
     found |= _read(profiles, f"{PROFILES}/", names)
     if sum(map(len, found.values())) > _LARGEST:

@@ -164,8 +164,13 @@ def test_a_config_map_is_read_as_the_kubelet_mounts_it(tmp_path: Path) -> None:
     assert found == {"config.toml": AUDIT, "profiles/own.json": OWN}
 
 
-def test_no_config_map_is_an_empty_policy(tmp_path: Path) -> None:
-    assert policy_files.mounted(tmp_path / "a", tmp_path / "b") == {}
+def test_a_config_map_without_a_policy_is_refused_and_none_with_profiles_is_not(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(PolicyNotTaken, match=r"has no config\.toml"):
+        policy_files.mounted(tmp_path, tmp_path / "b")
+    (tmp_path / "config.toml").touch()
+    assert policy_files.mounted(tmp_path, tmp_path / "b") == {"config.toml": b""}
 
 
 def test_too_much_is_refused(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"policy": "p2", "registration": Registration()}, POLICY, INSTALLING, None),
     ({"policy": "p2", "policy_edit": "config.toml"}, NOTHING, EDITED, True),
     ({"policy": "p2", "policy_problem": "too large"}, NOTHING, POLICY_REFUSED, True),
+    ({"policy_in_force": None, "policy_problem": "a typo"}, NOTHING, POLICY_REFUSED, False),
+    ({"policy_in_force": None, "policy_edit": "config.toml"}, NOTHING, EDITED, True),
     ({"policy": "p2", "attempts": _failed(POLICY, "new p2")}, NOTHING, POLICY_REFUSED, True),
     ({"policy": "p3", "attempts": _failed(POLICY, "new p2", FAILED)}, POLICY, INSTALLING, None),
     ({"registration": None}, LOOK, INSTALLING, None),

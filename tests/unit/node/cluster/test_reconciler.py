@@ -214,6 +214,31 @@ def test_a_policy_of_more_than_a_config_map_is_refused_without_asking_the_host(
     assert "apply" not in scene.host.done
 
 
+def test_a_config_map_whose_key_is_misspelt_puts_no_default_in_force(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    config = scene.place / "config" / "config.toml"
+    config.rename(config.with_name("confg.toml"))
+    scene.host.done.clear()
+    decision = scene.installer().run()
+    assert decision.word == "policy-refused"
+    assert "has no config.toml" in decision.why
+    assert "audit" in (scene.host.places.etc / "config.toml").read_text()
+    assert scene.labels[READY] == "true"
+    assert scene.host.done == ["status"]
+
+
+def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(scene: Scene) -> None:
+    scene.host.fails["apply"] = "Error: config.toml:1: unknown setting defualt\n"
+    scene.installer().run()  # the kubelet has not been asked since
+    assert scene.installer().run().word == "policy-refused"
+    assert READY not in scene.labels
+    del scene.host.fails["apply"]
+    scene.write_policy('[default]\nmode = "observe"\n')
+    assert scene.installer().run().word == "ready"
+    assert scene.labels[READY] == "true"
+
+
 def test_an_edited_engine_configuration_is_said_and_not_fought_over(scene: Scene) -> None:
     scene.installer().run()
     scene.installer().run()
