@@ -51,17 +51,22 @@ class Installer:
         """
         self._registration = None
         self.commands.forget_old()
-        node, done = self.reporter.node(), set[str]()
+        node, done, well = self.reporter.node(), set[str](), set[str]()
         while True:
             seen = self._look(node)
             decision = next_step.decide(seen)
             if decision.step == next_step.LOOK:
                 self._registration = self.commands.registration(self._engine)
                 continue
+            for step in well - {decision.step}:
+                node_record.succeeded(self.places, step)
             self._report(decision, seen)
             if decision.step == next_step.NOTHING:
                 return decision
-            self._do(decision.step, seen, is_again=decision.step in done)
+            if self._do(decision.step, seen, is_again=decision.step in done):
+                well.add(decision.step)
+            else:
+                well.discard(decision.step)
             done.add(decision.step)
 
     def _look(self, node: Node) -> Seen:
@@ -91,11 +96,11 @@ class Installer:
         except policy_files.PolicyNotTaken as error:
             return {}, str(error)
 
-    def _do(self, step: str, seen: Seen, *, is_again: bool) -> None:
-        """Do one step and remember whether it failed.
+    def _do(self, step: str, seen: Seen, *, is_again: bool) -> bool:
+        """Do one step, remember it if it failed, and return whether it went well.
 
         A step that succeeded and yet seems to be missing has failed: an engine that is restarted
-        again and again is worse than none.
+        again and again is worse than none. So former failures are forgotten only when it is seen.
         """
         self.reporter.tell(_DOING[step])
         if is_again:
@@ -107,12 +112,12 @@ class Installer:
                 next_step.REGISTER: self._register,
             }[step]()
         if ended.is_well:
-            node_record.succeeded(self.places, step)
-            return
+            return True
         self.reporter.tell(f"that failed: {ended.reason}")
         word = next_step.REVERTED if step == next_step.REGISTER else next_step.FAILED
         key = next_step.key_of(seen, step)
         node_record.failed(self.places, Attempt(step, key, time.time(), 1, word, ended.reason))
+        return False
 
     def _install(self) -> Ended:
         try:

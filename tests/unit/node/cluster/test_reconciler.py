@@ -261,6 +261,25 @@ def test_a_handler_that_is_not_seen_after_its_canary_restarts_the_engine_once(sc
     assert scene.host.done.count("register") == 1
 
 
+def test_a_handler_that_is_never_seen_is_tried_more_and_more_rarely(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.host.on_register = lambda: setattr(scene.host, "handlers", [])
+    now = 0.0
+    for count in (1, 2, 3):
+        monkeypatch.setattr("runc_wrap.node.cluster.reconciler.time.time", lambda at=now: at)
+        scene.installer().run()
+        (last,) = node_record.attempts(scene.host.places)
+        assert last.count == count
+        assert scene.host.done.count("register") == count
+        now = last.again
+    scene.host.on_register = scene.kubelet_lists_it
+    monkeypatch.setattr("runc_wrap.node.cluster.reconciler.time.time", lambda: now)
+    scene.installer().run()
+    assert scene.installer().run().word == "ready"
+    assert node_record.attempts(scene.host.places) == ()
+
+
 def test_an_upgraded_engine_is_proved_again(scene: Scene) -> None:
     scene.installer().run()
     scene.installer().run()
