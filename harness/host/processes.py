@@ -45,7 +45,7 @@ def attempt(
     *,
     env: dict[str, str] | None = None,
     stdin: str = "",
-    seconds: float = 60,
+    seconds: float = 150,
     again: Callable[[], Argv] | None = None,
 ) -> Run:
     """Run to the end; both outputs are text. Any exit status is a result.
@@ -75,7 +75,7 @@ def run(
     *,
     env: dict[str, str] | None = None,
     stdin: str = "",
-    seconds: float = 60,
+    seconds: float = 150,
     again: Callable[[], Argv] | None = None,
 ) -> Run:
     """Run as `attempt` does and insist on exit status 0."""

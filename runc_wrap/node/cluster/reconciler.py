@@ -50,11 +50,14 @@ class Installer:
         Raises Unreachable and Refused before the node is known, SystemdError, OSError, ValueError.
         """
         self._registration = None
-        self.commands.forget_old()
         node, done, well = self.reporter.node(), set[str](), set[str]()
+        asks = False
         while True:
             seen = self._look(node)
             decision = next_step.decide(seen)
+            if decision.step != next_step.NOTHING and not asks:
+                self.commands.forget_old()
+                asks = True
             if decision.step == next_step.LOOK:
                 self._registration = self.commands.registration(self._engine)
                 continue

@@ -30,8 +30,8 @@ class Remover:
 
         Raises Unreachable and Refused before the node is known, and SystemdError.
         """
-        self.commands.forget_old()
         engine, _, _ = next_step.engine(self.reporter.node().engine)
+        self.commands.forget_old()
         if self._is_gone():
             return self._told(next_step.REMOVED)
         self._told(next_step.REMOVING)  # first no new pod comes here
