@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from runc_wrap.cli import output
+from runc_wrap.host.locks import LastingLock, LockHeldError
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
 from runc_wrap.node.cluster import (
@@ -40,6 +41,10 @@ _MARK = Path("/run/runc-wrap/ready")  # in the pod, while its node is as it shou
 _PERIOD = 300.0  # seconds between looks at a node where nothing is to be done
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
+_ANOTHER = (
+    "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
+    "any more (`kubectl -n runc-wrap get daemonsets`)"
+)
 _TROUBLE = (api_server.Unreachable, api_server.Refused, SystemdError, OSError, ValueError)
 
 
@@ -70,7 +75,7 @@ def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str)
     """Bring the node to the image's release and the mounted policy, and keep it there."""
     reporter = _reporter(node, pod, taint=taint)
     installer = Installer(_PLACES, _commands(engine_config), reporter)
-    _keep(installer.run, once=once, well=next_step.READY)
+    _keep(_alone(installer.run), once=once, well=next_step.READY)
 
 
 @cluster.command()
@@ -79,7 +84,7 @@ def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
     """Take everything off the node again."""
     reporter = _reporter(node, pod, taint=False)
     remover = Remover(_PLACES, _commands(engine_config), reporter)
-    _keep(remover.run, once=once, well=next_step.REMOVED)
+    _keep(_alone(remover.run), once=once, well=next_step.REMOVED)
 
 
 @cluster.command()
@@ -118,6 +123,24 @@ def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:
         return Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
     except (api_server.Unreachable, OSError) as error:
         output.fail(error)
+
+
+def _alone(work: Callable[[], Decision], places: Places = _PLACES) -> Callable[[], Decision]:
+    """Return work that only one pod of a node does: two would undo each other's for ever.
+
+    Where nothing is installed the lock would be all that is left after a removal: there is none.
+    """
+    lock = LastingLock(places.var, "installer")
+
+    def alone() -> Decision:
+        if places.var.is_dir():
+            try:
+                lock.take()
+            except LockHeldError as error:
+                raise ValueError(_ANOTHER) from error
+        return work()
+
+    return alone
 
 
 def _keep(work: Callable[[], Decision], *, once: bool, well: str) -> None:

@@ -11,11 +11,13 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import COMMANDS, HIDDEN, main
+from runc_wrap.host import locks
 from runc_wrap.node.cluster.next_step import NOTHING, READY, REFUSED, Decision
 from runc_wrap.node.cluster.systemd_manager import SystemdError
+from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -77,6 +79,31 @@ def test_a_policy_that_changes_ends_the_rest(mark: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("runc_wrap.cli.cluster.time.sleep", glance)
     cluster._rest(3600.0)  # noqa: SLF001
     assert (config / "config.toml").read_text() == "# another"
+
+
+def test_only_one_pod_of_a_node_works_and_the_other_says_what_to_do(
+    mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the DaemonSet of a pool, and another that is left over from before."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    places, done = Places(mark.parent), list[int]()
+
+    def work_of(pod: int) -> Callable[[], Decision]:
+        def work() -> Decision:
+            done.append(pod)
+            return Decision(NOTHING, READY)
+
+        return cluster._alone(work, places)  # noqa: SLF001
+
+    works = [work_of(pod) for pod in range(2)]
+    assert [work().word for work in works] == [READY] * 2  # nothing is there to be fought over
+    assert not places.var.exists()
+    places.var.mkdir()
+    for _ in range(2):
+        works[0]()
+        with pytest.raises(ValueError, match="delete the DaemonSet"):
+            works[1]()
+    assert done == [0, 1, 0, 0]
 
 
 def test_outside_of_a_pod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
