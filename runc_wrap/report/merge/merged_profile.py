@@ -25,10 +25,16 @@ class SentProfiles:
         self._loaded: dict[str, Enforced | None] = {}
 
     def assign(self, workloads: Iterable[MergedWorkload]) -> None:
-        """Give each workload with calls the profile that it has on most nodes."""
+        """Give each workload with calls the profile that it has on most nodes.
+
+        If that one was not kept or cannot be loaded there is none: a node that sends so many others
+        that it is not kept must not have its own taken instead.
+        """
         for one in workloads:
-            for digest, _ in one.blocks.most_common() if one.calls else ():
-                one.filter = one.filter or self._of(digest)
+            most = max(one.blocks.values(), default=0)
+            for digest, count in one.blocks.most_common() if one.calls else ():
+                if count == most:
+                    one.filter = one.filter or self._of(digest)
 
     def _of(self, digest: str) -> Enforced | None:
         if digest not in self._loaded:
@@ -52,5 +58,5 @@ def sentence(one: MergedWorkload) -> str | None:
         return None
     return (
         f"its nodes have {len(one.blocks)} different profiles for it, by their policies, releases "
-        "or machines; this one is on most of them."
+        f"or machines; this one is on {max(one.blocks.values())} of {one.nodes}."
     )

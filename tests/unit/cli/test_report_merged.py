@@ -246,6 +246,27 @@ def test_suggest_warns_of_different_profiles(applied: Node, evidence: Evidence) 
     place = _file(applied, "a", first, second)
     result = applied.ctl("suggest", "shop/web/app", "--merge", place)
     assert "warning: its nodes have 2 different profiles for it" in result.stderr
+    assert "this one is on 1 of 2." in result.stderr
+
+
+def test_a_node_that_crowds_out_all_profiles_does_not_have_its_own_suggested(
+    applied: Node,
+) -> None:
+    rows = [
+        workload(f"x{at}", block_digest=f"{at:064}", block={**BLOCK, "defaultErrnoRet": at})
+        for at in range(1, 256)
+    ]
+    own = {**BLOCK, "defaultAction": "SCMP_ACT_ALLOW"}
+    hostile = document("h", workload("web", call(), block_digest="f" * 64, block=own), *rows)
+    honest = [
+        document(name, workload("web", call(), block_digest="0" * 64, block=BLOCK))
+        for name in ("a", "b")
+    ]
+    result = applied.ctl("suggest", "shop/web/app", "--merge", _file(applied, "1", *honest))
+    assert json.loads(result.stdout)["defaultAction"] == BLOCK["defaultAction"]
+    place = _file(applied, "2", hostile, *honest)
+    said = applied.failure("suggest", "shop/web/app", "--merge", place)
+    assert "No node has sent a profile that can be loaded here." in said
 
 
 WRONG_WORDS = [
