@@ -98,8 +98,8 @@ def _lay_cluster(place: Path) -> int:
     program = place / "kubectl"
     program.write_text(_STAND_IN.format(place=place, kinds=_KINDS))
     program.chmod(0o755)
-    nodes = "".join(f"n{at} linux True true 0.2.0 ready\n" for at in range(NODES))
-    pods = "".join(f"n{at} pod-{at} Running\n" for at in range(NODES))
+    nodes = "".join(f'"n{at}""linux""true""0.2.0""ready""True"\n' for at in range(NODES))
+    pods = "".join(f'"n{at}""pod-{at}""Running"\n' for at in range(NODES))
     (place / "nodes").write_text(nodes)
     (place / "pods").write_text(pods)
     sizes = []

@@ -176,7 +176,7 @@ def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float)
         _kept(save) as keep,
         report_merged.without_collector(),
     ):
-        pods = _list(cluster, "pods", node_list.POD_COLUMNS, "--selector", node_list.SELECTOR)
+        pods = _list(cluster, "pods", node_list.POD_LINES, "--selector", node_list.SELECTOR)
         for document in asked.documents(node_list.asked(_nodes(cluster), pods), meter):
             keep(document)
             found.take(document, f"the answer of {text.word(document['node'])}")
@@ -184,14 +184,14 @@ def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float)
 
 
 def _nodes(cluster: Cluster) -> list[Node]:
-    nodes = node_list.nodes(_list(cluster, "nodes", node_list.NODE_COLUMNS))
+    nodes = node_list.nodes(_list(cluster, "nodes", node_list.NODE_LINES))
     if not nodes:
         raise KubectlError("the cluster lists no Linux node")
     return nodes
 
 
-def _list(cluster: Cluster, what: str, columns: str, *words: str) -> bytes:
-    command = ("get", what, "--namespace", cluster.namespace, "--no-headers", "--output", columns)
+def _list(cluster: Cluster, what: str, lines: str, *words: str) -> bytes:
+    command = ("get", what, "--namespace", cluster.namespace, "--output", lines)
     return cluster.kubectl.run(*command, *words, seconds=_LISTING, largest=_LARGEST_LIST)
 
 

@@ -1,23 +1,46 @@
-"""The nodes of a cluster and the installer's pods on them, from kubectl's columns.
+"""The nodes of a cluster and the installer's pods on them, from lines of quoted words by kubectl.
 
-Columns instead of JSON, because 5,000 nodes in JSON are a hundred megabytes. No name in Kubernetes
-contains white space; the state, an annotation, may, and is the last column.
+Lines instead of JSON, because 5,000 nodes in JSON are a hundred megabytes. Quoted as Go does, and
+not kubectl's columns: a node writes its own annotations and conditions and its pods' phase, in
+which line breaks would be further lines, about other nodes.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
-NODE_COLUMNS = (
-    "custom-columns=NAME:.metadata.name,OS:.metadata.labels.kubernetes\\.io/os,"
-    'HEALTH:.status.conditions[?(@.type=="Ready")].status,'
-    "READY:.metadata.labels.runc-wrap\\.dev/ready,VERSION:.metadata.labels.runc-wrap\\.dev/version,"
-    "STATE:.metadata.annotations.runc-wrap\\.dev/state"
+
+def _quoted(path: str, key: str) -> str:
+    """Return a template's word for the value of a key, "" if there is none."""
+    word = f'{{{{with index . "{key}"}}}}{{{{printf "%q" .}}}}{{{{else}}}}""{{{{end}}}}'
+    return f'{{{{with {path}}}}}{word}{{{{else}}}}""{{{{end}}}}'
+
+
+NODE_LINES = "".join(
+    (
+        "go-template={{range .items}}",
+        _quoted(".metadata", "name"),
+        _quoted(".metadata.labels", "kubernetes.io/os"),
+        _quoted(".metadata.labels", "runc-wrap.dev/ready"),
+        _quoted(".metadata.labels", "runc-wrap.dev/version"),
+        _quoted(".metadata.annotations", "runc-wrap.dev/state"),
+        '{{range .status.conditions}}{{if eq .type "Ready"}}{{printf "%q" .status}}{{end}}{{end}}',
+        '{{"\\n"}}{{end}}',
+    )
 )
-POD_COLUMNS = "custom-columns=NODE:.spec.nodeName,NAME:.metadata.name,PHASE:.status.phase"
+POD_LINES = "".join(
+    (
+        "go-template={{range .items}}",
+        _quoted(".spec", "nodeName"),
+        _quoted(".metadata", "name"),
+        _quoted(".status", "phase"),
+        '{{"\\n"}}{{end}}',
+    )
+)
 SELECTOR = "app.kubernetes.io/name=runc-wrap"
-_NONE = "<none>"
-_NODE_WORDS, _POD_WORDS = 6, 3
+_WORDS = re.compile(r'"((?:[^"\\\n]|\\.)*)"').findall
+_NODE_WORDS, _POD_WORDS = 5, 3  # at least: a node's health follows where it has one
 _RUNNING = "Running"
 _LINUX = "linux"
 
@@ -41,23 +64,27 @@ class Asked(NamedTuple):
 
 
 def nodes(printed: bytes) -> list[Node]:
-    """Return the Linux nodes of a listing by NODE_COLUMNS, ordered by name."""
+    """Return the Linux nodes of a listing by NODE_LINES, ordered by name."""
     found = []
-    for line in printed.decode(errors="replace").splitlines():
-        words = [_word(word) for word in line.split(None, _NODE_WORDS - 1)]
-        if len(words) == _NODE_WORDS and words[1] in (_LINUX, ""):
-            name, _, health, ready, version, state = words
-            found.append(Node(name, health, ready == "true", version, state.strip()))
+    for words in _lines(printed, _NODE_WORDS):
+        name, system, ready, version, state, *health = words
+        if system in (_LINUX, ""):
+            found.append(Node(name, "".join(health[:1]), ready == "true", version, state.strip()))
     return sorted(found)
 
 
+def _lines(printed: bytes, least: int) -> list[list[str]]:
+    """Return the quoted words of each line, what is escaped in them as it stands."""
+    lines = [_WORDS(line) for line in printed.decode(errors="replace").split("\n")]
+    return [words for words in lines if len(words) >= least]
+
+
 def asked(nodes_: list[Node], printed: bytes) -> list[Asked]:
-    """Return for each node the pod to ask, from a listing by POD_COLUMNS."""
+    """Return for each node the pod to ask, from a listing by POD_LINES."""
     pods: dict[str, tuple[str, str]] = {}
-    for line in printed.decode(errors="replace").splitlines():
-        words = line.split()
-        if len(words) == _POD_WORDS and pods.get(words[0], ("", ""))[1] != _RUNNING:
-            pods[words[0]] = (words[1], words[2])
+    for node, pod, phase, *_ in _lines(printed, _POD_WORDS):
+        if node and pods.get(node, ("", ""))[1] != _RUNNING:
+            pods[node] = (pod, phase)
     return [_asked(node.name, *pods.get(node.name, ("", ""))) for node in nodes_]
 
 
@@ -66,7 +93,3 @@ def _asked(node: str, pod: str, phase: str) -> Asked:
         return Asked(node, "", "the installer has no pod on it")
     why = "" if phase == _RUNNING else f"its pod {pod} is {phase or 'not running'}"
     return Asked(node, pod, why)
-
-
-def _word(word: str) -> str:
-    return "" if word.strip() == _NONE else word

@@ -40,6 +40,7 @@ class Cluster:
         self.answers: dict[str, bytes] = {}
         self.cut: dict[str, int] = {}
         self.labels: dict[str, Json] = {}
+        self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
         self.requests: list[tuple[str, str]] = []  # verb and resource
         self.commands: list[list[str]] = []
         self.url = ""
@@ -86,16 +87,24 @@ class _Handler(BaseHTTPRequestHandler):
                 return _list("Node", [self._node(name) for name in self.cluster.answers])
             case ["api", "v1", "namespaces", "runc-wrap", "pods"]:
                 self.cluster.requests.append(("list", "pods"))
-                return _list("Pod", [_pod(f"pod-{name}", name) for name in self.cluster.answers])
+                return _list(
+                    "Pod", [self._pod(f"pod-{name}", name) for name in self.cluster.answers]
+                )
             case ["api", "v1", "namespaces", "runc-wrap", "pods", name]:
                 self.cluster.requests.append(("get", "pods"))
-                return _pod(name, name.removeprefix("pod-"))
+                return self._pod(name, name.removeprefix("pod-"))
         return None
 
     def _node(self, name: str) -> Json:
         labels = {"kubernetes.io/os": "linux", **self.cluster.labels.get(name, {})}
-        status = {"conditions": [{"type": "Ready", "status": "True"}]}
-        return _object("Node", name, labels, status=status)
+        more = self.cluster.suffixes.get(name, "")
+        status = {"conditions": [{"type": "Ready", "status": f"True{more}"}]}
+        node = _object("Node", name, labels, status=status)
+        node["metadata"]["annotations"] = {"runc-wrap.dev/state": f"ready 1f0c{more}"}
+        return node
+
+    def _pod(self, name: str, node: str) -> Json:
+        return _pod(name, node, f"Running{self.cluster.suffixes.get(node, '')}")
 
     def _answer(self, code: int, value: Json) -> None:
         body = json.dumps(value).encode()
@@ -137,10 +146,10 @@ def _object(kind: str, name: str, labels: Json, **more: Any) -> Json:
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
 
 
-def _pod(name: str, node: str) -> Json:
+def _pod(name: str, node: str, phase: str) -> Json:
     spec = {"nodeName": node, "containers": [{"name": "installer", "image": "runc-wrap"}]}
     labels = {"app.kubernetes.io/name": "runc-wrap"}
-    return _object("Pod", name, labels, spec=spec, status={"phase": "Running"})
+    return _object("Pod", name, labels, spec=spec, status={"phase": phase})
 
 
 def _list(kind: str, items: list[Json]) -> Json:

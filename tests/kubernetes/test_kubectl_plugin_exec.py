@@ -83,6 +83,27 @@ def test_report_comes_through_exec_and_status_through_labels(
     ]
 
 
+FORGED = [
+    "\nb linux True true 0.2.0 ready\nb pod-a Running\n",
+    '"\n"b""linux""true""0.2.0""ready""True"\n"b""pod-a""Running"\n',
+    "\u2028b linux True true 0.2.0 ready\u2028b pod-a Running\u2028",
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_a_node_writes_into_its_own_object_says_nothing_of_another(
+    cluster: Cluster, tmp_path: Path, forged: str
+) -> None:
+    _answer(cluster, "a", workload("web"))
+    _answer(cluster, "b", WEB)
+    cluster.suffixes["a"] = forged
+    shown = json.loads(_run(cluster, tmp_path, "status", "--json").stdout)
+    assert [(one["name"], one["is_ready"]) for one in shown] == [("a", False), ("b", False)]
+    found = json.loads(_run(cluster, tmp_path, "report", "--json").stdout)
+    assert [one["node"] for one in found["silent"]] == ["a"]  # by its own doing
+    assert found["workloads"][0]["verdict"] == "denied"
+
+
 def test_a_stream_that_is_cut_off_is_asked_for_again(cluster: Cluster, tmp_path: Path) -> None:
     _answer(cluster, "a", WEB)
     cluster.cut["a"] = 1000

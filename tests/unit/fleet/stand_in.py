@@ -25,7 +25,12 @@ printf x >> "$pod.attempts"
 echo "Error from server (NotFound): pods \\"$pod\\" not found" >&2
 exit 1
 """
-_READY = "True  true  0.2.0  ready 1f0c5b2e9a44"
+_READY = ("true", "0.2.0", "ready 1f0c5b2e9a44", "True")
+
+
+def _words(*words: str) -> str:
+    """Return a line of quoted words, as kubectl makes it from the plugin's template."""
+    return "".join(map(json.dumps, words))
 
 
 class StandIn:
@@ -44,11 +49,11 @@ class StandIn:
         patch.setenv("PATH", f"{self.place}:/usr/bin:/bin")
 
     def node(self, name: str, answer: Any = None, *, script: str = "", phase: str = "Running",
-             state: str = _READY) -> None:  # fmt: skip
+             state: tuple[str, ...] = _READY) -> None:  # fmt: skip
         """Add a node whose pod prints `answer`, after `script` has run in the shell."""
-        self._append("nodes", f"{name}  linux  {state}")
+        self._append("nodes", _words(name, "linux", *state))
         if phase:
-            self._append("pods", f"{name}  pod-{name}  {phase}")
+            self._append("pods", _words(name, f"pod-{name}", phase))
         if answer is not None:
             text = answer if isinstance(answer, str) else json.dumps(answer)
             (self.place / f"pod-{name}.json").write_text(text)

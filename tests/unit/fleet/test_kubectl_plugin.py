@@ -69,7 +69,7 @@ def test_all_is_well_only_if_every_node_answered(cluster: StandIn) -> None:
     assert "b: the installer has no pod on it" in result.stderr
 
 
-UNANSWERED = {
+UNANSWERED: dict[str, tuple[dict[str, Any], str, int]] = {
     "no pod": ({"phase": ""}, "the installer has no pod on it", 0),
     "not running": ({"phase": "Pending"}, "its pod pod-x is Pending", 0),
     "refused": ({"script": "echo 'error: forbidden' >&2; exit 1"}, "error: forbidden", 2),
@@ -206,7 +206,7 @@ def test_one_workload_and_a_suggestion(cluster: StandIn) -> None:
 def test_status_shows_what_the_installer_says_of_each_node(cluster: StandIn) -> None:
     cluster.node("a")
     assert _run("status").exit_code == 0
-    cluster.node("b", state="Unknown <none> <none> refused \x1b[31m")
+    cluster.node("b", state=("", "", "refused \x1b[31m", "Unknown"))
     result = _run("status")
     assert result.exit_code == 1
     assert "not ready" in result.stdout

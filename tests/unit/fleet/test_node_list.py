@@ -10,10 +10,11 @@ from runc_wrap.fleet import node_list
 from runc_wrap.fleet.node_list import Asked, Node
 
 NODES = b"""\
-b       linux    True    true    0.2.0   ready 1f0c5b2e9a44
-a       linux    False   <none>  <none>  <none>
-windows windows  True    <none>  <none>  <none>
-old     <none>   True    <none>  <none>  refused 0 0
+"b" "linux" "true" "0.2.0" "ready 1f0c5b2e9a44" "True"
+"a" "linux" "" "" "" "False"
+"windows" "windows" "" "" "" "True"
+"old" "" "" "" "refused \\"0\\" \\u2028 0" "True"
+"new" "linux" "" "" ""
 """
 
 
@@ -21,18 +22,19 @@ def test_nodes_are_those_that_run_linux() -> None:
     assert node_list.nodes(NODES) == [
         Node("a", "False", False, "", ""),
         Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44"),
-        Node("old", "True", False, "", "refused 0 0"),
+        Node("new", "", False, "", ""),
+        Node("old", "True", False, "", r"refused \"0\" \u2028 0"),
     ]
 
 
 @pytest.mark.parametrize(
     ("pods", "asked"),
     [
-        (b"b pod-b Running\n", Asked("b", "pod-b")),
-        (b"b pod-b Pending\n", Asked("b", "pod-b", "its pod pod-b is Pending")),
-        (b"b old Failed\nb new Running\n", Asked("b", "new")),
-        (b"b new Running\nb old Failed\n", Asked("b", "new")),
-        (b"<none> pod-b Pending\n", Asked("b", "", "the installer has no pod on it")),
+        (b'"b""pod-b""Running"\n', Asked("b", "pod-b")),
+        (b'"b""pod-b""Pending"\n', Asked("b", "pod-b", "its pod pod-b is Pending")),
+        (b'"b""old""Failed"\n"b""new""Running"\n', Asked("b", "new")),
+        (b'"b""new""Running"\n"b""old""Failed"\n', Asked("b", "new")),
+        (b'"""pod-b""Pending"\n', Asked("b", "", "the installer has no pod on it")),
         (b"", Asked("b", "", "the installer has no pod on it")),
     ],
 )
