@@ -17,7 +17,7 @@ PREFIX = "runc-wrap.dev"
 READY, VERSION, STATE = f"{PREFIX}/ready", f"{PREFIX}/version", f"{PREFIX}/state"
 TAINT = f"{PREFIX}/installing"
 _DIGITS = 12
-_LONGEST_NOTE = 1000  # characters of an Event's; 1024 are allowed
+_LONGEST_NOTE = 1000  # bytes of an Event's; 1024 are allowed
 _TRUE = "true"
 
 Json = dict[str, Any]
@@ -113,6 +113,14 @@ def _taints(node: Node, *, present: bool) -> list[Json]:
     return [*node.taints] if ours else [*others, {"key": TAINT, "effect": "NoSchedule"}]
 
 
+def _fitted(note: str) -> str:
+    """Return a note cut to the bytes that the API takes, whatever letters it has."""
+    data = note.encode(errors="replace")
+    if len(data) <= _LONGEST_NOTE:
+        return note
+    return data[: _LONGEST_NOTE - len("…".encode())].decode(errors="ignore") + "…"
+
+
 def event(node: Node, reporter: str, reason: str, note: str, when: str) -> Json:
     """Return the Event for a change: `when` is RFC 3339 with microseconds."""
     is_normal = reason in ("Installed", "PolicyApplied", "Removed")
@@ -124,7 +132,7 @@ def event(node: Node, reporter: str, reason: str, note: str, when: str) -> Json:
         "type": "Normal" if is_normal else "Warning",
         "reason": reason,
         "action": "Install" if reason not in ("Removed", "NotRemoved") else "Remove",
-        "note": text.fitted(text.name(note, _LONGEST_NOTE), _LONGEST_NOTE),
+        "note": _fitted(text.name(note, _LONGEST_NOTE)),
         "regarding": {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid},
         "reportingController": f"{PREFIX}/installer",
         "reportingInstance": reporter[:128] or "installer",

@@ -122,8 +122,13 @@ class Reporter:
         if change is not None:
             self._node = node_object.read(self.api.patch(self._path, change))
         while self._events:
-            reason, note = self._events[0]
-            self.api.create(_EVENTS, node_object.event(node, self.pod.name, reason, note, _now()))
+            event = node_object.event(node, self.pod.name, *self._events[0], _now())
+            try:
+                self.api.create(_EVENTS, event)
+            except api_server.Refused as error:
+                if error.status not in (api_server.BAD_REQUEST, api_server.INVALID):
+                    raise
+                self.tell(str(error))  # nor would it be taken later, and others wait behind it
             del self._events[0]
 
 

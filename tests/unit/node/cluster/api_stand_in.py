@@ -31,6 +31,7 @@ class StandIn:
     requests: list[tuple[str, str]] = field(default_factory=list)
     answer: bytes | None = None
     refuses: int = 0
+    invalid: str = ""  # the reason of an Event that is not taken
     port: int = 0
 
     def api(self, directory: Path) -> ApiServer:
@@ -53,6 +54,8 @@ class StandIn:
             self.node = merged(self.node, change)
             return 200, self.node
         if (method, path) == ("POST", EVENTS):
+            if self.invalid and json.loads(body)["reason"] == self.invalid:
+                return 422, {"message": "note: Invalid value"}
             self.events.append(json.loads(body))
             return 201, self.events[-1]
         return 404, {"message": "not found"}

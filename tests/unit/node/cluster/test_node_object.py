@@ -101,7 +101,7 @@ def test_an_event_is_what_the_api_takes(reason: str, note: str) -> None:
     kubernetes_validate.validate(event, "1.34", strict=True)
     assert event["type"] == ("Warning" if reason == "Reverted" else "Normal")
     assert event["metadata"]["namespace"] == "default"
-    assert len(event["note"]) <= 1024
+    assert len(event["note"].encode()) <= 1024  # bytes: core/validation/events.go
     assert event["note"].isprintable()
     assert all(len(event[name]) <= 128 for name in ("reason", "reportingController"))
 

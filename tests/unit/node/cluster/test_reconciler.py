@@ -308,6 +308,15 @@ def test_the_api_server_may_go_away_in_the_middle(scene: Scene) -> None:
     assert scene.reasons == ["PolicyApplied", "Installed"]
 
 
+def test_an_event_that_is_never_taken_does_not_keep_others_back(scene: Scene) -> None:
+    scene.api.invalid = "PolicyApplied"
+    installer = scene.installer()
+    installer.run()
+    assert installer.run().word == "ready"
+    assert scene.reasons == ["Installed"]
+    assert any("422" in each for each in scene.told)
+
+
 def test_without_the_api_server_a_new_pod_does_nothing(scene: Scene) -> None:
     scene.api.refuses = 503
     with pytest.raises(api_server.Unreachable):
