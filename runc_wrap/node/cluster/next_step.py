@@ -148,6 +148,8 @@ def _registered(seen: Seen, found: Registration) -> Decision:
         return Decision(NOTHING, EDITED, found.drift, is_ready=False)
     if found.is_upgraded:
         return _unless_failed(seen, Decision(REGISTER, INSTALLING, found.drift))
+    if found.is_configured is None and found.drift:  # as a configuration that does not parse
+        return Decision(NOTHING, EDITED, found.drift)
     if seen.handlers is not None and HANDLER not in seen.handlers:
         why = f"the kubelet does not list the handler {HANDLER} yet"
         return Decision(NOTHING, WAITING, why, is_ready=False)

@@ -79,6 +79,8 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"registration": replace(PROVED, is_configured=False)}, NOTHING, EDITED, False),
     ({"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
     ({"registration": replace(PROVED, is_configured=None)}, NOTHING, READY, True),
+    ({"registration": replace(PROVED, is_configured=None, is_in_force=None, drift="no TOML")},
+     NOTHING, EDITED, None),
     ({"registration": replace(PROVED, is_upgraded=True)}, REGISTER, INSTALLING, None),
     ({"registration": Registration(), "attempts": _failed(REGISTER, "new 1.7.24")},
      NOTHING, REVERTED, False),
