@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.cluster import archive_copy, next_step, policy_files
-from runc_wrap.node.cluster.next_step import Decision
+from runc_wrap.node.cluster import archive_copy, next_step, node_record, policy_files
+from runc_wrap.node.cluster.next_step import Attempt, Decision
 from runc_wrap.node.cluster.node_reporter import Shown
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 
+_UNREGISTER = "unregister"
 _NEEDED = "running containers need it still; it goes on when they are gone"
 
 
@@ -30,25 +32,39 @@ class Remover:
 
         Raises Unreachable and Refused before the node is known, and SystemdError.
         """
-        engine, _, _ = next_step.engine(self.reporter.node().engine)
+        engine, version, _ = next_step.engine(self.reporter.node().engine)
         self.commands.forget_old()
         if self._is_gone():
             return self._told(next_step.REMOVED)
         self._told(next_step.REMOVING)  # first no new pod comes here
-        why = self._removed(engine)
+        why = self._removed(engine, version)
         return self._told(next_step.REMOVED if self._is_gone() else next_step.REMOVING, why)
 
     def _is_gone(self) -> bool:
         return archive_copy.release_in_force(self.places) is None
 
-    def _removed(self, engine: str) -> str:
+    def _removed(self, engine: str, version: str) -> str:
         """Remove, and return why something is left. Raises SystemdError."""
-        if engine and self.commands.registration(engine).is_registered:
-            ended = self.commands.unregister(engine)
-            if not ended.is_well:
-                return ended.reason
+        if engine and (why := self._unregistered(engine, version)):
+            return why
         ended = self.commands.uninstall(purges=policy_files.is_all_ours(self.places))
         return "" if self._is_gone() else _NEEDED if ended.is_well else ended.reason
+
+    def _unregistered(self, engine: str, version: str) -> str:
+        """Remove the handler, and return why it failed: each attempt may restart the engine."""
+        if not self.commands.registration(engine).is_registered:
+            return ""
+        now, key = time.time(), f"{engine} {version}"
+        for last in node_record.attempts(self.places):
+            if (last.step, last.key) == (_UNREGISTER, key) and now < last.again:
+                return last.reason
+        ended = self.commands.unregister(engine)
+        if ended.is_well:
+            node_record.succeeded(self.places, _UNREGISTER)
+            return ""
+        failed = Attempt(_UNREGISTER, key, now, 1, next_step.REMOVING, ended.reason)
+        node_record.failed(self.places, failed)
+        return ended.reason
 
     def _told(self, word: str, why: str = "") -> Decision:
         decision = Decision(next_step.NOTHING, word, why, is_ready=False)

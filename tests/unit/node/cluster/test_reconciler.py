@@ -393,6 +393,27 @@ def test_a_removal_that_is_refused_says_why_and_goes_on_later(scene: Scene) -> N
     assert scene.remover().run().word == "removed"
 
 
+def test_a_handler_that_cannot_be_removed_is_tried_more_and_more_rarely(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt may restart the engine twice: by the change, and by its being taken back."""
+    scene.installer().run()
+    scene.host.fails["unregister"] = "Error: containerd does not start a container\n"
+    now = 0.0
+    for count in (1, 2, 3):
+        monkeypatch.setattr("runc_wrap.node.cluster.removal.time.time", lambda at=now: at)
+        for _ in range(3):
+            decision = scene.remover().run()
+            assert decision.word == "removing"
+            assert decision.why == "containerd does not start a container"
+        assert scene.host.done.count("unregister") == count
+        (last,) = node_record.attempts(scene.host.places)
+        now = last.again
+    del scene.host.fails["unregister"]
+    monkeypatch.setattr("runc_wrap.node.cluster.removal.time.time", lambda: now)
+    assert scene.remover().run().word == "removed"
+
+
 def test_a_systemd_that_does_not_answer_is_trouble_and_no_failed_attempt(scene: Scene) -> None:
     def silent(*_: Any, **__: Any) -> None:
         raise SystemdError("it does not answer")
