@@ -36,7 +36,9 @@ class Remover:
         self.commands.forget_old()
         if self._is_gone():
             return self._told(next_step.REMOVED)
-        self._told(next_step.REMOVING)  # first no new pod comes here
+        last = node_record.state(self.places)
+        known = str(last.get("reason")) if last.get("state") == next_step.REMOVING else ""
+        self._told(next_step.REMOVING, known)  # first no new pod comes here
         why = self._removed(engine, version)
         return self._told(next_step.REMOVED if self._is_gone() else next_step.REMOVING, why)
 

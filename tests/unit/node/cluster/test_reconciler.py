@@ -389,6 +389,9 @@ def test_a_removal_that_is_refused_says_why_and_goes_on_later(scene: Scene) -> N
     assert (decision.word, decision.why) == ("removing", "2 containers in mode observe run")
     assert READY not in scene.labels
     assert scene.reasons[-1] == "NotRemoved"
+    for _ in range(3):
+        assert scene.remover().run() == decision
+    assert scene.reasons.count("NotRemoved") == 1
     del scene.host.fails["uninstall"]
     assert scene.remover().run().word == "removed"
 
