@@ -191,7 +191,8 @@ class MergedWorkload:
         if not self.watched:
             return f"Nothing was watching, in {where}."
         is_doubtful = bool(self.lost or self.dropped or self._unknown_nodes)
-        what = coverage.WORDS[coverage.grade(self.watched, doubtful=is_doubtful)]
+        shortest = self.least[0] or self.watched  # one node alone must not make it well watched
+        what = coverage.WORDS[coverage.grade(shortest, doubtful=is_doubtful)]
         return f"{what[0].upper()}{what[1:]}: {self._spans()} in {where}{self._doubts()}."
 
     def _spans(self) -> str:

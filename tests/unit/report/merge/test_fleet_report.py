@@ -65,7 +65,7 @@ def test_the_worst_node_decides_and_one_that_knows_nothing_keeps_from_safe(
 def test_it_says_how_many_stand_behind_it_and_how_long_each_was_watched() -> None:
     found = _one(SAFE, workload(watched=3600, containers=5), {**SAFE, "restarts": 2})
     assert found.confidence == (
-        "Well watched: 8 days at most, 1 hour at least (on n1), in 9 containers on 3 nodes."
+        "Watched briefly: 8 days at most, 1 hour at least (on n1), in 9 containers on 3 nodes."
     )
     shown = found.as_json()
     assert (shown["nodes"], shown["containers"], shown["restarts"]) == (3, 9, 2)
