@@ -35,6 +35,8 @@ for number in 0:stdin 1:stdout 2:stderr; do
 done
 mount -t tmpfs -o mode=755 run "$root/run"
 mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+cat /proc/sys/kernel/random/uuid > "$root/run/boot-id" # each boot is another one
+mount --bind "$root/run/boot-id" "$root/proc/sys/kernel/random/boot_id"
 for engine in docker containerd containers; do # no overlay lies upon another
     mkdir -p "$place/$engine" "$root/var/lib/$engine"
     mount --bind "$place/$engine" "$root/var/lib/$engine"

@@ -1,7 +1,7 @@
-"""`engine add --restart` with systemd itself: after what fails, everything is as it was before.
+"""`engine add --restart` with systemd itself: what fails, or loses its power, is as it was before.
 
 containerd is taken out first, and registered again by the last test. Each fault is one of this
-machine's: units and timers are systemd's own.
+machine's: units, timers and the boot are systemd's own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.vm.machine import wait
 from tests.vm.node import IMAGE, PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from harness.node.guest import Guest
     from tests.vm.node import Node
@@ -31,7 +31,7 @@ find /etc/systemd/system -name 'runc-wrap-revert*'
 systemctl list-timers --all --no-legend 'runc-wrap-revert-*'
 """
 UNFINISHED = f"""! grep -h '"step"' {PREFIX}/var/transactions/*.json | grep -v '"done"'"""
-# A script of a fault's runs whenever containerd starts.
+# A script of a fault's runs whenever containerd starts, until the next boot.
 PREPARE = f"""
 mkdir -p /run/systemd/system/containerd.service.d
 printf '[Service]\nExecStartPre=/bin/sh -c "[ ! -e /run/first ] || sh /run/first"\n' \
@@ -39,6 +39,7 @@ printf '[Service]\nExecStartPre=/bin/sh -c "[ ! -e /run/first ] || sh /run/first
 systemctl daemon-reload
 {LIVES}
 """
+ADD = "systemd-run --quiet --unit adding runc-wrapctl engine add containerd --restart"
 NEW = f"grep -q {PREFIX}/bin/runc-wrap {CONFIG}"  # whether the file is the changed one
 
 
@@ -56,7 +57,7 @@ def _when_started(script: str) -> str:
 
 
 def _instead_of_us(script: str) -> str:
-    """Replace what containerd executes."""
+    """Replace what containerd executes, until the next boot."""
     lines = f"'#!/bin/sh' '{script}' 'exec runc \"$@\"'"
     return f"""
 printf '%s\n' {lines} > /root/instead; chmod 755 /root/instead
@@ -142,6 +143,32 @@ def test_after_a_fault_the_engine_answers_with_its_former_file(
     assert (code, told["taken_back"], fault.told in told["reason"]) == (1, True, True), told
     _answers_as_before(node.machine, before)
     assert "RUNNING" in node.machine.sh("ctr tasks list | grep lives")
+
+
+def _while_it_restarts(machine: Guest) -> None:
+    machine.sh(_when_started("sleep 1000") + ADD)
+    state = "systemctl is-active containerd || :"
+    wait(lambda: machine.sh(state) == "activating\n", "the restart")
+
+
+def _while_a_canary_runs(machine: Guest) -> None:
+    machine.sh(_instead_of_us("case $* in *create*) exec sleep 1000; esac") + ADD)
+    asked = "pgrep -f 'sleep 1000$' | wc -l"
+    wait(lambda: machine.sh(asked) != "0\n", "the canary")
+
+
+@pytest.mark.parametrize("when", [_while_it_restarts, _while_a_canary_runs])
+def test_after_a_power_cut_the_engine_starts_with_its_former_file(
+    node: Node, before: str, when: Callable[[Guest], None]
+) -> None:
+    when(node.machine)
+    assert _is_new(node.machine)
+    node.machine.power_off()
+    node.machine.power_on()
+    wait(lambda: node.machine.sh(STATE) == before, "what the boot takes back")
+    _answers_as_before(node.machine, before)
+    said = node.machine.sh("journalctl -b --no-pager -o cat -u runc-wrap-revert.service")
+    assert f"taken back: add runc-wrap in {CONFIG}" in said
 
 
 def test_a_try_is_taken_back_by_its_timer(node: Node, before: str) -> None:
