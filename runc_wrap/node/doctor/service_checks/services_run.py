@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "services"
 _PROGRAM = re.compile(r"\bpath=(\S+?/bin/runc-wrapctl) ;")  # of ExecStart
+_BETWEEN = ("activating", "deactivating")  # states of a service that ends and is started again
 _OFTEN = 3  # starts, after which one that has not succeeded is not just beginning
 _LARGEST = 1024 * 1024  # bytes of /proc/PID/maps
 _KEEPS_AT_STOP = 254  # systemd with FileDescriptorStorePreserve (its NEWS)
@@ -66,7 +67,7 @@ def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Itera
         sentence = f"{unit} has failed (result: {service.get('Result', 'unknown')})"
         remedy = f"restart it; `journalctl -u {unit}` says why it failed"
         yield _fixed(sentence, remedy, "restart", *units.both(name))
-    elif state == "activating" and _number(service, "NRestarts") >= _OFTEN:
+    elif state in _BETWEEN and _number(service, "NRestarts") >= _OFTEN:
         sentence = f"{unit} ends whenever systemd starts it ({service['NRestarts']} times)"
         command = commands.line("journalctl", "-u", unit)
         yield Finding(NAME, "warning", sentence, "mend what its log names", command)

@@ -138,8 +138,9 @@ def test_a_stopped_service_is_only_a_note_if_nothing_needs_or_starts_it(
     assert (found.severity, f"{DECIDE} does not run" in found.sentence) == (severity, True)
 
 
-def test_a_service_that_never_starts_is_a_warning(node: Node, states: Path) -> None:
-    _change(states, DECIDE, "ActiveState", "activating")
+@pytest.mark.parametrize("state", ["activating", "deactivating"])
+def test_a_service_that_never_starts_is_a_warning(node: Node, states: Path, state: str) -> None:
+    _change(states, DECIDE, "ActiveState", state)
     [found] = _found(node)
     assert (found.severity, found.fix) == ("warning", None)
     assert "ends whenever systemd starts it (7 times)" in found.sentence
