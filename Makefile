@@ -40,7 +40,7 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
 # In this order: each one leaves the machine as it found it, but for the last, which uninstalls.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records transaction power uninstall)
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records transaction registration power uninstall)
 VM_OTHER = $(patsubst %,tests/vm/test_%.py,install services uninstall)
 
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
@@ -133,7 +133,7 @@ test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: 
 test-vm-short: packages .venv/ready   ## the same machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root, ten minutes of one CPU, two of them for the image
 	.venv/bin/pytest -m short $(VM_TESTS)
 
-test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (whose kernel 7.2 has not come up yet); root, 3 GB
+test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (whose kernel 7.2 starts; nothing was run on it yet); root, 3 GB
 	.venv/bin/pytest tests/vm/test_packages.py
 	RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_OTHER)
 	RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_OTHER)
