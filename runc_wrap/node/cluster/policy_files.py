@@ -102,7 +102,7 @@ def record(places: Places) -> Record:
         found = json.loads(files.read(places.cluster / _RECORD, _LARGEST))
         each = ({str(k): str(v) for k, v in found[name].items()} for name in ("files", "begun"))
         return Record(str(found["digest"]), *each)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return Record()
 
 
