@@ -179,6 +179,14 @@ def test_a_try_is_taken_back_by_its_timer(node: Node, before: str) -> None:
     _answers_as_before(node.machine, before)
 
 
+def test_a_try_is_taken_back_by_a_reboot(node: Node, before: str) -> None:
+    code, told = _changed(node, "add", "containerd", "--try", "1h")
+    assert (code, _is_new(node.machine)) == (0, True), told
+    node.machine.reboot()
+    wait(lambda: node.machine.sh(STATE) == before, "what the boot takes back")
+    _answers_as_before(node.machine, before)
+
+
 def test_registered_again_it_is_proved_and_nothing_differs(node: Node) -> None:
     code, told = _changed(node, "add", "containerd")
     assert (code, "equal call by call" in told["proved"]) == (0, True), told
