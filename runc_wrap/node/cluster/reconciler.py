@@ -51,13 +51,13 @@ class Installer:
         """
         self._registration = None
         node, done, well = self.reporter.node(), set[str](), set[str]()
-        asks = False
+        is_tidy = False  # a node where nothing is to be done needs no systemd
         while True:
             seen = self._look(node)
             decision = next_step.decide(seen)
-            if decision.step != next_step.NOTHING and not asks:
+            if decision.step != next_step.NOTHING and not is_tidy:
                 self.commands.forget_old()
-                asks = True
+                is_tidy = True
             if decision.step == next_step.LOOK:
                 self._registration = self.commands.registration(self._engine)
                 continue

@@ -324,7 +324,15 @@ def test_without_the_api_server_a_new_pod_does_nothing(scene: Scene) -> None:
     assert scene.host.done == []
 
 
-def test_a_node_of_another_engine_is_refused_with_a_sentence(scene: Scene) -> None:
+def test_a_node_of_another_engine_is_refused_with_a_sentence(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the host's systemd cannot be reached, which it needs not."""
+
+    def silent(_: str) -> list[str]:
+        raise SystemdError("it does not answer")
+
+    monkeypatch.setattr(scene.host, "names", silent)
     scene.api.node = _node("docker://26.1")
     decision = scene.installer().run()
     assert decision.word == "refused"
