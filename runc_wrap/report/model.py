@@ -148,9 +148,8 @@ class Judged:
 
     @property
     def name(self) -> str:
-        """Its name for `suggest`, with its image if only that distinguishes it from another."""
-        whose = self.workload
-        return f"{whose.name}@{whose.image}" if self.shares_name and whose.image else whose.name
+        """Its name for `suggest`."""
+        return self.workload.distinct_name(is_shared=self.shares_name)
 
     @property
     def ids(self) -> list[str]:

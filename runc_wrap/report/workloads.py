@@ -42,6 +42,10 @@ class Workload(NamedTuple):
         parts = [part for part in self[:3] if part]
         return "/".join(parts) or self.image or "-"
 
+    def distinct_name(self, *, is_shared: bool) -> str:
+        """Return its name for `suggest`, with its image if another workload shares its name."""
+        return f"{self.name}@{self.image}" if is_shared and self.image else self.name
+
 
 def of(record: Record) -> Workload:
     """Return the workload that a decided container belongs to."""
