@@ -6,7 +6,7 @@ none; `runc-wrapctl agent observe` sees to that for a systemd that does not say 
 
 from __future__ import annotations
 
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,4 +111,4 @@ class Store:
 
 
 def _warn(why: str, name: str) -> None:
-    say(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
+    warn(f"the descriptor store {why}: calls through {name} fail if this process is killed.")

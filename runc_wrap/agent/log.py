@@ -6,11 +6,30 @@ import posix
 import sys
 
 _SERVICE = "decide" if sys.argv[1:2] == ["decide"] else "observe"  # start.py ROLE PREFIX
+_WARNING = "<4>"  # sd-daemon(3): the journal takes it off, and gives the line that priority
 
 
 def say(text: str) -> None:
     """Write a line to stderr; without a reader it is lost."""
+    _write(f"runc-wrap {_SERVICE}: {text}\n")
+
+
+def warn(text: str) -> None:
+    """Write one of what somebody has to look at: `journalctl --priority warning` shows it."""
+    _write(f"{_WARNING if _is_journal() else ''}runc-wrap {_SERVICE}: {text}\n")
+
+
+def _write(line: str) -> None:
     try:
-        posix.write(2, f"runc-wrap {_SERVICE}: {text}\n".encode("utf-8", "backslashreplace"))
+        posix.write(2, line.encode("utf-8", "backslashreplace"))
     except OSError:
         return
+
+
+def _is_journal() -> bool:
+    """Tell whether stderr is the stream that systemd named (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        stream = posix.fstat(2)
+    except OSError:
+        return False
+    return posix.environ.get(b"JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}".encode()

@@ -15,7 +15,7 @@ from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import descriptor_store, service, sockets, systemd_protocol
 from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER, Store, number_of
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.metrics_http.http_server import Scrapes
 from runc_wrap.agent.observe import handshake
 from runc_wrap.agent.observe.handshake import Acceptor, Arrivals
@@ -64,7 +64,7 @@ def main(prefix: str) -> None:
     held = service.begin(prefix, ROLE, [_NOTIFY, *_OTHERS] if offers else _OTHERS)
     if not offers:
         sockets.withdraw(prefix, _NOTIFY)
-        say(_NO_STORE)
+        warn(_NO_STORE)
     Observer(prefix, held).serve()
 
 
@@ -117,7 +117,7 @@ class Observer:
             notices = self._handed(exec_notices.NAME)
             return Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
         except Exception as error:  # noqa: BLE001 - calls are answered without evidence too
-            say(f"nothing is recorded: {described(error)}; it is tried again.")
+            warn(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
             return None
 
@@ -227,7 +227,7 @@ class Observer:
             now = time.monotonic()
             if now - self._complained >= _COMPLAINT_SECONDS:
                 self._complained = now
-                say(f"{self._errors} internal errors, the last: {described(error)}.")
+                warn(f"{self._errors} internal errors, the last: {described(error)}.")
 
     def _answer_waiting(self) -> None:
         """Answer one call of each listener that has one, in between other work."""

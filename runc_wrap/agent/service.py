@@ -6,7 +6,7 @@ import posix
 import sys
 
 from runc_wrap.agent import agent_paths, signals, sockets, systemd_protocol
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def begin(prefix: str, role: str, names: Sequence[str]) -> list[Named]:
     try:
         return sockets.take(prefix, role, names, systemd_protocol.received(posix.environ))
     except sockets.Unusable as error:
-        say(str(error))
+        warn(str(error))
         sys.exit(2)
 
 
@@ -49,5 +49,5 @@ def begin_anew(prefix: str, role: str, held: Sequence[Named]) -> NoReturn:
     try:
         systemd_protocol.become(words, held, posix.environ)
     except OSError as error:
-        say(f"{words[0]}: {error.strerror}; the supervisor starts it again.")
+        warn(f"{words[0]}: {error.strerror}; the supervisor starts it again.")
         sys.exit(1)

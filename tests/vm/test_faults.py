@@ -115,6 +115,7 @@ def test_containers_start_confined_where_nothing_can_be_written_and_it_is_said_u
     before = len(node.ledger())
     ran = _run_until_said(node, "one", f"decisions are not recorded: {trouble.reason}")
     assert len(node.ledger()) < before + ran  # and each line is whole
+    assert any("decisions are not recorded" in line for line in node.warnings())
     assert "no decision is recorded" in node.ctl("status").stderr
     assert "no decision is recorded" in node.ctl("doctor").stdout
     node.machine.sh(trouble.end)

@@ -21,7 +21,7 @@ from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 from runc_wrap.agent import service, systemd_protocol
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import COLD, Answer, Answerer
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
@@ -192,7 +192,7 @@ class Server:
         now = time.monotonic()
         if now - self._complained >= _COMPLAINT_SECONDS:
             self._complained = now
-            say(f"{self._errors} requests failed with internal errors, the last: {what}.")
+            warn(f"{self._errors} requests failed with internal errors, the last: {what}.")
 
     def _tidy(self) -> None:
         """Collect garbage when no launcher waits for it: after an answer."""

@@ -10,7 +10,7 @@ import posix
 import time
 
 from runc_wrap.agent.decide import wire
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.service import Release
 from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
 from runc_wrap.hotpath.create_facts import Call
@@ -138,7 +138,7 @@ class Answerer:
             say("decisions are recorded again.")
         else:
             why = (isinstance(error, OSError) and error.strerror) or described(error)
-            say(f"decisions are not recorded: {why}; containers start all the same.")
+            warn(f"decisions are not recorded: {why}; containers start all the same.")
 
 
 def _default_root(request: Request, pid: int) -> str:

@@ -15,7 +15,7 @@ import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from runc_wrap.agent import agent_paths
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.host.procfs import is_runnable
 
@@ -102,7 +102,7 @@ class Inspector:
     def _are_too_many(self) -> bool:
         before, self._is_reported = self._is_reported, self.reap() >= MOST_STUCK
         if self._is_reported and not before:
-            say(f"{MOST_STUCK} readers hang: callers are not read until one of them has ended.")
+            warn(f"{MOST_STUCK} readers hang: callers are not read until one of them has ended.")
         return self._is_reported
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ import os
 import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe import notify, observed_container, pointed_arguments, store_share
 from runc_wrap.agent.observe.argument_rules import allows, bits
 from runc_wrap.agent.observe.callers import Caller
@@ -142,7 +142,7 @@ class Listeners:
     def _read_no_more(self, container: Container) -> None:
         """Read nothing more about a container's callers until it ends, whoever joins it."""
         name = container.whose[0] or "a container without a name"
-        say(f"reading callers in {name} took too long; they are not read any more.")
+        warn(f"reading callers in {name} took too long; they are not read any more.")
         container.patience = 0.0
         for listener in self.by_fd.values():
             if listener.container is container:
@@ -255,7 +255,7 @@ class Listeners:
             try:
                 read = self._read(container, call.tid, address)
             except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
-                say(f"a caller could not be read: {error!r}")
+                warn(f"a caller could not be read: {error!r}")
         if read and known is None:
             container.callers.learnt(call.tid, read.caller)
         caller = known or (read.caller if read else Caller(call.tid))
@@ -294,7 +294,7 @@ def write_state(directory: str, name: str, state: Json) -> bool:
         text = json_codec.dumps({key: _plain(value) for key, value in state.items()})
         files.replace(f"{directory}/{name}.json", text, is_synced=False, writer="agent")
     except (OSError, json_codec.Unreadable):
-        say(f"the state of {name} could not be written.")
+        warn(f"the state of {name} could not be written.")
         return False
     return True
 

@@ -24,7 +24,7 @@ import struct
 import time
 from errno import ENOMEM, ENOSYS, EPERM
 
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe import filter_answer
 from runc_wrap.agent.observe.argument_rules import bits
 from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, Late
@@ -173,7 +173,7 @@ class Checks:
                 else self._refused(own, container, call)
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
-            say(f"a container's own filter could not be evaluated: {error!r}")
+            warn(f"a container's own filter could not be evaluated: {error!r}")
             return EPERM
 
     def _install(

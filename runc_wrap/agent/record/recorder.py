@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import time
 
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import warn
 from runc_wrap.agent.record.exec_notices import Executions
 from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
@@ -127,7 +127,7 @@ class Recorder:
             ledger.take()
         except OSError as error:
             self._ledger = None
-            say(f"{_UNTOLD}: {error.strerror}.")
+            warn(f"{_UNTOLD}: {error.strerror}.")
         self.tree.refresh()
 
     def _read_tree(self) -> None:
@@ -352,5 +352,5 @@ def _ledger(directory: str) -> Appended | None:
     try:
         return Appended(directory)
     except OSError as error:
-        say(f"{_UNTOLD}: {error.strerror}.")
+        warn(f"{_UNTOLD}: {error.strerror}.")
         return None

@@ -15,7 +15,7 @@ import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import say, warn
 from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
@@ -61,7 +61,7 @@ class SourceCheck:
         self.due = 0.0
         self._until: float | None = None
         for name, why in self.blind.items():
-            say(source_status.sentences({name: why})[name])
+            warn(source_status.sentences({name: why})[name])
         self._is_published = False
 
     def is_own(self, one: Sighting) -> bool:
@@ -131,7 +131,7 @@ class SourceCheck:
         try:
             self._pid = os.posix_spawn(words[0], words, {}, setsigmask=[])
         except OSError as error:
-            say(f"sources of evidence cannot be checked: {error.strerror}")
+            warn(f"sources of evidence cannot be checked: {error.strerror}")
 
     def _take(self, missing: list[str], *, are_blind: bool = False) -> bool:
         """Take in the result for each source; return whether anything is new."""
@@ -146,7 +146,7 @@ class SourceCheck:
                 self.blind[name] = self._why(name)
         for name, why in self.blind.items():
             if name not in before[0]:
-                say(source_status.sentences({name: why})[name])
+                warn(source_status.sentences({name: why})[name])
         for name in before[0].keys() - self.blind.keys():
             say(f"{name}: records arrive again")
         if before != (self.blind, set(self.begun)):
@@ -159,7 +159,7 @@ class SourceCheck:
         try:
             source_status.write(self._directory, dict.fromkeys(self.begun, "") | self.blind)
         except OSError as error:
-            say(f"the results of the sources' check cannot be written: {error.strerror}")
+            warn(f"the results of the sources' check cannot be written: {error.strerror}")
         return is_new
 
     def _why(self, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import warn
 from runc_wrap.agent.record.disk_thread import Disk
 from runc_wrap.evidence.store.evidence_store import put, remove
 
@@ -46,7 +46,7 @@ class EvidenceWriter:
     def complain(self) -> None:
         """Report once that the disk does not answer."""
         self._is_reported = True
-        say(f"evidence has not been written for {SLOW:.0f} s: the disk does not answer.")
+        warn(f"evidence has not been written for {SLOW:.0f} s: the disk does not answer.")
 
     def begin(self) -> bool:
         """Begin to write the store as it is now. Return whether that was possible."""
@@ -91,6 +91,6 @@ class EvidenceWriter:
         self._disk.begin(work)
 
     def _failed(self, error: OSError) -> bool:
-        say(f"evidence cannot be written: {error.strerror}; it is tried again.")
+        warn(f"evidence cannot be written: {error.strerror}; it is tried again.")
         self._store.unwritten()
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runc_wrap.agent.log import say
+from runc_wrap.agent.log import warn
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.sources import audit_health, netlink
@@ -51,7 +51,7 @@ class WatchedTime:
             self._check.look()
         for why in obstacles:
             if why not in self._obstacles:
-                say(f"audit records may not come: {why}")
+                warn(f"audit records may not come: {why}")
         self._obstacles = obstacles
 
     def _follow_clock(self, now: float) -> None:

@@ -110,6 +110,7 @@ def _said() -> list[str]:
     found = [
         *_given(PACKAGE, "Refusal", 0),
         *_given(PACKAGE / "agent", "say", 0),
+        *_given(PACKAGE / "agent", "warn", 0),
         *_given(PACKAGE / "node", "Finding", 2),
         *_launchers(),
     ]
