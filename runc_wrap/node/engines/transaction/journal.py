@@ -139,6 +139,15 @@ def unfinished(places: Places) -> dict[Path, Journal]:
     Raises EngineError for one that cannot be read, but only if there is no other: it must not keep
     the others from being taken back.
     """
+    readable, unreadable = _readable(places)
+    found = {path: one for path, one in readable.items() if not one.is_over}
+    if unreadable and not found:
+        raise unreadable
+    return found
+
+
+def _readable(places: Places) -> tuple[dict[Path, Journal], EngineError | None]:
+    """Return {file: journal}, and what is wrong with the first one that cannot be read."""
     found: dict[Path, Journal] = {}
     unreadable: EngineError | None = None
     for path in sorted(directory(places).glob("*.json")):
@@ -147,11 +156,9 @@ def unfinished(places: Places) -> dict[Path, Journal]:
         except EngineError as error:
             unreadable = unreadable or error
         else:
-            if one and not one.is_over:
+            if one:
                 found[path] = one
-    if unreadable and not found:
-        raise unreadable
-    return found
+    return found, unreadable
 
 
 def refuse_unfinished(places: Places, where: Where) -> None:
@@ -178,12 +185,18 @@ def finish(path: Path, journal: Journal) -> None:
 
 
 def sweep(places: Places) -> None:
-    """Remove what a kill in `finish` or `write` left. Raises EngineError and OSError."""
+    """Remove what a kill in `finish` or `write` left.
+
+    Raises EngineError for a journal that cannot be read, after the others, and OSError.
+    """
     for new in directory(places).glob(".*.new"):
         new.unlink(missing_ok=True)
-    for journal in all_of(places).values():
+    found, unreadable = _readable(places)
+    for journal in found.values():
         if journal.is_over:
             file_snapshot.drop_former(journal.snapshot)
+    if unreadable:
+        raise unreadable
 
 
 def take_back(path: Path, journal: Journal) -> None:

@@ -251,11 +251,23 @@ def revert_one(places: Places, name: str, node: Node) -> list[Journal]:
 def revert_due(places: Places, node: Node) -> list[Journal]:
     """Take back what was interrupted and tries that are over: what boot calls."""
     with exclusive(places):
-        found = take_back_all(places, due(places), node)
-        sweep(places, node)
-        if left_canaries.noted(places):  # of engines that may not have been started yet
-            left_canaries.clear_later(places, node, command(places, "--canaries"))
+        try:
+            found = take_back_all(places, due(places), node)
+        except (NotTakenBackError, EngineError, OSError):
+            with contextlib.suppress(EngineError, OSError):  # the first failure is told
+                _tidy_after_boot(places, node)
+            raise
+        _tidy_after_boot(places, node)
     return found
+
+
+def _tidy_after_boot(places: Places, node: Node) -> None:
+    """Remove what other transactions left, and have canaries removed of engines yet to start."""
+    try:
+        sweep(places, node)
+    finally:
+        if left_canaries.noted(places):
+            left_canaries.clear_later(places, node, command(places, "--canaries"))
 
 
 def clear_canaries(places: Places, node: Node) -> list[left_canaries.Engine]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from runc_wrap.host import locks
+from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import engine_status, journal, left_canaries, taking_back
 from tests.unit.node.engines.transaction.killed_node import job, node, proved, run
 
@@ -108,6 +109,29 @@ def test_a_change_that_is_taken_back_by_an_engine_that_runs_leaves_no_note(cut: 
     one.stopped = False
     taking_back.revert_due(places, one)
     assert _remains(one, places) == []
+
+
+@pytest.mark.parametrize("why", ["its file was changed", "its journal is damaged"])
+def test_a_change_that_stays_does_not_keep_what_others_left(cut: Cut, why: str) -> None:
+    """Another engine's change is over, its canary and a second name of its file are left."""
+    one, places = cut
+    ((path, entry),) = journal.unfinished(places).items()
+    left_canaries.note(places, path.with_name("another.json"), entry)
+    over = replace(entry, id="over", step=journal.DONE)
+    over.snapshot.id = "over"
+    journal.write(path.with_name("over.json"), over)
+    second = over.snapshot.former(0)
+    second.write_text("left by a kill")
+    if why == "its file was changed":
+        one.config.write_text("# the owner's\n")
+    else:
+        path.write_text("{")
+    with pytest.raises((taking_back.NotTakenBackError, EngineError)):
+        taking_back.revert_due(places, one)
+    assert not second.exists()
+    (command,) = one.timers.values()
+    assert [*command][-2:] == ["revert", "--canaries"]
+    assert [*one.units.rglob("*.service")] != []  # for the change that stays
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"engine": 1}', '{"engine": "x"}'])
