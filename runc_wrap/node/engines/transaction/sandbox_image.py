@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import containerd_config, toml_text
 from runc_wrap.node.engines.cri import cri_runtime
+from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.engines.transaction import idle_image
@@ -70,11 +71,15 @@ def lent_image(found: Installation, socket: Path) -> Iterator[None]:
 def remove_lent(found: Installation, socket: Path) -> None:
     """Remove ours where a killed command left it: pods would go on to take it. Raises CallFailed.
 
-    An image of the same name that somebody pulled meanwhile has another id, and stays.
+    It is known by its id: an image of its name that somebody pulled meanwhile has another one, and
+    the sandboxes' image may have another name now. An engine that prints no configuration may
+    answer at another `socket`, where nothing is ours.
     """
-    name = name_of(_document(found))
-    if name and cri_runtime.image_id(socket, name) == idle_image.identity():
-        cri_runtime.remove_image(socket, name)
+    if not _document(found):
+        raise CallFailed(f"{found.engine} does not print its configuration, so where it answers")
+    ours = idle_image.identity()
+    if cri_runtime.image_id(socket, ours) == ours:
+        cri_runtime.remove_image(socket, ours)
 
 
 def _document(found: Installation) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pytest
 
 from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.cri import cri_runtime
+from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import sandbox_image
+from runc_wrap.node.engines.transaction import idle_image, sandbox_image
 
 SOCKET = Path("/nowhere")
 CRIO = engine_query.installation("crio", Path("/etc/crio/crio.conf"))
@@ -50,3 +51,29 @@ def test_without_its_image_no_sandbox_is_asked_for(
         with sandbox_image.lent_image(CRIO, SOCKET):
             asked.append("a sandbox")
     assert asked == ([] if told else ["a sandbox"])
+
+
+@pytest.mark.parametrize(
+    ("document", "images", "left"),
+    [
+        ({"plugins": {}}, {"sha256:other": "p:1"}, {"sha256:other": "p:1"}),
+        ({"plugins": {}}, {idle_image.identity(): "of a name that no file has now"}, {}),
+        ({}, {idle_image.identity(): "p:1"}, None),
+    ],
+)
+def test_a_lent_image_is_gone_only_if_its_engine_said_so(
+    monkeypatch: pytest.MonkeyPatch,
+    document: dict[str, object],
+    images: dict[str, str],
+    left: dict[str, str] | None,
+) -> None:
+    """Whose configuration is not printed may answer elsewhere."""
+    monkeypatch.setattr(sandbox_image, "_document", lambda _found: document)
+    monkeypatch.setattr(cri_runtime, "image_id", lambda _, name: name if name in images else "")
+    monkeypatch.setattr(cri_runtime, "remove_image", lambda _, name: images.pop(name))
+    if left is None:
+        with pytest.raises(CallFailed, match="does not print its configuration"):
+            sandbox_image.remove_lent(CRIO, SOCKET)
+    else:
+        sandbox_image.remove_lent(CRIO, SOCKET)
+        assert images == left
