@@ -38,6 +38,9 @@ _NO_LOGIN = 0xFFFFFFFF
 class Journal:
     """One transaction. `restarts`: the engine may have read the new files; `until`: of a try.
 
+    `how`: what makes the engine read the new files; `how_back`: the former ones again, "" for the
+    same.
+
     `digests` are of the files as the engine read them when it was restarted; `ended`: that was
     before, in seconds since the epoch.
     """
@@ -60,6 +63,7 @@ class Journal:
     ended: float | None = None
     snapshot: Snapshot = field(default_factory=Snapshot)
     former: dict[str, Any] | None = None
+    how_back: str = ""  # none in the journals of earlier releases
 
     @property
     def is_over(self) -> bool:

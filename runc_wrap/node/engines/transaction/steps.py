@@ -136,6 +136,7 @@ def _entry(job: Job, plan: Plan, access: Access, former: Journal | None) -> Jour
         action=job.action,
         unit=access.unit,
         how=access.reload(loses_default=plan.loses_default),
+        how_back=access.reload(loses_default=registration.taken_back(plan).loses_default),
         step=journal.WRITING,
         begun=time.time(),
         boot=journal.boot(),

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.transaction.journal import Journal
     from runc_wrap.node.paths import Places
 
-NOTHING, RESTART = "none", "restart"  # what engines need to read their files again
+NOTHING, RELOAD, RESTART = (
+    "none",
+    "reload",
+    "restart",
+)  # what engines need to read their files again
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WITH_CANARY = (journal.PROVING, journal.REVERTING)  # in which an engine may have one
@@ -159,7 +163,7 @@ def _has_forgotten(entry: Journal, node: Node) -> bool:
         text = file_snapshot.write_neutral(entry.snapshot)
     except OSError:  # a full disk
         return False
-    if text is None or node.restart(entry.unit, entry.how):
+    if text is None or node.restart(entry.unit, RELOAD):
         return False
     access, until = node.access(entry.engine, Path(entry.config)), time.monotonic() + node.patience
     while not (is_read := access.has_read(text, entry.handler)) and time.monotonic() < until:
@@ -172,11 +176,10 @@ def _restart(entry: Journal, node: Node, *, is_needed: bool) -> bool:
 
     Return whether it has no canary of ours any more.
     """
-    access = node.access(entry.engine, Path(entry.config))
-    if is_needed and entry.how != NOTHING:
-        is_kept = any(one.neutral is not None for one in entry.snapshot.files)
-        why = "kept" if is_kept else node.restart(entry.unit, entry.how)
-        if why and entry.how != RESTART:  # also if the engine died, which a reload does not mend
+    access, how = node.access(entry.engine, Path(entry.config)), _way_back(entry)
+    if is_needed and how != NOTHING:
+        why = node.restart(entry.unit, how)
+        if why and how != RESTART:  # also if the engine died, which a reload does not mend
             why = node.restart(entry.unit, RESTART)
         if why:
             raise EngineError(why, "its former state", f"`journalctl -u {entry.unit}`")
@@ -186,6 +189,12 @@ def _restart(entry: Journal, node: Node, *, is_needed: bool) -> bool:
     except CallFailed:
         return False
     return True
+
+
+def _way_back(entry: Journal) -> str:
+    """Return what makes the engine read its former files; an earlier release did not record it."""
+    is_kept = any(one.neutral is not None for one in entry.snapshot.files)
+    return entry.how_back or (RESTART if is_kept else entry.how)
 
 
 def is_due(entry: Journal, now: float) -> bool:

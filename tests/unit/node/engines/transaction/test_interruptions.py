@@ -143,7 +143,7 @@ def test_at_boot_an_engine_that_reads_its_files_by_itself_is_not_waited_for(
     one, places = made
     run(job(places, one.config, tries=600.0), one)
     ((path, trying),) = journal.unfinished(places).items()
-    journal.write(path, replace(trying, how=taking_back.NOTHING))
+    journal.write(path, replace(trying, how=taking_back.NOTHING, how_back=taking_back.NOTHING))
     monkeypatch.setattr(journal, "boot", lambda: "another")
     one.state = lambda unit: "inactive" if unit == UNIT else ""  # type: ignore[method-assign]
     one.breaks = lambda _text: True
@@ -225,7 +225,7 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
     one, places = made
     run(job(places, one.config, tries=600.0), one)
     ((path, trying),) = journal.unfinished(places).items()
-    journal.write(path, replace(trying, how="reload"))
+    journal.write(path, replace(trying, how="reload", how_back="reload"))
     restart, asked = one.restart, list[str]()
 
     def dead(unit: str, how: str) -> str:
@@ -235,6 +235,29 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
     one.restart = dead  # type: ignore[method-assign]
     taking_back.revert(places, None, one)
     assert asked == ["reload", "restart"]
+    assert _is_as_before(one, places)
+
+
+@pytest.mark.parametrize("is_of_earlier_release", [False, True])
+def test_what_needed_a_restart_is_taken_back_by_a_reload_where_that_is_enough(
+    made: tuple[FakeNode, Places], *, is_of_earlier_release: bool
+) -> None:
+    """As Docker's last handler: only its removal needs one, which ends containers."""
+    one, places = made
+    run(job(places, one.config, tries=600.0), one)
+    ((path, trying),) = journal.unfinished(places).items()
+    assert (trying.how, trying.how_back) == ("restart", "restart")
+    recorded = "" if is_of_earlier_release else "reload"
+    journal.write(path, replace(trying, how_back=recorded))
+    restart, asked = one.restart, list[str]()
+
+    def notes(unit: str, how: str) -> str:
+        asked.append(how)
+        return restart(unit, "restart")
+
+    one.restart = notes  # type: ignore[method-assign]
+    taking_back.revert(places, None, one)
+    assert asked == (["restart"] if is_of_earlier_release else ["reload"])
     assert _is_as_before(one, places)
 
 
