@@ -128,12 +128,12 @@ def revert(  # noqa: PLR0913  # one parameter per option
     _print(found, "taken back", as_json=as_json)
 
 
-def _all_removed(left: list[left_canaries.Engine]) -> None:
-    """Raise NotTakenBackError if canaries are left, so that a timer tries it again."""
-    if left:
-        raise taking_back.NotTakenBackError(
-            "; ".join(left_canaries.told(engine) for engine, _ in left)
-        )
+def _all_removed(cleared: left_canaries.Cleared) -> None:
+    """Tell what is given up; raise NotTakenBackError if any is left, so that a timer goes on."""
+    for one in cleared.given_up:
+        output.warn(one.given_up())
+    if cleared.left:
+        raise taking_back.NotTakenBackError("; ".join(one.told() for one in cleared.left))
 
 
 def _print(found: list[Journal], what: str, *, as_json: bool) -> None:

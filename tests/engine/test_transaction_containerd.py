@@ -360,7 +360,7 @@ def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node, *, cuts
     if cuts:
         assert node.unit.restart()
         assert "localhost/absent:1" in _images(node)
-        (armed,) = [each for each in node.units.words("--canaries") if each[0] == "systemd-run"]
+        armed = next(one for one in node.units.words("--canaries") if one[0] == "systemd-run")
         words = armed[armed.index("engine") :]
         assert node.ctl(*words).returncode == 0
         assert (

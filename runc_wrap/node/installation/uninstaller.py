@@ -1,10 +1,10 @@
 """Taking an installation back, in order, without stranding a container.
 
-Engines' registrations, units, links, the names in PREFIX/bin, the owner's files with `purges`, and
-then everything else by finish.sh, which is a shell script because the interpreter goes too. A name
-in PREFIX/bin that an engine will still call becomes a link to the real runtime. While there is one,
-or a name that is kept in an engine's configuration, the release stays, so that a later run can
-take these away. Each step may be repeated.
+Canaries that a power cut left, engines' registrations, units, links, the names in PREFIX/bin, the
+owner's files with `purges`, and then everything else by finish.sh, which is a shell script because
+the interpreter goes too. A name in PREFIX/bin that an engine will still call becomes a link to the
+real runtime. While there is one, or a name that is kept in an engine's configuration, the release
+stays, so that a later run can take these away. Each step may be repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import reader
 from runc_wrap.node.engines import dependents, registration, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME
-from runc_wrap.node.engines.transaction import boot_unit, journal
+from runc_wrap.node.engines.transaction import boot_unit, journal, left_canaries, taking_back
+from runc_wrap.node.engines.transaction.unit_control import Systemd
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import links, running_engines, services
 from runc_wrap.node.paths import PACKAGED
@@ -196,6 +197,8 @@ def _text(file: Path) -> str:
 
 def steps(todo: Plan) -> Iterator[Step]:
     """Yield what to do, in order."""
+    if left_canaries.noted(todo.places):  # while they can still be deleted through us
+        yield Step("remove the canaries that a power cut left", partial(_remove_canaries, todo))
     for removal in todo.removals:
         if not removal.plan.is_empty:
             yield Step(_told(removal), partial(_remove_registration, todo, removal))
@@ -216,6 +219,16 @@ def steps(todo: Plan) -> Iterator[Step]:
         yield Step(f"remove {todo.places.var} and {todo.places.prefix}/lib", partial(_save, todo))
     else:
         yield Step("record what a later run has to take away", partial(_save, todo))
+
+
+def _remove_canaries(todo: Plan) -> None:
+    """Try it this last time: nothing of ours will do so later."""
+    node = Systemd()
+    node.forget(left_canaries.timer(todo.places))
+    cleared = taking_back.clear_canaries(todo.places, node)
+    for one in (*cleared.left, *cleared.given_up):
+        why = "it does not answer; what to delete is in docs/operating.md, Changing an engine"
+        todo.left.append(Left(f"perhaps a canary in {one.engine} ({one.config})", why))
 
 
 def _told(removal: Removal) -> str:

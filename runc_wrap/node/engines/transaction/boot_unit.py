@@ -46,6 +46,11 @@ def name_of(places: Places) -> str:
     return f"runc-wrap-revert-{digest}.service"
 
 
+def again(places: Places) -> str:
+    """Return the name of the timer that repeats what failed at boot."""
+    return f"{Path(name_of(places)).stem}-again"
+
+
 def text(places: Places, unit: str) -> str:
     """Return the unit's text; `unit` is the engine's. Raises EngineError."""
     if not _PLAIN.fullmatch(str(places.prefix)):

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host.locks import LockHeldError
 from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.handler import EngineError, Handler, Kept
 from runc_wrap.node.engines.transaction import (
@@ -17,7 +16,6 @@ from runc_wrap.node.engines.transaction import (
     handlers_wanted,
     journal,
     left_canaries,
-    taking_back,
 )
 from runc_wrap.node.engines.transaction.unit_control import RESTART
 
@@ -94,19 +92,17 @@ def _time(seconds: float) -> str:
 def survey(places: Places, node: Systemd) -> list[Shown]:
     """Return every registration, and every engine that may have a canary of ours.
 
-    Canaries that were left are removed before. Raises EngineError for records that cannot be read.
+    It only reads, as it must where nothing can be written. Raises EngineError for records that
+    cannot be read.
     """
-    left = []
-    with contextlib.suppress(LockHeldError):  # by a transaction, which removes them itself
-        left = taking_back.clear_canaries(places, node)
     last = {(one.engine, one.config): one for one in journal.all_of(places).values()}
     found = [_shown(state, node, last) for state in registration.states(places.engines)]
-    return [*found, *(_with_canary(*one) for one in left)]
+    return [*found, *map(_with_canary, left_canaries.noted(places).values())]
 
 
-def _with_canary(engine: str, config: str) -> Shown:
-    state = {"engine": engine, "config": config, "handlers": [], "files": {}}
-    return Shown(state, drift=[left_canaries.told(engine)])
+def _with_canary(one: left_canaries.Left) -> Shown:
+    state = {"engine": one.engine, "config": one.config, "handlers": [], "files": {}}
+    return Shown(state, drift=[one.told()])
 
 
 def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journal]) -> Shown:

@@ -89,7 +89,8 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
     with taking_back.exclusive(job.places):
         path = journal.path_of(job.places, job.where)
         taking_back.take_back_all(job.places, taking_back.due(job.places), node)
-        left_canaries.clear(job.places, node)
+        for one in left_canaries.clear(job.places, node).given_up:
+            tell(one.given_up())
         taking_back.sweep(job.places, node)
         journal.refuse_unfinished(job.places, job.where)
         former = journal.read(path)

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import file_snapshot, journal, left_canaries
+from runc_wrap.node.engines.transaction import (
+    boot_unit,
+    file_snapshot,
+    journal,
+    left_canaries,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +35,7 @@ NOTHING, RELOAD, RESTART = (
     "restart",
 )  # what engines need to read their files again
 _PAUSE = 0.2  # seconds
+_AGAIN = 120.0  # seconds after a boot at which a change could not be taken back
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WITH_CANARY = (journal.PROVING, journal.REVERTING)  # in which an engine may have one
 _FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
@@ -58,8 +64,11 @@ class Node(Protocol):
     def release_boot(self, places: Places) -> None:
         """Take that back. Raises OSError."""
 
-    def arm(self, name: str, seconds: float, command: Sequence[str]) -> None:
-        """Have a command run after so many seconds. Raises EngineError."""
+    def arm(
+        self, name: str, seconds: float, command: Sequence[str], *, pause: float = 30.0,
+        most: int = 5,
+    ) -> None:  # fmt: skip
+        """Have a command run after so many seconds, and again if it fails. Raises EngineError."""
 
     def disarm(self, name: str) -> None:
         """Take that back."""
@@ -125,6 +134,7 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
         if has_canary and not is_clean:
             with contextlib.suppress(OSError):  # a full disk
                 left_canaries.note(places, path, entry)
+                _clear_later(places, node)
         journal.take_back(path, entry)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
@@ -132,6 +142,10 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
             f"by `runc-wrapctl engine revert`"
         ) from error
     disarm(places, entry, node)
+
+
+def _clear_later(places: Places, node: Node) -> None:
+    left_canaries.clear_later(places, node, command(places, "--canaries"))
 
 
 def disarm(places: Places, entry: Journal, node: Node) -> None:
@@ -237,7 +251,8 @@ def confirm(places: Places, engine: str | None, node: Node) -> list[Journal]:
                 left_canaries.note(places, path, entry)
             journal.finish(path, entry)
             disarm(places, entry, node)
-        _clear(places, node)
+        if _clear(places, node).left:
+            _clear_later(places, node)
     return list(found.values())
 
 
@@ -245,7 +260,7 @@ def revert(places: Places, engine: str | None, node: Node) -> list[Journal]:
     """Take back what is not over now; return it. Raises EngineError, NotTakenBackError, OSError."""
     with exclusive(places):
         before = len(left_canaries.noted(places))
-        if len(_clear(places, node)) < before and not journal.unfinished(places):
+        if len(_clear(places, node).left) < before and not journal.unfinished(places):
             return []
         return take_back_all(places, _chosen(places, engine, ()), node)
 
@@ -263,6 +278,8 @@ def revert_due(places: Places, node: Node) -> list[Journal]:
         try:
             found = take_back_all(places, due(places), node)
         except (NotTakenBackError, EngineError, OSError):
+            with contextlib.suppress(EngineError):  # it waits already, or is what runs this
+                node.arm(boot_unit.again(places), _AGAIN, command(places, "--due"))
             with contextlib.suppress(EngineError, OSError):  # the first failure is told
                 _tidy_after_boot(places, node)
             raise
@@ -276,22 +293,22 @@ def _tidy_after_boot(places: Places, node: Node) -> None:
         sweep(places, node)
     finally:
         if left_canaries.noted(places):
-            left_canaries.clear_later(places, node, command(places, "--canaries"))
+            _clear_later(places, node)
 
 
-def clear_canaries(places: Places, node: Node) -> list[left_canaries.Engine]:
-    """Remove canaries that were left; return the engines that could not. Raises OSError."""
+def clear_canaries(places: Places, node: Node) -> left_canaries.Cleared:
+    """Remove canaries that were left; return those that could not be. Raises OSError."""
     if not left_canaries.noted(places):
-        return []
+        return left_canaries.Cleared([], [])
     with exclusive(places):
-        return [*_clear(places, node).values()]
+        return _clear(places, node)
 
 
-def _clear(places: Places, node: Node) -> dict[Path, left_canaries.Engine]:
-    left = left_canaries.clear(places, node)
+def _clear(places: Places, node: Node) -> left_canaries.Cleared:
+    found = left_canaries.clear(places, node)
     with contextlib.suppress(EngineError, OSError):
         _release_boot(places, node)
-    return left
+    return found
 
 
 def sweep(places: Places, node: Node) -> None:

@@ -20,13 +20,7 @@ RUNNING = Path("/run/systemd/system")  # sd_booted(3)
 RESTART = "restart"
 _SECONDS = 240.0  # a unit may take 90 to stop and as long to start
 _SHORT = 20.0
-# A revert that fails is tried again, but not for ever.
-_RETRIES = (
-    "Restart=on-failure",
-    "RestartSec=30",
-    "StartLimitIntervalSec=3600",
-    "StartLimitBurst=5",
-)
+_LONGEST_TRY = 600.0  # seconds of one run of `engine revert`
 
 
 class Systemd:
@@ -96,12 +90,21 @@ class Systemd:
         """Take that back. Raises OSError."""
         boot_unit.remove(places)
 
-    def arm(self, name: str, seconds: float, command: Sequence[str]) -> None:
+    def arm(
+        self, name: str, seconds: float, command: Sequence[str], *, pause: float = 30.0,
+        most: int = 5,
+    ) -> None:  # fmt: skip
         """Have systemd run a command after so many seconds, even if we are gone.
 
-        Raises EngineError.
+        One that fails is run again after `pause` seconds, `most` times. Raises EngineError.
         """
-        properties = [f"--property={each}" for each in _RETRIES]
+        interval = most * (pause + _LONGEST_TRY)
+        properties = (
+            "--property=Restart=on-failure",
+            f"--property=RestartSec={pause:g}",
+            f"--property=StartLimitIntervalSec={interval:g}",
+            f"--property=StartLimitBurst={most}",
+        )
         words = [
             "--quiet", "--collect", f"--unit={name}", f"--on-active={seconds:g}s",
             "--timer-property=AccuracySec=1s", *properties, "--", *command,
@@ -117,3 +120,8 @@ class Systemd:
     def disarm(self, name: str) -> None:
         """Take the timer back; if that fails, it finds nothing to do."""
         installed_programs.run("systemctl", "stop", f"{name}.timer", seconds=_SHORT)
+
+    def forget(self, name: str) -> None:
+        """Take the timer back, and what it started: not for what it started itself."""
+        units = (f"{name}.timer", f"{name}.service")
+        installed_programs.run("systemctl", "stop", *units, seconds=_SHORT)

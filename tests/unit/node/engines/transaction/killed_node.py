@@ -134,11 +134,22 @@ class FakeNode:
     def release_boot(self, places: Places) -> None:
         boot_unit.remove(places, self.units)
 
-    def arm(self, name: str, seconds: float, command: Sequence[str]) -> None:
-        assert seconds > 0
+    def arm(
+        self,
+        name: str,
+        seconds: float,
+        command: Sequence[str],
+        *,
+        pause: float = 1.0,
+        most: int = 1,
+    ) -> None:
+        assert min(seconds, pause, most) > 0
         self.timers[name] = command
 
     def disarm(self, name: str) -> None:
+        self.timers.pop(name, None)
+
+    def forget(self, name: str) -> None:
         self.timers.pop(name, None)
 
 

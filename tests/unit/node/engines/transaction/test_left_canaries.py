@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from runc_wrap.host import locks
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import engine_status, journal, left_canaries, taking_back
-from tests.unit.node.engines.transaction.killed_node import job, node, proved, run
+from runc_wrap.node.installation import uninstaller
+from runc_wrap.node.installation.installation_record import Record
+from tests.unit.node.engines.engine_node import snapshot
+from tests.unit.node.engines.transaction.killed_node import (
+    job,
+    killed,
+    node,
+    proved,
+    run,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from tests.unit.node.engines.transaction.killed_node import FakeNode
 
 TEXT = "version = 2\n"
+NONE = left_canaries.Cleared([], [])
 Cut = tuple["FakeNode", "Places"]
 
 
@@ -57,11 +66,17 @@ def _booted(one: FakeNode, places: Places) -> list[str]:
 
 
 def _by_the_timer(one: FakeNode, places: Places) -> None:
-    assert taking_back.clear_canaries(places, one) == []
+    assert taking_back.clear_canaries(places, one) == NONE
 
 
-def _by_status(one: FakeNode, places: Places) -> None:
-    assert engine_status.survey(places, cast("Systemd", one)) == []
+def _by_the_uninstaller(one: FakeNode, places: Places) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uninstaller, "Systemd", lambda: one)
+        todo = uninstaller.Plan(places, Record(), [], {}, None, purges=False)
+        first = next(uninstaller.steps(todo))
+        assert first.what == "remove the canaries that a power cut left"
+        first.do()
+    assert (one.timers, todo.left) == ({}, [])
 
 
 def _by_revert(one: FakeNode, places: Places) -> None:
@@ -72,7 +87,9 @@ def _by_the_next_change(one: FakeNode, places: Places) -> None:
     run(job(places, one.config), one)
 
 
-@pytest.mark.parametrize("remove", [_by_the_timer, _by_status, _by_revert, _by_the_next_change])
+@pytest.mark.parametrize(
+    "remove", [_by_the_timer, _by_revert, _by_the_next_change, _by_the_uninstaller]
+)
 def test_it_is_removed_when_its_engine_runs(
     cut: Cut, remove: Callable[[FakeNode, Places], None]
 ) -> None:
@@ -86,22 +103,53 @@ def test_it_is_removed_when_its_engine_runs(
 def test_as_long_as_its_engine_does_not_run_it_is_named_and_tried_again(cut: Cut) -> None:
     one, places = cut
     taking_back.revert_due(places, one)
-    assert taking_back.clear_canaries(places, one) == [("containerd", str(one.config))]
+    (left,) = taking_back.clear_canaries(places, one).left
+    assert left == ("containerd", str(one.config), 1)
+    before = snapshot(one.directory)
     (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
-    assert shown["drift"] == [left_canaries.told("containerd")]
+    assert shown["drift"] == [left.told()]
+    assert "1 of 100 tries" in left.told()
+    assert snapshot(one.directory) == before
     taking_back.revert_due(places, one)  # another boot
     assert len(left_canaries.noted(places)) == 1
 
 
-def test_status_does_not_remove_the_canary_of_a_change_that_is_under_way(
+def test_an_engine_that_never_answers_again_is_given_up_and_that_is_said(cut: Cut) -> None:
+    one, places = cut
+    taking_back.revert_due(places, one)
+    tries = 1
+    while not (cleared := taking_back.clear_canaries(places, one)).given_up:
+        assert [each.tries for each in cleared.left] == [tries]
+        tries += 1
+    assert tries == left_canaries.MOST_TRIES
+    assert "did not answer in 100 tries" in cleared.given_up[0].given_up()
+    assert cleared.left == []
+    assert [*left_canaries.noted(places), *one.units.rglob("*.service")] == []
+
+
+def test_an_uninstall_says_what_it_could_not_remove(
     cut: Cut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, places = cut
+    taking_back.revert_due(places, one)
+    monkeypatch.setattr(uninstaller, "Systemd", lambda: one)
+    todo = uninstaller.Plan(places, Record(), [], {}, None, purges=False)
+    next(uninstaller.steps(todo)).do()
+    assert [each.what for each in todo.left] == [f"perhaps a canary in containerd ({one.config})"]
+    assert one.timers == {}
+
+
+def test_status_reads_where_nothing_can_be_written(cut: Cut) -> None:
+    """A file system that is read-only, or full; the canary is left to the timer."""
+    one, places = cut
     _booted(one, places)
-    monkeypatch.setattr(locks, "PATIENCE", 0.05)
-    with taking_back.exclusive(places):
-        assert engine_status.survey(places, cast("Systemd", one)) == []
-        assert one.canaries == ["left"]
+
+    def shows() -> None:
+        (shown,) = engine_status.survey(places, cast("Systemd", one))
+        assert "may still have a canary of ours" in shown.drift[0]
+
+    assert not killed(0, shows)  # it would be before its first change of a file
+    assert one.canaries == ["left"]
 
 
 def test_a_change_that_is_taken_back_by_an_engine_that_runs_leaves_no_note(cut: Cut) -> None:
@@ -129,17 +177,26 @@ def test_a_change_that_stays_does_not_keep_what_others_left(cut: Cut, why: str) 
     with pytest.raises((taking_back.NotTakenBackError, EngineError)):
         taking_back.revert_due(places, one)
     assert not second.exists()
-    (command,) = one.timers.values()
-    assert [*command][-2:] == ["revert", "--canaries"]
+    assert {command[-1] for command in one.timers.values()} == {"--canaries", "--due"}
     assert [*one.units.rglob("*.service")] != []  # for the change that stays
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"engine": 1}', '{"engine": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"engine": 1}',
+        '{"engine": "x"}',
+        '{"engine": "x", "config": "/y", "tries": []}',
+    ],
+)
 def test_a_note_that_cannot_be_read_keeps_nothing_from_being_done(cut: Cut, text: str) -> None:
     one, places = cut
     taking_back.revert_due(places, one)
     (path,) = left_canaries.noted(places)
     path.with_name("another.json").write_text(text)
     one.stopped = False
-    assert taking_back.clear_canaries(places, one) == []
+    assert taking_back.clear_canaries(places, one) == NONE
     assert one.canaries == []

@@ -129,7 +129,7 @@ def test_a_timer_is_armed_before_anything_is_written(made: tuple[FakeNode, Place
     one, places = made
     armed: list[str] = []
 
-    def arm(_name: str, _seconds: float, command: list[str]) -> None:
+    def arm(_name: str, _seconds: float, command: list[str], **_: object) -> None:
         assert not [*places.var.rglob("*.json")]
         armed.append(" ".join(command))
         raise EngineError("no timer", "a timer", "nothing")
