@@ -129,6 +129,7 @@ def run(
                 why = _excess(process, seconds, (out, err))
             finally:  # also where Ctrl-C interrupts it
                 process.kill()
+                _end_growth(out, err)
         if why:
             return Ended(HUNG, "", f"`{called}` {why}")
         printed, complaint = _text(out), _text(err)
@@ -157,9 +158,20 @@ def _memory() -> IO[bytes]:
 
     Whoever opens it again, as /dev/stderr, writes after the others, too.
     """
-    file = os.fdopen(os.memfd_create("output"), "w+b")
+    memory = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    file = os.fdopen(memory, "w+b")
     fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
     return file
+
+
+def _end_growth(*files: IO[bytes]) -> None:
+    """Let nobody add to a program's output any more: what it started may go on and have it open.
+
+    Its memory would belong to nobody whom the node could end for it. A write fails with EPERM
+    (fcntl(2), F_SEAL_GROW).
+    """
+    for file in files:
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
 
 
 def _text(file: IO[bytes]) -> str:

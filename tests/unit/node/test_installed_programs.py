@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.host.processes import wait_until
 from runc_wrap.node import installed_programs
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import policy_store
@@ -127,6 +128,22 @@ def test_a_program_that_prints_without_end_is_killed(
     ended = installed_programs.run("docker", str(child), seconds=500)
     os.kill(int(child.read_text()), signal.SIGKILL)
     assert not ended.is_well
+
+
+@pytest.mark.parametrize("end", ["exit 0", "exit 3", "exec sleep 300", "exec cat /dev/zero"])
+@pytest.mark.parametrize("stream", ["", ">&2", ">>/dev/stdout"])
+def test_what_a_program_started_cannot_print_on_when_it_has_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, end: str, stream: str
+) -> None:
+    """Its output is in memory, and would grow as long as that child likes."""
+    monkeypatch.setattr(installed_programs, "_LARGEST", 1 << 22)
+    begun, refused = folder.with_name("begun"), folder.with_name("refused")
+    loop = f"while echo on; do sleep 0.01; done {stream}"
+    child = f"sh -c 'echo on; echo >{begun}; {loop}; echo >{refused}'"
+    machine.fake(folder, "docker", f"{child} &\nwhile ! [ -e {begun} ]; do :; done\n{end}")
+    ended = installed_programs.run("docker", seconds=2 if "sleep" in end else 100)
+    assert ended.is_well is (end == "exit 0")
+    wait_until(refused.exists, "its end", 60)
 
 
 def test_a_program_may_open_its_output_again(folder: Path) -> None:
