@@ -21,6 +21,7 @@ WORDS = {
     outcomes.SAFE: "safe",
     None: "unknown",
 }
+_USUAL = {"x86_64", "aarch64"}  # ABIs that are not named: no machine has two of them
 _MOST_PROGRAMS = 3  # of one call, in the table
 _MOST_KINDS = 32  # of arguments: all that are kept
 _MOST_CONTAINERS = 20
@@ -35,7 +36,7 @@ def call_words(row: Row) -> str:
 def _call(row: Row, kinds: int, most: int | None) -> str:
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
     programs = ", ".join(map(text.word, order))
-    abi = "" if row.abi == "x86_64" else f" ({row.abi})"
+    abi = "" if row.abi in _USUAL else f" ({row.abi})"
     times = coverage.times(row.tally.count)
     return f"{row.words(kinds)}{abi}: {row.how}, {times} by {programs}"
 

@@ -32,7 +32,8 @@ _FLAGS = {
     "time": (0x00000080, "time_for_children"),
 }
 _CLONE3 = (435, 435 | 1 << 30)  # x32
-_OTHERS = frozenset({272, 308, 310, 346, 97, 268})  # unshare and setns: x86_64, x86, generic
+# unshare and setns: x86_64, x86, arm, generic
+_OTHERS = frozenset({272, 308, 310, 346, 337, 375, 97, 268})
 _MOST_FORKS = 8192
 _REMEMBERED = 5.0  # seconds
 _MOST_CHILDREN = 8  # children of one call that are read

@@ -24,29 +24,31 @@ _SMALL = 1 << 16  # vm.mmap_min_addr: no address is below
 _RECORD_LENGTH = 9
 _X32_BIT = 1 << 30
 
-# Which arguments profiles check: by x86_64's numbers, i386's and the generic ones
-_X86_64, _X86, _GENERIC = 0xC000003E, 0x40000003, (0xC00000B7, 0xC00000F3, 0xC0000102)
+# Which arguments profiles check: by x86_64's numbers, i386's, 32-bit arm's and the generic ones
+_X86_64, _X86, _ARM = 0xC000003E, 0x40000003, 0x40000028
+_GENERIC = (0xC00000B7, 0xC00000F3, 0xC0000102)
 _ASKED = (
-    # x86_64, x86, generic, indexes
-    (272, 310, 97, (0,)),  # unshare
-    (56, 120, 220, (0,)),  # clone
-    (435, 435, 435, (0,)),  # clone3: its flags, which the agent puts there
-    (308, 346, 268, (1,)),  # setns
-    (41, 359, 198, (0, 1, 2)),  # socket
-    (53, 360, 199, (0, 1, 2)),  # socketpair
-    (None, 102, None, (0,)),  # socketcall
-    (135, 136, 92, (0,)),  # personality
-    (250, 288, 219, (0,)),  # keyctl
-    (321, 357, 280, (0,)),  # bpf
-    (101, 26, 117, (0,)),  # ptrace
-    (157, 172, 167, (0,)),  # prctl
-    (16, 54, 29, (1,)),  # ioctl
-    (165, 21, 40, (3,)),  # mount
-    (72, 55, 25, (1,)),  # fcntl
+    # x86_64, x86, arm, generic, indexes
+    (272, 310, 337, 97, (0,)),  # unshare
+    (56, 120, 120, 220, (0,)),  # clone
+    (435, 435, 435, 435, (0,)),  # clone3: its flags, which the agent puts there
+    (308, 346, 375, 268, (1,)),  # setns
+    (41, 359, 281, 198, (0, 1, 2)),  # socket
+    (53, 360, 288, 199, (0, 1, 2)),  # socketpair
+    (None, 102, 102, None, (0,)),  # socketcall
+    (135, 136, 136, 92, (0,)),  # personality
+    (250, 288, 311, 219, (0,)),  # keyctl
+    (321, 357, 386, 280, (0,)),  # bpf
+    (101, 26, 26, 117, (0,)),  # ptrace
+    (157, 172, 172, 167, (0,)),  # prctl
+    (16, 54, 54, 29, (1,)),  # ioctl
+    (165, 21, 21, 40, (3,)),  # mount
+    (72, 55, 55, 25, (1,)),  # fcntl
 )
 _INDEXES: dict[tuple[int, int], tuple[int, ...]] = {}
-for _x86_64, _x86, _generic, _indexes in _ASKED:
-    for _arch, _number in ((_X86_64, _x86_64), (_X86, _x86), *((a, _generic) for a in _GENERIC)):
+for _x86_64, _x86, _arm, _generic, _indexes in _ASKED:
+    _numbers = ((_X86_64, _x86_64), (_X86, _x86), (_ARM, _arm), *((a, _generic) for a in _GENERIC))
+    for _arch, _number in _numbers:
         if _number is not None:
             _INDEXES[_arch, _number] = _indexes
 

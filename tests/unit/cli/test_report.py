@@ -494,10 +494,19 @@ def test_suggest_for_a_pod_prints_a_rule_that_the_policy_accepts(
     assert added["args"] == [{"index": 0, "value": NEWUSER, "op": "SCMP_CMP_EQ"}]
 
 
-def test_a_call_in_words_names_an_unusual_abi() -> None:
-    row = row_of(Call(0x40000003, 310, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
+@pytest.mark.parametrize(
+    ("arch", "number", "named"),
+    [
+        (0x40000003, 310, " (x86)"),
+        (0x40000028, 337, " (arm)"),
+        (0xC000003E, 272, ""),
+        (0xC00000B7, 97, ""),
+    ],
+)
+def test_a_call_in_words_names_an_unusual_abi(arch: int, number: int, named: str) -> None:
+    row = row_of(Call(arch, number, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
     row.programs["/x"] = 1
-    assert call_words(row) == "unshare (x86): not known, once by /x"
+    assert call_words(row) == f"unshare{named}: not known, once by /x"
 
 
 def test_suggest_withholds_dangerous_calls_and_lists_them_separately(

@@ -9,6 +9,8 @@ import pytest
 
 from runc_wrap.evidence.attribution import child_namespaces
 from runc_wrap.evidence.attribution.child_namespaces import Clones, Namespaces
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.abis import ABIS
 from tests.unit.evidence.samples import sighting
 
 if TYPE_CHECKING:
@@ -87,6 +89,17 @@ def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
     assert _counted(Namespaces(), first, first) == [None, None]
     unshare = sighting(number=UNSHARE, pid=8, time=100.0)
     assert _counted(one, first, unshare) == [None, None]
+
+
+@pytest.mark.parametrize("abi", ["x86_64", "x86", "aarch64", "arm"])
+@pytest.mark.parametrize("call", ["unshare", "setns"])
+def test_a_process_that_changed_namespaces_has_moved_by_each_abis_number(
+    abi: str, call: str
+) -> None:
+    one = Namespaces()
+    one.note(sighting(number=syscalls.numbers(ABIS[abi])[call], pid=8))
+    one.note(sighting(number=CLONE3, pid=9))
+    assert (one.has_moved([8]), one.has_moved([9])) == (True, False)
 
 
 def test_a_new_process_is_read_when_its_start_is_reported(links: dict[int, dict[str, str]]) -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.call_counts import MOST, Tallies
 from runc_wrap.hotpath import json_codec
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.abis import ABIS
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import CLONE, SOCKET, UNSHARE, X86, X86_64, observed, sighting
 
@@ -27,6 +29,21 @@ POINTER = 0x7FFF12345678
 )
 def test_arguments_are_kept_if_they_are_meaningful(seen: Any, kept: tuple[Any, ...]) -> None:
     assert call_counts.argument_values(seen) == kept
+
+
+CHECKED = {  # by profiles; clone3 is numbered alike everywhere
+    **dict.fromkeys("unshare clone clone3 personality keyctl bpf ptrace prctl".split(), (0,)),
+    **dict.fromkeys(("setns", "ioctl", "fcntl"), (1,)),
+    **dict.fromkeys(("socket", "socketpair"), (0, 1, 2)),
+    "mount": (3,),
+}
+
+
+@pytest.mark.parametrize("abi", ["x86_64", "x86", "aarch64", "arm", "riscv64", "loongarch64"])
+def test_the_arguments_that_profiles_check_are_known_by_each_abis_numbers(abi: str) -> None:
+    numbers = syscalls.numbers(ABIS[abi])
+    found = {name: call_counts.asked(ABIS[abi].audit, numbers[name]) for name in CHECKED}
+    assert found == CHECKED
 
 
 def test_calls_of_one_kind_are_counted_together() -> None:
