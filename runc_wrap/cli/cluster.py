@@ -18,9 +18,10 @@ from runc_wrap.node import paths
 from runc_wrap.node.cluster import (
     api_server,
     archive_copy,
-    host_report,
+    host_documents,
     next_step,
     policy_files,
+    policy_trial,
 )
 from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
@@ -41,6 +42,7 @@ _MARK = Path("/run/runc-wrap/ready")  # in the pod, while its node is as it shou
 _PERIOD = 300.0  # seconds between looks at a node where nothing is to be done
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
+_LONGEST_POLICY = 8 * policy_files.LARGEST  # bytes of one line: JSON escapes each by six at most
 _ANOTHER = (
     "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
     "any more (`kubectl -n runc-wrap get daemonsets`)"
@@ -97,13 +99,40 @@ def apply(places: Places, /) -> None:
         output.fail(error)
 
 
+_NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
+
+
 @cluster.command()
-@click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
+@_NODE
 def report(*, node: str) -> None:
     """Print the node's own report, as its systemd makes it: for `kubectl runc-wrap`."""
+    _answer(lambda: host_documents.report(_PLACES, Manager(_SOCKET), node))
+
+
+@cluster.command("check-policy")
+@_NODE
+def check_policy(*, node: str) -> None:
+    """Print what the node says of a policy, one line of JSON on stdin: for `kubectl runc-wrap`."""
+    sent = sys.stdin.buffer.readline(_LONGEST_POLICY)
+    _answer(lambda: host_documents.policy_check(_PLACES, Manager(_SOCKET), node, sent))
+
+
+def _answer(asked: Callable[[], bytes]) -> None:
     try:
-        click.echo(host_report.document(_PLACES, Manager(_SOCKET), node), nl=False)
-    except (host_report.NoReport, OSError) as error:
+        click.echo(asked(), nl=False)
+    except (host_documents.NoAnswer, OSError) as error:
+        output.fail(error)
+
+
+@cluster.command("try-policy")
+@click.argument("request")
+@_NODE
+@click.pass_obj
+def try_policy(places: Places, /, request: str, *, node: str) -> None:
+    """Print what this node says of the policy that check-policy has laid down: on the host."""
+    try:
+        output.document(policy_trial.document(places, places.cluster / request, node))
+    except OSError as error:
         output.fail(error)
 
 

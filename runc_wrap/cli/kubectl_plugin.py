@@ -1,4 +1,4 @@
-"""kubectl runc-wrap: the whole cluster's report, suggestions and state.
+"""kubectl runc-wrap: the whole cluster's report, suggestions and state, and checking a policy.
 
 It runs as whoever calls kubectl, with kubectl's own credentials and rights. kubectl finds it as
 kubectl-runc_wrap in PATH.
@@ -9,16 +9,17 @@ from __future__ import annotations
 import signal
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import output, progress, report_merged, suggest
+from runc_wrap.cli import fleet_cluster, output, progress, report_merged, suggest
+from runc_wrap.cli.fleet_cluster import Cluster
+from runc_wrap.cli.fleet_policy import policy
 from runc_wrap.cli.main import Tidy
-from runc_wrap.fleet import kubectl, node_list
+from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.collection import Collection, line
-from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 from runc_wrap.node import paths
 from runc_wrap.report.merge.fleet_report import FleetReport
 
@@ -29,17 +30,8 @@ if TYPE_CHECKING:
 
 # What the installer's pod runs: its node's own report, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "report")
-_LISTING = 120.0  # seconds
-_LARGEST_LIST = 32 << 20  # bytes: 100,000 nodes
 _COLUMNS = ("NODE", "KUBELET", "RUNC-WRAP", "VERSION", "STATE")
 _HEALTH = {"True": "Ready", "False": "NotReady"}
-
-
-class Cluster(NamedTuple):
-    """Where kubectl's words lead, and the namespace of the installer."""
-
-    kubectl: Kubectl
-    namespace: str
 
 
 def start() -> None:
@@ -63,29 +55,13 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
     Exit status: 0, success; 1, it found a problem; 2, it could not run.
     """
     words = [f"--{name}={value}" for name, value in given.items() if value]
-    with _told():
+    with fleet_cluster.told():
         context.obj = Cluster(kubectl.found(words), namespace)
-
-
-def _asking(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options on how nodes are asked."""
-    for option in (
-        click.option(
-            "--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600),
-            help="How long a node may take for each of two attempts.",
-        ),
-        click.option(
-            "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
-            help="How many nodes are asked at once.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
 
 
 @plugin.command()
 @click.argument("workload", required=False)
-@_asking
+@fleet_cluster.asking
 @click.option("--all", "everyone", is_flag=True, help="Also list what needs no attention.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
@@ -120,7 +96,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 
 @plugin.command("suggest")
 @click.argument("workload")
-@_asking
+@fleet_cluster.asking
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -150,8 +126,8 @@ def status(cluster: Cluster, /, *, as_json: bool) -> None:
 
     Exit status 1: a node is not ready.
     """
-    with _told():
-        nodes = _nodes(cluster)
+    with fleet_cluster.told():
+        nodes = fleet_cluster.nodes(cluster)
     if as_json:
         output.document([one._asdict() for one in nodes])
     else:
@@ -171,28 +147,15 @@ def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float)
     found = FleetReport()
     asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
     with (
-        _told(),
+        fleet_cluster.told(),
         progress.shown("Asking nodes") as meter,
         _kept(save) as keep,
         report_merged.without_collector(),
     ):
-        pods = _list(cluster, "pods", node_list.POD_LINES, "--selector", node_list.SELECTOR)
-        for document in asked.documents(node_list.asked(_nodes(cluster), pods), meter):
+        for document in asked.documents(fleet_cluster.asked(cluster), meter):
             keep(document)
             found.take(document, f"the answer of {text.word(document['node'])}")
     return found
-
-
-def _nodes(cluster: Cluster) -> list[Node]:
-    nodes = node_list.nodes(_list(cluster, "nodes", node_list.NODE_LINES))
-    if not nodes:
-        raise KubectlError("the cluster lists no Linux node")
-    return nodes
-
-
-def _list(cluster: Cluster, what: str, lines: str, *words: str) -> bytes:
-    command = ("get", what, "--namespace", cluster.namespace, "--output", lines)
-    return cluster.kubectl.run(*command, *words, seconds=_LISTING, largest=_LARGEST_LIST)
 
 
 @contextmanager
@@ -205,10 +168,4 @@ def _kept(save: Path | None) -> Iterator[Callable[[dict[str, Any]], object]]:
         yield lambda document: file.write(line(document))
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """End the command with a sentence if kubectl or a file fails."""
-    try:
-        yield
-    except (KubectlError, OSError) as error:
-        output.fail(error)
+plugin.add_command(policy)

@@ -10,13 +10,15 @@ import os
 import selectors
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _CHUNK = 1 << 16
 _LARGEST_COMPLAINT = 1 << 16
@@ -36,25 +38,29 @@ class Kubectl:
     words: tuple[str, ...] = ()
     given_up: threading.Event = field(default_factory=threading.Event)  # ends all that run
 
-    def run(self, *words: str, seconds: float, largest: int) -> bytes:
+    def run(self, *words: str, seconds: float, largest: int, given: bytes = b"") -> bytes:
         """Return what it printed. Raises KubectlError, also if it failed."""
-        printed, complaint, status = self.ended(*words, seconds=seconds, largest=largest)
+        ended = self.ended(*words, seconds=seconds, largest=largest, given=given)
+        printed, complaint, status = ended
         if status:
             raise KubectlError(said(complaint) or f"kubectl ended with status {status}")
         return printed
 
-    def ended(self, *words: str, seconds: float, largest: int) -> tuple[bytes, bytes, int]:
-        """Return what it printed, its stderr and its status.
+    def ended(
+        self, *words: str, seconds: float, largest: int, given: bytes = b""
+    ) -> tuple[bytes, bytes, int]:
+        """Return what it printed, its stderr and its status; `given` is its stdin.
 
         Raises KubectlError if it cannot be started, takes longer, or prints more than `largest`.
         """
         try:
-            process = subprocess.Popen(
-                [self.path, *self.words, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
+            with _as_file(given) as stdin:
+                process = subprocess.Popen(
+                    [self.path, *self.words, *words],
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
         except OSError as error:
             raise KubectlError(f"{self.path}: {error.strerror}") from None
         with process:
@@ -94,6 +100,18 @@ class Kubectl:
                     raise KubectlError(f"it answered with more than {largest >> 20} MiB")
         printed, complaint = texts.values()
         return bytes(printed), bytes(complaint)
+
+
+@contextmanager
+def _as_file(given: bytes) -> Iterator[int]:
+    """Return a descriptor to read it from: a file, as whoever wrote into a pipe could be kept."""
+    if not given:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(given)
+        file.seek(0)
+        yield file.fileno()
 
 
 def found(words: Sequence[str]) -> Kubectl:

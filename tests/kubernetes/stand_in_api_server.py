@@ -43,6 +43,7 @@ class Cluster:
         self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
         self.requests: list[tuple[str, str]] = []  # verb and resource
         self.commands: list[list[str]] = []
+        self.given: dict[str, bytes] = {}  # the first line of stdin, by node
         self.url = ""
 
     def kubeconfig(self, path: Path) -> Path:
@@ -67,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         words = parts.path.strip("/").split("/")
         if words[-1] == "exec":
             self.cluster.requests.append(("get", "pods/exec"))
-            self._exec(words[-2], parse_qs(parts.query)["command"])
+            self._exec(words[-2], parse_qs(parts.query))
         elif (found := self._found(words)) is None:
             self._answer(404, {"kind": "Status", "status": "Failure", "code": 404})
         else:
@@ -114,9 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _exec(self, pod: str, command: list[str]) -> None:
+    def _exec(self, pod: str, query: dict[str, list[str]]) -> None:
         node = pod.removeprefix("pod-")
-        self.cluster.commands.append(command)
+        self.cluster.commands.append(query["command"])
         key = self.headers["Sec-WebSocket-Key"] + _MAGIC
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest())  # noqa: S324 - RFC 6455
         self.send_response(101)
@@ -125,8 +126,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Sec-WebSocket-Accept", accept.decode())
         self.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
         self.end_headers()
+        if query.get("stdin") == ["true"]:
+            self.cluster.given[node] = self._line()
         self._stream(self.cluster.answers[node], self.cluster.cut.pop(node, None))
         self.close_connection = True
+
+    def _line(self) -> bytes:
+        """Return what comes on channel 0, stdin, until a line of it is whole."""
+        found = b""
+        while not found.endswith(b"\n"):
+            message = self._message()
+            found += message[1:] if message[:1] == b"\x00" else b""
+        return found
+
+    def _message(self) -> bytes:
+        """Return one message of a client, which is masked."""
+        size = self.rfile.read(2)[1] & 0x7F
+        if size >= 126:
+            size = int.from_bytes(self.rfile.read(2 if size == 126 else 8))
+        mask, data = self.rfile.read(4), self.rfile.read(size)
+        return bytes(one ^ mask[at % 4] for at, one in enumerate(data))
 
     def _stream(self, answer: bytes, cut: int | None) -> None:
         for at in range(0, len(answer[:cut]), _FRAME):

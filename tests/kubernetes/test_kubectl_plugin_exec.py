@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from tests.kubernetes.stand_in_api_server import Cluster
 
-RIGHTS = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes" / "plugin" / "rights.yaml"
+MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
+RIGHTS = MANIFESTS / "plugin" / "rights.yaml"
 WEB = workload("web", call())
 
 
@@ -81,6 +82,39 @@ def test_report_comes_through_exec_and_status_through_labels(
         ("a", True, "0.2.0"),
         ("b", False, ""),
     ]
+
+
+def test_a_policy_is_checked_by_each_node_as_kustomize_renders_it(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    taken: dict[str, Any] = {"form": 1, "refused": None, "remarks": [], "changes": [], "changed": 0}
+    cluster.answers["a"] = json.dumps(taken).encode()
+    cluster.answers["b"] = json.dumps({**taken, "refused": "no such mode"}).encode()
+    overlay = MANIFESTS / "overlays" / "audit"
+    manifests = _rendered(overlay, tmp_path)
+    done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", manifests)
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["taken"], found["silent"]) == (1, [])
+    assert found["refused"] == [{"why": "no such mode", "nodes": ["b"]}]
+    assert cluster.commands == [["/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy"]] * 2
+    config = (overlay / "config.toml").read_text()
+    assert {node: json.loads(one) for node, one in cluster.given.items()} == {
+        "a": {"config.toml": config},
+        "b": {"config.toml": config},
+    }
+    manifests = _rendered(MANIFESTS / "overlays" / "per-pool", tmp_path)
+    done = _run(cluster, tmp_path, "policy", "check", "-f", manifests)
+    assert done.returncode == 2
+    assert "say which one by --config-map NAME" in done.stderr
+
+
+def _rendered(overlay: Path, tmp_path: Path) -> str:
+    words = ("kubectl", "kustomize", str(overlay))
+    done = subprocess.run(words, capture_output=True, check=True, timeout=120)
+    path = tmp_path / "all.yaml"
+    path.write_bytes(done.stdout)
+    return str(path)
 
 
 FORGED = [

@@ -128,6 +128,11 @@ def forget_old(manager: Manager, steps: Collection[str]) -> None:
             manager.forget(unit)
 
 
+def units_of(manager: Manager, step: str) -> list[str]:
+    """Return the units of one step's commands. Raises SystemdError."""
+    return manager.names(f"{_PREFIX}{step}-*.service")
+
+
 def _result(manager: Manager, command: Command, end: UnitEnd, out: Path, err: Path) -> Ended:
     ended = _ended(command, end, _text(out), _text(err))
     manager.forget(command.unit)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runc_wrap import text as shown
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
 from runc_wrap.node import apply_policy
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
+    from runc_wrap.policy.policy_compiler import Compiled
 
 CONFIG, PROFILES = "config.toml", "profiles"
-_LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have
+LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have
+_PROFILE = re.compile(rf"{PROFILES}/[\w-][\w.-]{{0,252}}\.json", re.ASCII).fullmatch  # its keys
 _MOST = 256  # files
 _CANDIDATE = "policy"
 _RECORD = "policy.json"
@@ -50,8 +54,8 @@ def mounted(config: Path, profiles: Path) -> Files:
         raise PolicyNotTaken(f"the ConfigMap of the policy has no {CONFIG}; add that key to it")
     names = tuple(sorted(one.name for one in _listed(profiles) if one.name.endswith(".json")))
     found |= _read(profiles, f"{PROFILES}/", names)
-    if sum(map(len, found.values())) > _LARGEST:
-        raise PolicyNotTaken(f"the policy has more than {_LARGEST} bytes; leave profiles out")
+    if sum(map(len, found.values())) > LARGEST:
+        raise PolicyNotTaken(f"the policy has more than {LARGEST} bytes; leave profiles out")
     return found
 
 
@@ -71,7 +75,7 @@ def _read(directory: Path, prefix: str, names: tuple[str, ...]) -> Files:
     found = {}
     for name in names:
         try:
-            found[prefix + name] = files.read(directory / name, _LARGEST, follows=True)
+            found[prefix + name] = files.read(directory / name, LARGEST, follows=True)
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
@@ -99,7 +103,7 @@ class Record:
 def record(places: Places) -> Record:
     """Return the record; an empty one if there is none that can be read."""
     try:
-        found = json.loads(files.read(places.cluster / _RECORD, _LARGEST))
+        found = json.loads(files.read(places.cluster / _RECORD, LARGEST))
         each = ({str(k): str(v) for k, v in found[name].items()} for name in ("files", "begun"))
         return Record(str(found["digest"]), *each)
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
@@ -120,7 +124,7 @@ def edit(places: Places, wanted: Files) -> str:
 
 def _digest_of(path: Path) -> str | None:
     try:
-        return _sum(files.read(path, _LARGEST))
+        return _sum(files.read(path, LARGEST))
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
@@ -131,13 +135,32 @@ def _sum(data: bytes | None) -> str | None:
     return None if data is None else hashlib.sha256(data).hexdigest()
 
 
-def write_candidate(places: Places, found: Files) -> Path:
+def received(sent: bytes) -> Files:
+    """Return the files of a policy that was sent to be checked: {name: text}, as JSON.
+
+    Only names that a ConfigMap can bring are taken. Raises PolicyNotTaken.
+    """
+    try:
+        found = {str(name): text.encode() for name, text in json.loads(sent).items()}
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise PolicyNotTaken(f"what was sent is no policy: {error}") from error
+    for name in found:
+        if name != CONFIG and not _PROFILE(name):
+            raise PolicyNotTaken(f"{shown.word(name)} is neither {CONFIG} nor {PROFILES}/NAME.json")
+    if CONFIG not in found or len(found) > _MOST:
+        raise PolicyNotTaken(f"a policy is {CONFIG} and at most {_MOST} profiles")
+    if sum(map(len, found.values())) > LARGEST:
+        raise PolicyNotTaken(f"the policy has more than {LARGEST} bytes; leave profiles out")
+    return found
+
+
+def write_candidate(places: Places, found: Files, name: str = _CANDIDATE) -> Path:
     """Write a candidate beneath PREFIX/var/cluster and return its directory. Raises OSError."""
-    to = places.cluster / _CANDIDATE
+    to = places.cluster / name
     shutil.rmtree(to, ignore_errors=True)
     (to / PROFILES).mkdir(mode=0o700, parents=True)
-    for name, data in found.items():
-        files.replace(to / name, data, _MODE)
+    for each, data in found.items():
+        files.replace(to / each, data, _MODE)
     return to
 
 
@@ -151,7 +174,7 @@ def put_in_force(places: Places) -> Record:
         wanted = mounted(candidate, candidate / PROFILES)
         if why := edit(places, wanted):
             raise PolicyNotTaken(why)
-        _check(places, wanted)
+        check(places, wanted, places.cluster / "etc")
         former = _former(places, wanted)
         known = record(places)
         _save(places, Record(known.digest, known.files, _sums(wanted)))
@@ -168,10 +191,12 @@ def put_in_force(places: Places) -> Record:
         return new
 
 
-def _check(places: Places, wanted: Files) -> None:
-    """Check the node's etc as it would be. Raises PolicyNotTaken and OSError."""
+def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[str]]:
+    """Check the node's etc as it would be, in the directory `trial`; return what `apply` does.
+
+    Raises PolicyNotTaken and OSError.
+    """
     known = record(places)
-    trial = places.cluster / "etc"
     shutil.rmtree(trial, ignore_errors=True)
     try:
         shutil.copytree(places.etc, trial, symlinks=True, ignore=shutil.ignore_patterns(".*"))
@@ -180,7 +205,7 @@ def _check(places: Places, wanted: Files) -> None:
         (trial / PROFILES).mkdir(exist_ok=True)
         for name, data in wanted.items():
             files.replace(trial / name, data, _MODE)
-        apply_policy.check(Candidate(places.prefix, trial))
+        return apply_policy.check(Candidate(places.prefix, trial))
     except apply_policy.FAILURES as error:
         if isinstance(error, OSError):
             raise
@@ -195,7 +220,7 @@ def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
     known = record(places)
     for name in {*known.files, *known.begun, *wanted}:
         try:
-            found[name] = files.read(places.etc / name, _LARGEST)
+            found[name] = files.read(places.etc / name, LARGEST)
         except FileNotFoundError:
             found[name] = None
     return found

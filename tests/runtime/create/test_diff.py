@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.node.versions import installed_version
+from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.paths import Places
 
 COUNT = "Running containers that would get a different filter or none:"
 
@@ -39,6 +41,32 @@ def test_the_running_containers_that_a_new_policy_would_change_are_named(
     assert changes.keys() == {plain.name, opted_out.name}
     assert changes[opted_out.name]["action"] == "leave"
     assert changes[plain.name]["then"]["mode"] == "audit"
+
+
+def test_a_policy_that_a_cluster_would_send_is_tried_on_the_running_containers(
+    own_installation: Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    """What `kubectl runc-wrap policy check` has each node do."""
+    bundle = make_bundle("runc")
+    bundle.create(own_installation.wrapper)
+    places = Places(own_installation.prefix)
+    words = ("cluster", "try-policy", "check-1", "--node", "n1")
+
+    def tried(text: bytes) -> Any:
+        policy_files.write_candidate(places, {"config.toml": text}, "check-1")
+        return json.loads(own_installation.control(*words).stdout)
+
+    assert tried(b"")["changes"] == []
+    found = tried(b'[default]\nmode = "audit"\n')
+    assert (found["refused"], found["changed"]) == (None, 1)
+    (change,) = found["changes"]
+    assert (change["id"], change["now"]["mode"], change["then"]["mode"]) == (
+        bundle.name,
+        "enforce",
+        "audit",
+    )
+    assert "config.toml" in tried(b"[defualt]")["refused"]
+    assert not places.config.exists()
 
 
 def test_another_filter_under_the_same_name_is_a_change(

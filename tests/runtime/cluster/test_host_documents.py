@@ -13,8 +13,8 @@ import pytest
 
 from harness.node import systemd as systemds
 from harness.node.node_reports import document, workload
-from runc_wrap.node.cluster import host_report
-from runc_wrap.node.cluster.host_report import NoReport
+from runc_wrap.node.cluster import host_documents
+from runc_wrap.node.cluster.host_documents import NoAnswer
 from runc_wrap.node.cluster.systemd_manager import Manager
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import document_stream
@@ -56,7 +56,7 @@ def test_the_report_comes_whole_even_if_something_would_break(
     text = json.dumps(document("n1", *MANY))
     assert len(text) > 1 << 20
     _printing(places, text)
-    assert host_report.document(places, manager, "n1").decode() == text
+    assert host_documents.report(places, manager, "n1").decode() == text
     words = (places.prefix / "words").read_text().strip()
     assert words == f"--prefix {places.prefix} report --json --node n1"
     assert [*places.cluster.iterdir()] == []
@@ -66,7 +66,7 @@ def test_two_who_ask_at_once_get_a_report_each(manager: Manager, places: Places)
     text = json.dumps(document("n1"))
     _printing(places, text, 0)
     with ThreadPoolExecutor(3) as pool:
-        asking = [pool.submit(host_report.document, places, manager, "n1") for _ in range(3)]
+        asking = [pool.submit(host_documents.report, places, manager, "n1") for _ in range(3)]
         assert {one.result().decode() for one in asking} == {text}
     assert [*places.cluster.iterdir()] == []
 
@@ -75,7 +75,7 @@ WITHOUT = {
     "absent": (None, "runc-wrap is not installed on this node"),
     "failed": ("echo 'Error: no ledger' >&2; exit 2", "no ledger"),
     "silent": ("exit 3", "said nothing"),
-    "endless": (f"head -c {host_report.LARGEST + 1} /dev/zero", "is larger than 16 MiB"),
+    "endless": (f"head -c {host_documents.LARGEST + 1} /dev/zero", "is larger than 16 MiB"),
 }
 
 
@@ -86,8 +86,8 @@ def test_without_a_report_it_says_why_and_leaves_nothing(
     script, why = WITHOUT[kind]
     if script is not None:
         _installed(places, script)
-    with pytest.raises(NoReport, match=why):
-        host_report.document(places, manager, "n1")
+    with pytest.raises(NoAnswer, match=why):
+        host_documents.report(places, manager, "n1")
     assert not places.cluster.exists() or [*places.cluster.iterdir()] == []
 
 
@@ -101,15 +101,15 @@ def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: P
         path.touch()
     for path in (old, other):
         os.utime(path, (time.time() - 3600,) * 2)
-    host_report.document(places, manager, "n1")
+    host_documents.report(places, manager, "n1")
     assert {*places.cluster.iterdir()} == {new, other}
 
 
 def test_no_systemd_is_said(places: Places) -> None:
     _printing(places, "[]")
-    with pytest.raises(NoReport, match="systemd does not answer"):
-        host_report.document(places, Manager(Path("/nowhere/private")), "n1")
+    with pytest.raises(NoAnswer, match="systemd does not answer"):
+        host_documents.report(places, Manager(Path("/nowhere/private")), "n1")
 
 
 def test_the_bound_is_that_of_a_document() -> None:
-    assert host_report.LARGEST == document_stream.LARGEST
+    assert host_documents.LARGEST == document_stream.LARGEST

@@ -1,0 +1,72 @@
+"""A cluster as the plugin's commands reach it: the caller's kubectl, and the pod of each node."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from runc_wrap.cli import output
+from runc_wrap.fleet import node_list
+from runc_wrap.fleet.kubectl import Kubectl, KubectlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runc_wrap.fleet.node_list import Asked, Node
+
+_LISTING = 120.0  # seconds
+_LARGEST_LIST = 32 << 20  # bytes: 100,000 nodes
+
+
+class Cluster(NamedTuple):
+    """Where kubectl's words lead, and the namespace of the installer."""
+
+    kubectl: Kubectl
+    namespace: str
+
+
+def asking(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options on how nodes are asked."""
+    for option in (
+        click.option(
+            "--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600),
+            help="How long a node may take for each of two attempts.",
+        ),
+        click.option(
+            "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
+            help="How many nodes are asked at once.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def asked(cluster: Cluster, selector: str | None = None) -> list[Asked]:
+    """Return whom to ask on each node. Raises KubectlError."""
+    pods = _list(cluster, "pods", node_list.POD_LINES, "--selector", node_list.SELECTOR)
+    return node_list.asked(nodes(cluster, selector), pods)
+
+
+def nodes(cluster: Cluster, selector: str | None = None) -> list[Node]:
+    """Return the nodes, those with these labels if `selector` is given. Raises KubectlError."""
+    words = ("--selector", selector) if selector else ()
+    found = node_list.nodes(_list(cluster, "nodes", node_list.NODE_LINES, *words))
+    if not found:
+        raise KubectlError("the cluster lists no Linux node")
+    return found
+
+
+def _list(cluster: Cluster, what: str, lines: str, *words: str) -> bytes:
+    command = ("get", what, "--namespace", cluster.namespace, "--output", lines)
+    return cluster.kubectl.run(*command, *words, seconds=_LISTING, largest=_LARGEST_LIST)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End the command with a sentence if kubectl or a file fails."""
+    try:
+        yield
+    except (KubectlError, OSError) as error:
+        output.fail(error)

@@ -1,0 +1,149 @@
+"""kubectl runc-wrap policy: what the nodes would do with a policy, before it is sent."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap import text
+from runc_wrap.cli import fleet_cluster, output, progress
+from runc_wrap.evidence.store import coverage
+from runc_wrap.fleet import policy_manifest
+from runc_wrap.fleet.collection import Collection
+from runc_wrap.fleet.policy_answers import PolicyAnswers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runc_wrap.cli.fleet_cluster import Cluster
+    from runc_wrap.fleet.policy_answers import Change, Where
+    from runc_wrap.fleet.policy_manifest import Files
+
+# What the installer's pod runs: its node's own check, by the node's systemd
+COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy")
+_COLUMNS = ("WORKLOAD", "CONTAINERS", "NOW", "THEN")
+_SHOWN_NODES, _MOST_SHOWN, _LONGEST = 5, 20, 600
+_LARGEST = 16 << 20  # bytes of manifests
+_STDIN = "-"
+
+
+@click.group()
+def policy() -> None:
+    """Check a policy against all nodes of the cluster."""
+
+
+@policy.command()
+@click.option(
+    "-f",
+    "--filename",
+    "name",
+    required=True,
+    metavar="FILE",
+    help="A config.toml, with `profiles` beside it; or manifests, - for those on stdin.",
+)
+@click.option("--config-map", help="Which ConfigMap, if the manifests have several policies.")
+@click.option("-l", "--selector", help="Ask only nodes with these labels, as of one pool.")
+@fleet_cluster.asking
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def check(  # noqa: PLR0913 - click gives each option as a parameter
+    cluster: Cluster,
+    /,
+    name: str,
+    *,
+    config_map: str | None,
+    selector: str | None,
+    at_once: int,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Have every node check a policy, as it would before it puts it in force; nothing is changed.
+
+    Shown is which nodes would refuse it and why, and which running containers would get another
+    decision. Exit status 1: a node would refuse it, a container would be refused, or a node did
+    not answer.
+    """
+    found = PolicyAnswers()
+    with fleet_cluster.told(), progress.shown("Asking nodes") as meter:
+        given = policy_manifest.sent(_files(cluster, name, config_map))
+        one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds, given)
+        for document in one.documents(fleet_cluster.asked(cluster, selector), meter):
+            found.take(document)
+    if as_json:
+        output.document(found.as_json())
+    else:
+        _show(found)
+    if not found.is_well:
+        raise SystemExit(output.WRONG)
+
+
+def _files(cluster: Cluster, name: str, config_map: str | None) -> Files:
+    """Return the policy that was given. Raises KubectlError and OSError."""
+    try:
+        if name.endswith(".toml"):
+            return policy_manifest.of_file(Path(name))
+        return policy_manifest.of_manifests(cluster.kubectl, _manifests(name), config_map)
+    except policy_manifest.NoPolicy as error:
+        output.fail(error)
+
+
+def _manifests(name: str) -> bytes:
+    """Return the text of manifests. Raises NoPolicy and OSError."""
+    if name == _STDIN:
+        found = sys.stdin.buffer.read(_LARGEST + 1)
+    else:
+        with Path(name).open("rb") as file:
+            found = file.read(_LARGEST + 1)
+    if not 0 < len(found) <= _LARGEST:
+        what = f"more than {_LARGEST >> 20} MiB" if found else "nothing"
+        raise policy_manifest.NoPolicy(f"{name} has {what}; give the manifests of the installer")
+    return found
+
+
+def _show(found: PolicyAnswers) -> None:
+    taken = coverage.counted(found.taken, "node")
+    output.say(f"{taken} would put it in force, {sum(map(len, found.refused.values()))} not.")
+    for why, nodes in found.refused.items():
+        output.say(f"Refused on {_nodes(len(nodes), sorted(nodes))}: {text.name(why, _LONGEST)}")
+    for remark, where in found.remarks.items():
+        output.say(f"On {_nodes(where.nodes, where.names)}: {text.name(remark, _LONGEST)}")
+    if found.changes:
+        output.table(_COLUMNS, map(_row, found.ordered()))
+    elif found.taken:
+        output.say("No container that runs there would get another filter.")
+    _say_what_is_missing(found)
+
+
+def _row(one: tuple[Change, Where]) -> tuple[str, ...]:
+    change, where = one
+    then = f"refused: {text.name(change.refused, _LONGEST)}" if change.refused else change.then
+    containers = coverage.counted(where.containers, "container")
+    on = f"{containers} on {_nodes(where.nodes, where.names)}"
+    return text.name(change.whose.name), on, text.name(change.now), text.name(then, _LONGEST)
+
+
+def _nodes(number: int, names: Sequence[str]) -> str:
+    shown = [text.word(one) for one in names[:_SHOWN_NODES]]
+    more = [f"{number - len(shown)} more"] if number > len(shown) else []
+    return f"{coverage.counted(number, 'node')} ({', '.join([*shown, *more])})"
+
+
+def _say_what_is_missing(found: PolicyAnswers) -> None:
+    """Print on stderr of which nodes nothing is known."""
+    if found.left_out:
+        output.warn(f"warning: {found.left_out} further containers that would change are not shown")
+    if found.silent:
+        number = coverage.counted(len(found.silent), "node")
+        output.warn(f"warning: {number} did not answer; whether they would take it is unknown:")
+        _say_each(sorted(found.silent))
+
+
+def _say_each(silent: Iterable[tuple[str, str]]) -> None:
+    listed = [*silent]
+    for node, why in listed[:_MOST_SHOWN]:
+        output.warn(f"  {text.word(node)}: {text.name(why, _LONGEST)}")
+    if len(listed) > _MOST_SHOWN:
+        output.warn(f"  and {len(listed) - _MOST_SHOWN} more; --json lists them")

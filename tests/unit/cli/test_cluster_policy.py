@@ -1,0 +1,148 @@
+"""runc-wrapctl cluster check-policy and try-policy: what `kubectl runc-wrap policy check` runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from runc_wrap.cli import cluster
+from runc_wrap.cli.main import main
+from runc_wrap.fleet import policy_answers
+from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.paths import Places
+from tests.unit.node.cluster.host_stand_in import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from tests.unit.cli.ctl import Node
+
+AUDIT = '[default]\nmode = "audit"\n'
+OWN = json.dumps({"defaultAction": "SCMP_ACT_ALLOW"})
+WITH_OWN = '[default]\nprofile = "localhost/own.json"\n'
+# The files that are sent, the node's own conf.d -> a word of why it is refused, None if it is not
+TRIED: dict[str, tuple[dict[str, str], str, str | None]] = {
+    "well": ({"config.toml": AUDIT}, "", None),
+    "with a profile": ({"config.toml": WITH_OWN, "profiles/own.json": OWN}, "", None),
+    "a typo": ({"config.toml": '[defualt]\nmode = "audit"\n'}, "", "defualt"),
+    "without its profile": ({"config.toml": WITH_OWN}, "", "own.json"),
+    "against the node's": ({"config.toml": AUDIT}, WITH_OWN, "own.json"),
+    "a runtime it lacks": ({"config.toml": 'runtime = ["crun"]\n'}, "", "crun"),
+}
+
+
+def _tried(node: Node, files: dict[str, str]) -> dict[str, Any]:
+    data = {name: text.encode() for name, text in files.items()}
+    policy_files.write_candidate(node.places, data, "check-1")
+    result = node.ctl("cluster", "try-policy", "check-1", "--node", "n1")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize("kind", TRIED)
+def test_a_policy_is_tried_with_the_nodes_own_settings_and_nothing_changes(
+    node: Node, kind: str
+) -> None:
+    files, own, why = TRIED[kind]
+    node.places.config_directory.mkdir(parents=True)
+    (node.places.config_directory / "90-node.toml").write_text(own)
+    found = _tried(node, files)
+    assert (found["node"], found["changes"], found["changed"]) == ("n1", [], 0)
+    if why is None:
+        assert found["refused"] is None
+    else:
+        assert why in found["refused"]
+        assert "check-1" not in found["refused"]  # no path of the candidate
+    assert not node.places.config.exists()
+    assert not node.places.current.exists()
+    assert not (node.places.cluster / "check-1" / "etc").exists()
+    assert policy_answers.read(found).refused == found["refused"]
+
+
+def test_a_file_that_the_cluster_did_not_write_would_be_in_the_way(node: Node) -> None:
+    node.configure(AUDIT)
+    assert "not what the cluster wrote" in _tried(node, {"config.toml": WITH_OWN})["refused"]
+    assert _tried(node, {"config.toml": AUDIT})["refused"] is None
+
+
+def test_remarks_of_apply_are_the_nodes_too(node: Node) -> None:
+    rule = '[[rule]]\nname = "old"\nmode = "audit"\nuntil = 2020-01-01\n'
+    node.places.etc.mkdir(parents=True)
+    assert any("old" in one for one in _tried(node, {"config.toml": rule})["remarks"])
+
+
+class Trying(Host):
+    """A host on which the wanted policy's files are looked at while the command runs."""
+
+    asked: Sequence[str] = ()
+    seen: dict[str, str]
+
+    def _do(self, step: str, argv: Sequence[str]) -> str:
+        assert step.startswith("check-")
+        self.asked = argv
+        place = self.places.cluster / step
+        found = (path for path in place.rglob("*") if path.is_file())
+        self.seen = {str(path.relative_to(place)): path.read_text() for path in found}
+        return '{"form": 1}\n'
+
+
+def _asked(
+    tmp_path: Path, patch: pytest.MonkeyPatch, sent: bytes, kind: type[Host] = Trying
+) -> tuple[Result, Any]:
+    """Run check-policy in a pod."""
+    places = Places(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "runc-wrapctl").touch()
+    host = kind(places)
+    patch.setattr(cluster, "_PLACES", places)
+    patch.setattr(cluster, "Manager", lambda _: host)
+    words = ["cluster", "check-policy"]
+    return CliRunner(env={"NODE_NAME": "n1"}).invoke(main, words, input=sent), host
+
+
+def test_the_pod_has_the_host_try_what_was_sent_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"config.toml": AUDIT, "profiles/own.json": OWN}
+    sent = json.dumps(files).encode() + b"\nwhat follows is not read"
+    result, host = _asked(tmp_path, monkeypatch, sent)
+    assert (result.exit_code, result.stdout) == (0, '{"form": 1}\n'), result.stderr
+    assert host.seen == files
+    request, *rest = host.asked[-3:]
+    assert (request.startswith("check-"), rest) == (True, ["--node", "n1"])
+    assert host.asked[-5:-3] == ("cluster", "try-policy")
+    assert [*(tmp_path / "var" / "cluster").iterdir()] == []
+
+
+MALFORMED = {
+    "nothing": b"",
+    "no JSON": b"{\n",
+    "a list": b"[]\n",
+    "no text": b'{"config.toml": 3}\n',
+    "half a letter": b'{"config.toml": "\\ud800"}\n',
+    "without a policy": b"{}\n",
+    "another place": b'{"config.toml": "", "../x": ""}\n',
+    "a deeper place": b'{"config.toml": "", "profiles/a/b.json": ""}\n',
+    "hidden": b'{"config.toml": "", "profiles/.json": ""}\n',
+    "too large": b'{"config.toml": "' + b"x" * (policy_files.LARGEST + 1) + b'"}\n',
+    "too many": json.dumps(
+        {"config.toml": ""} | {f"profiles/{n}.json": "" for n in range(300)}
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_what_is_no_policy_is_refused_before_the_host_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    result, host = _asked(tmp_path, monkeypatch, MALFORMED[kind])
+    assert (result.exit_code, result.stdout, host.asked) == (2, "", ())
+    assert result.stderr.startswith("Error: ")
+    assert not (tmp_path / "var").exists()

@@ -1,0 +1,204 @@
+"""kubectl runc-wrap policy check: every node's answer counts, and none that is missing is safe."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from runc_wrap.cli.kubectl_plugin import plugin
+from runc_wrap.fleet import policy_answers
+from runc_wrap.fleet.policy_answers import PolicyAnswers
+from runc_wrap.node.cluster import policy_trial
+from tests.unit.fleet.stand_in import StandIn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+Json = dict[str, Any]
+ENFORCE = {"action": "inject", "mode": "enforce", "profile": "containerd", "reason": "x"}
+AUDIT = {**ENFORCE, "mode": "audit"}
+
+
+def _change(pod: str = "web-7d9c8b5f6-x2k4p", **changes: Any) -> Json:
+    names = {"namespace": "shop", "pod": pod, "container": "app", "image": "web:1", "id": "0"}
+    return {**names, "now": AUDIT, "then": ENFORCE, "refused": None, **changes}
+
+
+def _answer(*changes: Json, **more: Any) -> Json:
+    found = {"form": 1, "node": "?", "refused": None, "remarks": [], "changes": [*changes]}
+    return {**found, "changed": len(changes), **more}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    found = StandIn(tmp_path / "kubectl")
+    found.use(monkeypatch)
+    return found
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text('[default]\nmode = "enforce"\n')
+    return path
+
+
+def _check(config: Path, *words: str) -> Result:
+    result = CliRunner().invoke(plugin, ["policy", "check", "-f", str(config), *words])
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result
+
+
+def test_a_policy_that_every_node_takes_is_well(cluster: StandIn, config: Path) -> None:
+    cluster.node("a", _answer())
+    cluster.node("b", _answer())
+    result = _check(config)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "2 nodes would put it in force, 0 not.",
+        "No container that runs there would get another filter.",
+    ]
+
+
+def test_each_node_gets_the_files_on_one_line_of_stdin(cluster: StandIn, config: Path) -> None:
+    own = config.parent / "profiles"
+    own.mkdir()
+    (own / "web.json").write_text('{"defaultAction":\n "SCMP_ACT_ALLOW"}')
+    (own / "note.txt").write_text("not a profile")
+    for name in "ab":
+        cluster.node(name, _answer(), script="cat > $pod.stdin")
+    assert _check(config).exit_code == 0
+    (asked,) = (one for one in cluster.calls if "pod-a" in one)
+    command = "/runc-wrap/bin/runc-wrapctl cluster check-policy"
+    assert asked == f"exec --stdin --namespace runc-wrap pod-a -- {command}"
+    for name in "ab":
+        (line,) = (cluster.place / f"pod-{name}.stdin").read_text().splitlines()
+        assert json.loads(line) == {
+            "config.toml": config.read_text(),
+            "profiles/web.json": (own / "web.json").read_text(),
+        }
+
+
+def test_who_would_refuse_it_is_named_with_the_reason(cluster: StandIn, config: Path) -> None:
+    cluster.node("a", _answer())
+    for name in "bc":
+        cluster.node(name, _answer(refused="config.toml:2: no mode \x1b[31m"))
+    result = _check(config)
+    assert result.exit_code == 1
+    assert "1 node would put it in force, 2 not.\n" in result.stdout
+    assert "Refused on 2 nodes (b, c): config.toml:2: no mode \\u001b[31m\n" in result.stdout
+    found = json.loads(_check(config, "--json").stdout)
+    assert [sorted(one["nodes"]) for one in found["refused"]] == [["b", "c"]]
+
+
+def test_workloads_that_would_get_another_decision_are_added_up(
+    cluster: StandIn, config: Path
+) -> None:
+    cluster.node("a", _answer(_change(), _change("web-7d9c8b5f6-bbbbb")))
+    cluster.node("b", _answer(_change(), _change("db-0", then={**AUDIT, "reason": "y"})))
+    result = _check(config, "--json")
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout)["changes"]
+    assert [(one["pod"], one["now"], one["then"], one["containers"], one["nodes"])
+            for one in rows] == [
+        ("web", "containerd (audit)", "containerd (enforce)", 3, 2),
+        ("db", "containerd (audit)", "the same profile, another filter", 1, 1),
+    ]  # fmt: skip
+    shown = _check(config).stdout
+    assert re.search(r"^shop/web/app +3 containers on 2 nodes \(", shown, re.MULTILINE)
+
+
+def test_a_container_that_would_not_start_any_more_is_wrong(cluster: StandIn, config: Path) -> None:
+    gone = _change(then=None, refused="the profile localhost/web.json no longer exists")
+    cluster.node("a", _answer(gone, _change("db-0")))
+    result = _check(config)
+    assert result.exit_code == 1
+    first = result.stdout.splitlines()[2]
+    assert "refused: the profile localhost/web.json no longer exists" in first
+
+
+# what a node answers -> a word of why nothing is known of it
+UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "no pod": ({"phase": ""}, "the installer has no pod on it"),
+    "an older release": (
+        {"script": "echo \"Error: No such command 'check-policy'.\" >&2; exit 2"},
+        "No such command",
+    ),
+    "a report": ({"answer": {"form": 1, "node": "x", "workloads": []}}, "no answer about a policy"),
+    "a list": ({"answer": []}, "no answer about a policy"),
+    "another form": ({"answer": _answer(form=2)}, "no answer about a policy"),
+    "too many": ({"answer": _answer(*[_change()] * 1001)}, "a list of at most 1000"),
+    "too few counted": ({"answer": _answer(_change(), changed=0)}, "changed is 0"),
+    "no decision": ({"answer": _answer(_change(now=3))}, "a decision is"),
+    "no sentence": ({"answer": _answer(refused={"a": 1})}, "refused is an object"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_node_of_which_nothing_is_known_is_named_and_never_safe(
+    cluster: StandIn, config: Path, kind: str
+) -> None:
+    how, why = UNUSABLE[kind]
+    cluster.node("a", _answer())
+    cluster.node("x", **how)
+    result = _check(config)
+    assert result.exit_code == 1
+    assert "1 node would put it in force, 0 not." in result.stdout
+    assert "1 node did not answer; whether they would take it is unknown:" in result.stderr
+    assert "  x: " in result.stderr
+    assert why in result.stderr
+
+
+def test_what_a_node_lists_beyond_the_bound_is_counted(cluster: StandIn, config: Path) -> None:
+    cluster.node("a", _answer(_change(), changed=7))
+    result = _check(config)
+    assert result.exit_code == 1
+    assert "6 further containers that would change are not shown" in result.stderr
+
+
+def test_changes_beyond_what_is_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_answers, "MOST_CHANGES", 2)
+    found = PolicyAnswers()
+    found.take(_answer(*(_change(f"w{at}") for at in range(5)), node="a"))
+    assert (len(found.changes), found.left_out, found.is_well) == (2, 3, False)
+
+
+def test_a_node_cannot_answer_for_another(cluster: StandIn, config: Path) -> None:
+    cluster.node("a", _answer(node="b"))
+    cluster.node("b", _answer(refused="no"))
+    assert json.loads(_check(config, "--json").stdout)["refused"] == [{"why": "no", "nodes": ["b"]}]
+
+
+def test_only_a_pools_nodes_are_asked_if_it_is_named(cluster: StandIn, config: Path) -> None:
+    cluster.node("a", _answer())
+    _check(config, "-l", "runc-wrap.dev/pool=canary")
+    (listed,) = (one for one in cluster.calls if "get nodes" in one)
+    assert listed.endswith("--selector runc-wrap.dev/pool=canary")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(None, "cannot be read"), (b"\xff", "is not UTF-8"), (b"#" * (1 << 20) + b"#", "larger")],
+)
+def test_a_file_that_is_no_policy_asks_nobody(
+    cluster: StandIn, tmp_path: Path, text: bytes | None, why: str
+) -> None:
+    cluster.node("a", _answer())
+    path = tmp_path / "config.toml"
+    if text is not None:
+        path.write_bytes(text)
+    result = _check(path)
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert not (cluster.place / "calls").exists()
+
+
+def test_both_sides_have_the_same_bounds() -> None:
+    assert policy_trial.MOST_CHANGES == policy_answers.MOST_OF_NODE
+    assert policy_trial.FORM == policy_answers.FORM
