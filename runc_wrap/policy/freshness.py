@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCES = "sources.json"
+UNRECORDED = "what the policy in force was compiled from is not recorded: it may have changed"
 _UNREADABLE = "unreadable"
 
 
@@ -58,7 +59,7 @@ def changes(etc: Path, current: Path) -> list[str]:
     """
     then = _recorded(current)
     if then is None:
-        return ["the sources of the policy in force are not recorded"]
+        return [UNRECORDED]
     now = snapshot(etc)
     return [
         f"{name} {_verb(then.get(name), now.get(name))}"

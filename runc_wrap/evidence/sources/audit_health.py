@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _COMMAND_LINE = "/proc/cmdline"
 _LOGGED = "/proc/sys/kernel/seccomp/actions_logged"
 _LARGEST = 65536
+SWITCHED_OFF = "the kernel was started with audit=0: it logs nothing"
 UNREAD = "the kernel's audit rules could not be read: one may exclude SECCOMP records"
 _NEEDED = {
     "log": "mode audit leaves no trace",
@@ -93,7 +94,7 @@ def _audit_word() -> str:
 
 def _switched_off() -> list[str]:
     if _audit_word() in ("0", "off"):
-        return ["the kernel was started with audit=0: it logs nothing"]
+        return [SWITCHED_OFF]
     try:
         netlink.opened().close()
     except Unavailable as error:

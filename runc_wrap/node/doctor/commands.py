@@ -13,14 +13,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
 
-_MANAGERS = {  # program -> how it installs or upgrades a package; how it upgrades the kernel
-    "apt-get": ("apt-get install", "apt-get full-upgrade"),
-    "dnf": ("dnf install", "dnf upgrade kernel"),
-    "zypper": ("zypper install", "zypper update kernel-default"),
-    "apk": ("apk add -u", "apk upgrade"),
-    "pacman": ("pacman -S", "pacman -Syu"),
-}
-
 _DEB, _RPM = "./runc-wrap_*.deb", "./runc-wrap-*.rpm"
 
 
@@ -54,18 +46,3 @@ def install(places: Places) -> str:
         return f"apt-get install --reinstall {_DEB}" if with_apt else f"rpm -U --replacepkgs {_RPM}"
     own = () if places.prefix == DEFAULT_PREFIX else ("--prefix", places.prefix)
     return line("./install.sh", *own)
-
-
-def package(*names: str) -> str:
-    """Return the command by which this distribution installs packages, or upgrades them."""
-    return f"{_manager()[0]} {shlex.join(names)}"
-
-
-def kernel() -> str:
-    """Return the command that boots a newer kernel of this distribution."""
-    return f"{_manager()[1]} && systemctl reboot"
-
-
-def _manager() -> tuple[str, str]:
-    found = next((name for name in _MANAGERS if installed_programs.locate(name)), "apt-get")
-    return _MANAGERS[found]

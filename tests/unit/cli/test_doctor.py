@@ -14,7 +14,7 @@ import pytest
 
 from runc_wrap.node import features, installed_programs
 from runc_wrap.node.doctor.runtime_checks import kernel_filtering
-from runc_wrap.policy import policy_store
+from runc_wrap.policy import freshness, policy_store
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -191,6 +191,13 @@ def test_newer_and_broken_sources_are_reported(node: Node) -> None:
     assert "the policy in force stays" in broken["remedy"]
 
 
+def test_a_policy_whose_sources_are_not_recorded_is_reported_in_a_sentence(node: Node) -> None:
+    (_well(node).places.current / "sources.json").unlink()
+    [found] = _findings(node)
+    assert found["sentence"] == freshness.UNRECORDED
+    assert found["command"].endswith("runc-wrapctl apply")
+
+
 def test_an_upgraded_engine_or_runtime_is_reported(node: Node) -> None:
     _well(node)
     machine.fake(node.programs, "runc", "echo runc version 1.2.4")
@@ -274,6 +281,34 @@ def test_an_audit_mode_that_the_kernel_does_not_log_is_reported(
     found = [each for each in _findings(node) if each["check"] == "kernel"]
     assert len(found) == 1
     assert found[0]["remedy"] == "sysctl -w kernel.seccomp.actions_logged='errno log'"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "command"),
+    [
+        ("the kernel was started with audit=0: it logs nothing", "grubby --update-kernel=ALL"),
+        ("the kernel has no audit (built without, or audit=0): x", "dnf install kernel && reboot"),
+        ("an audit rule excludes SECCOMP records: none is logged", "auditctl -l && "),
+    ],
+)
+def test_a_kernel_that_logs_nothing_is_mended_by_this_distributions_programs(
+    node: Node, monkeypatch: pytest.MonkeyPatch, sentence: str, command: str
+) -> None:
+    node.configure('[default]\nmode = "audit"\n')
+    monkeypatch.setattr(kernel_filtering, "warnings", lambda: [sentence])
+    for program in ("dnf", "grubby"):
+        machine.fake(node.programs, program, "true")
+    [found] = [each for each in _findings(_well(node)) if each["sentence"] == sentence]
+    assert found["command"].startswith(command)
+
+
+def test_a_kernel_without_filters_is_replaced_not_booted_again(
+    node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine.fake(node.programs, "dnf", "true")
+    monkeypatch.setattr(features, "_KERNEL", tmp_path)
+    [found] = [each for each in _findings(_well(node)) if each["check"] == "kernel"]
+    assert found["command"] == "dnf install kernel && reboot"
 
 
 def test_the_reference_is_printed(node: Node) -> None:

@@ -10,10 +10,11 @@ that was just created. The shim of 2.3.2 answers meanwhile (#13483, to release/2
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor import package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.profiles import engine_versions
 from runc_wrap.profiles.model import ProfileError
@@ -37,14 +38,16 @@ def find(_: Places) -> Iterator[Finding]:
         return
     shim = _shims_version() or containerd
     if not engine_versions.reached(shim, _ANSWERS_SINCE):
+        program = installed_programs.locate(_SHIM) or installed_programs.locate("containerd")
+        advice = package_commands.upgrade(program or Path("/usr/bin/containerd"), "containerd")
         yield Finding(
             NAME,
             "warning",
             f"containerd {containerd} with the shim {shim}: if a create takes over two seconds on "
             "a busy node, containerd may tear the container down",
-            f"upgrade containerd and {_SHIM} to 2.3.2; until then set "
+            f"{advice.remedy}: containerd and {_SHIM} 2.3.2 or newer; until then set "
             '"io.containerd.timeout.task.state" = "10s" beneath [timeouts] in its configuration',
-            commands.package("containerd"),
+            advice.command,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor import commands, package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def _shell_script(places: Places) -> Finding:
             words = file.read(1)
     except OSError:
         why, words = "it could not be compiled", ""
-    remedy = "install a C compiler (gcc and musl-tools) and run install.sh again"
+    packages = package_commands.compiler_packages()
+    remedy = f"install a C compiler ({packages}), then run install.sh again"
     return Finding(
         NAME,
         "note",
@@ -55,7 +56,7 @@ def _shell_script(places: Places) -> Finding:
         "including exec probes, while the compiled one adds 0.4 ms, and with musl 0.1 ms (medians "
         "of 1000 calls); and it never asks the agent",
         f"read the compiler's messages in {reason}, then run install.sh again" if words else remedy,
-        f"{commands.package('gcc', 'musl-tools')} && {commands.install(places)}",
+        f"{package_commands.compiler()} && {commands.install(places)}",
     )
 
 

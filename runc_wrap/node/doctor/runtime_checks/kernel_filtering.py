@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.sources.audit_health import UNREAD, warnings
+from runc_wrap.evidence.sources.audit_health import SWITCHED_OFF, UNREAD, warnings
 from runc_wrap.node import features
-from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor import commands, package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import modes_available
 
@@ -25,8 +24,8 @@ def find(places: Places) -> Iterator[Finding]:
     available = features.of_kernel("actions_avail")
     if "errno" not in available:
         sentence = "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
-        remedy = "boot a kernel with CONFIG_SECCOMP_FILTER=y"
-        yield Finding(NAME, "error", sentence, remedy, "systemctl reboot")
+        remedy = "boot a kernel with CONFIG_SECCOMP_FILTER=y, as the distribution's has"
+        yield Finding(NAME, "error", sentence, remedy, package_commands.own_kernel())
         return
     yield from _unlogged(places, available)
     if modes_available.used(places) & set(_WANTED_BY):
@@ -55,4 +54,6 @@ def _mending(places: Places, sentence: str) -> str:
         return commands.ctl(places, "doctor")
     if sentence.startswith("an audit rule"):
         return "auditctl -l && auditctl -d always,exclude -F msgtype=SECCOMP"
-    return commands.edit(Path("/etc/default/grub"), "update-grub", "systemctl reboot")
+    if sentence == SWITCHED_OFF:
+        return package_commands.without_boot_option("audit")
+    return package_commands.own_kernel()

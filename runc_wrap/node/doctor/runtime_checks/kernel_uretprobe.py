@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import uretprobe_probe
-from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor import package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import profiles_in_force
 
@@ -35,7 +35,7 @@ def find(places: Places) -> Iterator[Finding]:
             "container is killed when somebody places a probe on a function's return in it",
             "upgrade the kernel (Linux 6.14, 6.13.3 and 6.12.14 ask no filter about it), or place "
             "no such probes (bpftrace, perf, profilers)",
-            commands.kernel(),
+            package_commands.newer_kernel(),
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
-from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor import commands, package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy.settings import source
@@ -31,8 +31,9 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
-        command = f"{commands.package(named['kind'])} && {commands.ctl(places, 'apply')}"
-        remedy = "install it again, then run runc-wrapctl apply"
+        advice = package_commands.restore(Path(named["path"]), named["kind"])
+        command = f"{advice.command} && {commands.ctl(places, 'apply')}"
+        remedy = f"{advice.remedy}, then run runc-wrapctl apply"
         yield Finding(NAME, "error", str(error), remedy, command)
         return
     others = _others(named["kind"], Path(named["path"]))

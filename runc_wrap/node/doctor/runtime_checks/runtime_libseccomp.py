@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import errno
 import mmap
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +23,7 @@ from runc_wrap.filters import libseccomp_version
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, installed_programs, runtime_loader
-from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor import package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import profiles_in_force
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 NAME = "libseccomp"
 _LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it
+_LDDS_LINE = re.compile(r"^\s*libseccomp\.so\S* => (/\S+)", re.MULTILINE)
 _NAMED = 3
 
 
@@ -59,8 +62,9 @@ def find(places: Places) -> Iterator[Finding]:
     shown = features.printed(path)
     if features.seccomp_of(shown).get("enabled") is False:
         sentence = f"{path} was built without seccomp: no container starts with a profile"
-        remedy = f"install a {runtime['kind']} with seccomp"
-        yield Finding(NAME, "error", sentence, remedy, commands.package(runtime["kind"]))
+        advice = package_commands.upgrade(path, runtime["kind"])
+        remedy = f"install a {runtime['kind']} with seccomp: {advice.remedy}"
+        yield Finding(NAME, "error", sentence, remedy, advice.command)
         return
     version = runtime_loader.libseccomp(path)
     if version:
@@ -119,11 +123,21 @@ def _unknown(
 
 def _finding(severity: Severity, sentence: str, path: Path, kind: str) -> Finding:
     if _loads_it(path):
-        library = "libseccomp2" if installed_programs.locate("apt-get") else "libseccomp"
-        remedy = f"upgrade the libseccomp that `ldd {path}` names"
-        return Finding(NAME, severity, sentence, remedy, commands.package(library))
-    remedy = f"it is linked into {path.name}: install a newer {kind}"
-    return Finding(NAME, severity, sentence, remedy, commands.package(kind))
+        library = _library(path)
+        if library is None:
+            remedy = f"upgrade the libseccomp that `ldd {path}` names"
+            return Finding(NAME, severity, sentence, remedy, f"ldd {shlex.quote(str(path))}")
+        advice = package_commands.upgrade(library, "libseccomp")
+        return Finding(NAME, severity, sentence, advice.remedy, advice.command)
+    advice = package_commands.upgrade(path, kind)
+    remedy = f"it is linked into {path.name}: {advice.remedy}"
+    return Finding(NAME, severity, sentence, remedy, advice.command)
+
+
+def _library(path: Path) -> Path | None:
+    """Return the file of libseccomp that a program loads, None if it is not known."""
+    found = _LDDS_LINE.search(installed_programs.output("ldd", str(path)) or "")
+    return Path(found[1]) if found else None
 
 
 def _loads_it(path: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs
 from runc_wrap.ledger import reader
-from runc_wrap.node.doctor import commands
+from runc_wrap.node.doctor import commands, package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.installation_checks import launcher_runs
 
@@ -70,7 +70,7 @@ def _of_launcher(places: Places) -> Iterator[Finding]:
     if places.wrapper.is_file() and launcher_runs.is_shell_script(places.wrapper):
         sentence = "the launcher is a shell script, which never asks the agent that runs"
         remedy = "install a C compiler and run install.sh again, or install a release archive"
-        command = f"{commands.package('gcc', 'musl-tools')} && {commands.install(places)}"
+        command = f"{package_commands.compiler()} && {commands.install(places)}"
         yield Finding(NAME, "warning", sentence, remedy, command)
 
 

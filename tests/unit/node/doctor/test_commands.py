@@ -63,25 +63,6 @@ def test_paths_are_quoted_for_the_shell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("manager", "command"),
-    [
-        ("apt-get", "apt-get install runc"),
-        ("dnf", "dnf install runc"),
-        ("zypper", "zypper install runc"),
-        ("apk", "apk add -u runc"),
-        ("pacman", "pacman -S runc"),
-        (None, "apt-get install runc"),
-    ],
-)
-def test_a_package_is_installed_by_the_distributions_own_program(
-    node: Node, manager: str | None, command: str
-) -> None:
-    if manager:
-        machine.fake(node.programs, manager, "true")
-    assert commands.package("runc") == command
-
-
-@pytest.mark.parametrize(
     ("prefix", "manager", "command"),
     [
         ("/opt/runc-wrap", "apt-get", "./install.sh"),

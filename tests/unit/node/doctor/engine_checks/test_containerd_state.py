@@ -41,3 +41,21 @@ def test_a_containerd_that_gives_up_with_a_shim_that_does_not_answer_is_a_warnin
     found = list(containerd_state.find(node.places))
     assert [each.severity for each in found] == ["warning"] * is_found
     assert all("io.containerd.timeout.task.state" in each.remedy for each in found)
+
+
+@pytest.mark.parametrize(
+    ("owner", "command"),
+    [
+        ("containerd.io", "install --only-upgrade containerd.io"),
+        ("", "github.com/containerd/containerd/releases/latest"),
+    ],
+)
+def test_the_command_is_for_what_has_the_shim_not_for_the_distributions_containerd(
+    node: Node, owner: str, command: str
+) -> None:
+    """Debian's containerd conflicts with Docker's containerd.io: apt would remove the engine."""
+    machine.fake(node.programs, "containerd", "echo containerd v2.3.1")
+    shim = machine.fake(node.programs, "containerd-shim-runc-v2", "true")
+    machine.fake(node.programs, "dpkg-query", f"echo {owner}: {shim}; exit 1")
+    [found] = containerd_state.find(node.places)
+    assert found.command.endswith(command)
