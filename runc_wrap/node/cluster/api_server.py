@@ -1,18 +1,20 @@
 """The Kubernetes API server, as a pod reaches it: by the token and the authority in its files.
 
-Every request has a connection of its own, a bound on its time and on its answer, and no retry: the
-caller comes again. The token is read anew, because the kubelet replaces it. http.client is imported
-when it is needed: it takes the ssl that it then finds, which has to be the image's.
+Every request has a connection of its own, a bound on its whole time and on its answer, and no
+retry: the caller comes again. The token is read anew, because the kubelet replaces it. http.client
+is imported when it is needed: it takes the ssl that it then finds, which has to be the image's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import time
+import socket
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from runc_wrap import text
 from runc_wrap.host import files
@@ -20,14 +22,16 @@ from runc_wrap.node.cluster import tls
 
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     Json = dict[str, Any]
 
+Watch = Callable[[socket.socket], None]
 FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MERGE, PLAIN = "application/merge-patch+json", "application/json"
+_TOO_LONG = "its answer takes too long"
 _SECONDS = 10.0  # for each wait
-_LONGEST = 30.0  # for one request
+_LONGEST = 30.0  # for one request, from the connection to the last byte of its answer
 _LARGEST = 8 << 20  # bytes: a node lists up to 50 images and all its volumes
 _LARGEST_TOKEN = 64 << 10
 _CHUNK = 64 << 10
@@ -49,10 +53,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class ApiServer:
-    """One API server. `connect` opens a connection that is not used yet."""
+    """One API server. `connect` opens a connection, and has its socket watched before it waits.
 
-    connect: Callable[[], http.client.HTTPConnection]
+    `longest` is how many seconds a request may take.
+    """
+
+    connect: Callable[[Watch], http.client.HTTPConnection]
     token: Path
+    longest: float = _LONGEST
 
     def get(self, path: str) -> Json:
         """Return an object. Raises Unreachable and Refused."""
@@ -69,16 +77,16 @@ class ApiServer:
     def _request(self, method: str, path: str, body: Json | None, kind: str) -> Json:
         from http.client import HTTPException  # noqa: PLC0415 - see above
 
+        deadline = _Deadline(self.longest)
         try:
-            connection = self.connect()
-            try:
+            with deadline, contextlib.closing(self.connect(deadline.watch)) as connection:
                 data = None if body is None else json.dumps(body).encode()
                 connection.request(method, path, data, self._headers(kind))
                 status, answer = _answer(connection)
-            finally:
-                connection.close()
+                deadline.check()
         except (OSError, HTTPException, ValueError) as error:
-            raise Unreachable(f"the API server does not answer: {_said(error)}") from error
+            said = _TOO_LONG if deadline.is_over else _said(error)
+            raise Unreachable(f"the API server does not answer: {said}") from error
         return _object(status, answer)
 
     def _headers(self, kind: str) -> Mapping[str, str]:
@@ -91,6 +99,45 @@ class ApiServer:
         }
 
 
+class _Deadline:
+    """Ends a request's connection when its time is over, whatever it waits for then.
+
+    A time-out of the socket would not: each byte of the handshake or of a header begins it anew.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._watched: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()  # so that it does not end what is closed
+        if self._watched is not None:
+            self._watched.close()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Take a copy, as the socket itself goes over into TLS. Raises TimeoutError."""
+        self._watched = connection.dup()
+        self.check()
+
+    def check(self) -> None:
+        """Raise TimeoutError if the time is over: what was read may have been cut off."""
+        if self.is_over:
+            raise TimeoutError(_TOO_LONG)
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._watched is not None:
+            with contextlib.suppress(OSError):
+                self._watched.shutdown(socket.SHUT_RDWR)
+
+
 def _answer(connection: http.client.HTTPConnection) -> tuple[int, bytes]:
     """Return status and body. Raises OSError, HTTPException and ValueError."""
     with contextlib.closing(connection.getresponse()) as response:
@@ -101,14 +148,12 @@ def _answer(connection: http.client.HTTPConnection) -> tuple[int, bytes]:
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:
-    parts, size, until = [], 0, time.monotonic() + _LONGEST
+    parts, size = [], 0
     while part := response.read1(_CHUNK):
         parts.append(part)
         size += len(part)
         if size > _LARGEST:
             raise ValueError(f"its answer is larger than {_LARGEST} bytes")
-        if time.monotonic() > until:
-            raise TimeoutError("its answer takes too long")
     return b"".join(parts)
 
 
@@ -140,8 +185,12 @@ def in_pod(environment: Mapping[str, str], directory: Path = FILES) -> ApiServer
     tls.provide()
     from http.client import HTTPSConnection  # noqa: PLC0415 - see above
 
-    def connect() -> http.client.HTTPConnection:
+    def connect(watch: Watch) -> http.client.HTTPConnection:
         trusted = tls.context(directory / "ca.crt")
-        return HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
+        connection = HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
+        plain = socket.create_connection((host, int(port)), _SECONDS)
+        watch(plain)
+        connection.sock = trusted.wrap_socket(plain, server_hostname=host)
+        return connection
 
     return ApiServer(connect, directory / "token")

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.cluster.api_server import ApiServer
+from runc_wrap.node.cluster.api_server import ApiServer, Watch
 from tests.unit.node.cluster.merge_patch import merged
 
 if TYPE_CHECKING:
@@ -36,9 +36,14 @@ class StandIn:
 
     def api(self, directory: Path) -> ApiServer:
         (directory / "token").write_text(f"{TOKEN}\n")
-        return ApiServer(
-            lambda: HTTPConnection("127.0.0.1", self.port, timeout=10), directory / "token"
-        )
+
+        def connect(watch: Watch) -> HTTPConnection:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+            connection.connect()
+            watch(connection.sock)
+            return connection
+
+        return ApiServer(connect, directory / "token")
 
     def serve(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         self.requests.append((method, path))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
+import threading
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +90,48 @@ def test_an_answer_that_cannot_be_used_is_none(
         server.api(tmp_path).get(NODE)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 600
+
+
+DRIPPING = {
+    "the handshake": b"\x16\x03\x03\x40\x00",  # a TLS record that never ends
+    "the first line": HEAD[:5],
+    "a header": HEAD + b"X: ",
+    "the body": HEAD + b"\r\n{",
+}
+
+
+@pytest.mark.parametrize("kind", DRIPPING)
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """No wait for a byte is long: a bound on each alone would not end it within the hour."""
+    _make_certificate(tmp_path, "ca", "IP:127.0.0.1")
+    with _dripping(DRIPPING[kind]) as port:
+        if kind == "the handshake":
+            where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+            (tmp_path / "token").write_text("x")
+            api = api_server.in_pod(where, tmp_path)
+        else:
+            api = StandIn({}, port=port).api(tmp_path)
+        with pytest.raises(api_server.Unreachable, match="takes too long"):
+            replace(api, longest=1.0).get(NODE)
+
+
+@contextlib.contextmanager
+def _dripping(first: bytes) -> Iterator[int]:
+    """Serve one connection: these bytes, and then one after the other, for a minute at most."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(first)
+                for _ in range(600):
+                    time.sleep(0.1)
+                    connection.sendall(b"a")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()
 
 
 def test_an_api_server_that_is_away_is_unreachable(server: StandIn, tmp_path: Path) -> None:
