@@ -30,7 +30,7 @@ from runc_wrap.node.cluster.removal import Remover
 from runc_wrap.node.cluster.systemd_manager import Manager, SystemdError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from runc_wrap.node.cluster.next_step import Decision
     from runc_wrap.node.paths import Places
@@ -77,7 +77,7 @@ def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str)
     """Bring the node to the image's release and the mounted policy, and keep it there."""
     reporter = _reporter(node, pod, taint=taint)
     installer = Installer(_PLACES, _commands(engine_config), reporter)
-    _keep(_alone(installer.run), once=once, well=next_step.READY)
+    _keep(_alone(installer.run), once=once, well=next_step.WELL)
 
 
 @cluster.command()
@@ -86,7 +86,7 @@ def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
     """Take everything off the node again."""
     reporter = _reporter(node, pod, taint=False)
     remover = Remover(_PLACES, _commands(engine_config), reporter)
-    _keep(_alone(remover.run), once=once, well=next_step.REMOVED)
+    _keep(_alone(remover.run), once=once, well=frozenset((next_step.REMOVED,)))
 
 
 @cluster.command()
@@ -172,17 +172,17 @@ def _alone(work: Callable[[], Decision], places: Places = _PLACES) -> Callable[[
     return alone
 
 
-def _keep(work: Callable[[], Decision], *, once: bool, well: str) -> None:
+def _keep(work: Callable[[], Decision], *, once: bool, well: Collection[str]) -> None:
     """Work again and again, until SIGTERM ends the pod; that undoes nothing."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     _mark(is_well=False)
     while True:
         word = _attempted(work)
-        _mark(is_well=word == well)
+        _mark(is_well=word in well)
         if once:
-            raise SystemExit(0 if word == well else output.WRONG)
-        _rest(_PERIOD if word == well else _SOON)
+            raise SystemExit(0 if word in well else output.WRONG)
+        _rest(_PERIOD if word in well else _SOON)
 
 
 def _attempted(work: Callable[[], Decision]) -> str:

@@ -98,9 +98,11 @@ def forget_interrupted(places: Places, manager: Manager) -> None:
     systemd makes a request's file when it starts its unit: where no old file is, no unit was left.
     """
     for request in sorted({*_interrupted(places.cluster)}):
-        for unit in host_command.units_of(manager, request):
-            if manager.end(unit).state != RUNNING:  # one that runs is ended by its own time
-                manager.forget(unit)
+        units = host_command.units_of(manager, request)
+        if any(manager.end(one).state == RUNNING for one in units):
+            continue  # its own time ends it
+        for unit in units:
+            manager.forget(unit)
         _remove(places.cluster, request)
         shutil.rmtree(places.cluster / request, ignore_errors=True)
 

@@ -14,8 +14,10 @@ from typing import Any
 INSTALL, POLICY, REGISTER, LOOK, NOTHING = "install", "policy", "register", "look", "nothing"
 # The states, each one word in the node's annotation
 INSTALLING, READY, WAITING, REFUSED = "installing", "ready", "waiting", "refused"
+DRIFTED = "drifted"  # ready, but what is in force is not what the files say
 FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "policy-refused"
 REMOVING, REMOVED = "removing", "removed"
+WELL = frozenset((READY, DRIFTED))  # there is nothing to do, and pods run as they should
 
 HANDLER = "runc-wrap"
 ENGINES = {"containerd": "containerd", "cri-o": "crio"}  # in node.status.nodeInfo -> ours
@@ -153,10 +155,10 @@ def _registered(seen: Seen, found: Registration) -> Decision:
     if seen.handlers is not None and HANDLER not in seen.handlers:
         why = f"the kubelet does not list the handler {HANDLER} yet"
         return Decision(NOTHING, WAITING, why, is_ready=False)
-    return _in_force(seen)
+    return _in_force(seen, found)
 
 
-def _in_force(seen: Seen) -> Decision:
+def _in_force(seen: Seen, found: Registration) -> Decision:
     """Return that the handler is proved; a policy that is not in force is said all the same.
 
     Where none of the cluster's was in force before, the default is: it enforces, and pods that
@@ -166,6 +168,8 @@ def _in_force(seen: Seen) -> Decision:
         return Decision(NOTHING, EDITED, seen.policy_edit, is_ready=True)
     if why := _policy_problem(seen):
         return Decision(NOTHING, POLICY_REFUSED, why, is_ready=seen.policy_in_force is not None)
+    if found.is_configured and found.is_in_force and found.drift:
+        return Decision(NOTHING, DRIFTED, found.drift, is_ready=True)
     return Decision(NOTHING, READY, is_ready=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.cluster import host_command, next_step
+from runc_wrap.node.cluster import host_command, host_documents, next_step
 from runc_wrap.node.cluster.host_command import Command, Ended
 from runc_wrap.node.cluster.systemd_manager import SystemdError
 
@@ -66,6 +66,10 @@ class NodeCommands:
         if ended.document is None:
             raise SystemdError(f"`engine status` told nothing that can be read: {ended.reason}")
         return next_step.registration(ended.document, engine, self.config)
+
+    def forget_interrupted(self) -> None:
+        """Forget what somebody asked of the node, and went away. Asks systemd only if there is."""
+        host_documents.forget_interrupted(self.places, self.manager)
 
     def forget_old(self) -> None:
         """Forget what ended while no pod was there."""

@@ -26,6 +26,7 @@ _REASONS = {  # of the state's Event
     next_step.FAILED: "NotInstalled",
     next_step.REVERTED: "Reverted",
     next_step.EDITED: "Edited",
+    next_step.DRIFTED: "Drifted",
     next_step.POLICY_REFUSED: "PolicyRefused",
     next_step.REMOVED: "Removed",
 }

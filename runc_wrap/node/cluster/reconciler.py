@@ -51,6 +51,7 @@ class Installer:
         """
         self._registration = None
         node, done, well = self.reporter.node(), set[str](), set[str]()
+        self.commands.forget_interrupted()
         is_tidy = False  # a node where nothing is to be done needs no systemd
         while True:
             seen = self._look(node)

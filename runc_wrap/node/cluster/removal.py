@@ -34,6 +34,7 @@ class Remover:
         """
         engine, version, _ = next_step.engine(self.reporter.node().engine)
         self.commands.forget_old()
+        self.commands.forget_interrupted()
         if self._is_gone():
             return self._told(next_step.REMOVED)
         last = node_record.state(self.places)

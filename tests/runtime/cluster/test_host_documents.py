@@ -13,9 +13,10 @@ import pytest
 
 from harness.node import systemd as systemds
 from harness.node.node_reports import document, workload
-from runc_wrap.node.cluster import host_documents
+from runc_wrap.node.cluster import host_documents, policy_files
+from runc_wrap.node.cluster.host_command import Command
 from runc_wrap.node.cluster.host_documents import NoAnswer
-from runc_wrap.node.cluster.systemd_manager import Manager
+from runc_wrap.node.cluster.systemd_manager import DONE, FAILED, GONE, RUNNING, Manager
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import document_stream
 
@@ -91,18 +92,51 @@ def test_without_a_report_it_says_why_and_leaves_nothing(
     assert not places.cluster.exists() or [*places.cluster.iterdir()] == []
 
 
+def _interrupted(manager: Manager, places: Places, request: str, script: str) -> str:
+    """Start a request's unit as a pod does that is ended then; return its name once it is begun."""
+    places.cluster.mkdir(parents=True, exist_ok=True)
+    command = Command(request, ("/bin/sh", "-c", script), 300.0)
+    out, err = (places.cluster / f"{request}.{name}" for name in ("out", "err"))
+    manager.start(command.unit, command.argv, out, err, seconds=command.seconds)
+    until = time.monotonic() + 60
+    while not out.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.utime(out, (time.time() - 3600,) * 2)
+    return command.unit
+
+
+def _ended(manager: Manager, unit: str) -> str:
+    until = time.monotonic() + 60
+    while (state := manager.end(unit).state) == RUNNING and time.monotonic() < until:
+        time.sleep(0.05)
+    return state
+
+
 def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: Places) -> None:
+    """Its unit stays otherwise until the host is booted again: it remains after its exit."""
     _printing(places, "[]")
-    places.cluster.mkdir(parents=True)
-    old, new, other = (
-        places.cluster / name for name in ("report-1.out", "report-2.out", "state.json")
-    )
-    for path in (old, new, other):
+    ends = {"report-0a": DONE, "check-0b": FAILED}
+    units = [
+        _interrupted(manager, places, request, "exit 1" if end == FAILED else ":")
+        for request, end in ends.items()
+    ]
+    assert [_ended(manager, one) for one in units] == [*ends.values()]
+    policy_files.write_candidate(places, {"config.toml": b""}, "check-0b")
+    new, other = (places.cluster / name for name in ("report-2.out", "state.json"))
+    for path in (new, other):
         path.touch()
-    for path in (old, other):
-        os.utime(path, (time.time() - 3600,) * 2)
+    os.utime(other, (time.time() - 3600,) * 2)
     host_documents.report(places, manager, "n1")
+    assert [manager.end(one).state for one in units] == [GONE, GONE]
     assert {*places.cluster.iterdir()} == {new, other}
+
+
+def test_a_request_that_runs_is_not_forgotten(manager: Manager, places: Places) -> None:
+    unit = _interrupted(manager, places, "report-0c", "exec sleep 300")
+    host_documents.forget_interrupted(places, manager)
+    assert manager.end(unit).state == RUNNING
+    assert (places.cluster / "report-0c.out").exists()  # by which it is found when it has ended
+    manager.forget(unit)
 
 
 def test_no_systemd_is_said(places: Places) -> None:

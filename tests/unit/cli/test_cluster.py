@@ -42,7 +42,7 @@ def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
 ) -> None:
     mark.touch()  # of a container before this one
     with pytest.raises(SystemExit) as ended:
-        cluster._keep(lambda: Decision(NOTHING, word), once=True, well=READY)  # noqa: SLF001
+        cluster._keep(lambda: Decision(NOTHING, word), once=True, well={READY})  # noqa: SLF001
     assert ended.value.code == status
     assert mark.exists() == is_marked
     probed = CliRunner().invoke(main, ["cluster", "is-ready"])
@@ -60,7 +60,7 @@ def test_trouble_is_told_and_it_goes_on(mark: Path, capsys: pytest.CaptureFixtur
         return Decision(NOTHING, READY)
 
     with pytest.raises(SystemExit) as ended:
-        cluster._keep(work, once=False, well=READY)  # noqa: SLF001
+        cluster._keep(work, once=False, well={READY})  # noqa: SLF001
     assert ended.value.code == 0
     assert seen == [False, False]
     told = capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ class Host:
     places: Places
     handlers: list[dict[str, Any]] = field(default_factory=list)
     upgraded: bool = False
+    drift: list[str] = field(default_factory=list)
     purged: bool | None = None
     fails: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -86,15 +88,15 @@ class Host:
         if not self.handlers:
             return []
         return [{"engine": "containerd", "handlers": self.handlers, "upgraded": self.upgraded,
-                 "drift": ["it differs"]}]  # fmt: skip
+                 "drift": self.drift}]  # fmt: skip
 
     def end(self, unit: str) -> UnitEnd:
         self._called()
         return self.units.get(unit, UnitEnd(GONE))
 
     def names(self, pattern: str) -> list[str]:
-        assert pattern == "runc-wrap-cluster-*"
-        return [*self.units]
+        assert pattern.startswith("runc-wrap-cluster-")
+        return fnmatch.filter(self.units, pattern)
 
     def forget(self, unit: str) -> None:
         self._called()

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 
 from runc_wrap.node.cluster import next_step
 from runc_wrap.node.cluster.next_step import (
+    DRIFTED,
     EDITED,
     FAILED,
     INSTALL,
@@ -79,6 +80,12 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"registration": replace(PROVED, is_configured=False)}, NOTHING, EDITED, False),
     ({"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
     ({"registration": replace(PROVED, is_configured=None)}, NOTHING, READY, True),
+    ({"registration": replace(PROVED, drift="it was changed")}, NOTHING, DRIFTED, True),
+    ({"registration": replace(PROVED, drift="it was changed"), "handlers": frozenset({"runc"})},
+     NOTHING, WAITING, False),
+    ({"registration": replace(PROVED, drift="it was changed"), "policy": "p2",
+      "policy_problem": "too large"}, NOTHING, POLICY_REFUSED, True),
+    ({"registration": replace(PROVED, is_in_force=None, drift="no answer")}, NOTHING, READY, True),
     ({"registration": replace(PROVED, is_configured=None, is_in_force=None, drift="no TOML")},
      NOTHING, EDITED, None),
     ({"registration": replace(PROVED, is_upgraded=True)}, REGISTER, INSTALLING, None),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer
 from runc_wrap.node.cluster.removal import Remover
-from runc_wrap.node.cluster.systemd_manager import SystemdError
+from runc_wrap.node.cluster.systemd_manager import DONE, SystemdError, UnitEnd
 from runc_wrap.node.paths import Places
 from tests.unit.node.cluster import api_stand_in
 from tests.unit.node.cluster.host_stand_in import OURS, Host, Killed
@@ -118,6 +120,38 @@ def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scen
     assert policy_files.record(scene.host.places).digest.startswith(digest)
     assert scene.reasons == ["PolicyApplied", "Installed"]
     assert node_record.state(scene.host.places)["state"] == "ready"
+
+
+def test_what_an_interrupted_request_left_goes_though_nobody_asks_again(scene: Scene) -> None:
+    """`kubectl runc-wrap report` that was ended by Ctrl-C, say."""
+    scene.installer().run()
+    scene.installer().run()
+    old = scene.host.places.cluster / "report-0a.out"
+    old.touch()
+    os.utime(old, (time.time() - 3600,) * 2)
+    scene.host.units["runc-wrap-cluster-report-0a-12345678.service"] = UnitEnd(DONE)
+    scene.host.units["runc-wrap-cluster-report-0b-12345678.service"] = UnitEnd(DONE)
+    scene.installer().run()
+    assert not old.exists()
+    assert [*scene.host.units] == ["runc-wrap-cluster-report-0b-12345678.service"]
+
+
+def test_a_configuration_that_the_engine_has_not_read_is_told_and_the_node_stays_ready(
+    scene: Scene,
+) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.host.done.clear()
+    scene.host.drift = ["config.toml was changed; restart it"]
+    for _ in range(2):
+        assert scene.installer().run().word == "drifted"
+    assert scene.host.done == ["status", "status"]
+    assert (scene.state.split()[0], scene.labels[READY]) == ("drifted", "true")
+    assert scene.reasons[-2:] == ["Installed", "Drifted"]
+    assert scene.api.events[-1]["note"] == "config.toml was changed; restart it"
+    assert scene.api.events[-1]["type"] == "Warning"
+    scene.host.drift = []
+    assert scene.installer().run().word == "ready"
 
 
 def test_where_nothing_is_to_be_done_nothing_is_done(scene: Scene) -> None:
