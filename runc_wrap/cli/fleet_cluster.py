@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from runc_wrap import text
 from runc_wrap.cli import output
+from runc_wrap.evidence.store import coverage
 from runc_wrap.fleet import node_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from runc_wrap.fleet.node_list import Asked, Node
 
+_SHOWN = 20  # nodes
 _LISTING = 120.0  # seconds
 _LARGEST_LIST = 32 << 20  # bytes: 100,000 nodes
 
@@ -43,17 +46,32 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def asked(cluster: Cluster, selector: str | None = None) -> list[Asked]:
-    """Return whom to ask on each node. Raises KubectlError."""
+def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[Asked], list[str]]:
+    """Return whom to ask on each node, and which nodes are left out. Raises KubectlError.
+
+    Left out are those that say that they do not run Linux, and have no pod of the installer.
+    """
     pods = _list(cluster, "pods", node_list.POD_LINES, "--selector", node_list.SELECTOR)
-    return node_list.asked(nodes(cluster, selector), pods)
+    everyone = nodes(cluster, selector)
+    found = node_list.asked(everyone, pods)
+    return found, sorted({one.name for one in everyone} - {one.node for one in found})
+
+
+def say_who_is_left_out(names: Sequence[str]) -> None:
+    """Print on stderr which nodes were not asked, by their own word."""
+    if names:
+        shown = ", ".join([*map(text.word, names[:_SHOWN]), *(["…"] if names[_SHOWN:] else [])])
+        number = coverage.counted(len(names), "node")
+        output.warn(
+            f"note: not asked, since they say that they do not run Linux: {number} ({shown})"
+        )
 
 
 def nodes(cluster: Cluster, selector: str | None = None) -> list[Node]:
     """Return the nodes, those with these labels if `selector` is given. Raises KubectlError."""
     words = ("--selector", selector) if selector else ()
     found = node_list.nodes(_list(cluster, "nodes", node_list.NODE_LINES, *words))
-    if not found:
+    if not any(one.is_linux for one in found):
         raise KubectlError("the cluster lists no Linux node")
     return found
 

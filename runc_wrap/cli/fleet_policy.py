@@ -70,7 +70,8 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     with fleet_cluster.told(), progress.shown("Asking nodes") as meter:
         given = policy_manifest.sent(_files(cluster, name, config_map))
         one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds, given)
-        for document in one.documents(fleet_cluster.asked(cluster, selector), meter):
+        nodes, found.not_linux = fleet_cluster.asked(cluster, selector)
+        for document in one.documents(nodes, meter):
             found.take(document)
     if as_json:
         output.document(found.as_json())
@@ -133,6 +134,7 @@ def _nodes(number: int, names: Sequence[str]) -> str:
 
 def _say_what_is_missing(found: PolicyAnswers) -> None:
     """Print on stderr of which nodes nothing is known."""
+    fleet_cluster.say_who_is_left_out(found.not_linux)
     if found.left_out:
         output.warn(f"warning: {found.left_out} further containers that would change are not shown")
     if found.silent:

@@ -132,13 +132,14 @@ def status(cluster: Cluster, /, *, as_json: bool) -> None:
         output.document([one._asdict() for one in nodes])
     else:
         output.table(_COLUMNS, map(_row, nodes))
-    if not all(one.is_ready for one in nodes):
+    if not all(one.is_ready for one in nodes if one.is_linux):
         raise SystemExit(output.WRONG)
 
 
 def _row(one: Node) -> tuple[str, ...]:
     health = _HEALTH.get(one.health, "Unknown")
-    shown = (text.name(word) or "-" for word in (one.version, one.state))
+    state = one.state if one.is_linux else f"not for it: says that it runs {one.system}"
+    shown = (text.name(word) or "-" for word in (one.version, state))
     return (text.name(one.name), health, "ready" if one.is_ready else "not ready", *shown)
 
 
@@ -152,9 +153,11 @@ def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float)
         _kept(save) as keep,
         report_merged.without_collector(),
     ):
-        for document in asked.documents(fleet_cluster.asked(cluster), meter):
+        nodes, found.not_linux = fleet_cluster.asked(cluster)
+        for document in asked.documents(nodes, meter):
             keep(document)
             found.take(document, f"the answer of {text.word(document['node'])}")
+    fleet_cluster.say_who_is_left_out(found.not_linux)
     return found
 
 

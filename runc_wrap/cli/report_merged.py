@@ -122,7 +122,8 @@ def with_profiles(places: Places, found: FleetReport) -> list[MergedWorkload]:
 
 def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool) -> None:
     nodes = coverage.counted(found.answered, "node")
-    since = f", the oldest report of {found.oldest}" if found.oldest else ""
+    whose = f" (by {text.word(found.oldest_node or '')})"
+    since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""
     output.say(f"{nodes} answered{since}.")
     if workloads:
         report_table.show(workloads, everyone=everyone)
@@ -147,6 +148,9 @@ def say_what_is_missing(found: FleetReport) -> None:
             f"warning: {number} left out, as the nodes report more different ones than fit; "
             "merge fewer nodes at once."
         )
+    if found.crowding:
+        names = ", ".join(map(text.word, found.crowding[:_MOST_SHOWN]))
+        output.warn(f"warning: more than a node may report came of {names}; look at these nodes.")
 
 
 def _say_each(missing: list[Missing], count: int) -> None:

@@ -6,10 +6,12 @@ node that was asked, whatever name the answer has.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.evidence.store import coverage
 from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 from runc_wrap.hotpath import json_codec
@@ -93,11 +95,15 @@ def _why(printed: bytes, complaint: bytes) -> str:
 
 
 def _named(value: Any, node: str) -> Json:  # noqa: ANN401 - any JSON value
-    """Return an answer as the document of the node that was asked."""
+    """Return an answer as the document of the node that was asked, made when it came.
+
+    By our clock: it is made when it is asked for, and a node could call it as old as it likes.
+    """
+    now = coverage.rfc3339(time.time())
     if isinstance(value, list):
-        return node_document.written(value, node, None)
+        return node_document.written(value, node, now)
     if isinstance(value, dict):
-        return {**value, "node": node}
+        return {**value, "node": node, "generated": now}
     return {"form": node_document.FORM, "node": node, "workloads": value}
 
 

@@ -46,13 +46,25 @@ _LINUX = "linux"
 
 
 class Node(NamedTuple):
-    """A node; `health` is the kubelet's, `state` the installer's word and digest, "" if none."""
+    """A node; `health` is the kubelet's, `state` the installer's word and digest, "" if none.
+
+    `system` is the operating system that its kubelet says it has.
+    """
 
     name: str
     health: str
     is_ready: bool
     version: str
     state: str
+    system: str = _LINUX
+
+    @property
+    def is_linux(self) -> bool:
+        """Whether it is for us: not another system, and what the installer wrote tells it, too.
+
+        A node writes that label itself, and could hide by it.
+        """
+        return self.system in (_LINUX, "") or bool(self.is_ready or self.version or self.state)
 
 
 class Asked(NamedTuple):
@@ -64,12 +76,12 @@ class Asked(NamedTuple):
 
 
 def nodes(printed: bytes) -> list[Node]:
-    """Return the Linux nodes of a listing by NODE_LINES, ordered by name."""
+    """Return the nodes of a listing by NODE_LINES, ordered by name."""
     found = []
     for words in _lines(printed, _NODE_WORDS):
         name, system, ready, version, state, *health = words
-        if system in (_LINUX, ""):
-            found.append(Node(name, "".join(health[:1]), ready == "true", version, state.strip()))
+        told = (version, state.strip(), system)
+        found.append(Node(name, "".join(health[:1]), ready == "true", *told))
     return sorted(found)
 
 
@@ -80,12 +92,16 @@ def _lines(printed: bytes, least: int) -> list[list[str]]:
 
 
 def asked(nodes_: list[Node], printed: bytes) -> list[Asked]:
-    """Return for each node the pod to ask, from a listing by POD_LINES."""
+    """Return for each node the pod to ask, from a listing by POD_LINES.
+
+    Of nodes that are not for us only those are asked that have such a pod all the same.
+    """
     pods: dict[str, tuple[str, str]] = {}
     for node, pod, phase, *_ in _lines(printed, _POD_WORDS):
         if node and pods.get(node, ("", ""))[1] != _RUNNING:
             pods[node] = (pod, phase)
-    return [_asked(node.name, *pods.get(node.name, ("", ""))) for node in nodes_]
+    wanted = [node.name for node in nodes_ if node.is_linux or node.name in pods]
+    return [_asked(name, *pods.get(name, ("", ""))) for name in wanted]
 
 
 def _asked(node: str, pod: str, phase: str) -> Asked:

@@ -106,6 +106,7 @@ class PolicyAnswers:
     def __init__(self) -> None:
         self.taken: int = 0
         self.silent: list[tuple[str, str]] = []  # node and why
+        self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.refused: dict[str, list[str]] = {}  # why -> nodes
         self.remarks: dict[str, Where] = {}
         self.changes: dict[Change, Where] = {}
@@ -159,6 +160,7 @@ class PolicyAnswers:
             "taken": self.taken,
             "refused": [{"why": why, "nodes": nodes} for why, nodes in self.refused.items()],
             "silent": [{"node": node, "error": why} for node, why in sorted(self.silent)],
+            "not_linux": self.not_linux,
             "remarks": [
                 {"remark": one, "nodes": where.nodes, "names": where.names}
                 for one, where in self.remarks.items()

@@ -14,10 +14,11 @@ from runc_wrap import text
 from runc_wrap.report.merge import merged_workload, node_document
 from runc_wrap.report.merge.call_fields import BadDocument
 from runc_wrap.report.merge.document_stream import Document, documents
+from runc_wrap.report.merge.kept_blocks import KeptBlocks
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runc_wrap.report.merge.node_document import NodeDocument, NodeWorkload
     from runc_wrap.report.workloads import Workload
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 MOST_NODES = 100_000
 ROOM = 400 << 20  # bytes that all workloads' names and calls may take, as estimated
+_SHARE = 8  # a node may take the eighth of that: more than the workloads that a kubelet takes
 _MOST_BLOCKS = 256
 _MOST_REFUSED = 10_000  # that are named
 _BYTES_OF_WORKLOAD = 4000
@@ -46,14 +48,17 @@ class FleetReport:
     """What all documents taken so far say together."""
 
     def __init__(self, room: int = ROOM) -> None:
-        self._room = room
+        self._room, self._share = room, room // _SHARE
         self._answered: set[str] = set()
         self._silent: dict[str, str] = {}
         self.refused: list[Missing] = []
         self.refused_count = 0
         self.left_out = 0  # workloads for which there was no room, each node's counted
-        self.oldest: str | None = None  # when the oldest document was made
-        self.blocks: dict[str, bytes] = {}
+        self.oldest: str | None = None  # when the oldest document was made, as its node says
+        self.oldest_node: str | None = None
+        self.not_linux: list[str] = []  # nodes that were not asked, by their own word
+        self.crowding: list[str] = []  # nodes that report more than a node may
+        self._blocks = KeptBlocks(_MOST_BLOCKS)
         self._workloads: dict[Workload, MergedWorkload] = {}
 
     def read(self, read: Callable[[int], bytes], where: str) -> None:
@@ -77,6 +82,11 @@ class FleetReport:
         self.refused_count += 1
         if len(self.refused) < _MOST_REFUSED:
             self.refused.append(Missing(name, why))
+
+    @property
+    def blocks(self) -> dict[str, bytes]:
+        """The profiles that nodes sent, by digest."""
+        return self._blocks.texts
 
     @property
     def answered(self) -> int:
@@ -109,7 +119,10 @@ class FleetReport:
             "refused": [{"document": one.name, "error": one.why} for one in self.refused],
             "refused_count": self.refused_count,
             "left_out": self.left_out,
+            "crowding": self.crowding,
+            "not_linux": self.not_linux,
             "oldest": self.oldest,
+            "oldest_node": self.oldest_node,
             "workloads": workloads,
         }
 
@@ -125,20 +138,27 @@ class FleetReport:
         self._silent.pop(node, None)
         self._answered.add(node)
         if found.generated and (not self.oldest or found.generated < self.oldest):
-            self.oldest = found.generated
-        for digest, block in found.blocks.items():
-            if len(self.blocks) < _MOST_BLOCKS:
-                self.blocks.setdefault(digest, block)
-        for one in found.workloads:
-            self._add_workload(node, one)
+            self.oldest, self.oldest_node = found.generated, node
+        self._blocks.add(node, found.blocks)
+        self._add_workloads(node, found.workloads)
 
-    def _add_workload(self, node: str, one: NodeWorkload) -> None:
-        known = self._workloads.get(one.whose)
+    def _add_workloads(self, node: str, found: Sequence[NodeWorkload]) -> None:
+        """Add them, as long as this node's share of the room lasts, and the room itself."""
+        room = share = min(self._share, self._room)
+        out = self.left_out
+        for one in found:
+            room -= self._taken(node, one, room)
+        self._room -= share - room
+        if self.left_out > out and share == self._share:
+            self.crowding.append(node)
+
+    def _taken(self, node: str, one: NodeWorkload, room: int) -> int:
+        """Add a workload if there is room; return how many bytes that took."""
+        known, size = self._workloads.get(one.whose), 0
         if known is None:
             size = _BYTES_OF_WORKLOAD + sum(len(part or "") for part in one.whose)
-            if size > self._room:
+            if size > room:
                 self.left_out += 1
-                return
-            self._room -= size
+                return 0
             known = self._workloads[one.whose] = MergedWorkload(one.whose)
-        self._room -= known.add(node, one, self._room)
+        return size + known.add(node, one, room - size)

@@ -49,9 +49,9 @@ class StandIn:
         patch.setenv("PATH", f"{self.place}:/usr/bin:/bin")
 
     def node(self, name: str, answer: Any = None, *, script: str = "", phase: str = "Running",
-             state: tuple[str, ...] = _READY) -> None:  # fmt: skip
+             state: tuple[str, ...] = _READY, system: str = "linux") -> None:  # fmt: skip
         """Add a node whose pod prints `answer`, after `script` has run in the shell."""
-        self._append("nodes", _words(name, "linux", *state))
+        self._append("nodes", _words(name, system, *state))
         if phase:
             self._append("pods", _words(name, f"pod-{name}", phase))
         if answer is not None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from harness.node.node_reports import WATCHED, call, document, fleet, unknown, workload
 from runc_wrap.report.merge import fleet_report, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
+from runc_wrap.report.merge.kept_blocks import KeptBlocks
 
 if TYPE_CHECKING:
     from runc_wrap.report.merge.merged_workload import MergedWorkload
@@ -145,7 +146,7 @@ def test_a_refused_document_adds_nothing() -> None:
 
 
 def test_what_does_not_fit_is_counted_and_makes_nothing_safe() -> None:
-    found = FleetReport(room=9000)
+    found = FleetReport(room=8 * 9000)
     calls = [call("mount", at) for at in range(20)]
     found.take(document("a", workload("web", *calls, verdict="degrades"), workload("db")), "x")
     (one,) = found.workloads()
@@ -154,11 +155,80 @@ def test_what_does_not_fit_is_counted_and_makes_nothing_safe() -> None:
     assert len(one.calls) < 20
     assert one.verdict == "denied"
     harmless = [call("mount", at, verdict="degrades") for at in range(20)]
-    found = FleetReport(room=9000)
+    found = FleetReport(room=8 * 9000)
     found.take(document("a", workload("web", *harmless, verdict="degrades")), "x")
     (one,) = found.workloads()
     assert (one.verdict, one.is_wrong) == (None, True)
     assert "more kinds of calls were reported than are kept" in str(one.reason)
+
+
+def test_the_oldest_report_is_told_with_the_node_that_says_so() -> None:
+    old = document("b", generated="1999-01-01T00:00:00Z")
+    found = _merged(document("a"), old, document("c"))
+    assert (found.oldest, found.oldest_node) == ("1999-01-01T00:00:00Z", "b")
+    assert found.as_json([])["oldest_node"] == "b"
+
+
+def test_one_node_cannot_crowd_out_the_workloads_of_others() -> None:
+    """It is named, and what it has beyond its share is left out, though there is room."""
+    found = FleetReport(8 * 20_000)  # a share of four workloads
+    many = [workload(f"w{at}") for at in range(100)]
+    for one in (document("greedy", *many), document("a", workload("web")), document("b")):
+        found.take(one, "x")
+    assert found.crowding == ["greedy"]
+    names = [one.workload.pod for one in found.workloads()]
+    assert "web" in names
+    assert len(names) == 5
+    assert (found.left_out, found.is_whole) == (96, False)
+
+
+def test_a_call_beyond_a_nodes_share_makes_nothing_safe() -> None:
+    found = FleetReport(8 * 9_000)
+    calls = [call(str(at), at, verdict="degrades") for at in range(5)]
+    found.take(document("a", workload("web", *calls, verdict="degrades")), "x")
+    (one,) = found.workloads()
+    assert len(one.calls) < 5
+    assert one.verdict is None
+
+
+def _block(name: str) -> dict[str, Any]:
+    return {"block_digest": f"{hash(name) % 10**9:064d}", "block": {"defaultAction": name}}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_one_node_cannot_crowd_out_the_profiles_of_others(is_first: bool) -> None:
+    greedy = document("g", *(workload(f"g{at}", **_block(f"g{at}")) for at in range(300)))
+    others = [document(f"n{at}", workload(f"n{at}", **_block(f"n{at}"))) for at in range(40)]
+    found = _merged(*([greedy, *others] if is_first else [*others, greedy]))
+    kept = {json.loads(one)["defaultAction"] for one in found.blocks.values()}
+    assert {f"n{at}" for at in range(40)} <= kept
+    assert len(kept) == 256
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sets(st.integers(0, 9))), max_size=12))
+def test_profiles_are_kept_in_bounded_number_and_each_sender_has_its_share(
+    sent: list[tuple[str, set[int]]],
+) -> None:
+    """A node whose profiles nobody else sends keeps the third that is its share, among three."""
+    kept = KeptBlocks(6)
+    by_node: dict[str, set[str]] = {}
+    for at, (node, numbers) in enumerate(sent):
+        name = f"{node}{at}"  # each sends once
+        own = {f"{name}.{number}": b"" for number in numbers}
+        by_node[name] = {*own}
+        kept.add(name, own)
+        assert len(kept.texts) <= 6
+    share = 6 // max(len([one for one in by_node.values() if one]), 1)
+    for sender in by_node.values():
+        assert len(sender & {*kept.texts}) >= min(len(sender), share)
+
+
+def test_a_profile_that_several_sent_stays() -> None:
+    kept = KeptBlocks(3)
+    kept.add("a", {"1": b"", "2": b"", "3": b""})
+    kept.add("b", {"3": b""})
+    kept.add("c", {"4": b""})
+    assert {*kept.texts} == {"1", "3", "4"}
 
 
 @given(st.permutations([SAFE, DENIED, UNKNOWN, DEGRADES, DEPENDS, QUIET]))
