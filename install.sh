@@ -36,9 +36,12 @@ archive=''  # the release that lies beside this script, if this is an unpacked a
 launcher='' # of an archive beside this checkout, if there is no compiler
 packages='' # Debian's, that this installed
 release='' in_step='' began=0
+advice='' # what to do if the step that runs fails
+told=''   # the failure was told, or the program that was begun tells it
 
 fail() {
     [ -z "$in_step" ] || step_failed
+    told=yes
     printf 'install.sh: %s\n' "$1" >&2
     exit 1
 }
@@ -47,17 +50,18 @@ say() {
     [ -n "$quiet" ] || printf '%s\n' "$1"
 }
 
-# Ends the line of the step before with its time, and begins the next one's.
+# Ends the line of the step before with its time, and begins the next one's: what it does, and what
+# to do if it fails.
 step() {
     end_step
     [ -n "$quiet" ] || printf '%s ... ' "$1"
-    in_step=$1
+    in_step=$1 advice=$2
     began=$(tenths)
 }
 
 end_step() {
     [ -n "$in_step" ] || return 0
-    in_step=''
+    in_step='' advice=''
     set -- $(($(tenths) - began))
     say "$(($1 / 10)).$(($1 % 10)) s"
 }
@@ -123,7 +127,7 @@ provide() {
         say "would install Debian's packages $*"
         return
     fi
-    step "Installing Debian's packages $*"
+    step "Installing Debian's packages $*" "mend what apt-get said (sources, network, proxy, room on the disk), or install $* by hand"
     apt_install "$@"
     packages="$packages $*"
 }
@@ -144,7 +148,7 @@ find_archive() {
         [ -e "$archive/venv/bin/python" ] || { archive=''; return 0; }
         [ -z "$python$cc$index_url$find_links" ] ||
             fail "--python, --cc, --index-url and --find-links are for a checkout; leave them out"
-        step 'Comparing the archive with its SHA256SUMS'
+        step 'Comparing the archive with its SHA256SUMS' 'unpack the archive again'
         (cd "$source" && sha256sum --status -c SHA256SUMS) ||
             fail "$source is not as it was packed; unpack the archive again"
         python=$archive/venv/bin/python
@@ -183,7 +187,7 @@ find_compiler() {
         say "would install Debian's packages $*"
         return
     fi
-    step "Installing Debian's packages $*"
+    step "Installing Debian's packages $*" ''
     if apt_install "$@"; then packages="$packages $*"; else step_failed; fi
 }
 
@@ -269,25 +273,29 @@ own_python() {
     "$release/venv/bin/python" -I "$@"
 }
 
-# Ignores the environment and the user's pip configuration; only the system-wide one counts.
+# Ignores the environment and the user's pip configuration; only the system-wide one counts. Where no
+# index answers, three retries take 4 seconds, and pip's own five 16.
 install_locked() {
-    own_python -m pip --isolated --disable-pip-version-check --no-input install --quiet \
+    own_python -m pip --isolated --disable-pip-version-check --no-input --retries 3 install --quiet \
         ${index_url:+"--index-url=$index_url"} ${find_links:+--no-index "--find-links=$find_links"} \
         --require-hashes --no-deps --only-binary :all: --requirement "$source/requirements/$1"
 }
 
 make_venv() {
     "$python" -I -c 'import ensurepip' 2>/dev/null || provide python3-venv
-    step "Making a virtual environment with $python"
+    step "Making a virtual environment with $python" \
+        "$(room), or name another interpreter with --python"
     "$python" -I -m venv "$release/venv"
-    step 'Fetching Python packages and verifying their hashes'
+    step 'Fetching Python packages and verifying their hashes' \
+        'name an index that this node reaches (--index-url), a directory of packages (--find-links) or a proxy (https_proxy); or install from a release archive, which needs none'
     install_locked runtime.txt
     install_locked build.txt
 }
 
 # Fetches nothing: make_venv has fetched and verified what the build needs.
 build_package() {
-    step 'Building runc-wrap and its launcher'
+    step 'Building runc-wrap and its launcher' \
+        "$(room), or name another compiler with --cc, or install from a release archive"
     mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
     cp -R "$source/pyproject.toml" "$source/setup.py" "$source/README.md" "$source/LICENSE" \
         "$source/NOTICE" "$source/runc_wrap" "$release/source/"
@@ -308,15 +316,24 @@ describe() {
     run_module node/installation/dry_run.py --prefix "$prefix" --units "$units" $no_services
 }
 
+# What to do where a program could not write, which says so itself.
+room() {
+    printf 'make room where it says that there is none (df -h %s), mount it writable' "$prefix"
+}
+
 finish() {
     status=$?
-    [ -z "$in_step" ] || [ $status = 0 ] || {
-        failed=$in_step
-        step_failed
-        printf 'install.sh: "%s" failed; what was in force before is in force.\n' "$failed" >&2
-    }
+    [ $status = 0 ] || [ -n "$told" ] || say_what_to_do "${in_step:-"Preparing $prefix"}"
     [ -z "$release" ] || [ "$(readlink "$prefix/lib/current")" = "releases/${release##*/}" ] ||
         rm -rf "$release"
+}
+
+say_what_to_do() {
+    [ -z "$in_step" ] || step_failed
+    [ -n "$advice" ] || advice=$(room)
+    [ $status -le 128 ] || advice='let it come to its end'
+    printf 'install.sh: "%s" failed; what was in force before is in force. Try: %s; then run install.sh again.\n' \
+        "$1" "$advice" >&2
 }
 
 parse_arguments "$@"
@@ -341,7 +358,7 @@ command -v runc >/dev/null || command -v crun >/dev/null || provide runc
 release=$(mktemp -d "$prefix/lib/releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
 if [ -n "$archive" ]; then
-    step 'Copying the release'
+    step 'Copying the release' "$(room)"
     cp -R "$archive/." "$release"
 else
     make_venv
@@ -352,4 +369,5 @@ set -- --prefix "$prefix" --release "$release" $quiet $no_services
 [ -n "$archive" ] || set -- "$@" --checkout "$source"
 [ -z "$launcher" ] || set -- "$@" --launcher "$launcher"
 for name in $packages; do set -- "$@" --package "$name"; done
+told=yes # by the installer
 own_python -m runc_wrap.node.installation.installer "$@"

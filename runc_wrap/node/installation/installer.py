@@ -19,8 +19,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from runc_wrap.node.installation import failure_advice, release_parts, services
 from runc_wrap.node.installation import installation_record as records
-from runc_wrap.node.installation import release_parts, services
 from runc_wrap.node.installation.links import Links, missing_directories
 from runc_wrap.node.installation.links import wanted as wanted_links
 from runc_wrap.node.installation.progress import Progress
@@ -155,18 +155,27 @@ class Installer:
 
     def _try_containers(self) -> None:
         head = f"\nrunc-wrap is installed in {self._prefix}."
+        with self._progress.step("Running three containers"):
+            done = _output(self._prefix / "bin" / "runc-wrapctl", "selftest")
+            self._judge_containers(done)
         self._progress.note(f"{head} Three containers and their seccomp state in the kernel:")
-        done = _output(self._prefix / "bin" / "runc-wrapctl", "selftest")
         self._progress.note(done.stdout)
         if done.returncode == _IMPOSSIBLE:  # the real runtime alone starts none here, either
             self._warn(f"{done.stderr.strip()}\nrunc-wrap is installed, and was not tried")
-        elif done.returncode:
-            raise Failed(f"the containers did not run as they should:\n{done.stdout}{done.stderr}")
+
+    def _judge_containers(self, done: subprocess.CompletedProcess[str]) -> None:
+        if done.returncode not in (0, _IMPOSSIBLE):
+            raise Failed(
+                f"the containers did not run as they should:\n{done.stdout}{done.stderr}"
+                "Try: find a line that is not as expected, and run install.sh again; if it stays, "
+                "keep to another release and report these lines"
+            )
 
     def _said(self, *words: str | Path) -> str:
         done = _output(self._command, *words)
         if done.returncode:
-            raise Failed((done.stderr or done.stdout).strip())
+            said = (done.stderr or done.stdout).strip()
+            raise Failed(f"{said}\nTry: correct that, then run install.sh again")
         return done.stdout
 
     def _take_back(self) -> None:
@@ -202,12 +211,21 @@ def _output(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def _end(number: int, _frame: object) -> NoReturn:
-    raise Failed(f"it was ended by {signal.Signals(number).name}")
+    name = signal.Signals(number).name
+    raise Failed(f"it was ended by {name}. Try: run install.sh again")
 
 
 def _listen_to_signals(how: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, how)
+
+
+def _say_what_to_do(error: Exception, prefix: Path, in_force: str) -> None:
+    """Print why it failed, what is in force now, and what to do, unless the error says that."""
+    sys.stdout.flush()
+    is_told = isinstance(error, (Failed, records.Damaged))
+    advice = "" if is_told else f" {failure_advice.sentence(error, prefix)}"
+    sys.stderr.write(f"install.sh: {error}{in_force}{advice}\n")
 
 
 def main(words: Sequence[str]) -> int:
@@ -217,15 +235,14 @@ def main(words: Sequence[str]) -> int:
     try:
         installer = Installer(options)
     except (records.Damaged, OSError) as error:
-        sys.stderr.write(f"install.sh: {error}\n")
+        _say_what_to_do(error, options.prefix, "")
         return 1
     try:
         installer.run()
     except (
         Failed, services.ServiceFailed, OSError, ValueError, subprocess.CalledProcessError,
     ) as error:  # fmt: skip
-        sys.stdout.flush()
-        sys.stderr.write(f"install.sh: {error}; {installer.told_in_force()}.\n")
+        _say_what_to_do(error, options.prefix, f"; {installer.told_in_force()}.")
         return 1
     return 0
 

@@ -95,9 +95,12 @@ def lay_share(checkout: Path, release: Path) -> None:
 
 
 def name_hooks(prefix: Path, release: Path) -> None:
-    """Write this installation's path into the hooks' definitions."""
+    """Write this installation's path into the hooks' definitions. Raises ValueError and OSError."""
     for path in release.glob("hooks/*.d/*.json"):
-        definition = json.loads(path.read_text())
-        program = definition["hook"]["path"].removeprefix(DEFAULT_PREFIX)
+        try:
+            definition = json.loads(path.read_text())
+            program = definition["hook"]["path"].removeprefix(DEFAULT_PREFIX)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is no definition of a hook ({error})") from None
         definition["hook"]["path"] = f"{prefix}{program}"
         path.write_text(json.dumps(definition, indent=4) + "\n")

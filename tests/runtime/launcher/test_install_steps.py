@@ -152,26 +152,43 @@ def _launcher_that_confines_nothing(machine: Machine, release: Path) -> None:
     launcher.write_text(f'#!/bin/sh\nexec {program("runc")} "$@"\n')
 
 
-FAILURES: dict[str, tuple[Callable[[Machine, Path], None], str]] = {
-    "the record": (_damaged_record, "installation.json is damaged"),
-    "the hooks": (_damaged_hook, "Expecting property name"),
-    "the policy": (_settings("nonsense\n"), "config.toml: Expected"),
-    "before the switch": (_occupied("bin/.runc-wrap.former"), "Is a directory"),
-    "after the switch": (_occupied("hooks"), "Is a directory"),
-    "units that cannot be loaded": (_told("fails", "daemon-reload"), "`systemctl daemon-reload`"),
-    "services that do not start": (_told("fails", "restart"), "Job for it failed."),
-    "a service that ends": (_told("dead", UNITS[2]), f"{UNITS[2]} is failed; `journalctl -u"),
-    "a signal": (_told("ends", "restart"), "it was ended by SIGTERM"),
-    "the links": (_read_only_local, "Read-only file system"),
-    "the containers": (_launcher_that_confines_nothing, "WRONG: 2 was expected"),
-}
+AGAIN = "then run install.sh again"
+FAILURES: dict[str, tuple[Callable[[Machine, Path], None], str, str]] = {
+    "the record": (_damaged_record, "installation.json is damaged", "remove it, and install again"),
+    "the hooks": (_damaged_hook, "Expecting property name", "unpack the archive or the checkout"),
+    "the policy": (_settings("nonsense\n"), "config.toml: Expected", f"correct that, {AGAIN}"),
+    "before the switch": (
+        _occupied("bin/.runc-wrap.former"), "Is a directory",
+        f"move away what is there (`ls -ld {PREFIX}/bin` shows it), {AGAIN}",
+    ),
+    "after the switch": (
+        _occupied("hooks"), "Is a directory",
+        f"move away what is there (`ls -ld {PREFIX}` shows it), {AGAIN}",
+    ),
+    "units that cannot be loaded": (
+        _told("fails", "daemon-reload"), "`systemctl daemon-reload`", "or give it --no-services",
+    ),
+    "services that do not start": (
+        _told("fails", "restart"), "Job for it failed.", "or give it --no-services",
+    ),
+    "a service that ends": (
+        _told("dead", UNITS[2]), f"{UNITS[2]} is failed; `journalctl -u", "mend what that says",
+    ),
+    "a signal": (_told("ends", "restart"), "it was ended by SIGTERM", "run install.sh again"),
+    "the links": (
+        _read_only_local, "Read-only file system", "mount that file system writable (`findmnt -T /",
+    ),
+    "the containers": (
+        _launcher_that_confines_nothing, "WRONG: 2 was expected", "keep to another release",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_failure_of_any_step_leaves_the_release_before_in_force(
     failure: str, node: Machine, installed: Installed
 ) -> None:
-    prepare, told = FAILURES[failure]
+    prepare, told, advice = FAILURES[failure]
     before = node.listing(without=CHANGED_BY_APPLY)
     release = node.new_release(installed, "000001")
     prepare(node, release)
@@ -179,6 +196,7 @@ def test_a_failure_of_any_step_leaves_the_release_before_in_force(
     _undo_preparation(node, before)
     assert done.returncode == 1, done.stdout
     assert told in done.stderr
+    assert advice in done.stderr.partition(told)[2]
     assert failure == "the record" or "20260101000000.abcdef is in force as before" in done.stderr
     assert node.listing(without=CHANGED_BY_APPLY) == before
     assert all(node.is_active(unit) for unit in UNITS)
@@ -253,6 +271,55 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(tmp_path: Path) -
     for words in ("make a virtual environment", "compile the policy", "switch", "three containers"):
         assert any(words in line for line in lines), words
     assert list(tmp_path.iterdir()) == []
+
+
+def _in_a_full_place(tmp_path: Path, *words: str | Path) -> Run:
+    """Run install.sh for a prefix on a file system of 1 MiB."""
+    prefix = tmp_path / "full"
+    prefix.mkdir()
+    mounted = f'mount -t tmpfs -o size=1m,mode=755 full {prefix} && exec "$@"'
+    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounted, "sh"]
+    return attempt([*inside, *words, "--prefix", prefix, *OPTIONS], seconds=200)
+
+
+def _with_a_failing_apt(tmp_path: Path, *words: str | Path) -> Run:
+    """Run install.sh where runc must be installed and apt-get does not reach its sources."""
+    failing = tmp_path / "apt-get"
+    failing.write_text("#!/bin/sh\necho E: Temporary failure resolving deb.example >&2\nexit 100\n")
+    failing.chmod(0o755)
+    absent = [path for name in ("runc", "crun") if (path := shutil.which(name))]
+    hide = " && ".join(f"mount --bind /dev/null {Path(path).resolve()}" for path in absent)
+    apt = f"mount --bind {failing} {program('apt-get')}"
+    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
+    script = f'{hide} && {apt} && exec "$@"'
+    return attempt([*inside, script, "sh", *words, "--prefix", tmp_path / "p", *OPTIONS])
+
+
+def _without_an_index(tmp_path: Path, *words: str | Path) -> Run:
+    index = ("--index-url", "http://127.0.0.1:9/simple")  # the port discard: nobody listens
+    return attempt([*words, "--prefix", tmp_path / "p", *OPTIONS, *index], seconds=200)
+
+
+@pytest.mark.parametrize(
+    ("failing", "step", "advice"),
+    [
+        (_in_a_full_place, "Making a virtual environment", "make room where it says"),
+        (_with_a_failing_apt, "Installing Debian's packages runc", "install runc by hand"),
+        (_without_an_index, "Fetching Python packages", "(--index-url)"),
+    ],
+)
+def test_a_step_of_install_sh_that_fails_says_what_to_do(
+    failing: Callable[..., Run], step: str, advice: str, tmp_path: Path
+) -> None:
+    requires("runc", "apt-get", "unshare", root=True)
+    done = failing(tmp_path, SOURCE / "install.sh")
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f'install.sh: "{step}'), done.stderr
+    assert "failed; what was in force before is in force. Try: " in last
+    assert advice in last
+    assert last.endswith("; then run install.sh again.")
+    assert not [*tmp_path.glob("*/lib/releases/*")]
 
 
 HIDDEN = ("cc", "gcc", "musl-gcc", "apt-get")  # as where there is neither compiler nor Debian

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.host import ownership
-from runc_wrap.node.installation import installation_record, installer, links
+from runc_wrap.node.installation import (
+    failure_advice,
+    installation_record,
+    installer,
+    links,
+    services,
+)
 from runc_wrap.node.installation.links import Links
 from runc_wrap.node.installation.release_switch import Switch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -86,6 +94,31 @@ def test_if_the_record_cannot_be_written_the_release_before_is_in_force_as_it_sa
     assert _install(prefix, f"rm {record}; mkdir -p {record}/x") == 1
     assert "the release 1.000000 is in force as before" in capsys.readouterr().err
     assert _in_force(prefix) == ("1.000000", "1.000000")
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "/srv/p/bin/runc-wrap")
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (_error(errno.ENOSPC), "make room on that file system (`df -h /srv/p/bin` shows it)"),
+        (_error(errno.EROFS), "mount that file system writable (`findmnt -T /srv/p/bin` shows"),
+        (_error(errno.EACCES), "run it as root"),
+        (_error(errno.EPERM), "`lsattr -d /srv/p/bin` shows"),
+        (_error(errno.ENOTDIR), "move away what is there (`ls -ld /srv/p/bin` shows it)"),
+        (OSError(errno.ENOSPC, "full"), "`df -h /srv/p` shows it"),
+        (subprocess.CalledProcessError(1, ["sync"]), "read what that program said above"),
+        (ValueError("x"), "unpack the archive or the checkout again"),
+        (services.ServiceFailed("x"), "or give it --no-services"),
+    ],
+)
+def test_each_kind_of_failure_has_its_advice(error: Exception, advice: str) -> None:
+    told = failure_advice.sentence(error, Path("/srv/p"))
+    assert told.startswith("Try: ")
+    assert advice in told
+    assert "run install.sh again" in told
 
 
 @pytest.fixture(name="local")
