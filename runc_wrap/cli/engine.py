@@ -132,11 +132,11 @@ def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[s
     if wanted.restart:
         ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries, wanted.stops)
         return _restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
-    plan = _carried_out(places, planned(), engine_query.carry_out_checked, dry_run=wanted.dry_run)
-    wrong = [*plan.notes, *(() if wanted.dry_run else _checked(where, wanted, facts))]
-    return engine_output.document(
-        plan, wanted.handler, wrong, dry_run=wanted.dry_run, added=True
-    ), plan
+    dry_run = wanted.dry_run
+    with progress.shown(f"Registering with {found.engine}"):
+        plan = _carried_out(places, planned(), engine_query.carry_out_checked, dry_run=dry_run)
+        wrong = [*plan.notes, *(() if dry_run else _checked(where, wanted, facts))]
+    return engine_output.document(plan, wanted.handler, wrong, dry_run=dry_run, added=True), plan
 
 
 def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import output, progress
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.installation import services, uninstaller
@@ -35,13 +35,13 @@ def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_js
     """
     try:
         if dry_run:
-            plan = uninstaller.plan(places, purges=purge, strands=strand)
+            plan = _planned(places, purge=purge, strand=strand)
             _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
                   as_json=as_json, dry_run=True)  # fmt: skip
             return
         uninstaller.check(places)
         with locked(places.var, "install") as lock:  # what is planned is still so when it is done
-            plan = uninstaller.plan(places, purges=purge, strands=strand)
+            plan = _planned(places, purge=purge, strand=strand)
             done = _carry_out(plan, is_quiet=as_json)
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
             if plan.is_last:
@@ -49,6 +49,11 @@ def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_js
                 uninstaller.finish(plan, lock)
     except (uninstaller.Refused, services.ServiceFailed, Damaged, EngineError, OSError) as error:
         output.fail(error)
+
+
+def _planned(places: Places, *, purge: bool, strand: bool) -> Plan:
+    with progress.shown("Looking who needs runc-wrap"):
+        return uninstaller.plan(places, purges=purge, strands=strand)
 
 
 def _carry_out(plan: Plan, *, is_quiet: bool) -> list[str]:

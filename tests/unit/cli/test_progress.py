@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from runc_wrap.cli import progress, verify
 from runc_wrap.evidence.sources import log_files
+from runc_wrap.host.containers import RUNNING, Container
 from runc_wrap.host.meter import Meter
+from runc_wrap.node.container_state.status import Entry, Node
+from tests.unit.node import machine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.unit.cli import ctl
 
 SHORT = """
 import os, sys, threading
@@ -28,6 +38,81 @@ print([name for name in sys.modules if name.startswith("rich")])
 def test_what_is_done_in_a_moment_shows_nothing_and_loads_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", SHORT], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+class Reached(Exception):
+    """The slow part of a command was called."""
+
+
+DOCKER = ("docker", "--config", "{prefix}/daemon.json")
+SLOW = {
+    "verify": (("verify",), "runc_wrap.node.container_state.status.gather"),
+    "verify --deep": (
+        ("verify", "--deep"), "runc_wrap.node.container_state.deep_verify.Comparing.compare",
+    ),
+    "status": (("status",), "runc_wrap.node.container_state.status.gather"),
+    "selftest": (("selftest",), "runc_wrap.cli.selftest._result"),
+    "doctor": (("doctor",), "runc_wrap.node.doctor.run"),
+    "report": (("report",), "runc_wrap.report.node_evidence.gather"),
+    "apply": (("apply",), "runc_wrap.node.apply_policy.put_in_force"),
+    "metrics": (("metrics",), "runc_wrap.cli.metrics.node_metrics.gather"),
+    "engine list": (("engine", "list"), "runc_wrap.node.engines.engine_query.survey"),
+    "engine status": (
+        ("engine", "status"), "runc_wrap.node.engines.transaction.engine_status.survey",
+    ),
+    "engine add: its version": (
+        ("engine", "add", *DOCKER), "runc_wrap.node.engines.engine_query.facts",
+    ),
+    "engine add: its own check": (
+        ("engine", "add", *DOCKER), "runc_wrap.node.engines.engine_query.carry_out_checked",
+    ),
+    "engine add: what it shows": (
+        ("engine", "add", *DOCKER), "runc_wrap.node.engines.engine_query.problem",
+    ),
+    "engine add --restart": (
+        ("engine", "add", *DOCKER, "--restart"), "runc_wrap.node.engines.transaction.steps.run",
+    ),
+    "engine remove": (
+        ("engine", "remove", *DOCKER), "runc_wrap.node.engines.removals.plan",
+    ),
+    "uninstall": (("uninstall",), "runc_wrap.node.installation.uninstaller.plan"),
+    "uninstall --dry-run": (
+        ("uninstall", "--dry-run"), "runc_wrap.node.installation.uninstaller.plan",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", SLOW)
+def test_each_command_that_may_take_long_shows_progress_while_it_does(
+    command: str, node: ctl.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, slow = SLOW[command]
+    assert node.ctl("apply").exit_code == 0
+    machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
+    (node.places.prefix / "lib" / "current").symlink_to("releases/1")
+    shown: list[str] = []
+
+    @contextlib.contextmanager
+    def showing(what: str) -> Iterator[Meter]:
+        shown.append(what)
+        try:
+            yield Meter()
+        finally:
+            shown.remove(what)
+
+    def reached(*_words: object, **_named: object) -> None:
+        raise Reached(*shown)
+
+    if command == "verify --deep":
+        found = Node(
+            [Entry(Container("/run/runc", "one", "runc", RUNNING, 1, None, 0), None, [])], 0, []
+        )
+        monkeypatch.setattr(verify, "look", lambda _places: found)
+    monkeypatch.setattr(progress, "shown", showing)
+    monkeypatch.setattr(slow, reached)
+    ended = node.ctl(*(word.format(prefix=node.places.prefix) for word in words)).exception
+    assert isinstance(ended, Reached), ended
+    assert len(ended.args) == 1
 
 
 def test_a_meter_counts_what_is_done_of_all() -> None:
