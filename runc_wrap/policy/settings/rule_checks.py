@@ -20,10 +20,17 @@ _ALL = 100
 _OF_KUBERNETES = ("namespace", "pod", "container", "image")
 _WITHOUT_NAMES = frozenset({"docker", "podman", "buildah", "unknown"})
 _ONE_DAY = dt.timedelta(days=1)
+MOST = 1000  # rules: each is compared with every one before it
 
 
 def problems(rules: list[Rule], place: Place) -> Iterator[str]:
     """Yield what is wrong with rules, apart from invalid settings, which were already reported."""
+    if len(rules) > MOST:
+        yield (
+            f"{place(schema.RULES, MOST)}there are {len(rules)} rules, and at most {MOST} are "
+            'taken; select by patterns, such as namespace = ["batch-*"].'
+        )
+        return
     fitting = [(number, rule) for number, rule in enumerate(rules) if _fits(rule)]
     for number, rule in fitting:
         for key, wrong in _of_one(rule):

@@ -71,6 +71,13 @@ def test_a_rule_after_one_that_covers_it_is_never_reached(
     assert all("(1,): the rule is never reached: 'r0'" in line for line in told)
 
 
+def test_more_rules_than_can_be_compared_are_refused_at_once() -> None:
+    most = [{"pod": [f"x-{number}"]} for number in range(rule_checks.MOST)]
+    assert _problems(*most) == []
+    (told,) = _problems(*most, {"pod": ["y"]})
+    assert told.startswith("(1000,): there are 1001 rules, and at most 1000 are taken")
+
+
 @pytest.mark.parametrize(
     ("until", "end"),
     [
