@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _SLACK = 1.0  # seconds that a start's time may be wrong
+_CHECKS_ITSELF = ("containerd", "crio")  # in every release, as Docker does not
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,19 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     configured, running = access.configured(), access.running()
     default = access.default()
     changed, remarks = _changed(state, access, node, last)
+    if changed and configured is None and state["engine"] in _CHECKS_ITSELF:
+        changed = _refused(access) or changed
     drift = [*_differences(state, configured, running, access), *changed]
     drift += _not_default(state, default)
     drift += [*_upgraded(state, access, last), *_unfinished(last)]
     told = (access.unit, access.version, configured, running, last, default)
     return Shown(state, *told, drift, remarks)
+
+
+def _refused(access: Access) -> list[str]:
+    """Return why the engine would not start with the files that it has not read yet, if so."""
+    why = access.refusal()
+    return [f"{why}; correct that before anything restarts {access.unit}"] if why else []
 
 
 def _differences(

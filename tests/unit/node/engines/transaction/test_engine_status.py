@@ -72,6 +72,34 @@ def test_what_does_not_reach_us_is_not_called_in_force(
     assert drift in "".join(shown["drift"])
 
 
+@pytest.mark.parametrize(
+    ("configured", "refusal", "told"),
+    [
+        (None, "containerd refuses its files: no TOML", "refuses its files: no TOML; correct that"),
+        (None, "", "was changed at"),
+        ({"runc-wrap": None}, "never asked", "was changed at"),
+    ],
+)
+def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: dict[str, None] | None,
+    refusal: str,
+    told: str,
+) -> None:
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
+    monkeypatch.setattr(FakeEngine, "refusal", lambda _: refusal)
+    monkeypatch.setattr(one, "started", lambda _unit: 1.0, raising=False)
+    _change(one.config)
+    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    (drift,) = shown["drift"]
+    assert told in drift
+    assert drift.endswith("; restart it") == (not refusal or configured is not None)
+
+
 def _chmod(path: Path) -> None:
     path.chmod(0o600)
 
