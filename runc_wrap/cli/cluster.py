@@ -77,7 +77,7 @@ def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str)
     """Bring the node to the image's release and the mounted policy, and keep it there."""
     reporter = _reporter(node, pod, taint=taint)
     installer = Installer(_PLACES, _commands(engine_config), reporter)
-    _keep(_alone(installer.run), once=once, well=next_step.WELL)
+    _keep(_alone(installer.run), reporter, once=once, well=next_step.WELL)
 
 
 @cluster.command()
@@ -86,7 +86,7 @@ def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
     """Take everything off the node again."""
     reporter = _reporter(node, pod, taint=False)
     remover = Remover(_PLACES, _commands(engine_config), reporter)
-    _keep(_alone(remover.run), once=once, well=frozenset((next_step.REMOVED,)))
+    _keep(_alone(remover.run), reporter, once=once, well=frozenset((next_step.REMOVED,)))
 
 
 @cluster.command()
@@ -172,8 +172,13 @@ def _alone(work: Callable[[], Decision], places: Places = _PLACES) -> Callable[[
     return alone
 
 
-def _keep(work: Callable[[], Decision], *, once: bool, well: Collection[str]) -> None:
-    """Work again and again, until SIGTERM ends the pod; that undoes nothing."""
+def _keep(
+    work: Callable[[], Decision], reporter: Reporter, *, once: bool, well: Collection[str]
+) -> None:
+    """Work again and again, until SIGTERM ends the pod; that undoes nothing.
+
+    Soon, too, if all is well but the API server has not heard of it.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     _mark(is_well=False)
@@ -182,7 +187,7 @@ def _keep(work: Callable[[], Decision], *, once: bool, well: Collection[str]) ->
         _mark(is_well=word in well)
         if once:
             raise SystemExit(0 if word in well else output.WRONG)
-        _rest(_PERIOD if word in well else _SOON)
+        _rest(_PERIOD if word in well and reporter.is_heard else _SOON)
 
 
 def _attempted(work: Callable[[], Decision]) -> str:

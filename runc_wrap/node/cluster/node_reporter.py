@@ -64,6 +64,7 @@ class Reporter:
     pod: Pod
     api: ApiServer
     tell: Callable[[str], None]
+    is_heard: bool = True  # False: the API server was away, or refuses for now
     _node: Node | None = None
     _told: tuple[str, str] | None = None  # state and reason
     _events: list[tuple[str, str]] = field(default_factory=list)  # not told yet
@@ -102,8 +103,10 @@ class Reporter:
         try:
             self._tell(None if is_over else node_object.state(decision.word, shown.policy),
                        shown.version, is_ready=decision.is_ready)  # fmt: skip
+            self.is_heard = True
         except _TROUBLE as error:
             self.tell(str(error))
+            self.is_heard = _is_final(error)
 
     def _is_news(self, decision: Decision) -> bool:
         """Tell whether a state is another than the last one, which a pod before may have told."""
@@ -131,6 +134,11 @@ class Reporter:
                     raise
                 self.tell(str(error))  # nor would it be taken later, and others wait behind it
             del self._events[0]
+
+
+def _is_final(error: Exception) -> bool:
+    """Tell whether the same would be refused again; a conflict is with who was faster."""
+    return isinstance(error, api_server.Refused) and error.status != api_server.CONFLICT
 
 
 def _now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,9 @@ from click.testing import CliRunner
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import COMMANDS, HIDDEN, main
 from runc_wrap.host import locks
+from runc_wrap.node.cluster.api_server import ApiServer
 from runc_wrap.node.cluster.next_step import NOTHING, READY, REFUSED, Decision
+from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.systemd_manager import SystemdError
 from runc_wrap.node.paths import Places
 
@@ -33,6 +36,12 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         signal.signal(number, handler)
 
 
+def _reporter(place: Path, *, is_heard: bool = True) -> Reporter:
+    pod = Pod("n1", "p1", place, place, place)
+    api = ApiServer(lambda _: HTTPConnection("127.0.0.1", 1), place)
+    return Reporter(Places(place), pod, api, print, is_heard)
+
+
 ENDS = [(READY, 0, True), (REFUSED, 1, False)]
 
 
@@ -41,8 +50,12 @@ def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
     mark: Path, word: str, status: int, is_marked: bool
 ) -> None:
     mark.touch()  # of a container before this one
+
+    def work() -> Decision:
+        return Decision(NOTHING, word)
+
     with pytest.raises(SystemExit) as ended:
-        cluster._keep(lambda: Decision(NOTHING, word), once=True, well={READY})  # noqa: SLF001
+        cluster._keep(work, _reporter(mark), once=True, well={READY})  # noqa: SLF001
     assert ended.value.code == status
     assert mark.exists() == is_marked
     probed = CliRunner().invoke(main, ["cluster", "is-ready"])
@@ -60,12 +73,32 @@ def test_trouble_is_told_and_it_goes_on(mark: Path, capsys: pytest.CaptureFixtur
         return Decision(NOTHING, READY)
 
     with pytest.raises(SystemExit) as ended:
-        cluster._keep(work, once=False, well={READY})  # noqa: SLF001
+        cluster._keep(work, _reporter(mark), once=False, well={READY})  # noqa: SLF001
     assert ended.value.code == 0
     assert seen == [False, False]
     told = capsys.readouterr().err
     assert "systemd is" in told
     assert "\x1b" not in told
+
+
+RESTS = [(READY, True, cluster._PERIOD), (READY, False, 0.0), (REFUSED, True, 0.0)]  # noqa: SLF001
+
+
+@pytest.mark.parametrize(("word", "is_heard", "seconds"), RESTS)
+def test_it_rests_only_where_all_is_well_and_the_api_server_knows(
+    mark: Path, monkeypatch: pytest.MonkeyPatch, word: str, *, is_heard: bool, seconds: float
+) -> None:
+    rests: list[float] = []
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        raise SystemExit
+
+    monkeypatch.setattr(cluster, "_rest", rest)
+    reporter = _reporter(mark, is_heard=is_heard)
+    with pytest.raises(SystemExit):
+        cluster._keep(lambda: Decision(NOTHING, word), reporter, once=False, well={READY})  # noqa: SLF001
+    assert rests == [seconds]
 
 
 def test_a_policy_that_changes_ends_the_rest(mark: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -336,10 +336,25 @@ def test_the_api_server_may_go_away_in_the_middle(scene: Scene) -> None:
     assert "register" in scene.host.done
     assert READY not in scene.labels
     assert any("does not answer" in each for each in scene.told)
+    heard = [installer.reporter.is_heard]  # if not, it is told again soon
     scene.api.port = down
     assert installer.run().word == "ready"
+    assert [*heard, installer.reporter.is_heard] == [False, True]
     assert scene.labels[READY] == "true"
     assert scene.reasons == ["PolicyApplied", "Installed"]
+
+
+@pytest.mark.parametrize(("status", "is_heard"), [(409, False), (503, False), (403, True)])
+def test_what_is_refused_only_for_now_is_told_again_soon(
+    scene: Scene, status: int, *, is_heard: bool
+) -> None:
+    def refuses() -> None:
+        scene.api.refuses = status
+
+    scene.host.on_register = refuses
+    installer = scene.installer()
+    installer.run()
+    assert installer.reporter.is_heard == is_heard
 
 
 def test_an_event_that_is_never_taken_does_not_keep_others_back(scene: Scene) -> None:
