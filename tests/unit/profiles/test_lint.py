@@ -113,6 +113,7 @@ def test_a_sibling_allowed_through_a_listed_abi_is_a_note(
 def test_a_denial_of_a_call_that_linux_does_not_filter_is_a_note() -> None:
     [finding] = _found({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["uretprobe"]}]})
     assert (finding.check, finding.severity) == ("exempt-from-filters", "note")
+    assert "denies uretprobe, which Linux since 6.14" in finding.sentence
 
 
 NOTIFYING = {"syscalls": [{**RULE, "action": "SCMP_ACT_NOTIFY"}]}

@@ -1,8 +1,8 @@
-"""Whether placing a probe on a function's return kills programs in containers.
+"""Whether placing a probe on a function's return kills programs in containers, or a denial is void.
 
-On a kernel that asks filters about uretprobe(2) (node.uretprobe_probe), it does if their profile
-lacks that call. On a kernel that exempts it, a profile that denies it has no effect: `apply` and
-the check of the sources say so where a profile or the overlay names it.
+On a kernel that asks filters about uretprobe(2) (node.uretprobe_probe), a program is killed if its
+profile lacks that call. On a kernel that exempts it, a denial has no effect. `apply` says so by the
+releases of Linux; here the kernel that runs was asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import uretprobe_probe
-from runc_wrap.node.doctor import package_commands
+from runc_wrap.node.doctor import commands, package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import profiles_in_force
 
@@ -25,18 +25,38 @@ _CALL = "uretprobe"
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find a kernel that asks filters, with a profile that denies uretprobe."""
-    denying = [each["name"] for each in profiles_in_force.enforced(places) if _denies(each)]
-    if denying and uretprobe_probe.ask() == "filtered":
-        yield Finding(
-            NAME,
-            "warning",
-            f"this kernel asks filters about uretprobe, and {denying[0]} denies it: a program in a "
-            "container is killed when somebody places a probe on a function's return in it",
-            "upgrade the kernel (Linux 6.14, 6.13.3 and 6.12.14 ask no filter about it), or place "
-            "no such probes (bpftrace, perf, profilers)",
-            package_commands.newer_kernel(),
-        )
+    """Find a kernel that asks filters, with a profile that denies uretprobe, or a void denial."""
+    profiles = [*profiles_in_force.enforced(places)]
+    denying = [each["name"] for each in profiles if _denies(each)]
+    answer = uretprobe_probe.ask() if denying else None
+    if answer == "filtered":
+        yield _killing(denying[0])
+    naming = [each["name"] for each in profiles if _CALL in profiles_in_force.names(each).denied]
+    if answer == "exempt" and naming:
+        yield _void(places, naming[0])
+
+
+def _killing(name: str) -> Finding:
+    return Finding(
+        NAME,
+        "warning",
+        f"this kernel asks filters about uretprobe, and {name} denies it: a program in a "
+        "container is killed when somebody places a probe on a function's return in it",
+        "upgrade the kernel (Linux 6.14, 6.13.3 and 6.12.14 ask no filter about it), or place "
+        "no such probes (bpftrace, perf, profilers)",
+        package_commands.newer_kernel(),
+    )
+
+
+def _void(places: Places, name: str) -> Finding:
+    return Finding(
+        NAME,
+        "note",
+        f"this kernel asks no filter about uretprobe, which {name} denies by its name or by the "
+        "overlay: the denial has no effect",
+        "leave it out, or do nothing: the call works only where the kernel itself placed a probe",
+        commands.policy(places),
+    )
 
 
 def _denies(profile: CompiledProfile) -> bool:
