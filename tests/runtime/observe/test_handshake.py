@@ -87,7 +87,7 @@ def _at_once(unit: str) -> str:
     return unit
 
 
-def test_a_service_killed_at_any_step_of_taking_a_listener_fails_no_call_and_loses_none(
+def test_a_service_killed_while_it_takes_a_listener_loses_none_but_between_accept4_and_the_store(
     pair: Pair,
     node: install.Installed,
     make_bundle: Callable[..., Bundle],
