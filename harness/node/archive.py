@@ -40,6 +40,14 @@ def build(
     return {name: path for name, (path,) in found.items()}
 
 
+def build_image(archives: Path, to: Path, *machines: str) -> Path:
+    """Build the installer's image of the archives in a directory; of all machines by default."""
+    words: list[str | Path] = ["-m", "deploy.image", "--archives", archives, "--to", to, *machines]
+    run(["env", "-C", SOURCE, f"SOURCE_DATE_EPOCH={WHEN}", sys.executable, *words], seconds=280)
+    (found,) = to.glob("*.oci.tar")
+    return found
+
+
 @cache
 def of_all_machines() -> dict[str, Path]:
     """Build all archives, once for all tests of a session."""

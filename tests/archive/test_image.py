@@ -15,8 +15,7 @@ import pytest
 
 from deploy.archive.machines import MACHINES, here
 from harness.host.processes import attempt, environment, run
-from harness.node.archive import WHEN
-from harness.node.install import SOURCE
+from harness.node.archive import build_image
 from harness.node.requirements import program, requires
 
 if TYPE_CHECKING:
@@ -63,10 +62,7 @@ class Image:
 
 def _build(archives: dict[str, Path], to: Path) -> Path:
     (directory,) = {path.parent for path in archives.values()}
-    words: list[str | Path] = ["-m", "deploy.image", "--archives", directory, "--to", to]
-    run(["env", "-C", SOURCE, f"SOURCE_DATE_EPOCH={WHEN}", sys.executable, *words], seconds=280)
-    (found,) = to.glob("*.oci.tar")
-    return found
+    return build_image(directory, to)
 
 
 @pytest.fixture(scope="module")

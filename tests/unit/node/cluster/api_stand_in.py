@@ -66,9 +66,8 @@ class StandIn:
         return 404, {"message": "not found"}
 
 
-@contextlib.contextmanager
-def running(node: dict[str, Any]) -> Iterator[StandIn]:
-    found = StandIn(node)
+def handler(found: StandIn) -> type[BaseHTTPRequestHandler]:
+    """Return what answers a request, for a server of http.server."""
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -92,7 +91,13 @@ def running(node: dict[str, Any]) -> Iterator[StandIn]:
 
         do_GET = do_PATCH = do_POST = _do  # noqa: N815 - http.server's names
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    return Handler
+
+
+@contextlib.contextmanager
+def running(node: dict[str, Any]) -> Iterator[StandIn]:
+    found = StandIn(node)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(found))
     server.daemon_threads = True
     found.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
