@@ -29,11 +29,18 @@ if TYPE_CHECKING:
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),
-    help="containerd's or Docker's socket.  [default: where its client looks]",
+    help="The engine's socket.  [default: where its client looks]",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The engine's configuration file, if there are several of it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def capture(places: Places, engine: str, socket: Path | None, *, as_json: bool) -> None:
+def capture(
+    places: Places, engine: str, socket: Path | None, config: Path | None, *, as_json: bool
+) -> None:
     """Ask an engine for its own default profile, compare it with the built-in one, and store it.
 
     The engine is asked for a container for each set of capabilities that matters. None is started:
@@ -46,7 +53,7 @@ def capture(places: Places, engine: str, socket: Path | None, *, as_json: bool) 
     started = time.monotonic()
     try:
         with progress.shown(f"Asking {engine}") as meter:
-            captured, blocks = capture_run.capture(places, engine, socket, meter)
+            captured, blocks = capture_run.capture(places, engine, socket, meter, config)
         facts = node_facts.of_engines()
         table = captured_comparison.table_name(engine, facts)
         found = captured_comparison.with_table(captured, facts)

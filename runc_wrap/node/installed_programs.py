@@ -27,6 +27,13 @@ PROGRAMS = {
     "podman": "podman",
     "buildah": "buildah",
 }
+# {distribution of Kubernetes: where its containerd is}
+DISTRIBUTIONS = {
+    "k3s": "/var/lib/rancher/k3s/data/current/bin/containerd",
+    "rke2": "/var/lib/rancher/rke2/bin/containerd",
+    "k0s": "/var/lib/k0s/bin/containerd",
+    "microk8s": "/snap/microk8s/current/bin/containerd",
+}
 KINDS = ("runc", "crun")  # in the order that the launcher looks for their links
 _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
@@ -267,6 +274,13 @@ def runtime_kind(prefix: Path) -> str | None:
         return None
 
 
+def program_of(engine: str) -> Path | None:
+    """Return an engine's program: the one on the path, otherwise that of a distribution."""
+    name = PROGRAMS[engine]
+    others = DISTRIBUTIONS.values() if engine == "containerd" else ()
+    return next(filter(None, map(locate, (name, *others))), None)
+
+
 def version(engine: str) -> str | None:
     """Return the installed engine's version as it prints it, None if it is not found."""
     found = _printed(engine)
@@ -286,4 +300,5 @@ def engine_versions() -> dict[str, str]:
 
 
 def _printed(engine: str) -> re.Match[str] | None:
-    return _VERSION.search(output(PROGRAMS[engine], "--version") or "")
+    program = program_of(engine)
+    return _VERSION.search(output(str(program), "--version") or "") if program else None

@@ -78,8 +78,6 @@ def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
     where = f"{placing(values)('runtime_default.source')}runtime_default.source is captured, but "
     what = found.stale if found else f"{engine} is installed and its default is not captured"
     aside = f"write {_setting_of(engine)} = {_aside(engine, facts)} to use the built-in profile"
-    if engine not in captured_profile.ENGINES:
-        raise PolicyError(f"{where}{engine}'s default cannot be captured; {aside}.")
     raise PolicyError(
         f"{where}{what}; run `runc-wrapctl profile capture {engine}` and apply again, or {aside}."
     )

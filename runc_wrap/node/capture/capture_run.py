@@ -25,7 +25,9 @@ from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs
 from runc_wrap.node.capture import capture_store
-from runc_wrap.node.capture.engine_requests import DEFAULT_CAPABILITIES, ENGINES
+from runc_wrap.node.capture.cri_requests import ByCri
+from runc_wrap.node.capture.engine_requests import BY_COMMAND, DEFAULT_CAPABILITIES
+from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.profiles import (
     block_comparison,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.node.capture.engine_requests import Engine
+    from runc_wrap.node.engines.kinds.engine_kind import Installation
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -52,15 +55,20 @@ _SAID = 200  # characters of an engine's failure
 
 
 def capture(
-    places: Places, name: str, socket: Path | None = None, meter: Meter | None = None
+    places: Places,
+    name: str,
+    socket: Path | None = None,
+    meter: Meter | None = None,
+    config: Path | None = None,
 ) -> tuple[Captured, dict[Caps, Json]]:
     """Return the captured default of the engine `name`, and the blocks that it is made of.
 
+    `socket` and `config` are the engine's, where there are several or it is not at the usual place.
     Raises EngineError, ProfileError and OSError.
     """
     installed = _installed(name)
     with _requests(places), _directory() as directory:
-        engine = ENGINES[name](places, directory, socket)
+        engine = _engine(places, name, directory, socket, config)
         _check_running(name, engine.running(), installed)
         engine.clean()
         try:
@@ -74,6 +82,25 @@ def capture(
     program = capture_store.fingerprint(name)
     made = Captured(name, installed, time, platform.goarch(), kernel, program, profile)
     return made, blocks
+
+
+def _engine(
+    places: Places, name: str, directory: Path, socket: Path | None, config: Path | None
+) -> Engine:
+    """Return how this engine is asked; a distribution's containerd as CRI-O is: by CRI."""
+    found = _chosen(name, config)
+    if found and (name == "crio" or found.flavour):
+        return ByCri(places, directory, found, socket)
+    return BY_COMMAND[name](places, directory, socket)
+
+
+def _chosen(name: str, config: Path | None) -> Installation | None:
+    """Return the engine with this configuration, otherwise the first; None of Buildah."""
+    if name not in engine_query.KINDS:
+        return None
+    if config is not None:
+        return engine_query.installation(name, config.absolute())
+    return next(iter(engine_query.KINDS[name].detect()), None)
 
 
 def _installed(name: str) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
 from runc_wrap.node import installed_programs
+from runc_wrap.node.engines import crio_config
+from runc_wrap.node.engines.kinds import crio_kind
 from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
@@ -81,12 +83,24 @@ def fingerprint(engine: str) -> str:
     beginning suffice: Go's linker puts the ids of the build there (cmd/link, .note.go.buildid).
     """
     digest = hashlib.blake2b(digest_size=_DIGEST)
-    program = installed_programs.locate(installed_programs.PROGRAMS[engine])
+    program = installed_programs.program_of(engine)
     if program:
         with program.open("rb") as file:
             digest.update(b"%d" % os.fstat(file.fileno()).st_size)
             digest.update(file.read(_BEGINNING))
-    system = profile_files.system() if engine in _READS_SYSTEM_FILE else None
-    if system:
-        digest.update(system[1])
+    digest.update(_own_file(engine))
     return digest.hexdigest()
+
+
+def _own_file(engine: str) -> bytes:
+    """Return the file that an engine's default is in, if it is not in its program."""
+    if engine in _READS_SYSTEM_FILE:
+        system = profile_files.system()
+        return system[1] if system else b""
+    path = crio_kind.seccomp_profile(crio_kind.at(crio_config.CONFIG)) if engine == "crio" else None
+    if path is None:
+        return b""
+    try:
+        return files.read(path, _LARGEST, follows=True)
+    except (OSError, files.Irregular, files.TooLarge):
+        return b""

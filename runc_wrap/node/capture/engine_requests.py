@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "runc-wrap-capture"  # of containerd's namespace, Docker's image, Buildah's container
 # Of Docker's and Podman's containers, by their names: a label is also its image's author's to set.
 _OURS = f"name=^{NAME}-[0-9a-f]{{{TOKEN_LENGTH}}}$"
-_COMMAND = "/none"
+COMMAND = "/none"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 _VARIABLE = CAPTURE.decode().removesuffix("=")
 _OWN_DEFAULT = '[containers]\nseccomp_profile = ""\n'  # whatever the owner's containers.conf says
@@ -147,7 +147,7 @@ class Containerd(Engine):
         words += ["--runc-binary", self.launcher]
         words += [f"--cap-add={name}" for name in sorted(caps - DEFAULT_CAPABILITIES)]
         words += [f"--cap-drop={name}" for name in sorted(DEFAULT_CAPABILITIES - caps)]
-        return self._said("ctr", *self._where(), *words, str(self.root), _digits(), _COMMAND)
+        return self._said("ctr", *self._where(), *words, str(self.root), _digits(), COMMAND)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
@@ -197,7 +197,7 @@ class Docker(Engine):
         """Ask as the class says."""
         words = ["run", "--rm", "--pull", "never", "--network", "none", *_named()]
         words += ["--runtime", self._runtime, "--security-opt", "seccomp=builtin"]
-        words += ["--env", _VARIABLE, *_exactly(caps), "--entrypoint", _COMMAND]
+        words += ["--env", _VARIABLE, *_exactly(caps), "--entrypoint", COMMAND]
         return self._asked(token, "docker", *words, NAME)
 
     def clean(self) -> None:
@@ -250,7 +250,7 @@ class Podman(_Containers):
         """Ask as the class says."""
         words = ["--runtime", self.launcher, "run", "--rm", "--network", "none", "--rootfs"]
         words += ["--log-driver", "none", *_named(), "--env", _VARIABLE]
-        return self._asked(token, "podman", *words, *_exactly(caps), str(self.root), _COMMAND)
+        return self._asked(token, "podman", *words, *_exactly(caps), str(self.root), COMMAND)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
@@ -275,7 +275,7 @@ class Buildah(_Containers):
         words = ["run", "--isolation", "oci", "--network", "none", "--runtime", self.launcher]
         words += [f"--cap-add={name}" for name in sorted(caps)]
         words += [f"--cap-drop={name}" for name in sorted({*CAPABILITIES} - caps)]
-        return self._asked(token, "buildah", *words, "--env", _VARIABLE, NAME, "--", _COMMAND)
+        return self._asked(token, "buildah", *words, "--env", _VARIABLE, NAME, "--", COMMAND)
 
     def clean(self) -> None:
         """Remove every container that was made here."""
@@ -284,6 +284,6 @@ class Buildah(_Containers):
             self._said("buildah", "rm", NAME)
 
 
-ENGINES: dict[str, type[Engine]] = {
+BY_COMMAND: dict[str, type[Engine]] = {
     each.name: each for each in (Containerd, Docker, Podman, Buildah)
 }

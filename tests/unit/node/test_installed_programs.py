@@ -12,6 +12,7 @@ import pytest
 
 from harness.host.processes import wait_until
 from runc_wrap.node import installed_programs
+from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import policy_store
 from tests.unit.node import machine
@@ -188,6 +189,30 @@ def test_a_version_is_read_as_each_engine_prints_it(
     machine.fake(folder, installed_programs.PROGRAMS[engine], f"echo '{printed}'")
     assert installed_programs.version(engine) == version
     assert installed_programs.engine_versions() == {engine: numbers}
+
+
+def test_a_distributions_containerd_counts_where_the_path_has_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = machine.fake(tmp_path / "k3s", "containerd", "echo containerd x/v2 v2.1.5-k3s1 a")
+    monkeypatch.setattr(installed_programs, "DISTRIBUTIONS", {"k3s": str(brought)})
+    assert installed_programs.engine_versions() == {"containerd": "2.1.5"}
+    own = machine.fake(folder, "containerd", "echo containerd x v1.7.24 a")
+    assert installed_programs.program_of("containerd") == own
+    assert installed_programs.engine_versions() == {"containerd": "1.7.24"}
+
+
+@pytest.mark.parametrize(("name", "below"), [("k3s", "data/current/bin"), ("rke2", "bin")])
+def test_with_a_data_dir_the_distributions_program_is_beneath_that(
+    folder: Path, tmp_path: Path, name: str, below: str
+) -> None:
+    data = tmp_path / "srv" / name
+    config = data / "agent/etc/containerd/config.toml"
+    assert containerd_kind.at(config).binary is None
+    program = machine.fake(data / below, "containerd", "echo containerd x/v2 v2.1.5 a")
+    found = containerd_kind.at(config)
+    assert (found.binary, found.flavour, found.version) == (program, name, "2.1.5")
+    assert not [*folder.iterdir()]
 
 
 def test_an_engine_that_prints_no_version_counts_as_missing(folder: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_engine_with_a_version_in_the_policy_needs_no_capture(
             {},
             'or write runtime_default.containers_common = "builtin" to use the built-in profile.',
         ),
-        ({"crio": "1.34"}, {}, "crio's default cannot be captured; write runtime_default.crio ="),
+        ({"crio": "1.34"}, {}, 'apply again, or write runtime_default.crio = "1.34" to use the'),
     ],
 )
 def test_a_missing_or_stale_capture_refuses_the_policy(

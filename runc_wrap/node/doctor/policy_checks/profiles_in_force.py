@@ -49,7 +49,7 @@ def enforced(places: Places) -> Iterator[CompiledProfile]:
     here = {
         profile
         for engine, profile in defaults.items()
-        if installed_programs.locate(installed_programs.PROGRAMS.get(engine, engine))
+        if engine in installed_programs.PROGRAMS and installed_programs.program_of(engine)
     }
     absent = set(defaults.values()) - here - {policy["default"]["profile"]} if here else set()
     for name, mode in sorted(decided(policy)):

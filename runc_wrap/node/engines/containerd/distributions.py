@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runc_wrap.node.installed_programs import DISTRIBUTIONS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -39,21 +41,21 @@ class Distribution:
     drop_ins: str = ""
 
 
-def _rancher(name: str, binary: str, units: tuple[str, ...]) -> Distribution:
+def _rancher(name: str, units: tuple[str, ...]) -> Distribution:
     config = f"/var/lib/rancher/{name}/{_RANCHER}"
     socket = "/run/k3s/containerd/containerd.sock"
-    return Distribution(name, config, config, socket, f"/var/lib/rancher/{name}/{binary}", units)
+    return Distribution(name, config, config, socket, DISTRIBUTIONS[name], units)
 
 
 ALL = (
-    _rancher("k3s", "data/current/bin/containerd", ("k3s.service", "k3s-agent.service")),
-    _rancher("rke2", "bin/containerd", ("rke2-server.service", "rke2-agent.service")),
+    _rancher("k3s", ("k3s.service", "k3s-agent.service")),
+    _rancher("rke2", ("rke2-server.service", "rke2-agent.service")),
     Distribution(
         "k0s",
         "/etc/k0s/containerd.toml",
         "/etc/k0s/containerd.toml",
         "/run/k0s/containerd.sock",
-        "/var/lib/k0s/bin/containerd",
+        DISTRIBUTIONS["k0s"],
         ("k0scontroller.service", "k0sworker.service"),
         "/etc/k0s/containerd.d",
     ),
@@ -62,7 +64,7 @@ ALL = (
         "/var/snap/microk8s/current/args/containerd-template.toml",
         "/var/snap/microk8s/current/args/containerd.toml",
         "/var/snap/microk8s/common/run/containerd.sock",
-        "/snap/microk8s/current/bin/containerd",
+        DISTRIBUTIONS["microk8s"],
         ("snap.microk8s.daemon-containerd.service",),
     ),
 )
@@ -82,6 +84,14 @@ def of_config(config: Path) -> Distribution | None:
     if found is None and str(config).endswith(f"/{_RANCHER}"):
         return ALL[1 if "rke2" in config.parts else 0]
     return found
+
+
+def binary(each: Distribution, config: Path | None = None) -> str:
+    """Return the path of its containerd; with `--data-dir` it is beneath that, as `config` is."""
+    if config is None or str(config) == each.config or not str(config).endswith(f"/{_RANCHER}"):
+        return each.binary
+    usual, moved = (str(one).removesuffix(f"/{_RANCHER}") for one in (each.config, config))
+    return each.binary.replace(usual, moved, 1)
 
 
 def installed(each: Distribution, root: Path) -> bool:

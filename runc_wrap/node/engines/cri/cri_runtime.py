@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.node.engines.cri import grpc_call
 from runc_wrap.node.engines.cri.protobuf_wire import (
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LABEL = "runc-wrap/canary"
 _OF_NAMESPACE = "io.kubernetes.pod.namespace"  # kubernetes:pkg/kubelet/kuberuntime/labels.go
 NAMESPACE, POD = "runc-wrap", "canary"
+LABEL = "runc-wrap/"  # with the pod's name: what it is for
 _RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
 _SHORT, _LONG = 10.0, 60.0  # seconds
 _NODE, _UNCONFINED = 2, 1  # NamespaceMode, ProfileType
@@ -37,7 +37,7 @@ _SLICE = "system.slice"  # each systemd has it
 
 
 @contextmanager
-def _malformed_fails_the_call() -> Iterator[None]:
+def malformed_fails_the_call() -> Iterator[None]:
     """Make an answer that is no message a failed call, which callers expect. Raises CallFailed."""
     try:
         yield
@@ -45,14 +45,14 @@ def _malformed_fails_the_call() -> Iterator[None]:
         raise grpc_call.CallFailed(f"the engine's answer is malformed: {error}") from None
 
 
-@_malformed_fails_the_call()
+@malformed_fails_the_call()
 def version(socket: Path) -> str:
     """Return the engine's version, which answers only when it serves CRI. Raises CallFailed."""
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Version", b"", _SHORT))
     return text(answer, 3)
 
 
-@_malformed_fails_the_call()
+@malformed_fails_the_call()
 def handlers(socket: Path) -> dict[str, str | None]:
     """Return {handler that the running engine has: its runtime's path, None if it tells none}.
 
@@ -101,7 +101,7 @@ def _path(runtime: Any) -> str | None:  # noqa: ANN401 - any JSON value
     return str(path) if path else "" if "options" in runtime else None
 
 
-@_malformed_fails_the_call()
+@malformed_fails_the_call()
 def is_ready(socket: Path) -> str:
     """Return "" if the engine can run pods, otherwise its reason. Raises CallFailed."""
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", b"", _SHORT))
@@ -111,7 +111,7 @@ def is_ready(socket: Path) -> str:
     return ""
 
 
-@_malformed_fails_the_call()
+@malformed_fails_the_call()
 def has_image(socket: Path, name: str) -> bool:
     """Tell whether the engine has an image. Raises CallFailed."""
     request = message({1: message({1: name})})
@@ -131,15 +131,29 @@ def remove_image(socket: Path, name: str) -> None:
     grpc_call.call(socket, f"{_IMAGE}/RemoveImage", request, _LONG)
 
 
-@_malformed_fails_the_call()
+class Pod(NamedTuple):
+    """A pod that was started: `config` is the message that each of its containers repeats."""
+
+    id: str
+    config: bytes
+
+
 def run_pod(socket: Path, handler: str) -> str:
-    """Start a pod without a seccomp profile through a handler ("": the default); return its id.
+    """Start a canary's pod; return its id. Raises CallFailed."""
+    return start_pod(socket, handler, POD).id
+
+
+@malformed_fails_the_call()
+def start_pod(socket: Path, handler: str, name: str) -> Pod:
+    """Start a pod without a seccomp profile through a handler ("": the default).
 
     Raises CallFailed.
     """
     parent = cgroup_parent(_configured(_verbose_status(socket)), handler)
-    request = message({1: _pod(str(uuid.uuid4()), parent), 2: handler})
-    return text(fields(grpc_call.call(socket, f"{_RUNTIME}/RunPodSandbox", request, _LONG)), 1)
+    config = _pod(str(uuid.uuid4()), parent, name)
+    request = message({1: config, 2: handler})
+    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/RunPodSandbox", request, _LONG))
+    return Pod(text(answer, 1), config)
 
 
 def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
@@ -156,30 +170,30 @@ def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
     return _SLICE if is_systemds is True else ""
 
 
-def _pod(uid: str, parent: str) -> bytes:
-    metadata = message({1: f"{POD}-{uid[:8]}", 2: uid, 3: NAMESPACE})
+def _pod(uid: str, parent: str, name: str = POD) -> bytes:
+    metadata = message({1: f"{name}-{uid[:8]}", 2: uid, 3: NAMESPACE})
     security = message({1: message({1: _NODE}), 9: message({1: _UNCONFINED})})
     labels = {
-        LABEL: "1",
-        "io.kubernetes.pod.name": f"{POD}-{uid[:8]}",
+        f"{LABEL}{name}": "1",
+        "io.kubernetes.pod.name": f"{name}-{uid[:8]}",
         _OF_NAMESPACE: NAMESPACE,
         "io.kubernetes.pod.uid": uid,
     }
     return message({1: metadata, 6: labels, 8: message({1: parent, 2: security})})
 
 
-@_malformed_fails_the_call()
-def remove_pods(socket: Path) -> None:
-    """Remove every pod that `run_pod` started. Raises CallFailed.
+@malformed_fails_the_call()
+def remove_pods(socket: Path, name: str = POD) -> None:
+    """Remove every pod of this name that `start_pod` started. Raises CallFailed.
 
     Any pod's author can write our label, but not the namespace's, which kubelets write last.
     """
-    ours = {LABEL: "1", _OF_NAMESPACE: NAMESPACE}
+    ours = {f"{LABEL}{name}": "1", _OF_NAMESPACE: NAMESPACE}
     request = message({1: message({3: ours})})
     listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", request, _SHORT))
-    for name in (text(pod, 1) for pod in inner(listed, 1)):
+    for pod in (text(one, 1) for one in inner(listed, 1)):
         for method in ("StopPodSandbox", "RemovePodSandbox"):
-            _tolerant(socket, method, message({1: name}))
+            _tolerant(socket, method, message({1: pod}))
 
 
 def _tolerant(socket: Path, method: str, request: bytes) -> None:

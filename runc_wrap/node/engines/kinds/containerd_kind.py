@@ -65,7 +65,7 @@ def _own(binary: Path | None, root: Path, config: Path) -> Installation:
 def _brought(
     each: distributions.Distribution, root: Path, config: Path | None = None
 ) -> Installation:
-    binary = installed_programs.locate(str(root / each.binary.lstrip("/")))
+    binary = installed_programs.locate(str(root / distributions.binary(each, config).lstrip("/")))
     return Installation(
         "containerd",
         config or Path(each.config),

@@ -63,6 +63,12 @@ def default_handler(found: Installation) -> str | None:
     return str(told) if told else None
 
 
+def seccomp_profile(found: Installation) -> Path | None:
+    """Return the file that is the default of all pods; None if it is the built-in one."""
+    told = toml_text.lookup(_printed(found), ["crio", "runtime"]).get("seccomp_profile")
+    return Path(str(told)) if told else None
+
+
 def answers_at(found: Installation) -> Path:
     """Return where CRI-O answers: as `crio config` prints it, otherwise at the usual place."""
     told = toml_text.lookup(_printed(found), ["crio", "api"]).get("listen")

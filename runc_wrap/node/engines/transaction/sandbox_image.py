@@ -44,8 +44,8 @@ def name_of(document: dict[str, Any]) -> str:
 
 
 @contextmanager
-def lent_image(found: Installation, socket: Path) -> Iterator[None]:
-    """See that the sandbox's image is there while the block runs.
+def lent_image(found: Installation, socket: Path) -> Iterator[str]:
+    """See that the sandbox's image is there while the block runs; yield its name.
 
     Raises EngineError and CallFailed.
     """
@@ -57,13 +57,13 @@ def lent_image(found: Installation, socket: Path) -> Iterator[None]:
             f"name the image in {found.config}",
         )
     if cri_runtime.has_image(socket, name):
-        yield
+        yield name
         return
     if found.engine != "containerd" or found.flavour:
         raise _missing(found, name, "it is not there")
     _import(found, socket, name)
     try:
-        yield
+        yield name
     finally:
         cri_runtime.remove_image(socket, name)
 
