@@ -10,11 +10,12 @@ import os
 import shutil
 import subprocess
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.cli.main import main
@@ -24,7 +25,7 @@ from runc_wrap.node.engines import containerd_config
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.node.paths import Places
 from tests.unit.node.engines import engine_node
-from tests.unit.node.engines.generated_toml import documents
+from tests.unit.node.engines.generated_toml import documents, of_podman
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -283,6 +284,42 @@ def test_podman_gets_the_default_and_loses_it_again(tmp_path: Path, containers: 
     assert _runtime(tmp_path, containers) == ("runc-wrap", str(wrapper))
     _ctl(tmp_path, "remove", "podman")
     assert _runtime(tmp_path, containers) == own
+
+
+@given(text=of_podman, default=st.booleans())
+@settings(max_examples=10, suppress_health_check=list(HealthCheck), deadline=None)
+def test_podman_reads_of_any_file_what_it_read_before_and_our_handler(
+    text: str, default: bool, containers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("node")
+    config = engine_node.write(containers / "containers.conf", text)
+    where = replace(engine_node.node(folder, "podman"), config=config)
+    engine_node.write(where.bin_dir / "runc-wrap", "#!/bin/sh\necho runc version 1.1\n").chmod(
+        0o755
+    )
+    before = _shown(folder, containers)
+    try:
+        engine_node.add(where, "x", default=default)
+    except EngineError:
+        assert _shown(folder, containers) == before
+        return
+    ours = ("x", str(where.bin_dir / "x"))
+    event("Podman refuses it" if before is None else "added")
+    if before is None:  # a value of another type than Podman's, say
+        assert _shown(folder, containers, "--runtime", "x") is None
+    else:
+        assert _shown(folder, containers, "--runtime", "x") == ours
+        assert _shown(folder, containers) == (ours if default else before)
+    engine_node.remove(where, "x")
+    assert _shown(folder, containers) == before
+
+
+def _shown(tmp_path: Path, containers: Path, *words: str) -> tuple[str, str] | None:
+    done = _podman(tmp_path, containers, *words, "info", "--format", "{{json .Host.OCIRuntime}}")
+    if done.returncode:
+        return None
+    found = json.loads(done.stdout)
+    return (found["name"], found["path"]) if found else None  # no runtime that answers
 
 
 def test_podman_trusts_us_with_no_cgroups_when_crun_does_the_work(
