@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -224,6 +225,16 @@ def _install(unpacked: Installed, prefix: Path, before: list[str], *words: str) 
     return attempt([*offline, *before, script, *options, *words], seconds=120)
 
 
+_STEP = re.compile(r"^(.+) \.\.\. \d+\.\d s$", re.MULTILINE)
+STEPS = [
+    "Comparing the archive with its SHA256SUMS",
+    "Copying the release",
+    "Compiling the policy",
+    "Switching to the new release",
+    "Running three containers",
+]
+
+
 def test_install_sh_needs_no_python_no_compiler_and_no_network(
     unpacked: Installed, tmp_path: Path, without_python: list[str]
 ) -> None:
@@ -233,7 +244,9 @@ def test_install_sh_needs_no_python_no_compiler_and_no_network(
     prefix = tmp_path / "p"
     done = _install(unpacked, prefix, without_python)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Seccomp: 2   with runc-wrap" in done.stdout
+    steps, _, containers = done.stdout.partition("\n\n")
+    assert _STEP.findall(steps) == STEPS  # `apply` prints remarks between them
+    assert "Seccomp: 2   with runc-wrap" in containers
     first = Installed(prefix).release
     shutil.rmtree(unpacked.prefix.rename(tmp_path / "gone"))
     bundle = _bundle(tmp_path / "bundle")
@@ -250,7 +263,8 @@ def test_install_sh_upgrades_and_a_failure_leaves_the_old_release_in_force(
     prefix = tmp_path / "p"
     assert _install(unpacked, prefix, []).returncode == 0
     first = Installed(prefix).release
-    assert _install(unpacked, prefix, []).returncode == 0
+    quiet = _install(unpacked, prefix, [], "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
     second = Installed(prefix).release
     assert second != first
     assert first.is_dir()
@@ -262,6 +276,23 @@ def test_install_sh_upgrades_and_a_failure_leaves_the_old_release_in_force(
     assert "is not as it was packed; unpack the archive again" in damaged.stderr
     assert Installed(prefix).release == second
     assert {path.name for path in second.parent.iterdir()} == {first.name, second.name}
+
+
+def test_on_a_full_disk_install_sh_says_what_to_do_in_a_few_lines(
+    unpacked: Installed, tmp_path: Path
+) -> None:
+    requires("unshare", root=True)
+    prefix = tmp_path / "full"
+    prefix.mkdir()
+    script = f'mount -t tmpfs -o size=1m,mode=755 full {prefix} && exec "$@"'
+    private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    done = _install(unpacked, prefix, private)
+    assert done.returncode == 1
+    *said, last = done.stderr.splitlines()
+    assert len(said) == 3
+    assert all("No space left on device" in line for line in said)
+    assert last.startswith('install.sh: "Copying the release" failed; what was in force before')
+    assert f"(df -h {prefix})" in last
 
 
 def test_install_sh_refuses_what_is_for_a_checkout(unpacked: Installed, tmp_path: Path) -> None:
