@@ -1,10 +1,11 @@
 """Engines that asked the runtime's features before the runtime was changed.
 
-containerd and CRI-O run `runc features` once for each handler, when they start, and refuse by the
-answer: pods with hostUsers false, or with recursive read-only mounts, are refused by an engine that
-was started with runc 1.1 until it is started again, although 1.5 does the work. Sources: containerd
-internal/cri/server/service.go (introspectRuntimeHandler); cri-o pkg/config/config.go
-(initializeRuntimeFeatures).
+containerd and CRI-O run `runc features` once for each handler, when they start, and give the
+kubelet the answer. The kubelet refuses by it: pods with hostUsers false, or with recursive
+read-only mounts, wait until an engine that was started with runc 1.1 is started again, although
+1.5 does the work. Sources: containerd internal/cri/server/service.go (introspectRuntimeHandler);
+cri-o pkg/config/config.go (initializeRuntimeFeatures); kubernetes
+pkg/kubelet/userns/userns_manager.go.
 """
 
 from __future__ import annotations
