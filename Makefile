@@ -44,7 +44,7 @@ VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines recor
 VM_OTHER = $(patsubst %,tests/vm/test_%.py,install services uninstall)
 
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
-BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall)
+BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
 
 .PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-short test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
@@ -121,7 +121,7 @@ test-apart: .venv/ready
 test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
 	.venv/bin/pytest tests/archive tests/packages
 
-test-systemd: packages .venv/ready   ## the archive and the package under Debian 12's and the next release's systemd, containerd, Docker and Podman, in boxes; root, five minutes
+test-systemd: packages .venv/ready   ## the archive and the package under Debian 12's and the next release's systemd, containerd, Docker and Podman, in boxes; the cluster's installer under the former; root, eight minutes
 	rm -rf build/boxes
 	.venv/bin/python -m deploy.archive --preset 1 --to build/boxes amd64
 	for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite \

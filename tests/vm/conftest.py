@@ -36,6 +36,8 @@ OF_A_KERNEL = {
 # The other files of this folder fill the disk, set the clock or read the kernel's records: all of
 # them this machine's.
 BOXED = {f"test_{name}.py" for name in "install registration services packages uninstall".split()}
+if CRI_WORKS:
+    BOXED.add("test_cluster.py")
 LIMIT = 1500  # seconds a test, for the first one builds, boots and installs; seldom over 300
 
 

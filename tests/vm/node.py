@@ -32,10 +32,7 @@ find /etc /usr/local /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum
 """
 _UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
 # The engines as a node has them that does not confine: Kubernetes' own default is no profile.
-_ENGINES = r"""
-mkdir -p /etc/containers/containers.conf.d
-printf '[containers]\nseccomp_profile = "unconfined"\n' \
-    > /etc/containers/containers.conf.d/10-node.conf
+CONTAINERD = r"""
 sed -i '/grpc.v1.cri"\]/a sandbox_image = "localhost/runc-wrap-busybox:test"' \
     /etc/containerd/config.toml
 cat >> /etc/containerd/config.toml <<'END'
@@ -44,6 +41,12 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 SystemdCgroup = true
 END
+"""
+_ENGINES = rf"""
+mkdir -p /etc/containers/containers.conf.d
+printf '[containers]\nseccomp_profile = "unconfined"\n' \
+    > /etc/containers/containers.conf.d/10-node.conf
+{CONTAINERD}
 """
 _LOAD = """
 docker load -q -i image.tar; podman load -q -i image.tar

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
-_STEPS = ("install", "apply", "register", "unregister", "uninstall", "status")
+STEPS = ("install", "apply", "register", "unregister", "uninstall", "status")
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 
 
@@ -73,7 +73,7 @@ class NodeCommands:
 
     def forget_old(self) -> None:
         """Forget what ended while no pod was there."""
-        host_command.forget_old(self.manager, _STEPS)
+        host_command.forget_old(self.manager, STEPS)
 
     def _ctl(self, step: str, seconds: float, *words: str, is_taken_up: bool = True) -> Ended:
         program = str(self.places.wrapper.with_name("runc-wrapctl"))

@@ -1,0 +1,216 @@
+"""A machine as a cluster's node, without a kubelet: Podman runs the pod, beside containerd.
+
+The API server runs in a container of the installer's image, which has a Python with TLS.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.engines.images import REFERENCE
+from harness.host.processes import CommandError, run, wait_until
+from harness.node.requirements import program
+from runc_wrap.node.cluster.node_object import STATE
+from tests.kubernetes import installer_pod, node_api_server, rendered
+from tests.kubernetes.installer_pod import CONTAINER, Given
+from tests.unit.node.cluster import api_stand_in, merge_patch
+from tests.vm.guest_choice import IN_A_BOX
+from tests.vm.machine import PAUSE
+from tests.vm.node import CONTAINERD, LISTING, PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.node.guest import Guest
+
+NODE, POD = "n1", "runc-wrap-x7k2p"
+INSTALLER = f"{POD}-{CONTAINER}"  # as Podman names the container
+CONFIG = "/etc/containerd/config.toml"
+_API, _PLAYED, _TOKEN = "/root/api", "/root/played", "/root/token"
+_PATIENT = 900  # seconds: an emulated machine beside other work needs minutes for an installation
+# A box has no bridge for pods, and may have no limits; the other address is that of Podman's.
+_NETWORK, _ADDRESS = ("host", "127.0.0.1") if IN_A_BOX else ("bridge", "10.88.0.1")
+_UNITS = """
+systemctl list-unit-files --no-legend --plain | sort
+systemctl list-units --all --no-legend --plain 'runc-wrap*'
+"""
+# What holds a pod's namespaces: Podman's own program for that is not on the machine.
+_PREPARE = f"""
+mkdir -p /etc/containers/containers.conf.d
+printf '[engine]\\ninfra_image = "{REFERENCE}"\\ninfra_command = "/bin/sleep 1000000"\\n' \\
+    > /etc/containers/containers.conf.d/30-pause.conf
+{CONTAINERD}
+cd /root; podman load -q -i image.tar; podman load -q -i "$1"
+ctr -n k8s.io images import image.tar; systemctl restart containerd
+"""
+_PYTHON = "/runc-wrap/lib/current/venv/bin/python3"
+_SERVE = f"""
+podman run -d --name api --network host --read-only -v {_API}:{node_api_server.PLACE} \\
+    --entrypoint {_PYTHON} "$1" -c "
+import sys; sys.path[:0] = ['{node_api_server.PLACE}']
+from runc_wrap.node.cluster import tls; tls.provide()
+from tests.kubernetes import node_api_server; node_api_server.main()"
+"""
+_SERVES = f"""
+until podman exec api {_PYTHON} -c "
+import socket; socket.create_connection(('127.0.0.1', {node_api_server.PORT}))"
+do
+    podman inspect --format '{{{{.State.Running}}}}' api | grep -q true ||
+        {{ podman logs api >&2; exit 1; }}
+    sleep 1
+done
+"""
+_PLAY = f"podman kube play --quiet --replace --network {_NETWORK} {_PLAYED}/pod.yaml"
+_UNTIL = 'until eval "$1"; do sleep 0.1; done'
+_KILL = f"podman pod kill -s KILL {POD} >/dev/null"
+# Not before Podman has cleaned up: it stops a pod whose containers have ended.
+_START = f"""
+while pgrep -x podman || ! podman pod inspect {POD} | grep -q '"Exited"'
+do sleep 0.2; done >/dev/null
+podman pod start {POD}
+"""
+# What the installer has begun on the host is over, and no change of the engine is half done.
+_WHOLE = f"""
+while systemctl list-units --no-legend --state=activating 'runc-wrap-cluster-*' | grep -q .
+do sleep 1; done
+if grep -h '"step"' {PREFIX}/var/transactions/*.json 2>/dev/null | grep -v '"done"' >&2
+then exit 1; fi
+ctr version >/dev/null
+sha256sum < {CONFIG}
+"""
+_LEDGER = f"tail -qn 1 {PREFIX}/var/ledger/*.jsonl"
+_STARTED = "systemctl show -p ActiveEnterTimestampMonotonic containerd"
+
+
+@dataclass(frozen=True)
+class ClusterNode:
+    """`before` is what the machine was; `configs` gathers the digests of the engine's file."""
+
+    machine: Guest
+    place: Path
+    given: Given
+    before: str
+    configs: set[str] = field(default_factory=set)
+
+    def play(self, overlay: str, policy: str | None = None) -> None:
+        """Replace the pod by an overlay's, as a roll-out does, with this policy if there is one."""
+        if policy is not None:
+            own = self.place / str(len(list(self.place.iterdir())))
+            overlay = str(installer_pod.own_overlay(own, overlay, policy))
+        file = self.place / "pod.yaml"
+        file.write_text(installer_pod.documents(overlay, POD, self.given))
+        self.machine.copy_in([file], _PLAYED)
+        self.machine.sh(_PLAY, seconds=_PATIENT)
+
+    def until(self, condition: str) -> None:
+        """Wait until a shell condition holds."""
+        self.machine.sh(_UNTIL, condition, seconds=_PATIENT)
+
+    def kill(self, condition: str = ":") -> None:
+        """Kill the pod once a shell condition holds."""
+        self.machine.sh(f"{_UNTIL}; {_KILL}", condition, seconds=_PATIENT)
+
+    def start(self) -> None:
+        """Start the pod again, as a kubelet does whenever its container ends."""
+        self.machine.sh(_START)
+
+    def settle(self) -> None:
+        """Wait until the host's commands are over; then the engine runs, with a whole file."""
+        self.configs.add(self.machine.sh(_WHOLE, seconds=_PATIENT))
+
+    def stop_api(self) -> None:
+        self.machine.sh("podman stop -t 0 api >/dev/null")
+
+    def start_api(self) -> None:
+        self.machine.sh(f"podman start api >/dev/null; {_SERVES}")
+
+    def known(self) -> Any:
+        """Return what the API server knows: the node's object, and the Events."""
+        return self.machine.json(f"cat {_API}/{node_api_server.STATE}")
+
+    def metadata(self) -> Any:
+        return self.known()["node"]["metadata"]
+
+    def wait_event(self, reason: str, note: str) -> None:
+        """Wait until the last Event is of this reason, and has these words in its note."""
+
+        def is_last() -> bool:
+            event = self.known()["events"][-1]
+            return event["reason"] == reason and note in event["note"]
+
+        self._wait(is_last, f"the Event {reason}: {note}")
+
+    def state(self) -> str:
+        return str(self.metadata().get("annotations", {}).get(STATE, ""))
+
+    def wait_state(self, word: str) -> str:
+        """Wait until the node is in a state, "" for none; return the policy's digest."""
+        self._wait(lambda: self.state().partition(" ")[0] == word, f"the state {word}")
+        return self.state().partition(" ")[2]
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(condition, what, _PATIENT, pause=PAUSE)
+        except CommandError as error:
+            log = self.machine.attempt(f"podman logs {INSTALLER} 2>&1").stdout
+            raise CommandError(f"{error}: {self.known()}\n{log}") from None
+
+    def decision(self) -> tuple[str, str]:
+        """Return action and mode of the ledger's last line."""
+        line = self.machine.json(_LEDGER)
+        return line["action"], line["mode"]
+
+    def engine_start(self) -> str:
+        """Return when containerd was started last."""
+        return self.machine.sh(_STARTED)
+
+    def listing(self) -> str:
+        """Return all files of the machine, and its units."""
+        return self.machine.sh(LISTING + _UNITS, seconds=_PATIENT)
+
+
+def prepared(machine: Guest, image: Path, busybox: Path, place: Path) -> ClusterNode:
+    """Make a machine a node: with the images, and an API server that knows it; no pod runs yet."""
+    machine.copy_in([image, busybox], "/root")
+    machine.sh(_PREPARE, image.name, seconds=_PATIENT)
+    api, overlays = place / "api", place / "overlays"
+    api.mkdir()
+    overlays.mkdir()
+    given = _serve(machine, api)
+    made = ClusterNode(machine, overlays, given, "")
+    return ClusterNode(machine, overlays, given, made.listing())
+
+
+def _serve(machine: Guest, place: Path) -> Given:
+    _certify(place)
+    version = machine.sh("containerd --version").split()[2]
+    info = {"containerRuntimeVersion": f"containerd://{version}"}
+    metadata = {"name": NODE, "uid": "u", "resourceVersion": "1"}
+    node = {"metadata": metadata, "spec": {}, "status": {"nodeInfo": info}}
+    (place / node_api_server.STATE).write_text(json.dumps({"node": node, "events": []}))
+    machine.copy_in(list(place.iterdir()), _API)
+    for module in (node_api_server, api_stand_in, merge_patch):
+        package = module.__name__.rpartition(".")[0].replace(".", "/")
+        machine.copy_in([Path(str(module.__file__))], f"{_API}/{package}")
+    machine.sh(_SERVE + _SERVES, _image_name())
+    token, authority = place / "token", place / "ca.crt"
+    token.write_text(api_stand_in.TOKEN)
+    (place / node_api_server.CERTIFICATE).rename(authority)
+    machine.copy_in([token, authority], _TOKEN)
+    return Given(NODE, _ADDRESS, node_api_server.PORT, _TOKEN, limits=not IN_A_BOX)
+
+
+def _certify(place: Path) -> None:
+    words = "req -x509 -newkey ec -nodes -subj /CN=api -pkeyopt ec_paramgen_curve:prime256v1"
+    name = f"subjectAltName=IP:{_ADDRESS}"
+    key, certificate = place / node_api_server.KEY, place / node_api_server.CERTIFICATE
+    more: list[str | Path] = ["-days", "2", "-addext", name, "-keyout", key, "-out", certificate]
+    run([program("openssl"), *words.split(), *more])
+
+
+def _image_name() -> str:
+    (daemonset,) = rendered.of_kind("base", "DaemonSet")
+    return str(rendered.pod(daemonset)["containers"][0]["image"])

@@ -1,0 +1,82 @@
+"""The DaemonSet's pod for `podman kube play`, on a node without a kubelet.
+
+The pod's specification is that of a rendered overlay. What is added is what a kubelet would give:
+
+    the token         with its authority in a directory of the node, as a kubelet has it
+    the API server    by the variables KUBERNETES_SERVICE_HOST and _PORT
+    the node's name   as a value: Podman knows spec.nodeName for no variable
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import yaml
+
+from runc_wrap.node.cluster import api_server
+from tests.kubernetes import rendered
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.kubernetes.rendered import Object
+
+CONTAINER = "installer"
+_MOUNT = {"name": "token", "mountPath": str(api_server.FILES), "readOnly": True}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a kubelet knows: its node's name, where the API server is, and how a pod asks it.
+
+    `token`: the node's directory with token and ca.crt.
+    """
+
+    node: str
+    host: str
+    port: int
+    token: str
+    limits: bool = True  # whether its cgroups have controllers
+
+
+def own_overlay(place: Path, overlay: str, policy: str) -> Path:
+    """Make the overlay of docs/kubernetes.md, step 6: one of ours with another policy."""
+    place.mkdir()
+    (place / "config.toml").write_text(policy)
+    generator = {"name": "runc-wrap-policy", "namespace": "runc-wrap", "behavior": "replace",
+                 "files": ["config.toml"]}  # fmt: skip
+    resources = [os.path.relpath(rendered.DIRECTORY / overlay, place.resolve())]
+    document = {"resources": resources, "configMapGenerator": [generator]}
+    (place / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return place
+
+
+def documents(overlay: str, name: str, given: Given) -> str:
+    """Return the pod of an overlay's DaemonSet by this name, and what its volumes are made of.
+
+    `overlay`: as rendered.objects has it, or an absolute path.
+    """
+    (daemonset,) = rendered.of_kind(overlay, "DaemonSet")
+    pod = _with_what_a_kubelet_gives(rendered.pod(daemonset), given)
+    metadata = {"name": name, "labels": daemonset["spec"]["template"]["metadata"]["labels"]}
+    whole = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+    maps = rendered.of_kind(overlay, "ConfigMap")
+    return str(yaml.safe_dump_all([*maps, whole]))
+
+
+def _with_what_a_kubelet_gives(pod: Object, given: Given) -> Object:
+    (container,) = pod["containers"]
+    assert container["name"] == CONTAINER
+    names = {"NODE_NAME": given.node, "KUBERNETES_SERVICE_HOST": given.host,
+             "KUBERNETES_SERVICE_PORT": str(given.port)}  # fmt: skip
+    others = [one for one in container["env"] if one["name"] not in names]
+    assert len(others) == len(container["env"]) - 1
+    if not given.limits:
+        del container["resources"]
+    container["env"] = [*others, *({"name": n, "value": value} for n, value in names.items())]
+    container["volumeMounts"].append(_MOUNT)
+    directory = {"path": given.token, "type": "Directory"}
+    pod["volumes"].append({"name": _MOUNT["name"], "hostPath": directory})
+    return pod

@@ -1,0 +1,220 @@
+"""The DaemonSet's pod on a node, from its first start to its removal: installed, killed, refused.
+
+`podman kube play` runs it, beside the containerd that it changes; the API server is a stand-in on
+the node. The pod is the overlay's own (tests/kubernetes/installer_pod). What a kubelet does for a
+pod and Podman does not: it asks no readiness probe (it is asked here), and brings no changed
+ConfigMap into a pod that runs (a policy comes with a new pod, as in a roll-out). Priority,
+tolerations and account mean nothing to it.
+
+The tests are the steps of one node's life, in order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.engines.cri import Ask, client
+from harness.host.processes import short_directory
+from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccomp_in
+from harness.node import archive
+from harness.node.requirements import requires
+from runc_wrap.node.cluster.node_commands import STEPS
+from runc_wrap.node.cluster.node_object import READY, VERSION
+from tests.kubernetes import cluster_node
+from tests.kubernetes.cluster_node import CONFIG, INSTALLER, ClusterNode
+from tests.vm.guest_choice import IN_A_BOX, guest_of
+from tests.vm.node import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.engines.cri import Cri
+
+AUDIT, UNINSTALL = "overlays/audit", "overlays/uninstall"
+ENFORCE = '[default]\nmode = "enforce"\n'
+IS_READY = f"podman exec {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster is-ready"
+_RIGHTS = f"""
+pid=$(podman inspect --format '{{{{.State.Pid}}}}' {INSTALLER})
+cat /proc/$pid/status
+awk '{{print "mount " $5 ": " substr($6, 1, 2)}}' /proc/$pid/mountinfo
+"""
+
+
+def _runs(step: str) -> str:
+    return f"[ -e /run/systemd/transient/runc-wrap-cluster-{step}-*.service ]"
+
+
+# When the pod is killed, in the order in which it comes there.
+INSTALLING = {
+    "laying down the archive": f"[ -e {PREFIX}/var/cluster/archive-*.new ]",
+    **{step: _runs(step) for step in ("install", "apply", "status", "register")},
+    "the engine is changed, nobody was told": f"grep -q {PREFIX} {CONFIG}",
+}
+EACH = [*INSTALLING] if IN_A_BOX else ["register"]  # each takes an emulated machine minutes
+REMOVING = {step: _runs(step) for step in ("unregister", "uninstall")}
+
+
+@pytest.fixture(scope="module")
+def image(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installer's, of the archive that the other tests install."""
+    requires("buildah", "kubectl", "openssl", root=True)
+    return archive.build_image(release.parent, tmp_path_factory.mktemp("installer"), "amd64")
+
+
+@pytest.fixture(scope="module")
+def node(
+    image: Path, busybox: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClusterNode]:
+    """A machine of its own, on which nothing of runc-wrap ever was; no pod runs there yet."""
+    with short_directory("vmc") as directory, guest_of(directory) as machine:
+        yield cluster_node.prepared(machine, image, busybox, tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture(scope="module")
+def cri(node: ClusterNode) -> Iterator[Cri]:
+    """The kubelet's view of containerd."""
+    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as made:
+        made.wait_image()
+        yield made
+
+
+def _started(cri: Cri, handler: str) -> int:
+    """Start a pod by a handler; return the pid of its container."""
+    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
+    return cri.pid(cri.run(pod, Ask()))
+
+
+def _seccomp(node: ClusterNode, pid: int) -> int:
+    return seccomp_in(node.machine.sh(f"cat /proc/{pid}/status"))
+
+
+def test_the_pod_is_killed_at_each_step_that_there_is() -> None:
+    assert {*INSTALLING, *REMOVING} >= {*STEPS}
+
+
+@pytest.mark.parametrize("step", EACH)
+def test_killed_at_a_step_it_leaves_the_engine_whole(node: ClusterNode, step: str) -> None:
+    """What the pod has begun ends without it; the next one goes on from there."""
+    if step == EACH[0]:
+        node.play(AUDIT)
+    else:
+        node.start()
+    node.kill(INSTALLING[step])
+    node.settle()
+    assert not node.metadata().get("labels")
+
+
+def test_it_goes_on_to_the_end_and_tells_the_cluster(node: ClusterNode) -> None:
+    node.start()
+    node.wait_state("ready")
+    node.settle()
+    assert len(node.configs) == 2  # as before, and as now; none in between
+    assert node.metadata()["labels"] == {READY: "true", VERSION: "0.2.0"}
+    node.wait_event("Installed", "a canary of containerd")
+    node.until(IS_READY)
+
+
+def test_the_pod_has_no_more_rights_than_it_asks_for(node: ClusterNode) -> None:
+    """Root without a capability, in a root that is read-only, as is the way to systemd's socket."""
+    process = parse_status(node.machine.sh(_RIGHTS))
+    found = [int(process[name], 16) for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")]
+    assert found == [0, 0, 1, FILTER]
+    mounts = [process[f"mount {name}"] for name in ("/", "/host/systemd", PREFIX)]
+    assert mounts == ["ro", "ro", "rw"]
+
+
+def test_a_pod_through_the_handler_is_confined_and_another_is_not(
+    node: ClusterNode, cri: Cri
+) -> None:
+    assert _seccomp(node, _started(cri, "runc")) == DISABLED
+    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
+    assert node.decision() == ("inject", "audit")
+
+
+def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
+    node: ClusterNode, cri: Cri
+) -> None:
+    since, before = node.engine_start(), node.state()
+    node.play(AUDIT, ENFORCE)
+    node.until(f"grep -q enforce {PREFIX}/etc/config.toml")
+    assert node.wait_state("ready") not in before
+    _started(cri, "runc-wrap")
+    assert node.decision() == ("inject", "enforce")
+    assert node.engine_start() == since
+
+
+# A ConfigMap has at most 1 MiB.
+REFUSED = {
+    "a typo": ('[defualt]\nmode = "audit"\n', "config.toml:1: defualt is not a setting"),
+    "1 MB": (
+        "".join(f'[[rule]]\nname = "r{at}"\nmode = "audit"\n' for at in range(26000)),
+        "there are 26000 rules, and at most 1000 are taken",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_policy_that_is_refused_leaves_the_one_before(
+    node: ClusterNode, cri: Cri, name: str
+) -> None:
+    policy, why = REFUSED[name]
+    node.play(AUDIT, policy)
+    node.wait_event("PolicyRefused", why)
+    assert node.state().startswith("policy-refused")
+    assert node.metadata()["labels"][READY] == "true"
+    _started(cri, "runc-wrap")
+    assert node.decision() == ("inject", "enforce")
+
+
+def test_an_engine_configuration_that_does_not_parse_is_told_and_left_alone(
+    node: ClusterNode,
+) -> None:
+    node.play(AUDIT)
+    node.wait_state("ready")
+    machine = node.machine
+    machine.sh(f"cp -a {CONFIG} /root/whole; echo '[' >> {CONFIG}; sha256sum {CONFIG} > /root/sum")
+    node.kill()
+    node.start()
+    node.wait_state("edited")
+    node.wait_event("Edited", "containerd refuses its files: ")
+    assert node.metadata()["labels"][READY] == "true"
+    machine.sh(f"sha256sum --check --quiet /root/sum; cp -a /root/whole {CONFIG}")
+    node.wait_state("ready")
+
+
+def test_an_api_server_that_goes_away_keeps_nothing_on_the_node_back(node: ClusterNode) -> None:
+    """It is away while a policy is put in force, and hears of that soon after its return."""
+    node.play(AUDIT, ENFORCE)
+    node.until(_runs("apply"))
+    node.stop_api()
+    node.until(f"grep -q enforce {PREFIX}/etc/config.toml && ! {_runs('apply')}")
+    node.start_api()
+    node.wait_state("ready")
+
+
+def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri: Cri) -> None:
+    pid = _started(cri, "runc-wrap")
+    node.play(UNINSTALL)
+    node.kill(REMOVING["unregister"])
+    node.settle()
+    node.start()
+    node.until(f"podman logs {INSTALLER} 2>&1 | grep -q 'running containers need it still'")
+    assert node.state() == "removing"
+    assert not node.metadata()["labels"]
+    assert _seccomp(node, pid) == FILTER
+    cri.remove_pods()
+
+
+def test_in_the_end_the_node_is_as_it_was(node: ClusterNode) -> None:
+    """Its directory is made again for a pod that comes when all is gone, and is empty then."""
+    node.kill(REMOVING["uninstall"])
+    node.settle()
+    node.play(UNINSTALL)
+    node.wait_state("")
+    node.wait_event("Removed", "")
+    node.machine.sh(f"podman pod rm -f -t 0 {cluster_node.POD}")
+    before, after = (set(text.splitlines()) for text in (node.before, node.listing()))
+    assert before ^ after == {f"{PREFIX} d 755 root:root"}
