@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.main import CAPTURE
@@ -21,6 +20,8 @@ from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import sandbox_image
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runc_wrap.node.engines.kinds.engine_kind import Installation
     from runc_wrap.node.paths import Places
 
@@ -92,12 +93,10 @@ class ByCri(Engine):
 
     def _our_handler(self) -> str:
         """Return a handler of this engine that leads to our launcher. Raises EngineError."""
-        bin_dir = Path(self.launcher).parent
+        ours = (self.name, str(self.found.config))
         for state in registration.states(self._places.engines):
-            if (state["engine"], state["config"]) == (self.name, str(self.found.config)):
-                for handler in registration.handlers_of(state):
-                    if Path(handler.path).parent == bin_dir:
-                        return handler.name
+            if (state["engine"], state["config"]) == ours and state["handlers"]:
+                return registration.handlers_of(state)[0].name
         raise EngineError(
             f"{self.found} has no handler that leads to {self.launcher}",
             "one, as CRI takes no runtime by its path",
