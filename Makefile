@@ -46,7 +46,7 @@ VM_OTHER = $(patsubst %,tests/vm/test_%.py,install services uninstall)
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-short test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-short test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -168,6 +168,9 @@ bench: packages .venv/bench-ready   ## measures the cost: table, build/bench/ben
 
 picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg
+
+dashboard-picture: packages .venv/bench-ready   ## draws docs/dashboard.svg: Grafana's dashboard of a real agent that ran for four minutes; root, six minutes
+	.venv/bin/python -m bench.dashboard_picture docs/dashboard.svg
 
 dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)

@@ -1,4 +1,4 @@
-"""A Prometheus of its own on loopback, that scrapes one target each second."""
+"""A Prometheus of its own on loopback, that scrapes one target, each second if not told else."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _CONFIG = """\
 global:
-  scrape_interval: 1s
-  scrape_timeout: 1s
+  scrape_interval: {seconds}s
+  scrape_timeout: {seconds}s
 scrape_configs:
 - job_name: runc-wrap
   static_configs:
@@ -45,6 +45,16 @@ class Prometheus:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return an instant query's samples. Raises AssertionError if it is refused."""
         place = f"/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        found: list[dict[str, Any]] = self._data(place)["result"]
+        return found
+
+    def query_range(
+        self, expression: str, span: tuple[float, float, float]
+    ) -> list[dict[str, Any]]:
+        """Return the series between two epochs, a value each so many seconds: (from, to, step)."""
+        begin, end, step = span
+        words = {"query": expression, "start": begin, "end": end, "step": step}
+        place = f"/api/v1/query_range?{urllib.parse.urlencode(words)}"
         found: list[dict[str, Any]] = self._data(place)["result"]
         return found
 
@@ -72,9 +82,9 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running(directory: Path, scraped: int) -> Iterator[Prometheus]:
+def running(directory: Path, scraped: int, seconds: int = 1) -> Iterator[Prometheus]:
     """Run one that scrapes this port of loopback; its data is in `directory`."""
-    (directory / "prometheus.yml").write_text(_CONFIG.format(port=scraped))
+    (directory / "prometheus.yml").write_text(_CONFIG.format(port=scraped, seconds=seconds))
     server = Prometheus(f"http://127.0.0.1:{free_port()}")
     words = [
         program("prometheus"),
