@@ -5,22 +5,19 @@ release in force that was in force before.
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import attempt, run, short_directory
+from harness.host.processes import run, short_directory
 from harness.node import machine as machines
-from harness.node.install import OPTIONS, SOURCE
 from harness.node.machine import PREFIX
-from harness.node.requirements import program, requires
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from harness.host.processes import Run
     from harness.node.install import Installed
     from harness.node.machine import Machine
 
@@ -258,116 +255,3 @@ def test_quiet_prints_nothing_and_services_can_be_left_out(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert machine.calls() == []
     assert list((machine.directory / "units").iterdir()) == []
-
-
-# install.sh as a whole ----------------------------------------------------------------------------
-
-
-def test_a_dry_run_says_what_would_be_done_and_changes_nothing(tmp_path: Path) -> None:
-    done = attempt([SOURCE / "install.sh", "--prefix", tmp_path / "p", "--dry-run"])
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert all(line.startswith("would ") for line in lines)
-    for words in ("make a virtual environment", "compile the policy", "switch", "three containers"):
-        assert any(words in line for line in lines), words
-    assert list(tmp_path.iterdir()) == []
-
-
-def _in_a_full_place(tmp_path: Path, *words: str | Path) -> Run:
-    """Run install.sh for a prefix on a file system of 1 MiB."""
-    prefix = tmp_path / "full"
-    prefix.mkdir()
-    mounted = f'mount -t tmpfs -o size=1m,mode=755 full {prefix} && exec "$@"'
-    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", mounted, "sh"]
-    return attempt([*inside, *words, "--prefix", prefix, *OPTIONS], seconds=200)
-
-
-def _with_a_failing_apt(tmp_path: Path, *words: str | Path) -> Run:
-    """Run install.sh where runc must be installed and apt-get does not reach its sources."""
-    failing = tmp_path / "apt-get"
-    failing.write_text("#!/bin/sh\necho E: Temporary failure resolving deb.example >&2\nexit 100\n")
-    failing.chmod(0o755)
-    absent = [path for name in ("runc", "crun") if (path := shutil.which(name))]
-    hide = " && ".join(f"mount --bind /dev/null {Path(path).resolve()}" for path in absent)
-    apt = f"mount --bind {failing} {program('apt-get')}"
-    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c"]
-    script = f'{hide} && {apt} && exec "$@"'
-    return attempt([*inside, script, "sh", *words, "--prefix", tmp_path / "p", *OPTIONS])
-
-
-def _without_an_index(tmp_path: Path, *words: str | Path) -> Run:
-    index = ("--index-url", "http://127.0.0.1:9/simple")  # the port discard: nobody listens
-    return attempt([*words, "--prefix", tmp_path / "p", *OPTIONS, *index], seconds=200)
-
-
-@pytest.mark.parametrize(
-    ("failing", "step", "advice"),
-    [
-        (_in_a_full_place, "Making a virtual environment", "make room where it says"),
-        (_with_a_failing_apt, "Installing Debian's packages runc", "install runc by hand"),
-        (_without_an_index, "Fetching Python packages", "(--index-url)"),
-    ],
-)
-def test_a_step_of_install_sh_that_fails_says_what_to_do(
-    failing: Callable[..., Run], step: str, advice: str, tmp_path: Path
-) -> None:
-    requires("runc", "apt-get", "unshare", root=True)
-    done = failing(tmp_path, SOURCE / "install.sh")
-    assert done.returncode != 0
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith(f'install.sh: "{step}'), done.stderr
-    assert "failed; what was in force before is in force. Try: " in last
-    assert advice in last
-    assert last.endswith("; then run install.sh again.")
-    assert not [*tmp_path.glob("*/lib/releases/*")]
-
-
-HIDDEN = ("cc", "gcc", "musl-gcc", "apt-get")  # as where there is neither compiler nor Debian
-
-
-def _install_without_a_compiler(checkout: Path, prefix: Path) -> Run:
-    found = [path for name in HIDDEN if (path := shutil.which(name))]
-    hide = " && ".join(f"mount --bind /dev/null {Path(path).resolve()}" for path in found)
-    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{hide} && exec "$@"']
-    words: list[str | Path] = [checkout / "install.sh", "--prefix", prefix, *OPTIONS]
-    return attempt([*inside, "sh", *words], seconds=200)
-
-
-@pytest.fixture(name="checkout")
-def copied_checkout(tmp_path: Path) -> Path:
-    """A copy of what install.sh needs of the checkout."""
-    copy = tmp_path / "beside" / "checkout"
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("runc_wrap", "requirements", "hooks", "deploy"):
-        shutil.copytree(SOURCE / name, copy / name, ignore=ignored)
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE", "install.sh"):
-        shutil.copy(SOURCE / name, copy)
-    return copy
-
-
-def test_without_a_compiler_the_launcher_of_an_archive_beside_is_taken(
-    checkout: Path, installed: Installed, tmp_path: Path
-) -> None:
-    requires("runc", "unshare", root=True)
-    release = checkout.parent / "runc-wrap-0.2.0-linux-any" / "lib" / "releases" / "0.2.0"
-    package = release / "venv/lib/python3.13/site-packages/runc_wrap/launcher"
-    package.parent.mkdir(parents=True)
-    shutil.copytree(SOURCE / "runc_wrap" / "launcher", package)
-    (release / "venv" / "bin").mkdir()
-    (release / "venv" / "bin" / "python").symlink_to("/usr/bin/python3")
-    shutil.copy(installed.release / "runc-wrap", release)
-    with (package / "launcher.c").open("a") as file:
-        file.write("/* another version */\n")
-
-    done = _install_without_a_compiler(checkout, tmp_path / "p")
-    assert done.returncode == 0, done.stderr
-    assert "asks no service: every create starts Python" in done.stdout
-    assert "unpack the release archive of this version beside this checkout" in done.stdout
-    assert (tmp_path / "p" / "bin" / "runc-wrap").read_bytes().startswith(b"#!/bin/sh\n")
-
-    shutil.copy(SOURCE / "runc_wrap/launcher/launcher.c", package)
-    done = _install_without_a_compiler(checkout, tmp_path / "p")
-    assert done.returncode == 0, done.stderr
-    wrapper = tmp_path / "p" / "bin" / "runc-wrap"
-    assert wrapper.read_bytes() == (installed.release / "runc-wrap").read_bytes()
-    assert "Seccomp: 2   with runc-wrap" in done.stdout
