@@ -2,7 +2,8 @@
 
 What the kubelet sends (kubernetes:pkg/kubelet/kuberuntime): names, uid and io.kubernetes.* labels,
 masked and read-only paths, seccomp Unconfined if the pod sets nothing, and RuntimeDefault for
-sandboxes (a test may choose another). Pods use the host's network, which needs no CNI.
+sandboxes (a test may choose another). Pods use the host's network, which needs no CNI, unless they
+have users of their own (hostUsers: false), for whose network see cni_stand_in.py.
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from harness.engines.images import IDLE, REFERENCE
 from harness.host.processes import is_not_sealed, wait_until
 
 UNCONFINED, RUNTIME_DEFAULT = "Unconfined", "RuntimeDefault"
+# A pod's users: as many as a kubelet gives to each, from a multiple of it.
+FIRST_ID, IDS = 10 * 65536, 65536
 MASKED = [
     "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
     "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
@@ -103,6 +106,29 @@ class Cri:
         mode = self.api.messages.NamespaceMode
         return self.api.messages.NamespaceOption(network=mode.NODE, pid=mode.CONTAINER)
 
+    def own_users(self) -> Any:
+        """Return the NamespaceOption of hostUsers: false, whose pod has a network of its own."""
+        make = self.api.messages
+        ids = [make.IDMapping(host_id=FIRST_ID, container_id=0, length=IDS)]
+        return make.NamespaceOption(
+            network=make.NamespaceMode.POD,
+            pid=make.NamespaceMode.CONTAINER,
+            userns_options=make.UserNamespace(mode=make.NamespaceMode.POD, uids=ids, gids=ids),
+        )
+
+    def has_user_namespaces(self, handler: str) -> bool:
+        """Return whether the kubelet may use hostUsers: false with it; it asks this and refuses.
+
+        Source: kubernetes pkg/kubelet/userns/userns_manager.go (GetOrCreateUserNamespaceMappings).
+        """
+        found = {one.name: one.features for one in self.call("Status").runtime_handlers}
+        return bool(found[handler].user_namespaces)
+
+    def has_network(self) -> bool:
+        """Return whether pods with a network of their own can be started: a CNI plugin is known."""
+        conditions = self.call("Status").status.conditions
+        return any(one.status for one in conditions if one.type == "NetworkReady")
+
     def run_pod(
         self,
         handler: str,
@@ -112,11 +138,17 @@ class Cri:
         privileged: bool = False,
         seccomp: str = RUNTIME_DEFAULT,
         namespace: str = "team",
+        host_users: bool = True,
     ) -> Pod:
         """RunPodSandbox as for a pod of this namespace with a new uid."""
+        context = self.api.messages.LinuxSandboxSecurityContext(
+            namespace_options=self.host_network() if host_users else self.own_users(),
+            privileged=privileged,
+            seccomp=self.profile(UNCONFINED if privileged else seccomp),
+        )
 
         def once() -> Pod:
-            return self._run_pod(handler, logs, annotations or {}, privileged, seccomp, namespace)
+            return self._run_pod(handler, logs, annotations or {}, context, namespace)
 
         try:
             return once()
@@ -125,22 +157,16 @@ class Cri:
                 raise
             return once()
 
-    def _run_pod(  # noqa: PLR0917 - as above
+    def _run_pod(
         self,
         handler: str,
         logs: Path,
         annotations: Mapping[str, str],
-        privileged: bool,
-        seccomp: str,
+        context: Any,
         namespace: str,
     ) -> Pod:
         make = self.api.messages
         uid = str(uuid.uuid4())
-        context = make.LinuxSandboxSecurityContext(
-            namespace_options=self.host_network(),
-            privileged=privileged,
-            seccomp=self.profile(UNCONFINED if privileged else seccomp),
-        )
         config = make.PodSandboxConfig(
             metadata=make.PodSandboxMetadata(name=f"pod-{uid[:8]}", namespace=namespace, uid=uid),
             log_directory=str(logs),
@@ -163,20 +189,20 @@ class Cri:
             annotations=dict(ask.annotations),
             labels={**pod.config.labels, "io.kubernetes.container.name": ask.name},
             log_path=f"{ask.name}.log",
-            linux=make.LinuxContainerConfig(security_context=self._context(ask)),
+            linux=make.LinuxContainerConfig(security_context=self._context(pod, ask)),
         )
         answer = self.call(
             "CreateContainer", pod_sandbox_id=pod.id, config=config, sandbox_config=pod.config
         )
         return str(answer.container_id)
 
-    def _context(self, ask: Ask) -> Any:
+    def _context(self, pod: Pod, ask: Ask) -> Any:
         make = self.api.messages
         masked = not (ask.privileged or ask.unmasked)
         return make.LinuxContainerSecurityContext(
             capabilities=make.Capability(add_capabilities=ask.add, drop_capabilities=ask.drop),
             privileged=ask.privileged,
-            namespace_options=self.host_network(),
+            namespace_options=pod.config.linux.security_context.namespace_options,
             masked_paths=MASKED if masked else [],
             readonly_paths=READ_ONLY if masked else [],
             seccomp=self.profile(ask.seccomp),
