@@ -133,7 +133,7 @@ test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: 
 test-vm-short: packages .venv/ready   ## the same machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root, ten minutes of one CPU, two of them for the image
 	.venv/bin/pytest -m short $(VM_TESTS)
 
-test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (whose kernel 7.2 starts; nothing was run on it yet); root, 3 GB
+test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (on whose kernel 7.2 the archive installed and the engines' containers were confined; its reboot, services and uninstall were not seen to the end); root, 3 GB
 	.venv/bin/pytest tests/vm/test_packages.py
 	RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_OTHER)
 	RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_OTHER)
