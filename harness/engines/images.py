@@ -83,8 +83,14 @@ def _applets() -> list[str]:
 def _layer(root: Path) -> bytes:
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w") as tar:
-        tar.add(root, arcname=".")
+        tar.add(root, arcname=".", filter=_of_no_time)
     return memory.getvalue()
+
+
+def _of_no_time(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Let the same files make the same image."""
+    entry.mtime = 0
+    return entry
 
 
 def _config(layer_digest: str) -> dict[str, Any]:

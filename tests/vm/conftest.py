@@ -72,13 +72,13 @@ def busybox(tmp_path_factory: pytest.TempPathFactory, built: Callable[[str], Pat
 
 
 @pytest.fixture(scope="session")
-def guest() -> Iterator[Guest]:
-    """A machine without runc-wrap, freshly booted."""
-    with short_directory("vm") as directory, guest_of(directory) as on:
+def guest(busybox: Path) -> Iterator[Guest]:
+    """A machine without runc-wrap, whose engines have the image."""
+    with short_directory("vm") as directory, guest_of(directory, busybox) as on:
         yield on
 
 
 @pytest.fixture(scope="session")
-def node(guest: Guest, release: Path, busybox: Path) -> Node:
-    """The machine with runc-wrap, and engines that know it and the image."""
-    return installed(guest, release, busybox)
+def node(guest: Guest, release: Path) -> Node:
+    """The machine with runc-wrap, and engines that know it."""
+    return installed(guest, release)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from harness.node.requirements import requires
 from tests.boxes import box
 from tests.vm import machine
+from tests.vm.booted import LOAD, booted
 from tests.vm.image import SUITE, image
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness.node.guest import Guest
@@ -22,9 +24,16 @@ NEEDS = box.NEEDS if IN_A_BOX else machine.NEEDS
 CRI_WORKS = not (IN_A_BOX and SUITE == "forky")
 
 
-def guest_of(directory: Path) -> AbstractContextManager[Guest]:
-    """Give a freshly booted machine of the suite; it is off afterwards."""
+@contextlib.contextmanager
+def guest_of(directory: Path, containers: Path) -> Iterator[Guest]:
+    """Give a booted machine of the suite, whose engines have the image; it is off afterwards."""
     requires(*NEEDS, root=True)
     if IN_A_BOX:
-        return box.box(SUITE, directory)
-    return machine.machine(image(SUITE), directory)
+        with box.box(SUITE, directory) as on:
+            on.copy_in([containers], "/root")
+            on.sh(LOAD)
+            yield on
+        return
+    disk = image(SUITE)
+    with machine.machine(disk, directory, booted(disk, containers)) as on:
+        yield on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +46,6 @@ mkdir -p /etc/containers/containers.conf.d
 printf '[containers]\nseccomp_profile = "unconfined"\n' \
     > /etc/containers/containers.conf.d/10-node.conf
 {CONTAINERD}
-"""
-_LOAD = """
-docker load -q -i image.tar; podman load -q -i image.tar
-ctr images import image.tar; ctr -n k8s.io images import image.tar
 """
 _REGISTER = """
 runc-wrapctl engine add auto
@@ -115,15 +110,12 @@ class Node:
         return [json.loads(line) for line in text.splitlines()]
 
 
-def installed(machine: Guest, release: Path, image: Path) -> Node:
+def installed(machine: Guest, release: Path) -> Node:
     """Install the archive, which is all that comes to the machine but a container image."""
-    machine.copy_in([release, image], "/root")
+    machine.copy_in([release], "/root")
     machine.sh(_ENGINES)
     before = machine.sh(LISTING)
     machine.sh(_UNPACK, f"/root/{release.name}")
-    with ThreadPoolExecutor() as pool:  # the machine has two CPUs
-        loading = pool.submit(machine.sh, f"cd /root; {_LOAD}")
-        told = machine.sh("/root/archive/install.sh 2>&1")
-        loading.result()
+    told = machine.sh("/root/archive/install.sh 2>&1")
     machine.sh(_REGISTER)
     return Node(machine, before, told)

@@ -64,7 +64,7 @@ user inspect --format '{{.State.Pid}}' $name
     # its pid is in its own temporary directory; it asks `runc state` all the time, for which an
     # emulated CPU has nothing else left, so it is stopped once the container has made its call
     "buildah": """
-made=$(buildah from --quiet $free docker-archive:/root/image.tar)
+made=$(buildah from --quiet $free $image)
 unit=b$number; export TMPDIR=/var/tmp/$unit; mkdir $TMPDIR
 systemd-run --quiet --unit $unit --setenv TMPDIR=$TMPDIR \\
     buildah run --isolation oci --runtime $runtime $made -- sh -c "$work"
@@ -146,7 +146,7 @@ def seen(node: Node, cri: Cri) -> Iterator[Seen]:
 def _started(machine: Guest, cri: Cri, number: int) -> dict[str, int]:
     """Start each engine's container, without us if it is number 0; return their pids.
 
-    Two at a time, as the machine has two CPUs.
+    Two at a time, as each waits for much.
     """
 
     def one(engine: str) -> int:

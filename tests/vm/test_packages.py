@@ -82,9 +82,8 @@ def _build(release: Path, place: Path) -> None:
 @pytest.fixture(scope="module")
 def node(debs: dict[str, Path], busybox: Path) -> Iterator[Packaged]:
     """A machine of its own: what the other tests of this folder use has no package."""
-    with short_directory("vm") as directory, guest_of(directory) as on:
-        on.copy_in([*debs.values(), busybox], "/root")
-        on.sh("docker load -q -i /root/image.tar")
+    with short_directory("vm") as directory, guest_of(directory, busybox) as on:
+        on.copy_in([*debs.values()], "/root")
         files = {version: f"/root/{file.name}" for version, file in debs.items()}
         yield Packaged(on, on.sh(LISTING), "", files)
 
