@@ -39,14 +39,17 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles prof
 FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 
-# In this order: each one leaves the machine as it found it, but for the last, which uninstalls.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records transaction registration power uninstall)
+# Two machines at the same time, each with its list, in this order: the first test installs, each
+# file leaves the machine as it found it, and the last uninstalls.
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records uninstall)
+VM_CHANGES = tests/vm/test_install.py::$(VM_INSTALLED) $(patsubst %,tests/vm/test_%.py,transaction registration power uninstall)
+VM_INSTALLED = test_the_services_are_active_and_start_with_the_machine
 VM_OTHER = $(patsubst %,tests/vm/test_%.py,install services uninstall)
 
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-short test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -127,16 +130,29 @@ test-systemd: packages .venv/ready   ## the archive and the package under Debian
 	for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite \
 		RUNC_WRAP_ARCHIVE=$$(echo build/boxes/*-linux-amd64.tar.xz) .venv/bin/pytest $(BOX_TESTS) || exit 1; done
 
-test-vm: packages .venv/ready   ## the archive on a whole machine of Debian 13: systemd, engines, faults, a power failure; root, emulated, half an hour of one CPU
-	.venv/bin/pytest $(VM_TESTS)
+test-vm: .venv/ready vm-archive   ## the archive on two whole machines of Debian 13 at once: systemd, engines, faults, power failures; root, emulated
+	$(MAKE) --no-print-directory -j2 -O test-vm-engines test-vm-changes
 
-test-vm-short: packages .venv/ready   ## the same machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root, ten minutes of one CPU, two of them for the image
+test-vm-engines: .venv/ready
+	$(VM_ARCHIVE) .venv/bin/pytest $(VM_TESTS)
+
+test-vm-changes: .venv/ready
+	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CHANGES)
+
+# Of this checkout, once for both; RUNC_WRAP_ARCHIVE names another.
+VM_ARCHIVE = RUNC_WRAP_ARCHIVE=$${RUNC_WRAP_ARCHIVE:-$$(echo build/machines/*-linux-amd64.tar.xz)}
+
+vm-archive: packages .venv/ready
+	rm -rf build/machines
+	[ -n "$$RUNC_WRAP_ARCHIVE" ] || .venv/bin/python -m deploy.archive --preset 1 --to build/machines amd64
+
+test-vm-short: packages .venv/ready   ## one such machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root
 	.venv/bin/pytest -m short $(VM_TESTS)
 
 test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (on whose kernel 7.2 the archive installed and the engines' containers were confined; its reboot, services and uninstall were not seen to the end); root, 3 GB
-	.venv/bin/pytest tests/vm/test_packages.py
-	RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_OTHER)
-	RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_OTHER)
+	$(VM_ARCHIVE) .venv/bin/pytest tests/vm/test_packages.py
+	$(VM_ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_OTHER)
+	$(VM_ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_OTHER)
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page

@@ -43,8 +43,7 @@ mkdir -p /etc/containers/containers.conf.d
 printf '[engine]\\ninfra_image = "{REFERENCE}"\\ninfra_command = "/bin/sleep 1000000"\\n' \\
     > /etc/containers/containers.conf.d/30-pause.conf
 {CONTAINERD}
-cd /root; podman load -q -i image.tar; podman load -q -i "$1"
-ctr -n k8s.io images import image.tar; systemctl restart containerd
+podman load -q -i "/root/$1"; systemctl restart containerd
 """
 _PYTHON = "/runc-wrap/lib/current/venv/bin/python3"
 _SERVE = f"""
@@ -172,9 +171,9 @@ class ClusterNode:
         return self.machine.sh(LISTING + _UNITS, seconds=_PATIENT)
 
 
-def prepared(machine: Guest, image: Path, busybox: Path, place: Path) -> ClusterNode:
-    """Make a machine a node: with the images, and an API server that knows it; no pod runs yet."""
-    machine.copy_in([image, busybox], "/root")
+def prepared(machine: Guest, image: Path, place: Path) -> ClusterNode:
+    """Make a machine a node: with the image, and an API server that knows it; no pod runs yet."""
+    machine.copy_in([image], "/root")
     machine.sh(_PREPARE, image.name, seconds=_PATIENT)
     api, overlays = place / "api", place / "overlays"
     api.mkdir()

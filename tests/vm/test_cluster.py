@@ -69,8 +69,8 @@ def node(
     image: Path, busybox: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClusterNode]:
     """A machine of its own, on which nothing of runc-wrap ever was; no pod runs there yet."""
-    with short_directory("vmc") as directory, guest_of(directory) as machine:
-        yield cluster_node.prepared(machine, image, busybox, tmp_path_factory.mktemp("node"))
+    with short_directory("vmc") as directory, guest_of(directory, busybox) as machine:
+        yield cluster_node.prepared(machine, image, tmp_path_factory.mktemp("node"))
 
 
 @pytest.fixture(scope="module")
