@@ -185,11 +185,27 @@ def test_only_the_pods_own_authority_is_trusted(tmp_path: Path, names: str) -> N
         server.stop()
 
 
-def _make_certificate(place: Path, name: str, names: str) -> None:
+def test_an_authority_without_key_usage_is_trusted_as_everywhere_else(tmp_path: Path) -> None:
+    """As `openssl req -x509` makes it; Python 3.13 refuses it unless it is told otherwise."""
+    _make_certificate(tmp_path, "ca", "DNS:authority")
+    _make_certificate(tmp_path, "server", "IP:127.0.0.1", signed_by="ca")
+    server = _Tls(tmp_path)
+    try:
+        (tmp_path / "token").write_text("x")
+        environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
+                       "KUBERNETES_SERVICE_PORT": str(server.port)}  # fmt: skip
+        assert api_server.in_pod(environment, tmp_path).get(NODE) == {"of": "tls"}
+    finally:
+        server.stop()
+
+
+def _make_certificate(place: Path, name: str, names: str, signed_by: str = "") -> None:
     words: list[str | Path]
     words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
              "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}", "-days", "2",
              "-keyout", place / f"{name}.key", "-out", place / f"{name}.crt"]  # fmt: skip
+    if signed_by:
+        words += ["-CA", place / f"{signed_by}.crt", "-CAkey", place / f"{signed_by}.key"]
     subprocess.run([program("openssl"), *words], check=True, capture_output=True)
 
 
