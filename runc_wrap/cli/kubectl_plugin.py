@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 # What the installer's pod runs: its node's own report, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "report")
 _COLUMNS = ("NODE", "KUBELET", "RUNC-WRAP", "VERSION", "STATE")
+_IN_CLUSTER = suggest.Way(
+    "kubectl runc-wrap suggest",
+    lambda name: f"the key {name} of the ConfigMap runc-wrap-profiles",
+    "config.toml of the ConfigMap runc-wrap-policy",
+    "check both by `kubectl runc-wrap policy check` before you apply them",
+)
 _HEALTH = {"True": "Ready", "False": "NotReady"}
 
 
@@ -115,7 +121,7 @@ def suggestion(
     found = _gathered(cluster, None, at_once, seconds)
     places = paths.installed()
     everyone = report_merged.with_profiles(places, found)
-    suggest.show(places, everyone, workload, as_json=as_json, **allowing)
+    suggest.show(_IN_CLUSTER, everyone, workload, as_json=as_json, **allowing)
 
 
 @plugin.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,7 +19,7 @@ from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import policy_snippets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     Either = Judged | MergedWorkload
 
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
+
+
+class Way(NamedTuple):
+    """How the reader goes on: what to ask again, where a profile and a rule go, and what then."""
+
+    command: str
+    profile: Callable[[str], str]  # of its file's name
+    config: str
+    then: str
 
 
 @click.command()
@@ -71,11 +80,20 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     if merge != bool(files):
         raise click.UsageError("--merge and files with nodes' documents belong together")
     everyone: Sequence[Either] = _merged(places, files) if merge else gathered(places, asked).judged
-    show(places, everyone, workload, as_json=as_json, **allowing)
+    show(_on_node(places), everyone, workload, as_json=as_json, **allowing)
+
+
+def _on_node(places: Places) -> Way:
+    return Way(
+        "runc-wrapctl suggest",
+        lambda name: str(places.profiles / name),
+        str(places.config),
+        "run `runc-wrapctl apply`",
+    )
 
 
 def show(
-    places: Places, everyone: Sequence[Either], workload: str, *, as_json: bool, **allowing: bool
+    way: Way, everyone: Sequence[Either], workload: str, *, as_json: bool, **allowing: bool
 ) -> None:
     """Print the suggestion for one of these workloads. Raises Failure if there is none."""
     one = chosen(everyone, workload)
@@ -87,12 +105,12 @@ def show(
     for warning in (*([several] if several else []), *made.warnings):
         output.warn(f"warning: {warning}")
     if made.withheld:
-        output.warn(_withheld(one, made))
+        output.warn(_withheld(way, one, made))
     if made.degrading:
-        output.warn(_degrading(one, made))
+        output.warn(_degrading(way, one, made))
     if also := policy_snippets.also_matched(one, everyone) if made.added else []:
         output.warn(_too_wide(also))
-    output.warn(_what_next(places, one, made))
+    output.warn(_what_next(way, one, made))
 
 
 def _merged(places: Places, files: tuple[str, ...]) -> list[MergedWorkload]:
@@ -120,7 +138,7 @@ def _as_json(one: Either, made: Suggestion) -> dict[str, Any]:
     }
 
 
-def _withheld(one: Either, made: Suggestion) -> str:
+def _withheld(way: Way, one: Either, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
     again = shlex.join(["--allow-dangerous", "--", text.word(one.name, _LONGEST_NAME)])
@@ -128,13 +146,13 @@ def _withheld(one: Either, made: Suggestion) -> str:
     lines = [
         f"{what} and may come from an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
-        f"If you know that the workload needs this, run `runc-wrapctl suggest {again}`.",
+        f"If you know that the workload needs this, run `{way.command} {again}`.",
         "",
     ]
     return "\n".join(lines)
 
 
-def _degrading(one: Either, made: Suggestion) -> str:
+def _degrading(way: Way, one: Either, made: Suggestion) -> str:
     number = len(made.degrading)
     are, them = ("are", "them") if number > 1 else ("is", "it")
     again = shlex.join(["--degrading", "--", text.word(one.name, _LONGEST_NAME)])
@@ -143,7 +161,7 @@ def _degrading(one: Either, made: Suggestion) -> str:
         *(f"  {call_words(row)}" for row in made.degrading),
         "Most programs then use a fallback, some fail. No record shows which, because audit and",
         "observe let such calls through.",
-        f"`runc-wrapctl suggest {again}` allows {them}.",
+        f"`{way.command} {again}` allows {them}.",
         "",
     ]
     return "\n".join(lines)
@@ -156,22 +174,22 @@ def _too_wide(also: list[str]) -> str:
     )
 
 
-def _what_next(places: Places, one: Either, made: Suggestion) -> str:
+def _what_next(way: Way, one: Either, made: Suggestion) -> str:
     if not made.added and made.withheld:
         return "nothing was added: all calls seen that would be denied are dangerous."
     if not made.added:
         return "nothing was added: no call was seen that would be denied."
-    path = places.profiles / policy_snippets.file_name(one)
+    path = way.profile(policy_snippets.file_name(one))
     rule = policy_snippets.policy_rule(one)
     number = len(made.added)
     lines = [
         f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
-        f"Save it as {path}, then select it in {places.config}, {_where(one)}:"
+        f"Save it as {path}, then select it in {way.config}, {_where(one)}:"
         if rule
         else f"Save it as {path}, then select it by an annotation of the container:",
         "",
         rule or policy_snippets.annotation(one),
-        "and run `runc-wrapctl apply`.",
+        f"and {way.then}.",
     ]
     return "\n".join(lines)
 
