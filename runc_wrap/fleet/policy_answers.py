@@ -135,7 +135,7 @@ class PolicyAnswers:
             if remark in self.remarks or len(self.remarks) < MOST_SENTENCES:
                 self.remarks.setdefault(remark, Where()).add(answer.node)
         self.left_out += answer.changed - len(answer.changes)
-        for change in sorted(answer.changes):
+        for change in answer.changes:
             if change in self.changes or len(self.changes) < MOST_CHANGES:
                 self.changes.setdefault(change, Where()).add(answer.node)
             else:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runc_wrap.cli.kubectl_plugin import plugin
 from runc_wrap.fleet import policy_answers
@@ -160,6 +162,39 @@ def test_what_a_node_lists_beyond_the_bound_is_counted(cluster: StandIn, config:
     result = _check(config)
     assert result.exit_code == 1
     assert "6 further containers that would change are not shown" in result.stderr
+
+
+def test_a_container_without_a_pod_stands_beside_one_with_its_names() -> None:
+    """As on a node where somebody runs a container with the engine's own client."""
+    plain: Json = dict.fromkeys(("namespace", "pod", "container", "image"))
+    gone = _change(then=None, refused="no such profile")
+    found = PolicyAnswers()
+    for node in "ab":
+        found.take(_answer(_change(**plain), _change(), gone, _change(image=None), node=node))
+    assert found.silent == []
+    assert [one.nodes for one in found.changes.values()] == [2, 2, 2, 2]
+    assert [one["container"] for one in found.as_json()["changes"]] == ["app", "0", "app", "app"]
+
+
+_ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, -1, 3, 1e300, "", "a", "\ud800", {}, {"action": {}}, [], [[]]]
+)
+_NAMES = ("namespace", "pod", "container", "image", "id", "now", "then", "refused")
+_CHANGES = st.dictionaries(st.sampled_from(_NAMES), _ODD, max_size=3)
+_KEYS = ("form", "refused", "remarks", "changes", "changed", "error")
+
+
+@given(
+    st.lists(_CHANGES, max_size=3),
+    st.dictionaries(st.sampled_from(_KEYS), _ODD, max_size=1),
+)
+def test_whatever_a_node_answers_the_others_count(changes: list[Json], odd: Json) -> None:
+    found = PolicyAnswers()
+    found.take(_answer(*(_change(**one) for one in changes), node="a") | odd)
+    found.take(_answer(_change(), node="b"))
+    assert found.taken + len(found.silent) + sum(map(len, found.refused.values())) == 2
+    assert found.taken >= 1
+    json.dumps(found.as_json())
 
 
 def test_changes_beyond_what_is_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
