@@ -86,7 +86,8 @@ def _files(cluster: Cluster, name: str, config_map: str | None) -> Files:
     try:
         if name.endswith(".toml"):
             return policy_manifest.of_file(Path(name))
-        return policy_manifest.of_manifests(cluster.kubectl, _manifests(name), config_map)
+        given = _manifests(name)
+        return policy_manifest.of_manifests(cluster.kubectl, given, config_map, cluster.namespace)
     except policy_manifest.NoPolicy as error:
         output.fail(error)
 

@@ -15,12 +15,14 @@ from runc_wrap.node.cluster.policy_files import CONFIG, LARGEST, PROFILES
 from runc_wrap.report.merge import document_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.fleet.kubectl import Kubectl
 
 Json = dict[str, Any]
 Files = dict[str, str]
+Map = dict[str, str | None]  # a ConfigMap's keys; None is binaryData
 OWN = "runc-wrap-profiles"  # the ConfigMap; kustomize puts a digest behind its name
 _SECONDS = 60.0
 _MOST = 256  # profiles
@@ -35,11 +37,11 @@ class NoPolicy(Exception):
 def of_file(path: Path) -> Files:
     """Return config.toml, and the profiles in the directory `profiles` beside it.
 
-    Raises NoPolicy.
+    What begins with a dot is an editor's, say, and no node takes it. Raises NoPolicy.
     """
     found = {CONFIG: _text(path)}
     try:
-        own = sorted((path.parent / PROFILES).glob("*.json"))
+        own = sorted((path.parent / PROFILES).glob("[!.]*.json"))
     except OSError as error:
         raise NoPolicy(f"{path.parent / PROFILES} cannot be listed: {error.strerror}") from error
     if len(own) > _MOST:
@@ -56,20 +58,22 @@ def _text(path: Path) -> str:
         raise NoPolicy(f"{path} cannot be read: {error}") from error
 
 
-def of_manifests(kubectl: Kubectl, manifests: bytes, named: str | None) -> Files:
-    """Return what the ConfigMaps among manifests bring; `named` says which, if several do.
+def of_manifests(kubectl: Kubectl, manifests: bytes, named: str | None, namespace: str) -> Files:
+    """Return what the ConfigMaps among manifests bring to the installer in a namespace.
 
-    Raises NoPolicy and KubectlError.
+    `named` says which ConfigMap, if several have a policy. Raises NoPolicy and KubectlError.
     """
     printed = kubectl.run(
         *_READ, "-", seconds=_SECONDS, largest=document_stream.LARGEST, given=manifests
     )
-    objects = _objects(printed)
-    maps = {_name(one): _data(one) for one in objects if one.get("kind") == "ConfigMap"}
-    name = _policy(maps, named)
-    found = {CONFIG: maps[name][CONFIG]}
+    objects = [one for one in _objects(printed) if _namespace(one) in ("", namespace)]
+    maps = _maps(objects)
+    name = _policy(maps, named, namespace)
+    found = {CONFIG: _as_text(name, CONFIG, maps[name][CONFIG])}
     for own in _profiles(objects, maps, name):
-        found |= {f"{PROFILES}/{k}": v for k, v in own.items() if k.endswith(".json")}
+        for key, value in maps[own].items():
+            if key.endswith(".json") and not key.startswith("."):
+                found[f"{PROFILES}/{key}"] = _as_text(own, key, value)
     return _fitting(found)
 
 
@@ -79,7 +83,19 @@ def _objects(printed: bytes) -> list[Json]:
     return [one for one in values if isinstance(one, dict)]
 
 
-def _policy(maps: dict[str, dict[str, str]], named: str | None) -> str:
+def _maps(objects: list[Json]) -> dict[str, Map]:
+    """Return the ConfigMaps by name. Raises NoPolicy for two of one name."""
+    found: dict[str, Map] = {}
+    for one in objects:
+        if one.get("kind") != "ConfigMap":
+            continue
+        if (name := _name(one)) in found:
+            raise NoPolicy(f"there are two ConfigMaps {text.word(name)}; leave one out")
+        found[name] = _data(one)
+    return found
+
+
+def _policy(maps: dict[str, Map], named: str | None, namespace: str) -> str:
     """Return the name of the ConfigMap that is meant. Raises NoPolicy."""
     having = [name for name, data in maps.items() if CONFIG in data and named in (None, name)]
     if len(having) == 1:
@@ -88,40 +104,69 @@ def _policy(maps: dict[str, dict[str, str]], named: str | None) -> str:
         names = ", ".join(map(text.word, having[:10]))
         raise NoPolicy(f"there are several policies ({names}); say which one by --config-map NAME")
     which = "" if named is None else f" {text.word(named)}"
-    raise NoPolicy(f"there is no ConfigMap{which} with the key {CONFIG}")
+    where = f"for the installer's namespace, {text.word(namespace)}"
+    raise NoPolicy(f"there is no ConfigMap{which} with the key {CONFIG} {where}")
 
 
-def _profiles(
-    objects: list[Json], maps: dict[str, dict[str, str]], policy: str
-) -> list[dict[str, str]]:
-    """Return the ConfigMaps of profiles that go with a policy.
+def _as_text(name: str, key: str, value: str | None) -> str:
+    if value is None:
+        what = f"{text.word(key)} of the ConfigMap {text.word(name)}"
+        raise NoPolicy(f"{what} is binaryData; a policy and its profiles are text, in `data`")
+    return value
+
+
+def _profiles(objects: list[Json], maps: dict[str, Map], policy: str) -> list[str]:
+    """Return the names of the ConfigMaps of profiles that go with a policy. Raises NoPolicy.
 
     Those that a DaemonSet mounts beside it; without one among the manifests, all of that name.
     """
     for one in objects:
-        mounted = _mounted(one)
+        mounted = {name: why for name, why in _mounted(one) if name in maps}
         if policy in mounted:
-            return [maps[name] for name in mounted if name in maps and name != policy]
-    return [data for name, data in maps.items() if name.startswith(OWN)]
+            for name, why in mounted.items():
+                if why:
+                    raise NoPolicy(f"{why} {text.word(name)}, where it cannot be followed")
+            return [name for name in mounted if name != policy]
+    return [name for name in maps if name.startswith(OWN)]
 
 
-def _mounted(found: Json) -> list[str]:
-    """Return the names of the ConfigMaps that a DaemonSet mounts, none of another object."""
-    try:
-        volumes = found["spec"]["template"]["spec"]["volumes"]
-        return [one["configMap"]["name"] for one in volumes if "configMap" in one]
-    except (KeyError, TypeError):
-        return []
+def _mounted(found: Json) -> Iterator[tuple[str, str]]:
+    """Yield the ConfigMaps that a DaemonSet mounts, none of another object.
+
+    With each the beginning of a sentence if not all of its keys are mounted by their names.
+    """
+    for volume in _each(_within(found, "spec", "template", "spec", "volumes")):
+        of = f"the volume {text.word(str(volume.get('name')))}"
+        if isinstance(source := volume.get("configMap"), dict):
+            yield str(source.get("name")), f"{of} picks items of" if source.get("items") else ""
+        for source in _each(_within(volume, "projected", "sources")):
+            yield str(_within(source, "configMap", "name")), f"{of} projects"
+
+
+def _within(found: object, *keys: str) -> object:
+    """Return what stands there, None if nothing does."""
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _each(found: object) -> list[Json]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _name(found: Json) -> str:
-    metadata = found.get("metadata")
-    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    return str(_within(found, "metadata", "name") or "")
 
 
-def _data(found: Json) -> dict[str, str]:
-    data = found.get("data")
-    return {k: v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}
+def _namespace(found: Json) -> str:
+    return str(_within(found, "metadata", "namespace") or "")
+
+
+def _data(found: Json) -> Map:
+    data, binary = _within(found, "data"), _within(found, "binaryData")
+    texts = data.items() if isinstance(data, dict) else ()
+    named = dict.fromkeys(binary) if isinstance(binary, dict) else {}
+    return named | {key: value for key, value in texts if isinstance(value, str)}
 
 
 def _fitting(found: Files) -> Files:

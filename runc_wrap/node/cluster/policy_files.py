@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CONFIG, PROFILES = "config.toml", "profiles"
 LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have
 _PROFILE = re.compile(rf"{PROFILES}/[\w-][\w.-]{{0,252}}\.json", re.ASCII).fullmatch  # its keys
-_MOST = 256  # files
+_MOST = 256  # profiles
 _CANDIDATE = "policy"
 _RECORD = "policy.json"
 _MODE, _DIRECTORY_MODE = 0o644, 0o755
@@ -147,7 +147,7 @@ def received(sent: bytes) -> Files:
     for name in found:
         if name != CONFIG and not _PROFILE(name):
             raise PolicyNotTaken(f"{shown.word(name)} is neither {CONFIG} nor {PROFILES}/NAME.json")
-    if CONFIG not in found or len(found) > _MOST:
+    if CONFIG not in found or len(found) > _MOST + 1:
         raise PolicyNotTaken(f"a policy is {CONFIG} and at most {_MOST} profiles")
     if sum(map(len, found.values())) > LARGEST:
         raise PolicyNotTaken(f"the policy has more than {LARGEST} bytes; leave profiles out")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runc_wrap.fleet import policy_manifest
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.policy_manifest import NoPolicy
+from runc_wrap.node.cluster import policy_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Json = dict[str, Any]
 
@@ -34,8 +38,15 @@ def _map(name: str, **data: Any) -> Json:
     return {"kind": "ConfigMap", "metadata": {"name": name}, "data": found}
 
 
-def _daemonset(*names: str) -> Json:
-    volumes = [{"name": f"v{at}", "configMap": {"name": one}} for at, one in enumerate(names)]
+def _in(namespace: str, found: Json) -> Json:
+    return {**found, "metadata": {**found["metadata"], "namespace": namespace}}
+
+
+def _daemonset(*names: str, **more: Any) -> Json:
+    volumes: list[Json] = [
+        {"name": f"v{at}", "configMap": {"name": one}} for at, one in enumerate(names)
+    ]
+    volumes += [{"name": "more", **more}] if more else []
     spec = {"template": {"spec": {"volumes": [{"name": "x", "hostPath": {}}, *volumes]}}}
     return {"kind": "DaemonSet", "metadata": {"name": "d"}, "spec": spec}
 
@@ -43,6 +54,8 @@ def _daemonset(*names: str) -> Json:
 POLICY = _map("runc-wrap-policy-1f", config_toml="# 1")
 OTHER = _map("runc-wrap-policy-rest-2e", config_toml="# 2")
 OWN = _map("runc-wrap-profiles-3d", web_json="{}", note_txt="x")
+BINARY = {"kind": "ConfigMap", "metadata": {"name": "runc-wrap-profiles"}}
+TOKEN = [{"serviceAccountToken": {"path": "token"}}, {"configMap": {"name": "kube-root-ca.crt"}}]
 OTHERS_OWN = _map("runc-wrap-profiles-rest-4c", web_json="[]")
 FOUND: dict[str, tuple[list[Any], str | None, dict[str, str]]] = {
     "alone": ([POLICY], None, {"config.toml": "# 1"}),
@@ -57,6 +70,17 @@ FOUND: dict[str, tuple[list[Any], str | None, dict[str, str]]] = {
     "mounted without profiles": (
         [POLICY, OWN, _daemonset("runc-wrap-policy-1f", "elsewhere")], None,
         {"config.toml": "# 1"}),
+    "mounted beside a token": (
+        [POLICY, OWN, _daemonset("runc-wrap-policy-1f", projected={"sources": TOKEN})], None,
+        {"config.toml": "# 1"}),
+    "of another namespace's name": (
+        [_in("shop", _map("runc-wrap-policy-1f", config_toml="# 3")), _in("ours", POLICY),
+         _in("shop", _map("runc-wrap-profiles", web_json="[]")), OWN,
+         _in("shop", _daemonset("runc-wrap-policy-1f"))], None,
+        {"config.toml": "# 1", "profiles/web.json": "{}"}),
+    "beside what is no profile": (
+        [POLICY, {**BINARY, "data": {".a.json": "{}"}, "binaryData": {"note.bin": "AA=="}}], None,
+        {"config.toml": "# 1"}),
 }  # fmt: skip
 NONE: dict[str, tuple[list[Any], str | None, str]] = {
     "nothing": ([], None, "there is no ConfigMap with the key config.toml"),
@@ -65,18 +89,52 @@ NONE: dict[str, tuple[list[Any], str | None, str]] = {
     "several": ([POLICY, OTHER], None, "there are several policies"),
     "no text": ([_map("runc-wrap-policy", config_toml=3)], None, "there is no ConfigMap"),
     "too large": ([_map("p", config_toml="#" * (1 << 20) + "#")], None, "more than the 1048576"),
+    "of another namespace": (
+        [_in("shop", POLICY)], None, "config.toml for the installer's namespace, ours$"),
+    "twice": ([POLICY, _in("ours", POLICY)], None, "there are two ConfigMaps runc-wrap-policy-1f;"),
+    "binary": (
+        [{**BINARY, "binaryData": {"config.toml": "AA=="}}], None, "^config.toml of the ConfigMap"),
+    "a binary profile": (
+        [POLICY, {**BINARY, "binaryData": {"web.json": "AA=="}}], None, "web.json .*is binaryData"),
+    "projected": (
+        [POLICY, OWN, _daemonset("runc-wrap-policy-1f", projected={
+            "sources": [*TOKEN, {"configMap": {"name": "runc-wrap-profiles-3d"}}]})],
+        None, "^the volume more projects runc-wrap-profiles-3d, where"),
+    "picked": (
+        [POLICY, OWN, _daemonset("runc-wrap-policy-1f", configMap={
+            "name": "runc-wrap-profiles-3d", "items": [{"key": "note.txt", "path": "a.json"}]})],
+        None, "^the volume more picks items of runc-wrap-profiles-3d, where"),
     "damaged": ([{"kind": "ConfigMap", "metadata": 3, "data": 4}], None, "there is no ConfigMap"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", FOUND)
 def test_the_policy_and_its_profiles_are_found(kind: str) -> None:
     objects, named, files = FOUND[kind]
-    assert policy_manifest.of_manifests(Printing(*objects), b"", named) == files
+    assert policy_manifest.of_manifests(Printing(*objects), b"", named, "ours") == files
 
 
 @pytest.mark.parametrize("kind", NONE)
 def test_without_one_policy_it_says_why(kind: str) -> None:
     objects, named, why = NONE[kind]
     with pytest.raises(NoPolicy, match=why):
-        policy_manifest.of_manifests(Printing(*objects), b"", named)
+        policy_manifest.of_manifests(Printing(*objects), b"", named, "ours")
+
+
+def test_profiles_of_a_directory_are_those_that_a_node_takes(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("# 1")
+    (tmp_path / "profiles").mkdir()
+    for name in (
+        "web.json",
+        "._web.json",
+        ".json",
+        "note.txt",
+        *(f"{at}.json" for at in range(255)),
+    ):
+        (tmp_path / "profiles" / name).write_text("{}")
+    found = policy_manifest.of_file(tmp_path / "config.toml")
+    assert len(found) == 257  # as many as a ConfigMap of profiles may have, and config.toml
+    assert policy_files.received(policy_manifest.sent(found)).keys() == found.keys()
+    (tmp_path / "profiles" / "256.json").write_text("{}")
+    with pytest.raises(NoPolicy, match="has 257 profiles; at most 256"):
+        policy_manifest.of_file(tmp_path / "config.toml")
