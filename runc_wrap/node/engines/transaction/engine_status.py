@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _SLACK = 1.0  # seconds that a start's time may be wrong
 _CHECKS_ITSELF = ("containerd", "crio")  # in every release, as Docker does not
+_LOGGED_AT = re.compile(r'\btime=(?:"[^"]*"|\S+)\s*')  # logrus begins each line with it
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     drift = [*_differences(state, configured, running, access), *changed]
     drift += _not_default(state, default)
     drift += [*_upgraded(state, access, last), *_unfinished(last)]
+    drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
     told = (access.unit, access.version, configured, running, last, default)
     return Shown(state, *told, drift, remarks)
 

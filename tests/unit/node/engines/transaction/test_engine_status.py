@@ -100,6 +100,35 @@ def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
     assert drift.endswith("; restart it") == (not refusal or configured is not None)
 
 
+@pytest.mark.parametrize("at", ['"2027-01-31 18:00:0{}.1+01:00"', "2027-01-31T18:00:0{}Z"])
+def test_an_engines_complaint_is_the_same_at_every_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """CRI-O's has the time of each line; the cluster is told again what is not the same."""
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    looks = iter(range(9))
+
+    def complaint(_: FakeEngine) -> str:
+        lines = (f'time={at.format(next(looks))} level={word} msg="no TOML"' for word in "ab")
+        return f"crio refuses its files: {' '.join(lines)}"
+
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: None)
+    monkeypatch.setattr(FakeEngine, "running", lambda _: None)
+    for name in ("refusal", "silence"):
+        monkeypatch.setattr(FakeEngine, name, complaint)
+    monkeypatch.setattr(one, "started", lambda _unit: 1.0, raising=False)
+    _change(one.config)
+    first, second = (
+        [shown.drift for shown in engine_status.survey(places, cast("Systemd", one))]
+        for _ in range(2)
+    )
+    assert first == second
+    said = 'crio refuses its files: level=a msg="no TOML" level=b msg="no TOML"'
+    assert sum(said in each for drift in first for each in drift) == 2  # refused, and silent
+
+
 def _chmod(path: Path) -> None:
     path.chmod(0o600)
 
