@@ -19,6 +19,7 @@ FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "poli
 REMOVING, REMOVED = "removing", "removed"
 WELL = frozenset((READY, DRIFTED))  # there is nothing to do, and pods run as they should
 
+OTHER_RELEASE = "another release was installed by hand; it is left as it is"
 HANDLER = "runc-wrap"
 ENGINES = {"containerd": "containerd", "cri-o": "crio"}  # in node.status.nodeInfo -> ours
 FIRST_PAUSE, LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
@@ -101,8 +102,7 @@ def decide(seen: Seen) -> Decision:
     if seen.installed != seen.wanted:
         return _unless_failed(seen, Decision(INSTALL, INSTALLING, is_ready=_kept(seen)))
     if seen.is_other_release:
-        why = "another release was installed by hand; it is left as it is"
-        return Decision(NOTHING, EDITED, why, is_ready=_kept(seen))
+        return Decision(NOTHING, EDITED, OTHER_RELEASE, is_ready=_kept(seen))
     if seen.policy != seen.policy_in_force and not (seen.policy_edit or _policy_problem(seen)):
         return Decision(POLICY, INSTALLING)
     if seen.registration is None:

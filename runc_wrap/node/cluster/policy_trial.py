@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
 from runc_wrap.node import runtime_switch
-from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.cluster import archive_copy, next_step, node_record, policy_files
 from runc_wrap.node.container_state import redecide, status
 from runc_wrap.policy.policy_errors import PolicyError
 
@@ -51,6 +51,8 @@ def document(places: Places, candidate: Path, node: str) -> Json:
 
 def _checked(places: Places, candidate: Path) -> tuple[Compiled, list[str]]:
     """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
+    if _is_other_release(places):
+        raise policy_files.PolicyNotTaken(next_step.OTHER_RELEASE)
     wanted = policy_files.mounted(candidate, candidate / policy_files.PROFILES)
     if why := policy_files.edit(places, wanted):
         raise policy_files.PolicyNotTaken(why)
@@ -58,6 +60,15 @@ def _checked(places: Places, candidate: Path) -> tuple[Compiled, list[str]]:
     compiled, remarks = policy_files.check(places, wanted, trial)
     runtime_switch.check(places, compiled.policy["runtime"]["kind"])
     return compiled, [one.replace(f"{trial}/", "") for one in remarks]
+
+
+def _is_other_release(places: Places) -> bool:
+    """Tell whether the installer keeps off this node, as next_step decides.
+
+    Where it has installed nothing yet it will, and then put the policy in force.
+    """
+    installed = node_record.installed(places).release
+    return installed not in (None, archive_copy.release_in_force(places))
 
 
 def _rows(changes: Iterable[Change]) -> list[Json]:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
 from runc_wrap.fleet import policy_answers
-from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.cluster import next_step, node_record, policy_files
 from runc_wrap.node.paths import Places
 from tests.unit.node.cluster.host_stand_in import Host
 
@@ -70,6 +70,27 @@ def test_a_file_that_the_cluster_did_not_write_would_be_in_the_way(node: Node) -
     node.configure(AUDIT)
     assert "not what the cluster wrote" in _tried(node, {"config.toml": WITH_OWN})["refused"]
     assert _tried(node, {"config.toml": AUDIT})["refused"] is None
+
+
+@pytest.mark.parametrize(
+    ("installed", "in_force", "why"),
+    [
+        ("0.2.0", "0.2.0", None),
+        ("0.2.0", "0.1.0", next_step.OTHER_RELEASE),
+        (None, "0.1.0", None),  # the installer will install its own, then put it in force
+        ("0.2.0", None, None),
+    ],
+)
+def test_where_the_installer_keeps_off_it_would_not_be_put_in_force(
+    node: Node, installed: str | None, in_force: str | None, why: str | None
+) -> None:
+    for name in ("lib", "etc"):
+        (node.places.prefix / name).mkdir(parents=True, exist_ok=True)
+    if installed:
+        node_record.install(node.places, "a" * 64, installed)
+    if in_force:
+        (node.places.prefix / "lib" / "current").symlink_to(f"releases/{in_force}")
+    assert _tried(node, {"config.toml": AUDIT})["refused"] == why
 
 
 def test_remarks_of_apply_are_the_nodes_too(node: Node) -> None:
