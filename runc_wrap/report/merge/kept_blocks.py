@@ -1,7 +1,8 @@
 """The profiles that nodes send, in bounded number, so that no node crowds out what others send.
 
-When there is no room for another, one goes that the greediest node alone has sent. So every node
-has its share, whatever the order in which they answer.
+Each counts for the node that sent it first. When there is no room for another, one of the node
+that has the most goes: the one that the fewest have sent. So every node has its share, whatever
+the order in which they answer, and nodes that send the same together have one share.
 """
 
 from __future__ import annotations
@@ -19,35 +20,33 @@ class KeptBlocks:
     def __init__(self, most: int) -> None:
         self.texts: dict[str, bytes] = {}
         self._most = most
-        self._senders: dict[str, str | None] = {}  # the only node that sent it; None for several
-        self._alone: Counter[str] = Counter()  # how many of these a node has
+        self._first: dict[str, str] = {}  # the node that sent it first
+        self._senders: Counter[str] = Counter()  # how many nodes have sent it
+        self._held: Counter[str] = Counter()  # how many of them a node sent first
 
     def add(self, node: str, blocks: Mapping[str, bytes]) -> None:
         """Take what a node sent, each of its nodes once."""
         for digest, text in blocks.items():
-            if digest in self.texts:
-                self._share(digest)
-            elif len(self.texts) < self._most or self._make_room(node):
-                self.texts[digest], self._senders[digest] = text, node
-                self._alone[node] += 1
-
-    def _share(self, digest: str) -> None:
-        if (sender := self._senders[digest]) is not None:
-            self._senders[digest] = None
-            self._count(sender)
+            if digest not in self.texts:
+                if len(self.texts) >= self._most and not self._make_room(node):
+                    continue
+                self.texts[digest], self._first[digest] = text, node
+                self._held[node] += 1
+            self._senders[digest] += 1
 
     def _make_room(self, node: str) -> bool:
-        """Forget the last one of the node that has the most, unless this one would have as many."""
-        greediest, number = max(self._alone.items(), key=lambda one: one[1], default=("", 0))
-        if number <= self._alone[node] + 1:
+        """Forget one of the node that has the most, unless this one would have as many."""
+        greediest, number = max(self._held.items(), key=lambda one: one[1], default=("", 0))
+        if number <= self._held[node] + 1:
             return False
-        gone = next(one for one in reversed(self.texts) if self._senders[one] == greediest)
-        del self.texts[gone], self._senders[gone]
+        theirs = (one for one in reversed(self.texts) if self._first[one] == greediest)
+        gone = min(theirs, key=self._senders.__getitem__)  # the last one of those
+        del self.texts[gone], self._first[gone], self._senders[gone]
         self._count(greediest)
         return True
 
     def _count(self, node: str) -> None:
         """Count one less; a node without any is forgotten, as there may be many nodes."""
-        self._alone[node] -= 1
-        if not self._alone[node]:
-            del self._alone[node]
+        self._held[node] -= 1
+        if not self._held[node]:
+            del self._held[node]

@@ -17,6 +17,8 @@ from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.kept_blocks import KeptBlocks
 
 if TYPE_CHECKING:
+    import random
+
     from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
@@ -221,6 +223,36 @@ def test_profiles_are_kept_in_bounded_number_and_each_sender_has_its_share(
     share = 6 // max(len([one for one in by_node.values() if one]), 1)
     for sender in by_node.values():
         assert len(sender & {*kept.texts}) >= min(len(sender), share)
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 9)), max_size=8),
+    st.lists(st.sets(st.integers(0, 4), min_size=1), max_size=4),
+    st.randoms(use_true_random=False),
+)
+def test_nodes_that_send_the_same_do_not_take_the_share_of_others(
+    greedy: list[set[int]], honest: list[set[int]], order: random.Random
+) -> None:
+    """However many of them there are: they have one another's profiles, and nobody else's."""
+    kept = KeptBlocks(6)
+    sent = [{f"greedy.{number}" for number in one} for one in greedy]
+    own = [{f"n{at}.{number}" for number in one} for at, one in enumerate(honest)]
+    every = [*sent, *own]
+    order.shuffle(every)
+    for at, one in enumerate(every):
+        kept.add(f"node {at}", dict.fromkeys(sorted(one), b""))
+        assert len(kept.texts) <= 6
+    share = 6 // max(len([one for one in every if one]), 1)
+    for one in own:
+        assert len(one & {*kept.texts}) >= min(len(one), share)
+
+
+def test_two_nodes_that_send_the_same_do_not_keep_everybody_else_out() -> None:
+    kept = KeptBlocks(4)
+    for node in "ab":
+        kept.add(node, {"1": b"", "2": b"", "3": b"", "4": b""})
+    kept.add("c", {"4": b"", "5": b"", "6": b"", "7": b""})
+    assert {*kept.texts} == {"1", "4", "5", "6"}  # what c has sent too stays
 
 
 def test_a_profile_that_several_sent_stays() -> None:
