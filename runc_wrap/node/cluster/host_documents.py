@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LARGEST = 16 << 20  # bytes, as of a document that is merged
 _SECONDS = 50.0  # less than `kubectl runc-wrap` waits
 _OLD = 600.0  # seconds after which no request waits for its files any more
+_TIDYING = 5.0  # seconds after which no further one is forgotten
 _REPORT, _CHECK = "report-", "check-"
 
 
@@ -93,18 +94,28 @@ def _printed(path: Path) -> bytes:
 
 
 def forget_interrupted(places: Places, manager: Manager) -> None:
-    """Remove units and files of requests that were interrupted. Raises SystemdError.
+    """Remove units and files of requests that were interrupted, but one that systemd keeps.
 
     systemd makes a request's file when it starts its unit: where no old file is, no unit was left.
+    What cannot be removed now keeps nothing else from being done; it is tried again next time.
     """
+    until = time.monotonic() + _TIDYING
     for request in sorted({*_interrupted(places.cluster)}):
-        units = host_command.units_of(manager, request)
-        if any(manager.end(one).state == RUNNING for one in units):
-            continue  # its own time ends it
-        for unit in units:
-            manager.forget(unit)
-        _remove(places.cluster, request)
-        shutil.rmtree(places.cluster / request, ignore_errors=True)
+        if time.monotonic() > until:
+            return  # a systemd that does not answer takes its time for each
+        with contextlib.suppress(SystemdError):
+            _forget(places, manager, request)
+
+
+def _forget(places: Places, manager: Manager, request: str) -> None:
+    """Remove what a request left, unless it runs still. Raises SystemdError."""
+    units = host_command.units_of(manager, request)
+    if any(manager.end(one).state == RUNNING for one in units):
+        return  # its own time ends it
+    for unit in units:
+        manager.forget(unit)
+    _remove(places.cluster, request)
+    shutil.rmtree(places.cluster / request, ignore_errors=True)
 
 
 def _interrupted(place: Path) -> Iterator[str]:

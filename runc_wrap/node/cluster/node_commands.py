@@ -22,7 +22,7 @@ _REGISTERING = 1700.0  # less than until the transaction's own timer takes it ba
 
 @dataclass(frozen=True)
 class NodeCommands:
-    """The host's commands for one installation. Every method raises SystemdError.
+    """The host's commands for one installation. Each raises SystemdError but forget_interrupted.
 
     `config` is the engine's configuration where a node has several engines, "" otherwise.
     """

@@ -136,6 +136,32 @@ def test_what_an_interrupted_request_left_goes_though_nobody_asks_again(scene: S
     assert [*scene.host.units] == ["runc-wrap-cluster-report-0b-12345678.service"]
 
 
+def test_a_request_that_systemd_does_not_forget_blocks_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.host.places.cluster.mkdir(parents=True)
+    units = {}
+    for request in ("check-0a", "report-0b"):
+        old = scene.host.places.cluster / f"{request}.out"
+        old.touch()
+        os.utime(old, (time.time() - 3600,) * 2)
+        units[request] = f"runc-wrap-cluster-{request}-12345678.service"
+        scene.host.units[units[request]] = UnitEnd(DONE)
+    forget = scene.host.forget
+
+    def refuses(unit: str) -> None:
+        if unit == units["check-0a"]:
+            raise SystemdError(f"the host's systemd does not forget {unit}")
+        forget(unit)
+
+    monkeypatch.setattr(scene.host, "forget", refuses)
+    scene.installer().run()
+    assert scene.installer().run().word == "ready"
+    assert [*scene.host.units] == [units["check-0a"]]
+    assert [one.name for one in scene.host.places.cluster.glob("*-0?.out")] == ["check-0a.out"]
+    assert scene.remover().run().word == "removed"
+
+
 def test_a_configuration_that_the_engine_has_not_read_is_told_and_the_node_stays_ready(
     scene: Scene,
 ) -> None:
