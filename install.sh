@@ -130,6 +130,7 @@ provide() {
     step "Installing Debian's packages $*" "mend what apt-get said (sources, network, proxy, room on the disk), or install $* by hand"
     apt_install "$@"
     packages="$packages $*"
+    end_step
 }
 
 apt_install() {
@@ -151,6 +152,7 @@ find_archive() {
         step 'Comparing the archive with its SHA256SUMS' 'unpack the archive again'
         (cd "$source" && sha256sum --status -c SHA256SUMS) ||
             fail "$source is not as it was packed; unpack the archive again"
+        end_step
         python=$archive/venv/bin/python
         is_usable "$python" ||
             fail "the archive's interpreter does not run here ($(uname -m)); take the archive for it"
@@ -189,6 +191,7 @@ find_compiler() {
     fi
     step "Installing Debian's packages $*" ''
     if apt_install "$@"; then packages="$packages $*"; else step_failed; fi
+    end_step
 }
 
 # Takes the launcher of an unpacked archive in this directory or beside it, if it was made from the
@@ -235,8 +238,10 @@ run_module() {
 
 # Resolves the prefix, and locks it against other installers.
 take_prefix() {
+    advice="$(room), or move away what is in the place of a directory"
     check_ownership
-    mkdir -p "$prefix" && [ -w "$prefix" ] || fail "$prefix cannot be written; run it as root"
+    mkdir -p "$prefix" && [ -w "$prefix" ] ||
+        fail "$prefix cannot be written; run it as root, with that file system mounted writable"
     prefix=$(cd "$prefix" && pwd -P)
     mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/lib/releases" \
         "$prefix/var"
@@ -316,6 +321,7 @@ copy_archive() {
 
 # Says what would be done, as far as that is known before it is done.
 describe() {
+    told=yes # by dry_run.py
     [ -n "$archive" ] || say "would make a virtual environment with $python, fetch packages, build runc-wrap"
     [ -z "$archive" ] || say "would copy the release $archive"
     units=$source/deploy/systemd
@@ -354,7 +360,6 @@ find_archive
 find_python
 find_compiler
 if [ -n "$dry_run" ]; then
-    end_step
     check_ownership
     command -v runc >/dev/null || command -v crun >/dev/null || provide runc
     describe
@@ -372,6 +377,7 @@ else
     build_package
 fi
 end_step
+own_python -c '' || fail "the interpreter in $prefix cannot be started; mount that without noexec (findmnt -T $prefix), or choose another --prefix"
 set -- --prefix "$prefix" --release "$release" $quiet $no_services
 [ -n "$archive" ] || set -- "$@" --checkout "$source"
 [ -z "$launcher" ] || set -- "$@" --launcher "$launcher"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import attempt
+from harness.host.processes import attempt, run
 from harness.node.install import OPTIONS, SOURCE
 from harness.node.requirements import program, requires
 
@@ -77,6 +78,60 @@ def test_a_step_of_install_sh_that_fails_says_what_to_do(
     assert advice in last
     assert last.endswith("; then run install.sh again.")
     assert not [*tmp_path.glob("*/lib/releases/*")]
+
+
+@pytest.fixture(name="archive")
+def unpacked_archive(tmp_path: Path) -> Path:
+    """What install.sh looks at in an unpacked release archive; nothing of it can be installed."""
+    archive = tmp_path / "archive"
+    venv = archive / "lib" / "releases" / "0.2.0" / "venv"
+    packages = venv / "lib" / "python3.13" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "runc_wrap").symlink_to(SOURCE / "runc_wrap")
+    (venv / "bin").mkdir()
+    python = venv / "bin" / "python"
+    python.write_text('#!/bin/sh\nexec /usr/bin/python3 "$@"\n')
+    python.chmod(0o755)
+    shutil.copy(SOURCE / "install.sh", archive)
+    (archive / "SHA256SUMS").write_text(run(["sha256sum", archive / "install.sh"]).stdout)
+    return archive
+
+
+@pytest.mark.parametrize("occupied", ["lib", "var/lock"])
+def test_a_file_in_the_place_of_a_directory_does_not_speak_against_the_archive(
+    occupied: str, archive: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "p" / occupied
+    place.parent.mkdir(parents=True)
+    place.touch()
+    done = attempt([archive / "install.sh", "--prefix", tmp_path / "p", *OPTIONS])
+    assert done.returncode != 0
+    assert re.search(r"^Comparing .* SHA256SUMS \.\.\. \d+\.\d s$", done.stdout, re.MULTILINE)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f'install.sh: "Preparing {tmp_path}/p" failed; '), done.stderr
+    assert "or move away what is in the place of a directory; then run" in last
+
+
+def test_a_dry_run_that_fails_says_no_more_than_why(archive: Path, tmp_path: Path) -> None:
+    units = archive / "lib" / "releases" / "0.2.0" / "share" / "systemd"
+    (units / "damaged.service").mkdir(parents=True)
+    done = attempt([archive / "install.sh", "--prefix", tmp_path / "p", "--dry-run"])
+    assert done.returncode != 0
+    assert "damaged.service" in done.stderr
+    assert "install.sh: " not in done.stderr
+
+
+def test_a_prefix_where_nothing_may_be_executed_is_named(archive: Path, tmp_path: Path) -> None:
+    requires("unshare", "runc", root=True)
+    prefix = tmp_path / "p"
+    prefix.mkdir()
+    script = f'mount -t tmpfs -o noexec,mode=755 none {prefix} && exec "$@"'
+    words: list[str | Path] = [archive / "install.sh", "--prefix", prefix, *OPTIONS]
+    done = attempt([*PRIVATE, script, "sh", *words])
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"install.sh: the interpreter in {prefix} cannot be started; mount that")
+    assert "without noexec" in last
 
 
 HIDDEN = ("cc", "gcc", "musl-gcc", "apt-get")  # as where there is neither compiler nor Debian
