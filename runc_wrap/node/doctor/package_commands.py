@@ -23,6 +23,9 @@ _RELEASES = {
     "crun": "https://github.com/containers/crun/releases",
     "containerd": "https://github.com/containerd/containerd/releases",
     "libseccomp": "https://github.com/seccomp/libseccomp/releases",
+    "k3s": "https://github.com/k3s-io/k3s/releases",
+    "rke2": "https://github.com/rancher/rke2/releases",
+    "k0s": "https://github.com/k0sproject/k0s/releases",
 }
 
 
@@ -110,23 +113,43 @@ def upgrade(path: Path, program: str) -> Advice:
     return _released(path, program)
 
 
+def upgrade_distribution(name: str) -> Advice:
+    """Return how to upgrade what a distribution of Kubernetes brings: all of it at once."""
+    if name not in _RELEASES:
+        return Advice(f"upgrade the snap {name}", f"snap refresh {shlex.quote(name)}")
+    page = _RELEASES[name]
+    return Advice(f"upgrade {name} by a newer release from {page}", _newest(page))
+
+
 def restore(path: Path, program: str) -> Advice:
-    """Return how to get a program back that is missing or damaged, runc or crun."""
-    elsewhere = [Path(place) / program for place in installed_programs.FIXED_PATH]
-    if name := owner(path) or owner(*elsewhere):
-        command = f"{_manager().reinstall} {shlex.quote(name)}"
-        return Advice(f"install the package {name} again, which has it", command)
-    if any(path.parent == each.parent for each in elsewhere) and not path.exists():
-        return Advice("install it again", install(program))
-    return _released(path, program)
+    """Return how to get a program back that is missing or damaged, runc or crun.
+
+    Another package's runtime is no help as long as it is there itself: to install that package
+    again, or one that conflicts with it, would end the engine and bring nothing back.
+    """
+    if name := owner(path):
+        return _again(name)
+    found_in_order = [Path(place) / program for place in installed_programs.FIXED_PATH]
+    is_one = any(path.parent == each.parent for each in found_in_order)
+    if not is_one or path.exists() or any(each.exists() for each in found_in_order):
+        return _released(path, program)
+    name = owner(*found_in_order)
+    return _again(name) if name else Advice("install it again", install(program))
+
+
+def _again(name: str) -> Advice:
+    command = f"{_manager().reinstall} {shlex.quote(name)}"
+    return Advice(f"install the package {name} again, which has it", command)
 
 
 def _released(path: Path, program: str) -> Advice:
     page = _RELEASES[program]
-    return Advice(
-        f"no package has {path}: put a newer release from {page} in its place",
-        f"curl -sIL -o /dev/null -w '%{{url_effective}}\\n' {page}/latest",
-    )
+    words = f"no package has {path}: put a newer release from {page} in its place"
+    return Advice(words, _newest(page))
+
+
+def _newest(page: str) -> str:
+    return f"curl -sIL -o /dev/null -w '%{{url_effective}}\\n' {page}/latest"
 
 
 def owner(*paths: Path) -> str:

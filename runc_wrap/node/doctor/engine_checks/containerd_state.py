@@ -36,23 +36,37 @@ def find(_: Places) -> Iterator[Finding]:
     containerd = _parsed(installed_programs.version("containerd"))
     if containerd is None or not engine_versions.reached(containerd, _FATAL_SINCE):
         return
-    shim = _shims_version() or containerd
-    if not engine_versions.reached(shim, _ANSWERS_SINCE):
-        program = installed_programs.locate(_SHIM) or installed_programs.locate("containerd")
-        advice = package_commands.upgrade(program or Path("/usr/bin/containerd"), "containerd")
-        yield Finding(
-            NAME,
-            "warning",
-            f"containerd {containerd} with the shim {shim}: if a create takes over two seconds on "
-            "a busy node, containerd may tear the container down",
-            f"{advice.remedy}: containerd and {_SHIM} 2.3.2 or newer; until then set "
-            '"io.containerd.timeout.task.state" = "10s" beneath [timeouts] in its configuration',
-            advice.command,
-        )
+    program = installed_programs.program_of("containerd") or Path("/usr/bin/containerd")
+    brought = {path: name for name, path in installed_programs.DISTRIBUTIONS.items()}
+    by = brought.get(str(program), "")
+    shim_path = program.with_name(_SHIM) if by else installed_programs.locate(_SHIM)
+    shim = _shims_version(shim_path) or containerd
+    if engine_versions.reached(shim, _ANSWERS_SINCE):
+        return
+    advice = _advice(by, shim_path or program)
+    whose = f"{by}'s " if by else ""
+    where = "the template or a drop-in of its configuration" if by else "its configuration"
+    yield Finding(
+        NAME,
+        "warning",
+        f"{whose}containerd {containerd} with the shim {shim}: if a create takes over two "
+        "seconds on a busy node, containerd may tear the container down",
+        f"{advice.remedy}: containerd and {_SHIM} 2.3.2 or newer; until then set "
+        f'"io.containerd.timeout.task.state" = "10s" beneath [timeouts] in {where}',
+        advice.command,
+    )
 
 
-def _shims_version() -> Version | None:
-    found = _SHIMS_VERSION.search(installed_programs.output(_SHIM, "-v") or "")
+def _advice(distribution: str, program: Path) -> package_commands.Advice:
+    """Return how to upgrade it; a distribution of Kubernetes has no use for a second containerd."""
+    if distribution:
+        return package_commands.upgrade_distribution(distribution)
+    return package_commands.upgrade(program, "containerd")
+
+
+def _shims_version(shim: Path | None) -> Version | None:
+    printed = installed_programs.output(str(shim), "-v") if shim else None
+    found = _SHIMS_VERSION.search(printed or "")
     return _parsed(found[1]) if found else None
 
 

@@ -10,6 +10,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor import commands, package_commands
 from runc_wrap.node.doctor.check_finding import Finding
+from runc_wrap.node.doctor.package_commands import Advice
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy.settings import source
 from runc_wrap.policy.settings.source import PolicyError
@@ -31,9 +32,7 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
-        advice = package_commands.restore(Path(named["path"]), named["kind"])
-        command = f"{advice.command} && {commands.ctl(places, 'apply')}"
-        remedy = f"{advice.remedy}, then run runc-wrapctl apply"
+        remedy, command = _remedy(places, Path(named["path"]), named["kind"])
         yield Finding(NAME, "error", str(error), remedy, command)
         return
     others = _others(named["kind"], Path(named["path"]))
@@ -45,6 +44,26 @@ def find(places: Places) -> Iterator[Finding]:
             "name the one to use by its full path in config.toml, and remove the others",
             commands.policy(places),
         )
+
+
+def _remedy(places: Places, path: Path, kind: str) -> Advice:
+    """Return how there is a runtime again: another one of this kind, or this one."""
+    apply = commands.ctl(places, "apply")
+    if other := _taken_now(places, kind):
+        return Advice(f"run runc-wrapctl apply, which takes {other} instead", apply)
+    advice = package_commands.restore(path, kind)
+    return Advice(f"{advice.remedy}, then run runc-wrapctl apply", f"{advice.command} && {apply}")
+
+
+def _taken_now(places: Places, kind: str) -> Path | None:
+    """Return the runtime that `apply` would take, None if it is of another kind or unusable."""
+    try:
+        names = source.read(places.config, places.config_directory).written("runtime")
+        names = installed_programs.default_runtimes(places.runtime) if names is None else names
+        found = installed_programs.find_runtime(names)
+    except (PolicyError, RuntimeNotUsable, OSError):
+        return None
+    return found.path if found.kind == kind else None
 
 
 def _is_meant(places: Places, used: str) -> bool:

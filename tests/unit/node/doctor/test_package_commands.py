@@ -71,19 +71,36 @@ def test_the_package_manager_is_asked_for_the_file_by_the_names_it_may_have(node
     ("owned", "path", "command"),
     [
         ("/usr/bin/runc", "/usr/bin/runc", f"apt-get install --reinstall {DOCKERS}"),
-        ("{machine}/runc", "/usr/local/bin/runc", f"apt-get install --reinstall {DOCKERS}"),
+        ("{machine}/runc", "{local}/runc", f"apt-get install --reinstall {DOCKERS}"),
+        ("{machine}/runc", "/srv/runc", RELEASES),
         ("", "{machine}/runc", "apt-get install runc"),
         ("", "/srv/runc", RELEASES),
     ],
 )
 def test_a_runtime_that_is_gone_is_taken_from_where_it_came(
-    node: Node, owned: str, path: str, command: str
+    node: Node, monkeypatch: pytest.MonkeyPatch, owned: str, path: str, command: str
 ) -> None:
     (node.programs / "runc").unlink()
-    owned, path = (each.format(machine=node.programs) for each in (owned, path))
+    local = node.programs / "local"
+    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(local), str(node.programs)))
+    owned, path = (each.format(machine=node.programs, local=local) for each in (owned, path))
     machine.fake(node.programs, "apt-get", "true")
     machine.fake(node.programs, "dpkg-query", f"echo {DOCKERS}: {owned}; exit 1")
     assert command in package_commands.restore(Path(path), "runc").command
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_package_that_has_another_runtime_is_not_installed_again_for_one_that_it_has_not(
+    node: Node, monkeypatch: pytest.MonkeyPatch, *, is_damaged: bool
+) -> None:
+    """That would restart the engine, and Debian's runc would replace Docker's package."""
+    local = node.programs / "local"
+    local.mkdir()
+    if is_damaged:
+        (local / "runc").touch()
+    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(local), str(node.programs)))
+    machine.fake(node.programs, "dpkg-query", f"echo {DOCKERS}: {node.programs}/runc; exit 1")
+    assert RELEASES in package_commands.restore(local / "runc", "runc").command
 
 
 @pytest.mark.parametrize(

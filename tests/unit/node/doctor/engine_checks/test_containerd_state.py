@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor.engine_checks import containerd_state
 from tests.unit.node import machine
 
@@ -59,3 +60,34 @@ def test_the_command_is_for_what_has_the_shim_not_for_the_distributions_containe
     machine.fake(node.programs, "dpkg-query", f"echo {owner}: {shim}; exit 1")
     [found] = containerd_state.find(node.places)
     assert found.command.endswith(command)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy", "command"),
+    [
+        ("k3s", "upgrade k3s by a newer release from", "github.com/k3s-io/k3s/releases/latest"),
+        ("rke2", "upgrade rke2 by", "github.com/rancher/rke2/releases/latest"),
+        ("k0s", "upgrade k0s by", "github.com/k0sproject/k0s/releases/latest"),
+        ("microk8s", "upgrade the snap microk8s", "snap refresh microk8s"),
+    ],
+)
+def test_a_distributions_containerd_is_upgraded_with_the_distribution(
+    node: Node,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    remedy: str,
+    command: str,
+) -> None:
+    """A release of containerd in /usr/bin would be a second one, which nothing calls."""
+    brought = machine.fake(node.programs / name, "containerd", "echo containerd x/v2 v2.3.1-k3s1 a")
+    monkeypatch.setattr(installed_programs, "DISTRIBUTIONS", {name: str(brought)})
+    stray = PRINTED.format("v2.3.4")  # on the path: it is not what this containerd starts
+    machine.fake(node.programs, "containerd-shim-runc-v2", f"printf '{stray}'")
+    [found] = containerd_state.find(node.places)
+    assert found.sentence.startswith(f"{name}'s containerd 2.3.1 with the shim 2.3.1: ")
+    assert found.remedy.startswith(remedy)
+    assert "/usr/bin" not in found.remedy
+    assert found.command.endswith(command)
+    own = PRINTED.format("v2.3.2-k3s1")
+    machine.fake(node.programs / name, "containerd-shim-runc-v2", f"printf '{own}'")
+    assert list(containerd_state.find(node.places)) == []
