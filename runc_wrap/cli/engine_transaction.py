@@ -88,7 +88,7 @@ def _time(seconds: float | None) -> str | None:
 def confirm(places: Places, /, *, name: str | None, as_json: bool) -> None:
     """Keep the change that `engine add --try` or `engine remove --try` made."""
     try:
-        found = taking_back.confirm(places, name, Systemd())
+        found = taking_back.confirm(places, name, Systemd(), output.warn)
     except (EngineError, OSError) as error:
         output.fail(error)
     _print(found, "confirmed", as_json=as_json)
@@ -119,7 +119,7 @@ def revert(  # noqa: PLR0913  # one parameter per option
         elif due:
             found = taking_back.revert_due(places, node)
         else:
-            found = taking_back.revert(places, name, node)
+            found = taking_back.revert(places, name, node, output.warn)
     except (EngineError, OSError) as error:
         output.fail(error)
     except taking_back.NotTakenBackError as error:

@@ -22,12 +22,14 @@ from runc_wrap.node.engines.transaction import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from runc_wrap.node.engines.transaction.engine_access import Access
     from runc_wrap.node.engines.transaction.journal import Journal
     from runc_wrap.node.paths import Places
+
+    Tell = Callable[[str], None]
 
 NOTHING, RELOAD, RESTART = (
     "none",
@@ -239,10 +241,11 @@ def take_back_all(places: Places, entries: dict[Path, Journal], node: Node) -> l
     return list(entries.values())
 
 
-def confirm(places: Places, engine: str | None, node: Node) -> list[Journal]:
+def confirm(places: Places, engine: str | None, node: Node, tell: Tell) -> list[Journal]:
     """Let the changes of tries stay; return them. Raises EngineError and OSError.
 
-    One that could not be taken back is accepted as the files are now.
+    One that could not be taken back is accepted as the files are now. `tell` gets a sentence on
+    each canary that is given up.
     """
     with exclusive(places):
         found = _chosen(places, engine, (journal.TRYING, journal.REVERTING))
@@ -251,16 +254,20 @@ def confirm(places: Places, engine: str | None, node: Node) -> list[Journal]:
                 left_canaries.note(places, path, entry)
             journal.finish(path, entry)
             disarm(places, entry, node)
-        if _clear(places, node).left:
+        if _clear_or_tell(places, node, tell):
             _clear_later(places, node)
     return list(found.values())
 
 
-def revert(places: Places, engine: str | None, node: Node) -> list[Journal]:
-    """Take back what is not over now; return it. Raises EngineError, NotTakenBackError, OSError."""
+def revert(places: Places, engine: str | None, node: Node, tell: Tell) -> list[Journal]:
+    """Take back what is not over now; return it. Raises EngineError, NotTakenBackError, OSError.
+
+    `tell` gets a sentence on each canary that is given up.
+    """
     with exclusive(places):
         before = len(left_canaries.noted(places))
-        if len(_clear(places, node).left) < before and not journal.unfinished(places):
+        left = _clear_or_tell(places, node, tell)
+        if len(left) < before and not journal.unfinished(places):
             return []
         return take_back_all(places, _chosen(places, engine, ()), node)
 
@@ -302,6 +309,14 @@ def clear_canaries(places: Places, node: Node) -> left_canaries.Cleared:
         return left_canaries.Cleared([], [])
     with exclusive(places):
         return _clear(places, node)
+
+
+def _clear_or_tell(places: Places, node: Node, tell: Tell) -> list[left_canaries.Left]:
+    """Remove canaries that were left, tell which are given up; return those to try again."""
+    found = _clear(places, node)
+    for one in found.given_up:
+        tell(one.given_up())
+    return found.left
 
 
 def _clear(places: Places, node: Node) -> left_canaries.Cleared:

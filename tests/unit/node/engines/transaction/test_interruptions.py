@@ -233,7 +233,7 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
         return restart(unit, how) if how == "restart" else f"{unit} is not active"
 
     one.restart = dead  # type: ignore[method-assign]
-    taking_back.revert(places, None, one)
+    taking_back.revert(places, None, one, pytest.fail)
     assert asked == ["reload", "restart"]
     assert _is_as_before(one, places)
 
@@ -256,7 +256,7 @@ def test_what_needed_a_restart_is_taken_back_by_a_reload_where_that_is_enough(
         return restart(unit, "restart")
 
     one.restart = notes  # type: ignore[method-assign]
-    taking_back.revert(places, None, one)
+    taking_back.revert(places, None, one, pytest.fail)
     assert asked == (["restart"] if is_of_earlier_release else ["reload"])
     assert _is_as_before(one, places)
 

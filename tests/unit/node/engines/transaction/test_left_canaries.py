@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -80,7 +81,7 @@ def _by_the_uninstaller(one: FakeNode, places: Places) -> None:
 
 
 def _by_revert(one: FakeNode, places: Places) -> None:
-    assert taking_back.revert(places, None, one) == []
+    assert taking_back.revert(places, None, one, pytest.fail) == []
 
 
 def _by_the_next_change(one: FakeNode, places: Places) -> None:
@@ -125,6 +126,49 @@ def test_an_engine_that_never_answers_again_is_given_up_and_that_is_said(cut: Cu
     assert "did not answer in 100 tries" in cleared.given_up[0].given_up()
     assert cleared.left == []
     assert [*left_canaries.noted(places), *one.units.rglob("*.service")] == []
+
+
+def _confirmed(one: FakeNode, places: Places, tell: Callable[[str], None]) -> None:
+    run(job(places, one.config, tries=600.0), one)
+    one.stopped = True
+    _almost_given_up(one, places)
+    taking_back.confirm(places, None, one, tell)
+
+
+def _reverted(one: FakeNode, places: Places, tell: Callable[[str], None]) -> None:
+    one.stopped = True
+    _almost_given_up(one, places)
+    assert taking_back.revert(places, None, one, tell) == []
+
+
+def _reverted_in_vain(one: FakeNode, places: Places, tell: Callable[[str], None]) -> None:
+    """Also where the command then fails."""
+    run(job(places, one.config, tries=600.0), one)
+    one.stopped = True
+    _almost_given_up(one, places)
+    with pytest.raises(EngineError, match="no transaction of docker"):
+        taking_back.revert(places, "docker", one, tell)
+
+
+def _almost_given_up(one: FakeNode, places: Places) -> None:
+    where = journal.directory(places) / "canaries" / "gone.json"
+    where.parent.mkdir(exist_ok=True)
+    note = left_canaries.Left("containerd", str(one.config), left_canaries.MOST_TRIES - 1)
+    where.write_text(json.dumps(note._asdict()))
+
+
+@pytest.mark.parametrize("command", [_confirmed, _reverted, _reverted_in_vain])
+def test_whichever_command_gives_up_a_canary_says_so(
+    cut: Cut, command: Callable[[FakeNode, Places, Callable[[str], None]], None]
+) -> None:
+    one, places = cut
+    one.stopped = False
+    taking_back.revert_due(places, one)
+    told: list[str] = []
+    command(one, places, told.append)
+    (sentence,) = told
+    assert f"containerd ({one.config}) did not answer in 100 tries" in sentence
+    assert left_canaries.noted(places) == {}
 
 
 def test_an_uninstall_says_what_it_could_not_remove(

@@ -153,11 +153,11 @@ def test_a_try_waits_to_be_confirmed(made: tuple[FakeNode, Places]) -> None:
     assert taking_back.revert_due(places, one) == []
     with pytest.raises(EngineError, match=r"being changed by .* \(trying\)"):
         run(job(places, one.config), one)
-    taking_back.confirm(places, None, one)
+    taking_back.confirm(places, None, one, pytest.fail)
     assert _engine(one)[1] != TEXT
     assert _remains(one) == []
     with pytest.raises(EngineError, match="no transaction waits"):
-        taking_back.confirm(places, None, one)
+        taking_back.confirm(places, None, one, pytest.fail)
 
 
 @pytest.mark.parametrize("why", ["its timer", "its time", "another boot", "its owner"])
@@ -172,7 +172,7 @@ def test_a_try_that_is_not_confirmed_is_taken_back(
         assert _engine(one)[0] != TEXT
         taking_back.revert_one(places, trying.id, one)
     elif why == "its owner":
-        taking_back.revert(places, "containerd", one)
+        taking_back.revert(places, "containerd", one, pytest.fail)
     else:
         if why == "another boot":
             monkeypatch.setattr(journal, "boot", lambda: "another")
@@ -204,9 +204,9 @@ def test_a_file_that_its_owner_changed_meanwhile_is_not_overwritten(
     own = one.config.read_text() + "# the owner's again\n"
     one.config.write_text(own)
     with pytest.raises(taking_back.NotTakenBackError, match="changed since"):
-        taking_back.revert(places, None, one)
+        taking_back.revert(places, None, one, pytest.fail)
     assert one.config.read_text() == own
-    taking_back.confirm(places, None, one)
+    taking_back.confirm(places, None, one, pytest.fail)
     assert journal.unfinished(places) == {}
 
 
