@@ -130,6 +130,19 @@ def test_a_damaged_journal_is_said_to_be_one(places: Places) -> None:
         assert str(path) in "".join(result.output.split("\n"))
 
 
+def test_a_journal_with_more_than_this_release_knows_is_said_to_be_anothers(places: Places) -> None:
+    path = journal.path_of(places, _being_tried(places))
+    found = json.loads(path.read_text())
+    files = [{"path": "/x", "before": None, "after": None, "mode": 1}]
+    found |= {"way": 1, "again": 2, "snapshot": {"id": "1", "files": files, "links": []}}
+    path.write_text(json.dumps(found))
+    result = _ctl(places, "engine", "status")
+    assert result.exit_code == 2
+    told = " ".join(result.output.split())
+    assert "another release's journal, with again, links, mode, way; wanted the keys that" in told
+    assert "argument" not in told
+
+
 def test_nothing_to_confirm_is_said(places: Places) -> None:
     result = _ctl(places, "engine", "confirm")
     assert result.exit_code == 2

@@ -11,7 +11,7 @@ import contextlib
 import glob
 import hashlib
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,16 @@ def of(plan: Plan, name: str) -> Snapshot:
         link_new=str(plan.link_new) if plan.link_new else None,
         link_gone=str(plan.link_gone) if plan.link_gone else None,
     )
+
+
+def unknown_keys(found: dict[str, Any]) -> set[str]:
+    """Return the keys of a snapshot in a journal that only another release knows."""
+    of_files = {key for each in found.get("files", []) for key in each}
+    return (found.keys() - _names(Snapshot)) | (of_files - _names(File))
+
+
+def _names(of: type[Snapshot | File]) -> set[str]:
+    return {each.name for each in fields(of)}
 
 
 def from_json(found: dict[str, Any]) -> Snapshot:

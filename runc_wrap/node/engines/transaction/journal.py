@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import pwd
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ _STEPS = frozenset({WRITING, CHECKING, RESTARTING, PROVING, TRYING, DONE, REVERT
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOGIN_UID = Path("/proc/self/loginuid")
 _NO_LOGIN = 0xFFFFFFFF
+_MOST_SAID = 200  # characters of a journal's keys
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class Journal:
         return replace(self, step=step, **changes)
 
 
+_KEYS = frozenset(each.name for each in fields(Journal))
+
+
 def directory(places: Places) -> Path:
     """Return where the journals are."""
     return places.var / "transactions"
@@ -109,6 +113,13 @@ def read(path: Path) -> Journal | None:
         if found.pop("format") != FORMAT:
             raise EngineError(
                 f"{path}: another release's journal", f"format {FORMAT}", "that release"
+            )
+        more = (found.keys() - _KEYS) | file_snapshot.unknown_keys(found["snapshot"])
+        if more:
+            raise EngineError(
+                f"{path}: another release's journal, with {', '.join(sorted(more))[:_MOST_SAID]}",
+                "the keys that this release writes",
+                "that release",
             )
         return _from_json(found)
     except FileNotFoundError:
