@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,13 @@ from runc_wrap.node.capture import capture_run, capture_store
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.policy import captured_comparison
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles import captured_profile
+from runc_wrap.profiles import captured_profile, engine_versions
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.captured_comparison import TableDifference
+    from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.captured_profile import Captured
 
 
@@ -54,7 +56,7 @@ def capture(
     try:
         with progress.shown(f"Asking {engine}") as meter:
             captured, blocks = capture_run.capture(places, engine, socket, meter, config)
-        facts = node_facts.of_engines()
+        facts = _facts(captured)
         table = captured_comparison.table_name(engine, facts)
         found = captured_comparison.with_table(captured, facts)
         where = capture_store.write(places, captured)
@@ -68,6 +70,15 @@ def capture(
         _print(captured, table, found, where)
     if found:
         raise SystemExit(output.WRONG)
+
+
+def _facts(captured: Captured) -> Facts:
+    """Return this node's facts, with the engine that was asked, where there are several of it."""
+    facts = node_facts.of_engines()
+    if not captured.config:
+        return facts
+    asked = str(engine_versions.parse(captured.version))
+    return replace(facts, engines={**facts.engines, captured.engine: asked})
 
 
 def _document(

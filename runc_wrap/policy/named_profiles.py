@@ -78,9 +78,9 @@ def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
     where = f"{placing(values)('runtime_default.source')}runtime_default.source is captured, but "
     what = found.stale if found else f"{engine} is installed and its default is not captured"
     aside = f"write {_setting_of(engine)} = {_aside(engine, facts)} to use the built-in profile"
-    raise PolicyError(
-        f"{where}{what}; run `runc-wrapctl profile capture {engine}` and apply again, or {aside}."
-    )
+    of = f" --config {found.config}" if found and found.config else ""
+    again = f"runc-wrapctl profile capture {engine}{of}"
+    raise PolicyError(f"{where}{what}; run `{again}` and apply again, or {aside}.")
 
 
 def _setting_of(engine: str) -> str:

@@ -40,8 +40,9 @@ class Captured:
     """A captured default: `profile` is JSON text in moby's format, for this `arch` and `kernel`.
 
     `version` is the engine's, `kernel` is like "6.12", `time` is RFC 3339. `program` is a digest of
-    the files from which the engine has its default. `stale` says what has changed since, "" if
-    nothing has; it is not in the file.
+    the files from which the engine has its default. `config` is the configuration by which the
+    engine was chosen among several, "" for the one on the path. `stale` says what has changed
+    since, "" if nothing has; it is not in the file.
     """
 
     engine: str
@@ -51,6 +52,7 @@ class Captured:
     kernel: str
     program: str
     profile: bytes
+    config: str = ""
     stale: str = ""
 
     @property
@@ -65,7 +67,7 @@ class Captured:
 
 def text(captured: Captured) -> bytes:
     """Return the file's content."""
-    fields = {name: getattr(captured, name) for name in _TEXTS}
+    fields = {name: getattr(captured, name) for name in (*_TEXTS, "config")}
     document = {"format": FORMAT, **fields, "profile": json.loads(captured.profile)}
     return json.dumps(document, indent=1).encode() + b"\n"
 
@@ -76,13 +78,16 @@ def parse(data: bytes, source: str) -> Captured:
     if not isinstance(document, dict):
         raise ProfileError(f"{source} is not a captured profile; capture it again")
     texts = [document.get(name) for name in _TEXTS]
+    config = document.get("config", "")  # none in the captures of earlier releases
     profile = document.get("profile")
-    if document.get("format") != FORMAT or not all(isinstance(each, str) for each in texts):
+    if document.get("format") != FORMAT or not all(
+        isinstance(each, str) for each in (*texts, config)
+    ):
         raise ProfileError(f"{source} is not a captured profile of this release; capture it again")
     if not isinstance(profile, dict):
         raise ProfileError(f"{source} has no profile; capture it again")
     engine, version, time, arch, kernel, program = map(str, texts)
-    captured = Captured(engine, version, time, arch, kernel, program, _compact(profile))
+    captured = Captured(engine, version, time, arch, kernel, program, _compact(profile), config)
     captured.parsed()
     return captured
 

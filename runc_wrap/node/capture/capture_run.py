@@ -23,7 +23,6 @@ from runc_wrap.host.meter import Meter
 from runc_wrap.hotpath.capture import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.node import installed_programs
 from runc_wrap.node.capture import capture_store
 from runc_wrap.node.capture.cri_requests import ByCri
 from runc_wrap.node.capture.engine_requests import BY_COMMAND, DEFAULT_CAPABILITIES
@@ -66,10 +65,11 @@ def capture(
     `socket` and `config` are the engine's, where there are several or it is not at the usual place.
     Raises EngineError, ProfileError and OSError.
     """
-    installed = _installed(name)
+    named = str(config.absolute()) if config else ""
+    installed = _installed(name, named)
     with _requests(places), _directory() as directory:
         engine = _engine(places, name, directory, socket, config)
-        _check_running(name, engine.running(), installed)
+        _check_running(engine, installed)
         engine.clean()
         try:
             engine.prepare()
@@ -79,8 +79,8 @@ def capture(
     profile = captured_profile.derived(blocks, name)
     kernel = ".".join(map(str, platform.kernel()))
     time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    program = capture_store.fingerprint(name)
-    made = Captured(name, installed, time, platform.goarch(), kernel, program, profile)
+    program = capture_store.fingerprint(name, named)
+    made = Captured(name, installed, time, platform.goarch(), kernel, program, profile, named)
     return made, blocks
 
 
@@ -103,20 +103,24 @@ def _chosen(name: str, config: Path | None) -> Installation | None:
     return next(iter(engine_query.KINDS[name].detect()), None)
 
 
-def _installed(name: str) -> str:
-    version = installed_programs.version(name)
+def _installed(name: str, config: str) -> str:
+    version = capture_store.version(name, config)
     if version is None:
-        raise EngineError(f"no {name} answers to --version", "an installed engine", "install it")
+        of = f" of {config}" if config else ""
+        raise EngineError(
+            f"no {name}{of} answers to --version", "an installed engine", "install it"
+        )
     return version
 
 
-def _check_running(name: str, running: str | None, installed: str) -> None:
-    parse = engine_versions.parse
+def _check_running(engine: Engine, installed: str) -> None:
+    running, parse = engine.running(), engine_versions.parse
     if running is not None and parse(running) != parse(installed):
         raise EngineError(
-            f"{name} {running} runs, and {installed} is installed",
+            f"{engine.name} {running} runs, and {installed} is installed",
             "the installed one, since that decides after the next restart",
-            f"restart {name}, then run this again",
+            f"restart {engine.name} if it was upgraded, or name the one that runs by --config, "
+            "then run this again",
         )
 
 

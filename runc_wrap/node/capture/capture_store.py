@@ -6,19 +6,19 @@ import contextlib
 import hashlib
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import crio_config
-from runc_wrap.node.engines.kinds import crio_kind
+from runc_wrap.node.engines.kinds import containerd_kind, crio_kind
 from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from runc_wrap.node.engines.kinds.engine_kind import Installation
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.captured_profile import Captured
 
@@ -63,41 +63,59 @@ def _bytes(where: Path) -> bytes:
 def _stale(captured: Captured) -> str:
     """Return what has changed since the capture, in half a sentence, "" if nothing has."""
     engine, was = captured.engine, captured.version
-    now = installed_programs.version(engine)
+    now = version(engine, captured.config)
     kernel = ".".join(map(str, platform.kernel()))
     if now is None:
-        return ""  # it starts no containers
+        of = captured.config
+        return f"the {engine} of {of} is not installed any more" if of else ""
     if now != was:
         return f"it is of {engine} {was}, and {now} is installed"
     if (captured.arch, captured.kernel) != (platform.goarch(), kernel):
         return f"it is of Linux {captured.kernel} on {captured.arch}, and {kernel} runs"
-    if captured.program != fingerprint(engine):
+    if captured.program != fingerprint(engine, captured.config):
         return f"{engine}'s program or its seccomp.json is a different file now"
     return ""
 
 
-def fingerprint(engine: str) -> str:
+def version(engine: str, config: str = "") -> str | None:
+    """Return the version of the engine with this configuration, of the one on the path for "".
+
+    None if it is not installed.
+    """
+    found = _installation(engine, config)
+    return found.version if found else installed_programs.version(engine)
+
+
+def _installation(engine: str, config: str) -> Installation | None:
+    """Return the engine with this configuration; None without one, and of what has no several."""
+    at = {"containerd": containerd_kind.at, "crio": crio_kind.at}.get(engine)
+    return at(Path(config)) if at and config else None
+
+
+def fingerprint(engine: str, config: str = "") -> str:
     """Return a digest of the files from which an engine has its default: its program, mostly.
 
     A distribution may change the profile without another version number. A program's size and its
     beginning suffice: Go's linker puts the ids of the build there (cmd/link, .note.go.buildid).
     """
     digest = hashlib.blake2b(digest_size=_DIGEST)
-    program = installed_programs.program_of(engine)
+    found = _installation(engine, config)
+    program = found.binary if found else installed_programs.program_of(engine)
     if program:
         with program.open("rb") as file:
             digest.update(b"%d" % os.fstat(file.fileno()).st_size)
             digest.update(file.read(_BEGINNING))
-    digest.update(_own_file(engine))
+    digest.update(_own_file(engine, config))
     return digest.hexdigest()
 
 
-def _own_file(engine: str) -> bytes:
+def _own_file(engine: str, config: str) -> bytes:
     """Return the file that an engine's default is in, if it is not in its program."""
     if engine in _READS_SYSTEM_FILE:
         system = profile_files.system()
         return system[1] if system else b""
-    path = crio_kind.seccomp_profile(crio_kind.at(crio_config.CONFIG)) if engine == "crio" else None
+    of_crio = Path(config) if config else crio_config.CONFIG
+    path = crio_kind.seccomp_profile(crio_kind.at(of_crio)) if engine == "crio" else None
     if path is None:
         return b""
     try:

@@ -134,7 +134,8 @@ class Containerd(Engine):
             raise EngineError(
                 f"ctr is of containerd {versions[0]}, and containerd {versions[1]} runs",
                 "both of one build",
-                "restart containerd if it was upgraded, or install its own ctr",
+                "restart containerd if it was upgraded, install its own ctr, or name the "
+                "containerd of a distribution by --config",
             )
         return str(versions[1])
 

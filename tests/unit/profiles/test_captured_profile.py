@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,7 +87,15 @@ def test_a_rule_that_either_of_two_capabilities_brings_is_found() -> None:
 
 
 def test_a_capture_reads_back_as_it_was_written() -> None:
-    assert captured_profile.parse(captured_profile.text(CAPTURED), "file") == CAPTURED
+    chosen = replace(CAPTURED, config="/srv/k3s/config.toml")
+    for each in (CAPTURED, chosen):
+        assert captured_profile.parse(captured_profile.text(each), "file") == each
+
+
+def test_a_capture_of_an_earlier_release_is_of_the_engine_on_the_path() -> None:
+    document = json.loads(captured_profile.text(CAPTURED))
+    del document["config"]
+    assert captured_profile.parse(json.dumps(document).encode(), "file") == CAPTURED
 
 
 def test_equal_profiles_have_equal_names_and_others_do_not() -> None:
@@ -106,7 +115,8 @@ def _without(name: str) -> bytes:
     "data",
     [b"", b"[]", b"{}", *map(_without, ("format", "engine", "program", "profile")),
      captured_profile.text(CAPTURED).replace(b"SCMP_ACT_ERRNO", b"SCMP_ACT_SING"),
-     captured_profile.text(CAPTURED).replace(b'"format": 1', b'"format": 2')],
+     captured_profile.text(CAPTURED).replace(b'"format": 1', b'"format": 2'),
+     captured_profile.text(CAPTURED).replace(b'"config": ""', b'"config": 1')],
 )  # fmt: skip
 def test_a_damaged_file_is_refused_by_its_name(data: bytes) -> None:
     with pytest.raises(ProfileError, match=r"containerd\.json|containerd@captured"):

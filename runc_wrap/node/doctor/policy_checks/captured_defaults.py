@@ -49,7 +49,8 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _stale(places: Places, captured: Captured, *, is_used: bool) -> Finding:
     """Return the finding; the check of the policy's sources says if `apply` would refuse."""
-    command = commands.ctl(places, "profile", "capture", captured.engine)
+    of = ("--config", captured.config) if captured.config else ()
+    command = commands.ctl(places, "profile", "capture", captured.engine, *of)
     sentence = f"the captured default of {captured.engine} no longer holds: {captured.stale}"
     return Finding(NAME, "warning" if is_used else "note", sentence, "capture it again", command)
 

@@ -9,6 +9,7 @@ import pytest
 
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.node.capture import capture_run, capture_store
+from runc_wrap.node.doctor.policy_checks import captured_defaults
 from runc_wrap.node.engines import crio_config, registration
 from runc_wrap.node.engines.cri import grpc_call
 from runc_wrap.node.engines.cri.protobuf_wire import fields, inner, message, text, texts
@@ -150,6 +151,69 @@ def test_a_capture_is_stale_when_the_file_changes_that_is_crios_default(
     script = f"case $* in *--version) echo crio version 1.34.1 ;; *) cat {printed} ;; esac"
     machine.fake(node.programs, "crio", script)
     captured, _ = capture_run.capture(node.places, "crio")
+    capture_store.write(node.places, captured)
+    assert capture_store.read(node.places)["crio"].stale == ""
+    profile.write_text("{ }")
+    assert "is a different file now" in capture_store.read(node.places)["crio"].stale
+    assert crio.pods == {}
+
+
+def _k3s(node: Node, tmp_path: Path, printed: str) -> Path:
+    """Install k3s, whose data is elsewhere, with a handler of ours; return its configuration."""
+    data = tmp_path / "srv" / "k3s"
+    machine.fake(data / "data" / "current" / "bin", "containerd", printed)
+    config = data / "agent" / "etc" / "containerd" / "config.toml"
+    handler = {"name": "ours", "path": str(node.places.wrapper), "default": False}
+    node.places.engines.mkdir(parents=True, exist_ok=True)
+    state = machine.registered(str(config), handler)
+    (node.places.engines / "k3s.json").write_text(json.dumps(state))
+    return config
+
+
+@pytest.mark.parametrize("own", ["v2.1.0", "v1.7.24"])
+def test_a_distributions_containerd_beside_another_is_what_is_captured(
+    node: Node, crio: Crio, tmp_path: Path, own: str
+) -> None:
+    """The version, the program and the comparison are its own, not those of the one on the path."""
+    crio.version = "v2.1.0-k3s1"
+    printed = "case $* in *--version) echo containerd x/v2 v2.1.0-k3s1 a ;; esac"
+    config = _k3s(node, tmp_path, printed)
+    machine.fake(node.programs, "containerd", f"echo containerd x/v2 {own} a")
+    result = node.ctl("profile", "capture", "containerd", "--config", str(config))
+    assert result.stdout.startswith("containerd 2.1.0-k3s1: "), result.stderr
+    assert "its default differs from containerd@2.1.0:" in result.stdout
+    captured = capture_store.read(node.places)["containerd"]
+    assert (captured.version, captured.config, captured.stale) == (
+        "2.1.0-k3s1", str(config), "",
+    )  # fmt: skip
+    machine.fake(node.programs, "containerd", "echo containerd x/v2 v2.2.0 a")
+    assert capture_store.read(node.places)["containerd"].stale == ""
+    _k3s(node, tmp_path, f"{printed} # rebuilt")
+    assert "different file now" in capture_store.read(node.places)["containerd"].stale
+    config.parents[3].joinpath("data/current/bin/containerd").unlink()
+    told = capture_store.read(node.places)["containerd"].stale
+    assert told == f"the containerd of {config} is not installed any more"
+    node.configure("")
+    assert node.ctl("apply").exit_code == 0
+    (found,) = captured_defaults.find(node.places)
+    assert found.command.endswith(f" profile capture containerd --config {config}")
+    node.configure('[runtime_default]\nsource = "captured"\n')
+    assert f"profile capture containerd --config {config}` and" in node.failure("apply")
+
+
+def test_a_named_crio_is_captured_with_the_file_that_its_own_configuration_names(
+    node: Node, crio: Crio, tmp_path: Path
+) -> None:
+    profile, config = tmp_path / "profile.json", tmp_path / "other.conf"
+    profile.write_text("{}")
+    script = f"""case $* in
+*--version) echo crio version 1.34.1 ;;
+*other.conf*) echo "[crio.runtime]"; echo "seccomp_profile = '{profile}'" ;;
+esac"""
+    machine.fake(node.programs, "crio", script)
+    where = registration.Where("crio", config, node.places.wrapper.parent, node.places.engines)
+    registration.carry_out(registration.plan_add(where, "ours", {}))
+    captured, _ = capture_run.capture(node.places, "crio", config=config)
     capture_store.write(node.places, captured)
     assert capture_store.read(node.places)["crio"].stale == ""
     profile.write_text("{ }")
