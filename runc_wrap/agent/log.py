@@ -11,17 +11,19 @@ _WARNING = "<4>"  # sd-daemon(3): the journal takes it off, and gives the line t
 
 def say(text: str) -> None:
     """Write a line to stderr; without a reader it is lost."""
-    _write(f"runc-wrap {_SERVICE}: {text}\n")
+    _write("", text)
 
 
 def warn(text: str) -> None:
     """Write one of what somebody has to look at: `journalctl --priority warning` shows it."""
-    _write(f"{_WARNING if _is_journal() else ''}runc-wrap {_SERVICE}: {text}\n")
+    _write(_WARNING if _is_journal() else "", text)
 
 
-def _write(line: str) -> None:
+def _write(begin: str, text: str) -> None:
+    """Write one line: a name with a line end in it may not begin another, with its own priority."""
+    shown = "".join(each if each.isprintable() else " " for each in text)
     try:
-        posix.write(2, line.encode("utf-8", "backslashreplace"))
+        posix.write(2, f"{begin}runc-wrap {_SERVICE}: {shown}\n".encode())
     except OSError:
         return
 

@@ -35,14 +35,32 @@ def test_only_a_warning_to_the_journal_has_a_priority(
     streams = {"its own": its_own, "another's": OTHER}
     named = {b"JOURNAL_STREAM": streams[stream]} if stream in streams else {}
     monkeypatch.setattr(posix, "environ", named)
+    assert _written(reader, writer, lambda: write("one"), monkeypatch) == written
+
+
+@pytest.mark.parametrize("write", [log.say, log.warn])
+def test_what_is_said_is_one_line_whatever_a_name_has(
+    write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal would take a line's own priority, and a terminal its escape sequences."""
+    said = _written(*os.pipe(), lambda: write("a\n<0>b\x1b[31m\udc80é"), monkeypatch)
+    assert said == "runc-wrap observe: a <0>b [31m é\n".encode()
+
+
+def _written(
+    reader: int, writer: int, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> bytes:
+    """Return what is written to stderr, which is this pipe meanwhile."""
     monkeypatch.setattr(log, "_SERVICE", "observe")
     kept = os.dup(2)
     os.dup2(writer, 2)
     try:
-        write("one")
+        work()
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(writer)
-    assert os.read(reader, 100) == written
-    os.close(reader)
+    try:
+        return os.read(reader, 100)
+    finally:
+        os.close(reader)
