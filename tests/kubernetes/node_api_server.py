@@ -37,6 +37,6 @@ def main() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(PLACE / CERTIFICATE, PLACE / KEY)
     found = Kept(**json.loads((PLACE / STATE).read_text()))
-    server = ThreadingHTTPServer(("0.0.0.0", PORT), api_stand_in.handler(found))  # noqa: S104
+    server = ThreadingHTTPServer(("0.0.0.0", PORT), api_stand_in.handler(found))  # noqa: S104 - the test machine's own network
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.serve_forever()
