@@ -72,13 +72,15 @@ BESIDE = $(patsubst %,tests/runtime/%,cli create launcher verify) \
 	$(filter-out %/test_what_would_break.py %/test_modes_containerd.py %/test_engine_default_adopted.py,$(wildcard tests/engine/test_*.py))
 
 # What shares the kernel's records with all that runs on the machine.
-ONCE_MORE = -p tests.reruns --reruns 1
+ONCE_MORE = -p tests.reruns --reruns 1 --durations 25
 
-# First, three at a time, all that may run beside other work: the containers' streams mostly wait.
+# First, three at a time, the containers' tests that may run beside others, and what a change most
+# likely breaks. Then, alone, what measures time or reads the kernel's records. Last, the next
+# release's containers, which leave most of the machine idle, beside what has no containers.
 test: packages   ## everything, on real runtimes and engines; root, installs Debian packages
-	$(MAKE) --no-print-directory -j3 -O test-beside test-archive test-systemd check test-apart test-agent forky-ready $(if $(OTHER_PYTHON),test-unit-other)
+	$(MAKE) --no-print-directory -j3 -O test-beside test-archive test-systemd check test-agent forky-ready
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART) $(BESIDE))
-	$(MAKE) test-forky
+	$(MAKE) --no-print-directory -j2 -O test-forky test-apart $(if $(OTHER_PYTHON),test-unit-other)
 
 test-beside: .venv/ready
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) $(BESIDE)
