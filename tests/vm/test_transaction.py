@@ -6,12 +6,20 @@ machine's: units, timers and the boot are systemd's own.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.vm.containerd_change import (
+    NEW,
+    STATE,
+    answers_as_before,
+    changed,
+    is_new,
+    unregistered,
+    wait_as_before,
+)
 from tests.vm.machine import wait
 from tests.vm.node import IMAGE, PREFIX
 
@@ -21,16 +29,7 @@ if TYPE_CHECKING:
     from harness.node.guest import Guest
     from tests.vm.node import Node
 
-CONFIG = "/etc/containerd/config.toml"
 LIVES = f"ctr run --detach {IMAGE} lives /bin/sleep 1000000"
-# What a change may leave: the engines' files and our records, second names, units.
-STATE = rf"""
-find /etc/containerd /etc/docker {PREFIX}/var/engines -type f -exec sha256sum {{}} + | sort
-find /etc {PREFIX}/var -maxdepth 1 -name '.runc-wrap-*'
-find /etc/systemd/system -name 'runc-wrap-revert*'
-systemctl list-timers --all --no-legend 'runc-wrap-revert-*'
-"""
-UNFINISHED = f"""! grep -h '"step"' {PREFIX}/var/transactions/*.json | grep -v '"done"'"""
 # A script of a fault's runs whenever containerd starts, until the next boot.
 PREPARE = f"""
 mkdir -p /run/systemd/system/containerd.service.d
@@ -40,7 +39,6 @@ systemctl daemon-reload
 {LIVES}
 """
 ADD = "systemd-run --quiet --unit adding runc-wrapctl engine add containerd --restart"
-NEW = f"grep -q {PREFIX}/bin/runc-wrap {CONFIG}"  # whether the file is the changed one
 
 
 @dataclass(frozen=True)
@@ -99,34 +97,12 @@ chmod 755 {_CHECK}
 }
 
 
-def _changed(node: Node, action: str, engine: str, *words: str) -> tuple[int, Any]:
-    done = node.ctl("engine", action, engine, "--restart", "--json", *words, seconds=600)
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-def _is_new(machine: Guest) -> bool:
-    return machine.attempt(NEW).returncode == 0
-
-
-def _answers_as_before(machine: Guest, before: str) -> None:
-    assert machine.sh(STATE) == before
-    assert machine.attempt(UNFINISHED).returncode == 0
-    assert machine.sh("systemctl is-active containerd") == "active\n"
-    assert machine.attempt("ctr version").returncode == 0
-
-
 @pytest.fixture(scope="module", autouse=True)
 def before(node: Node) -> Iterator[str]:
-    """STATE without us in containerd; afterwards we are there again."""
-    node.configure("")
+    """STATE without us in containerd, beside a container that runs."""
     node.machine.sh(PREPARE)
-    code, told = _changed(node, "remove", "containerd", "--strand")
-    assert code == 0, told
-    assert not _is_new(node.machine)
-    yield node.machine.sh(STATE)
-    if not _is_new(node.machine):
-        node.machine.sh("runc-wrapctl engine add containerd; systemctl restart containerd")
+    with unregistered(node) as state:
+        yield state
     node.machine.attempt("ctr tasks rm -f lives; ctr containers rm lives")
 
 
@@ -137,11 +113,11 @@ def test_after_a_fault_the_engine_answers_with_its_former_file(
     fault = FAULTS[name]
     node.machine.sh(fault.begin)
     try:
-        code, told = _changed(node, "add", "containerd")
+        code, told = changed(node, "add")
     finally:
         node.machine.sh(fault.end)
     assert (code, told["taken_back"], fault.told in told["reason"]) == (1, True, True), told
-    _answers_as_before(node.machine, before)
+    answers_as_before(node.machine, before)
     assert "RUNNING" in node.machine.sh("ctr tasks list | grep lives")
 
 
@@ -162,33 +138,29 @@ def test_after_a_power_cut_the_engine_starts_with_its_former_file(
     node: Node, before: str, when: Callable[[Guest], None]
 ) -> None:
     when(node.machine)
-    assert _is_new(node.machine)
+    assert is_new(node.machine)
     node.machine.power_off()
     node.machine.power_on()
-    wait(lambda: node.machine.sh(STATE) == before, "what the boot takes back")
-    _answers_as_before(node.machine, before)
-    said = node.machine.sh("journalctl -b --no-pager -o cat -u runc-wrap-revert.service")
-    assert f"taken back: add runc-wrap in {CONFIG}" in said
+    wait_as_before(node.machine, before)
 
 
 def test_a_try_is_taken_back_by_its_timer(node: Node, before: str) -> None:
-    code, told = _changed(node, "add", "containerd", "--try", "60s")
-    assert (code, _is_new(node.machine)) == (0, True), told
-    wait(lambda: not _is_new(node.machine), "the timer")
+    code, told = changed(node, "add", "--try", "60s")
+    assert (code, is_new(node.machine)) == (0, True), told
+    wait(lambda: not is_new(node.machine), "the timer")
     wait(lambda: node.machine.sh(STATE) == before, "its end")
-    _answers_as_before(node.machine, before)
+    answers_as_before(node.machine, before)
 
 
 def test_a_try_is_taken_back_by_a_reboot(node: Node, before: str) -> None:
-    code, told = _changed(node, "add", "containerd", "--try", "1h")
-    assert (code, _is_new(node.machine)) == (0, True), told
+    code, told = changed(node, "add", "--try", "1h")
+    assert (code, is_new(node.machine)) == (0, True), told
     node.machine.reboot()
-    wait(lambda: node.machine.sh(STATE) == before, "what the boot takes back")
-    _answers_as_before(node.machine, before)
+    wait_as_before(node.machine, before)
 
 
 def test_registered_again_it_is_proved_and_nothing_differs(node: Node) -> None:
-    code, told = _changed(node, "add", "containerd")
+    code, told = changed(node, "add")
     assert (code, "equal call by call" in told["proved"]) == (0, True), told
     rows = {one["engine"]: one for one in node.shown("engine", "status")}
     assert (rows["containerd"]["drift"], rows["containerd"]["by"]) == ([], "root")
