@@ -173,8 +173,11 @@ def _attempted(
         if off:
             return skipped | {"skipped": off}, None
         return _added(places, found, wanted)
-    except (EngineError, OSError, *engine_transaction.FAILURES) as error:
+    except (EngineError, OSError) as error:
         return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
+    except engine_transaction.FAILURES as error:
+        told = {"skipped": str(error), "wrong": [str(error)]}
+        return skipped | told | {"given_up": engine_transaction.given_up_before(error)}, None
 
 
 def _check_restart(*, restart: bool, dry_run: bool, tries: float | None, stops: bool) -> None:
@@ -198,10 +201,10 @@ def _carried_out(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry_
 
 def _restarted(job: steps.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
     """Carry out a transaction; return what to print. Raises engine_transaction.FAILURES too."""
-    outcome = engine_transaction.carry_out(job, as_json=as_json)
+    outcome, given_up = engine_transaction.carry_out(job, as_json=as_json)
     plan, is_added = outcome.plan, job.action == steps.ADD
     document = engine_output.document(plan, job.handler, plan.notes, dry_run=False, added=is_added)
-    return document | engine_transaction.added(outcome) | {"reload": None}, plan
+    return document | engine_transaction.added(outcome, given_up) | {"reload": None}, plan
 
 
 @engine.command()

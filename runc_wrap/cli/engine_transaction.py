@@ -39,19 +39,39 @@ def tried(_context: click.Context, _option: click.Parameter, given: str | None) 
     return float(length)
 
 
-def carry_out(job: Job, *, as_json: bool) -> Outcome:
-    """Carry out a transaction. Raises FAILURES; EngineError or OSError if nothing was changed."""
+def carry_out(job: Job, *, as_json: bool) -> tuple[Outcome, list[str]]:
+    """Carry out a transaction; return with it what JSON says of canaries that were given up.
+
+    Raises FAILURES, with these sentences as notes; EngineError or OSError if nothing was changed.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: take it back at once
         signal.signal(number, signal.default_int_handler)
-    with progress.shown("Changing the engine, proving it"):
-        return steps.run(job, Systemd(), (lambda _: None) if as_json else output.warn)
+    given_up: list[str] = []
+    say, give_up = ((lambda _: None), given_up.append) if as_json else (output.warn, output.warn)
+    try:
+        with progress.shown("Changing the engine, proving it"):
+            return steps.run(job, Systemd(), say, give_up), given_up
+    except FAILURES as error:
+        for sentence in given_up:
+            error.add_note(sentence)
+        raise
+    except (EngineError, OSError):  # of which no document is printed
+        for sentence in given_up:
+            output.warn(sentence)
+        raise
+
+
+def given_up_before(error: BaseException) -> list[str]:
+    """Return the sentences on canaries that were given up before a transaction failed."""
+    return [*getattr(error, "__notes__", [])]
 
 
 def end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:
     """Tell that a transaction failed, and end the command with status 1."""
     is_as_before = isinstance(error, steps.TakenBack)
     if as_json:
-        output.document({"engine": engine, "taken_back": is_as_before, "reason": str(error)})
+        found = {"engine": engine, "taken_back": is_as_before, "reason": str(error)}
+        output.document(found | {"given_up": given_up_before(error)})
     elif is_as_before:
         output.warn(f"{engine} runs as before, and every file is as it was: {error}")
     else:
@@ -59,9 +79,9 @@ def end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:
     raise SystemExit(output.WRONG) from None
 
 
-def added(outcome: Outcome) -> dict[str, Any]:
+def added(outcome: Outcome, given_up: list[str]) -> dict[str, Any]:
     """Return what `--json` has more of a transaction."""
-    return {"proved": outcome.proof, "until": _time(outcome.until)}
+    return {"proved": outcome.proof, "until": _time(outcome.until), "given_up": given_up}
 
 
 def told(document: dict[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -12,12 +12,14 @@ from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import engine_query, registration
+from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import journal, steps, unit_control
 from runc_wrap.node.engines.transaction.journal import Journal
 from runc_wrap.node.installation import uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -156,7 +158,7 @@ def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
 ) -> None:
     asked: list[str] = []
 
-    def carry_out(job: steps.Job, *, as_json: bool) -> steps.Outcome:
+    def carry_out(job: steps.Job, *, as_json: bool) -> NoReturn:
         assert not as_json
         asked.append(job.where.engine)
         raise steps.TakenBack(steps.INTERRUPTED)
@@ -167,3 +169,49 @@ def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
     result = _ctl(places, "engine", "add", "auto", "--restart")
     assert (result.exit_code, asked) == (1, ["docker"])
     assert "skipped: it was interrupted" in " ".join(result.output.split())
+
+
+GONE = "containerd did not answer in 100 tries"
+
+
+def _taken_back() -> Exception:
+    return steps.TakenBack("no proof")
+
+
+def _refused() -> Exception:
+    return EngineError("a file that is another's", "ours", "again")
+
+
+@pytest.mark.parametrize("failure", [None, _taken_back, _refused])
+@pytest.mark.parametrize("name", ["docker", "auto"])
+def test_a_canary_that_is_given_up_is_in_the_document_or_said(
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Callable[[], Exception] | None,
+    name: str,
+) -> None:
+    """Said is it where no document is printed, and to whoever wants none."""
+    one = engine_query.installation("docker", places.prefix / "daemon.json")
+
+    def run(
+        job: steps.Job, _node: object, _tell: object, give_up: Callable[[str], None]
+    ) -> steps.Outcome:
+        give_up(GONE)
+        if failure:
+            raise failure()
+        return steps.Outcome(job.plan(), "proved")
+
+    _install_dockerd(places)
+    monkeypatch.setattr(engine_query, "detected", lambda: [one])
+    monkeypatch.setattr(steps, "run", run)
+    words = ["engine", "add", *(_docker(places) if name == "docker" else [name]), "--restart"]
+    document = _ctl(places, *words, "--json")
+    is_refused = failure is _refused
+    if document.stdout:
+        found = json.loads(document.stdout)
+        (row,) = found["engines"] if name == "auto" else [found]
+        assert row.get("given_up") == (None if is_refused else [GONE])
+    assert (GONE in document.stderr) is is_refused
+    assert bool(document.stdout) is not (is_refused and name == "docker")
+    plain = _ctl(places, *words)
+    assert (GONE in plain.stderr, GONE in plain.stdout) == (True, False)

@@ -81,16 +81,19 @@ class Outcome:
     until: float | None = None
 
 
-def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
+def run(
+    job: Job, node: Node, tell: Callable[[str], None], give_up: Callable[[str], None]
+) -> Outcome:
     """Carry out a job completely, or not at all; `tell` gets a sentence for each step.
 
+    `give_up` gets one for each canary of an earlier change that is not looked for any more.
     Raises TakenBack, NotTakenBackError; EngineError and OSError if nothing was changed.
     """
     with taking_back.exclusive(job.places):
         path = journal.path_of(job.places, job.where)
         taking_back.take_back_all(job.places, taking_back.due(job.places), node)
         for one in left_canaries.clear(job.places, node).given_up:
-            tell(one.given_up())
+            give_up(one.given_up())
         taking_back.sweep(job.places, node)
         journal.refuse_unfinished(job.places, job.where)
         former = journal.read(path)

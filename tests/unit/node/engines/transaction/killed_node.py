@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from runc_wrap.node.engines import containerd_config, registration, toml_text
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import pytest
 
 UNIT = "engine.service"
 KILLED, ENDED = 99, 7
@@ -200,7 +201,7 @@ def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> N
 
 def run(one: steps.Job, where: FakeNode) -> steps.Outcome:
     """Carry out a job without a word."""
-    return steps.run(one, where, lambda _: None)
+    return steps.run(one, where, lambda _: None, pytest.fail)
 
 
 def killed(at: int, work: Callable[[], object]) -> bool:

@@ -62,7 +62,7 @@ def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
             raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(steps.TakenBack):
-        steps.run(job(places, one.config), one, tell)
+        steps.run(job(places, one.config), one, tell, pytest.fail)
     assert _is_as_before(one, places)
 
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import engine_status, journal, left_canaries, taking_back
+from runc_wrap.node.engines.transaction import (
+    engine_status,
+    journal,
+    left_canaries,
+    steps,
+    taking_back,
+)
 from runc_wrap.node.installation import uninstaller
 from runc_wrap.node.installation.installation_record import Record
 from tests.unit.node.engines.engine_node import snapshot
@@ -141,6 +147,13 @@ def _reverted(one: FakeNode, places: Places, tell: Callable[[str], None]) -> Non
     assert taking_back.revert(places, None, one, tell) == []
 
 
+def _changed_in_vain(one: FakeNode, places: Places, tell: Callable[[str], None]) -> None:
+    one.stopped = True
+    _almost_given_up(one, places)
+    with pytest.raises(taking_back.NotTakenBackError):
+        steps.run(job(places, one.config), one, lambda _: None, tell)
+
+
 def _reverted_in_vain(one: FakeNode, places: Places, tell: Callable[[str], None]) -> None:
     """Also where the command then fails."""
     run(job(places, one.config, tries=600.0), one)
@@ -157,7 +170,7 @@ def _almost_given_up(one: FakeNode, places: Places) -> None:
     where.write_text(json.dumps(note._asdict()))
 
 
-@pytest.mark.parametrize("command", [_confirmed, _reverted, _reverted_in_vain])
+@pytest.mark.parametrize("command", [_confirmed, _changed_in_vain, _reverted, _reverted_in_vain])
 def test_whichever_command_gives_up_a_canary_says_so(
     cut: Cut, command: Callable[[FakeNode, Places, Callable[[str], None]], None]
 ) -> None:
