@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_output, engine_transaction, output, progress
-from runc_wrap.node.engines import engine_query, registration, removals
+from runc_wrap.node.engines import engine_query, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from runc_wrap.node.engines.transaction import journal, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.node.engines.kinds.engine_kind import Installation
-    from runc_wrap.node.engines.registration import Plan, Where
+    from runc_wrap.node.engines.registration.registration_plan import Plan
+    from runc_wrap.node.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
 AUTO = "auto"
@@ -54,7 +60,7 @@ class _Wanted:
 
 def _engine_argument(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return click.argument(
-        "name", metavar="ENGINE", type=click.Choice([*registration.ENGINES, *more])
+        "name", metavar="ENGINE", type=click.Choice([*registration_plan.ENGINES, *more])
     )
 
 
@@ -128,7 +134,9 @@ def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[s
     where = _where(places, found.engine, found.config)
     with progress.shown(f"Asking {found.engine}"):
         facts = engine_query.facts(found.engine, wanted.version, places.prefix, found.config)
-    planned = partial(registration.plan_add, where, wanted.handler, facts, default=wanted.default)
+    planned = partial(
+        registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
+    )
     if wanted.restart:
         ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries, wanted.stops)
         return _restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
@@ -234,7 +242,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
             engine_output.show_removal(document, plan, removal, as_json=as_json)
             return
         # not checked: what is left is the owner's own
-        _carried_out(places, removal.plan, registration.carry_out, dry_run=dry_run)
+        _carried_out(places, removal.plan, plan_execution.carry_out, dry_run=dry_run)
     except (EngineError, OSError) as error:
         output.fail(error)
     except engine_transaction.FAILURES as error:
@@ -254,7 +262,7 @@ def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and the handlers registered with them."""
     try:
         with progress.shown("Asking the engines"):
-            found = engine_query.survey(registration.states(places.engines))
+            found = engine_query.survey(registration_state.states(places.engines))
     except (EngineError, OSError) as error:
         output.fail(error)
     if as_json:
@@ -270,7 +278,7 @@ def list_(places: Places, /, *, as_json: bool) -> None:
 
 
 def _where(places: Places, name: str, config: Path) -> Where:
-    return registration.Where(name, config.absolute(), places.wrapper.parent, places.engines)
+    return registration_state.Where(name, config.absolute(), places.wrapper.parent, places.engines)
 
 
 def _only_one(name: str) -> Installation:
@@ -287,8 +295,8 @@ def _only_one(name: str) -> Installation:
 
 def _registered_config(places: Places, name: str, handler: str) -> Path:
     """Return the one configuration that has `handler`, or the default one if none has."""
-    states = [each for each in registration.states(places.engines) if each["engine"] == name]
-    found = [s["config"] for s in states if handler in registration.names(s)]
+    states = [each for each in registration_state.states(places.engines) if each["engine"] == name]
+    found = [s["config"] for s in states if handler in registration_state.names(s)]
     if len(found) > 1:
         raise EngineError(
             f"{handler} is registered in {' and '.join(found)}", "one of them", "--config FILE"

@@ -6,12 +6,13 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import engine_transaction, output
-from runc_wrap.node.engines import docker_config, registration
+from runc_wrap.node.engines import docker_config
+from runc_wrap.node.engines.registration import registration_plan
 
 if TYPE_CHECKING:
     from runc_wrap.node.engines import removals
     from runc_wrap.node.engines.file_tree import Change
-    from runc_wrap.node.engines.registration import Plan
+    from runc_wrap.node.engines.registration.registration_plan import Plan
 
 _DOCKERS_RESTART = docker_config.reload_command(loses_default=True)
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
@@ -45,7 +46,7 @@ def document(
 
 
 def _reload(plan: Plan) -> str:
-    command = registration.ENGINES[plan.where.engine].reload_command
+    command = registration_plan.ENGINES[plan.where.engine].reload_command
     return str(command(loses_default=plan.loses_default, config=plan.where.config))
 
 

@@ -11,7 +11,13 @@ import click
 
 from runc_wrap.cli import output, progress
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import engine_status, left_canaries, steps, taking_back
+from runc_wrap.node.engines.transaction import (
+    engine_status,
+    left_canaries,
+    steps,
+    taking_back,
+    unfinished,
+)
 from runc_wrap.node.engines.transaction.unit_control import Systemd
 
 if TYPE_CHECKING:
@@ -108,7 +114,7 @@ def _time(seconds: float | None) -> str | None:
 def confirm(places: Places, /, *, name: str | None, as_json: bool) -> None:
     """Keep the change that `engine add --try` or `engine remove --try` made."""
     try:
-        found = taking_back.confirm(places, name, Systemd(), output.warn)
+        found = unfinished.confirm(places, name, Systemd(), output.warn)
     except (EngineError, OSError) as error:
         output.fail(error)
     _print(found, "confirmed", as_json=as_json)
@@ -132,14 +138,14 @@ def revert(  # noqa: PLR0913  # one parameter per option
     node = Systemd()
     try:
         if canaries:
-            _all_removed(taking_back.clear_canaries(places, node))
+            _all_removed(unfinished.clear_canaries(places, node))
             found = []
         elif transaction is not None:
-            found = taking_back.revert_one(places, transaction, node)
+            found = unfinished.revert_one(places, transaction, node)
         elif due:
-            found = taking_back.revert_due(places, node)
+            found = unfinished.revert_due(places, node)
         else:
-            found = taking_back.revert(places, name, node, output.warn)
+            found = unfinished.revert(places, name, node, output.warn)
     except (EngineError, OSError) as error:
         output.fail(error)
     except taking_back.NotTakenBackError as error:

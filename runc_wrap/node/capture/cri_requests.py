@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.main import CAPTURE
 from runc_wrap.node.capture.engine_requests import COMMAND, Engine
-from runc_wrap.node.engines import engine_query, registration
+from runc_wrap.node.engines import engine_query
+from runc_wrap.node.engines.canary import sandbox_image
 from runc_wrap.node.engines.cri import cri_containers, cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import sandbox_image
+from runc_wrap.node.engines.registration import registration_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,9 +95,9 @@ class ByCri(Engine):
     def _our_handler(self) -> str:
         """Return a handler of this engine that leads to our launcher. Raises EngineError."""
         ours = (self.name, str(self.found.config))
-        for state in registration.states(self._places.engines):
+        for state in registration_state.states(self._places.engines):
             if (state["engine"], state["config"]) == ours and state["handlers"]:
-                return registration.handlers_of(state)[0].name
+                return registration_state.handlers_of(state)[0].name
         raise EngineError(
             f"{self.found} has no handler that leads to {self.launcher}",
             "one, as CRI takes no runtime by its path",

@@ -13,7 +13,6 @@ from runc_wrap.node.engines import (
     docker_config,
     engine_files,
     podman_config,
-    registration,
     toml_text,
 )
 from runc_wrap.node.engines.containerd import generated_config, handler_tables, loaded_files
@@ -23,10 +22,11 @@ from runc_wrap.node.engines.kinds.containerd_kind import Containerd
 from runc_wrap.node.engines.kinds.crio_kind import Crio
 from runc_wrap.node.engines.kinds.docker_kind import Docker
 from runc_wrap.node.engines.kinds.podman_kind import Podman
+from runc_wrap.node.engines.registration import plan_execution, registration_plan
 
 if TYPE_CHECKING:
     from runc_wrap.node.engines.kinds.engine_kind import Engine, Installation
-    from runc_wrap.node.engines.registration import Plan
+    from runc_wrap.node.engines.registration.registration_plan import Plan
 
 KINDS: dict[str, Engine] = {kind.name: kind for kind in (Containerd(), Crio(), Podman(), Docker())}
 CONFIGS = {
@@ -131,14 +131,14 @@ def refusal(engine: str, config: Path) -> str:
 def carry_out_checked(plan: Plan) -> None:
     """Execute the plan; take all of it back if the engine then refuses what it accepted before.
 
-    Raises EngineError, also for what registration.carry_out does.
+    Raises EngineError, also for what plan_execution.carry_out does.
     """
     engine, config = plan.where.engine, plan.where.config
     was_refused = bool(plan.changes and refusal(engine, config))
-    registration.carry_out(plan)
+    plan_execution.carry_out(plan)
     said = refusal(engine, config) if plan.changes and not was_refused else ""
     if said:
-        registration.carry_out(registration.taken_back(plan))
+        plan_execution.carry_out(registration_plan.taken_back(plan))
         raise EngineError(
             f"{engine} refuses its configuration with this handler: {said}; it is as before",
             "one that it accepts",

@@ -17,8 +17,9 @@ import psutil
 
 from runc_wrap.host import socket_peers
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import engine_query, registration
+from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import registration_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ def restart(found: Installation) -> str:
 
 def _registered(places: Places) -> Iterator[Installation]:
     try:
-        states = registration.states(places.engines)
+        states = registration_state.states(places.engines)
     except (EngineError, OSError):  # `engine list` reports it
         return
     for state in states:

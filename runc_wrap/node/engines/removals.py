@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import dependents, registration
+from runc_wrap.node.engines import dependents
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import registration_plan, registration_state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.engines.dependents import Dependent
-    from runc_wrap.node.engines.registration import Plan, Where
+    from runc_wrap.node.engines.registration.registration_plan import Plan
+    from runc_wrap.node.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
 
@@ -60,9 +62,9 @@ def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -
 
     Raises EngineError if it cannot be kept, unless `strands`.
     """
-    state = registration.state_of(where)
-    if strands or handler not in registration.names(state):
-        return Removal(registration.plan_remove(where, handler), handler)
+    state = registration_state.of(where)
+    if strands or handler not in registration_state.names(state):
+        return Removal(registration_plan.plan_remove(where, handler), handler)
     containers, unknown = _need(where, handler)
     if not containers and not unknown:
         return Removal(_without_name(places, where, handler), handler)
@@ -74,13 +76,13 @@ def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -
             "a runtime to which the name can lead",
             "`runc-wrapctl apply`, or --strand, after which these containers cannot be stopped",
         )
-    planned = registration.plan_remove(where, handler, runtime)
+    planned = registration_plan.plan_remove(where, handler, runtime)
     return Removal(planned, handler, runtime, containers, unknown)
 
 
 def _without_name(places: Places, where: Where, handler: str) -> Plan:
     """Plan a removal; the link in PREFIX/bin stays while containers are called by its path."""
-    planned = registration.plan_remove(where, handler)
+    planned = registration_plan.plan_remove(where, handler)
     if planned.link_gone and dependents.by_path(places, handler):
         planned.link_gone = None
     return planned

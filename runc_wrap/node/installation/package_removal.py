@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from runc_wrap import text
 from runc_wrap.host import files
 from runc_wrap.node import paths
-from runc_wrap.node.engines import registration, removals
+from runc_wrap.node.engines import removals
+from runc_wrap.node.engines.registration import registration_state
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import uninstaller
 
@@ -49,8 +50,8 @@ def main(places: Places) -> int:
 def _called(places: Places) -> Iterator[tuple[str, str]]:
     """Yield each name in PREFIX/bin that an engine calls or will call, and why."""
     yield from uninstaller.still_called(places, record.load(places.prefix))
-    for state in registration.states(places.engines):
-        for name in registration.names(state):
+    for state in registration_state.states(places.engines):
+        for name in registration_state.names(state):
             yield name, _to_take_back(state["engine"], state["config"], name)
 
 

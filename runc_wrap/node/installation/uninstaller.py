@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from runc_wrap.host import files, procfs, runtime_state
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import reader
-from runc_wrap.node.engines import dependents, registration, removals
+from runc_wrap.node.engines import dependents, removals
 from runc_wrap.node.engines.handler import DEFAULT_NAME
-from runc_wrap.node.engines.transaction import boot_unit, journal, left_canaries, taking_back
+from runc_wrap.node.engines.registration import plan_execution, registration_state
+from runc_wrap.node.engines.transaction import boot_unit, journal, left_canaries, unfinished
 from runc_wrap.node.engines.transaction.unit_control import Systemd
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import links, running_engines, services
@@ -108,9 +109,9 @@ def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan
             "runc or crun to which it could lead. Run `runc-wrapctl apply`, or use --strand"
         )
     planned = [
-        removals.plan(places, registration.where_of(state, places), name, strands=strands)
-        for state in registration.states(places.engines)
-        for name in registration.names(state)
+        removals.plan(places, registration_state.where_of(state, places), name, strands=strands)
+        for state in registration_state.states(places.engines)
+        for name in registration_state.names(state)
     ]
     for each in planned:
         if each.handler in stays:  # at no moment without the name that is called
@@ -166,8 +167,8 @@ def _not_reread(places: Places, name: str, found: record.Record) -> str:
     """Return an engine that has our path in memory, though not in its configuration any more."""
     registered = {
         (state["engine"], handler.name)
-        for state in registration.states(places.engines)
-        for handler in registration.handlers_of(state)
+        for state in registration_state.states(places.engines)
+        for handler in registration_state.handlers_of(state)
     }
     path = str(places.wrapper.with_name(name))
     for engine, is_older in running_engines.OLDER.items():
@@ -180,7 +181,7 @@ def _not_reread(places: Places, name: str, found: record.Record) -> str:
 def _named_by_hand(places: Places, name: str) -> str:
     """Return a configuration file with our path that `engine add` did not write."""
     path = re.compile(rf"{re.escape(str(places.wrapper.with_name(name)))}(?![\w-])")
-    ours = {file for state in registration.states(places.engines) for file in state["files"]}
+    ours = {file for state in registration_state.states(places.engines) for file in state["files"]}
     for directory in _BY_HAND:
         for file in sorted(Path(directory).rglob("*")):
             if str(file.resolve()) not in ours and file.is_file() and path.search(_text(file)):
@@ -225,7 +226,7 @@ def _remove_canaries(todo: Plan) -> None:
     """Try it this last time: nothing of ours will do so later."""
     node = Systemd()
     node.forget(left_canaries.timer(todo.places))
-    cleared = taking_back.clear_canaries(todo.places, node)
+    cleared = unfinished.clear_canaries(todo.places, node)
     for one in (*cleared.left, *cleared.given_up):
         why = "it does not answer; what to delete is in docs/operating.md, Changing an engine"
         todo.left.append(Left(f"perhaps a canary in {one.engine} ({one.config})", why))
@@ -239,7 +240,7 @@ def _told(removal: Removal) -> str:
 
 
 def _remove_registration(todo: Plan, removal: Removal) -> None:
-    registration.carry_out(removal.plan)
+    plan_execution.carry_out(removal.plan)
     engine = removal.plan.where.engine
     if engine in running_engines.OLDER:
         todo.record.reread[record.reread_key(engine, removal.handler)] = time.time()

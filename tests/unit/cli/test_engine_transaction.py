@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import engine_query, registration
+from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import registration_state
 from runc_wrap.node.engines.transaction import journal, steps, unit_control
 from runc_wrap.node.engines.transaction.journal import Journal
 from runc_wrap.node.installation import uninstaller
@@ -51,10 +52,10 @@ def _install_dockerd(places: Places) -> None:
     (folder / "dockerd").chmod(0o755)
 
 
-def _being_tried(places: Places) -> registration.Where:
+def _being_tried(places: Places) -> registration_state.Where:
     """Leave what a transaction leaves that waits to be confirmed."""
     config = places.prefix / "daemon.json"
-    where = registration.Where("docker", config, places.wrapper.parent, places.engines)
+    where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
     entry = Journal(
         "1", "docker", str(config), "runc-wrap", "add", "docker.service", "reload",
         journal.TRYING, 1e9, journal.boot(), "alice", until=4e9,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
-from runc_wrap.node.engines import containerd_config, engine_query, registration, toml_text
+from runc_wrap.node.engines import containerd_config, engine_query, toml_text
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
+from runc_wrap.node.engines.registration import registration_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def find(places: Places) -> Iterator[Finding]:
 def _configs(places: Places) -> list[Path]:
     """Return containerd's usual configuration, and those with a registered handler."""
     try:
-        states = registration.states(places.engines)
+        states = registration_state.states(places.engines)
     except EngineError:  # `engine list` reports it
         states = []
     own = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]

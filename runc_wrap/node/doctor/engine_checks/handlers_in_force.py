@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.host import files
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
-from runc_wrap.node.engines import containerd_config, engine_query, registration, toml_text
+from runc_wrap.node.engines import containerd_config, engine_query, toml_text
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler
+from runc_wrap.node.engines.registration import registration_plan, registration_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,13 +31,13 @@ _MOST = 100  # drop-ins
 def find(places: Places) -> Iterator[Finding]:
     """Find handlers without a link to the launcher, and those that their engine does not show."""
     try:
-        states = registration.states(places.engines)
+        states = registration_state.states(places.engines)
     except (EngineError, OSError) as error:
         command = commands.ctl(places, "engine", "list")
         yield Finding(NAME, "warning", str(error), "restore that file from a backup", command)
         return
     for state in states:
-        for handler in registration.handlers_of(state):
+        for handler in registration_state.handlers_of(state):
             yield from _link(places, handler)
             yield from _of_engine(places, state, handler)
     yield from _ignored(places, states)
@@ -80,7 +81,7 @@ def _of_engine(places: Places, state: dict[str, Any], handler: Handler) -> Itera
     if shows is False:
         words = ["engine", "add", engine, "--handler", handler.name, "--config", str(config)]
         words += ["--default"] if handler.default else []
-        restart = registration.ENGINES[engine].reload_command(config=config)
+        restart = registration_plan.ENGINES[engine].reload_command(config=config)
         yield Finding(
             NAME,
             "warning",

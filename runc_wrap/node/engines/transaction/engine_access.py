@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import docker_config, engine_query
+from runc_wrap.node.engines.canary import idle_image
+from runc_wrap.node.engines.canary.sandbox_image import lent_image, remove_lent
 from runc_wrap.node.engines.containerd import generated_config
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import crio_kind, podman_kind
-from runc_wrap.node.engines.transaction import idle_image, restart_effects
-from runc_wrap.node.engines.transaction.sandbox_image import lent_image, remove_lent
+from runc_wrap.node.engines.transaction import restart_effects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

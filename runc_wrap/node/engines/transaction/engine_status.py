@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.handler import EngineError, Handler, Kept
+from runc_wrap.node.engines.registration import registration_state
 from runc_wrap.node.engines.transaction import (
     file_snapshot,
     handlers_wanted,
@@ -98,7 +98,7 @@ def survey(places: Places, node: Systemd) -> list[Shown]:
     cannot be read.
     """
     last = {(one.engine, one.config): one for one in journal.all_of(places).values()}
-    found = [_shown(state, node, last) for state in registration.states(places.engines)]
+    found = [_shown(state, node, last) for state in registration_state.states(places.engines)]
     return [*found, *map(_with_canary, left_canaries.noted(places).values())]
 
 

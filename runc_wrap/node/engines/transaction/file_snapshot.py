@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import files
 from runc_wrap.host.files import replace_link, sync
-from runc_wrap.node.engines import engine_files, registration
+from runc_wrap.node.engines import engine_files
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError
+from runc_wrap.node.engines.registration import registration_plan, registration_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.node.engines.registration import Plan
+    from runc_wrap.node.engines.registration.registration_plan import Plan
 
 _OURS = 0o600
 
@@ -84,13 +85,13 @@ def of(plan: Plan, name: str) -> Snapshot:
     return Snapshot(
         id=name,
         files=[
-            File(str(each.path), each.before, each.after, registration.neutral(plan, each))
+            File(str(each.path), each.before, each.after, registration_plan.neutral(plan, each))
             for each in plan.changes
         ],
         record_path=str(plan.where.state_file),
         record=engine_files.read(plan.where.state_file),
         dirs=[path for path in after if path not in before],
-        dirs_gone=[] if registration.names(plan.after) else list(before),
+        dirs_gone=[] if registration_state.names(plan.after) else list(before),
         link_new=str(plan.link_new) if plan.link_new else None,
         link_gone=str(plan.link_gone) if plan.link_gone else None,
     )

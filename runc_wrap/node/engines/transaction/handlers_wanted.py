@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.engines import registration
+from runc_wrap.node.engines.registration import registration_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
     from runc_wrap.node.engines.handler import Handler
-    from runc_wrap.node.engines.registration import Plan
+    from runc_wrap.node.engines.registration.registration_plan import Plan
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Wanted:
 
 def every(state: dict[str, Any]) -> list[Handler]:
     """Return a state's handlers, those that are kept last."""
-    return [*registration.handlers_of(state), *registration.kept_of(state)]
+    return [*registration_state.handlers_of(state), *registration_state.kept_of(state)]
 
 
 def of_state(state: dict[str, Any]) -> Wanted:
@@ -46,5 +46,7 @@ def of_state(state: dict[str, Any]) -> Wanted:
 
 def after(plan: Plan) -> Wanted:
     """Return what a plan makes."""
-    names = frozenset(registration.names(plan.after))
-    return Wanted(of_state(plan.after).present, frozenset(registration.names(plan.before)) - names)
+    names = frozenset(registration_state.names(plan.after))
+    return Wanted(
+        of_state(plan.after).present, frozenset(registration_state.names(plan.before)) - names
+    )

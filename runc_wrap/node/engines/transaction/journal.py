@@ -20,7 +20,7 @@ from runc_wrap.node.engines.transaction import file_snapshot
 from runc_wrap.node.engines.transaction.file_snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engines.registration import Where
+    from runc_wrap.node.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
 FORMAT = 1
@@ -28,7 +28,7 @@ LARGEST = 64 << 20  # bytes of one journal: several files of 4 MiB, before and a
 # In the order of a transaction; after `reverting` there is no journal, or that of `done` before.
 WRITING, CHECKING, RESTARTING, PROVING = "writing", "checking", "restarting", "proving"
 TRYING, DONE, REVERTING = "trying", "done", "reverting"
-_STEPS = frozenset({WRITING, CHECKING, RESTARTING, PROVING, TRYING, DONE, REVERTING})
+STEPS = (WRITING, CHECKING, RESTARTING, PROVING, TRYING, DONE, REVERTING)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOGIN_UID = Path("/proc/self/loginuid")
 _NO_LOGIN = 0xFFFFFFFF
@@ -135,7 +135,7 @@ def read(path: Path) -> Journal | None:
 def _from_json(found: dict[str, Any]) -> Journal:
     journal = Journal(**{**found, "snapshot": file_snapshot.from_json(found["snapshot"])})
     times = (journal.until, journal.ended)
-    if journal.step not in _STEPS or not all(isinstance(one, int | float | None) for one in times):
+    if journal.step not in STEPS or not all(isinstance(one, int | float | None) for one in times):
         raise ValueError(f"step {journal.step!r} until {journal.until!r}, {journal.ended!r}")
     if not isinstance(journal.digests, dict):
         raise ValueError(f"digests {journal.digests!r}")  # noqa: TRY004 - as for all else in it

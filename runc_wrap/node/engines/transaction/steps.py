@@ -19,25 +19,27 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.engines import registration
+from runc_wrap.node.engines.canary import canary_proof
+from runc_wrap.node.engines.canary.canary_proof import NotProved, Vanished
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import plan_execution, registration_plan
 from runc_wrap.node.engines.transaction import (
-    canary_proof,
     file_snapshot,
     handlers_wanted,
     journal,
     left_canaries,
     taking_back,
+    unfinished,
 )
-from runc_wrap.node.engines.transaction.canary_proof import NotProved, Vanished
 from runc_wrap.node.engines.transaction.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runc_wrap.node.engines.registration import Plan, Where
+    from runc_wrap.node.engines.registration.registration_plan import Plan
+    from runc_wrap.node.engines.registration.registration_state import Where
     from runc_wrap.node.engines.transaction.engine_access import Access
     from runc_wrap.node.engines.transaction.taking_back import Node
     from runc_wrap.node.paths import Places
@@ -91,10 +93,10 @@ def run(
     """
     with taking_back.exclusive(job.places):
         path = journal.path_of(job.places, job.where)
-        taking_back.take_back_all(job.places, taking_back.due(job.places), node)
+        unfinished.take_back_all(job.places, unfinished.due(job.places), node)
         for one in left_canaries.clear(job.places, node).given_up:
             give_up(one.given_up())
-        taking_back.sweep(job.places, node)
+        unfinished.sweep(job.places, node)
         journal.refuse_unfinished(job.places, job.where)
         former = journal.read(path)
         access = node.access(job.where.engine, job.where.config)
@@ -140,7 +142,7 @@ def _entry(job: Job, plan: Plan, access: Access, former: Journal | None) -> Jour
         action=job.action,
         unit=access.unit,
         how=access.reload(loses_default=plan.loses_default),
-        how_back=access.reload(loses_default=registration.taken_back(plan).loses_default),
+        how_back=access.reload(loses_default=registration_plan.taken_back(plan).loses_default),
         step=journal.WRITING,
         begun=time.time(),
         boot=journal.boot(),
@@ -199,7 +201,7 @@ def _steps(work: _Work) -> str:
     job, engine = work.job, work.job.where.engine
     work.say(f"writing {job.where.config}")
     file_snapshot.keep_former(work.entry.snapshot)
-    registration.carry_out(work.plan)
+    plan_execution.carry_out(work.plan)
     work.begin(journal.CHECKING, f"{engine} checks it")
     _checked(work)
     work.entry = replace(work.entry, digests=file_snapshot.digests(_files(work.plan)))

@@ -1,6 +1,6 @@
-"""Taking a transaction back: at once, by the next command, by a timer, or at boot.
+"""Taking one transaction back: every byte, and the engine that may have read the new ones.
 
-All of these may be interrupted themselves and done again. One transaction is worked on at a time.
+It may be interrupted itself and done again. unfinished.py says when it is done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from runc_wrap.host.locks import locked
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import (
-    boot_unit,
     file_snapshot,
     journal,
     left_canaries,
@@ -37,9 +36,8 @@ NOTHING, RELOAD, RESTART = (
     "restart",
 )  # what engines need to read their files again
 _PAUSE = 0.2  # seconds
-_AGAIN = 120.0  # seconds after a boot at which a change could not be taken back
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_WITH_CANARY = (journal.PROVING, journal.REVERTING)  # in which an engine may have one
+WITH_CANARY = (journal.PROVING, journal.REVERTING)  # in which an engine may have one
 _FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
 
 
@@ -124,7 +122,7 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
 
     Raises NotTakenBackError.
     """
-    has_canary = entry.step in _WITH_CANARY
+    has_canary = entry.step in WITH_CANARY
     entry = entry.at(journal.REVERTING)
     try:
         with contextlib.suppress(OSError):  # a full disk; any unfinished journal is taken back
@@ -136,7 +134,7 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
         if has_canary and not is_clean:
             with contextlib.suppress(OSError):  # a full disk
                 left_canaries.note(places, path, entry)
-                _clear_later(places, node)
+                clear_later(places, node)
         journal.take_back(path, entry)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
@@ -146,19 +144,20 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
     disarm(places, entry, node)
 
 
-def _clear_later(places: Places, node: Node) -> None:
+def clear_later(places: Places, node: Node) -> None:
+    """Have canaries that were left removed by a timer."""
     left_canaries.clear_later(places, node, command(places, "--canaries"))
 
 
 def disarm(places: Places, entry: Journal, node: Node) -> None:
     """Take back what would take back a transaction that is over: timers, and the boot's unit."""
     with contextlib.suppress(EngineError, OSError):  # the boot finds nothing to do, then
-        _release_boot(places, node)
+        release_boot(places, node)
     for timer in (entry.timer, entry.try_timer):
         node.disarm(timer)
 
 
-def _release_boot(places: Places, node: Node) -> None:
+def release_boot(places: Places, node: Node) -> None:
     """Take the boot's unit back if it would find nothing to do."""
     if not journal.unfinished(places) and not left_canaries.noted(places):
         node.release_boot(places)
@@ -211,136 +210,3 @@ def _way_back(entry: Journal) -> str:
     """Return what makes the engine read its former files; an earlier release did not record it."""
     is_kept = any(one.neutral is not None for one in entry.snapshot.files)
     return entry.how_back or (RESTART if is_kept else entry.how)
-
-
-def is_due(entry: Journal, now: float) -> bool:
-    """Tell whether an unfinished transaction has to be taken back by itself.
-
-    A try runs until its time is over or the node was restarted: perhaps because of it.
-    """
-    is_waiting = entry.step == journal.TRYING and entry.boot == journal.boot()
-    return not is_waiting or now >= (entry.until or 0.0)
-
-
-def due(places: Places) -> dict[Path, Journal]:
-    """Return what was interrupted, and tries that are over. Raises EngineError."""
-    now = time.time()
-    return {p: one for p, one in journal.unfinished(places).items() if is_due(one, now)}
-
-
-def take_back_all(places: Places, entries: dict[Path, Journal], node: Node) -> list[Journal]:
-    """Take transactions back; return them. Raises NotTakenBackError, after it tried all."""
-    failures = []
-    for path, entry in entries.items():
-        try:
-            take_back(places, path, entry, node)
-        except NotTakenBackError as error:
-            failures.append(str(error))
-    if failures:
-        raise NotTakenBackError("; ".join(failures))
-    return list(entries.values())
-
-
-def confirm(places: Places, engine: str | None, node: Node, tell: Tell) -> list[Journal]:
-    """Let the changes of tries stay; return them. Raises EngineError and OSError.
-
-    One that could not be taken back is accepted as the files are now. `tell` gets a sentence on
-    each canary that is given up.
-    """
-    with exclusive(places):
-        found = _chosen(places, engine, (journal.TRYING, journal.REVERTING))
-        for path, entry in found.items():
-            if entry.step in _WITH_CANARY:
-                left_canaries.note(places, path, entry)
-            journal.finish(path, entry)
-            disarm(places, entry, node)
-        if _clear_or_tell(places, node, tell):
-            _clear_later(places, node)
-    return list(found.values())
-
-
-def revert(places: Places, engine: str | None, node: Node, tell: Tell) -> list[Journal]:
-    """Take back what is not over now; return it. Raises EngineError, NotTakenBackError, OSError.
-
-    `tell` gets a sentence on each canary that is given up.
-    """
-    with exclusive(places):
-        before = len(left_canaries.noted(places))
-        left = _clear_or_tell(places, node, tell)
-        if len(left) < before and not journal.unfinished(places):
-            return []
-        return take_back_all(places, _chosen(places, engine, ()), node)
-
-
-def revert_one(places: Places, name: str, node: Node) -> list[Journal]:
-    """Take back the transaction of this name, if it is not over: what the timer calls."""
-    with exclusive(places):
-        found = journal.unfinished(places)
-        return take_back_all(places, {p: one for p, one in found.items() if one.id == name}, node)
-
-
-def revert_due(places: Places, node: Node) -> list[Journal]:
-    """Take back what was interrupted and tries that are over: what boot calls."""
-    with exclusive(places):
-        try:
-            found = take_back_all(places, due(places), node)
-        except (NotTakenBackError, EngineError, OSError):
-            with contextlib.suppress(EngineError):  # it waits already, or is what runs this
-                node.arm(boot_unit.again(places), _AGAIN, command(places, "--due"))
-            with contextlib.suppress(EngineError, OSError):  # the first failure is told
-                _tidy_after_boot(places, node)
-            raise
-        _tidy_after_boot(places, node)
-    return found
-
-
-def _tidy_after_boot(places: Places, node: Node) -> None:
-    """Remove what other transactions left, and have canaries removed of engines yet to start."""
-    try:
-        sweep(places, node)
-    finally:
-        if left_canaries.noted(places):
-            _clear_later(places, node)
-
-
-def clear_canaries(places: Places, node: Node) -> left_canaries.Cleared:
-    """Remove canaries that were left; return those that could not be. Raises OSError."""
-    if not left_canaries.noted(places):
-        return left_canaries.Cleared([], [])
-    with exclusive(places):
-        return _clear(places, node)
-
-
-def _clear_or_tell(places: Places, node: Node, tell: Tell) -> list[left_canaries.Left]:
-    """Remove canaries that were left, tell which are given up; return those to try again."""
-    found = _clear(places, node)
-    for one in found.given_up:
-        tell(one.given_up())
-    return found.left
-
-
-def _clear(places: Places, node: Node) -> left_canaries.Cleared:
-    found = left_canaries.clear(places, node)
-    with contextlib.suppress(EngineError, OSError):
-        _release_boot(places, node)
-    return found
-
-
-def sweep(places: Places, node: Node) -> None:
-    """Remove what a kill at the beginning or the end left. Raises EngineError and OSError."""
-    journal.sweep(places)
-    _release_boot(places, node)
-
-
-def _chosen(places: Places, engine: str | None, steps: tuple[str, ...]) -> dict[Path, Journal]:
-    found = {
-        path: one
-        for path, one in journal.unfinished(places).items()
-        if engine in (None, one.engine) and (not steps or one.step in steps)
-    }
-    if not found:
-        of = f" of {engine}" if engine else ""
-        raise EngineError(
-            f"no transaction{of} waits to be confirmed", "one that does", "`engine status`"
-        )
-    return found

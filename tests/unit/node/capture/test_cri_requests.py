@@ -10,11 +10,16 @@ import pytest
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.node.capture import capture_run, capture_store
 from runc_wrap.node.doctor.policy_checks import captured_defaults
-from runc_wrap.node.engines import crio_config, registration
+from runc_wrap.node.engines import crio_config
+from runc_wrap.node.engines.canary import sandbox_image
 from runc_wrap.node.engines.cri import grpc_call
 from runc_wrap.node.engines.cri.protobuf_wire import fields, inner, message, text, texts
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import sandbox_image
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from tests.unit.cli import ctl
 from tests.unit.node import machine
 
@@ -105,8 +110,10 @@ def crio(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crio:
     monkeypatch.setattr(crio_config, "CONFIG", config)
     node.places.wrapper.parent.mkdir(exist_ok=True)
     node.places.wrapper.touch()
-    where = registration.Where("crio", config, node.places.wrapper.parent, node.places.engines)
-    registration.carry_out(registration.plan_add(where, "ours", {}))
+    where = registration_state.Where(
+        "crio", config, node.places.wrapper.parent, node.places.engines
+    )
+    plan_execution.carry_out(registration_plan.plan_add(where, "ours", {}))
     return found
 
 
@@ -211,8 +218,10 @@ def test_a_named_crio_is_captured_with_the_file_that_its_own_configuration_names
 *other.conf*) echo "[crio.runtime]"; echo "seccomp_profile = '{profile}'" ;;
 esac"""
     machine.fake(node.programs, "crio", script)
-    where = registration.Where("crio", config, node.places.wrapper.parent, node.places.engines)
-    registration.carry_out(registration.plan_add(where, "ours", {}))
+    where = registration_state.Where(
+        "crio", config, node.places.wrapper.parent, node.places.engines
+    )
+    plan_execution.carry_out(registration_plan.plan_add(where, "ours", {}))
     captured, _ = capture_run.capture(node.places, "crio", config=config)
     capture_store.write(node.places, captured)
     assert capture_store.read(node.places)["crio"].stale == ""

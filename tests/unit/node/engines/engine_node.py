@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engines import registration
-from runc_wrap.node.engines.registration import Where
+from runc_wrap.node.engines.registration import plan_execution, registration_plan
+from runc_wrap.node.engines.registration.registration_state import Where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +37,11 @@ def node(tmp_path: Path, engine: str, folder: str = "etc") -> Where:
 
 def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts: Any) -> None:
     wanted = FACTS[where.engine] | facts
-    registration.carry_out(registration.plan_add(where, name, wanted, default=default))
+    plan_execution.carry_out(registration_plan.plan_add(where, name, wanted, default=default))
 
 
 def remove(where: Where, name: str = "runc-wrap", runtime: Path | None = None) -> None:
-    registration.carry_out(registration.plan_remove(where, name, runtime))
+    plan_execution.carry_out(registration_plan.plan_remove(where, name, runtime))
 
 
 def write(path: Path, text: str) -> Path:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.containerd import loaded_files
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import registration_plan
 from tests.unit.node.engines.containerd_loader import (
     DROP_INS,
     MAINS,
@@ -113,4 +113,4 @@ def test_a_handler_of_an_imported_file_of_either_plugin_is_not_taken_over(tmp_pa
     taken = f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n"
     write(tmp_path / "etc/conf.d/10-own.toml", taken)
     with pytest.raises(EngineError, match="has no record"):
-        registration.plan_add(where, "runc-wrap", {"major": 2, "minor": 3})
+        registration_plan.plan_add(where, "runc-wrap", {"major": 2, "minor": 3})

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.engines import containerd_config, engine_query, podman_config, registration
+from runc_wrap.node.engines import containerd_config, engine_query, podman_config
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
+from runc_wrap.node.engines.registration import registration_plan
 from tests.unit.node.engines.engine_node import add, node, toml, write
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def test_a_containerd_config_that_cannot_be_added_to_is_refused(
     where = node(tmp_path, "containerd")
     write(where.config, text)
     with pytest.raises(EngineError, match=sentence):
-        registration.plan_add(where, "runc-wrap", {"major": major})
+        registration_plan.plan_add(where, "runc-wrap", {"major": major})
 
 
 def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_path: Path) -> None:
@@ -117,13 +118,13 @@ def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_
     write(tmp_path / "etc/first.toml", "imports = ['d/*.toml']\n")
     write(where.config, "version = 2\nimports = ['first.toml']\n")
     with pytest.raises(EngineError, match=f"--config {other}"):
-        registration.plan_add(where, "runc-wrap", {"major": 1})
+        registration_plan.plan_add(where, "runc-wrap", {"major": 1})
 
 
 def test_a_disabled_cri_plugin_is_reported(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, f'version = 2\ndisabled_plugins = ["{OLD}"]\n')
-    plan = registration.plan_add(where, "runc-wrap", {"major": 1})
+    plan = registration_plan.plan_add(where, "runc-wrap", {"major": 1})
     assert "disables the CRI plugin" in plan.notes[0]
 
 
@@ -172,7 +173,7 @@ def test_the_owners_own_podman_runtime_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "podman")
     write(where.config, "[engine.runtimes]\nx = ['/x']\n")
     with pytest.raises(EngineError, match="not ours"):
-        registration.plan_add(where, "x", {"crun": False})
+        registration_plan.plan_add(where, "x", {"crun": False})
 
 
 def test_docker_keeps_order_and_indentation(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: P
     where = node(tmp_path, "docker")
     write(where.config, text)
     with pytest.raises(EngineError, match="try:"):
-        registration.plan_add(where, "runc-wrap", {})
+        registration_plan.plan_add(where, "runc-wrap", {})
 
 
 @pytest.mark.parametrize(

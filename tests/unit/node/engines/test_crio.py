@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node.engines import crio_config, dependents, registration
+from runc_wrap.node.engines import crio_config, dependents
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import plan_execution, registration_plan
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, toml, write
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engines.registration import Where
+    from runc_wrap.node.engines.registration.registration_state import Where
 
 # as CRI-O's own packages have it
 PACKAGED = """[crio.image]
@@ -87,28 +88,28 @@ def test_nothing_is_repeated_of_a_runtime_that_is_none_of_oci(tmp_path: Path) ->
 
 def test_the_default_is_named_unless_a_later_file_names_another(tmp_path: Path) -> None:
     where = node(tmp_path, "crio")
-    plan = registration.plan_add(where, "a", {}, default=True)
+    plan = registration_plan.plan_add(where, "a", {}, default=True)
     assert plan.notes == []
     write(tmp_path / "etc/crio.conf.d/99.conf", "[crio.runtime]\ndefault_runtime = 'x'\n")
-    plan = registration.plan_add(where, "a", {}, default=True)
+    plan = registration_plan.plan_add(where, "a", {}, default=True)
     assert "99.conf names another default runtime" in plan.notes[0]
-    registration.carry_out(plan)
+    plan_execution.carry_out(plan)
     assert _ours(where, "a")["default_runtime"] == "a"
-    assert registration.plan_add(where, "b", {}).notes  # of a, which stays the default
+    assert registration_plan.plan_add(where, "b", {}).notes  # of a, which stays the default
 
 
 def test_the_owners_own_runtime_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "crio")
     write(tmp_path / "etc/crio.conf.d/10", "[crio.runtime.runtimes.x]\n")
     with pytest.raises(EngineError, match="not ours"):
-        registration.plan_add(where, "x", {})
+        registration_plan.plan_add(where, "x", {})
 
 
 def test_a_file_that_cri_o_cannot_read_is_named(tmp_path: Path) -> None:
     where = node(tmp_path, "crio")
     write(tmp_path / "etc/crio.conf.d/10", "[crio")
     with pytest.raises(EngineError, match=r"crio\.conf\.d/10: .*wanted valid TOML"):
-        registration.plan_add(where, "x", {})
+        registration_plan.plan_add(where, "x", {})
 
 
 def test_a_pod_needs_the_name_of_its_handler(

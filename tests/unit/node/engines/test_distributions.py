@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node.engines import containerd_config, engine_query, registration
+from runc_wrap.node.engines import containerd_config, engine_query
 from runc_wrap.node.engines.containerd import distributions, generated_config
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import registration_plan
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, toml, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.engines.registration import Where
+    from runc_wrap.node.engines.registration.registration_state import Where
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 K3S = "var/lib/rancher/k3s/agent/etc/containerd"
@@ -148,7 +149,7 @@ def test_a_default_that_only_a_template_could_name_is_refused(tmp_path: Path) ->
     where = _where(tmp_path, K3S)
     write(where.config, _without_imports(VERSION_3))
     with pytest.raises(EngineError, match="default-runtime: NAME"):
-        registration.plan_add(where, "x", {"major": 2, "minor": 0}, default=True)
+        registration_plan.plan_add(where, "x", {"major": 2, "minor": 0}, default=True)
 
 
 def test_a_name_of_the_templates_owner_is_refused(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_name_of_the_templates_owner_is_refused(tmp_path: Path) -> None:
     text = "{{ template \"base\" . }}\n[plugins.'x'.containerd.runtimes.runc-wrap]\n"
     write(where.config.parent / "config-v3.toml.tmpl", text)
     with pytest.raises(EngineError, match="an unused name"):
-        registration.plan_add(where, "runc-wrap", {"major": 2, "minor": 0})
+        registration_plan.plan_add(where, "runc-wrap", {"major": 2, "minor": 0})
 
 
 @pytest.mark.parametrize(("major", "version", "plugin"), [(1, 2, OLD), (2, 3, NEW)])
@@ -178,7 +179,7 @@ def test_a_configuration_that_k0s_does_not_manage_is_refused(tmp_path: Path) -> 
     where = _where(tmp_path, K0S, "containerd.toml")
     write(where.config, "version = 3\n")
     with pytest.raises(EngineError, match="k0s_managed=true"):
-        registration.plan_add(where, "x", {"major": 2, "minor": 2})
+        registration_plan.plan_add(where, "x", {"major": 2, "minor": 2})
 
 
 @pytest.mark.parametrize("major", [1, 2])
@@ -198,7 +199,7 @@ def test_microk8s_gets_it_in_its_template(major: int, tmp_path: Path) -> None:
 def test_microk8s_without_its_template_is_refused(tmp_path: Path) -> None:
     where = _where(tmp_path, SNAP, "containerd-template.toml")
     with pytest.raises(EngineError, match="install MicroK8s"):
-        registration.plan_add(where, "x", {"major": 1})
+        registration_plan.plan_add(where, "x", {"major": 1})
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host import disk_faults
-from runc_wrap.node.engines import engine_files, registration
+from runc_wrap.node.engines import engine_files
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, write
 
 Snapshot = dict[str, tuple[int, bytes | None]]
@@ -20,7 +25,7 @@ Snapshot = dict[str, tuple[int, bytes | None]]
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.engines.registration import Where
+    from runc_wrap.node.engines.registration.registration_state import Where
 
 
 def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
@@ -55,7 +60,7 @@ def test_an_error_midway_restores_everything(
     with pytest.raises(OSError, match="No space"):
         add(where, "x", major=2)
     assert snapshot(tmp_path) == before
-    assert not registration.states(where.state_dir)
+    assert not registration_state.states(where.state_dir)
 
 
 def _killed_at(step: int, where: Where, name: str, *, removing: bool) -> None:
@@ -152,10 +157,10 @@ def _files(found: Snapshot) -> Snapshot:
 def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     write(where.config, "{}")
-    plan = registration.plan_add(where, "runc-wrap", {})
+    plan = registration_plan.plan_add(where, "runc-wrap", {})
     where.config.write_text('{"theirs": 1}')
     with pytest.raises(EngineError, match="changed meanwhile"):
-        registration.carry_out(plan)
+        plan_execution.carry_out(plan)
     assert json.loads(where.config.read_text()) == {"theirs": 1}
 
 
@@ -165,7 +170,7 @@ def test_a_file_that_is_not_text_is_refused(data: bytes, tmp_path: Path) -> None
     where.config.parent.mkdir()
     where.config.write_bytes(data)
     with pytest.raises(EngineError, match="wanted"):
-        registration.plan_add(where, "runc-wrap", {})
+        registration_plan.plan_add(where, "runc-wrap", {})
 
 
 def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> None:
@@ -173,11 +178,11 @@ def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> N
     where = node(tmp_path, "docker")
     write(where.state_file, '{"format": 1, "engine": "docker", "config": "/x", "facts": {}}')
     with pytest.raises(EngineError, match="'handlers'"):
-        registration.states(where.state_dir)
+        registration_state.states(where.state_dir)
 
 
 def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     write(where.state_file, '{"format": 2}')
     with pytest.raises(EngineError, match="format 2"):
-        registration.plan_remove(where, "runc-wrap")
+        registration_plan.plan_remove(where, "runc-wrap")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node.engines import registration, toml_text
+from runc_wrap.node.engines import toml_text
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import plan_execution, registration_plan
 from tests.unit.node.engines.containerd_loader import NEWEST, OLD, loaded
 from tests.unit.node.engines.engine_node import node, remove, snapshot, toml, write
 from tests.unit.node.engines.recorded_configurations import ALL, CONTAINERD, REFUSED, Recorded
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runc_wrap.node.engines.registration import Where
+    from runc_wrap.node.engines.registration.registration_state import Where
 
 # What editors make of a file.
 FORMS: dict[str, Callable[[str], str]] = {
@@ -37,8 +38,8 @@ def _made(tmp_path: Path, recorded: Recorded, form: str = "as it is") -> Where:
 
 
 def _added(where: Where, recorded: Recorded, name: str, *, default: bool = False) -> None:
-    plan = registration.plan_add(where, name, recorded.facts, default=default)
-    registration.carry_out(plan)
+    plan = registration_plan.plan_add(where, name, recorded.facts, default=default)
+    plan_execution.carry_out(plan)
 
 
 def _in_force(where: Where, recorded: Recorded) -> dict[str, Any]:

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.node.engines import registration
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from tests.unit.node.engines.engine_node import (
     CONFIGS,
     FACTS,
@@ -87,7 +91,7 @@ def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Pa
         write(where.config, text)
     add(where, "x", default=True)
     once = snapshot(tmp_path)
-    assert registration.plan_add(where, "x", FACTS[engine]).is_empty
+    assert registration_plan.plan_add(where, "x", FACTS[engine]).is_empty
     add(where, "x")
     assert snapshot(tmp_path) == once
 
@@ -95,7 +99,7 @@ def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Pa
 def test_a_plan_alone_writes_nothing(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     before = snapshot(tmp_path)
-    assert registration.plan_add(where, "x", {"major": 1}).changes
+    assert registration_plan.plan_add(where, "x", {"major": 1}).changes
     assert snapshot(tmp_path) == before
     assert not where.state_dir.exists()
 
@@ -161,7 +165,7 @@ def test_our_part_may_be_missing_if_its_owner_removed_it(engine: str, tmp_path: 
         if path.is_file():
             path.unlink()
     remove(where)
-    assert not registration.states(where.state_dir)
+    assert not registration_state.states(where.state_dir)
 
 
 def test_the_link_is_created_once_and_removed_with_its_last_engine(tmp_path: Path) -> None:
@@ -180,14 +184,14 @@ def test_a_name_taken_in_the_bin_directory_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     (where.bin_dir / "x").touch()
     with pytest.raises(EngineError, match="another --handler"):
-        registration.plan_add(where, "x", {})
+        registration_plan.plan_add(where, "x", {})
 
 
 def test_a_wrapper_that_is_not_installed_is_not_registered(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     (where.bin_dir / "runc-wrap").unlink()
     with pytest.raises(EngineError, match=r"try: install\.sh"):
-        registration.plan_add(where, "x", {})
+        registration_plan.plan_add(where, "x", {})
 
 
 @pytest.mark.parametrize("is_last", [True, False])
@@ -197,8 +201,8 @@ def test_a_removal_is_taken_back_byte_for_byte(is_last: bool, tmp_path: Path) ->
     if not is_last:
         add(where, "y")
     before = snapshot(tmp_path)
-    plan = registration.plan_remove(where, "x")
-    registration.carry_out(plan)
+    plan = registration_plan.plan_remove(where, "x")
+    plan_execution.carry_out(plan)
     assert snapshot(tmp_path) != before
-    registration.carry_out(registration.taken_back(plan))
+    plan_execution.carry_out(registration_plan.taken_back(plan))
     assert snapshot(tmp_path) == before

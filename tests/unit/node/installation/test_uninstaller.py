@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node.engines import dependents, registration, removals
+from runc_wrap.node.engines import dependents, removals
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import Where
+from runc_wrap.node.engines.registration import plan_execution, registration_plan
+from runc_wrap.node.engines.registration.registration_state import Where
 from runc_wrap.node.engines.transaction import journal
 from runc_wrap.node.installation import installation_record, running_engines, uninstaller
 from runc_wrap.node.paths import Places
@@ -30,7 +31,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (places.prefix / "lib" / "current").symlink_to("releases/1")
     where = _docker(places)
     where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
-    registration.carry_out(registration.plan_add(where, "strict", {}))
+    plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(dependents, "_STATES", (str(tmp_path / "state"),))
     return places
 
@@ -58,7 +59,7 @@ def test_a_removed_handlers_link_stays_while_a_task_calls_it(
         _start_task(places)
     removal = removals.plan(places, _docker(places), "strict")
     assert not removal.is_kept  # Docker needs no name
-    registration.carry_out(removal.plan)
+    plan_execution.carry_out(removal.plan)
     assert path.is_symlink() is has_task
     assert "strict" not in _docker(places).config.read_text()
 
@@ -79,7 +80,7 @@ def test_an_uninstall_leaves_the_path_that_a_running_crio_has_in_memory(
     monkeypatch.setattr(running_engines, "OLDER", {"crio": lambda _: False})
     (tmp_path / "crio.conf").write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
     where = Where("crio", tmp_path / "crio.conf", places.wrapper.parent, places.engines)
-    registration.carry_out(registration.plan_add(where, "strict", {}))
+    plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     assert not uninstaller.plan(places).stays  # none runs
     monkeypatch.setattr(running_engines, "OLDER", {"crio": lambda since: since > 0})
     plan = uninstaller.plan(places)
@@ -96,7 +97,7 @@ def test_no_engine_gets_a_runtime_that_an_uninstall_has_handed_over(places: Plac
     places.wrapper.unlink()
     places.wrapper.symlink_to(RUNTIME)
     with pytest.raises(EngineError, match=r"leads to /bin/true.*install\.sh"):
-        registration.plan_add(_docker(places), "other", {})
+        registration_plan.plan_add(_docker(places), "other", {})
 
 
 @pytest.mark.parametrize("directory", ["bin", "lib"])

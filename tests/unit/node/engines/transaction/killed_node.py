@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node.engines import containerd_config, registration, toml_text
+from runc_wrap.node.engines import containerd_config, toml_text
+from runc_wrap.node.engines.canary import canary_proof
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import boot_unit, canary_proof, steps, taking_back
+from runc_wrap.node.engines.registration import registration_plan, registration_state
+from runc_wrap.node.engines.transaction import boot_unit, steps, taking_back
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -177,13 +179,13 @@ def node(tmp_path: Path, text: str) -> tuple[FakeNode, Places]:
 
 def job(places: Places, config: Path, action: str = steps.ADD, **more: Any) -> steps.Job:
     """Return the registration of runc-wrap as a handler, or its removal."""
-    where = registration.Where("containerd", config, places.wrapper.parent, places.engines)
+    where = registration_state.Where("containerd", config, places.wrapper.parent, places.engines)
 
-    def plan() -> registration.Plan:
+    def plan() -> registration_plan.Plan:
         if action == steps.REMOVE:
-            return registration.plan_remove(where, "runc-wrap")
+            return registration_plan.plan_remove(where, "runc-wrap")
         default = bool(more.get("default"))
-        return registration.plan_add(where, "runc-wrap", {"major": 1}, default=default)
+        return registration_plan.plan_add(where, "runc-wrap", {"major": 1}, default=default)
 
     return steps.Job(places, where, "runc-wrap", action, plan, **more)
 

@@ -13,14 +13,16 @@ import pytest
 
 from runc_wrap.host import files
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import docker_config, registration
+from runc_wrap.node.engines import docker_config
+from runc_wrap.node.engines.canary import canary_proof
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import registration_plan, registration_state
 from runc_wrap.node.engines.transaction import (
-    canary_proof,
     file_snapshot,
     journal,
     steps,
     taking_back,
+    unfinished,
     unit_control,
 )
 from runc_wrap.node.engines.transaction.file_snapshot import File, Snapshot
@@ -130,8 +132,8 @@ def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: P
         (tmp_path / "bin/runc-wrap").touch()
         config = tmp_path / "daemon.json"
         config.write_text(text)
-        where = registration.Where("docker", config, tmp_path / "bin", tmp_path / "var")
-        plan = registration.plan_add(where, "runc-wrap", {}, default=default)
+        where = registration_state.Where("docker", config, tmp_path / "bin", tmp_path / "var")
+        plan = registration_plan.plan_add(where, "runc-wrap", {}, default=default)
         (file,) = file_snapshot.of(plan, "1").files
         assert (file.neutral is not None) is needs, (text, default)
 
@@ -147,7 +149,7 @@ def test_at_boot_an_engine_that_reads_its_files_by_itself_is_not_waited_for(
     monkeypatch.setattr(journal, "boot", lambda: "another")
     one.state = lambda unit: "inactive" if unit == UNIT else ""  # type: ignore[method-assign]
     one.breaks = lambda _text: True
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     assert one.config.read_text() == TEXT
     assert journal.all_of(places) == {}
 
@@ -233,7 +235,7 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
         return restart(unit, how) if how == "restart" else f"{unit} is not active"
 
     one.restart = dead  # type: ignore[method-assign]
-    taking_back.revert(places, None, one, pytest.fail)
+    unfinished.revert(places, None, one, pytest.fail)
     assert asked == ["reload", "restart"]
     assert _is_as_before(one, places)
 
@@ -256,7 +258,7 @@ def test_what_needed_a_restart_is_taken_back_by_a_reload_where_that_is_enough(
         return restart(unit, "restart")
 
     one.restart = notes  # type: ignore[method-assign]
-    taking_back.revert(places, None, one, pytest.fail)
+    unfinished.revert(places, None, one, pytest.fail)
     assert asked == (["restart"] if is_of_earlier_release else ["reload"])
     assert _is_as_before(one, places)
 
@@ -293,9 +295,9 @@ def test_a_journal_that_cannot_be_read_does_not_keep_another_from_being_taken_ba
         hostile.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     monkeypatch.setattr(journal, "boot", lambda: "another")
     with pytest.raises(EngineError, match=r"another\.json.*then remove this one"):
-        taking_back.revert_due(places, one)
+        unfinished.revert_due(places, one)
     assert (one.config.read_text(), one.read.read_text()) == (TEXT, TEXT)
     assert not path.exists()
     hostile.unlink()
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     assert [*one.units.rglob("*.service")] == []

@@ -15,6 +15,7 @@ from runc_wrap.node.engines.transaction import (
     left_canaries,
     steps,
     taking_back,
+    unfinished,
 )
 from runc_wrap.node.installation import uninstaller
 from runc_wrap.node.installation.installation_record import Record
@@ -62,7 +63,7 @@ def _remains(one: FakeNode, places: Places) -> list[str]:
 
 def _booted(one: FakeNode, places: Places) -> list[str]:
     """Take back what the boot finds, and start the engine; return the timer's command."""
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     assert one.config.read_text() == TEXT
     assert one.canaries == ["left"]
     assert [*one.units.rglob("*.service")] != []  # in case of another power cut
@@ -73,7 +74,7 @@ def _booted(one: FakeNode, places: Places) -> list[str]:
 
 
 def _by_the_timer(one: FakeNode, places: Places) -> None:
-    assert taking_back.clear_canaries(places, one) == NONE
+    assert unfinished.clear_canaries(places, one) == NONE
 
 
 def _by_the_uninstaller(one: FakeNode, places: Places) -> None:
@@ -87,7 +88,7 @@ def _by_the_uninstaller(one: FakeNode, places: Places) -> None:
 
 
 def _by_revert(one: FakeNode, places: Places) -> None:
-    assert taking_back.revert(places, None, one, pytest.fail) == []
+    assert unfinished.revert(places, None, one, pytest.fail) == []
 
 
 def _by_the_next_change(one: FakeNode, places: Places) -> None:
@@ -109,23 +110,23 @@ def test_it_is_removed_when_its_engine_runs(
 
 def test_as_long_as_its_engine_does_not_run_it_is_named_and_tried_again(cut: Cut) -> None:
     one, places = cut
-    taking_back.revert_due(places, one)
-    (left,) = taking_back.clear_canaries(places, one).left
+    unfinished.revert_due(places, one)
+    (left,) = unfinished.clear_canaries(places, one).left
     assert left == ("containerd", str(one.config), 1)
     before = snapshot(one.directory)
     (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
     assert shown["drift"] == [left.told()]
     assert "1 of 100 tries" in left.told()
     assert snapshot(one.directory) == before
-    taking_back.revert_due(places, one)  # another boot
+    unfinished.revert_due(places, one)  # another boot
     assert len(left_canaries.noted(places)) == 1
 
 
 def test_an_engine_that_never_answers_again_is_given_up_and_that_is_said(cut: Cut) -> None:
     one, places = cut
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     tries = 1
-    while not (cleared := taking_back.clear_canaries(places, one)).given_up:
+    while not (cleared := unfinished.clear_canaries(places, one)).given_up:
         assert [each.tries for each in cleared.left] == [tries]
         tries += 1
     assert tries == left_canaries.MOST_TRIES
@@ -138,13 +139,13 @@ def _confirmed(one: FakeNode, places: Places, tell: Callable[[str], None]) -> No
     run(job(places, one.config, tries=600.0), one)
     one.stopped = True
     _almost_given_up(one, places)
-    taking_back.confirm(places, None, one, tell)
+    unfinished.confirm(places, None, one, tell)
 
 
 def _reverted(one: FakeNode, places: Places, tell: Callable[[str], None]) -> None:
     one.stopped = True
     _almost_given_up(one, places)
-    assert taking_back.revert(places, None, one, tell) == []
+    assert unfinished.revert(places, None, one, tell) == []
 
 
 def _changed_in_vain(one: FakeNode, places: Places, tell: Callable[[str], None]) -> None:
@@ -160,7 +161,7 @@ def _reverted_in_vain(one: FakeNode, places: Places, tell: Callable[[str], None]
     one.stopped = True
     _almost_given_up(one, places)
     with pytest.raises(EngineError, match="no transaction of docker"):
-        taking_back.revert(places, "docker", one, tell)
+        unfinished.revert(places, "docker", one, tell)
 
 
 def _almost_given_up(one: FakeNode, places: Places) -> None:
@@ -176,7 +177,7 @@ def test_whichever_command_gives_up_a_canary_says_so(
 ) -> None:
     one, places = cut
     one.stopped = False
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     told: list[str] = []
     command(one, places, told.append)
     (sentence,) = told
@@ -188,7 +189,7 @@ def test_an_uninstall_says_what_it_could_not_remove(
     cut: Cut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, places = cut
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     monkeypatch.setattr(uninstaller, "Systemd", lambda: one)
     todo = uninstaller.Plan(places, Record(), [], {}, None, purges=False)
     next(uninstaller.steps(todo)).do()
@@ -212,7 +213,7 @@ def test_status_reads_where_nothing_can_be_written(cut: Cut) -> None:
 def test_a_change_that_is_taken_back_by_an_engine_that_runs_leaves_no_note(cut: Cut) -> None:
     one, places = cut
     one.stopped = False
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     assert _remains(one, places) == []
 
 
@@ -232,7 +233,7 @@ def test_a_change_that_stays_does_not_keep_what_others_left(cut: Cut, why: str) 
     else:
         path.write_text("{")
     with pytest.raises((taking_back.NotTakenBackError, EngineError)):
-        taking_back.revert_due(places, one)
+        unfinished.revert_due(places, one)
     assert not second.exists()
     assert {command[-1] for command in one.timers.values()} == {"--canaries", "--due"}
     assert [*one.units.rglob("*.service")] != []  # for the change that stays
@@ -251,9 +252,9 @@ def test_a_change_that_stays_does_not_keep_what_others_left(cut: Cut, why: str) 
 )
 def test_a_note_that_cannot_be_read_keeps_nothing_from_being_done(cut: Cut, text: str) -> None:
     one, places = cut
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     (path,) = left_canaries.noted(places)
     path.with_name("another.json").write_text(text)
     one.stopped = False
-    assert taking_back.clear_canaries(places, one) == NONE
+    assert unfinished.clear_canaries(places, one) == NONE
     assert one.canaries == []

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
 from runc_wrap.host import files
+from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import journal, steps, taking_back
-from runc_wrap.node.engines.transaction.canary_proof import NotProved
+from runc_wrap.node.engines.transaction import journal, steps, taking_back, unfinished
 from tests.unit.node.engines.engine_node import snapshot
 from tests.unit.node.engines.transaction.killed_node import UNIT, job, killed, node, proved, run
 
@@ -150,14 +150,14 @@ def test_a_try_waits_to_be_confirmed(made: tuple[FakeNode, Places]) -> None:
     assert (one.units / "multi-user.target.wants" / unit.name).resolve() == unit
     assert "Before=containerd.service" in unit.read_text()
     assert f"runc-wrapctl --prefix {places.prefix} engine revert --due" in unit.read_text()
-    assert taking_back.revert_due(places, one) == []
+    assert unfinished.revert_due(places, one) == []
     with pytest.raises(EngineError, match=r"being changed by .* \(trying\)"):
         run(job(places, one.config), one)
-    taking_back.confirm(places, None, one, pytest.fail)
+    unfinished.confirm(places, None, one, pytest.fail)
     assert _engine(one)[1] != TEXT
     assert _remains(one) == []
     with pytest.raises(EngineError, match="no transaction waits"):
-        taking_back.confirm(places, None, one, pytest.fail)
+        unfinished.confirm(places, None, one, pytest.fail)
 
 
 @pytest.mark.parametrize("why", ["its timer", "its time", "another boot", "its owner"])
@@ -168,17 +168,17 @@ def test_a_try_that_is_not_confirmed_is_taken_back(
     run(job(places, one.config, tries=600.0), one)
     (trying,) = journal.unfinished(places).values()
     if why == "its timer":
-        taking_back.revert_one(places, "another", one)
+        unfinished.revert_one(places, "another", one)
         assert _engine(one)[0] != TEXT
-        taking_back.revert_one(places, trying.id, one)
+        unfinished.revert_one(places, trying.id, one)
     elif why == "its owner":
-        taking_back.revert(places, "containerd", one, pytest.fail)
+        unfinished.revert(places, "containerd", one, pytest.fail)
     else:
         if why == "another boot":
             monkeypatch.setattr(journal, "boot", lambda: "another")
         else:
             monkeypatch.setattr(time, "time", lambda: (trying.until or 0) + 1)
-        taking_back.revert_due(places, one)
+        unfinished.revert_due(places, one)
     assert _engine(one) == (TEXT, TEXT)
     assert journal.all_of(places) == {}
     assert _remains(one) == []
@@ -192,7 +192,7 @@ def test_at_boot_an_engine_that_does_not_run_is_not_started(
     monkeypatch.setattr(journal, "boot", lambda: "another")
     one.state = lambda unit: "" if unit != UNIT else "inactive"  # type: ignore[method-assign]
     one.restart = lambda unit, how: pytest.fail(unit + how)  # type: ignore[method-assign]
-    taking_back.revert_due(places, one)
+    unfinished.revert_due(places, one)
     assert one.config.read_text() == TEXT
 
 
@@ -204,9 +204,9 @@ def test_a_file_that_its_owner_changed_meanwhile_is_not_overwritten(
     own = one.config.read_text() + "# the owner's again\n"
     one.config.write_text(own)
     with pytest.raises(taking_back.NotTakenBackError, match="changed since"):
-        taking_back.revert(places, None, one, pytest.fail)
+        unfinished.revert(places, None, one, pytest.fail)
     assert one.config.read_text() == own
-    taking_back.confirm(places, None, one, pytest.fail)
+    unfinished.confirm(places, None, one, pytest.fail)
     assert journal.unfinished(places) == {}
 
 
@@ -247,7 +247,7 @@ def test_killed_before_any_change_it_is_taken_back(
         directory.mkdir()
         one, places = node(directory, TEXT)
         was_killed = killed(at, lambda: run(job(places, one.config), one))  # noqa: B023 - called at once
-        taking_back.revert_due(places, one)
+        unfinished.revert_due(places, one)
         assert _whole(one, places) is not was_killed or at > MANY, at
         if not was_killed:
             break
@@ -278,8 +278,8 @@ def test_killed_while_it_is_taken_back_it_is_taken_back_later(
             run(job(places, one.config), one)
         before = _engine(one)
         killed(first, lambda: run(job(places, one.config, action), one))
-        killed(second, lambda: taking_back.revert_due(places, one))
-        taking_back.revert_due(places, one)
+        killed(second, lambda: unfinished.revert_due(places, one))
+        unfinished.revert_due(places, one)
         file, read = _engine(one)
         assert file == read
         assert journal.unfinished(places) == {}

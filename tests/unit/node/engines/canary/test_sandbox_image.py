@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.node.engines import engine_query
+from runc_wrap.node.engines.canary import idle_image, sandbox_image
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import idle_image, sandbox_image
 
 SOCKET = Path("/nowhere")
 CRIO = engine_query.installation("crio", Path("/etc/crio/crio.conf"))

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import containerd_config, toml_text
+from runc_wrap.node.engines.canary import idle_image
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import containerd_kind
-from runc_wrap.node.engines.transaction import idle_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
