@@ -42,7 +42,7 @@ FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py
 # Two machines at the same time, each with its list, in this order: the first test installs, each
 # file leaves the machine as it found it, and the last uninstalls.
 VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records uninstall)
-VM_CHANGES = tests/vm/test_install.py::$(VM_INSTALLED) $(patsubst %,tests/vm/test_%.py,transaction registration power uninstall)
+VM_CHANGES = tests/vm/test_install.py::$(VM_INSTALLED) $(patsubst %,tests/vm/test_%.py,transaction power_cuts registration power uninstall)
 VM_INSTALLED = test_the_services_are_active_and_start_with_the_machine
 VM_BOOKWORM = $(patsubst %,tests/vm/test_%.py,install services uninstall)
 # containerd 2 under its own systemd

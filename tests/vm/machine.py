@@ -121,6 +121,26 @@ class Machine(Guest):
         """Reboot in good order, and wait until every unit has started."""
         before = self.sh(_BOOT_ID)
         self.attempt("systemctl reboot")
+        self._await_boot(before)
+
+    def reset(self, script: str, times: int = 1) -> None:
+        """Run a script by which the machine resets itself; wait until every unit has started.
+
+        `times`: its boots may reset it, too.
+        """
+        before, kernels = self.sh(_BOOT_ID), self._kernels()
+        self.sh('systemd-run --quiet sh -euc "$1"', script)
+        wait_until(
+            lambda: self._kernels() == kernels + times, "the reset", times * BOOT, pause=PAUSE
+        )
+        self._await_boot(before)
+
+    def _kernels(self) -> int:
+        """Return how many kernels began to speak on the console."""
+        return (self.directory / "console").read_text(errors="replace").count("Linux version ")
+
+    def _await_boot(self, before: str) -> None:
+        """Wait for another boot than `before`, and until every unit has started."""
         self._disconnect()
         deadline = time.monotonic() + BOOT
         while True:

@@ -1,0 +1,90 @@
+"""The machine is reset between any two steps of a transaction: nothing is synced before.
+
+Each step is written down before it begins. So a cut right after it was written finds all of the
+steps before it done, and nothing of it. The boot takes back what is not over.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node.engines.transaction import journal
+from tests.vm import reset_after_step
+from tests.vm.containerd_change import (
+    LEFT,
+    answers,
+    is_new,
+    unregistered,
+    wait_as_before,
+)
+from tests.vm.machine import Machine, wait
+from tests.vm.node import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.vm.node import Node
+
+_PROGRAM = f"/root/{Path(reset_after_step.__file__).name}"
+_RESETS = f"{PREFIX}/lib/current/venv/bin/python -I {_PROGRAM} --prefix {PREFIX} engine"
+_ADD = f"{_RESETS} add containerd --restart"
+# The boot's own taking back runs in the same way.
+_BOOT = "/etc/systemd/system/runc-wrap-revert.service.d"
+_AT_BOOT = f"""
+mkdir {_BOOT}
+printf '[Service]\nExecStart=\nExecStart=%s revert --due\n' '{_RESETS}' > {_BOOT}/of-the-test.conf
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def before(node: Node) -> Iterator[str]:
+    """STATE without us in containerd."""
+    node.machine.copy_in([Path(reset_after_step.__file__)], "/root")
+    with unregistered(node) as state:
+        yield state
+    node.machine.sh(f"rm -f {_PROGRAM} {reset_after_step.RESETS}")
+
+
+@pytest.fixture
+def machine(node: Node) -> Machine:
+    assert isinstance(node.machine, Machine)  # a box has no power
+    return node.machine
+
+
+def _cut(machine: Machine, command: str, *steps: str) -> None:
+    """Run a command, and those of the boots after it, each of which is cut off at its step."""
+    machine.sh(f"printf '%s\n' \"$@\" > {reset_after_step.RESETS}", *steps)
+    machine.reset(command, len(steps))
+    assert machine.sh(f"cat {reset_after_step.RESETS}") == ""
+
+
+@pytest.mark.parametrize("step", [one for one in journal.STEPS if one != journal.DONE])
+def test_a_power_cut_at_any_step_leaves_the_engine_with_its_former_file(
+    machine: Machine, before: str, step: str
+) -> None:
+    tries = " --try 1h" if step == journal.TRYING else ""
+    _cut(machine, _ADD + tries, step)
+    wait_as_before(machine, before)
+
+
+def test_a_power_cut_while_the_boot_takes_it_back_is_mended_by_the_next(
+    machine: Machine, before: str
+) -> None:
+    machine.sh(_AT_BOOT)
+    try:
+        _cut(machine, _ADD, journal.RESTARTING, reset_after_step.PUT_BACK)
+    finally:
+        machine.sh(f"rm -r {_BOOT}")
+    wait_as_before(machine, before)
+
+
+def test_after_a_power_cut_at_its_end_the_change_stays(node: Node, machine: Machine) -> None:
+    _cut(machine, _ADD, journal.DONE)
+    wait(lambda: machine.sh(LEFT) == "", "what the boot removes")
+    assert is_new(machine)
+    answers(machine)
+    rows = {one["engine"]: one for one in node.shown("engine", "status")}
+    assert rows["containerd"]["drift"] == []
