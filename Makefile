@@ -8,6 +8,7 @@ DEBIAN_PACKAGES = runc crun runsc containerd podman docker.io docker-cli buildah
 	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl kubernetes-client \
 	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap \
 	binutils gcc-aarch64-linux-gnu qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint \
+	dnf createrepo-c \
 	$(VM_PACKAGES)
 
 # What tests/vm builds, boots and reaches its machines with
@@ -28,7 +29,7 @@ WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test
 # The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
 # Left out: tests/page (Chromium is not a runtime), tests/perf (its numbers are for this release),
 # tests/corpus (another 2 GB of the same programs), Prometheus' promtool, and a second Python.
-FORKY_PACKAGES = $(filter-out runsc chromium fonts-dejavu-core prometheus kubernetes-client golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint $(VM_PACKAGES),$(DEBIAN_PACKAGES)) \
+FORKY_PACKAGES = $(filter-out runsc chromium fonts-dejavu-core prometheus kubernetes-client golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint dnf createrepo-c $(VM_PACKAGES),$(DEBIAN_PACKAGES)) \
 	golang-github-containers-common make ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \

@@ -78,6 +78,13 @@ def test_they_depend_on_nothing_and_recommend_a_runtime(first: dict[str, Path]) 
     assert run(["rpm", "-qp", "--recommends", package]).stdout == "(runc or crun)\n"
 
 
+def test_rpm_replaces_no_configuration_that_its_owner_changed(first: dict[str, Path]) -> None:
+    query = ("rpm", "-qp", "--qf", "[%{filenames} %{fileflags:fflags}\n]")
+    files = [line.split(" ") for line in run([*query, first["rpm"]]).stdout.splitlines()]
+    flags = {name: flags for name, flags in files if name.startswith("/etc/runc-wrap/config")}
+    assert flags == {"/etc/runc-wrap/config.toml": "cn"}  # %config(noreplace)
+
+
 @pytest.mark.parametrize(
     "path",
     [
