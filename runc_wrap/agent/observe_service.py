@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
 
 ROLE = "observe"
-_NOTIFY, _LOOPBACK, _METRICS = "notify", "loopback", "metrics"
-_OTHERS = (_METRICS, exec_notices.NAME, write_requests.NAME)
+_NOTIFY, _LOOPBACK, _METRICS, _POD = "notify", "loopback", "metrics", "pod/http"
+_OTHERS = (_METRICS, _POD, exec_notices.NAME, write_requests.NAME)
 _COMPLAINT_SECONDS = 60.0  # between two lines about the service's own errors
 _PAUSE = 0.01
 _RELEASE_EVERY = 5.0  # seconds between looks at which release is installed
@@ -148,7 +148,7 @@ class Observer:
             taken = [number_of(name, kind) for name in names for kind in (LISTENER, ARRIVING)]
             self.acceptor = Acceptor(listening, self.store, taken)
             self._watch(self.acceptor.fileno(), self._arrive)
-        for name in (_METRICS, _LOOPBACK):
+        for name in (_METRICS, _POD, _LOOPBACK):
             if (listening := self._handed(name)) >= 0:
                 self.scrapes.listen(listening)
         self._watch(self.scrapes.fileno(), self.scrapes.turn)

@@ -20,6 +20,7 @@ KINDS = {
     "decide": _socket.SOCK_SEQPACKET,
     "notify": _socket.SOCK_STREAM,
     "metrics": _socket.SOCK_STREAM,
+    "pod/http": _socket.SOCK_STREAM,  # the same, in a directory that a pod can have without others
     "exec": _socket.SOCK_DGRAM,  # agent.record.exec_notices
     "evidence": _socket.SOCK_SEQPACKET,  # agent.record.write_requests
 }
@@ -121,6 +122,7 @@ def _another(name: str, descriptor: int) -> str:
 
 
 def _listening(name: str, kind: int) -> int:
+    _make_directory(name.rpartition("/")[0])
     _clear(name, kind)
     made = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
     before = posix.umask(0o177)

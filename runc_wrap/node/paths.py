@@ -65,7 +65,10 @@ class Places:
 
     @property
     def agent(self) -> Path:
-        """The agent's sockets, for root only: decide, notify, metrics, exec and evidence.sock."""
+        """The agent's sockets, for root only: decide, notify, metrics, exec and evidence.sock.
+
+        pod/http.sock serves the same as metrics.sock, and is alone in its directory.
+        """
         return self.var / "agent"
 
     @property
