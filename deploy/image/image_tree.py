@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _OWN = "installer"
 _FROM = {"libzstd.so.1": "libzstd1", "libcrypto.so.3": "libssl3t64", "libssl.so.3": "libssl3t64"}
 # Where the DaemonSet mounts something: a read-only root has these directories from the beginning.
-_MOUNTED = ("host/systemd", "opt/runc-wrap", "policy/config", "policy/profiles", "run/runc-wrap",
-            "var/run", "dev", "proc", "sys", "etc", "tmp")  # fmt: skip
+_MOUNTED = ("host/systemd", "host/agent", "opt/runc-wrap", "policy/config", "policy/profiles",
+            "run/runc-wrap", "var/run", "dev", "proc", "sys", "etc", "tmp")  # fmt: skip
 
 
 def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) -> None:

@@ -39,6 +39,8 @@ _PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path her
 _SOCKET = Path("/host/systemd/private")
 _CONFIG, _PROFILES = Path("/policy/config"), Path("/policy/profiles")
 _MARK = Path("/run/runc-wrap/ready")  # in the pod, while its node is as it should be
+_STATE = Path("/run/runc-wrap/state")  # there, too: the state's word, for the command metrics
+_AGENT = Path("/host/agent/http.sock")
 _PERIOD = 300.0  # seconds between looks at a node where nothing is to be done
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
@@ -142,12 +144,33 @@ def is_ready() -> None:
     raise SystemExit(0 if _MARK.exists() else output.WRONG)
 
 
+@cluster.command()
+@click.option("--port", default=9556, show_default=True, help="Of all the pod's addresses.")
+@click.option("--agent", type=click.Path(path_type=Path), default=_AGENT, help="Its socket.")
+@click.option("--state", type=click.Path(path_type=Path), default=_STATE, help="The state's file.")
+def metrics(*, port: int, agent: Path, state: Path) -> None:
+    """Serve the node's metrics to Prometheus, in a container of the pod that has no more rights."""
+    # The probe imports this module every few seconds, and needs none of these.
+    from runc_wrap.agent.metrics_http import pod_relay, pod_server  # noqa: PLC0415
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    relay = pod_relay.Relay(agent, state, output.warn)
+    try:
+        listening = pod_server.listen(port)
+    except OSError as error:
+        output.fail(error)
+    with listening:
+        pod_server.PodServer(listening, relay.text).serve(relay.is_cut_off)
+    output.fail(pod_relay.CutOff(agent.parent))
+
+
 def _commands(engine_config: str) -> NodeCommands:
     return NodeCommands(_PLACES, Manager(_SOCKET), engine_config)
 
 
 def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:
-    given = Pod(node, pod, archive_copy.IMAGE, _CONFIG, _PROFILES, taint)
+    given = Pod(node, pod, archive_copy.IMAGE, _CONFIG, _PROFILES, taint, _STATE)
     try:
         return Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
     except (api_server.Unreachable, OSError) as error:

@@ -17,6 +17,8 @@ INSTALLING, READY, WAITING, REFUSED = "installing", "ready", "waiting", "refused
 DRIFTED = "drifted"  # ready, but what is in force is not what the files say
 FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "policy-refused"
 REMOVING, REMOVED = "removing", "removed"
+STATES = (INSTALLING, READY, WAITING, REFUSED, DRIFTED, FAILED, REVERTED, EDITED, POLICY_REFUSED,
+          REMOVING, REMOVED)  # fmt: skip
 WELL = frozenset((READY, DRIFTED))  # there is nothing to do, and pods run as they should
 
 OTHER_RELEASE = "another release was installed by hand; it is left as it is"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import files
 from runc_wrap.node.cluster import api_server, next_step, node_object, node_record
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ _MOST = 64  # Events that wait for an API server
 
 @dataclass(frozen=True)
 class Pod:
-    """What the pod was given: its node's name, its own, the image's archive and the policy."""
+    """What the pod was given: its node's name, its own, the image's archive and the policy.
+
+    `state` is a file for the state's word, which the pod's other container reads.
+    """
 
     node: str
     name: str
@@ -45,6 +49,7 @@ class Pod:
     config: Path
     profiles: Path
     taints: bool = False
+    state: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class Reporter:
         if not is_over:
             document = {"state": decision.word, "reason": decision.why, **vars(shown)}
             node_record.show(self.places, document)
+        self._write(decision.word)
         try:
             self._tell(None if is_over else node_object.state(decision.word, shown.policy),
                        shown.version, is_ready=decision.is_ready)  # fmt: skip
@@ -107,6 +113,15 @@ class Reporter:
         except _TROUBLE as error:
             self.tell(str(error))
             self.is_heard = _is_final(error)
+
+    def _write(self, word: str) -> None:
+        """Write the state's word for the pod's other container, if there is a place for it."""
+        if self.pod.state is None or not self.pod.state.parent.is_dir():
+            return
+        try:
+            files.replace(self.pod.state, word.encode(), is_synced=False, writer="installer")
+        except OSError as error:  # as if the directory were full: the node matters more
+            self.tell(str(error))
 
     def _is_news(self, decision: Decision) -> bool:
         """Tell whether a state is another than the last one, which a pod before may have told."""

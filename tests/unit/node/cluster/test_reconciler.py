@@ -50,7 +50,9 @@ class Scene:
 
     @property
     def pod(self) -> Pod:
-        return Pod("n1", "pod-1", self.place / "image", self.place / "config", self.place / "own")
+        place = self.place
+        return Pod("n1", "pod-1", place / "image", place / "config", place / "own",
+                   state=place / "pod" / "state")  # fmt: skip
 
     def reporter(self, pod: Pod | None = None) -> Reporter:
         api = self.api.api(self.place)
@@ -517,3 +519,34 @@ def test_damaged_records_are_as_none(scene: Scene, text: str) -> None:
         (scene.host.places.cluster / name).write_text(text)
     scene.installer().run()
     assert scene.installer().run().word == "ready"
+
+
+def test_the_pods_other_container_reads_each_state_beside_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = scene.place / "pod" / "state"
+    scene.installer().run()  # a pod without the other container has no place for it
+    assert not state.parent.exists()
+    state.parent.mkdir()
+    words: list[str] = []
+    told = Reporter.report
+
+    def report(self: Reporter, *words_of: Any) -> None:
+        told(self, *words_of)
+        words.append(state.read_text())
+
+    monkeypatch.setattr(Reporter, "report", report)
+    scene.installer().run()
+    scene.remover().run()
+    assert words == ["ready", "removing", "removed"]
+    assert [path.name for path in state.parent.iterdir()] == ["state"]
+
+
+def test_a_state_that_cannot_be_written_for_the_other_container_keeps_nothing_back(
+    scene: Scene,
+) -> None:
+    (scene.place / "pod" / "state").mkdir(parents=True)  # in its place
+    scene.installer().run()
+    assert scene.installer().run().word == "ready"
+    assert READY in scene.labels
+    assert any("pod/state" in line for line in scene.told)
