@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING
 
 import kubernetes_validate
 import pytest
 
 from harness.node.install import SOURCE
-from tests.kubernetes import rendered
+from tests.kubernetes import rendered, rights
 from tests.kubernetes.rendered import OVERLAYS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.kubernetes.rendered import Object
 
 EACH_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
 # The oldest release for which the docs promise anything, and the newest whose schemas there are.
 SCHEMAS = ("1.30", "1.34", kubernetes_validate.latest_version())
-_GUIDE = SOURCE / "docs" / "kubernetes.md"
 
 
 @EACH_OVERLAY
@@ -40,60 +33,7 @@ def test_the_schemas_refuse_what_is_not_valid() -> None:
 
 @EACH_OVERLAY
 def test_nothing_is_asked_for_but_what_the_guide_lists(overlay: str) -> None:
-    assert sorted(_asked(overlay)) == sorted(_listed())
-
-
-def _listed() -> list[str]:
-    """Return the first column of the guide's table of rights."""
-    _, _, section = _GUIDE.read_text().partition("\n## Rights\n")
-    section = section.partition("\n## ")[0]
-    return re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE)
-
-
-def _asked(overlay: str) -> set[str]:
-    """Return every right in the API, and everything in which its pods are not restricted."""
-    found = {right for one in rendered.objects(overlay) for right in _api_rights(one)}
-    for daemonset in rendered.of_kind(overlay, "DaemonSet"):
-        found |= set(_host_rights(rendered.pod(daemonset)))
-    return found
-
-
-def _api_rights(one: Object) -> Iterator[str]:
-    """Yield a line for each verb; a cluster role with a name that is known is not looked into."""
-    where = one["metadata"].get("namespace", "all")
-    for rule in one.get("rules", ()):
-        for resource in rule["resources"]:
-            assert not rule.get("nonResourceURLs")
-            yield f"{where}: {resource}: {', '.join(rule['verbs'])}"
-    if one["kind"].endswith("RoleBinding"):
-        assert one["roleRef"]["name"].startswith("runc-wrap-installer"), one
-
-
-def _host_rights(pod: Object) -> Iterator[str]:
-    """Yield a line for each thing that a pod of the level `restricted` would not have."""
-    for name in ("hostNetwork", "hostPID", "hostIPC"):
-        if pod.get(name):
-            yield name
-    for volume in pod["volumes"]:
-        if "hostPath" in volume:
-            yield f"hostPath {volume['hostPath']['path']}"
-    assert not pod.get("initContainers")
-    for container in pod["containers"]:
-        yield from _container_rights(container)
-
-
-def _container_rights(container: Object) -> Iterator[str]:
-    restricted = {
-        "privileged": False,
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    found = container["securityContext"]
-    for name in sorted({*restricted, *found}):
-        if found.get(name) != restricted.get(name):
-            yield f"{name} {found.get(name)}"
+    assert sorted(rights.asked(overlay)) == sorted(rights.listed())
 
 
 @EACH_OVERLAY

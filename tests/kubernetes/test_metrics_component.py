@@ -1,0 +1,192 @@
+"""The component that lets a Prometheus scrape each node: a container with next to no rights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import kubernetes_validate
+import pytest
+import yaml
+
+from runc_wrap.agent import sockets
+from runc_wrap.cli import cluster
+from runc_wrap.cli.main import main
+from runc_wrap.node.cluster import api_server
+from runc_wrap.node.paths import DEFAULT_PREFIX
+from tests.kubernetes import rendered, rights
+from tests.kubernetes.rendered import DIRECTORY, OVERLAYS
+from tests.kubernetes.test_manifests import SCHEMAS
+
+if TYPE_CHECKING:
+    from tests.kubernetes.rendered import Object
+
+COMPONENTS = ("metrics", "metrics/podmonitor")
+EACH_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
+MONITORED = "monitoring.coreos.com/v1"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An owner's own overlay for each of ours: with the components, and another registry."""
+    return {overlay: _with(tmp_path_factory.mktemp("own"), overlay) for overlay in OVERLAYS}
+
+
+def _with(place: Path, overlay: str) -> str:
+    document = {
+        "resources": [os.path.relpath(DIRECTORY / overlay, place.resolve())],
+        "components": [os.path.relpath(DIRECTORY / one, place.resolve()) for one in COMPONENTS],
+        "images": [{"name": "runc-wrap", "newName": "registry.example/runc-wrap"}],
+    }
+    (place / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return str(place)
+
+
+def _containers(overlay: str) -> list[tuple[Object, Object, Object]]:
+    """Return (pod, installer, metrics) of each DaemonSet."""
+    found = []
+    for one in rendered.of_kind(overlay, "DaemonSet"):
+        pod = rendered.pod(one)
+        installer, metrics = pod["containers"]
+        assert (installer["name"], metrics["name"]) == ("installer", "metrics")
+        found.append((pod, installer, metrics))
+    assert found
+    return found
+
+
+def _mounts(container: Object) -> dict[str, tuple[str, bool]]:
+    return {
+        one["name"]: (one["mountPath"], one.get("readOnly", False))
+        for one in container["volumeMounts"]
+    }
+
+
+def _command(words: list[str]) -> object:
+    """Return the command that these words call."""
+    found: click.Command = main
+    for word in words:
+        assert isinstance(found, click.Group)
+        following = found.get_command(click.Context(found), word)
+        assert following is not None
+        found = following
+    return found
+
+
+@EACH_OVERLAY
+def test_it_is_valid_with_every_overlay(overlay: str, own: dict[str, str]) -> None:
+    """All else is as without it, which test_manifests validates."""
+    added = ("DaemonSet", "NetworkPolicy")
+    found = [one for kind in added for one in rendered.of_kind(own[overlay], kind)]
+    assert {one["kind"] for one in found} == {*added}
+    for one in found:
+        for version in SCHEMAS:
+            kubernetes_validate.validate(one, version, strict=True)
+
+
+@EACH_OVERLAY
+def test_it_adds_what_the_guide_lists_and_nothing_else(overlay: str, own: dict[str, str]) -> None:
+    wanted = rights.listed("metrics")
+    assert len(wanted) == len(rights.listed()) + 2
+    assert sorted(rights.asked(own[overlay])) == sorted(wanted)
+
+
+@EACH_OVERLAY
+def test_its_container_has_the_agents_socket_and_the_state_and_cannot_write(
+    overlay: str, own: dict[str, str]
+) -> None:
+    for pod, installer, metrics in _containers(own[overlay]):
+        assert _mounts(metrics) == {
+            "agent": ("/host/agent", True),
+            "state": ("/run/runc-wrap", True),
+        }
+        assert "agent" not in _mounts(installer)
+        volumes = {one["name"]: one for one in pod["volumes"]}
+        socket = Path(sockets.path(str(DEFAULT_PREFIX), "pod/http"))
+        assert Path(volumes["agent"]["hostPath"]["path"]) == socket.parent
+        assert not {"env", "envFrom"} & metrics.keys()
+
+
+@EACH_OVERLAY
+def test_the_token_is_the_installers_alone(overlay: str, own: dict[str, str]) -> None:
+    """Where it is mounted automatically every container of the pod gets it."""
+    for pod, installer, metrics in _containers(own[overlay]):
+        assert pod["automountServiceAccountToken"] is False
+        assert _mounts(installer)["token"] == (str(api_server.FILES), True)
+        (token,) = (one for one in pod["volumes"] if "projected" in one)
+        sources = token["projected"]["sources"]
+        assert [list(one) for one in sources] == [["serviceAccountToken"], ["configMap"]]
+        assert not any(
+            str(api_server.FILES).startswith(one) for one, _ in _mounts(metrics).values()
+        )
+
+
+@EACH_OVERLAY
+def test_it_is_told_what_the_command_takes_and_runs_the_installers_image(
+    overlay: str, own: dict[str, str]
+) -> None:
+    for _, installer, metrics in _containers(own[overlay]):
+        assert metrics["image"] == installer["image"] == "registry.example/runc-wrap:0.2.0"
+        command = _command(metrics["args"])
+        assert command is cluster.metrics
+        defaults = {one.name: one.default for one in command.params}
+        assert metrics["ports"][0]["containerPort"] == defaults["port"]
+        (agent, _), (state, _) = (_mounts(metrics)[name] for name in ("agent", "state"))
+        assert Path(str(defaults["agent"])).parent == Path(agent)
+        assert Path(str(defaults["state"])).parent == Path(state)
+
+
+def test_who_calls_into_the_pod_still_meets_the_installer(own: dict[str, str]) -> None:
+    """The plugin's `kubectl exec` names no container."""
+    for one in rendered.of_kind(own["overlays/per-pool"], "DaemonSet"):
+        annotations = one["spec"]["template"]["metadata"]["annotations"]
+        assert annotations == {"kubectl.kubernetes.io/default-container": "installer"}
+
+
+def test_only_the_namespace_for_monitoring_reaches_the_pods(own: dict[str, str]) -> None:
+    (policy,) = rendered.of_kind(own["overlays/audit"], "NetworkPolicy")
+    labels = {"app.kubernetes.io/name": "runc-wrap"}
+    monitoring = {"kubernetes.io/metadata.name": "monitoring"}
+    assert policy["spec"] == {
+        "podSelector": {"matchLabels": labels},
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            {
+                "from": [{"namespaceSelector": {"matchLabels": monitoring}}],
+                "ports": [{"protocol": "TCP", "port": "metrics"}],
+            }
+        ],
+    }
+    for one in rendered.of_kind(own["overlays/audit"], "DaemonSet"):
+        assert one["spec"]["template"]["metadata"]["labels"] == labels
+
+
+# kubernetes-validate has no schema of it. These are the fields that are used here, with their
+# types, read in monitoring.coreos.com_podmonitors.yaml of the Prometheus Operator 0.91.0;
+# `selector` and `podMetricsEndpoints` are what every release since 0.32 knows.
+RELABELING = {"sourceLabels": list, "targetLabel": str, "action": str, "regex": str}
+ENDPOINT = {"port": str, "relabelings": list}
+SPEC = {"selector": dict, "podMetricsEndpoints": list}
+
+
+def _check(value: Object, fields: dict[str, type]) -> None:
+    assert {name: type(found) for name, found in value.items()}.items() <= fields.items()
+
+
+def test_the_podmonitor_has_fields_that_the_operator_knows(own: dict[str, str]) -> None:
+    overlay = own["overlays/audit"]
+    (monitor,) = rendered.of_kind(overlay, "PodMonitor")
+    assert monitor["apiVersion"] == MONITORED
+    _check(monitor["spec"], SPEC)
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    _check(endpoint, ENDPOINT)
+    for one in endpoint["relabelings"]:
+        _check(one, RELABELING)
+        assert one.get("action", "replace") in ("replace", "labeldrop")
+    (_, _, metrics), *_ = _containers(overlay)
+    assert endpoint["port"] in [one["name"] for one in metrics["ports"]]
+    (daemonset,) = rendered.of_kind(overlay, "DaemonSet")
+    selected = monitor["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= daemonset["spec"]["template"]["metadata"]["labels"].items()
+    assert monitor["metadata"]["namespace"] == daemonset["metadata"]["namespace"]
