@@ -1,4 +1,4 @@
-"""A Prometheus of its own on loopback, that scrapes one target, each second if not told else."""
+"""A Prometheus of its own on loopback, that scrapes one port, each second if not told else."""
 
 from __future__ import annotations
 
@@ -18,15 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_CONFIG = """\
-global:
-  scrape_interval: {seconds}s
-  scrape_timeout: {seconds}s
-scrape_configs:
-- job_name: runc-wrap
-  static_configs:
-  - targets: ["127.0.0.1:{port}"]
-"""
+Json = dict[str, Any]
+
 _PATIENCE = 30  # seconds for an answer
 
 
@@ -81,10 +74,20 @@ class Prometheus:
             return False
 
 
+def job(name: str, scraped: int, labels: dict[str, str], relabelings: list[Json]) -> Json:
+    """Return a scrape configuration for a port of loopback, discovered with these labels."""
+    target = {"targets": [f"127.0.0.1:{scraped}"], "labels": labels}
+    return {"job_name": name, "static_configs": [target], "relabel_configs": relabelings}
+
+
 @contextlib.contextmanager
-def running(directory: Path, scraped: int, seconds: int = 1) -> Iterator[Prometheus]:
-    """Run one that scrapes this port of loopback; its data is in `directory`."""
-    (directory / "prometheus.yml").write_text(_CONFIG.format(port=scraped, seconds=seconds))
+def running(
+    directory: Path, scraped: int, seconds: int = 1, jobs: list[Json] | None = None
+) -> Iterator[Prometheus]:
+    """Run one that scrapes this port of loopback, or these jobs; its data is in `directory`."""
+    every = {"scrape_interval": f"{seconds}s", "scrape_timeout": f"{seconds}s"}
+    wanted = {"global": every, "scrape_configs": jobs or [job("runc-wrap", scraped, {}, [])]}
+    (directory / "prometheus.yml").write_text(json.dumps(wanted))  # which is YAML, too
     server = Prometheus(f"http://127.0.0.1:{free_port()}")
     words = [
         program("prometheus"),

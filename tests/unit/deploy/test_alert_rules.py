@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.node.requirements import program
-from runc_wrap.metrics import prometheus_text
+from runc_wrap.metrics import pod_series, prometheus_text
 
 Json = dict[str, Any]
 
@@ -21,6 +21,7 @@ GUIDE = ROOT / "docs" / "monitoring.md"
 CASES = Path(__file__).with_name("alert_cases.yaml")
 OTHERS = {"up", "node_textfile_mtime_seconds"}  # Prometheus' own, node_exporter's
 GAUGES = {"runc_wrap_build_info", "runc_wrap_policy_generation", prometheus_text.SEEING}
+POD = {pod_series.UP, pod_series.STATE}
 
 
 def _rules() -> list[Json]:
@@ -74,8 +75,19 @@ def test_every_metric_that_is_named_exists() -> None:
     counters = {f"{name}_total" for name, _, _ in prometheus_text.COUNTERS.values()}
     for rule in _rules():
         named = set(re.findall(r"\b((?:runc_wrap|node)_\w+|up)\b", rule["expr"]))
-        assert named <= counters | GAUGES | OTHERS, rule["alert"]
+        assert named <= counters | GAUGES | POD | OTHERS, rule["alert"]
         assert named
+
+
+def test_every_state_that_is_named_exists() -> None:
+    named = {
+        state
+        for rule in _rules()
+        for states in re.findall(r'{state=~"([a-z|-]+)"}', rule["expr"])
+        for state in states.split("|")
+    }
+    assert named
+    assert named <= {*pod_series.STATES}
 
 
 def test_every_alert_is_explained() -> None:

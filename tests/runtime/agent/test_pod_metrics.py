@@ -1,0 +1,198 @@
+"""From an agent through a cluster's pod to a Prometheus, told as the operator would tell it.
+
+The pod's container is a process that sees of the node what the manifests mount, and has no
+capability.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from harness.host.processes import Daemon, wait_until
+from harness.kernel.process_status import parse_status
+from harness.node import agent as agents
+from harness.node.install import SOURCE
+from harness.node.requirements import program, requires
+from harness.shown import prometheus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.containers.bundles import Bundle
+    from harness.node import install
+    from harness.shown.prometheus import Prometheus
+
+Json = dict[str, Any]
+
+MONITOR = SOURCE / "deploy" / "kubernetes" / "metrics" / "podmonitor" / "podmonitor.yaml"
+RULES = SOURCE / "deploy" / "monitoring" / "rules.yaml"
+DISCOVERED = {
+    "__meta_kubernetes_namespace": "runc-wrap",
+    "__meta_kubernetes_pod_name": "runc-wrap-x7k2p",
+    "__meta_kubernetes_pod_container_name": "metrics",
+    "__meta_kubernetes_pod_node_name": "n1",
+}
+# What the Prometheus Operator writes before a PodMonitor's own relabelings
+# (prometheus-operator, pkg/prometheus/promcfg.go, generatePodMonitorConfig).
+OPERATOR = [
+    {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+    {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"},
+    {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+    {"target_label": "endpoint", "replacement": "metrics"},
+]
+PLAIN = "without the relabelings"
+# The rest of the node is hidden: it is other directories of the agent that hold other sockets.
+CONTAINER = """
+set -e
+mount --bind "$1/var/agent/pod" "$2/agent"; mount -o remount,bind,ro "$2/agent"
+mount --bind "$2/state" "$2/state"; mount -o remount,bind,ro "$2/state"
+mount -t tmpfs none "$1/var"; mount -t tmpfs none /run
+shift 2; exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A node, its pod's container that serves at `port`, and a Prometheus that scrapes that."""
+
+    node: install.Installed
+    server: Prometheus
+    container: int  # its pid
+    state: Path
+    port: int
+    end_agent: Callable[[], None]
+
+
+def _own_relabelings() -> list[Json]:
+    (endpoint,) = yaml.safe_load(MONITOR.read_text())["spec"]["podMetricsEndpoints"]
+    names = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+    return [{names.get(key, key): value for key, value in one.items()}
+            for one in endpoint["relabelings"]]  # fmt: skip
+
+
+@pytest.fixture
+def scene(
+    node: install.Installed, make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> Iterator[Scene]:
+    requires("prometheus", "runc", "unshare", "setpriv", root=True)
+    node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
+    port = prometheus.free_port()
+    for name in ("agent", "state", "data"):
+        (tmp_path / name).mkdir()
+    state = tmp_path / "state" / "state"
+    state.write_text("ready")
+    jobs = [
+        prometheus.job("runc-wrap/runc-wrap", port, DISCOVERED, [*OPERATOR, *_own_relabelings()]),
+        prometheus.job(PLAIN, port, DISCOVERED, OPERATOR),
+    ]
+    with ExitStack() as running:
+        agent_running = running.enter_context(ExitStack())
+        agent = agent_running.enter_context(agents.running(node))
+        agent.wait_ready()
+        container = _container(node, tmp_path, port)
+        running.callback(container.stop)
+        container.wait_ready(lambda: _serves(port), "the container", 60)
+        server = running.enter_context(prometheus.running(tmp_path / "data", port, jobs=jobs))
+        observed = make_bundle("runc")
+        observed.create(node.wrapper)
+        observed.call(node.wrapper, "exec", after=("/bin/busybox", "unshare", "-m", "true"))
+        yield Scene(node, server, container.pid, state, port, agent_running.close)
+
+
+def _container(node: install.Installed, place: Path, port: int) -> Daemon:
+    words = [program("unshare"), "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "sh",
+             node.prefix, place, node.ctl, "cluster", "metrics", "--port", str(port),
+             "--agent", place / "agent" / "http.sock",
+             "--state", place / "state" / "state"]  # fmt: skip
+    return Daemon(words, place / "container.log")
+
+
+def _curl(port: int) -> str:
+    words = [program("curl"), "--silent", "--fail", "--noproxy", "*", "--max-time", "20"]
+    words.append(f"http://127.0.0.1:{port}/metrics")
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def _serves(port: int) -> bool:
+    return "runc_wrap_agent_up" in _curl(port)
+
+
+def _expressions() -> dict[str, str]:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
+
+
+def _labels(samples: list[Json]) -> list[Json]:
+    return [{name: value for name, value in one["metric"].items() if name != "__name__"}
+            for one in samples]  # fmt: skip
+
+
+def test_prometheus_has_the_nodes_metrics_by_the_nodes_name_and_misses_an_agent(
+    scene: Scene,
+) -> None:
+    server, ours = scene.server, '{job="runc-wrap/runc-wrap"}'
+    denied = 'runc_wrap_denied_calls_total{syscall="unshare",job="%s"}'
+    wait_until(lambda: server.query(denied % "runc-wrap/runc-wrap") != [], "a call", 60)
+    wait_until(lambda: server.query(denied % PLAIN) != [], "the other job's", 60)
+
+    node = {"instance": "n1", "job": "runc-wrap/runc-wrap"}
+    assert _labels(server.query("runc_wrap_agent_up" + ours + " == 1")) == [node]
+    assert _labels(server.query("runc_wrap_node_state" + ours + " == 1")) == [
+        {**node, "state": "ready"}
+    ]
+    (call,) = _labels(server.query(denied % "runc-wrap/runc-wrap"))
+    assert {*call} == {"namespace", "workload", "syscall", "outcome", "instance", "job"}
+    (line,) = re.findall(r'runc_wrap_denied_calls_total\{.*"unshare".*\}', _curl(scene.port))
+    assert f'namespace="{call["namespace"]}"' in line
+    assert f'workload="{call["workload"]}"' in line
+
+    # Without the relabelings a new pod's counters are new series, of our namespace.
+    (other,) = _labels(server.query(denied % PLAIN))
+    assert other["namespace"] == "runc-wrap"
+    assert {*other} > {"pod", "exported_namespace"}
+
+    raised = _expressions()
+    assert [
+        {name: one[name] for name in ("namespace", "workload", "syscall")}
+        for one in _labels(server.query(raised["RuncWrapWorkloadWouldBreak"]))
+        if one["workload"] == call["workload"] and one["syscall"] == "unshare"
+        and one["namespace"] == call["namespace"]
+    ]  # fmt: skip
+    for quiet in ("RuncWrapNotAnswering", "RuncWrapNodeNotReady", "RuncWrapPolicyNotInForce"):
+        assert server.query(raised[quiet]) == [], quiet
+
+    scene.state.write_text("reverted")
+    scene.end_agent()
+    wait_until(lambda: server.query("runc_wrap_agent_up" + ours + " == 0") != [], "its end", 60)
+    assert node in _labels(server.query(raised["RuncWrapNotAnswering"]))
+    assert node in _labels(server.query(raised["RuncWrapNodeNotReady"]))
+    assert server.query("up" + ours + " == 1")  # the pod answers by itself
+
+
+def test_the_container_reaches_no_other_socket_and_has_no_capability(scene: Scene) -> None:
+    root = Path(f"/proc/{scene.container}/root")
+    agent = scene.node.prefix / "var" / "agent"
+    assert (agent / "decide.sock").exists()
+    assert not (root / agent.relative_to("/")).exists()
+    mounted = root / scene.state.parents[1].relative_to("/") / "agent"
+    assert [path.name for path in mounted.iterdir()] == ["http.sock"]
+    with pytest.raises(OSError, match="Read-only file system"):
+        (mounted / "new").touch()
+    status = parse_status(Path(f"/proc/{scene.container}/status").read_text())
+    assert [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")] == [0, 0, 0]
+    assert status["NoNewPrivs"] == "1"
+
+
+def test_the_socket_is_roots_in_a_directory_that_only_root_enters(scene: Scene) -> None:
+    directory = scene.node.prefix / "var" / "agent" / "pod"
+    modes = [oct(path.stat().st_mode & 0o777) for path in (directory, directory / "http.sock")]
+    assert modes == ["0o700", "0o600"]
+    assert directory.parent.stat().st_mode & 0o777 == 0o700
