@@ -22,12 +22,12 @@ from tests.vm.machine import PAUSE
 from tests.vm.node import CONTAINERD, LISTING, PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from harness.node.guest import Guest
 
 NODE, POD = "n1", "runc-wrap-x7k2p"
-INSTALLER = f"{POD}-{CONTAINER}"  # as Podman names the container
+INSTALLER, METRICS = f"{POD}-{CONTAINER}", f"{POD}-metrics"  # as Podman names the containers
 CONFIG = "/etc/containerd/config.toml"
 _API, _PLAYED, _TOKEN = "/root/api", "/root/played", "/root/token"
 _PATIENT = 900  # seconds: an emulated machine beside other work needs minutes for an installation
@@ -80,6 +80,11 @@ then exit 1; fi
 ctr version >/dev/null
 sha256sum < {CONFIG}
 """
+_METRICS = f"""
+pid=$(podman inspect --format '{{{{.State.Pid}}}}' {METRICS})
+nsenter --net --target "$pid" bash -c "
+exec 3<>/dev/tcp/127.0.0.1/9556; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; cat <&3"
+"""
 _LEDGER = f"tail -qn 1 {PREFIX}/var/ledger/*.jsonl"
 _STARTED = "systemctl show -p ActiveEnterTimestampMonotonic containerd"
 
@@ -94,11 +99,11 @@ class ClusterNode:
     before: str
     configs: set[str] = field(default_factory=set)
 
-    def play(self, overlay: str, policy: str | None = None) -> None:
+    def play(self, overlay: str, policy: str | None = None, components: Sequence[str] = ()) -> None:
         """Replace the pod by an overlay's, as a roll-out does, with this policy if there is one."""
-        if policy is not None:
+        if policy is not None or components:
             own = self.place / str(len(list(self.place.iterdir())))
-            overlay = str(installer_pod.own_overlay(own, overlay, policy))
+            overlay = str(installer_pod.own_overlay(own, overlay, policy, components))
         file = self.place / "pod.yaml"
         file.write_text(installer_pod.documents(overlay, POD, self.given))
         self.machine.copy_in([file], _PLAYED)
@@ -125,6 +130,10 @@ class ClusterNode:
 
     def start_api(self) -> None:
         self.machine.sh(f"podman start api >/dev/null; {_SERVES}")
+
+    def metrics(self) -> str:
+        """Return what the pod's container for metrics serves, asked from within the pod."""
+        return self.machine.sh(_METRICS)
 
     def known(self) -> Any:
         """Return what the API server knows: the node's object, and the Events."""

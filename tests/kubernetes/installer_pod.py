@@ -19,6 +19,7 @@ from runc_wrap.node.cluster import api_server
 from tests.kubernetes import rendered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.kubernetes.rendered import Object
@@ -41,14 +42,21 @@ class Given:
     limits: bool = True  # whether its cgroups have controllers
 
 
-def own_overlay(place: Path, overlay: str, policy: str) -> Path:
-    """Make the overlay of docs/kubernetes.md, step 6: one of ours with another policy."""
+def own_overlay(
+    place: Path, overlay: str, policy: str | None, components: Sequence[str] = ()
+) -> Path:
+    """Make an overlay as in docs/kubernetes.md: ours, with another policy, and with components."""
     place.mkdir()
-    (place / "config.toml").write_text(policy)
-    generator = {"name": "runc-wrap-policy", "namespace": "runc-wrap", "behavior": "replace",
-                 "files": ["config.toml"]}  # fmt: skip
-    resources = [os.path.relpath(rendered.DIRECTORY / overlay, place.resolve())]
-    document = {"resources": resources, "configMapGenerator": [generator]}
+
+    def ours(name: str) -> str:
+        return os.path.relpath(rendered.DIRECTORY / name, place.resolve())
+
+    document: Object = {"resources": [ours(overlay)], "components": [*map(ours, components)]}
+    if policy is not None:
+        (place / "config.toml").write_text(policy)
+        generator = {"name": "runc-wrap-policy", "namespace": "runc-wrap", "behavior": "replace",
+                     "files": ["config.toml"]}  # fmt: skip
+        document["configMapGenerator"] = [generator]
     (place / "kustomization.yaml").write_text(yaml.safe_dump(document))
     return place
 
@@ -67,16 +75,19 @@ def documents(overlay: str, name: str, given: Given) -> str:
 
 
 def _with_what_a_kubelet_gives(pod: Object, given: Given) -> Object:
-    (container,) = pod["containers"]
+    container = pod["containers"][0]
     assert container["name"] == CONTAINER
     names = {"NODE_NAME": given.node, "KUBERNETES_SERVICE_HOST": given.host,
              "KUBERNETES_SERVICE_PORT": str(given.port)}  # fmt: skip
     others = [one for one in container["env"] if one["name"] not in names]
     assert len(others) == len(container["env"]) - 1
-    if not given.limits:
-        del container["resources"]
+    for one in pod["containers"] if not given.limits else ():
+        del one["resources"]
     container["env"] = [*others, *({"name": n, "value": value} for n, value in names.items())]
-    container["volumeMounts"].append(_MOUNT)
+    if pod["automountServiceAccountToken"]:
+        container["volumeMounts"].append(_MOUNT)
+    assert [_MOUNT in one["volumeMounts"] for one in pod["containers"]].count(True) == 1
     directory = {"path": given.token, "type": "Directory"}
-    pod["volumes"].append({"name": _MOUNT["name"], "hostPath": directory})
+    volumes = [one for one in pod["volumes"] if "projected" not in one]
+    pod["volumes"] = [*volumes, {"name": _MOUNT["name"], "hostPath": directory}]
     return pod

@@ -11,20 +11,21 @@ The tests are the steps of one node's life, in order.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.engines.cri import Ask, client
-from harness.host.processes import short_directory
+from harness.host.processes import short_directory, wait_until
 from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccomp_in
 from harness.node import archive
 from harness.node.requirements import requires
 from runc_wrap.node.cluster.node_commands import STEPS
 from runc_wrap.node.cluster.node_object import READY, VERSION
 from tests.kubernetes import cluster_node
-from tests.kubernetes.cluster_node import CONFIG, INSTALLER, ClusterNode
+from tests.kubernetes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode
 from tests.vm.guest_choice import IN_A_BOX, guest_of
 from tests.vm.node import PREFIX
 
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
 AUDIT, UNINSTALL = "overlays/audit", "overlays/uninstall"
 ENFORCE = '[default]\nmode = "enforce"\n'
 IS_READY = f"podman exec {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster is-ready"
-_RIGHTS = f"""
-pid=$(podman inspect --format '{{{{.State.Pid}}}}' {INSTALLER})
+_RIGHTS = """
+pid=$(podman inspect --format '{{.State.Pid}}' "$1")
 cat /proc/$pid/status
-awk '{{print "mount " $5 ": " substr($6, 1, 2)}}' /proc/$pid/mountinfo
+awk '{print "mount " $5 ": " substr($6, 1, 2)}' /proc/$pid/mountinfo
 """
 
 
@@ -99,7 +100,7 @@ def test_the_pod_is_killed_at_each_step_that_there_is() -> None:
 def test_killed_at_a_step_it_leaves_the_engine_whole(node: ClusterNode, step: str) -> None:
     """What the pod has begun ends without it; the next one goes on from there."""
     if step == EACH[0]:
-        node.play(AUDIT)
+        node.play(AUDIT, components=["metrics"])  # whose directory Podman makes, as a kubelet does
     else:
         node.start()
     node.kill(INSTALLING[step])
@@ -117,13 +118,52 @@ def test_it_goes_on_to_the_end_and_tells_the_cluster(node: ClusterNode) -> None:
     node.until(IS_READY)
 
 
-def test_the_pod_has_no_more_rights_than_it_asks_for(node: ClusterNode) -> None:
-    """Root without a capability, in a root that is read-only, as is the way to systemd's socket."""
-    process = parse_status(node.machine.sh(_RIGHTS))
+def _rights(node: ClusterNode, container: str) -> dict[str, str]:
+    """Return the status of a container's process, and how each of its mounts is."""
+    process = parse_status(node.machine.sh(_RIGHTS, container))
     found = [int(process[name], 16) for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")]
     assert found == [0, 0, 1, FILTER]
+    return process
+
+
+def test_the_pod_has_no_more_rights_than_it_asks_for(node: ClusterNode) -> None:
+    """Root without a capability, in a root that is read-only, as is the way to systemd's socket."""
+    process = _rights(node, INSTALLER)
     mounts = [process[f"mount {name}"] for name in ("/", "/host/systemd", PREFIX)]
     assert mounts == ["ro", "ro", "rw"]
+
+
+def test_the_container_for_metrics_has_less(node: ClusterNode) -> None:
+    process = _rights(node, METRICS)
+    mounts = [process[f"mount {name}"] for name in ("/", "/host/agent", "/run/runc-wrap")]
+    assert mounts == ["ro"] * 3
+    for name in ("/host/systemd", PREFIX, "/var/run/secrets/kubernetes.io/serviceaccount"):
+        assert f"mount {name}" not in process
+        assert f"mount {name}" in _rights(node, INSTALLER)
+
+
+def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
+    node: ClusterNode, cri: Cri
+) -> None:
+    _started(cri, "runc-wrap")
+    found = node.metrics()
+    for line in (
+        "runc_wrap_agent_up 1.0",
+        'runc_wrap_node_state{state="ready"} 1.0',
+        'runc_wrap_build_info{version="0.2.0"} 1.0',
+    ):
+        assert f"\n{line}" in found
+    decided = re.findall(r"\nrunc_wrap_decisions_total\{.*engine=\"containerd\".*\} (\S+)", found)
+    assert sum(map(float, decided)) >= 1
+    units = "runc-wrap-observe.socket runc-wrap-observe"
+    node.machine.sh(f"systemctl stop {units}")
+    _wait_served(node, "runc_wrap_agent_up 0.0")
+    node.machine.sh(f"systemctl start {units}")
+    _wait_served(node, "runc_wrap_agent_up 1.0")  # the same directory, another socket
+
+
+def _wait_served(node: ClusterNode, line: str) -> None:
+    wait_until(lambda: f"\n{line}\n" in node.metrics(), f"{line} of the pod", 120)
 
 
 def test_a_pod_through_the_handler_is_confined_and_another_is_not(
