@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _PAUSE = 0.5  # seconds
 _LARGEST = 1 << 20  # bytes of what a command printed
 _LONGEST = 600  # characters of a sentence
+_LONGEST_FINDINGS = 8000  # characters
+_COMPLAINT = re.compile(r"^Error: ", re.MULTILINE)
 _PREFIX = "runc-wrap-cluster-"
 _UNHEARD = 60.0  # seconds for which systemd need not answer while a command runs
 
@@ -100,6 +103,13 @@ class Ended:
                 break
             found = joined
         return text.fitted(found.removeprefix("Error: "), _LONGEST) or "it gave no reason"
+
+    @property
+    def findings(self) -> str:
+        """Return all that a command complained of, a line for each; its reason if of nothing."""
+        _, *complaint = _COMPLAINT.split(self.said, maxsplit=1)
+        lines = [line.strip() for line in "".join(complaint).splitlines()]
+        return text.fitted("\n".join(filter(None, lines)), _LONGEST_FINDINGS) or self.reason
 
 
 def run(manager: Manager, place: Path, command: Command) -> Ended:

@@ -2,7 +2,8 @@
 
     installed.json   which archive was installed, and the release that came of it
     attempts.json    what failed last, so that it is not tried again before its time
-    state.json       the state that is shown, for `kubectl runc-wrap` and for people
+    state.json       the state that is shown, for `kubectl runc-wrap` and for people; `told` is the
+                     last one of which an Event was told
 
 One that is missing or damaged is as if nothing had been remembered.
 """
@@ -17,10 +18,12 @@ from runc_wrap.host import files
 from runc_wrap.node.cluster.next_step import Attempt
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runc_wrap.node.paths import Places
 
 _INSTALLED, _ATTEMPTS, _STATE = "installed.json", "attempts.json", "state.json"
-_LARGEST = 64 << 10  # bytes
+_LARGEST = 256 << 10  # bytes: of a state with all findings of a policy, twice, each letter escaped
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,15 @@ def succeeded(places: Places, step: str) -> None:
         _write(places, _ATTEMPTS, left)
 
 
-def show(places: Places, state: dict[str, str]) -> None:
+def show(places: Places, state: dict[str, Any]) -> None:
     """Write the state, if it is another one. Raises OSError."""
     if _read(places, _STATE) != state:
         _write(places, _STATE, state)
+
+
+def state_file(places: Places) -> Path:
+    """Return the file that has the state."""
+    return places.cluster / _STATE
 
 
 def state(places: Places) -> dict[str, Any]:

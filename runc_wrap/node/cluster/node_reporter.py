@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from runc_wrap import text
 from runc_wrap.host import files
 from runc_wrap.node.cluster import api_server, next_step, node_object, node_record
 
@@ -32,6 +33,9 @@ _REASONS = {  # of the state's Event
     next_step.REMOVED: "Removed",
 }
 _EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
+_UNTOLD = frozenset((next_step.INSTALLING, next_step.WAITING))  # on the way to another state
+_PROVING = frozenset((next_step.INSTALL, next_step.REGISTER))  # what `Installed` tells of
+_LONGEST_FINDING = 300  # characters, in an Event
 _TROUBLE = (api_server.Unreachable, api_server.Refused)
 _MOST = 64  # Events that wait for an API server
 
@@ -71,7 +75,8 @@ class Reporter:
     tell: Callable[[str], None]
     is_heard: bool = True  # False: the API server was away, or refuses for now
     _node: Node | None = None
-    _told: tuple[str, str] | None = None  # state and reason
+    _shown: list[str] | None = None  # state and reason
+    _told: list[str] | None = None  # the same, of the last Event; None: the next one is told anyway
     _events: list[tuple[str, str]] = field(default_factory=list)  # not told yet
 
     def node(self) -> Node:
@@ -97,13 +102,15 @@ class Reporter:
 
     def report(self, decision: Decision, shown: Shown, note: str) -> None:
         """Tell a state; `note` is its Event's, if it has no reason of its own."""
-        if self._is_news(decision):
+        self._log(decision)
+        if self._is_change(decision):
             is_removing = decision.word == next_step.REMOVING and decision.why
             if reason := "NotRemoved" if is_removing else _REASONS.get(decision.word):
-                self.add_event(reason, decision.why or note)
+                self.add_event(reason, self._note(decision) or note)
         is_over = decision.word == next_step.REMOVED
         if not is_over:
             document = {"state": decision.word, "reason": decision.why, **vars(shown)}
+            document["told"] = self._told
             node_record.show(self.places, document)
         self._write(decision.word)
         try:
@@ -123,16 +130,39 @@ class Reporter:
         except OSError as error:  # as if the directory were full: the node matters more
             self.tell(str(error))
 
-    def _is_news(self, decision: Decision) -> bool:
-        """Tell whether a state is another than the last one, which a pod before may have told."""
-        if self._told is None:
+    def _log(self, decision: Decision) -> None:
+        """Tell a state in the pod's log, unless it was shown last, maybe by a pod before."""
+        now = [decision.word, decision.why]
+        if self._shown is None:
             last = node_record.state(self.places)
-            self._told = (str(last.get("state")), str(last.get("reason")))
-        is_news = self._told != (decision.word, decision.why)
-        self._told = (decision.word, decision.why)
-        if is_news:
+            self._shown = [str(last.get("state")), str(last.get("reason"))]
+            self._told = last.get("told", self._shown)
+        if now != self._shown:
+            self._shown = now
             self.tell(f"{decision.word}: {decision.why}" if decision.why else decision.word)
-        return is_news
+
+    def _is_change(self, decision: Decision) -> bool:
+        """Tell whether an Event is due: in another state than the last Event's, or proved anew.
+
+        States on the way to another count for nothing: a roll-out that changes the policy only
+        leads from `ready` to `ready`.
+        """
+        if decision.step in _PROVING:
+            self._told = None
+        if decision.word in _UNTOLD:
+            return False
+        before, self._told = self._told, [decision.word, decision.why]
+        return before != self._told
+
+    def _note(self, decision: Decision) -> str:
+        """Return why a node is in a state; of a policy's findings the first, and where all are."""
+        first, *others = decision.why.split("\n")
+        if decision.word != next_step.POLICY_REFUSED or (
+            len(first) <= _LONGEST_FINDING and not others
+        ):
+            return decision.why
+        more = f"and {len(others)} more; all" if others else "the whole"
+        return f"{_shortened(first)} ({more} in {node_record.state_file(self.places)} on the node)"
 
     def _tell(self, state: str | None, version: str, *, is_ready: bool | None) -> None:
         """Change the node's object where it differs, then create Events. Raises _TROUBLE."""
@@ -149,6 +179,14 @@ class Reporter:
                     raise
                 self.tell(str(error))  # nor would it be taken later, and others wait behind it
             del self._events[0]
+
+
+def _shortened(finding: str) -> str:
+    """Return a finding without what is too long in it: a list of all settings, say."""
+    if len(finding) <= _LONGEST_FINDING:
+        return finding
+    clause, _, _ = finding[:_LONGEST_FINDING].rpartition("; ")
+    return clause or text.fitted(finding, _LONGEST_FINDING)
 
 
 def _is_final(error: Exception) -> bool:

@@ -117,10 +117,11 @@ class Installer:
             }[step]()
         if ended.is_well:
             return True
-        self.reporter.tell(f"that failed: {ended.reason}")
+        reason = ended.findings if step == next_step.POLICY else ended.reason
+        self.reporter.tell(f"that failed: {reason}")
         word = next_step.REVERTED if step == next_step.REGISTER else next_step.FAILED
         key = next_step.key_of(seen, step)
-        node_record.failed(self.places, Attempt(step, key, time.time(), 1, word, ended.reason))
+        node_record.failed(self.places, Attempt(step, key, time.time(), 1, word, reason))
         return False
 
     def _install(self) -> Ended:

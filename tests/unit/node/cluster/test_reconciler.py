@@ -267,6 +267,81 @@ def test_a_policy_that_fails_leaves_the_one_before_and_the_node_ready(
     assert scene.reasons[-2:] == ["PolicyApplied", "Installed"]
 
 
+def test_a_roll_out_that_changes_the_policy_only_tells_no_installation(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    for mode in ("enforce", "audit"):
+        scene.write_policy(f'[default]\nmode = "{mode}"\n')
+        assert scene.installer().run().word == "ready"
+    assert scene.reasons == ["PolicyApplied", "Installed", "PolicyApplied", "PolicyApplied"]
+    scene.make_image("2")
+    for _ in range(2):
+        assert scene.installer().run().word == "ready"
+    assert scene.reasons[4:] == ["Installed"]
+
+
+def test_what_was_proved_before_a_pod_was_killed_is_told_by_the_next(scene: Scene) -> None:
+    def dies() -> None:
+        raise Killed
+
+    scene.installer().run()
+    scene.installer().run()
+    scene.host.handlers = []
+    scene.host.on_register = dies
+    with contextlib.suppress(Killed):
+        scene.installer().run()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done.count("register") == 2
+    assert scene.reasons == ["PolicyApplied", "Installed", "Installed"]
+
+
+def test_a_kubelet_that_forgets_the_handler_for_a_while_tells_no_installation(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    for handlers, word in ((LISTED, "waiting"), ([*LISTED, {"name": "runc-wrap"}], "ready")):
+        scene.api.node["status"]["runtimeHandlers"] = handlers
+        assert scene.installer().run().word == word
+    assert scene.reasons == ["PolicyApplied", "Installed"]
+
+
+UNKNOWN = "config.toml:1: defualt is not a setting (did you mean default.mode?)"
+FINDINGS = [
+    f"{UNKNOWN}; there are {'x, ' * 200}",
+    "config.toml:4: default.mode is 'enforc'; it takes enforce or off (did you mean enforce?).",
+    "config.toml:6: rule.nme is not a setting (did you mean rule.name?).",
+]
+FACE = "\U0001f600"
+SHORT = [
+    (FINDINGS, f"{UNKNOWN} (and 2 more; all in "),
+    (FINDINGS[:1], f"{UNKNOWN} (the whole in "),
+    (FINDINGS[1:], f"{FINDINGS[1]} (and 1 more; all in "),
+    (FINDINGS[1:2], FINDINGS[1]),
+    (["y" * 3000], f"{'y' * 299}… (the whole in "),
+    ([FACE * 7999], FACE * 200),
+]
+
+
+@pytest.mark.parametrize(("findings", "note"), SHORT)
+def test_the_event_of_a_refused_policy_has_its_first_finding_and_the_state_has_all(
+    scene: Scene, findings: list[str], note: str
+) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.write_policy("[defualt]")
+    said = "\n".join(findings)
+    scene.host.fails["apply"] = f"a warning\nError: {said}\n"
+    assert scene.installer().run().word == "policy-refused"
+    told = scene.api.events[-1]["note"]
+    assert told.startswith(note)
+    assert len(told) < 450
+    assert node_record.state(scene.host.places)["reason"].split("\n") == [
+        one.strip() for one in findings
+    ]
+    assert scene.installer().run().word == "policy-refused"
+    assert scene.host.done.count("apply") == 2  # nor is it tried again, or told
+    assert scene.reasons.count("PolicyRefused") == 1
+
+
 def test_a_policy_of_more_than_a_config_map_is_refused_without_asking_the_host(
     scene: Scene,
 ) -> None:
