@@ -16,6 +16,7 @@ from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from runc_wrap.fleet.daemonset_pools import Pool
     from runc_wrap.fleet.node_list import Asked, Node
 
 _SHOWN = 20  # nodes
@@ -74,6 +75,15 @@ def nodes(cluster: Cluster, selector: str | None = None) -> list[Node]:
     if not any(one.is_linux for one in found):
         raise KubectlError("the cluster lists no Linux node")
     return found
+
+
+def selected(cluster: Cluster, pool: Pool) -> frozenset[str]:
+    """Return the names of the nodes to which a DaemonSet's pods go. Raises KubectlError."""
+    found: set[str] = set()
+    for selector in pool.selectors:
+        listed = _list(cluster, "nodes", node_list.NODE_LINES, "--selector", selector)
+        found |= {one.name for one in node_list.nodes(listed)}
+    return frozenset(found)
 
 
 def _list(cluster: Cluster, what: str, lines: str, *words: str) -> bytes:

@@ -11,16 +11,17 @@ import click
 from runc_wrap import text
 from runc_wrap.cli import fleet_cluster, output, progress
 from runc_wrap.evidence.store import coverage
-from runc_wrap.fleet import policy_manifest
+from runc_wrap.fleet import daemonset_pools, policy_manifest
 from runc_wrap.fleet.collection import Collection
+from runc_wrap.fleet.daemonset_pools import Pool
 from runc_wrap.fleet.policy_answers import PolicyAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runc_wrap.cli.fleet_cluster import Cluster
+    from runc_wrap.fleet.node_list import Asked
     from runc_wrap.fleet.policy_answers import Change, Where
-    from runc_wrap.fleet.policy_manifest import Files
 
 # What the installer's pod runs: its node's own check, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy")
@@ -44,7 +45,7 @@ def policy() -> None:
     metavar="FILE",
     help="A config.toml, with `profiles` beside it; or manifests, - for those on stdin.",
 )
-@click.option("--config-map", help="Which ConfigMap, if the manifests have several policies.")
+@click.option("--config-map", help="Only this ConfigMap's policy, of several in the manifests.")
 @click.option("-l", "--selector", help="Ask only nodes with these labels, as of one pool.")
 @fleet_cluster.asking
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -68,10 +69,10 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     """
     found = PolicyAnswers()
     with fleet_cluster.told(), progress.shown("Asking nodes") as meter:
-        given = policy_manifest.sent(_files(cluster, name, config_map))
-        one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds, given)
+        pools = _pools(cluster, name, config_map)
+        one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
         nodes, found.not_linux = fleet_cluster.asked(cluster, selector)
-        for document in one.documents(nodes, meter):
+        for document in one.documents(_with_policies(cluster, pools, nodes), meter):
             found.take(document)
     if as_json:
         output.document(found.as_json())
@@ -81,11 +82,23 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
         raise SystemExit(output.WRONG)
 
 
-def _files(cluster: Cluster, name: str, config_map: str | None) -> Files:
-    """Return the policy that was given. Raises KubectlError and OSError."""
+def _with_policies(cluster: Cluster, pools: list[Pool], nodes: list[Asked]) -> list[Asked]:
+    """Return the nodes, each with the policy that it would get. Raises KubectlError."""
+    if len(pools) == 1:
+        given = policy_manifest.sent(pools[0].files)
+        return [one._replace(given=given) for one in nodes]
+    found = [
+        (one.daemonset, policy_manifest.sent(one.files), fleet_cluster.selected(cluster, one))
+        for one in pools
+    ]
+    return daemonset_pools.assigned(nodes, found)
+
+
+def _pools(cluster: Cluster, name: str, config_map: str | None) -> list[Pool]:
+    """Return the policies that were given. Raises KubectlError and OSError."""
     try:
         if name.endswith(".toml"):
-            return policy_manifest.of_file(Path(name))
+            return [Pool("", policy_manifest.of_file(Path(name)))]
         given = _manifests(name)
         return policy_manifest.of_manifests(cluster.kubectl, given, config_map, cluster.namespace)
     except policy_manifest.NoPolicy as error:

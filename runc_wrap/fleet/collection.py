@@ -29,17 +29,13 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class Collection:
-    """How nodes are asked: `command` is run in the installer's pod and prints one document.
-
-    `given` is the command's stdin: one line, as its end need not arrive over a stream.
-    """
+    """How nodes are asked: `command` is run in the installer's pod and prints one document."""
 
     kubectl: Kubectl
     namespace: str
     command: Sequence[str]
     at_once: int
     seconds: float
-    given: bytes = b""
 
     def documents(self, nodes: Sequence[Asked], meter: Meter) -> Generator[Json]:
         """Yield a document for each node, in the order in which they answer."""
@@ -76,10 +72,10 @@ class Collection:
 
     def _answer(self, one: Asked) -> Json:
         """Return the node's document. Raises KubectlError."""
-        stdin = ("--stdin",) if self.given else ()
+        stdin = ("--stdin",) if one.given else ()
         words = ("exec", *stdin, "--namespace", self.namespace, one.pod, "--", *self.command)
         printed, complaint, _ = self.kubectl.ended(
-            *words, seconds=self.seconds, largest=document_stream.LARGEST, given=self.given
+            *words, seconds=self.seconds, largest=document_stream.LARGEST, given=one.given
         )
         found = document_stream.only(printed)
         if isinstance(found, document_stream.Unusable):

@@ -68,11 +68,16 @@ class Node(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A node and the pod to ask there; `why` says why there is none to ask, "" if there is."""
+    """A node and the pod to ask there; `why` says why there is none to ask, "" if there is.
+
+    `given` is what it is asked about: the command's stdin, one line, as its end need not arrive
+    over a stream.
+    """
 
     node: str
     pod: str
     why: str = ""
+    given: bytes = b""
 
 
 def nodes(printed: bytes) -> list[Node]:

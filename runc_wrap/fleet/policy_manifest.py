@@ -10,12 +10,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
+from runc_wrap.fleet import daemonset_pools
+from runc_wrap.fleet.daemonset_pools import Pool
 from runc_wrap.host import files
 from runc_wrap.node.cluster.policy_files import CONFIG, LARGEST, PROFILES
 from runc_wrap.report.merge import document_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from runc_wrap.fleet.kubectl import Kubectl
@@ -58,19 +60,61 @@ def _text(path: Path) -> str:
         raise NoPolicy(f"{path} cannot be read: {error}") from error
 
 
-def of_manifests(kubectl: Kubectl, manifests: bytes, named: str | None, namespace: str) -> Files:
+def of_manifests(
+    kubectl: Kubectl, manifests: bytes, named: str | None, namespace: str
+) -> list[Pool]:
     """Return what the ConfigMaps among manifests bring to the installer in a namespace.
 
-    `named` says which ConfigMap, if several have a policy. Raises NoPolicy and KubectlError.
+    Several DaemonSets that bring different files are pools. `named` says which ConfigMap, if
+    several have a policy and DaemonSets do not tell. Raises NoPolicy and KubectlError.
     """
     printed = kubectl.run(
         *_READ, "-", seconds=_SECONDS, largest=document_stream.LARGEST, given=manifests
     )
     objects = [one for one in _objects(printed) if _namespace(one) in ("", namespace)]
     maps = _maps(objects)
-    name = _policy(maps, named, namespace)
+    having = [name for name, data in maps.items() if CONFIG in data and named in (None, name)]
+    theirs = [one for one in objects if _is_daemonset(one) and _policies_of(one, having)]
+    if len(theirs) > 1:
+        return _pools(theirs, maps, having)
+    name = _single(having, named, namespace)
+    return [Pool("", _brought(maps, name, _profiles(objects, maps, name)))]
+
+
+def _pools(theirs: list[Json], maps: dict[str, Map], having: list[str]) -> list[Pool]:
+    """Return what each of several DaemonSets brings; one pool if all bring the same files."""
+    found = []
+    for one in theirs:
+        policy = _single(_policies_of(one, having))
+        found.append(Pool(_name(one), _brought(maps, policy, _mounted_profiles(one, maps, policy))))
+    if all(pool.files == found[0].files for pool in found):
+        return [Pool("", found[0].files)]
+    return [
+        pool._replace(selectors=_selectors(one)) for one, pool in zip(theirs, found, strict=True)
+    ]
+
+
+def _selectors(daemonset: Json) -> tuple[str, ...]:
+    spec = _within(daemonset, "spec", "template", "spec")
+    try:
+        return daemonset_pools.selectors(_name(daemonset), spec if isinstance(spec, dict) else {})
+    except daemonset_pools.NotSelectable as error:
+        raise NoPolicy(str(error)) from None
+
+
+def _is_daemonset(one: Json) -> bool:
+    return one.get("kind") == "DaemonSet"
+
+
+def _policies_of(daemonset: Json, having: Collection[str]) -> list[str]:
+    """Return which policies a DaemonSet mounts."""
+    return [name for name, _ in _mounted(daemonset) if name in having]
+
+
+def _brought(maps: dict[str, Map], name: str, profiles: Iterable[str]) -> Files:
+    """Return a policy's files and those of its profiles. Raises NoPolicy."""
     found = {CONFIG: _as_text(name, CONFIG, maps[name][CONFIG])}
-    for own in _profiles(objects, maps, name):
+    for own in profiles:
         for key, value in maps[own].items():
             if key.endswith(".json") and not key.startswith("."):
                 found[f"{PROFILES}/{key}"] = _as_text(own, key, value)
@@ -95,9 +139,8 @@ def _maps(objects: list[Json]) -> dict[str, Map]:
     return found
 
 
-def _policy(maps: dict[str, Map], named: str | None, namespace: str) -> str:
+def _single(having: Sequence[str], named: str | None = None, namespace: str = "") -> str:
     """Return the name of the ConfigMap that is meant. Raises NoPolicy."""
-    having = [name for name, data in maps.items() if CONFIG in data and named in (None, name)]
     if len(having) == 1:
         return having[0]
     if having:
@@ -121,13 +164,18 @@ def _profiles(objects: list[Json], maps: dict[str, Map], policy: str) -> list[st
     Those that a DaemonSet mounts beside it; without one among the manifests, all of that name.
     """
     for one in objects:
-        mounted = {name: why for name, why in _mounted(one) if name in maps}
-        if policy in mounted:
-            for name, why in mounted.items():
-                if why:
-                    raise NoPolicy(f"{why} {text.word(name)}, where it cannot be followed")
-            return [name for name in mounted if name != policy]
+        if _policies_of(one, [policy]):
+            return _mounted_profiles(one, maps, policy)
     return [name for name in maps if name.startswith(OWN)]
+
+
+def _mounted_profiles(daemonset: Json, maps: dict[str, Map], policy: str) -> list[str]:
+    """Return the names of the ConfigMaps that are mounted beside a policy. Raises NoPolicy."""
+    mounted = {name: why for name, why in _mounted(daemonset) if name in maps}
+    for name, why in mounted.items():
+        if why:
+            raise NoPolicy(f"{why} {text.word(name)}, where it cannot be followed")
+    return [name for name in mounted if name != policy]
 
 
 def _mounted(found: Json) -> Iterator[tuple[str, str]]:

@@ -69,12 +69,15 @@ class _Handler(BaseHTTPRequestHandler):
         if words[-1] == "exec":
             self.cluster.requests.append(("get", "pods/exec"))
             self._exec(words[-2], parse_qs(parts.query))
-        elif (found := self._found(words)) is None:
+        elif (found := self._found(words, self._selector(parts.query))) is None:
             self._answer(404, {"kind": "Status", "status": "Failure", "code": 404})
         else:
             self._answer(200, found)
 
-    def _found(self, words: list[str]) -> Json | None:
+    def _selector(self, query: str) -> str:
+        return parse_qs(query).get("labelSelector", [""])[0]
+
+    def _found(self, words: list[str], selector: str) -> Json | None:
         match words:
             case ["api"]:
                 return {"kind": "APIVersions", "versions": ["v1"]}
@@ -85,7 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return {**kind, "resources": _RESOURCES}
             case ["api", "v1", "nodes"]:
                 self.cluster.requests.append(("list", "nodes"))
-                return _list("Node", [self._node(name) for name in self.cluster.answers])
+                nodes = [self._node(name) for name in self.cluster.answers]
+                found = [one for one in nodes if _is_met(selector, one["metadata"]["labels"])]
+                return _list("Node", found)
             case ["api", "v1", "namespaces", "runc-wrap", "pods"]:
                 self.cluster.requests.append(("list", "pods"))
                 return _list(
@@ -173,6 +178,16 @@ def _pod(name: str, node: str, phase: str) -> Json:
 
 def _list(kind: str, items: list[Json]) -> Json:
     return {"apiVersion": "v1", "kind": f"{kind}List", "metadata": {}, "items": items}
+
+
+def _is_met(selector: str, labels: Json) -> bool:
+    """Tell whether labels meet a selector of `key=value` and `key notin (value)`."""
+    for one in filter(None, selector.split(",")):
+        key, is_out, value = one.partition(" notin ")
+        key, value = (key, value.strip("()")) if is_out else one.split("=")
+        if (labels.get(key) == value) == bool(is_out):
+            return False
+    return True
 
 
 @contextmanager

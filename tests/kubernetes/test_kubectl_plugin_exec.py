@@ -103,10 +103,23 @@ def test_a_policy_is_checked_by_each_node_as_kustomize_renders_it(
         "a": {"config.toml": config},
         "b": {"config.toml": config},
     }
-    manifests = _rendered(MANIFESTS / "overlays" / "per-pool", tmp_path)
-    done = _run(cluster, tmp_path, "policy", "check", "-f", manifests)
-    assert done.returncode == 2
-    assert "say which one by --config-map NAME" in done.stderr
+
+
+def test_a_policy_of_pools_is_checked_by_each_pool_s_own_nodes(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    taken: dict[str, Any] = {"form": 1, "refused": None, "remarks": [], "changes": [], "changed": 0}
+    cluster.answers |= dict.fromkeys("ab", json.dumps(taken).encode())
+    cluster.labels["a"] = {"runc-wrap.dev/pool": "canary"}
+    overlay = MANIFESTS / "overlays" / "per-pool"
+    manifests = _rendered(overlay, tmp_path)
+    done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", manifests)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["taken"] == 2
+    assert {node: json.loads(one) for node, one in cluster.given.items()} == {
+        "a": {"config.toml": (overlay / "canary" / "config.toml").read_text()},
+        "b": {"config.toml": (overlay / "rest" / "config.toml").read_text()},
+    }
 
 
 def _rendered(overlay: Path, tmp_path: Path) -> str:

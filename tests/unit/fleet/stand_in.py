@@ -14,8 +14,13 @@ _SCRIPT = """#!/bin/sh
 cd {place}
 printf '%s\\n' "$*" >> calls
 for word; do
+    [ "$last" = --selector ] && selector=$(printf %s "$word" | tr / _)
+    last=$word
+done
+[ -e "nodes $selector" ] && exec cat "nodes $selector"
+for word; do
     case $word in
-        nodes|pods) exec cat "$word" ;;
+        nodes|pods|annotate) exec cat "$word" ;;
         pod-*) pod=$word ;;
     esac
 done
@@ -59,6 +64,11 @@ class StandIn:
             (self.place / f"pod-{name}.json").write_text(text)
         if script:
             (self.place / f"pod-{name}.sh").write_text(f"{script}\n")
+
+    def select(self, selector: str, *names: str) -> None:
+        """Have a label selector find these nodes only."""
+        lines = "".join(f"{_words(name, 'linux', *_READY)}\n" for name in names)
+        (self.place / f"nodes {selector.replace('/', '_')}").write_text(lines)
 
     def attempts(self, name: str) -> int:
         path = self.place / f"pod-{name}.attempts"

@@ -68,6 +68,63 @@ def test_a_policy_that_every_node_takes_is_well(cluster: StandIn, config: Path) 
     ]
 
 
+def test_each_node_is_asked_about_the_policy_of_its_own_daemonset(
+    cluster: StandIn, tmp_path: Path
+) -> None:
+    for name in ("a", "b", "c", "d"):
+        cluster.node(name, _answer(), script="cat > $pod.stdin")
+    cluster.select("x/pool=canary", "a", "d")
+    cluster.select("x/pool notin (canary)", "b", "d")
+    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, _pools())))
+    manifests = tmp_path / "all.yaml"
+    manifests.write_text("what kubectl reads")
+    result = CliRunner().invoke(plugin, ["policy", "check", "-f", str(manifests), "--json"])
+    found = json.loads(result.stdout)
+    given = {one: (cluster.place / f"pod-{one}.stdin").read_text() for one in "ab"}
+    assert {one: json.loads(text)["config.toml"] for one, text in given.items()} == {
+        "a": "# canary",
+        "b": "# rest",
+    }
+    assert (result.exit_code, found["taken"]) == (1, 2)
+    assert found["silent"] == [
+        {"node": "c", "error": "no DaemonSet of the manifests selects it"},
+        {"node": "d", "error": "several DaemonSets of the manifests select it (canary, rest)"},
+    ]
+    assert (cluster.attempts("c"), cluster.attempts("d")) == (0, 0)
+
+
+def _pools() -> list[Json]:
+    operators: dict[str, Json] = {
+        "canary": {"nodeSelector": {"x/pool": "canary"}},
+        "rest": {
+            "affinity": {
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {
+                                "matchExpressions": [
+                                    {"key": "x/pool", "operator": "NotIn", "values": ["canary"]}
+                                ]
+                            }
+                        ]
+                    }
+                }
+            }
+        },
+    }
+    found: list[Json] = []
+    for name, spec in operators.items():
+        volumes = [{"name": "policy", "configMap": {"name": f"policy-{name}"}}]
+        template = {"spec": {**spec, "volumes": volumes}}
+        metadata = {"name": f"policy-{name}"}
+        data = {"config.toml": f"# {name}"}
+        found += [
+            {"kind": "ConfigMap", "metadata": metadata, "data": data},
+            {"kind": "DaemonSet", "metadata": {"name": name}, "spec": {"template": template}},
+        ]
+    return found
+
+
 def test_each_node_gets_the_files_on_one_line_of_stdin(cluster: StandIn, config: Path) -> None:
     own = config.parent / "profiles"
     own.mkdir()

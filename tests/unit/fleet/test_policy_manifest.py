@@ -111,7 +111,86 @@ NONE: dict[str, tuple[list[Any], str | None, str]] = {
 @pytest.mark.parametrize("kind", FOUND)
 def test_the_policy_and_its_profiles_are_found(kind: str) -> None:
     objects, named, files = FOUND[kind]
-    assert policy_manifest.of_manifests(Printing(*objects), b"", named, "ours") == files
+    (found,) = policy_manifest.of_manifests(Printing(*objects), b"", named, "ours")
+    assert found == ("", files, ())
+
+
+def _selecting(found: Json, name: str, **spec: Any) -> Json:
+    inner = {**found["spec"]["template"]["spec"], **spec}
+    return {**found, "metadata": {"name": name}, "spec": {"template": {"spec": inner}}}
+
+
+def _required(*terms: Any) -> Json:
+    required = {"nodeSelectorTerms": [*terms]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+
+
+def _term(*expressions: tuple[str, str, list[str]]) -> Json:
+    keys = ("key", "operator", "values")
+    return {"matchExpressions": [dict(zip(keys, one, strict=True)) for one in expressions]}
+
+
+ONE = _daemonset("runc-wrap-policy-1f", "runc-wrap-profiles-3d")
+SAME = _selecting(_daemonset("runc-wrap-policy-1f", "runc-wrap-profiles-rest-4c"), "rest")
+
+
+def test_daemonsets_that_bring_different_profiles_to_one_policy_are_pools() -> None:
+    canary = _selecting(ONE, "canary", nodeSelector={"pool": "canary", "kubernetes.io/os": "linux"})
+    objects = (POLICY, OWN, OTHERS_OWN, canary, SAME)
+    assert policy_manifest.of_manifests(Printing(*objects), b"", None, "ours") == [
+        (
+            "canary",
+            {"config.toml": "# 1", "profiles/web.json": "{}"},
+            ("pool=canary,kubernetes.io/os=linux",),
+        ),
+        ("rest", {"config.toml": "# 1", "profiles/web.json": "[]"}, ("",)),
+    ]
+
+
+SELECTED: dict[str, tuple[Json, tuple[str, ...]]] = {
+    "all": ({"nodeSelector": None, "affinity": {"podAffinity": {}}}, ("",)),
+    "labels": ({"nodeSelector": {"a/b": "c", "d": ""}}, ("a/b=c,d=",)),
+    "one of several terms": (
+        {
+            "nodeSelector": {"os": "linux"},
+            "affinity": _required(
+                _term(("pool", "NotIn", ["canary", "b"]), ("x", "Exists", [])),
+                _term(("pool", "In", ["c"]), ("y", "DoesNotExist", [])),
+            ),
+        },
+        ("os=linux,pool notin (canary,b),x", "os=linux,pool in (c),!y"),
+    ),
+    "nothing": ({"affinity": _required(_term())}, ()),
+}
+UNSELECTABLE: dict[str, tuple[Json, str]] = {
+    "numbers": ({"affinity": _required(_term(("cpus", "Gt", ["4"])))}, "the operator Gt"),
+    "names": ({"affinity": _required({"matchFields": []})}, "matchFields"),
+    "both": (
+        {"affinity": _required({"matchFields": [], "matchExpressions": []})},
+        "matchFields and matchExpressions",
+    ),
+    "another selector": ({"nodeSelector": {"a": "b,c=d"}}, "the value b,c=d"),
+    "another key": ({"nodeSelector": {"a in (b),c": "d"}}, "the label a in"),
+    "no list": ({"affinity": {"nodeAffinity": 3}}, "int"),
+    "many": ({"affinity": _required(*[_term()] * 17)}, "17 terms, more than 16"),
+}
+
+
+@pytest.mark.parametrize("kind", SELECTED)
+def test_the_nodes_of_a_daemonset_are_label_selectors(kind: str) -> None:
+    spec, found = SELECTED[kind]
+    pools = policy_manifest.of_manifests(
+        Printing(POLICY, OWN, OTHERS_OWN, SAME, _selecting(ONE, "d", **spec)), b"", None, "ours"
+    )
+    assert pools[1].selectors == found
+
+
+@pytest.mark.parametrize("kind", UNSELECTABLE)
+def test_nodes_that_no_label_selector_finds_are_refused(kind: str) -> None:
+    spec, why = UNSELECTABLE[kind]
+    objects = (POLICY, OWN, OTHERS_OWN, SAME, _selecting(ONE, "d", **spec))
+    with pytest.raises(NoPolicy, match=f"DaemonSet d selects .*{why}.*by --config-map"):
+        policy_manifest.of_manifests(Printing(*objects), b"", None, "ours")
 
 
 @pytest.mark.parametrize("kind", NONE)
