@@ -255,6 +255,28 @@ def remove(  # noqa: PLR0913  # one parameter per option
     engine_output.show_removal(document, plan, removal, as_json=as_json)
 
 
+@engine.command()
+@_engine_argument()
+@click.option(
+    "--handler", default=DEFAULT_NAME, show_default=True, help="The runtime's name there."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def prove(
+    places: Places, /, *, name: str, handler: str, config: Path | None, as_json: bool
+) -> None:
+    """Run a canary through the registered handler; change nothing, and restart nothing.
+
+    Exit status 1: it does not run, or not under the decided filter.
+    """
+    try:
+        where = _where(places, name, config or _registered_config(places, name, handler))
+    except (EngineError, OSError) as error:
+        output.fail(error)
+    engine_transaction.prove(places, where, handler, as_json=as_json)
+
+
 @engine.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj

@@ -12,6 +12,7 @@ import click
 from runc_wrap.cli import output, progress
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import (
+    canary_alone,
     engine_status,
     left_canaries,
     steps,
@@ -21,6 +22,7 @@ from runc_wrap.node.engines.transaction import (
 from runc_wrap.node.engines.transaction.unit_control import Systemd
 
 if TYPE_CHECKING:
+    from runc_wrap.node.engines.registration.registration_state import Where
     from runc_wrap.node.engines.transaction.journal import Journal
     from runc_wrap.node.engines.transaction.steps import Job, Outcome
     from runc_wrap.node.paths import Places
@@ -45,13 +47,18 @@ def tried(_context: click.Context, _option: click.Parameter, given: str | None) 
     return float(length)
 
 
+def _end_as_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP, too, take back at once what is begun."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 def carry_out(job: Job, *, as_json: bool) -> tuple[Outcome, list[str]]:
     """Carry out a transaction; return with it what JSON says of canaries that were given up.
 
     Raises FAILURES, with these sentences as notes; EngineError or OSError if nothing was changed.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: take it back at once
-        signal.signal(number, signal.default_int_handler)
+    _end_as_ctrl_c()
     given_up: list[str] = []
     say, give_up = ((lambda _: None), given_up.append) if as_json else (output.warn, output.warn)
     try:
@@ -70,6 +77,25 @@ def carry_out(job: Job, *, as_json: bool) -> tuple[Outcome, list[str]]:
 def given_up_before(error: BaseException) -> list[str]:
     """Return the sentences on canaries that were given up before a transaction failed."""
     return [*getattr(error, "__notes__", [])]
+
+
+def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
+    """Run a canary, print what it proves, and end the command with 1 if it proves nothing."""
+    _end_as_ctrl_c()
+    document = {"engine": where.engine, "config": str(where.config), "handler": handler}
+    try:
+        with progress.shown("Running a canary"):
+            proof = canary_alone.run(places, where, handler, Systemd(), output.warn)
+    except canary_alone.FAILURES as error:
+        if as_json:
+            output.document({**document, "proved": None, "reason": str(error)})
+        else:
+            output.warn(f"{where.engine}: {handler} is not proved: {error}")
+        raise SystemExit(output.WRONG) from None
+    if as_json:
+        output.document({**document, "proved": proof, "reason": None})
+    else:
+        output.say(f"proved by a canary: {proof}")
 
 
 def end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:

@@ -33,6 +33,7 @@ SHOWING: dict[str, list[str]] = {
     "doctor": [],
     "engine add": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
     "engine list": [],
+    "engine prove": ["podman", "--config", "NODE/podman.conf"],
     "engine remove": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
     "engine revert": ["--due"],
     "engine status": [],

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Protocol
 
 from runc_wrap.ledger import reader
 from runc_wrap.node.container_state import deep_verify, status
+from runc_wrap.node.engines.cri.grpc_call import CallFailed
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.container_state.status import Entry
     from runc_wrap.node.paths import Places
+
+_CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
+
+
+class Access(Protocol):
+    """What is needed of an engine."""
+
+    def canary(self, handler: str) -> AbstractContextManager[str]:
+        """Start a container by the handler's name, "" for the default; give its id."""
+
+    def remove_canaries(self) -> None:
+        """Remove what earlier ones left."""
 
 
 class NotProved(Exception):
@@ -19,6 +35,30 @@ class NotProved(Exception):
 
 class Vanished(NotProved):
     """The canary has no process any more: a kubelet ends pods that it does not know."""
+
+
+def run(places: Places, access: Access, handler: str, *, is_default: bool = False) -> str:
+    """Run a canary by the handler's name, and one without a name if it is the default.
+
+    Return what was proved. Raises NotProved, EngineError, CallFailed and OSError.
+    """
+    proof = _run(places, access, handler, handler)
+    if is_default:
+        _run(places, access, "", handler)
+    return proof
+
+
+def _run(places: Places, access: Access, name: str, handler: str, left: int = _CANARIES) -> str:
+    """Run a canary by this name; another one if somebody ended it meanwhile."""
+    try:
+        with access.canary(name) as container:
+            return check(places, container, handler)
+    except Vanished:
+        if left == 1:
+            raise
+    with contextlib.suppress(CallFailed):
+        access.remove_canaries()
+    return _run(places, access, name, handler, left - 1)
 
 
 def check(places: Places, container: str, handler: str) -> str:

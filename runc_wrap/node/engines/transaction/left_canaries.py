@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runc_wrap.node.engines.transaction.engine_access import Access
-    from runc_wrap.node.engines.transaction.journal import Journal
     from runc_wrap.node.paths import Places
 
 _LARGEST = 16 << 10  # bytes of one note
@@ -62,6 +61,18 @@ class Cleared(NamedTuple):
     given_up: list[Left]
 
 
+class Changed(Protocol):
+    """The engine's configuration that had a canary: a journal, or a note."""
+
+    @property
+    def engine(self) -> str:
+        """Return the engine's name."""
+
+    @property
+    def config(self) -> str:
+        """Return its configuration file."""
+
+
 class Node(Protocol):
     """What is needed of taking_back.Node."""
 
@@ -78,8 +89,8 @@ def _directory(places: Places) -> Path:
     return journal.directory(places) / "canaries"
 
 
-def note(places: Places, path: Path, entry: Journal) -> None:
-    """Note that canaries of a transaction may be left; `path` is its journal. Raises OSError."""
+def note(places: Places, path: Path, entry: Changed) -> None:
+    """Note that canaries may be left; `path` is the registration's journal. Raises OSError."""
     _directory(places).mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(_directory(places) / path.name, Left(entry.engine, entry.config))
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.node.engines.canary import canary_proof
-from runc_wrap.node.engines.canary.canary_proof import NotProved, Vanished
+from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import plan_execution, registration_plan
@@ -49,7 +49,6 @@ INTERRUPTED = "it was interrupted"  # the whole message of TakenBack, then
 # A timer takes the change back if we are killed; longer than all steps together may take.
 DEAD_MAN = 1800.0
 _PAUSE = 0.2  # seconds
-_CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
 _FAILURES = (EngineError, NotProved, CallFailed, OSError)
 
 
@@ -250,7 +249,7 @@ def _restarted(work: _Work) -> None:
 
 
 def _canary(work: _Work) -> str:
-    """Run a canary by the handler's name, and one without a name if it is the default.
+    """Return what a canary proves.
 
     After a removal there is nothing of ours to prove: the engine's default must start one. What a
     power cut left of an earlier one goes first: at boot no engine runs that could remove it.
@@ -261,23 +260,7 @@ def _canary(work: _Work) -> str:
     if job.action == REMOVE:
         with work.access.canary(""):
             return "the engine's default starts a container"
-    proof = _proof(work, job.handler)
-    if job.default:
-        _proof(work, "")
-    return proof
-
-
-def _proof(work: _Work, name: str, left: int = _CANARIES) -> str:
-    """Run a canary and return what it proves; another one if somebody ended it meanwhile."""
-    try:
-        with work.access.canary(name) as container:
-            return canary_proof.check(work.job.places, container, work.job.handler)
-    except Vanished:
-        if left == 1:
-            raise
-    with contextlib.suppress(CallFailed):
-        work.access.remove_canaries()
-    return _proof(work, name, left - 1)
+    return canary_proof.run(job.places, work.access, job.handler, is_default=job.default)
 
 
 def _kept(work: _Work) -> float | None:

@@ -145,7 +145,7 @@ def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
 
 
 def clear_later(places: Places, node: Node) -> None:
-    """Have canaries that were left removed by a timer."""
+    """Have canaries removed by a timer, in case nobody else can."""
     left_canaries.clear_later(places, node, command(places, "--canaries"))
 
 

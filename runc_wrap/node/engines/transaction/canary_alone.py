@@ -1,0 +1,69 @@
+"""Proving a registered handler by a canary: no change of the engine, and no restart."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.engines.canary import canary_proof
+from runc_wrap.node.engines.cri.grpc_call import CallFailed
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import registration_state
+from runc_wrap.node.engines.transaction import (
+    journal,
+    left_canaries,
+    taking_back,
+)
+from runc_wrap.node.engines.transaction.left_canaries import Left
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.node.engines.handler import Handler
+    from runc_wrap.node.engines.registration.registration_state import Where
+    from runc_wrap.node.engines.transaction.taking_back import Node
+    from runc_wrap.node.paths import Places
+
+FAILURES = (canary_proof.NotProved, CallFailed, EngineError, OSError)
+
+
+def run(places: Places, where: Where, handler: str, node: Node, tell: Callable[[str], None]) -> str:
+    """Return what a canary through the handler proves. Raises FAILURES.
+
+    A canary that a kill leaves is noted like that of a transaction, and removed as that one is.
+    """
+    with taking_back.exclusive(places):
+        journal.refuse_unfinished(places, where)
+        ours = _registered(where, handler)
+        access = node.access(where.engine, where.config)
+        for one in left_canaries.clear(places, node).given_up:
+            tell(one.given_up())
+        note = Left(where.engine, str(where.config))
+        left_canaries.note(places, journal.path_of(places, where), note)
+        taking_back.clear_later(places, node)
+        try:
+            with contextlib.suppress(CallFailed):
+                access.remove_canaries()
+            return canary_proof.run(places, access, handler, is_default=ours.default)
+        finally:
+            with taking_back.uninterrupted():
+                _tidy(places, node)
+
+
+def _registered(where: Where, handler: str) -> Handler:
+    found = registration_state.handlers_of(registration_state.of(where))
+    for one in found:
+        if one.name == handler:
+            return one
+    raise EngineError(
+        f"{handler} is not registered in {where.config}",
+        "a handler of ours",
+        f"`engine add {where.engine} --restart`",
+    )
+
+
+def _tidy(places: Places, node: Node) -> None:
+    """Remove canaries and their notes; the timer stays for what cannot be removed now."""
+    left_canaries.clear(places, node)
+    if not left_canaries.noted(places):
+        node.disarm(left_canaries.timer(places))
