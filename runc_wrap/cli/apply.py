@@ -8,9 +8,8 @@ import click
 
 from runc_wrap.cli import output, progress, status
 from runc_wrap.hotpath.decision import LOCALHOST
-from runc_wrap.ledger import reader
 from runc_wrap.node import apply_policy, runtime_switch
-from runc_wrap.node.container_state import redecide, stated_defaults
+from runc_wrap.node.container_state import redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json:
     except apply_policy.FAILURES as error:
         output.fail(error)
     changes = _changes(places, compiled) if diff else None
-    remarks = [*remarks, *_kept(places, compiled)]
+    remarks = [*remarks, *apply_policy.kept_defaults(places, compiled)]
     in_force = not (only_check or diff)
     if as_json:
         document = _document(compiled, changes)
@@ -66,16 +65,6 @@ def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
     if not orphans:
         runtime_switch.check(places, compiled.policy["runtime"]["kind"])
     return compiled, remarks
-
-
-def _kept(places: Places, compiled: Compiled) -> Iterator[str]:
-    """Yield how many containers keep their engine's default profile, if any does."""
-    try:
-        records = reader.read(places.ledger).records.values()
-    except OSError:  # `status` reports it
-        return
-    if found := stated_defaults.counted(records, stated_defaults.of_compiled(compiled)):
-        yield f"note: {stated_defaults.sentence(found, compiled.policy)}."
 
 
 def _changes(places: Places, compiled: Compiled) -> list[Change]:

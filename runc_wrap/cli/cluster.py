@@ -20,8 +20,10 @@ from runc_wrap.node.cluster import (
     archive_copy,
     host_documents,
     next_step,
+    node_record,
     policy_files,
     policy_trial,
+    preflight,
 )
 from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
@@ -96,9 +98,22 @@ def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
 def apply(places: Places, /) -> None:
     """Put the policy in force that the pod has laid beneath PREFIX/var/cluster: on the host."""
     try:
-        policy_files.put_in_force(places)
+        remarks = policy_files.put_in_force(places)
     except (policy_files.PolicyNotTaken, OSError) as error:
         output.fail(error)
+    output.document({"remarks": remarks})
+
+
+@cluster.command("preflight")
+@click.argument("engine", type=click.Choice(sorted(next_step.ENGINES.values())))
+@click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
+@click.pass_obj
+def check_node(places: Places, /, engine: str, *, config: Path | None) -> None:
+    """Say whether this release can be installed on the node: on the host, from the archive."""
+    found = [*preflight.problems(places, engine, config)]
+    output.document({"reason": "; ".join(found)})
+    if found:
+        raise SystemExit(output.WRONG)
 
 
 _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
@@ -109,6 +124,12 @@ _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This nod
 def report(*, node: str) -> None:
     """Print the node's own report, as its systemd makes it: for `kubectl runc-wrap`."""
     _answer(lambda: host_documents.report(_PLACES, Manager(_SOCKET), node))
+
+
+@cluster.command("state")
+def state() -> None:
+    """Print the node's state, what was remarked, and what failed: for `kubectl runc-wrap`."""
+    output.document(node_record.document(_PLACES))
 
 
 @cluster.command("check-policy")

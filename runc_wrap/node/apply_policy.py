@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap.ledger import reader
 from runc_wrap.node import node_facts, runtime_switch
+from runc_wrap.node.container_state import stated_defaults
 from runc_wrap.node.engines import features_asked
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import adoption, compiled_lint, freshness, policy_compiler, policy_store
@@ -25,6 +27,16 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     node = node_facts.gather(places, values.written("runtime"))
     compiled = adoption.settle(policy_compiler.compile_policy(values, node), values, node)
     return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
+
+
+def kept_defaults(places: Places, compiled: Compiled) -> list[str]:
+    """Return how many containers keep their engine's default profile, as a remark; [] for none."""
+    try:
+        records = reader.read(places.ledger).records.values()
+    except OSError:  # `status` reports it
+        return []
+    found = stated_defaults.counted(records, stated_defaults.of_compiled(compiled))
+    return [f"note: {stated_defaults.sentence(found, compiled.policy)}."] if found else []
 
 
 def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, list[str]]:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 # What to do
-INSTALL, POLICY, REGISTER, LOOK, NOTHING = "install", "policy", "register", "look", "nothing"
+INSTALL, POLICY, REGISTER, PROVE = "install", "policy", "register", "prove"
+LOOK, NOTHING = "look", "nothing"
 # The states, each one word in the node's annotation
 INSTALLING, READY, WAITING, REFUSED = "installing", "ready", "waiting", "refused"
 DRIFTED = "drifted"  # ready, but what is in force is not what the files say
 FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "policy-refused"
+UNPROVED = "unproved"  # the release is in force, and its canary failed; nothing was taken back
 REMOVING, REMOVED = "removing", "removed"
 STATES = (INSTALLING, READY, WAITING, REFUSED, DRIFTED, FAILED, REVERTED, EDITED, POLICY_REFUSED,
           REMOVING, REMOVED)  # fmt: skip
@@ -24,13 +26,17 @@ WELL = frozenset((READY, DRIFTED))  # there is nothing to do, and pods run as th
 OTHER_RELEASE = "another release was installed by hand; it is left as it is"
 HANDLER = "runc-wrap"
 ENGINES = {"containerd": "containerd", "cri-o": "crio"}  # in node.status.nodeInfo -> ours
+OLDEST_CONTAINERD = (1, 6)  # the first one with the CRI that is spoken, v1
 FIRST_PAUSE, LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
 _TRYING = "trying"  # journal.TRYING, which is a module that does more
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What `engine status` says of our handler with the node's engine."""
+    """What `engine status` says of our handler with the node's engine.
+
+    `is_gone`: the engine's files do not have it at all, though it was registered.
+    """
 
     is_registered: bool = False
     is_configured: bool | None = None
@@ -39,6 +45,7 @@ class Registration:
     is_interrupted: bool = False
     tried_by: str = ""  # who tries a change that is not confirmed yet
     drift: str = ""
+    is_gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,20 +69,28 @@ class Attempt:
 class Seen:
     """What was seen; `wanted` and `policy` are digests.
 
-    `wanted` is the image's archive, `installed` the one that was installed, `policy` the mounted
-    files. `handlers` is None where the kubelet lists none.
+    `wanted` is the image's archive, `installed` the one that was installed, `proved` the one that a
+    canary proved, `policy` the mounted files. `machine` names the engine and the kernel, on which
+    the compiled policy depends; `policy_machine` are those that it was compiled for. `boot` is this
+    boot, `well_boot` the one in which the handler was in force last, "" if it was edited since.
+    `handlers` is None where the kubelet lists none.
     """
 
     now: float
     obstacle: str
     wanted: str
     installed: str | None
+    proved: str | None
     is_other_release: bool
     policy: str
     policy_in_force: str | None
+    machine: str
+    policy_machine: str
     policy_problem: str
     policy_edit: str
     engine_version: str
+    boot: str
+    well_boot: str
     registration: Registration | None
     handlers: frozenset[str] | None
     attempts: tuple[Attempt, ...] = ()  # at most one of each step
@@ -93,7 +108,11 @@ class Decision:
 
 def key_of(seen: Seen, step: str) -> str:
     """Return what an attempt of a step depends on: another one is tried at once if it differs."""
-    more = {REGISTER: seen.engine_version, POLICY: seen.policy}.get(step, "")
+    more = {
+        REGISTER: seen.engine_version,
+        PROVE: seen.engine_version,
+        POLICY: f"{seen.policy} {seen.machine}",
+    }.get(step, "")
     return f"{seen.wanted} {more}".strip()
 
 
@@ -105,7 +124,7 @@ def decide(seen: Seen) -> Decision:
         return _unless_failed(seen, Decision(INSTALL, INSTALLING, is_ready=_kept(seen)))
     if seen.is_other_release:
         return Decision(NOTHING, EDITED, OTHER_RELEASE, is_ready=_kept(seen))
-    if seen.policy != seen.policy_in_force and not (seen.policy_edit or _policy_problem(seen)):
+    if not _is_compiled(seen) and not (seen.policy_edit or _policy_problem(seen)):
         return Decision(POLICY, INSTALLING)
     if seen.registration is None:
         return Decision(LOOK, INSTALLING)
@@ -117,9 +136,14 @@ def _kept(seen: Seen) -> bool | None:
     return None if seen.installed else False
 
 
+def _is_compiled(seen: Seen) -> bool:
+    """Tell whether the mounted policy is in force, compiled for the engine and kernel that run."""
+    return (seen.policy, seen.machine) == (seen.policy_in_force, seen.policy_machine)
+
+
 def _policy_problem(seen: Seen) -> str:
     """Return why the mounted policy is not put in force, "" if that is to be tried."""
-    if seen.policy == seen.policy_in_force:
+    if _is_compiled(seen):
         return ""
     last = _failed(seen, POLICY)
     return seen.policy_problem or (last.reason if last else "")
@@ -138,7 +162,7 @@ def _unless_failed(seen: Seen, decision: Decision) -> Decision:
     last = _failed(seen, decision.step)
     if last is None:
         return decision
-    is_ready = False if last.word == REVERTED else decision.is_ready
+    is_ready = False if last.word in (REVERTED, UNPROVED) else decision.is_ready
     return Decision(NOTHING, last.word, last.reason, is_ready=is_ready)
 
 
@@ -148,12 +172,16 @@ def _registered(seen: Seen, found: Registration) -> Decision:
         return Decision(NOTHING, WAITING, why)
     if found.is_interrupted or not found.is_registered:
         return _unless_failed(seen, Decision(REGISTER, INSTALLING, is_ready=False))
+    if found.is_gone and seen.well_boot not in ("", seen.boot):  # as nodeadm does at each boot
+        return _unless_failed(seen, Decision(REGISTER, INSTALLING, found.drift, is_ready=False))
     if found.is_configured is False or found.is_in_force is False:
         return Decision(NOTHING, EDITED, found.drift, is_ready=False)
     if found.is_upgraded:
         return _unless_failed(seen, Decision(REGISTER, INSTALLING, found.drift))
     if found.is_configured is None and found.drift:  # as a configuration that does not parse
         return Decision(NOTHING, EDITED, found.drift)
+    if seen.proved != seen.wanted:
+        return _unless_failed(seen, Decision(PROVE, INSTALLING))
     if seen.handlers is not None and HANDLER not in seen.handlers:
         why = f"the kubelet does not list the handler {HANDLER} yet"
         return Decision(NOTHING, WAITING, why, is_ready=False)
@@ -203,6 +231,7 @@ def _of_engine(one: dict[str, Any]) -> Registration:
         is_interrupted=bool(waiting) and not is_trying,
         tried_by=str(one.get("by") or "somebody") if is_trying else "",
         drift=drift,
+        is_gone=bool(ours[0].get("gone")),
     )
 
 
@@ -210,7 +239,17 @@ def engine(runtime_version: str) -> tuple[str, str, str]:
     """Return (engine, version, why it cannot be installed with) from containerRuntimeVersion."""
     found = re.fullmatch(r"([a-z-]{1,32})://([\w.+~-]{1,64})", runtime_version)
     name = ENGINES.get(found[1], "") if found else ""
-    if found and name:
-        return name, found[2], ""
     shown = runtime_version if found else "something unknown"
-    return "", "", f"this node's container engine is {shown}; runc-wrap needs containerd or CRI-O"
+    if not found or not name:
+        needs = "containerd or CRI-O"
+    elif name == "containerd" and _is_older(found[2], OLDEST_CONTAINERD):
+        needs = f"containerd {'.'.join(map(str, OLDEST_CONTAINERD))} or newer"
+    else:
+        return name, found[2], ""
+    return "", "", f"this node's container engine is {shown}; runc-wrap needs {needs}"
+
+
+def _is_older(version: str, oldest: tuple[int, int]) -> bool:
+    """Tell whether a version's first two numbers are less; False without such numbers."""
+    found = re.match(r"v?(\d{1,9})\.(\d{1,9})", version)
+    return found is not None and (int(found[1]), int(found[2])) < oldest

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
-STEPS = ("install", "apply", "register", "unregister", "uninstall", "status")
+_CHECKING, _PROVING = 120.0, 600.0  # as five canaries may take, each a minute and more
+STEPS = ("preflight", "install", "apply", "register", "prove", "unregister", "uninstall", "status")
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 
 
@@ -30,6 +31,13 @@ class NodeCommands:
     places: Places
     manager: Manager
     config: str = ""
+
+    def preflight(self, archive: Path, engine: str) -> Ended:
+        """Ask whether the release of an archive that lies on the node can be installed there."""
+        program = str(archive / "bin" / "runc-wrapctl")
+        words = ("cluster", "preflight", engine, *self._which())
+        argv = (program, "--prefix", str(self.places.prefix), *words)
+        return self._run(Command("preflight", argv, _CHECKING, is_taken_up=False))
 
     def install(self, archive: Path) -> Ended:
         """Install the release of an archive that lies on the node."""
@@ -45,14 +53,20 @@ class NodeCommands:
         """Register the handler as a transaction, proved by a canary."""
         return self._changed("register", "add", engine)
 
+    def prove(self, engine: str) -> Ended:
+        """Run a canary through the registered handler; the engine is not restarted."""
+        return self._ctl("prove", _PROVING, "engine", "prove", engine, *self._which(), "--json")
+
     def unregister(self, engine: str) -> Ended:
         """Remove the handler as a transaction."""
         return self._changed("unregister", "remove", engine)
 
     def _changed(self, step: str, verb: str, engine: str) -> Ended:
-        which = ("--config", self.config) if self.config else ()
-        words = ("engine", verb, engine, *which, "--restart", "--json")
+        words = ("engine", verb, engine, *self._which(), "--restart", "--json")
         return self._ctl(step, _REGISTERING, *words)
+
+    def _which(self) -> tuple[str, ...]:
+        return ("--config", self.config) if self.config else ()
 
     def uninstall(self, *, purges: bool) -> Ended:
         """Take the installation back, with its settings if `purges`."""

@@ -31,6 +31,7 @@ class Node:
     uid: str
     resource_version: str
     engine: str  # as the kubelet says: containerd://1.7.24
+    kernel: str  # the same: 6.12.48
     labels: dict[str, str]
     annotations: dict[str, str]
     taints: tuple[Json, ...]
@@ -45,6 +46,7 @@ def read(document: Json) -> Node:
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
         engine=str(_map(status, "nodeInfo").get("containerRuntimeVersion", "")),
+        kernel=str(_map(status, "nodeInfo").get("kernelVersion", "")),
         labels={str(k): str(v) for k, v in _map(metadata, "labels").items()},
         annotations={str(k): str(v) for k, v in _map(metadata, "annotations").items()},
         taints=tuple(_maps(_map(document, "spec"), "taints")),

@@ -1,9 +1,11 @@
 """What the installer remembers on the node, in PREFIX/var/cluster: JSON files, for root only.
 
     installed.json   which archive was installed, and the release that came of it
+    proved.json      which archive a canary proved, and the boot in which it was in force last
+    applied.json     for which engine and kernel the policy was compiled, and what `apply` remarked
     attempts.json    what failed last, so that it is not tried again before its time
-    state.json       the state that is shown, for `kubectl runc-wrap` and for people; `told` is the
-                     last one of which an Event was told
+    state.json       the state that is shown and since when, for `kubectl runc-wrap` and for people;
+                     `told` is the last one of which an Event was told
 
 One that is missing or damaged is as if nothing had been remembered.
 """
@@ -11,19 +13,26 @@ One that is missing or damaged is as if nothing had been remembered.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap import text
+from runc_wrap.evidence.store import coverage
 from runc_wrap.host import files
 from runc_wrap.node.cluster.next_step import Attempt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
 
 _INSTALLED, _ATTEMPTS, _STATE = "installed.json", "attempts.json", "state.json"
+_PROVED, _APPLIED = "proved.json", "applied.json"
 _LARGEST = 256 << 10  # bytes: of a state with all findings of a policy, twice, each letter escaped
+_SINCE = "since"
+_MOST_REMARKS, _LONGEST = 20, 1000  # of `apply`; characters of one
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,25 @@ class Installed:
 
     archive: str | None = None
     release: str | None = None
+
+
+@dataclass(frozen=True)
+class Proved:
+    """The digest of the archive that a canary proved, and the boot in which it was well last.
+
+    `boot` is "" if somebody took the handler away since.
+    """
+
+    archive: str | None = None
+    boot: str = ""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The engine and the kernel that the policy was compiled for, and remarks of `apply`."""
+
+    machine: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def installed(places: Places) -> Installed:
@@ -45,6 +73,37 @@ def installed(places: Places) -> Installed:
 def install(places: Places, archive: str, release: str | None) -> None:
     """Record what was installed. Raises OSError."""
     _write(places, _INSTALLED, {"archive": archive, "release": release})
+
+
+def proved(places: Places) -> Proved:
+    """Return which archive was proved."""
+    found = _read(places, _PROVED)
+    if not isinstance(found, dict):
+        return Proved()
+    archive = found.get("archive")
+    return Proved(archive and str(archive), str(found.get("boot", "")))
+
+
+def prove(places: Places, new: Proved) -> None:
+    """Record which archive was proved, if it is another record. Raises OSError."""
+    if proved(places) != new:
+        _write(places, _PROVED, asdict(new))
+
+
+def applied(places: Places) -> Applied:
+    """Return for what the policy was compiled."""
+    found = _read(places, _APPLIED)
+    if not isinstance(found, dict):
+        return Applied()
+    remarks = found.get("remarks")
+    told = remarks if isinstance(remarks, list) else []
+    return Applied(str(found.get("machine", "")), tuple(map(str, told)))
+
+
+def apply(places: Places, machine: str, remarks: Iterable[object]) -> None:
+    """Record for what the policy was compiled, and what was remarked. Raises OSError."""
+    told = [text.name(one, _LONGEST) for one in [*remarks][:_MOST_REMARKS]]
+    _write(places, _APPLIED, {"machine": machine, "remarks": told})
 
 
 def attempts(places: Places) -> tuple[Attempt, ...]:
@@ -73,10 +132,11 @@ def succeeded(places: Places, step: str) -> None:
         _write(places, _ATTEMPTS, left)
 
 
-def show(places: Places, state: dict[str, Any]) -> None:
-    """Write the state, if it is another one. Raises OSError."""
-    if _read(places, _STATE) != state:
-        _write(places, _STATE, state)
+def show(places: Places, shown: dict[str, Any]) -> None:
+    """Write the state, if it is another one, with its time. Raises OSError."""
+    last = state(places)
+    if {**last, _SINCE: None} != {**shown, _SINCE: None}:
+        _write(places, _STATE, {**shown, _SINCE: time.time()})
 
 
 def state_file(places: Places) -> Path:
@@ -88,6 +148,23 @@ def state(places: Places) -> dict[str, Any]:
     """Return the state that was shown last."""
     found = _read(places, _STATE)
     return found if isinstance(found, dict) else {}
+
+
+def document(places: Places) -> dict[str, Any]:
+    """Return the state and the attempts that failed, for people: times are RFC 3339.
+
+    {state, reason, version, engine, policy, remarks, since, attempts: [{step, state, reason, count,
+    at, again}]}; `state` is None if there is none.
+    """
+    shown = state(places)
+    since = shown.get(_SINCE)
+    failed_ = [
+        {"step": one.step, "state": one.word, "reason": one.reason, "count": one.count,
+         "at": coverage.rfc3339(one.at), "again": coverage.rfc3339(one.again)}
+        for one in attempts(places)
+    ]  # fmt: skip
+    told = coverage.rfc3339(since) if isinstance(since, float) else None
+    return {"state": None, **shown, _SINCE: told, "attempts": failed_}
 
 
 def _read(places: Places, name: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -27,6 +27,7 @@ _REASONS = {  # of the state's Event
     next_step.REFUSED: "Refused",
     next_step.FAILED: "NotInstalled",
     next_step.REVERTED: "Reverted",
+    next_step.UNPROVED: "Unproved",
     next_step.EDITED: "Edited",
     next_step.DRIFTED: "Drifted",
     next_step.POLICY_REFUSED: "PolicyRefused",
@@ -58,11 +59,15 @@ class Pod:
 
 @dataclass(frozen=True)
 class Shown:
-    """What belongs to a state: the release's version, the engine's, and the policy's digest."""
+    """What belongs to a state: the release's version, the engine's, and the policy's digest.
+
+    `remarks` are those of the policy's `apply`.
+    """
 
     version: str
     engine: str
     policy: str
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass

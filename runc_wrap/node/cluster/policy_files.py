@@ -164,10 +164,11 @@ def write_candidate(places: Places, found: Files, name: str = _CANDIDATE) -> Pat
     return to
 
 
-def put_in_force(places: Places) -> Record:
+def put_in_force(places: Places) -> list[str]:
     """Check the candidate, write it to PREFIX/etc and put it in force: on the host.
 
-    Raises PolicyNotTaken and OSError, and then everything is as it was.
+    Return remarks for the owner, as those of `apply`. Raises PolicyNotTaken and OSError, and then
+    everything is as it was.
     """
     with locked(places.var, "cluster"):
         candidate = places.cluster / _CANDIDATE
@@ -180,15 +181,14 @@ def put_in_force(places: Places) -> Record:
         _save(places, Record(known.digest, known.files, _sums(wanted)))
         try:
             _write(places, wanted, former)
-            apply_policy.put_in_force(places)
+            compiled, remarks = apply_policy.put_in_force(places)
         except BaseException as error:
             _write(places, {n: d for n, d in former.items() if d is not None}, {**former, **wanted})
             if isinstance(error, apply_policy.FAILURES) and not isinstance(error, OSError):
                 raise PolicyNotTaken(str(error)) from error
             raise
-        new = Record(digest(wanted), _sums(wanted))
-        _save(places, new)
-        return new
+        _save(places, Record(digest(wanted), _sums(wanted)))
+    return [*remarks, *apply_policy.kept_defaults(places, compiled)]
 
 
 def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[str]]:

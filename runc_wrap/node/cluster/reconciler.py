@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.node.cluster import archive_copy, next_step, node_record, policy_files
-from runc_wrap.node.cluster.host_command import Ended
 from runc_wrap.node.cluster.next_step import Attempt, Seen
+from runc_wrap.node.cluster.node_record import Proved
 from runc_wrap.node.cluster.node_reporter import Shown
+from runc_wrap.node.engines.transaction import journal
 
 if TYPE_CHECKING:
+    from runc_wrap.node.cluster.host_command import Ended
     from runc_wrap.node.cluster.next_step import Decision
     from runc_wrap.node.cluster.node_commands import NodeCommands
     from runc_wrap.node.cluster.node_object import Node
@@ -24,10 +26,25 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 _DOING = {
-    next_step.INSTALL: "installing the release",
+    next_step.INSTALL: "checking the node, and installing the release",
     next_step.POLICY: "checking the policy, and putting it in force",
     next_step.REGISTER: "registering with the engine, and proving it by a canary",
+    next_step.PROVE: "proving the new release by a canary",
 }
+_WORDS = {  # the state after each step that failed
+    next_step.INSTALL: next_step.FAILED,
+    next_step.POLICY: next_step.FAILED,
+    next_step.REGISTER: next_step.REVERTED,
+    next_step.PROVE: next_step.UNPROVED,
+}
+_AGAIN = "it succeeded, and yet nothing is seen of it"
+
+
+class _Failure(NamedTuple):
+    """Which state a step that failed leads to, and why."""
+
+    word: str
+    reason: str
 
 
 @dataclass
@@ -64,6 +81,7 @@ class Installer:
                 continue
             for step in well - {decision.step}:
                 node_record.succeeded(self.places, step)
+            self._note_boot(decision, seen)
             self._report(decision, seen)
             if decision.step == next_step.NOTHING:
                 return decision
@@ -76,19 +94,24 @@ class Installer:
     def _look(self, node: Node) -> Seen:
         """Return what is seen now. Raises OSError and ValueError for a damaged image."""
         self._engine, version, obstacle = next_step.engine(node.engine)
-        installed = node_record.installed(self.places)
+        installed, proved = node_record.installed(self.places), node_record.proved(self.places)
         files, problem = self._mounted()
         return Seen(
             now=time.time(),
             obstacle=obstacle,
             wanted=archive_copy.digest(self._pod.archive),
             installed=installed.archive,
+            proved=proved.archive,
             is_other_release=installed.release != archive_copy.release_in_force(self.places),
             policy=policy_files.digest(files),
             policy_in_force=policy_files.record(self.places).digest or None,
+            machine=f"{self._engine} {version}, kernel {node.kernel}",
+            policy_machine=node_record.applied(self.places).machine,
             policy_problem=problem,
             policy_edit="" if problem else policy_files.edit(self.places, files),
             engine_version=version,
+            boot=journal.boot(),
+            well_boot=proved.boot,
             registration=self._registration,
             handlers=node.handlers,
             attempts=node_record.attempts(self.places),
@@ -108,54 +131,81 @@ class Installer:
         """
         self.reporter.tell(_DOING[step])
         if is_again:
-            ended = Ended(is_well=False, said="it succeeded, and yet nothing is seen of it")
+            failure: _Failure | None = _Failure(_WORDS[step], _AGAIN)
         else:
-            ended = {
+            failure = {
                 next_step.INSTALL: self._install,
                 next_step.POLICY: self._put_policy_in_force,
                 next_step.REGISTER: self._register,
-            }[step]()
-        if ended.is_well:
+                next_step.PROVE: self._prove,
+            }[step](seen)
+        if failure is None:
             return True
-        reason = ended.findings if step == next_step.POLICY else ended.reason
-        self.reporter.tell(f"that failed: {reason}")
-        word = next_step.REVERTED if step == next_step.REGISTER else next_step.FAILED
+        self.reporter.tell(f"that failed: {failure.reason}")
         key = next_step.key_of(seen, step)
-        node_record.failed(self.places, Attempt(step, key, time.time(), 1, word, reason))
+        node_record.failed(self.places, Attempt(step, key, time.time(), 1, *failure))
         return False
 
-    def _install(self) -> Ended:
+    def _install(self, seen: Seen) -> _Failure | None:
         try:
             archive = archive_copy.lay(self._pod.archive, self.places)
         except (OSError, ValueError) as error:
-            return Ended(is_well=False, said=f"the release cannot be laid down: {error}")
-        ended = self.commands.install(archive)
+            return _Failure(next_step.FAILED, f"the release cannot be laid down: {error}")
+        ended = self.commands.preflight(archive, self._engine)
+        is_refused = not ended.is_well and ended.document is not None
+        if ended.is_well:
+            ended = self.commands.install(archive)
         if ended.is_well:
             release = archive_copy.release_in_force(self.places)
-            node_record.install(self.places, archive_copy.digest(self._pod.archive), release)
+            node_record.install(self.places, seen.wanted, release)
         archive_copy.remove(self.places)
         self._registration = None
-        return ended
+        word = next_step.REFUSED if is_refused else next_step.FAILED
+        return None if ended.is_well else _Failure(word, ended.reason)
 
-    def _put_policy_in_force(self) -> Ended:
+    def _put_policy_in_force(self, seen: Seen) -> _Failure | None:
         try:
             files = policy_files.mounted(self._pod.config, self._pod.profiles)
             policy_files.write_candidate(self.places, files)
         except (policy_files.PolicyNotTaken, OSError) as error:
-            return Ended(is_well=False, said=str(error))
+            return _Failure(next_step.FAILED, str(error))
         ended = self.commands.apply()
-        if ended.is_well:
-            self.reporter.add_event("PolicyApplied", f"policy {policy_files.digest(files)[:12]}")
-        return ended
+        if not ended.is_well:
+            return _Failure(next_step.FAILED, ended.findings)
+        document = ended.document if isinstance(ended.document, dict) else {}
+        remarks = document.get("remarks")
+        told = remarks if isinstance(remarks, list) else []
+        node_record.apply(self.places, seen.machine, told)
+        note = f"policy {policy_files.digest(files)[:12]}, for {seen.machine}"
+        self.reporter.add_event("PolicyApplied", note)
+        return None
 
-    def _register(self) -> Ended:
-        ended = self.commands.register(self._engine)
+    def _register(self, seen: Seen) -> _Failure | None:
         self._registration = None
-        return ended
+        return self._proved(self.commands.register(self._engine), next_step.REGISTER, seen)
+
+    def _prove(self, seen: Seen) -> _Failure | None:
+        return self._proved(self.commands.prove(self._engine), next_step.PROVE, seen)
+
+    def _proved(self, ended: Ended, step: str, seen: Seen) -> _Failure | None:
+        """Remember that a canary ran with the release that is in force now."""
+        if not ended.is_well:
+            return _Failure(_WORDS[step], ended.reason)
+        node_record.prove(self.places, Proved(seen.wanted, seen.boot))
+        return None
+
+    def _note_boot(self, decision: Decision, seen: Seen) -> None:
+        """Remember in which boot the handler was in force, or that somebody has taken it away."""
+        found = seen.registration
+        if decision.is_ready:
+            node_record.prove(self.places, Proved(seen.proved, seen.boot))
+        elif decision.word == next_step.EDITED and found is not None and found.is_gone:
+            node_record.prove(self.places, Proved(seen.proved, ""))
 
     def _report(self, decision: Decision, seen: Seen) -> None:
         version = archive_copy.version(self._pod.archive)
         engine = f"{self._engine} {seen.engine_version}".strip()
         proved = f"runc-wrap {version}: a canary of {engine} ran under the decided filter"
-        shown = Shown(version, engine, seen.policy_in_force or "")
+        remarks = node_record.applied(self.places).remarks
+        shown = Shown(version, engine, seen.policy_in_force or "", [*remarks])
         self.reporter.report(decision, shown, proved)

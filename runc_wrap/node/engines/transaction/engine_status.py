@@ -71,6 +71,7 @@ class Shown:
             "default": one.is_default,
             "kept": isinstance(one, Kept),
             "configured": _has(self.configured, one),
+            "gone": self.configured is not None and one.name not in self.configured,
             "in_force": _has(self.running, one),
             "default_in_force": None if self.default is None else self.default == one.name,
         }

@@ -31,6 +31,7 @@ class Host:
     handlers: list[dict[str, Any]] = field(default_factory=list)
     upgraded: bool = False
     drift: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     purged: bool | None = None
     fails: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -56,6 +57,8 @@ class Host:
         said = self.fails.get(step)
         if said is None:
             out.write_text(self._do(step, argv))
+        elif step in ("preflight", "prove"):
+            out.write_text(json.dumps({"reason": said}))
         err.write_text(said or "")
         self.units[unit] = UnitEnd(FAILED if said else DONE, 1 if said else 0)
         self._called()
@@ -66,6 +69,7 @@ class Host:
             self._install()
         elif step == "apply":
             policy_files.put_in_force(self.places)
+            return json.dumps({"remarks": self.remarks})
         elif step == "register":
             self.handlers = [OURS]
             self.upgraded = False

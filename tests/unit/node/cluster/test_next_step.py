@@ -20,10 +20,12 @@ from runc_wrap.node.cluster.next_step import (
     NOTHING,
     POLICY,
     POLICY_REFUSED,
+    PROVE,
     READY,
     REFUSED,
     REGISTER,
     REVERTED,
+    UNPROVED,
     WAITING,
     Attempt,
     Registration,
@@ -31,17 +33,23 @@ from runc_wrap.node.cluster.next_step import (
 )
 
 PROVED = Registration(is_registered=True, is_configured=True, is_in_force=True)
+GONE = replace(PROVED, is_configured=False, is_in_force=False, is_gone=True)
 SETTLED = Seen(
     now=10_000.0,
     obstacle="",
     wanted="new",
     installed="new",
+    proved="new",
     is_other_release=False,
     policy="p1",
     policy_in_force="p1",
+    machine="m1",
+    policy_machine="m1",
     policy_problem="",
     policy_edit="",
     engine_version="1.7.24",
+    boot="b2",
+    well_boot="b2",
     registration=PROVED,
     handlers=frozenset({"runc", "runc-wrap"}),
 )
@@ -70,8 +78,28 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"policy": "p2", "policy_problem": "too large"}, NOTHING, POLICY_REFUSED, True),
     ({"policy_in_force": None, "policy_problem": "a typo"}, NOTHING, POLICY_REFUSED, False),
     ({"policy_in_force": None, "policy_edit": "config.toml"}, NOTHING, EDITED, True),
-    ({"policy": "p2", "attempts": _failed(POLICY, "new p2")}, NOTHING, POLICY_REFUSED, True),
-    ({"policy": "p3", "attempts": _failed(POLICY, "new p2", FAILED)}, POLICY, INSTALLING, None),
+    ({"policy": "p2", "attempts": _failed(POLICY, "new p2 m1")}, NOTHING, POLICY_REFUSED, True),
+    ({"policy": "p3", "attempts": _failed(POLICY, "new p2 m1", FAILED)}, POLICY, INSTALLING, None),
+    ({"policy_machine": ""}, POLICY, INSTALLING, None),
+    ({"machine": "m2", "registration": replace(PROVED, is_upgraded=True)},
+     POLICY, INSTALLING, None),
+    ({"machine": "m2", "attempts": _failed(POLICY, "new p1 m1")}, POLICY, INSTALLING, None),
+    ({"machine": "m2", "attempts": _failed(POLICY, "new p1 m2")}, NOTHING, POLICY_REFUSED, True),
+    ({"machine": "m2", "policy_edit": "config.toml"}, NOTHING, EDITED, True),
+    ({"proved": "old"}, PROVE, INSTALLING, None),
+    ({"proved": None, "handlers": frozenset({"runc"})}, PROVE, INSTALLING, None),
+    ({"proved": "old", "registration": replace(PROVED, is_upgraded=True)},
+     REGISTER, INSTALLING, None),
+    ({"proved": "old", "attempts": _failed(PROVE, "new 1.7.24", UNPROVED)},
+     NOTHING, UNPROVED, False),
+    ({"proved": "old", "attempts": _failed(PROVE, "new 1.7.23", UNPROVED)},
+     PROVE, INSTALLING, None),
+    ({"registration": GONE}, NOTHING, EDITED, False),
+    ({"registration": GONE, "well_boot": ""}, NOTHING, EDITED, False),
+    ({"registration": GONE, "well_boot": "b1"}, REGISTER, INSTALLING, False),
+    ({"registration": GONE, "well_boot": "b1", "attempts": _failed(REGISTER, "new 1.7.24")},
+     NOTHING, REVERTED, False),
+    ({"registration": replace(GONE, is_gone=False), "well_boot": "b1"}, NOTHING, EDITED, False),
     ({"registration": None}, LOOK, INSTALLING, None),
     ({"registration": Registration()}, REGISTER, INSTALLING, False),
     ({"registration": Registration(is_interrupted=True)}, REGISTER, INSTALLING, False),
@@ -132,7 +160,14 @@ def test_what_failed_waits_longer_each_time(count: int, pause: float) -> None:
 _FLAG = some.booleans()
 _MAYBE = some.sampled_from([True, False, None])
 _REGISTRATIONS = some.builds(
-    Registration, _FLAG, _MAYBE, _MAYBE, _FLAG, _FLAG, some.sampled_from(["", "alice"])
+    Registration,
+    _FLAG,
+    _MAYBE,
+    _MAYBE,
+    _FLAG,
+    _FLAG,
+    some.sampled_from(["", "alice"]),
+    is_gone=_FLAG,
 )
 
 
@@ -143,12 +178,17 @@ _REGISTRATIONS = some.builds(
         obstacle=some.sampled_from(["", "no"]),
         wanted=some.just("new"),
         installed=some.sampled_from([None, "old", "new"]),
+        proved=some.sampled_from([None, "old", "new"]),
         is_other_release=_FLAG,
         policy=some.just("p"),
         policy_in_force=some.sampled_from([None, "p", "q"]),
+        machine=some.just("m"),
+        policy_machine=some.sampled_from(["", "m", "n"]),
         policy_problem=some.sampled_from(["", "bad"]),
         policy_edit=some.sampled_from(["", "edited"]),
         engine_version=some.just("1"),
+        boot=some.just("b"),
+        well_boot=some.sampled_from(["", "a", "b"]),
         registration=some.none() | _REGISTRATIONS,
         handlers=some.sampled_from([None, frozenset({"runc"}), frozenset({"runc-wrap"})]),
     )
@@ -162,7 +202,7 @@ def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None
         assert found.is_in_force is not False
         assert not any((found.is_interrupted, found.is_upgraded, found.tried_by))
         assert seen.handlers is None or "runc-wrap" in seen.handlers
-        assert seen.installed == seen.wanted
+        assert seen.installed == seen.wanted == seen.proved
 
 
 OURS = {"handler": "runc-wrap", "kept": False, "configured": True, "in_force": True}
@@ -173,6 +213,8 @@ STATUS: list[tuple[Any, Registration]] = [
     ([{"engine": "containerd", "handlers": [OURS | {"handler": "other"}]}], Registration()),
     ([{"engine": "containerd", "handlers": [OURS | {"configured": False}], "drift": ["a", "b"]}],
      replace(PROVED, is_configured=False, drift="a; b")),
+    ([{"engine": "containerd", "handlers": [OURS | {"configured": False, "gone": True}]}],
+     replace(PROVED, is_configured=False, is_gone=True)),
     ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}],
      replace(PROVED, is_upgraded=True)),
     ([{"engine": "containerd", "handlers": [OURS], "by": "alice",
@@ -207,6 +249,10 @@ ENGINES = [
     ("containerd://1.7.24", ("containerd", "1.7.24")),
     ("containerd://2.2.2-bd1.34", ("containerd", "2.2.2-bd1.34")),
     ("cri-o://1.34.1", ("crio", "1.34.1")),
+    ("containerd://1.6.20~ds1", ("containerd", "1.6.20~ds1")),
+    ("containerd://1.5.18", ("", "")),
+    ("containerd://v0.9", ("", "")),
+    ("containerd://unknown", ("containerd", "unknown")),
     ("docker://26.1", ("", "")),
     ("", ("", "")),
     ("containerd", ("", "")),

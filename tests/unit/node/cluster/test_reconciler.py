@@ -32,10 +32,11 @@ STATE, READY = "runc-wrap.dev/state", "runc-wrap.dev/ready"
 
 
 def _node(engine: str = "containerd://1.7.24") -> dict[str, Any]:
+    info = {"containerRuntimeVersion": engine, "kernelVersion": "6.1.0-1"}
     return {
         "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7"},
         "spec": {},
-        "status": {"nodeInfo": {"containerRuntimeVersion": engine}, "runtimeHandlers": LISTED},
+        "status": {"nodeInfo": info, "runtimeHandlers": LISTED},
     }
 
 
@@ -101,7 +102,8 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
         (tmp_path / name).mkdir(parents=True)
     # compiling needs a runtime and root; what is checked here is who calls it, and when
     monkeypatch.setattr(apply_policy, "check", lambda _: None)
-    monkeypatch.setattr(apply_policy, "put_in_force", lambda _: None)
+    monkeypatch.setattr(apply_policy, "put_in_force", lambda _: (None, []))
+    monkeypatch.setattr(apply_policy, "kept_defaults", lambda *_: [])
     with api_stand_in.running(_node()) as api:
         found = Scene(tmp_path, api, Host(Places(tmp_path / "prefix")))
         found.host.on_register = found.kubelet_lists_it
@@ -115,7 +117,9 @@ def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scen
     assert installer.run().word == "waiting"  # the kubelet has not been asked since
     assert READY not in scene.labels
     assert installer.run().word == "ready"
-    assert scene.host.done == ["install", "apply", "status", "register", "status", "status"]
+    assert scene.host.done == [
+        "preflight", "install", "apply", "status", "register", "status", "status",
+    ]  # fmt: skip
     assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
     word, digest = scene.state.split()
     assert word == "ready"
@@ -192,7 +196,7 @@ def test_where_nothing_is_to_be_done_nothing_is_done(scene: Scene) -> None:
     assert [method for method, _ in scene.api.requests] == ["GET"]
 
 
-CALLS = 30  # of the host's systemd, until a new node is ready
+CALLS = 35  # of the host's systemd, until a new node is ready
 
 
 def _calls_until_ready(scene: Scene) -> int:
@@ -222,6 +226,7 @@ def test_the_kills_reach_to_the_end(scene: Scene) -> None:
 
 
 FAILURES = [
+    ("preflight", "this kernel has no filters", "refused", "Refused"),
     ("install", "the prefix is read-only", "failed", "NotInstalled"),
     ("register", "a canary does not run", "reverted", "Reverted"),
 ]
@@ -426,6 +431,125 @@ def test_an_upgraded_engine_is_proved_again(scene: Scene) -> None:
     assert scene.host.done == ["status", "register", "status"]
 
 
+@pytest.mark.parametrize("what", ["containerRuntimeVersion", "kernelVersion"])
+def test_the_policy_is_compiled_again_for_another_engine_or_kernel_before_that_is_proved(
+    scene: Scene, what: str
+) -> None:
+    """`runtime-default` is the engine's own profile, which its upgrade changes."""
+    scene.installer().run()
+    scene.installer().run()
+    other = {"containerRuntimeVersion": "containerd://2.0.1", "kernelVersion": "6.12.0-1"}
+    scene.api.node["status"]["nodeInfo"][what] = other[what]
+    scene.host.upgraded = True
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["apply", "status", "register", "status"]
+    assert other[what].rpartition("/")[2] in scene.api.events[-2]["note"]
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["status"]
+
+
+def test_what_apply_remarks_is_in_the_state(scene: Scene) -> None:
+    scene.host.remarks = ["warning: restart it", "note: \x1b[31m"]
+    scene.installer().run()
+    scene.installer().run()
+    state = node_record.state(scene.host.places)
+    assert state["remarks"] == ["warning: restart it", "note: \\u001b[31m"]
+    assert state["since"] <= time.time()
+    before = state["since"]
+    scene.installer().run()
+    assert node_record.state(scene.host.places)["since"] == before
+
+
+def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
+    scene: Scene,
+) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.make_image("2")
+    before = len(scene.host.done)
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done[before:] == ["preflight", "install", "status", "prove"]
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["status"]
+
+
+def test_a_release_that_is_not_proved_loses_the_label_and_is_said_to_be_in_force(
+    scene: Scene,
+) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.make_image("2")
+    scene.host.fails["prove"] = "the canary's filter is not the decided one"
+    for _ in range(2):
+        decision = scene.installer().run()
+    assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
+    assert scene.host.done.count("prove") == 1
+    assert READY not in scene.labels
+    assert scene.reasons[-1] == "Unproved"
+    del scene.host.fails["prove"]
+    scene.make_image("3")
+    assert scene.installer().run().word == "ready"
+    assert scene.labels[READY] == "true"
+
+
+def _taken_away(scene: Scene) -> None:
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+
+
+def test_a_registration_that_a_boot_took_away_comes_back_once_in_each_boot(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on EKS, where /etc/containerd/config.toml is written anew at each boot."""
+    scene.installer().run()
+    scene.installer().run()
+    for boot in ("second", "third"):
+        monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda at=boot: at)
+        _taken_away(scene)
+        scene.host.done.clear()
+        assert scene.installer().run().word == "ready"
+        assert scene.host.done == ["status", "register", "status"]
+    _taken_away(scene)
+    assert scene.installer().run().word == "edited"
+    assert READY not in scene.labels
+
+
+def test_a_registration_that_somebody_took_away_stays_away_after_a_boot(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    _taken_away(scene)
+    assert scene.installer().run().word == "edited"
+    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    scene.host.done.clear()
+    assert scene.installer().run().word == "edited"
+    assert scene.host.done == ["status"]
+
+
+def test_a_node_that_is_refused_before_its_installation_has_nothing_laid_down(
+    scene: Scene,
+) -> None:
+    scene.host.fails["preflight"] = "this node has containerd (/a) and containerd (/b)"
+    decision = scene.installer().run()
+    assert (decision.word, decision.why) == ("refused", scene.host.fails["preflight"])
+    assert scene.host.done == ["preflight"]
+    assert not [*scene.host.places.cluster.glob("archive-*")]
+    assert not (scene.host.places.prefix / "lib").exists()
+
+
+def test_a_release_that_is_refused_leaves_the_one_before_and_the_label(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    scene.make_image("2")
+    scene.host.fails["preflight"] = "containerd refuses its configuration"
+    assert scene.installer().run().word == "refused"
+    assert scene.host.done.count("install") == 1
+    assert scene.labels[READY] == "true"
+
+
 def test_the_api_server_may_go_away_in_the_middle(scene: Scene) -> None:
     installer = scene.installer()
     down = scene.api.port
@@ -590,7 +714,14 @@ def test_a_systemd_that_does_not_answer_is_trouble_and_no_failed_attempt(scene: 
 @pytest.mark.parametrize("text", ["", "{", "[]", '[{"step": 1}]', "[" * 5000, '{"archive": 3}'])
 def test_damaged_records_are_as_none(scene: Scene, text: str) -> None:
     scene.host.places.cluster.mkdir(parents=True)
-    for name in ("installed.json", "attempts.json", "state.json", "policy.json"):
+    for name in (
+        "installed.json",
+        "attempts.json",
+        "state.json",
+        "policy.json",
+        "proved.json",
+        "applied.json",
+    ):
         (scene.host.places.cluster / name).write_text(text)
     scene.installer().run()
     assert scene.installer().run().word == "ready"

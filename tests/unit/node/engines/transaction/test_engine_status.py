@@ -194,3 +194,43 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
     said = [f"{kind}: {each.removeprefix(str(one.config)).strip()}" for kind, each in rows]
     assert len(said) == bool(told), said
     assert "".join(said).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("configured", "is_gone"),
+    [({"runc": ""}, True), ({"runc-wrap": "/other"}, False), ({"runc-wrap": None}, False),
+     (None, False)],
+)  # fmt: skip
+def test_a_handler_that_the_files_do_not_have_at_all_is_gone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: dict[str, str | None] | None,
+    is_gone: bool,
+) -> None:
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
+    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
+    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    assert shown["handlers"][0]["gone"] is is_gone
+
+
+def test_a_file_that_was_written_anew_without_us_is_registered_again_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As nodeadm does at each boot of EKS; and the removal leaves what it wrote."""
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    registered = one.config.read_text()
+    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
+    for text in (TEXT, f"# another one\n{TEXT}"):
+        one.config.write_text(text)
+        one.restart("engine.service", "restart")
+        (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+        assert (shown["handlers"][0]["gone"], shown["handlers"][0]["in_force"]) == (True, False)
+        run(job(places, one.config), one)
+        assert one.config.read_text() == registered.replace(TEXT, text)
+    run(job(places, one.config, "remove"), one)
+    assert one.config.read_text() == text
