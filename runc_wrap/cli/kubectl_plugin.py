@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import fleet_cluster, output, progress, report_merged, suggest
+from runc_wrap.cli import fleet_cluster, fleet_state, output, progress, report_merged, suggest
 from runc_wrap.cli.fleet_cluster import Cluster
 from runc_wrap.cli.fleet_policy import policy
 from runc_wrap.cli.main import Tidy
@@ -125,14 +125,26 @@ def suggestion(
 
 
 @plugin.command()
+@click.argument("node", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--seconds",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="How long NODE may take for each of two attempts.",
+)
 @click.pass_obj
-def status(cluster: Cluster, /, *, as_json: bool) -> None:
+def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: float) -> None:
     """Show each node: whether runc-wrap is ready there, and what the installer says of it.
 
-    Exit status 1: a node is not ready.
+    With NODE, all that the installer remembers of it: the whole reason, what `apply` remarked of
+    the policy, what failed and when that is tried again. Exit status 1: a node is not ready.
     """
     with fleet_cluster.told():
+        if node is not None:
+            fleet_state.show(cluster, node, as_json=as_json, seconds=seconds)
+            return
         nodes = fleet_cluster.nodes(cluster)
     if as_json:
         output.document([one._asdict() for one in nodes])

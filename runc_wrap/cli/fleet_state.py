@@ -1,0 +1,63 @@
+"""kubectl runc-wrap status NODE: all that the installer remembers of one node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap import text
+from runc_wrap.cli import fleet_cluster, output, progress
+from runc_wrap.fleet.collection import Collection
+from runc_wrap.fleet.kubectl import KubectlError
+from runc_wrap.node.cluster import next_step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.cli.fleet_cluster import Cluster
+
+COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "state")
+_NAMES = ("node", "state", "since", "reason", "version", "engine", "policy")
+_LONGEST, _MOST = 1000, 20  # characters of a sentence; remarks and attempts
+
+
+def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> None:
+    """Print the state; end the command with 1 if the node is not well. Raises KubectlError."""
+    found, _ = fleet_cluster.asked(cluster)
+    chosen = [one for one in found if one.node == node]
+    if not chosen:
+        raise KubectlError(
+            f"the cluster lists no Linux node {text.word(node)}; `kubectl get nodes` names them"
+        )
+    asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, 1, seconds)
+    with progress.shown("Asking the node") as meter:
+        (document,) = asked.documents(chosen, meter)
+    if "error" in document:
+        raise KubectlError(f"{text.name(node)}: {text.name(document['error'], _LONGEST)}")
+    if as_json:
+        output.document(document)
+    else:
+        output.say("\n".join(_lines(document)))
+    if text.name(document.get("state")) not in next_step.WELL:
+        raise SystemExit(output.WRONG)
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    """Yield what a node says of itself, whatever types it has."""
+    for name in _NAMES:
+        if shown := text.name(document.get(name), _LONGEST):
+            yield f"{name:<8} {shown}"
+    if document.get("state") is None:
+        yield "state    the installer has told none yet"
+    for remark in _items(document, "remarks"):
+        yield f"remark   {text.name(remark, _LONGEST)}"
+    for one in _items(document, "attempts"):
+        found = one if isinstance(one, dict) else {}
+        step, count, again, reason = (
+            text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
+        )
+        yield f"failed   {step} ({count} times; tried again after {again}): {reason}"
+
+
+def _items(document: dict[str, Any], name: str) -> list[Any]:
+    found = document.get(name)
+    return found[:_MOST] if isinstance(found, list) else []
