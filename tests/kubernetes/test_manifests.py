@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from harness.node.install import SOURCE
-from tests.kubernetes import rendered, rights
+from tests.kubernetes import admission_policy, rendered, rights
 from tests.kubernetes.rendered import OVERLAYS
 
 EACH_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
@@ -37,6 +37,17 @@ def test_nothing_is_asked_for_but_what_the_guide_lists(overlay: str) -> None:
 
 
 @EACH_OVERLAY
+def test_the_installers_account_is_confined_to_its_own_node(overlay: str) -> None:
+    """By the same policy as tests/kubernetes/test_admission_own_node tries."""
+    wanted = admission_policy.rendered("own-node")
+    found = [one for one in rendered.objects(overlay) if one["kind"].startswith("Validating")]
+    assert sorted(found, key=str) == sorted(wanted, key=str)
+    assert {one["kind"] for one in found} == {
+        "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+    }  # fmt: skip
+
+
+@EACH_OVERLAY
 def test_no_pod_can_be_scheduled_to_a_node_that_is_not_ready(overlay: str) -> None:
     (one,) = rendered.of_kind(overlay, "RuntimeClass")
     assert one["scheduling"]["nodeSelector"] == {"runc-wrap.dev/ready": "true"}
@@ -44,7 +55,8 @@ def test_no_pod_can_be_scheduled_to_a_node_that_is_not_ready(overlay: str) -> No
 
 
 @EACH_OVERLAY
-def test_the_installer_itself_runs_on_the_stock_handler(overlay: str) -> None:
+def test_the_installer_itself_runs_on_the_engines_default_handler(overlay: str) -> None:
+    """Which is the stock one, unless somebody made ours the default by hand."""
     for one in rendered.of_kind(overlay, "DaemonSet"):
         assert "runtimeClassName" not in rendered.pod(one)
 
