@@ -20,7 +20,7 @@ FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "poli
 UNPROVED = "unproved"  # the release is in force, and its canary failed; nothing was taken back
 REMOVING, REMOVED = "removing", "removed"
 STATES = (INSTALLING, READY, WAITING, REFUSED, DRIFTED, FAILED, REVERTED, EDITED, POLICY_REFUSED,
-          REMOVING, REMOVED)  # fmt: skip
+          UNPROVED, REMOVING, REMOVED)  # fmt: skip
 WELL = frozenset((READY, DRIFTED))  # there is nothing to do, and pods run as they should
 
 OTHER_RELEASE = "another release was installed by hand; it is left as it is"
