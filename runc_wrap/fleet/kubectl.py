@@ -17,12 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runc_wrap import text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _CHUNK = 1 << 16
 _LARGEST_COMPLAINT = 1 << 16
-_MOST_SAID = 400  # characters
+_MOST_SAID = 1000  # characters
+_ENDED = "command terminated with exit code"
 _PAUSE = 0.2  # seconds between looks at the clock
 
 
@@ -123,5 +126,11 @@ def found(words: Sequence[str]) -> Kubectl:
 
 
 def said(complaint: bytes) -> str:
-    """Return the end of what a program said, in one line."""
-    return " ".join(complaint.decode(errors="replace").split())[-_MOST_SAID:]
+    """Return the last line of what kubectl said, whole if it is not endless.
+
+    Where that tells only the status of what was run in a pod, the one before is what that said.
+    """
+    told = complaint.decode(errors="replace").splitlines()
+    lines = [" ".join(line.split()) for line in told if line.strip()]
+    number = 2 if lines and lines[-1].startswith(_ENDED) else 1
+    return text.fitted(" ".join(lines[-number:]), _MOST_SAID)

@@ -17,6 +17,7 @@ from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from runc_wrap.cli.kubectl_plugin import plugin
 from runc_wrap.evidence.store import coverage
+from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.node_list import Asked
@@ -81,6 +82,30 @@ UNANSWERED: dict[str, tuple[dict[str, Any], str, int]] = {
     "not JSON": ({"answer": "\x1b[31mwhat"}, "is not one document", 2),
     "two": ({"answer": "[]\n[]\n"}, "is not one document", 2),
 }
+
+
+_LOGGED = (
+    'E1127 01:00:00.1 42 memcache.go:265] "Unhandled Error" err="couldn\'t get current server API '
+    'group list: Get \\"http://localhost:8080/api?timeout=32s\\": dial tcp [::1]:8080: connect: '
+    'connection refused"\n'
+)
+_REFUSED = (
+    "The connection to the server localhost:8080 was refused - did you specify the right host?"
+)
+SAID = [
+    (_LOGGED * 5 + _REFUSED + "\n", _REFUSED),
+    ("Error: it is not installed\ncommand terminated with exit code 2\n",
+     "Error: it is not installed command terminated with exit code 2"),
+    ("command terminated with exit code 2", "command terminated with exit code 2"),
+    ("error: " + "x" * 5000, "error: " + "x" * 992 + "…"),
+    ("\n \n", ""),
+    ("", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("complaint", "told"), SAID)
+def test_of_what_kubectl_says_the_last_line_is_told_whole(complaint: str, told: str) -> None:
+    assert kubectl.said(complaint.encode()) == told
 
 
 @pytest.mark.parametrize("kind", UNANSWERED)
