@@ -200,7 +200,7 @@ dist-packages: dist   ## builds the packages, .deb and .rpm, from the archives i
 	.venv/bin/python -m deploy.packages $(MACHINES)
 
 image: dist   ## builds the image of a cluster's installer, for amd64 and arm64, from the archives in build/dist; buildah
-	.venv/bin/python -m deploy.image $(MACHINES)
+	.venv/bin/python -m deploy.image $(IMAGE_URLS) $(MACHINES)
 
 docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
 	.venv/bin/python -m tests.documents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import tempfile
 import tomllib
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from deploy.archive.__main__ import PARTS, SOURCE, epoch
 from deploy.archive.machines import MACHINES, Machine
 from deploy.image import image_tree
-from deploy.image.buildah import Buildah
+from deploy.image.buildah import Buildah, described_as
 
 
 def main() -> None:
@@ -19,6 +20,8 @@ def main() -> None:
     parser.add_argument("--archives", type=Path, default=SOURCE / "build" / "dist")
     parser.add_argument("--parts", type=Path, default=PARTS, help="keeps what was fetched")
     parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
+    for name in ("source", "documentation"):
+        parser.add_argument(f"--{name}", type=_url, default="", help=f"the URL of the {name}")
     parser.add_argument("machines", nargs="*", default=list(MACHINES), metavar="ARCHITECTURE")
     options = parser.parse_args()
     if unknown := set(options.machines) - set(MACHINES):
@@ -40,8 +43,33 @@ def build(machines: list[Machine], options: argparse.Namespace) -> tuple[Path, s
                 raise SystemExit(f"{archive} is not there; run `make dist` first")
             trees[machine] = place / machine.debian
             image_tree.lay(trees[machine], archive, machine, options.parts.resolve(), epoch())
-        digest = Buildah(place).build(trees, version, epoch(), target)
+        urls = {"source": options.source, "documentation": options.documentation}
+        described = described_as(version, epoch(), revision=revision(), **urls)
+        digest = Buildah(place).build(trees, version, epoch(), target, described)
     return target, digest
+
+
+def _url(given: str) -> str:
+    if not given.startswith(("https://", "http://")):
+        raise argparse.ArgumentTypeError(f"{given!r} is no URL")
+    return given
+
+
+def revision() -> str:
+    """Return the checkout's commit; "" if there is none, or if its files differ from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return (_git("rev-parse", "--verify", "HEAD") or "").strip() if changed == "" else ""
+
+
+def _git(*words: str) -> str | None:
+    """Return what git prints, None if it fails."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", SOURCE, *words], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return None if done.returncode else done.stdout
 
 
 if __name__ == "__main__":

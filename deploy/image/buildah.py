@@ -26,12 +26,18 @@ class Buildah:
 
     place: Path
 
-    def build(self, trees: Mapping[Machine, Path], version: str, epoch: int, target: Path) -> str:
-        """Write an OCI archive with one image for each machine; return the index' digest."""
+    def build(
+        self, trees: Mapping[Machine, Path], version: str, epoch: int, target: Path,
+        described: Mapping[str, str],
+    ) -> str:  # fmt: skip
+        """Write an OCI archive with one image for each machine; return the index' digest.
+
+        `described`: what it says of itself, by described_as.
+        """
         tag = f"{NAME}:{version}"
         self._run("manifest", "create", tag)
         for machine, tree in trees.items():
-            self._image(machine, tree, version, epoch, tag)
+            self._image(machine, tree, epoch, tag, described)
         told, new = self.place / "digest", target.with_name(f"{target.name}.new")
         new.unlink(missing_ok=True)
         self._run("manifest", "push", "--all", "--quiet", "--digestfile", told, tag,
@@ -39,14 +45,16 @@ class Buildah:
         new.rename(target)
         return told.read_text().strip()
 
-    def _image(self, machine: Machine, tree: Path, version: str, epoch: int, tag: str) -> None:
+    def _image(
+        self, machine: Machine, tree: Path, epoch: int, tag: str, said: Mapping[str, str]
+    ) -> None:
         name = f"runc-wrap-{machine.debian}"
         self._run("from", "--quiet", "--arch", machine.debian, "--os", "linux", "--name", name,
                   "scratch")  # fmt: skip
         self._run("copy", "--quiet", "--chown", "0:0", name, tree, "/")
         described = [
             word
-            for key, value in described_as(version, epoch).items()
+            for key, value in said.items()
             for word in ("--label", f"{key}={value}", "--annotation", f"{key}={value}")
         ]
         self._run("config", "--arch", machine.debian, "--os", "linux", "--user", "0:0",
@@ -61,8 +69,11 @@ class Buildah:
         subprocess.run(["buildah", *storage, *words], check=True, stdout=subprocess.DEVNULL)
 
 
-def described_as(version: str, epoch: int) -> dict[str, str]:
-    """Return what the image says of itself (OCI image-spec, annotations.md)."""
+def described_as(version: str, epoch: int, **known: str) -> dict[str, str]:
+    """Return what the image says of itself (OCI image-spec, annotations.md).
+
+    `known`: source and documentation, which are URLs, and revision; "" for one that is not known.
+    """
     name = "org.opencontainers.image."
     return {
         f"{name}title": "runc-wrap",
@@ -71,5 +82,5 @@ def described_as(version: str, epoch: int) -> dict[str, str]:
         f"{name}created": f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%SZ}",
         f"{name}licenses": "Apache-2.0",
         f"{name}vendor": "The runc-wrap authors",
-        f"{name}documentation": "docs/kubernetes.md",
+        **{f"{name}{key}": value for key, value in known.items() if value},
     }

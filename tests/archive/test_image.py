@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy.archive.machines import MACHINES, here
+from deploy.image import __main__ as image_program
+from deploy.image.buildah import described_as
 from harness.host.processes import attempt, environment, run
 from harness.node.archive import build_image
 from harness.node.requirements import program, requires
@@ -99,6 +102,35 @@ def test_it_says_what_it_is(image: Image, machine: str) -> None:
         assert found["org.opencontainers.image.title"] == "runc-wrap"
         assert found["org.opencontainers.image.licenses"] == "Apache-2.0"
         assert found["org.opencontainers.image.created"] == "2025-06-15T15:06:40Z"
+        urls = [
+            found.get(f"org.opencontainers.image.{name}") for name in ("source", "documentation")
+        ]
+        assert urls == [None, None]  # nobody has named them
+        assert found.get("org.opencontainers.image.revision", "") == image_program.revision()
+
+
+def test_what_is_not_known_is_not_said_and_no_path_is_called_a_url() -> None:
+    said = described_as("1", 0, source="https://a/b", documentation="", revision="")
+    assert said["org.opencontainers.image.source"] == "https://a/b"
+    assert not {"org.opencontainers.image.documentation", "org.opencontainers.image.revision"} & {
+        *said
+    }
+    ended = attempt([sys.executable, "-m", "deploy.image", "--documentation", "docs/kubernetes.md"])
+    assert (ended.returncode, "'docs/kubernetes.md' is no URL" in ended.stderr) == (2, True)
+
+
+def test_the_revision_is_the_checkouts_commit_and_none_of_changed_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_program, "SOURCE", tmp_path)
+    assert image_program.revision() == ""
+    git = [program("git"), "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "a"]):
+        run([*git, *words])
+    assert re.fullmatch("[0-9a-f]{40}", image_program.revision())
+    (tmp_path / "file").touch()
+    run([*git, "add", "file"])
+    assert image_program.revision() == ""
 
 
 @pytest.mark.parametrize("machine", MACHINES)
