@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.archive import release
 from deploy.archive.__main__ import PARTS
 from deploy.archive.machines import MACHINES
+from deploy.archive.release import Release
 from harness.host.processes import attempt, environment, run
 from harness.node.install import SOURCE, Installed
 from harness.node.requirements import program
@@ -46,6 +48,19 @@ def build_image(archives: Path, to: Path, *machines: str) -> Path:
     run(["env", "-C", SOURCE, f"SOURCE_DATE_EPOCH={WHEN}", sys.executable, *words], seconds=280)
     (found,) = to.glob("*.oci.tar")
     return found
+
+
+def as_version(archive: Path, version: str, to: Path) -> Path:
+    """Pack an archive again as if it were of another version, under the file's name."""
+    top = unpacked(archive, to / "tree").prefix
+    (former,) = (top / "lib" / "releases").iterdir()
+    former.rename(former.with_name(version))
+    (top / "lib" / "current").unlink()
+    (top / "lib" / "current").symlink_to(f"releases/{version}")
+    release.write_sums(Release(top, version))
+    packed = to / archive.name
+    run(["tar", "-C", top.parent, "--use-compress-program=xz -1", "-cf", packed, top.name])
+    return packed
 
 
 @cache

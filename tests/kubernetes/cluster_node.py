@@ -99,6 +99,16 @@ class ClusterNode:
     before: str
     configs: set[str] = field(default_factory=set)
 
+    def load(self, image: Path) -> None:
+        """Give Podman another image under the installer's name, for the next pod."""
+        self.machine.copy_in([image], "/root")
+        self.machine.sh(f'podman load -q -i "/root/{image.name}"', seconds=_PATIENT)
+
+    def asked(self, command: str, given: str = "") -> Any:
+        """Return the JSON that a command of the installer prints in its pod, as for the plugin."""
+        words = f"podman exec -i {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster {command}"
+        return self.machine.json(f'printf "%s\\n" "$1" | {words}', given)
+
     def play(self, overlay: str, policy: str | None = None, components: Sequence[str] = ()) -> None:
         """Replace the pod by an overlay's, as a roll-out does, with this policy if there is one."""
         if policy is not None or components:
@@ -195,7 +205,8 @@ def prepared(machine: Guest, image: Path, place: Path) -> ClusterNode:
 def _serve(machine: Guest, place: Path) -> Given:
     _certify(place)
     version = machine.sh("containerd --version").split()[2]
-    info = {"containerRuntimeVersion": f"containerd://{version}"}
+    kernel = machine.sh("uname -r").strip()
+    info = {"containerRuntimeVersion": f"containerd://{version}", "kernelVersion": kernel}
     metadata = {"name": NODE, "uid": "u", "resourceVersion": "1"}
     node = {"metadata": metadata, "spec": {}, "status": {"nodeInfo": info}}
     (place / node_api_server.STATE).write_text(json.dumps({"node": node, "events": []}))

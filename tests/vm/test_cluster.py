@@ -11,6 +11,7 @@ The tests are the steps of one node's life, in order.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,10 +52,12 @@ def _runs(step: str) -> str:
 # When the pod is killed, in the order in which it comes there.
 INSTALLING = {
     "laying down the archive": f"[ -e {PREFIX}/var/cluster/archive-*.new ]",
-    **{step: _runs(step) for step in ("install", "apply", "status", "register")},
+    **{step: _runs(step) for step in ("preflight", "install", "apply", "status", "register")},
     "the engine is changed, nobody was told": f"grep -q {PREFIX} {CONFIG}",
 }
 EACH = [*INSTALLING] if IN_A_BOX else ["register"]  # each takes an emulated machine minutes
+ROLLING_OVER = {"prove": _runs("prove")}
+NEXT = "0.2.1"
 REMOVING = {step: _runs(step) for step in ("unregister", "uninstall")}
 
 
@@ -63,6 +66,15 @@ def image(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The installer's, of the archive that the other tests install."""
     requires("buildah", "kubectl", "openssl", root=True)
     return archive.build_image(release.parent, tmp_path_factory.mktemp("installer"), "amd64")
+
+
+@pytest.fixture(scope="module")
+def next_image(release: Path, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The installer's of another version: the same program under another name."""
+    del image  # what it needs
+    place = tmp_path_factory.mktemp("next")
+    packed = archive.as_version(release, NEXT, place / "archive")
+    return archive.build_image(packed.parent, tmp_path_factory.mktemp("next-installer"), "amd64")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +105,7 @@ def _seccomp(node: ClusterNode, pid: int) -> int:
 
 
 def test_the_pod_is_killed_at_each_step_that_there_is() -> None:
-    assert {*INSTALLING, *REMOVING} >= {*STEPS}
+    assert {*INSTALLING, *ROLLING_OVER, *REMOVING} >= {*STEPS}
 
 
 @pytest.mark.parametrize("step", EACH)
@@ -209,6 +221,21 @@ def test_a_policy_that_is_refused_leaves_the_one_before(
     assert node.decision() == ("inject", "enforce")
 
 
+def test_what_the_plugin_asks_of_a_node_its_pod_answers(node: ClusterNode) -> None:
+    """By the host's systemd, which sees the containers; the pod itself does not."""
+    report = node.asked("report")
+    assert report["node"] == cluster_node.NODE
+    assert [one["container"] for one in report["workloads"]]
+    answer = node.asked("check-policy", json.dumps({"config.toml": '[default]\nmode = "off"\n'}))
+    assert (answer["node"], answer["refused"]) == (cluster_node.NODE, None)
+    assert answer["changed"] >= 1
+    answer = node.asked("check-policy", json.dumps({"config.toml": "[defualt]"}))
+    assert "defualt" in answer["refused"]
+    state = node.asked("state")
+    assert state["state"] == "policy-refused"  # by the test before
+    assert state["engine"].startswith("containerd ")
+
+
 def test_an_engine_configuration_that_does_not_parse_is_told_and_left_alone(
     node: ClusterNode,
 ) -> None:
@@ -233,6 +260,22 @@ def test_an_api_server_that_goes_away_keeps_nothing_on_the_node_back(node: Clust
     node.until(f"grep -q enforce {PREFIX}/etc/config.toml && ! {_runs('apply')}")
     node.start_api()
     node.wait_state("ready")
+
+
+def test_another_release_is_proved_without_a_restart_before_the_node_is_ready_with_it(
+    node: ClusterNode, cri: Cri, next_image: Path
+) -> None:
+    since = node.engine_start()
+    node.load(next_image)
+    node.play(AUDIT, ENFORCE)
+    node.kill(ROLLING_OVER["prove"])
+    node.settle()
+    assert node.metadata()["labels"] == {READY: "true", VERSION: "0.2.0"}  # of the one before
+    node.start()
+    node.wait_event("Installed", f"runc-wrap {NEXT}: a canary of containerd")
+    assert node.metadata()["labels"] == {READY: "true", VERSION: NEXT}
+    assert node.engine_start() == since
+    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
 
 
 def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri: Cri) -> None:

@@ -54,8 +54,12 @@ class NodeCommands:
         return self._changed("register", "add", engine)
 
     def prove(self, engine: str) -> Ended:
-        """Run a canary through the registered handler; the engine is not restarted."""
-        return self._ctl("prove", _PROVING, "engine", "prove", engine, *self._which(), "--json")
+        """Run a canary through the registered handler; the engine is not restarted.
+
+        One that runs already may have begun with the release before.
+        """
+        words = ("engine", "prove", engine, *self._which(), "--json")
+        return self._ctl("prove", _PROVING, *words, is_taken_up=False)
 
     def unregister(self, engine: str) -> Ended:
         """Remove the handler as a transaction."""
