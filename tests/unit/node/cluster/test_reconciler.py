@@ -16,7 +16,7 @@ from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer
 from runc_wrap.node.cluster.removal import Remover
-from runc_wrap.node.cluster.systemd_manager import DONE, SystemdError, UnitEnd
+from runc_wrap.node.cluster.systemd_manager import DONE, RUNNING, SystemdError, UnitEnd
 from runc_wrap.node.paths import Places
 from tests.unit.node.cluster import api_stand_in
 from tests.unit.node.cluster.host_stand_in import OURS, Host, Killed
@@ -493,6 +493,24 @@ def test_a_release_that_is_not_proved_loses_the_label_and_is_said_to_be_in_force
     scene.make_image("3")
     assert scene.installer().run().word == "ready"
     assert scene.labels[READY] == "true"
+
+
+def test_a_canary_that_began_with_the_release_before_proves_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that was killed left its unit, which still runs when the next one looks."""
+    scene.installer().run()
+    scene.installer().run()
+    scene.make_image("2")
+    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
+
+    def ends(unit: str) -> UnitEnd:
+        return running.pop(0) if "-prove-" in unit and running else end(unit)
+
+    monkeypatch.setattr(scene.host, "end", ends)
+    assert scene.installer().run().word == "ready"
+    assert running == []
+    assert scene.host.done.count("prove") == 1
 
 
 def _taken_away(scene: Scene) -> None:
