@@ -22,7 +22,7 @@ MOST_CONTAINERS = 400_000  # lists and objects of one: each takes 20 times its t
 _CHUNK = 1 << 20
 _MOST_PARTS = 1000  # that one damaged stretch is split into
 _STEP = 4096
-_MARKS = (b"\n{", b"\n[")
+_OBJECT, _LIST = b"\n{", b"\n["
 _BEGIN = re.compile(rb"\n(?=[{\[])")
 _NEXT = re.compile(r"\s*", re.ASCII).match
 
@@ -66,16 +66,21 @@ def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes | int]:
 
 
 def _end(held: bytearray, begin: int) -> int:
-    """Return where the first document ends that ends behind `begin`, 0 if none does."""
-    at = [held.find(mark, begin) for mark in _MARKS]
-    while found := min((one for one in at if one >= 0), default=0):
+    """Return where the first document ends that ends behind `begin`, 0 if none does.
+
+    Each stretch is searched once for each bracket: not for one that stands behind the other.
+    """
+    at, brace = begin, held.find(_OBJECT, begin)
+    while True:
+        bracket = held.find(_LIST, at, brace if brace >= 0 else len(held))
+        found = bracket if bracket >= 0 else brace
+        if found < 0:
+            return 0
         if _closes(held, found):
             return found + 1
-        at = [
-            one if one > found else held.find(m, found + 1)
-            for one, m in zip(at, _MARKS, strict=True)
-        ]
-    return 0
+        at = found + 1
+        if found == brace:
+            brace = held.find(_OBJECT, at)
 
 
 def _closes(held: bytearray, end: int) -> bool:

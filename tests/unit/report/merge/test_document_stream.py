@@ -124,3 +124,15 @@ def test_documents_before_a_long_text_do_not_each_take_the_time_of_all_of_it() -
         return time.process_time() - before
 
     assert seconds(900) < 15 * seconds(9)  # 100 times as many of them, and the text is the same
+
+
+@pytest.mark.parametrize("mark", [b"x\n{", b"x\n["])
+def test_what_looks_like_a_beginning_does_not_each_take_the_time_of_all_the_rest(
+    mark: bytes,
+) -> None:
+    def seconds(count: int) -> float:
+        before = time.process_time()
+        _read(mark * count)
+        return time.process_time() - before
+
+    assert seconds(100_000) < 40 * seconds(10_000)
