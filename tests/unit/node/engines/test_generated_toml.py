@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SECTION = ["plugins", CRI, "containerd"]
 
 
-def _read(text: str) -> dict[str, Any]:
+def read_by_both(text: str) -> dict[str, Any]:
     """Return a document that both readers understand as the same.
 
     Line ends within a string are a reader's own choice: tomlkit keeps them. It takes a table that
@@ -74,7 +74,7 @@ def test_any_main_file_of_containerd_1_gets_our_handler_and_loses_it_again(
         assert snapshot(where.config.parent) == before
         return
     event("added")
-    owners, after = _read(text), _read(_text(where.config))
+    owners, after = read_by_both(text), read_by_both(_text(where.config))
     sections = [toml_text.lookup(document, SECTION) for document in (owners, after)]
     expected = toml_text.merged(owners, _ours(sections[0], sections[1], "x" if default else ""))
     assert after == expected
@@ -104,8 +104,8 @@ def test_any_main_file_of_containerd_2_gets_an_import_and_nothing_else(
         assert snapshot(where.config.parent) == before
         return
     pattern = str(where.config.parent / "conf.d/50-runc-wrap-*.toml")
-    assert _read(_text(where.config)) == {**_read(text), "imports": [pattern]}
-    _read(_text(where.config.parent / "conf.d/50-runc-wrap-x.toml"))
+    assert read_by_both(_text(where.config)) == {**read_by_both(text), "imports": [pattern]}
+    read_by_both(_text(where.config.parent / "conf.d/50-runc-wrap-x.toml"))
     remove(where, "x")
     assert snapshot(where.config.parent) == before
 
@@ -131,7 +131,7 @@ def test_any_files_of_cri_o_and_podman_stay_as_they_are(
         after = snapshot(where.config.parent)
         assert {path: after[path] for path in before} == before
         (ours,) = (path for path in below.iterdir() if path.name == "50-runc-wrap-x.conf")
-        _read(_text(ours))
+        read_by_both(_text(ours))
         remove(where, "x")
         assert snapshot(where.config.parent) == before
 
@@ -156,9 +156,9 @@ def test_any_template_of_microk8s_gets_our_handler_and_loses_it_again(
             assert snapshot(folder) == before
             return
         event("added")
-        version = _read(_text(config))["version"]
+        version = read_by_both(_text(config))["version"]
         plugin = CRI if version == 2 else "io.containerd.cri.v1.runtime"
-        section = toml_text.lookup(_read(_text(config)), ["plugins", plugin, "containerd"])
+        section = toml_text.lookup(read_by_both(_text(config)), ["plugins", plugin, "containerd"])
         assert section["runtimes"]["x"]["options"]["BinaryName"] == str(where.bin_dir / "x")
         assert (section.get("default_runtime_name") == "x") is default
         remove(where, "x")
