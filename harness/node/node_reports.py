@@ -90,6 +90,7 @@ def document(node: str, *workloads: Json, **changes: Any) -> Json:
         "node": node,
         "generated": "2026-11-20T00:00:00Z",
         "workloads": list(workloads),
+        "kept": {"adopts": False, "profiles": {}},
         **changes,
     }
 

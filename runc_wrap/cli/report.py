@@ -21,7 +21,8 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import stated_defaults, visible_containers
 from runc_wrap.report import node_evidence, outcomes
-from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge import kept_defaults, node_document
+from runc_wrap.report.merge.kept_defaults import Kept
 from runc_wrap.report.node_evidence import Asked
 
 if TYPE_CHECKING:
@@ -134,16 +135,20 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         report_merged.show(places, merged, named, page, flags)
         return
     found = gathered(places, asked)
-    _say_what_is_kept(places, found)
+    kept = _kept(places, found)
+    if kept.sentence:
+        output.warn(f"note: not in this report: {kept.sentence}")
     if words:
         found = replace(found, judged=[chosen(found.judged, words[0])], strays=[])
     as_json = flags["as_json"]
     documents = of_node(found.judged, node or socket.gethostname()) if as_json or page else []
     if page:
-        _write(page, documents, found, places, asked.since)
+        since = coverage.rfc3339(asked.since) if asked.since else None
+        more = {"since": since, "kept": [kept.sentence] if kept.sentence else []}
+        _write(page, documents, found, places, more)
     if as_json:
         now = coverage.rfc3339(time.time())
-        output.document(node_document.written(documents, node, now) if node else documents)
+        output.document(node_document.written(documents, node, now, kept) if node else documents)
     elif page:
         output.warn(f"{coverage.counted(len(documents), 'workload')} in {page}")
     elif words:
@@ -190,16 +195,16 @@ def gathered(places: Places, asked: Asked) -> Report:
     return found
 
 
-def _say_what_is_kept(places: Places, found: Report) -> None:
-    """Print a note on containers of which nothing is known, as they keep their engine's default."""
+def _kept(places: Places, found: Report) -> Kept:
+    """Count the containers of which nothing is known, as they keep their engine's default."""
     known = stated_defaults.recognizer(places)
-    kept = stated_defaults.counted(found.ledger.records.values(), known)
+    counted = stated_defaults.counted(found.ledger.records.values(), known)
     try:
-        if kept:
-            told = stated_defaults.sentence(kept, policy_file.load(str(places.prefix)))
-            output.warn(f"note: not in this report: {told}")
-    except Refusal:  # there is no policy
-        return
+        policy = policy_file.load(str(places.prefix))
+    except Refusal:  # there is no policy, and so no such container is recognized
+        return Kept(adopts=False, profiles={})
+    profiles = dict(counted.most_common(kept_defaults.MOST_PROFILES))
+    return Kept(stated_defaults.adopts(policy), profiles)
 
 
 def _is_wrong(one: Judged) -> bool:
@@ -208,18 +213,18 @@ def _is_wrong(one: Judged) -> bool:
     )
 
 
-def _write(page: Path, documents: list[Json], found: Report, places: Places, since: float) -> None:
+def _write(page: Path, documents: list[Json], found: Report, places: Places, more: Json) -> None:
     from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
 
     intervals = found.evidence.watched.items()
     meta = {
         "node": socket.gethostname(),
         "generated": coverage.rfc3339(time.time()),
-        "since": coverage.rfc3339(since) if since else None,
         "policy": str(places.config),
         "profiles": str(places.profiles),
         "unattributed": [row.as_json() for row in found.strays],
         "lost": sum(map(loss_intervals.total, found.evidence.lost.values())),
+        **more,
         "sources": [
             {"source": name, "begin": coverage.rfc3339(begin), "end": coverage.rfc3339(end)}
             for name, times in intervals

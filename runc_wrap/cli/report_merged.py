@@ -129,6 +129,8 @@ def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool
         report_table.show(workloads, everyone=everyone)
     else:
         output.say("No node that answered has injected a profile into any container.")
+    for told in found.kept.sentences():
+        output.say(f"Not in this report: {told}.")
 
 
 def say_what_is_missing(found: FleetReport) -> None:
@@ -172,6 +174,7 @@ def _write(page: Path, documents: list[Json], found: FleetReport, places: Places
         "missing": [one.sentence for one in missing[:_MOST_NAMED]],
         "missing_count": len(found.silent) + found.refused_count,
         "left_out": found.left_out,
+        "kept": found.kept.sentences(),
     }
     try:
         page.write_text(render(documents, meta), encoding="utf-8")

@@ -232,6 +232,7 @@ def _meta(meta: Json) -> Json:
         "missing": [text.name(one, _LONGEST_SENTENCE) for one in meta.get("missing") or ()],
         "missing_count": _number(meta.get("missing_count")),
         "left_out": _number(meta.get("left_out")),
+        "kept": [text.name(one, _LONGEST_SENTENCE) for one in meta.get("kept") or ()],
     }
 
 

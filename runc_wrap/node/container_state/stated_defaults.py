@@ -140,13 +140,24 @@ def _exists(record: Record) -> bool:
 
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:
     """Return what to tell the owner about the containers that keep an engine's default."""
-    number = sum(found.values())
+    return told(sum(found.values()), ", ".join(sorted(found)), adopts=adopts(policy))
+
+
+def adopts(policy: CompiledPolicy) -> bool:
+    """Return whether the policy decides about containers that bring their engine's default."""
+    return "adoption" in policy
+
+
+def told(number: int, names: str, *, adopts: bool, where: str = "") -> str:
+    """Return the same sentence for a number of containers, and the names of what they keep.
+
+    `where` stands behind the containers, from its space on.
+    """
     noun, verb, whom = "containers", "keep their", "them"
     if number == 1:
         noun, verb, whom = "container", "keeps its", "it"
-    names = ", ".join(sorted(found))
-    if "adoption" in policy:
+    if adopts:
         then = "the policy decides about those that start from now on"
     else:
         then = f'no rule, mode or opt-out reaches {whom}; adopt = "{ADOPT}" does'
-    return f"{number} {noun} {verb} engine's default profile ({names}): {then}"
+    return f"{number} {noun}{where} {verb} engine's default profile ({names}): {then}"

@@ -15,6 +15,7 @@ from runc_wrap.report.merge import merged_workload, node_document
 from runc_wrap.report.merge.call_fields import BadDocument
 from runc_wrap.report.merge.document_stream import Document, documents
 from runc_wrap.report.merge.kept_blocks import KeptBlocks
+from runc_wrap.report.merge.kept_defaults import FleetKept
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 if TYPE_CHECKING:
@@ -58,17 +59,21 @@ class FleetReport:
         self.oldest_node: str | None = None
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.crowding: list[str] = []  # nodes that report more than a node may
+        self.kept = FleetKept()
         self._blocks = KeptBlocks(_MOST_BLOCKS)
         self._workloads: dict[Workload, MergedWorkload] = {}
 
     def read(self, read: Callable[[int], bytes], where: str) -> None:
         """Take all documents of a stream. Raises OSError if it cannot be read."""
+        at = 0
         for at, found in enumerate(documents(read), 1):
             name = f"{where}, document {at}"
             if isinstance(found, Document):
                 self.take(found.value, name)
             else:
                 self.refuse(name, found.why)
+        if not at:
+            self.refuse(where, "has no document; collect the report again")
 
     def take(self, value: object, name: str) -> None:
         """Take one decoded document; `name` says which, if it must be refused."""
@@ -123,6 +128,7 @@ class FleetReport:
             "not_linux": self.not_linux,
             "oldest": self.oldest,
             "oldest_node": self.oldest_node,
+            "kept": self.kept.as_json(),
             "workloads": workloads,
         }
 
@@ -139,6 +145,7 @@ class FleetReport:
         self._answered.add(node)
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
+        self.kept.add(found.kept)
         self._blocks.add(node, found.blocks)
         self._add_workloads(node, found.workloads)
 

@@ -1,7 +1,7 @@
 """One node's document, as `report --json` prints it, checked before anything of it is merged.
 
     [{"form": 1, "node": "a", ...}, ...]                   report --json: each workload names both
-    {"form": 1, "node": "a", "workloads": [...]}           report --json --node a
+    {"form": 1, "node": "a", "workloads": [...], "kept": …} report --json --node a
     {"form": 1, "node": "a", "error": "it timed out"}      from who asked: this node did not answer
 
 `block` of a workload is the profile under enforce, in OCI form; it stands at the first workload
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import text
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.report.merge import kept_defaults
 from runc_wrap.report.merge.call_fields import (
     BadDocument,
     NodeCall,
@@ -33,6 +34,8 @@ from runc_wrap.report.workloads import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from runc_wrap.report.merge.kept_defaults import Kept
 
 Json = dict[str, Any]
 FORM = 1
@@ -82,18 +85,25 @@ class NodeWorkload(NamedTuple):
 
 
 class NodeDocument(NamedTuple):
-    """One node's answer; `error` says why there is none. `blocks` are JSON texts by digest."""
+    """One node's answer; `error` says why there is none. `blocks` are JSON texts by digest.
+
+    `kept` is None if nothing is known of it.
+    """
 
     node: str
     error: str | None
     generated: str | None
     workloads: Sequence[NodeWorkload]
     blocks: dict[str, bytes]
+    kept: Kept | None = None
 
 
-def written(workloads: list[Json], node: str, generated: str | None) -> Json:
-    """Return the document of a node that is named."""
-    return {"form": FORM, "node": node, "generated": generated, "workloads": workloads}
+def written(
+    workloads: list[Json], node: str, generated: str | None, kept: Kept | None = None
+) -> Json:
+    """Return the document of a node that is named; without `kept`, nothing is known of that."""
+    document = {"form": FORM, "node": node, "generated": generated, "workloads": workloads}
+    return {**document, "kept": kept and kept._asdict()}
 
 
 def silent(node: str, error: str) -> Json:
@@ -115,7 +125,8 @@ def read(value: object) -> NodeDocument:
     rows = value.get("workloads")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadDocument(f"has {shown(rows)} for workloads, not a list of objects{_AGAIN}")
-    return _document(node, time(value, "generated"), rows)
+    kept = kept_defaults.read(value.get("kept"))
+    return _document(node, time(value, "generated"), rows)._replace(kept=kept)
 
 
 def _of_list(rows: list[Any]) -> NodeDocument:

@@ -81,6 +81,35 @@ def test_every_command_names_it(applied: Node) -> None:
     )
 
 
+def test_reports_count_it_in_the_nodes_document_and_on_the_page(
+    applied: Node, tmp_path: Path
+) -> None:
+    container(applied, default(), **KEPT)
+    answer = applied.ctl("report", "--json", "--node", "a", "--html", str(tmp_path / "page"))
+    assert json.loads(answer.stdout)["kept"] == {"adopts": False, "profiles": {"containerd": 1}}
+    assert (
+        "<p>1 container keeps its engine&#39;s default profile (containerd): no rule"
+        in (tmp_path / "page").read_text()
+    )
+    (tmp_path / "fleet").write_text(answer.stdout)
+    merged = applied.ctl(
+        "report", "--merge", str(tmp_path / "fleet"), "--html", str(tmp_path / "m")
+    )
+    assert merged.exit_code == 0
+    assert "1 container on 1 node keeps its engine&#39;s default" in (tmp_path / "m").read_text()
+    shown = applied.ctl("report", "--merge", str(tmp_path / "fleet")).stdout
+    told = TOLD.replace("1 container", "1 container on 1 node")
+    assert f"Not in this report: {told}.\n" in shown
+
+
+def test_the_nodes_document_says_that_the_policy_adopts(applied: Node) -> None:
+    container(applied, default(), **KEPT)
+    applied.configure('[default]\nadopt = "runtime-default"\n')
+    assert applied.ctl("apply").exit_code == 0
+    document = json.loads(applied.ctl("report", "--json", "--node", "a").stdout)
+    assert document["kept"] == {"adopts": True, "profiles": {"containerd": 1}}
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
+from harness.node.install import SOURCE
 from harness.node.node_reports import call, document, unknown, workload
 from runc_wrap.cli.main import main
 from runc_wrap.node.container_state import visible_containers
@@ -19,6 +22,8 @@ from tests.unit.cli.test_report import _no_logs as no_logs  # noqa: F401 - a fix
 from tests.unit.evidence.samples import MOUNT, sighting
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.testing import Result
 
     from tests.unit.cli.ctl import Node
@@ -309,3 +314,41 @@ def test_a_directory_is_named(applied: Node) -> None:
     result = applied.ctl("report", "--merge", str(place))
     assert result.exit_code == 1
     assert "cannot be read: Is a directory" in result.stderr
+
+
+RECIPE = re.compile(
+    r"^    for node in a b c; do\n(?:    .*\n)+?    done > fleet.json\n", re.MULTILINE
+)
+SSH = """#!/bin/sh
+case "$*" in
+"-n a runc-wrapctl report --json --node a") cat a.json; exit 1 ;;
+"-n b runc-wrapctl report --json --node b") head -c 100 a.json; exit 255 ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def test_the_guides_recipe_names_each_node_whose_ssh_fails(
+    applied: Node, evidence: Evidence, tmp_path: Path
+) -> None:
+    evidence.container("c1", sighting(), **APP)
+    (tmp_path / "a.json").write_text(applied.ctl("report", "--json", "--node", "a").stdout)
+    ssh = tmp_path / "ssh"
+    ssh.write_text(SSH)
+    ssh.chmod(0o755)
+    recipe = RECIPE.search((SOURCE / "docs" / "fleet.md").read_text())
+    assert recipe
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", recipe[0]], cwd=tmp_path, env=path, check=False)
+    result = applied.ctl("report", "--merge", "--json", str(tmp_path / "fleet.json"))
+    merged = json.loads(result.stdout)
+    assert merged["nodes"] == 1
+    assert [one["node"] for one in merged["silent"]] == ["b", "c"]
+    assert [one["name"] for one in merged["workloads"]] == ["shop/web/app"]
+    assert result.exit_code == 1
+
+
+def test_no_document_at_all_is_a_problem(applied: Node) -> None:
+    result = _stdin(applied, b"")
+    assert result.exit_code == 1
+    assert "stdin: has no document; collect the report again" in result.stderr

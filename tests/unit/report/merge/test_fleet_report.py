@@ -309,3 +309,51 @@ def test_there_is_a_most_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_report, "MOST_NODES", 2)
     found = _merged(*(document(name, SAFE) for name in "abc"))
     assert (found.answered, found.refused_count) == (2, 1)
+
+
+def _keeping(node: str, number: int, *, adopts: bool = False, name: str = "containerd@2.1") -> Any:
+    return document(node, kept={"adopts": adopts, "profiles": {name: number}})
+
+
+def test_containers_that_keep_their_engines_default_are_added_up_apart_by_adoption() -> None:
+    old = document("old")
+    del old["kept"]
+    found = _merged(
+        _keeping("a", 3), _keeping("b", 4, name="cri-o@1.34"), _keeping("c", 1, adopts=True),
+        document("d"), old, document("null", kept=None),
+    )  # fmt: skip
+    assert found.refused == []
+    assert found.as_json([])["kept"] == [
+        {"adopts": False, "nodes": 2, "containers": 7,
+         "profiles": {"containerd@2.1": 3, "cri-o@1.34": 4}},
+        {"adopts": True, "nodes": 1, "containers": 1, "profiles": {"containerd@2.1": 1}},
+    ]  # fmt: skip
+    assert found.kept.sentences() == [
+        (
+            "7 containers on 2 nodes keep their engine's default profile (cri-o@1.34, "
+            'containerd@2.1): no rule, mode or opt-out reaches them; adopt = "runtime-default" does'
+        ),
+        (
+            "1 container on 1 node keeps its engine's default profile (containerd@2.1): the policy "
+            "decides about those that start from now on"
+        ),
+    ]
+
+
+def test_names_of_kept_profiles_are_bounded_and_safe_to_print() -> None:
+    found = _merged(*(_keeping(f"n{at}", 1, name=f"\x1b[31m{at}") for at in range(100)))
+    (row,) = found.as_json([])["kept"]
+    assert (row["containers"], row["nodes"], len(row["profiles"])) == (100, 100, 65)
+    assert row["profiles"]["others"] == 36
+    (told,) = found.kept.sentences()
+    assert "\x1b" not in told
+    assert "others" in told
+
+
+def test_a_stream_without_any_document_is_refused() -> None:
+    found = FleetReport()
+    found.read(io.BytesIO(b" \n\n").read, "a.json")
+    assert not found.is_whole
+    assert [one.sentence for one in found.refused] == [
+        "a.json: has no document; collect the report again"
+    ]
