@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
 from runc_wrap.fleet import daemonset_pools
 from runc_wrap.fleet.daemonset_pools import Pool
 from runc_wrap.host import files
-from runc_wrap.node.cluster.policy_files import CONFIG, LARGEST, PROFILES
+from runc_wrap.node.cluster.policy_files import CONFIG, LARGEST, MODE, PROFILES
 from runc_wrap.report.merge import document_stream
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ Json = dict[str, Any]
 Files = dict[str, str]
 Map = dict[str, str | None]  # a ConfigMap's keys; None is binaryData
 OWN = "runc-wrap-profiles"  # the ConfigMap; kustomize puts a digest behind its name
+OVERLAYS = "runc-wrap-mode"  # the ConfigMap with the overlay's mode, by the file's name
+_DIGEST = re.compile(r"-[a-z0-9]{10}").fullmatch  # that kustomize puts there
+_MODE_KEY = MODE.rpartition("/")[2]
 _SECONDS = 60.0
 _MOST = 256  # profiles
 # An annotation, that nobody sees: of kubectl's commands one that prints what it has read
@@ -65,15 +69,17 @@ def of_manifests(
 ) -> list[Pool]:
     """Return what the ConfigMaps among manifests bring to the installer in a namespace.
 
-    Several DaemonSets that bring different files are pools. `named` says which ConfigMap, if
-    several have a policy and DaemonSets do not tell. Raises NoPolicy and KubectlError.
+    Several DaemonSets that bring different files are pools. `named` says which ConfigMap, with or
+    without kustomize's digest, if several have a policy and DaemonSets do not tell. The overlay's
+    mode is "" if they bring none. Raises NoPolicy and KubectlError.
     """
     printed = kubectl.run(
         *_READ, "-", seconds=_SECONDS, largest=document_stream.LARGEST, given=manifests
     )
     objects = [one for one in _objects(printed) if _namespace(one) in ("", namespace)]
     maps = _maps(objects)
-    having = [name for name, data in maps.items() if CONFIG in data and named in (None, name)]
+    having = [name for name, data in maps.items() if CONFIG in data and _is_named(name, named)]
+    having = [name for name in having if name == named] or having
     theirs = [one for one in objects if _is_daemonset(one) and _policies_of(one, having)]
     if len(theirs) > 1:
         return _pools(theirs, maps, having)
@@ -113,10 +119,12 @@ def _policies_of(daemonset: Json, having: Collection[str]) -> list[str]:
 
 def _brought(maps: dict[str, Map], name: str, profiles: Iterable[str]) -> Files:
     """Return a policy's files and those of its profiles. Raises NoPolicy."""
-    found = {CONFIG: _as_text(name, CONFIG, maps[name][CONFIG])}
+    found = {CONFIG: _as_text(name, CONFIG, maps[name][CONFIG]), MODE: ""}
     for own in profiles:
         for key, value in maps[own].items():
-            if key.endswith(".json") and not key.startswith("."):
+            if key == _MODE_KEY:
+                found[MODE] = _as_text(own, key, value)
+            elif key.endswith(".json") and not key.startswith("."):
                 found[f"{PROFILES}/{key}"] = _as_text(own, key, value)
     return _fitting(found)
 
@@ -151,6 +159,11 @@ def _single(having: Sequence[str], named: str | None = None, namespace: str = ""
     raise NoPolicy(f"there is no ConfigMap{which} with the key {CONFIG} {where}")
 
 
+def _is_named(name: str, named: str | None) -> bool:
+    """Return whether a ConfigMap is meant; by a name as it was before kustomize, too."""
+    return named in (None, name) or bool(_DIGEST(name.removeprefix(str(named))))
+
+
 def _as_text(name: str, key: str, value: str | None) -> str:
     if value is None:
         what = f"{text.word(key)} of the ConfigMap {text.word(name)}"
@@ -159,14 +172,15 @@ def _as_text(name: str, key: str, value: str | None) -> str:
 
 
 def _profiles(objects: list[Json], maps: dict[str, Map], policy: str) -> list[str]:
-    """Return the names of the ConfigMaps of profiles that go with a policy. Raises NoPolicy.
+    """Return the names of the ConfigMaps of profiles and mode that go with a policy.
 
-    Those that a DaemonSet mounts beside it; without one among the manifests, all of that name.
+    Those that a DaemonSet mounts beside it; without one among the manifests, all of those names.
+    Raises NoPolicy.
     """
     for one in objects:
         if _policies_of(one, [policy]):
             return _mounted_profiles(one, maps, policy)
-    return [name for name in maps if name.startswith(OWN)]
+    return [name for name in maps if name.startswith((OWN, OVERLAYS))]
 
 
 def _mounted_profiles(daemonset: Json, maps: dict[str, Map], policy: str) -> list[str]:

@@ -98,10 +98,11 @@ def test_a_policy_is_checked_by_each_node_as_kustomize_renders_it(
     assert (found["taken"], found["silent"]) == (1, [])
     assert found["refused"] == [{"why": "no such mode", "nodes": ["b"]}]
     assert cluster.commands == [["/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy"]] * 2
-    config = (overlay / "config.toml").read_text()
+    config = (MANIFESTS / "base" / "node" / "config.toml").read_text()
+    files = {"config.toml": config, "conf.d/0-mode.toml": (overlay / "0-mode.toml").read_text()}
     assert {node: json.loads(one) for node, one in cluster.given.items()} == {
-        "a": {"config.toml": config},
-        "b": {"config.toml": config},
+        "a": files,
+        "b": files,
     }
 
 
@@ -112,14 +113,19 @@ def test_a_policy_of_pools_is_checked_by_each_pool_s_own_nodes(
     cluster.answers |= dict.fromkeys("ab", json.dumps(taken).encode())
     cluster.labels["a"] = {"runc-wrap.dev/pool": "canary"}
     overlay = MANIFESTS / "overlays" / "per-pool"
+    modes = {pool: (overlay / pool / "0-mode.toml").read_text() for pool in ("canary", "rest")}
+    config = (MANIFESTS / "base" / "node" / "config.toml").read_text()
     manifests = _rendered(overlay, tmp_path)
     done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", manifests)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["taken"] == 2
     assert {node: json.loads(one) for node, one in cluster.given.items()} == {
-        "a": {"config.toml": (overlay / "canary" / "config.toml").read_text()},
-        "b": {"config.toml": (overlay / "rest" / "config.toml").read_text()},
+        "a": {"config.toml": config, "conf.d/0-mode.toml": modes["canary"]},
+        "b": {"config.toml": config, "conf.d/0-mode.toml": modes["rest"]},
     }
+    words = ("policy", "check", "--json", "-f", manifests, "--config-map", "runc-wrap-policy-rest")
+    assert _run(cluster, tmp_path, *words).returncode == 0
+    assert json.loads(cluster.given["a"])["conf.d/0-mode.toml"] == modes["rest"]
 
 
 def _rendered(overlay: Path, tmp_path: Path) -> str:

@@ -71,16 +71,18 @@ def test_the_image_is_of_the_version_that_this_is(overlay: str) -> None:
 
 @EACH_OVERLAY
 def test_a_policy_that_changes_is_a_rollout(overlay: str) -> None:
-    """The pods name their policy by its digest."""
+    """The pods name their policy and the overlay's mode by their digests."""
     policies = {one["metadata"]["name"] for one in rendered.of_kind(overlay, "ConfigMap")}
     named = {
         volume["configMap"]["name"]
         for one in rendered.of_kind(overlay, "DaemonSet")
         for volume in rendered.pod(one)["volumes"]
-        if volume["name"] == "policy"
+        if volume["name"] in ("policy", "mode")
     }
     assert named == policies
-    assert all(re.fullmatch(r"runc-wrap-policy(-canary|-rest)?-[a-z0-9]{10}", n) for n in named)
+    assert all(
+        re.fullmatch(r"runc-wrap-(policy|mode)(-canary|-rest)?-[a-z0-9]{10}", n) for n in named
+    )
 
 
 MODES = [
@@ -94,10 +96,11 @@ MODES = [
 
 @pytest.mark.parametrize(("overlay", "modes"), MODES)
 def test_each_overlay_brings_the_mode_in_its_name(overlay: str, modes: set[str | None]) -> None:
-    policies = [
-        tomllib.loads(one["data"]["config.toml"]) for one in rendered.of_kind(overlay, "ConfigMap")
-    ]
-    assert {one.get("default", {}).get("mode") for one in policies} == modes
+    found = [data for one in rendered.of_kind(overlay, "ConfigMap") for data in one["data"].items()]
+    files = [(key, tomllib.loads(text)) for key, text in found]
+    assert {key for key, _ in files} == {"config.toml", "0-mode.toml"}
+    assert {one["default"]["mode"] if one else None for key, one in files if "mode" in key} == modes
+    assert not any(one for key, one in files if key == "config.toml")  # which is the owner's
 
 
 ARGS = [

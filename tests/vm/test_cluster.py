@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from harness.engines.cri import Cri
 
-AUDIT, UNINSTALL = "overlays/audit", "overlays/uninstall"
-ENFORCE = '[default]\nmode = "enforce"\n'
+AUDIT, ENFORCE, UNINSTALL = "overlays/audit", "overlays/enforce", "overlays/uninstall"
+MODE = "conf.d/0-mode.toml"
 IS_READY = f"podman exec {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster is-ready"
 _RIGHTS = """
 pid=$(podman inspect --format '{{.State.Pid}}' "$1")
@@ -190,8 +190,8 @@ def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
     node: ClusterNode, cri: Cri
 ) -> None:
     since, before = node.engine_start(), node.state()
-    node.play(AUDIT, ENFORCE)
-    node.until(f"grep -q enforce {PREFIX}/etc/config.toml")
+    node.play(ENFORCE, "# nothing but the overlay's mode\n")
+    node.until(f"grep -q enforce {PREFIX}/etc/{MODE} && grep -q nothing {PREFIX}/etc/config.toml")
     assert node.wait_state("ready") not in before
     _started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
@@ -200,6 +200,7 @@ def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
 
 # A ConfigMap has at most 1 MiB.
 REFUSED = {
+    "two modes": ('[default]\nmode = "audit"\n', "config.toml sets default.mode, and so does the"),
     "a typo": ('[defualt]\nmode = "audit"\n', "config.toml:1: defualt is not a setting"),
     "1 MB": (
         "".join(f'[[rule]]\nname = "r{at}"\nmode = "audit"\n' for at in range(26000)),
@@ -254,10 +255,10 @@ def test_an_engine_configuration_that_does_not_parse_is_told_and_left_alone(
 
 def test_an_api_server_that_goes_away_keeps_nothing_on_the_node_back(node: ClusterNode) -> None:
     """It is away while a policy is put in force, and hears of that soon after its return."""
-    node.play(AUDIT, ENFORCE)
+    node.play(ENFORCE)
     node.until(_runs("apply"))
     node.stop_api()
-    node.until(f"grep -q enforce {PREFIX}/etc/config.toml && ! {_runs('apply')}")
+    node.until(f"grep -q enforce {PREFIX}/etc/{MODE} && ! {_runs('apply')}")
     node.start_api()
     node.wait_state("ready")
 

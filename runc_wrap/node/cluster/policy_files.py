@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import shutil
+import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,17 @@ if TYPE_CHECKING:
     from runc_wrap.policy.policy_compiler import Compiled
 
 CONFIG, PROFILES = "config.toml", "profiles"
+MODE = "conf.d/0-mode.toml"  # the overlay's: read after config.toml, before the node's own conf.d
 LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have
 _PROFILE = re.compile(rf"{PROFILES}/[\w-][\w.-]{{0,252}}\.json", re.ASCII).fullmatch  # its keys
 _MOST = 256  # profiles
 _CANDIDATE = "policy"
 _RECORD = "policy.json"
+_CONF_D, _, _MODE_KEY = MODE.partition("/")
+_TWO_MODES = (
+    f"config.toml sets default.mode, and so does the overlay ({_MODE_KEY} of the ConfigMap "
+    "runc-wrap-mode); take it out of config.toml, or name the base instead of the overlay"
+)
 _MODE, _DIRECTORY_MODE = 0o644, 0o755
 
 
@@ -46,12 +53,16 @@ Files = dict[str, bytes]  # name beneath PREFIX/etc -> content
 def mounted(config: Path, profiles: Path) -> Files:
     """Return the files of the mounted ConfigMaps. Raises PolicyNotTaken.
 
-    The kubelet mounts each key as a link; what begins with a dot is its own. Without config.toml
-    the default would be in force, which enforces: who misspells the key does not ask for that.
+    The overlay's mode lies beside the profiles, in conf.d. The kubelet mounts each key as a link;
+    what begins with a dot is its own. Without config.toml the default would be in force, which
+    enforces: who misspells the key does not ask for that.
     """
     found = _read(config, "", (CONFIG,))
     if CONFIG not in found:
         raise PolicyNotTaken(f"the ConfigMap of the policy has no {CONFIG}; add that key to it")
+    found |= _read(profiles.parent, "", (MODE,))
+    if MODE not in found and (profiles.parent / _CONF_D).is_dir():
+        raise PolicyNotTaken(f"the ConfigMap of the overlay's mode has no {_MODE_KEY}; add it")
     names = tuple(sorted(one.name for one in _listed(profiles) if one.name.endswith(".json")))
     found |= _read(profiles, f"{PROFILES}/", names)
     if sum(map(len, found.values())) > LARGEST:
@@ -145,13 +156,18 @@ def received(sent: bytes) -> Files:
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise PolicyNotTaken(f"what was sent is no policy: {error}") from error
     for name in found:
-        if name != CONFIG and not _PROFILE(name):
+        if name not in (CONFIG, MODE) and not _PROFILE(name):
             raise PolicyNotTaken(f"{shown.word(name)} is neither {CONFIG} nor {PROFILES}/NAME.json")
-    if CONFIG not in found or len(found) > _MOST + 1:
+    if CONFIG not in found or len(found.keys() - {CONFIG, MODE}) > _MOST:
         raise PolicyNotTaken(f"a policy is {CONFIG} and at most {_MOST} profiles")
     if sum(map(len, found.values())) > LARGEST:
         raise PolicyNotTaken(f"the policy has more than {LARGEST} bytes; leave profiles out")
     return found
+
+
+def mode_in_force(places: Places) -> Files:
+    """Return the file with the overlay's mode that the cluster wrote last, {} if it wrote none."""
+    return _read(places.etc, "", (MODE,)) if MODE in record(places).files else {}
 
 
 def write_candidate(places: Places, found: Files, name: str = _CANDIDATE) -> Path:
@@ -160,6 +176,7 @@ def write_candidate(places: Places, found: Files, name: str = _CANDIDATE) -> Pat
     shutil.rmtree(to, ignore_errors=True)
     (to / PROFILES).mkdir(mode=0o700, parents=True)
     for each, data in found.items():
+        (to / each).parent.mkdir(mode=0o700, exist_ok=True)
         files.replace(to / each, data, _MODE)
     return to
 
@@ -196,13 +213,16 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
 
     Raises PolicyNotTaken and OSError.
     """
+    if _sets_mode(wanted.get(CONFIG)) and _sets_mode(wanted.get(MODE)):
+        raise PolicyNotTaken(_TWO_MODES)
     known = record(places)
     shutil.rmtree(trial, ignore_errors=True)
     try:
         shutil.copytree(places.etc, trial, symlinks=True, ignore=shutil.ignore_patterns(".*"))
         for name in {*known.files, *known.begun}:
             (trial / name).unlink(missing_ok=True)
-        (trial / PROFILES).mkdir(exist_ok=True)
+        for name in (PROFILES, _CONF_D):
+            (trial / name).mkdir(exist_ok=True)
         for name, data in wanted.items():
             files.replace(trial / name, data, _MODE)
         return apply_policy.check(Candidate(places.prefix, trial))
@@ -212,6 +232,15 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
         raise PolicyNotTaken(str(error).replace(f"{trial}/", "")) from error
     finally:
         shutil.rmtree(trial, ignore_errors=True)
+
+
+def _sets_mode(data: bytes | None) -> bool:
+    """Return whether a file sets default.mode; `apply` says what is wrong with one that is none."""
+    try:
+        found = tomllib.loads((data or b"").decode()).get("default")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "mode" in found
 
 
 def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
@@ -228,7 +257,8 @@ def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
 
 def _write(places: Places, wanted: Files, others: dict[str, bytes | None] | Files) -> None:
     """Write files, and remove those of `others` that are not wanted."""
-    (places.etc / PROFILES).mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+    for name in (PROFILES, _CONF_D):
+        (places.etc / name).mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
     for name, data in wanted.items():
         files.replace(places.etc / name, data, _MODE)
     for name in others:

@@ -54,6 +54,7 @@ def _checked(places: Places, candidate: Path) -> tuple[Compiled, list[str]]:
     if _is_other_release(places):
         raise policy_files.PolicyNotTaken(next_step.OTHER_RELEASE)
     wanted = policy_files.mounted(candidate, candidate / policy_files.PROFILES)
+    wanted = policy_files.mode_in_force(places) | wanted
     if why := policy_files.edit(places, wanted):
         raise policy_files.PolicyNotTaken(why)
     trial = candidate / "etc"

@@ -10,7 +10,7 @@ import pytest
 
 from harness.node.requirements import requires
 from runc_wrap.node import apply_policy
-from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.cluster import policy_files, policy_trial
 from runc_wrap.node.cluster.policy_files import PolicyNotTaken
 from runc_wrap.node.paths import Places
 
@@ -185,3 +185,62 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
         (tmp_path / f"{number}.json").touch()
     with pytest.raises(PolicyNotTaken, match="at most 256"):
         policy_files.mounted(tmp_path, tmp_path)
+
+
+def _mounts(at: Path, config: bytes, mode: bytes | None) -> policy_files.Files:
+    """Return what the pod finds where the ConfigMaps are mounted."""
+    for name in ("config", "conf.d"):
+        (at / name).mkdir(parents=True, exist_ok=True)
+    (at / "config" / "config.toml").write_bytes(config)
+    if mode is not None:
+        (at / policy_files.MODE).write_bytes(mode)
+    return policy_files.mounted(at / "config", at / "profiles")
+
+
+def test_the_overlays_mode_holds_whatever_rules_the_owner_has_and_can_be_changed_back(
+    places: Places, tmp_path: Path
+) -> None:
+    own = b'[[rule]]\nname = "own"\nnamespace = ["team"]\nmode = "off"\n'
+    for mode, word in ((AUDIT, "audit"), (ENFORCE, "enforce"), (AUDIT, "audit")):
+        _put(places, _mounts(tmp_path / "policy", own, mode))
+        assert _in_force(places) == word
+        assert _etc(places) == {"config.toml": own, "conf.d/0-mode.toml": mode}
+        assert policy_files.is_all_ours(places)
+    _put(places, {"config.toml": AUDIT})  # as an overlay brought it that had no mode of its own
+    assert _in_force(places) == "audit"
+    assert _etc(places) == {"config.toml": AUDIT}
+
+
+def test_the_nodes_own_settings_are_read_after_the_overlays_mode(places: Places) -> None:
+    (places.config_directory / "00-node.toml").write_bytes(ENFORCE)
+    _put(places, {"config.toml": b"", policy_files.MODE: AUDIT})
+    assert _in_force(places) == "enforce"
+
+
+def test_a_mode_in_the_policy_and_in_the_overlay_is_refused(places: Places) -> None:
+    _put(places, {"config.toml": b"", policy_files.MODE: AUDIT})
+    with pytest.raises(PolicyNotTaken, match=r"config\.toml sets default\.mode, and so does"):
+        _put(places, {"config.toml": ENFORCE, policy_files.MODE: AUDIT})
+    assert _in_force(places) == "audit"
+    with pytest.raises(PolicyNotTaken, match=r"config\.toml"):  # which is not TOML
+        _put(places, {"config.toml": b"[", policy_files.MODE: AUDIT})
+
+
+def test_a_mode_under_a_misspelled_key_is_not_taken_for_none(tmp_path: Path) -> None:
+    """Without a mode the default would enforce."""
+    assert policy_files.MODE in _mounts(tmp_path, b"", b"")
+    (tmp_path / policy_files.MODE).rename(tmp_path / "conf.d" / "mode.toml")
+    with pytest.raises(PolicyNotTaken, match=r"has no 0-mode\.toml"):
+        _mounts(tmp_path, b"", None)
+
+
+def test_of_a_policy_that_is_sent_without_a_mode_the_nodes_is_tried(places: Places) -> None:
+    """A config.toml alone changes no overlay."""
+    assert policy_files.mode_in_force(places) == {}
+    _put(places, {"config.toml": b"", policy_files.MODE: AUDIT})
+    candidate = policy_files.write_candidate(places, {"config.toml": ENFORCE}, "check-1")
+    tried = policy_trial.document(places, candidate, "n1")
+    assert "and so does the overlay" in tried["refused"]
+    sent = {"config.toml": ENFORCE, policy_files.MODE: b""}
+    candidate = policy_files.write_candidate(places, sent, "check-2")
+    assert policy_trial.document(places, candidate, "n1")["refused"] is None

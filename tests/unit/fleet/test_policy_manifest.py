@@ -11,6 +11,7 @@ from runc_wrap.fleet import policy_manifest
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.policy_manifest import NoPolicy
 from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.cluster.policy_files import MODE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +79,17 @@ FOUND: dict[str, tuple[list[Any], str | None, dict[str, str]]] = {
          _in("shop", _map("runc-wrap-profiles", web_json="[]")), OWN,
          _in("shop", _daemonset("runc-wrap-policy-1f"))], None,
         {"config.toml": "# 1", "profiles/web.json": "{}"}),
+    "by the name before kustomize": (
+        [_map("p-rest-4c4c4c4c4c", config_toml="# 2"), _map("p-1f1f1f1f1f", config_toml="# 1")],
+        "p", {"config.toml": "# 1"}),
+    "with the overlay's mode": (
+        [POLICY, _map("runc-wrap-mode-4c", **{"0-mode_toml": "# 4"})], None,
+        {"config.toml": "# 1", MODE: "# 4"}),
+    "with its DaemonSet's mode": (
+        [POLICY, _map("runc-wrap-mode-4c", **{"0-mode_toml": "# 4"}),
+         _map("runc-wrap-mode-5d", **{"0-mode_toml": "# 5"}),
+         _daemonset("runc-wrap-policy-1f", "runc-wrap-mode-5d")], None,
+        {"config.toml": "# 1", MODE: "# 5"}),
     "beside what is no profile": (
         [POLICY, {**BINARY, "data": {".a.json": "{}"}, "binaryData": {"note.bin": "AA=="}}], None,
         {"config.toml": "# 1"}),
@@ -86,6 +98,9 @@ NONE: dict[str, tuple[list[Any], str | None, str]] = {
     "nothing": ([], None, "there is no ConfigMap with the key config.toml"),
     "no such key": ([_map("runc-wrap-policy", config_tml="")], None, "there is no ConfigMap"),
     "no such name": ([POLICY], "x", "there is no ConfigMap x with the key config.toml"),
+    "two by the name before kustomize": (
+        [_map("p-1f1f1f1f1f", config_toml="# 1"), _map("p-2e2e2e2e2e", config_toml="# 2")],
+        "p", "there are several policies"),
     "several": ([POLICY, OTHER], None, "there are several policies"),
     "no text": ([_map("runc-wrap-policy", config_toml=3)], None, "there is no ConfigMap"),
     "too large": ([_map("p", config_toml="#" * (1 << 20) + "#")], None, "more than the 1048576"),
@@ -112,7 +127,8 @@ NONE: dict[str, tuple[list[Any], str | None, str]] = {
 def test_the_policy_and_its_profiles_are_found(kind: str) -> None:
     objects, named, files = FOUND[kind]
     (found,) = policy_manifest.of_manifests(Printing(*objects), b"", named, "ours")
-    assert found == ("", files, ())
+    # Manifests that bring no mode take the former one away.
+    assert found == ("", {MODE: "", **files}, ())
 
 
 def _selecting(found: Json, name: str, **spec: Any) -> Json:
@@ -140,10 +156,10 @@ def test_daemonsets_that_bring_different_profiles_to_one_policy_are_pools() -> N
     assert policy_manifest.of_manifests(Printing(*objects), b"", None, "ours") == [
         (
             "canary",
-            {"config.toml": "# 1", "profiles/web.json": "{}"},
+            {"config.toml": "# 1", MODE: "", "profiles/web.json": "{}"},
             ("pool=canary,kubernetes.io/os=linux",),
         ),
-        ("rest", {"config.toml": "# 1", "profiles/web.json": "[]"}, ("",)),
+        ("rest", {"config.toml": "# 1", MODE: "", "profiles/web.json": "[]"}, ("",)),
     ]
 
 
