@@ -227,7 +227,9 @@ def test_what_the_plugin_asks_of_a_node_its_pod_answers(node: ClusterNode) -> No
     report = node.asked("report")
     assert report["node"] == cluster_node.NODE
     assert [one["container"] for one in report["workloads"]]
-    answer = node.asked("check-policy", json.dumps({"config.toml": '[default]\nmode = "off"\n'}))
+    answer = node.asked(
+        "check-policy", json.dumps({"config.toml": "", MODE: '[default]\nmode = "off"\n'})
+    )
     assert (answer["node"], answer["refused"]) == (cluster_node.NODE, None)
     assert answer["changed"] >= 1
     answer = node.asked("check-policy", json.dumps({"config.toml": "[defualt]"}))
@@ -268,7 +270,7 @@ def test_another_release_is_proved_without_a_restart_before_the_node_is_ready_wi
 ) -> None:
     since = node.engine_start()
     node.load(next_image)
-    node.play(AUDIT, ENFORCE)
+    node.play(ENFORCE)
     node.kill(ROLLING_OVER["prove"])
     node.settle()
     assert node.metadata()["labels"] == {READY: "true", VERSION: "0.2.0"}  # of the one before
