@@ -73,6 +73,8 @@ def _rendered(place: Path, overlay: str, *, whole: bool = True) -> list[Object]:
         for key, value in one.items():
             merged.setdefault(key, []).extend(value)
     shutil.copytree(rendered.DIRECTORY, place / "deploy" / "kubernetes")
+    if overlay == "uninstall":
+        merged.pop("components", None)  # as the guide says
     assert merged["resources"] == ["deploy/kubernetes/overlays/audit"]
     merged["resources"] = [f"deploy/kubernetes/overlays/{overlay}"]
     (place / "kustomization.yaml").write_text(yaml.safe_dump(merged))
@@ -81,7 +83,8 @@ def _rendered(place: Path, overlay: str, *, whole: bool = True) -> list[Object]:
     text = run([program("kubectl"), "kustomize", place]).stdout
     objects = list(yaml.safe_load_all(text))
     for one in objects:
-        kubernetes_validate.validate(one, SCHEMA, strict=True)
+        if one["kind"] != "PodMonitor":  # of the Prometheus Operator (test_metrics_component)
+            kubernetes_validate.validate(one, SCHEMA, strict=True)
     return objects
 
 
