@@ -124,7 +124,15 @@ def test_the_revision_is_the_checkouts_commit_and_none_of_changed_files(
 ) -> None:
     monkeypatch.setattr(image_program, "SOURCE", tmp_path)
     assert image_program.revision() == ""
-    git = [program("git"), "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    git: list[str | Path] = [
+        program("git"),
+        "-C",
+        tmp_path,
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+    ]
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "a"]):
         run([*git, *words])
     assert re.fullmatch("[0-9a-f]{40}", image_program.revision())
