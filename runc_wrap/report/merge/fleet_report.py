@@ -21,7 +21,8 @@ from runc_wrap.report.merge.merged_workload import MergedWorkload
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runc_wrap.report.merge.node_document import NodeDocument, NodeWorkload
+    from runc_wrap.report.merge.node_document import NodeDocument
+    from runc_wrap.report.merge.node_workload import NodeWorkload
     from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]

@@ -11,6 +11,8 @@ from runc_wrap.report.merge.call_fields import MOST_KINDS
 from runc_wrap.report.model import Row, place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runc_wrap.report.merge.call_fields import NodeCall
 
 _MOST_PROGRAMS = 10
@@ -32,7 +34,8 @@ class MergedCall:
     def add(self, call: NodeCall, room: int) -> int:
         """Add the call as one node saw it; return how many bytes of `room` that took."""
         self.count += call.times
-        if place(call.verdict) < place(self.worst.verdict):
+        worst = self.worst.verdict
+        if call.verdict != worst and place(call.verdict) < place(worst):
             self.worst = call
         if call.first and (not self.first or call.first < self.first):
             self.first = call.first
@@ -44,15 +47,17 @@ class MergedCall:
             if size == 0 or (len(self.programs) < _MOST_PROGRAMS and size <= room - taken):
                 self.programs[name] = self.programs.get(name, 0) + 1
                 taken += size
-        return taken + self._add_args(call, room - taken)
-
-    def _add_args(self, call: NodeCall, room: int) -> int:
-        """Add kinds of arguments; if not all can be kept, none is known."""
-        if self.args is None or call.args is None:
+        if call.args is None:
             self.args = None
+            return taken
+        return taken + self._add_args(call.args, room - taken)
+
+    def _add_args(self, args: Sequence[tuple[int | None, ...]], room: int) -> int:
+        """Add kinds of arguments; if not all can be kept, none is known."""
+        if self.args is None:
             return 0
         before = len(self.args)
-        self.args.update(dict.fromkeys(call.args))
+        self.args.update(dict.fromkeys(args))
         taken = (len(self.args) - before) * _BYTES_OF_KIND
         if len(self.args) > MOST_KINDS or taken > room:
             self.args = None

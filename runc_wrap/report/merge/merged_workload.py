@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runc_wrap.report.merge.call_fields import NodeCall
-    from runc_wrap.report.merge.node_document import NodeWorkload
+    from runc_wrap.report.merge.node_workload import NodeWorkload
     from runc_wrap.report.model import Row
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.workloads import Workload
@@ -102,13 +102,14 @@ class MergedWorkload:
                 self._unknown.append(node)
         elif one.verdict is None:
             self._enforced = self._enforced or one.reason or ""
-        if place(one.verdict) < place(self._worst):
+        if one.verdict != self._worst and place(one.verdict) < place(self._worst):
             self._worst = one.verdict
 
     def _add_call(self, call: NodeCall, room: int) -> int:
         """Add a call if there is room; its verdict counts in any case."""
-        if call.verdict in (DENIED, DEPENDS) and place(call.verdict) < place(self._worst):
-            self._worst = call.verdict
+        verdict = call.verdict
+        if verdict != self._worst and verdict in (DENIED, DEPENDS):
+            self._worst = min(verdict, self._worst, key=place)
         key = (call.arch, call.number)
         known, taken = self.calls.get(key), 0
         if known is None:
@@ -271,6 +272,8 @@ def _count(counted: Counter[str], value: str | None, most: int) -> int:
 def _keep(kept: dict[str, None], values: Iterable[str]) -> int:
     """Keep the first few values; return the bytes that the new ones take."""
     taken = 0
+    if len(kept) >= _MOST_NAMES:
+        return taken
     for value in values:
         if value not in kept and len(kept) < _MOST_NAMES:
             kept[value] = None

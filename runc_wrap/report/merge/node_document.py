@@ -16,72 +16,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles.mode_profiles import modes
-from runc_wrap.report.merge import kept_defaults
-from runc_wrap.report.merge.call_fields import (
-    BadDocument,
-    NodeCall,
-    call,
-    flag,
-    number,
-    said,
-    shown,
-    texts,
-    time,
-)
-from runc_wrap.report.outcomes import SAFE, WORST_FIRST
-from runc_wrap.report.workloads import Workload
+from runc_wrap.report.merge import kept_defaults, node_workload, usual_fields
+from runc_wrap.report.merge.call_fields import BadDocument, said, shown, time
+from runc_wrap.report.merge.node_workload import LONGEST_SENTENCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runc_wrap.report.merge.kept_defaults import Kept
+    from runc_wrap.report.merge.node_workload import NodeWorkload
+    from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 FORM = 1
 LONGEST_NODE = 253  # characters, as of a DNS name
 MOST_WORKLOADS = 5000  # of one node; a kubelet takes some hundred pods
-MOST_CALLS = 1000  # of one workload: more than there are
 LARGEST_BLOCK = 256 * 1024  # bytes
-_LONGEST_NAME = 1000  # characters of a workload's names
-_LONGEST_SENTENCE = 4000
-_MOST_PODS, _MOST_MODES = 10, 10
-_ENFORCED = frozenset((modes.ENFORCE, modes.ENFORCE_LOG))
-_SILENT = frozenset((modes.ENFORCE,))  # records no calls
-_NAMES = ("namespace", "pod", "container", "image")
 _DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
 _AGAIN = "; collect it again by `runc-wrapctl report --json --node NAME`"
-
-
-class NodeWorkload(NamedTuple):
-    """One workload on one node. Times are RFC 3339; `watched` in seconds; `block` a digest."""
-
-    whose: Workload
-    verdict: str | None
-    reason: str | None
-    looks: bool
-    calm: bool
-    containers: int
-    running: int
-    restarts: int
-    lost: int
-    lost_at_least: bool
-    lost_at_most: bool
-    dropped: int
-    watched: int
-    since: str | None
-    modes: Sequence[str]
-    profile: str | None
-    pods: Sequence[str]
-    block: str | None
-    calls: Sequence[NodeCall]
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether nothing is known although calls would be recorded; silence is not safety."""
-        if self.verdict == SAFE:
-            return self.watched == 0
-        return self.verdict is None and self.looks
 
 
 class NodeDocument(NamedTuple):
@@ -120,7 +72,7 @@ def read(value: object) -> NodeDocument:
     _check_form(value)
     node = _node(value)
     if "error" in value:
-        error = said(value, "error", _LONGEST_SENTENCE) or "it did not say why"
+        error = said(value, "error", LONGEST_SENTENCE) or "it did not say why"
         return NodeDocument(node, error, None, (), {})
     rows = value.get("workloads")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -166,7 +118,8 @@ def _document(node: str, generated: str | None, rows: list[Any]) -> NodeDocument
     found: dict[Workload, NodeWorkload] = {}
     for at, row in enumerate(rows, 1):
         try:
-            one = _workload(row, _block(row, blocks, digests))
+            block = _block(row, blocks, digests)
+            one = usual_fields.workload(row, block) or node_workload.read(row, block)
         except BadDocument as error:
             raise BadDocument(f"has a workload {at} that cannot be: {error}") from None
         if one.whose in found:
@@ -202,36 +155,3 @@ def _text(block: object) -> bytes:
     if len(made) > LARGEST_BLOCK:
         raise BadDocument(f"block has {len(made)} bytes, more than {LARGEST_BLOCK}")
     return made
-
-
-def _workload(row: Json, block: str | None) -> NodeWorkload:
-    verdict = row.get("verdict")
-    if verdict is not None and verdict not in WORST_FIRST:
-        raise BadDocument(f"verdict is {shown(verdict)}, not {', '.join(WORST_FIRST)} or null")
-    calls = row.get("calls")
-    if not isinstance(calls, list) or len(calls) > MOST_CALLS:
-        raise BadDocument(f"calls is {shown(calls)}, not a list of at most {MOST_CALLS}")
-    ran = texts(row, "modes", _MOST_MODES)
-    looks = not ran or not _SILENT.issuperset(ran)
-    enforced = bool(ran) and _ENFORCED.issuperset(ran)
-    return NodeWorkload(
-        Workload(*(said(row, name, _LONGEST_NAME) for name in _NAMES)),
-        verdict,
-        said(row, "reason", _LONGEST_SENTENCE),
-        looks,
-        enforced and (verdict == SAFE or not (verdict or looks or calls)),
-        number(row, "containers"),
-        number(row, "running"),
-        number(row, "restarts"),
-        number(row, "lost"),
-        flag(row, "lost_at_least"),
-        flag(row, "lost_at_most"),
-        number(row, "dropped"),
-        number(row, "watched"),
-        time(row, "since"),
-        ran,
-        said(row, "profile", _LONGEST_NAME),
-        texts(row, "pods", _MOST_PODS),
-        block,
-        [call(one) for one in calls],
-    )
