@@ -165,9 +165,14 @@ def test_only_the_namespace_for_monitoring_reaches_the_pods(own: dict[str, str])
 # kubernetes-validate has no schema of it. These are the fields that are used here, with their
 # types, read in monitoring.coreos.com_podmonitors.yaml of the Prometheus Operator 0.91.0;
 # `selector` and `podMetricsEndpoints` are what every release since 0.32 knows.
-RELABELING = {"sourceLabels": list, "targetLabel": str, "action": str, "regex": str}
-ENDPOINT = {"port": str, "relabelings": list}
-SPEC = {"selector": dict, "podMetricsEndpoints": list}
+RELABELING: dict[str, type] = {
+    "sourceLabels": list,
+    "targetLabel": str,
+    "action": str,
+    "regex": str,
+}
+ENDPOINT: dict[str, type] = {"port": str, "relabelings": list}
+SPEC: dict[str, type] = {"selector": dict, "podMetricsEndpoints": list}
 
 
 def _check(value: Object, fields: dict[str, type]) -> None:

@@ -60,7 +60,8 @@ def ask(path: Path, seconds: float = SECONDS, largest: int = LARGEST) -> bytes:
 
 def _received(asked: socket.socket, until: float, largest: int) -> bytes:
     """Return all that comes. Raises NoAnswer and OSError."""
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while size <= largest:
         asked.settimeout(max(until - time.monotonic(), 0.001))
         part = asked.recv(_PIECE)

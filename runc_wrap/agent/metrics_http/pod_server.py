@@ -102,9 +102,9 @@ class PodServer:
         head = request_head.parsed(text, ())
         if head.status is request_head.WANTED:
             body = self._made()
-            parts = (request_head.metrics(CONTENT_TYPE, len(body)), body)
+            parts = [request_head.metrics(CONTENT_TYPE, len(body)), body]
         else:
-            parts = (request_head.answer(head.status, is_head=head.is_head),)
+            parts = [request_head.answer(head.status, is_head=head.is_head)]
         connection.settimeout(ANSWER_SECONDS)
         for part in parts:
             connection.sendall(part)

@@ -42,7 +42,7 @@ DISCOVERED = {
 }
 # What the Prometheus Operator writes before a PodMonitor's own relabelings
 # (prometheus-operator, pkg/prometheus/promcfg.go, generatePodMonitorConfig).
-OPERATOR = [
+OPERATOR: list[Json] = [
     {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
     {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"},
     {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
@@ -99,7 +99,7 @@ def scene(
         agent.wait_ready()
         container = _container(node, tmp_path, port)
         running.callback(container.stop)
-        container.wait_ready(lambda: _serves(port), "the container", 60)
+        container.wait_ready(lambda: _serves(port), "the container")
         server = running.enter_context(prometheus.running(tmp_path / "data", port, jobs=jobs))
         observed = make_bundle("runc")
         observed.create(node.wrapper)
@@ -108,10 +108,11 @@ def scene(
 
 
 def _container(node: install.Installed, place: Path, port: int) -> Daemon:
-    words = [program("unshare"), "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "sh",
-             node.prefix, place, node.ctl, "cluster", "metrics", "--port", str(port),
-             "--agent", place / "agent" / "http.sock",
-             "--state", place / "state" / "state"]  # fmt: skip
+    words: list[str | Path] = [
+        program("unshare"), "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "sh",
+        node.prefix, place, node.ctl, "cluster", "metrics", "--port", str(port),
+        "--agent", place / "agent" / "http.sock", "--state", place / "state" / "state",
+    ]  # fmt: skip
     return Daemon(words, place / "container.log")
 
 
