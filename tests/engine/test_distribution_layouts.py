@@ -1,121 +1,149 @@
-"""A containerd that is laid out as k3s' and RKE2's with --data-dir: registered and captured.
+"""A containerd that is laid out as that of a distribution: registered, confining, captured.
 
-It is Debian's containerd, not theirs; what they generate at their start is written by the test: by
-the template for containerd 1, with an import of drop-ins for containerd 2.
+It is Debian's containerd, not theirs; what they generate is written by distribution_layouts.py.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.engines.containerd import (
-    CRI_NAMESPACE,
-    SMALL,
-    Containerd,
-    Handler,
-    configuration,
-)
+from harness.engines.containerd import CRI_NAMESPACE, SMALL, Containerd
+from harness.engines.cri import Ask, client
 from harness.host.namespaces import private_mounts
 from harness.host.processes import Daemon, attempt, short_directory
+from harness.kernel import process_status
+from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import Installed, copy_of
-from harness.node.requirements import program, requires
-from runc_wrap.node import installed_programs
+from harness.node.requirements import requires
+from tests.engine import distribution_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from harness.host.processes import Run
+    from tests.engine.distribution_layouts import Layout
 
-PROGRAMS = {"k3s": "data/current/bin/containerd", "rke2": "bin/containerd"}
-BASE = '{{ template "base" . }}\n'
-
-
-class Node:
-    """Where the distribution `name` has its files, and an installation of ours."""
-
-    def __init__(self, place: Path, name: str, ours: Installed) -> None:
-        self.place, self.ours = place, ours
-        self.config = place / name / "agent/etc/containerd/config.toml"
-        self.binary = place / name / PROGRAMS[name]
-        for directory in (self.config.parent, self.binary.parent):
-            directory.mkdir(parents=True)
-        self.binary.symlink_to(program("containerd"))
-        base = configuration(place, {"runc": Handler(program("runc"))})
-        imports = f'imports = ["{self.config.parent}/config.toml.d/*.toml"]\n'
-        has_drop_ins = installed_programs.version("containerd")[:2] == "2."  # type: ignore[index]
-        self.base = base.replace("version = 2\n", f"version = 2\n{imports if has_drop_ins else ''}")
-        self.config.write_text(self.base)
-
-    def generate(self) -> None:
-        """Write the configuration as the distribution does when it starts, by its template."""
-        template = self.config.with_name("config.toml.tmpl")
-        if template.exists():
-            self.config.write_text(template.read_text().replace(BASE, self.base))
-
-    def files(self) -> dict[str, bytes]:
-        """Return the files of the configuration."""
-        found = [one for one in self.config.parent.rglob("*") if one.is_file()]
-        return {one.name: one.read_bytes() for one in found}
+NAMES = ("k3s", "rke2", "k0s", "microk8s")
 
 
-@pytest.fixture(params=PROGRAMS)
-def node(
-    request: pytest.FixtureRequest, installed: Installed, tmp_path: Path
-) -> Iterator[tuple[Node, Containerd]]:
-    """A node whose engine is registered, generated and started."""
+@dataclass(frozen=True)
+class Brought(Containerd):
+    """A distribution's containerd; `ours`: an installation that is registered with it."""
+
+    layout: Layout
+    ours: Installed
+
+    @property
+    def socket(self) -> Path:
+        return self.layout.socket
+
+    def control(self, *words: str | Path) -> Run:
+        """Run runc-wrapctl for its configuration."""
+        config = ("--config", self.layout.config)
+        return attempt([*self.space.prefix, self.ours.ctl, *words, *config], seconds=300)
+
+    def restart(self) -> Brought:
+        """Return it after a restart: what it generates is generated again."""
+        self.daemon.stop()
+        return _started(self.layout, self.ours)
+
+    def answers(self) -> bool:
+        there = self.space.inside(self.socket).exists()
+        return there and self.try_ctr("version").returncode == 0
+
+
+def _started(layout: Layout, ours: Installed) -> Brought:
+    layout.generate()
+    daemon = Daemon(layout.argv(), layout.place / "containerd.log")
+    made = Brought(layout.place, daemon, layout.space, layout, ours)
+    try:
+        made.daemon.wait_ready(made.answers, "containerd")
+    except BaseException:
+        daemon.stop()
+        raise
+    return made
+
+
+@contextlib.contextmanager
+def _mount_point(path: Path) -> Iterator[None]:
+    """Have a directory of the machine for the time of a test, to mount on it."""
+    is_new = not path.exists()
+    path.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        if is_new:
+            path.rmdir()
+
+
+@pytest.fixture(params=NAMES)
+def layout(request: pytest.FixtureRequest) -> Iterator[Layout]:
+    """The layout on a node that does not know us."""
     requires("containerd", "ctr", "containerd-shim-runc-v2", "runc", "unshare", root=True)
-    with (
-        short_directory("dist") as place,
-        private_mounts(place, {place / "state": SMALL}) as space,
-    ):
-        one = Node(place, request.param, copy_of(installed, tmp_path / "own"))
-        before = one.files()
-        words = ("engine", "add", "containerd", "--config", one.config)
-        done = attempt([*space.prefix, one.ours.ctl, *words], seconds=100)
+    if request.param == "k0s" and not distribution_layouts.HAS_CONTAINERD_1:
+        pytest.skip("with containerd 2 k0s' main file is of version 3, as the drop-ins then are")
+    with contextlib.ExitStack() as stack:
+        if request.param == "microk8s":
+            stack.enter_context(_mount_point(Path("/snap")))
+        place = stack.enter_context(short_directory("dist"))
+        small = {place / "state": SMALL, place / "over": SMALL}
+        space = stack.enter_context(private_mounts(place, small))
+        made = distribution_layouts.of(request.param, place, space)
+        made.write()
+        yield made
+
+
+@pytest.fixture
+def node(layout: Layout, installed: Installed, image: Path, tmp_path: Path) -> Iterator[Brought]:
+    """A node whose engine was registered and then started."""
+    ours = copy_of(installed, tmp_path / "own")
+    before = layout.files()
+    engine = _started(layout, ours)
+    try:
+        done = engine.control("engine", "add", "containerd")
         assert done.returncode == 0, done.stderr
-        assert one.files() != before
-        one.generate()
-        argv: list[str | Path] = [*space.prefix, one.binary, "-c", one.config]
-        engine = Containerd(place, Daemon(argv, place / "containerd.log"), space)
-        try:
-            engine.daemon.wait_ready(
-                lambda: engine.socket.exists() and engine.try_ctr("version").returncode == 0,
-                "containerd",
-            )
-            yield one, engine
-        finally:
-            engine.daemon.stop()
+        assert layout.files() != before
+        engine = engine.restart()
+        engine.load(image, CRI_NAMESPACE)
+        yield engine
+        done = engine.control("engine", "remove", "containerd")
+        assert done.returncode == 0, done.stderr
+        layout.generate()
+        assert layout.files() == before
+        again = engine.control("profile", "capture", "containerd")
+        assert again.returncode == 2
+        assert "has no handler that leads to" in again.stderr
+    finally:
+        engine.daemon.stop()
 
 
-def _capture(one: Node, engine: Containerd) -> Run:
-    words = ("profile", "capture", "containerd", "--config", one.config, "--json")
-    return attempt([*engine.space.prefix, one.ours.ctl, *words], seconds=300)
+def test_a_pod_of_the_added_handler_is_confined(node: Brought, tmp_path: Path) -> None:
+    with client(node.space.inside(node.socket), node.space.cgroup) as cri:
+        cri.wait_image()
+        found = [
+            process_status.seccomp(cri.pid(cri.run(cri.run_pod(handler, tmp_path), Ask())))
+            for handler in ("runc", "runc-wrap")
+        ]
+        kept = node.control("engine", "remove", "containerd", "--dry-run")
+        cri.remove_pods()
+    assert found == [DISABLED, FILTER]
+    assert "the name runc-wrap stays" in kept.stdout
 
 
-def test_its_default_is_captured_by_cri_through_the_handler_that_was_added(
-    node: tuple[Node, Containerd], image: Path
-) -> None:
-    one, engine = node
-    engine.load(image, CRI_NAMESPACE)
+def test_its_default_is_captured_by_cri_through_the_handler_that_was_added(node: Brought) -> None:
     begun = time.monotonic()
-    done = _capture(one, engine)
+    done = node.control("profile", "capture", "containerd", "--json")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     document = json.loads(done.stdout)
     assert document["differences"] == []
     assert document["answers"] >= 19
     print(f"captured in {time.monotonic() - begun:.1f} s")  # noqa: T201 - with pytest -s
-    listed = engine.ctr("containers", "list", "--quiet", namespace=CRI_NAMESPACE)
+    listed = node.ctr("containers", "list", "--quiet", namespace=CRI_NAMESPACE)
     assert listed.stdout == ""
-    one.config.write_text(one.base)
-    words = ("engine", "remove", "containerd", "--config", one.config)
-    removed = attempt([*engine.space.prefix, one.ours.ctl, *words], seconds=100)
-    assert removed.returncode == 0, removed.stderr
-    assert one.files() == {"config.toml": one.base.encode()}
-    again = _capture(one, engine)
-    assert again.returncode == 2
-    assert "has no handler that leads to" in again.stderr

@@ -33,6 +33,7 @@ from runc_wrap.ledger import reader
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.engines import crio_config, engine_query
+from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.paths import Places
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 CRI_NAMESPACE = "k8s.io"
-_STATES = ("/run/containerd", "/run/docker/containerd/daemon")
+_STATES = (
+    *("/run/containerd", "/run/docker/containerd/daemon", "/run/k3s/containerd"),
+    *(each.state for each in distributions.ALL if each.state),
+)
 _TASKS = "io.containerd.runtime.v2.task"
 _RUNTIME_FILE = "runtime"  # in a task's bundle
 _LONGEST_PATH = 4096
@@ -183,8 +187,8 @@ def _inspected(program: str, shown: str) -> list[list[str]] | None:
 
 def _containerd(config: Path, path: Path) -> Iterator[Dependent]:
     document = engine_query.dump(config) or {}
-    yield from _tasks(Path(str(document.get("state", _STATES[0]))), CRI_NAMESPACE, str(path))
     found = engine_query.installation("containerd", config)
+    yield from _tasks(containerd_kind.state_of(found, document), CRI_NAMESPACE, str(path))
     address = str(containerd_kind.answers_at(found, document))
     for sandbox, handler in _sandboxes(address, _ctr(found.binary)):
         if handler == path.name:

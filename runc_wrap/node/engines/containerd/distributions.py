@@ -29,7 +29,8 @@ class Distribution:
     """`config`: the file by which a registration is known: what containerd reads, or its template.
 
     `in_force`: what containerd reads. `drop_ins`: where it takes drop-ins by itself, "" if the file
-    tells. `units`: the first that the node has runs it.
+    tells. `units`: the first that the node has runs it. `state`: its directory of running
+    containers, if a flag says it, and another one the socket: the configuration does not count.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Distribution:
     binary: str
     units: tuple[str, ...]
     drop_ins: str = ""
+    state: str = ""
 
 
 def _rancher(name: str, units: tuple[str, ...]) -> Distribution:
@@ -58,6 +60,7 @@ ALL = (
         DISTRIBUTIONS["k0s"],
         ("k0scontroller.service", "k0sworker.service"),
         "/etc/k0s/containerd.d",
+        state="/run/k0s/containerd",
     ),
     Distribution(
         "microk8s",
@@ -66,6 +69,7 @@ ALL = (
         "/var/snap/microk8s/common/run/containerd.sock",
         DISTRIBUTIONS["microk8s"],
         ("snap.microk8s.daemon-containerd.service",),
+        state="/var/snap/microk8s/common/run/containerd",
     ),
 )
 

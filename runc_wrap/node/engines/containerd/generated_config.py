@@ -46,9 +46,12 @@ def render(
 def waits_for_start(config: Path) -> bool:
     """Tell whether a handler shows only after its distribution has generated `config` again."""
     by = distributions.of_config(config)
-    if by is None or by.name == "k0s":
+    if by is None:
         return False
     main = toml_text.parse(engine_files.read(config) or "", str(config))
+    if by.name == "k0s":  # of containerd 1 it merges them into a file of its own, and imports that
+        drop_in = config.parent / "containerd.d" / f"{drop_ins.HEAD}x.toml"
+        return not any(drop_in.match(each) for each in loaded_files.patterns(config, main))
     found = [loaded_files.Loaded(config, main)]
     return by.name == "microk8s" or drop_ins.folder_of(config, found).name == "conf.d"
 
@@ -61,7 +64,7 @@ def _k0s(
     files: list[loaded_files.Loaded],
 ) -> list[str]:
     """k0s merges drop-ins for 1.x itself, and from 1.36 on refuses any but of version 3."""
-    if not tree.draft(config).text.startswith(MANAGED):
+    if not tree.draft(config).text.lstrip("\n").startswith(MANAGED):  # before 1.30, in line 2
         raise EngineError(
             f"{config} is not k0s' own any more: its first line is not {MANAGED!r}",
             f"drop-ins in {config.parent}/containerd.d to count",

@@ -16,6 +16,7 @@ from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
 
 SOCKET = Path("/run/containerd/containerd.sock")
+STATE = Path("/run/containerd")
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 
 
@@ -110,10 +111,23 @@ def dump(found: Installation) -> dict[str, Any] | None:
 
 
 def answers_at(found: Installation, document: dict[str, Any] | None) -> Path:
-    """Return where a containerd answers: as its dump says, otherwise at the usual place."""
+    """Return where a containerd answers: as its dump says, otherwise at the usual place.
+
+    A dump does not show what a flag says, but the usual place instead.
+    """
+    by = distributions.named(found.flavour)
+    if by and by.state:
+        return Path(by.socket)
     tables = (["grpc"], ["plugins", _GRPC_PLUGIN])
     told = (toml_text.lookup(document or {}, table).get("address") for table in tables)
     return Path(str(next(filter(None, told), found.socket or SOCKET)))
+
+
+def state_of(found: Installation, document: dict[str, Any] | None) -> Path:
+    """Return the directory of its running containers: a flag's, as its dump says, or the usual."""
+    by = distributions.named(found.flavour)
+    told = by.state if by and by.state else (document or {}).get("state")
+    return Path(str(told or STATE))
 
 
 def handlers(document: dict[str, Any]) -> dict[str, str]:

@@ -59,6 +59,8 @@ oom_score = 0
         BinaryName = "kata-runtime"
 """
 K0S_MANAGED = "# k0s_managed=true\n# This is a placeholder configuration\nversion = {}\n"
+# Of containerd 1: k0s merges the drop-ins into its one import. Until 1.29 its first line is empty.
+K0S_OF_1 = K0S_MANAGED.format(2) + 'imports = [\n\t"/run/k0s/containerd-cri.toml",\n]\n'
 K0S_MANAGED += 'imports = ["{}/containerd.d/*.toml"]\n'
 
 
@@ -175,6 +177,17 @@ def test_k0s_gets_a_drop_in_of_the_version_that_it_accepts(
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize("head", ["", "\n"])
+def test_k0s_own_file_is_recognized_in_each_of_its_releases(tmp_path: Path, head: str) -> None:
+    where = _where(tmp_path, K0S, "containerd.toml")
+    write(where.config, head + K0S_OF_1)
+    before = snapshot(tmp_path)
+    add(where, major=1, minor=7)
+    assert (where.config.parent / "containerd.d/50-runc-wrap-runc-wrap.toml").exists()
+    remove(where)
+    assert snapshot(tmp_path) == before
+
+
 def test_a_configuration_that_k0s_does_not_manage_is_refused(tmp_path: Path) -> None:
     where = _where(tmp_path, K0S, "containerd.toml")
     write(where.config, "version = 3\n")
@@ -207,7 +220,8 @@ def test_microk8s_without_its_template_is_refused(tmp_path: Path) -> None:
     [
         (K3S, "config.toml", VERSION_3, False),
         (K3S, "config.toml", _without_imports(VERSION_3), True),
-        (K0S, "containerd.toml", K0S_MANAGED, False),
+        (K0S, "containerd.toml", K0S_MANAGED.format(3, "%s"), False),
+        (K0S, "containerd.toml", K0S_OF_1, True),
         (SNAP, "containerd-template.toml", MICROK8S, True),
         ("etc/containerd", "config.toml", "version = 2\n", False),
     ],

@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import containerd_config, docker_config, engine_query
 from runc_wrap.node.engines.containerd import distributions
-from runc_wrap.node.engines.kinds import crio_kind
+from runc_wrap.node.engines.kinds import containerd_kind, crio_kind
 from runc_wrap.node.engines.kinds.engine_kind import Installation, unit_of
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
@@ -248,3 +248,26 @@ def test_a_distributions_containerd_answers_at_its_own_socket(
 ) -> None:
     found = engine_query.installation("containerd", Path(each.config))
     assert str(engine_query.answers_at(found)) == each.socket
+
+
+@pytest.mark.parametrize(
+    ("flavour", "socket", "state"),
+    [
+        ("", "/usual/c.sock", "/usual"),
+        ("k3s", "/usual/c.sock", "/usual"),
+        ("k0s", "/run/k0s/containerd.sock", "/run/k0s/containerd"),
+        (
+            "microk8s",
+            "/var/snap/microk8s/common/run/containerd.sock",
+            "/var/snap/microk8s/common/run/containerd",
+        ),
+    ],
+)
+def test_a_flag_counts_and_not_what_a_dump_shows_instead(
+    flavour: str, socket: str, state: str
+) -> None:
+    """A dump shows the usual places if the configuration names none."""
+    dumped = {"grpc": {"address": "/usual/c.sock"}, "state": "/usual"}
+    found = Installation("containerd", Path("/config.toml"), None, flavour=flavour)
+    assert str(containerd_kind.answers_at(found, dumped)) == socket
+    assert str(containerd_kind.state_of(found, dumped)) == state

@@ -1,0 +1,219 @@
+"""Where the distributions of Kubernetes keep their containerd, and what they generate at a start.
+
+By their sources: k3s-io/k3s pkg/agent/containerd; k0sproject/k0s pkg/component/worker/containerd of
+1.30 to 1.35, which have containerd 1; canonical/microk8s microk8s-resources. k3s' and RKE2's are
+beneath a --data-dir, the others at their own paths, in the mount namespace of the test.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomlkit
+
+from harness.engines.containerd import Handler, configuration
+from harness.host.processes import run
+from harness.node.requirements import program
+from runc_wrap.node import installed_programs
+
+if TYPE_CHECKING:
+    from harness.host.namespaces import MountNamespace
+
+CRI = "io.containerd.grpc.v1.cri"
+HAS_CONTAINERD_1 = (installed_programs.version("containerd") or "").startswith("1.")
+_RANCHER = {"k3s": "data/current/bin/containerd", "rke2": "bin/containerd"}
+_BASE = '{{ template "base" . }}\n'
+_K0S_HEAD = """# k0s_managed=true
+# This is a placeholder configuration for k0s managed containerd.
+version = 2
+imports = ["/run/k0s/containerd-cri.toml"]
+"""
+_SNAP, _SNAP_DATA = "/snap/microk8s/current", "/var/snap/microk8s/current"
+_VARIABLES = {
+    "${SNAPSHOTTER}": "overlayfs",
+    "${RUNTIME}": "runc",
+    "${RUNTIME_TYPE}": "io.containerd.runc.v2",
+    "${SNAP_DATA}": _SNAP_DATA,
+    "${SNAP}": _SNAP,
+}
+
+
+class Layout:
+    """The containerd of a distribution. Paths are as in its namespace, `space`.
+
+    `config` is what `engine add` is told, `socket` where it answers.
+    """
+
+    config: Path
+    binary: Path
+    socket: Path
+    environment: tuple[str, ...] = ()  # NAME=VALUE, of containerd
+
+    def __init__(self, place: Path, space: MountNamespace) -> None:
+        self.place, self.space = place, space
+
+    def write(self) -> None:
+        """Write what is there before we come."""
+        for directory in (self.config.parent, self.binary.parent):
+            self.space.inside(directory).mkdir(parents=True, exist_ok=True)
+        self.space.inside(self.binary).symlink_to(program("containerd"))
+
+    def generate(self) -> None:
+        """Write what it writes at a start."""
+
+    def argv(self) -> list[str | Path]:
+        """Return the command that starts it."""
+        return self._command(self.config)
+
+    def _command(self, config: Path, *flags: str | Path) -> list[str | Path]:
+        front = [*self.space.prefix, "env", *self.environment]
+        return [*front, self.binary, "--config", config, *flags]
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that its owner keeps."""
+        found = [one for one in self.space.inside(self.config.parent).rglob("*") if one.is_file()]
+        return {one.name: one.read_bytes() for one in found}
+
+    def _base(self) -> str:
+        return configuration(self.place, {"runc": Handler(program("runc"))})
+
+    def _base_for_flags(self) -> str:
+        """Return it without what flags say."""
+        return re.sub(r"(?m)^(root|state) = .*\n|^\[grpc\]\n.*\n", "", self._base())
+
+    def _flags(self) -> list[str | Path]:
+        """Return where it is by flags; its root is the test's, as no overlay is beneath another."""
+        state = self.socket.with_name("containerd")
+        return ["--root", self.place / "root", "--state", state, "--address", self.socket]
+
+    def _over(self, *tops: str) -> None:
+        """Let directories of the machine be written in the namespace only."""
+        for top in tops:
+            upper, work = (self.place / "over" / top[1:] / name for name in ("upper", "work"))
+            run([*self.space.prefix, "mkdir", "-p", upper, work])
+            layers = f"lowerdir={top},upperdir={upper},workdir={work}"
+            run([*self.space.prefix, "mount", "-t", "overlay", "-o", layers, "test", top])
+
+
+class Rancher(Layout):
+    """k3s or RKE2: by the template for containerd 1, with an import of drop-ins for 2."""
+
+    def __init__(self, name: str, place: Path, space: MountNamespace) -> None:
+        super().__init__(place, space)
+        self.config = place / name / "agent/etc/containerd/config.toml"
+        self.binary = place / name / _RANCHER[name]
+        self.socket = place / "c.sock"
+        imports = f'imports = ["{self.config.parent}/config.toml.d/*.toml"]\n'
+        head = "version = 2\n" if HAS_CONTAINERD_1 else f"version = 2\n{imports}"
+        self.base = self._base().replace("version = 2\n", head)
+
+    def write(self) -> None:
+        super().write()
+        self.space.inside(self.config).write_text(self.base)
+
+    def generate(self) -> None:
+        config = self.space.inside(self.config)
+        template = config.with_name("config.toml.tmpl")
+        text = template.read_text() if template.exists() else _BASE
+        config.write_text(text.replace(_BASE, self.base))
+
+
+class K0s(Layout):
+    """k0s merges the drop-ins about the CRI plugin into a file that its main file imports."""
+
+    config = Path("/etc/k0s/containerd.toml")
+    binary = Path("/var/lib/k0s/bin/containerd")
+    socket = Path("/run/k0s/containerd.sock")
+
+    def write(self) -> None:
+        self._over("/etc", "/var")
+        super().write()
+        self.space.inside(self.config).write_text(_K0S_HEAD)
+        self.space.inside(self.config.parent / "containerd.d").mkdir()
+        self.space.inside(self.socket.parent).mkdir()
+        self.generate()
+
+    def generate(self) -> None:
+        merged = tomllib.loads(self._base_for_flags())
+        for path in sorted(self.space.inside(self.config.parent).glob("containerd.d/*.toml")):
+            patch = tomllib.loads(path.read_text())
+            assert CRI in patch["plugins"]
+            merged = _merged(merged, patch)
+        written = self.space.inside(self.socket.with_name("containerd-cri.toml"))
+        written.write_text(tomlkit.dumps(merged))
+
+    def argv(self) -> list[str | Path]:
+        return self._command(self.config, *self._flags())
+
+
+class MicroK8s(Layout):
+    """MicroK8s replaces ${NAME} in a template; its containerd finds the snap's Python modules."""
+
+    config = Path(f"{_SNAP_DATA}/args/containerd-template.toml")
+    binary = Path(f"{_SNAP}/bin/containerd")
+    socket = Path("/var/snap/microk8s/common/run/containerd.sock")
+    environment = (f"PYTHONPATH={_SNAP}/lib",)
+
+    def write(self) -> None:
+        self._over("/var")
+        run([*self.space.prefix, "mount", "-t", "tmpfs", "test", "/snap"])
+        super().write()
+        modules, run_directory = Path(f"{_SNAP}/lib"), self.socket.parent
+        for directory in (modules, run_directory):
+            self.space.inside(directory).mkdir(parents=True)
+        run([*self.space.prefix, "mount", "-t", "tmpfs", "test", run_directory])  # as on a node
+        for name in ("json", "os", "re", "orjson"):
+            module = self.space.inside(modules / f"{name}.py")
+            module.write_text("raise SystemExit('not ours')\n")
+        self.space.inside(self.config).write_text(self._template())
+        self.generate()
+
+    def _template(self) -> str:
+        text = self._base_for_flags()
+        default = 'default_runtime_name = "runc"'
+        for own, variable in {
+            default: 'default_runtime_name = "${RUNTIME}"\n  snapshotter = "${SNAPSHOTTER}"',
+            'runtime_type = "io.containerd.runc.v2"': 'runtime_type = "${RUNTIME_TYPE}"',
+            f"{self.place}/cni/bin": "${SNAP_DATA}/opt/cni/bin",
+            f"{self.place}/cni/conf": "${SNAP_DATA}/args/cni-network",
+        }.items():
+            assert text.count(own) == 1
+            text = text.replace(own, variable)
+        return text
+
+    def generate(self) -> None:
+        text = self.space.inside(self.config).read_text()
+        for name, value in _VARIABLES.items():
+            text = text.replace(name, value)
+        self._in_force().write_text(text)
+
+    def files(self) -> dict[str, bytes]:
+        found = super().files()
+        del found["containerd.toml"]
+        return found
+
+    def argv(self) -> list[str | Path]:
+        return self._command(self.config.with_name("containerd.toml"), *self._flags())
+
+    def _in_force(self) -> Path:
+        return self.space.inside(self.config.with_name("containerd.toml"))
+
+
+def of(name: str, place: Path, space: MountNamespace) -> Layout:
+    """Return a distribution's layout; nothing is written yet."""
+    if name in _RANCHER:
+        return Rancher(name, place, space)
+    return {"k0s": K0s, "microk8s": MicroK8s}[name](place, space)
+
+
+def _merged(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Return a document after a merge patch (RFC 7396), which k0s makes of a drop-in."""
+    found = dict(document)
+    for key, value in patch.items():
+        old = found.get(key)
+        is_table = isinstance(value, dict)
+        found[key] = _merged(old if isinstance(old, dict) else {}, value) if is_table else value
+    return found
