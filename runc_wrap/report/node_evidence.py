@@ -132,7 +132,10 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
     except PermissionError:
         if visible_containers.is_root():
             raise
-        notes.append("only root may read the agent's evidence: ask root for `runc-wrapctl report`")
+        notes.append(
+            "only root may read the agent's evidence, which has no calls of users' own containers; "
+            "try: run their image as root's in audit, and ask root for `runc-wrapctl report`"
+        )
         return Evidence()
 
 

@@ -95,13 +95,28 @@ def test_a_users_status_and_verify_cover_the_users_containers(
     assert (told.returncode, told.stdout) == (0, "2 containers checked, 0 disagree\n"), told.stderr
 
 
+def test_a_users_deep_verify_reads_no_filters_and_says_what_can_be_compared(
+    engine: Rootless, nodes: dict[str, Installed]
+) -> None:
+    """Root's reads none of a user's either, so it would be no help to send the user to root."""
+    done = engine.user(nodes["runc"].ctl, "verify", "--deep", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["checked"], told["disagreeing"]) == (2, len(KINDS), [])
+    assert {one["id"] for one in told["unchecked"]} == {*ids(engine).values()}
+    assert done.stderr.count("try: `runc-wrapctl verify`") == len(KINDS)
+    root = engine.root(nodes["runc"].ctl, "verify", "--deep", "--json")
+    assert (root.returncode, json.loads(root.stdout)["unchecked"]) == (0, [])
+
+
 def test_a_users_report_gives_verdicts_and_says_what_only_root_can_know(
     engine: Rootless, nodes: dict[str, Installed]
 ) -> None:
     done = engine.user(nodes["runc"].ctl, "report", "--json")
     assert done.returncode == 0, done.stderr
     assert sum(one["containers"] for one in json.loads(done.stdout)) == len(KINDS)
-    assert "ask root" in done.stderr
+    assert (
+        "which has no calls of users' own containers; try: run their image as root's" in done.stderr
+    )
     assert "Error" not in done.stderr
 
 
