@@ -87,7 +87,14 @@ def test_removed_it_leaves_the_owners_configuration_and_what_was_recorded(dnf: D
     node.seccomp(node.bundle())
     told = dnf.done("remove", "runc-wrap")
     assert told == [f"warning: {CONFIG} saved as {CONFIG}.rpmsave"]
-    assert "runc-wrap" not in dnf.packages()
+    assert dnf.packages() == set()  # with what had come for its sake only
     assert node.inside(f"{CONFIG}.rpmsave").read_text() == MINE
     assert not node.inside(PREFIX).exists()
     assert node.inside("/var/lib/runc-wrap/ledger/ledger.jsonl").exists()
+
+
+@pytest.mark.usefixtures("said")
+def test_the_runtime_that_came_with_it_stays_if_dnf_is_told_so(dnf: Dnf) -> None:
+    """Else dnf removes it as unused, and what led to it (leave-path) leads nowhere."""
+    dnf.done("remove", "--noautoremove", "runc-wrap")
+    assert dnf.packages() == {*PROVIDED}
