@@ -35,6 +35,8 @@ DISTRIBUTIONS = {
     "microk8s": "/snap/microk8s/current/bin/containerd",
 }
 KINDS = ("runc", "crun")  # in the order that the launcher looks for their links
+# what CRI-O's own packages bring, for CRI-O alone: crun is its default
+_OF_CRIO = ("/usr/libexec/crio/crun", "/usr/libexec/crio/runc")
 _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
 _NAMED = re.compile(r"([a-z][a-z-]{0,30})\s*(?:version|:)")
@@ -207,7 +209,10 @@ def find_runtime(names: list[str]) -> Runtime:
 
 
 def _found_instead() -> str:
-    """Return a sentence about a runtime that is here and cannot be used, "" without one."""
+    """Return a sentence about a runtime elsewhere, or one that cannot be used; "" without one."""
+    path = next((path for path in map(locate, _OF_CRIO) if path), None)
+    if path:
+        return f' CRI-O has {path}: name it in config.toml, runtime = ["{path}"].'
     path = next((path for path in map(locate, _FOREIGN) if path), None)
     return f" There is {path}, but runc-wrap needs runc or crun." if path else ""
 

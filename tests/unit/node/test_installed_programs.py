@@ -66,6 +66,19 @@ def test_a_runtime_that_is_not_supported_is_named_where_there_is_no_other(
         installed_programs.find_runtime([name, "runc"])
 
 
+def test_the_runtime_of_crios_packages_is_named_where_there_is_no_other(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They bring it outside the fixed path, and need none there."""
+    own = machine.fake(tmp_path / "libexec", "crun", CRUN)
+    monkeypatch.setattr(installed_programs, "_OF_CRIO", (str(own),))
+    with pytest.raises(RuntimeNotUsable, match=rf'CRI-O has .*, runtime = \["{own}"\]'):
+        installed_programs.find_runtime(["runc", "crun"])
+    assert installed_programs.find_runtime([str(own)]).version == "1.21"
+    installed = machine.fake(folder, "runc", RUNC)
+    assert installed_programs.find_runtime(["runc", "crun"]).path == installed
+
+
 def test_a_file_that_may_not_be_executed_is_not_found(folder: Path) -> None:
     machine.fake(folder, "runc", RUNC).chmod(0o644)
     (folder / "crun").mkdir()
