@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.evidence.store.coverage import counted
-from runc_wrap.node.container_state import stated_defaults
+from runc_wrap.node.container_state import kept_sentence
 from runc_wrap.report.merge.call_fields import BadDocument, flag, number, shown
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Kept(NamedTuple):
     def sentence(self) -> str:
         """Return what to tell the node's owner, "" if there are none."""
         total = sum(self.profiles.values())
-        told = stated_defaults.told(total, ", ".join(sorted(self.profiles)), adopts=self.adopts)
+        told = kept_sentence.told(total, ", ".join(sorted(self.profiles)), adopts=self.adopts)
         return told if total else ""
 
 
@@ -87,7 +87,7 @@ class FleetKept:
     def sentences(self) -> list[str]:
         """Return what to tell the fleet's owner, safe to print."""
         return [
-            stated_defaults.told(
+            kept_sentence.told(
                 sum(found.values()),
                 _names(found),
                 adopts=adopts,
