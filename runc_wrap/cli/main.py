@@ -24,7 +24,10 @@ COMMANDS = {
     ),
     "apply": ("runc_wrap.cli.apply", "Check the policy, compile it, put it in force."),
     "doctor": ("runc_wrap.cli.doctor", "Check this node for problems, and say what to do."),
-    "engine": ("runc_wrap.cli.engine", "Register with containerd, Podman or Docker, or undo it."),
+    "engine": (
+        "runc_wrap.cli.engine",
+        "Register with containerd, CRI-O, Podman or Docker, or undo it.",
+    ),
     "explain": ("runc_wrap.cli.explain", "Print the decision for a config.json, and its reason."),
     "metrics": ("runc_wrap.cli.metrics", "Print metrics for Prometheus, or write them to a file."),
     "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,12 +120,13 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     changed, remarks = _changed(state, access, node, last)
     if changed and configured is None and state["engine"] in _CHECKS_ITSELF:
         changed = _refused(access) or changed
-    drift = [*_differences(state, configured, running, access), *changed]
+    untold, older = _silence(state, access) if running is None else ([], [])
+    drift = [*_differences(state, configured, running, access), *untold, *changed]
     drift += _not_default(state, default)
     drift += [*_upgraded(state, access, last), *_unfinished(last)]
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
     told = (access.unit, access.version, configured, running, last, default)
-    return Shown(state, *told, drift, remarks)
+    return Shown(state, *told, drift, [*remarks, *older])
 
 
 def _refused(access: Access) -> list[str]:
@@ -142,11 +144,23 @@ def _differences(
     wanted, config = handlers_wanted.of_state(state), state["config"]
     lost = wanted.difference(configured)
     if lost:
-        yield f"{config}: {lost}; run `engine add {state['engine']} --restart` again"
-    if running is None:
-        yield f"{state['engine']} does not tell what is in force: {access.silence() or 'no answer'}"
-    elif not lost and (why := wanted.difference(running)):
+        yield f"{config}: {lost}; run `{_add(state)} --restart` again"
+    if running is not None and not lost and (why := wanted.difference(running)):
         yield f"{config} has them, but in force {why}; restart {access.unit or state['engine']}"
+
+
+def _silence(state: Json, access: Access) -> tuple[list[str], list[str]]:
+    """Return why an engine does not tell what is in force: as drift, or as a remark."""
+    why, engine = access.silence(), state["engine"]
+    if engine == "crio" and not why:
+        older = "releases before 1.30 do not, so that what is in force is not known"
+        return [], [f"crio answers, and lists no handlers over CRI: {older}"]
+    return [f"{engine} does not tell what is in force: {why or 'no answer'}"], []
+
+
+def _add(state: Json) -> str:
+    """Return the command for this registration: a node may have several engines of a kind."""
+    return f"engine add {state['engine']} --config {shlex.quote(state['config'])}"
 
 
 def _not_default(state: Json, default: str | None) -> Iterator[str]:
@@ -156,7 +170,7 @@ def _not_default(state: Json, default: str | None) -> Iterator[str]:
             yield (
                 f"containers of {state['engine']} that name no handler are started by {default}, "
                 f"not by {one.name}: look for a later file that says so, then run "
-                f"`engine add {state['engine']} --default --restart` again"
+                f"`{_add(state)} --default --restart` again"
             )
 
 
@@ -200,7 +214,7 @@ def _upgraded(state: Json, access: Access, last: Journal | None) -> Iterator[str
     if last and _is_upgraded(access.version, last):
         yield (
             f"{state['engine']} was {last.version} when it was proved, and is {access.version}; "
-            f"run `engine add {state['engine']} --restart` again"
+            f"run `{_add(state)} --restart` again"
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -49,8 +50,8 @@ class Left(NamedTuple):
         """Return what is said when it is tried no more."""
         return (
             f"{self.engine} ({self.config}) did not answer in {self.tries} tries to remove a "
-            f"canary of ours: given up; `runc-wrapctl engine add {self.engine} --restart` removes "
-            "it, too"
+            f"canary of ours: given up; `runc-wrapctl engine add {self.engine} "
+            f"--config {shlex.quote(self.config)} --restart` removes it, too"
         )
 
 

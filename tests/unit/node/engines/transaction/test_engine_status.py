@@ -10,7 +10,14 @@ import pytest
 
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.transaction import engine_status, journal
-from tests.unit.node.engines.transaction.killed_node import FakeEngine, job, node, proved, run
+from tests.unit.node.engines.transaction.killed_node import (
+    FakeEngine,
+    FakeNode,
+    job,
+    node,
+    proved,
+    run,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +77,50 @@ def test_what_does_not_reach_us_is_not_called_in_force(
     assert handler["default_in_force"] is (default and default == "runc-wrap")
     assert len(shown["drift"]) == bool(drift)
     assert drift in "".join(shown["drift"])
+
+
+@pytest.mark.parametrize(
+    ("engine", "silence", "told"),
+    [
+        ("containerd", "", ("containerd does not tell what is in force: no answer", "")),
+        ("crio", "it is down", ("crio does not tell what is in force: it is down", "")),
+        ("crio", "", ("", "crio answers, and lists no handlers over CRI: releases before 1.30")),
+    ],
+)
+def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+    silence: str,
+    told: tuple[str, str],
+) -> None:
+    drift, remark = told
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    (file,) = places.engines.iterdir()
+    file.write_text(file.read_text().replace('"containerd"', f'"{engine}"'))
+    for name, value in (("running", None), ("silence", silence), ("default", None)):
+        monkeypatch.setattr(FakeEngine, name, lambda _, value=value: value)
+    monkeypatch.setattr(one, "access", lambda _, config: FakeNode.access(one, "containerd", config))
+    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
+    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    assert (bool(shown["drift"]), bool(shown["remarks"])) == (bool(drift), bool(remark))
+    assert drift in "".join(shown["drift"])
+    assert remark in "".join(shown["remarks"])
+
+
+def test_the_command_that_is_advised_names_the_file_as_there_may_be_two_of_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: {})
+    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
+    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    said = "".join(shown["drift"])
+    assert f"run `engine add containerd --config {one.config} --restart` again" in said
 
 
 @pytest.mark.parametrize(
