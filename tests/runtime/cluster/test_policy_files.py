@@ -244,3 +244,16 @@ def test_of_a_policy_that_is_sent_without_a_mode_the_nodes_is_tried(places: Plac
     sent = {"config.toml": ENFORCE, policy_files.MODE: b""}
     candidate = policy_files.write_candidate(places, sent, "check-2")
     assert policy_trial.document(places, candidate, "n1")["refused"] is None
+
+
+def test_adopting_the_engines_default_goes_with_enforce_and_not_with_audit(
+    places: Places,
+) -> None:
+    """docs/kubernetes.md, step 5."""
+    own = b'[default]\nadopt = "runtime-default"\n'
+    with pytest.raises(PolicyNotTaken, match=r'default\.adopt adopts "runtime-default", but'):
+        _put(places, {"config.toml": own, policy_files.MODE: AUDIT})
+    _put(places, {"config.toml": own, policy_files.MODE: ENFORCE})
+    weaker = own.replace(b'default"', b'default, also weaker"')
+    _put(places, {"config.toml": weaker, policy_files.MODE: AUDIT})
+    assert _in_force(places) == "audit"
