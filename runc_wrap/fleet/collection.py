@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.store import coverage
-from runc_wrap.fleet import kubectl
+from runc_wrap.fleet import exec_proxy, exec_stream, kubectl
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 from runc_wrap.hotpath import json_codec
 from runc_wrap.report.merge import document_stream, node_document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from runc_wrap.fleet.node_list import Asked
     from runc_wrap.host.meter import Meter
 
 Json = dict[str, Any]
 ATTEMPTS = 2
+MANY = 16  # nodes for which starting kubectl's proxy pays off
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,12 @@ class Collection:
         """Yield a document for each node, in the order in which they answer."""
         meter.total = len(nodes)
         waiting = iter(nodes)
-        with ThreadPoolExecutor(self.at_once) as pool:
+        with self._proxy(len(nodes)) as proxy, ThreadPoolExecutor(self.at_once) as pool:
             asking: set[Future[Json]] = set()
             try:
                 while True:
                     for one in waiting:
-                        asking.add(pool.submit(self._asked, one))
+                        asking.add(pool.submit(self._asked, one, proxy))
                         if len(asking) >= self.at_once:
                             break
                     if not asking:
@@ -59,28 +63,52 @@ class Collection:
                 self.kubectl.given_up.set()  # else an interrupted command would wait for it
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _asked(self, one: Asked) -> Json:
+    def _proxy(self, nodes: int) -> AbstractContextManager[Path | None]:
+        """Return kubectl's proxy if that pays off for so many nodes."""
+        return exec_proxy.opened(self.kubectl, self.namespace) if nodes >= MANY else nullcontext()
+
+    def _asked(self, one: Asked, proxy: Path | None) -> Json:
+        """Return the answer of one node: by the proxy, if there is one, then by kubectl's exec.
+
+        So what the proxy does not let through, WebSockets perhaps, is only slower.
+        """
         why = one.why
-        for _ in range(0 if why else ATTEMPTS):
+        for at in (proxy, None)[:ATTEMPTS] if not why else ():
             if self.kubectl.given_up.is_set():
                 break
             try:
-                return self._answer(one)
+                return self._answer(one, at)
             except KubectlError as error:
                 why = str(error)
         return node_document.silent(one.node, why)
 
-    def _answer(self, one: Asked) -> Json:
+    def _answer(self, one: Asked, proxy: Path | None) -> Json:
         """Return the node's document. Raises KubectlError."""
+        printed, complaint = self._by_kubectl(one) if proxy is None else self._by(proxy, one)
+        found = document_stream.only(printed)
+        if isinstance(found, document_stream.Unusable):
+            raise KubectlError(_why(printed, complaint))
+        return _named(found.value, one.node)
+
+    def _by_kubectl(self, one: Asked) -> tuple[bytes, bytes]:
         stdin = ("--stdin",) if one.given else ()
         words = ("exec", *stdin, "--namespace", self.namespace, one.pod, "--", *self.command)
         printed, complaint, _ = self.kubectl.ended(
             *words, seconds=self.seconds, largest=document_stream.LARGEST, given=one.given
         )
-        found = document_stream.only(printed)
-        if isinstance(found, document_stream.Unusable):
-            raise KubectlError(_why(printed, complaint))
-        return _named(found.value, one.node)
+        return printed, complaint
+
+    def _by(self, proxy: Path, one: Asked) -> tuple[bytes, bytes]:
+        printed = exec_stream.run(
+            proxy,
+            (self.namespace, one.pod),
+            self.command,
+            one.given,
+            seconds=self.seconds,
+            largest=document_stream.LARGEST,
+            given_up=self.kubectl.given_up,
+        )
+        return printed.stdout, printed.complaint
 
 
 def _why(printed: bytes, complaint: bytes) -> str:

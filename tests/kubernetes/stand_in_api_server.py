@@ -43,6 +43,8 @@ class Cluster:
         self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
         self.requests: list[tuple[str, str]] = []  # verb and resource
         self.commands: list[list[str]] = []
+        self.looked_at: set[str] = set()  # pods
+        self.refuses_first = False  # each exec before its pod was looked at, as kubectl's does
         self.given: dict[str, bytes] = {}  # the first line of stdin, by node
         self.url = ""
 
@@ -98,6 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
                 )
             case ["api", "v1", "namespaces", "runc-wrap", "pods", name]:
                 self.cluster.requests.append(("get", "pods"))
+                self.cluster.looked_at.add(name)
                 return self._pod(name, name.removeprefix("pod-"))
         return None
 
@@ -122,6 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _exec(self, pod: str, query: dict[str, list[str]]) -> None:
         node = pod.removeprefix("pod-")
+        if self.cluster.refuses_first and pod not in self.cluster.looked_at:
+            self._answer(400, {"kind": "Status", "status": "Failure", "code": 400})
+            return
         self.cluster.commands.append(query["command"])
         key = self.headers["Sec-WebSocket-Key"] + _MAGIC
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest())  # noqa: S324 - RFC 6455

@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +23,8 @@ import yaml
 from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from harness.node.requirements import unmet
+from runc_wrap.fleet import collection, exec_proxy, exec_stream, kubectl
+from runc_wrap.fleet.kubectl import KubectlError
 from tests.kubernetes import stand_in_api_server
 
 if TYPE_CHECKING:
@@ -163,6 +169,108 @@ def test_a_stream_that_is_cut_off_is_asked_for_again(cluster: Cluster, tmp_path:
     done = _run(cluster, tmp_path, "report", "--json")
     assert json.loads(done.stdout)["nodes"] == 1, done.stderr
     assert len(cluster.commands) == 2
+
+
+MANY = [f"n{at:02}" for at in range(collection.MANY)]
+
+
+def test_many_nodes_are_asked_through_one_kubectl(cluster: Cluster, tmp_path: Path) -> None:
+    for node in MANY:
+        _answer(cluster, node, WEB, *[workload(f"w{at}") for at in range(300)])
+    done = _run(cluster, tmp_path, "report", "--json")
+    found = json.loads(done.stdout)
+    assert (found["nodes"], found["silent"], found["refused"]) == (len(MANY), [], []), done.stderr
+    assert cluster.requests.count(("get", "pods/exec")) == len(MANY)
+    assert ("get", "pods") not in cluster.requests  # kubectl exec asks for the pod first
+    _answer(cluster, "n00")
+    cluster.cut["n00"] = 1000
+    done = _run(cluster, tmp_path, "report", "--json")
+    assert json.loads(done.stdout)["nodes"] == len(MANY), done.stderr
+    assert cluster.requests.count(("get", "pods")) == 1  # the second attempt is kubectl's own
+
+
+def test_a_policy_reaches_many_nodes_whole(cluster: Cluster, tmp_path: Path) -> None:
+    taken: dict[str, Any] = {"form": 1, "refused": None, "remarks": [], "changes": [], "changed": 0}
+    cluster.answers |= dict.fromkeys(MANY, json.dumps(taken).encode())
+    config = tmp_path / "config.toml"
+    config.write_text(f"# {'é' * 100_000}\n")
+    done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", str(config))
+    assert json.loads(done.stdout)["taken"] == len(MANY), done.stderr
+    assert ("get", "pods") not in cluster.requests
+    sent = {json.loads(one)["config.toml"] for one in cluster.given.values()}
+    assert sent == {config.read_text()}
+
+
+def test_where_no_websocket_comes_through_many_nodes_are_asked_one_by_one(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    for node in MANY:
+        _answer(cluster, node, WEB)
+    cluster.refuses_first = True
+    done = _run(cluster, tmp_path, "report", "--json")
+    assert json.loads(done.stdout)["nodes"] == len(MANY), done.stderr
+    assert cluster.requests.count(("get", "pods")) == len(MANY)
+
+
+@pytest.mark.parametrize("way", ["variable", "kubeconfig"])
+def test_nothing_goes_past_a_proxy_that_leads_to_the_cluster(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """kubectl's own proxy would: it connects to the API server itself for a WebSocket."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    if way == "variable":
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    else:
+        words = ("config", "set-cluster", "c", "--proxy-url=http://127.0.0.1:1")
+        subprocess.run(["kubectl", *words], check=True, capture_output=True, timeout=120)
+    with exec_proxy.opened(kubectl.found(()), "runc-wrap") as at:
+        assert at is None
+
+
+def test_the_socket_is_the_caller_s_and_lets_exec_in_the_namespace_through_only(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    cluster.answers["a"] = b"{}"
+    with exec_proxy.opened(kubectl.found(()), "runc-wrap") as at:
+        assert at is not None
+        assert at.parent.stat().st_mode & 0o777 == 0o700
+        run = partial(exec_stream.run, at, given_up=threading.Event(), seconds=60, largest=99)
+        assert run(("runc-wrap", "pod-a"), ["x"], b"").stdout == b"{}"
+        for target in (("shop", "pod-a"), ("runc-wrap", "../../shop/pods/pod-a")):
+            with pytest.raises(KubectlError, match=r"does not let exec: HTTP/1[.]1 (403|301) "):
+                run(target, ["x"], b"")
+    assert not at.parent.exists()
+    assert cluster.requests == [("get", "pods/exec")]
+
+
+def test_the_proxy_ends_with_a_plugin_that_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
+    code = (
+        "import time\nfrom runc_wrap.fleet import exec_proxy, kubectl\n"
+        "with exec_proxy.opened(kubectl.found(()), 'runc-wrap') as at:\n"
+        "    print(at, flush=True)\n    time.sleep(600)\n"
+    )
+    variables = {**environment(), "KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        at = Path(process.stdout.readline().strip())
+        try:
+            assert _connects(at)
+        finally:
+            process.kill()
+    until = time.monotonic() + 60
+    while _connects(at):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    shutil.rmtree(at.parent)
+
+
+def _connects(at: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(at)) == 0
 
 
 def test_the_shipped_roles_allow_what_is_asked_and_little_else(
