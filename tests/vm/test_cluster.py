@@ -112,7 +112,7 @@ def test_the_pod_is_killed_at_each_step_that_there_is() -> None:
 def test_killed_at_a_step_it_leaves_the_engine_whole(node: ClusterNode, step: str) -> None:
     """What the pod has begun ends without it; the next one goes on from there."""
     if step == EACH[0]:
-        node.play(AUDIT, components=["metrics"])  # whose directory Podman makes, as a kubelet does
+        node.play(AUDIT)
     else:
         node.start()
     node.kill(INSTALLING[step])
@@ -146,6 +146,7 @@ def test_the_pod_has_no_more_rights_than_it_asks_for(node: ClusterNode) -> None:
 
 
 def test_the_container_for_metrics_has_less(node: ClusterNode) -> None:
+    node.play(AUDIT, components=["metrics"])
     process = _rights(node, METRICS)
     mounts = [process[f"mount {name}"] for name in ("/", "/host/agent", "/run/runc-wrap")]
     assert mounts == ["ro"] * 3
@@ -154,17 +155,21 @@ def test_the_container_for_metrics_has_less(node: ClusterNode) -> None:
         assert f"mount {name}" in _rights(node, INSTALLER)
 
 
+def _wait_served(node: ClusterNode, line: str) -> None:
+    wait_until(lambda: f"\n{line}\n" in node.metrics(), f"{line} of the pod", 120)
+
+
 def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     node: ClusterNode, cri: Cri
 ) -> None:
     _started(cri, "runc-wrap")
-    found = node.metrics()
     for line in (
-        "runc_wrap_agent_up 1.0",
         'runc_wrap_node_state{state="ready"} 1.0',
+        "runc_wrap_agent_up 1.0",
         'runc_wrap_build_info{version="0.2.0"} 1.0',
     ):
-        assert f"\n{line}" in found
+        _wait_served(node, line)
+    found = node.metrics()
     decided = re.findall(r"\nrunc_wrap_decisions_total\{.*engine=\"containerd\".*\} (\S+)", found)
     assert sum(map(float, decided)) >= 1
     units = "runc-wrap-observe.socket runc-wrap-observe"
@@ -172,10 +177,6 @@ def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     _wait_served(node, "runc_wrap_agent_up 0.0")
     node.machine.sh(f"systemctl start {units}")
     _wait_served(node, "runc_wrap_agent_up 1.0")  # the same directory, another socket
-
-
-def _wait_served(node: ClusterNode, line: str) -> None:
-    wait_until(lambda: f"\n{line}\n" in node.metrics(), f"{line} of the pod", 120)
 
 
 def test_a_pod_through_the_handler_is_confined_and_another_is_not(
