@@ -6,7 +6,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.vm.machine import wait
+from harness.host.processes import wait_until
+from tests.vm.machine import PAUSE
 from tests.vm.node import PREFIX
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tests.vm.node import Node
 
 CONFIG = "/etc/containerd/config.toml"
+# Seconds: canaries are removed one minute after a boot, and if containerd is not ready then, as on
+# a machine that gets little of its processor, five minutes later.
+BACK = 900
 # Second names, units and timers of a change that is not over.
 LEFT = f"""
 find /etc {PREFIX}/var -maxdepth 1 -name '.runc-wrap-*'
@@ -73,7 +77,7 @@ def answers(machine: Guest) -> None:
 
 def wait_as_before(machine: Guest, before: str) -> None:
     """Wait for what the boot, and a timer after it, take back."""
-    wait(lambda: machine.sh(STATE) == before, "what the boot takes back")
+    wait_until(lambda: machine.sh(STATE) == before, "what the boot takes back", BACK, pause=PAUSE)
     answers_as_before(machine, before)
     said = machine.sh("journalctl -b --no-pager -o cat -u runc-wrap-revert.service")
     assert f"taken back: add runc-wrap in {CONFIG}" in said
