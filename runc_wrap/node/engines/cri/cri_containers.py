@@ -46,7 +46,8 @@ def start(socket: Path, pod: Pod, wish: Wish) -> None:
 
 
 def _container(wish: Wish) -> bytes:
-    name, image = message({1: wish.name}), message({1: wish.image})
+    # The second is what the pod says, by which CRI-O judges the image if it has a policy for them.
+    name, image = message({1: wish.name}), message({1: wish.image, 18: wish.image})
     variables = _repeated(
         6, (message({1: name, 2: value}) for name, value in wish.variables.items())
     )

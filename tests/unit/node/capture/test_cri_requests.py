@@ -82,6 +82,9 @@ class Crio:
         assert [fields(each) for each in security[15] if isinstance(each, bytes)] == [{}]  # default
         variables = {text(one, 1): text(one, 2) for one in inner(config, 6)}
         (image,) = inner(config, 2)
+        # CRI-O: "user specified image not specified, cannot verify image signature", if it has a
+        # signature_policy, as in its own packages (server/container_create.go).
+        assert text(image, 18) == text(image, 1)
         added = [each.decode() for each in caps.get(1, []) if isinstance(each, bytes)]
         handler = self.pods[pod][0]
         self.created.append({"handler": handler, "image": text(image, 1), "add": added})
