@@ -20,7 +20,7 @@ from runc_wrap.node.engines.canary import idle_image
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.kinds import containerd_kind
+from runc_wrap.node.engines.kinds import containerd_kind, crio_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def remove_lent(found: Installation, socket: Path) -> None:
 def _document(found: Installation) -> dict[str, Any]:
     if found.engine == "containerd":
         return containerd_kind.dump(found) or {}
-    words = ("--config", str(found.config), "--config-dir", f"{found.config}.d", "config")
+    words = crio_kind.config_words(found.config)
     printed = installed_programs.run(str(found.binary), *words, seconds=_SECONDS).printed
     return crio_document(printed)
 

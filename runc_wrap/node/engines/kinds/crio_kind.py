@@ -34,7 +34,7 @@ class Crio:
 
     def check_command(self, found: Installation) -> list[str] | None:
         """Return `crio config`, which validates what it prints."""
-        return None if found.binary is None else [str(found.binary), *_config_words(found.config)]
+        return None if found.binary is None else [str(found.binary), *config_words(found.config)]
 
     def reload(self, found: Installation, *, loses_default: bool = False) -> Reload:
         """Return a restart: see the module."""
@@ -45,7 +45,7 @@ class Crio:
         """Return the handlers that `crio config` prints."""
         if found.binary is None:
             return None
-        printed = installed_programs.output(str(found.binary), *_config_words(found.config))
+        printed = installed_programs.output(str(found.binary), *config_words(found.config))
         return None if printed is None else handlers(printed)
 
 
@@ -79,15 +79,22 @@ def _printed(found: Installation) -> dict[str, Any]:
     """Return the configuration that `crio config` prints, {} if it prints none."""
     if found.binary is None:
         return {}
-    printed = installed_programs.output(str(found.binary), *_config_words(found.config)) or ""
+    printed = installed_programs.output(str(found.binary), *config_words(found.config)) or ""
     try:
         return tomllib.loads(printed)
     except ValueError:
         return {}
 
 
-def _config_words(config: Path) -> list[str]:
-    return ["--config", str(config), "--config-dir", f"{config}.d", "config"]
+def config_words(config: Path) -> list[str]:
+    """Return the words after `crio` with which it prints what this file and its drop-ins say.
+
+    CRI-O fails if a file that is named does not exist, and reads the usual one unnamed, if there is
+    one. Its own packages bring drop-ins only.
+    """
+    is_unnamed = config == crio_config.CONFIG and not config.exists()
+    named = [] if is_unnamed else ["--config", str(config)]
+    return [*named, "--config-dir", f"{config}.d", "config"]
 
 
 def handlers(printed: str) -> dict[str, str] | None:

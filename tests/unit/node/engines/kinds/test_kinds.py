@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import containerd_config, docker_config, engine_query
+from runc_wrap.node.engines import (
+    containerd_config,
+    crio_config,
+    docker_config,
+    engine_query,
+)
 from runc_wrap.node.engines.containerd import distributions
 from runc_wrap.node.engines.kinds import containerd_kind, crio_kind
 from runc_wrap.node.engines.kinds.engine_kind import Installation, unit_of
@@ -170,6 +175,20 @@ def test_cri_o_is_asked_with_the_drop_ins_beside_its_configuration(tmp_path: Pat
 
 def test_what_cri_o_comments_out_is_not_read() -> None:
     assert crio_kind.handlers("# [crio.runtime.runtimes.x]\n# runtime_path = '/x'\n") == {}
+
+
+def test_a_crio_without_a_main_file_is_asked_without_naming_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own packages bring drop-ins only, and it fails if a file that is named is missing."""
+    usual = tmp_path / "etc/crio/crio.conf"
+    monkeypatch.setattr(crio_config, "CONFIG", usual)
+    drop_ins = ["--config-dir", f"{usual}.d", "config"]
+    assert crio_kind.config_words(usual) == drop_ins
+    _file(usual)
+    assert crio_kind.config_words(usual) == ["--config", str(usual), *drop_ins]
+    other = tmp_path / "other.conf"
+    assert crio_kind.config_words(other)[:2] == ["--config", str(other)]
 
 
 def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
