@@ -105,19 +105,23 @@ def fingerprint(engine: str, config: str = "") -> str:
         with program.open("rb") as file:
             digest.update(b"%d" % os.fstat(file.fileno()).st_size)
             digest.update(file.read(_BEGINNING))
-    digest.update(_own_file(engine, config))
+    digest.update(_own_files(engine, config))
     return digest.hexdigest()
 
 
-def _own_file(engine: str, config: str) -> bytes:
-    """Return the file that an engine's default is in, if it is not in its program."""
+def _own_files(engine: str, config: str) -> bytes:
+    """Return the files that an engine's default is in, if it is not in its program."""
     if engine in _READS_SYSTEM_FILE:
         system = profile_files.system()
         return system[1] if system else b""
-    of_crio = Path(config) if config else crio_config.CONFIG
-    path = crio_kind.seccomp_profile(crio_kind.at(of_crio)) if engine == "crio" else None
-    if path is None:
+    if engine != "crio":
         return b""
+    of_crio = Path(config) if config else crio_config.CONFIG
+    named = crio_kind.seccomp_profiles(crio_kind.at(of_crio))
+    return b"".join(map(_content, named))
+
+
+def _content(path: Path) -> bytes:
     try:
         return files.read(path, _LARGEST, follows=True)
     except (OSError, files.Irregular, files.TooLarge):

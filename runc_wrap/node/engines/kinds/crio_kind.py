@@ -63,10 +63,15 @@ def default_handler(found: Installation) -> str | None:
     return str(told) if told else None
 
 
-def seccomp_profile(found: Installation) -> Path | None:
-    """Return the file that is the default of all pods; None if it is the built-in one."""
-    told = toml_text.lookup(_printed(found), ["crio", "runtime"]).get("seccomp_profile")
-    return Path(str(told)) if told else None
+def seccomp_profiles(found: Installation) -> list[Path]:
+    """Return the files that are the default of pods, of all or of one handler; [] if none is named.
+
+    A handler's own counts before that of all (since 1.34: pkg/config/config.go, RuntimeHandler).
+    """
+    runtime = toml_text.lookup(_printed(found), ["crio", "runtime"])
+    tables = [runtime, *toml_text.lookup(runtime, ["runtimes"]).values()]
+    named = {each.get("seccomp_profile") for each in tables if isinstance(each, dict)}
+    return sorted(Path(str(each)) for each in named if each)
 
 
 def answers_at(found: Installation) -> Path:

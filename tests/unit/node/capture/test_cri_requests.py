@@ -151,13 +151,14 @@ def test_without_a_handler_of_ours_it_is_refused_with_the_command(node: Node, cr
     assert crio.created == []
 
 
+@pytest.mark.parametrize("table", ["crio.runtime", "crio.runtime.runtimes.ours"])
 def test_a_capture_is_stale_when_the_file_changes_that_is_crios_default(
-    node: Node, crio: Crio, tmp_path: Path
+    node: Node, crio: Crio, tmp_path: Path, table: str
 ) -> None:
     profile = tmp_path / "profile.json"
     profile.write_text("{}")
     printed = tmp_path / "printed"
-    printed.write_text(f"[crio.runtime]\nseccomp_profile = '{profile}'\n")
+    printed.write_text(f"[{table}]\nseccomp_profile = '{profile}'\n")
     script = f"case $* in *--version) echo crio version 1.34.1 ;; *) cat {printed} ;; esac"
     machine.fake(node.programs, "crio", script)
     captured, _ = capture_run.capture(node.places, "crio")
