@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, default=PARTS, help="keeps what was fetched")
     parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
     for name in ("source", "documentation"):
-        parser.add_argument(f"--{name}", type=_url, default="", help=f"the URL of the {name}")
+        parser.add_argument(f"--{name}", type=_url, help=f"the URL of the {name}")
     parser.add_argument("machines", nargs="*", default=list(MACHINES), metavar="ARCHITECTURE")
     options = parser.parse_args()
     if unknown := set(options.machines) - set(MACHINES):
@@ -43,7 +43,7 @@ def build(machines: list[Machine], options: argparse.Namespace) -> tuple[Path, s
                 raise SystemExit(f"{archive} is not there; run `make dist` first")
             trees[machine] = place / machine.debian
             image_tree.lay(trees[machine], archive, machine, options.parts.resolve(), epoch())
-        urls = {"source": options.source, "documentation": options.documentation}
+        urls = {"source": options.source or "", "documentation": options.documentation or ""}
         described = described_as(version, epoch(), revision=revision(), **urls)
         digest = Buildah(place).build(trees, version, epoch(), target, described)
     return target, digest

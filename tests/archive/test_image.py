@@ -117,6 +117,8 @@ def test_what_is_not_known_is_not_said_and_no_path_is_called_a_url() -> None:
     }
     ended = attempt([sys.executable, "-m", "deploy.image", "--documentation", "docs/kubernetes.md"])
     assert (ended.returncode, "'docs/kubernetes.md' is no URL" in ended.stderr) == (2, True)
+    ended = attempt([sys.executable, "-m", "deploy.image", "--archives", "/none", "amd64"])
+    assert "run `make dist` first" in ended.stderr
 
 
 def test_the_revision_is_the_checkouts_commit_and_none_of_changed_files(
