@@ -38,7 +38,7 @@ PACKAGES = tuple(
 # fail, and cgroup version 2's controllers, without which containers have no limits.
 _PODMAN = '[containers]\npids_limit = 0\n[engine]\nruntime = "runc"\n'
 _CRI = '"io.containerd.grpc.v1.cri"]\n'
-_DOCKER = '{"bridge": "none", "iptables": false, "ip6tables": false}\n'
+_DOCKER = '{"bridge": "none", "ip-forward": false, "iptables": false, "ip6tables": false}\n'
 FILES = {
     "etc/hostname": "box\n",
     "etc/machine-id": "b0" * 16 + "\n",
