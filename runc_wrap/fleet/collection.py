@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 ATTEMPTS = 2
+_CONTAINER = "installer"  # of the installer's pod, which may have one for metrics, too
 MANY = 16  # nodes for which starting kubectl's proxy pays off
 
 
@@ -92,7 +93,8 @@ class Collection:
 
     def _by_kubectl(self, one: Asked) -> tuple[bytes, bytes]:
         stdin = ("--stdin",) if one.given else ()
-        words = ("exec", *stdin, "--namespace", self.namespace, one.pod, "--", *self.command)
+        where = ("--namespace", self.namespace, one.pod, "--container", _CONTAINER)
+        words = ("exec", *stdin, *where, "--", *self.command)
         printed, complaint, _ = self.kubectl.ended(
             *words, seconds=self.seconds, largest=document_stream.LARGEST, given=one.given
         )
@@ -101,7 +103,7 @@ class Collection:
     def _by(self, proxy: Path, one: Asked) -> tuple[bytes, bytes]:
         printed = exec_stream.run(
             proxy,
-            (self.namespace, one.pod),
+            (self.namespace, one.pod, _CONTAINER),
             self.command,
             one.given,
             seconds=self.seconds,

@@ -110,7 +110,7 @@ class _Stream:
 
 def run(  # noqa: PLR0913 - each is its own
     at: Path,
-    target: tuple[str, str],
+    target: tuple[str, str, str],
     command: Sequence[str],
     given: bytes,
     *,
@@ -118,7 +118,7 @@ def run(  # noqa: PLR0913 - each is its own
     largest: int,
     given_up: threading.Event,
 ) -> Printed:
-    """Run a command in the pod `target`, a namespace and a name; `given` is its stdin, one line.
+    """Run a command in `target`: a namespace, a pod, its container; `given` is stdin, one line.
 
     Raises KubectlError if that cannot be, takes longer, or prints more than `largest` bytes.
     """
@@ -135,10 +135,11 @@ def run(  # noqa: PLR0913 - each is its own
         raise KubectlError(f"the connection failed: {error.strerror or error}") from None
 
 
-def _path(target: tuple[str, str], command: Sequence[str], *, has_stdin: bool) -> str:
-    namespace, pod = (quote(one, safe="") for one in target)
+def _path(target: tuple[str, str, str], command: Sequence[str], *, has_stdin: bool) -> str:
+    namespace, pod = (quote(one, safe="") for one in target[:2])
     flags = [("stdout", "true"), ("stderr", "true"), *([("stdin", "true")] if has_stdin else [])]
-    query = urlencode([("command", one) for one in command] + flags)
+    container = ("container", target[2])
+    query = urlencode([container, *[("command", one) for one in command], *flags])
     return f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{query}"
 
 

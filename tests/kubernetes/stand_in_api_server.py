@@ -26,6 +26,7 @@ _RESOURCES = [
     {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["get", "list"]},
     {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["get", "list"]},
 ]
+_CONTAINERS = ("metrics", "installer")  # with the component `metrics`; kubectl would take the first
 _SUCCESS = {"metadata": {}, "status": "Success"}
 Json = dict[str, Any]
 
@@ -43,6 +44,7 @@ class Cluster:
         self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
         self.requests: list[tuple[str, str]] = []  # verb and resource
         self.commands: list[list[str]] = []
+        self.containers: list[str] = []  # in which the commands ran
         self.looked_at: set[str] = set()  # pods
         self.refuses_first = False  # each exec before its pod was looked at, as kubectl's does
         self.given: dict[str, bytes] = {}  # the first line of stdin, by node
@@ -125,10 +127,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _exec(self, pod: str, query: dict[str, list[str]]) -> None:
         node = pod.removeprefix("pod-")
-        if self.cluster.refuses_first and pod not in self.cluster.looked_at:
-            self._answer(400, {"kind": "Status", "status": "Failure", "code": 400})
+        if (why := _unnamed(pod, query)) or (
+            self.cluster.refuses_first and pod not in self.cluster.looked_at
+        ):
+            status = {"kind": "Status", "status": "Failure", "message": why, "code": 400}
+            self._answer(400, status)
             return
         self.cluster.commands.append(query["command"])
+        self.cluster.containers += query["container"]
         key = self.headers["Sec-WebSocket-Key"] + _MAGIC
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest())  # noqa: S324 - RFC 6455
         self.send_response(101)
@@ -177,9 +183,20 @@ def _object(kind: str, name: str, labels: Json, **more: Any) -> Json:
 
 
 def _pod(name: str, node: str, phase: str) -> Json:
-    spec = {"nodeName": node, "containers": [{"name": "installer", "image": "runc-wrap"}]}
+    containers = [{"name": each, "image": "runc-wrap"} for each in _CONTAINERS]
+    spec = {"nodeName": node, "containers": containers}
     labels = {"app.kubernetes.io/name": "runc-wrap"}
     return _object("Pod", name, labels, spec=spec, status={"phase": phase})
+
+
+def _unnamed(pod: str, query: dict[str, list[str]]) -> str:
+    """Return why an exec is refused that does not name a container of the pod, as Kubernetes does.
+
+    The annotation kubectl.kubernetes.io/default-container means nothing to the API server.
+    """
+    if query.get("container", [""])[0] in _CONTAINERS:
+        return ""
+    return f"a container name must be specified for pod {pod}, choose one of: {[*_CONTAINERS]}"
 
 
 def _list(kind: str, items: list[Json]) -> Json:

@@ -81,6 +81,7 @@ def test_report_comes_through_exec_and_status_through_labels(
     assert len(found["workloads"]) == 301
     assert found["workloads"][0]["verdict"] == "denied"
     assert cluster.commands == [["/runc-wrap/bin/runc-wrapctl", "cluster", "report"]] * 2
+    assert cluster.containers == ["installer"] * 2
     done = _run(cluster, tmp_path, "status", "--json")
     assert done.returncode == 1, done.stderr
     shown = json.loads(done.stdout)
@@ -236,8 +237,11 @@ def test_the_socket_is_the_caller_s_and_lets_exec_in_the_namespace_through_only(
         assert at is not None
         assert at.parent.stat().st_mode & 0o777 == 0o700
         run = partial(exec_stream.run, at, given_up=threading.Event(), seconds=60, largest=99)
-        assert run(("runc-wrap", "pod-a"), ["x"], b"").stdout == b"{}"
-        for target in (("shop", "pod-a"), ("runc-wrap", "../../shop/pods/pod-a")):
+        assert run(("runc-wrap", "pod-a", "installer"), ["x"], b"").stdout == b"{}"
+        for target in (
+            ("shop", "pod-a", "installer"),
+            ("runc-wrap", "../../shop/pods/pod-a", "installer"),
+        ):
             with pytest.raises(KubectlError, match=r"does not let exec: HTTP/1[.]1 (403|301) "):
                 run(target, ["x"], b"")
     assert not at.parent.exists()

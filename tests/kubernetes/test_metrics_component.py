@@ -138,7 +138,7 @@ def test_it_is_told_what_the_command_takes_and_runs_the_installers_image(
 
 
 def test_who_calls_into_the_pod_still_meets_the_installer(own: dict[str, str]) -> None:
-    """The plugin's `kubectl exec` names no container."""
+    """A person's `kubectl exec` names no container, unlike the plugin's."""
     for one in rendered.of_kind(own["overlays/per-pool"], "DaemonSet"):
         annotations = one["spec"]["template"]["metadata"]["annotations"]
         assert annotations == {"kubectl.kubernetes.io/default-container": "installer"}

@@ -90,7 +90,7 @@ def _run(
     at: Path, given: bytes = b"", *, seconds: float = 60, given_up: threading.Event | None = None
 ) -> Printed:
     return exec_stream.run(
-        at, ("ours", "pod-a"), ["a b", "&c"], given, seconds=seconds, largest=LARGEST,
+        at, ("ours", "pod-a", "c"), ["a b", "&c"], given, seconds=seconds, largest=LARGEST,
         given_up=given_up or threading.Event(),
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_channels_are_told_apart_and_pings_answered(tmp_path: Path) -> None:
     assert found == (b"a" + long, b"oh", DONE)
     assert served.head.split(b"\r\n")[0] == (
         b"GET /api/v1/namespaces/ours/pods/pod-a/exec"
-        b"?command=a+b&command=%26c&stdout=true&stderr=true HTTP/1.1"
+        b"?container=c&command=a+b&command=%26c&stdout=true&stderr=true HTTP/1.1"
     )
     assert _unmasked(served.rest) == [(0x8A, b"hi")]
 

@@ -59,7 +59,8 @@ def test_all_nodes_are_asked_and_their_answers_merged(cluster: StandIn) -> None:
     assert result.stdout.startswith("2 nodes answered")
     assert "DENIED" in result.stdout
     (asked,) = (one for one in cluster.calls if "pod-a" in one)
-    assert asked == "exec --namespace runc-wrap pod-a -- /runc-wrap/bin/runc-wrapctl cluster report"
+    container = "--namespace runc-wrap pod-a --container installer"
+    assert asked == f"exec {container} -- /runc-wrap/bin/runc-wrapctl cluster report"
 
 
 def test_all_is_well_only_if_every_node_answered(cluster: StandIn) -> None:

@@ -51,7 +51,8 @@ def test_only_the_named_node_is_asked_and_its_whole_state_is_printed(cluster: St
         "remark   restart it",
     ]
     (asked,) = (one for one in cluster.calls if "pod-" in one)
-    assert asked == "exec --namespace runc-wrap pod-a -- /runc-wrap/bin/runc-wrapctl cluster state"
+    container = "--namespace runc-wrap pod-a --container installer"
+    assert asked == f"exec {container} -- /runc-wrap/bin/runc-wrapctl cluster state"
 
 
 def test_a_node_that_is_not_well_is_told_with_what_comes_next(cluster: StandIn) -> None:

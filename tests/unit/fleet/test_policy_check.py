@@ -135,7 +135,8 @@ def test_each_node_gets_the_files_on_one_line_of_stdin(cluster: StandIn, config:
     assert _check(config).exit_code == 0
     (asked,) = (one for one in cluster.calls if "pod-a" in one)
     command = "/runc-wrap/bin/runc-wrapctl cluster check-policy"
-    assert asked == f"exec --stdin --namespace runc-wrap pod-a -- {command}"
+    container = "--namespace runc-wrap pod-a --container installer"
+    assert asked == f"exec --stdin {container} -- {command}"
     for name in "ab":
         (line,) = (cluster.place / f"pod-{name}.stdin").read_text().splitlines()
         assert json.loads(line) == {
