@@ -1,7 +1,8 @@
 """The unit that takes unfinished changes back at boot, before the engines start.
 
-It exists only while a transaction is not over: a transient timer does not survive a reboot. It is
-written where systemd finds it at the next boot, so that nothing has to be loaded now.
+It exists only while a transaction is not over, or a canary may be left: a transient timer does not
+survive a reboot. It is written where systemd finds it at the next boot, so that nothing has to be
+loaded now.
 """
 
 from __future__ import annotations

@@ -38,16 +38,26 @@ def run(places: Places, where: Where, handler: str, node: Node, tell: Callable[[
         access = node.access(where.engine, where.config)
         for one in left_canaries.clear(places, node).given_up:
             tell(one.given_up())
-        note = Left(where.engine, str(where.config))
-        left_canaries.note(places, journal.path_of(places, where), note)
-        taking_back.clear_later(places, node)
         try:
+            _note(places, where, node, access.unit)
             with contextlib.suppress(CallFailed):
                 access.remove_canaries()
             return canary_proof.run(places, access, handler, is_default=ours.default)
         finally:
             with taking_back.uninterrupted():
                 _tidy(places, node)
+
+
+def _note(places: Places, where: Where, node: Node, unit: str) -> None:
+    """Note that a canary may be left. The next boot arms the timer again, which it does not have.
+
+    Where no unit can be written, that is left out: whoever comes after a power cut removes it.
+    """
+    with contextlib.suppress(EngineError, OSError):
+        node.guard_boot(places, unit)
+    note = Left(where.engine, str(where.config))
+    left_canaries.note(places, journal.path_of(places, where), note)
+    taking_back.clear_later(places, node)
 
 
 def _registered(where: Where, handler: str) -> Handler:
@@ -63,7 +73,9 @@ def _registered(where: Where, handler: str) -> Handler:
 
 
 def _tidy(places: Places, node: Node) -> None:
-    """Remove canaries and their notes; the timer stays for what cannot be removed now."""
+    """Remove canaries and their notes; timer and unit stay for what cannot be removed now."""
     left_canaries.clear(places, node)
     if not left_canaries.noted(places):
         node.disarm(left_canaries.timer(places))
+        with contextlib.suppress(EngineError, OSError):  # the boot finds nothing to do, then
+            taking_back.release_boot(places, node)

@@ -12,7 +12,12 @@ from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
 from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import canary_alone, left_canaries
+from runc_wrap.node.engines.transaction import (
+    boot_unit,
+    canary_alone,
+    left_canaries,
+    unfinished,
+)
 from tests.unit.node.engines.engine_node import snapshot
 from tests.unit.node.engines.transaction.killed_node import (
     UNIT,
@@ -115,10 +120,54 @@ def test_killed_anywhere_its_canary_is_noted_until_it_is_removed(made: Made, few
             break
         assert len(left_canaries.noted(places)) <= 1
         one.canaries.append("left")
+        if left_canaries.noted(places):
+            _boot(made)
         _prove(made)
         assert one.canaries == []
         assert left_canaries.noted(places) == {}
         assert [*one.directory.rglob("*.new")] == []
+        assert not _boot_unit(made).exists()
+
+
+def _boot(made: Made) -> None:
+    """Do what systemd does at the next boot, and see that canaries are removed later."""
+    one, places, _ = made
+    one.timers.clear()  # transient
+    assert _boot_unit(made).exists()
+    assert unfinished.revert_due(places, one) == []
+    assert [*one.timers] == [left_canaries.timer(places)]
+
+
+def _boot_unit(made: Made) -> Path:
+    one, places, _ = made
+    return one.units / "multi-user.target.wants" / boot_unit.name_of(places)
+
+
+def test_what_a_power_cut_left_is_removed_by_the_timer_that_the_boot_starts(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places, _ = made
+    monkeypatch.setattr(canary_alone, "_tidy", lambda *_: None)
+    _prove(made)
+    _boot(made)
+    assert unfinished.clear_canaries(places, one).left == []
+    assert left_canaries.noted(places) == {}
+    assert not _boot_unit(made).exists()
+
+
+@pytest.mark.parametrize("error", [OSError("read-only"), EngineError("a path", "one", "another")])
+def test_where_no_unit_can_be_written_a_canary_proves_all_the_same(
+    made: Made, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    one, places, _ = made
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(one, "guard_boot", fail)
+    monkeypatch.setattr(one, "release_boot", fail)
+    assert _prove(made) == "canary-runc-wrap runc-wrap"
+    assert left_canaries.noted(places) == {}
 
 
 def test_an_engine_that_is_gone_meanwhile_has_its_canary_removed_later(
