@@ -8,6 +8,7 @@ people's: its size, its time and its frames are bounded.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 import socket
@@ -58,7 +59,7 @@ class Printed(NamedTuple):
 
 @dataclass
 class _Stream:
-    """A connection with what was read of it and not used yet. Each read raises KubectlError."""
+    """A connection with what was read of it and not used yet. All raise KubectlError."""
 
     connection: socket.socket
     seconds: float
@@ -72,10 +73,7 @@ class _Stream:
     def more(self) -> None:
         """Read some more. Raises KubectlError at the end, too."""
         while True:
-            if self.given_up.is_set():
-                raise KubectlError("it was interrupted")
-            if time.monotonic() > self._until:
-                raise KubectlError(f"it did not answer within {self.seconds:g} s")
+            self._look()
             try:
                 chunk = self.connection.recv(_CHUNK)
             except TimeoutError:
@@ -103,9 +101,18 @@ class _Stream:
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
-        self.connection.settimeout(max(self._until - time.monotonic(), _PAUSE))
-        self.connection.sendall(data)
-        self.connection.settimeout(_PAUSE)
+        rest = memoryview(data)
+        while rest:
+            self._look()
+            with contextlib.suppress(TimeoutError):
+                rest = rest[self.connection.send(rest) :]
+
+    def _look(self) -> None:
+        """Raise KubectlError if nobody waits for it any more."""
+        if self.given_up.is_set():
+            raise KubectlError("it was interrupted")
+        if time.monotonic() > self._until:
+            raise KubectlError(f"it did not answer within {self.seconds:g} s")
 
 
 def run(  # noqa: PLR0913 - each is its own

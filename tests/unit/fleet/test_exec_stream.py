@@ -51,10 +51,19 @@ class Served:
 
 @contextmanager
 def _serving(
-    at: Path, answer: bytes, head: str = UPGRADED, *, stays: bool = False
+    at: Path,
+    answer: bytes,
+    head: str = UPGRADED,
+    *,
+    stays: bool = False,
+    is_deaf: bool = False,
+    pause: float = 0,
 ) -> Iterator[Served]:
-    """Answer one connection, then close it, or wait for the client to."""
-    found = Served()
+    """Answer one connection, then close it, or wait for the client to.
+
+    After the answer nothing is read for `pause` seconds, by a deaf one until the body has ended.
+    """
+    found, ended = Served(), threading.Event()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(at))
     listening.listen()
@@ -70,6 +79,7 @@ def _serving(
             accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest()).decode()  # noqa: S324
             try:
                 connection.sendall(head.replace("{accept}", accept).encode() + answer)
+                ended.wait(None if is_deaf else pause)
                 if not stays:
                     connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(1 << 16):
@@ -82,6 +92,7 @@ def _serving(
     try:
         yield found
     finally:
+        ended.set()
         thread.join()
         listening.close()
 
@@ -217,3 +228,29 @@ def test_who_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     assert time.monotonic() - before < 600
     with pytest.raises(KubectlError, match="the connection failed: No such file"):
         _run(tmp_path / "none")
+
+
+def test_who_does_not_read_stdin_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    given = b"x" * (4 << 20)  # more than a socket holds
+    with (
+        _serving(tmp_path / "s", b"", is_deaf=True),
+        pytest.raises(KubectlError, match=r"did not answer within 0\.5 s"),
+    ):
+        _run(tmp_path / "s", given, seconds=0.5)
+
+
+def test_an_interruption_is_heard_while_stdin_is_sent(tmp_path: Path) -> None:
+    given_up = threading.Event()
+    threading.Timer(0.3, given_up.set).start()
+    with (
+        _serving(tmp_path / "s", b"", is_deaf=True),
+        pytest.raises(KubectlError, match="interrupted"),
+    ):
+        _run(tmp_path / "s", b"x" * (4 << 20), seconds=600, given_up=given_up)
+
+
+def test_stdin_reaches_who_reads_it_slowly_whole(tmp_path: Path) -> None:
+    given = bytes(range(256)) * (1 << 12)
+    with _serving(tmp_path / "s", END, pause=0.5) as served:
+        _run(tmp_path / "s", given)
+    assert b"".join(data[1:] for _, data in _unmasked(served.rest)) == given
