@@ -1,8 +1,9 @@
 """`kubectl proxy` at a socket of our own, for exec in the installer's pods and nothing else.
 
 kubectl itself takes 77 ms of CPU for one exec, its proxy 2 ms. It has the caller's credentials: the
-socket lies in a directory that only the caller enters, and is gone when the command ends, whatever
-ends it. Where a HTTP proxy leads to the cluster there is none: kubectl's would go past it.
+socket lies in a directory that only the caller enters. A shell ends kubectl and removes both when
+the command ends, also if that is killed. Where a HTTP proxy leads to the cluster there is none:
+kubectl's would go past it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,16 @@ if TYPE_CHECKING:
 _SECONDS = 20.0  # until it listens
 _ENDING = 5.0
 _LARGEST = 1 << 16
-# Ends kubectl when the pipe that is its stdin closes: also if we are killed. Only kubectl holds
-# stdout, which so tells that it has ended.
-_SCRIPT = '"$@" & exec >&-; read -r _; kill $!'
+# Waits until the pipe that is its stdin closes: also if we are killed. Then it ends all of its
+# process group, as kubectl in PATH may be a script that waits for it, and removes the directory $1.
+# Only kubectl holds stdout, which so tells that it has ended.
+_SCRIPT = """trap : HUP INT TERM
+place=$1; shift
+"$@" & exec >&-
+read -r _
+kill -TERM -$$
+rm -rf -- "$place"
+"""
 _PROXY_OF = ("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.proxy-url}")
 _VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 
@@ -45,11 +53,11 @@ def opened(kubectl: Kubectl, namespace: str) -> Iterator[Path | None]:
         words = (f"--unix-socket={at}", f"--accept-paths={paths}", "--reject-paths=^$",
                  "--reject-methods=^[^G]")  # fmt: skip
         process = subprocess.Popen(
-            ["/bin/sh", "-c", _SCRIPT, "sh", kubectl.path, *kubectl.words, "proxy", *words],
+            ["/bin/sh", "-c", _SCRIPT, "sh", place, kubectl.path, *kubectl.words, "proxy", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            process_group=0,  # Ctrl-C ends us, and the pipe's end the rest
+            process_group=0,  # the script ends it; Ctrl-C ends us, and the pipe's end the rest
         )
         try:
             yield at if _says_something(process) and at.is_socket() else None

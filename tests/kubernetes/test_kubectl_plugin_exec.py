@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -248,7 +249,41 @@ def test_the_socket_is_the_caller_s_and_lets_exec_in_the_namespace_through_only(
     assert cluster.requests == [("get", "pods/exec")]
 
 
-def test_the_proxy_ends_with_a_plugin_that_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_proxy_ends_where_kubectl_is_a_script_that_waits_for_it(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those do that switch the context or fetch credentials first."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    script = tmp_path / "kubectl"
+    script.write_text(f'#!/bin/sh\n{shutil.which("kubectl")} "$@"\nexit $?\n')
+    script.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as connection:
+        with exec_proxy.opened(kubectl.Kubectl(str(script)), "runc-wrap") as at:
+            connection.connect(str(at))
+        assert _is_closed(connection)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Wait until the other end is closed: before it accepted the connection, perhaps."""
+    connection.settimeout(60)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def _signalled(process: subprocess.Popen[str], ending: str) -> None:
+    """End it by a signal, or all that it started as well, as at the end of a login session."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGTERM if ending == "session" else signal.Signals[ending])
+    for child in children if ending == "session" else ():
+        os.kill(int(child), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "SIGHUP", "session"])
+def test_the_proxy_and_its_socket_go_with_a_plugin_that_is_killed(
+    cluster: Cluster, tmp_path: Path, ending: str
+) -> None:
     kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
     code = (
         "import time\nfrom runc_wrap.fleet import exec_proxy, kubectl\n"
@@ -260,21 +295,18 @@ def test_the_proxy_ends_with_a_plugin_that_is_killed(cluster: Cluster, tmp_path:
         [sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
-        at = Path(process.stdout.readline().strip())
-        try:
-            assert _connects(at)
-        finally:
-            process.kill()
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                at = Path(process.stdout.readline().strip())
+                connection.connect(str(at))
+                _signalled(process, ending)
+            finally:
+                process.kill()
+            assert _is_closed(connection)
     until = time.monotonic() + 60
-    while _connects(at):
+    while at.parent.exists():
         assert time.monotonic() < until
         time.sleep(0.05)
-    shutil.rmtree(at.parent)
-
-
-def _connects(at: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        return connection.connect_ex(str(at)) == 0
 
 
 def test_the_shipped_roles_allow_what_is_asked_and_little_else(
