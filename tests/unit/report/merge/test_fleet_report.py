@@ -15,6 +15,7 @@ from harness.node.node_reports import WATCHED, call, document, fleet, unknown, w
 from runc_wrap.report.merge import fleet_report, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.kept_blocks import KeptBlocks
+from runc_wrap.report.merge.kept_defaults import FleetProfiles
 
 if TYPE_CHECKING:
     import random
@@ -348,6 +349,50 @@ def test_names_of_kept_profiles_are_bounded_and_safe_to_print() -> None:
     (told,) = found.kept.sentences()
     assert "\x1b" not in told
     assert "others" in told
+
+
+def test_a_few_nodes_do_not_hide_which_profiles_most_nodes_keep() -> None:
+    hostile = [
+        document(
+            f"h{at}", kept={"adopts": False, "profiles": {f"{at}.{i}": 600 for i in range(16)}}
+        )
+        for at in range(4)
+    ]
+    found = _merged(*hostile, *(_keeping(f"n{at}", 3) for at in range(5)))
+    (row,) = found.as_json([])["kept"]
+    assert (row["containers"], row["nodes"]) == (4 * 16 * 600 + 15, 9)
+    assert row["profiles"]["containerd@2.1"] == 15
+    assert sum(row["profiles"].values()) == row["containers"]
+    (told,) = found.kept.sentences()
+    assert "profile (containerd@2.1, " in told
+
+
+def test_a_node_that_names_many_profiles_counts_no_more_than_one_that_names_few() -> None:
+    many = [
+        document(f"h{at}", kept={"adopts": False, "profiles": {f"x{i}": 9 for i in range(16)}})
+        for at in range(3)
+    ]
+    found = _merged(*many, _keeping("n", 1))
+    assert "(containerd@2.1, " in found.kept.sentences()[0]
+
+
+def test_profiles_are_counted_in_bounded_number_and_what_many_nodes_keep_stays() -> None:
+    kept = FleetProfiles()
+    for at in range(400):
+        kept.add({f"{at}.{i}": 2 for i in range(16)})
+        if at % 10 == 0:
+            kept.add({"containerd@2.1": 1, "cri-o@1.34": 0})
+        assert len(kept.containers) <= 1024
+    found = kept.as_json()
+    assert (found["containerd@2.1"], len(found)) == (40, 65)
+    assert sum(found.values()) == kept.total == 400 * 32 + 40
+
+
+@pytest.mark.parametrize("profiles", [{"a": 10_001}, {"a": 10_000, "b": 1}])
+def test_more_containers_than_a_node_runs_are_refused(profiles: dict[str, int]) -> None:
+    found = _merged(document("a", kept={"adopts": False, "profiles": profiles}))
+    (refused,) = found.refused
+    assert "kept counts 10001 containers, more than the 10000 that a" in refused.sentence
 
 
 def test_a_stream_without_any_document_is_refused() -> None:
