@@ -677,7 +677,7 @@ def test_everything_is_taken_off_again(scene: Scene) -> None:
 def test_settings_go_with_the_rest_unless_the_node_has_its_own(scene: Scene, *, own: bool) -> None:
     scene.installer().run()
     if own:
-        scene.host.places.config_directory.mkdir()
+        scene.host.places.config_directory.mkdir(exist_ok=True)
         (scene.host.places.config_directory / "90-node.toml").touch()
     scene.remover().run()
     assert scene.host.purged is not own
