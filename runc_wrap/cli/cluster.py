@@ -94,11 +94,16 @@ def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
 
 
 @cluster.command()
+@click.option("--only-files", is_flag=True, help="Write it to PREFIX/etc; install.sh follows.")
 @click.pass_obj
-def apply(places: Places, /) -> None:
+def apply(places: Places, /, *, only_files: bool) -> None:
     """Put the policy in force that the pod has laid beneath PREFIX/var/cluster: on the host."""
+    remarks: list[str] = []
     try:
-        remarks = policy_files.put_in_force(places)
+        if only_files:
+            policy_files.lay_down(places)
+        else:
+            remarks = policy_files.put_in_force(places)
     except (policy_files.PolicyNotTaken, OSError) as error:
         output.fail(error)
     output.document({"remarks": remarks})
@@ -107,10 +112,12 @@ def apply(places: Places, /) -> None:
 @cluster.command("preflight")
 @click.argument("engine", type=click.Choice(sorted(next_step.ENGINES.values())))
 @click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
+@click.option("--candidate", is_flag=True, help="With the policy that the pod has laid down.")
 @click.pass_obj
-def check_node(places: Places, /, engine: str, *, config: Path | None) -> None:
+def check_node(places: Places, /, engine: str, *, config: Path | None, candidate: bool) -> None:
     """Say whether this release can be installed on the node: on the host, from the archive."""
-    found = [*preflight.problems(places, engine, config)]
+    policy = policy_files.candidate_config(places) if candidate else None
+    found = [*preflight.problems(places, engine, config, policy)]
     output.document({"reason": "; ".join(found)})
     if found:
         raise SystemExit(output.WRONG)

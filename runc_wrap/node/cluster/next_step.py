@@ -109,6 +109,7 @@ class Decision:
 def key_of(seen: Seen, step: str) -> str:
     """Return what an attempt of a step depends on: another one is tried at once if it differs."""
     more = {
+        INSTALL: seen.policy,  # which may name the runtime that was missing
         REGISTER: seen.engine_version,
         PROVE: seen.engine_version,
         POLICY: f"{seen.policy} {seen.machine}",

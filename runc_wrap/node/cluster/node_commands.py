@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
 _CHECKING, _PROVING = 120.0, 600.0  # as five canaries may take, each a minute and more
-STEPS = ("preflight", "install", "apply", "register", "prove", "unregister", "uninstall", "status")
+STEPS = (
+    "preflight", "lay", "install", "apply", "register", "prove", "unregister", "uninstall",
+    "status",
+)  # fmt: skip
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 
 
@@ -32,12 +35,23 @@ class NodeCommands:
     manager: Manager
     config: str = ""
 
-    def preflight(self, archive: Path, engine: str) -> Ended:
-        """Ask whether the release of an archive that lies on the node can be installed there."""
+    def preflight(self, archive: Path, engine: str, *, brings_policy: bool) -> Ended:
+        """Ask whether the release of an archive that lies on the node can be installed there.
+
+        `brings_policy`: with the candidate of the policy, not with the policy that is there.
+        """
+        more = ("--candidate",) if brings_policy else ()
+        words = ("cluster", "preflight", engine, *self._which(), *more)
+        return self._of_archive("preflight", archive, *words)
+
+    def lay_policy(self, archive: Path) -> Ended:
+        """Check the candidate of the policy, and write it for the release to be installed."""
+        return self._of_archive("lay", archive, "cluster", "apply", "--only-files")
+
+    def _of_archive(self, step: str, archive: Path, *words: str) -> Ended:
         program = str(archive / "bin" / "runc-wrapctl")
-        words = ("cluster", "preflight", engine, *self._which())
         argv = (program, "--prefix", str(self.places.prefix), *words)
-        return self._run(Command("preflight", argv, _CHECKING, is_taken_up=False))
+        return self._run(Command(step, argv, _CHECKING, is_taken_up=False))
 
     def install(self, archive: Path) -> Ended:
         """Install the release of an archive that lies on the node."""

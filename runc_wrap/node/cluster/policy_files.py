@@ -181,6 +181,24 @@ def write_candidate(places: Places, found: Files, name: str = _CANDIDATE) -> Pat
     return to
 
 
+def candidate_config(places: Places) -> Path:
+    """Return the candidate's config.toml."""
+    return places.cluster / _CANDIDATE / CONFIG
+
+
+def lay_down(places: Places) -> None:
+    """Check the candidate and write it to PREFIX/etc, before a release is in force: on the host.
+
+    So install.sh compiles it, and not the default. It counts as begun only: `put_in_force` follows.
+    Raises PolicyNotTaken and OSError.
+    """
+    with locked(places.var, "cluster"):
+        wanted = _checked_candidate(places)
+        former, known = _former(places, wanted), record(places)
+        _save(places, Record(known.digest, known.files, _sums(wanted)))
+        _write(places, wanted, former)
+
+
 def put_in_force(places: Places) -> list[str]:
     """Check the candidate, write it to PREFIX/etc and put it in force: on the host.
 
@@ -188,13 +206,8 @@ def put_in_force(places: Places) -> list[str]:
     everything is as it was.
     """
     with locked(places.var, "cluster"):
-        candidate = places.cluster / _CANDIDATE
-        wanted = mounted(candidate, candidate / PROFILES)
-        if why := edit(places, wanted):
-            raise PolicyNotTaken(why)
-        check(places, wanted, places.cluster / "etc")
-        former = _former(places, wanted)
-        known = record(places)
+        wanted = _checked_candidate(places)
+        former, known = _former(places, wanted), record(places)
         _save(places, Record(known.digest, known.files, _sums(wanted)))
         try:
             _write(places, wanted, former)
@@ -208,6 +221,16 @@ def put_in_force(places: Places) -> list[str]:
     return [*remarks, *apply_policy.kept_defaults(places, compiled)]
 
 
+def _checked_candidate(places: Places) -> Files:
+    """Return the candidate, which checks. Raises PolicyNotTaken and OSError."""
+    candidate = places.cluster / _CANDIDATE
+    wanted = mounted(candidate, candidate / PROFILES)
+    if why := edit(places, wanted):
+        raise PolicyNotTaken(why)
+    check(places, wanted, places.cluster / "etc")
+    return wanted
+
+
 def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[str]]:
     """Check the node's etc as it would be, in the directory `trial`; return what `apply` does.
 
@@ -218,11 +241,12 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
     known = record(places)
     shutil.rmtree(trial, ignore_errors=True)
     try:
-        shutil.copytree(places.etc, trial, symlinks=True, ignore=shutil.ignore_patterns(".*"))
+        if places.etc.is_dir():  # install.sh makes it
+            shutil.copytree(places.etc, trial, symlinks=True, ignore=shutil.ignore_patterns(".*"))
         for name in {*known.files, *known.begun}:
             (trial / name).unlink(missing_ok=True)
         for name in (PROFILES, _CONF_D):
-            (trial / name).mkdir(exist_ok=True)
+            (trial / name).mkdir(parents=True, exist_ok=True)
         for name, data in wanted.items():
             files.replace(trial / name, data, _MODE)
         return apply_policy.check(Candidate(places.prefix, trial))
@@ -258,7 +282,7 @@ def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
 def _write(places: Places, wanted: Files, others: dict[str, bytes | None] | Files) -> None:
     """Write files, and remove those of `others` that are not wanted."""
     for name in (PROFILES, _CONF_D):
-        (places.etc / name).mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+        (places.etc / name).mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     for name, data in wanted.items():
         files.replace(places.etc / name, data, _MODE)
     for name in others:

@@ -25,14 +25,17 @@ _FILTERS = "errno"  # an action that every kernel with filters has
 _NAMED = "--engine-config=FILE in the args of the DaemonSet's container"
 
 
-def problems(places: Places, engine: str, config: Path | None) -> Iterator[str]:
+def problems(
+    places: Places, engine: str, config: Path | None, policy: Path | None = None
+) -> Iterator[str]:
     """Yield why runc-wrap cannot be installed here with this engine, a sentence each.
 
-    `config` names the engine's configuration on a node with several.
+    `config` names the engine's configuration on a node with several, `policy` the config.toml that
+    is installed together with the release; by default the node's own counts.
     """
     if _FILTERS not in features.of_kernel("actions_avail"):
         yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
-    yield from _without_runtime(places)
+    yield from _without_runtime(places, policy or places.config)
     detected = [] if config else engine_query.KINDS[engine].detect()
     if len(detected) > 1:
         yield f"this node has {' and '.join(map(str, detected))}: {_NAMED} says which one"
@@ -41,18 +44,22 @@ def problems(places: Places, engine: str, config: Path | None) -> Iterator[str]:
     yield from _of_engine(detected[0] if detected else given)
 
 
-def _without_runtime(places: Places) -> Iterator[str]:
-    """Yield that there is no runtime that can be used; what the policy says is for `apply`."""
+def _without_runtime(places: Places, policy: Path) -> Iterator[str]:
+    """Yield that there is no runtime that can be used; what the policy says is for `apply`.
+
+    A policy that names one counts for nothing if it cannot be read: then that is said, too.
+    """
+    written, problem = None, ""
     try:
-        written = source.read(places.config, places.config_directory).written("runtime")
-    except (PolicyError, OSError):
-        written = None
+        written = source.read(policy, places.config_directory).written("runtime")
+    except (PolicyError, OSError) as error:
+        problem = f" The policy cannot be read: {error}"
     try:
         installed_programs.find_runtime(
             installed_programs.default_runtimes(places.runtime) if written is None else written
         )
     except (installed_programs.RuntimeNotUsable, OSError) as error:
-        yield str(error)
+        yield f"{error}{problem}"
 
 
 def _of_engine(found: Installation) -> Iterator[str]:

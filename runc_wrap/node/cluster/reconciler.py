@@ -151,9 +151,13 @@ class Installer:
             archive = archive_copy.lay(self._pod.archive, self.places)
         except (OSError, ValueError) as error:
             return _Failure(next_step.FAILED, f"the release cannot be laid down: {error}")
-        ended = self.commands.preflight(archive, self._engine)
+        brings = self._brings_policy(seen)
+        ended = self.commands.preflight(archive, self._engine, brings_policy=brings)
         is_refused = not ended.is_well and ended.document is not None
+        complaint = ""
         if ended.is_well:
+            laid = self.commands.lay_policy(archive) if brings else ended
+            complaint = "" if laid.is_well else f"; the policy was not taken: {laid.reason}"
             ended = self.commands.install(archive)
         if ended.is_well:
             release = archive_copy.release_in_force(self.places)
@@ -161,7 +165,22 @@ class Installer:
         archive_copy.remove(self.places)
         self._registration = None
         word = next_step.REFUSED if is_refused else next_step.FAILED
-        return None if ended.is_well else _Failure(word, ended.reason)
+        return None if ended.is_well else _Failure(word, f"{ended.reason}{complaint}")
+
+    def _brings_policy(self, seen: Seen) -> bool:
+        """Tell whether the policy comes with a first release, which may need the runtime it names.
+
+        A policy that does not check keeps no release off: the step POLICY says what is wrong.
+        """
+        if archive_copy.release_in_force(self.places) or seen.policy_problem or seen.policy_edit:
+            return False
+        try:
+            files = policy_files.mounted(self._pod.config, self._pod.profiles)
+            policy_files.write_candidate(self.places, files)
+        except (policy_files.PolicyNotTaken, OSError) as error:
+            self.reporter.tell(str(error))
+            return False
+        return True
 
     def _put_policy_in_force(self, seen: Seen) -> _Failure | None:
         try:

@@ -59,6 +59,24 @@ def test_a_policy_is_put_in_force_and_recorded(places: Places) -> None:
     assert _etc(places) == {"config.toml": ENFORCE}
 
 
+def test_a_policy_is_laid_down_for_the_first_release_which_install_sh_compiles(
+    tmp_path: Path,
+) -> None:
+    requires("runc", root=True)
+    places = Places(tmp_path / "prefix")
+    files = {"config.toml": AUDIT, "profiles/own.json": OWN}
+    policy_files.write_candidate(places, files)
+    policy_files.lay_down(places)
+    assert _etc(places) == files
+    assert not places.current.exists()
+    assert policy_files.record(places).digest == ""  # so that the installer puts it in force
+    assert policy_files.edit(places, {"config.toml": ENFORCE}) == ""  # it is ours
+    policy_files.write_candidate(places, {"config.toml": b"[defualt]"})
+    with pytest.raises(PolicyNotTaken, match="defualt"):
+        policy_files.lay_down(places)
+    assert _etc(places) == files
+
+
 BAD = {
     "a typo": (b'[defualt]\nmode = "audit"\n', "defualt"),
     "no TOML": (b"[default\n", "config.toml"),

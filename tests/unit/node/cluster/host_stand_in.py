@@ -67,6 +67,8 @@ class Host:
         if step == "install":
             assert argv[0] == "/bin/sh"
             self._install()
+        elif step == "lay":
+            policy_files.lay_down(self.places)
         elif step == "apply":
             policy_files.put_in_force(self.places)
             return json.dumps({"remarks": self.remarks})

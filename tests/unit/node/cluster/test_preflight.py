@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
 from runc_wrap.node import features, installed_programs
-from runc_wrap.node.cluster import preflight
+from runc_wrap.node.cluster import policy_files, preflight
 from runc_wrap.node.engines.kinds.containerd_kind import Containerd
 from runc_wrap.node.engines.kinds.engine_kind import Installation
 from runc_wrap.node.paths import Places
@@ -101,6 +101,18 @@ def test_the_runtime_of_the_policy_in_force_counts(place: Path) -> None:
     assert "none of the runtimes" in found
 
 
+def test_the_runtime_of_the_policy_that_comes_with_the_release_counts(place: Path) -> None:
+    (place / "bin" / "runc").rename(place / "own-runc")
+    candidate = place / "candidate.toml"
+    prefix, config = Places(place / "prefix"), place / "config.toml"
+    candidate.write_text(f'runtime = ["{place}/own-runc"]\n')
+    assert [*preflight.problems(prefix, "containerd", config, candidate)] == []
+    candidate.write_text(f'runtime = ["{place}/own-runc"]\n[typo')
+    (found,) = preflight.problems(prefix, "containerd", config, candidate)
+    assert "none of the runtimes" in found
+    assert f"The policy cannot be read: {candidate}: " in found
+
+
 def test_an_engine_that_is_not_there_or_there_twice_has_to_be_named(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +130,17 @@ def test_the_command_ends_with_one_document(place: Path, *, is_well: bool) -> No
     if not is_well:
         (place / "bin" / "runc").unlink()
     words = ["--prefix", str(place / "prefix"), "cluster", "preflight", "containerd"]
-    result = CliRunner().invoke(main, [*words, "--config", str(place / "config.toml")])
+    words += ["--config", str(place / "config.toml")]
+    result = CliRunner().invoke(main, words)
     assert result.exit_code == (0 if is_well else 1)
     assert bool(json.loads(result.stdout)["reason"]) is not is_well
+
+
+def test_the_command_reads_the_candidate_if_it_is_told_to(place: Path) -> None:
+    (place / "bin" / "runc").rename(place / "own-runc")
+    own = f'runtime = ["{place}/own-runc"]\n'.encode()
+    policy_files.write_candidate(Places(place / "prefix"), {"config.toml": own})
+    words = ["--prefix", str(place / "prefix"), "cluster", "preflight", "containerd"]
+    words += ["--config", str(place / "config.toml")]
+    assert CliRunner().invoke(main, words).exit_code == 1
+    assert CliRunner().invoke(main, [*words, "--candidate"]).exit_code == 0

@@ -118,7 +118,7 @@ def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scen
     assert READY not in scene.labels
     assert installer.run().word == "ready"
     assert scene.host.done == [
-        "preflight", "install", "apply", "status", "register", "status", "status",
+        "preflight", "lay", "install", "apply", "status", "register", "status", "status",
     ]  # fmt: skip
     assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
     word, digest = scene.state.split()
@@ -196,7 +196,7 @@ def test_where_nothing_is_to_be_done_nothing_is_done(scene: Scene) -> None:
     assert [method for method, _ in scene.api.requests] == ["GET"]
 
 
-CALLS = 35  # of the host's systemd, until a new node is ready
+CALLS = 40  # of the host's systemd, until a new node is ready
 
 
 def _calls_until_ready(scene: Scene) -> int:
@@ -556,6 +556,60 @@ def test_a_node_that_is_refused_before_its_installation_has_nothing_laid_down(
     assert scene.host.done == ["preflight"]
     assert not [*scene.host.places.cluster.glob("archive-*")]
     assert not (scene.host.places.prefix / "lib").exists()
+
+
+def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runtime(
+    scene: Scene,
+) -> None:
+    """As where only CRI-O's own crun is there, which runc-wrap does not look for."""
+    scene.host.fails["preflight"] = "none of the runtimes runc, crun was found"
+    for _ in range(2):
+        assert scene.installer().run().word == "refused"
+    assert scene.host.done == ["preflight"]
+    del scene.host.fails["preflight"]
+    told: dict[str, Any] = {}
+    start = scene.host.start
+
+    def look(unit: str, argv: list[str], *rest: Any, **more: Any) -> None:
+        step = unit.removeprefix("runc-wrap-cluster-").rpartition("-")[0]
+        told.setdefault(step, (argv, policy_files.candidate_config(scene.host.places).read_text(),
+                               scene.host.places.config.exists()))  # fmt: skip
+        start(unit, argv, *rest, **more)
+
+    scene.host.start = look  # type: ignore[method-assign,assignment]
+    scene.write_policy('runtime = ["/usr/libexec/crio/crun"]\n')
+    assert scene.installer().run().word == "waiting"  # and not an hour later
+    argv, candidate, is_there = told["preflight"]
+    assert argv[-1] == "--candidate"
+    assert ("crio/crun" in candidate, is_there) == (True, False)
+    assert told["install"][2]
+    assert [*told].index("lay") < [*told].index("install")
+    scene.make_image("2")
+    told.clear()
+    scene.installer().run()
+    assert told["preflight"][0][-1] != "--candidate"  # install.sh compiles what is there
+    assert "lay" not in told
+
+
+def test_a_first_policy_that_does_not_check_is_said_where_the_release_cannot_do_without_it(
+    scene: Scene,
+) -> None:
+    scene.host.fails["lay"] = "Error: config.toml:2: unknown setting defualt\n"
+    scene.host.fails["install"] = "none of the runtimes was found"
+    decision = scene.installer().run()
+    assert decision.word == "failed"
+    assert "none of the runtimes was found; the policy was not taken: config.toml" in decision.why
+    scene.make_image("2")
+    del scene.host.fails["install"]
+    scene.installer().run()
+    assert scene.installer().run().word == "ready"  # with what `apply` takes
+
+
+def test_a_policy_of_the_nodes_own_counts_for_its_first_release(scene: Scene) -> None:
+    scene.host.places.config.write_text("# mine\n")
+    scene.installer().run()
+    assert "lay" not in scene.host.done
+    assert scene.host.places.config.read_text() == "# mine\n"
 
 
 def test_a_release_that_is_refused_leaves_the_one_before_and_the_label(scene: Scene) -> None:
