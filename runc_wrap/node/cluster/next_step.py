@@ -121,8 +121,26 @@ def decide(seen: Seen) -> Decision:
     """Return what to do next."""
     if seen.obstacle:
         return Decision(NOTHING, REFUSED, seen.obstacle, is_ready=False)
-    if seen.installed != seen.wanted:
-        return _unless_failed(seen, Decision(INSTALL, INSTALLING, is_ready=_kept(seen)))
+    if seen.installed == seen.wanted:
+        return _of_installed(seen)
+    found = _unless_failed(seen, Decision(INSTALL, INSTALLING, is_ready=_kept(seen)))
+    waits = found.step == NOTHING and seen.installed
+    return _beside(found, _of_installed(seen)) if waits else found
+
+
+def _beside(failed: Decision, found: Decision) -> Decision:
+    """Return what to do with an earlier release while the installation of another one waits.
+
+    That has failed is shown, unless the earlier one is not in force, or has something to be done.
+    """
+    if found.step != NOTHING or found.is_ready is False:
+        return found
+    why = "; ".join(filter(None, (failed.why, found.why)))
+    return Decision(NOTHING, failed.word, why, is_ready=found.is_ready)
+
+
+def _of_installed(seen: Seen) -> Decision:
+    """Return what to do with the release that is installed."""
     if seen.is_other_release:
         return Decision(NOTHING, EDITED, OTHER_RELEASE, is_ready=_kept(seen))
     if not _is_compiled(seen) and not (seen.policy_edit or _policy_problem(seen)):
@@ -181,7 +199,7 @@ def _registered(seen: Seen, found: Registration) -> Decision:
         return _unless_failed(seen, Decision(REGISTER, INSTALLING, found.drift))
     if found.is_configured is None and found.drift:  # as a configuration that does not parse
         return Decision(NOTHING, EDITED, found.drift)
-    if seen.proved != seen.wanted:
+    if seen.proved != seen.installed:
         return _unless_failed(seen, Decision(PROVE, INSTALLING))
     if seen.handlers is not None and HANDLER not in seen.handlers:
         why = f"the kubelet does not list the handler {HANDLER} yet"

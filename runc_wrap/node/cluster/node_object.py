@@ -87,7 +87,7 @@ def change(
     """
     labels = {} if is_ready is None else {
         READY: _TRUE if is_ready else None,
-        VERSION: version if is_ready else None,
+        VERSION: version or None if is_ready else None,
     }  # fmt: skip
     metadata: Json = {}
     if labels := _different(node.labels, labels):

@@ -37,10 +37,11 @@ _MOST_REMARKS, _LONGEST = 20, 1000  # of `apply`; characters of one
 
 @dataclass(frozen=True)
 class Installed:
-    """The digest of the archive that was installed, and the name of its release on the node."""
+    """The digest of the archive that was installed, its release's name on the node, its version."""
 
     archive: str | None = None
     release: str | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,13 @@ def installed(places: Places) -> Installed:
     found = _read(places, _INSTALLED)
     if not isinstance(found, dict) or not (places.prefix / "lib" / "current").is_symlink():
         return Installed()
-    return Installed(str(found.get("archive")), str(found.get("release")))
+    version = str(found.get("version", ""))
+    return Installed(str(found.get("archive")), str(found.get("release")), version)
 
 
-def install(places: Places, archive: str, release: str | None) -> None:
+def install(places: Places, archive: str, release: str | None, version: str) -> None:
     """Record what was installed. Raises OSError."""
-    _write(places, _INSTALLED, {"archive": archive, "release": release})
+    _write(places, _INSTALLED, {"archive": archive, "release": release, "version": version})
 
 
 def proved(places: Places) -> Proved:

@@ -161,7 +161,8 @@ class Installer:
             ended = self.commands.install(archive)
         if ended.is_well:
             release = archive_copy.release_in_force(self.places)
-            node_record.install(self.places, seen.wanted, release)
+            version = archive_copy.version(self._pod.archive)
+            node_record.install(self.places, seen.wanted, release, version)
         archive_copy.remove(self.places)
         self._registration = None
         word = next_step.REFUSED if is_refused else next_step.FAILED
@@ -210,7 +211,7 @@ class Installer:
         """Remember that a canary ran with the release that is in force now."""
         if not ended.is_well:
             return _Failure(_WORDS[step], ended.reason)
-        node_record.prove(self.places, Proved(seen.wanted, seen.boot))
+        node_record.prove(self.places, Proved(seen.installed, seen.boot))
         return None
 
     def _note_boot(self, decision: Decision, seen: Seen) -> None:
@@ -223,6 +224,8 @@ class Installer:
 
     def _report(self, decision: Decision, seen: Seen) -> None:
         version = archive_copy.version(self._pod.archive)
+        if seen.installed not in (None, seen.wanted):  # an earlier one is in force
+            version = node_record.installed(self.places).version
         engine = f"{self._engine} {seen.engine_version}".strip()
         proved = f"runc-wrap {version}: a canary of {engine} ran under the decided filter"
         remarks = node_record.applied(self.places).remarks

@@ -87,7 +87,7 @@ def test_where_the_installer_keeps_off_it_would_not_be_put_in_force(
     for name in ("lib", "etc"):
         (node.places.prefix / name).mkdir(parents=True, exist_ok=True)
     if installed:
-        node_record.install(node.places, "a" * 64, installed)
+        node_record.install(node.places, "a" * 64, installed, "0.2.0")
     if in_force:
         (node.places.prefix / "lib" / "current").symlink_to(f"releases/{in_force}")
     assert _tried(node, {"config.toml": AUDIT})["refused"] == why

@@ -59,6 +59,8 @@ def _failed(step: str, key: str, word: str = REVERTED, at: float = 9_900.0) -> A
     return (Attempt(step, key, at, 1, word, "it broke"),)
 
 
+# another release was not installed, and an earlier one is in force
+EARLIER = {"installed": "old", "proved": "old", "attempts": _failed(INSTALL, "new p1", FAILED)}
 # what differs from a settled node -> step, word, whether the label is set
 CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({}, NOTHING, READY, True),
@@ -68,7 +70,20 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"installed": None}, INSTALL, INSTALLING, False),
     ({"installed": "old"}, INSTALL, INSTALLING, None),
     ({"installed": "old", "registration": None}, INSTALL, INSTALLING, None),
-    ({"installed": "old", "attempts": _failed(INSTALL, "new p1", FAILED)}, NOTHING, FAILED, None),
+    (EARLIER, NOTHING, FAILED, True),
+    (EARLIER | {"proved": None}, PROVE, INSTALLING, None),
+    (EARLIER | {"registration": None}, LOOK, INSTALLING, None),
+    (EARLIER | {"registration": Registration()}, REGISTER, INSTALLING, False),
+    (EARLIER | {"registration": GONE, "well_boot": "b1"}, REGISTER, INSTALLING, False),
+    (EARLIER | {"registration": GONE}, NOTHING, EDITED, False),
+    (EARLIER | {"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
+    (EARLIER | {"registration": replace(PROVED, tried_by="alice")}, NOTHING, FAILED, None),
+    (EARLIER | {"handlers": frozenset({"runc"})}, NOTHING, WAITING, False),
+    (EARLIER | {"policy_in_force": "p0"}, POLICY, INSTALLING, None),
+    (EARLIER | {"machine": "m2"}, POLICY, INSTALLING, None),
+    (EARLIER | {"policy_in_force": "p0", "policy_problem": "too large"}, NOTHING, FAILED, True),
+    (EARLIER | {"is_other_release": True}, NOTHING, FAILED, None),
+    (EARLIER | {"now": 10_500.0}, INSTALL, INSTALLING, None),
     ({"installed": None, "attempts": _failed(INSTALL, "new p1", FAILED)}, NOTHING, FAILED, False),
     ({"installed": "old", "attempts": _failed(INSTALL, "x p1", FAILED)}, INSTALL, INSTALLING, None),
     ({"installed": None, "policy": "p2", "attempts": _failed(INSTALL, "new p1", REFUSED)},
@@ -148,6 +163,11 @@ def test_what_stops_the_installer_says_why(
     assert found.why or word == READY or step != NOTHING
 
 
+def test_what_else_is_wrong_is_said_beside_an_installation_that_failed() -> None:
+    differs = EARLIER | {"policy_in_force": "p0", "policy_problem": "it is too large"}
+    assert next_step.decide(replace(SETTLED, **differs)).why == "it broke; it is too large"
+
+
 PAUSES = [(1, 600.0), (2, 1200.0), (3, 2400.0), (9, 86400.0), (10**6, 86400.0)]
 
 
@@ -193,6 +213,7 @@ _REGISTRATIONS = some.builds(
         well_boot=some.sampled_from(["", "a", "b"]),
         registration=some.none() | _REGISTRATIONS,
         handlers=some.sampled_from([None, frozenset({"runc"}), frozenset({"runc-wrap"})]),
+        attempts=some.sampled_from([(), _failed(INSTALL, "new p", FAILED, at=0.0)]),
     )
 )
 def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None:
@@ -204,7 +225,8 @@ def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None
         assert found.is_in_force is not False
         assert not any((found.is_interrupted, found.is_upgraded, found.tried_by))
         assert seen.handlers is None or "runc-wrap" in seen.handlers
-        assert seen.installed == seen.wanted == seen.proved
+        assert seen.installed == seen.proved
+        assert seen.installed == seen.wanted or seen.attempts
 
 
 OURS = {"handler": "runc-wrap", "kept": False, "configured": True, "in_force": True}

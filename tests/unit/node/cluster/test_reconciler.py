@@ -622,6 +622,53 @@ def test_a_release_that_is_refused_leaves_the_one_before_and_the_label(scene: Sc
     assert scene.labels[READY] == "true"
 
 
+def _refused_with_an_earlier_release(scene: Scene) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    releases = scene.place / "image" / "lib"
+    (releases / "releases" / "0.3.0").mkdir()
+    (releases / "current").unlink()
+    (releases / "current").symlink_to("releases/0.3.0")
+    scene.make_image("2")
+    scene.host.fails["preflight"] = "containerd refuses its configuration"
+    assert scene.installer().run().word == "refused"
+    scene.host.done.clear()
+
+
+def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _refused_with_an_earlier_release(scene)
+    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    labels: list[bool] = []
+    scene.host.on_register = lambda: labels.append(READY in scene.labels)
+    assert scene.installer().run().word == "refused"
+    assert scene.host.done == ["status", "register", "status"]
+    assert labels == [False]  # no pod came meanwhile
+    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    proved, installed = node_record.proved, node_record.installed
+    assert proved(scene.host.places).archive == installed(scene.host.places).archive
+
+
+def test_an_earlier_release_that_lost_its_handler_loses_the_label_though_another_is_refused(
+    scene: Scene,
+) -> None:
+    _refused_with_an_earlier_release(scene)
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False}]
+    assert scene.installer().run().word == "edited"
+    assert READY not in scene.labels
+
+
+def test_a_policy_reaches_a_node_on_which_another_release_is_refused(scene: Scene) -> None:
+    _refused_with_an_earlier_release(scene)
+    scene.write_policy('[default]\nmode = "off"\n')
+    assert scene.installer().run().word == "refused"
+    assert "off" in (scene.host.places.etc / "config.toml").read_text()
+    assert scene.host.done == ["preflight", "apply", "status"]
+    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+
+
 def test_the_api_server_may_go_away_in_the_middle(scene: Scene) -> None:
     installer = scene.installer()
     down = scene.api.port
