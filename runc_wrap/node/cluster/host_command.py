@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap import text
@@ -77,11 +77,15 @@ class Command:
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that is over: whether it succeeded, and what it printed."""
+    """A command that is over: whether it succeeded, and what it printed.
+
+    `was_running`: it was taken up, and may have begun with another release than the one in force.
+    """
 
     is_well: bool
     printed: str = ""
     said: str = ""
+    was_running: bool = False
 
     @property
     def document(self) -> Any:  # noqa: ANN401 - any JSON value
@@ -123,7 +127,7 @@ def run(manager: Manager, place: Path, command: Command) -> Ended:
     if found.state == RUNNING:
         found = _waited(manager, command)
         if command.is_taken_up:
-            return _result(manager, command, found, out, err)
+            return replace(_result(manager, command, found, out, err), was_running=True)
     if found.state != GONE:
         manager.forget(command.unit)
     manager.start(command.unit, command.argv, out, err, seconds=command.seconds)

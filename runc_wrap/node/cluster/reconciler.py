@@ -208,10 +208,14 @@ class Installer:
         return self._proved(self.commands.prove(self._engine), next_step.PROVE, seen)
 
     def _proved(self, ended: Ended, step: str, seen: Seen) -> _Failure | None:
-        """Remember that a canary ran with the release that is in force now."""
+        """Remember that a canary ran with the release that is in force now.
+
+        That of a command which a pod before began may have run with another one: PROVE follows.
+        """
         if not ended.is_well:
             return _Failure(_WORDS[step], ended.reason)
-        node_record.prove(self.places, Proved(seen.installed, seen.boot))
+        archive = None if ended.was_running else seen.installed
+        node_record.prove(self.places, Proved(archive, seen.boot))
         return None
 
     def _note_boot(self, decision: Decision, seen: Seen) -> None:

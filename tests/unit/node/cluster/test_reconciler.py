@@ -513,6 +513,27 @@ def test_a_canary_that_began_with_the_release_before_proves_nothing(
     assert scene.host.done.count("prove") == 1
 
 
+def test_a_registration_that_began_with_the_release_before_proves_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod died while its unit registered, and one of another image takes that up."""
+    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
+
+    def ends(unit: str) -> UnitEnd:
+        if "-register-" not in unit or not running:
+            return end(unit)
+        if len(running) == 1:  # it ends, and what it did is seen
+            scene.host.handlers = [OURS]
+        return running.pop(0)
+
+    monkeypatch.setattr(scene.host, "end", ends)
+    scene.kubelet_lists_it()
+    assert scene.installer().run().word == "ready"
+    assert running == []
+    assert "register" not in scene.host.done
+    assert scene.host.done.count("prove") == 1
+
+
 def _taken_away(scene: Scene) -> None:
     scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
 
