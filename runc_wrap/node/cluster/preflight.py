@@ -71,7 +71,9 @@ def _of_engine(found: Installation) -> Iterator[str]:
             engine_query.generation(found.version)
         except EngineError as error:
             yield str(error)
-        if off := engine_query.cri_is_off(found):
-            yield off
+        try:
+            yield from filter(None, [engine_query.cri_is_off(found)])
+        except EngineError as error:  # its own refusal follows, in its words
+            yield str(error)
     if said := engine_query.refusal(found.engine, found.config):
         yield f"{found.engine} refuses its configuration {found.config}: {said}"

@@ -114,7 +114,10 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
 
 
 def cri_is_off(found: Installation) -> str:
-    """Return a sentence if containerd's CRI plugin is disabled, otherwise ""."""
+    """Return a sentence if containerd's CRI plugin is disabled, otherwise "".
+
+    Raises EngineError for a file that cannot be read.
+    """
     if found.engine != "containerd":
         return ""
     text = engine_files.read(found.config) or ""

@@ -28,7 +28,7 @@ def parse(text: str, where: str) -> Table:
     """Return the document. Raises EngineError, which names the file `where`."""
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise EngineError(f"{where}: {error}", "valid TOML", "correct the file first") from error
 
 

@@ -149,9 +149,16 @@ def check_version(table: Table, where: str, wanted: tuple[int, ...]) -> None:
 
 
 def disabled(table: Table, where: str) -> list[str]:
-    """Return a sentence for each word by which a file disables the CRI plugin."""
+    """Return a sentence for each word by which a file disables the CRI plugin.
+
+    Raises EngineError for what is no list.
+    """
     listed = table.get("disabled_plugins", [])
-    found = [each for each in listed if each in {"cri", OLD_CRI, NEW_CRI}]
+    if not isinstance(listed, list):
+        raise EngineError(
+            f"{where}: disabled_plugins is no list", "a list of plugins", "correct the file first"
+        )
+    found = [each for each in listed if each in ("cri", OLD_CRI, NEW_CRI)]
     return [
         f"{where} disables the CRI plugin ({each}): no pod will find the handler" for each in found
     ]

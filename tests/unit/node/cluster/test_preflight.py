@@ -76,6 +76,27 @@ def test_a_cri_plugin_that_is_off_is_said(place: Path) -> None:
     assert "disables the CRI plugin" in found
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version = \n", "wanted valid TOML"),
+        (b"n = " + b"9" * 5000, "wanted valid TOML"),
+        (b"# \xff\n", "wanted UTF-8"),
+        (b"disabled_plugins = 3\n", "disabled_plugins is no list; wanted a list of plugins"),
+        (b'disabled_plugins = [["cri"], 3, {}, "cri"]\n', "disables the CRI plugin (cri)"),
+    ],
+)
+def test_a_containerd_configuration_that_cannot_be_understood_is_said_in_a_sentence(
+    place: Path, content: bytes, said: str
+) -> None:
+    (place / "config.toml").write_bytes(content)
+    (found,) = _problems(place)
+    assert found.startswith(f"{place}/config.toml")
+    assert said in found
+    _program(place, "containerd", CONTAINERD.format(version="1.7.24", dump=REFUSES))
+    assert len(_problems(place)) == 2  # what containerd itself says follows
+
+
 @pytest.mark.parametrize("version", ["unknown", ""])
 def test_an_engine_that_tells_no_version_is_said(place: Path, version: str) -> None:
     _program(place, "containerd", CONTAINERD.format(version=version, dump=ACCEPTS))
