@@ -236,7 +236,7 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
 
     Raises PolicyNotTaken and OSError.
     """
-    if _sets_mode(wanted.get(CONFIG)) and _sets_mode(wanted.get(MODE)):
+    if None not in (_mode(wanted.get(CONFIG)), _mode(wanted.get(MODE))):
         raise PolicyNotTaken(_TWO_MODES)
     known = record(places)
     shutil.rmtree(trial, ignore_errors=True)
@@ -258,13 +258,13 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
         shutil.rmtree(trial, ignore_errors=True)
 
 
-def _sets_mode(data: bytes | None) -> bool:
-    """Return whether a file sets default.mode; `apply` says what is wrong with one that is none."""
+def _mode(data: bytes | None) -> object:
+    """Return what a file sets default.mode to, None if it does not: what is wrong says `apply`."""
     try:
         found = tomllib.loads((data or b"").decode()).get("default")
     except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "mode" in found
+        return None
+    return found.get("mode") if isinstance(found, dict) else None
 
 
 def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
@@ -283,11 +283,26 @@ def _write(places: Places, wanted: Files, others: dict[str, bytes | None] | File
     """Write files, and remove those of `others` that are not wanted."""
     for name in (PROFILES, _CONF_D):
         (places.etc / name).mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-    for name, data in wanted.items():
-        files.replace(places.etc / name, data, _MODE)
-    for name in others:
-        if name not in wanted:
+    for name in sorted({**others, **wanted}, key=lambda name: _rank(name, wanted, others)):
+        if name in wanted:
+            files.replace(places.etc / name, wanted[name], _MODE)
+        else:
             (places.etc / name).unlink(missing_ok=True)
+
+
+def _rank(name: str, wanted: Files, others: dict[str, bytes | None] | Files) -> int:
+    """Return when a file is written or removed, as a kill may come after each.
+
+    What is there must not enforce where neither the policy before nor the new one does: without a
+    mode it would. A mode that enforces comes after its config.toml and goes before the next one.
+    """
+    is_wanted = name in wanted
+    if name == CONFIG:
+        return 2
+    if name == MODE:
+        enforces = _mode(wanted[name] if is_wanted else others[name]) in (None, "enforce")
+        return 3 if enforces == is_wanted else 1
+    return 0 if is_wanted else 4
 
 
 def _sums(found: Files) -> dict[str, str]:

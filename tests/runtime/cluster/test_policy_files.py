@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.node.requirements import requires
+from runc_wrap.host import files as host_files
 from runc_wrap.node import apply_policy
 from runc_wrap.node.cluster import policy_files, policy_trial
 from runc_wrap.node.cluster.policy_files import PolicyNotTaken
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from runc_wrap.policy.settings import source
 
 AUDIT, ENFORCE = b'[default]\nmode = "audit"\n', b'[default]\nmode = "enforce"\n'
 OWN = json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}).encode()
@@ -152,6 +152,64 @@ def test_killed_while_it_writes_the_next_one_goes_on(
     assert _etc(places)["config.toml"] == ENFORCE
     _put(places, {"config.toml": b""})
     assert _etc(places) == {"config.toml": b""}
+
+
+NEW = b'[default]\nint_arguments = "engine"\n'
+CHANGES = {
+    "a first policy": ({}, {"config.toml": b"", policy_files.MODE: AUDIT}),
+    "to a mode of its own": (
+        {"config.toml": AUDIT}, {"config.toml": NEW, policy_files.MODE: AUDIT},
+    ),
+    "from a mode of its own": (
+        {"config.toml": b"", policy_files.MODE: AUDIT}, {"config.toml": AUDIT},
+    ),
+    "to enforce": (
+        {"config.toml": b"", policy_files.MODE: AUDIT},
+        {"config.toml": NEW, policy_files.MODE: ENFORCE},
+    ),
+    "from enforce": (
+        {"config.toml": b"", policy_files.MODE: ENFORCE},
+        {"config.toml": NEW, policy_files.MODE: AUDIT},
+    ),
+    "from enforce to none": (
+        {"config.toml": b"", policy_files.MODE: ENFORCE}, {"config.toml": AUDIT},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES.values(), ids=CHANGES)
+def test_a_kill_between_two_files_leaves_nothing_that_enforces_but_the_old_or_the_new_policy(
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+    before: dict[str, bytes],
+    after: dict[str, bytes],
+) -> None:
+    """`apply` may follow, by a node's administrator or an upgrade."""
+
+    def state() -> tuple[bytes | None, str]:
+        values = source.read(places.config, places.config_directory)
+        return _etc(places).get("config.toml"), values["default.mode"]
+
+    states: list[tuple[bytes | None, str]] = []
+    replace, unlink = host_files.replace, Path.unlink
+
+    def replaces(path: Path, *words: Any, **more: Any) -> None:
+        replace(path, *words, **more)
+        states.append(state())
+
+    def unlinks(path: Path, **more: Any) -> None:
+        unlink(path, **more)
+        states.append(state())
+
+    if before:
+        _put(places, before)
+    old = state()
+    policy_files.write_candidate(places, after)
+    monkeypatch.setattr(host_files, "replace", replaces)
+    monkeypatch.setattr(Path, "unlink", unlinks)
+    policy_files.put_in_force(places)
+    assert {each for each in states if each[1] == "enforce"} <= {old, state()}
+    assert len(states) > 1
 
 
 def test_what_is_refused_at_the_last_moment_is_put_back(
