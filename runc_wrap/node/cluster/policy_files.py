@@ -241,12 +241,9 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
     known = record(places)
     shutil.rmtree(trial, ignore_errors=True)
     try:
-        if places.etc.is_dir():  # install.sh makes it
-            shutil.copytree(places.etc, trial, symlinks=True, ignore=shutil.ignore_patterns(".*"))
+        _copy(places.etc, trial)
         for name in {*known.files, *known.begun}:
             (trial / name).unlink(missing_ok=True)
-        for name in (PROFILES, _CONF_D):
-            (trial / name).mkdir(parents=True, exist_ok=True)
         for name, data in wanted.items():
             files.replace(trial / name, data, _MODE)
         return apply_policy.check(Candidate(places.prefix, trial))
@@ -256,6 +253,21 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
         raise PolicyNotTaken(str(error).replace(f"{trial}/", "")) from error
     finally:
         shutil.rmtree(trial, ignore_errors=True)
+
+
+def _copy(etc: Path, trial: Path) -> None:
+    """Copy a node's etc, each link as a link, but for the directories that will be written to.
+
+    A copy that linked to one of them would have the check change what is in force.
+    """
+    if etc.is_dir():  # install.sh makes it
+        ignored = shutil.ignore_patterns(".*", PROFILES, _CONF_D)
+        shutil.copytree(etc, trial, symlinks=True, ignore=ignored)
+    for name in (PROFILES, _CONF_D):
+        if (etc / name).is_dir():
+            ignored = shutil.ignore_patterns(".*")
+            shutil.copytree(etc / name, trial / name, symlinks=True, ignore=ignored)
+        (trial / name).mkdir(parents=True, exist_ok=True)
 
 
 def _mode(data: bytes | None) -> object:

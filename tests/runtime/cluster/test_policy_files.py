@@ -293,6 +293,25 @@ def test_the_nodes_own_settings_are_read_after_the_overlays_mode(places: Places)
     assert _in_force(places) == "enforce"
 
 
+def test_a_check_changes_nothing_where_the_nodes_directories_are_links(
+    places: Places, tmp_path: Path
+) -> None:
+    _put(places, {"config.toml": WITH_OWN, "profiles/own.json": OWN, policy_files.MODE: AUDIT})
+    for name in ("conf.d", "profiles"):
+        (places.etc / name).rename(tmp_path / name)
+        (places.etc / name).symlink_to(tmp_path / name)
+    (tmp_path / "conf.d" / "90-node.toml").write_bytes(b'[default]\nabis = "native"\n')
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    other = {"config.toml": b"", "profiles/other.json": OWN, policy_files.MODE: ENFORCE}
+    compiled, _ = policy_files.check(places, other, tmp_path / "trial")
+    assert compiled.policy["default"]["mode"] == "enforce"
+    assert {path: path.read_bytes() for path in before if path.exists()} == before
+    assert not (tmp_path / "profiles" / "other.json").exists()
+    (tmp_path / "conf.d" / "90-node.toml").write_bytes(b"[defualt]\n")  # it counts
+    with pytest.raises(PolicyNotTaken, match="defualt"):
+        policy_files.check(places, other, tmp_path / "trial")
+
+
 def test_a_mode_in_the_policy_and_in_the_overlay_is_refused(places: Places) -> None:
     _put(places, {"config.toml": b"", policy_files.MODE: AUDIT})
     with pytest.raises(PolicyNotTaken, match=r"config\.toml sets default\.mode, and so does"):
