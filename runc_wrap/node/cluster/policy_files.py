@@ -129,7 +129,8 @@ def edit(places: Places, wanted: Files) -> str:
         ours = (known.files.get(name), known.begun.get(name), _sum(wanted.get(name)))
         found = _digest_of(path)
         if found is not None and found not in ours:
-            return f"{path} is not what the cluster wrote; move it to conf.d, or remove it"
+            advice = f"move it to {_CONF_D}" if name == CONFIG else "give it another name"
+            return f"{path} is not what the cluster wrote; {advice}, or remove it"
     return ""
 
 

@@ -119,11 +119,20 @@ def test_the_nodes_own_settings_count_and_stay(places: Places) -> None:
         _put(places, {"config.toml": b""})
 
 
-@pytest.mark.parametrize("name", ["config.toml", "profiles/own.json"])
-def test_a_file_that_somebody_else_wrote_is_not_replaced(places: Places, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("config.toml", "move it to conf.d"),
+        ("profiles/own.json", "give it another name"),
+        ("conf.d/0-mode.toml", "give it another name"),  # where it is already
+    ],
+)
+def test_a_file_that_somebody_else_wrote_is_not_replaced(
+    places: Places, name: str, advice: str
+) -> None:
     (places.etc / name).write_bytes(b"# mine\n")
-    with pytest.raises(PolicyNotTaken, match="not what the cluster wrote"):
-        _put(places, {"config.toml": AUDIT, "profiles/own.json": OWN})
+    with pytest.raises(PolicyNotTaken, match=f"not what the cluster wrote; {advice}, or remove"):
+        _put(places, {"config.toml": b"", "profiles/own.json": OWN, policy_files.MODE: AUDIT})
     assert (places.etc / name).read_bytes() == b"# mine\n"
 
 
