@@ -57,6 +57,7 @@ def as_version(archive: Path, version: str, to: Path) -> Path:
     former.rename(former.with_name(version))
     (top / "lib" / "current").unlink()
     (top / "lib" / "current").symlink_to(f"releases/{version}")
+    (top / "SHA256SUMS").unlink()  # or it is listed in the new one
     release.write_sums(Release(top, version))
     packed = to / archive.name
     run(["tar", "-C", top.parent, "--use-compress-program=xz -1", "-cf", packed, top.name])
