@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 import shutil
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from runc_wrap import text as shown
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
 from runc_wrap.node import apply_policy
+from runc_wrap.node.cluster import etc_files
 from runc_wrap.node.paths import Candidate
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 
-CONFIG, PROFILES = "config.toml", "profiles"
-MODE = "conf.d/0-mode.toml"  # the overlay's: read after config.toml, before the node's own conf.d
+CONFIG, PROFILES, MODE = etc_files.CONFIG, etc_files.PROFILES, etc_files.MODE
 LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have
 _PROFILE = re.compile(rf"{PROFILES}/[\w-][\w.-]{{0,252}}\.json", re.ASCII).fullmatch  # its keys
 _MOST = 256  # profiles
@@ -40,7 +39,6 @@ _TWO_MODES = (
     f"config.toml sets default.mode, and so does the overlay ({_MODE_KEY} of the ConfigMap "
     "runc-wrap-mode); take it out of config.toml, or name the base instead of the overlay"
 )
-_MODE, _DIRECTORY_MODE = 0o644, 0o755
 
 
 class PolicyNotTaken(Exception):
@@ -178,7 +176,7 @@ def write_candidate(places: Places, found: Files, name: str = _CANDIDATE) -> Pat
     (to / PROFILES).mkdir(mode=0o700, parents=True)
     for each, data in found.items():
         (to / each).parent.mkdir(mode=0o700, exist_ok=True)
-        files.replace(to / each, data, _MODE)
+        files.replace(to / each, data, etc_files.FILE_MODE)
     return to
 
 
@@ -197,7 +195,7 @@ def lay_down(places: Places) -> None:
         wanted = _checked_candidate(places)
         former, known = _former(places, wanted), record(places)
         _save(places, Record(known.digest, known.files, _sums(wanted)))
-        _write(places, wanted, former)
+        etc_files.write(places.etc, wanted, former)
 
 
 def put_in_force(places: Places) -> list[str]:
@@ -211,10 +209,12 @@ def put_in_force(places: Places) -> list[str]:
         former, known = _former(places, wanted), record(places)
         _save(places, Record(known.digest, known.files, _sums(wanted)))
         try:
-            _write(places, wanted, former)
+            etc_files.write(places.etc, wanted, former)
             compiled, remarks = apply_policy.put_in_force(places)
         except BaseException as error:
-            _write(places, {n: d for n, d in former.items() if d is not None}, {**former, **wanted})
+            etc_files.write(
+                places.etc, {n: d for n, d in former.items() if d is not None}, {**former, **wanted}
+            )
             if isinstance(error, apply_policy.FAILURES) and not isinstance(error, OSError):
                 raise PolicyNotTaken(str(error)) from error
             raise
@@ -237,16 +237,16 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
 
     Raises PolicyNotTaken and OSError.
     """
-    if None not in (_mode(wanted.get(CONFIG)), _mode(wanted.get(MODE))):
+    if None not in (etc_files.mode(wanted.get(name)) for name in (CONFIG, MODE)):
         raise PolicyNotTaken(_TWO_MODES)
     known = record(places)
     shutil.rmtree(trial, ignore_errors=True)
     try:
-        _copy(places.etc, trial)
+        etc_files.copy(places.etc, trial)
         for name in {*known.files, *known.begun}:
             (trial / name).unlink(missing_ok=True)
         for name, data in wanted.items():
-            files.replace(trial / name, data, _MODE)
+            files.replace(trial / name, data, etc_files.FILE_MODE)
         return apply_policy.check(Candidate(places.prefix, trial))
     except apply_policy.FAILURES as error:
         if isinstance(error, OSError):
@@ -254,30 +254,6 @@ def check(places: Places, wanted: Files, trial: Path) -> tuple[Compiled, list[st
         raise PolicyNotTaken(str(error).replace(f"{trial}/", "")) from error
     finally:
         shutil.rmtree(trial, ignore_errors=True)
-
-
-def _copy(etc: Path, trial: Path) -> None:
-    """Copy a node's etc, each link as a link, but for the directories that will be written to.
-
-    A copy that linked to one of them would have the check change what is in force.
-    """
-    if etc.is_dir():  # install.sh makes it
-        ignored = shutil.ignore_patterns(".*", PROFILES, _CONF_D)
-        shutil.copytree(etc, trial, symlinks=True, ignore=ignored)
-    for name in (PROFILES, _CONF_D):
-        if (etc / name).is_dir():
-            ignored = shutil.ignore_patterns(".*")
-            shutil.copytree(etc / name, trial / name, symlinks=True, ignore=ignored)
-        (trial / name).mkdir(parents=True, exist_ok=True)
-
-
-def _mode(data: bytes | None) -> object:
-    """Return what a file sets default.mode to, None if it does not: what is wrong says `apply`."""
-    try:
-        found = tomllib.loads((data or b"").decode()).get("default")
-    except (ValueError, RecursionError):
-        return None
-    return found.get("mode") if isinstance(found, dict) else None
 
 
 def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
@@ -290,32 +266,6 @@ def _former(places: Places, wanted: Files) -> dict[str, bytes | None]:
         except FileNotFoundError:
             found[name] = None
     return found
-
-
-def _write(places: Places, wanted: Files, others: dict[str, bytes | None] | Files) -> None:
-    """Write files, and remove those of `others` that are not wanted."""
-    for name in (PROFILES, _CONF_D):
-        (places.etc / name).mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-    for name in sorted({**others, **wanted}, key=lambda name: _rank(name, wanted, others)):
-        if name in wanted:
-            files.replace(places.etc / name, wanted[name], _MODE)
-        else:
-            (places.etc / name).unlink(missing_ok=True)
-
-
-def _rank(name: str, wanted: Files, others: dict[str, bytes | None] | Files) -> int:
-    """Return when a file is written or removed, as a kill may come after each.
-
-    What is there must not enforce where neither the policy before nor the new one does: without a
-    mode it would. A mode that enforces comes after its config.toml and goes before the next one.
-    """
-    is_wanted = name in wanted
-    if name == CONFIG:
-        return 2
-    if name == MODE:
-        enforces = _mode(wanted[name] if is_wanted else others[name]) in (None, "enforce")
-        return 3 if enforces == is_wanted else 1
-    return 0 if is_wanted else 4
 
 
 def _sums(found: Files) -> dict[str, str]:

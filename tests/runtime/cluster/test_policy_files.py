@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from harness.node.requirements import requires
+from runc_wrap.cli.main import main
 from runc_wrap.host import files as host_files
 from runc_wrap.node import apply_policy
 from runc_wrap.node.cluster import policy_files, policy_trial
@@ -66,7 +68,9 @@ def test_a_policy_is_laid_down_for_the_first_release_which_install_sh_compiles(
     places = Places(tmp_path / "prefix")
     files = {"config.toml": AUDIT, "profiles/own.json": OWN}
     policy_files.write_candidate(places, files)
-    policy_files.lay_down(places)
+    words = ["--prefix", str(places.prefix), "cluster", "apply", "--only-files"]
+    done = CliRunner().invoke(main, words)
+    assert json.loads(done.stdout) == {"remarks": []}
     assert _etc(places) == files
     assert not places.current.exists()
     assert policy_files.record(places).digest == ""  # so that the installer puts it in force
