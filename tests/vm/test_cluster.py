@@ -52,7 +52,9 @@ def _runs(step: str) -> str:
 # When the pod is killed, in the order in which it comes there.
 INSTALLING = {
     "laying down the archive": f"[ -e {PREFIX}/var/cluster/archive-*.new ]",
-    **{step: _runs(step) for step in ("preflight", "install", "apply", "status", "register")},
+    **{
+        step: _runs(step) for step in ("preflight", "lay", "install", "apply", "status", "register")
+    },
     "the engine is changed, nobody was told": f"grep -q {PREFIX} {CONFIG}",
 }
 EACH = [*INSTALLING] if IN_A_BOX else ["register"]  # each takes an emulated machine minutes
