@@ -39,7 +39,7 @@ class Given:
     host: str
     port: int
     token: str
-    limits: bool = True  # whether its cgroups have controllers
+    limits: bool = True  # whether its cgroups have controllers, and its pods a network of their own
 
 
 def own_overlay(
@@ -83,6 +83,7 @@ def _with_what_a_kubelet_gives(pod: Object, given: Given) -> Object:
     assert len(others) == len(container["env"]) - 1
     for one in pod["containers"] if not given.limits else ():
         del one["resources"]
+        one.pop("ports", None)  # Podman maps none where a pod has the machine's own network
     container["env"] = [*others, *({"name": n, "value": value} for n, value in names.items())]
     if pod["automountServiceAccountToken"]:
         container["volumeMounts"].append(_MOUNT)
