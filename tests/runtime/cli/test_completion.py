@@ -79,6 +79,7 @@ def test_fish_completes_commands_options_and_names(installed: Installed, share: 
         "add",
         "confirm",
         "list",
+        "prove",
         "remove",
         "revert",
         "status",
