@@ -213,12 +213,18 @@ def _is_met(selector: str, labels: Json) -> bool:
     return True
 
 
+class _Server(ThreadingHTTPServer):
+    """A server that many kubectls may connect to at once: by default five wait at most."""
+
+    request_queue_size = 128
+
+
 @contextmanager
 def serving() -> Iterator[Cluster]:
     """Serve on loopback while the body runs."""
     cluster = Cluster()
     handler = type("Handler", (_Handler,), {"cluster": cluster})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     cluster.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
