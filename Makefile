@@ -154,7 +154,7 @@ vm-archive: packages .venv/ready
 test-vm-short: packages .venv/ready   ## one such machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root
 	.venv/bin/pytest -m short $(VM_TESTS)
 
-test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (on whose kernel 7.2 the archive installed and the engines' containers were confined; its reboot, services and uninstall were not seen to the end); root, 3 GB
+test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (on whose kernel 7.2 the transaction, upgrades and uninstall were not seen to the end); root, 3 GB
 	$(VM_ARCHIVE) .venv/bin/pytest tests/vm/test_packages.py
 	$(VM_ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_BOOKWORM)
 	$(VM_ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_FORKY)
