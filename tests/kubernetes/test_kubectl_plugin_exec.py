@@ -183,6 +183,7 @@ def test_many_nodes_are_asked_through_one_kubectl(cluster: Cluster, tmp_path: Pa
     found = json.loads(done.stdout)
     assert (found["nodes"], found["silent"], found["refused"]) == (len(MANY), [], []), done.stderr
     assert cluster.requests.count(("get", "pods/exec")) == len(MANY)
+    assert cluster.containers == ["installer"] * len(MANY)
     assert ("get", "pods") not in cluster.requests  # kubectl exec asks for the pod first
     _answer(cluster, "n00")
     cluster.cut["n00"] = 1000

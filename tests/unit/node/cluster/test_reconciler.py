@@ -568,6 +568,17 @@ def test_a_registration_that_somebody_took_away_stays_away_after_a_boot(
     assert scene.host.done == ["status"]
 
 
+def test_what_outlived_a_boot_and_is_taken_away_within_it_stays_away(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.installer().run()
+    scene.installer().run()
+    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    assert scene.installer().run().word == "ready"
+    _taken_away(scene)
+    assert scene.installer().run().word == "edited"
+
+
 def test_a_node_that_is_refused_before_its_installation_has_nothing_laid_down(
     scene: Scene,
 ) -> None:
