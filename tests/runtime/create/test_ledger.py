@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 from harness.kernel import process_status
@@ -11,6 +12,7 @@ from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
@@ -61,11 +63,18 @@ def test_a_container_starts_although_the_ledger_cannot_be_written(
     runc: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     ledger = runc.installed.prefix / "var" / "ledger"
-    aside = ledger.rename(ledger.with_name("aside")) if ledger.exists() else None
-    ledger.write_text("a file in its place")
+    ledger.mkdir(0o700, exist_ok=True)
+    aside = ledger.with_name("aside")
+    aside.write_text("a file in its place")
+    _exchange(ledger, aside)
     try:
         assert process_status.seccomp(make_bundle("runc").create(runc.wrapped)) == 2
+        assert ledger.is_file()
     finally:
-        ledger.unlink()
-        if aside:
-            aside.rename(ledger)
+        _exchange(ledger, aside)
+        aside.unlink()
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """In one step: whoever writes a line meanwhile makes a missing directory anew."""
+    subprocess.run(["mv", "--exchange", "--no-target-directory", one, other], check=True)
