@@ -21,10 +21,9 @@ from runc_wrap.node.cluster import (
     host_documents,
     next_step,
     node_record,
-    policy_files,
-    policy_trial,
     preflight,
 )
+from runc_wrap.node.cluster.cluster_policy import policy_files, policy_trial
 from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer

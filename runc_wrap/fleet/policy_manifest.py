@@ -14,7 +14,7 @@ from runc_wrap import text
 from runc_wrap.fleet import daemonset_pools
 from runc_wrap.fleet.daemonset_pools import Pool
 from runc_wrap.host import files
-from runc_wrap.node.cluster.policy_files import CONFIG, LARGEST, MODE, PROFILES
+from runc_wrap.node.cluster.cluster_policy.policy_files import CONFIG, LARGEST, MODE, PROFILES
 from runc_wrap.report.merge import document_stream
 
 if TYPE_CHECKING:

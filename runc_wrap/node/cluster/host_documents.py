@@ -16,7 +16,8 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
-from runc_wrap.node.cluster import host_command, policy_files
+from runc_wrap.node.cluster import host_command
+from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.host_command import Command
 from runc_wrap.node.cluster.systemd_manager import RUNNING, SystemdError
 

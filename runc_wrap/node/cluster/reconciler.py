@@ -10,19 +10,20 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.node.cluster import archive_copy, next_step, node_record, policy_files
+from runc_wrap.node.cluster import archive_copy, next_step, node_record
+from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.next_step import Attempt, Seen
 from runc_wrap.node.cluster.node_record import Proved
 from runc_wrap.node.cluster.node_reporter import Shown
 from runc_wrap.node.engines.transaction import journal
 
 if TYPE_CHECKING:
+    from runc_wrap.node.cluster.cluster_policy.policy_files import Files
     from runc_wrap.node.cluster.host_command import Ended
     from runc_wrap.node.cluster.next_step import Decision
     from runc_wrap.node.cluster.node_commands import NodeCommands
     from runc_wrap.node.cluster.node_object import Node
     from runc_wrap.node.cluster.node_reporter import Pod, Reporter
-    from runc_wrap.node.cluster.policy_files import Files
     from runc_wrap.node.paths import Places
 
 _DOING = {

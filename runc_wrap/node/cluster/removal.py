@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.cluster import archive_copy, next_step, node_record, policy_files
+from runc_wrap.node.cluster import archive_copy, next_step, node_record
+from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.next_step import Attempt, Decision
 from runc_wrap.node.cluster.node_reporter import Shown
 

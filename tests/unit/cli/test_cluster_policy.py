@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
 from runc_wrap.fleet import policy_answers
-from runc_wrap.node.cluster import next_step, node_record, policy_files
+from runc_wrap.node.cluster import next_step, node_record
+from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.paths import Places
 from tests.unit.node.cluster.host_stand_in import Host
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runc_wrap.cli.kubectl_plugin import plugin
 from runc_wrap.fleet import policy_answers
 from runc_wrap.fleet.policy_answers import PolicyAnswers
-from runc_wrap.node.cluster import policy_trial
+from runc_wrap.node.cluster.cluster_policy import policy_trial
 from tests.unit.fleet.stand_in import StandIn
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from runc_wrap.fleet import policy_manifest
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.policy_manifest import NoPolicy
-from runc_wrap.node.cluster import policy_files
-from runc_wrap.node.cluster.policy_files import MODE
+from runc_wrap.node.cluster.cluster_policy import policy_files
+from runc_wrap.node.cluster.cluster_policy.policy_files import MODE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.cluster import policy_files
+from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.systemd_manager import DONE, FAILED, GONE, UnitEnd
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
 from runc_wrap.node import features, installed_programs
-from runc_wrap.node.cluster import policy_files, preflight
+from runc_wrap.node.cluster import preflight
+from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.engines.kinds.containerd_kind import Containerd
 from runc_wrap.node.engines.kinds.engine_kind import Installation
 from runc_wrap.node.paths import Places

@@ -19,7 +19,7 @@ from runc_wrap import text as shown
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
 from runc_wrap.node import apply_policy
-from runc_wrap.node.cluster import etc_files
+from runc_wrap.node.cluster.cluster_policy import etc_files
 from runc_wrap.node.paths import Candidate
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
 from runc_wrap.node import runtime_switch
-from runc_wrap.node.cluster import archive_copy, next_step, node_record, policy_files
+from runc_wrap.node.cluster import archive_copy, next_step, node_record
+from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.container_state import redecide, status
 from runc_wrap.policy.policy_errors import PolicyError
 
