@@ -7,7 +7,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from deploy.archive import debian, debian_lock, interpreter, programs, sbom, wheels
-from runc_wrap.node.cluster import archive_copy, tls
+from runc_wrap.node.cluster import archive_copy
+from runc_wrap.node.cluster.kubernetes_api import tls
 
 if TYPE_CHECKING:
     from pathlib import Path

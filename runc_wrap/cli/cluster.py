@@ -15,15 +15,9 @@ from runc_wrap.cli import output
 from runc_wrap.host.locks import LastingLock, LockHeldError
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
-from runc_wrap.node.cluster import (
-    api_server,
-    archive_copy,
-    host_documents,
-    next_step,
-    node_record,
-    preflight,
-)
+from runc_wrap.node.cluster import archive_copy, host_documents, next_step, node_record, preflight
 from runc_wrap.node.cluster.cluster_policy import policy_files, policy_trial
+from runc_wrap.node.cluster.kubernetes_api import api_server
 from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer

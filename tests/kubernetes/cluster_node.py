@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.engines.images import REFERENCE
 from harness.host.processes import CommandError, run, wait_until
 from harness.node.requirements import program
-from runc_wrap.node.cluster.node_object import STATE
+from runc_wrap.node.cluster.kubernetes_api.node_object import STATE
 from tests.kubernetes import installer_pod, node_api_server, rendered
 from tests.kubernetes.installer_pod import CONTAINER, Given
 from tests.unit.node.cluster import api_stand_in, merge_patch

@@ -2,7 +2,7 @@
 
 It is the unit tests' stand-in, over TLS as a pod asks for it. All that it knows is in a file, which
 tests read; one that is started again goes on from there. Whoever imports this there has provided
-the image's ssl before (runc_wrap.node.cluster.tls).
+the image's ssl before (runc_wrap.node.cluster.kubernetes_api.tls).
 """
 
 from __future__ import annotations

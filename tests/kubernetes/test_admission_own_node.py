@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.node.cluster import node_object
+from runc_wrap.node.cluster.kubernetes_api import node_object
 from tests.kubernetes import rendered
 from tests.kubernetes.admission_policy import DeniedError, Policies, Request
 from tests.unit.node.cluster.merge_patch import merged

@@ -14,7 +14,7 @@ import yaml
 from runc_wrap.agent import sockets
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
-from runc_wrap.node.cluster import api_server
+from runc_wrap.node.cluster.kubernetes_api import api_server
 from runc_wrap.node.paths import DEFAULT_PREFIX
 from tests.kubernetes import rendered, rights
 from tests.kubernetes.rendered import DIRECTORY, OVERLAYS

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import text
 from runc_wrap.host import files
-from runc_wrap.node.cluster import api_server, next_step, node_object, node_record
+from runc_wrap.node.cluster import next_step, node_record
+from runc_wrap.node.cluster.kubernetes_api import api_server, node_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runc_wrap.node.cluster.api_server import ApiServer
+    from runc_wrap.node.cluster.kubernetes_api.api_server import ApiServer
+    from runc_wrap.node.cluster.kubernetes_api.node_object import Node
     from runc_wrap.node.cluster.next_step import Decision
-    from runc_wrap.node.cluster.node_object import Node
     from runc_wrap.node.paths import Places
 
 _REASONS = {  # of the state's Event

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.cluster.api_server import ApiServer, Watch
+from runc_wrap.node.cluster.kubernetes_api.api_server import ApiServer, Watch
 from tests.unit.node.cluster.merge_patch import merged
 
 if TYPE_CHECKING:

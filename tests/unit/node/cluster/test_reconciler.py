@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.node import apply_policy
-from runc_wrap.node.cluster import api_server, node_record
+from runc_wrap.node.cluster import node_record
 from runc_wrap.node.cluster.cluster_policy import policy_files
+from runc_wrap.node.cluster.kubernetes_api import api_server
 from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer

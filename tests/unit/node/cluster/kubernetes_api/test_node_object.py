@@ -7,7 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from runc_wrap.node.cluster import node_object
+from runc_wrap.node.cluster.kubernetes_api import node_object
 from tests.unit.node.cluster.merge_patch import merged
 
 OTHER = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}

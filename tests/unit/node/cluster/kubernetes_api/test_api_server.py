@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.node.requirements import program
-from runc_wrap.node.cluster import api_server, tls
+from runc_wrap.node.cluster.kubernetes_api import api_server, tls
 from tests.unit.node.cluster import api_stand_in
 from tests.unit.node.cluster.api_stand_in import EVENTS, NODE, StandIn
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from runc_wrap import text
 from runc_wrap.host import files
-from runc_wrap.node.cluster import tls
+from runc_wrap.node.cluster.kubernetes_api import tls
 
 if TYPE_CHECKING:
     import http.client
