@@ -15,14 +15,15 @@ from runc_wrap.cli import output
 from runc_wrap.host.locks import LastingLock, LockHeldError
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
-from runc_wrap.node.cluster import archive_copy, host_documents, next_step, node_record, preflight
+from runc_wrap.node.cluster import archive_copy, next_step, node_record, preflight
 from runc_wrap.node.cluster.cluster_policy import policy_files, policy_trial
+from runc_wrap.node.cluster.host_commands import host_documents
+from runc_wrap.node.cluster.host_commands.node_commands import NodeCommands
+from runc_wrap.node.cluster.host_commands.systemd_manager import Manager, SystemdError
 from runc_wrap.node.cluster.kubernetes_api import api_server
-from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer
 from runc_wrap.node.cluster.removal import Remover
-from runc_wrap.node.cluster.systemd_manager import Manager, SystemdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

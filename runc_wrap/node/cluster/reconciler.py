@@ -19,10 +19,10 @@ from runc_wrap.node.engines.transaction import journal
 
 if TYPE_CHECKING:
     from runc_wrap.node.cluster.cluster_policy.policy_files import Files
-    from runc_wrap.node.cluster.host_command import Ended
+    from runc_wrap.node.cluster.host_commands.host_command import Ended
+    from runc_wrap.node.cluster.host_commands.node_commands import NodeCommands
     from runc_wrap.node.cluster.kubernetes_api.node_object import Node
     from runc_wrap.node.cluster.next_step import Decision
-    from runc_wrap.node.cluster.node_commands import NodeCommands
     from runc_wrap.node.cluster.node_reporter import Pod, Reporter
     from runc_wrap.node.paths import Places
 

@@ -12,7 +12,7 @@ from runc_wrap.node.cluster.next_step import Attempt, Decision
 from runc_wrap.node.cluster.node_reporter import Shown
 
 if TYPE_CHECKING:
-    from runc_wrap.node.cluster.node_commands import NodeCommands
+    from runc_wrap.node.cluster.host_commands.node_commands import NodeCommands
     from runc_wrap.node.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 

@@ -13,9 +13,15 @@ import pytest
 from harness.host.processes import run as run_program
 from harness.node.requirements import program
 from harness.node.systemd import Manager as Systemd
-from runc_wrap.node.cluster import host_command
-from runc_wrap.node.cluster.host_command import Command
-from runc_wrap.node.cluster.systemd_manager import DONE, FAILED, GONE, Manager, SystemdError
+from runc_wrap.node.cluster.host_commands import host_command
+from runc_wrap.node.cluster.host_commands.host_command import Command
+from runc_wrap.node.cluster.host_commands.systemd_manager import (
+    DONE,
+    FAILED,
+    GONE,
+    Manager,
+    SystemdError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +154,8 @@ def test_a_read_only_mount_of_the_sockets_directory_is_enough(
     bind = f"mount --bind {systemd.place}/systemd {tmp_path}"
     mounted = f"{bind} && mount -o remount,ro,bind {tmp_path}"
     script = (
-        "from pathlib import Path; from runc_wrap.node.cluster.systemd_manager import Manager;"
+        "from pathlib import Path;"
+        f" from {Manager.__module__} import Manager;"
         f" print(Manager(Path('{tmp_path}/private')).end('none.service').state)"
     )
     words = [program("unshare"), "--mount", "sh", "-c",

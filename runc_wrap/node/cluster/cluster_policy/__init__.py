@@ -1,6 +1,5 @@
-"""The cluster's policy on a node: taken from the ConfigMaps, checked, put in force, tried.
+"""The cluster's policy on a node: taken from the ConfigMaps, checked, put in force.
 
-policy_files    the mounted files, the candidate, and what the cluster wrote to PREFIX/etc
-etc_files       writing PREFIX/etc in an order that a kill may cut
-policy_trial    what the node would do with another policy, for `policy check`
+policy_files has the way to PREFIX/etc, which etc_files writes in an order that a kill may cut;
+policy_trial says what another policy would change here.
 """

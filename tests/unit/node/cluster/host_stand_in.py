@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.cluster.cluster_policy import policy_files
-from runc_wrap.node.cluster.systemd_manager import DONE, FAILED, GONE, UnitEnd
+from runc_wrap.node.cluster.host_commands.systemd_manager import DONE, FAILED, GONE, UnitEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

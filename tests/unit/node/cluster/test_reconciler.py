@@ -13,12 +13,17 @@ import pytest
 from runc_wrap.node import apply_policy
 from runc_wrap.node.cluster import node_record
 from runc_wrap.node.cluster.cluster_policy import policy_files
+from runc_wrap.node.cluster.host_commands.node_commands import NodeCommands
+from runc_wrap.node.cluster.host_commands.systemd_manager import (
+    DONE,
+    RUNNING,
+    SystemdError,
+    UnitEnd,
+)
 from runc_wrap.node.cluster.kubernetes_api import api_server
-from runc_wrap.node.cluster.node_commands import NodeCommands
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer
 from runc_wrap.node.cluster.removal import Remover
-from runc_wrap.node.cluster.systemd_manager import DONE, RUNNING, SystemdError, UnitEnd
 from runc_wrap.node.paths import Places
 from tests.unit.node.cluster import api_stand_in
 from tests.unit.node.cluster.host_stand_in import OURS, Host, Killed

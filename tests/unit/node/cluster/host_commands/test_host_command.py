@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runc_wrap.node.cluster.host_command import Command, Ended
+from runc_wrap.node.cluster.host_commands.host_command import Command, Ended
 
 LONG = "there is no setting defualt; there are " + ", ".join(map(str, range(500)))
 REASONS = [

@@ -16,16 +16,16 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
-from runc_wrap.node.cluster import host_command
 from runc_wrap.node.cluster.cluster_policy import policy_files
-from runc_wrap.node.cluster.host_command import Command
-from runc_wrap.node.cluster.systemd_manager import RUNNING, SystemdError
+from runc_wrap.node.cluster.host_commands import host_command
+from runc_wrap.node.cluster.host_commands.host_command import Command
+from runc_wrap.node.cluster.host_commands.systemd_manager import RUNNING, SystemdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.node.cluster.host_command import Manager
+    from runc_wrap.node.cluster.host_commands.host_command import Manager
     from runc_wrap.node.paths import Places
 
 LARGEST = 16 << 20  # bytes, as of a document that is merged

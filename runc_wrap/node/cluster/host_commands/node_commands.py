@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.cluster import host_command, host_documents, next_step
-from runc_wrap.node.cluster.host_command import Command, Ended
-from runc_wrap.node.cluster.systemd_manager import SystemdError
+from runc_wrap.node.cluster import next_step
+from runc_wrap.node.cluster.host_commands import host_command, host_documents
+from runc_wrap.node.cluster.host_commands.host_command import Command, Ended
+from runc_wrap.node.cluster.host_commands.systemd_manager import SystemdError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.cluster.host_command import Manager
+    from runc_wrap.node.cluster.host_commands.host_command import Manager
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap import text
 from runc_wrap.host import files
-from runc_wrap.node.cluster.systemd_manager import (
+from runc_wrap.node.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
     GONE,
