@@ -216,10 +216,17 @@ def _rooms(code: Code) -> Iterator[str]:
         yield f"{room.line}\n"
         yield f"Imports {', '.join(below)}.\n" if below else "Imports no other room.\n"
         yield from _files(room)
-        for inner in room.rooms:
+        for inner in _rooms_in(room):
             yield f"#### {inner.name}\n"
             yield f"{inner.line}\n"
             yield from _files(inner)
+
+
+def _rooms_in(room: Room) -> Iterator[Room]:
+    """Yield the rooms in a room, each followed by those in it."""
+    for inner in room.rooms:
+        yield inner
+        yield from _rooms_in(inner)
 
 
 def _files(room: Room) -> Iterator[str]:

@@ -13,6 +13,7 @@ from tests.documents import architecture, picture, texts
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 _LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
+_LISTED = re.compile(r"^\| \[`[\w.]+`\]\(\.\./([\w./]+)\) \|", re.MULTILINE)
 _PATH = re.compile(r"`((?:runc_wrap|tests|harness|bench|hooks|deploy|docs|requirements)/[\w./-]+)`")
 
 
@@ -29,9 +30,13 @@ def test_each_room_imports_only_rooms_below_it() -> None:
     assert upwards == []
 
 
-def test_every_file_has_a_describing_first_line() -> None:
-    silent = [path for room in architecture.read().rooms for path, line in room.files if not line]
-    assert silent == []
+def test_every_file_is_listed_and_has_a_describing_first_line() -> None:
+    code = architecture.read()
+    listed = _LISTED.findall(architecture.markdown(code))
+    package = architecture.PACKAGE.rglob("*.py")
+    files = {str(path.relative_to(ROOT)) for path in package if path.name != "__init__.py"}
+    assert files - {*listed} == set()
+    assert [path for path in listed if not architecture.first_line(ROOT / path)] == []
 
 
 @pytest.mark.parametrize(
