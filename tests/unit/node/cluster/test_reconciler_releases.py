@@ -1,0 +1,143 @@
+"""The installer and another release: proved by a canary, or refused beside the one in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.node.cluster import node_record
+from runc_wrap.node.cluster.host_commands.systemd_manager import (
+    DONE,
+    RUNNING,
+    UnitEnd,
+)
+from tests.unit.node.cluster.host_stand_in import OURS
+from tests.unit.node.cluster.installer_scene import READY
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.unit.node.cluster.installer_scene import Scene
+
+
+def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    scene.make_image("2")
+    before = len(scene.host.done)
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done[before:] == ["preflight", "install", "status", "prove"]
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["status"]
+
+
+def test_a_release_that_is_not_proved_loses_the_label_and_is_said_to_be_in_force(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["prove"] = "the canary's filter is not the decided one"
+    for _ in range(2):
+        decision = scene.installer().run()
+    assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
+    assert scene.host.done.count("prove") == 1
+    assert READY not in scene.labels
+    assert scene.reasons[-1] == "Unproved"
+    del scene.host.fails["prove"]
+    scene.make_image("3")
+    assert scene.installer().run().word == "ready"
+    assert scene.labels[READY] == "true"
+
+
+def test_a_canary_that_began_with_the_release_before_proves_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that was killed left its unit, which still runs when the next one looks."""
+    scene.become_ready()
+    scene.make_image("2")
+    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
+
+    def ends(unit: str) -> UnitEnd:
+        return running.pop(0) if "-prove-" in unit and running else end(unit)
+
+    monkeypatch.setattr(scene.host, "end", ends)
+    assert scene.installer().run().word == "ready"
+    assert running == []
+    assert scene.host.done.count("prove") == 1
+
+
+def test_a_registration_that_began_with_the_release_before_proves_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod died while its unit registered, and one of another image takes that up."""
+    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
+
+    def ends(unit: str) -> UnitEnd:
+        if "-register-" not in unit or not running:
+            return end(unit)
+        if len(running) == 1:  # it ends, and what it did is seen
+            scene.host.handlers = [OURS]
+        return running.pop(0)
+
+    monkeypatch.setattr(scene.host, "end", ends)
+    scene.kubelet_lists_it()
+    assert scene.installer().run().word == "ready"
+    assert running == []
+    assert "register" not in scene.host.done
+    assert scene.host.done.count("prove") == 1
+
+
+def test_a_release_that_is_refused_leaves_the_one_before_and_the_label(scene: Scene) -> None:
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["preflight"] = "containerd refuses its configuration"
+    assert scene.installer().run().word == "refused"
+    assert scene.host.done.count("install") == 1
+    assert scene.labels[READY] == "true"
+
+
+def _refused_with_an_earlier_release(scene: Scene) -> None:
+    scene.become_ready()
+    releases = scene.place / "image" / "lib"
+    (releases / "releases" / "0.3.0").mkdir()
+    (releases / "current").unlink()
+    (releases / "current").symlink_to("releases/0.3.0")
+    scene.make_image("2")
+    scene.host.fails["preflight"] = "containerd refuses its configuration"
+    assert scene.installer().run().word == "refused"
+    scene.host.done.clear()
+
+
+def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _refused_with_an_earlier_release(scene)
+    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    labels: list[bool] = []
+    scene.host.on_register = lambda: labels.append(READY in scene.labels)
+    assert scene.installer().run().word == "refused"
+    assert scene.host.done == ["status", "register", "status"]
+    assert labels == [False]  # no pod came meanwhile
+    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    proved, installed = node_record.proved, node_record.installed
+    assert proved(scene.host.places).archive == installed(scene.host.places).archive
+
+
+def test_an_earlier_release_that_lost_its_handler_loses_the_label_though_another_is_refused(
+    scene: Scene,
+) -> None:
+    _refused_with_an_earlier_release(scene)
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False}]
+    assert scene.installer().run().word == "edited"
+    assert READY not in scene.labels
+
+
+def test_a_policy_reaches_a_node_on_which_another_release_is_refused(scene: Scene) -> None:
+    _refused_with_an_earlier_release(scene)
+    scene.write_policy('[default]\nmode = "off"\n')
+    assert scene.installer().run().word == "refused"
+    assert "off" in (scene.host.places.etc / "config.toml").read_text()
+    assert scene.host.done == ["preflight", "apply", "status"]
+    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}

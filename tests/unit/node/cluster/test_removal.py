@@ -1,0 +1,71 @@
+"""Taking everything off a node whose host and API server are stand-ins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.node.cluster import node_record
+from tests.unit.node.cluster.installer_scene import READY, STATE
+
+if TYPE_CHECKING:
+    from tests.unit.node.cluster.installer_scene import Scene
+
+
+def test_everything_is_taken_off_again(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.done.clear()
+    remover = scene.remover()
+    assert remover.run().word == "removed"
+    assert scene.host.done == ["status", "unregister", "uninstall"]
+    assert not scene.labels
+    assert STATE not in scene.api.node["metadata"]["annotations"]
+    assert scene.reasons[-1] == "Removed"
+    assert remover.run().word == "removed"
+    assert scene.reasons.count("Removed") == 1
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_settings_go_with_the_rest_unless_the_node_has_its_own(scene: Scene, *, own: bool) -> None:
+    scene.installer().run()
+    if own:
+        scene.host.places.config_directory.mkdir(exist_ok=True)
+        (scene.host.places.config_directory / "90-node.toml").touch()
+    scene.remover().run()
+    assert scene.host.purged is not own
+
+
+def test_a_removal_that_is_refused_says_why_and_goes_on_later(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.fails["uninstall"] = "Error: 2 containers in mode observe run\n"
+    decision = scene.remover().run()
+    assert (decision.word, decision.why) == ("removing", "2 containers in mode observe run")
+    assert READY not in scene.labels
+    assert scene.reasons[-1] == "NotRemoved"
+    for _ in range(3):
+        assert scene.remover().run() == decision
+    assert scene.reasons.count("NotRemoved") == 1
+    del scene.host.fails["uninstall"]
+    assert scene.remover().run().word == "removed"
+
+
+def test_a_handler_that_cannot_be_removed_is_tried_more_and_more_rarely(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt may restart the engine twice: by the change, and by its being taken back."""
+    scene.installer().run()
+    scene.host.fails["unregister"] = "Error: containerd does not start a container\n"
+    now = 0.0
+    for count in (1, 2, 3):
+        monkeypatch.setattr("runc_wrap.node.cluster.removal.time.time", lambda at=now: at)
+        for _ in range(3):
+            decision = scene.remover().run()
+            assert decision.word == "removing"
+            assert decision.why == "containerd does not start a container"
+        assert scene.host.done.count("unregister") == count
+        (last,) = node_record.attempts(scene.host.places)
+        now = last.again
+    del scene.host.fails["unregister"]
+    monkeypatch.setattr("runc_wrap.node.cluster.removal.time.time", lambda: now)
+    assert scene.remover().run().word == "removed"
