@@ -23,7 +23,7 @@ from runc_wrap.node.container_state import stated_defaults, visible_containers
 from runc_wrap.report import node_evidence, outcomes
 from runc_wrap.report.merge import kept_defaults, node_document
 from runc_wrap.report.merge.kept_defaults import Kept
-from runc_wrap.report.node_evidence import Asked
+from runc_wrap.report.record_sources import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

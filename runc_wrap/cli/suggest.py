@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged
-    from runc_wrap.report.node_evidence import Asked
+    from runc_wrap.report.record_sources import Asked
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
     Either = Judged | MergedWorkload

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import dataclass, field
-from math import floor, inf
+from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.model import AUDIT, LOGGED_MODES, Lost
-from runc_wrap.evidence.sources import (
-    Unavailable,
-    audit_health,
-    journald,
-    kmsg,
-    log_files,
-    source_status,
-)
+from runc_wrap.evidence.sources import Unavailable, audit_health, source_status
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
@@ -27,15 +19,13 @@ from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import visible_containers
 from runc_wrap.profiles.mode_profiles import modes
-from runc_wrap.report import extra_filters, verdict
+from runc_wrap.report import extra_filters, record_sources, verdict
 from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.evidence.model import Sighting
-    from runc_wrap.evidence.sources.merge import Source
     from runc_wrap.host.meter import Meter
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.reader import Ledger
@@ -43,20 +33,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged, Row
     from runc_wrap.report.outcomes import Filter
-
-Interval = tuple[float, float]
-_HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")
-_BEGINNING = 64 * 1024
-AUDIT_LOG, JOURNAL, RING = "audit.log", "journal", "kernel's ring"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Which sources to read beside the store; without any, those that this node has."""
-
-    logs: tuple[Path, ...] = ()
-    journal: bool = False
-    since: float = 0.0
+    from runc_wrap.report.record_sources import Asked, Interval, Timed
 
 
 @dataclass(frozen=True)
@@ -68,24 +45,6 @@ class Report:
     evidence: Evidence
     ledger: Ledger
     notes: list[str] = field(default_factory=list)
-
-
-class _Timed:
-    """A source that remembers the times of its first and last record."""
-
-    def __init__(self, source: Source, name: str, begin: float | None, end: float) -> None:
-        self._source = source
-        self.name = name
-        self.begin = begin
-        self.end = end
-
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
-        """Yield the source's records and losses."""
-        for item in self._source.read(since, until):
-            if item.time:
-                self.begin = item.time if self.begin is None else min(self.begin, item.time)
-                self.end = max(self.end, item.time)
-            yield item
 
 
 def gather(
@@ -102,7 +61,7 @@ def gather(
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     seen = _seen(places)
-    read = list(_sources(asked, _watched(evidence, seen), _first(decided), meter))
+    read = list(record_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
     take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
@@ -111,7 +70,7 @@ def gather(
     notes += obstacles
     silence = [one for one in obstacles if one != audit_health.UNREAD]
     if not silence:  # else a log without records does not show that there were no calls
-        _watch(evidence, read)
+        record_sources.note_covered(evidence, read)
     judging = verdict.Judging(
         profiles(places),
         is_there,
@@ -203,7 +162,7 @@ def age(key: Key) -> float:
 
 def take_in(
     evidence: Evidence,
-    sources: Sequence[_Timed],
+    sources: Sequence[Timed],
     containers: Known,
     since: float,
     notes: list[str],
@@ -218,99 +177,6 @@ def take_in(
                 evidence.add(present.container_of(item.pid, item.time), item)
     except Unavailable:
         pass  # `notes` has each
-
-
-def _watch(evidence: Evidence, sources: Iterable[_Timed]) -> None:
-    """Note the intervals that these sources cover."""
-    for one in sources:
-        if one.begin is not None and one.begin < one.end:
-            evidence.add_watched(one.name, one.begin, one.end)
-
-
-class _Unwatched:
-    """A source restricted to the times in which no agent took it in.
-
-    `first` is the start of the first known container: earlier losses do not count. It is known to
-    the second, so losses in the second in which an agent started do not count either.
-    """
-
-    def __init__(self, source: Source, watched: Sequence[Interval], first: float) -> None:
-        self._source = source
-        self._watched = watched
-        self._no_loss = [(0.0, first), *((float(floor(begin)), end) for begin, end in watched)]
-
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
-        """Yield records and losses in those times."""
-        for item in self._source.read(since, until):
-            if isinstance(item, Lost):
-                if lost := unwatched_part(item, self._no_loss):
-                    yield lost
-            elif not any(a <= item.time <= z for a, z in self._watched):
-                yield item
-
-
-def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
-    """Return a loss without the times at its ends that an agent watched, None if nothing is left.
-
-    The agent has what a source lost while it watched. How many of the records were lost in the rest
-    is unknown: at most all of them.
-    """
-    begin, end = lost.time if lost.begin is None else lost.begin, lost.time
-    for a, z in sorted(watched):
-        begin = z if a <= begin <= z else begin
-    for a, z in sorted(watched, reverse=True):
-        end = a if a <= end <= z else end
-    return lost._replace(begin=begin, time=end) if begin <= end else None
-
-
-def _sources(
-    asked: Asked, watched: Sequence[Interval], first: float, meter: Meter | None
-) -> Iterator[_Timed]:
-    """Yield the sources asked for; else audit.log, or without that the kernel's ring.
-
-    The ring counts only while no agent watched: the agent knows better what it has taken in or is
-    taking in. A syslog must be asked for: any local user may write into it under any name.
-    """
-    if asked.logs or asked.journal:
-        for path in asked.logs:
-            yield _log(path, str(path), meter)
-        if asked.journal:
-            yield _Timed(journald.Journal(), JOURNAL, None, 0.0)
-        return
-    if _is_there(log_files.AUDIT_LOG):
-        yield _log(log_files.AUDIT_LOG, AUDIT_LOG, meter)
-    elif kmsg.PATH.exists():
-        yield _Timed(_Unwatched(kmsg.Ring(), watched, first), RING, None, time.time())
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether there is or may be a file; reading it reports a missing permission."""
-    try:
-        return path.exists()
-    except PermissionError:
-        return True
-
-
-def _log(path: Path, name: str, meter: Meter | None) -> _Timed:
-    """Return a log; it covers the time from its oldest record of any kind to its last change."""
-    begin, end = None, 0.0
-    try:
-        end = path.stat().st_mtime
-        oldest = max(_numbered(path), default=(0, path))[1]
-        with oldest.open("rb") as file:
-            first = _HEADER.search(file.read(_BEGINNING))
-        begin = float(first[1]) if first else None
-    except OSError:  # reading it reports what is wrong
-        pass
-    return _Timed(log_files.Log(path, meter), name, begin, end)
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
-    """Yield auditd's rotated files with their numbers: audit.log.1 is newer than audit.log.2."""
-    for one in path.parent.glob(f"{path.name}.*"):
-        number = one.name.removeprefix(f"{path.name}.")
-        if number.isdecimal() and len(number) <= 3:  # noqa: PLR2004 - auditd keeps 999 at most
-            yield int(number), one
 
 
 def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.report.node_evidence import unwatched_part
+from runc_wrap.report.record_sources import unwatched_part
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""The sources of records beside the agent's store: which are read, and the times they cover."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from math import floor
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.sources import journald, kmsg, log_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sources.merge import Source
+    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.host.meter import Meter
+
+Interval = tuple[float, float]
+_HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")
+_BEGINNING = 64 * 1024
+AUDIT_LOG, JOURNAL, RING = "audit.log", "journal", "kernel's ring"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which sources to read beside the store; without any, those that this node has."""
+
+    logs: tuple[Path, ...] = ()
+    journal: bool = False
+    since: float = 0.0
+
+
+class Timed:
+    """A source that remembers the times of its first and last record."""
+
+    def __init__(self, source: Source, name: str, begin: float | None, end: float) -> None:
+        self._source = source
+        self.name = name
+        self.begin = begin
+        self.end = end
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+        """Yield the source's records and losses."""
+        for item in self._source.read(since, until):
+            if item.time:
+                self.begin = item.time if self.begin is None else min(self.begin, item.time)
+                self.end = max(self.end, item.time)
+            yield item
+
+
+def chosen(
+    asked: Asked, watched: Sequence[Interval], first: float, meter: Meter | None
+) -> Iterator[Timed]:
+    """Yield the sources asked for; else audit.log, or without that the kernel's ring.
+
+    The ring counts only while no agent watched: the agent knows better what it has taken in or is
+    taking in. A syslog must be asked for: any local user may write into it under any name.
+    """
+    if asked.logs or asked.journal:
+        for path in asked.logs:
+            yield _log(path, str(path), meter)
+        if asked.journal:
+            yield Timed(journald.Journal(), JOURNAL, None, 0.0)
+        return
+    if _is_there(log_files.AUDIT_LOG):
+        yield _log(log_files.AUDIT_LOG, AUDIT_LOG, meter)
+    elif kmsg.PATH.exists():
+        yield Timed(_Unwatched(kmsg.Ring(), watched, first), RING, None, time.time())
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is or may be a file; reading it reports a missing permission."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
+def _log(path: Path, name: str, meter: Meter | None) -> Timed:
+    """Return a log; it covers the time from its oldest record of any kind to its last change."""
+    begin, end = None, 0.0
+    try:
+        end = path.stat().st_mtime
+        oldest = max(_numbered(path), default=(0, path))[1]
+        with oldest.open("rb") as file:
+            first = _HEADER.search(file.read(_BEGINNING))
+        begin = float(first[1]) if first else None
+    except OSError:  # reading it reports what is wrong
+        pass
+    return Timed(log_files.Log(path, meter), name, begin, end)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
+    """Yield auditd's rotated files with their numbers: audit.log.1 is newer than audit.log.2."""
+    for one in path.parent.glob(f"{path.name}.*"):
+        number = one.name.removeprefix(f"{path.name}.")
+        if number.isdecimal() and len(number) <= 3:  # noqa: PLR2004 - auditd keeps 999 at most
+            yield int(number), one
+
+
+class _Unwatched:
+    """A source restricted to the times in which no agent took it in.
+
+    `first` is the start of the first known container: earlier losses do not count. It is known to
+    the second, so losses in the second in which an agent started do not count either.
+    """
+
+    def __init__(self, source: Source, watched: Sequence[Interval], first: float) -> None:
+        self._source = source
+        self._watched = watched
+        self._no_loss = [(0.0, first), *((float(floor(begin)), end) for begin, end in watched)]
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+        """Yield records and losses in those times."""
+        for item in self._source.read(since, until):
+            if isinstance(item, Lost):
+                if lost := unwatched_part(item, self._no_loss):
+                    yield lost
+            elif not any(a <= item.time <= z for a, z in self._watched):
+                yield item
+
+
+def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
+    """Return a loss without the times at its ends that an agent watched, None if nothing is left.
+
+    The agent has what a source lost while it watched. How many of the records were lost in the rest
+    is unknown: at most all of them.
+    """
+    begin, end = lost.time if lost.begin is None else lost.begin, lost.time
+    for a, z in sorted(watched):
+        begin = z if a <= begin <= z else begin
+    for a, z in sorted(watched, reverse=True):
+        end = a if a <= end <= z else end
+    return lost._replace(begin=begin, time=end) if begin <= end else None
+
+
+def note_covered(evidence: Evidence, sources: Iterable[Timed]) -> None:
+    """Note the intervals that these sources cover."""
+    for one in sources:
+        if one.begin is not None and one.begin < one.end:
+            evidence.add_watched(one.name, one.begin, one.end)
