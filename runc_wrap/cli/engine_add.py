@@ -1,0 +1,152 @@
+"""runc-wrapctl engine add: registering with one engine, or with each that this node has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runc_wrap.cli import engine_change, engine_output, engine_transaction, output, progress
+from runc_wrap.node.engines import engine_query
+from runc_wrap.node.engines.handler import EngineError, Handler, check_name
+from runc_wrap.node.engines.registration import registration_plan
+from runc_wrap.node.engines.transaction import steps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.engines.kinds.engine_kind import Installation
+    from runc_wrap.node.engines.registration.registration_plan import Plan
+    from runc_wrap.node.engines.registration.registration_state import Where
+    from runc_wrap.node.paths import Places
+
+_AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What `add` was told to register, with one engine or with each."""
+
+    handler: str
+    default: bool
+    dry_run: bool
+    version: str | None  # of containerd
+    restart: bool
+    tries: float | None  # seconds
+    stops: bool
+    as_json: bool
+
+
+@click.command()
+@engine_change.engine_argument(_AUTO)
+@engine_change.common_options
+@click.option("--default", is_flag=True, help="Make it the engine's default runtime.")
+@click.option("--containerd-version", help="Overrides the output of `containerd --version`.")
+@click.pass_obj
+def add(  # noqa: PLR0913  # one parameter per option
+    places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
+    as_json: bool, default: bool, containerd_version: str | None, restart: bool,
+    tries: float | None, stops: bool,
+) -> None:  # fmt: skip
+    """Register runc-wrap with ENGINE; `auto`: with each that this node has, one by one.
+
+    With --restart the engine is restarted and a container started by it, and if anything fails,
+    everything is put back.
+    """
+    engine_change.check_restart(restart=restart, dry_run=dry_run, tries=tries, stops=stops)
+    times = (restart, tries, stops)
+    wanted = _Wanted(handler, default, dry_run, containerd_version, *times, as_json)
+    try:
+        check_name(handler)
+        if name == _AUTO:
+            engine_output.end(wrong=_add_to_all(places, wanted, config))
+            return
+        found = engine_query.installation(name, config) if config else _only_one(name)
+        document, plan = _added(places, found, wanted)
+    except (EngineError, OSError) as error:
+        output.fail(error)
+    except engine_transaction.FAILURES as error:
+        engine_transaction.end(name, error, as_json=as_json)
+    engine_output.show(document, plan, as_json=as_json)
+    engine_output.end(wrong=bool(document["wrong"]))
+
+
+def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:
+    """Register with one engine; what it refuses is taken back. Return what to print."""
+    where = engine_change.where_of(places, found.engine, found.config)
+    with progress.shown(f"Asking {found.engine}"):
+        facts = engine_query.facts(found.engine, wanted.version, places.prefix, found.config)
+    planned = partial(
+        registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
+    )
+    if wanted.restart:
+        ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries, wanted.stops)
+        return engine_change.restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
+    dry_run = wanted.dry_run
+    with progress.shown(f"Registering with {found.engine}"):
+        plan = engine_change.carried_out(
+            places, planned(), engine_query.carry_out_checked, dry_run=dry_run
+        )
+        wrong = [*plan.notes, *(() if dry_run else _checked(where, wanted, facts))]
+    return engine_output.document(plan, wanted.handler, wrong, dry_run=dry_run, added=True), plan
+
+
+def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
+    """Register with each engine that is found; return whether anything was wrong."""
+    if config is not None or wanted.version is not None:
+        raise EngineError(
+            "`auto` with an engine's own option", "neither", "name the engine instead"
+        )
+    engines = engine_query.detected()
+    if not engines:
+        raise EngineError("no engine on this node", "one of those it knows", "engine list")
+    told: list[dict[str, Any]] = []
+    for found in engines:
+        document, plan = _attempted(places, found, wanted)
+        told.append(document)
+        if plan is not None and not wanted.as_json:
+            engine_output.show(document, plan, as_json=False)
+        elif not wanted.as_json:
+            output.warn(f"{found}: skipped: {document['skipped']}")
+        if document.get("skipped") == steps.INTERRUPTED:
+            break  # whoever interrupts one wants none of the others to be restarted
+    if wanted.as_json:
+        output.document({"engines": told})
+    return any(each["wrong"] for each in told)
+
+
+def _attempted(
+    places: Places, found: Installation, wanted: _Wanted
+) -> tuple[dict[str, Any], Plan | None]:
+    """Register with one of all, unless its CRI plugin is off, as that of Docker's containerd is."""
+    skipped = {"engine": found.engine, "config": str(found.config), "wrong": []}
+    try:
+        off = engine_query.cri_is_off(found)
+        if off:
+            return skipped | {"skipped": off}, None
+        return _added(places, found, wanted)
+    except (EngineError, OSError) as error:
+        return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
+    except engine_transaction.FAILURES as error:
+        told = {"skipped": str(error), "wrong": [str(error)]}
+        return skipped | told | {"given_up": engine_transaction.given_up_before(error)}, None
+
+
+def _only_one(name: str) -> Installation:
+    """Return the one installation of an engine, the usual one if none is found."""
+    found = engine_query.KINDS[name].detect()
+    if len(found) > 1:
+        raise EngineError(
+            f"several: {', '.join(map(str, found))}",
+            "one of them",
+            f"--config {found[0].config}, or `engine add auto` for all",
+        )
+    return found[0] if found else engine_query.installation(name, engine_query.CONFIGS[name])
+
+
+def _checked(where: Where, wanted: _Wanted, facts: dict[str, Any]) -> list[str]:
+    ours = Handler(wanted.handler, str(where.bin_dir / wanted.handler), wanted.default)
+    found = engine_query.problem(where.engine, where.config, ours, facts)
+    return [found] if found else []

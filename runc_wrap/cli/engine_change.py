@@ -1,0 +1,92 @@
+"""What `engine add` and `engine remove` share: their options, and how a change is carried out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runc_wrap.cli import engine_output, engine_transaction
+from runc_wrap.node.engines.handler import DEFAULT_NAME
+from runc_wrap.node.engines.registration import registration_plan, registration_state
+from runc_wrap.node.engines.transaction import journal, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.node.engines.registration.registration_plan import Plan
+    from runc_wrap.node.engines.registration.registration_state import Where
+    from runc_wrap.node.paths import Places
+
+
+def engine_argument(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the argument ENGINE, which may also be one of `more`."""
+    return click.argument(
+        "name", metavar="ENGINE", type=click.Choice([*registration_plan.ENGINES, *more])
+    )
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that both have."""
+    for option in (
+        click.option(
+            "--handler", default=DEFAULT_NAME, show_default=True, help="The runtime's name there."
+        ),
+        click.option(
+            "--config", type=click.Path(path_type=Path), help="The engine's configuration file."
+        ),
+        click.option("--dry-run", is_flag=True, help="Print the changes as a diff, write nothing."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+        click.option(
+            "--restart", is_flag=True, help="Restart it, prove it by a canary, or take it all back."
+        ),
+        click.option(
+            "--try",
+            "tries",
+            metavar="TIME",
+            callback=engine_transaction.tried,
+            help="With --restart: taken back after this time (10m) unless `engine confirm` is run.",
+        ),
+        click.option(
+            "--stop-containers",
+            "stops",
+            is_flag=True,
+            help="With --restart: also if it ends containers, as Docker's without live-restore.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def check_restart(*, restart: bool, dry_run: bool, tries: float | None, stops: bool) -> None:
+    """Check which options exclude each other. Raises click.UsageError."""
+    if stops and not restart:
+        raise click.UsageError("--stop-containers needs --restart: nothing else ends containers")
+    if tries is not None and not restart:
+        raise click.UsageError("--try needs --restart: an engine that reads nothing tries nothing")
+    if restart and dry_run:
+        raise click.UsageError("--restart and --dry-run exclude each other")
+
+
+def carried_out(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Plan:
+    """Change the files and restart nothing, unless a transaction of that configuration waits."""
+    journal.refuse_unfinished(places, plan.where)
+    if not dry_run:
+        do(plan)
+        if not plan.is_empty:
+            journal.forget(places, plan.where)
+    return plan
+
+
+def restarted(job: steps.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
+    """Carry out a transaction; return what to print. Raises engine_transaction.FAILURES too."""
+    outcome, given_up = engine_transaction.carry_out(job, as_json=as_json)
+    plan, is_added = outcome.plan, job.action == steps.ADD
+    document = engine_output.document(plan, job.handler, plan.notes, dry_run=False, added=is_added)
+    return document | engine_transaction.added(outcome, given_up) | {"reload": None}, plan
+
+
+def where_of(places: Places, name: str, config: Path) -> Where:
+    """Return an engine's configuration, with where our wrapper and our record of it are."""
+    return registration_state.Where(name, config.absolute(), places.wrapper.parent, places.engines)
