@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAMES = ("architecture", "policy")
+_WIDTH = 115
 
 
 def written(names: Iterable[str]) -> dict[Path, str]:
@@ -32,11 +34,17 @@ def written(names: Iterable[str]) -> dict[Path, str]:
 
 
 def _settings() -> str:
-    """Return the output of `runc-wrapctl policy reference` as a section of a document."""
+    """Return the output of `runc-wrapctl policy reference` as a section of a document, wrapped."""
     program = Path(sys.executable).with_name("runc-wrapctl")
     words = [str(program), "policy", "reference"]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return re.sub(r"^#", "##", text, flags=re.MULTILINE).strip()
+    text = re.sub(r"^#", "##", text, flags=re.MULTILINE).strip()
+    return "\n".join(map(_wrapped, text.splitlines()))
+
+
+def _wrapped(line: str) -> str:
+    """Return a paragraph that was printed as one line, in lines as wide as the documents'."""
+    return textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _with(document: str, name: str, text: str) -> str:
