@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from harness.cluster import stand_in_api_server
 from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from harness.node.requirements import unmet
 from runc_wrap.fleet import collection, exec_proxy, exec_stream, kubectl
 from runc_wrap.fleet.kubectl import KubectlError
-from tests.kubernetes import stand_in_api_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.kubernetes.stand_in_api_server import Cluster
+    from harness.cluster.stand_in_api_server import Cluster
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 RIGHTS = MANIFESTS / "plugin" / "rights.yaml"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
-_FRAME = 60_000  # bytes of a message
+_FRAME = 32 << 10  # bytes of a message, as of a real API server's
 _RESOURCES = [
     {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["get", "list"]},
     {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["get", "list"]},
@@ -42,6 +42,7 @@ class Cluster:
         self.cut: dict[str, int] = {}
         self.labels: dict[str, Json] = {}
         self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
+        self.statuses: dict[str, Json] = {}  # by kind: what else each object's status has
         self.requests: list[tuple[str, str]] = []  # verb and resource
         self.commands: list[list[str]] = []
         self.containers: list[str] = []  # in which the commands ran
@@ -109,13 +110,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _node(self, name: str) -> Json:
         labels = {"kubernetes.io/os": "linux", **self.cluster.labels.get(name, {})}
         more = self.cluster.suffixes.get(name, "")
-        status = {"conditions": [{"type": "Ready", "status": f"True{more}"}]}
+        health = [{"type": "Ready", "status": f"True{more}"}]
+        status = {**self.cluster.statuses.get("Node", {}), "conditions": health}
         node = _object("Node", name, labels, status=status)
         node["metadata"]["annotations"] = {"runc-wrap.dev/state": f"ready 1f0c{more}"}
         return node
 
     def _pod(self, name: str, node: str) -> Json:
-        return _pod(name, node, f"Running{self.cluster.suffixes.get(node, '')}")
+        phase = f"Running{self.cluster.suffixes.get(node, '')}"
+        return _pod(name, node, {**self.cluster.statuses.get("Pod", {}), "phase": phase})
 
     def _answer(self, code: int, value: Json) -> None:
         body = json.dumps(value).encode()
@@ -182,11 +185,11 @@ def _object(kind: str, name: str, labels: Json, **more: Any) -> Json:
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
 
 
-def _pod(name: str, node: str, phase: str) -> Json:
+def _pod(name: str, node: str, status: Json) -> Json:
     containers = [{"name": each, "image": "runc-wrap"} for each in _CONTAINERS]
     spec = {"nodeName": node, "containers": containers}
     labels = {"app.kubernetes.io/name": "runc-wrap"}
-    return _object("Pod", name, labels, spec=spec, status={"phase": phase})
+    return _object("Pod", name, labels, spec=spec, status=status)
 
 
 def _unnamed(pod: str, query: dict[str, list[str]]) -> str:
