@@ -331,7 +331,10 @@ def _fleet(name: str, must: str, found: Merged) -> Row:
         f"{found.seconds:.1f} s ({found.cpu:.1f} s of CPU), {resident:.0f} MB, "
         f"{found.size / 1e9:.2f} GB read"
     )
-    is_met = found.seconds < FLEET_SECONDS and resident < FLEET_RESIDENT
+    for who, used in found.others.items():
+        figure += f"; {who}: {used.cpu:.1f} s of CPU, {used.resident / 1e6:.0f} MB"
+    largest = max(resident, *(used.resident / 1e6 for used in found.others.values()), 0.0)
+    is_met = found.seconds < FLEET_SECONDS and largest < FLEET_RESIDENT
     return Row(name, must, figure, exactly(is_met))
 
 

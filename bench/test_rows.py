@@ -13,6 +13,7 @@ import pytest
 from bench import rows
 from bench.evidence import Found
 from bench.fleet import Merged
+from bench.fleet_cluster import Used
 from bench.measures import SIZES
 from harness.measure import numbers
 from harness.measure.agents import AtRest, at_rest
@@ -204,8 +205,11 @@ def test_a_medians_interval_contains_the_true_value_in_about_19_of_20_samples() 
 
 def test_a_fleets_report_is_bounded_in_time_and_in_memory() -> None:
     well = Merged(30.0, 20.0, 60 << 20, 10**9)
-    found = rows.fleet(
-        {"a": well, "b": replace(well, seconds=60.0), "c": replace(well, resident=10**9)}
-    )
-    assert [one.verdict for one in found] == [rows.MET, rows.NOT_MET, rows.NOT_MET]
+    beside = replace(well, others={"kubectl": Used(7.0, 10**9)})
+    found = rows.fleet({
+        "a": well, "b": replace(well, seconds=60.0), "c": replace(well, resident=10**9),
+        "d": beside,
+    })  # fmt: skip
+    assert [one.verdict for one in found] == [rows.MET, *[rows.NOT_MET] * 3]
     assert found[0].figure == "30.0 s (20.0 s of CPU), 63 MB, 1.00 GB read"
+    assert found[3].figure == f"{found[0].figure}; kubectl: 7.0 s of CPU, 1000 MB"

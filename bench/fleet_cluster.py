@@ -1,0 +1,129 @@
+"""The cluster whose report bench.fleet asks for: 5,000 nodes behind a real kubectl.
+
+The API server is a stand-in, a process of its own, whose CPU is told apart. kubectl is Debian's; in
+PATH it is a script that runs it and notes what it took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.cluster import stand_in_api_server
+from harness.host.processes import environment
+from harness.node import node_reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+KINDS = 50  # of answers: nodes that run the same workloads are alike
+_IMAGES = 50  # that a kubelet names in its node's status: nodeStatusMaxImages
+_CODE = "from bench import fleet_cluster; fleet_cluster.{name}"
+
+
+class Used(NamedTuple):
+    """What processes took: seconds of CPU together, and bytes that the largest one had resident."""
+
+    cpu: float
+    resident: int
+
+
+class Cluster(NamedTuple):
+    """`env` leads the plugin there; `answers` are bytes of all nodes' answers together."""
+
+    env: Mapping[str, str]
+    answers: int
+    notes: Path
+
+    def kubectl(self) -> Used:
+        """Return what all kubectls took that have ended."""
+        noted = [json.loads(line) for line in self.notes.read_text().splitlines()]
+        return Used(sum(one["cpu"] for one in noted), max(one["resident"] for one in noted))
+
+
+@contextmanager
+def served(place: Path, nodes: int, each: int) -> Iterator[tuple[Cluster, list[Used]]]:
+    """Serve so many nodes while the body runs; then the list has what the API server took."""
+    documents = [*node_reports.fleet(KINDS, each)]
+    for at, document in enumerate(documents):
+        (place / f"{at}.json").write_bytes(document)
+    ended: list[Used] = []
+    words = _python(f"serve({str(place)!r}, {nodes})")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin  # noqa: S101 - both are pipes
+        assert process.stdout  # noqa: S101
+        try:
+            process.stdout.readline()
+            size = sum(map(len, documents)) * nodes // KINDS
+            yield Cluster(_environment(place), size, place / "notes"), ended
+        finally:
+            process.stdin.close()
+            ended.append(waited(process))
+
+
+def serve(place: str, nodes: int) -> None:
+    """Serve until stdin ends."""
+    with stand_in_api_server.serving() as cluster:
+        answers = [(Path(place) / f"{at}.json").read_bytes() for at in range(KINDS)]
+        cluster.answers = {f"n{at}": answers[at % KINDS] for at in range(nodes)}
+        cluster.statuses = {"Node": _node_status(), "Pod": _pod_status()}
+        cluster.kubeconfig(Path(place) / "kubeconfig")
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+def note(path: str, words: Sequence[str]) -> None:
+    """Run a kubectl and note what it took, also if all of its process group is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    process = subprocess.Popen(words)
+    used = waited(process)
+    with Path(path).open("a") as file:
+        file.write(json.dumps(used._asdict()) + "\n")
+    sys.exit(process.returncode)
+
+
+def waited(process: subprocess.Popen[bytes]) -> Used:
+    """Return what a process took, with those that it has waited for, once it ends."""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Used(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+def _environment(place: Path) -> dict[str, str]:
+    found = environment()
+    kubectl = shutil.which("kubectl", path=found["PATH"])
+    if kubectl is None:
+        sys.exit("bench: no kubectl (Debian's kubernetes-client)")
+    program = place / "kubectl"
+    words = _python(f"note({str(place / 'notes')!r}, [{kubectl!r}, *sys.argv[1:]])")
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    program.chmod(0o755)
+    path = {"PATH": f"{place}:{found['PATH']}", "PYTHONPATH": os.getcwd()}  # noqa: PTH109
+    return {**found, **path, "KUBECONFIG": str(place / "kubeconfig"), "HOME": str(place)}
+
+
+def _python(call: str) -> list[str]:
+    return [sys.executable, "-c", f"import sys; {_CODE.format(name=call)}"]
+
+
+def _node_status() -> dict[str, Any]:
+    """Return what makes a node as large as real ones: the images that it has."""
+    digest = "sha256:" + "0123456789abcdef" * 4
+    names = [f"registry.example/team/service-{at}" for at in range(_IMAGES)]
+    images = [
+        {"names": [f"{name}@{digest}", f"{name}:1.2.3"], "sizeBytes": 123456789} for name in names
+    ]
+    return {"images": images}
+
+
+def _pod_status() -> dict[str, Any]:
+    return {"conditions": [{"type": f"Type{at}", "status": "True"} for at in range(5)]}
