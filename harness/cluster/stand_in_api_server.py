@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
@@ -41,6 +41,7 @@ class Cluster:
         self.answers: dict[str, bytes] = {}
         self.cut: dict[str, int] = {}
         self.labels: dict[str, Json] = {}
+        self.taints: dict[str, list[Json]] = {}  # by node, where the installer has never been then
         self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
         self.statuses: dict[str, Json] = {}  # by kind: what else each object's status has
         self.requests: list[tuple[str, str]] = []  # verb and resource
@@ -74,15 +75,12 @@ class _Handler(BaseHTTPRequestHandler):
         if words[-1] == "exec":
             self.cluster.requests.append(("get", "pods/exec"))
             self._exec(words[-2], parse_qs(parts.query))
-        elif (found := self._found(words, self._selector(parts.query))) is None:
+        elif (found := self._found(words, parse_qs(parts.query))) is None:
             self._answer(404, {"kind": "Status", "status": "Failure", "code": 404})
         else:
             self._answer(200, found)
 
-    def _selector(self, query: str) -> str:
-        return parse_qs(query).get("labelSelector", [""])[0]
-
-    def _found(self, words: list[str], selector: str) -> Json | None:
+    def _found(self, words: list[str], query: dict[str, list[str]]) -> Json | None:
         match words:
             case ["api"]:
                 return {"kind": "APIVersions", "versions": ["v1"]}
@@ -93,14 +91,14 @@ class _Handler(BaseHTTPRequestHandler):
                 return {**kind, "resources": _RESOURCES}
             case ["api", "v1", "nodes"]:
                 self.cluster.requests.append(("list", "nodes"))
-                nodes = [self._node(name) for name in self.cluster.answers]
-                found = [one for one in nodes if _is_met(selector, one["metadata"]["labels"])]
-                return _list("Node", found)
+                selector = query.get("labelSelector", [""])[0]
+                names = [*self.cluster.answers]
+                found = [name for name in names if _is_met(selector, self._labels(name))]
+                return _page("Node", found, self._node, query)
             case ["api", "v1", "namespaces", "runc-wrap", "pods"]:
                 self.cluster.requests.append(("list", "pods"))
-                return _list(
-                    "Pod", [self._pod(f"pod-{name}", name) for name in self.cluster.answers]
-                )
+                names = [name for name in self.cluster.answers if name not in self.cluster.taints]
+                return _page("Pod", names, lambda name: self._pod(f"pod-{name}", name), query)
             case ["api", "v1", "namespaces", "runc-wrap", "pods", name]:
                 self.cluster.requests.append(("get", "pods"))
                 self.cluster.looked_at.add(name)
@@ -108,13 +106,17 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _node(self, name: str) -> Json:
-        labels = {"kubernetes.io/os": "linux", **self.cluster.labels.get(name, {})}
         more = self.cluster.suffixes.get(name, "")
         health = [{"type": "Ready", "status": f"True{more}"}]
         status = {**self.cluster.statuses.get("Node", {}), "conditions": health}
-        node = _object("Node", name, labels, status=status)
-        node["metadata"]["annotations"] = {"runc-wrap.dev/state": f"ready 1f0c{more}"}
+        spec = {"taints": self.cluster.taints.get(name, [])}
+        node = _object("Node", name, self._labels(name), spec=spec, status=status)
+        if name not in self.cluster.taints:
+            node["metadata"]["annotations"] = {"runc-wrap.dev/state": f"ready 1f0c{more}"}
         return node
+
+    def _labels(self, name: str) -> Json:
+        return {"kubernetes.io/os": "linux", **self.cluster.labels.get(name, {})}
 
     def _pod(self, name: str, node: str) -> Json:
         phase = f"Running{self.cluster.suffixes.get(node, '')}"
@@ -202,8 +204,15 @@ def _unnamed(pod: str, query: dict[str, list[str]]) -> str:
     return f"a container name must be specified for pod {pod}, choose one of: {[*_CONTAINERS]}"
 
 
-def _list(kind: str, items: list[Json]) -> Json:
-    return {"apiVersion": "v1", "kind": f"{kind}List", "metadata": {}, "items": items}
+def _page(
+    kind: str, names: list[str], made: Callable[[str], Json], query: dict[str, list[str]]
+) -> Json:
+    """Return one page of a list: the token of the next one is where that begins."""
+    begin = int(query.get("continue", ["0"])[0])
+    end = begin + int(query.get("limit", ["0"])[0] or len(names))
+    metadata = {"continue": str(end)} if end < len(names) else {}
+    items = [made(name) for name in names[begin:end]]
+    return {"apiVersion": "v1", "kind": f"{kind}List", "metadata": metadata, "items": items}
 
 
 def _is_met(selector: str, labels: Json) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from runc_wrap import text
 from runc_wrap.cli import output
 from runc_wrap.evidence.store import coverage
-from runc_wrap.fleet import node_list
+from runc_wrap.fleet import node_list, object_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from runc_wrap.fleet.daemonset_pools import Pool
     from runc_wrap.fleet.node_list import Asked, Node
 
+Json = dict[str, Any]
 _SHOWN = 20  # nodes
 _LISTING = 120.0  # seconds
-_LARGEST_LIST = 32 << 20  # bytes: 100,000 nodes
 
 
 class Cluster(NamedTuple):
@@ -52,9 +52,9 @@ def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[Asked], l
 
     Left out are those that say that they do not run Linux, and have no pod of the installer.
     """
-    pods = _list(cluster, "pods", node_list.POD_LINES, "--selector", node_list.SELECTOR)
     everyone = nodes(cluster, selector)
-    found = node_list.asked(everyone, pods)
+    pods = object_list.pods(cluster.namespace)
+    found = node_list.asked(everyone, _items(cluster, pods, node_list.SELECTOR))
     return found, sorted({one.name for one in everyone} - {one.node for one in found})
 
 
@@ -70,8 +70,7 @@ def say_who_is_left_out(names: Sequence[str]) -> None:
 
 def nodes(cluster: Cluster, selector: str | None = None) -> list[Node]:
     """Return the nodes, those with these labels if `selector` is given. Raises KubectlError."""
-    words = ("--selector", selector) if selector else ()
-    found = node_list.nodes(_list(cluster, "nodes", node_list.NODE_LINES, *words))
+    found = node_list.nodes(_items(cluster, object_list.NODES, selector or ""))
     if not any(one.is_linux for one in found):
         raise KubectlError("the cluster lists no Linux node")
     return found
@@ -81,14 +80,12 @@ def selected(cluster: Cluster, pool: Pool) -> frozenset[str]:
     """Return the names of the nodes to which a DaemonSet's pods go. Raises KubectlError."""
     found: set[str] = set()
     for selector in pool.selectors:
-        listed = _list(cluster, "nodes", node_list.NODE_LINES, "--selector", selector)
-        found |= {one.name for one in node_list.nodes(listed)}
+        found |= {one.name for one in node_list.nodes(_items(cluster, object_list.NODES, selector))}
     return frozenset(found)
 
 
-def _list(cluster: Cluster, what: str, lines: str, *words: str) -> bytes:
-    command = ("get", what, "--namespace", cluster.namespace, "--output", lines)
-    return cluster.kubectl.run(*command, *words, seconds=_LISTING, largest=_LARGEST_LIST)
+def _items(cluster: Cluster, path: str, selector: str) -> Iterator[Json]:
+    return object_list.items(cluster.kubectl, path, selector, _LISTING)
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
             return
         nodes = fleet_cluster.nodes(cluster)
     if as_json:
-        output.document([one._asdict() for one in nodes])
+        output.document([one.as_json() for one in nodes])
     else:
         output.table(_COLUMNS, map(_row, nodes))
     if not all(one.is_ready for one in nodes if one.is_linux):

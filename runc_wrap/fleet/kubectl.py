@@ -33,6 +33,10 @@ class KubectlError(Exception):
     """kubectl could not do it; the message is a sentence."""
 
 
+class TooLargeError(KubectlError):
+    """It prints more than may be read."""
+
+
 @dataclass(frozen=True)
 class Kubectl:
     """The program, and the words that say which cluster and as whom (--context and the like)."""
@@ -54,7 +58,8 @@ class Kubectl:
     ) -> tuple[bytes, bytes, int]:
         """Return what it printed, its stderr and its status; `given` is its stdin.
 
-        Raises KubectlError if it cannot be started, takes longer, or prints more than `largest`.
+        Raises KubectlError if it cannot be started or takes longer, TooLargeError if it prints
+        more than `largest`.
         """
         try:
             with _as_file(given) as stdin:
@@ -100,7 +105,7 @@ class Kubectl:
                     elif key.fd == first or len(texts[key.fd]) < _LARGEST_COMPLAINT:
                         texts[key.fd] += chunk
                 if len(texts[first]) > largest:
-                    raise KubectlError(f"it answered with more than {largest >> 20} MiB")
+                    raise TooLargeError(f"it answered with more than {largest >> 20} MiB")
         printed, complaint = texts.values()
         return bytes(printed), bytes(complaint)
 

@@ -1,46 +1,23 @@
-"""The nodes of a cluster and the installer's pods on them, from lines of quoted words by kubectl.
+"""The nodes of a cluster and the installer's pods on them, from the API's objects.
 
-Lines instead of JSON, because 5,000 nodes in JSON are a hundred megabytes. Quoted as Go does, and
-not kubectl's columns: a node writes its own annotations and conditions and its pods' phase, in
-which line breaks would be further lines, about other nodes.
+A node writes its own annotations, labels and conditions, and its pods' phase: each is taken for
+what stands in that field, and where it has another type for nothing.
 """
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runc_wrap.fleet import taints
 
-def _quoted(path: str, key: str) -> str:
-    """Return a template's word for the value of a key, "" if there is none."""
-    word = f'{{{{with index . "{key}"}}}}{{{{printf "%q" .}}}}{{{{else}}}}""{{{{end}}}}'
-    return f'{{{{with {path}}}}}{word}{{{{else}}}}""{{{{end}}}}'
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
+    from runc_wrap.fleet.taints import Taint
 
-NODE_LINES = "".join(
-    (
-        "go-template={{range .items}}",
-        _quoted(".metadata", "name"),
-        _quoted(".metadata.labels", "kubernetes.io/os"),
-        _quoted(".metadata.labels", "runc-wrap.dev/ready"),
-        _quoted(".metadata.labels", "runc-wrap.dev/version"),
-        _quoted(".metadata.annotations", "runc-wrap.dev/state"),
-        '{{range .status.conditions}}{{if eq .type "Ready"}}{{printf "%q" .status}}{{end}}{{end}}',
-        '{{"\\n"}}{{end}}',
-    )
-)
-POD_LINES = "".join(
-    (
-        "go-template={{range .items}}",
-        _quoted(".spec", "nodeName"),
-        _quoted(".metadata", "name"),
-        _quoted(".status", "phase"),
-        '{{"\\n"}}{{end}}',
-    )
-)
+Json = dict[str, Any]
 SELECTOR = "app.kubernetes.io/name=runc-wrap"
-_WORDS = re.compile(r'"((?:[^"\\\n]|\\.)*)"').findall
-_NODE_WORDS, _POD_WORDS = 5, 3  # at least: a node's health follows where it has one
+_NO_POD = "the installer has no pod on it"
 _RUNNING = "Running"
 _LINUX = "linux"
 
@@ -57,6 +34,12 @@ class Node(NamedTuple):
     version: str
     state: str
     system: str = _LINUX
+    taints: tuple[Taint, ...] = ()
+
+    @property
+    def has_installer(self) -> bool:
+        """Whether the installer has written anything there."""
+        return bool(self.is_ready or self.version or self.state)
 
     @property
     def is_linux(self) -> bool:
@@ -64,53 +47,88 @@ class Node(NamedTuple):
 
         A node writes that label itself, and could hide by it.
         """
-        return self.system in (_LINUX, "") or bool(self.is_ready or self.version or self.state)
+        return self.system in (_LINUX, "") or self.has_installer
+
+    def as_json(self) -> Json:
+        """Return it for `status --json`."""
+        return {**self._asdict(), "taints": [one.words for one in self.taints]}
 
 
 class Asked(NamedTuple):
     """A node and the pod to ask there; `why` says why there is none to ask, "" if there is.
 
     `given` is what it is asked about: the command's stdin, one line, as its end need not arrive
-    over a stream.
+    over a stream. `taints` are those of a node that has nothing of the installer; `kept_off` is the
+    one of them that keeps its pod off, if that is known.
     """
 
     node: str
     pod: str
     why: str = ""
     given: bytes = b""
+    taints: tuple[Taint, ...] = ()
+    kept_off: str = ""
 
 
-def nodes(printed: bytes) -> list[Node]:
-    """Return the nodes of a listing by NODE_LINES, ordered by name."""
-    found = []
-    for words in _lines(printed, _NODE_WORDS):
-        name, system, ready, version, state, *health = words
-        told = (version, state.strip(), system)
-        found.append(Node(name, "".join(health[:1]), ready == "true", *told))
-    return sorted(found)
+def nodes(items: Iterable[Json]) -> list[Node]:
+    """Return the nodes, ordered by name."""
+    return sorted(_node(one) for one in items if _name(one))
 
 
-def _lines(printed: bytes, least: int) -> list[list[str]]:
-    """Return the quoted words of each line, what is escaped in them as it stands."""
-    lines = [_WORDS(line) for line in printed.decode(errors="replace").split("\n")]
-    return [words for words in lines if len(words) >= least]
+def _node(one: Json) -> Node:
+    labels, annotations = (_of(one, "metadata", name) for name in ("labels", "annotations"))
+    return Node(
+        _name(one),
+        _health(_of(one, "status").get("conditions")),
+        labels.get("runc-wrap.dev/ready") == "true",
+        _text(labels.get("runc-wrap.dev/version")),
+        _text(annotations.get("runc-wrap.dev/state")).strip(),
+        _text(labels.get("kubernetes.io/os")),
+        taints.of_node(one.get("spec")),
+    )
 
 
-def asked(nodes_: list[Node], printed: bytes) -> list[Asked]:
-    """Return for each node the pod to ask, from a listing by POD_LINES.
+def _health(conditions: object) -> str:
+    for one in conditions if isinstance(conditions, list) else ():
+        if isinstance(one, dict) and one.get("type") == "Ready":
+            return _text(one.get("status"))
+    return ""
+
+
+def _of(one: Json, *keys: str) -> Json:
+    """Return the object that stands there, an empty one if none does."""
+    for key in keys:
+        found = one.get(key)
+        one = found if isinstance(found, dict) else {}
+    return one
+
+
+def _name(one: Json) -> str:
+    return _text(_of(one, "metadata").get("name"))
+
+
+def _text(found: object) -> str:
+    return found if isinstance(found, str) else ""
+
+
+def asked(nodes_: Sequence[Node], items: Iterable[Json]) -> list[Asked]:
+    """Return for each node the pod to ask, from the installer's pods.
 
     Of nodes that are not for us only those are asked that have such a pod all the same.
     """
     pods: dict[str, tuple[str, str]] = {}
-    for node, pod, phase, *_ in _lines(printed, _POD_WORDS):
+    for one in items:
+        node = _text(_of(one, "spec").get("nodeName"))
         if node and pods.get(node, ("", ""))[1] != _RUNNING:
-            pods[node] = (pod, phase)
-    wanted = [node.name for node in nodes_ if node.is_linux or node.name in pods]
-    return [_asked(name, *pods.get(name, ("", ""))) for name in wanted]
+            pods[node] = (_name(one), _text(_of(one, "status").get("phase")))
+    wanted = [node for node in nodes_ if node.is_linux or node.name in pods]
+    return [_asked(node, *pods.get(node.name, ("", ""))) for node in wanted]
 
 
-def _asked(node: str, pod: str, phase: str) -> Asked:
+def _asked(node: Node, pod: str, phase: str) -> Asked:
     if not pod:
-        return Asked(node, "", "the installer has no pod on it")
+        held = ", ".join(one.words for one in node.taints)
+        why = f"{_NO_POD}; it has the taint {held}" if held else _NO_POD
+        return Asked(node.name, "", why, taints=() if node.has_installer else node.taints)
     why = "" if phase == _RUNNING else f"its pod {pod} is {phase or 'not running'}"
-    return Asked(node, pod, why)
+    return Asked(node.name, pod, why)

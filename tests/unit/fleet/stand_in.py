@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
 
+Json = dict[str, Any]
 _SCRIPT = """#!/bin/sh
 cd {place}
 printf '%s\\n' "$*" >> calls
 for word; do
-    [ "$last" = --selector ] && selector=$(printf %s "$word" | tr / _)
-    last=$word
-done
-[ -e "nodes $selector" ] && exec cat "nodes $selector"
-for word; do
     case $word in
-        nodes|pods|annotate) exec cat "$word" ;;
+        annotate) exec cat annotate ;;
+        /api/v1/nodes\\?*)
+            selector=${{word##*labelSelector=}}
+            [ -e "nodes $selector" ] && exec cat "nodes $selector"
+            exec cat nodes ;;
+        /api/v1/namespaces/*/pods\\?*) exec cat pods ;;
         pod-*) pod=$word ;;
     esac
 done
@@ -33,9 +35,34 @@ exit 1
 _READY = ("true", "0.2.0", "ready 1f0c5b2e9a44", "True")
 
 
-def _words(*words: str) -> str:
-    """Return a line of quoted words, as kubectl makes it from the plugin's template."""
-    return "".join(map(json.dumps, words))
+def node_object(
+    name: str, state: tuple[str, ...] = _READY, system: str = "linux", *taints: Json
+) -> Json:
+    """Return a node as the API has it; `state` are two labels, the annotation and its health."""
+    ready, version, word, health = state
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {
+                "kubernetes.io/os": system,
+                "runc-wrap.dev/ready": ready,
+                "runc-wrap.dev/version": version,
+            },
+            "annotations": {"runc-wrap.dev/state": word},
+        },
+        "spec": {"taints": [*taints]},
+        "status": {
+            "conditions": [
+                {"type": "DiskPressure", "status": "False"},
+                {"type": "Ready", "status": health},
+            ]
+        },
+    }
+
+
+def pod_object(node: str, name: str, phase: str = "Running") -> Json:
+    """Return a pod of the installer as the API has it."""
+    return {"metadata": {"name": name}, "spec": {"nodeName": node}, "status": {"phase": phase}}
 
 
 class StandIn:
@@ -44,8 +71,9 @@ class StandIn:
     def __init__(self, place: Path) -> None:
         self.place = place
         place.mkdir()
-        (place / "nodes").touch()
-        (place / "pods").touch()
+        self._objects: dict[str, list[Json]] = {"nodes": [], "pods": []}
+        for name in self._objects:
+            self._write(name, [])
         program = place / "kubectl"
         program.write_text(_SCRIPT.format(place=place))
         program.chmod(0o755)
@@ -54,11 +82,12 @@ class StandIn:
         patch.setenv("PATH", f"{self.place}:/usr/bin:/bin")
 
     def node(self, name: str, answer: Any = None, *, script: str = "", phase: str = "Running",
-             state: tuple[str, ...] = _READY, system: str = "linux") -> None:  # fmt: skip
+             state: tuple[str, ...] = _READY, system: str = "linux",
+             taints: tuple[Json, ...] = ()) -> None:  # fmt: skip
         """Add a node whose pod prints `answer`, after `script` has run in the shell."""
-        self._append("nodes", _words(name, system, *state))
+        self._append("nodes", node_object(name, state, system, *taints))
         if phase:
-            self._append("pods", _words(name, f"pod-{name}", phase))
+            self._append("pods", pod_object(name, f"pod-{name}", phase))
         if answer is not None:
             text = answer if isinstance(answer, str) else json.dumps(answer)
             (self.place / f"pod-{name}.json").write_text(text)
@@ -67,8 +96,7 @@ class StandIn:
 
     def select(self, selector: str, *names: str) -> None:
         """Have a label selector find these nodes only."""
-        lines = "".join(f"{_words(name, 'linux', *_READY)}\n" for name in names)
-        (self.place / f"nodes {selector.replace('/', '_')}").write_text(lines)
+        self._write(f"nodes {quote_plus(selector)}", [node_object(name) for name in names])
 
     def attempts(self, name: str) -> int:
         path = self.place / f"pod-{name}.attempts"
@@ -78,6 +106,9 @@ class StandIn:
     def calls(self) -> list[str]:
         return (self.place / "calls").read_text().splitlines()
 
-    def _append(self, name: str, line: str) -> None:
-        with (self.place / name).open("a") as file:
-            file.write(f"{line}\n")
+    def _append(self, name: str, one: Json) -> None:
+        self._objects[name].append(one)
+        self._write(name, self._objects[name])
+
+    def _write(self, name: str, items: list[Json]) -> None:
+        (self.place / name).write_text(json.dumps({"items": items}))

@@ -1,6 +1,8 @@
-"""What kubectl lists becomes nodes, and the pod to ask on each."""
+"""What the API server lists becomes nodes, and the pod to ask on each."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,43 +10,51 @@ from hypothesis import strategies as st
 
 from runc_wrap.fleet import node_list
 from runc_wrap.fleet.node_list import Asked, Node
+from runc_wrap.fleet.taints import Taint
+from tests.unit.fleet.stand_in import node_object, pod_object
 
-NODES = b"""\
-"b" "linux" "true" "0.2.0" "ready 1f0c5b2e9a44" "True"
-"a" "linux" "" "" "" "False"
-"windows" "windows" "" "" "" "True"
-"old" "" "" "" "refused \\"0\\" \\u2028 0" "True"
-"new" "linux" "" "" ""
-"""
+Json = dict[str, Any]
+GPU = {"key": "nvidia.com/gpu", "value": "a", "effect": "NoSchedule"}
+NODES: list[Json] = [
+    node_object("b", ("true", "0.2.0", "ready 1f0c5b2e9a44 ", "True"), "linux", GPU),
+    node_object("a", ("", "", "", "False")),
+    node_object("windows", ("", "", "", "True"), "windows"),
+    node_object("old", ("", "", 'refused "0" \u2028 0', "True"), ""),
+    {"metadata": {"name": "new"}},
+    {"metadata": {"labels": {}}},
+]
 
 
 def test_nodes_are_told_apart_by_what_they_say_and_by_what_the_installer_wrote() -> None:
     found = node_list.nodes(NODES)
+    gpu = (Taint("nvidia.com/gpu", "a", "NoSchedule"),)
     assert found == [
         Node("a", "False", False, "", ""),
-        Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44"),
-        Node("new", "", False, "", ""),
-        Node("old", "True", False, "", r"refused \"0\" \u2028 0", ""),
+        Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44", taints=gpu),
+        Node("new", "", False, "", "", ""),
+        Node("old", "True", False, "", 'refused "0" \u2028 0', ""),
         Node("windows", "True", False, "", "", "windows"),
     ]
     assert [one.name for one in found if not one.is_linux] == ["windows"]
+    assert found[1].as_json()["taints"] == ["nvidia.com/gpu=a:NoSchedule"]
 
 
 HIDING = Node("b", "True", False, "", "", "windows")
+NO_POD = "the installer has no pod on it"
 
 
 @pytest.mark.parametrize(
     ("node", "pods", "asked"),
     [
-        (HIDING, b"", []),
-        (HIDING, b'"b""pod-b""Running"\n', [Asked("b", "pod-b")]),
-        (HIDING._replace(is_ready=True), b"", [Asked("b", "", "the installer has no pod on it")]),
-        (HIDING._replace(state="ready 1"), b"", [Asked("b", "", "the installer has no pod on it")]),
-        (HIDING._replace(version="1"), b"", [Asked("b", "", "the installer has no pod on it")]),
+        (HIDING, [], []),
+        (HIDING, [pod_object("b", "pod-b")], [Asked("b", "pod-b")]),
+        (HIDING._replace(is_ready=True), [], [Asked("b", "", NO_POD)]),
+        (HIDING._replace(state="ready 1"), [], [Asked("b", "", NO_POD)]),
+        (HIDING._replace(version="1"), [], [Asked("b", "", NO_POD)]),
     ],
 )
 def test_a_node_cannot_hide_as_one_of_another_system(
-    node: Node, pods: bytes, asked: list[Asked]
+    node: Node, pods: list[Json], asked: list[Asked]
 ) -> None:
     assert node_list.asked([node], pods) == asked
 
@@ -52,19 +62,41 @@ def test_a_node_cannot_hide_as_one_of_another_system(
 @pytest.mark.parametrize(
     ("pods", "asked"),
     [
-        (b'"b""pod-b""Running"\n', Asked("b", "pod-b")),
-        (b'"b""pod-b""Pending"\n', Asked("b", "pod-b", "its pod pod-b is Pending")),
-        (b'"b""old""Failed"\n"b""new""Running"\n', Asked("b", "new")),
-        (b'"b""new""Running"\n"b""old""Failed"\n', Asked("b", "new")),
-        (b'"""pod-b""Pending"\n', Asked("b", "", "the installer has no pod on it")),
-        (b"", Asked("b", "", "the installer has no pod on it")),
+        ([pod_object("b", "pod-b")], Asked("b", "pod-b")),
+        ([pod_object("b", "pod-b", "Pending")], Asked("b", "pod-b", "its pod pod-b is Pending")),
+        ([pod_object("b", "old", "Failed"), pod_object("b", "new")], Asked("b", "new")),
+        ([pod_object("b", "new"), pod_object("b", "old", "Failed")], Asked("b", "new")),
+        ([pod_object("", "pod-b", "Pending")], Asked("b", "", NO_POD)),
+        ([], Asked("b", "", NO_POD)),
     ],
 )
-def test_each_node_has_a_pod_to_ask_or_a_reason(pods: bytes, asked: Asked) -> None:
+def test_each_node_has_a_pod_to_ask_or_a_reason(pods: list[Json], asked: Asked) -> None:
     assert node_list.asked([Node("b", "True", True, "", "")], pods) == [asked]
 
 
-@given(st.binary(max_size=200))
-def test_no_listing_is_an_error(printed: bytes) -> None:
-    nodes = node_list.nodes(printed)
-    assert len(node_list.asked(nodes, printed)) <= len(nodes)
+def test_a_taint_is_told_of_a_node_without_a_pod_and_known_of_one_without_an_installer() -> None:
+    held = (Taint("a", "", "NoSchedule"), Taint("b", "1", "NoExecute"))
+    why = f"{NO_POD}; it has the taint a:NoSchedule, b=1:NoExecute"
+    node = Node("b", "True", False, "", "", taints=held)
+    assert node_list.asked([node], []) == [Asked("b", "", why, taints=held)]
+    assert node_list.asked([node._replace(version="1")], []) == [Asked("b", "", why)]
+    assert node_list.asked([node], [pod_object("b", "p")]) == [Asked("b", "p")]
+
+
+_KEYS = ("metadata", "name", "labels", "annotations", "spec", "taints", "nodeName", "status",
+         "conditions", "type", "phase", "key", "effect")  # fmt: skip
+_ANY: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from([None, True, 3, "", "a", "Ready", "NoSchedule"]),
+    lambda each: (
+        st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), each, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(("metadata", "spec", "status")), _ANY), max_size=4))
+def test_no_object_is_an_error(items: list[Json]) -> None:
+    nodes = node_list.nodes(items)
+    assert len(node_list.asked(nodes, items)) <= len(nodes)
+    for one in nodes:
+        assert {type(value) for value in one[:6]} <= {str, bool}

@@ -271,8 +271,8 @@ def test_a_node_cannot_answer_for_another(cluster: StandIn, config: Path) -> Non
 def test_only_a_pools_nodes_are_asked_if_it_is_named(cluster: StandIn, config: Path) -> None:
     cluster.node("a", _answer())
     _check(config, "-l", "runc-wrap.dev/pool=canary")
-    (listed,) = (one for one in cluster.calls if "get nodes" in one)
-    assert listed.endswith("--selector runc-wrap.dev/pool=canary")
+    (listed,) = (one for one in cluster.calls if "/nodes?" in one)
+    assert listed.endswith("labelSelector=runc-wrap.dev%2Fpool%3Dcanary")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""Lists of the API's objects: whole, page by page, however large some objects are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from runc_wrap.fleet import object_list
+from runc_wrap.fleet.kubectl import Kubectl, KubectlError, TooLargeError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Paged(Kubectl):
+    """Lists objects; a page that is larger than `largest` characters is too large."""
+
+    path: str = ""
+    objects: tuple[Json, ...] = ()
+    largest: int = 1000
+    asked: list[Json] = field(default_factory=list)
+
+    def run(self, *words: str, **_: Any) -> bytes:
+        assert words[:2] == ("get", "--raw")
+        query = {name: value for name, (value,) in parse_qs(urlsplit(words[2]).query).items()}
+        self.asked.append(query)
+        begin, limit = int(query.get("continue", "0")), int(query["limit"])
+        end = begin + limit
+        following = {"continue": str(end)} if end < len(self.objects) else {}
+        text = json.dumps({"metadata": following, "items": self.objects[begin:end]})
+        if len(text) > self.largest:
+            raise TooLargeError("too large")
+        return text.encode()
+
+
+def _listed(kubectl: Kubectl, selector: str = "") -> list[Json]:
+    return [*object_list.items(kubectl, object_list.NODES, selector, 60.0)]
+
+
+def test_a_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_list, "_PAGE", 2)
+    kubectl = Paged(objects=tuple({"at": at} for at in range(5)))
+    assert [one["at"] for one in _listed(kubectl, "a/b in (c,d)")] == [*range(5)]
+    same = {"limit": "2", "labelSelector": "a/b in (c,d)"}
+    assert kubectl.asked == [same, {**same, "continue": "2"}, {**same, "continue": "4"}]
+
+
+def test_large_objects_hide_no_others() -> None:
+    large = {"text": "x" * 500}
+    kubectl = Paged(objects=(*({"at": at} for at in range(600)), large, {"at": 600}), largest=1200)
+    assert len(_listed(kubectl)) == 602
+    assert {one["limit"] for one in kubectl.asked} == {"500", "50"}
+    with pytest.raises(TooLargeError):
+        _listed(Paged(objects=({"text": "x" * 2000},)))
+
+
+def test_a_page_of_more_objects_than_fit_is_asked_for_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(object_list, "_MOST_CONTAINERS", 150)
+    kubectl = Paged(objects=({},) * 400, largest=1 << 20)
+    assert len(_listed(kubectl)) == 400
+    assert {one["limit"] for one in kubectl.asked} == {"500", "50"}
+
+
+class Printing(Kubectl):
+    """Prints the same each time."""
+
+    def run(self, *_: str, **__: Any) -> bytes:
+        return self.path.encode()
+
+
+@pytest.mark.parametrize(
+    ("printed", "why"),
+    [
+        ("what", "the API server's list is not JSON"),
+        ("[]", "the API server's answer is no list"),
+        ('{"items": {}}', "the API server's answer is no list"),
+        ('{"metadata": {"continue": "a"}, "items": []}', "did not end within 0.2 s"),
+    ],
+)
+def test_what_is_no_list_is_said(printed: str, why: str) -> None:
+    with pytest.raises(KubectlError, match=why):
+        [*object_list.items(Printing(printed), object_list.NODES, "", 0.2)]
+
+
+def test_what_is_no_object_is_left_out() -> None:
+    assert _listed(Printing('{"metadata": 3, "items": [3, {}, null]}')) == [{}]
+
+
+def test_a_namespace_is_one_word_of_the_path() -> None:
+    assert object_list.pods("a/../b?c") == "/api/v1/namespaces/a%2F..%2Fb%3Fc/pods"
