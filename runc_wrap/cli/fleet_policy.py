@@ -13,7 +13,7 @@ from runc_wrap.cli import fleet_cluster, output, progress
 from runc_wrap.evidence.store import coverage
 from runc_wrap.fleet import daemonset_pools, policy_manifest
 from runc_wrap.fleet.collection import Collection
-from runc_wrap.fleet.daemonset_pools import Pool
+from runc_wrap.fleet.daemonset_pools import Assigned, Pool
 from runc_wrap.fleet.policy_answers import PolicyAnswers
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     with fleet_cluster.told(), progress.shown("Asking nodes") as meter:
         pools = _pools(cluster, name, config_map)
         one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
-        nodes, found.not_linux = fleet_cluster.asked(cluster, selector)
-        for document in one.documents(_with_policies(cluster, pools, nodes), meter):
+        listed, found.not_linux = fleet_cluster.asked(cluster, selector)
+        nodes = _with_policies(cluster, pools, listed)
+        found.not_reached = [(each.node, each.kept_off) for each in nodes if each.kept_off]
+        for document in one.documents([each for each in nodes if not each.kept_off], meter):
             found.take(document)
     if as_json:
         output.document(found.as_json())
@@ -84,11 +86,12 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
 
 def _with_policies(cluster: Cluster, pools: list[Pool], nodes: list[Asked]) -> list[Asked]:
     """Return the nodes, each with the policy that it would get. Raises KubectlError."""
-    if len(pools) == 1:
-        given = policy_manifest.sent(pools[0].files)
-        return [one._replace(given=given) for one in nodes]
     found = [
-        (one.daemonset, policy_manifest.sent(one.files), fleet_cluster.selected(cluster, one))
+        Assigned(
+            one,
+            policy_manifest.sent(one.files),
+            fleet_cluster.selected(cluster, one) if len(pools) > 1 else None,
+        )
         for one in pools
     ]
     return daemonset_pools.assigned(nodes, found)
@@ -149,6 +152,11 @@ def _nodes(number: int, names: Sequence[str]) -> str:
 def _say_what_is_missing(found: PolicyAnswers) -> None:
     """Print on stderr of which nodes nothing is known."""
     fleet_cluster.say_who_is_left_out(found.not_linux)
+    if found.not_reached:
+        number = coverage.counted(len(found.not_reached), "node")
+        why = "taints that the installer's pod does not tolerate"
+        output.warn(f"note: not reached, for {why}: {number}")
+        _say_each(found.not_reached)
     if found.left_out:
         output.warn(f"warning: {found.left_out} further containers that would change are not shown")
     if found.silent:

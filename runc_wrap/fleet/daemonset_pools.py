@@ -1,7 +1,8 @@
-"""The nodes to which each of several DaemonSets brings its policy: by label selectors of kubectl.
+"""The nodes to which each of several DaemonSets brings its policy: by label selectors of the API.
 
-A DaemonSet's pods go to the nodes of its nodeSelector and of one term of its required affinity.
-kubectl and the API server do the selecting, so that nothing of the nodes' labels is read here.
+A DaemonSet's pods go to the nodes of its nodeSelector and of one term of its required affinity, if
+they tolerate the node's taints. The API server does the selecting, so that nothing of the nodes'
+labels is read here.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
+from runc_wrap.fleet import taints
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from runc_wrap.fleet.node_list import Asked
+    from runc_wrap.fleet.taints import Toleration
 
 Json = dict[str, Any]
 Files = dict[str, str]
@@ -30,11 +33,15 @@ class NotSelectable(ValueError):
 
 
 class Pool(NamedTuple):
-    """The files that some nodes get: those that meet one of the label selectors; all if none."""
+    """The files that some nodes get: those that meet one of the label selectors; all if none.
+
+    `tolerations` are those of the pods that bring them, None if that is not known.
+    """
 
     daemonset: str
     files: Files
     selectors: tuple[str, ...] = ()
+    tolerations: tuple[Toleration, ...] | None = None
 
 
 def selectors(daemonset: str, spec: Json) -> tuple[str, ...]:
@@ -101,21 +108,38 @@ def _value(found: object) -> str:
     raise ValueError(f"the value {found}")
 
 
-def assigned(nodes: Iterable[Asked], pools: Sequence[tuple[str, bytes, Collection[str]]]
-             ) -> list[Asked]:  # fmt: skip
+class Assigned(NamedTuple):
+    """A pool, what it brings as it is sent, and its nodes, None for all."""
+
+    pool: Pool
+    given: bytes
+    nodes: Collection[str] | None = None
+
+
+def assigned(nodes: Iterable[Asked], pools: Sequence[Assigned]) -> list[Asked]:
     """Return the nodes, each with what its own DaemonSet brings.
 
-    `pools` are a DaemonSet's name, what it brings, and its nodes. A node with none or with several
-    is not asked: what it would get is not known.
+    A node with none or with several is not asked: what it would get is not known.
     """
-    return [_assigned(one, [pool for pool in pools if one.node in pool[2]]) for one in nodes]
+    return [
+        _assigned(one, [each for each in pools if each.nodes is None or one.node in each.nodes])
+        for one in nodes
+    ]
 
 
-def _assigned(one: Asked, pools: Sequence[tuple[str, bytes, Collection[str]]]) -> Asked:
+def _assigned(one: Asked, pools: Sequence[Assigned]) -> Asked:
     match pools:
-        case [(_, given, _)]:
-            return one._replace(given=given)
+        case [(pool, given, _)]:
+            return one._replace(given=given, kept_off=_keeping_off(one, pool))
         case []:
             return one._replace(why="no DaemonSet of the manifests selects it")
-    names = ", ".join(text.word(name) for name, _, _ in pools)
+    names = ", ".join(text.word(each.pool.daemonset) for each in pools)
     return one._replace(why=f"several DaemonSets of the manifests select it ({names})")
+
+
+def _keeping_off(one: Asked, pool: Pool) -> str:
+    """Return the taint for which a node gets no pod of a pool, "" if there is none."""
+    if pool.tolerations is None:
+        return ""
+    found = taints.keeping_off(one.taints, pool.tolerations)
+    return found.words if found else ""

@@ -107,6 +107,7 @@ class PolicyAnswers:
         self.taken: int = 0
         self.silent: list[tuple[str, str]] = []  # node and why
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
+        self.not_reached: list[tuple[str, str]] = []  # node, and the taint that keeps its pod off
         self.refused: dict[str, list[str]] = {}  # why -> nodes
         self.remarks: dict[str, Where] = {}
         self.changes: dict[Change, Where] = {}
@@ -143,8 +144,8 @@ class PolicyAnswers:
 
     @property
     def is_well(self) -> bool:
-        """Whether every node would take it, and no container that runs would be refused."""
-        return not (self.silent or self.refused or self.left_out or any(
+        """Whether every node that gets it would take it, one at least, and all containers run."""
+        return self.taken > 0 and not (self.silent or self.refused or self.left_out or any(
             one.refused is not None for one in self.changes
         ))  # fmt: skip
 
@@ -161,6 +162,7 @@ class PolicyAnswers:
             "refused": [{"why": why, "nodes": nodes} for why, nodes in self.refused.items()],
             "silent": [{"node": node, "error": why} for node, why in sorted(self.silent)],
             "not_linux": self.not_linux,
+            "not_reached": [{"node": node, "taint": one} for node, one in self.not_reached],
             "remarks": [
                 {"remark": one, "nodes": where.nodes, "names": where.names}
                 for one, where in self.remarks.items()

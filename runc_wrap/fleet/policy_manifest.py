@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
-from runc_wrap.fleet import daemonset_pools
+from runc_wrap.fleet import daemonset_pools, taints
 from runc_wrap.fleet.daemonset_pools import Pool
 from runc_wrap.host import files
 from runc_wrap.node.cluster.cluster_policy.policy_files import CONFIG, LARGEST, MODE, PROFILES
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.fleet.kubectl import Kubectl
+    from runc_wrap.fleet.taints import Toleration
 
 Json = dict[str, Any]
 Files = dict[str, str]
@@ -84,7 +85,7 @@ def of_manifests(
     if len(theirs) > 1:
         return _pools(theirs, maps, having)
     name = _single(having, named, namespace)
-    return [Pool("", _brought(maps, name, _profiles(objects, maps, name)))]
+    return [_alone(_brought(maps, name, _profiles(objects, maps, name)), theirs)]
 
 
 def _pools(theirs: list[Json], maps: dict[str, Map], having: list[str]) -> list[Pool]:
@@ -94,10 +95,21 @@ def _pools(theirs: list[Json], maps: dict[str, Map], having: list[str]) -> list[
         policy = _single(_policies_of(one, having))
         found.append(Pool(_name(one), _brought(maps, policy, _mounted_profiles(one, maps, policy))))
     if all(pool.files == found[0].files for pool in found):
-        return [Pool("", found[0].files)]
+        return [_alone(found[0].files, theirs)]
     return [
-        pool._replace(selectors=_selectors(one)) for one, pool in zip(theirs, found, strict=True)
+        pool._replace(selectors=_selectors(one), tolerations=_tolerations(one))
+        for one, pool in zip(theirs, found, strict=True)
     ]
+
+
+def _alone(brought: Files, theirs: list[Json]) -> Pool:
+    """Return what all nodes get; what these DaemonSets tolerate is known if it is the same."""
+    tolerated = {_tolerations(one) for one in theirs}
+    return Pool("", brought, tolerations=tolerated.pop() if len(tolerated) == 1 else None)
+
+
+def _tolerations(daemonset: Json) -> tuple[Toleration, ...]:
+    return taints.tolerations(_within(daemonset, "spec", "template", "spec"))
 
 
 def _selectors(daemonset: Json) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 RIGHTS = MANIFESTS / "plugin" / "rights.yaml"
 WEB = workload("web", call())
+EFFECT = "NoSchedule"
 
 
 @pytest.fixture
@@ -100,10 +101,14 @@ def test_a_policy_is_checked_by_each_node_as_kustomize_renders_it(
     cluster.answers["b"] = json.dumps({**taken, "refused": "no such mode"}).encode()
     overlay = MANIFESTS / "overlays" / "audit"
     manifests = _rendered(overlay, tmp_path)
+    cluster.answers["plane"] = b"not asked"
+    cluster.taints["plane"] = [{"key": "node-role.kubernetes.io/control-plane", "effect": EFFECT}]
     done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", manifests)
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     assert (found["taken"], found["silent"]) == (1, [])
+    taint = f"node-role.kubernetes.io/control-plane:{EFFECT}"
+    assert found["not_reached"] == [{"node": "plane", "taint": taint}]
     assert found["refused"] == [{"why": "no such mode", "nodes": ["b"]}]
     assert cluster.commands == [["/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy"]] * 2
     config = (MANIFESTS / "base" / "node" / "config.toml").read_text()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 ENFORCE = {"action": "inject", "mode": "enforce", "profile": "containerd", "reason": "x"}
 AUDIT = {**ENFORCE, "mode": "audit"}
+NOTHING = ("", "", "", "True")  # of the installer's labels and annotation; the node is healthy
 
 
 def _change(pod: str = "web-7d9c8b5f6-x2k4p", **changes: Any) -> Json:
@@ -91,6 +92,72 @@ def test_each_node_is_asked_about_the_policy_of_its_own_daemonset(
         {"node": "d", "error": "several DaemonSets of the manifests select it (canary, rest)"},
     ]
     assert (cluster.attempts("c"), cluster.attempts("d")) == (0, 0)
+
+
+PLANE = {"key": "x/plane", "effect": "NoSchedule"}
+
+
+def test_a_node_that_the_pods_do_not_reach_for_a_taint_is_named_and_no_fault(
+    cluster: StandIn, tmp_path: Path
+) -> None:
+    none: dict[str, Any] = {"phase": "", "taints": (PLANE,)}
+    cluster.node("a", _answer(), taints=({"key": "x/gpu", "effect": "NoExecute"},))
+    cluster.node("plane", state=NOTHING, **none)
+    manifests = tmp_path / "all.yaml"
+    manifests.write_text("what kubectl reads")
+    canary = _pools()[:2]
+    pod = canary[1]["spec"]["template"]["spec"]
+    pod["tolerations"] = [{"key": "x/gpu", "operator": "Exists"}]
+    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, canary)))
+    result = _check(manifests)
+    assert (result.exit_code, cluster.attempts("plane")) == (0, 0)
+    assert result.stderr.splitlines() == [
+        "note: not reached, for taints that the installer's pod does not tolerate: 1 node",
+        "  plane: x/plane:NoSchedule",
+    ]
+    found = json.loads(_check(manifests, "--json").stdout)
+    assert found["not_reached"] == [{"node": "plane", "taint": "x/plane:NoSchedule"}]
+    # Where the installer has been, an old policy may be in force; where it may go, it should be.
+    cluster.node("was there", state=("", "", "ready 1", "True"), **none)
+    cluster.node("may go", state=NOTHING, phase="", taints=({**PLANE, "key": "x/gpu"},))
+    found = json.loads(_check(manifests, "--json").stdout)
+    assert [one["node"] for one in found["silent"]] == ["may go", "was there"]
+    assert found["silent"][0]["error"].endswith("no pod on it; it has the taint x/gpu:NoSchedule")
+
+
+def test_what_reaches_no_node_is_not_well(cluster: StandIn, tmp_path: Path) -> None:
+    cluster.node("plane", state=NOTHING, phase="", taints=(PLANE,))
+    manifests = tmp_path / "all.yaml"
+    manifests.write_text("what kubectl reads")
+    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, _pools()[:2])))
+    result = _check(manifests)
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (
+        1, "0 nodes would put it in force, 0 not.",
+    )  # fmt: skip
+
+
+def test_each_pool_has_tolerations_of_its_own(cluster: StandIn, tmp_path: Path) -> None:
+    pools = _pools()
+    pools[1]["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
+    for name in "ab":
+        cluster.node(name, state=NOTHING, phase="", taints=(PLANE,))
+    cluster.select("x/pool=canary", "a")
+    cluster.select("x/pool notin (canary)", "b")
+    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, pools)))
+    manifests = tmp_path / "all.yaml"
+    manifests.write_text("what kubectl reads")
+    found = json.loads(_check(manifests, "--json").stdout)
+    assert [one["node"] for one in found["not_reached"]] == ["b"]
+    assert [one["node"] for one in found["silent"]] == ["a"]
+
+
+def test_without_a_daemonset_nobody_is_taken_for_not_reached(
+    cluster: StandIn, config: Path
+) -> None:
+    cluster.node("plane", state=NOTHING, phase="", taints=(PLANE,))
+    found = json.loads(_check(config, "--json").stdout)
+    assert found["not_reached"] == []
+    assert found["silent"][0]["error"].endswith("it has the taint x/plane:NoSchedule")
 
 
 def _pools() -> list[Json]:

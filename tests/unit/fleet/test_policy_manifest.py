@@ -128,7 +128,7 @@ def test_the_policy_and_its_profiles_are_found(kind: str) -> None:
     objects, named, files = FOUND[kind]
     (found,) = policy_manifest.of_manifests(Printing(*objects), b"", named, "ours")
     # Manifests that bring no mode take the former one away.
-    assert found == ("", {MODE: "", **files}, ())
+    assert found[:3] == ("", {MODE: "", **files}, ())
 
 
 def _selecting(found: Json, name: str, **spec: Any) -> Json:
@@ -153,7 +153,8 @@ SAME = _selecting(_daemonset("runc-wrap-policy-1f", "runc-wrap-profiles-rest-4c"
 def test_daemonsets_that_bring_different_profiles_to_one_policy_are_pools() -> None:
     canary = _selecting(ONE, "canary", nodeSelector={"pool": "canary", "kubernetes.io/os": "linux"})
     objects = (POLICY, OWN, OTHERS_OWN, canary, SAME)
-    assert policy_manifest.of_manifests(Printing(*objects), b"", None, "ours") == [
+    found = policy_manifest.of_manifests(Printing(*objects), b"", None, "ours")
+    assert [one[:3] for one in found] == [
         (
             "canary",
             {"config.toml": "# 1", MODE: "", "profiles/web.json": "{}"},
@@ -161,6 +162,28 @@ def test_daemonsets_that_bring_different_profiles_to_one_policy_are_pools() -> N
         ),
         ("rest", {"config.toml": "# 1", MODE: "", "profiles/web.json": "[]"}, ("",)),
     ]
+
+
+ANY = {"operator": "Exists"}
+GPU = {"key": "x/gpu", "operator": "Exists", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("daemonsets", "tolerated"),
+    [
+        ([], None),
+        ([ONE], ()),
+        ([_selecting(ONE, "a", tolerations=[ANY])], (("", None, ""),)),
+        ([_selecting(ONE, "a", tolerations=[GPU])] * 2, (("x/gpu", None, "NoSchedule"),)),
+        ([_selecting(ONE, "a", tolerations=[GPU]), ONE], None),
+    ],
+)
+def test_what_the_pods_tolerate_is_known_if_all_daemonsets_that_bring_it_say_the_same(
+    daemonsets: list[Json], tolerated: object
+) -> None:
+    objects = (POLICY, OWN, *daemonsets)
+    (found,) = policy_manifest.of_manifests(Printing(*objects), b"", None, "ours")
+    assert found.tolerations == tolerated
 
 
 SELECTED: dict[str, tuple[Json, tuple[str, ...]]] = {
