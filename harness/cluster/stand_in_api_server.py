@@ -51,10 +51,11 @@ class Cluster:
         self.refuses_first = False  # each exec before its pod was looked at, as kubectl's does
         self.given: dict[str, bytes] = {}  # the first line of stdin, by node
         self.url = ""
+        self.path = ""  # before all paths, as a gateway in front of several clusters has one
 
     def kubeconfig(self, path: Path) -> Path:
         """Write the file that leads here."""
-        named = {"clusters": [{"name": "c", "cluster": {"server": self.url}}]}
+        named = {"clusters": [{"name": "c", "cluster": {"server": self.url + self.path}}]}
         contexts = [{"name": "c", "context": {"cluster": "c", "user": "c"}}]
         rest = {"contexts": contexts, "current-context": "c", "users": [{"name": "c", "user": {}}]}
         kind = {"apiVersion": "v1", "kind": "Config"}
@@ -71,7 +72,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        words = parts.path.strip("/").split("/")
+        prefix = self.cluster.path + "/"
+        words = parts.path.removeprefix(prefix).strip("/").split("/")
+        if not parts.path.startswith(prefix):
+            self._answer(404, {"kind": "Status", "status": "Failure", "code": 404})
+            return
         if words[-1] == "exec":
             self.cluster.requests.append(("get", "pods/exec"))
             self._exec(words[-2], parse_qs(parts.query))

@@ -51,7 +51,7 @@ def opened(kubectl: Kubectl, namespace: str) -> Iterator[Path | None]:
         at = Path(place) / "api"
         paths = f"^/api/v1/namespaces/{re.escape(namespace)}/pods/[a-z0-9.-]+/exec$"
         words = (f"--unix-socket={at}", f"--accept-paths={paths}", "--reject-paths=^$",
-                 "--reject-methods=^[^G]")  # fmt: skip
+                 "--reject-methods=^[^G]", "--append-server-path")  # fmt: skip
         process = subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT, "sh", place, kubectl.path, *kubectl.words, "proxy", *words],
             stdin=subprocess.PIPE,

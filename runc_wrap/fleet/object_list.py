@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from runc_wrap.fleet.kubectl import KubectlError, TooLargeError
 from runc_wrap.hotpath import json_codec
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 NODES = "/api/v1/nodes"
 _PAGE = 500  # objects, as of kubectl's own lists
+_SERVER = ("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
+_LONGEST = 1 << 16  # bytes of its address
 _FEWER = 10  # times fewer, where nodes have made theirs so large that a page is too large
 _LARGEST = 64 << 20  # bytes of a page
 _MOST_CONTAINERS = 4_000_000  # lists and objects of one: the largest node has 500,000
@@ -37,6 +39,7 @@ def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterato
     Raises KubectlError, also if it takes longer.
     """
     until = time.monotonic() + seconds
+    path = _server_path(kubectl, seconds) + path
     limit, following = _PAGE, ""
     while time.monotonic() < until:
         words = {"limit": limit, "labelSelector": selector, "continue": following}
@@ -53,6 +56,19 @@ def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterato
         if not following:
             return
     raise KubectlError(f"the list of {path} did not end within {seconds:g} s")
+
+
+def _server_path(kubectl: Kubectl, seconds: float) -> str:
+    """Return the path of the kubeconfig's server, as of a gateway to several clusters, often "".
+
+    `get --raw` asks for the path that it is given and leaves the server's own out.
+    """
+    try:
+        printed = kubectl.run(*_SERVER, seconds=seconds, largest=_LONGEST)
+        path = urlsplit(printed.decode(errors="replace").strip()).path
+    except (KubectlError, ValueError):  # no kubeconfig: in a pod, by its account
+        return ""
+    return path.rstrip("/") if path.startswith("/") else ""
 
 
 def _page(kubectl: Kubectl, path: str, seconds: float) -> Json:

@@ -197,6 +197,19 @@ def test_many_nodes_are_asked_through_one_kubectl(cluster: Cluster, tmp_path: Pa
     assert cluster.requests.count(("get", "pods")) == 1  # the second attempt is kubectl's own
 
 
+def test_many_nodes_are_asked_through_one_kubectl_where_the_server_has_a_path(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.path = "/k8s/clusters/c-1"
+    for node in MANY:
+        _answer(cluster, node, WEB)
+    done = _run(cluster, tmp_path, "report", "--json")
+    found = json.loads(done.stdout or "{}")
+    assert (found.get("nodes"), found.get("silent")) == (len(MANY), []), done.stderr
+    assert cluster.requests.count(("get", "pods/exec")) == len(MANY)
+    assert ("get", "pods") not in cluster.requests
+
+
 def test_a_policy_reaches_many_nodes_whole(cluster: Cluster, tmp_path: Path) -> None:
     taken: dict[str, Any] = {"form": 1, "refused": None, "remarks": [], "changes": [], "changed": 0}
     cluster.answers |= dict.fromkeys(MANY, json.dumps(taken).encode())

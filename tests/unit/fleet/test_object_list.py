@@ -20,12 +20,17 @@ class Paged(Kubectl):
     """Lists objects; a page that is larger than `largest` characters is too large."""
 
     path: str = ""
+    server: str = "https://127.0.0.1:6443"
     objects: tuple[Json, ...] = ()
     largest: int = 1000
     asked: list[Json] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     def run(self, *words: str, **_: Any) -> bytes:
+        if words[:2] == ("config", "view"):
+            return self.server.encode()
         assert words[:2] == ("get", "--raw")
+        self.paths.append(urlsplit(words[2]).path)
         query = {name: value for name, (value,) in parse_qs(urlsplit(words[2]).query).items()}
         self.asked.append(query)
         begin, limit = int(query.get("continue", "0")), int(query["limit"])
@@ -47,6 +52,20 @@ def test_a_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one["at"] for one in _listed(kubectl, "a/b in (c,d)")] == [*range(5)]
     same = {"limit": "2", "labelSelector": "a/b in (c,d)"}
     assert kubectl.asked == [same, {**same, "continue": "2"}, {**same, "continue": "4"}]
+
+
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        ("https://127.0.0.1:6443", "/api/v1/nodes"),
+        ("https://rancher.example/k8s/clusters/c-1/", "/k8s/clusters/c-1/api/v1/nodes"),
+        ("https://[", "/api/v1/nodes"),
+    ],
+)
+def test_the_path_of_the_kubeconfigs_server_comes_first(server: str, path: str) -> None:
+    kubectl = Paged(server=server, objects=({},))
+    assert _listed(kubectl) == [{}]
+    assert kubectl.paths == [path]
 
 
 def test_large_objects_hide_no_others() -> None:
