@@ -62,6 +62,17 @@ def test_the_installer_itself_runs_on_the_engines_default_handler(overlay: str) 
 
 
 @EACH_OVERLAY
+def test_a_quota_lets_pods_of_the_installers_priority_in(overlay: str) -> None:
+    """GKE's API server admits them in a namespace with such a quota only."""
+    (one,) = rendered.of_kind(overlay, "ResourceQuota")
+    (scope,) = one["spec"]["scopeSelector"]["matchExpressions"]
+    assert (scope["scopeName"], scope["operator"]) == ("PriorityClass", "In")
+    for other in rendered.of_kind(overlay, "DaemonSet"):
+        assert other["metadata"]["namespace"] == one["metadata"]["namespace"]
+        assert rendered.pod(other)["priorityClassName"] in scope["values"]
+
+
+@EACH_OVERLAY
 def test_the_image_is_of_the_version_that_this_is(overlay: str) -> None:
     version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
     for one in rendered.of_kind(overlay, "DaemonSet"):
