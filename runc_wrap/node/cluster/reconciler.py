@@ -161,13 +161,22 @@ class Installer:
             complaint = "" if laid.is_well else f"; the policy was not taken: {laid.reason}"
             ended = self.commands.install(archive)
         if ended.is_well:
-            release = archive_copy.release_in_force(self.places)
-            version = archive_copy.version(self._pod.archive)
-            node_record.install(self.places, seen.wanted, release, version)
+            self._record_release(seen)
         archive_copy.remove(self.places)
         self._registration = None
         word = next_step.REFUSED if is_refused else next_step.FAILED
         return None if ended.is_well else _Failure(word, f"{ended.reason}{complaint}")
+
+    def _record_release(self, seen: Seen) -> None:
+        """Remember which release is in force now, and that no canary has proved it since.
+
+        Also one that was proved before: what broke the canary of the release between them may be
+        the node. First the proof goes, so that a pod that ends between the two leaves none.
+        """
+        node_record.prove(self.places, Proved(None, seen.well_boot))
+        release = archive_copy.release_in_force(self.places)
+        version = archive_copy.version(self._pod.archive)
+        node_record.install(self.places, seen.wanted, release, version)
 
     def _brings_policy(self, seen: Seen) -> bool:
         """Tell whether the policy comes with a first release, which may need the runtime it names.

@@ -50,6 +50,38 @@ def test_a_release_that_is_not_proved_loses_the_label_and_is_said_to_be_in_force
     assert scene.labels[READY] == "true"
 
 
+def test_a_rollback_from_a_release_that_is_not_proved_is_proved_itself(scene: Scene) -> None:
+    """What broke its canary may be the node, and not the release."""
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["prove"] = "nothing starts through the handler"
+    assert scene.installer().run().word == "unproved"
+    scene.make_image("1")  # kubectl rollout undo
+    scene.host.done.clear()
+    decision = scene.installer().run()
+    assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
+    assert scene.host.done == ["preflight", "install", "status", "prove"]
+    assert READY not in scene.labels
+    del scene.host.fails["prove"]
+    scene.make_image("2")
+    assert scene.installer().run().word == "ready"
+    assert scene.labels[READY] == "true"
+
+
+def test_another_release_changes_nothing_of_what_is_known_of_the_handler(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A boot while its canary is not run yet: the handler is registered again as without it."""
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["prove"] = "nothing starts through the handler"
+    assert scene.installer().run().word == "unproved"
+    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done[-2:] == ["register", "status"]
+
+
 def test_a_canary_that_began_with_the_release_before_proves_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
