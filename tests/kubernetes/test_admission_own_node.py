@@ -15,11 +15,13 @@ from tests.unit.node.cluster.merge_patch import merged
 
 CLAIM = "authentication.kubernetes.io/node-name"
 OTHER_TAINT = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}
+OUR_TAINT = {"key": node_object.TAINT, "effect": "NoSchedule"}
+OWNER = {"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": "0"}
 NODE: dict[str, Any] = {
     "kind": "Node",
-    "metadata": {"name": "n1", "labels": {"zone": "a"}, "annotations": {"a": "b"},
-                 "resourceVersion": "7"},
-    "spec": {"taints": [OTHER_TAINT]},
+    "metadata": {"name": "n1", "labels": {"zone": "a", "runc-wrap.dev/pool": "canary"},
+                 "annotations": {"a": "b"}, "resourceVersion": "7"},
+    "spec": {"podCIDR": "10.0.0.0/24", "taints": [OTHER_TAINT]},
 }  # fmt: skip
 
 
@@ -61,6 +63,21 @@ def test_all_that_the_installer_does_is_allowed(
     policies.admit(ByInstaller(merged(done, again), done, "UPDATE", "nodes"))
 
 
+def test_a_taint_of_its_name_that_somebody_else_gave_the_node_is_taken_off(
+    policies: Policies,
+) -> None:
+    """As a kubelet does with --register-with-taints, whichever effect that names."""
+    taints = [OTHER_TAINT, {**OUR_TAINT, "effect": "NoExecute"}]
+    node = merged(NODE, {"spec": {"taints": taints}})
+    for word, is_ready in (("installing", False), ("ready", True)):
+        change = node_object.change(
+            node_object.read(node), word, "0.2.0", is_ready=is_ready, taints=True
+        )
+        assert change is not None
+        node = policies.admit(ByInstaller(merged(node, change), node, "UPDATE", "nodes"))
+    assert node["spec"]["taints"] == [OTHER_TAINT]
+
+
 OURS: dict[str, Any] = {"metadata": {"labels": {"runc-wrap.dev/ready": "true"}}}
 DENIED: list[tuple[dict[str, Any], str | None, str]] = [
     (OURS, "n2", "own node only"),
@@ -71,10 +88,21 @@ DENIED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"metadata": {"labels": None}}, "n1", "labels and annotations"),
     ({"metadata": {"annotations": {"a": "c"}}}, "n1", "labels and annotations"),
     ({"metadata": {"annotations": None}}, "n1", "labels and annotations"),
+    ({"metadata": {"labels": {"runc-wrap.dev/pool": "rest"}}}, "n1", "labels and annotations"),
+    ({"metadata": {"labels": {"runc-wrap.dev/pool": None}}}, "n1", "labels and annotations"),
+    ({"metadata": {"labels": {"runc-wrap.dev/x": ""}}}, "n1", "labels and annotations"),
+    ({"metadata": {"annotations": {"runc-wrap.dev/x": ""}}}, "n1", "labels and annotations"),
+    ({"metadata": {"ownerReferences": [OWNER]}}, "n1", "owners and finalizers"),
+    ({"metadata": {"finalizers": ["x.example/y"]}}, "n1", "owners and finalizers"),
     ({"spec": {"taints": []}}, "n1", "taint only"),
     ({"spec": {"taints": [OTHER_TAINT, {**OTHER_TAINT, "key": "x"}]}}, "n1", "taint only"),
     ({"spec": None}, "n1", "taint only"),
+    ({"spec": {"taints": [OTHER_TAINT, {**OUR_TAINT, "effect": "NoExecute"}]}}, "n1", "taint only"),
     ({"spec": {"unschedulable": True}}, "n1", "taint only"),
+    ({"spec": {"podCIDR": "10.0.1.0/24"}}, "n1", "taint only"),
+    ({"spec": {"podCIDR": None}}, "n1", "taint only"),
+    ({"spec": {"providerID": "x"}}, "n1", "taint only"),
+    ({"spec": {"configSource": {}}}, "n1", "taint only"),
 ]
 
 
