@@ -4,7 +4,7 @@ Audit's multicast and the process connector exist in the first network namespace
 one nothing fails: nothing just ever comes. So a probe (agent.record.probe_process) is started at
 the beginning, every few minutes, and when an obstacle to records has changed. Any record or news
 since then proves the source. A source that stays silent twice counts as blind until something
-comes.
+comes. Its time begins when the probe has ended: on a machine without a free CPU that comes late.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from runc_wrap.profiles.return_codes import LOG
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
 
-PATIENCE = 3.0  # seconds for the probe to show up
+PATIENCE = 3.0  # seconds for an ended probe to show up
+SLOWEST = 60.0  # seconds for it to end; its own alarm is earlier
 AGAIN = 120.0  # seconds from a failed check to the next
 _TRIES = 2
 _NAME = "rw-look-"
@@ -37,6 +38,7 @@ _KEPT_BACK = (
     "no record came of a call that the agent's probe had the kernel log (try: auditctl -s; "
     "auditctl -l; in a pod: hostNetwork)"
 )
+_UNENDED = f"the agent's probe did not end within {SLOWEST:.0f} s (try: uptime)"
 _UNTOLD = "no news came of the agent's probe process (in a pod: hostNetwork)"
 
 
@@ -56,6 +58,7 @@ class SourceCheck:
         self._proven: dict[str, float] = {}
         self._names: list[bytes | str] = []
         self._pid = 0
+        self._latest = 0.0  # for the probe to end
         self._since = 0.0
         self._tries = 0
         self.due = 0.0
@@ -106,7 +109,7 @@ class SourceCheck:
                 self.due = float("inf")
                 return self._publish()
             return False
-        self._reap()
+        self._until = self._patient(now, self._until)
         missing = [name for name in self._asked if not self.is_proven(name)]
         if missing and now < self._until:
             self.due = self._until
@@ -119,12 +122,20 @@ class SourceCheck:
         self.due = now + (AGAIN if missing else source_status.EVERY)
         return self._take(missing, are_blind=True)
 
+    def _patient(self, now: float, until: float) -> float:
+        """Return until when the probe is waited for, which a running one moves."""
+        if not self._pid:
+            return until
+        self._reap()
+        return max(until, now + PATIENCE) if not self._pid or now < self._latest else now
+
     def _provoke(self, now: float) -> None:
         self._kill()
         name = _NAME + os.urandom(4).hex()[:7]
         self._names = [*self._names[1 - _MOST_NAMES :], name]
         self._tries += 1
         self._since, self._until = time.time() - 0.05, now + PATIENCE
+        self._latest = now + SLOWEST
         self.due = self._until
         program = f"{__file__.rpartition('/')[0]}/probe_process.py"
         words = [sys.executable, "-I", "-S", "-B", program, name]
@@ -165,6 +176,8 @@ class SourceCheck:
     def _why(self, name: str) -> str:
         if not os.path.exists(_FIRST_ALONE):
             return _ELSEWHERE
+        if self._pid:
+            return _UNENDED
         return _KEPT_BACK if name == AUDIT else _UNTOLD
 
     def _reap(self) -> None:

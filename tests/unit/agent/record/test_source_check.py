@@ -35,12 +35,15 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self.provoked = 0
+        self.pid = 0  # of the test's process, which has ended if it is 0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(os, "posix_spawn", self._spawn)
+        monkeypatch.setattr(os, "waitpid", lambda *_: (0 if self.pid else 77, 0))
+        monkeypatch.setattr(os, "kill", lambda *_: None)
 
     def _spawn(self, *_words: object, **_more: object) -> int:
         self.provoked += 1
-        return 0
+        return self.pid
 
 
 @pytest.fixture
@@ -89,6 +92,34 @@ def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_on
     one.saw(PROCESSES, time.time())
     assert one.turn()
     assert (one.blind, source_status.read(tmp_path)) == ({}, BOTH)
+
+
+def test_a_source_is_not_judged_before_a_slow_probe_has_made_its_call(
+    tmp_path: Path, clock: Clock
+) -> None:
+    clock.pid = 77
+    one = SourceCheck(str(tmp_path), {AUDIT: ""})
+    one.turn()
+    for _ in range(10):
+        _pass(one, clock, source_check.PATIENCE)
+        assert one.due > clock.now
+    clock.pid = 0
+    _pass(one, clock, source_check.PATIENCE)
+    assert (one.is_waiting, clock.provoked) == (True, 1)  # it ended just now
+    one.is_own(_record(one))
+    one.turn()
+    assert (one.blind, set(one.begun)) == ({}, {AUDIT})
+
+
+def test_a_probe_that_does_not_end_proves_nothing_and_that_is_said(
+    tmp_path: Path, clock: Clock
+) -> None:
+    clock.pid = 77
+    one = SourceCheck(str(tmp_path), {AUDIT: ""})
+    while not one.blind and clock.now < 1000 + 3 * source_check.SLOWEST:
+        _pass(one, clock, source_check.PATIENCE)
+    assert clock.provoked == 2
+    assert "did not end within 60 s" in one.blind[AUDIT]
 
 
 @pytest.mark.parametrize(
