@@ -39,16 +39,6 @@ class Recorder:
         return configs
 
 
-def refusing_recorder(directory: Path, name: str, behind: str) -> Recorder:
-    """Record each config.json and fail; `behind` runs CRI sandboxes, so that pods start."""
-    return _recorder(directory, name, behind, refuse=True)
-
-
-def passing_recorder(directory: Path, name: str, behind: str) -> Recorder:
-    """Record each config.json and then exec `behind`."""
-    return _recorder(directory, name, behind, refuse=False)
-
-
 def in_front(path: Path, act: str, behind: str | Path, after: str = ":") -> Path:
     """Write a runtime which, around create, runs shell texts `act` and `after` in the bundle.
 
@@ -81,13 +71,14 @@ def fills_disk(path: Path, behind: str | Path) -> Path:
     return in_front(path, act, behind, after="rm -f filler")
 
 
-def _recorder(directory: Path, name: str, behind: str, *, refuse: bool) -> Recorder:
+def refusing_recorder(directory: Path, name: str, behind: str) -> Recorder:
+    """Record each config.json and fail; `behind` runs CRI sandboxes, so that pods start."""
     seen = directory / f"{name}.seen"
     seen.mkdir(parents=True)
     text = f"""{FIND_BUNDLE}if [ -n "$command" ]; then
     kept=$(mktemp {shlex.quote(str(seen))}/XXXXXX)
     cat "$bundle/config.json" >"$kept" && mv "$kept" "$kept.json"
-    if {"true" if refuse else "false"} && ! grep -q {shlex.quote(SANDBOX)} "$kept.json"; then
+    if ! grep -q {shlex.quote(SANDBOX)} "$kept.json"; then
         [ -z "$log" ] || printf '{{"level":"error","msg":"%s"}}\\n' {shlex.quote(REFUSAL)} >>"$log"
         echo {shlex.quote(REFUSAL)} >&2
         exit 1

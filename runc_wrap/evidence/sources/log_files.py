@@ -1,4 +1,4 @@
-"""Audit records from files: audit.log or a syslog with its rotated files, read or followed.
+"""Audit records from files: audit.log or a syslog with its rotated files.
 
 Files are opened newest first, so that a rotation in between may show one twice but never hide one,
 and read oldest first. All stay open meanwhile, so that no inode number is reused.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import time
 import zlib
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,66 +75,6 @@ class Log:
         self._meter.total += sum(file.size for file in read)
         for file in reversed(read):
             yield from _whole(file, self._meter)
-
-
-class Tail:
-    """One growing log, from its end on, through rotation and truncation."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines = Lines(path.name)
-        self._stack = ExitStack()
-        files = _open(path, self._stack)
-        self._file = next((file for file in files if file.name == path.name), None)
-        if self._file:
-            os.lseek(self._file.descriptor, 0, os.SEEK_END)
-
-    def read(self) -> list[Sighting | Lost]:
-        """Return new records; never waits, and keeps an unfinished line for the next call."""
-        found = self._grown()
-        for file in self._newer():
-            found += self._lines.end()
-            self._file = file
-            found += self._grown()
-        return found + self._lines.settle(time.time())
-
-    def close(self) -> None:
-        """Close the files; no `read` may follow."""
-        self._stack.close()
-
-    def _grown(self) -> list[Sighting | Lost]:
-        if self._file is None:
-            return []
-        descriptor, found = self._file.descriptor, []
-        if os.fstat(descriptor).st_size < os.lseek(descriptor, 0, os.SEEK_CUR):
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            found += self._lines.end()
-        while chunk := os.read(descriptor, CHUNK):
-            found += self._lines.feed(chunk)
-        return found
-
-    def _newer(self) -> Iterator[_Opened]:
-        """Yield the files that rotation created after the present one, oldest first."""
-        with suppress(OSError):
-            status = self._path.stat()
-            if self._file and self._file.identity == (status.st_dev, status.st_ino):
-                return
-        with ExitStack() as stack:
-            try:
-                files = [file for file in _open(self._path, stack) if not file.compressed]
-            except Unavailable:  # in the middle of a rotation
-                return
-            names = [file.identity for file in files]
-            ours = (
-                names.index(self._file.identity)
-                if self._file and self._file.identity in names
-                else 1
-            )
-            if ours == 0:
-                return
-            before, self._stack = self._stack, stack.pop_all()
-            before.close()
-            yield from reversed(files[:ours])
 
 
 def _open(path: Path, stack: ExitStack) -> list[_Opened]:

@@ -158,14 +158,6 @@ class Store:
         self._writing = set()
         self._state_changed = True
 
-    def clear_old(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
-        """Remove what is `outdated`; return how many."""
-        gone = self.outdated(days, most)
-        if gone:
-            remove(self.cleared(gone), gone)
-        self.forget(days)
-        return len(gone)
-
     def forget(self, days: float = DAYS) -> None:
         """Forget unattributed calls that are older than so many days."""
         strays = self._of(None)

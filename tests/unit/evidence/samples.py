@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
+from runc_wrap.evidence.store.evidence_store import DAYS, MOST_CONTAINERS, remove
 from runc_wrap.filters.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import record as ledger_record
@@ -15,6 +16,8 @@ from runc_wrap.report.enforced_profile import Enforced
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runc_wrap.evidence.store.evidence_store import Store
 
 X86_64, X86 = 0xC000003E, 0x40000003
 LOG, NOTIFY, ERRNO, KILL = 0x7FFC0000, 0x7FC00000, 0x50000, 0x80000000
@@ -81,3 +84,11 @@ def block(name: str = "containerd", caps: frozenset[str] = DEFAULT_CAPS) -> dict
 
 def enforced(name: str = "containerd", kind: str = "runc") -> Enforced:
     return Enforced(block(name), Loader.of(kind, "1.3.0"))
+
+
+def clear_old(store: Store, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
+    """Remove what is outdated, as the agent's writer does; return how many files that is."""
+    gone = store.outdated(days, most)
+    if gone:
+        remove(store.cleared(gone), gone)
+    return len(gone)

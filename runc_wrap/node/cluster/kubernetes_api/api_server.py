@@ -36,7 +36,7 @@ _LARGEST = 8 << 20  # bytes: a node lists up to 50 images and all its volumes
 _LARGEST_TOKEN = 64 << 10
 _CHUNK = 64 << 10
 _SUCCESS = range(200, 300)
-CONFLICT, NOT_FOUND, BAD_REQUEST, INVALID = 409, 404, 400, 422
+CONFLICT, BAD_REQUEST, INVALID = 409, 400, 422
 
 
 class Unreachable(Exception):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -119,71 +118,3 @@ def rotate(log: Path) -> None:
     for number in range(last, 0, -1):
         log.with_name(f"audit.log.{number}").rename(log.with_name(f"audit.log.{number + 1}"))
     log.rename(log.with_name("audit.log.1"))
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return write(tmp_path / "audit.log", line(1))
-
-
-def append(log: Path, text: bytes) -> None:
-    with log.open("ab") as file:
-        file.write(text)
-
-
-def test_a_tail_begins_at_the_end_and_waits_for_a_line_to_be_whole(log: Path) -> None:
-    tail = log_files.Tail(log)
-    assert tail.read() == []
-    append(log, line(2)[:50])
-    assert tail.read() == []
-    append(log, line(2)[50:] + b"\n" + line(3))
-    assert serials(tail.read()) == [2]
-    append(log, b"\n")
-    assert serials(tail.read()) == [3]
-    tail.close()
-
-
-def test_a_tail_finishes_the_old_file_and_goes_on_with_the_new_ones(log: Path) -> None:
-    tail = log_files.Tail(log)
-    append(log, line(2) + b"\n")
-    for number in (3, 4, 5):
-        rotate(log)
-        write(log, line(number))
-    assert serials(tail.read()) == [2, 3, 4, 5]
-    append(log, line(6) + b"\n")
-    assert serials(tail.read()) == [6]
-    assert tail.read() == []
-    tail.close()
-
-
-def test_a_tail_waits_for_a_new_file_and_survives_the_old_ones_end(log: Path) -> None:
-    tail = log_files.Tail(log)
-    append(log, line(2) + b"\n")
-    log.unlink()
-    assert serials(tail.read()) == [2]
-    assert tail.read() == []
-    write(log, line(3))
-    assert serials(tail.read()) == [3]
-    tail.close()
-
-
-def test_a_tail_notices_a_file_that_was_copied_and_truncated(log: Path) -> None:
-    tail = log_files.Tail(log)
-    append(log, line(2) * 2)
-    tail.read()
-    shutil.copy(log, log.with_name("copy"))
-    write(log, line(3))
-    assert serials(tail.read()) == [3]
-    tail.close()
-
-
-def test_a_tail_closes_the_files_that_it_has_finished(log: Path) -> None:
-    tail = log_files.Tail(log)
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count
-    for number in range(2, 20):
-        rotate(log)
-        write(log, line(number))
-        assert serials(tail.read()) == [number]
-    assert len(os.listdir("/proc/self/fd")) <= before + 19  # noqa: PTH208 - a count
-    tail.close()
-    assert len(os.listdir("/proc/self/fd")) < before  # noqa: PTH208 - a count

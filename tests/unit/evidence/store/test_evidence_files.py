@@ -11,7 +11,15 @@ from runc_wrap.evidence.store import evidence_files, evidence_set, evidence_stor
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.evidence.store.loss_intervals import EVER, Hole
-from tests.unit.evidence.samples import ERRNO, NOTIFY, START, UNSHARE, observed, sighting
+from tests.unit.evidence.samples import (
+    ERRNO,
+    NOTIFY,
+    START,
+    UNSHARE,
+    clear_old,
+    observed,
+    sighting,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,12 +157,12 @@ def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -
         kept.add(key, sighting())
         kept.flush()
         os.utime(tmp_path / evidence_set.file_name(key), (days * 86400, days * 86400))
-    assert kept.clear_old(days=30, most=2) == 2
+    assert clear_old(kept, days=30, most=2) == 2
     found = evidence_files.load(tmp_path)
     assert {name for _, name in found.containers} == {"2", "3"}
     assert found.cleared(("/run/test", "0")) == 80 * 86400
     assert found.cleared(("/run/test", "2")) == 0
-    assert Store(tmp_path).clear_old(days=1e6) == 0
+    assert clear_old(Store(tmp_path), days=1e6) == 0
     assert evidence_files.load(tmp_path).cleared_until == 80 * 86400
 
 
@@ -172,7 +180,7 @@ def test_existing_containers_and_damaged_files_are_kept(
             path.write_bytes(b"{")
         os.utime(path, (86400, 86400))
     (tmp_path / "root/runs").mkdir(parents=True)
-    assert kept.clear_old(days, most) == 1
+    assert clear_old(kept, days, most) == 1
     found = evidence_files.load(tmp_path / "evidence")
     assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
 

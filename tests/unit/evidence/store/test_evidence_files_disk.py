@@ -13,7 +13,7 @@ from harness.host import disk_faults
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.store import evidence_files, evidence_set
 from runc_wrap.evidence.store.evidence_store import Store
-from tests.unit.evidence.samples import sighting
+from tests.unit.evidence.samples import clear_old, sighting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed_or_the_p
         path = tmp_path / "store" / evidence_set.file_name(key)
         os.utime(path, ((10 + number) * DAY, (10 + number) * DAY))
     with disk_faults.recorded(tmp_path / "store") as moments:
-        assert kept.clear_old() == len(KEYS)
+        assert clear_old(kept) == len(KEYS)
     for number, (call, tree) in enumerate(disk_faults.crashes(moments)):
         found = evidence_files.load(disk_faults.put(tree, tmp_path / str(number)))
         for place, key in enumerate(KEYS):
