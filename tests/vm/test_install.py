@@ -89,5 +89,5 @@ def test_the_services_rest_while_nothing_happens(node: Node) -> None:
         found[name] = {"MB": int(now["MemoryCurrent"]) / 1e6, "CPU": used / seconds}
     (SOURCE / "build" / "vm").mkdir(parents=True, exist_ok=True)
     (SOURCE / "build" / "vm" / "rest.json").write_text(json.dumps(found, indent=1))
-    assert all(one["MB"] < 80 for one in found.values()), found
-    assert all(one["CPU"] < 0.2 for one in found.values()), found
+    assert all(one["MB"] < 40 for one in found.values()), found
+    assert all(one["CPU"] < 0.05 for one in found.values()), found
