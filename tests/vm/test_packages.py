@@ -5,6 +5,7 @@ The tests are the steps of one machine's life, in order.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,11 @@ class Packaged(Node):
 
 @pytest.fixture(scope="module")
 def debs(release: Path) -> dict[str, Path]:
-    """The package of this checkout, and the same as the next version: beside the archive."""
+    """The archive's package, and the same as the next version: beside the archive, and its own."""
     requires("dh_builddeb")
-    place = release.parent / "debs"
+    with release.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    place = release.parent / f"debs-{digest[:12]}"
     if not place.exists():
         _build(release, place)
     return {version: place / f"runc-wrap_{version}-1_amd64.deb" for version in VERSIONS}
