@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,17 @@ cmp -s wanted config.toml || {{ cp wanted config.toml; runc-wrapctl apply; }}
 rm wanted
 """
 # What is said in a box, which has no cgroup controllers and is not the first pid namespace.
+_OF_SOME_BOXES = "Failed to read pids.max"
 _OF_A_BOX = (
-    "Failed to read pids.max",
     "runc-wrap observe: the agent receives none of the audit records",
     "runc-wrap observe: the agent receives no news of processes",
     "runc-wrap observe: audit records may not come",
 )
+_OURS = re.compile("runc.wrap", re.IGNORECASE)
+_CONTROL = "runc-wrap: a warning of the tests"  # without it, nothing would be known of others
+_JOURNAL = """
+journalctl --sync
+journalctl --no-pager ${1:+"--after-cursor=$1"}"""
 # systemd 252 knows no such setting, and does without it.
 _OF_OLD_SYSTEMD = "Unknown key 'FileDescriptorStorePreserve' in section [Service], ignoring."
 
@@ -98,23 +104,40 @@ class Node:
         told = self.machine.sh('systemctl show -p "$2" "runc-wrap-$1"', name, properties)
         return dict(line.split("=", 1) for line in told.splitlines())
 
-    def warnings(self) -> list[str]:
-        """Return the journal's lines about us that are warnings or worse."""
-        journal = "journalctl --no-pager --priority warning | grep -i runc.wrap || :"
-        lines = self.machine.sh(journal).splitlines()
-        if IN_A_BOX:
-            assert all(any(told in line for line in lines) for told in _OF_A_BOX[1:])
-            lines = [line for line in lines if not any(told in line for told in _OF_A_BOX)]
-        if SUITE != "bookworm":
-            return lines
-        left = [line for line in lines if not line.endswith(_OF_OLD_SYSTEMD)]
-        assert len(left) < len(lines)
-        return left
+    def journals_end(self) -> str:
+        """Return the cursor of the journal's last line (journalctl(1)), which no clock moves."""
+        last = "journalctl --no-pager --lines 1 --show-cursor | tail -n 1"
+        return self.machine.sh(last).strip().removeprefix("-- cursor: ")
+
+    def said(self, service: str, since: str) -> str:
+        """Return what runc-wrap-SERVICE said after the cursor `since`."""
+        return self.machine.sh(f'{_JOURNAL} -o cat -u "runc-wrap-$2"', since, service)
+
+    def warnings(self, since: str = "") -> list[str]:
+        """Return the journal's lines about us that are warnings or worse, after a cursor if given.
+
+        Lines that every guest of this kind and suite has are left out.
+        """
+        self.machine.sh('logger --priority user.warning "$1"', _CONTROL)
+        told = self.machine.sh(f"{_JOURNAL} --priority warning", since).splitlines()
+        ours = [line for line in told if _OURS.search(line)]
+        lines = [line for line in ours if not line.endswith(_CONTROL)]
+        assert len(lines) < len(ours)
+        return _without_the_guests(lines, is_whole=not since)
 
     def ledger(self) -> list[Any]:
         """Return its lines, the oldest first."""
         text = self.machine.sh(f"cat {PREFIX}/var/ledger/*.jsonl")
         return [json.loads(line) for line in text.splitlines()]
+
+
+def _without_the_guests(lines: list[str], *, is_whole: bool) -> list[str]:
+    """Leave out what every guest of this kind says; the whole journal must have each."""
+    said = (*(_OF_A_BOX if IN_A_BOX else ()), *([_OF_OLD_SYSTEMD] if SUITE == "bookworm" else []))
+    if is_whole:
+        assert [one for one in said if not any(one in line for line in lines)] == []
+    possible = (*said, *([_OF_SOME_BOXES] if IN_A_BOX else []))
+    return [line for line in lines if not any(one in line for one in possible)]
 
 
 def installed(machine: Guest, release: Path) -> Node:

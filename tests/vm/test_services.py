@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from tests.vm.observed_calls import Calls
 
 KEEPS_AT_STOP = SUITE != "bookworm"  # systemd 252 empties its store at a stop (254 does not)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def began(node: Node) -> str:
+    """The journal's cursor before the first event."""
+    return node.journals_end()
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +94,14 @@ if not KEEPS_AT_STOP:
     del EVENTS["stop and start"]
 
 
+# What systemd and the kernel say of a service that a test kills, stops or starves.
+_OF_THE_EVENTS = re.compile(
+    r" systemd\[1\]: runc-wrap-(decide|observe)\.service: "
+    r"(Main process exited, code=killed, status=9/KILL|"
+    r"Failed with result '(signal|watchdog|oom-kill)'|Watchdog timeout|Killing process|"
+    r"A process of this unit has been killed by the OOM killer)"
+    r"| kernel: "
+)
 SHORT = {"kill both": pytest.mark.short}
 
 
@@ -130,6 +145,13 @@ def test_a_create_is_decided_without_decide_while_that_hangs(node: Node, calls: 
     calls.go_on()
 
 
+def test_what_was_done_to_the_services_is_all_that_the_journal_warns_of(
+    node: Node, began: str
+) -> None:
+    lines = [line for line in node.warnings(began) if not _OF_THE_EVENTS.search(line)]
+    assert lines == []
+
+
 @pytest.mark.usefixtures("calls")
 def test_without_systemds_store_the_calls_would_fail_and_that_is_said(node: Node) -> None:
     """So the tests above could see it: the same container, whose listener is thrown away."""
@@ -142,3 +164,22 @@ def test_without_systemds_store_the_calls_would_fail_and_that_is_said(node: Node
     node.machine.sh(f"systemctl start {' '.join(UNITS)}")
     said = node.ctl("verify")
     assert (said.returncode, "listener of its process" in said.stdout) == (1, True), said
+
+
+@pytest.mark.usefixtures("calls")
+def test_what_docker_starts_at_boot_is_in_observe_and_no_call_fails(node: Node) -> None:
+    """Docker starts it again by itself, at the same time as systemd starts our services.
+
+    What it calls while the machine goes down is not asked: systemd ends observe at the same time.
+    """
+    with observed_calls.calls(node.machine, "always", "--restart always") as always:
+        name = node.machine.sh("docker inspect -f '{{.Id}}' always").strip()
+        before = _creates(node, name)
+        node.machine.reboot()
+        always.go_on()
+        again = _creates(node, name)[len(before) :]
+        assert {line["mode"] for line in again} == {"observe"}, again
+
+
+def _creates(node: Node, name: str) -> list[Any]:
+    return [line for line in node.ledger() if line["id"] == name]
