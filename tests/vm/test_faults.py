@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.host.processes import run
+from tests.vm.machine import wait
 from tests.vm.node import IMAGE, PREFIX, UNITS
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ _RUN = f"""
 cd /run/diskless; cp fresh config.json
 {PREFIX}/bin/runc-wrap run --bundle /run/diskless $1 | grep Seccomp:
 """
+_START = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 MOST = 30  # creates
 
 
 @pytest.fixture(scope="module", autouse=True)
 def bundle(node: Node, tmp_path_factory: pytest.TempPathFactory) -> None:
+    node.configure('[default]\nmode = "enforce-log"\n')
     node.machine.sh(_BUNDLE)
     small = tmp_path_factory.mktemp("disk") / "small"
     run(["mke2fs", "-q", "-t", "ext4", small, "16M"])  # which the machine lacks
@@ -79,10 +82,6 @@ TROUBLES = {
 }
 
 
-def _said(node: Node) -> list[str]:
-    return node.machine.sh("journalctl -b --no-pager -u runc-wrap-decide -o cat").splitlines()
-
-
 def _runs_confined(node: Node, name: str) -> bool:
     return node.machine.sh(_RUN, name).split() == ["Seccomp:", "2"]
 
@@ -92,10 +91,10 @@ def _run_until_said(node: Node, name: str, words: str) -> int:
 
     An emulated service may be too late for a create, which then decides without it.
     """
-    before = len(_said(node))
+    before = node.journals_end()
     for number in count(1):
         assert _runs_confined(node, f"{name}-{number}")
-        if any(words in line for line in _said(node)[before:]):
+        if words in node.said("decide", before):
             return number
         assert number < MOST, f"{MOST} creates, and not said: {words}"
     raise AssertionError
@@ -124,6 +123,29 @@ def test_containers_start_confined_where_nothing_can_be_written_and_it_is_said_u
     assert "recorded" not in node.ctl("status").stderr
 
 
+@pytest.mark.parametrize("trouble", ["full"], indirect=True)
+def test_calls_made_while_the_disk_is_full_are_written_when_it_no_longer_is(
+    node: Node, trouble: Trouble
+) -> None:
+    before = node.journals_end()
+    node.machine.sh(f'{_START} --name made {IMAGE} sh -c "/repeat 3 1; exec sleep 100000"')
+    name = node.machine.sh("docker inspect -f '{{.Id}}' made").strip()
+    told = f"evidence cannot be written: {trouble.reason}; it is tried again."
+    wait(lambda: told in node.said("observe", before), told)
+    assert _stored(node, name) == []
+    node.machine.sh(trouble.end)
+    wait(lambda: _stored(node, name) == [("keyctl", 3)], "the calls")
+    node.machine.sh("docker rm -f made >/dev/null")
+
+
+def _stored(node: Node, name: str) -> list[tuple[str, int]]:
+    """Return the calls of a container that observe has written down, not those in audit.log."""
+    node.machine.sh(": > /run/empty")
+    rows = node.shown("report", "--all", "--audit-log", "/run/empty")
+    calls = [call for row in rows if name in row["ids"] for call in row["calls"]]
+    return [(call["syscall"], call["count"]) for call in calls]
+
+
 UNTIL = '[[rule]]\nname = "later"\nmode = "audit"\nuntil = 2031-06-01\n'
 
 
@@ -143,17 +165,24 @@ def test_a_rule_ends_by_the_clock_forward_and_back(node: Node) -> None:
     assert [*modes.items()] == [("one", "audit"), ("two", "enforce"), ("three", "audit")]
 
 
-def test_a_container_was_not_watched_for_the_hour_by_which_the_clock_was_set(node: Node) -> None:
-    start = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
+@pytest.mark.parametrize(("by", "back"), [("+1 hour", "-1 hour"), ("-1 hour", "+1 hour")])
+def test_a_container_was_not_watched_for_the_hour_by_which_the_clock_was_set(
+    node: Node, by: str, back: str
+) -> None:
+    """And a call before that and one after it are in the report."""
     node.configure('[default]\nmode = "audit"\n')
-    node.machine.sh(
-        f'{start} --name young {IMAGE} sh -c "/repeat 1 1; exec sleep 100000" >/dev/null'
-    )
+    work = "/repeat 1 1; sleep 8; /repeat 1 1; exec sleep 100000"
+    node.machine.sh(f'{_START} --name young {IMAGE} sh -c "$1" >/dev/null', work)
     young = node.machine.sh("docker inspect -f '{{.Id}}' young").strip()
-    node.machine.sh("sleep 5; date --set '+1 hour' >/dev/null; sleep 5")
+
+    def reported() -> dict[str, Any]:
+        rows = node.shown("report", "--since", "2h")
+        return next(row for row in rows if young in row["ids"])
+
+    node.machine.sh('sleep 5; date --set "$1" >/dev/null; sleep 5', by)
     try:
-        rows = node.shown("report", "--since", "1h")
-        (found,) = [row for row in rows if young in row["ids"]]
-        assert found["watched"] < 600  # and not an hour
+        wait(lambda: [call["count"] for call in reported()["calls"]] == [2], "both calls")
+        assert reported()["watched"] < 600  # and not an hour
+        assert reported()["verdict"] == "denied"
     finally:
-        node.machine.sh("date --set '-1 hour' >/dev/null; docker rm -f young >/dev/null")
+        node.machine.sh('date --set "$1" >/dev/null; docker rm -f young >/dev/null', back)
