@@ -75,7 +75,7 @@ def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str)
     """Bring the node to the image's release and the mounted policy, and keep it there."""
     reporter = _reporter(node, pod, taint=taint)
     installer = Installer(_PLACES, _commands(engine_config), reporter)
-    _keep(_alone(installer.run), reporter, once=once, well=next_step.WELL)
+    _keep(_alone(installer.run, installs=True), reporter, once=once, well=next_step.WELL)
 
 
 @cluster.command()
@@ -84,7 +84,8 @@ def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
     """Take everything off the node again."""
     reporter = _reporter(node, pod, taint=False)
     remover = Remover(_PLACES, _commands(engine_config), reporter)
-    _keep(_alone(remover.run), reporter, once=once, well=frozenset((next_step.REMOVED,)))
+    work = _alone(remover.run, installs=False)
+    _keep(work, reporter, once=once, well=frozenset((next_step.REMOVED,)))
 
 
 @cluster.command()
@@ -199,15 +200,17 @@ def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:
         output.fail(error)
 
 
-def _alone(work: Callable[[], Decision], places: Places = _PLACES) -> Callable[[], Decision]:
+def _alone(
+    work: Callable[[], Decision], places: Places = _PLACES, *, installs: bool
+) -> Callable[[], Decision]:
     """Return work that only one pod of a node does: two would undo each other's for ever.
 
-    Where nothing is installed the lock would be all that is left after a removal: there is none.
+    Where nothing is installed the lock would be all that is left after a removal: it takes none.
     """
     lock = LastingLock(places.var, "installer")
 
     def alone() -> Decision:
-        if places.var.is_dir():
+        if installs or places.var.is_dir():
             try:
                 lock.take()
             except LockHeldError as error:

@@ -114,29 +114,45 @@ def test_a_policy_that_changes_ends_the_rest(mark: Path, monkeypatch: pytest.Mon
     assert (config / "config.toml").read_text() == "# another"
 
 
+@pytest.mark.parametrize("is_new", [True, False])
 def test_only_one_pod_of_a_node_works_and_the_other_says_what_to_do(
-    mark: Path, monkeypatch: pytest.MonkeyPatch
+    mark: Path, monkeypatch: pytest.MonkeyPatch, *, is_new: bool
 ) -> None:
     """As with the DaemonSet of a pool, and another that is left over from before."""
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
-    places, done = Places(mark.parent), list[int]()
+    places, done = Places(mark.parent / "prefix"), list[int]()
+    if not is_new:
+        places.var.mkdir(parents=True)
 
     def work_of(pod: int) -> Callable[[], Decision]:
         def work() -> Decision:
             done.append(pod)
             return Decision(NOTHING, READY)
 
-        return cluster._alone(work, places)  # noqa: SLF001
+        return cluster._alone(work, places, installs=True)  # noqa: SLF001
 
     works = [work_of(pod) for pod in range(2)]
-    assert [work().word for work in works] == [READY] * 2  # nothing is there to be fought over
-    assert not places.var.exists()
-    places.var.mkdir()
     for _ in range(2):
         works[0]()
         with pytest.raises(ValueError, match="delete the DaemonSet"):
             works[1]()
-    assert done == [0, 1, 0, 0]
+    assert done == [0, 0]
+
+
+def test_a_removal_leaves_no_lock_where_nothing_is_installed_and_waits_where_something_is(
+    mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    places = Places(mark.parent / "prefix")
+    install, remove = (
+        cluster._alone(lambda: Decision(NOTHING, READY), places, installs=installs)  # noqa: SLF001
+        for installs in (True, False)
+    )
+    assert remove().word == READY
+    assert not places.var.exists()
+    install()
+    with pytest.raises(ValueError, match="delete the DaemonSet"):
+        remove()
 
 
 def test_outside_of_a_pod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
