@@ -1,6 +1,7 @@
 """What the installer remembers on the node, in PREFIX/var/cluster: JSON files, for root only.
 
-    installed.json   which archive was installed, and the release that came of it
+    installed.json   which archive was installed, and the release that came of it; `begun` while
+                     another one is installed
     proved.json      which archive a canary proved, and the boot in which it was in force last
     applied.json     for which engine and kernel the policy was compiled, and what `apply` remarked
     attempts.json    what failed last, so that it is not tried again before its time
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage
 from runc_wrap.host import files
+from runc_wrap.node.cluster import archive_copy
 from runc_wrap.node.cluster.next_step import Attempt
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 _INSTALLED, _ATTEMPTS, _STATE = "installed.json", "attempts.json", "state.json"
 _PROVED, _APPLIED = "proved.json", "applied.json"
 _LARGEST = 256 << 10  # bytes: of a state with all findings of a policy, twice, each letter escaped
-_SINCE = "since"
+_SINCE, _BEGUN = "since", "begun"
 _MOST_REMARKS, _LONGEST = 20, 1000  # of `apply`; characters of one
 
 
@@ -65,11 +67,28 @@ class Applied:
 
 def installed(places: Places) -> Installed:
     """Return what was installed by the cluster; nothing if no release is in force."""
-    found = _read(places, _INSTALLED)
-    if not isinstance(found, dict) or not (places.prefix / "lib" / "current").is_symlink():
+    found, in_force = _read(places, _INSTALLED), archive_copy.release_in_force(places)
+    if not isinstance(found, dict) or not found.get("archive") or in_force is None:
         return Installed()
+    if found.get(_BEGUN) and found.get("release") != in_force:
+        return Installed()  # what came of an installation that a pod began, and did not see end
     version = str(found.get("version", ""))
     return Installed(str(found.get("archive")), str(found.get("release")), version)
+
+
+def begin_installation(places: Places) -> None:
+    """Record that a release is being installed, which is none that somebody installed by hand."""
+    found = _read(places, _INSTALLED)
+    _write(places, _INSTALLED, {**(found if isinstance(found, dict) else {}), _BEGUN: True})
+
+
+def end_installation(places: Places) -> None:
+    """Record that no release is being installed, if the one that was recorded is in force."""
+    found = _read(places, _INSTALLED)
+    if not isinstance(found, dict) or not found.get(_BEGUN):
+        return
+    if found.get("release") == archive_copy.release_in_force(places):
+        _write(places, _INSTALLED, {key: one for key, one in found.items() if key != _BEGUN})
 
 
 def install(places: Places, archive: str, release: str | None, version: str) -> None:

@@ -15,7 +15,7 @@ from runc_wrap.node.cluster import next_step, node_record
 from runc_wrap.node.cluster.kubernetes_api import api_server, node_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from runc_wrap.node.cluster.kubernetes_api.api_server import ApiServer
@@ -185,6 +185,11 @@ class Reporter:
                     raise
                 self.tell(str(error))  # nor would it be taken later, and others wait behind it
             del self._events[0]
+
+
+def waiting_for(units: Iterable[str]) -> str:
+    """Return the sentence of a pod that waits for what one before it began."""
+    return f"waiting for what another pod began on this node: {', '.join(units)}"
 
 
 def _shortened(finding: str) -> str:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.node.cluster import archive_copy, next_step, node_record
+from runc_wrap.node.cluster import archive_copy, next_step, node_record, node_reporter
 from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.next_step import Attempt, Seen
 from runc_wrap.node.cluster.node_record import Proved
@@ -75,8 +75,10 @@ class Installer:
             seen = self._look(node)
             decision = next_step.decide(seen)
             if decision.step != next_step.NOTHING and not is_tidy:
+                is_tidy, waited = True, self._waited_for_others()
                 self.commands.forget_old()
-                is_tidy = True
+                if waited:
+                    continue
             if decision.step == next_step.LOOK:
                 self._registration = self.commands.registration(self._engine)
                 continue
@@ -85,12 +87,25 @@ class Installer:
             self._note_boot(decision, seen)
             self._report(decision, seen)
             if decision.step == next_step.NOTHING:
+                node_record.end_installation(self.places)
                 return decision
             if self._do(decision.step, seen, is_again=decision.step in done):
                 well.add(decision.step)
             else:
                 well.discard(decision.step)
             done.add(decision.step)
+
+    def _waited_for_others(self) -> bool:
+        """Wait for what a pod of another image, or a removal, began here; tell whether there was.
+
+        Its install.sh runs from the archive that it laid down, and changes what has been seen.
+        """
+        archive = archive_copy.place(self._pod.archive, self.places)
+        others = self.commands.installing(archive)
+        if others:
+            self.reporter.tell(node_reporter.waiting_for(others))
+        self.commands.wait(others)
+        return bool(others)
 
     def _look(self, node: Node) -> Seen:
         """Return what is seen now. Raises OSError and ValueError for a damaged image."""
@@ -159,6 +174,7 @@ class Installer:
         if ended.is_well:
             laid = self.commands.lay_policy(archive) if brings else ended
             complaint = "" if laid.is_well else f"; the policy was not taken: {laid.reason}"
+            node_record.begin_installation(self.places)
             ended = self.commands.install(archive)
         if ended.is_well:
             self._record_release(seen)

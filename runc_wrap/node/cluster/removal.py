@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.cluster import archive_copy, next_step, node_record
+from runc_wrap.node.cluster import archive_copy, next_step, node_record, node_reporter
 from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.next_step import Attempt, Decision
 from runc_wrap.node.cluster.node_reporter import Shown
@@ -34,15 +34,29 @@ class Remover:
         Raises Unreachable and Refused before the node is known, and SystemdError.
         """
         engine, version, _ = next_step.engine(self.reporter.node().engine)
-        self.commands.forget_old()
         self.commands.forget_interrupted()
+        self._keep_pods_off()
+        self._wait_for_others()
+        self.commands.forget_old()
         if self._is_gone():
             return self._told(next_step.REMOVED)
-        last = node_record.state(self.places)
-        known = str(last.get("reason")) if last.get("state") == next_step.REMOVING else ""
-        self._told(next_step.REMOVING, known)  # first no new pod comes here
+        self._keep_pods_off()
         why = self._removed(engine, version)
         return self._told(next_step.REMOVED if self._is_gone() else next_step.REMOVING, why)
+
+    def _keep_pods_off(self) -> None:
+        """Take the node's label, unless no release is left: then nothing new is written there."""
+        if not self._is_gone():
+            last = node_record.state(self.places)
+            known = str(last.get("reason")) if last.get("state") == next_step.REMOVING else ""
+            self._told(next_step.REMOVING, known)
+
+    def _wait_for_others(self) -> None:
+        """Wait for what a pod before began: it may install what is removed meanwhile."""
+        others = self.commands.changing(is_gone=self._is_gone())
+        if others:
+            self.reporter.tell(node_reporter.waiting_for(others))
+        self.commands.wait(others)
 
     def _is_gone(self) -> bool:
         return archive_copy.release_in_force(self.places) is None

@@ -125,21 +125,31 @@ def run(manager: Manager, place: Path, command: Command) -> Ended:
     out, err = (place / f"{command.step}.{name}" for name in ("out", "err"))
     found = manager.end(command.unit)
     if found.state == RUNNING:
-        found = _waited(manager, command)
+        found = wait(manager, command.unit, command.seconds)
         if command.is_taken_up:
             return replace(_result(manager, command, found, out, err), was_running=True)
     if found.state != GONE:
         manager.forget(command.unit)
     manager.start(command.unit, command.argv, out, err, seconds=command.seconds)
-    return _result(manager, command, _waited(manager, command), out, err)
+    found = wait(manager, command.unit, command.seconds)
+    return _result(manager, command, found, out, err)
 
 
 def forget_old(manager: Manager, steps: Collection[str]) -> None:
     """Forget the commands of these steps that ended while nobody waited. Raises SystemdError."""
-    for unit in manager.names(f"{_PREFIX}*"):
-        is_ours = unit.removeprefix(_PREFIX).rpartition("-")[0] in steps
-        if is_ours and manager.end(unit).state in (DONE, FAILED):
-            manager.forget(unit)
+    for unit in _in_states(manager, steps, (DONE, FAILED)):
+        manager.forget(unit)
+
+
+def running(manager: Manager, steps: Collection[str]) -> list[str]:
+    """Return the units of these steps that run, whoever began them. Raises SystemdError."""
+    return _in_states(manager, steps, (RUNNING,))
+
+
+def _in_states(manager: Manager, steps: Collection[str], states: Collection[str]) -> list[str]:
+    found = manager.names(f"{_PREFIX}*")
+    ours = [unit for unit in found if unit.removeprefix(_PREFIX).rpartition("-")[0] in steps]
+    return [unit for unit in ours if manager.end(unit).state in states]
 
 
 def units_of(manager: Manager, step: str) -> list[str]:
@@ -164,13 +174,16 @@ def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> Ended:
     return Ended(is_well=False, printed=printed, said=said)
 
 
-def _waited(manager: Manager, command: Command) -> UnitEnd:
-    """Wait until it is over; systemd may be silent for a while, as when it is upgraded."""
-    until = time.monotonic() + command.seconds + _UNHEARD
+def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:
+    """Wait until a unit is over, and return what became of it; `seconds`: when systemd ends it.
+
+    systemd may be silent for a while, as when it is upgraded. Raises SystemdError.
+    """
+    until = time.monotonic() + seconds + _UNHEARD
     heard = time.monotonic()
     while time.monotonic() < until:
         try:
-            end = manager.end(command.unit)
+            end = manager.end(unit)
         except SystemdError:
             if time.monotonic() - heard > _UNHEARD:
                 raise
@@ -179,7 +192,7 @@ def _waited(manager: Manager, command: Command) -> UnitEnd:
             if end.state != RUNNING:
                 return end
         time.sleep(_PAUSE)
-    raise SystemdError(f"{command.unit} does not end")
+    raise SystemdError(f"{unit} does not end")
 
 
 def _text(path: Path) -> str:

@@ -11,6 +11,7 @@ from runc_wrap.node.cluster.host_commands.host_command import Command, Ended
 from runc_wrap.node.cluster.host_commands.systemd_manager import SystemdError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.node.cluster.host_commands.host_command import Manager
@@ -22,6 +23,7 @@ STEPS = (
     "preflight", "lay", "install", "apply", "register", "prove", "unregister", "uninstall",
     "status",
 )  # fmt: skip
+_OF_ARCHIVE, _REMOVING = ("preflight", "lay", "install"), ("unregister", "uninstall")
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 
 
@@ -56,9 +58,12 @@ class NodeCommands:
 
     def install(self, archive: Path) -> Ended:
         """Install the release of an archive that lies on the node."""
+        return self._run(self._installation(archive))
+
+    def _installation(self, archive: Path) -> Command:
         script = str(archive / "install.sh")
         words = ("/bin/sh", script, "--prefix", str(self.places.prefix))
-        return self._run(Command("install", words, _INSTALLING))
+        return Command("install", words, _INSTALLING)
 
     def apply(self) -> Ended:
         """Check the candidate of the policy, and put it in force."""
@@ -103,6 +108,25 @@ class NodeCommands:
     def forget_interrupted(self) -> None:
         """Forget what somebody asked of the node, and went away. Asks systemd only if there is."""
         host_documents.forget_interrupted(self.places, self.manager)
+
+    def installing(self, archive: Path) -> list[str]:
+        """Return the units that run and install anything but this archive, or take it off."""
+        ours = self._installation(archive).unit
+        found = host_command.running(self.manager, (*_OF_ARCHIVE, *_REMOVING))
+        return [unit for unit in found if unit != ours]
+
+    def changing(self, *, is_gone: bool) -> list[str]:
+        """Return the units that run and are no removal's; a removal's, too, if no release is left.
+
+        Such a removal has its program no more, with which it could be done again.
+        """
+        others = [step for step in STEPS if step not in (*_REMOVING, "status")]
+        return host_command.running(self.manager, [*others, *(_REMOVING if is_gone else ())])
+
+    def wait(self, units: Iterable[str]) -> None:
+        """Wait for the ends of commands that another pod began."""
+        for unit in units:
+            host_command.wait(self.manager, unit, _REGISTERING)
 
     def forget_old(self) -> None:
         """Forget what ended while no pod was there."""

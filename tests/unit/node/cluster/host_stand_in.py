@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.cluster.cluster_policy import policy_files
-from runc_wrap.node.cluster.host_commands.systemd_manager import DONE, FAILED, GONE, UnitEnd
+from runc_wrap.node.cluster.host_commands.systemd_manager import (
+    DONE,
+    FAILED,
+    GONE,
+    RUNNING,
+    UnitEnd,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +31,10 @@ class Killed(BaseException):
 
 @dataclass
 class Host:
-    """`fails` has the steps that fail; `dies_at` is the call, counted, at which the pod ends."""
+    """`fails` has the steps that fail; `dies_at` is the call, counted, at which the pod ends.
+
+    `left` has what commands that a pod before began do at each further look, until their end.
+    """
 
     places: Places
     handlers: list[dict[str, Any]] = field(default_factory=list)
@@ -36,6 +45,8 @@ class Host:
     fails: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     units: dict[str, UnitEnd] = field(default_factory=dict)
+    argv: dict[str, list[str]] = field(default_factory=dict)  # of each step, the last one
+    left: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     on_register: Callable[[], None] = lambda: None
     dies_at: int = -1
     calls: int = 0
@@ -54,6 +65,7 @@ class Host:
             return
         step = unit.removeprefix("runc-wrap-cluster-").rpartition("-")[0]
         self.done.append(step)
+        self.argv[step] = [*argv]
         said = self.fails.get(step)
         if said is None:
             out.write_text(self._do(step, argv))
@@ -66,7 +78,7 @@ class Host:
     def _do(self, step: str, argv: Sequence[str]) -> str:
         if step == "install":
             assert argv[0] == "/bin/sh"
-            self._install()
+            self.install()
         elif step == "lay":
             policy_files.lay_down(self.places)
         elif step == "apply":
@@ -83,13 +95,6 @@ class Host:
             (self.places.prefix / "lib" / "current").unlink()
         return json.dumps(self._status() if step == "status" else {})
 
-    def _install(self) -> None:
-        release = self.places.prefix / "lib" / "releases" / f"r{len(self.done)}"
-        release.mkdir(parents=True)
-        current = self.places.prefix / "lib" / "current"
-        current.unlink(missing_ok=True)
-        current.symlink_to(f"releases/{release.name}")
-
     def _status(self) -> list[dict[str, Any]]:
         if not self.handlers:
             return []
@@ -98,7 +103,22 @@ class Host:
 
     def end(self, unit: str) -> UnitEnd:
         self._called()
+        if doing := self.left.get(unit):
+            doing.pop(0)()
+            self.units[unit] = UnitEnd(RUNNING if doing else DONE)
         return self.units.get(unit, UnitEnd(GONE))
+
+    def leave(self, unit: str, *doing: Callable[[], None]) -> None:
+        """Have a command run that a pod before began."""
+        self.units[unit], self.left[unit] = UnitEnd(RUNNING), [*doing]
+
+    def install(self) -> None:
+        """Do as install.sh does, as far as it is seen here."""
+        release = self.places.prefix / "lib" / "releases" / f"r{len(self.done)}"
+        release.mkdir(parents=True)
+        current = self.places.prefix / "lib" / "current"
+        current.unlink(missing_ok=True)
+        current.symlink_to(f"releases/{release.name}")
 
     def names(self, pattern: str) -> list[str]:
         assert pattern.startswith("runc-wrap-cluster-")

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.cluster import node_record
+import pytest
+
+from runc_wrap.node.cluster import archive_copy, node_record
+from runc_wrap.node.cluster.host_commands import host_command
+from runc_wrap.node.cluster.host_commands.host_command import Command
 from runc_wrap.node.cluster.host_commands.systemd_manager import (
     DONE,
     RUNNING,
     UnitEnd,
 )
-from tests.unit.node.cluster.host_stand_in import OURS
+from tests.unit.node.cluster.host_stand_in import OURS, Killed
 from tests.unit.node.cluster.installer_scene import READY
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.unit.node.cluster.installer_scene import Scene
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_command, "_PAUSE", 0.0)
 
 
 def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
@@ -173,3 +181,70 @@ def test_a_policy_reaches_a_node_on_which_another_release_is_refused(scene: Scen
     assert "off" in (scene.host.places.etc / "config.toml").read_text()
     assert scene.host.done == ["preflight", "apply", "status"]
     assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_a_killed_pod_of_another_image_began_is_waited_for(scene: Scene) -> None:
+    """Its install.sh runs from the archive that it laid down, and holds the installation's lock."""
+    scene.become_ready()
+    scene.make_image("2")
+    laid = archive_copy.lay(scene.place / "image", scene.host.places)
+    seen: list[bool] = []
+    unit = "runc-wrap-cluster-install-aaaaaaaa.service"
+    scene.host.leave(unit, *[lambda: seen.append(laid.is_dir())] * 3)
+    scene.make_image("3")
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert seen == [True] * 3
+    assert scene.host.done == ["preflight", "install", "status", "prove"]
+    assert not [*scene.host.places.cluster.glob("archive-*")]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_a_killed_pod_of_the_same_image_began_is_taken_up_and_not_done_twice(
+    scene: Scene,
+) -> None:
+    laid = archive_copy.lay(scene.place / "image", scene.host.places)
+    words = ("/bin/sh", str(laid / "install.sh"), "--prefix", str(scene.host.places.prefix))
+    unit = Command("install", words, 1.0).unit
+    scene.host.leave(unit, *[lambda: None] * 3, scene.host.install)
+    scene.become_ready()
+    assert scene.host.done[:3] == ["preflight", "lay", "apply"]
+    assert scene.labels[READY] == "true"
+
+
+def _replaced_while_it_installs(scene: Scene, image: str) -> None:
+    """Have a pod of this image end after it began install.sh, which has not put it in force yet."""
+    scene.make_image(image)
+    install, begins = scene.host.install, [lambda: None, scene.host.install]
+
+    def begin() -> None:
+        raise Killed
+
+    scene.host.install = begin  # type: ignore[method-assign]
+    with contextlib.suppress(Killed):
+        scene.installer().run()
+    scene.host.install = install  # type: ignore[method-assign]
+    scene.host.leave("runc-wrap-cluster-install-aaaaaaaa.service", *begins)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_rollback_while_another_release_is_installed_is_no_release_by_hand(scene: Scene) -> None:
+    scene.become_ready()
+    _replaced_while_it_installs(scene, "2")
+    scene.make_image("1")  # kubectl rollout undo
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["preflight", "install", "status", "prove"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_somebody_installs_by_hand_later_is_left_alone(scene: Scene) -> None:
+    scene.become_ready()
+    _replaced_while_it_installs(scene, "2")
+    scene.host.left.clear()
+    scene.host.units.clear()  # it failed: the release before is in force
+    scene.make_image("1")
+    assert scene.installer().run().word == "ready"
+    scene.host.install()
+    assert scene.installer().run().word == "edited"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.node.cluster import node_record
+from runc_wrap.node.cluster.host_commands import host_command
 from tests.unit.node.cluster.installer_scene import READY, STATE
 
 if TYPE_CHECKING:
@@ -69,3 +71,57 @@ def test_a_handler_that_cannot_be_removed_is_tried_more_and_more_rarely(
     del scene.host.fails["unregister"]
     monkeypatch.setattr("runc_wrap.node.cluster.removal.time.time", lambda: now)
     assert scene.remover().run().word == "removed"
+
+
+INSTALL = "runc-wrap-cluster-install-aaaaaaaa.service"
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_command, "_PAUSE", 0.0)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_nothing_is_said_to_be_removed_while_a_killed_pods_installation_runs(scene: Scene) -> None:
+    states: list[str | None] = []
+
+    def look() -> None:
+        states.append(scene.api.node["metadata"].get("annotations", {}).get(STATE))
+
+    scene.host.leave(INSTALL, look, scene.host.install, look)
+    assert scene.remover().run().word == "removed"
+    assert "removed" not in states
+    assert scene.host.done == ["status", "uninstall"]
+    assert not (scene.host.places.prefix / "lib" / "current").is_symlink()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_no_pod_comes_while_a_removal_waits_for_what_a_killed_pod_began(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.done.clear()
+    seen: list[tuple[str, bool]] = []
+
+    def look() -> None:
+        seen.append((scene.state.split()[0], READY in scene.labels))
+
+    scene.host.leave(INSTALL, look, look)
+    assert scene.remover().run().word == "removed"
+    assert seen == [("removing", False)] * 2
+    assert scene.host.done == ["status", "unregister", "uninstall"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_removal_that_a_pod_before_began_is_said_when_it_is_over(scene: Scene) -> None:
+    """It has removed the release, and is at the rest; what it removes is not written anew."""
+    scene.become_ready()
+    (scene.host.places.prefix / "lib" / "current").unlink()
+    shutil.rmtree(scene.host.places.var)
+    seen: list[bool] = []
+
+    def look() -> None:
+        seen.append("Removed" in scene.reasons)
+
+    scene.host.leave("runc-wrap-cluster-uninstall-aaaaaaaa.service", look, look)
+    assert scene.remover().run().word == "removed"
+    assert seen == [False, False]
+    assert not scene.host.places.var.exists()
