@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from tests.unit.node.cluster.installer_scene import Scene
 
 
+def test_the_handler_is_registered_and_taken_out_and_never_made_the_default(scene: Scene) -> None:
+    """Pods that name no RuntimeClass are none of ours."""
+    scene.become_ready()
+    assert scene.remover().run().word == "removed"
+    words = ["containerd", "--restart", "--json"]
+    told = {step: scene.host.argv[step][3:] for step in ("register", "unregister")}
+    assert told == {
+        "register": ["engine", "add", *words],
+        "unregister": ["engine", "remove", *words],
+    }
+
+
 def test_a_configuration_that_the_engine_has_not_read_is_told_and_the_node_stays_ready(
     scene: Scene,
 ) -> None:
