@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from harness.host.processes import run
+from harness.host.processes import attempt
 from harness.node.install import SOURCE
 from harness.node.requirements import program
 from runc_wrap.cli.kubectl_plugin import plugin
@@ -25,6 +25,7 @@ from tests.kubernetes import rendered
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.host.processes import Run
     from tests.kubernetes.rendered import Object
 
 GUIDES = ("kubernetes.md", "fleet.md")
@@ -65,27 +66,39 @@ def _snippets(*, pools: bool) -> list[Any]:
     return found
 
 
-def _rendered(place: Path, overlay: str, *, whole: bool = True) -> list[Object]:
-    """Return what the guide's kustomization makes of an overlay, in the order of its steps."""
-    first, *others = _snippets(pools=overlay == "per-pool")
+def _merged(*, pools: bool, whole: bool = True) -> dict[str, list[Any]]:
+    """Return the guide's kustomization, in the order of its steps."""
+    first, *others = _snippets(pools=pools)
     merged: dict[str, list[Any]] = {}
     for one in [first, *(others if whole else [])]:
         for key, value in one.items():
             merged.setdefault(key, []).extend(value)
-    shutil.copytree(rendered.DIRECTORY, place / "deploy" / "kubernetes")
+    return merged
+
+
+def _rendered(place: Path, overlay: str, *, whole: bool = True) -> list[Object]:
+    """Return what the guide's kustomization makes of an overlay."""
+    merged = _merged(pools=overlay == "per-pool", whole=whole)
     if overlay == "uninstall":
         merged.pop("components", None)  # as the guide says
-    assert merged["resources"] == ["deploy/kubernetes/overlays/audit"]
-    merged["resources"] = [f"deploy/kubernetes/overlays/{overlay}"]
-    (place / "kustomization.yaml").write_text(yaml.safe_dump(merged))
-    (place / "config.toml").write_text(OWN)
-    (place / "web.json").write_text("{}")
-    text = run([program("kubectl"), "kustomize", place]).stdout
-    objects = list(yaml.safe_load_all(text))
+    done = _made(place, merged, overlay)
+    assert done.returncode == 0, done.stderr
+    objects = list(yaml.safe_load_all(done.stdout))
     for one in objects:
         if one["kind"] != "PodMonitor":  # of the Prometheus Operator (test_metrics_component)
             kubernetes_validate.validate(one, SCHEMA, strict=True)
     return objects
+
+
+def _made(place: Path, merged: dict[str, list[Any]], overlay: str) -> Run:
+    """Run kustomize with the guide's kustomization, in which another overlay is named."""
+    shutil.copytree(rendered.DIRECTORY, place / "deploy" / "kubernetes")
+    assert merged["resources"] == ["deploy/kubernetes/overlays/audit"]
+    named = {**merged, "resources": [f"deploy/kubernetes/overlays/{overlay}"]}
+    (place / "kustomization.yaml").write_text(yaml.safe_dump(named))
+    (place / "config.toml").write_text(OWN)
+    (place / "web.json").write_text("{}")
+    return attempt([program("kubectl"), "kustomize", place])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -113,6 +126,30 @@ def test_all_that_the_guide_adds_renders_together(tmp_path: Path, overlay: str) 
     policies = {name: data["config.toml"] for name, data in maps.items() if "config.toml" in data}
     assert sorted(name.rpartition("-")[0] for name in policies) == OVERLAYS[overlay]
     assert {*policies.values()} == {OWN}
+
+
+def _taken_out(merged: dict[str, list[Any]], section: str) -> dict[str, list[Any]]:
+    """Return a kustomization without the ConfigMaps that a section of the guide names."""
+    _, _, text = (SOURCE / "docs" / "kubernetes.md").read_text().partition(f"\n## {section}\n")
+    text, _, _ = text.partition("\n## ")
+    left = [one for one in merged["configMapGenerator"] if f"`{one['name']}`" not in text]
+    return {**merged, "components": [], "configMapGenerator": left}
+
+
+@pytest.mark.parametrize("pools", [False, True])
+def test_what_the_guide_takes_out_is_what_keeps_the_removal_from_rendering(
+    tmp_path: Path, *, pools: bool
+) -> None:
+    merged = _merged(pools=pools)
+    done = _made(tmp_path / "whole", merged, "uninstall")
+    assert (done.returncode == 0) is not pools
+    assert ("does not exist; cannot merge or replace" in done.stderr) is pools
+    left = _taken_out(merged, "Taking it off again")
+    done = _made(tmp_path / "left", left, "uninstall")
+    assert done.returncode == 0, done.stderr
+    found = yaml.safe_load_all(done.stdout)
+    (daemonset,) = (one for one in found if one["kind"] == "DaemonSet")
+    assert rendered.pod(daemonset)["containers"][0]["args"] == ["cluster", "remove"]
 
 
 @pytest.mark.parametrize(
