@@ -35,21 +35,23 @@ class Remover:
         """
         engine, version, _ = next_step.engine(self.reporter.node().engine)
         self.commands.forget_interrupted()
-        self._keep_pods_off()
+        was_gone = self._is_gone()
+        if not was_gone:  # otherwise nothing is written to the node anew
+            self._keep_pods_off()
         self._wait_for_others()
         self.commands.forget_old()
         if self._is_gone():
             return self._told(next_step.REMOVED)
-        self._keep_pods_off()
+        if was_gone:  # an installation ended meanwhile
+            self._keep_pods_off()
         why = self._removed(engine, version)
         return self._told(next_step.REMOVED if self._is_gone() else next_step.REMOVING, why)
 
     def _keep_pods_off(self) -> None:
-        """Take the node's label, unless no release is left: then nothing new is written there."""
-        if not self._is_gone():
-            last = node_record.state(self.places)
-            known = str(last.get("reason")) if last.get("state") == next_step.REMOVING else ""
-            self._told(next_step.REMOVING, known)
+        """Take the node's label first, so that no new pod comes; the reason stays if it has one."""
+        last = node_record.state(self.places)
+        known = str(last.get("reason")) if last.get("state") == next_step.REMOVING else ""
+        self._told(next_step.REMOVING, known)
 
     def _wait_for_others(self) -> None:
         """Wait for what a pod before began: it may install what is removed meanwhile."""
