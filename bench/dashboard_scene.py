@@ -1,5 +1,7 @@
 """A node for the dashboard's picture: a real agent, scraped by a real Prometheus, and containers.
 
+It is scraped through a cluster's pod, beside that of a node which the installer has refused.
+
 Containers are created with runc for some minutes. Some opt out, some make calls that the profile
 does not let through; in between a policy is applied. No engine vouches for their pods' names, so
 the dashboard has them by their ids.
@@ -14,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.cluster import metrics_pod
 from harness.containers import bundles
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
@@ -40,6 +43,7 @@ KINDS: tuple[tuple[dict[str, str], tuple[str, ...]], ...] = (
     ({"runc-wrap/seccomp": "unconfined"}, ()),
     ({}, ()),
 )
+_NODES = (("n1", "ready"), ("n2", "refused"))  # the first has the agent
 _PAUSE = 2.0  # seconds between two containers, about
 _STEPS = 120  # points of a curve
 _RATE = "40s"
@@ -75,10 +79,13 @@ def shown(dashboard: Json, seconds: float) -> Shown:
         place = running.enter_context(short_directory("shown"))
         node = install.install(place / "p")
         node.configure(POLICY)
-        port = prometheus.free_port()
-        agent = agents.running(node, flags=["--metrics", f"127.0.0.1:{port}"])
-        running.enter_context(agent).wait_ready()
-        server = running.enter_context(prometheus.running(place, port, _SCRAPES))
+        running.enter_context(agents.running(node)).wait_ready()
+        jobs = []
+        for name, state in _NODES:
+            pod = metrics_pod.running(node, place / name, state, has_agent=name == _NODES[0][0])
+            port = running.enter_context(pod)
+            jobs.append(prometheus.job(name, port, {"instance": name}, []))
+        server = running.enter_context(prometheus.running(place, port, _SCRAPES, jobs))
         wait_until(lambda: server.query("runc_wrap_build_info") != [], "a first scrape", 60)
         begin = time.time()
         count = _busy(node, place, seconds)
