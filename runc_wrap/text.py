@@ -37,6 +37,11 @@ def fitted(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def number(count: int, noun: str) -> str:
+    """Return `1 container`, `2 containers`: for nouns whose plural has an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def paste(value: object) -> str | None:
     r"""Return equivalent JSON or TOML with \u escapes for control characters; None if too long.
 

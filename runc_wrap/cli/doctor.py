@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap import text
 from runc_wrap.cli import output, progress
 from runc_wrap.node import doctor as checks
 from runc_wrap.node.doctor import mending
+from runc_wrap.node.installation import installation_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,8 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
     """
     if dry_run and not fix:
         raise click.UsageError("--dry-run says what --fix would do; give both")
+    if not installation_record.is_there(places.prefix):
+        raise output.Failure(installation_record.told_missing(places.prefix))
     mended: list[Mended] = []
     with progress.shown("Checking this node"):
         findings = checks.run(places)
@@ -81,7 +85,7 @@ def _told(done: Mended) -> str:
 
 
 def _summary(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsal: bool) -> str:
-    said = f"{len(checks.names())} checks, {len(findings)} findings"
+    said = f"{len(checks.names())} checks, {text.number(len(findings), 'finding')}"
     fixable = sum(1 for each in findings if each.fix)
     if mended:
         return f"{said}, {sum(1 for each in mended if not each.failure)} mended"

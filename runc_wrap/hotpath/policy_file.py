@@ -34,7 +34,7 @@ _KEYS = frozenset(
     }
 )
 _LONGEST_NAME = 200  # still a file name with its slashes quoted (NAME_MAX is 255 bytes)
-_AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
+AGAIN = "Run `runc-wrapctl apply` to compile the policy again."
 
 
 def load(prefix: str, known: "CompiledPolicy | None" = None) -> "CompiledPolicy":
@@ -48,7 +48,7 @@ def load(prefix: str, known: "CompiledPolicy | None" = None) -> "CompiledPolicy"
     try:
         directory = f"{policies}/{posix.readlink(f'{policies}/current')}"
     except OSError as error:
-        raise Refusal(f"there is no compiled policy: {because(error)}. {_AGAIN}") from None
+        raise Refusal(f"there is no compiled policy: {because(error)}. {AGAIN}") from None
     path = f"{directory}/policy.json"
     version = config_file.version(path)
     if known and known["directory"] == directory and version and known["seen"] == version:
@@ -102,7 +102,7 @@ def _object(path: str, what: str, keys: "frozenset[str]") -> "Any":
     try:
         found = json_codec.loads(config_file.read(path).text)
     except (Refusal, json_codec.Unreadable) as error:
-        raise Refusal(f"{what} is missing or cannot be read ({error}). {_AGAIN}") from None
+        raise Refusal(f"{what} is missing or cannot be read ({error}). {AGAIN}") from None
     if not isinstance(found, dict) or not keys <= found.keys():
-        raise Refusal(f"{what} is damaged. {_AGAIN}")
+        raise Refusal(f"{what} is damaged. {AGAIN}")
     return found

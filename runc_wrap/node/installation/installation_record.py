@@ -51,6 +51,16 @@ def place(prefix: Path) -> Path:
     return prefix / "lib" / "installation.json"
 
 
+def is_there(prefix: Path) -> bool:
+    """Tell whether a directory has an installation, also a damaged one or a package's."""
+    return (prefix / "lib" / "current").is_symlink() or place(prefix).exists()
+
+
+def told_missing(prefix: Path) -> str:
+    """Return what to do about a directory without one."""
+    return f"{prefix} has no installation: give the one that has by --prefix"
+
+
 def load(prefix: Path) -> Record:
     """Return the record, an empty one if there is none. Raises Damaged and OSError."""
     path = place(prefix)

@@ -50,5 +50,7 @@ class Node:
 
 def node(tmp_path: Path, patch: pytest.MonkeyPatch) -> Node:
     found = Node(Places(tmp_path / "prefix"), machine.empty(tmp_path, patch))
+    (found.places.prefix / "lib" / "releases" / "1").mkdir(parents=True)
+    (found.places.prefix / "lib" / "current").symlink_to("releases/1")
     machine.fake(found.programs, "runc", "echo runc version 1.1.15")
     return found

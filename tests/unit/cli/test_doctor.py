@@ -70,6 +70,10 @@ def _well(node: Node) -> Node:
     return node
 
 
+def _said(node: Node) -> str:
+    return str(node.ctl("doctor").stdout)
+
+
 def test_a_healthy_node_has_no_findings(node: Node) -> None:
     assert _findings(_well(node)) == []
     with _answering(node, b"anything"):
@@ -164,6 +168,38 @@ def test_an_agent_that_cannot_exist_is_only_a_note(
     _well(node)
     [found] = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
     assert (found["severity"], "AF_UNIX path too long" in found["sentence"]) == ("note", True)
+
+
+@pytest.mark.parametrize("words", [(), ("--fix",), ("--fix", "--dry-run"), ("--json",)])
+def test_a_directory_without_an_installation_is_refused_and_nothing_is_made_there(
+    node: Node, words: tuple[str, ...]
+) -> None:
+    """As a mistyped --prefix; `lib/current` is what install.sh and the packages make."""
+    (node.places.prefix / "lib" / "current").unlink()
+    before = sorted(node.places.prefix.rglob("*"))
+    assert "has no installation: give the one that has by --prefix" in node.failure(
+        "doctor", *words
+    )
+    assert sorted(node.places.prefix.rglob("*")) == before
+
+
+def test_one_finding_is_counted_as_one(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(node.places), "agent", node.places.prefix / ("x" * 100))
+    assert _said(_well(node)).endswith(f"{len(NAMES)} checks, 1 finding\n")
+
+
+def test_what_to_do_about_a_missing_policy_is_said_once(node: Node) -> None:
+    [line] = [one for one in _said(node).splitlines() if "no compiled policy" in one]
+    assert line.count("runc-wrapctl apply") == 1, line
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_where_to_install_again_is_said(node: Node, *, is_link: bool) -> None:
+    if is_link:
+        node.places.wrapper.parent.mkdir()
+        node.places.wrapper.symlink_to(node.programs / "runc")
+    [found] = [one for one in _findings(node) if one["check"] == "launcher"]
+    assert "in the directory of the unpacked archive or the checkout" in found["remedy"]
 
 
 def test_no_policy_and_no_launcher_are_errors(node: Node) -> None:

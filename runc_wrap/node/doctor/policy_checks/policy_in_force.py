@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "in-force"
-_REMEDY = "run runc-wrapctl apply"
+_REMEDY = "run runc-wrapctl apply, which compiles it again"
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -36,4 +36,5 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _unreadable(places: Places, refusal: Refusal) -> Finding:
     command = commands.ctl(places, "apply")
-    return Finding(NAME, "error", str(refusal), _REMEDY, command, applying.fix(places))
+    sentence = str(refusal).replace(policy_file.AGAIN, "").rstrip()  # the remedy says the same
+    return Finding(NAME, "error", sentence, _REMEDY, command, applying.fix(places))

@@ -57,6 +57,10 @@ FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
         "runtime-default of containerd is",
         lambda node: machine.fake(node.programs, "containerd", "echo containerd v1.7.24"),
     ),
+    "nobody may execute the launcher": (
+        "cannot be executed, by its mode",
+        lambda node: node.places.wrapper.chmod(0o644),
+    ),
     "the launcher is open to all": (
         "can be written by everybody",
         lambda node: node.places.wrapper.chmod(0o777),

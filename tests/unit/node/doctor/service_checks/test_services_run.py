@@ -180,6 +180,7 @@ def running(node: Node, states: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     for name in ("new", "old"):
         (releases / name).mkdir(parents=True)
         (releases / name / "file").write_text("x")
+    (releases.parent / "current").unlink()
     (releases.parent / "current").symlink_to("releases/new")
     _change(states, DECIDE, "MainPID", str(os.getpid()))
     yield releases
