@@ -7,6 +7,7 @@ base name is in `runtime_supports_json`, so a test chooses that.
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,3 +122,35 @@ def podman(
         finally:
             with contextlib.suppress(AssertionError):
                 engine.remove_all()
+
+
+@dataclass(frozen=True)
+class OwnPodman:
+    """Podman with a copy of /etc/containers, which `engine add podman` may write into."""
+
+    space: MountNamespace
+
+    def podman(self, *words: str | Path) -> Run:
+        """Run podman; a failure is returned."""
+        return attempt([*self.space.prefix, program("podman"), *words])
+
+
+@contextlib.contextmanager
+def own_podman(directory: Path, image: Path) -> Iterator[OwnPodman]:
+    """Give a Podman with this image whose default seccomp profile is `unconfined`."""
+    requires("podman", "conmon", "runc", root=True)
+    etc = directory / "etc"
+    shutil.copytree("/etc/containers", etc, symlinks=True)
+    shutil.rmtree(etc / "containers.conf.d", ignore_errors=True)
+    (etc / "containers.conf").write_text(configuration(directory, {}, ()))
+    (etc / "storage.conf").write_text(
+        f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/root"\nrunroot = "{directory}/run"\n'
+    )
+    with private_mounts(directory, {}) as space:
+        run([*space.prefix, "mount", "--bind", etc, "/etc/containers"])
+        engine = OwnPodman(space)
+        assert engine.podman("load", "--input", image).returncode == 0
+        try:
+            yield engine
+        finally:
+            engine.podman("rm", "--all", "--force", "--time", "0")

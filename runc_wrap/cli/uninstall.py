@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 
+_AGAIN = (
+    "It is not over: run `runc-wrapctl uninstall` again when these containers are gone and these "
+    "engines restarted."
+)
+
+
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
-@click.option("--purge", is_flag=True, help="Remove your settings and profiles, too.")
+@click.option("--purge", is_flag=True, help="Remove your settings, profiles and records, too.")
 @click.option(
     "--strand", is_flag=True, help="Go on even if containers cannot be stopped afterwards."
 )
@@ -30,8 +36,8 @@ def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_js
     """Take back what install.sh and `engine add` did, and list what is left.
 
     While containers or engines still call runc-wrap, the paths and names that they call stay and
-    lead to the real runtime; a later run takes them away. Your settings stay without --purge.
-    Restarts no engine.
+    lead to the real runtime; a later run takes them away. Without --purge your settings and records
+    (ledger, evidence, captured profiles, counters) stay. Restarts no engine.
     """
     try:
         if dry_run:
@@ -46,7 +52,7 @@ def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_js
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
             if plan.is_last:
                 sys.stdout.flush()
-                uninstaller.finish(plan, lock)
+                uninstaller.finish(plan, lock, is_quiet=as_json)
     except (uninstaller.Refused, services.ServiceFailed, Damaged, EngineError, OSError) as error:
         output.fail(error)
 
@@ -80,3 +86,5 @@ def _tell(plan: Plan, lines: list[str], *, as_json: bool, dry_run: bool) -> None
         return
     for line in [*lines, *(f"left: {each.what}: {each.why}" for each in left)]:
         output.say(line)
+    if not plan.is_last:
+        output.say(_AGAIN)

@@ -118,6 +118,18 @@ def _taken(descriptor: int) -> bool:
     return True
 
 
+def held_by(path: Path) -> str:
+    """Return the holder of the lock of a file, "" if there is none. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    try:
+        return "" if _taken(descriptor) else holder(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def holder(descriptor: int) -> str:
     """Return the holder of the lock on an open file: `"name" (pid N)`."""
     pid = next(_holders(descriptor), 0)

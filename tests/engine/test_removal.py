@@ -20,13 +20,12 @@ from harness.engines.containerd import CRI_NAMESPACE, Containerd, containerd
 from harness.engines.cri import Ask, Cri, CriError, Pod, client
 from harness.engines.docker import Docker, dockerd
 from harness.engines.images import IDLE, REFERENCE
-from harness.engines.podman import configuration
-from harness.host.namespaces import MountNamespace, private_mounts
+from harness.engines.podman import OwnPodman, own_podman
 from harness.host.processes import Daemon, Run, attempt, run, short_directory, wait_until
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import Installed, copy_of
-from harness.node.requirements import program, requires
+from harness.node.requirements import program
 
 
 @dataclass(frozen=True)
@@ -174,36 +173,11 @@ def test_a_docker_that_does_not_run_is_asked_by_its_files(
 # Podman -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class OwnPodman:
-    """Podman with a copy of /etc/containers, which `engine add podman` may write into."""
-
-    space: MountNamespace
-
-    def podman(self, *words: str | Path) -> Run:
-        """Run podman; a failure is returned."""
-        return attempt([*self.space.prefix, program("podman"), *words])
-
-
 @pytest.fixture(name="podman")
-def own_podman(directory: Path, image: Path) -> Iterator[OwnPodman]:
-    """A Podman whose default seccomp profile is `unconfined`."""
-    requires("podman", "conmon", "runc", root=True)
-    etc = directory / "etc"
-    shutil.copytree("/etc/containers", etc, symlinks=True)
-    shutil.rmtree(etc / "containers.conf.d", ignore_errors=True)
-    (etc / "containers.conf").write_text(configuration(directory, {}, ()))
-    (etc / "storage.conf").write_text(
-        f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/root"\nrunroot = "{directory}/run"\n'
-    )
-    with private_mounts(directory, {}) as space:
-        run([*space.prefix, "mount", "--bind", etc, "/etc/containers"])
-        engine = OwnPodman(space)
-        assert engine.podman("load", "--input", image).returncode == 0
-        try:
-            yield engine
-        finally:
-            engine.podman("rm", "--all", "--force", "--time", "0")
+def podman_of_one_test(directory: Path, image: Path) -> Iterator[OwnPodman]:
+    """A Podman that one test may register with."""
+    with own_podman(directory, image) as engine:
+        yield engine
 
 
 def test_podman_can_enter_stop_and_remove_a_container_after_the_removal(
@@ -346,7 +320,7 @@ def test_a_name_that_cannot_lead_to_a_runtime_is_not_removed(
     shutil.rmtree(docker_node.installed.prefix / "lib" / "runtime")
     done = docker_node.ctl("engine", "remove", *words)
     assert done.returncode == 2
-    assert "runc-wrap is needed for 1 containers: made (docker, created)" in done.stderr
+    assert "runc-wrap is needed for 1 container: made (docker, created)" in done.stderr
     assert "--strand" in done.stderr
 
 
@@ -370,12 +344,12 @@ def test_docker_can_enter_and_stop_its_containers_after_an_uninstall(
     document = json.loads(done.stdout)
     assert document["again"] is True
     left = {each["what"]: each["why"] for each in document["left"]}
-    assert left[str(docker_node.installed.wrapper)].startswith("1 containers: ")
+    assert left[str(docker_node.installed.wrapper)].startswith("1 container: ")
     assert docker_node.installed.wrapper.resolve() == Path(program("runc")).resolve()
     _reload(docker, knows=True)
     docker.docker("exec", "one", "true")
     docker.docker("stop", "--time", "0", "one")
     docker.docker("start", "one")
     docker.docker("rm", "--force", "one")
-    last = json.loads(docker_node.ctl("uninstall", "--dry-run", "--json").stdout)
+    last = json.loads(docker_node.ctl("uninstall", "--purge", "--dry-run", "--json").stdout)
     assert (last["again"], last["left"]) == (False, [])

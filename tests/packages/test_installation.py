@@ -237,7 +237,7 @@ def test_it_is_not_removed_while_containers_in_observe_need_its_service(
         _, (root, place, name) = _create(installed)
         refused = installed.attempt(*REMOVE[kind])
         assert refused.returncode != 0
-        assert f"not removed: 1 containers in mode observe run: {name}." in refused.stderr
+        assert f"not removed: 1 container in mode observe: {name}." in refused.stderr
         assert installed.seccomp(installed.bundle(), LEFT) == 2
         installed.run(LEFT, root, place, "delete", "--force", name)
         installed.run(*REMOVE[kind])
@@ -261,7 +261,7 @@ def test_a_container_can_be_stopped_after_the_removal_and_nothing_is_left_after_
     node.run(*INSTALL["deb"], node.put(first["deb"]))
     _, (root, place, name) = _create(node)
     done = node.run("dpkg", "--purge", "runc-wrap")
-    assert f"1 containers: {name}" in done.stderr
+    assert f"1 container: {name}" in done.stderr
     assert f"{PREFIX}/bin stays, because it is still called" in done.stderr
     assert node.inside(LEFT).is_symlink()
     node.run(LEFT, root, place, "delete", "--force", name)

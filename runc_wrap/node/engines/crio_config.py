@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engines import engine_files, toml_text
+from runc_wrap.node.engines import container_storage, engine_files, toml_text
 from runc_wrap.node.engines.handler import EngineError, Handler
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.toml_text import Table
 
 CONFIG = Path("/etc/crio/crio.conf")
-_STORAGE_CONFIG = Path("/etc/containers/storage.conf")  # has the default of `root`
-_STORAGE = "/var/lib/containers/storage"
 _RUNTIME = ["crio", "runtime"]
 _BUILT_IN = ("crun", "runc")  # the default since 1.31, and the one before
 _OF_OCI = ("", "oci")
@@ -59,11 +57,10 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
 
 def storage(config: Path) -> Path:
     """Return the directory of CRI-O's storage, of whatever driver. Raises EngineError."""
-    default = toml_text.parse(engine_files.read(_STORAGE_CONFIG) or "", str(_STORAGE_CONFIG))
-    root = toml_text.lookup(default, ["storage"]).get("graphroot")
+    root: object = None
     for _, table in _files(config, set()):
         root = toml_text.lookup(table, ["crio"]).get("root") or root
-    return Path(str(root or _STORAGE))
+    return Path(str(root)) if root else container_storage.directory()
 
 
 def drop_in(config: Path, handler: Handler) -> Path:

@@ -4,7 +4,8 @@ Some need its name in the engine's configuration, some its path:
 
     docker      name: each container with that runtime, also a stopped one, which is started by it
                 path: each running one, as for containerd
-    podman      name: each container with that runtime; of users', those with a process of theirs
+    podman      name or path, as the container was started: each container with that runtime; of
+                users', those with a process of theirs
     crio        name: each pod, whose containers it stops and starts by the handler's name; and each
                 container of the ledger, as a pod's own annotation may hide the name in its files
     containerd  name: the pods of CRI, whose containers are started again by the handler's name
@@ -23,7 +24,6 @@ import contextlib
 import json
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,14 @@ from runc_wrap.host import files, runtime_state
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.ledger import reader
 from runc_wrap.node import installed_programs
-from runc_wrap.node.container_state import container_processes, users_containers
-from runc_wrap.node.engines import crio_config, engine_query
+from runc_wrap.node.engines import (
+    client_inspect,
+    crio_config,
+    engine_query,
+    podman_containers,
+)
 from runc_wrap.node.engines.containerd import distributions
+from runc_wrap.node.engines.dependent import Dependent, Unknown, leads_to
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.paths import Places
@@ -52,9 +57,6 @@ _LONGEST_PATH = 4096
 _DOCKER_ROOT = "/var/lib/docker"  # if its file names none
 _LARGEST = 1 << 20  # bytes of a container's file in Docker's data root
 _NO_DOCKER = "the Docker daemon does not answer"
-_AT_ONCE = 100  # containers in one command line
-_TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
-_ROOTS = (0,)
 _CRIO_HANDLER = "io.kubernetes.cri-o.RuntimeHandler"
 _OF_CRIO = "CRI-O's pods are known by their files"
 _MAY_BE_CRIO = ("crio", UNKNOWN)
@@ -62,22 +64,6 @@ _CRIO_SANDBOX = "io.kubernetes.cri-o.SandboxID"
 _CONNECTING = 10.0  # seconds to wait for room in a listener's queue
 _PODS_SECONDS = 60.0  # for all of CRI's pods together; each takes a command
 _SANDBOX = "io.cri-containerd.sandbox.metadata"
-
-
-@dataclass(frozen=True, order=True)
-class Dependent:
-    """A container by the name that its engine shows, and its state there ("" if not known)."""
-
-    engine: str
-    name: str
-    state: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name} ({', '.join(word for word in (self.engine, self.state) if word)})"
-
-
-class Unknown(Exception):
-    """An engine is installed and does not say which containers it has; the message names it."""
 
 
 def by_name(engine: str, config: Path, path: Path) -> list[Dependent]:
@@ -91,11 +77,13 @@ def by_name(engine: str, config: Path, path: Path) -> list[Dependent]:
 def by_path(places: Places, handler: str) -> list[Dependent]:
     """Return the containers for which the path PREFIX/bin/HANDLER is called.
 
-    Raises OSError for a ledger that cannot be read.
+    Raises OSError for a ledger that cannot be read, and Unknown.
     """
-    path = str(places.wrapper.with_name(handler))
+    path = places.wrapper.with_name(handler)
     tasks = (task for state in _STATES for task in _tasks(Path(state), "*", path))
-    return _once([*tasks, *_in_ledger(places, handler)])
+    podmans = podman_containers.by_path(path)
+    others = (one for one in _in_ledger(places, handler) if one.name not in podmans)
+    return _once([*tasks, *podmans.values(), *others, *podman_containers.of_users(handler)])
 
 
 def _once(found: Iterable[Dependent]) -> list[Dependent]:
@@ -105,8 +93,7 @@ def _once(found: Iterable[Dependent]) -> list[Dependent]:
 
 
 def _docker(config: Path, path: Path) -> Iterator[Dependent]:
-    shown = "{{.HostConfig.Runtime}}\t{{.State.Status}}\t{{.Name}}"
-    rows = _inspected("docker", shown)
+    rows = client_inspect.inspected("docker", "HostConfig.Runtime", "State.Status", "Name")
     for runtime, state, name in _docker_files(config) if rows is None else rows:
         if runtime == path.name:
             yield Dependent("docker", name.removeprefix("/"), state)
@@ -146,49 +133,14 @@ def _object(path: Path, because: str = _NO_DOCKER) -> dict[str, Any]:
 
 
 def _podman(_config: Path, path: Path) -> Iterator[Dependent]:
-    yield from _users(path.name)
-    if installed_programs.locate("podman") is None:
-        return
-    rows = _inspected("podman", "{{.OCIRuntime}}\t{{.State.Status}}\t{{.Name}}")
-    if rows is None:
-        raise Unknown("`podman ps --all` or `podman inspect` fails")
-    for runtime, state, name in rows:
-        if runtime == path.name:
-            yield Dependent("podman", name, state)
-
-
-def _users(handler: str) -> Iterator[Dependent]:
-    """Yield what users started by Podman and their runtimes have not deleted.
-
-    A user writes the state and the ledger; only a process of that user shows that it is one.
-    """
-    for user in users_containers.read(_ROOTS):
-        for container, record in user.found:
-            is_named = record is not None and record.handler == handler
-            if is_named and container_processes.is_alive(container):
-                yield Dependent(f"podman of uid {user.uid}", container.id, container.state)
-
-
-def _inspected(program: str, shown: str) -> list[list[str]] | None:
-    """Return the three columns of `inspect` for each container, None if the engine fails."""
-    for _ in range(_TRIES):
-        listed = installed_programs.output(program, "ps", "--all", "--quiet", "--no-trunc")
-        if listed is None:
-            return None
-        names = listed.split()
-        batches = [names[at : at + _AT_ONCE] for at in range(0, len(names), _AT_ONCE)]
-        words = ("inspect", "--type", "container", "--format", shown)
-        printed = [installed_programs.output(program, *words, *batch) for batch in batches]
-        if None not in printed:
-            lines = "".join(text or "" for text in printed).splitlines()
-            return [line.split("\t", 2) for line in lines if line.count("\t") > 1]
-    return None
+    yield from podman_containers.of_users(path.name)
+    yield from podman_containers.by_name(path)
 
 
 def _containerd(config: Path, path: Path) -> Iterator[Dependent]:
     document = engine_query.dump(config) or {}
     found = engine_query.installation("containerd", config)
-    yield from _tasks(containerd_kind.state_of(found, document), CRI_NAMESPACE, str(path))
+    yield from _tasks(containerd_kind.state_of(found, document), CRI_NAMESPACE, path)
     address = str(containerd_kind.answers_at(found, document))
     for sandbox, handler in _sandboxes(address, _ctr(found.binary)):
         if handler == path.name:
@@ -260,31 +212,25 @@ def _is_off(address: str) -> bool:
     return False
 
 
-def _tasks(state: Path, namespace: str, path: str) -> Iterator[Dependent]:
+def _tasks(state: Path, namespace: str, path: Path) -> Iterator[Dependent]:
     for file in state.glob(f"{_TASKS}/{namespace}/*/{_RUNTIME_FILE}"):
         if _is_called(file, path):
             bundle = file.parent
             yield Dependent("containerd", f"{bundle.parent.name}/{bundle.name}", "running")
 
 
-def _is_called(file: Path, path: str) -> bool:
+def _is_called(file: Path, path: Path) -> bool:
     try:
-        return files.read(file, _LONGEST_PATH).decode(errors="replace") == path
+        named = files.read(file, _LONGEST_PATH).decode()
     except (OSError, ValueError):
         return False
+    return named.startswith("/") and leads_to(named, path)
 
 
 def _in_ledger(places: Places, handler: str) -> Iterator[Dependent]:
     for key, record in reader.read(places.ledger).records.items():
         if record.handler == handler and runtime_state.directory(key):
             yield Dependent(record.engine or "", record.id)
-
-
-def names(found: Iterable[Dependent], most: int = 5) -> str:
-    """Return the containers as a list in a sentence, of at most so many names."""
-    all_ = [str(each) for each in found]
-    more = f" and {len(all_) - most} more" if len(all_) > most else ""
-    return ", ".join(all_[:most]) + more
 
 
 _BY_NAME: dict[str, Callable[[Path, Path], Iterator[Dependent]]] = {

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import dependents
+from runc_wrap.node.engines import dependent, dependents
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import registration_plan, registration_state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.engines.dependents import Dependent
+    from runc_wrap.node.engines.dependent import Dependent
     from runc_wrap.node.engines.registration.registration_plan import Plan
     from runc_wrap.node.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
@@ -53,7 +53,8 @@ class Removal:
         """Return the sentence on what is kept."""
         return (
             f"the name {self.handler} stays and leads to {self.runtime}, without runc-wrap, "
-            f"{_because(self.containers, self.unknown)}; when they are gone, run this again"
+            f"{dependent.because(self.containers, self.unknown)}; when they are gone, run this "
+            "again"
         )
 
 
@@ -71,8 +72,8 @@ def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -
     runtime = real_runtime(places)
     if runtime is None:
         raise EngineError(
-            f"{handler} is needed {_because(containers, unknown)}, and there is no runc or crun "
-            f"that {places.runtime} names",
+            f"{handler} is needed {dependent.because(containers, unknown)}, and there is no runc "
+            f"or crun that {places.runtime} names",
             "a runtime to which the name can lead",
             "`runc-wrapctl apply`, or --strand, after which these containers cannot be stopped",
         )
@@ -83,22 +84,23 @@ def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -
 def _without_name(places: Places, where: Where, handler: str) -> Plan:
     """Plan a removal; the link in PREFIX/bin stays while containers are called by its path."""
     planned = registration_plan.plan_remove(where, handler)
-    if planned.link_gone and dependents.by_path(places, handler):
+    if planned.link_gone and _is_called(places, handler):
         planned.link_gone = None
     return planned
+
+
+def _is_called(places: Places, handler: str) -> bool:
+    try:
+        return bool(dependents.by_path(places, handler))
+    except dependent.Unknown:
+        return True
 
 
 def _need(where: Where, handler: str) -> tuple[list[Dependent], str]:
     try:
         return dependents.by_name(where.engine, where.config, where.bin_dir / handler), ""
-    except dependents.Unknown as unknown:
+    except dependent.Unknown as unknown:
         return [], str(unknown)
-
-
-def _because(containers: list[Dependent], unknown: str) -> str:
-    if unknown:
-        return f"for containers that there may be, as {unknown}"
-    return f"for {len(containers)} containers: {dependents.names(containers)}"
 
 
 def real_runtime(places: Places) -> Path | None:

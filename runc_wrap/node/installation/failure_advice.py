@@ -32,6 +32,19 @@ def sentence(error: BaseException, prefix: Path) -> str:
     return f"Try: read what that program said above, {room} if it lacks any, {_AGAIN}."
 
 
+def of_policy(said: str, prefix: Path, *, is_first: bool) -> str:
+    """Return it for a policy that `apply` refuses, with what it said.
+
+    `is_first`: nothing is in force, so runc-wrapctl, which that may advise, is not installed.
+    """
+    if is_first and "runc-wrapctl" in said:
+        return (
+            f"Try: change {prefix}/etc so that it needs no runc-wrapctl, which is not installed "
+            "yet, and run install.sh again; change it back when what that says is done"
+        )
+    return f"Try: correct that, {_AGAIN}"
+
+
 def _place(error: OSError, prefix: Path) -> Path:
     """Return the directory of a file: the file itself may be one of ours, and gone by now."""
     named = Path(str(error.filename2 or error.filename or ""))

@@ -1,8 +1,11 @@
 #!/bin/sh
 # Ends `runc-wrapctl uninstall`, which puts this in its own place and becomes it: it removes the
 # program that would remove it. If this is killed, runc-wrapctl is this script, and ends it. It
-# removes nothing that is not runc-wrap's: a prefix may be shared.
+# removes nothing that is not runc-wrap's: a prefix may be shared. Settings and records stay, without
+# --purge.
 set -eu
+purges='' # `uninstall --purge` writes: yes
+quiet=${1-}
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 own=$(readlink -f -- "$0")
 bin=${own%/*}
@@ -13,8 +16,14 @@ if [ "$own" != "$prefix/bin/runc-wrapctl" ]; then
 fi
 cd -- "$prefix"
 rm -f hooks bin/.runc-wrapctl.finish.new bin/.runc-wrap.former bin/runc-wrap.new
-for name in agent capture captured cluster engines evidence ledger metrics transactions; do
+names='agent capture cluster engines transactions'
+records='captured evidence ledger metrics'
+[ -z "$purges" ] || names="$names $records"
+for name in $names; do
     rm -rf "var/$name"
+done
+for name in $records; do
+    rmdir "var/$name"/* "var/$name" 2>/dev/null || : # if they are empty
 done
 rm -rf var/policy.* lib/releases/[0-9]*
 rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json lib/.installation.json.*
@@ -28,4 +37,6 @@ rm -f -- "$own"
 rmdir --ignore-fail-on-non-empty bin
 cd /
 rmdir --ignore-fail-on-non-empty -- "$prefix"
+[ "$quiet" != --quiet ] || exit 0
 [ ! -d "$prefix" ] || printf 'left, as it is not empty: %s\n' "$prefix"
+printf 'runc-wrap is removed.\n'

@@ -175,7 +175,9 @@ class Installer:
         done = _output(self._command, *words)
         if done.returncode:
             said = (done.stderr or done.stdout).strip()
-            raise Failed(f"{said}\nTry: correct that, then run install.sh again")
+            is_first = not self._switch.before
+            advice = failure_advice.of_policy(said, self._prefix, is_first=is_first)
+            raise Failed(f"{said}\n{advice}")
         return done.stdout
 
     def _take_back(self) -> None:

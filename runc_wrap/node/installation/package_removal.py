@@ -18,7 +18,7 @@ from runc_wrap.node import paths
 from runc_wrap.node.engines import removals
 from runc_wrap.node.engines.registration import registration_state
 from runc_wrap.node.installation import installation_record as record
-from runc_wrap.node.installation import uninstaller
+from runc_wrap.node.installation import still_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,8 @@ _LONGEST = 1000  # characters of a line: it names containers
 
 def main(places: Places) -> int:
     """Hand over what is still called; return the exit status."""
-    if found := uninstaller.observed(places):
-        return _refuse(uninstaller.told_observed(found))
+    if found := still_needed.observed(places):
+        return _refuse(still_needed.told_observed(found))
     called = dict(_called(places))
     runtime = removals.real_runtime(places)
     if called and runtime is None:
@@ -44,12 +44,14 @@ def main(places: Places) -> int:
         path = places.wrapper.with_name(name)
         files.replace_link(path, str(runtime))
         _say(f"{path} stays and leads to {runtime}, without runc-wrap: {why}")
+    if running := still_needed.foreground(places):
+        _say(f"{still_needed.told_foreground(running)}.")
     return 0
 
 
 def _called(places: Places) -> Iterator[tuple[str, str]]:
     """Yield each name in PREFIX/bin that an engine calls or will call, and why."""
-    yield from uninstaller.still_called(places, record.load(places.prefix))
+    yield from still_needed.still_called(places, record.load(places.prefix))
     for state in registration_state.states(places.engines):
         for name in registration_state.names(state):
             yield name, _to_take_back(state["engine"], state["config"], name)

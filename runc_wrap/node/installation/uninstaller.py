@@ -10,7 +10,6 @@ stays, so that a later run can take these away. Each step may be repeated.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -18,16 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from runc_wrap.host import files, procfs, runtime_state
-from runc_wrap.hotpath.decision import OBSERVE
-from runc_wrap.ledger import reader
-from runc_wrap.node.engines import dependents, removals
-from runc_wrap.node.engines.handler import DEFAULT_NAME
+from runc_wrap.host import files
+from runc_wrap.node.engines import removals
 from runc_wrap.node.engines.registration import plan_execution, registration_state
 from runc_wrap.node.engines.transaction import boot_unit, journal, left_canaries, unfinished
 from runc_wrap.node.engines.transaction.unit_control import Systemd
 from runc_wrap.node.installation import installation_record as record
-from runc_wrap.node.installation import links, running_engines, services
+from runc_wrap.node.installation import links, running_engines, services, still_needed
 from runc_wrap.node.paths import PACKAGED
 
 if TYPE_CHECKING:
@@ -38,8 +34,7 @@ if TYPE_CHECKING:
 
 UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
                                                "observe.service"))  # fmt: skip
-_BY_HAND = ("/etc/crio", "/etc/containers", "/etc/containerd", "/etc/docker")
-_LARGEST = 4 << 20  # bytes of an engine's file
+RECORDS = ("captured", "evidence", "ledger", "metrics")  # in PREFIX/var; as in finish.sh
 _FINISH = Path(__file__).with_name("finish.sh")
 
 
@@ -84,9 +79,8 @@ def check(places: Places) -> None:
     """Raise Refused if there is no installation that install.sh made."""
     if places.prefix == PACKAGED:
         raise Refused(f"{PACKAGED} belongs to a package: remove that with apt or dnf")
-    current = places.prefix / "lib" / "current"
-    if not current.is_symlink() and not record.place(places.prefix).exists():
-        raise Refused(f"{places.prefix} has no installation: give the one that has by --prefix")
+    if not record.is_there(places.prefix):
+        raise Refused(record.told_missing(places.prefix))
 
 
 def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
@@ -98,11 +92,14 @@ def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan
             f"a change of {engines} is not over: run `runc-wrapctl engine confirm` or "
             "`runc-wrapctl engine revert` first"
         )
-    if not strands and (found := observed(places)):
-        raise Refused(f"{told_observed(found)}, or use --strand")
+    if not strands and (found := still_needed.observed(places)):
+        raise Refused(f"{still_needed.told_observed(found)}, or use --strand")
+    running = still_needed.foreground(places)
+    if running and not strands:
+        raise Refused(f"{still_needed.told_foreground(running)}, or use --strand")
     recorded = record.load(places.prefix)
     runtime = removals.real_runtime(places)
-    stays = {} if strands else dict(still_called(places, recorded))
+    stays = {} if strands else dict(still_needed.still_called(places, recorded))
     if stays and runtime is None:
         raise Refused(
             f"{', '.join(stays)} is still called ({'; '.join(stays.values())}), and there is no "
@@ -116,84 +113,8 @@ def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan
     for each in planned:
         if each.handler in stays:  # at no moment without the name that is called
             each.plan.link_gone = None
-    return Plan(places, recorded, planned, stays, runtime, purges)
-
-
-def observed(places: Places) -> list[str]:
-    """Return the containers in observe that run."""
-    found = []
-    for key, one in reader.read(places.ledger).records.items():
-        if one.is_injected and one.mode == OBSERVE:
-            first = runtime_state.first_process(key)
-            if first and procfs.started(first[0]) == first[1]:
-                found.append(one.id)
-    return found
-
-
-def told_observed(found: list[str]) -> str:
-    """Return why these containers have to end first."""
-    return (
-        f"{len(found)} containers in mode observe run: {', '.join(found[:5])}. Without the "
-        "service, what their profiles would deny fails with ENOSYS, and they cannot be entered. "
-        "Stop them first"
-    )
-
-
-def still_called(places: Places, found: record.Record) -> Iterator[tuple[str, str]]:
-    """Yield each name in PREFIX/bin that an engine will call, and why."""
-    for name in _names(places, found):
-        containers = dependents.by_path(places, name)
-        if containers:
-            yield name, f"{len(containers)} containers: {dependents.names(containers)}"
-        elif engine := _not_reread(places, name, found):
-            yield name, f"{engine} has not read its configuration since; restart it"
-        elif file := _named_by_hand(places, name):
-            yield name, f"{file} names it; remove that by hand and restart the engine"
-
-
-def _names(places: Places, found: record.Record) -> list[str]:
-    """Return the names in PREFIX/bin by which engines call us."""
-    directory = places.wrapper.parent
-    ours = (DEFAULT_NAME, *found.handed_over)
-    entries = sorted(directory.iterdir()) if directory.is_dir() else []
-    return [
-        entry.name
-        for entry in entries
-        if entry.name in ours or (entry.is_symlink() and str(entry.readlink()) == DEFAULT_NAME)
-    ]
-
-
-def _not_reread(places: Places, name: str, found: record.Record) -> str:
-    """Return an engine that has our path in memory, though not in its configuration any more."""
-    registered = {
-        (state["engine"], handler.name)
-        for state in registration_state.states(places.engines)
-        for handler in registration_state.handlers_of(state)
-    }
-    path = str(places.wrapper.with_name(name))
-    for engine, is_older in running_engines.OLDER.items():
-        removed = found.reread.get(record.reread_key(engine, name), 0.0)
-        if is_older(time.time() if (engine, name) in registered else removed):
-            return engine
-    return "docker" if running_engines.docker_has(path) else ""
-
-
-def _named_by_hand(places: Places, name: str) -> str:
-    """Return a configuration file with our path that `engine add` did not write."""
-    path = re.compile(rf"{re.escape(str(places.wrapper.with_name(name)))}(?![\w-])")
-    ours = {file for state in registration_state.states(places.engines) for file in state["files"]}
-    for directory in _BY_HAND:
-        for file in sorted(Path(directory).rglob("*")):
-            if str(file.resolve()) not in ours and file.is_file() and path.search(_text(file)):
-                return str(file)
-    return ""
-
-
-def _text(file: Path) -> str:
-    try:
-        return files.read(file, _LARGEST, follows=True).decode(errors="replace")
-    except (OSError, ValueError):
-        return ""
+    runs_on = [Left(f"the service {each}", "it runs on from removed files") for each in running]
+    return Plan(places, recorded, planned, stays, runtime, purges, runs_on)
 
 
 def steps(todo: Plan) -> Iterator[Step]:
@@ -217,7 +138,9 @@ def steps(todo: Plan) -> Iterator[Step]:
     if todo.purges:
         yield Step(f"remove {todo.places.etc}", partial(_purge, todo))
     if todo.is_last:
-        yield Step(f"remove {todo.places.var} and {todo.places.prefix}/lib", partial(_save, todo))
+        but = f", but for {', '.join(found)}" if (found := _kept_records(todo)) else ""
+        yield Step(f"remove {todo.places.prefix}/lib and {todo.places.var}{but}",
+                   partial(_save, todo))  # fmt: skip
     else:
         yield Step("record what a later run has to take away", partial(_save, todo))
 
@@ -248,7 +171,7 @@ def _remove_registration(todo: Plan, removal: Removal) -> None:
 
 
 def _remove_links(todo: Plan) -> None:
-    kept = _to(todo.record.links, todo.places.prefix / "bin/runc-wrapctl")  # finish.sh removes it
+    kept = _kept_links(todo)
     for link in kept:
         del todo.record.links[link]
     todo.left += [Left(str(path), why) for path, why in links.removed(todo.record)]
@@ -256,12 +179,19 @@ def _remove_links(todo: Plan) -> None:
     _save(todo)
 
 
-def _to(all_links: dict[str, str], target: Path) -> dict[str, str]:
-    return {link: to for link, to in all_links.items() if to == str(target)}
+def _kept_links(todo: Plan) -> dict[str, str]:
+    """Return the links to what stays, and to runc-wrapctl, which finish.sh removes."""
+    bin_ = todo.places.prefix / "bin"
+    names = ("runc-wrapctl", *todo.stays)
+    return {
+        link: to
+        for name in names
+        for link, to in still_needed.links_to(todo.record.links, str(bin_ / name)).items()
+    }
 
 
 def _bin_steps(todo: Plan) -> Iterator[Step]:
-    names = _names(todo.places, todo.record)
+    names = still_needed.names(todo.places, todo.record)
     for name in sorted(names, key=lambda name: name not in todo.stays):  # links lead to others
         path = todo.places.wrapper.with_name(name)
         if name in todo.stays:
@@ -299,17 +229,35 @@ def left(todo: Plan) -> list[Left]:
         found.append(Left(str(todo.places.wrapper.with_name(name)), why))
     if not todo.is_last:
         found.append(Left(f"{todo.places.prefix}/lib, var", "for `runc-wrapctl uninstall` later"))
-    if not todo.purges and any(one.is_file() for one in todo.places.etc.rglob("*")):
+    if not todo.purges and _has_files(todo.places.etc):
         found.append(Left(str(todo.places.etc), "your settings; --purge removes them"))
+    if todo.is_last and (kept := _kept_records(todo)):
+        where = f"{todo.places.var} ({', '.join(kept)})"
+        found.append(Left(where, "your records; --purge removes them"))
     if todo.record.packages:
         names = " ".join(todo.record.packages)
         found.append(Left(f"Debian's packages {names}", "others may need them; apt removes them"))
     return found
 
 
-def finish(todo: Plan, lock: int) -> NoReturn:
-    """Become the program that removes this one, and goes on holding the lock."""
+def _kept_records(todo: Plan) -> list[str]:
+    """Return the directories in PREFIX/var that finish.sh keeps."""
+    return [name for name in RECORDS if not todo.purges and _has_files(todo.places.var / name)]
+
+
+def _has_files(directory: Path) -> bool:
+    return any(one.is_file() for one in directory.rglob("*"))
+
+
+def finish(todo: Plan, lock: int, *, is_quiet: bool) -> NoReturn:
+    """Become the program that removes this one, and goes on holding the lock.
+
+    `is_quiet`: it prints nothing on stdout, where a document is.
+    """
     os.set_inheritable(lock, True)  # noqa: FBT003 - takes it by position only
     command = todo.places.prefix / "bin" / "runc-wrapctl"
-    files.replace(command, _FINISH.read_bytes(), 0o755, writer="finish")
-    os.execv("/bin/sh", ["sh", str(command)])  # noqa: S606 - nothing may come back
+    script = _FINISH.read_bytes()
+    if todo.purges:  # within the script, as it may be killed and run again
+        script = script.replace(b"\npurges=''", b"\npurges=yes", 1)
+    files.replace(command, script, 0o755, writer="finish")
+    os.execv("/bin/sh", ["sh", str(command), *(["--quiet"] if is_quiet else [])])  # noqa: S606 - nothing may come back

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.containers import bundles
-from harness.host.processes import environment, run, short_directory
+from harness.host.processes import Daemon, environment, run, short_directory
 from harness.node import machine as machines
 from harness.node.machine import PREFIX
 from harness.node.requirements import program
+from runc_wrap.host import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from harness.node.machine import Machine
 
 WRAPPER, CTL = PREFIX / "bin" / "runc-wrap", PREFIX / "bin" / "runc-wrapctl"
+RECORDS = tuple(
+    f"opt/runc-wrap/var/{name}"
+    for name in "captured/docker.json evidence/containers/one.json ledger/ledger.jsonl "
+    "metrics/state.json".split()
+)
 DAEMON_JSON = "/usr/local/daemon.json"
 
 
@@ -74,20 +80,39 @@ def test_the_machine_is_as_before_the_installation(machine: Machine, installed: 
     before = machine.listing()
     _installed(machine, installed)
     (machine.prefix / "etc" / "config.toml").write_text("# mine\n")
+    for name in RECORDS:
+        (machine.directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine.directory / name).write_text("{}\n")
     with_it = machine.listing()
     told = _uninstalled(machine, "--dry-run")
     assert machine.listing() == with_it
     assert "would stop, disable and remove runc-wrap-decide.socket" in told
     assert f"left: {PREFIX}/etc: your settings; --purge removes them" in told
-    assert f"left, as it is not empty: {PREFIX}\n" in _uninstalled(machine)
-    kept = {"opt/runc-wrap", "opt/runc-wrap/etc", "opt/runc-wrap/etc/config.toml"}
-    assert set(machine.listing()) - set(before) == kept
+    kinds = "captured, evidence, ledger, metrics"
+    assert f"left: {PREFIX}/var ({kinds}): your records; --purge removes them" in told
+    document, _, rest = _uninstalled(machine, "--json").partition("\n}\n")
+    assert (json.loads(f"{document}}}")["again"], rest) == (False, "")
+    kept = {str(path) for name in RECORDS for path in (Path(name), *Path(name).parents)}
+    kept |= {"opt/runc-wrap/etc", "opt/runc-wrap/etc/config.toml"}
+    assert set(machine.listing()) - set(before) == kept - {".", "opt"}
     assert {name: machine.listing()[name] for name in before} == before
     assert not machine.is_active("runc-wrap-observe.service")
 
     _installed(machine, installed)
-    _uninstalled(machine, "--purge")
+    assert _uninstalled(machine, "--purge").endswith("\nrunc-wrap is removed.\n")
     assert machine.listing() == before
+
+
+def test_a_first_installation_says_what_to_do_if_its_settings_need_runc_wrapctl(
+    machine: Machine, installed: Installed
+) -> None:
+    """As settings that an uninstall kept, or that were copied from another node."""
+    release = machine.new_release(installed, "000000")
+    (machine.prefix / "etc" / "config.toml").write_text('[runtime_default]\nsource = "captured"\n')
+    done = machine.install(release)
+    assert done.returncode == 1
+    assert "is installed and its default is not captured; run `runc-wrapctl" in done.stderr
+    assert "needs no runc-wrapctl, which is not installed yet" in done.stderr
 
 
 def test_a_container_can_be_stopped_by_its_path_and_a_later_run_takes_that_away(
@@ -98,18 +123,20 @@ def test_a_container_can_be_stopped_by_its_path_and_a_later_run_takes_that_away(
     aside.rename(machine.prefix)
 
     told = _uninstalled(machine)
-    assert f"left: {WRAPPER}: 1 containers: {container.name}" in told
+    assert f"left: {WRAPPER}: 1 container: {container.name}" in told
+    assert "It is not over: run `runc-wrapctl uninstall` again" in told.splitlines()[-1]
     assert str((machine.prefix / "bin" / "runc-wrap").readlink()) == program("runc")
     assert not (machine.prefix / "bin" / "strict").is_symlink()
     assert not list((machine.directory / "units").iterdir())
     assert machine.run("/usr/local/bin/runc-wrapctl", "--version").returncode == 0
     assert _call(machine, container, "exec", "/bin/true") == 0
-    assert f"left: {WRAPPER}: 1 containers" in _uninstalled(machine)
+    assert machine.run("/usr/local/bin/runc-wrap", "--version").stdout.startswith("runc version")
+    assert f"left: {WRAPPER}: 1 container" in _uninstalled(machine)
     assert _call(machine, container, "kill", "KILL") == 0
     assert _call(machine, container, "delete", "--force") == 0
     _uninstalled(machine, "--purge")
     assert not machine.prefix.exists()
-    assert not (machine.directory / "local" / "bin" / "runc-wrapctl").is_symlink()
+    assert not list((machine.directory / "local" / "bin").iterdir())
 
 
 def test_a_new_installation_takes_the_path_over_again(
@@ -133,7 +160,7 @@ def test_while_containers_in_observe_run_it_refuses_and_names_them(
     before = machine.listing()  # with the file of the lock, which an uninstall holds and keeps
     done = machine.ctl("uninstall")
     assert done.returncode == 2
-    assert f"1 containers in mode observe run: {container.name}" in done.stderr
+    assert f"1 container in mode observe: {container.name}" in done.stderr
     assert "--strand" in done.stderr
     assert machine.listing() == before
     _uninstalled(machine, "--strand", "--purge")
@@ -172,6 +199,32 @@ def test_a_file_of_an_engine_that_names_us_by_hand_keeps_the_path(
     assert not machine.prefix.exists()
 
 
+@pytest.mark.parametrize("role", ["decide", "observe"])
+def test_a_service_that_systemd_did_not_start_is_named_and_nothing_is_done(
+    machine: Machine, installed: Installed, role: str
+) -> None:
+    """As OpenRC or runit run it: it would go on from files that are gone."""
+    _installed(machine, installed)
+    words = [*machine.space.prefix, str(CTL), "agent", role]
+    log = machine.directory / "log"
+    lock = machine.prefix / "var" / "agent" / f"{role}.lock"
+    service = Daemon(words, log)
+    try:
+        service.wait_ready(lambda: bool(locks.held_by(lock)), role)
+        machine.ctl("uninstall")  # makes the file of its own lock
+        before = machine.listing()
+        for dry in ([], ["--dry-run"]):
+            done = machine.ctl("uninstall", *dry)
+            assert done.returncode == 2
+            assert "1 service of the agent that systemd did not start would go on" in done.stderr
+            assert f"{role} by {locks.held_by(lock)}" in done.stderr
+        assert machine.listing() == before
+    finally:
+        service.stop()
+    _uninstalled(machine, "--purge")
+    assert not machine.prefix.exists()
+
+
 def test_killed_after_any_step_it_can_be_run_again(machine: Machine, installed: Installed) -> None:
     before = machine.listing()
     _installed(machine, installed)
@@ -189,7 +242,7 @@ def _kill_at_line(machine: Machine, number: int) -> None:
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment(**words)) as process:
         assert process.stdout
         for _ in range(number):
-            if b"remove /opt/runc-wrap/var" in process.stdout.readline():
+            if b"remove /opt/runc-wrap/lib" in process.stdout.readline():
                 break
         process.kill()
 

@@ -199,7 +199,7 @@ def test_a_name_that_a_container_needs_is_kept_until_it_is_gone(tmp_path: Path) 
     made, real = _made(tmp_path, "x"), _real_runtime(tmp_path)
     result = _ctl(tmp_path, "remove", *_docker(tmp_path), "--handler", "x")
     assert result.exit_code == 0
-    told = f"the name x stays and leads to {real}, without runc-wrap, for 1 containers: one"
+    told = f"the name x stays and leads to {real}, without runc-wrap, for 1 container: one"
     assert told in result.output
     assert "\x1b" not in result.output
     assert json.loads(config.read_text())["runtimes"] == {"x": {"path": str(real)}}

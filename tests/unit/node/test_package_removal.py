@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.node.engines import container_storage
 from runc_wrap.node.installation import package_removal
 from runc_wrap.node.paths import Places
 from tests.unit.node.engines import engine_node
@@ -15,8 +18,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """An installation whose two names are registered with Docker."""
+    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
     found = Places(tmp_path)
     where = engine_node.node(tmp_path, "docker")
     engine_node.add(where)
@@ -49,6 +53,19 @@ def test_without_a_runtime_that_they_could_lead_to_it_refuses(
     assert package_removal.main(places) == package_removal.REFUSED
     assert "there is no runc or crun to which it could lead" in capsys.readouterr().err
     assert not places.wrapper.is_symlink()
+
+
+def test_a_service_that_goes_on_is_named_and_nothing_is_refused(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _choose_runtime(places)
+    places.agent.mkdir(parents=True)
+    with (places.agent / "observe.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert package_removal.main(places) == 0
+    told = capsys.readouterr().err
+    assert "1 service of the agent that systemd did not start would go on from removed" in told
+    assert f"(pid {os.getpid()})" in told
 
 
 def test_what_nobody_has_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node.engines import crio_config, dependents
+from runc_wrap.node.engines import container_storage, crio_config, dependent, dependents
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import plan_execution, registration_plan
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, toml, write
@@ -115,8 +115,7 @@ def test_a_file_that_cri_o_cannot_read_is_named(tmp_path: Path) -> None:
 def test_a_pod_needs_the_name_of_its_handler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crio_config, "_STORAGE", str(tmp_path))
-    monkeypatch.setattr(crio_config, "_STORAGE_CONFIG", tmp_path / "none")
+    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path)
     handler, sandbox = "io.kubernetes.cri-o.RuntimeHandler", "io.kubernetes.cri-o.SandboxID"
     for name, text in {
         "one": f'{{"annotations": {{"{handler}": "x", "{sandbox}": "pod"}}}}',
@@ -127,10 +126,10 @@ def test_a_pod_needs_the_name_of_its_handler(
     found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
     assert [str(each) for each in found] == ["pod (crio)"]
     write(tmp_path / "overlay-containers/four/userdata/config.json", "{")
-    with pytest.raises(dependents.Unknown, match="CRI-O's pods"):
+    with pytest.raises(dependent.Unknown, match="CRI-O's pods"):
         dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
     write(tmp_path / "crio.conf", "[crio")
-    with pytest.raises(dependents.Unknown, match="where they are is not known"):
+    with pytest.raises(dependent.Unknown, match="where they are is not known"):
         dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
 
 
@@ -138,8 +137,7 @@ def test_a_pod_that_says_another_handler_than_its_own_is_known_by_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CRI-O writes a pod's annotations after its own (server/sandbox_run_linux.go)."""
-    monkeypatch.setattr(crio_config, "_STORAGE", str(tmp_path))
-    monkeypatch.setattr(crio_config, "_STORAGE_CONFIG", tmp_path / "none")
+    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path)
     forged = '{"annotations": {"io.kubernetes.cri-o.RuntimeHandler": "runc"}}'
     write(tmp_path / "overlay-containers/forger/userdata/config.json", forged)
     for name in ("forger", "others"):
@@ -159,7 +157,7 @@ def test_its_storage_is_where_its_configuration_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, below = tmp_path / "crio.conf", tmp_path / "storage.conf"
-    monkeypatch.setattr(crio_config, "_STORAGE_CONFIG", below)
+    monkeypatch.setattr(container_storage, "FILES", (below,))
     assert crio_config.storage(config) == Path("/var/lib/containers/storage")
     write(below, '[storage]\ngraphroot = "/a"\n')
     assert crio_config.storage(config) == Path("/a")

@@ -19,7 +19,8 @@ from runc_wrap.host.containers import RUNNING, Container
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.node.container_state import users_containers
 from runc_wrap.node.container_state.users_containers import User
-from runc_wrap.node.engines import dependents
+from runc_wrap.node.engines import container_storage, dependent, dependents
+from runc_wrap.node.paths import Places
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def test_a_file_of_docker_that_cannot_be_read_does_not_mean_that_it_has_no_conta
     damage: Callable[[Path], None], file: str, docker: Path
 ) -> None:
     damage(docker.parent / file)
-    with pytest.raises(dependents.Unknown, match=Path(file).name):
+    with pytest.raises(dependent.Unknown, match=Path(file).name):
         dependents.by_name("docker", docker, STRICT)
 
 
@@ -114,7 +115,7 @@ SHOWN = {
 
 def _containerd(
     programs: Path, info: str, *, listed: str = "echo a b", listens: bool = True
-) -> list[dependents.Dependent]:
+) -> list[dependent.Dependent]:
     """Ask a containerd whose pods `ctr` shows."""
     script = f'case "$*" in *list*) {listed};; *) {info};; esac'
     machine.fake(programs, "ctr", script)
@@ -134,7 +135,7 @@ def test_a_pod_needs_the_name_that_it_was_started_with(programs: Path) -> None:
 
 def test_a_containerd_that_runs_and_does_not_show_its_pods_may_have_some(programs: Path) -> None:
     assert _containerd(programs, "exit 1", listed=":") == []
-    with pytest.raises(dependents.Unknown, match="`ctr` does not show its pods"):
+    with pytest.raises(dependent.Unknown, match="`ctr` does not show its pods"):
         _containerd(programs, "exit 1", listed="exit 1")
 
 
@@ -148,8 +149,93 @@ def test_a_containerd_that_shows_its_pods_slowly_does_not_hold_a_removal_up_for_
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dependents, "_PODS_SECONDS", 0.0)
-    with pytest.raises(dependents.Unknown, match="took more than 0 s to show its pods"):
+    with pytest.raises(dependent.Unknown, match="took more than 0 s to show its pods"):
         _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
+
+
+# Root's Podman ------------------------------------------------------------------------------------
+
+ROWS = "\n".join(
+    "\t".join((runtime, "exited", f"of-{runtime.strip('/').replace('/', '-')}", f"id{number}"))
+    for number, runtime in enumerate(("strict", "/p/bin/strict", "/p/bin/other", "crun", "/x/link"))
+)
+
+
+@pytest.fixture(name="podman")
+def roots_podman(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Podman with containers of several runtimes, whose calls are in a file; its storage."""
+    script = f'echo "$1" >> {tmp_path}/calls; case $1 in ps) echo a;; *) printf "{ROWS}\\n";; esac'
+    machine.fake(programs, "podman", script)
+    storage = tmp_path / "storage"
+    (storage / "libpod").mkdir(parents=True)
+    monkeypatch.setattr(container_storage, "directory", lambda: storage)
+    monkeypatch.setattr(users_containers, "read", lambda _trusted: [])
+    monkeypatch.setattr(dependents, "_STATES", ())
+    return storage
+
+
+@pytest.mark.usefixtures("podman")
+def test_podmans_containers_are_found_by_the_handlers_name_or_its_path() -> None:
+    named = dependents.by_name("podman", Path(), STRICT)
+    assert list(map(str, named)) == ["of-strict (podman, exited)"]
+    called = dependents.by_path(Places(Path("/p")), "strict")
+    assert list(map(str, called)) == ["of-p-bin-strict (podman, exited)"]
+
+
+@pytest.mark.usefixtures("podman")
+def test_a_container_that_was_started_by_a_link_to_the_path_is_found(
+    tmp_path: Path, programs: Path
+) -> None:
+    """As /usr/local/bin/runc-wrap is one; a link in PREFIX/bin is another handler's."""
+    places = Places(tmp_path / "p")
+    places.wrapper.parent.mkdir(parents=True)
+    places.wrapper.touch()
+    places.wrapper.with_name("strict").symlink_to("runc-wrap")
+    link = tmp_path / "link"
+    link.symlink_to(places.wrapper.with_name("strict"))
+    machine.fake(
+        programs, "podman", f'[ $1 = ps ] && echo a || printf "{link}\\trunning\\tone\\tid\\n"'
+    )
+    assert [each.name for each in dependents.by_path(places, "strict")] == ["one"]
+    assert dependents.by_path(places, "runc-wrap") == []
+
+
+def test_podman_is_not_asked_where_root_never_used_it(podman: Path, tmp_path: Path) -> None:
+    """It would make its storage."""
+    (podman / "libpod").rmdir()
+    assert dependents.by_path(Places(Path("/p")), "strict") == []
+    assert not (tmp_path / "calls").exists()
+
+
+@pytest.mark.usefixtures("podman")
+def test_a_podman_that_fails_may_have_containers_of_the_path(programs: Path) -> None:
+    machine.fake(programs, "podman", "exit 1")
+    with pytest.raises(dependent.Unknown, match="`podman ps --all` or `podman inspect` fails"):
+        dependents.by_path(Places(Path("/p")), "strict")
+
+
+@pytest.mark.parametrize(
+    ("of_owner", "of_vendor", "directory"),
+    [
+        (None, None, "/var/lib/containers/storage"),
+        (None, '[storage]\ngraphroot = "/vendor"', "/vendor"),
+        ("[storage]", '[storage]\ngraphroot = "/vendor"', "/var/lib/containers/storage"),
+        ('[storage]\ngraphroot = "/own"', '[storage]\ngraphroot = "/vendor"', "/own"),
+    ],
+)
+def test_the_storage_is_where_the_first_of_its_files_says(
+    of_owner: str | None,
+    of_vendor: str | None,
+    directory: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = (tmp_path / "own", tmp_path / "vendor")
+    for path, content in zip(paths, (of_owner, of_vendor), strict=True):
+        if content is not None:
+            path.write_text(content)
+    monkeypatch.setattr(container_storage, "FILES", paths)
+    assert str(container_storage.directory()) == directory
 
 
 # Users' Podman ------------------------------------------------------------------------------------
@@ -161,7 +247,10 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     line = {"id": "one", "handler": handler, "action": "inject"}
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
-    return [each.name for each in dependents.by_name("podman", Path(), STRICT)]
+    monkeypatch.setattr(dependents, "_STATES", ())
+    named = dependents.by_name("podman", Path(), STRICT)
+    assert named == dependents.by_path(Places(STRICT.parents[1]), STRICT.name)
+    return [each.name for each in named]
 
 
 @pytest.mark.usefixtures("programs")

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from runc_wrap.node.engines import dependents, removals
+from runc_wrap.node.engines import container_storage, dependent, dependents, removals
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import plan_execution, registration_plan
 from runc_wrap.node.engines.registration.registration_state import Where
 from runc_wrap.node.engines.transaction import journal
-from runc_wrap.node.installation import installation_record, running_engines, uninstaller
+from runc_wrap.node.installation import (
+    installation_record,
+    running_engines,
+    still_needed,
+    uninstaller,
+)
 from runc_wrap.node.paths import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RUNTIME = Path("/bin/true")  # stands for the real one
 
@@ -33,6 +44,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
     plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(dependents, "_STATES", (str(tmp_path / "state"),))
+    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
     return places
 
 
@@ -72,6 +84,80 @@ def test_an_uninstall_has_the_path_of_a_task_lead_to_the_real_runtime(places: Pl
         step.do()
         assert path.exists(), step.what
     assert path.readlink() == RUNTIME
+
+
+def _unknown(*_: object) -> NoReturn:
+    raise dependent.Unknown("`podman ps --all` or `podman inspect` fails")
+
+
+def test_while_an_engine_does_not_say_which_containers_it_has_the_paths_stay(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependents, "by_path", _unknown)
+    removal = removals.plan(places, _docker(places), "strict")
+    assert removal.plan.link_gone is None
+    plan = uninstaller.plan(places)
+    assert sorted(plan.stays) == ["runc-wrap", "strict"]
+    assert plan.stays["strict"] == (
+        "there may be containers that need it, as `podman ps --all` or `podman inspect` fails"
+    )
+
+
+@pytest.fixture(name="by_hand")
+def file_of_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that an owner wrote."""
+    monkeypatch.setattr(still_needed, "_BY_HAND", (str(tmp_path / "engine"),))
+    (tmp_path / "engine").mkdir()
+    return tmp_path / "engine" / "mine.conf"
+
+
+@pytest.mark.parametrize("more", ["", "-2"])
+def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
+    places: Places, by_hand: Path, more: str
+) -> None:
+    links = {name: by_hand.with_name(name) for name in ("runc-wrap", "runc-wrapctl", "page")}
+    recorded = installation_record.Record()
+    for name, link in links.items():
+        link.symlink_to(places.wrapper.with_name(name))
+        recorded.links[str(link)] = str(link.readlink())
+    installation_record.save(places.prefix, recorded)
+    by_hand.write_text(f'path = "{links["runc-wrap"]}{more}"\n')
+    plan = uninstaller.plan(places)
+    for step in uninstaller.steps(plan):
+        step.do()
+    assert (list(plan.stays), links["runc-wrap"].exists()) == (
+        (["runc-wrap"], True) if not more else ([], False)
+    )
+    assert not links["page"].is_symlink()
+    assert str(links["runc-wrapctl"]) in installation_record.load(places.prefix).links
+
+
+@pytest.fixture(name="service")
+def service_in_the_foreground(places: Places) -> Iterator[int]:
+    """A service's lock, held by this process."""
+    places.agent.mkdir(parents=True)
+    with (
+        (places.agent / "decide.lock").open("w") as lock,
+        (places.agent / "observe.lock").open("w"),
+    ):  # a unit's service has its lock open, and does not hold it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield os.getpid()
+
+
+def test_an_uninstall_is_refused_while_a_service_runs_that_systemd_did_not_start(
+    places: Places, service: int
+) -> None:
+    with pytest.raises(uninstaller.Refused) as refused:
+        uninstaller.plan(places)
+    told = str(refused.value)
+    assert told.startswith("1 service of the agent that systemd did not start would go on from")
+    assert "decide by " in told
+    assert f"(pid {service})" in told
+    assert told.endswith("or use --strand")
+    assert "observe" not in told
+    [left] = [one for one in uninstaller.left(uninstaller.plan(places, strands=True))
+              if "service" in one.what]  # fmt: skip
+    assert f"(pid {service})" in left.what
 
 
 def test_an_uninstall_leaves_the_path_that_a_running_crio_has_in_memory(
@@ -128,9 +214,37 @@ def test_the_script_that_ends_it_leaves_nothing_of_what_is_recorded(tmp_path: Pa
     for path in (*directories, journal.directory(places), places.var / "metrics"):
         path.mkdir(parents=True, exist_ok=True)
         (path / "one.json").touch()
+    script.write_text(script.read_text().replace("\npurges=''", "\npurges=yes"))
     done = subprocess.run(["/bin/sh", script], capture_output=True, check=False, text=True)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, done.stdout) == (0, "runc-wrap is removed.\n")
     assert not prefix.exists()
+
+
+@pytest.mark.parametrize("has_records", [True, False])
+@pytest.mark.parametrize("words", [(), ("--quiet",), ("uninstall", "--purge")])
+def test_the_script_that_ends_it_keeps_records_without_purge(
+    tmp_path: Path, words: tuple[str, ...], *, has_records: bool
+) -> None:
+    """The words of one who runs it again do not count: it was told in its text."""
+    prefix = tmp_path / "prefix"
+    script = prefix / "bin" / "runc-wrapctl"
+    script.parent.mkdir(parents=True)
+    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
+    kept = {prefix / "var" / name / "below" / "one" for name in uninstaller.RECORDS}
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        if has_records:
+            path.touch()
+    (prefix / "var" / "agent").mkdir()
+    (prefix / "var" / "agent" / "one").touch()
+    done = subprocess.run(["/bin/sh", script, *words], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    left = f"left, as it is not empty: {prefix}\n" if has_records else ""
+    assert done.stdout == ("" if words == ("--quiet",) else f"{left}runc-wrap is removed.\n")
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == (
+        kept if has_records else set()
+    )
+    assert prefix.exists() is has_records
 
 
 def is_property(value: object) -> bool:

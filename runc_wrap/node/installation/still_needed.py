@@ -1,0 +1,145 @@
+"""Who still needs an installation that is to be removed.
+
+Containers in observe, whose calls its service answers; services that systemd did not start; engines
+that call a name in PREFIX/bin for a container, or have it in memory or in a configuration.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap import text
+from runc_wrap.host import files, locks, procfs, runtime_state
+from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.ledger import reader
+from runc_wrap.node.engines import dependent, dependents
+from runc_wrap.node.engines.handler import DEFAULT_NAME
+from runc_wrap.node.engines.registration import registration_state
+from runc_wrap.node.installation import installation_record as record
+from runc_wrap.node.installation import running_engines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+
+_SERVICES = ("decide", "observe")
+_BY_HAND = ("/etc/crio", "/etc/containers", "/etc/containerd", "/etc/docker")
+_LARGEST = 4 << 20  # bytes of an engine's file
+
+
+def observed(places: Places) -> list[str]:
+    """Return the containers in observe that run."""
+    found = []
+    for key, one in reader.read(places.ledger).records.items():
+        if one.is_injected and one.mode == OBSERVE:
+            first = runtime_state.first_process(key)
+            if first and procfs.started(first[0]) == first[1]:
+                found.append(one.id)
+    return found
+
+
+def told_observed(found: list[str]) -> str:
+    """Return why these containers have to end first."""
+    return (
+        f"{text.number(len(found), 'container')} in mode observe: {', '.join(found[:5])}. Without "
+        "the service, what their profiles would deny fails with ENOSYS, and they cannot be "
+        "entered. Stop them first"
+    )
+
+
+def foreground(places: Places) -> list[str]:
+    """Return the services that no unit of systemd started, each with its process.
+
+    Only they hold the lock (agent.sockets): systemd sees to it that a unit's runs once. Raises
+    OSError.
+    """
+    holders = {name: locks.held_by(places.agent / f"{name}.lock") for name in _SERVICES}
+    return [f"{name} by {who}" for name, who in holders.items() if who]
+
+
+def told_foreground(found: list[str]) -> str:
+    """Return why these services have to end first."""
+    return (
+        f"{text.number(len(found), 'service')} of the agent that systemd did not start would go on "
+        f"from removed files: {', '.join(found)}. Stop each where it is supervised, or end it"
+    )
+
+
+def still_called(places: Places, found: record.Record) -> Iterator[tuple[str, str]]:
+    """Yield each name in PREFIX/bin that an engine will call, and why."""
+    for name in names(places, found):
+        if containers := _containers(places, name):
+            yield name, containers
+        elif engine := _not_reread(places, name, found):
+            yield name, f"{engine} has not read its configuration since; restart it"
+        elif file := _named_by_hand(places, name, found):
+            yield name, f"{file} names it; remove that by hand and restart the engine"
+
+
+def _containers(places: Places, name: str) -> str:
+    try:
+        containers = dependents.by_path(places, name)
+    except dependent.Unknown as unknown:
+        return f"there may be containers that need it, as {unknown}"
+    return dependent.counted(containers) if containers else ""
+
+
+def names(places: Places, found: record.Record) -> list[str]:
+    """Return the names in PREFIX/bin by which engines call us."""
+    directory = places.wrapper.parent
+    ours = (DEFAULT_NAME, *found.handed_over)
+    entries = sorted(directory.iterdir()) if directory.is_dir() else []
+    return [
+        entry.name
+        for entry in entries
+        if entry.name in ours or (entry.is_symlink() and str(entry.readlink()) == DEFAULT_NAME)
+    ]
+
+
+def _not_reread(places: Places, name: str, found: record.Record) -> str:
+    """Return an engine that has our path in memory, though not in its configuration any more."""
+    registered = {
+        (state["engine"], handler.name)
+        for state in registration_state.states(places.engines)
+        for handler in registration_state.handlers_of(state)
+    }
+    for engine, is_older in running_engines.OLDER.items():
+        removed = found.reread.get(record.reread_key(engine, name), 0.0)
+        if is_older(time.time() if (engine, name) in registered else removed):
+            return engine
+    has = any(running_engines.docker_has(path) for path in _paths(places, name, found))
+    return "docker" if has else ""
+
+
+def _paths(places: Places, name: str, found: record.Record) -> list[str]:
+    """Return the paths by which an engine may call a name: its own, and links that lead to it."""
+    own = str(places.wrapper.with_name(name))
+    return [own, *links_to(found.links, own)]
+
+
+def _named_by_hand(places: Places, name: str, found: record.Record) -> str:
+    """Return a configuration file with our path that `engine add` did not write."""
+    paths = "|".join(re.escape(path) for path in _paths(places, name, found))
+    path = re.compile(rf"(?:{paths})(?![\w-])")
+    ours = {file for state in registration_state.states(places.engines) for file in state["files"]}
+    for directory in _BY_HAND:
+        for file in sorted(Path(directory).rglob("*")):
+            if str(file.resolve()) not in ours and file.is_file() and path.search(_text(file)):
+                return str(file)
+    return ""
+
+
+def _text(file: Path) -> str:
+    try:
+        return files.read(file, _LARGEST, follows=True).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def links_to(all_links: dict[str, str], target: str) -> dict[str, str]:
+    """Return the recorded links {path: target} to a target."""
+    return {link: to for link, to in all_links.items() if to == target}

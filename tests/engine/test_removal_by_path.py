@@ -1,0 +1,108 @@
+"""`uninstall` strands no container that Podman was told to start by our path.
+
+Podman stores that path with the container, and no configuration has a name for it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.engines.images import REFERENCE
+from harness.engines.podman import own_podman
+from harness.engines.rootless_podman import UID, rootless
+from harness.host.processes import attempt, short_directory
+from harness.node.install import Installed, install
+from harness.node.requirements import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.engines.podman import OwnPodman
+    from harness.engines.rootless_podman import Rootless
+
+NAME = "one"
+
+
+@pytest.fixture(name="directory")
+def open_directory() -> Iterator[Path]:
+    """A directory that a user may enter, with a short path."""
+    with short_directory("bypath") as place:
+        place.chmod(0o755)
+        yield place
+
+
+@pytest.fixture(name="node")
+def an_installation(directory: Path) -> Installed:
+    """One of its own, as a copy would share the release that an uninstall removes."""
+    return install(directory / "p")
+
+
+@pytest.fixture(name="podman")
+def roots_podman(directory: Path, image: Path) -> Iterator[OwnPodman]:
+    """Root's Podman, which knows no name of ours."""
+    with own_podman(directory, image) as engine:
+        yield engine
+
+
+@pytest.fixture(name="users")
+def users_podman(directory: Path, image: Path) -> Iterator[Rootless]:
+    """A user's Podman, which knows no name of ours."""
+    seen = directory / "image.tar"
+    seen.write_bytes(image.read_bytes())
+    with rootless(directory, seen, {}) as engine:
+        yield engine
+
+
+def _uninstalled(prefix: list[str], node: Installed, *words: str) -> dict[str, Any]:
+    done = attempt([*prefix, node.ctl, "uninstall", "--json", *words])
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def _why(document: dict[str, Any], node: Installed) -> str:
+    left = {each["what"]: each["why"] for each in document["left"]}
+    assert str(node.wrapper) in left, document
+    assert node.wrapper.resolve() == type(node.wrapper)(program("runc")).resolve()
+    return str(left[str(node.wrapper)])
+
+
+def test_root_can_start_a_stopped_container_of_our_path_afterwards(
+    podman: OwnPodman, directory: Path, node: Installed
+) -> None:
+    through = ("--runtime", node.wrapper, "run", "--detach", "--name", NAME, REFERENCE)
+    started = podman.podman(*through)
+    assert started.returncode == 0, started.stderr
+    assert podman.podman("stop", "--time", "0", NAME).returncode == 0
+    aside = node.prefix.rename(directory / "aside")  # as after rm -r
+    assert podman.podman("start", NAME).returncode != 0
+    aside.rename(node.prefix)
+
+    document = _uninstalled(podman.space.prefix, node)
+    assert _why(document, node) == "1 container: one (podman, exited)"
+    for words in (["start", NAME], ["exec", NAME, "true"], ["rm", "-f", "-t0", NAME]):
+        done = podman.podman(*words)
+        assert done.returncode == 0, done.stderr
+    last = _uninstalled(podman.space.prefix, node, "--dry-run", "--purge")
+    assert (last["again"], last["left"]) == (False, [])
+
+
+def test_a_user_can_stop_a_container_of_our_path_afterwards(
+    users: Rootless, directory: Path, node: Installed
+) -> None:
+    users.podman("--runtime", node.wrapper, "run", "--detach", "--name", NAME, REFERENCE)
+    id_ = users.podman("inspect", "--format", "{{.Id}}", NAME)
+    aside = node.prefix.rename(directory / "aside")  # as after rm -r
+    assert users.user("podman", "--storage-driver", "vfs", "exec", NAME, "true").returncode != 0
+    aside.rename(node.prefix)
+
+    document = _uninstalled(users.space.prefix, node)
+    assert _why(document, node) == f"1 container: {id_} (podman of uid {UID}, running)"
+    users.podman("exec", NAME, "true")
+    users.podman("stop", "--time", "0", NAME)
+    users.podman("rm", NAME)
+    last = _uninstalled(users.space.prefix, node, "--dry-run", "--purge")
+    assert (last["again"], last["left"]) == (False, [])
