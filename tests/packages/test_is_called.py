@@ -8,7 +8,8 @@ from deploy.packages.tree import OWN
 from harness.host.processes import attempt
 from harness.node.requirements import requires
 
-ASK = (OWN / "is_called.sh").read_text() + "names_process"
+_QUESTIONS = (OWN / "is_called.sh").read_text()
+ASK = _QUESTIONS + "names_process"
 NAMED = "/usr/lib/runc-wrap/bin/runc-wrap"
 _ALONE = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c"]
 _WITH = """
@@ -49,3 +50,30 @@ def test_a_process_whose_words_cannot_be_read_is_waited_for_within_bounds(proces
     make = "mkfifo /proc/7/cmdline" if process == "unreadable" else ":"
     fake = f"mount -t tmpfs none /proc; mkdir /proc/7; {make}; "
     assert _is_called(fake, "2") == (process == "unreadable")
+
+
+_PODMAN = """
+mount -t tmpfs none /var/lib/containers && mkdir -p /var/lib/containers/storage{}
+mount -t tmpfs none /usr/local/bin && PATH=/usr/local/bin:$PATH
+printf '#!/bin/sh\n[ "$1" = ps ] && echo one || echo {}\n' > /usr/local/bin/podman
+chmod +x /usr/local/bin/podman
+"""
+
+
+@pytest.mark.parametrize(
+    ("beneath", "runtime", "is_called"),
+    [
+        ("/libpod", NAMED, True),
+        ("/libpod", "runc-wrap", False),
+        ("/libpod", "/opt/runc-wrap/bin/runc-wrap", False),
+        ("", NAMED, False),
+    ],
+    ids=["by our path", "by a name", "by another path", "not asked"],
+)
+def test_a_container_that_podman_starts_by_our_path_calls_us(
+    beneath: str, runtime: str, *, is_called: bool
+) -> None:
+    requires("unshare", "podman", root=True)
+    script = f"{_PODMAN.format(beneath, runtime)}{_QUESTIONS}names_podman"
+    done = attempt([*_ALONE, script], seconds=60)
+    assert (done.returncode, done.stderr) == (0 if is_called else 1, "")

@@ -11,8 +11,19 @@ names_process() {
     [ $status -ne 1 ]
 }
 
-# Tells whether an engine's configuration, a task of containerd, a container in our ledger or a
-# process still names a runtime in our bin.
+# Tells whether Podman has a container of root's, also a stopped one, that it was told to start by a
+# path of ours. Podman is not asked where root never used it: it would make its storage.
+names_podman() {
+    storage=/var/lib/containers/storage
+    [ -e $storage/db.sql ] || [ -e $storage/libpod ] || return 1
+    timeout -s KILL 60 sh -c '
+        podman ps --all --quiet --no-trunc |
+            xargs -r podman inspect --type container --format "{{.OCIRuntime}}"' 2>/dev/null |
+        grep -q "^/usr/lib/runc-wrap/bin/"
+}
+
+# Tells whether an engine's configuration, a task of containerd, a container in our ledger or of
+# Podman, or a process still names a runtime in our bin.
 is_called() {
     bin=/usr/lib/runc-wrap/bin
     grep -rqsF $bin/ /etc/containerd /etc/docker /etc/containers /etc/crio && return
@@ -23,5 +34,5 @@ is_called() {
         /var/lib/runc-wrap/ledger/*.jsonl 2>/dev/null | sort -u |
         while read -r container; do [ ! -d "$container" ] || echo called; done | grep -q called &&
         return
-    names_process
+    names_podman || names_process
 }
