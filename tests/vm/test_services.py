@@ -99,7 +99,8 @@ _OF_THE_EVENTS = re.compile(
     r" systemd\[1\]: runc-wrap-(decide|observe)\.service: "
     r"(Main process exited, code=killed, status=9/KILL|"
     r"Failed with result '(signal|watchdog|oom-kill)'|Watchdog timeout|Killing process|"
-    r"A process of this unit has been killed by the OOM killer)"
+    r"A process of this unit has been killed by the OOM killer|"
+    r"Found left-over process|This usually indicates unclean termination)"
     r"| kernel: "
 )
 SHORT = {"kill both": pytest.mark.short}
