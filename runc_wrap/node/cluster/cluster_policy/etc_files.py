@@ -5,15 +5,16 @@ Without a mode the default is there, which enforces.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
 CONFIG, PROFILES = "config.toml", "profiles"
 MODE = "conf.d/0-mode.toml"  # the overlay's: read after config.toml, before the node's own conf.d
@@ -25,16 +26,27 @@ _DIRECTORIES = (PROFILES, MODE.partition("/")[0])  # in which is written
 def copy(etc: Path, trial: Path) -> None:
     """Copy a node's etc, each link as a link, but for the directories that will be written to.
 
-    A copy that linked to one of them would have the check change what is in force.
+    A copy that linked to one of them would have the check change what is in force. A link leads
+    where it led, or to the copy of that.
     """
     if etc.is_dir():  # install.sh makes it
-        ignored = shutil.ignore_patterns(".*", *_DIRECTORIES)
-        shutil.copytree(etc, trial, symlinks=True, ignore=ignored)
+        _copy(etc, trial, etc, shutil.ignore_patterns(".*", *_DIRECTORIES))
     for name in _DIRECTORIES:
         if (etc / name).is_dir():
-            ignored = shutil.ignore_patterns(".*")
-            shutil.copytree(etc / name, trial / name, symlinks=True, ignore=ignored)
+            whole = etc / name if (etc / name).is_symlink() else etc
+            _copy(etc / name, trial / name, whole, shutil.ignore_patterns(".*"))
         (trial / name).mkdir(parents=True, exist_ok=True)
+
+
+def _copy(source: Path, to: Path, whole: Path, ignored: Callable[..., set[str]]) -> None:
+    """Copy a directory; of relative links in it, those that lead out of `whole` become absolute."""
+    shutil.copytree(source, to, symlinks=True, ignore=ignored)
+    for link in to.rglob("*"):
+        if link.is_symlink():
+            goes = (source / link.relative_to(to)).parent.resolve() / link.readlink()
+            if not Path(os.path.normpath(goes)).is_relative_to(whole.resolve()):
+                link.unlink()
+                link.symlink_to(goes)
 
 
 def mode(data: bytes | None) -> object:
