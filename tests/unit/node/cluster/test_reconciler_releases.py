@@ -201,6 +201,20 @@ def test_what_a_killed_pod_of_another_image_began_is_waited_for(scene: Scene) ->
 
 
 @pytest.mark.usefixtures("_quick")
+def test_a_removal_that_runs_is_waited_for_and_its_end_is_where_the_installation_begins(
+    scene: Scene,
+) -> None:
+    """As when somebody applies `uninstall`, and their own overlay again before it is over."""
+    scene.become_ready()
+    current = scene.host.places.prefix / "lib" / "current"
+    scene.host.handlers = []
+    before = len(scene.host.done)
+    scene.host.leave("runc-wrap-cluster-uninstall-aaaaaaaa.service", lambda: None, current.unlink)
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done[before : before + 3] == ["preflight", "lay", "install"]
+
+
+@pytest.mark.usefixtures("_quick")
 def test_what_a_killed_pod_of_the_same_image_began_is_taken_up_and_not_done_twice(
     scene: Scene,
 ) -> None:
