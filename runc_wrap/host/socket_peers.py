@@ -39,9 +39,12 @@ def pid_of(connection: _socket.socket) -> int:
     return int.from_bytes(_credentials(connection)[:4], "little")
 
 
-def listener(address: str) -> int:
-    """Return the process that listens at a unix socket, 0 if none takes a connection in time."""
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+def listener(address: str, kind: int = _socket.SOCK_STREAM) -> int:
+    """Return the process that listens at a unix socket, 0 if none takes a connection in time.
+
+    `kind` is the socket's: SOCK_STREAM or SOCK_SEQPACKET.
+    """
+    connection = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
     connection.settimeout(_SECONDS)
     try:
         connection.connect(address)

@@ -16,6 +16,7 @@ from runc_wrap.node.doctor.engine_checks import (
     handlers_in_force,
 )
 from runc_wrap.node.doctor.installation_checks import (
+    cold_create,
     installation_owner,
     launcher_runs,
     records_written,
@@ -53,6 +54,7 @@ CHECKS = (
     kernel_filtering,
     kernel_uretprobe,
     launcher_runs,
+    cold_create,
     installation_owner,
     records_written,
     services_run,

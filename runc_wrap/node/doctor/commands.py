@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
 
+# What a remedy says where `install` is the command, which names no directory.
+INSTALL_AGAIN = (
+    "run install.sh again, in the checkout or unpacked archive, or reinstall the package"
+)
 _DEB, _RPM = "./runc-wrap_*.deb", "./runc-wrap-*.rpm"
 
 

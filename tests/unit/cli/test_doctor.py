@@ -14,6 +14,7 @@ import pytest
 
 from runc_wrap.node import features, installed_programs
 from runc_wrap.node.doctor.runtime_checks import kernel_filtering
+from runc_wrap.node.doctor.service_checks import units
 from runc_wrap.policy import freshness, policy_store
 from tests.unit.node import machine
 
@@ -32,6 +33,7 @@ NAMES = [
     "kernel",
     "uretprobe",
     "launcher",
+    "cold-create",
     "ownership",
     "records",
     "services",
@@ -66,6 +68,7 @@ def _no_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _well(node: Node) -> Node:
     machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
+    machine.fake(node.places.prefix / "lib" / "current", "python", "true")
     assert node.ctl("apply").exit_code == 0
     return node
 
@@ -112,16 +115,21 @@ def _answering(node: Node, *answers: bytes) -> Iterator[None]:
 
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
 def test_a_missing_agent_is_noted_and_a_warning_only_if_the_policy_needs_one(
-    node: Node, mode: str
+    node: Node, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(units, "_BOOTED", tmp_path / "absent")
     node.configure(f'[default]\nmode = "{mode}"\n')
     _well(node)
     findings = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
     decide, *observe = [one for one in findings if one["check"] == "agent"]
     assert (decide["severity"], "some milliseconds" in decide["sentence"]) == ("note", True)
-    assert "runc-wrap-decide.socket" in decide["remedy"]
+    starts = f"setsid {node.places.prefix}/bin/runc-wrapctl agent"
+    assert decide["command"] == f"{starts} decide &"
     assert [one["severity"] for one in observe] == ["warning"] * (mode == "observe")
     assert all("no agent takes listeners" in one["sentence"] for one in observe)
+    assert all(
+        one["command"] == f"{starts} observe --without-descriptor-store &" for one in observe
+    )
 
 
 def test_an_agent_that_takes_listeners_is_no_finding_in_observe(node: Node) -> None:
@@ -216,6 +224,33 @@ def test_a_launcher_that_leads_to_the_real_runtime_is_an_error(node: Node) -> No
     [found] = _findings(node)
     assert (found["check"], found["severity"]) == ("launcher", "error")
     assert f"leads to {node.programs / 'runc'}: containers are not confined" in found["sentence"]
+
+
+def test_a_launcher_that_cannot_be_executed_is_an_error_that_is_mended(node: Node) -> None:
+    wrapper = _well(node).places.wrapper
+    wrapper.chmod(0o644)
+    [found] = _findings(node)
+    assert (found["severity"], found["command"]) == ("error", f"chmod 0755 {wrapper}")
+    assert f"mended: {wrapper}, which engines call, cannot be" in node.ctl("doctor", "--fix").stdout
+    assert wrapper.stat().st_mode & 0o777 == 0o755
+    assert _findings(node) == []
+
+
+def test_the_advice_about_a_damaged_policy_is_given_once(node: Node) -> None:
+    _well(node)
+    (node.places.current / "policy.json").write_text("nonsense")
+    found = next(each for each in _findings(node) if each["check"] == "in-force")
+    assert "runc-wrapctl apply" not in found["sentence"]
+    assert found["remedy"] == "run runc-wrapctl apply"
+
+
+@pytest.mark.parametrize(("number", "told"), [(1, "1 finding"), (2, "2 findings")])
+def test_findings_are_counted_in_words(node: Node, number: int, told: str) -> None:
+    wrapper = _well(node).places.wrapper
+    if number == 2:  # beside the note that no agent runs
+        wrapper.chmod(0o644)
+    said = node.ctl("doctor").stdout.splitlines()[-1]
+    assert said.split(", ")[1] == told
 
 
 def test_newer_and_broken_sources_are_reported(node: Node) -> None:

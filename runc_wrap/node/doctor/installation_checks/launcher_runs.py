@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import files
 from runc_wrap.node.doctor import commands, package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
@@ -19,54 +21,47 @@ NAME = "launcher"
 # launcher.sh, line 1
 _SHELL_SCRIPT = b"# The program that engines execute if launcher.c could not be compiled"
 _BEGINNING = 16 * 1024  # bytes, which contain that line even with the longest prefix
-_EXECUTABLE = 0o111
-_MODE = 0o755  # as install.sh and the packages give it
+_MODE, _EXECUTABLE = 0o755, 0o111
 _FEW = 200  # characters of a reason
 
 
 def find(places: Places) -> Iterator[Finding]:
     """Find a launcher that cannot be executed, or that is the shell script."""
     path = places.wrapper
-    again = f"install again {commands.where_to_install(places)}"
-    if _has_no_mode(path):
-        sentence = f"{path}, which engines call, cannot be executed, by its mode"
-        command = commands.line("chmod", "755", path)
-        yield Finding(NAME, "error", sentence, "let it be executed", command, _executable(path))
-        return
-    if not os.access(path, os.X_OK) or not path.is_file():
-        sentence = f"{path}, which engines call, does not exist or cannot be executed"
-        yield Finding(NAME, "error", sentence, again, commands.install(places))
+    if not path.is_file():
+        sentence = f"{path}, which engines call, does not exist"
+        yield Finding(NAME, "error", sentence, commands.INSTALL_AGAIN, commands.install(places))
         return
     if path.is_symlink():  # by `uninstall` or a package's removal, while engines still call it
         sentence = (
             f"{path}, which engines call, leads to {path.readlink()}: containers are not confined"
         )
-        yield Finding(NAME, "error", sentence, again, commands.install(places))
+        yield Finding(NAME, "error", sentence, commands.INSTALL_AGAIN, commands.install(places))
         return
-    if is_shell_script(path):
+    if not os.access(path, os.X_OK):
+        yield _not_executable(path)
+    elif is_shell_script(path):
         yield _shell_script(places)
 
 
-def _has_no_mode(path: Path) -> bool:
-    """Tell whether it is a file of ours, and nobody may execute it."""
+def _not_executable(path: Path) -> Finding:
+    sentence = f"{path}, which engines call, cannot be executed (mode {_mode(path):04o})"
+    remedy = "make it executable, or mount it without noexec"
+    command = commands.line("chmod", f"{_MODE:04o}", path)
+    fix = None if _mode(path) & _EXECUTABLE == _EXECUTABLE else partial(_make_executable, path)
+    return Finding(NAME, "error", sentence, remedy, command, fix)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _make_executable(path: Path) -> None:
+    descriptor = files.opened(path)
     try:
-        found = path.lstat()
-    except OSError:
-        return False
-    is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
-    return is_ours and not found.st_mode & _EXECUTABLE
-
-
-def _executable(path: Path) -> Callable[[], None]:
-    def act() -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
-        try:
-            os.fchmod(descriptor, _MODE)
-        finally:
-            os.close(descriptor)
-
-    return act
+        os.fchmod(descriptor, _MODE)
+    finally:
+        os.close(descriptor)
 
 
 def _shell_script(places: Places) -> Finding:

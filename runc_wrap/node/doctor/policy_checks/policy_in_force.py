@@ -35,6 +35,6 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _unreadable(places: Places, refusal: Refusal) -> Finding:
+    sentence = str(refusal).removesuffix(policy_file.AGAIN).rstrip()  # the remedy says it
     command = commands.ctl(places, "apply")
-    sentence = str(refusal).replace(policy_file.AGAIN, "").rstrip()  # the remedy says the same
     return Finding(NAME, "error", sentence, _REMEDY, command, applying.fix(places))

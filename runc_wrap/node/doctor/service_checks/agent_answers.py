@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import agent_probe
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import modes_available
 from runc_wrap.node.doctor.service_checks import units
@@ -22,14 +23,12 @@ NAME = "agent"
 _SECONDS = 3.0  # the service answers one create after the other
 _PAUSE = 1.0  # seconds, in which systemd starts a service again that just ended
 _RESTART = "see its log, and restart it"
-_START = (
-    "systemctl enable --now runc-wrap-decide.socket runc-wrap-decide.service, or without systemd "
-    "runc-wrapctl agent decide"
+_TAKE = "start runc-wrap-observe, for which systemd keeps their listeners"
+_TAKE_ANYWAY = (
+    "nobody keeps their listeners if the service ends, so start it with "
+    "--without-descriptor-store if it shall take them all the same, or change the mode"
 )
-_TAKE = (
-    "start runc-wrap-observe, which takes them if systemd keeps its descriptors; without systemd "
-    "runc-wrapctl agent observe --without-descriptor-store"
-)
+_INSTALL = f"{commands.INSTALL_AGAIN}: that installs its unit"
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -46,17 +45,17 @@ def _of_decide(places: Places) -> Iterator[Finding]:
     except PermissionError:
         return
     except (FileNotFoundError, ConnectionRefusedError):
-        yield _without(places, "no agent runs", _START)
+        yield _without(places, "no agent runs", "start it")
     except (TimeoutError, BlockingIOError):  # of a full backlog
         sentence = f"the agent behind {path} does not answer: each create waits 0.1 s for it"
-        yield _restarted(sentence)
+        yield _restarted(places, sentence)
     except OSError as error:
         why = f"no agent can be reached at {path} ({error.strerror or error})"
         yield _without(places, why, "install beneath a shorter path, if the path is too long")
     else:
         if not answers:
             sentence = f"the agent behind {path} closes connections: creates are decided without it"
-            yield _restarted(sentence)
+            yield _restarted(places, sentence)
 
 
 def _without(places: Places, why: str, remedy: str) -> Finding:
@@ -65,15 +64,20 @@ def _without(places: Places, why: str, remedy: str) -> Finding:
     return Finding(NAME, "note", cost, advice, units.start(places, "decide"))
 
 
-def _restarted(sentence: str) -> Finding:
-    return Finding(NAME, "warning", sentence, _RESTART, units.restart("decide"))
+def _restarted(places: Places, sentence: str) -> Finding:
+    return Finding(NAME, "warning", sentence, _RESTART, units.restart(places, "decide"))
 
 
 def _of_observe(places: Places) -> Iterator[Finding]:
     is_used = "observe" in modes_available.used(places)
     if is_used and not agent_probe.has_agent(str(places.notify)):
         sentence = "the mode observe is in force, but no agent takes listeners: it becomes audit"
-        yield Finding(NAME, "warning", sentence, _TAKE, units.start(places, "observe"))
+        if units.is_installed("observe"):
+            remedy, command = _TAKE, units.start(places, "observe")
+        else:
+            command = units.restart(places, "observe")
+            remedy = _INSTALL if command == commands.install(places) else _TAKE_ANYWAY
+        yield Finding(NAME, "warning", sentence, remedy, command)
 
 
 def _answers_later(path: Path) -> bool:

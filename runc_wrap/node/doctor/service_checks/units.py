@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import socket_peers
 from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import NotMended
@@ -21,6 +23,10 @@ _PROPERTIES = (
     "Id LoadState UnitFileState ActiveState Result NeedDaemonReload NRestarts MainPID ExecStart"
 )
 _VERSION = re.compile(r"systemd (\d+)")
+_WITHOUT = {"decide": (), "observe": ("--without-descriptor-store",)}  # options without systemd
+# decide holds nothing, and one that is stopped ends by no other signal.
+_ENDED_BY = {"decide": "KILL", "observe": "TERM"}
+_ENDING = 2  # seconds for that
 
 Shown = dict[str, str]  # property -> value, as systemctl prints it
 
@@ -61,16 +67,44 @@ def version() -> int | None:
     return int(found[1]) if found else None
 
 
-def restart(name: str) -> str:
-    """Return the command that restarts a service, in which systemd keeps its descriptors."""
-    return commands.line("systemctl", "restart", service(name))
+def is_installed(name: str) -> bool:
+    """Tell whether systemd runs this machine and has a service's unit."""
+    return show().get(service(name), {}).get("LoadState", "not-found") != "not-found"
+
+
+def restart(places: Places, name: str) -> str:
+    """Return the command that restarts a service, in which systemd keeps its descriptors.
+
+    Without its unit: the command that ends the process and starts another. One that holds
+    containers' listeners must not end: then the command shows these containers.
+    """
+    if is_installed(name):
+        return commands.line("systemctl", "restart", service(name))
+    pid = _listening(places, name)
+    if pid <= 1:  # of no process, or of systemd itself
+        return start(places, name)
+    if name == "observe" and any(places.listeners.glob("*.json")):
+        return commands.ctl(places, "status")
+    signal = _ENDED_BY[name]
+    return f"kill -{signal} {pid} && sleep {_ENDING} && {_by_hand(places, name)}"
 
 
 def start(places: Places, name: str) -> str:
     """Return the command that starts a service, now and at each boot if systemd is there."""
-    if is_booted():
+    if is_installed(name):
         return commands.line("systemctl", "enable", "--now", *both(name))
-    return f"setsid {commands.ctl(places, 'agent', name)} &"
+    return commands.install(places) if is_booted() else _by_hand(places, name)
+
+
+def _by_hand(places: Places, name: str) -> str:
+    return f"setsid {commands.ctl(places, 'agent', name, *_WITHOUT[name])} &"
+
+
+def _listening(places: Places, name: str) -> int:
+    """Return the process of a service without a unit, 0 if none takes a connection."""
+    if name == "decide":
+        return socket_peers.listener(str(places.agent / "decide.sock"), socket.SOCK_SEQPACKET)
+    return socket_peers.listener(str(places.agent / "metrics.sock"))
 
 
 def fix(*arguments: str) -> Callable[[], None]:
