@@ -99,7 +99,7 @@ def _discard_the_rest() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.command(cls=Lazy)
+@click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--prefix",
     type=click.Path(path_type=Path, file_okay=False),

@@ -23,6 +23,17 @@ def test_every_command_exists_and_prints_its_usage(name: str) -> None:
     assert result.stdout.startswith(f"Usage: main {name}")
 
 
+def test_the_short_option_shows_the_help_of_all_and_of_each_command() -> None:
+    """In a process of its own: click remembers a command's options from the first call on."""
+    script = (
+        "from click.testing import CliRunner; from runc_wrap.cli.main import main\n"
+        "for words in [], ['doctor'], ['engine'], ['engine', 'add']:\n"
+        "    one, other = (CliRunner().invoke(main, [*words, how]) for how in ('-h', '--help'))\n"
+        "    assert (one.exit_code, one.output) == (0, other.output), one.output\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_the_help_lists_all_commands_and_imports_none() -> None:
     script = (
         "import sys; from click.testing import CliRunner; from runc_wrap.cli.main import main\n"
