@@ -286,8 +286,15 @@ install_locked() {
         --require-hashes --no-deps --only-binary :all: --requirement "$source/requirements/$1"
 }
 
+# The interpreter's own file: /usr/bin/python3 will lead to another version some day, which would
+# not find this one's packages.
+this_version() {
+    "$python" -I -c 'import os, sys; print(os.path.realpath(sys.executable))'
+}
+
 make_venv() {
     "$python" -I -c 'import ensurepip' 2>/dev/null || provide python3-venv
+    python=$(this_version)
     step "Making a virtual environment with $python" \
         "$(room), or name another interpreter with --python"
     "$python" -I -m venv "$release/venv"

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 
+def test_no_link_to_the_interpreter_will_lead_to_another_version(
+    installed: install.Installed,
+) -> None:
+    """/usr/bin/python3 does, in the distribution's next release: it has other packages."""
+    link, outside = installed.release / "venv" / "bin" / "python", []
+    while link.is_symlink():
+        link = link.parent / link.readlink()
+        outside += [] if link.is_relative_to(installed.release) else [link]
+    assert outside
+    assert [path for path in outside if path.name in ("python", "python3")] == []
+
+
 @pytest.fixture(params=["compiled", "shell"])
 def broken(
     request: pytest.FixtureRequest, own_installation: install.Installed
