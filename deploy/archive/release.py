@@ -1,6 +1,7 @@
 """One unpacked archive: an installation without policy, as install.sh would have made it.
 
 TOP/install.sh README.md LICENSE NOTICE CHANGELOG.md SHA256SUMS sbom.cdx.json
+TOP/docs CONTRIBUTING.md SECURITY.md           which README.md links to
 TOP/bin etc hooks lib var          as in PREFIX; lib/releases/VERSION is the release
 RELEASE/hotpath hooks python runc-wrap venv     as install.sh has them
 RELEASE/share/licences/NAME/…      of all that is in it
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 # rich takes Pygments for source code, which nothing of ours shows; they are a fifth of all files.
 _UNUSED = "pygments/lexers/[a-z]*.py"
-_DOCUMENTS = ("README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "install.sh")
+_DOCUMENTS = """
+README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh
+""".split()
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def _lay_prefix(release: Release, source: Path) -> None:
     (top / "hooks").symlink_to("lib/current/hooks")
     for name in _DOCUMENTS:
         shutil.copy(source / name, top)
+    shutil.copytree(source / "docs", top / "docs")
     units = release.share / "systemd"
     units.mkdir(parents=True)
     for unit in (source / "deploy" / "systemd").glob("*.s*"):

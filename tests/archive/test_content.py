@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST = 15_000_000  # bytes: issue 12
-MADE_FROM = """deploy hooks runc_wrap requirements pyproject.toml setup.py README.md LICENSE
-NOTICE CHANGELOG.md install.sh""".split()
+MADE_FROM = """deploy docs hooks runc_wrap requirements pyproject.toml setup.py README.md LICENSE
+NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh""".split()
 
 
 @pytest.fixture(scope="module", params=sorted(MACHINES))
@@ -67,6 +67,12 @@ def test_a_second_build_in_another_folder_gives_the_same_bytes(
     again = archive.build(tmp_path / "again", *archives, source=copy, parts=parts)
     for machine, first in archives.items():
         assert again[machine].read_bytes() == first.read_bytes(), machine
+
+
+def test_every_link_of_its_readme_leads_to_one_of_its_files(opened: Installed) -> None:
+    links = re.findall(r"\]\(([^)#:]+)[)#]", (opened.prefix / "README.md").read_text())
+    assert "docs/operating.md" in links
+    assert [link for link in links if not (opened.prefix / link).is_file()] == []
 
 
 def test_it_is_smaller_than_promised(machine: str, archives: dict[str, Path]) -> None:

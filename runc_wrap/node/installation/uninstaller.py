@@ -151,8 +151,14 @@ def _remove_canaries(todo: Plan) -> None:
     node.forget(left_canaries.timer(todo.places))
     cleared = unfinished.clear_canaries(todo.places, node)
     for one in (*cleared.left, *cleared.given_up):
-        why = "it does not answer; what to delete is in docs/operating.md, Changing an engine"
+        why = f"it does not answer; when it does, {_how_to_delete(one.engine)}"
         todo.left.append(Left(f"perhaps a canary in {one.engine} ({one.config})", why))
+
+
+def _how_to_delete(engine: str) -> str:
+    if engine in ("docker", "podman"):
+        return f"`{engine} rm --force` the container runc-wrap-canary-… if there is one"
+    return "`crictl rmp --force` the pod canary in the namespace runc-wrap if there is one"
 
 
 def _told(removal: Removal) -> str:
