@@ -15,15 +15,15 @@ Json = dict[str, Any]
 LARGEST_NUMBER = 10**15  # of anything that a node counts
 LONGEST_PROGRAM = 500  # characters that are kept of a program's path
 MOST_KINDS = 32  # of arguments, as of one call on a node
-MOST_PROGRAMS = 10
+_MOST_PROGRAMS = 10
 _LONGEST_SHOWN = 60
-LONGEST_WORD = 64
-LONGEST_OUTCOME = 400
+_LONGEST_WORD = 64
+_LONGEST_OUTCOME = 400
 _UINT64 = (1 << 64) - 1
-UINT32 = (1 << 32) - 1
-LEAST_NUMBER = -(1 << 31)  # the kernel records a call's number as a signed one
+_UINT32 = (1 << 32) - 1
+_LEAST_NUMBER = -(1 << 31)  # the kernel records a call's number as a signed one
 _ARGUMENTS = 6
-is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII).fullmatch
+_is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII).fullmatch
 
 
 class BadDocument(ValueError):
@@ -55,22 +55,22 @@ def call(value: object) -> NodeCall:
     if verdict is not None and verdict not in WORST_FIRST:
         raise BadDocument(f"a call's verdict is {shown(verdict)}")
     return NodeCall(
-        number(value, "arch", UINT32),
-        number(value, "number", UINT32, LEAST_NUMBER),
-        said(value, "abi", LONGEST_WORD) or "",
-        said(value, "syscall", LONGEST_WORD) or "",
+        number(value, "arch", _UINT32),
+        number(value, "number", _UINT32, _LEAST_NUMBER),
+        said(value, "abi", _LONGEST_WORD) or "",
+        said(value, "syscall", _LONGEST_WORD) or "",
         verdict,
-        said(value, "errno", LONGEST_WORD),
-        said(value, "outcome", LONGEST_OUTCOME) or "not known",
-        arguments(value.get("args")),
+        said(value, "errno", _LONGEST_WORD),
+        said(value, "outcome", _LONGEST_OUTCOME) or "not known",
+        _arguments(value.get("args")),
         number(value, "count"),
-        [name[:LONGEST_PROGRAM] for name in texts(value, "programs", MOST_PROGRAMS)],
+        [name[:LONGEST_PROGRAM] for name in texts(value, "programs", _MOST_PROGRAMS)],
         time(value, "first"),
         time(value, "last"),
     )
 
 
-def arguments(value: object) -> list[tuple[int | None, ...]] | None:
+def _arguments(value: object) -> list[tuple[int | None, ...]] | None:
     """Return the kinds of arguments of a call, None if they are unknown. Raises BadDocument."""
     if value is None:
         return None
@@ -105,9 +105,7 @@ def flag(value: Json, key: str) -> bool:
 def said(value: Json, key: str, longest: int) -> str | None:
     """Return a text, None for null or nothing."""
     found = value.get(key)
-    if found is None:
-        return None
-    if isinstance(found, str) and len(found) <= longest:
+    if found is None or (isinstance(found, str) and len(found) <= longest):
         return found
     raise BadDocument(f"{key} is {shown(found)}, not a text of at most {longest} characters")
 
@@ -115,15 +113,15 @@ def said(value: Json, key: str, longest: int) -> str | None:
 def texts(value: Json, key: str, most: int) -> list[str]:
     """Return the first texts of a list."""
     found = value.get(key)
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found[:most]):
-        raise BadDocument(f"{key} is {shown(found)}, not a list of texts")
-    return found[:most]
+    if isinstance(found, list) and {str}.issuperset(map(type, found[:most])):
+        return found[:most]
+    raise BadDocument(f"{key} is {shown(found)}, not a list of texts")
 
 
 def time(value: Json, key: str) -> str | None:
     """Return a time in the form of coverage.rfc3339, None for null."""
     found = value.get(key)
-    if found is None or (isinstance(found, str) and is_time(found)):
+    if found is None or (isinstance(found, str) and _is_time(found)):
         return found
     raise BadDocument(f"{key} is {shown(found)}, not a time such as 2027-01-31T18:00:00Z")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.hotpath import json_codec
-from runc_wrap.report.merge import kept_defaults, node_workload, usual_fields
+from runc_wrap.report.merge import kept_defaults, node_workload
 from runc_wrap.report.merge.call_fields import BadDocument, said, shown, time
 from runc_wrap.report.merge.node_workload import LONGEST_SENTENCE
 
@@ -119,7 +119,7 @@ def _document(node: str, generated: str | None, rows: list[Any]) -> NodeDocument
     for at, row in enumerate(rows, 1):
         try:
             block = _block(row, blocks, digests)
-            one = usual_fields.workload(row, block) or node_workload.read(row, block)
+            one = node_workload.read(row, block)
         except BadDocument as error:
             raise BadDocument(f"has a workload {at} that cannot be: {error}") from None
         if one.whose in found:

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Json = dict[str, Any]
-MOST_CALLS = 1000  # of one workload: more than there are
-LONGEST_NAME = 1000  # characters of a workload's names
+_MOST_CALLS = 1000  # of one workload: more than there are
+_LONGEST_NAME = 1000  # characters of a workload's names
 LONGEST_SENTENCE = 4000
-MOST_PODS, MOST_MODES = 10, 10
+_MOST_PODS, _MOST_MODES = 10, 10
 _ENFORCED = frozenset((modes.ENFORCE, modes.ENFORCE_LOG))
 _SILENT = frozenset((modes.ENFORCE,))  # records no calls
-_NAMES = ("namespace", "pod", "container", "image")
 
 
 class NodeWorkload(NamedTuple):
@@ -63,7 +62,7 @@ class NodeWorkload(NamedTuple):
         return self.verdict is None and self.looks
 
 
-class Watching(NamedTuple):
+class _Watching(NamedTuple):
     """What a workload's modes mean: whether calls would be recorded, and whether all enforce."""
 
     looks: bool
@@ -76,10 +75,10 @@ class Watching(NamedTuple):
         return verdict == SAFE or not (verdict or self.looks or not is_quiet)
 
 
-def watching_of(ran: Iterable[str]) -> Watching:
+def _watching_of(ran: Iterable[str]) -> _Watching:
     """Return what the modes mean in which a workload's containers ran."""
     found = frozenset(ran)
-    return Watching(
+    return _Watching(
         looks=not found or not found <= _SILENT, is_enforced=bool(found) and found <= _ENFORCED
     )
 
@@ -90,12 +89,17 @@ def read(row: Json, block: str | None) -> NodeWorkload:
     if verdict is not None and verdict not in WORST_FIRST:
         raise BadDocument(f"verdict is {shown(verdict)}, not {', '.join(WORST_FIRST)} or null")
     calls = row.get("calls")
-    if not isinstance(calls, list) or len(calls) > MOST_CALLS:
-        raise BadDocument(f"calls is {shown(calls)}, not a list of at most {MOST_CALLS}")
-    ran = texts(row, "modes", MOST_MODES)
-    watching = watching_of(ran)
+    if not isinstance(calls, list) or len(calls) > _MOST_CALLS:
+        raise BadDocument(f"calls is {shown(calls)}, not a list of at most {_MOST_CALLS}")
+    ran = texts(row, "modes", _MOST_MODES)
+    watching = _watching_of(ran)
     return NodeWorkload(
-        Workload(*(said(row, name, LONGEST_NAME) for name in _NAMES)),
+        Workload(
+            said(row, "namespace", _LONGEST_NAME),
+            said(row, "pod", _LONGEST_NAME),
+            said(row, "container", _LONGEST_NAME),
+            said(row, "image", _LONGEST_NAME),
+        ),
         verdict,
         said(row, "reason", LONGEST_SENTENCE),
         watching.looks,
@@ -110,8 +114,8 @@ def read(row: Json, block: str | None) -> NodeWorkload:
         number(row, "watched"),
         time(row, "since"),
         ran,
-        said(row, "profile", LONGEST_NAME),
-        texts(row, "pods", MOST_PODS),
+        said(row, "profile", _LONGEST_NAME),
+        texts(row, "pods", _MOST_PODS),
         block,
         [call(one) for one in calls],
     )
