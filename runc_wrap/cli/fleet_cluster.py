@@ -9,7 +9,6 @@ import click
 
 from runc_wrap import text
 from runc_wrap.cli import output
-from runc_wrap.evidence.store import coverage
 from runc_wrap.fleet import node_list, object_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 
@@ -62,7 +61,7 @@ def say_who_is_left_out(names: Sequence[str]) -> None:
     """Print on stderr which nodes were not asked, by their own word."""
     if names:
         shown = ", ".join([*map(text.word, names[:_SHOWN]), *(["…"] if names[_SHOWN:] else [])])
-        number = coverage.counted(len(names), "node")
+        number = text.number(len(names), "node")
         output.warn(
             f"note: not asked, since they say that they do not run Linux: {number} ({shown})"
         )

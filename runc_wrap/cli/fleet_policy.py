@@ -10,7 +10,6 @@ import click
 
 from runc_wrap import text
 from runc_wrap.cli import fleet_cluster, output, progress
-from runc_wrap.evidence.store import coverage
 from runc_wrap.fleet import daemonset_pools, policy_manifest
 from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.daemonset_pools import Assigned, Pool
@@ -122,7 +121,7 @@ def _manifests(name: str) -> bytes:
 
 
 def _show(found: PolicyAnswers) -> None:
-    taken = coverage.counted(found.taken, "node")
+    taken = text.number(found.taken, "node")
     output.say(f"{taken} would put it in force, {sum(map(len, found.refused.values()))} not.")
     for why, nodes in found.refused.items():
         output.say(f"Refused on {_nodes(len(nodes), sorted(nodes))}: {text.name(why, _LONGEST)}")
@@ -138,7 +137,7 @@ def _show(found: PolicyAnswers) -> None:
 def _row(one: tuple[Change, Where]) -> tuple[str, ...]:
     change, where = one
     then = f"refused: {text.name(change.refused, _LONGEST)}" if change.refused else change.then
-    containers = coverage.counted(where.containers, "container")
+    containers = text.number(where.containers, "container")
     on = f"{containers} on {_nodes(where.nodes, where.names)}"
     return text.name(change.whose.name), on, text.name(change.now), text.name(then, _LONGEST)
 
@@ -146,21 +145,21 @@ def _row(one: tuple[Change, Where]) -> tuple[str, ...]:
 def _nodes(number: int, names: Sequence[str]) -> str:
     shown = [text.word(one) for one in names[:_SHOWN_NODES]]
     more = [f"{number - len(shown)} more"] if number > len(shown) else []
-    return f"{coverage.counted(number, 'node')} ({', '.join([*shown, *more])})"
+    return f"{text.number(number, 'node')} ({', '.join([*shown, *more])})"
 
 
 def _say_what_is_missing(found: PolicyAnswers) -> None:
     """Print on stderr of which nodes nothing is known."""
     fleet_cluster.say_who_is_left_out(found.not_linux)
     if found.not_reached:
-        number = coverage.counted(len(found.not_reached), "node")
+        number = text.number(len(found.not_reached), "node")
         why = "taints that the installer's pod does not tolerate"
         output.warn(f"note: not reached, for {why}: {number}")
         _say_each(found.not_reached)
     if found.left_out:
         output.warn(f"warning: {found.left_out} further containers that would change are not shown")
     if found.silent:
-        number = coverage.counted(len(found.silent), "node")
+        number = text.number(len(found.silent), "node")
         output.warn(f"warning: {number} did not answer; whether they would take it is unknown:")
         _say_each(sorted(found.silent))
 

@@ -95,7 +95,7 @@ def show(
     if as_json:
         output.document(found.as_json(documents))
     elif page:
-        output.warn(f"{coverage.counted(len(documents), 'workload')} in {page}")
+        output.warn(f"{text.number(len(documents), 'workload')} in {page}")
     elif named is not None:
         output.say(in_full_merged(workloads[0]))
     else:
@@ -121,7 +121,7 @@ def with_profiles(places: Places, found: FleetReport) -> list[MergedWorkload]:
 
 
 def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool) -> None:
-    nodes = coverage.counted(found.answered, "node")
+    nodes = text.number(found.answered, "node")
     whose = f" (by {text.word(found.oldest_node or '')})"
     since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""
     output.say(f"{nodes} answered{since}.")
@@ -137,15 +137,15 @@ def say_what_is_missing(found: FleetReport) -> None:
     """Print on stderr which nodes say nothing: what runs there is unknown."""
     silent = found.silent
     if silent:
-        number = coverage.counted(len(silent), "node")
+        number = text.number(len(silent), "node")
         output.warn(f"warning: {number} did not answer; what runs there is unknown:")
         _say_each(silent, len(silent))
     if found.refused_count:
-        number = coverage.counted(found.refused_count, "document")
+        number = text.number(found.refused_count, "document")
         output.warn(f"warning: {number} refused; what runs on their nodes is unknown:")
         _say_each(found.refused, found.refused_count)
     if found.left_out:
-        number = coverage.counted(found.left_out, "workload")
+        number = text.number(found.left_out, "workload")
         output.warn(
             f"warning: {number} left out, as the nodes report more different ones than fit; "
             "merge fewer nodes at once."
@@ -167,7 +167,7 @@ def _write(page: Path, documents: list[Json], found: FleetReport, places: Places
 
     missing = [*found.silent, *found.refused]
     meta = {
-        "node": coverage.counted(found.answered, "node"),
+        "node": text.number(found.answered, "node"),
         "generated": coverage.rfc3339(time.time()),
         "policy": str(places.config),
         "profiles": str(places.profiles),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 from runc_wrap import text
 from runc_wrap.cli import output
 from runc_wrap.cli.workload_text import WORDS, call_words
-from runc_wrap.evidence.store import coverage
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def show(workloads: Sequence[W], *, everyone: bool) -> list[W]:
         output.table(_COLUMNS, (_row(one) for one in shown))
     if calm := len(workloads) - len(shown):
         before = "\n" if shown else ""
-        number = coverage.counted(calm, "workload")
+        number = text.number(calm, "workload")
         output.say(f"{before}{number} enforced, nothing to report; --all lists them.")
     return shown
 
@@ -46,9 +45,9 @@ def _row(one: Judged | MergedWorkload) -> tuple[str, ...]:
 
 def _seen_in(one: Judged | MergedWorkload) -> str:
     if isinstance(one, MergedWorkload):
-        containers = coverage.counted(one.containers, "container")
-        return f"{containers} on {coverage.counted(one.nodes, 'node')}"
-    return coverage.counted(len(one.containers), "container")
+        containers = text.number(one.containers, "container")
+        return f"{containers} on {text.number(one.nodes, 'node')}"
+    return text.number(len(one.containers), "container")
 
 
 def _calls(rows: Iterable[Row]) -> str:

@@ -13,7 +13,6 @@ from runc_wrap.cli.report import gathered, sources
 from runc_wrap.cli.report_document import suggested
 from runc_wrap.cli.workload_argument import chosen, listed
 from runc_wrap.cli.workload_text import call_words
-from runc_wrap.evidence.store import coverage
 from runc_wrap.report.merge import merged_profile
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import policy_snippets
@@ -142,7 +141,7 @@ def _withheld(way: Way, one: Either, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
     again = shlex.join(["--allow-dangerous", "--", text.word(one.name, _LONGEST_NAME)])
-    what = f"withheld: {coverage.counted(number, 'call')} {are} left out, because {they} dangerous"
+    what = f"withheld: {text.number(number, 'call')} {are} left out, because {they} dangerous"
     lines = [
         f"{what} and may come from an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
@@ -157,7 +156,7 @@ def _degrading(way: Way, one: Either, made: Suggestion) -> str:
     are, them = ("are", "them") if number > 1 else ("is", "it")
     again = shlex.join(["--degrading", "--", text.word(one.name, _LONGEST_NAME)])
     lines = [
-        f"degrading: {coverage.counted(number, 'call')} {are} left out and would get ENOSYS:",
+        f"degrading: {text.number(number, 'call')} {are} left out and would get ENOSYS:",
         *(f"  {call_words(row)}" for row in made.degrading),
         "Most programs then use a fallback, some fail. No record shows which, because audit and",
         "observe let such calls through.",

@@ -72,7 +72,7 @@ def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
         names = [text.word(name) for name in unknown.names]
         more = unknown.nodes - len(names)
         shown = ", ".join([*names, *([f"and {more} more"] if more else [])])
-        yield f"unknown on {coverage.counted(unknown.nodes, 'node')}: {shown}"
+        yield f"unknown on {text.number(unknown.nodes, 'node')}: {shown}"
 
 
 def _own_lines(one: Judged) -> Iterator[str]:

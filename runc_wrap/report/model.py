@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runc_wrap import text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.profiles import syscalls
@@ -84,7 +85,7 @@ class Lost(NamedTuple):
         """How many in words."""
         inexact = {(True, True): "about ", (True, False): "at least ", (False, True): "at most "}
         how = inexact.get((self.at_least, self.at_most), "")
-        return how + coverage.counted(self.records, "record")
+        return how + text.number(self.records, "record")
 
     @property
     def sentence(self) -> str:
@@ -116,9 +117,9 @@ class Doubts(NamedTuple):
         if self.lost.records:
             found += f"; meanwhile {self.lost.amount} lost"
         if self.stray:
-            found += f"; meanwhile {coverage.counted(self.stray, 'call')} of no known container"
+            found += f"; meanwhile {text.number(self.stray, 'call')} of no known container"
         if self.dropped:
-            found += f"; {coverage.counted(self.dropped, 'call')} beyond the kinds that are kept"
+            found += f"; {text.number(self.dropped, 'call')} beyond the kinds that are kept"
         if self.flagless:
             found += "; whether clone3 was to make namespaces is unknown (observe shows it)"
         return found
@@ -257,8 +258,8 @@ def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade
         return "Nothing was watching." if looks else "Not watched: it is enforced."
     seen = [one for one in group if one.watched > 0]
     restarts = sum(one.restarts for one in seen)
-    where = coverage.counted(len(seen), "container")
+    where = text.number(len(seen), "container")
     if restarts:
-        where += f" with {coverage.counted(restarts, 'restart')}"
+        where += f" with {text.number(restarts, 'restart')}"
     what = coverage.WORDS[grade]
     return f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from runc_wrap import text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.report import installed_filters, outcomes, workloads
@@ -129,7 +130,7 @@ class Judging:
         grade = coverage.grade(watched, doubtful=bool(lost.end or stray or dropped))
         problems += [*self._gaps(group, evidence), *own.sentences]
         problems += [lost.sentence] if lost.end else []
-        problems += [_STRAY.format(coverage.counted(stray, "call"))] if stray else []
+        problems += [_STRAY.format(text.number(stray, "call"))] if stray else []
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
         flagless = any(row.syscall == _EXPECTED[0] and not row.has_args for row in ordered)

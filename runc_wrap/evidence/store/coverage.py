@@ -68,11 +68,6 @@ def times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number of things in words: 1 call, 2 calls."""
-    return f"{number} {noun}" + "s" * (number != 1)
-
-
 def epoch(text: object) -> float | None:
     """Return a time of the ledger (2027-01-31T18:00:00Z) as seconds since the epoch, else None."""
     if not isinstance(text, str) or len(text) != len(_FORM) or not text.isascii():

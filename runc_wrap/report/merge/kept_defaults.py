@@ -14,7 +14,6 @@ from math import lcm
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
-from runc_wrap.evidence.store.coverage import counted
 from runc_wrap.node.container_state import kept_sentence
 from runc_wrap.report.merge.call_fields import BadDocument, flag, number, shown
 
@@ -142,7 +141,7 @@ class FleetKept:
                 found.total,
                 found.names(),
                 adopts=adopts,
-                where=f" on {counted(self._nodes[adopts], 'node')}",
+                where=f" on {text.number(self._nodes[adopts], 'node')}",
             )
             for adopts, found in self._profiles.items()
             if found.total

@@ -185,7 +185,7 @@ class MergedWorkload:
     @property
     def confidence(self) -> str:
         """How much the verdict is worth, in words."""
-        where = f"{coverage.counted(self.containers, 'container')} on {_nodes(self.nodes)}"
+        where = f"{text.number(self.containers, 'container')} on {_nodes(self.nodes)}"
         if self.least is None:
             return f"Not watched: it is enforced, in {where}."
         if not self.watched:
@@ -207,7 +207,7 @@ class MergedWorkload:
             lost = model.Lost(self.lost, self.lost_at_least, self.lost_at_most)
             found += f"; meanwhile {lost.amount} lost"
         if self.dropped:
-            found += f"; {coverage.counted(self.dropped, 'call')} beyond the kinds that are kept"
+            found += f"; {text.number(self.dropped, 'call')} beyond the kinds that are kept"
         if self._unknown_nodes and self.verdict is not None:
             found += f"; unknown on {self._unknown_where()}"
         enforced = self.nodes - self.watchers
@@ -253,7 +253,7 @@ def order(one: MergedWorkload) -> tuple[bool, int, int, str]:
 
 
 def _nodes(number: int) -> str:
-    return coverage.counted(number, "node")
+    return text.number(number, "node")
 
 
 def _end(sentence: str) -> str:
