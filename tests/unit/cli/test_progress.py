@@ -89,7 +89,6 @@ def test_each_command_that_may_take_long_shows_progress_while_it_does(
     words, slow = SLOW[command]
     assert node.ctl("apply").exit_code == 0
     machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
-    (node.places.prefix / "lib" / "current").symlink_to("releases/1")
     shown: list[str] = []
 
     @contextlib.contextmanager
