@@ -89,8 +89,10 @@ def test_where_the_installer_keeps_off_it_would_not_be_put_in_force(
         (node.places.prefix / name).mkdir(parents=True, exist_ok=True)
     if installed:
         node_record.install(node.places, "a" * 64, installed, "0.2.0")
+    current = node.places.prefix / "lib" / "current"
+    current.unlink(missing_ok=True)
     if in_force:
-        (node.places.prefix / "lib" / "current").symlink_to(f"releases/{in_force}")
+        current.symlink_to(f"releases/{in_force}")
     assert _tried(node, {"config.toml": AUDIT})["refused"] == why
 
 

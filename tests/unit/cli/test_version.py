@@ -24,7 +24,7 @@ def test_it_names_the_release_its_parts_and_the_machine(node: Node) -> None:
     found = node.json("version")
     assert found["release"] == metadata.version("runc-wrap")
     assert found["prefix"] == str(node.places.prefix)
-    assert found["directory"] is None
+    assert found["directory"] == str(node.places.prefix / "lib" / "releases" / "1")
     assert found["packages"]["orjson"] == metadata.version("orjson")
     assert found["packages"]["pyseccomp"] == metadata.version("pyseccomp")
     python = {"version": platform.python_version(), "path": sys.executable, "own": False}

@@ -58,7 +58,7 @@ FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
         lambda node: machine.fake(node.programs, "containerd", "echo containerd v1.7.24"),
     ),
     "nobody may execute the launcher": (
-        "cannot be executed, by its mode",
+        "cannot be executed (mode 0644)",
         lambda node: node.places.wrapper.chmod(0o644),
     ),
     "the launcher is open to all": (

@@ -44,6 +44,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own(node: Node, release: Path) -> Path:
     """A copy for the test to break: the node's release in force."""
     current = node.places.prefix / "lib" / "current"
+    current.unlink()
     shutil.copytree(release, current, symlinks=True)
     return current
 
