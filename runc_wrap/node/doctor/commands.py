@@ -43,13 +43,6 @@ def policy(places: Places) -> str:
     return edit(places.config, ctl(places, "apply"))
 
 
-def where_to_install(places: Places) -> str:
-    """Return in which directory the command `install` is to be run, as the end of a sentence."""
-    if places.prefix == PACKAGED:
-        return "in the directory of the package's file"
-    return "in the directory of the unpacked archive or the checkout"
-
-
 def install(places: Places) -> str:
     """Return the command that installs again, where the package, checkout or archive lies."""
     if places.prefix == PACKAGED:  # by file, as it may come from no repository

@@ -191,11 +191,6 @@ def test_a_directory_without_an_installation_is_refused_and_nothing_is_made_ther
     assert sorted(node.places.prefix.rglob("*")) == before
 
 
-def test_one_finding_is_counted_as_one(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(node.places), "agent", node.places.prefix / ("x" * 100))
-    assert _said(_well(node)).endswith(f"{len(NAMES)} checks, 1 finding\n")
-
-
 def test_what_to_do_about_a_missing_policy_is_said_once(node: Node) -> None:
     [line] = [one for one in _said(node).splitlines() if "no compiled policy" in one]
     assert line.count("runc-wrapctl apply") == 1, line

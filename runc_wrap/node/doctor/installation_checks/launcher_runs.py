@@ -74,7 +74,7 @@ def _shell_script(places: Places) -> Finding:
     except OSError:
         why, words = "it could not be compiled", ""
     packages = package_commands.compiler_packages()
-    again = f"then run install.sh again, {commands.where_to_install(places)}"
+    again = f"then {commands.INSTALL_AGAIN}"
     remedy = f"install a C compiler ({packages}), {again}"
     return Finding(
         NAME,

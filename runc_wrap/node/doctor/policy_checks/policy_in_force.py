@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "in-force"
-_REMEDY = "run runc-wrapctl apply, which compiles it again"
+_REMEDY = "run runc-wrapctl apply"
 
 
 def find(places: Places) -> Iterator[Finding]:
