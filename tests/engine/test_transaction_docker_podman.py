@@ -126,7 +126,7 @@ def test_docker_is_not_restarted_while_that_ends_containers(
     engine.docker(*lives, "sleep", "600")
     done = ctl(engine.space, own, "remove", *words)
     assert done.returncode == 2, done.stdout
-    assert "ends 1 containers that run, as live-restore is off" in done.stderr
+    assert "ends 1 container that runs, as live-restore is off" in done.stderr
     assert units.words("restart") == []
     assert engine.docker("ps", "--quiet", "--no-trunc").stdout.split()
     registered = config.read_bytes()

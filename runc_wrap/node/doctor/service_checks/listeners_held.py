@@ -34,7 +34,7 @@ def find(places: Places) -> Iterator[Finding]:
         sentence += "each call that its profile would deny fails with ENOSYS"
         yield Finding(NAME, "warning", sentence, lost_listeners.REMEDY, _restart(places, entry))
     if len(unheard) > _MOST:
-        sentence = f"the same holds for {len(unheard) - _MOST} more containers"
+        sentence = f"the same holds for other containers: {len(unheard) - _MOST}"
         remedy, command = (
             "run runc-wrapctl verify, which names them",
             commands.ctl(places, "verify"),

@@ -37,7 +37,8 @@ def of_docker() -> str:
         count = 0 if keeps is True else int(running) + int(paused)
     except (ValueError, TypeError):
         return "containers that may run, unless live-restore is on"
-    return f"{count} containers that run, as live-restore is off" if count else ""
+    containers = "1 container that runs" if count == 1 else f"{count} containers that run"
+    return f"{containers}, as live-restore is off" if count else ""
 
 
 def of_unit(unit: str) -> str:

@@ -193,7 +193,9 @@ def test_an_uninstall_says_what_it_could_not_remove(
     monkeypatch.setattr(uninstaller, "Systemd", lambda: one)
     todo = uninstaller.Plan(places, Record(), [], {}, None, purges=False)
     next(uninstaller.steps(todo)).do()
-    assert [each.what for each in todo.left] == [f"perhaps a canary in containerd ({one.config})"]
+    (left,) = todo.left
+    assert left.what == f"perhaps a canary in containerd ({one.config})"
+    assert "`crictl rmp --force` the pod canary" in left.why
     assert one.timers == {}
 
 

@@ -41,6 +41,7 @@ def _systemd(programs: Path, shown: str, docker: str = "active") -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
+        ("[false,1,0]", "1 container that runs, as live-restore is off"),
         ("[false,1,1]", RUN),
         ("[false,0,0]", ""),
         ("[true,2,0]", ""),
