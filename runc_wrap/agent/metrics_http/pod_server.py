@@ -1,7 +1,8 @@
 """Serves scrapes at a port of a cluster's pod: few connections at a time, each within bounds.
 
-Whoever reaches the port may ask, and takes room only from itself: each address has a share. It runs
-in a container that has nothing else to do, so a connection is a thread.
+Whoever reaches the port may ask. Each address has a share, and where all is taken, the oldest
+connection that has had a moment goes: many addresses keep a scraper out no longer than that. It
+runs in a container that has nothing else to do, so a connection is a thread.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import socket
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.metrics_http import request_head
@@ -22,6 +24,7 @@ MOST_OF_ONE = 2  # of one address
 HEAD_SECONDS = 2.0  # from the connection to a complete request
 ANSWER_SECONDS = 5.0  # for the client to read
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+READING = 1.0  # seconds within which an honest client asks and reads
 _GLANCE = 5.0  # seconds between looks at whether it is over
 _PAUSE = 0.01  # seconds after a connection too many: a flood of them must not take a CPU
 _BUSY = (503, "Service Unavailable", "too many connections; try again in a second")
@@ -40,6 +43,22 @@ def listen(port: int) -> socket.socket:
     return socket.create_server(("", port), backlog=128)
 
 
+@dataclass(eq=False)
+class _Connection:
+    socket: socket.socket
+    address: str
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def can_go(self) -> bool:
+        return time.monotonic() - self.since > READING
+
+    def hang_up(self) -> None:
+        """Let the thread that serves it end."""
+        with contextlib.suppress(OSError):  # it has ended
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+
 class PodServer:
     """A listening socket, and `made`, which returns the text of an answer in any thread."""
 
@@ -47,7 +66,7 @@ class PodServer:
         self._listening = listening
         self._made = made
         self._lock = threading.Lock()
-        self._open: list[str] = []  # the address of each connection
+        self._open: list[_Connection] = []  # the oldest first
 
     def serve(self, is_over: Callable[[], bool]) -> None:
         """Answer connections, and look every few seconds whether it is over."""
@@ -68,32 +87,39 @@ class PodServer:
             self._take(connection, str(address[0]))
 
     def _take(self, connection: socket.socket, address: str) -> None:
-        with self._lock:
-            has_room = len(self._open) < MOST and self._open.count(address) < MOST_OF_ONE
-            if has_room:
-                self._open.append(address)
-        if has_room:
+        new = _Connection(connection, address)
+        if self._has_room(new):
             with contextlib.suppress(RuntimeError):  # no thread can be started
-                threading.Thread(
-                    target=self._serve, args=(connection, address), daemon=True
-                ).start()
+                threading.Thread(target=self._serve, args=(new,), daemon=True).start()
                 return
-            self._leave(address)
+            self._leave(new)
         with connection, contextlib.suppress(OSError):
             connection.settimeout(_PAUSE)
             connection.sendall(request_head.answer(_BUSY))
         time.sleep(_PAUSE)
 
-    def _leave(self, address: str) -> None:
+    def _has_room(self, new: _Connection) -> bool:
+        """Count it in, if need be in place of the oldest."""
         with self._lock:
-            self._open.remove(address)
+            if [one.address for one in self._open].count(new.address) >= MOST_OF_ONE:
+                return False
+            if len(self._open) >= MOST:
+                if not self._open[0].can_go:
+                    return False
+                self._open.pop(0).hang_up()
+            self._open.append(new)
+            return True
 
-    def _serve(self, connection: socket.socket, address: str) -> None:
+    def _leave(self, one: _Connection) -> None:
+        with self._lock, contextlib.suppress(ValueError):  # it made room for another
+            self._open.remove(one)
+
+    def _serve(self, one: _Connection) -> None:
         try:
-            with connection, contextlib.suppress(OSError):
-                self._answer(connection)
+            with one.socket, contextlib.suppress(OSError):
+                self._answer(one.socket)
         finally:
-            self._leave(address)
+            self._leave(one)
 
     def _answer(self, connection: socket.socket) -> None:
         text = _head(connection)

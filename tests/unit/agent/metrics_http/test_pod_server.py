@@ -113,6 +113,21 @@ def test_there_are_so_many_connections_at_a_time_and_no_more(scene: Scene) -> No
     assert scene.scraped() == b"HTTP/1.1 200 OK"
 
 
+@pytest.mark.parametrize("request_text", [b"", GET])
+def test_many_addresses_that_hold_connections_keep_a_scraper_out_for_a_moment_only(
+    scene: Scene, request_text: bytes
+) -> None:
+    scene.text = b"x" * (32 << 20)  # more than sockets hold
+    with ExitStack() as held:
+        for number in range(MOST):
+            client = held.enter_context(closing(scene.connected(f"127.0.1.{number}")))
+            client.sendall(request_text)
+        time.sleep(pod_server.READING + 0.2)
+        scene.text = TEXT
+        for _ in range(MOST // 2):
+            assert scene.scraped() == b"HTTP/1.1 200 OK"
+
+
 def test_a_client_that_sends_slowly_is_closed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
