@@ -1,7 +1,7 @@
 """Lists of the API's objects, page by page, by kubectl's `get --raw`: as the API server sends them.
 
-kubectl's own output of a list costs twenty times as much, as it decodes each object into its own
-form. Of 5,000 nodes, each with the images that it has, that took 12 s of CPU and 700 MB.
+kubectl's own output decodes each object into its own form. Of 5,000 nodes, each with the images
+that it has, that took 12 s of CPU and 700 MB; kubectl passes the same list on in 0.2 s.
 """
 
 from __future__ import annotations
