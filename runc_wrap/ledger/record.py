@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from runc_wrap.hotpath.ledger_file import Key, Origin, origin_of
 
 Json = dict[str, Any]
+SELFTEST = "runc-wrap-selftest"  # the id of the containers that `selftest` runs
 
 
 class Record(NamedTuple):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
+from runc_wrap.ledger.record import SELFTEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ _SECONDS = 60
 # runc 1.1 copies itself to a memfd and seals the copy; Linux refuses that as long as anything else
 # holds one of its pages (linux:mm/memfd.c). Then no container was started, and a retry is safe.
 _NOT_SEALED = "could not ensure we are a cloned binary: Device or resource busy"
-_ID = "runc-wrap-selftest"  # one in each root, so that reports show one workload
+_ID = SELFTEST  # one in each root
 # Not TMPDIR: the owner of the directory above could replace our bundle, unless it is sticky.
 _TEMPORARY = "/tmp"  # noqa: S108
 _HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")

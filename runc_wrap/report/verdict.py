@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.ledger.record import SELFTEST
 from runc_wrap.report import installed_filters, outcomes, workloads
 from runc_wrap.report.container_evidence import Container
 from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
@@ -83,7 +84,7 @@ class Judging:
         for key, record in ledger.records.items():
             if record.is_injected:
                 container = self._container(key, record, ledger, evidence)
-                if container.end >= self.since and not _is_idle_sandbox(container):
+                if container.end >= self.since and not _is_nobodys(container):
                     groups[workloads.of(record)].append(container)
         names = Counter(whose.name for whose in groups)
         found = [
@@ -229,14 +230,16 @@ class Judging:
         return [profile] if isinstance(profile, str) else []
 
 
-def _is_idle_sandbox(one: Container) -> bool:
-    """Return whether it is a pod's sandbox without any recorded call.
+def _is_nobodys(one: Container) -> bool:
+    """Return whether it is a pod's sandbox or one of `selftest`, without any recorded call.
 
     Engines give the sandbox of a pod, whose program only waits, no container name; that of a
-    privileged pod gets a profile, as it asks for no privileges itself.
+    privileged pod gets a profile, as it asks for no privileges itself. A container of `selftest`
+    is over before anything could watch it: each installation would leave an unknown workload.
     """
     record = one.record
-    return bool(record.pod) and record.container is None and not one.seen.calls
+    is_sandbox = bool(record.pod) and record.container is None
+    return (is_sandbox or record.id == SELFTEST) and not one.seen.calls
 
 
 def strays(seen: Tallies) -> list[Row]:

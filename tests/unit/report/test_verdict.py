@@ -556,6 +556,15 @@ def test_a_pods_sandbox_is_not_a_workload_unless_it_made_calls(case: Case) -> No
     assert {one["name"] for one in case.judge()} == {"shop/web/app", "shop/web"}
 
 
+def test_a_container_of_selftest_is_not_a_workload_unless_it_made_calls(case: Case) -> None:
+    """Nothing can watch it, so an installation would leave an unknown workload on each node."""
+    case.container("runc-wrap-selftest")
+    case.container("app")
+    assert [one["name"] for one in case.judge()] == ["app"]
+    case.evidence.add(("/run/test", "runc-wrap-selftest"), sighting(UNSHARE, time=BEGIN + 5))
+    assert {one["name"] for one in case.judge()} == {"app", "runc-wrap-selftest"}
+
+
 def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
     case.container()
     case.evidence.add(KEY, sighting(5000))
