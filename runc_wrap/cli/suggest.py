@@ -98,7 +98,7 @@ def show(
     one = chosen(everyone, workload)
     made = suggested(one, **allowing)
     if made is None:
-        raise output.Failure(f"{text.name(one.name)}: its profile is not known. {_why(one)}")
+        raise output.Failure(f"{text.name(one.name)}: {_why(one)}")
     output.document(_as_json(one, made) if as_json else made.profile)
     several = merged_profile.sentence(one) if isinstance(one, MergedWorkload) else None
     for warning in (*([several] if several else []), *made.warnings):
@@ -118,10 +118,11 @@ def _merged(places: Places, files: tuple[str, ...]) -> list[MergedWorkload]:
 
 def _why(one: Either) -> str:
     if isinstance(one, MergedWorkload) and not one.calls:
-        return "No node has seen a call of it that would be denied."
+        return "there is nothing to add. No node has seen a call of it that would be denied."
+    why = one.reason or ""
     if isinstance(one, MergedWorkload):
-        return "No node has sent a profile that can be loaded here."
-    return one.reason or ""
+        why = "No node has sent a profile that can be loaded here."
+    return f"its profile is not known. {why}"
 
 
 def _as_json(one: Either, made: Suggestion) -> dict[str, Any]:

@@ -240,9 +240,15 @@ def test_suggest_without_a_profile_that_can_be_loaded_says_so(
     row = workload("web", call(), block_digest="0" * 64, block=bad)
     place = _file(applied, "a", document("a", row), document("b", workload("db")))
     said = applied.failure("suggest", "shop/web/app", "--merge", place)
-    assert "No node has sent a profile that can be loaded here." in said
+    assert "its profile is not known. No node has sent a profile that can be loaded here." in said
+
+
+def test_suggest_says_that_no_node_saw_anything_to_add(applied: Node) -> None:
+    """Its profile is known, and is not printed: profiles are loaded for workloads with calls."""
+    place = _file(applied, "a", document("a", workload("db", block_digest="0" * 64, block=BLOCK)))
     said = applied.failure("suggest", "shop/db/app", "--merge", place)
-    assert "No node has seen a call of it that would be denied." in said
+    assert "there is nothing to add. No node has seen a call of it that would be denied." in said
+    assert "not known" not in said
 
 
 def test_suggest_warns_of_different_profiles(applied: Node, evidence: Evidence) -> None:
