@@ -56,6 +56,11 @@ class Record(NamedTuple):
         return self.action == "inject" and self.mode != "off"
 
     @property
+    def is_selftest(self) -> bool:
+        """Whether `selftest` ran it."""
+        return self.id == SELFTEST
+
+    @property
     def origin(self) -> Origin:
         """Return the origin, as ledger_file.is_late compares it."""
         return self.via, self.pid

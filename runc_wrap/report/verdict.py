@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
-from runc_wrap.ledger.record import SELFTEST
 from runc_wrap.report import installed_filters, outcomes, workloads
 from runc_wrap.report.container_evidence import Container
 from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
@@ -239,7 +238,7 @@ def _is_nobodys(one: Container) -> bool:
     """
     record = one.record
     is_sandbox = bool(record.pod) and record.container is None
-    return (is_sandbox or record.id == SELFTEST) and not one.seen.calls
+    return (is_sandbox or record.is_selftest) and not one.seen.calls
 
 
 def strays(seen: Tallies) -> list[Row]:
