@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from runc_wrap.node.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
     GONE,
+    RUNNING,
     Manager,
     SystemdError,
 )
@@ -43,6 +45,25 @@ def manager(systemd: Systemd) -> Manager:
 
 def _sh(step: str, script: str, seconds: float = SECONDS) -> Command:
     return Command(step, ("/bin/sh", "-c", script), seconds)
+
+
+def test_a_look_at_a_unit_is_one_connection(
+    manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made every half second, and systemd sets all its interfaces up on each connection."""
+    out, err = tmp_path / "out", tmp_path / "err"
+    manager.start("looked-at.service", ["/bin/sleep", "1000"], out, err, seconds=SECONDS)
+    made: list[object] = []
+
+    class Noted(socket.socket):
+        def connect(self, address: Any) -> None:
+            made.append(address)
+            super().connect(address)
+
+    monkeypatch.setattr("socket.socket", Noted)
+    assert manager.end("looked-at.service").state == RUNNING
+    assert made == [str(manager.path)]
+    manager.forget("looked-at.service")
 
 
 ENDS = [  # script -> whether it is well, what it printed, what it said

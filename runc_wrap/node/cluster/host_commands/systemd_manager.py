@@ -6,8 +6,10 @@ mounted into the pod, since systemd makes the socket anew when it is executed ag
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 from runc_wrap import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jeepney import Message
@@ -29,7 +31,6 @@ _UNKNOWN, _EXISTS = f"{_NAME}.NoSuchUnit", f"{_NAME}.UnitExists"
 _SECONDS = 25.0  # for one call; systemd may be reloading
 _MOST = 1 << 20  # bytes of answers to one call
 _PAUSE = 0.05  # seconds
-_SERIAL = 1
 RUNNING, DONE, FAILED, GONE = "running", "done", "failed", "gone"
 _STATES = {
     "active": DONE,  # a oneshot that remains after its exit
@@ -63,7 +64,10 @@ class UnitEnd:
 
 @dataclass(frozen=True)
 class Manager:
-    """systemd behind the socket at `path`. Each call connects anew."""
+    """systemd behind the socket at `path`. Each of its methods connects anew.
+
+    A connection is expensive for systemd, which makes all its interfaces known on it.
+    """
 
     path: Path
 
@@ -93,14 +97,15 @@ class Manager:
 
     def end(self, unit: str) -> UnitEnd:
         """Return what became of a unit. Raises SystemdError."""
-        try:
-            (path,) = self._call(_MANAGER, "GetUnit", "s", (unit,))
-        except _CallError as error:
-            if error.name == _UNKNOWN:
-                return UnitEnd(GONE)
-            raise
-        state = _STATES.get(self._property(path, "Unit", "ActiveState"), RUNNING)
-        status = self._property(path, "Service", "ExecMainStatus")
+        with self._line() as line:
+            try:
+                (path,) = line.call(_MANAGER, "GetUnit", "s", (unit,))
+            except _CallError as error:
+                if error.name == _UNKNOWN:
+                    return UnitEnd(GONE)
+                raise
+            state = _STATES.get(line.property(path, "Unit", "ActiveState"), RUNNING)
+            status = line.property(path, "Service", "ExecMainStatus")
         return UnitEnd(state, status if isinstance(status, int) else 0)
 
     def names(self, pattern: str) -> list[str]:
@@ -129,30 +134,64 @@ class Manager:
                 if error.name != _UNKNOWN:
                     raise
 
-    def _property(self, path: str, interface: str, name: str) -> Any:  # noqa: ANN401 - a variant
-        address = DBusAddress(path, _NAME, _PROPERTIES)
-        ((_, value),) = self._call(address, "Get", "ss", (f"{_NAME}.{interface}", name))
-        return value
-
     def _call(
         self, address: DBusAddress, method: str, signature: str, body: tuple[Any, ...]
     ) -> tuple[Any, ...]:
-        """Call a method and return its answer. Raises SystemdError."""
-        message = new_method_call(address, method, signature, body)
+        """Call one method and return its answer. Raises SystemdError."""
+        with self._line() as line:
+            return line.call(address, method, signature, body)
+
+    @contextmanager
+    def _line(self) -> Iterator[_Line]:
+        """Give a connection. Raises SystemdError, as each call through it does."""
         try:
             with _connected(self.path) as connection:
-                connection.sendall(message.serialise(serial=_SERIAL))
-                answer = _answer(connection)
+                yield _Line(connection)
         except (OSError, ValueError, EOFError, AuthenticationError) as error:
             said = text.name(str(error) or type(error).__name__)
             raise SystemdError(
                 f"the host's systemd does not answer at {self.path}: {said}"
             ) from error
+
+
+class _Line:
+    """A connection on which one call follows the other."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._parser = Parser()
+        self._serials = itertools.count(1)
+
+    def call(
+        self, address: DBusAddress, method: str, signature: str, body: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Call a method and return its answer. Raises _CallError, and what a socket raises."""
+        serial = next(self._serials)
+        message = new_method_call(address, method, signature, body)
+        self._connection.sendall(message.serialise(serial=serial))
+        answer = self._answer(serial)
         if answer.header.message_type is MessageType.error:
             name = str(answer.header.fields.get(HeaderFields.error_name, ""))
             raise _CallError(name, text.name(answer.body[0]) if answer.body else "")
         found: tuple[Any, ...] = answer.body
         return found
+
+    def property(self, path: str, interface: str, name: str) -> Any:  # noqa: ANN401 - a variant
+        address = DBusAddress(path, _NAME, _PROPERTIES)
+        ((_, value),) = self.call(address, "Get", "ss", (f"{_NAME}.{interface}", name))
+        return value
+
+    def _answer(self, serial: int) -> Message:
+        """Return the answer to a call; signals before it are left out."""
+        until, size = time.monotonic() + _SECONDS, 0
+        while size < _MOST and time.monotonic() < until:
+            while (message := self._parser.get_next_message()) is not None:
+                if message.header.fields.get(HeaderFields.reply_serial) == serial:
+                    return message
+            data = _received(self._connection)
+            size += len(data)
+            self._parser.add_data(data)
+        raise TimeoutError("no answer")
 
 
 def _plain(word: str) -> str:
@@ -180,19 +219,6 @@ def _connected(path: Path) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-def _answer(connection: socket.socket) -> Message:
-    """Return the answer to our call; signals before it are left out."""
-    parser, until, size = Parser(), time.monotonic() + _SECONDS, 0
-    while size < _MOST and time.monotonic() < until:
-        while (message := parser.get_next_message()) is not None:
-            if message.header.fields.get(HeaderFields.reply_serial) == _SERIAL:
-                return message
-        data = _received(connection)
-        size += len(data)
-        parser.add_data(data)
-    raise TimeoutError("no answer")
 
 
 def _received(connection: socket.socket, most: int = 4096) -> bytes:
