@@ -46,13 +46,15 @@ VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines recor
 VM_CHANGES = tests/vm/test_install.py::$(VM_INSTALLED) $(patsubst %,tests/vm/test_%.py,transaction power_cuts registration power uninstall)
 VM_INSTALLED = test_the_services_are_active_and_start_with_the_machine
 VM_BOOKWORM = $(patsubst %,tests/vm/test_%.py,install services uninstall)
+# The installer's pod by Podman, with its pod network and limits, on a machine of its own
+VM_CLUSTER = tests/vm/test_cluster.py
 # containerd 2 under its own systemd
 VM_FORKY = $(patsubst %,tests/vm/test_%.py,install services transaction uninstall)
 
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-cluster test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -154,10 +156,14 @@ vm-archive: packages .venv/ready
 test-vm-short: packages .venv/ready   ## one such machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root
 	RUNC_WRAP_REQUIRE_ALL=1 .venv/bin/pytest -m short $(VM_TESTS)
 
-test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (on whose kernel 7.2 the transaction, upgrades and uninstall were not seen to the end); root, 3 GB
+test-vm-cluster: .venv/ready vm-archive   ## the cluster's installer on such a machine, its pod by Podman (seen there until the container for metrics, not further); root
+	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
+
+test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (on whose kernel 7.2 the transaction, upgrades and uninstall were not seen to the end), and test-vm-cluster; root, 3 GB
 	$(VM_ARCHIVE) .venv/bin/pytest tests/vm/test_packages.py
 	$(VM_ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_BOOKWORM)
 	$(VM_ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_FORKY)
+	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page

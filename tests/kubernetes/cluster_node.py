@@ -31,7 +31,9 @@ NODE, POD = "n1", "runc-wrap-x7k2p"
 INSTALLER, METRICS = f"{POD}-{CONTAINER}", f"{POD}-metrics"  # as Podman names the containers
 CONFIG = "/etc/containerd/config.toml"
 _API, _PLAYED, _TOKEN = "/root/api", "/root/played", "/root/token"
-_PATIENT = 900  # seconds: an emulated machine beside other work needs minutes for an installation
+_PATIENT = 1500  # seconds: an emulated machine beside other work needs ten minutes to install
+# Seconds between two looks, which keep an emulated CPU from what is waited for.
+_SHORT, _LONG = (0.1, PAUSE) if IN_A_BOX else (0.5, 3 * PAUSE)
 # A box has no bridge for pods, and may have no limits; the other address is that of Podman's.
 _NETWORK, _ADDRESS = ("host", "127.0.0.1") if IN_A_BOX else ("bridge", "10.88.0.1")
 _UNITS = """
@@ -64,12 +66,12 @@ do
 done
 """
 _PLAY = f"podman kube play --quiet --replace --network {_NETWORK} {_PLAYED}/pod.yaml"
-_UNTIL = 'until eval "$1"; do sleep 0.1; done'
+_UNTIL = f'until eval "$1"; do sleep {_SHORT}; done'
 _KILL = f"podman pod kill -s KILL {POD} >/dev/null"
 # Not before Podman has cleaned up: it stops a pod whose containers have ended.
 _START = f"""
 while pgrep -x podman || ! podman pod inspect {POD} | grep -q '"Exited"'
-do sleep 0.2; done >/dev/null
+do sleep {_SHORT}; done >/dev/null
 podman pod start {POD}
 """
 # What the installer has begun on the host is over, and no change of the engine is half done.
@@ -172,7 +174,7 @@ class ClusterNode:
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         try:
-            wait_until(condition, what, _PATIENT, pause=PAUSE)
+            wait_until(condition, what, _PATIENT, pause=_LONG)
         except CommandError as error:
             log = self.machine.attempt(f"podman logs {INSTALLER} 2>&1").stdout
             raise CommandError(f"{error}: {self.known()}\n{log}") from None
@@ -199,8 +201,10 @@ def prepared(machine: Guest, image: Path, place: Path) -> ClusterNode:
     api.mkdir()
     overlays.mkdir()
     given = _serve(machine, api)
-    made = ClusterNode(machine, overlays, given, "")
-    return ClusterNode(machine, overlays, given, made.listing())
+    before = ClusterNode(machine, overlays, given, "").listing()
+    made = ClusterNode(machine, overlays, given, before)
+    made.settle()  # which notes the engine's file as it was
+    return made
 
 
 def _serve(machine: Guest, place: Path) -> Given:

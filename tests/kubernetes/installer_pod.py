@@ -5,6 +5,7 @@ The pod's specification is that of a rendered overlay. What is added is what a k
     the token         with its authority in a directory of the node, as a kubelet has it
     the API server    by the variables KUBERNETES_SERVICE_HOST and _PORT
     the node's name   as a value: Podman knows spec.nodeName for no variable
+    memory's emptyDir one for the whole pod, but on disk: Podman 5 makes one for each container
 """
 
 from __future__ import annotations
@@ -90,5 +91,8 @@ def _with_what_a_kubelet_gives(pod: Object, given: Given) -> Object:
     assert [_MOUNT in one["volumeMounts"] for one in pod["containers"]].count(True) == 1
     directory = {"path": given.token, "type": "Directory"}
     volumes = [one for one in pod["volumes"] if "projected" not in one]
+    for one in volumes:
+        if "emptyDir" in one:
+            one["emptyDir"] = {}
     pod["volumes"] = [*volumes, {"name": _MOUNT["name"], "hostPath": directory}]
     return pod
