@@ -12,7 +12,7 @@ DEBIAN_PACKAGES = runc crun runsc containerd podman docker.io docker-cli buildah
 	$(VM_PACKAGES)
 
 # What tests/vm builds, boots and reaches its machines with
-VM_PACKAGES = qemu-system-x86 qemu-utils e2fsprogs openssh-client
+VM_PACKAGES = qemu-system-x86 qemu-system-arm qemu-utils e2fsprogs openssh-client
 
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
@@ -54,7 +54,7 @@ VM_FORKY = $(patsubst %,tests/vm/test_%.py,install services transaction uninstal
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-cluster test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-cluster test-vm-arm64 test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -164,6 +164,10 @@ test-vm-all: test-vm   ## the same, the package on another machine, and a short 
 	$(VM_ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_BOOKWORM)
 	$(VM_ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_FORKY)
 	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
+	$(MAKE) --no-print-directory test-vm-arm64
+
+test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of Debian 13: runc, crun, services, a reboot; root, always emulated
+	.venv/bin/pytest tests/vm/arm64
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
 	.venv/bin/pytest tests/page

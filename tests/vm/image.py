@@ -10,8 +10,12 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.worlds.debian import World, WorldError, alone, codename, settings, targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEPT = Path(os.environ.get("RUNC_WRAP_MACHINES") or "/var/cache/runc-wrap-machines")
 SUITE = os.environ.get("RUNC_WRAP_VM") or "trixie"
@@ -74,15 +78,22 @@ def image(suite: str) -> Image:
     """Return the suite's; make it unless there is one of exactly these ingredients."""
     if os.geteuid():
         raise WorldError(f"a virtual machine of {suite} is made by root; try: as root")
-    kept = KEPT / suite
-    with alone(KEPT / f"{suite}.lock"):
-        recipe = World(suite, _packages(suite)).recipe(codename(), targets(), settings())
-        made_of = repr((recipe, FILES, COMMANDS, SIZE, sorted(PROFILES)))
-        stamp = kept / STAMP
+    recipe = World(suite, _packages(suite)).recipe(codename(), targets(), settings())
+    made_of = repr((recipe, FILES, COMMANDS, SIZE, sorted(PROFILES)))
+    return kept(suite, made_of, lambda directory: _make(directory, recipe, suite))
+
+
+def kept(name: str, made_of: str, make: Callable[[Path], None]) -> Image:
+    """Return the image of this name; make it in an empty directory unless `made_of` is the same."""
+    directory = KEPT / name
+    with alone(KEPT / f"{name}.lock"):
+        stamp = directory / STAMP
         if not stamp.is_file() or stamp.read_text() != made_of:
-            _make(kept, recipe, suite)
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            make(directory)
             stamp.write_text(made_of)
-    return Image(kept)
+    return Image(directory)
 
 
 def _packages(suite: str) -> tuple[str, ...]:
@@ -90,10 +101,8 @@ def _packages(suite: str) -> tuple[str, ...]:
     return PACKAGES if suite == "bookworm" else (*PACKAGES, "docker-cli")
 
 
-def _make(kept: Path, recipe: list[str], suite: str) -> None:
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
-    root = kept / "root"
+def _make(directory: Path, recipe: list[str], suite: str) -> None:
+    root = directory / "root"
     front = recipe.index(suite) + 1
     _run("mmdebstrap", "--quiet", *recipe[:front], root, *recipe[front:])
     for name, text in FILES.items():
@@ -106,8 +115,8 @@ def _make(kept: Path, recipe: list[str], suite: str) -> None:
         _run(name, "--root", root, *words)
     for name in ("vmlinuz", "initrd"):
         (found,) = (root / "boot").glob(f"{name}*")
-        shutil.copy(found, kept / name)
-    _run("mke2fs", "-q", "-t", "ext4", "-d", root, kept / "disk.img", SIZE)
+        shutil.copy(found, directory / name)
+    _run("mke2fs", "-q", "-t", "ext4", "-d", root, directory / "disk.img", SIZE)
     shutil.rmtree(root)
 
 

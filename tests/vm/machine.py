@@ -215,20 +215,27 @@ class Machine(Guest):
         public = " ".join(self.key.with_suffix(".pub").read_text().split()[:2])
         credential = f'"systemd.set_credential=ssh.authorized_keys.root:{public}"'
         # unsafe: what the guest has flushed outlives qemu's death, but not this machine's
-        disk = f"file={self.disk},if=virtio,cache=unsafe,discard=unmap"
+        disk = f"file={self.disk},cache=unsafe,discard=unmap"
         network = f"user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22"
+        return [
+            *self.board(f"rw net.ifnames=0 mitigations=off {credential}", disk),
+            *("-serial", f"file:{self.directory}/console"),
+            *("-monitor", "none", "-qmp", f"unix:{self._monitor},server=on,wait=off"),
+            *("-nic", network, "-device", "virtio-rng-pci"),
+        ]
+
+    def board(self, parameters: str, disk: str) -> list[str | Path]:
+        """Return qemu and its words for the hardware, kernel and disk.
+
+        `parameters` and `disk` are what every machine's kernel and disk are told.
+        """
         return [
             program("qemu-system-x86_64"),
             *HARDWARE,
-            *("-serial", f"file:{self.directory}/console"),
-            *("-monitor", "none", "-qmp", f"unix:{self._monitor},server=on,wait=off"),
             *processor(),
             *("-kernel", self.image.kernel, "-initrd", self.image.initrd),
-            *(
-                "-append",
-                f"root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off {credential}",
-            ),
-            *("-drive", disk, "-nic", network, "-device", "virtio-rng-pci"),
+            *("-append", f"root=/dev/vda console=ttyS0 {parameters}"),
+            *("-drive", f"{disk},if=virtio"),
         ]
 
 
@@ -236,7 +243,13 @@ class Machine(Guest):
 def machine(image: Image, directory: Path, kept: Kept | None = None) -> Iterator[Machine]:
     """Yield a machine that is on; it is off afterwards in any case."""
     requires(*NEEDS, root=True)
-    made = Machine(image, directory, kept)
+    with on(Machine(image, directory, kept)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def on(made: Machine) -> Iterator[Machine]:
+    """Power a machine on; it is off afterwards in any case."""
     try:
         made.power_on()
         yield made

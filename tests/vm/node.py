@@ -30,7 +30,7 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /
     -o ! -type d -printf '%p %y %m %u:%g %l\n' -o -printf '%p %y %m %u:%g\n' | sort
 find /etc /usr/local /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum
 """
-_UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
+UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
 # The engines as a node has them that does not confine: Kubernetes' own default is no profile.
 CONTAINERD = r"""
 sed -i '/grpc.v1.cri"\]/a sandbox_image = "localhost/runc-wrap-busybox:test"' \
@@ -145,7 +145,7 @@ def installed(machine: Guest, release: Path) -> Node:
     machine.copy_in([release], "/root")
     machine.sh(_ENGINES)
     before = machine.sh(LISTING)
-    machine.sh(_UNPACK, f"/root/{release.name}")
+    machine.sh(UNPACK, f"/root/{release.name}")
     told = machine.sh("/root/archive/install.sh 2>&1")
     machine.sh(_REGISTER)
     return Node(machine, before, told)

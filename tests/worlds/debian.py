@@ -36,6 +36,7 @@ class World:
     suite: str
     packages: Sequence[str]
     name: str = ""  # the suite's, if this is the only one of it
+    variant: str = "minbase"  # mmdebstrap's
 
     def root(self) -> Path:
         """Return the root directory; create it unless there is one with exactly these packages."""
@@ -60,7 +61,7 @@ class World:
         options = [f"--aptopt={line}" for line in chosen(settings)]
         options += [f"--dpkgopt=path-exclude={place}/*" for place in _UNREAD]
         include = f"--include={','.join(sorted(set(self.packages)))}"
-        return ["--variant=minbase", "--mode=root", include, *options, self.suite, *found]
+        return [f"--variant={self.variant}", "--mode=root", include, *options, self.suite, *found]
 
     def _make(self, root: Path, made_of: list[str]) -> None:
         """Create it beside the old one, and replace that only when it is complete."""

@@ -1,0 +1,1 @@
+"""The archive on a whole arm64 machine, emulated."""

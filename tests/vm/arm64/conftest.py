@@ -1,0 +1,51 @@
+"""One arm64 machine per run; RUNC_WRAP_ARM64_ARCHIVE names an archive that is there already."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import short_directory
+from harness.node import archive
+from harness.node.requirements import requires
+from tests.vm import machine
+from tests.vm.arm64.container import fill_rootfs
+from tests.vm.arm64.image import arm64_image
+from tests.vm.arm64.machine import NEEDS, Arm64Machine
+from tests.vm.node import LISTING, UNPACK, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.node.guest import Guest
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive for arm64."""
+    requires(*NEEDS, root=True)
+    if given := os.environ.get("RUNC_WRAP_ARM64_ARCHIVE"):
+        return Path(given).absolute()
+    return archive.build(tmp_path_factory.mktemp("dist"), "arm64")["arm64"]
+
+
+@pytest.fixture(scope="session")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    """A machine without runc-wrap, with the containers' root directory."""
+    requires(*NEEDS, root=True)
+    disk = arm64_image()
+    with short_directory("vm") as directory, machine.on(Arm64Machine(disk, directory)) as made:
+        fill_rootfs(made, tmp_path_factory.mktemp("calls"))
+        yield made
+
+
+@pytest.fixture(scope="session")
+def node(guest: Guest, release: Path) -> Node:
+    """The machine with runc-wrap, which came as the archive alone."""
+    guest.copy_in([release], "/root")
+    before = guest.sh(LISTING)
+    guest.sh(UNPACK, f"/root/{release.name}")
+    return Node(guest, before, guest.sh("/root/archive/install.sh 2>&1", seconds=900))

@@ -1,0 +1,128 @@
+"""The release archive on arm64: without it, then with it, and without it again."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.containers.one_call import CALLS
+from harness.kernel.process_status import DISABLED, FILTER
+from tests.vm.arm64.container import container
+from tests.vm.machine import wait
+from tests.vm.node import LISTING, PREFIX, UNITS
+
+if TYPE_CHECKING:
+    from harness.node.guest import Guest
+    from tests.vm.node import Node
+
+KINDS = ("runc", "crun")
+WRAPPER = f"{PREFIX}/bin/runc-wrap"
+# keyctl(99) comes to the kernel, which knows no such operation.
+FREE = {"keyctl": errno.EOPNOTSUPP, "unshare": 0, "personality": 0}
+
+
+def _each_call(found: dict[str, int]) -> dict[str, int]:
+    return {f"{abi}-{name}": found[name] for abi, calls in CALLS.items() for name in calls}
+
+
+FREE_CALLS = _each_call(FREE)
+DENIED_CALLS = _each_call(dict.fromkeys(FREE, errno.EPERM))
+
+
+def _no_unit_failed(guest: Guest) -> bool:
+    return guest.sh("systemctl --failed --quiet --no-legend") == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_us_a_container_has_no_filter_and_makes_every_call(guest: Guest, kind: str) -> None:
+    assert guest.sh("uname -m").strip() == "aarch64"
+    assert _no_unit_failed(guest)
+    bare = container(guest, f"bare-{kind}")
+    assert bare.start(kind) == DISABLED
+    assert bare.calls(kind) == FREE_CALLS
+    bare.delete(kind)
+
+
+def test_the_archive_installs_and_both_services_are_active(node: Node) -> None:
+    tools = "for tool in python3 gcc cc musl-gcc; do command -v $tool && exit 1; done; :"
+    assert node.machine.attempt(tools).stdout == ""
+    assert "Seccomp: 2   with runc-wrap" in node.told
+    for question, answer in (("is-active", "active"), ("is-enabled", "enabled")):
+        told = node.machine.sh(f"systemctl {question} {' '.join(UNITS)}").split()
+        assert told == [answer] * len(UNITS)
+    assert _no_unit_failed(node.machine)
+    assert node.warnings() == []
+
+
+def test_doctor_finds_nothing(node: Node) -> None:
+    assert node.ctl("doctor").stdout.endswith(" checks, 0 findings\n")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_us_it_is_confined_for_both_abis_and_verify_finds_a_filter_that_allows_more(
+    node: Node, kind: str
+) -> None:
+    node.configure(f'runtime = ["{kind}"]\n')
+    made = container(node.machine, f"confined-{kind}")
+    assert node.shown("explain", made.config)["action"] == "inject"
+    assert made.start(WRAPPER) == FILTER
+    assert made.calls(WRAPPER) == DENIED_CALLS
+    decided = made.read()
+    block = decided["linux"]["seccomp"]
+    assert set(block["architectures"]) == {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"}
+    found = node.shown("verify", "--deep")
+    assert (found["checked"], found["disagreeing"], found["unchecked"]) == (1, [], [])
+
+    made.delete(kind)
+    allowed = {"names": ["keyctl"], "action": "SCMP_ACT_ALLOW"}
+    weaker = {**block, "syscalls": [*block["syscalls"], allowed]}
+    made.write({**decided, "linux": {**decided["linux"], "seccomp": weaker}})
+    assert made.start(kind) == FILTER
+    made.write(decided)
+    (one,) = node.shown("verify", "--deep")["disagreeing"]
+    assert one["id"] == made.name
+    assert {(call["abi"], call["syscall"]) for call in one["calls"]} == {
+        (abi, "keyctl") for abi in CALLS
+    }
+    made.delete(kind)
+
+
+def test_in_observe_the_report_names_the_calls_of_both_abis(node: Node) -> None:
+    node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
+    made = container(node.machine, "observed")
+    assert made.start(WRAPPER) == FILTER
+    assert made.calls(WRAPPER) == FREE_CALLS
+
+    def reported() -> set[tuple[str, str]]:
+        (row,) = [row for row in node.shown("report", "--all") if made.name in row["ids"]]
+        return {(call["abi"], call["syscall"]) for call in row["calls"]}
+
+    expected = {(abi, name) for abi, calls in CALLS.items() for name in calls}
+    wait(lambda: reported() == expected, "the calls")
+    made.delete(WRAPPER)
+    node.configure("")
+
+
+def test_after_a_reboot_the_services_are_active_and_confine(node: Node) -> None:
+    node.machine.reboot()
+    told = node.machine.sh(f"systemctl is-active {' '.join(UNITS)}").split()
+    assert told == ["active"] * len(UNITS)
+
+    def is_decided_by_the_service() -> bool:
+        """Emulated, the service may take longer for its answer than a launcher waits."""
+        made = container(node.machine, "rebooted")
+        assert made.start(WRAPPER) == FILTER
+        made.delete(WRAPPER)
+        return bool(node.ledger()[-1]["via"] == "agent")
+
+    wait(is_decided_by_the_service, "a decision by the service")
+
+
+def test_uninstall_leaves_every_file_as_it_was_before_the_installation(node: Node) -> None:
+    before = node.before.splitlines()
+    assert set(node.machine.sh(LISTING).splitlines()) - set(before)
+    told = node.machine.sh("runc-wrapctl uninstall --purge 2>&1")
+    after = node.machine.sh(LISTING).splitlines()
+    assert set(before) ^ set(after) == set(), told
