@@ -57,7 +57,7 @@ BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packag
 .PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-cluster test-vm-arm64 test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
-	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\): .*## /\1\t/p' Makefile | expand -t 16
 
 check: .venv/ready   ## linters, types, import contracts, licences and unit tests; no root, about three minutes
 	.venv/bin/ruff check .
