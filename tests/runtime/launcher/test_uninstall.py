@@ -16,6 +16,8 @@ from harness.node import machine as machines
 from harness.node.machine import PREFIX
 from harness.node.requirements import program
 from runc_wrap.host import locks
+from runc_wrap.profiles import captured_profile
+from runc_wrap.profiles.captured_profile import Captured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
     from harness.node.machine import Machine
 
 WRAPPER, CTL = PREFIX / "bin" / "runc-wrap", PREFIX / "bin" / "runc-wrapctl"
-RECORDS = tuple(
-    f"opt/runc-wrap/var/{name}"
-    for name in "captured/docker.json evidence/containers/one.json ledger/ledger.jsonl "
-    "metrics/state.json".split()
-)
+PROFILE = b'{"defaultAction": "SCMP_ACT_ALLOW"}'
+CAPTURE = Captured("docker", "26.1.5", "2026-11-26T12:00:00Z", "amd64", "6.12", "ab", PROFILE)
+RECORDS = {
+    "opt/runc-wrap/var/captured/docker.json": captured_profile.text(CAPTURE),
+    "opt/runc-wrap/var/evidence/containers/one.json": b"{}\n",
+    "opt/runc-wrap/var/ledger/ledger.jsonl": b"{}\n",
+    "opt/runc-wrap/var/metrics/state.json": b"{}\n",
+}
 DAEMON_JSON = "/usr/local/daemon.json"
 
 
@@ -80,9 +85,9 @@ def test_the_machine_is_as_before_the_installation(machine: Machine, installed: 
     before = machine.listing()
     _installed(machine, installed)
     (machine.prefix / "etc" / "config.toml").write_text("# mine\n")
-    for name in RECORDS:
+    for name, content in RECORDS.items():
         (machine.directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (machine.directory / name).write_text("{}\n")
+        (machine.directory / name).write_bytes(content)
     with_it = machine.listing()
     told = _uninstalled(machine, "--dry-run")
     assert machine.listing() == with_it
