@@ -166,7 +166,7 @@ test-vm-all: test-vm   ## the same, the package on another machine, and a short 
 	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
 	$(MAKE) --no-print-directory test-vm-arm64
 
-test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of Debian 13: runc, crun, services, a reboot; root, always emulated
+test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of Debian 13: runc, crun, services, observe, a reboot; root, always emulated
 	.venv/bin/pytest tests/vm/arm64
 
 test-page: .venv/ready   ## the report's page in headless Chromium; root
