@@ -76,16 +76,18 @@ def parse(data: bytes, source: str) -> Captured:
     """Return the capture in a file's bytes. Raises ProfileError."""
     document = decode(data, source)
     if not isinstance(document, dict):
-        raise ProfileError(f"{source} is not a captured profile; capture it again")
+        raise ProfileError(f"{source} is not a captured profile; remove it, or capture it again")
     texts = [document.get(name) for name in _TEXTS]
     config = document.get("config", "")  # none in the captures of earlier releases
     profile = document.get("profile")
     if document.get("format") != FORMAT or not all(
         isinstance(each, str) for each in (*texts, config)
     ):
-        raise ProfileError(f"{source} is not a captured profile of this release; capture it again")
+        raise ProfileError(
+            f"{source} is not a captured profile of this release; remove it, or capture it again"
+        )
     if not isinstance(profile, dict):
-        raise ProfileError(f"{source} has no profile; capture it again")
+        raise ProfileError(f"{source} has no profile; remove it, or capture it again")
     engine, version, time, arch, kernel, program = map(str, texts)
     captured = Captured(engine, version, time, arch, kernel, program, _compact(profile), config)
     captured.parsed()

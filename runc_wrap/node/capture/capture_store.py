@@ -57,7 +57,7 @@ def _bytes(where: Path) -> bytes:
     try:
         return files.read(where, _LARGEST)
     except (OSError, files.Irregular, files.TooLarge) as error:
-        raise ProfileError(f"{where}: {error}; capture it again") from error
+        raise ProfileError(f"{where}: {error}; remove it, or capture it again") from error
 
 
 def _stale(captured: Captured) -> str:
