@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap import text
+from runc_wrap.host import ownership
 from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
@@ -39,10 +40,16 @@ if json_codec.NAME != "orjson":
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find parts of the release in force that are missing or damaged, by starting them once."""
+    """Find parts of the release in force that are missing or damaged, by starting them once.
+
+    What others can change is not started: root may ask about a user's own installation. Of that
+    installation_owner tells.
+    """
     release = places.prefix / "lib" / "current"
     hot = release / "hotpath"
     python = release / "python"
+    if _are_others(python, hot):
+        return
     _, why = _ran(python, hot / "cold.py")  # ends with 0 once everything is imported
     remedy, command = commands.INSTALL_AGAIN, commands.install(places)
     if why:
@@ -60,6 +67,13 @@ def find(places: Places) -> Iterator[Finding]:
     if "orjson" in missed:
         sentence = f"{hot / 'orjson'} cannot be loaded: a create without the agent is slower"
         yield Finding(NAME, "warning", sentence, remedy, command)
+
+
+def _are_others(*paths: Path) -> bool:
+    try:
+        return any(True for path in paths for _ in ownership.of(str(path)))
+    except OSError:
+        return True
 
 
 def _ran(python: Path, *words: str | Path) -> tuple[str, str]:

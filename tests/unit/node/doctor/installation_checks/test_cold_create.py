@@ -102,6 +102,19 @@ def test_what_makes_every_create_slower_is_a_warning(node: Node, own: Path, what
     assert (found.severity, why in found.sentence) == ("warning", True), found
 
 
+@pytest.mark.parametrize("part", ["hotpath", "."])
+def test_what_others_can_change_is_not_started(node: Node, own: Path, part: str) -> None:
+    """As root may ask about a user's own installation: its code would run as root."""
+    started = own / "started"
+    (own / "hotpath" / "cold.py").write_text(f"open({str(started)!r}, 'w')")
+    (own / part).chmod(0o777)
+    assert list(cold_create.find(node.places)) == []
+    assert not started.exists()
+    (own / part).chmod(0o755)
+    list(cold_create.find(node.places))
+    assert started.exists()
+
+
 def test_an_interpreter_that_hangs_is_an_error_after_a_while(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
