@@ -42,7 +42,7 @@ def build(archive: Archive, place: Path, to: Path, level: int) -> Path:
     tree.lay(archive, root, tree.ZSH_OF_DEBIAN)
     documents = root / "usr/share/doc/runc-wrap"
     (documents / "copyright").write_text(_copyright(archive))
-    shutil.copy(archive.top / "README.md", documents)
+    tree.lay_documents(archive, root)
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": str(archive.epoch),

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from deploy.packages.tree import Archive
 
 SPECIFICATION = Path(__file__).parent / "rpm" / "runc-wrap.spec"
-_DOCUMENTS = ("README.md", "CHANGELOG.md")
 # No file is changed on its way into the package, and nothing of this machine gets into it.
 _DEFINED = {
     "__os_install_post": "%{nil}",
@@ -39,8 +38,8 @@ def build(archive: Archive, place: Path, to: Path, level: int) -> Path:
     """Build it into `to`; `place` is an empty directory to work in, `level` is xz's."""
     root = place / "root"
     tree.lay(archive, root, tree.ZSH_OF_OTHERS)
-    for name in _DOCUMENTS:
-        shutil.copy(archive.top / name, root / "usr/share/doc/runc-wrap")
+    tree.lay_documents(archive, root)
+    shutil.copy(archive.top / "CHANGELOG.md", root / "usr/share/doc/runc-wrap")
     shutil.copytree(archive.release / "share/licences", root / "usr/share/licenses/runc-wrap")
     for page in root.glob("usr/share/man/**/*.[18]"):
         subprocess.run(["gzip", "-9n", page], check=True)

@@ -47,6 +47,8 @@ _SHARED = {
 ZSH_OF_DEBIAN = "/usr/share/zsh/vendor-completions"
 ZSH_OF_OTHERS = "/usr/share/zsh/site-functions"
 _PROGRAMS = ("switch-release", "leave-path")
+# Which README.md links to.
+_DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "NOTICE", "docs")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,16 @@ def lay(archive: Archive, root: Path, zsh: str) -> None:
     for link, target in _LINKS.items():
         (root / link[1:]).parent.mkdir(parents=True, exist_ok=True)
         (root / link[1:]).symlink_to(target)
+
+
+def lay_documents(archive: Archive, root: Path) -> None:
+    """Lay down the README and what it links to, but for licences and changelog, as `lay` does."""
+    for name in _DOCUMENTS:
+        source, place = archive.top / name, root / "usr/share/doc/runc-wrap" / name
+        if source.is_dir():
+            shutil.copytree(source, place)
+        else:
+            shutil.copy(source, place)
 
 
 def filled(text: str, **values: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -105,6 +106,20 @@ def test_rpm_replaces_no_configuration_that_its_owner_changed(first: dict[str, P
 def test_both_have(path: str, first: dict[str, Path]) -> None:
     for names in _names(first).values():
         assert [name for name in names if PurePosixPath(name).match(path)], path
+
+
+ELSEWHERE = {"LICENSE", "CHANGELOG.md"}  # distributions have places of their own for these
+
+
+def test_what_the_readme_links_to_is_beside_it(
+    archives: dict[str, Archive], first: dict[str, Path]
+) -> None:
+    text = (archives[here().debian].top / "README.md").read_text()
+    links = {*re.findall(r"\]\(([^)#:]+)[)#]", text)} - ELSEWHERE
+    assert "docs/operating.md" in links
+    for kind, names in _names(first).items():
+        missing = {f"/usr/share/doc/runc-wrap/{link}" for link in links} - {*names}
+        assert missing == set(), kind
 
 
 def _names(packages: dict[str, Path]) -> dict[str, list[str]]:
