@@ -31,11 +31,12 @@ cd /run/diskless; cp fresh config.json
 """
 _START = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 MOST = 30  # creates
+DOCKER_LOOKED_AT = '[[rule]]\nname = "look"\nengine = ["docker"]\nmode = "audit"\n'
 
 
 @pytest.fixture(scope="module", autouse=True)
 def bundle(node: Node, tmp_path_factory: pytest.TempPathFactory) -> None:
-    node.configure('[default]\nmode = "enforce-log"\n')
+    node.configure(DOCKER_LOOKED_AT)
     node.machine.sh(_BUNDLE)
     small = tmp_path_factory.mktemp("disk") / "small"
     run(["mke2fs", "-q", "-t", "ext4", small, "16M"])  # which the machine lacks
