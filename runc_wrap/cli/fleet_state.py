@@ -51,11 +51,24 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     for remark in _items(document, "remarks"):
         yield f"remark   {text.name(remark, _LONGEST)}"
     for one in _items(document, "attempts"):
-        found = one if isinstance(one, dict) else {}
-        step, count, again, reason = (
-            text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
-        )
-        yield f"failed   {step} ({count} times; tried again after {again}): {reason}"
+        yield _attempt(one if isinstance(one, dict) else {}, document.get("reason"))
+
+
+def _attempt(found: dict[str, Any], shown: object) -> str:
+    """Return what failed and when it is tried again; and why, unless `shown` has said it."""
+    step, count, again, reason = (
+        text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
+    )
+    line = f"failed   {step} ({count} times; tried again after {again})"
+    return line if _says(shown, found.get("reason")) else f"{line}: {reason}"
+
+
+def _says(shown: object, reason: object) -> bool:
+    """Tell whether the printed part of one reason has all that would be printed of another."""
+    if not isinstance(shown, str) or not isinstance(reason, str):
+        return False
+    joined, one = f"; {shown}; ", f"; {reason}; "  # as next_step joins several
+    return joined.startswith(one) or (len(shown) <= _LONGEST and one in joined)
 
 
 def _items(document: dict[str, Any], name: str) -> list[Any]:
