@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.fleet.kubectl import KubectlError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,7 +35,6 @@ read -r _
 kill -TERM -$$
 rm -rf -- "$place"
 """
-_PROXY_OF = ("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.proxy-url}")
 _VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 
 
@@ -69,10 +66,7 @@ def _is_behind_proxy(kubectl: Kubectl) -> bool:
     """Tell whether a proxy leads to the cluster, or that cannot be found out."""
     if any(os.environ.get(name) for name in _VARIABLES):
         return True
-    try:
-        return bool(kubectl.run(*_PROXY_OF, seconds=_SECONDS, largest=_LARGEST).strip())
-    except KubectlError:
-        return True
+    return kubectl.server is None or bool(kubectl.server.proxy)
 
 
 def _says_something(process: subprocess.Popen[bytes]) -> bool:

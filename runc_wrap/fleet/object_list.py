@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 NODES = "/api/v1/nodes"
 _PAGE = 500  # objects, as of kubectl's own lists
-_SERVER = ("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
-_LONGEST = 1 << 16  # bytes of its address
 _FEWER = 10  # times fewer, where nodes have made theirs so large that a page is too large
 _LARGEST = 64 << 20  # bytes of a page
 _MOST_CONTAINERS = 4_000_000  # lists and objects of one: the largest node has 500,000
@@ -39,7 +37,7 @@ def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterato
     Raises KubectlError, also if it takes longer.
     """
     until = time.monotonic() + seconds
-    path = _server_path(kubectl, seconds) + path
+    path = _server_path(kubectl) + path
     limit, following = _PAGE, ""
     while time.monotonic() < until:
         words = {"limit": limit, "labelSelector": selector, "continue": following}
@@ -58,15 +56,14 @@ def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterato
     raise KubectlError(f"the list of {path} did not end within {seconds:g} s")
 
 
-def _server_path(kubectl: Kubectl, seconds: float) -> str:
+def _server_path(kubectl: Kubectl) -> str:
     """Return the path of the kubeconfig's server, as of a gateway to several clusters, often "".
 
     `get --raw` asks for the path that it is given and leaves the server's own out.
     """
     try:
-        printed = kubectl.run(*_SERVER, seconds=seconds, largest=_LONGEST)
-        path = urlsplit(printed.decode(errors="replace").strip()).path
-    except (KubectlError, ValueError):  # no kubeconfig: in a pod, by its account
+        path = urlsplit(kubectl.server.url if kubectl.server else "").path
+    except ValueError:
         return ""
     return path.rstrip("/") if path.startswith("/") else ""
 

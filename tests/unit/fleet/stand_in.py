@@ -18,6 +18,7 @@ printf '%s\\n' "$*" >> calls
 for word; do
     case $word in
         annotate) exec cat annotate ;;
+        view) printf 'https://api.example:6443\\n'; exit ;;
         /api/v1/nodes\\?*)
             selector=${{word##*labelSelector=}}
             [ -e "nodes $selector" ] && exec cat "nodes $selector"

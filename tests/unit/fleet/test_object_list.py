@@ -20,7 +20,7 @@ class Paged(Kubectl):
     """Lists objects; a page that is larger than `largest` characters is too large."""
 
     path: str = ""
-    server: str = "https://127.0.0.1:6443"
+    url: str = "https://127.0.0.1:6443"
     objects: tuple[Json, ...] = ()
     largest: int = 1000
     asked: list[Json] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Paged(Kubectl):
 
     def run(self, *words: str, **_: Any) -> bytes:
         if words[:2] == ("config", "view"):
-            return self.server.encode()
+            return self.url.encode()
         assert words[:2] == ("get", "--raw")
         self.paths.append(urlsplit(words[2]).path)
         query = {name: value for name, (value,) in parse_qs(urlsplit(words[2]).query).items()}
@@ -59,11 +59,13 @@ def test_a_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("https://127.0.0.1:6443", "/api/v1/nodes"),
         ("https://rancher.example/k8s/clusters/c-1/", "/k8s/clusters/c-1/api/v1/nodes"),
+        ("https://rancher.example/k8s/\nhttp://proxy.example", "/k8s/api/v1/nodes"),
+        ("", "/api/v1/nodes"),
         ("https://[", "/api/v1/nodes"),
     ],
 )
 def test_the_path_of_the_kubeconfigs_server_comes_first(server: str, path: str) -> None:
-    kubectl = Paged(server=server, objects=({},))
+    kubectl = Paged(url=server, objects=({},))
     assert _listed(kubectl) == [{}]
     assert kubectl.paths == [path]
 

@@ -97,6 +97,18 @@ def test_each_node_is_asked_about_the_policy_of_its_own_daemonset(
 PLANE = {"key": "x/plane", "effect": "NoSchedule"}
 
 
+def test_the_kubeconfig_is_read_once_in_a_command(cluster: StandIn, tmp_path: Path) -> None:
+    cluster.node("a", _answer())
+    cluster.select("x/pool=canary", "a")
+    cluster.select("x/pool notin (canary)")
+    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, _pools())))
+    manifests = tmp_path / "all.yaml"
+    manifests.write_text("what kubectl reads")
+    assert _check(manifests).exit_code == 0
+    assert sum(" /api/v1/n" in call for call in cluster.calls) == 4  # nodes thrice, pods
+    assert sum(call.startswith("config view") for call in cluster.calls) == 1
+
+
 def test_a_node_that_the_pods_do_not_reach_for_a_taint_is_named_and_no_fault(
     cluster: StandIn, tmp_path: Path
 ) -> None:
