@@ -91,6 +91,7 @@ def document(node: str, *workloads: Json, **changes: Any) -> Json:
         "generated": "2026-11-20T00:00:00Z",
         "workloads": list(workloads),
         "kept": {"adopts": False, "profiles": {}},
+        "notes": [],
         **changes,
     }
 

@@ -149,7 +149,9 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         _write(page, documents, found, places, more)
     if as_json:
         now = coverage.rfc3339(time.time())
-        output.document(node_document.written(documents, node, now, kept) if node else documents)
+        output.document(
+            node_document.written(documents, node, now, kept, found.notes) if node else documents
+        )
     elif page:
         output.warn(f"{text.number(len(documents), 'workload')} in {page}")
     elif words:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.host.meter import Meter
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.merge.fleet_notes import FleetNotes
     from runc_wrap.report.merge.fleet_report import Missing
     from runc_wrap.report.merge.merged_workload import MergedWorkload
 
@@ -134,7 +135,8 @@ def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool
 
 
 def say_what_is_missing(found: FleetReport) -> None:
-    """Print on stderr which nodes say nothing: what runs there is unknown."""
+    """Print on stderr what nodes remark, and which say nothing: what runs there is unknown."""
+    _say_notes(found.notes)
     silent = found.silent
     if silent:
         number = text.number(len(silent), "node")
@@ -153,6 +155,15 @@ def say_what_is_missing(found: FleetReport) -> None:
     if found.crowding:
         names = ", ".join(map(text.word, found.crowding[:_MOST_SHOWN]))
         output.warn(f"warning: more than a node may report came of {names}; look at these nodes.")
+
+
+def _say_notes(notes: FleetNotes) -> None:
+    found = notes.sentences()
+    for told in found[:_MOST_SHOWN]:
+        output.warn(f"note: {told}")
+    if more := max(len(found) - _MOST_SHOWN, 0) + notes.left_out:
+        listed = f"all but {notes.left_out}" if notes.left_out else "them"
+        output.warn(f"note: {text.number(more, 'further remark')} of nodes; --json lists {listed}")
 
 
 def _say_each(missing: list[Missing], count: int) -> None:

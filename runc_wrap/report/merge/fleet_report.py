@@ -14,6 +14,7 @@ from runc_wrap import text
 from runc_wrap.report.merge import merged_workload, node_document
 from runc_wrap.report.merge.call_fields import BadDocument
 from runc_wrap.report.merge.document_stream import Document, documents
+from runc_wrap.report.merge.fleet_notes import FleetNotes
 from runc_wrap.report.merge.kept_blocks import KeptBlocks
 from runc_wrap.report.merge.kept_defaults import FleetKept
 from runc_wrap.report.merge.merged_workload import MergedWorkload
@@ -61,6 +62,7 @@ class FleetReport:
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.crowding: list[str] = []  # nodes that report more than a node may
         self.kept = FleetKept()
+        self.notes = FleetNotes()
         self._blocks = KeptBlocks(_MOST_BLOCKS)
         self._workloads: dict[Workload, MergedWorkload] = {}
 
@@ -130,6 +132,8 @@ class FleetReport:
             "oldest": self.oldest,
             "oldest_node": self.oldest_node,
             "kept": self.kept.as_json(),
+            "notes": self.notes.as_json(),
+            "notes_left_out": self.notes.left_out,
             "workloads": workloads,
         }
 
@@ -147,6 +151,7 @@ class FleetReport:
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
         self.kept.add(found.kept)
+        self.notes.add(node, found.notes)
         self._blocks.add(node, found.blocks)
         self._add_workloads(node, found.workloads)
 

@@ -1,7 +1,8 @@
 """One node's document, as `report --json` prints it, checked before anything of it is merged.
 
     [{"form": 1, "node": "a", ...}, ...]                   report --json: each workload names both
-    {"form": 1, "node": "a", "workloads": [...], "kept": …} report --json --node a
+    {"form": 1, "node": "a", "workloads": [...], "kept": …, "notes": [...]}
+                                                            report --json --node a
     {"form": 1, "node": "a", "error": "it timed out"}      from who asked: this node did not answer
 
 `block` of a workload is the profile under enforce, in OCI form; it stands at the first workload
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.hotpath import json_codec
-from runc_wrap.report.merge import kept_defaults, node_workload
+from runc_wrap.report.merge import fleet_notes, kept_defaults, node_workload
 from runc_wrap.report.merge.call_fields import BadDocument, said, shown, time
 from runc_wrap.report.merge.node_workload import LONGEST_SENTENCE
 
@@ -39,7 +40,7 @@ _AGAIN = "; collect it again by `runc-wrapctl report --json --node NAME`"
 class NodeDocument(NamedTuple):
     """One node's answer; `error` says why there is none. `blocks` are JSON texts by digest.
 
-    `kept` is None if nothing is known of it.
+    `kept` is None if nothing is known of it. `notes` are what the node remarks on its report.
     """
 
     node: str
@@ -48,14 +49,19 @@ class NodeDocument(NamedTuple):
     workloads: Sequence[NodeWorkload]
     blocks: dict[str, bytes]
     kept: Kept | None = None
+    notes: Sequence[str] = ()
 
 
 def written(
-    workloads: list[Json], node: str, generated: str | None, kept: Kept | None = None
+    workloads: list[Json],
+    node: str,
+    generated: str | None,
+    kept: Kept | None = None,
+    notes: Sequence[str] = (),
 ) -> Json:
     """Return the document of a node that is named; without `kept`, nothing is known of that."""
     document = {"form": FORM, "node": node, "generated": generated, "workloads": workloads}
-    return {**document, "kept": kept and kept._asdict()}
+    return {**document, "kept": kept and kept._asdict(), "notes": fleet_notes.fitting(notes)}
 
 
 def silent(node: str, error: str) -> Json:
@@ -77,8 +83,8 @@ def read(value: object) -> NodeDocument:
     rows = value.get("workloads")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadDocument(f"has {shown(rows)} for workloads, not a list of objects{_AGAIN}")
-    kept = kept_defaults.read(value.get("kept"))
-    return _document(node, time(value, "generated"), rows)._replace(kept=kept)
+    kept, notes = kept_defaults.read(value.get("kept")), fleet_notes.read(value)
+    return _document(node, time(value, "generated"), rows)._replace(kept=kept, notes=notes)
 
 
 def _of_list(rows: list[Any]) -> NodeDocument:

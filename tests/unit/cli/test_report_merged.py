@@ -117,6 +117,28 @@ def test_the_table_says_on_how_many_nodes_and_who_did_not_answer(applied: Node) 
     assert "missing: cannot be read: No such file or directory" in result.stderr
 
 
+def test_what_nodes_remark_on_their_reports_is_said_with_their_names(
+    applied: Node, evidence: Evidence
+) -> None:
+    evidence.container("c1", sighting(), **APP)
+    evidence.lost(5)
+    own = _own(applied, "a")
+    assert "5 records were lost (they came too fast): their calls are not in" in str(own["notes"])
+    files = [_file(applied, "a", own), _file(applied, "b", {**own, "node": "b"})]
+    told = "note: on 2 nodes (a, b): 5 records were lost (they came too fast)"
+    assert told in applied.ctl("report", "--merge", *files).stderr
+    assert told in applied.ctl("suggest", "shop/web/app", "--merge", *files).stderr
+    rows = json.loads(applied.ctl("report", "--merge", "--json", *files).stdout)["notes"]
+    assert [row["names"] for row in rows if "records were lost" in row["note"]] == [["a", "b"]]
+
+
+def test_of_many_different_remarks_the_first_are_shown(applied: Node) -> None:
+    notes = [f"{'x' * at} was found" for at in range(25)]
+    result = applied.ctl("report", "--merge", _file(applied, "a", document("a", notes=notes)))
+    assert result.stderr.count("note: on 1 node (a): ") == 20
+    assert "note: 5 further remarks of nodes; --json lists them" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("documents", "status"),
     [

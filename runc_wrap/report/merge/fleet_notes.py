@@ -1,0 +1,97 @@
+"""What nodes remark on their own reports, in a bounded number of sentences, each with its nodes.
+
+    ["3 records were lost (they came too fast): …"]                                of a node
+    [{"note": "3 records …", "nodes": 40, "names": ["a", …], "varies": true}, …]   of a fleet
+
+Sentences that differ in numbers only, such as the time at which a node says something, are one:
+that of the first node. `varies`: the others have other numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap import text
+from runc_wrap.report.merge.call_fields import texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Json = dict[str, Any]
+_MOST_OF_NODE = 50
+_LONGEST = 600  # characters
+_MOST = 1000  # different ones of a fleet
+_MOST_NAMES = 10  # nodes of one
+_NUMBER = re.compile(r"\d+", re.ASCII)
+
+
+def fitting(notes: Sequence[str]) -> list[str]:
+    """Return what a node's document has of these sentences."""
+    return [text.fitted(one, _LONGEST) for one in notes[:_MOST_OF_NODE]]
+
+
+def read(value: Json) -> list[str]:
+    """Return a document's `notes`; none if it has none, as of an older release.
+
+    Raises BadDocument.
+    """
+    if value.get("notes") is None:
+        return []
+    return fitting(texts(value, "notes", _MOST_OF_NODE))
+
+
+@dataclass
+class _Note:
+    """A sentence, as the first node says it."""
+
+    told: str
+    nodes: int = 0
+    names: list[str] = field(default_factory=list)  # the first ones
+    varies: bool = False
+
+    def add(self, node: str, told: str) -> None:
+        self.nodes += 1
+        self.varies |= told != self.told
+        if len(self.names) < _MOST_NAMES:
+            self.names.append(node)
+
+    @property
+    def sentence(self) -> str:
+        """Return it with its nodes, safe to print."""
+        more = self.nodes - len(self.names)
+        names = ", ".join([*map(text.word, self.names), *([f"{more} more"] if more else [])])
+        of = f"; the numbers are those of {text.word(self.names[0])}" if self.varies else ""
+        where = f"on {text.number(self.nodes, 'node')} ({names}{of})"
+        return f"{where}: {text.name(self.told, _LONGEST)}"
+
+
+class FleetNotes:
+    """The sentences of all nodes; `left_out` counts those for which there was no room."""
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self._notes: dict[str, _Note] = {}
+
+    def add(self, node: str, notes: Sequence[str]) -> None:
+        """Add what one node remarks."""
+        for key, told in {_NUMBER.sub("0", one): one for one in notes}.items():
+            if key not in self._notes and len(self._notes) >= _MOST:
+                self.left_out += 1
+            else:
+                self._notes.setdefault(key, _Note(told)).add(node, told)
+
+    def as_json(self) -> list[Json]:
+        """Return a row for each, those of most nodes first."""
+        return [
+            {"note": one.told, "nodes": one.nodes, "names": one.names, "varies": one.varies}
+            for one in self._ranked()
+        ]
+
+    def sentences(self) -> list[str]:
+        """Return what to tell the fleet's owner, safe to print."""
+        return [one.sentence for one in self._ranked()]
+
+    def _ranked(self) -> list[_Note]:
+        return sorted(self._notes.values(), key=lambda one: -one.nodes)

@@ -1,0 +1,86 @@
+"""What nodes remark on their own reports is kept with their names, in bounded number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.node.node_reports import document
+from runc_wrap.report.merge import fleet_notes, node_document
+from runc_wrap.report.merge.call_fields import BadDocument
+from runc_wrap.report.merge.fleet_report import FleetReport
+
+
+def _merged(**notes: list[str]) -> FleetReport:
+    found = FleetReport()
+    for node, said in notes.items():
+        found.take(document(node, notes=said), node)
+    assert found.refused == []
+    return found
+
+
+def test_the_same_remark_of_several_nodes_is_one_and_that_of_most_nodes_comes_first() -> None:
+    found = _merged(a=["an audit rule"], b=["no agent runs"], c=["no agent runs"], d=[])
+    assert found.notes.sentences() == [
+        "on 2 nodes (b, c): no agent runs",
+        "on 1 node (a): an audit rule",
+    ]
+    assert found.is_whole
+    assert found.as_json([])["notes"] == [
+        {"note": "no agent runs", "nodes": 2, "names": ["b", "c"], "varies": False},
+        {"note": "an audit rule", "nodes": 1, "names": ["a"], "varies": False},
+    ]
+
+
+def test_remarks_that_differ_in_numbers_are_one_and_say_whose_the_numbers_are() -> None:
+    found = _merged(a=["as of 08:00, 3 were lost"] * 2, b=["as of 09:30, 12 were lost"])
+    (told,) = found.notes.sentences()
+    assert told == "on 2 nodes (a, b; the numbers are those of a): as of 08:00, 3 were lost"
+    assert found.as_json([])["notes"][0]["varies"]
+    (alone,) = _merged(a=["3 were lost", "4 were lost"]).notes.sentences()
+    assert alone.startswith("on 1 node (a): ")  # and counted once
+
+
+def test_of_many_nodes_the_first_ones_are_named() -> None:
+    found = _merged(**{f"n{at}": ["x"] for at in range(30)})
+    (told,) = found.notes.sentences()
+    assert told.startswith("on 30 nodes (n0, n1, ")
+    assert told.endswith(", n9, 20 more): x")
+
+
+def test_what_a_node_remarks_is_bounded_and_safe_to_print() -> None:
+    said = ["\x1b[31m\n" + "x" * 10_000, *(f"{'y' * at}" for at in range(500))]
+    found = _merged(a=said)
+    told = found.notes.sentences()
+    assert len(told) == 50
+    assert all(one.isprintable() and len(one) < 1000 for one in told)
+
+
+def test_nodes_that_remark_more_than_is_kept_do_not_fill_the_memory() -> None:
+    hostile = {f"h{at}": [f"{'x' * at}{'y' * i}" for i in range(50)] for at in range(1, 31)}
+    found = _merged(**hostile, a=["z"], b=["y"])
+    assert len(found.as_json([])["notes"]) == 1000
+    kept = sum(row["nodes"] for row in found.as_json([])["notes"])
+    assert found.as_json([])["notes_left_out"] == 30 * 50 + 2 - kept
+    assert found.is_whole  # all that it says of workloads is kept
+
+
+@pytest.mark.parametrize("notes", [3, "x", {"a": 1}, [1], ["x", None]])
+def test_remarks_of_another_type_refuse_the_document(notes: Any) -> None:
+    with pytest.raises(BadDocument, match=r"^notes is .*, not a list of texts"):
+        node_document.read(document("a", notes=notes))
+
+
+def test_a_document_of_a_release_without_remarks_has_none() -> None:
+    old = document("a")
+    del old["notes"]
+    assert node_document.read(old).notes == []
+    assert node_document.read(document("a", notes=None)).notes == []
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    said = ["x" * 2000, *(f"{'y' * at}" for at in range(100))]
+    written = node_document.written([], "a", None, None, said)
+    assert written["notes"] == fleet_notes.read(written)
+    assert len(written["notes"]) == 50
