@@ -6,7 +6,8 @@
     applied.json     for which engine and kernel the policy was compiled, and what `apply` remarked
     attempts.json    what failed last, so that it is not tried again before its time
     state.json       the state that is shown and since when, for `kubectl runc-wrap` and for people;
-                     `told` is the last one of which an Event was told
+                     `told` is the last one of which an Event was told, `untold_proof` whether a
+                     canary was to run since the last Event `Installed`
 
 One that is missing or damaged is as if nothing had been remembered.
 """

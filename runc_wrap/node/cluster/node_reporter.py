@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.cluster.next_step import Decision
     from runc_wrap.node.paths import Places
 
-_REASONS = {  # of the state's Event
-    next_step.READY: "Installed",
+_REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Ready" without one
     next_step.REFUSED: "Refused",
     next_step.FAILED: "NotInstalled",
     next_step.REVERTED: "Reverted",
@@ -36,7 +35,8 @@ _REASONS = {  # of the state's Event
 }
 _EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 _UNTOLD = frozenset((next_step.INSTALLING, next_step.WAITING))  # on the way to another state
-_PROVING = frozenset((next_step.INSTALL, next_step.REGISTER))  # what `Installed` tells of
+_CHANGING = frozenset((next_step.INSTALL, next_step.REGISTER))  # what comes of it is told anyway
+_PROVING = frozenset((next_step.REGISTER, next_step.PROVE))  # by a canary
 _LONGEST_FINDING = 300  # characters, in an Event
 _TROUBLE = (api_server.Unreachable, api_server.Refused)
 _MOST = 64  # Events that wait for an API server
@@ -83,6 +83,7 @@ class Reporter:
     _node: Node | None = None
     _shown: list[str] | None = None  # state and reason
     _told: list[str] | None = None  # the same, of the last Event; None: the next one is told anyway
+    _untold_proof: bool = False  # a canary was to run, and no Event has told since that one did
     _events: list[tuple[str, str]] = field(default_factory=list)  # not told yet
 
     def node(self) -> Node:
@@ -109,14 +110,13 @@ class Reporter:
     def report(self, decision: Decision, shown: Shown, note: str) -> None:
         """Tell a state; `note` is its Event's, if it has no reason of its own."""
         self._log(decision)
+        before = self._told
         if self._is_change(decision):
-            is_removing = decision.word == next_step.REMOVING and decision.why
-            if reason := "NotRemoved" if is_removing else _REASONS.get(decision.word):
-                self.add_event(reason, self._note(decision) or note)
+            self._add_events(decision, before, shown.version, note)
         is_over = decision.word == next_step.REMOVED
         if not is_over:
             document = {"state": decision.word, "reason": decision.why, **vars(shown)}
-            document["told"] = self._told
+            document |= {"told": self._told, "untold_proof": self._untold_proof}
             node_record.show(self.places, document)
         self._write(decision.word)
         try:
@@ -126,6 +126,19 @@ class Reporter:
         except _TROUBLE as error:
             self.tell(str(error))
             self.is_heard = _is_final(error)
+
+    def _add_events(
+        self, decision: Decision, before: list[str] | None, version: str, note: str
+    ) -> None:
+        """Add the Event of a state, if it has one; `before` is what the last one told."""
+        if decision.word == next_step.READY:
+            is_proved, self._untold_proof = self._untold_proof, False
+            event = ("Installed", note) if is_proved else ("Ready", _ready_again(version, before))
+            self.add_event(*event)
+            return
+        is_removing = decision.word == next_step.REMOVING and decision.why
+        if reason := "NotRemoved" if is_removing else _REASONS.get(decision.word):
+            self.add_event(reason, self._note(decision) or note)
 
     def _write(self, word: str) -> None:
         """Write the state's word for the pod's other container, if there is a place for it."""
@@ -143,22 +156,24 @@ class Reporter:
             last = node_record.state(self.places)
             self._shown = [str(last.get("state")), str(last.get("reason"))]
             self._told = last.get("told", self._shown)
+            self._untold_proof = last.get("untold_proof", self._told is None) is True
         if now != self._shown:
             self._shown = now
             self.tell(f"{decision.word}: {decision.why}" if decision.why else decision.word)
 
     def _is_change(self, decision: Decision) -> bool:
-        """Tell whether an Event is due: in another state than the last Event's, or proved anew.
+        """Tell whether an Event is due: in another state than the last Event's, or after a change.
 
         States on the way to another count for nothing: a roll-out that changes the policy only
         leads from `ready` to `ready`.
         """
-        if decision.step in _PROVING:
+        self._untold_proof |= decision.step in _PROVING
+        if decision.step in _CHANGING:
             self._told = None
         if decision.word in _UNTOLD:
             return False
         before, self._told = self._told, [decision.word, decision.why]
-        return before != self._told
+        return before != self._told or (decision.word == next_step.READY and self._untold_proof)
 
     def _note(self, decision: Decision) -> str:
         """Return why a node is in a state; of a policy's findings the first, and where all are."""
@@ -185,6 +200,12 @@ class Reporter:
                     raise
                 self.tell(str(error))  # nor would it be taken later, and others wait behind it
             del self._events[0]
+
+
+def _ready_again(version: str, before: list[str] | None) -> str:
+    """Return the note of a node that is ready without a canary; `before` is what was told."""
+    word = before[0] if before else ""
+    return f"runc-wrap {version} is ready{f' again: it was {word}' if word in _REASONS else ''}"
 
 
 def waiting_for(units: Iterable[str]) -> str:

@@ -125,7 +125,7 @@ def _fitted(note: str) -> str:
 
 def event(node: Node, reporter: str, reason: str, note: str, when: str) -> Json:
     """Return the Event for a change: `when` is RFC 3339 with microseconds."""
-    is_normal = reason in ("Installed", "PolicyApplied", "Removed")
+    is_normal = reason in ("Installed", "Ready", "PolicyApplied", "Removed")
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

@@ -44,6 +44,53 @@ def test_what_was_proved_before_a_pod_was_killed_is_told_by_the_next(scene: Scen
     assert scene.reasons == ["PolicyApplied", "Installed", "Installed"]
 
 
+def test_a_node_that_is_ready_again_without_a_canary_tells_no_installation(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.drift = ["config.toml was changed; restart it"]
+    scene.installer().run()
+    scene.host.drift = []
+    for _ in range(2):
+        assert scene.installer().run().word == "ready"
+    assert scene.reasons[2:] == ["Drifted", "Ready"]
+    event = scene.api.events[-1]
+    assert event["note"] == "runc-wrap 0.2.0 is ready again: it was drifted"
+    assert event["type"] == "Normal"
+
+
+def test_a_roll_out_that_is_taken_back_before_it_installed_tells_no_installation(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["install"] = "no room"
+    assert scene.installer().run().word == "failed"
+    scene.make_image("1")
+    assert scene.installer().run().word == "ready"
+    assert scene.reasons[2:] == ["NotInstalled", "Ready"]
+
+
+def test_what_a_release_before_recorded_says_whether_an_installation_is_to_be_told(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    for told, reason in ((None, "Installed"), (["drifted", "x"], "Ready"), (["ready", ""], None)):
+        state = node_record.state(scene.host.places)
+        del state["untold_proof"]
+        node_record.show(scene.host.places, {**state, "told": told})
+        before = len(scene.reasons)
+        assert scene.installer().run().word == "ready"
+        assert scene.reasons[before:] == ([reason] if reason else [])
+
+
+def test_a_canary_that_ran_anew_is_told_though_nothing_else_changed(scene: Scene) -> None:
+    scene.become_ready()
+    (scene.host.places.cluster / "proved.json").unlink()
+    for _ in range(2):
+        assert scene.installer().run().word == "ready"
+    assert scene.host.done.count("prove") == 1
+    assert scene.reasons[2:] == ["Installed"]
+
+
 def test_a_kubelet_that_forgets_the_handler_for_a_while_tells_no_installation(scene: Scene) -> None:
     scene.become_ready()
     for handlers, word in ((LISTED, "waiting"), ([*LISTED, {"name": "runc-wrap"}], "ready")):

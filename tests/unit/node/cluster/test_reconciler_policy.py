@@ -29,7 +29,7 @@ def test_a_policy_that_fails_leaves_the_one_before_and_the_node_ready(scene: Sce
     del scene.host.fails["apply"]
     assert scene.installer().run().word == "ready"
     assert "enforce" in (scene.host.places.etc / "config.toml").read_text()
-    assert scene.reasons[-2:] == ["PolicyApplied", "Installed"]
+    assert scene.reasons[-2:] == ["PolicyApplied", "Ready"]
 
 
 def test_a_policy_of_more_than_a_config_map_is_refused_without_asking_the_host(
@@ -63,6 +63,7 @@ def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(scen
     scene.write_policy('[default]\nmode = "observe"\n')
     assert scene.installer().run().word == "ready"
     assert scene.labels[READY] == "true"
+    assert scene.reasons == ["PolicyRefused", "PolicyApplied", "Installed"]
 
 
 @pytest.mark.parametrize("what", ["containerRuntimeVersion", "kernelVersion"])

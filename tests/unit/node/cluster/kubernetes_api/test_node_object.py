@@ -94,7 +94,7 @@ NOTES = ["", "short", "a" * 5000, "\x1b[31mred\n<script>", "ü" * 1024]
 
 
 @pytest.mark.parametrize("note", NOTES)
-@pytest.mark.parametrize("reason", ["Installed", "Reverted", "Removed"])
+@pytest.mark.parametrize("reason", ["Installed", "Ready", "Reverted", "Removed"])
 def test_an_event_is_what_the_api_takes(reason: str, note: str) -> None:
     node = node_object.read(DOCUMENT)
     event = node_object.event(node, "pod-1", reason, note, "2026-11-26T17:00:00.000001Z")
