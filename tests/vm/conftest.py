@@ -6,21 +6,19 @@ the machine is a box: systemd as process 1, on this machine's kernel (tests/boxe
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.engines import images
 from harness.host.processes import short_directory
-from harness.node import archive
 from harness.node.requirements import requires
 from tests.vm.guest_choice import CRI_WORKS, IN_A_BOX, NEEDS, guest_of
-from tests.vm.node import Node, installed
+from tests.vm.node import Node, installed, release_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from harness.node.guest import Guest
 
@@ -59,9 +57,7 @@ def _is_boxed(item: pytest.Item) -> bool:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive for amd64: RUNC_WRAP_ARCHIVE, or one built from this checkout."""
     requires(*NEEDS, root=True)
-    if given := os.environ.get("RUNC_WRAP_ARCHIVE"):
-        return Path(given).absolute()
-    return archive.build(tmp_path_factory.mktemp("dist"), "amd64")["amd64"]
+    return release_for("amd64", "RUNC_WRAP_ARCHIVE", tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.node import archive
 from harness.node.guest import PATIENCE
 from tests.vm.guest_choice import IN_A_BOX
 from tests.vm.image import SUITE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness.host.processes import Run
     from harness.node.guest import Guest
 
@@ -30,7 +31,7 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /
     -o ! -type d -printf '%p %y %m %u:%g %l\n' -o -printf '%p %y %m %u:%g\n' | sort
 find /etc /usr/local /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum
 """
-UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
+_UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
 # The engines as a node has them that does not confine: Kubernetes' own default is no profile.
 CONTAINERD = r"""
 sed -i '/grpc.v1.cri"\]/a sandbox_image = "localhost/runc-wrap-busybox:test"' \
@@ -140,12 +141,24 @@ def _without_the_guests(lines: list[str], *, is_whole: bool) -> list[str]:
     return [line for line in lines if not any(one in line for one in possible)]
 
 
+def release_for(architecture: str, variable: str, place: Path) -> Path:
+    """Return the archive that a variable of the environment names, or one built into `place`."""
+    if given := os.environ.get(variable):
+        return Path(given).absolute()
+    return archive.build(place, architecture)[architecture]
+
+
 def installed(machine: Guest, release: Path) -> Node:
     """Install the archive, which is all that comes to the machine but a container image."""
-    machine.copy_in([release], "/root")
     machine.sh(_ENGINES)
-    before = machine.sh(LISTING)
-    machine.sh(UNPACK, f"/root/{release.name}")
-    told = machine.sh("/root/archive/install.sh 2>&1")
+    node = installed_alone(machine, release)
     machine.sh(_REGISTER)
-    return Node(machine, before, told)
+    return node
+
+
+def installed_alone(machine: Guest, release: Path, seconds: float = PATIENCE) -> Node:
+    """Install the archive, and register nothing; `seconds` is for install.sh."""
+    machine.copy_in([release], "/root")
+    before = machine.sh(LISTING)
+    machine.sh(_UNPACK, f"/root/{release.name}")
+    return Node(machine, before, machine.sh("/root/archive/install.sh 2>&1", seconds=seconds))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.host.processes import short_directory
-from harness.node import archive
 from harness.node.requirements import requires
 from tests.vm import machine
 from tests.vm.arm64.container import fill_rootfs
 from tests.vm.arm64.image import arm64_image
 from tests.vm.arm64.machine import NEEDS, Arm64Machine
-from tests.vm.node import LISTING, UNPACK, Node
+from tests.vm.node import Node, installed_alone, release_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.node.guest import Guest
 
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The archive for arm64."""
     requires(*NEEDS, root=True)
-    if given := os.environ.get("RUNC_WRAP_ARM64_ARCHIVE"):
-        return Path(given).absolute()
-    return archive.build(tmp_path_factory.mktemp("dist"), "arm64")["arm64"]
+    return release_for("arm64", "RUNC_WRAP_ARM64_ARCHIVE", tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +41,4 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
 @pytest.fixture(scope="session")
 def node(guest: Guest, release: Path) -> Node:
     """The machine with runc-wrap, which came as the archive alone."""
-    guest.copy_in([release], "/root")
-    before = guest.sh(LISTING)
-    guest.sh(UNPACK, f"/root/{release.name}")
-    return Node(guest, before, guest.sh("/root/archive/install.sh 2>&1", seconds=900))
+    return installed_alone(guest, release, seconds=900)
