@@ -108,9 +108,14 @@ class ClusterNode:
         self.machine.sh(f'podman load -q -i "/root/{image.name}"', seconds=_PATIENT)
 
     def asked(self, command: str, given: str = "") -> Any:
-        """Return the JSON that a command of the installer prints in its pod, as for the plugin."""
+        """Return the JSON that a command of the installer prints in its pod.
+
+        It is asked once more if it fails, as by the plugin: an emulated machine may take longer
+        than the 50 s that a node is given.
+        """
         words = f"podman exec -i {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster {command}"
-        return self.machine.json(f'printf "%s\\n" "$1" | {words}', given)
+        script = f'ask() {{ printf "%s\\n" "$1" | {words}; }}; ask "$1" || ask "$1"'
+        return self.machine.json(script, given)
 
     def play(self, overlay: str, policy: str | None = None, components: Sequence[str] = ()) -> None:
         """Replace the pod by an overlay's, as a roll-out does, with this policy if there is one."""

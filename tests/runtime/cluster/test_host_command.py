@@ -93,8 +93,10 @@ def test_a_program_that_is_not_there_is_told(manager: Manager, tmp_path: Path) -
 
 
 def test_a_command_that_takes_too_long_is_ended(manager: Manager, tmp_path: Path) -> None:
-    ended = host_command.run(manager, tmp_path, _sh("slow", "exec sleep 300", 1.0))
+    command = _sh("slow", "echo before >&2; exec sleep 300", 1.0)
+    ended = host_command.run(manager, tmp_path, command)
     assert not ended.is_well
+    assert ended.reason == f"before {command.unit} took longer than 1 s"
 
 
 def test_the_end_of_the_pod_ends_no_command_and_the_next_pod_takes_it_up(

@@ -169,6 +169,9 @@ def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> Ended:
     if end.state == GONE:
         why = "it was ended by somebody, or by a restart of the host"
         return Ended(is_well=False, said=f"{command.unit} is gone: {why}")
+    if end.result == "timeout":
+        late = f"{command.unit} took longer than {command.seconds:g} s"
+        return Ended(is_well=False, printed=printed, said=f"{said}\n{late}".strip())
     if not printed and not said:
         said = f"{command.unit} failed with the status {end.status}, and said nothing"
     return Ended(is_well=False, printed=printed, said=said)

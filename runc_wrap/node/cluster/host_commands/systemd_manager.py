@@ -56,10 +56,14 @@ class _CallError(SystemdError):
 
 @dataclass(frozen=True)
 class UnitEnd:
-    """What became of a unit: one of the states above, and its exit status."""
+    """What became of a unit: one of the states above, its exit status, and why it failed.
+
+    `result` is systemd's word (systemd.service(5), SERVICE_RESULT): "timeout", "exit-code", …
+    """
 
     state: str
     status: int = 0
+    result: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Manager:
                 raise
             state = _STATES.get(line.property(path, "Unit", "ActiveState"), RUNNING)
             status = line.property(path, "Service", "ExecMainStatus")
-        return UnitEnd(state, status if isinstance(status, int) else 0)
+            result = line.property(path, "Service", "Result") if state == FAILED else ""
+        return UnitEnd(state, status if isinstance(status, int) else 0, str(result))
 
     def names(self, pattern: str) -> list[str]:
         """Return the names of loaded units that match a pattern. Raises SystemdError."""
