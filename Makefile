@@ -54,7 +54,7 @@ VM_FORKY = $(patsubst %,tests/vm/test_%.py,install services transaction uninstal
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
 
-.PHONY: help check lock test test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-cluster test-vm-arm64 test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: help check lock test test-containers test-still test-records test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-cluster test-vm-arm64 test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z0-9-]*\): .*## /\1\t/p' Makefile | expand -t 16
@@ -79,13 +79,23 @@ BESIDE = $(patsubst %,tests/runtime/%,cli create launcher verify) \
 # What shares the kernel's records with all that runs on the machine.
 ONCE_MORE = -p tests.reruns --reruns 1 --durations 25
 
-# First, three at a time, the containers' tests that may run beside others, and what a change most
-# likely breaks. Then, alone, what measures time or reads the kernel's records. Last, the next
-# release's containers, which leave most of the machine idle, beside what has no containers.
-test: packages   ## everything, on real runtimes and engines; root, installs Debian packages
-	$(MAKE) --no-print-directory -j3 -O test-beside test-archive test-systemd check test-agent forky-ready
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/perf bench tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART) $(BESIDE))
-	$(MAKE) --no-print-directory -j2 -O test-forky test-apart $(if $(OTHER_PYTHON),test-unit-other)
+# First, alone, what measures time. Then the containers' tests: three at a time those that may run
+# beside others, alone those that read the kernel's records, last the next release's. What has no
+# containers runs beside them all the time, and takes what they leave of the machine.
+test: packages .venv/ready   ## everything, on real runtimes and engines; root, installs Debian packages
+	.venv/bin/pytest $(ONCE_MORE) tests/perf bench
+	$(MAKE) --no-print-directory -j2 -O test-containers test-still
+
+test-containers:
+	$(MAKE) --no-print-directory -j3 -O test-beside test-archive test-systemd test-agent forky-ready
+	$(MAKE) --no-print-directory test-records
+	$(MAKE) --no-print-directory test-forky
+
+test-still:
+	nice -n 15 $(MAKE) --no-print-directory check test-apart $(if $(OTHER_PYTHON),test-unit-other)
+
+test-records: .venv/ready
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART) $(BESIDE))
 
 test-beside: .venv/ready
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) $(BESIDE)
