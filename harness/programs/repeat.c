@@ -1,6 +1,7 @@
 /* Makes a call that default profiles deny, keyctl(99), again and again, and prints what came of it.
- *   repeat COUNT PROCESSES
- * One line per process: "COUNT of COUNT failed with 95" (EOPNOTSUPP is the kernel's own answer). */
+ *   repeat COUNT PROCESSES SECONDS
+ * One line per process: "COUNT of COUNT failed with 95" (EOPNOTSUPP is the kernel's own answer).
+ * The first process stays for SECONDS. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@ int main(int words, char **argv)
 		if (fork() == 0)
 			return repeat(atol(argv[1]));
 	repeat(atol(argv[1]));
+	fflush(stdout);
+	if (words > 3)
+		sleep(atoi(argv[3]));
 	while (wait(NULL) > 0)
 		;
 	return 0;
