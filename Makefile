@@ -166,10 +166,10 @@ vm-archive: packages .venv/ready
 test-vm-short: packages .venv/ready   ## one such machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root
 	RUNC_WRAP_REQUIRE_ALL=1 .venv/bin/pytest -m short $(VM_TESTS)
 
-test-vm-cluster: .venv/ready vm-archive   ## the cluster's installer on such a machine, its pod by Podman (seen there until the container for metrics, not further); root
+test-vm-cluster: .venv/ready vm-archive   ## the cluster's installer on such a machine, its pod by Podman; root, emulated some forty minutes
 	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
 
-test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release (on whose kernel 7.2 the transaction, upgrades and uninstall were not seen to the end), and test-vm-cluster; root, 3 GB
+test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release, and test-vm-cluster; root, 3 GB
 	$(VM_ARCHIVE) .venv/bin/pytest tests/vm/test_packages.py
 	$(VM_ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_BOOKWORM)
 	$(VM_ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_FORKY)

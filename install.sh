@@ -289,7 +289,7 @@ install_locked() {
 }
 
 # pip would compile what nothing here imports, too: setuptools goes again, and most of Pygments is of
-# no use to rich here. It takes a sixth of the installation's CPU time.
+# no use to rich here: a fifth of the installation's CPU time.
 compile_packages() {
     own_python -m compileall -q \
         -x '/(setuptools|pip|pygments/(filters|formatters|lexers|styles))/' "$release/venv/lib"
