@@ -7,7 +7,7 @@
     attempts.json    what failed last, so that it is not tried again before its time
     state.json       the state that is shown and since when, for `kubectl runc-wrap` and for people;
                      `told` is the last one of which an Event was told, `untold_proof` whether a
-                     canary was to run since the last Event `Installed`
+                     canary was to run since the last Event `Installed`, and did not fail
 
 One that is missing or damaged is as if nothing had been remembered.
 """

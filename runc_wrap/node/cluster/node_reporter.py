@@ -37,6 +37,7 @@ _EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 _UNTOLD = frozenset((next_step.INSTALLING, next_step.WAITING))  # on the way to another state
 _CHANGING = frozenset((next_step.INSTALL, next_step.REGISTER))  # what comes of it is told anyway
 _PROVING = frozenset((next_step.REGISTER, next_step.PROVE))  # by a canary
+_DISPROVED = frozenset((next_step.REVERTED, next_step.UNPROVED))  # those failed
 _LONGEST_FINDING = 300  # characters, in an Event
 _TROUBLE = (api_server.Unreachable, api_server.Refused)
 _MOST = 64  # Events that wait for an API server
@@ -83,7 +84,7 @@ class Reporter:
     _node: Node | None = None
     _shown: list[str] | None = None  # state and reason
     _told: list[str] | None = None  # the same, of the last Event; None: the next one is told anyway
-    _untold_proof: bool = False  # a canary was to run, and no Event has told since that one did
+    _untold_proof: bool = False  # a canary was to run and did not fail, and no Event has told so
     _events: list[tuple[str, str]] = field(default_factory=list)  # not told yet
 
     def node(self) -> Node:
@@ -168,6 +169,7 @@ class Reporter:
         leads from `ready` to `ready`.
         """
         self._untold_proof |= decision.step in _PROVING
+        self._untold_proof &= decision.word not in _DISPROVED
         if decision.step in _CHANGING:
             self._told = None
         if decision.word in _UNTOLD:
