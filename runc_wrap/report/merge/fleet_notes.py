@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
 from runc_wrap.report.merge.call_fields import texts
+from runc_wrap.report.merge.kept_shares import KeptShares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +45,10 @@ def read(value: Json) -> list[str]:
 
 @dataclass
 class _Note:
-    """A sentence, as the first node says it."""
+    """A sentence, as the first node says it; `at` is its place among that node's."""
 
     told: str
+    at: int
     nodes: int = 0
     names: list[str] = field(default_factory=list)  # the first ones
     varies: bool = False
@@ -68,22 +70,26 @@ class _Note:
 
 
 class FleetNotes:
-    """The sentences of all nodes; `left_out` counts those for which there was no room."""
+    """The sentences of all nodes."""
 
     def __init__(self) -> None:
-        self.left_out = 0
-        self._notes: dict[str, _Note] = {}
+        self._notes: KeptShares[_Note] = KeptShares(_MOST)
+
+    @property
+    def left_out(self) -> int:
+        """How many were not kept, each node's counted."""
+        return self._notes.left_out
 
     def add(self, node: str, notes: Sequence[str]) -> None:
         """Add what one node remarks."""
-        for key, told in {_NUMBER.sub("0", one): one for one in notes}.items():
-            if key not in self._notes and len(self._notes) >= _MOST:
-                self.left_out += 1
-            else:
-                self._notes.setdefault(key, _Note(told)).add(node, told)
+        said = {_NUMBER.sub("0", one): one for one in notes}
+        self._notes.add(node, {key: _Note(told, at) for at, (key, told) in enumerate(said.items())})
+        for key, told in said.items():
+            if one := self._notes.kept.get(key):
+                one.add(node, told)
 
     def as_json(self) -> list[Json]:
-        """Return a row for each, those of most nodes first."""
+        """Return a row for each: those of most nodes first, then the first one of each node."""
         return [
             {"note": one.told, "nodes": one.nodes, "names": one.names, "varies": one.varies}
             for one in self._ranked()
@@ -94,4 +100,4 @@ class FleetNotes:
         return [one.sentence for one in self._ranked()]
 
     def _ranked(self) -> list[_Note]:
-        return sorted(self._notes.values(), key=lambda one: -one.nodes)
+        return sorted(self._notes.kept.values(), key=lambda one: (-one.nodes, one.at))

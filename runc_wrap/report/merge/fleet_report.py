@@ -15,8 +15,8 @@ from runc_wrap.report.merge import merged_workload, node_document
 from runc_wrap.report.merge.call_fields import BadDocument
 from runc_wrap.report.merge.document_stream import Document, documents
 from runc_wrap.report.merge.fleet_notes import FleetNotes
-from runc_wrap.report.merge.kept_blocks import KeptBlocks
 from runc_wrap.report.merge.kept_defaults import FleetKept
+from runc_wrap.report.merge.kept_shares import KeptShares
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class FleetReport:
         self.crowding: list[str] = []  # nodes that report more than a node may
         self.kept = FleetKept()
         self.notes = FleetNotes()
-        self._blocks = KeptBlocks(_MOST_BLOCKS)
+        self._blocks: KeptShares[bytes] = KeptShares(_MOST_BLOCKS)
         self._workloads: dict[Workload, MergedWorkload] = {}
 
     def read(self, read: Callable[[int], bytes], where: str) -> None:
@@ -94,7 +94,7 @@ class FleetReport:
     @property
     def blocks(self) -> dict[str, bytes]:
         """The profiles that nodes sent, by digest."""
-        return self._blocks.texts
+        return self._blocks.kept
 
     @property
     def answered(self) -> int:

@@ -66,6 +66,14 @@ def test_nodes_that_remark_more_than_is_kept_do_not_fill_the_memory() -> None:
     assert found.is_whole  # all that it says of workloads is kept
 
 
+def test_a_node_that_remarks_much_hides_nothing_that_others_remark() -> None:
+    found = _merged(h=[f"{'x' * at}y" for at in range(50)], a=["z"], b=["zz"])
+    assert {"on 1 node (a): z", "on 1 node (b): zz"} <= {*found.notes.sentences()[:3]}
+    many = {f"h{at}": [f"{'x' * at}{'y' * i}" for i in range(1, 50)] for at in range(40)}
+    for order in ({**many, "a": ["z"], "b": ["z"]}, {"a": ["z"], **many, "b": ["z"]}):
+        assert _merged(**order).notes.sentences()[0] == "on 2 nodes (a, b): z"
+
+
 @pytest.mark.parametrize("notes", [3, "x", {"a": 1}, [1], ["x", None]])
 def test_remarks_of_another_type_refuse_the_document(notes: Any) -> None:
     with pytest.raises(BadDocument, match=r"^notes is .*, not a list of texts"):

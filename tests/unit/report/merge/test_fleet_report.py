@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from harness.node.node_reports import WATCHED, call, document, fleet, unknown, workload
 from runc_wrap.report.merge import fleet_report, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
-from runc_wrap.report.merge.kept_blocks import KeptBlocks
 from runc_wrap.report.merge.kept_defaults import FleetProfiles
+from runc_wrap.report.merge.kept_shares import KeptShares
 
 if TYPE_CHECKING:
     import random
@@ -213,17 +213,17 @@ def test_profiles_are_kept_in_bounded_number_and_each_sender_has_its_share(
     sent: list[tuple[str, set[int]]],
 ) -> None:
     """A node whose profiles nobody else sends keeps the third that is its share, among three."""
-    kept = KeptBlocks(6)
+    kept: KeptShares[bytes] = KeptShares(6)
     by_node: dict[str, set[str]] = {}
     for at, (node, numbers) in enumerate(sent):
         name = f"{node}{at}"  # each sends once
         own = {f"{name}.{number}": b"" for number in numbers}
         by_node[name] = {*own}
         kept.add(name, own)
-        assert len(kept.texts) <= 6
+        assert len(kept.kept) <= 6
     share = 6 // max(len([one for one in by_node.values() if one]), 1)
     for sender in by_node.values():
-        assert len(sender & {*kept.texts}) >= min(len(sender), share)
+        assert len(sender & {*kept.kept}) >= min(len(sender), share)
 
 
 @given(
@@ -235,33 +235,33 @@ def test_nodes_that_send_the_same_do_not_take_the_share_of_others(
     greedy: list[set[int]], honest: list[set[int]], order: random.Random
 ) -> None:
     """However many of them there are: they have one another's profiles, and nobody else's."""
-    kept = KeptBlocks(6)
+    kept: KeptShares[bytes] = KeptShares(6)
     sent = [{f"greedy.{number}" for number in one} for one in greedy]
     own = [{f"n{at}.{number}" for number in one} for at, one in enumerate(honest)]
     every = [*sent, *own]
     order.shuffle(every)
     for at, one in enumerate(every):
         kept.add(f"node {at}", dict.fromkeys(sorted(one), b""))
-        assert len(kept.texts) <= 6
+        assert len(kept.kept) <= 6
     share = 6 // max(len([one for one in every if one]), 1)
     for one in own:
-        assert len(one & {*kept.texts}) >= min(len(one), share)
+        assert len(one & {*kept.kept}) >= min(len(one), share)
 
 
 def test_two_nodes_that_send_the_same_do_not_keep_everybody_else_out() -> None:
-    kept = KeptBlocks(4)
+    kept: KeptShares[bytes] = KeptShares(4)
     for node in "ab":
         kept.add(node, {"1": b"", "2": b"", "3": b"", "4": b""})
     kept.add("c", {"4": b"", "5": b"", "6": b"", "7": b""})
-    assert {*kept.texts} == {"1", "4", "5", "6"}  # what c has sent too stays
+    assert {*kept.kept} == {"1", "4", "5", "6"}  # what c has sent too stays
 
 
 def test_a_profile_that_several_sent_stays() -> None:
-    kept = KeptBlocks(3)
+    kept: KeptShares[bytes] = KeptShares(3)
     kept.add("a", {"1": b"", "2": b"", "3": b""})
     kept.add("b", {"3": b""})
     kept.add("c", {"4": b""})
-    assert {*kept.texts} == {"1", "3", "4"}
+    assert {*kept.kept} == {"1", "3", "4"}
 
 
 @given(st.permutations([SAFE, DENIED, UNKNOWN, DEGRADES, DEPENDS, QUIET]))
