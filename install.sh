@@ -289,10 +289,12 @@ install_locked() {
 }
 
 # pip would compile what nothing here imports, too: setuptools goes again, and most of Pygments is of
-# no use to rich here: a fifth of the installation's CPU time.
+# no use to rich here: a fifth of the installation's CPU time. A file that this version of Python
+# cannot compile stays as it is, as with pip.
 compile_packages() {
-    own_python -m compileall -q \
-        -x '/(setuptools|pip|pygments/(filters|formatters|lexers|styles))/' "$release/venv/lib"
+    own_python -m compileall -qq \
+        -x '/site-packages/(setuptools|pip|pygments/(filters|formatters|lexers|styles))/' \
+        "$release/venv/lib" || :
 }
 
 # The interpreter's own file: /usr/bin/python3 will lead to another version some day, which would
