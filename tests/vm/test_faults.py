@@ -126,19 +126,26 @@ def test_containers_start_confined_where_nothing_can_be_written_and_it_is_said_u
     assert "recorded" not in node.ctl("status").stderr
 
 
+@pytest.fixture
+def waiting(node: Node) -> Iterator[str]:
+    """The id of a container that makes calls once it is told: its decision is recorded."""
+    work = "until [ -e /go ]; do sleep 1; done; /repeat 3 1; exec sleep 100000"
+    name = node.machine.sh(f'{_START} {IMAGE} sh -c "$1"', work).strip()
+    yield name
+    node.machine.sh('docker rm -f "$1" >/dev/null', name)
+
+
 @pytest.mark.parametrize("trouble", ["full"], indirect=True)
 def test_calls_made_while_the_disk_is_full_are_written_when_it_no_longer_is(
-    node: Node, trouble: Trouble
+    node: Node, waiting: str, trouble: Trouble
 ) -> None:
     before = node.journals_end()
-    node.machine.sh(f'{_START} --name made {IMAGE} sh -c "/repeat 3 1; exec sleep 100000"')
-    name = node.machine.sh("docker inspect -f '{{.Id}}' made").strip()
+    node.machine.sh('docker exec "$1" touch /go', waiting)
     told = f"evidence cannot be written: {trouble.reason}; it is tried again."
     wait(lambda: told in node.said("observe", before), told)
-    assert _stored(node, name) == []
+    assert _stored(node, waiting) == []
     node.machine.sh(trouble.end)
-    wait(lambda: _stored(node, name) == [("keyctl", 3)], "the calls")
-    node.machine.sh("docker rm -f made >/dev/null")
+    wait(lambda: _stored(node, waiting) == [("keyctl", 3)], "the calls")
 
 
 def _stored(node: Node, name: str) -> list[tuple[str, int]]:
