@@ -283,18 +283,7 @@ own_python() {
 install_locked() {
     own_python -m pip --isolated --disable-pip-version-check --no-input --retries 3 install --quiet \
         ${index_url:+"--index-url=$index_url"} ${find_links:+--no-index "--find-links=$find_links"} \
-        --require-hashes --no-deps --only-binary :all: --no-compile \
-        --requirement "$source/requirements/runtime.txt" \
-        --requirement "$source/requirements/build.txt"
-}
-
-# pip would compile what nothing here imports, too: setuptools goes again, and most of Pygments is of
-# no use to rich here: a fifth of the installation's CPU time. A file that this version of Python
-# cannot compile stays as it is, as with pip.
-compile_packages() {
-    own_python -m compileall -qq \
-        -x '/site-packages/(setuptools|pip|pygments/(filters|formatters|lexers|styles))/' \
-        "$release/venv/lib" || :
+        --require-hashes --no-deps --only-binary :all: --requirement "$source/requirements/$1"
 }
 
 # The interpreter's own file: /usr/bin/python3 will lead to another version some day, which would
@@ -311,8 +300,8 @@ make_venv() {
     "$python" -I -m venv "$release/venv"
     step 'Fetching Python packages and verifying their hashes' \
         'name an index that this node reaches (--index-url), a directory of packages (--find-links) or a proxy (https_proxy); or install from a release archive, which needs none'
-    install_locked
-    compile_packages
+    install_locked runtime.txt
+    install_locked build.txt
 }
 
 # Fetches nothing: make_venv has fetched and verified what the build needs.

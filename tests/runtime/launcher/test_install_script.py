@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -215,31 +214,3 @@ def test_a_compiler_is_installed_like_other_needs_and_the_launcher_is_compiled_w
     record = json.loads((tmp_path / "p" / "lib" / "installation.json").read_text())
     assert record["packages"] == packages
     assert "Installing Debian's packages gcc libc6-dev musl-tools ... " in done.stdout
-
-
-def _compiled(place: Path) -> set[str]:
-    """Return the modules that install.sh's compile_packages compiles, of a few packages here."""
-    packages = place / "venv" / "lib" / "python3" / "site-packages"
-    names = {
-        "rich/table.py",
-        "pip/x.py",
-        "setuptools/x.py",
-        "pygments/token.py",
-        "pygments/lexers/x.py",
-    }
-    for name in {*names, "rich/bad.py"}:
-        (packages / name).parent.mkdir(parents=True, exist_ok=True)
-        (packages / name).write_text("def (" if "bad" in name else "")
-    text = (SOURCE / "install.sh").read_text()
-    (step,) = re.findall(r"^compile_packages\(\) \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL)
-    script = f'set -e; own_python() {{ "{sys.executable}" -I "$@"; }}\n{step}compile_packages\n'
-    run(["env", f"release={place}", "sh", "-c", script])
-    return {f"{at.parent.parent.relative_to(packages)}/{at.name.split('.')[0]}.py"
-            for at in packages.rglob("*.pyc")}  # fmt: skip
-
-
-@pytest.mark.parametrize("prefix", ["runc-wrap", "pip/runc-wrap", "setuptools/x"])
-def test_what_runs_is_compiled_wherever_the_prefix_is_and_what_cannot_be_is_left(
-    prefix: str, tmp_path: Path
-) -> None:
-    assert _compiled(tmp_path / prefix) == {"rich/table.py", "pygments/token.py"}
