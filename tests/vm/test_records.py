@@ -87,7 +87,7 @@ def _lost(node: Node, taker: str, work: str, *options: str) -> Any:
         wait(lambda: bool(reported()["calls"]), "the call")
         found = reported()
     finally:
-        node.machine.sh("docker rm -f $1 >/dev/null", name)
+        node.machine.sh('docker rm -f "$1" >/dev/null', name)
     assert found["verdict"] == "denied"
     assert [(call["syscall"], call["count"]) for call in found["calls"]] == [("keyctl", 7)]
     return found["lost"]
