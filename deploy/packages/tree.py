@@ -75,7 +75,7 @@ class Archive:
 
 
 def lay(archive: Archive, root: Path, zsh: str) -> None:
-    """Lay the files out beneath `root`, but for documents, which are each packager's own."""
+    """Lay the files out beneath `root`, but for documents."""
     release = root / f"{PREFIX[1:]}/lib/releases/{archive.version}"
     ignored = shutil.ignore_patterns("licences")  # each packager has its own place for them
     shutil.copytree(archive.release, release, symlinks=True, ignore=ignored)
@@ -94,7 +94,7 @@ def lay(archive: Archive, root: Path, zsh: str) -> None:
 
 
 def lay_documents(archive: Archive, root: Path) -> None:
-    """Lay down the README and what it links to, but for licences and changelog, as `lay` does."""
+    """Lay down the README and what it links to; licence and changelog are each packager's own."""
     for name in _DOCUMENTS:
         source, place = archive.top / name, root / "usr/share/doc/runc-wrap" / name
         if source.is_dir():
