@@ -92,7 +92,7 @@ test-containers:
 	$(MAKE) --no-print-directory test-forky
 
 test-still:
-	nice -n 15 $(MAKE) --no-print-directory check test-apart $(if $(OTHER_PYTHON),test-unit-other)
+	nice -n 15 $(MAKE) --no-print-directory -k check test-apart $(if $(OTHER_PYTHON),test-unit-other)
 
 test-records: .venv/ready
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART) $(BESIDE))

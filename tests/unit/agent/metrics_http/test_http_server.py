@@ -315,7 +315,7 @@ def test_the_owner_of_a_closed_connection_is_not_known() -> None:
             assert socket_peers.uid_of(accepted) == socket_peers.NOBODY_KNOWN
 
 
-def test_the_program_runs_at_nice_10_and_has_no_descriptor_of_ours(
+def test_the_program_runs_at_nice_10_at_least_and_has_no_descriptor_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = "import os; print(os.getpriority(0, 0), *os.listdir('/proc/self/fd'))"
@@ -329,7 +329,7 @@ def test_the_program_runs_at_nice_10_and_has_no_descriptor_of_ours(
     finally:
         os.close(ours)
         one.forget()
-    assert priority == b"10"
+    assert int(priority) == max(10, os.getpriority(os.PRIO_PROCESS, 0))
     assert {b"0", b"1", b"2"} < {*descriptors}
     assert b"%d" % ours not in descriptors
 
