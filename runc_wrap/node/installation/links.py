@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOCAL = Path("/usr/local")
 COMMANDS = ("runc-wrap", "runc-wrapctl")
+_READ_ONLY = "its file system is read-only now"
 COMPLETIONS = {
     "bash": "bash-completion/completions",
     "zsh": "zsh/site-functions",
@@ -62,17 +63,43 @@ class Links:
         self._made: list[Path] = []
 
     def put(self) -> None:
-        """Make and remove links, and enter them in the record. Raises OSError."""
+        """Make and remove links, and enter them in the record. Raises OSError.
+
+        On a read-only file system, as /usr is on minimal distributions, all stay as they are.
+        """
+        barred = self._barred()
         for link, target in self._links.items():
-            if self._may_make(link):
-                self._make_directories({link: target})
-                self._change(link, target)
-                self._record.links[str(link)] = target
+            if link not in barred:
+                self._make(link, target)
         for name in [name for name in self._record.links if Path(name) not in self._links]:
-            link = Path(name)
-            if _leads_to(link, self._record.links[name]):
-                self._change(link, None)
-            del self._record.links[name]
+            self._remove(name)
+
+    def _barred(self) -> list[Path]:
+        """Return the missing links that cannot be made for that; note it once."""
+        missing = [link for link, target in self._links.items() if not _leads_to(link, target)]
+        barred = [link for link in missing if _is_read_only(link)]
+        if barred:
+            place = os.path.commonpath(barred)
+            commands = f"{' and '.join(COMMANDS)} are in {DEFAULT_PREFIX}/bin"
+            self._note(f"Nothing is linked in {place}, which is read-only; {commands}.")
+        return barred
+
+    def _make(self, link: Path, target: str) -> None:
+        if not _leads_to(link, target):
+            if not self._may_make(link):
+                return
+            self._make_directories({link: target})
+            self._change(link, target)
+        self._record.links[str(link)] = target
+
+    def _remove(self, name: str) -> None:
+        """Remove a link of a former release; one that is read-only stays, and stays recorded."""
+        link = Path(name)
+        if _leads_to(link, self._record.links[name]):
+            if _is_read_only(link):
+                return
+            self._change(link, None)
+        del self._record.links[name]
 
     def _may_make(self, link: Path) -> bool:
         if found := list(ownership.of(str(link.parent))):
@@ -109,6 +136,12 @@ def _leads_to(link: Path, *targets: str) -> bool:
     return link.is_symlink() and str(link.readlink()) in targets
 
 
+def _is_read_only(path: Path) -> bool:
+    """Tell whether the file system of a path, or of where it would be made, is read-only."""
+    found = next(parent for parent in path.parents if parent.exists())
+    return bool(os.statvfs(found).f_flag & os.ST_RDONLY)
+
+
 def _set(link: Path, target: str | None) -> None:
     if target is None:
         link.unlink(missing_ok=True)
@@ -120,13 +153,18 @@ def removed(record: Record) -> Iterator[tuple[Path, str]]:
     """Remove the recorded links and empty directories; yield what is left, and why."""
     for name, target in list(record.links.items()):
         link = Path(name)
-        if _leads_to(link, target):
-            link.unlink()
-        elif os.path.lexists(link):
+        if os.path.lexists(link) and not _leads_to(link, target):
             yield link, "it is not the link that install.sh made"
+        elif os.path.lexists(link) and _is_read_only(link):
+            yield link, _READ_ONLY
+        else:
+            link.unlink(missing_ok=True)
         del record.links[name]
-    for name in reversed(record.directories):
-        directory = Path(name)
-        if directory.is_dir() and not any(directory.iterdir()):
+    for directory in [Path(name) for name in reversed(record.directories)]:
+        if not directory.is_dir() or any(directory.iterdir()):
+            continue
+        if _is_read_only(directory):
+            yield directory, _READ_ONLY
+        else:
             directory.rmdir()
     record.directories.clear()

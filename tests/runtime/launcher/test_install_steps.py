@@ -5,6 +5,7 @@ release in force that was in force before.
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 UNITS = [f"runc-wrap-{name}" for name in ("decide.service", "decide.socket", "observe.service",
                                           "observe.socket")]  # fmt: skip
+IN_THE_WAY = "local/share/man/man1/.new.1.link.new"  # of a link that is made there
 CHANGED_BY_APPLY = ("opt/runc-wrap/var", "opt/runc-wrap/lib/runtime")
 
 
@@ -134,10 +136,14 @@ def _occupied(name: str) -> Callable[[Machine, Path], None]:
     return prepare
 
 
-def _read_only_local(machine: Machine, release: Path) -> None:
+def _link_occupied(machine: Machine, release: Path) -> None:
     page = machine.directory / "opt" / release.relative_to("/opt") / "share/man/man1/new.1"
     page.write_text("new\n")
-    run([*machine.space.prefix, "mount", "-o", "remount,bind,ro", "/usr/local"])
+    (machine.directory / IN_THE_WAY).mkdir()
+
+
+def _set_local(machine: Machine, mode: str) -> None:
+    run([*machine.space.prefix, "mount", "-o", f"remount,bind,{mode}", "/usr/local"])
 
 
 def _damaged_record(machine: Machine, _release: Path) -> None:
@@ -173,7 +179,7 @@ FAILURES: dict[str, tuple[Callable[[Machine, Path], None], str, str]] = {
     ),
     "a signal": (_told("ends", "restart"), "it was ended by SIGTERM", "run install.sh again"),
     "the links": (
-        _read_only_local, "Read-only file system", "mount that file system writable (`findmnt -T /",
+        _link_occupied, "File exists", "what is there (`ls -ld /usr/local/share/man/man1`",
     ),
     "the containers": (
         _launcher_that_confines_nothing, "WRONG: 2 was expected", "keep to another release",
@@ -202,7 +208,7 @@ def test_a_failure_of_any_step_leaves_the_release_before_in_force(
 
 def _undo_preparation(node: Machine, before: dict[str, tuple[int, object]]) -> None:
     """Remove what the test itself put in the way."""
-    run([*node.space.prefix, "mount", "-o", "remount,bind,rw", "/usr/local"])
+    shutil.rmtree(node.directory / IN_THE_WAY, ignore_errors=True)
     (node.prefix / "etc" / "config.toml").unlink(missing_ok=True)
     for name in ("fails", "dead", "ends"):
         (node.directory / name).unlink(missing_ok=True)
@@ -246,6 +252,37 @@ def test_an_upgrade_removes_links_to_pages_that_are_gone(
     assert not link.is_symlink()
     record = json.loads((machine.prefix / "lib" / "installation.json").read_text())
     assert not any("old.1" in name for name in record["links"])
+
+
+def test_all_but_the_links_is_installed_where_usr_is_read_only(
+    machine: Machine, installed: Installed
+) -> None:
+    before = machine.listing()
+    _set_local(machine, "ro")
+    done = machine.install(machine.new_release(installed, "000000"))
+    assert done.returncode == 0, done.stderr
+    told = "Nothing is linked in /usr/local, which is read-only; runc-wrap and runc-wrapctl are in"
+    assert done.stdout.count(f"{told} {PREFIX}/bin.") == 1
+    assert all(machine.is_active(unit) for unit in UNITS)
+    assert machine.ctl("doctor").returncode == 0
+    done = machine.ctl("uninstall", "--purge")
+    assert (done.returncode, "left:" in done.stdout) == (0, False), done.stderr
+    assert machine.listing() == before
+
+
+def test_links_that_became_read_only_lead_to_a_new_release_and_are_left_in_the_end(
+    machine: Machine, installed: Installed
+) -> None:
+    machine.install(machine.new_release(installed, "000000"))
+    _set_local(machine, "ro")
+    done = machine.install(machine.new_release(installed, "000001"))
+    assert (done.returncode, "Nothing is linked" in done.stdout) == (0, False), done.stderr
+    assert machine.run("/usr/local/bin/runc-wrapctl", "selftest").returncode == 0
+    done = machine.ctl("uninstall", "--purge")
+    assert done.returncode == 0
+    assert "left: /usr/local/bin/runc-wrap: its file system is read-only now" in done.stdout
+    assert "cannot remove '/usr/local/bin/runc-wrapctl'" in done.stderr
+    assert not machine.prefix.exists()
 
 
 def test_quiet_prints_nothing_and_services_can_be_left_out(
