@@ -17,7 +17,7 @@ LOOK, NOTHING = "look", "nothing"
 INSTALLING, READY, WAITING, REFUSED = "installing", "ready", "waiting", "refused"
 DRIFTED = "drifted"  # ready, but what is in force is not what the files say
 FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "policy-refused"
-UNPROVED = "unproved"  # the release is in force, and its canary failed; nothing was taken back
+UNPROVED = "unproved"  # the handler is in force, and its canary failed; nothing was taken back
 REMOVING, REMOVED = "removing", "removed"
 STATES = (INSTALLING, READY, WAITING, REFUSED, DRIFTED, FAILED, REVERTED, EDITED, POLICY_REFUSED,
           UNPROVED, REMOVING, REMOVED)  # fmt: skip
@@ -196,7 +196,7 @@ def _registered(seen: Seen, found: Registration) -> Decision:
     if found.is_configured is False or found.is_in_force is False:
         return Decision(NOTHING, EDITED, found.drift, is_ready=False)
     if found.is_upgraded:
-        return _unless_failed(seen, Decision(REGISTER, INSTALLING, found.drift))
+        return _unless_failed(seen, Decision(PROVE, INSTALLING, found.drift))
     if found.is_configured is None and found.drift:  # as a configuration that does not parse
         return Decision(NOTHING, EDITED, found.drift)
     if seen.proved != seen.installed:

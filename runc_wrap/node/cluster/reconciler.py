@@ -30,7 +30,7 @@ _DOING = {
     next_step.INSTALL: "checking the node, and installing the release",
     next_step.POLICY: "checking the policy, and putting it in force",
     next_step.REGISTER: "registering with the engine, and proving it by a canary",
-    next_step.PROVE: "proving the new release by a canary",
+    next_step.PROVE: "proving the handler by a canary",
 }
 _WORDS = {  # the state after each step that failed
     next_step.INSTALL: next_step.FAILED,
@@ -231,6 +231,7 @@ class Installer:
         return self._proved(self.commands.register(self._engine), next_step.REGISTER, seen)
 
     def _prove(self, seen: Seen) -> _Failure | None:
+        self._registration = None  # which says whether the engine is the one that was proved
         return self._proved(self.commands.prove(self._engine), next_step.PROVE, seen)
 
     def _proved(self, ended: Ended, step: str, seen: Seen) -> _Failure | None:

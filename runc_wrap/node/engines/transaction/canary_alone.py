@@ -1,8 +1,12 @@
-"""Proving a registered handler by a canary: no change of the engine, and no restart."""
+"""Proving a registered handler by a canary: no change of the engine, and no restart.
+
+So also after an engine's upgrade, which has restarted it already.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.node.engines.canary import canary_proof
@@ -42,7 +46,9 @@ def run(places: Places, where: Where, handler: str, node: Node, tell: Callable[[
             _note(places, where, node, access.unit)
             with contextlib.suppress(CallFailed):
                 access.remove_canaries()
-            return canary_proof.run(places, access, handler, is_default=ours.default)
+            proof = canary_proof.run(places, access, handler, is_default=ours.default)
+            _record_version(places, where, access.version)
+            return proof
         finally:
             with taking_back.uninterrupted():
                 _tidy(places, node)
@@ -58,6 +64,14 @@ def _note(places: Places, where: Where, node: Node, unit: str) -> None:
     note = Left(where.engine, str(where.config))
     left_canaries.note(places, journal.path_of(places, where), note)
     taking_back.clear_later(places, node)
+
+
+def _record_version(places: Places, where: Where, version: str | None) -> None:
+    """Record which version of the engine was proved last: `engine status` compares it."""
+    path = journal.path_of(places, where)
+    last = journal.read(path)
+    if last and last.version != version:
+        journal.write(path, replace(last, version=version))
 
 
 def _registered(where: Where, handler: str) -> Handler:

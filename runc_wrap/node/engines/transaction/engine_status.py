@@ -144,7 +144,7 @@ def _differences(
     wanted, config = handlers_wanted.of_state(state), state["config"]
     lost = wanted.difference(configured)
     if lost:
-        yield f"{config}: {lost}; run `{_add(state)} --restart` again"
+        yield f"{config}: {lost}; run `{_command('add', state)} --restart` again"
     if running is not None and not lost and (why := wanted.difference(running)):
         yield f"{config} has them, but in force {why}; restart {access.unit or state['engine']}"
 
@@ -158,9 +158,9 @@ def _silence(state: Json, access: Access) -> tuple[list[str], list[str]]:
     return [f"{engine} does not tell what is in force: {why or 'no answer'}"], []
 
 
-def _add(state: Json) -> str:
+def _command(verb: str, state: Json) -> str:
     """Return the command for this registration: a node may have several engines of a kind."""
-    return f"engine add {state['engine']} --config {shlex.quote(state['config'])}"
+    return f"engine {verb} {state['engine']} --config {shlex.quote(state['config'])}"
 
 
 def _not_default(state: Json, default: str | None) -> Iterator[str]:
@@ -170,7 +170,7 @@ def _not_default(state: Json, default: str | None) -> Iterator[str]:
             yield (
                 f"containers of {state['engine']} that name no handler are started by {default}, "
                 f"not by {one.name}: look for a later file that says so, then run "
-                f"`{_add(state)} --default --restart` again"
+                f"`{_command('add', state)} --default --restart` again"
             )
 
 
@@ -214,7 +214,7 @@ def _upgraded(state: Json, access: Access, last: Journal | None) -> Iterator[str
     if last and _is_upgraded(access.version, last):
         yield (
             f"{state['engine']} was {last.version} when it was proved, and is {access.version}; "
-            f"run `{_add(state)} --restart` again"
+            f"run `{_command('prove', state)}`"
         )
 
 

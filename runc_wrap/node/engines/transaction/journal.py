@@ -43,7 +43,7 @@ class Journal:
     same.
 
     `digests` are of the files as the engine read them when it was restarted; `ended`: that was
-    before, in seconds since the epoch.
+    before, in seconds since the epoch. `version`: of the engine that a canary proved last.
     """
 
     id: str

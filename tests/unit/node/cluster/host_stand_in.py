@@ -86,8 +86,9 @@ class Host:
             return json.dumps({"remarks": self.remarks})
         elif step == "register":
             self.handlers = [OURS]
-            self.upgraded = False
             self.on_register()
+        elif step == "prove":
+            self.upgraded = False
         elif step == "unregister":
             self.handlers = []
         elif step == "uninstall":

@@ -106,7 +106,7 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"proved": "old"}, PROVE, INSTALLING, None),
     ({"proved": None, "handlers": frozenset({"runc"})}, PROVE, INSTALLING, None),
     ({"proved": "old", "registration": replace(PROVED, is_upgraded=True)},
-     REGISTER, INSTALLING, None),
+     PROVE, INSTALLING, None),
     ({"proved": "old", "attempts": _failed(PROVE, "new 1.7.24", UNPROVED)},
      NOTHING, UNPROVED, False),
     ({"proved": "old", "attempts": _failed(PROVE, "new 1.7.23", UNPROVED)},
@@ -133,13 +133,13 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"registration": replace(PROVED, is_in_force=None, drift="no answer")}, NOTHING, READY, True),
     ({"registration": replace(PROVED, is_configured=None, is_in_force=None, drift="no TOML")},
      NOTHING, EDITED, None),
-    ({"registration": replace(PROVED, is_upgraded=True)}, REGISTER, INSTALLING, None),
+    ({"registration": replace(PROVED, is_upgraded=True)}, PROVE, INSTALLING, None),
     ({"registration": Registration(), "attempts": _failed(REGISTER, "new 1.7.24")},
      NOTHING, REVERTED, False),
     ({"registration": Registration(), "attempts": _failed(REGISTER, "new 1.7.23")},
      REGISTER, INSTALLING, False),
     ({"registration": replace(PROVED, is_upgraded=True),
-      "attempts": _failed(REGISTER, "new 1.7.24")}, NOTHING, REVERTED, False),
+      "attempts": _failed(PROVE, "new 1.7.24", UNPROVED)}, NOTHING, UNPROVED, False),
 ]  # fmt: skip
 
 

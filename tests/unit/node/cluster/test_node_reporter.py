@@ -71,11 +71,11 @@ def test_a_roll_out_that_is_taken_back_before_it_installed_tells_no_installation
 
 def test_a_canary_that_failed_is_not_told_as_one_that_ran(scene: Scene) -> None:
     scene.become_ready()
-    scene.host.upgraded, scene.host.fails["register"] = True, "no canary"
-    assert scene.installer().run().word == "reverted"
+    scene.host.upgraded, scene.host.fails["prove"] = True, "no canary"
+    assert scene.installer().run().word == "unproved"
     scene.host.upgraded = False  # the engine is the one before again
     assert scene.installer().run().word == "ready"
-    assert scene.reasons[2:] == ["Reverted", "Ready"]
+    assert scene.reasons[2:] == ["Unproved", "Ready"]
 
 
 def test_what_a_release_before_recorded_says_whether_an_installation_is_to_be_told(

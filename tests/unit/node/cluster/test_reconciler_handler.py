@@ -83,12 +83,12 @@ def test_a_handler_that_is_never_seen_is_tried_more_and_more_rarely(
     assert node_record.attempts(scene.host.places) == ()
 
 
-def test_an_upgraded_engine_is_proved_again(scene: Scene) -> None:
+def test_an_upgraded_engine_is_proved_again_and_not_restarted(scene: Scene) -> None:
     scene.become_ready()
     scene.host.upgraded = True
     scene.host.done.clear()
     assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["status", "register", "status"]
+    assert scene.host.done == ["status", "prove", "status"]
 
 
 def _taken_away(scene: Scene) -> None:

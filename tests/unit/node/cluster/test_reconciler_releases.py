@@ -34,7 +34,7 @@ def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
     scene.make_image("2")
     before = len(scene.host.done)
     assert scene.installer().run().word == "ready"
-    assert scene.host.done[before:] == ["preflight", "install", "status", "prove"]
+    assert scene.host.done[before:] == ["preflight", "install", "status", "prove", "status"]
     scene.host.done.clear()
     assert scene.installer().run().word == "ready"
     assert scene.host.done == ["status"]
@@ -68,7 +68,7 @@ def test_a_rollback_from_a_release_that_is_not_proved_is_proved_itself(scene: Sc
     scene.host.done.clear()
     decision = scene.installer().run()
     assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
-    assert scene.host.done == ["preflight", "install", "status", "prove"]
+    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
     assert READY not in scene.labels
     del scene.host.fails["prove"]
     scene.make_image("2")
@@ -196,7 +196,7 @@ def test_what_a_killed_pod_of_another_image_began_is_waited_for(scene: Scene) ->
     scene.host.done.clear()
     assert scene.installer().run().word == "ready"
     assert seen == [True] * 3
-    assert scene.host.done == ["preflight", "install", "status", "prove"]
+    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
     assert not [*scene.host.places.cluster.glob("archive-*")]
 
 
@@ -249,7 +249,7 @@ def test_a_rollback_while_another_release_is_installed_is_no_release_by_hand(sce
     scene.make_image("1")  # kubectl rollout undo
     scene.host.done.clear()
     assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["preflight", "install", "status", "prove"]
+    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
 
 
 @pytest.mark.usefixtures("_quick")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +15,7 @@ from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import (
     boot_unit,
     canary_alone,
+    engine_status,
     left_canaries,
     unfinished,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.engines.registration.registration_state import Where
+    from runc_wrap.node.engines.transaction.unit_control import Systemd
     from runc_wrap.node.paths import Places
     from tests.unit.node.engines.transaction.killed_node import FakeNode
 
@@ -81,6 +83,29 @@ def test_a_canary_that_proves_nothing_changes_nothing(
         _prove(made)
     assert (snapshot(one.directory), one.canaries, one.timers) == (before, [], {})
     assert left_canaries.noted(places) == {}
+
+
+def test_an_upgraded_engine_is_another_one_until_a_canary_proves_it(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places, _ = made
+    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
+    monkeypatch.setattr(one, "access", lambda *_words: FakeEngine(one, version="2.1.4"))
+
+    def seen() -> tuple[bool, list[str]]:
+        (shown,) = engine_status.survey(places, cast("Systemd", one))
+        return shown.as_json()["upgraded"], shown.drift
+
+    told = "containerd was 1.7.24 when it was proved, and is 2.1.4; run `engine prove containerd "
+    is_upgraded, (drift,) = seen()
+    assert (is_upgraded, drift[: len(told)]) == (True, told)
+    proved(monkeypatch, NotProved("it is unconfined"))
+    with pytest.raises(NotProved):
+        _prove(made)
+    assert seen() == (True, [drift])
+    proved(monkeypatch)
+    _prove(made)
+    assert seen() == (False, [])
 
 
 def test_a_handler_that_is_the_default_is_proved_without_its_name_too(
