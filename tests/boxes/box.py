@@ -159,12 +159,17 @@ class Box(Guest):
 def box(suite: str, place: Path) -> Iterator[Box]:
     """Yield a box of a Debian suite that is on; nothing of it is left afterwards."""
     requires(*NEEDS, root=True)
-    made = Box(World(suite, packages(suite), f"{suite}-box").root(), place)
+    made = Box(system(suite), place)
     try:
         made.power_on()
         yield made
     finally:
         made.power_off()
+
+
+def system(suite: str) -> Path:
+    """Return the directory of a suite's system, in which nothing is to be changed."""
+    return World(suite, packages(suite), f"{suite}-box").root()
 
 
 def packages(suite: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NODE, POD = "n1", "runc-wrap-x7k2p"
 INSTALLER, METRICS = f"{POD}-{CONTAINER}", f"{POD}-metrics"  # as Podman names the containers
 CONFIG = "/etc/containerd/config.toml"
-_API, _PLAYED, _TOKEN = "/root/api", "/root/played", "/root/token"
+_API, _PLAYED, _TOKEN, _PROGRAMS = (f"/root/{name}" for name in "api played token programs".split())
 _PATIENT = 1500  # seconds: an emulated machine beside other work needs ten minutes to install
 # Seconds between two looks, which keep an emulated CPU from what is waited for.
 _SHORT, _LONG = (0.1, PAUSE) if IN_A_BOX else (0.5, 3 * PAUSE)
@@ -40,6 +40,16 @@ _UNITS = """
 systemctl list-unit-files --no-legend --plain | sort
 systemctl list-units --all --no-legend --plain 'runc-wrap*'
 """
+# As on a minimal distribution; what a boot makes writable is made read-only again.
+_MINIMAL = """
+rmdir /opt 2>/dev/null || [ -d /opt/runc-wrap ]
+mount --bind /usr /usr; mount -o remount,bind,ro /usr
+"""
+_UPGRADE = """
+mount -o remount,bind,rw /usr; install -m 755 "$1"/* /usr/bin; mount -o remount,bind,ro /usr
+systemctl restart containerd
+"""
+_STATUS = f"{PREFIX}/bin/runc-wrapctl engine status --json || :"
 # What holds a pod's namespaces: Podman's own program for that is not on the machine.
 _PREPARE = f"""
 mkdir -p /etc/containers/containers.conf.d
@@ -139,6 +149,31 @@ class ClusterNode:
         """Kill the pod once a shell condition holds."""
         self.machine.sh(f"{_UNTIL}; {_KILL}", condition, seconds=_PATIENT)
 
+    def cut_power(self, condition: str) -> None:
+        """Take the machine's power away once a shell condition holds, and boot; no pod runs yet."""
+        self.until(condition)
+        self.machine.power_off()
+        self.machine.power_on()
+        self.machine.sh(_MINIMAL)
+        self.start_api()
+
+    def upgrade_engine(self, programs: Sequence[Path]) -> str:
+        """Replace containerd's programs and restart it, as its package does.
+
+        Return its version, which the API server knows then, as by a kubelet.
+        """
+        self.machine.copy_in(programs, _PROGRAMS)
+        self.machine.sh(_UPGRADE, _PROGRAMS)
+        self.stop_api()
+        known = self.known()
+        info = _info(self.machine)
+        known["node"]["status"]["nodeInfo"] = info
+        file = self.place / node_api_server.STATE
+        file.write_text(json.dumps(known))
+        self.machine.copy_in([file], _API)
+        self.start_api()
+        return info["containerRuntimeVersion"].removeprefix("containerd://")
+
     def start(self) -> None:
         """Start the pod again, as a kubelet does whenever its container ends."""
         self.machine.sh(_START)
@@ -197,6 +232,10 @@ class ClusterNode:
         """Return when containerd was started last."""
         return self.machine.sh(_STARTED)
 
+    def drift(self) -> list[str]:
+        """Return what `engine status` finds to be other than it was proved."""
+        return [line for one in self.machine.json(_STATUS) for line in one["drift"]]
+
     def listing(self) -> str:
         """Return all files of the machine, and its units."""
         return self.machine.sh(LISTING + _UNITS, seconds=_PATIENT)
@@ -205,7 +244,7 @@ class ClusterNode:
 def prepared(machine: Guest, image: Path, place: Path) -> ClusterNode:
     """Make a machine a node: with the image, and an API server that knows it; no pod runs yet."""
     machine.copy_in([image], "/root")
-    machine.sh(_PREPARE, image.name, seconds=_PATIENT)
+    machine.sh(_PREPARE + _MINIMAL, image.name, seconds=_PATIENT)
     api, overlays = place / "api", place / "overlays"
     api.mkdir()
     overlays.mkdir()
@@ -218,11 +257,8 @@ def prepared(machine: Guest, image: Path, place: Path) -> ClusterNode:
 
 def _serve(machine: Guest, place: Path) -> Given:
     _certify(place)
-    version = machine.sh("containerd --version").split()[2]
-    kernel = machine.sh("uname -r").strip()
-    info = {"containerRuntimeVersion": f"containerd://{version}", "kernelVersion": kernel}
     metadata = {"name": NODE, "uid": "u", "resourceVersion": "1"}
-    node = {"metadata": metadata, "spec": {}, "status": {"nodeInfo": info}}
+    node = {"metadata": metadata, "spec": {}, "status": {"nodeInfo": _info(machine)}}
     (place / node_api_server.STATE).write_text(json.dumps({"node": node, "events": []}))
     machine.copy_in(list(place.iterdir()), _API)
     for module in (node_api_server, api_stand_in, merge_patch):
@@ -234,6 +270,13 @@ def _serve(machine: Guest, place: Path) -> Given:
     (place / node_api_server.CERTIFICATE).rename(authority)
     machine.copy_in([token, authority], _TOKEN)
     return Given(NODE, _ADDRESS, node_api_server.PORT, _TOKEN, limits=not IN_A_BOX)
+
+
+def _info(machine: Guest) -> dict[str, str]:
+    """Return what a kubelet tells of a node."""
+    version = machine.sh("containerd --version").split()[2]
+    kernel = machine.sh("uname -r").strip()
+    return {"containerRuntimeVersion": f"containerd://{version}", "kernelVersion": kernel}
 
 
 def _certify(place: Path) -> None:

@@ -25,6 +25,7 @@ from harness.node import archive
 from harness.node.requirements import requires
 from runc_wrap.node.cluster.host_commands.node_commands import STEPS
 from runc_wrap.node.cluster.kubernetes_api.node_object import READY, VERSION
+from tests.boxes import box
 from tests.kubernetes import cluster_node
 from tests.kubernetes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode
 from tests.vm.guest_choice import IN_A_BOX, guest_of
@@ -50,15 +51,18 @@ def _runs(step: str) -> str:
     return f"[ -e /run/systemd/transient/runc-wrap-cluster-{step}-*.service ]"
 
 
-# When the pod is killed, in the order in which it comes there.
+# When the pod is killed, or the power fails, in the order in which it comes there.
+POWER = "the power fails while the engine is changed"
+_CHANGED = f"grep -q {PREFIX} {CONFIG}"
+_NOT_OVER = f"""grep -h '"step"' {PREFIX}/var/transactions/*.json | grep -qv '"done"'"""
 INSTALLING = {
     "laying down the archive": f"[ -e {PREFIX}/var/cluster/archive-*.new ]",
-    **{
-        step: _runs(step) for step in ("preflight", "lay", "install", "apply", "status", "register")
-    },
-    "the engine is changed, nobody was told": f"grep -q {PREFIX} {CONFIG}",
+    **{step: _runs(step) for step in ("preflight", "lay", "install", "apply", "status")},
+    POWER: f"{_CHANGED} && {_NOT_OVER}",
+    "register": _runs("register"),
+    "the engine is changed, nobody was told": _CHANGED,
 }
-EACH = [*INSTALLING] if IN_A_BOX else ["register"]  # each takes an emulated machine minutes
+EACH = [*INSTALLING] if IN_A_BOX else [POWER, "register"]  # each takes a machine minutes
 ROLLING_OVER = {"prove": _runs("prove")}
 NEXT = "0.2.1"
 REMOVING = {step: _runs(step) for step in ("unregister", "uninstall")}
@@ -112,14 +116,18 @@ def test_the_pod_is_killed_at_each_step_that_there_is() -> None:
 
 
 @pytest.mark.parametrize("step", EACH)
-def test_killed_at_a_step_it_leaves_the_engine_whole(node: ClusterNode, step: str) -> None:
-    """What the pod has begun ends without it; the next one goes on from there."""
-    if step == EACH[0]:
-        node.play(AUDIT)
+def test_what_is_ended_at_a_step_leaves_the_engine_whole(node: ClusterNode, step: str) -> None:
+    """What a killed pod has begun ends without it, what a power failure ends the boot takes back.
+
+    The next pod goes on from there.
+    """
+    node.play(AUDIT)
+    if step == POWER:
+        node.cut_power(INSTALLING[step])
     else:
-        node.start()
-    node.kill(INSTALLING[step])
+        node.kill(INSTALLING[step])
     node.settle()
+    assert step != POWER or len(node.configs) == 1  # as before
     assert not node.metadata().get("labels")
 
 
@@ -286,6 +294,32 @@ def test_another_release_is_proved_without_a_restart_before_the_node_is_ready_wi
     assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
 
 
+def test_an_upgraded_engine_is_proved_again_without_a_restart(node: ClusterNode, cri: Cri) -> None:
+    node.kill()
+    version = node.upgrade_engine(_newer_containerd())
+    (found,) = node.drift()
+    assert f"when it was proved, and is {version}; run `engine prove containerd" in found
+    since = node.engine_start()
+    node.start()
+    node.wait_event("Installed", f"a canary of containerd {version} ran")
+    node.wait_state("ready")
+    assert node.engine_start() == since
+    assert node.drift() == []
+    assert node.asked("state")["engine"] == f"containerd {version}"
+    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
+    assert node.decision() == ("inject", "enforce")
+
+
+def _newer_containerd() -> list[Path]:
+    """Return the programs: this machine's are newer than a box's, those of forky than Debian 13's.
+
+    Those of forky need cgroup controllers, which a box may not have.
+    """
+    place = Path("/") if IN_A_BOX else box.system("forky")
+    names = ("containerd", "containerd-shim-runc-v2", "ctr")
+    return [place / "usr" / "bin" / name for name in names]
+
+
 def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri: Cri) -> None:
     pid = _started(cri, "runc-wrap")
     node.play(UNINSTALL)
@@ -300,7 +334,7 @@ def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri:
 
 
 def test_in_the_end_the_node_is_as_it_was(node: ClusterNode) -> None:
-    """Its directory is made again for a pod that comes when all is gone, and is empty then."""
+    """Its directory is made for each pod, also for one that comes when all is gone."""
     node.kill(REMOVING["uninstall"])
     node.settle()
     node.play(UNINSTALL)
@@ -308,4 +342,5 @@ def test_in_the_end_the_node_is_as_it_was(node: ClusterNode) -> None:
     node.wait_event("Removed", "")
     node.machine.sh(f"podman pod rm -f -t 0 {cluster_node.POD}")
     before, after = (set(text.splitlines()) for text in (node.before, node.listing()))
-    assert before ^ after == {f"{PREFIX} d 755 root:root"}
+    opt = Path(PREFIX).parent
+    assert before ^ after == {f"{made} d 755 root:root" for made in (opt, PREFIX)}
