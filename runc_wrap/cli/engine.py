@@ -92,7 +92,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
 def prove(
     places: Places, /, *, name: str, handler: str, config: Path | None, as_json: bool
 ) -> None:
-    """Run a canary through the registered handler; change nothing, and restart nothing.
+    """Run a canary through the registered handler; the engine is not changed, nor restarted.
 
     Exit status 1: it does not run, or not under the decided filter.
     """

@@ -246,7 +246,7 @@ def _of_engine(one: dict[str, Any]) -> Registration:
         is_registered=True,
         is_configured=ours[0].get("configured"),
         is_in_force=ours[0].get("in_force"),
-        is_upgraded=bool(one.get("upgraded")),
+        is_upgraded=bool(ours[0].get("upgraded")),
         is_interrupted=bool(waiting) and not is_trying,
         tried_by=str(one.get("by") or "somebody") if is_trying else "",
         drift=drift,

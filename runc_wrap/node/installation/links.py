@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCAL = Path("/usr/local")
 COMMANDS = ("runc-wrap", "runc-wrapctl")
-_READ_ONLY = "its file system is read-only now"
+READ_ONLY = "its file system is read-only now"
 COMPLETIONS = {
     "bash": "bash-completion/completions",
     "zsh": "zsh/site-functions",
@@ -67,30 +67,29 @@ class Links:
 
         On a read-only file system, as /usr is on minimal distributions, all stay as they are.
         """
-        barred = self._barred()
-        for link, target in self._links.items():
-            if link not in barred:
-                self._make(link, target)
+        todo = [link for link in self._links if not self._is_made(link)]
+        barred = [link for link in todo if _is_read_only(link)]
+        self._leave_out([link for link in barred if not _leads_to(link, self._links[link])])
+        for link in todo:
+            if link not in barred and self._may_make(link):
+                self._make_directories({link: self._links[link]})
+                self._change(link, self._links[link])
+                self._record.links[str(link)] = self._links[link]
         for name in [name for name in self._record.links if Path(name) not in self._links]:
             self._remove(name)
 
-    def _barred(self) -> list[Path]:
-        """Return the missing links that cannot be made for that; note it once."""
-        missing = [link for link, target in self._links.items() if not _leads_to(link, target)]
-        barred = [link for link in missing if _is_read_only(link)]
-        if barred:
-            place = os.path.commonpath(barred)
-            commands = f"{' and '.join(COMMANDS)} are in {DEFAULT_PREFIX}/bin"
-            self._note(f"Nothing is linked in {place}, which is read-only; {commands}.")
-        return barred
+    def _is_made(self, link: Path) -> bool:
+        return str(link) in self._record.links and _leads_to(link, self._links[link])
 
-    def _make(self, link: Path, target: str) -> None:
-        if not _leads_to(link, target):
-            if not self._may_make(link):
-                return
-            self._make_directories({link: target})
-            self._change(link, target)
-        self._record.links[str(link)] = target
+    def _leave_out(self, links: list[Path]) -> None:
+        """Note once that these are not made, and forget that they were planned."""
+        if links:
+            place = os.path.commonpath([link.parent for link in links])
+            found = f"{place} is read-only: {len(links)} links to commands, manual and completions"
+            self._note(f"{found} are left out. The commands are in {DEFAULT_PREFIX}/bin.")
+        for link in links:
+            if not os.path.lexists(link):
+                self._record.links.pop(str(link), None)
 
     def _remove(self, name: str) -> None:
         """Remove a link of a former release; one that is read-only stays, and stays recorded."""
@@ -142,6 +141,11 @@ def _is_read_only(path: Path) -> bool:
     return bool(os.statvfs(found).f_flag & os.ST_RDONLY)
 
 
+def is_stuck(path: Path) -> bool:
+    """Tell whether there is a file that cannot be removed, as its file system is read-only."""
+    return os.path.lexists(path) and _is_read_only(path)
+
+
 def _set(link: Path, target: str | None) -> None:
     if target is None:
         link.unlink(missing_ok=True)
@@ -150,21 +154,26 @@ def _set(link: Path, target: str | None) -> None:
 
 
 def removed(record: Record) -> Iterator[tuple[Path, str]]:
-    """Remove the recorded links and empty directories; yield what is left, and why."""
+    """Remove the recorded links and empty directories; yield what is left, and why.
+
+    What is read-only stays recorded.
+    """
     for name, target in list(record.links.items()):
         link = Path(name)
-        if os.path.lexists(link) and not _leads_to(link, target):
-            yield link, "it is not the link that install.sh made"
-        elif os.path.lexists(link) and _is_read_only(link):
-            yield link, _READ_ONLY
-        else:
-            link.unlink(missing_ok=True)
-        del record.links[name]
-    for directory in [Path(name) for name in reversed(record.directories)]:
-        if not directory.is_dir() or any(directory.iterdir()):
+        if _leads_to(link, target) and _is_read_only(link):
+            yield link, READ_ONLY
             continue
-        if _is_read_only(directory):
-            yield directory, _READ_ONLY
-        else:
+        if _leads_to(link, target):
+            link.unlink()
+        elif os.path.lexists(link):
+            yield link, "it is not the link that install.sh made"
+        del record.links[name]
+    for name in reversed(record.directories[:]):
+        directory = Path(name)
+        is_empty = directory.is_dir() and not any(directory.iterdir())
+        if is_empty and is_stuck(directory):
+            yield directory, READ_ONLY
+            continue
+        if is_empty:
             directory.rmdir()
-    record.directories.clear()
+        record.directories.remove(name)

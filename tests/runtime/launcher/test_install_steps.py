@@ -136,9 +136,13 @@ def _occupied(name: str) -> Callable[[Machine, Path], None]:
     return prepare
 
 
-def _link_occupied(machine: Machine, release: Path) -> None:
+def _add_page(machine: Machine, release: Path) -> None:
     page = machine.directory / "opt" / release.relative_to("/opt") / "share/man/man1/new.1"
     page.write_text("new\n")
+
+
+def _link_occupied(machine: Machine, release: Path) -> None:
+    _add_page(machine, release)
     (machine.directory / IN_THE_WAY).mkdir()
 
 
@@ -254,6 +258,10 @@ def test_an_upgrade_removes_links_to_pages_that_are_gone(
     assert not any("old.1" in name for name in record["links"])
 
 
+LEFT_OUT = "links to commands, manual and completions are left out. The commands are in"
+READ_ONLY = "its file system is read-only now"
+
+
 def test_all_but_the_links_is_installed_where_usr_is_read_only(
     machine: Machine, installed: Installed
 ) -> None:
@@ -261,8 +269,8 @@ def test_all_but_the_links_is_installed_where_usr_is_read_only(
     _set_local(machine, "ro")
     done = machine.install(machine.new_release(installed, "000000"))
     assert done.returncode == 0, done.stderr
-    told = "Nothing is linked in /usr/local, which is read-only; runc-wrap and runc-wrapctl are in"
-    assert done.stdout.count(f"{told} {PREFIX}/bin.") == 1
+    assert done.stdout.count("/usr/local is read-only: ") == 1
+    assert f"{LEFT_OUT} {PREFIX}/bin.\n" in done.stdout
     assert all(machine.is_active(unit) for unit in UNITS)
     assert machine.ctl("doctor").returncode == 0
     done = machine.ctl("uninstall", "--purge")
@@ -275,14 +283,35 @@ def test_links_that_became_read_only_lead_to_a_new_release_and_are_left_in_the_e
 ) -> None:
     machine.install(machine.new_release(installed, "000000"))
     _set_local(machine, "ro")
-    done = machine.install(machine.new_release(installed, "000001"))
-    assert (done.returncode, "Nothing is linked" in done.stdout) == (0, False), done.stderr
+    release = machine.new_release(installed, "000001")
+    _add_page(machine, release)
+    done = machine.install(release)
+    assert done.returncode == 0, done.stderr
+    assert f"/usr/local/share/man/man1 is read-only: 1 {LEFT_OUT}" in done.stdout
     assert machine.run("/usr/local/bin/runc-wrapctl", "selftest").returncode == 0
+    told = _removed(machine)
+    for name in ("bin/runc-wrap", "bin/runc-wrapctl", "share/man/man1/runc-wrapctl.1"):
+        assert f"left: /usr/local/{name}: {READ_ONLY}\n" in told
+    assert "new.1" not in told
+
+
+def test_recorded_links_that_are_gone_from_a_read_only_usr_keep_no_removal_back(
+    machine: Machine, installed: Installed
+) -> None:
+    """As after another image of /usr."""
+    machine.install(machine.new_release(installed, "000000"))
+    shutil.rmtree(machine.directory / "local" / "share")
+    for link in (machine.directory / "local" / "bin").iterdir():
+        link.unlink()
+    _set_local(machine, "ro")
+    assert READ_ONLY not in _removed(machine)
+
+
+def _removed(machine: Machine) -> str:
     done = machine.ctl("uninstall", "--purge")
-    assert done.returncode == 0
-    assert "left: /usr/local/bin/runc-wrap: its file system is read-only now" in done.stdout
-    assert "cannot remove '/usr/local/bin/runc-wrapctl'" in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert not machine.prefix.exists()
+    return done.stdout
 
 
 def test_quiet_prints_nothing_and_services_can_be_left_out(

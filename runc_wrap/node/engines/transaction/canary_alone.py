@@ -1,6 +1,6 @@
 """Proving a registered handler by a canary: no change of the engine, and no restart.
 
-So also after an engine's upgrade, which has restarted it already.
+What is written down is the version of the engine that ran the canary.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def run(places: Places, where: Where, handler: str, node: Node, tell: Callable[[
             with contextlib.suppress(CallFailed):
                 access.remove_canaries()
             proof = canary_proof.run(places, access, handler, is_default=ours.default)
-            _record_version(places, where, access.version)
+            _record_version(places, where, handler, access.running_version())
             return proof
         finally:
             with taking_back.uninterrupted():
@@ -66,12 +66,12 @@ def _note(places: Places, where: Where, node: Node, unit: str) -> None:
     taking_back.clear_later(places, node)
 
 
-def _record_version(places: Places, where: Where, version: str | None) -> None:
-    """Record which version of the engine was proved last: `engine status` compares it."""
+def _record_version(places: Places, where: Where, handler: str, version: str | None) -> None:
+    """Record the engine's version if it tells one: `engine status` compares it with a later one."""
     path = journal.path_of(places, where)
     last = journal.read(path)
-    if last and last.version != version:
-        journal.write(path, replace(last, version=version))
+    if last and version and last.versions().get(handler) != version:
+        journal.write(path, replace(last, proved={**last.proved, handler: version}))
 
 
 def _registered(where: Where, handler: str) -> Handler:

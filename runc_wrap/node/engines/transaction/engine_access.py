@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.engines.kinds.engine_kind import Installation, Reload
 
 _SHORT, _LONG = 20.0, 60.0  # seconds
+_VERSION = "{{.Server.Version}}"
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
 # It takes no notice of SIGTERM, after which Podman's `rm` would wait ten seconds.
 _RUN = ("run", "--detach", "--network", "none", "--cap-drop", "all", "--stop-signal", "KILL")
@@ -47,10 +48,16 @@ _WITHOUT_PROFILE = ("--security-opt", "seccomp=unconfined")
 
 
 class Access(Protocol):
-    """One engine with one configuration; a reason is a sentence, "" for none."""
+    """One engine with one configuration; a reason is a sentence, "" for none.
+
+    `version`: of the program on disk, which may have been replaced since the engine was started.
+    """
 
     unit: str
     version: str | None
+
+    def running_version(self) -> str | None:
+        """Return the running engine's version, None if it does not tell."""
 
     def reload(self, *, loses_default: bool) -> Reload:
         """Return what makes it read its configuration again."""
@@ -129,6 +136,12 @@ class ByCri(_Common):
             return cri_runtime.is_ready(self.socket)
         except CallFailed as failure:
             return str(failure)
+
+    def running_version(self) -> str | None:
+        """Return what it tells."""
+        with suppress(CallFailed):
+            return cri_runtime.version(self.socket) or None
+        return None
 
     def running(self) -> Mapping[str, str | None] | None:
         """Return what it tells in its status; an older CRI-O tells no handlers."""
@@ -229,6 +242,11 @@ class Docker(ByCommand):
             return ""
         return super().refusal()
 
+    def running_version(self) -> str | None:
+        """Return the daemon's; the client's may be another."""
+        done = installed_programs.run("docker", "version", "--format", _VERSION, seconds=_SHORT)
+        return done.printed.strip() or None if done.is_well else None
+
     def configured(self) -> None:
         """Return None: `docker info` is the running daemon's."""
 
@@ -270,6 +288,10 @@ class Docker(ByCommand):
 
 class Podman(ByCommand):
     """Podman, which reads its files at every command."""
+
+    def running_version(self) -> str | None:
+        """Return the program's: nothing else runs."""
+        return self.version
 
     def default(self) -> str | None:
         """Return that of `podman info`."""

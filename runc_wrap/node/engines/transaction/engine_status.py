@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engines.handler import EngineError, Handler, Kept
+from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
 from runc_wrap.node.engines.registration import registration_state
 from runc_wrap.node.engines.transaction import (
     file_snapshot,
@@ -60,7 +60,7 @@ class Shown:
             "since": _time(last.begun) if last else None,
             "by": last.by if last else None,
             "transaction": _waiting(last) if last and not last.is_over else None,
-            "upgraded": _is_upgraded(self.version, self.last),
+            "upgraded": any(map(self._proved_with_other, handlers_wanted.every(self.state))),
             "drift": self.drift,
             "remarks": self.remarks,
         }
@@ -75,7 +75,11 @@ class Shown:
             "gone": self.configured is not None and one.name not in self.configured,
             "in_force": _has(self.running, one),
             "default_in_force": None if self.default is None else self.default == one.name,
+            "upgraded": bool(self._proved_with_other(one)),
         }
+
+    def _proved_with_other(self, one: Handler) -> str:
+        return _proved_with_other(self.last, one, self.version)
 
 
 def _has(found: Mapping[str, str | None] | None, one: Handler) -> bool | None:
@@ -123,9 +127,11 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     untold, older = _silence(state, access) if running is None else ([], [])
     drift = [*_differences(state, configured, running, access), *untold, *changed]
     drift += _not_default(state, default)
-    drift += [*_upgraded(state, access, last), *_unfinished(last)]
+    version = access.running_version() if running is not None else None
+    drift += [*_not_restarted(state, access, version), *_upgraded(state, version, last)]
+    drift += _unfinished(last)
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
-    told = (access.unit, access.version, configured, running, last, default)
+    told = (access.unit, version or access.version, configured, running, last, default)
     return Shown(state, *told, drift, [*remarks, *older])
 
 
@@ -210,17 +216,33 @@ def _is_as_read(path: str, begun: float, last: Journal | None) -> bool | None:
     return False if is_newer else is_same or None
 
 
-def _upgraded(state: Json, access: Access, last: Journal | None) -> Iterator[str]:
-    if last and _is_upgraded(access.version, last):
+def _not_restarted(state: Json, access: Access, version: str | None) -> Iterator[str]:
+    """Yield that another program waits for a restart. Docker's client is not its daemon."""
+    if not version or not access.version or state["engine"] not in _CHECKS_ITSELF:
+        return
+    if _numbers(version) != _numbers(access.version):
         yield (
-            f"{state['engine']} was {last.version} when it was proved, and is {access.version}; "
-            f"run `{_command('prove', state)}`"
+            f"{state['engine']} {access.version} is installed, and {version} runs; restart "
+            f"{access.unit or state['engine']}"
         )
 
 
-def _is_upgraded(version: str | None, last: Journal | None) -> bool:
-    """Tell whether the engine is another one than that which was proved."""
-    return bool(last and last.is_over and _numbers(last.version) != _numbers(version))
+def _upgraded(state: Json, version: str | None, last: Journal | None) -> Iterator[str]:
+    for one in handlers_wanted.every(state):
+        if former := _proved_with_other(last, one, version):
+            more = "" if one.name == DEFAULT_NAME else f" --handler {shlex.quote(one.name)}"
+            yield (
+                f"{state['engine']} was {former} when {one.name} was proved, and is {version}; "
+                f"run `{_command('prove', state)}{more}`"
+            )
+
+
+def _proved_with_other(last: Journal | None, one: Handler, version: str | None) -> str:
+    """Return with which other version of the engine a handler was proved, "" if with none."""
+    if not last or not last.is_over or not version or isinstance(one, Kept):
+        return ""
+    former = last.versions().get(one.name, "")
+    return former if former and _numbers(former) != _numbers(version) else ""
 
 
 def _numbers(version: str | None) -> str:

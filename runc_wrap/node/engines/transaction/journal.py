@@ -43,7 +43,8 @@ class Journal:
     same.
 
     `digests` are of the files as the engine read them when it was restarted; `ended`: that was
-    before, in seconds since the epoch. `version`: of the engine that a canary proved last.
+    before, in seconds since the epoch. `version`: of the engine that ran then; `proved`: {other
+    handler, or this one later: the version with which a canary proved it}.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Journal:
     snapshot: Snapshot = field(default_factory=Snapshot)
     former: dict[str, Any] | None = None
     how_back: str = ""  # none in the journals of earlier releases
+    proved: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -80,6 +82,10 @@ class Journal:
     def try_timer(self) -> str:
         """The name of the timer that ends the time of a try."""
         return f"{self.timer}-try"
+
+    def versions(self) -> dict[str, str]:
+        """Return {handler: the engine's version with which a canary proved it last}."""
+        return {**({self.handler: self.version} if self.version else {}), **self.proved}
 
     def at(self, step: str, **changes: Any) -> Journal:  # noqa: ANN401 - fields of various types
         """Return it at a step."""
@@ -137,8 +143,9 @@ def _from_json(found: dict[str, Any]) -> Journal:
     times = (journal.until, journal.ended)
     if journal.step not in STEPS or not all(isinstance(one, int | float | None) for one in times):
         raise ValueError(f"step {journal.step!r} until {journal.until!r}, {journal.ended!r}")
-    if not isinstance(journal.digests, dict):
-        raise ValueError(f"digests {journal.digests!r}")  # noqa: TRY004 - as for all else in it
+    tables = (journal.digests, journal.proved)
+    if not all(isinstance(one, dict) for one in tables):
+        raise ValueError(f"digests and proved {tables!r}")
     return journal
 
 

@@ -149,7 +149,12 @@ def _entry(job: Job, plan: Plan, access: Access, former: Journal | None) -> Jour
         version=access.version,
         snapshot=file_snapshot.of(plan, name),
         former=journal.summary(former) if former else None,
+        proved=_of_others(job.handler, former) if former else {},
     )
+
+
+def _of_others(handler: str, former: Journal) -> dict[str, str]:
+    return {name: version for name, version in former.versions().items() if name != handler}
 
 
 @dataclass
@@ -206,7 +211,8 @@ def _steps(work: _Work) -> str:
     work.entry = replace(work.entry, digests=file_snapshot.digests(_files(work.plan)))
     work.begin(journal.RESTARTING, _restart_sentence(work), restarts=True)
     _restarted(work)
-    work.entry = replace(work.entry, ended=time.time())
+    version = work.access.running_version() or work.entry.version
+    work.entry = replace(work.entry, ended=time.time(), version=version)
     work.begin(journal.PROVING, "running a canary")
     return _canary(work)
 

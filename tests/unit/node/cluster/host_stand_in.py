@@ -99,8 +99,8 @@ class Host:
     def _status(self) -> list[dict[str, Any]]:
         if not self.handlers:
             return []
-        return [{"engine": "containerd", "handlers": self.handlers, "upgraded": self.upgraded,
-                 "drift": self.drift}]  # fmt: skip
+        handlers = [{"upgraded": self.upgraded, **one} for one in self.handlers]
+        return [{"engine": "containerd", "handlers": handlers, "drift": self.drift}]
 
     def end(self, unit: str) -> UnitEnd:
         self._called()

@@ -239,8 +239,9 @@ STATUS: list[tuple[Any, Registration]] = [
      replace(PROVED, is_configured=False, drift="a; b")),
     ([{"engine": "containerd", "handlers": [OURS | {"configured": False, "gone": True}]}],
      replace(PROVED, is_configured=False, is_gone=True)),
-    ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}],
+    ([{"engine": "containerd", "handlers": [OURS | {"upgraded": True}], "upgraded": True}],
      replace(PROVED, is_upgraded=True)),
+    ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}], PROVED),  # another handler
     ([{"engine": "containerd", "handlers": [OURS], "by": "alice",
        "transaction": {"step": "trying"}}], replace(PROVED, tried_by="alice")),
     ([{"engine": "containerd", "handlers": [OURS], "transaction": {"step": "proving"}}],

@@ -43,6 +43,9 @@ class FakeEngine:
     unit: str = UNIT
     version: str | None = "1.7.24"
 
+    def running_version(self) -> str | None:
+        return self.node.version
+
     def reload(self, *, loses_default: bool) -> str:
         del loses_default
         return "restart"
@@ -92,6 +95,7 @@ class FakeNode:
     has_systemd: bool = True
     ended: str = ""
     stopped: bool = False
+    version: str | None = "1.7.24"  # of the running engine
     canaries: list[str] = field(default_factory=list)
     timers: dict[str, Sequence[str]] = field(default_factory=dict)
 
@@ -177,17 +181,19 @@ def node(tmp_path: Path, text: str) -> tuple[FakeNode, Places]:
     return found, Places(tmp_path)
 
 
-def job(places: Places, config: Path, action: str = steps.ADD, **more: Any) -> steps.Job:
-    """Return the registration of runc-wrap as a handler, or its removal."""
+def job(
+    places: Places, config: Path, action: str = steps.ADD, handler: str = "runc-wrap", **more: Any
+) -> steps.Job:
+    """Return the registration of a handler, or its removal."""
     where = registration_state.Where("containerd", config, places.wrapper.parent, places.engines)
 
     def plan() -> registration_plan.Plan:
         if action == steps.REMOVE:
-            return registration_plan.plan_remove(where, "runc-wrap")
+            return registration_plan.plan_remove(where, handler)
         default = bool(more.get("default"))
-        return registration_plan.plan_add(where, "runc-wrap", {"major": 1}, default=default)
+        return registration_plan.plan_add(where, handler, {"major": 1}, default=default)
 
-    return steps.Job(places, where, "runc-wrap", action, plan, **more)
+    return steps.Job(places, where, handler, action, plan, **more)
 
 
 def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:

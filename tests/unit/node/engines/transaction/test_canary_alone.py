@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 TEXT = "# the owner's\nversion = 2\n"
 Made = tuple["FakeNode", "Places", "Where"]
+Seen = Callable[[], tuple[list[str], list[str]]]
+NEW = "2.1.4"  # the version of another containerd than that which was proved
 MANY, MOST_CHANGES = 10, 100
 
 
@@ -85,27 +88,80 @@ def test_a_canary_that_proves_nothing_changes_nothing(
     assert left_canaries.noted(places) == {}
 
 
-def test_an_upgraded_engine_is_another_one_until_a_canary_proves_it(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def seen(made: Made, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """Returns which handlers `engine status` calls proved with another version, and the drift."""
     one, places, _ = made
     monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
-    monkeypatch.setattr(one, "access", lambda *_words: FakeEngine(one, version="2.1.4"))
 
-    def seen() -> tuple[bool, list[str]]:
+    def look() -> tuple[list[str], list[str]]:
         (shown,) = engine_status.survey(places, cast("Systemd", one))
-        return shown.as_json()["upgraded"], shown.drift
+        found = shown.as_json()
+        names = [each["handler"] for each in found["handlers"] if each["upgraded"]]
+        assert found["upgraded"] is bool(names)
+        return names, shown.drift
 
-    told = "containerd was 1.7.24 when it was proved, and is 2.1.4; run `engine prove containerd "
-    is_upgraded, (drift,) = seen()
-    assert (is_upgraded, drift[: len(told)]) == (True, told)
+    return look
+
+
+def _installed(one: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one, "access", lambda *_words: FakeEngine(one, version=NEW))
+
+
+def test_an_upgraded_engine_is_another_one_until_a_canary_proves_it(
+    made: Made, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _, where = made
+    _installed(one, monkeypatch)
+    one.version = NEW
+    told = f"containerd was 1.7.24 when runc-wrap was proved, and is {NEW}; run `engine prove "
+    drift = f"{told}containerd --config {where.config}`"
+    assert seen() == (["runc-wrap"], [drift])
     proved(monkeypatch, NotProved("it is unconfined"))
     with pytest.raises(NotProved):
         _prove(made)
-    assert seen() == (True, [drift])
+    assert seen() == (["runc-wrap"], [drift])
     proved(monkeypatch)
     _prove(made)
-    assert seen() == (False, [])
+    assert seen() == ([], [])
+
+
+def test_a_program_that_waits_for_a_restart_is_not_the_one_that_is_proved(
+    made: Made, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _, _ = made
+    _installed(one, monkeypatch)
+    waits = f"containerd {NEW} is installed, and 1.7.24 runs; restart {UNIT}"
+    for _ in range(2):
+        assert seen() == ([], [waits])
+        _prove(made)
+    one.version = NEW
+    assert seen()[0] == ["runc-wrap"]
+
+
+def test_an_engine_that_does_not_tell_its_version_leaves_the_one_that_was_proved(
+    made: Made, seen: Seen
+) -> None:
+    one, _, _ = made
+    one.version = None
+    _prove(made)
+    assert seen() == ([], [])
+    one.version = NEW
+    assert seen()[0] == ["runc-wrap"]
+
+
+def test_a_canary_proves_its_own_handler_only(
+    made: Made, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places, _ = made
+    run(job(places, one.config, handler="other"), one)
+    _installed(one, monkeypatch)
+    one.version = NEW
+    assert seen()[0] == ["runc-wrap", "other"]
+    _prove(made)
+    names, (drift,) = seen()
+    assert names == ["other"]
+    assert drift.endswith(" --handler other`")
 
 
 def test_a_handler_that_is_the_default_is_proved_without_its_name_too(
