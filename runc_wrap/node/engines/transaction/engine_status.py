@@ -128,8 +128,8 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     drift = [*_differences(state, configured, running, access), *untold, *changed]
     drift += _not_default(state, default)
     version = access.running_version() if running is not None else None
-    drift += [*_not_restarted(state, access, version), *_upgraded(state, version, last)]
-    drift += _unfinished(last)
+    drift += [*_upgraded(state, version, last), *_unfinished(last)]
+    remarks += _not_restarted(state, access, version)
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
     told = (access.unit, version or access.version, configured, running, last, default)
     return Shown(state, *told, drift, [*remarks, *older])
@@ -217,13 +217,13 @@ def _is_as_read(path: str, begun: float, last: Journal | None) -> bool | None:
 
 
 def _not_restarted(state: Json, access: Access, version: str | None) -> Iterator[str]:
-    """Yield that another program waits for a restart. Docker's client is not its daemon."""
+    """Yield that another program is installed than runs. Docker's client is not its daemon."""
     if not version or not access.version or state["engine"] not in _CHECKS_ITSELF:
         return
     if _numbers(version) != _numbers(access.version):
         yield (
-            f"{state['engine']} {access.version} is installed, and {version} runs; restart "
-            f"{access.unit or state['engine']}"
+            f"{state['engine']} {access.version} is installed, and {version} runs: restart "
+            f"{access.unit or state['engine']} if it was upgraded"
         )
 
 

@@ -90,7 +90,7 @@ def test_a_canary_that_proves_nothing_changes_nothing(
 
 @pytest.fixture
 def seen(made: Made, monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Returns which handlers `engine status` calls proved with another version, and the drift."""
+    """Return which handlers `engine status` calls proved with another version, and its words."""
     one, places, _ = made
     monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
 
@@ -99,7 +99,7 @@ def seen(made: Made, monkeypatch: pytest.MonkeyPatch) -> Seen:
         found = shown.as_json()
         names = [each["handler"] for each in found["handlers"] if each["upgraded"]]
         assert found["upgraded"] is bool(names)
-        return names, shown.drift
+        return names, [*shown.drift, *shown.remarks]
 
     return look
 
@@ -131,7 +131,7 @@ def test_a_program_that_waits_for_a_restart_is_not_the_one_that_is_proved(
 ) -> None:
     one, _, _ = made
     _installed(one, monkeypatch)
-    waits = f"containerd {NEW} is installed, and 1.7.24 runs; restart {UNIT}"
+    waits = f"containerd {NEW} is installed, and 1.7.24 runs: restart {UNIT} if it was upgraded"
     for _ in range(2):
         assert seen() == ([], [waits])
         _prove(made)
