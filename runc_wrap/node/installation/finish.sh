@@ -32,7 +32,7 @@ for directory in etc/conf.d etc/profiles etc var lib/releases lib/runtime lib; d
     [ -L "$directory" ] || [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty "$directory"
 done
 link=/usr/local/bin/runc-wrapctl
-[ "$(readlink -- "$link" || :)" != "$own" ] || rm -f -- "$link" 2>/dev/null || : # read-only, and told
+[ "$(readlink -- "$link" || :)" != "$own" ] || rm -f -- "$link" || : # rm says why not
 rm -f -- "$own"
 rmdir --ignore-fail-on-non-empty bin
 cd /

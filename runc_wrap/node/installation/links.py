@@ -69,7 +69,9 @@ class Links:
         """
         todo = [link for link in self._links if not self._is_made(link)]
         barred = [link for link in todo if _is_read_only(link)]
-        self._leave_out([link for link in barred if not _leads_to(link, self._links[link])])
+        right = [link for link in barred if _leads_to(link, self._links[link])]
+        self._record.links |= {str(link): self._links[link] for link in right}
+        self._leave_out([link for link in barred if link not in right])
         for link in todo:
             if link not in barred and self._may_make(link):
                 self._make_directories({link: self._links[link]})
@@ -85,11 +87,11 @@ class Links:
         """Note once that these are not made, and forget that they were planned."""
         if links:
             place = os.path.commonpath([link.parent for link in links])
-            found = f"{place} is read-only: {len(links)} links to commands, manual and completions"
-            self._note(f"{found} are left out. The commands are in {DEFAULT_PREFIX}/bin.")
-        for link in links:
-            if not os.path.lexists(link):
-                self._record.links.pop(str(link), None)
+            found = f"{place} is read-only: links to commands, manual and completions are left out"
+            self._note(f"{found}. The commands are in {DEFAULT_PREFIX}/bin.")
+        for name in map(str, links):
+            if name in self._record.links and not _leads_to(Path(name), self._record.links[name]):
+                del self._record.links[name]
 
     def _remove(self, name: str) -> None:
         """Remove a link of a former release; one that is read-only stays, and stays recorded."""
@@ -173,7 +175,7 @@ def removed(record: Record) -> Iterator[tuple[Path, str]]:
         is_empty = directory.is_dir() and not any(directory.iterdir())
         if is_empty and is_stuck(directory):
             yield directory, READ_ONLY
-            continue
-        if is_empty:
+        elif is_empty:
             directory.rmdir()
-        record.directories.remove(name)
+        if not is_stuck(directory):
+            record.directories.remove(name)

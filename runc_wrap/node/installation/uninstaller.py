@@ -180,7 +180,8 @@ def _remove_links(todo: Plan) -> None:
     kept = _kept_links(todo)
     for link in kept:
         del todo.record.links[link]
-        if Path(link).name == "runc-wrapctl" and links.is_stuck(Path(link)):
+        is_removed = todo.is_last and Path(link).name == "runc-wrapctl"
+        if is_removed and links.is_stuck(Path(link)):
             todo.left.append(Left(link, links.READ_ONLY))
     todo.left += [Left(str(path), why) for path, why in links.removed(todo.record)]
     todo.record.links |= kept

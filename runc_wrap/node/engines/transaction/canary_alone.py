@@ -46,8 +46,10 @@ def run(places: Places, where: Where, handler: str, node: Node, tell: Callable[[
             _note(places, where, node, access.unit)
             with contextlib.suppress(CallFailed):
                 access.remove_canaries()
+            before = access.running_version()
             proof = canary_proof.run(places, access, handler, is_default=ours.default)
-            _record_version(places, where, handler, access.running_version())
+            if before == access.running_version():
+                _record_version(places, where, handler, before)
             return proof
         finally:
             with taking_back.uninterrupted():
@@ -70,7 +72,7 @@ def _record_version(places: Places, where: Where, handler: str, version: str | N
     """Record the engine's version if it tells one: `engine status` compares it with a later one."""
     path = journal.path_of(places, where)
     last = journal.read(path)
-    if last and version and last.versions().get(handler) != version:
+    if last and version and last.version_of(handler) != version:
         journal.write(path, replace(last, proved={**last.proved, handler: version}))
 
 

@@ -45,6 +45,7 @@ class Shown:
     running: Mapping[str, str | None] | None = None
     last: Journal | None = None
     default: str | None = None
+    running_version: str | None = None
     drift: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ class Shown:
             "engine": self.state["engine"],
             "config": self.state["config"],
             "unit": self.unit or None,
-            "version": self.version,
+            "version": self.running_version or self.version,
             "handlers": [self._handler(one) for one in handlers_wanted.every(self.state)],
             "since": _time(last.begun) if last else None,
             "by": last.by if last else None,
@@ -79,7 +80,7 @@ class Shown:
         }
 
     def _proved_with_other(self, one: Handler) -> str:
-        return _proved_with_other(self.last, one, self.version)
+        return _proved_with_other(self.last, one, self.running_version)
 
 
 def _has(found: Mapping[str, str | None] | None, one: Handler) -> bool | None:
@@ -127,11 +128,11 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     untold, older = _silence(state, access) if running is None else ([], [])
     drift = [*_differences(state, configured, running, access), *untold, *changed]
     drift += _not_default(state, default)
-    version = access.running_version() if running is not None else None
+    version = access.running_version()
     drift += [*_upgraded(state, version, last), *_unfinished(last)]
     remarks += _not_restarted(state, access, version)
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
-    told = (access.unit, version or access.version, configured, running, last, default)
+    told = (access.unit, access.version, configured, running, last, default, version)
     return Shown(state, *told, drift, [*remarks, *older])
 
 
@@ -241,7 +242,7 @@ def _proved_with_other(last: Journal | None, one: Handler, version: str | None) 
     """Return with which other version of the engine a handler was proved, "" if with none."""
     if not last or not last.is_over or not version or isinstance(one, Kept):
         return ""
-    former = last.versions().get(one.name, "")
+    former = last.version_of(one.name)
     return former if former and _numbers(former) != _numbers(version) else ""
 
 

@@ -43,8 +43,8 @@ class Journal:
     same.
 
     `digests` are of the files as the engine read them when it was restarted; `ended`: that was
-    before, in seconds since the epoch. `version`: of the engine that ran then; `proved`: {other
-    handler, or this one later: the version with which a canary proved it}.
+    before, in seconds since the epoch. `version`: of the engine whose canary ran then; `proved`:
+    {handler: version of the engine with which a canary proved it}, where that is another one.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Journal:
     snapshot: Snapshot = field(default_factory=Snapshot)
     former: dict[str, Any] | None = None
     how_back: str = ""  # none in the journals of earlier releases
-    proved: dict[str, str] = field(default_factory=dict)
+    proved: dict[str, str] = field(default_factory=dict)  # not written if there is none
 
     @property
     def is_over(self) -> bool:
@@ -83,9 +83,12 @@ class Journal:
         """The name of the timer that ends the time of a try."""
         return f"{self.timer}-try"
 
-    def versions(self) -> dict[str, str]:
-        """Return {handler: the engine's version with which a canary proved it last}."""
-        return {**({self.handler: self.version} if self.version else {}), **self.proved}
+    def version_of(self, handler: str) -> str | None:
+        """Return the version of the engine with which a canary proved a handler, None if unknown.
+
+        Earlier builds wrote one for all of a configuration's handlers.
+        """
+        return self.proved.get(handler, self.version)
 
     def at(self, step: str, **changes: Any) -> Journal:  # noqa: ANN401 - fields of various types
         """Return it at a step."""
@@ -108,8 +111,13 @@ def path_of(places: Places, where: Where) -> Path:
 def write(path: Path, journal: Journal) -> None:
     """Write and sync it. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = {**vars(journal), "format": FORMAT, "snapshot": journal.snapshot.as_json()}
+    found = {**_known(journal), "format": FORMAT, "snapshot": journal.snapshot.as_json()}
     files.replace(path, json.dumps(found, indent=1).encode(), writer="journal")
+
+
+def _known(journal: Journal) -> dict[str, Any]:
+    """Return the fields, without one that earlier builds do not know unless it says something."""
+    return {key: value for key, value in vars(journal).items() if key != "proved" or value}
 
 
 def read(path: Path) -> Journal | None:
@@ -143,10 +151,14 @@ def _from_json(found: dict[str, Any]) -> Journal:
     times = (journal.until, journal.ended)
     if journal.step not in STEPS or not all(isinstance(one, int | float | None) for one in times):
         raise ValueError(f"step {journal.step!r} until {journal.until!r}, {journal.ended!r}")
-    tables = (journal.digests, journal.proved)
-    if not all(isinstance(one, dict) for one in tables):
+    tables: tuple[Any, ...] = (journal.digests, journal.proved)
+    if not all(map(_has_texts, tables)):
         raise ValueError(f"digests and proved {tables!r}")
     return journal
+
+
+def _has_texts(found: Any) -> bool:  # noqa: ANN401 - any JSON value
+    return isinstance(found, dict) and all(isinstance(each, str) for each in found.values())
 
 
 def all_of(places: Places) -> dict[Path, Journal]:
@@ -236,7 +248,7 @@ def take_back(path: Path, journal: Journal) -> None:
 
 def summary(journal: Journal) -> dict[str, Any]:
     """Return a finished journal as `former` of the next one."""
-    return {**vars(journal), "snapshot": {}, "former": None}
+    return {**_known(journal), "snapshot": {}, "former": None}
 
 
 def boot() -> str:

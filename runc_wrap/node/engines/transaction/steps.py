@@ -23,7 +23,11 @@ from runc_wrap.node.engines.canary import canary_proof
 from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import plan_execution, registration_plan
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from runc_wrap.node.engines.transaction import (
     file_snapshot,
     handlers_wanted,
@@ -146,15 +150,17 @@ def _entry(job: Job, plan: Plan, access: Access, former: Journal | None) -> Jour
         begun=time.time(),
         boot=journal.boot(),
         by=journal.author(),
-        version=access.version,
+        version=None,
         snapshot=file_snapshot.of(plan, name),
         former=journal.summary(former) if former else None,
-        proved=_of_others(job.handler, former) if former else {},
+        proved=_proved_before(job.handler, plan, former) if former else {},
     )
 
 
-def _of_others(handler: str, former: Journal) -> dict[str, str]:
-    return {name: version for name, version in former.versions().items() if name != handler}
+def _proved_before(handler: str, plan: Plan, former: Journal) -> dict[str, str]:
+    """Return {other handler: the engine's version with which it was proved}."""
+    others = [name for name in registration_state.names(plan.before) if name != handler]
+    return {name: version for name in others if (version := former.version_of(name))}
 
 
 @dataclass
@@ -211,7 +217,7 @@ def _steps(work: _Work) -> str:
     work.entry = replace(work.entry, digests=file_snapshot.digests(_files(work.plan)))
     work.begin(journal.RESTARTING, _restart_sentence(work), restarts=True)
     _restarted(work)
-    version = work.access.running_version() or work.entry.version
+    version = work.access.running_version()
     work.entry = replace(work.entry, ended=time.time(), version=version)
     work.begin(journal.PROVING, "running a canary")
     return _canary(work)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -16,7 +15,6 @@ from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import (
     boot_unit,
     canary_alone,
-    engine_status,
     left_canaries,
     unfinished,
 )
@@ -35,14 +33,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.engines.registration.registration_state import Where
-    from runc_wrap.node.engines.transaction.unit_control import Systemd
     from runc_wrap.node.paths import Places
     from tests.unit.node.engines.transaction.killed_node import FakeNode
 
 TEXT = "# the owner's\nversion = 2\n"
 Made = tuple["FakeNode", "Places", "Where"]
-Seen = Callable[[], tuple[list[str], list[str]]]
-NEW = "2.1.4"  # the version of another containerd than that which was proved
 MANY, MOST_CHANGES = 10, 100
 
 
@@ -86,82 +81,6 @@ def test_a_canary_that_proves_nothing_changes_nothing(
         _prove(made)
     assert (snapshot(one.directory), one.canaries, one.timers) == (before, [], {})
     assert left_canaries.noted(places) == {}
-
-
-@pytest.fixture
-def seen(made: Made, monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Return which handlers `engine status` calls proved with another version, and its words."""
-    one, places, _ = made
-    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
-
-    def look() -> tuple[list[str], list[str]]:
-        (shown,) = engine_status.survey(places, cast("Systemd", one))
-        found = shown.as_json()
-        names = [each["handler"] for each in found["handlers"] if each["upgraded"]]
-        assert found["upgraded"] is bool(names)
-        return names, [*shown.drift, *shown.remarks]
-
-    return look
-
-
-def _installed(one: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one, "access", lambda *_words: FakeEngine(one, version=NEW))
-
-
-def test_an_upgraded_engine_is_another_one_until_a_canary_proves_it(
-    made: Made, seen: Seen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, _, where = made
-    _installed(one, monkeypatch)
-    one.version = NEW
-    told = f"containerd was 1.7.24 when runc-wrap was proved, and is {NEW}; run `engine prove "
-    drift = f"{told}containerd --config {where.config}`"
-    assert seen() == (["runc-wrap"], [drift])
-    proved(monkeypatch, NotProved("it is unconfined"))
-    with pytest.raises(NotProved):
-        _prove(made)
-    assert seen() == (["runc-wrap"], [drift])
-    proved(monkeypatch)
-    _prove(made)
-    assert seen() == ([], [])
-
-
-def test_a_program_that_waits_for_a_restart_is_not_the_one_that_is_proved(
-    made: Made, seen: Seen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, _, _ = made
-    _installed(one, monkeypatch)
-    waits = f"containerd {NEW} is installed, and 1.7.24 runs: restart {UNIT} if it was upgraded"
-    for _ in range(2):
-        assert seen() == ([], [waits])
-        _prove(made)
-    one.version = NEW
-    assert seen()[0] == ["runc-wrap"]
-
-
-def test_an_engine_that_does_not_tell_its_version_leaves_the_one_that_was_proved(
-    made: Made, seen: Seen
-) -> None:
-    one, _, _ = made
-    one.version = None
-    _prove(made)
-    assert seen() == ([], [])
-    one.version = NEW
-    assert seen()[0] == ["runc-wrap"]
-
-
-def test_a_canary_proves_its_own_handler_only(
-    made: Made, seen: Seen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, places, _ = made
-    run(job(places, one.config, handler="other"), one)
-    _installed(one, monkeypatch)
-    one.version = NEW
-    assert seen()[0] == ["runc-wrap", "other"]
-    _prove(made)
-    names, (drift,) = seen()
-    assert names == ["other"]
-    assert drift.endswith(" --handler other`")
 
 
 def test_a_handler_that_is_the_default_is_proved_without_its_name_too(
