@@ -158,7 +158,8 @@ def test_an_engine_is_registered_restarted_and_proved_and_the_same_backwards(nod
     assert "equal call by call" in document["proved"]
     assert (document["until"], document["reload"]) == (None, None)
     code, (found,) = node.status()
-    assert (code, found["drift"]) == (0, [])
+    assert (code, found["drift"], found["remarks"], found["upgraded"]) == (0, [], [], False)
+    assert f" {found['version']} " in run([program("containerd"), "--version"]).stdout
     shown = [
         {key: one[key] for key in ("default", "configured", "in_force", "default_in_force")}
         for one in found["handlers"]

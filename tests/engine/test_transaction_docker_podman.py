@@ -60,6 +60,8 @@ def test_docker_reads_its_file_again_and_starts_a_container(
     assert "in mode enforce, equal call by call" in proved
     (found,) = document(ctl(engine.space, own, "status"))
     assert [one["in_force"] for one in found["handlers"]] == [True]
+    daemons = engine.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
+    assert (found["version"], found["upgraded"]) == (daemons, False)
     assert engine.docker("images", "--quiet").stdout == ""
     assert engine.docker("ps", "--all", "--quiet").stdout == ""
     document(ctl(engine.space, own, "remove", *words))
@@ -182,6 +184,7 @@ def test_podman_needs_no_restart_and_starts_a_container(
         run([*asked, "rm", *left])
         (found,) = document(ctl(engine.space, own, "status"))
         assert [one["in_force"] for one in found["handlers"]] == [True]
+        assert run([program("podman"), "--version"]).stdout.split()[-1] == found["version"]
         own.wrapper.write_text(f'#!/bin/sh\nexec {program("runc")} "$@"\n')
         done = ctl(engine.space, own, "add", "podman", "--restart", "--handler", "other")
         assert "no decision about the canary" in document(done, 1)["reason"]
