@@ -37,7 +37,7 @@ _SHORT, _LONG = (0.1, PAUSE) if IN_A_BOX else (0.5, 3 * PAUSE)
 # A box has no bridge for pods, and may have no limits; the other address is that of Podman's.
 _NETWORK, _ADDRESS = ("host", "127.0.0.1") if IN_A_BOX else ("bridge", "10.88.0.1")
 _UNITS = """
-systemctl list-unit-files --no-legend --plain | sort
+systemctl list-unit-files --no-legend --plain | grep -v '^session-' | sort  # a boot's own logins
 systemctl list-units --all --no-legend --plain 'runc-wrap*'
 """
 # As on a minimal distribution; what a boot makes writable is made read-only again.

@@ -298,7 +298,7 @@ def test_an_upgraded_engine_is_proved_again_without_a_restart(node: ClusterNode,
     node.kill()
     version = node.upgrade_engine(_newer_containerd())
     (found,) = node.drift()
-    assert f"when it was proved, and is {version}; run `engine prove containerd" in found
+    assert f"when runc-wrap was proved, and is {version}; run `engine prove containerd" in found
     since = node.engine_start()
     node.start()
     node.wait_event("Installed", f"a canary of containerd {version} ran")
