@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import containers, procfs
-from runc_wrap.host.procfs import started
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
@@ -113,10 +112,7 @@ def _brought(entry: Entry) -> Iterator[Process]:
 
 def _age(pid: int) -> float:
     """Return the age of a process in seconds, 0.0 if it has ended."""
-    born = started(pid)
-    if born is None:
-        return 0.0
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - born / os.sysconf("SC_CLK_TCK")
+    return procfs.age(pid) or 0.0
 
 
 def _can_notify(entry: Entry) -> bool:

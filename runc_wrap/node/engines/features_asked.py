@@ -10,12 +10,11 @@ pkg/kubelet/userns/userns_manager.go.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
-from runc_wrap.host import socket_peers
+from runc_wrap.host import procfs, socket_peers
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.handler import EngineError
@@ -76,7 +75,5 @@ def runtime_changed(places: Places) -> float:
 def started(found: Installation) -> float:
     """Return when the engine that answers at its socket was started; infinity if none does."""
     pid = socket_peers.listener(str(engine_query.answers_at(found)))
-    try:
-        return psutil.Process(pid).create_time() if pid else float("inf")
-    except psutil.Error:  # it has ended
-        return float("inf")
+    age = procfs.age(pid) if pid else None
+    return float("inf") if age is None else time.time() - age

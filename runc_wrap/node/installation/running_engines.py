@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,8 @@ def _is_roots(pid: int) -> bool:
 
 
 def _created(pid: int) -> float:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:  # it has ended
-        return float("inf")
+    age = procfs.age(pid)
+    return float("inf") if age is None else time.time() - age
 
 
 def docker_has(path: str) -> bool:

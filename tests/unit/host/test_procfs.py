@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import runc_wrap
 from runc_wrap.host import procfs
 
+TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 NONE = 2**22 + 1  # more than any pid (linux:include/linux/threads.h)
 
 
@@ -26,6 +28,19 @@ def test_a_process_has_a_birth_a_parent_a_program_and_namespaces() -> None:
     assert f"{os.getpid()}/task/{os.getpid()}" in procfs.threads(os.getpid())
 
 
+def test_the_age_of_a_process_is_exact_to_a_tick() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    with subprocess.Popen(["sleep", "60"]) as child:
+        after = time.clock_gettime(time.CLOCK_BOOTTIME)
+        time.sleep(0.1)
+        asked = time.clock_gettime(time.CLOCK_BOOTTIME)
+        age = procfs.age(child.pid)
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        child.kill()
+    assert age is not None
+    assert asked - after <= age <= now - before + TICK
+
+
 def test_of_a_process_that_is_not_there_nothing_is_said() -> None:
     assert (procfs.born(NONE), procfs.started(NONE), procfs.program(NONE)) == (None, None, None)
     assert (procfs.namespace(NONE, "pid"), procfs.namespace_inode(NONE, "pid")) == (None, 0)
@@ -34,6 +49,7 @@ def test_of_a_process_that_is_not_there_nothing_is_said() -> None:
         [],
         set(),
     )
+    assert procfs.age(NONE) is None
     assert not procfs.is_runnable(NONE)
     with pytest.raises(FileNotFoundError):
         procfs.status(NONE)
