@@ -46,10 +46,9 @@ def run(places: Places, where: Where, handler: str, node: Node, tell: Callable[[
             _note(places, where, node, access.unit)
             with contextlib.suppress(CallFailed):
                 access.remove_canaries()
-            before = access.running_version()
+            version = access.running_version()  # of one that is replaced meanwhile, the former
             proof = canary_proof.run(places, access, handler, is_default=ours.default)
-            if before == access.running_version():
-                _record_version(places, where, handler, before)
+            _record_version(places, where, handler, version)
             return proof
         finally:
             with taking_back.uninterrupted():
