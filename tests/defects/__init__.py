@@ -1,0 +1,1 @@
+"""Defects of our own, kept as data, that show what the tests notice: defects.toml."""

@@ -1,0 +1,156 @@
+"""Plants each defect of defects.toml in a copy of the tree, one at a time, and runs tests on it.
+
+    python -m tests.defects [--commit C] [--coverage FILE] [--list] [NUMBER...] [-- TESTS...]
+
+Without tests, those of `--coverage`, a file that `coverage run` with test contexts wrote for that
+tree, which reach the planted lines; otherwise the unit tests that import the module. A test that
+takes ten minutes notices the defect, too. Prints a line for each; exits with 1 if one was not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants import ROOT, concerned
+
+DATA = Path(__file__).with_name("defects.toml")
+SECONDS = 600
+_PRODUCT = (
+    "runc_wrap/**/*.py",
+    "runc_wrap/**/*.[ch]",
+    "runc_wrap/**/*.sh",
+    "hooks/*",
+    "install.sh",
+)
+SEEN, UNSEEN, GONE, UNREACHED = "seen", "not seen", "place is gone", "no test reaches it"
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One defect: `new` replaces `old` in `file`; `seen` is what a user would meet."""
+
+    number: int
+    file: str
+    old: str
+    new: str
+    seen: str
+    drawn: int = 0
+
+    def place(self, tree: Path) -> Path | None:
+        """Return the file of a tree that has it: the named one, or the only other; None if gone."""
+        named = tree / self.file
+        others = [path for each in _PRODUCT for path in tree.glob(each) if path.is_file()]
+        for group in ([named] if named.exists() else [], others):
+            found = [path for path in group if path.read_text().count(self.old) == 1]
+            if len(found) == 1:
+                return found[0]
+        return None
+
+
+def defects() -> list[Defect]:
+    """Return all of them, numbered from 1."""
+    found = tomllib.loads(DATA.read_text())["defect"]
+    return [Defect(number, **one) for number, one in enumerate(found, 1)]
+
+
+def lines_of(defect: Defect, path: Path) -> range:
+    """Return the lines that a defect replaces, numbered from 1."""
+    first = path.read_text().partition(defect.old)[0].count("\n") + 1
+    return range(first, first + max(defect.old.rstrip("\n").count("\n") + 1, 1))
+
+
+def reaching(data: Path, path: Path, lines: range) -> list[str]:
+    """Return the tests that reach one of these lines, by a file of coverage with contexts."""
+    from coverage import CoverageData  # type: ignore[import-not-found]  # noqa: PLC0415 - for --coverage
+
+    covered = CoverageData(str(data))
+    covered.read()
+    by_line = covered.contexts_by_lineno(str(path))
+    tests = {context.partition("|")[0] for line in lines for context in by_line.get(line, ())}
+    return sorted(tests - {""})
+
+
+def tried(defect: Defect, tree: Path, tests: list[str], coverage: Path | None) -> str:
+    """Plant a defect, run the tests, take it out again; return what came of it."""
+    path = defect.place(tree)
+    if path is None:
+        return GONE
+    name = path.relative_to(tree)
+    if not tests and coverage:
+        tests = reaching(coverage, ROOT / name, lines_of(defect, path))
+    elif not tests:
+        tests = concerned(str(name))
+    if not tests:
+        return UNREACHED
+    before = path.read_text()
+    path.write_text(before.replace(defect.old, defect.new))
+    try:
+        return SEEN if _fails(tree, tests) else UNSEEN
+    finally:
+        path.write_text(before)
+
+
+def _fails(tree: Path, tests: list[str]) -> bool:
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            words, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return True
+    if done.returncode not in (0, 1):
+        sys.stderr.write(f"{done.stdout[-2000:]}{done.stderr[-2000:]}\n")
+    return done.returncode != 0
+
+
+def _copy(commit: str, to: Path) -> Path:
+    if commit:
+        words = ["git", "archive", commit]
+        text = subprocess.run(words, cwd=ROOT, check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(text)) as archive:
+            archive.extractall(to, filter="tar")
+        return to
+    ignored = shutil.ignore_patterns(".git", ".venv*", "build", ".*_cache", ".hypothesis")
+    return Path(shutil.copytree(ROOT, to, symlinks=True, ignore=ignored, dirs_exist_ok=True))
+
+
+def main() -> int:
+    """Run the program; return the exit status."""
+    parser = argparse.ArgumentParser(prog="defects", description="Plants the kept defects.")
+    parser.add_argument("--commit", default="", help="the tree; without it, this checkout's")
+    parser.add_argument("--coverage", type=Path, help="of all tests, with their contexts")
+    parser.add_argument("--list", action="store_true", help="list them, plant none")
+    parser.add_argument("words", nargs="*", help="numbers, then -- and tests")
+    own, _, tests = " ".join(sys.argv[1:]).partition(" -- ")
+    given = parser.parse_args(own.split())
+    chosen = [one for one in defects() if not given.words or str(one.number) in given.words]
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="defects-") as name:
+        tree = _copy(given.commit, Path(name))
+        for one in chosen:
+            if given.list:
+                came = "there" if one.place(tree) else GONE
+            else:
+                came = tried(one, tree, tests.split(), given.coverage)
+            counts[came] += 1
+            sys.stdout.write(f"{one.number:3} {came}: {one.file}: {one.seen}\n")
+            sys.stdout.flush()
+    sys.stdout.write(", ".join(f"{many} {came}" for came, many in counts.items()) + "\n")
+    return int(bool(counts[UNSEEN] or counts[UNREACHED]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
