@@ -9,7 +9,11 @@ import click
 
 from runc_wrap.cli import engine_output, engine_transaction
 from runc_wrap.node.engines.handler import DEFAULT_NAME
-from runc_wrap.node.engines.registration import registration_plan, registration_state
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from runc_wrap.node.engines.transaction import journal, steps
 
 if TYPE_CHECKING:
@@ -88,5 +92,11 @@ def restarted(job: steps.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
 
 
 def where_of(places: Places, name: str, config: Path) -> Where:
-    """Return an engine's configuration, with where our wrapper and our record of it are."""
-    return registration_state.Where(name, config.absolute(), places.wrapper.parent, places.engines)
+    """Return an engine's configuration, with where our wrapper and our record of it are.
+
+    What a killed command left of a change of it is undone. Raises EngineError and OSError.
+    """
+    ours = (places.wrapper.parent, places.engines)
+    where = registration_state.Where(name, config.absolute(), *ours)
+    plan_execution.settle(where.change)
+    return where

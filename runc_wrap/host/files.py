@@ -108,9 +108,12 @@ def replace_link(path: Path, to: str) -> None:
         raise
 
 
-def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write and sync a file that does not exist yet; `sync` its directory afterwards."""
-    _write(posix.fspath(path), data, mode, like="", is_synced=True)
+def write_new(path: Path, data: bytes, mode: int, *, like: str = "") -> None:
+    """Write and sync a file that does not exist yet; `sync` its directory afterwards.
+
+    It gets the mode, owner and attributes of the file `like` if there is one.
+    """
+    _write(posix.fspath(path), data, mode, like=like, is_synced=True)
 
 
 def sync(directory: Path) -> None:

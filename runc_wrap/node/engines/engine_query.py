@@ -22,7 +22,7 @@ from runc_wrap.node.engines.kinds.containerd_kind import Containerd
 from runc_wrap.node.engines.kinds.crio_kind import Crio
 from runc_wrap.node.engines.kinds.docker_kind import Docker
 from runc_wrap.node.engines.kinds.podman_kind import Podman
-from runc_wrap.node.engines.registration import plan_execution, registration_plan
+from runc_wrap.node.engines.registration import plan_execution
 
 if TYPE_CHECKING:
     from runc_wrap.node.engines.kinds.engine_kind import Engine, Installation
@@ -138,15 +138,16 @@ def carry_out_checked(plan: Plan) -> None:
     """
     engine, config = plan.where.engine, plan.where.config
     was_refused = bool(plan.changes and refusal(engine, config))
-    plan_execution.carry_out(plan)
-    said = refusal(engine, config) if plan.changes and not was_refused else ""
-    if said:
-        plan_execution.carry_out(registration_plan.taken_back(plan))
-        raise EngineError(
-            f"{engine} refuses its configuration with this handler: {said}; it is as before",
-            "one that it accepts",
-            "correct what it names, then run this again",
-        )
+
+    def check() -> None:
+        if said := refusal(engine, config) if plan.changes and not was_refused else "":
+            raise EngineError(
+                f"{engine} refuses its configuration with this handler: {said}; it is as before",
+                "one that it accepts",
+                "correct what it names, then run this again",
+            )
+
+    plan_execution.carry_out(plan, check=check)
 
 
 def _differing(config: Path, handler: Handler) -> str | None:

@@ -86,6 +86,8 @@ def check(places: Places) -> None:
 def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
     """Return what to do. Raises Refused, EngineError and OSError."""
     check(places)
+    for change in sorted((places.var / "changes").glob("*.json")):
+        plan_execution.settle(change)
     if waiting := journal.unfinished(places):
         engines = ", ".join(sorted(one.engine for one in waiting.values()))
         raise Refused(

@@ -1,116 +1,115 @@
 """Carrying out a planned registration: completely, or not at all.
 
-Our record of it is written before the files are changed, and again afterwards, so that an
-interrupted command can be run again.
+The engine's files, our record of the registration and the handler's link are one change set. A
+command that was killed is undone by the next one, unless it restarted an engine: then only
+`engine revert` can, as the engine has to read its former files again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runc_wrap.host.files import sync
+from runc_wrap.host import change_set
+from runc_wrap.host.change_set import Change, ChangedMeanwhile
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines import engine_files
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError
 from runc_wrap.node.engines.registration import registration_state
-from runc_wrap.node.engines.registration.registration_plan import our_link
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engines.file_tree import Change
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Any
+
     from runc_wrap.node.engines.registration.registration_plan import Plan
 
+_OURS = 0o600
 
-def carry_out(plan: Plan) -> None:
-    """Execute the plan completely or, on OSError or EngineError, not at all."""
-    if plan.is_empty:
+
+def carry_out(
+    plan: Plan, note: dict[str, Any] | None = None, *, check: Callable[[], None] | None = None
+) -> None:
+    """Execute the plan completely or not at all: on OSError, EngineError, and what `check` raises.
+
+    With a note it can be undone until its caller keeps it.
+    """
+    if plan.is_empty and note is None:
         return
-    plan.where.state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with locked(plan.where.state_dir.parent, "engines"):
-        if registration_state.of(plan.where) != plan.before:
+    where = plan.where
+    where.state_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with locked(where.state_dir.parent, "engines"):
+        _settle(where.change)
+        if registration_state.of(where) != plan.before:
             raise EngineError(
                 "another runc-wrapctl changed this registration meanwhile",
                 "no other at the same time",
                 "run this again",
             )
-        _write_all(plan)
-        if plan.link_gone:
-            plan.link_gone.unlink(missing_ok=True)
-        _finish(plan)
+        _begin(plan, note)
+        try:
+            if check:
+                check()
+            if note is None:
+                change_set.keep(where.change)
+        except BaseException:
+            change_set.undo(where.change)
+            raise
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    engine_files.write(path, json.dumps(state, indent=1) + "\n", mode=0o600)
-
-
-def _both(plan: Plan) -> dict[str, Any]:
-    """Return the state in which each file may have its old or its new content."""
-    both = {**plan.after, "files": dict(plan.after["files"])}
-    for path, old in plan.before["files"].items():
-        new = plan.after["files"].get(path, {"versions": []})
-        both["files"][path] = {**old, "versions": [*new["versions"], *old["versions"]][:3]}
-    if not registration_state.names(plan.after):
-        both["handlers"] = plan.before["handlers"]
-        both["kept"] = plan.before.get("kept", [])
-    return both
-
-
-def _write_all(plan: Plan) -> None:
-    begun: list[Change] = []
+def _begin(plan: Plan, note: dict[str, Any] | None) -> None:
+    gone = [] if registration_state.names(plan.after) else plan.after["dirs"]
     try:
-        _save(plan.where.state_file, _both(plan))
-        if plan.link_new:
-            plan.link_new.symlink_to(DEFAULT_NAME)
-        for change in plan.changes:
-            _check(change)
-            begun.append(change)
-            _put(change.path, change.after)
-    except BaseException:
-        _roll_back(plan, begun)
-        raise
+        change_set.begin(plan.where.change, _changes(plan), note, empties=gone)
+    except ChangedMeanwhile as error:
+        raise EngineError(str(error), "unchanged files", "run this again") from None
 
 
-def _roll_back(plan: Plan, begun: list[Change]) -> None:
-    for change in reversed(begun):
-        if (
-            engine_files.read(change.path) == change.after
-        ):  # a write may fail when the file is replaced
-            _put(change.path, change.before)
-    if plan.link_new and our_link(plan.link_new):
-        plan.link_new.unlink(missing_ok=True)
-    made = [path for path in plan.after["dirs"] if path not in plan.before["dirs"]]
-    _drop_dirs(made)
-    if registration_state.names(plan.before):
-        _save(plan.where.state_file, plan.before)
-    else:
-        plan.where.state_file.unlink(missing_ok=True)
+def settle(change: Path) -> None:
+    """Undo what a killed command left of a change without a restart. Raises EngineError."""
+    if change_set.is_left(change):
+        with locked(change.parent.parent, "engines"):
+            _settle(change)
 
 
-def _check(change: Change) -> None:
-    if engine_files.read(change.path) != change.before:
-        raise EngineError(f"{change.path} changed meanwhile", "an unchanged file", "run this again")
+def _settle(change: Path) -> None:
+    try:
+        found = change_set.read(change)
+    except ValueError as error:
+        raise EngineError(
+            f"{change}: {error}",
+            "the record of an interrupted change",
+            "see that the engine's files are as you want them, then remove this one",
+        ) from None
+    if found and found.note:
+        raise EngineError(
+            f"{found.note.get('config')} is being changed by {found.note.get('by')}, or that was "
+            "interrupted",
+            "a change that is over",
+            "this again in a moment, or `runc-wrapctl engine revert`",
+        )
+    if left := change_set.undo(change):
+        raise EngineError(
+            f"an interrupted change was undone, but for {' and '.join(left)}, which somebody else "
+            "changed meanwhile",
+            "files that nobody else changes",
+            "look at them, then run this again",
+        )
 
 
-def _put(path: Path, text: str | None) -> None:
-    if text is None:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine_files.write(path, text)
+def _changes(plan: Plan) -> Iterator[Change]:
+    """Yield the link before the files that name it, and the other way round for a removal."""
+    if plan.link_new:
+        yield Change(plan.link_new, None, DEFAULT_NAME)
+    for each in plan.changes:
+        yield Change(each.path, _encoded(each.before), _encoded(each.after))
+    record = _encoded(engine_files.read(plan.where.state_file))
+    has_any = registration_state.names(plan.after)
+    after = registration_state.text(plan.after).encode() if has_any else None
+    if record != after:
+        yield Change(plan.where.state_file, record, after, _OURS)
+    if plan.link_gone:
+        yield Change(plan.link_gone, DEFAULT_NAME, None)
 
 
-def _drop_dirs(made: list[str]) -> None:
-    for path in reversed(made):
-        with contextlib.suppress(OSError):  # not empty, or removed by others: not ours to remove
-            Path(path).rmdir()
-
-
-def _finish(plan: Plan) -> None:
-    if registration_state.names(plan.after):
-        _save(plan.where.state_file, plan.after)
-        return
-    _drop_dirs(plan.after["dirs"])
-    plan.where.state_file.unlink(missing_ok=True)
-    sync(plan.where.state_dir)
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()

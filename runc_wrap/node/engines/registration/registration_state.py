@@ -38,6 +38,11 @@ class Where:
         digest = hashlib.sha256(os.fsencode(self.config)).hexdigest()[:12]
         return self.state_dir / f"{self.engine}-{digest}.json"
 
+    @property
+    def change(self) -> Path:
+        """The record of a change of it that is neither kept nor undone; see host/change_set."""
+        return self.state_dir.parent / "changes" / self.state_file.name
+
 
 def states(state_dir: Path) -> list[dict[str, Any]]:
     """Return every registration: [{format, engine, config, facts, handlers, kept, files, dirs}].
@@ -71,6 +76,11 @@ def load(path: Path) -> dict[str, Any]:
             f"{path}: format {state['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
         )
     return dict(state)
+
+
+def text(state: dict[str, Any]) -> str:
+    """Return the text of a state's file."""
+    return json.dumps(state, indent=1) + "\n"
 
 
 def empty() -> dict[str, Any]:

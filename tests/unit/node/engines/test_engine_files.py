@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host import disk_faults
+from runc_wrap.host import change_set
 from runc_wrap.node.engines import engine_files
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import (
@@ -19,8 +17,6 @@ from runc_wrap.node.engines.registration import (
     registration_state,
 )
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, write
-
-Snapshot = dict[str, tuple[int, bytes | None]]
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,114 +40,61 @@ def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
     assert (real.stat().st_uid, real.stat().st_gid) == owner
 
 
-def test_an_error_midway_restores_everything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["_put", "keep"])  # nothing is in place yet, everything is
+@pytest.mark.parametrize("removing", [False, True])
+def test_the_next_command_undoes_what_a_killed_one_left(
+    step: str, removing: bool, tmp_path: Path
 ) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, "version = 3\n")
-    before, real = snapshot(tmp_path), engine_files.write
-
-    def full(path: Path, text: str, mode: int = 0o644) -> None:
-        if "conf.d" in str(path.parent):
-            raise OSError(28, "No space left on device")
-        real(path, text, mode)
-
-    monkeypatch.setattr(engine_files, "write", full)
-    with pytest.raises(OSError, match="No space"):
+    if removing:
         add(where, "x", major=2)
+    before, registered = snapshot(tmp_path), registration_state.of(where)
+    _killed_in(step, where, removing=removing)
+    assert where.change.exists()
+    plan_execution.settle(where.change)
     assert snapshot(tmp_path) == before
-    assert not registration_state.states(where.state_dir)
+    assert registration_state.of(where) == registered
 
 
-def _killed_at(step: int, where: Where, name: str, *, removing: bool) -> None:
-    """Add or remove in a separate process that dies before its write `step`."""
+def _killed_in(step: str, where: Where, *, removing: bool) -> None:
+    """Add or remove in a separate process that dies at this step."""
     if (pid := os.fork()) != 0:
         os.waitpid(pid, 0)
         return
-    real, left = engine_files.write, [step]
-
-    def dying(path: Path, text: str, mode: int = 0o644) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            os._exit(9)
-        real(path, text, mode)
-
-    engine_files.write = dying
+    setattr(change_set, step, lambda *_: os._exit(9))
     try:
-        remove(where, name) if removing else add(where, name, major=2)
+        remove(where, "x") if removing else add(where, "x", major=2)
     finally:
         os._exit(0)
 
 
-@pytest.mark.parametrize("step", range(5))
-@pytest.mark.parametrize("first", [None, "b"])
-@pytest.mark.parametrize("removing", [False, True])
-def test_a_command_killed_at_any_write_can_be_run_again(
-    step: int, first: str | None, removing: bool, tmp_path: Path
+def test_a_change_that_may_have_restarted_an_engine_is_not_undone_by_the_way(
+    tmp_path: Path,
 ) -> None:
+    where = node(tmp_path, "docker")
+    plan = registration_plan.plan_add(where, "x", {})
+    plan_execution.carry_out(plan, {"by": "root", "config": str(where.config)})
+    with pytest.raises(EngineError, match=f"{where.config} is being changed by root"):
+        plan_execution.settle(where.change)
+    with pytest.raises(EngineError, match=f"{where.config} is being changed by root"):
+        add(where, "y")
+    assert "x" in json.loads(where.config.read_text())["runtimes"]
+
+
+def test_what_is_not_accepted_is_undone(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, "version = 3\n")
-    before = snapshot(tmp_path)
-    if first:
-        add(where, first, major=2)
-    if removing:
-        add(where, "x", major=2)
-    _killed_at(step, where, "x", removing=removing)
-    add(where, "x", major=2)
-    assert "bin/x" in (tmp_path / "etc/conf.d/50-runc-wrap-x.toml").read_text()
-    for name in filter(None, ("x", first)):
-        remove(where, name)
+    before, plan = snapshot(tmp_path), registration_plan.plan_add(where, "x", {"major": 2})
+
+    def refuse() -> None:
+        assert "conf.d" in where.config.read_text()
+        raise EngineError("refused", "accepted", "again")
+
+    with pytest.raises(EngineError, match="refused"):
+        plan_execution.carry_out(plan, check=refuse)
     assert snapshot(tmp_path) == before
-
-
-def test_a_power_cut_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
-    root = tmp_path / "etc"
-    config = write(root / "config.toml", "old")
-    with disk_faults.recorded(root) as moments:
-        engine_files.write(config, "new")
-    for call, tree in disk_faults.crashes(moments):
-        assert tree["config.toml"] in (b"old", b"new"), call
-    assert [tree["config.toml"] for tree in moments[-1].cuts] == [b"new"]
-
-
-@pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk_faults.FAULTS)
-@pytest.mark.parametrize("removing", [False, True])
-def test_any_failing_call_leaves_the_engines_files_old_or_new_and_a_retry_works(
-    tmp_path: Path, fault: int | str, *, lasting: bool, removing: bool
-) -> None:
-    for number in itertools.count(1):
-        at = tmp_path / str(number)
-        at.mkdir()
-        where = node(at, "containerd")
-        write(where.config, "version = 3\n")
-        without = snapshot(at / "etc")
-        add(where, "x", major=2)
-        registered = snapshot(at / "etc")
-        if not removing:
-            remove(where, "x")
-        with (
-            disk_faults.failing(number, fault, lasting=lasting) as told,
-            contextlib.suppress(OSError),
-        ):
-            remove(where, "x") if removing else add(where, "x", major=2)
-        if not told.failed:
-            break
-        found = _files(snapshot(at / "etc"))
-        if lasting:  # no room to take it back either: each file for itself is old or new
-            assert found.items() <= {*without.items(), *registered.items()}, told.failed
-        else:
-            assert found in (_files(without), _files(registered)), told.failed
-        add(where, "x", major=2)
-        assert _files(snapshot(at / "etc")) == _files(registered), told.failed
-        remove(where, "x")
-        assert _files(snapshot(at / "etc")) == _files(without), told.failed
-    assert number > 10
-
-
-def _files(found: Snapshot) -> Snapshot:
-    """Return a snapshot without directories: an empty one that cannot be removed does no harm."""
-    return {path: what for path, what in found.items() if what[1] is not None}
+    assert not registration_state.states(where.state_dir)
 
 
 def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:

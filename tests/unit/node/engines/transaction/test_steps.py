@@ -13,6 +13,7 @@ from harness.host.processes import short_directory
 from runc_wrap.host import files
 from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import plan_execution, registration_state
 from runc_wrap.node.engines.transaction import journal, steps, taking_back, unfinished
 from tests.unit.node.engines.engine_node import snapshot
 from tests.unit.node.engines.transaction.killed_node import UNIT, job, killed, node, proved, run
@@ -45,7 +46,12 @@ def _engine(one: FakeNode) -> tuple[str, str]:
 
 def _remains(one: FakeNode) -> list[str]:
     """Return what a transaction must not leave."""
+    where = registration_state.Where(
+        "containerd", one.config, one.directory, one.directory / "var/engines"
+    )
+    plan_execution.settle(where.change)  # as the next command does
     found = [*one.directory.rglob("*.new"), *one.directory.rglob(".runc-wrap-*")]
+    found = [path for path in found if path.parent.name != "changes"]
     found += one.units.rglob("*.service")
     return [str(path) for path in found] + [*one.timers]
 

@@ -1,0 +1,297 @@
+"""Several files and links changed as one: all become new, or all are as before, at any kill.
+
+    begin   writes a record aside, new contents and second names of the old ones, and syncs them;
+            the record's rename is the commit; then each new content is renamed into place
+    keep    the change stays: the record is moved aside, and what it names is dropped
+    undo    everything is as before; a file that somebody else changed meanwhile is left, and named
+
+Whoever finds a record undoes it; what a kill leaves before the commit or after the end, the next
+`begin` or `undo` drops. Contents wait above a file's own directory: engines read any name in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    Content = bytes | str | None  # a file's bytes, a link's target, nothing
+
+_MOST = 4 << 20  # bytes of a file, and of a record
+_NOTHING = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One path before and after; a file that is replaced keeps mode, owner and attributes."""
+
+    path: Path
+    before: Content
+    after: Content
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One path of a record: what it was and becomes, in a word, and the names that wait."""
+
+    path: str
+    before: str
+    after: str
+    new: str
+    old: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A change that is neither kept nor undone; `note` is its owner's."""
+
+    note: dict[str, Any]
+    entries: list[_Entry]
+    directories: list[str] = field(default_factory=list)
+
+    def former(self, path: Path) -> bytes | None:
+        """Return a file's bytes before; None if there was none, or if it is not in the change."""
+        for one in self.entries:
+            if one.path == str(path) and one.before:
+                with contextlib.suppress(FileNotFoundError):
+                    return files.read(Path(one.old), _MOST)
+                return files.read(path, _MOST)  # it is back already
+        return None
+
+
+def begin(
+    record: Path,
+    changes: Iterable[Change],
+    note: dict[str, Any] | None = None,
+    *,
+    empties: Iterable[str] = (),
+    check: Callable[[Mapping[Path, Path]], None] | None = None,
+) -> None:
+    """Change all, or nothing. Raises OSError, ChangedMeanwhile, and what `check` raises.
+
+    `empties` are directories that are removed at the end if they are empty. `check` gets {path:
+    where its new content waits} before anything is put in place. `read(record)` must be None.
+    """
+    changes = list(changes)
+    record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _drop(record)
+    found = _planned(changes, note or {}, empties)
+    _refuse_others(found)
+    try:
+        files.replace(_aside(record), json.dumps(asdict(found)).encode(), writer="change")
+        for one, entry in zip(changes, found.entries, strict=True):
+            _prepare(one, entry)
+        _sync(name for one in found.entries for name in (one.new, one.old) if name)
+        if check:
+            check({Path(one.path): Path(one.new) for one in found.entries if one.new})
+        _aside(record).rename(record)
+        files.sync(record.parent)
+        _put(found)
+    except BaseException:
+        undo(record) if record.exists() else _drop(record)
+        raise
+
+
+def read(record: Path) -> Record | None:
+    """Return a change that is neither kept nor undone. Raises OSError and ValueError."""
+    try:
+        found = json.loads(files.read(record, _MOST))
+    except FileNotFoundError:
+        return None
+    try:
+        entries = [_Entry(**each) for each in found["entries"]]
+        return Record(dict(found["note"]), entries, list(found["directories"]))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{record} is no record of a change: {error!r}") from error
+
+
+def is_left(record: Path) -> bool:
+    """Tell whether `undo` has anything to do: a change, or names that a kill left."""
+    return record.exists() or _aside(record).exists()
+
+
+def keep(record: Path) -> None:
+    """Let the change stay. Raises OSError; it is not kept then, and can be undone."""
+    record.rename(_aside(record))
+    with contextlib.suppress(OSError):  # a record that a power cut brings back is undone
+        files.sync(record.parent)
+        _drop(record)  # else the next `begin` does it
+
+
+def undo(record: Path, ours: Mapping[Path, bytes] | None = None) -> list[str]:
+    """Restore what was there before; return the files that somebody else changed meanwhile.
+
+    `ours` are other contents that the caller itself wrote. May be interrupted and done again.
+    Raises OSError and ValueError.
+    """
+    found = read(record)
+    if found is None:
+        _drop(record)
+        return []
+    more = {str(path): _word(data) for path, data in (ours or {}).items()}
+    left = [one.path for one in reversed(found.entries) if not _restored(one, more)]
+    _sync(one.path for one in found.entries)
+    keep(record)
+    return left
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody else changed these files; the message names them."""
+
+
+def _aside(record: Path) -> Path:
+    return record.with_name(f".{record.name}.aside")
+
+
+def _planned(changes: list[Change], note: dict[str, Any], empties: Iterable[str]) -> Record:
+    name = f".runc-wrap-{secrets.token_hex(6)}"
+    made = [
+        str(each)
+        for one in changes
+        if one.after is not None
+        for each in reversed(one.path.parents)
+        if not each.exists()
+    ]
+    entries = []
+    for place, one in enumerate(changes):
+        waits = f"{_waiting_place(one.path)}/{name}-{place}"
+        new = "" if one.after is None else f"{waits}.new"
+        old = "" if one.before is None else f"{waits}.old"
+        entries.append(_Entry(str(one.path), _word(one.before), _word(one.after), new, old))
+    return Record(note, entries, list(dict.fromkeys([*empties, *made])))
+
+
+def _waiting_place(path: Path) -> Path:
+    """Return a directory from which a rename to this path is possible, and which nobody reads."""
+    near = next(each for each in path.parents if each.exists())
+    above = near if near != path.parent else near.parent
+    return above if above.stat().st_dev == near.stat().st_dev else near
+
+
+def _prepare(change: Change, entry: _Entry) -> None:
+    if isinstance(change.after, str):
+        Path(entry.new).symlink_to(change.after)
+    elif change.after is not None:
+        files.write_new(entry.new, change.after, change.mode, like=entry.path)
+    if isinstance(change.before, str):
+        Path(entry.old).symlink_to(change.before)
+    elif change.before is not None:
+        try:
+            os.link(entry.path, entry.old, follow_symlinks=False)
+        except OSError:  # a file system without hard links
+            files.write_new(entry.old, change.before, change.mode, like=entry.path)
+
+
+def _put(found: Record) -> None:
+    for one in found.entries:
+        if _look(one.path) != one.before:
+            raise _others([one.path])
+        if one.new:
+            Path(one.path).parent.mkdir(parents=True, exist_ok=True)
+            Path(one.new).rename(one.path)
+        else:
+            Path(one.path).unlink()
+    made = [each for each in found.directories if Path(each).exists()]
+    _sync([*(one.path for one in found.entries), *made])
+
+
+def _restored(one: _Entry, ours: Mapping[str, str]) -> bool:
+    """Restore one path; tell whether it is as before."""
+    now, path = _look(one.path), Path(one.path)
+    if now == one.before:
+        return True
+    if now not in (one.after, ours.get(one.path)):
+        return False
+    if not one.old:
+        path.unlink()
+        return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _rename_back(Path(one.old), path)
+    except FileNotFoundError:  # somebody removed what was kept of it
+        return False
+    return True
+
+
+def _rename_back(old: Path, path: Path) -> None:
+    """Put a second name in place; it stays: a power cut may part a rename between directories."""
+    back = _back(path)
+    back.unlink(missing_ok=True)
+    try:
+        os.link(old, back, follow_symlinks=False)
+    except FileNotFoundError:
+        raise
+    except OSError:  # no hard links, or a full disk
+        old.rename(path)
+    else:
+        back.rename(path)
+
+
+def _back(path: Path) -> Path:
+    return path.with_name(f".{path.name}.runc-wrap.back")
+
+
+def _refuse_others(found: Record) -> None:
+    if changed := [one.path for one in found.entries if _look(one.path) != one.before]:
+        raise _others(changed)
+
+
+def _others(paths: list[str]) -> ChangedMeanwhile:
+    return ChangedMeanwhile(f"{' and '.join(paths)} changed meanwhile: run this again")
+
+
+def _drop(record: Path) -> None:
+    """Remove what a record that is aside names, and then itself."""
+    aside = _aside(record)
+    try:
+        found = read(aside)
+    except ValueError:  # not as it was written: nothing of it is believed
+        found = Record({}, [])
+    if found is None:
+        return
+    names = [name for one in found.entries for name in (one.new, one.old) if name]
+    for path in (*map(Path, names), *(_back(Path(one.path)) for one in found.entries)):
+        path.unlink(missing_ok=True)
+    for directory in reversed(found.directories):
+        with contextlib.suppress(OSError):  # not empty, or never made
+            Path(directory).rmdir()
+    _sync(names)
+    aside.unlink()
+
+
+def _sync(paths: Iterable[str]) -> None:
+    """Sync the directories of these paths, as far as they exist."""
+    for directory in dict.fromkeys(Path(path).parent for path in paths):
+        with contextlib.suppress(FileNotFoundError):
+            files.sync(directory)
+
+
+def _word(content: Content) -> str:
+    if content is None:
+        return _NOTHING
+    if isinstance(content, str):
+        return f"link {content}"
+    return f"file {hashlib.sha256(content).hexdigest()}"
+
+
+def _look(path: str) -> str:
+    """Return what a path is now, as `_word` says it. Raises OSError."""
+    try:
+        if Path(path).is_symlink():
+            return _word(str(Path(path).readlink()))
+        return _word(files.read(Path(path), _MOST))
+    except (FileNotFoundError, NotADirectoryError):
+        return _NOTHING
+    except ValueError:
+        return "no regular file, or a larger one"
