@@ -33,7 +33,6 @@ default_prefix=/opt/runc-wrap
 prefix=$default_prefix
 python='' cc='' index_url='' find_links='' quiet='' dry_run='' no_services=''
 archive=''  # the release that lies beside this script, if this is an unpacked archive
-launcher='' # of an archive beside this checkout, if there is no compiler
 packages='' # Debian's, that this installed
 release='' in_step='' began=0
 advice='' # what to do if the step that runs fails
@@ -127,7 +126,7 @@ provide() {
         say "would install Debian's packages $*"
         return
     fi
-    step "Installing Debian's packages $*" "mend what apt-get said (sources, network, proxy, room on the disk), or install $* by hand"
+    step "Installing Debian's packages $*" "mend what apt-get said (sources, network, proxy, room on the disk), install $* by hand, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), which needs neither Python nor a compiler"
     apt_install "$@"
     packages="$packages $*"
     end_step
@@ -160,16 +159,29 @@ find_archive() {
     done
 }
 
+# Root executes nothing that others may replace: asked of each directory and link on the way, before.
+ask_whose() {
+    [ "$(id -u)" = 0 ] || return 0
+    told=$(namei -m -o -- "$1" | awk 'NR > 1 && $1 !~ /^l/ &&
+        ($2 != "root" || $1 ~ /^.(....w|.......w).*[^tT]$/)'; namei -- "$1" >/dev/null || echo unreadable)
+    [ -z "$told" ] || fail "others may replace $1, which root would execute; chown and chmod go-w this, or name another program:
+$told"
+}
+
 # Prefers the distribution's interpreter, because a developer's own may be removed.
 find_python() {
     [ -z "$archive" ] || return 0
     if [ -n "$python" ]; then
         named=$python
-        python=$(command -v "$named") && is_usable "$python" && return
+        python=$(command -v "$named") || fail "there is no $named; name another with --python"
+        ask_whose "$python"
+        is_usable "$python" && return
         fail "$named is not Python 3.11 to 3.14; name another with --python"
     fi
     for python in /usr/bin/python3 python3; do
-        python=$(command -v "$python") && is_usable "$python" && return
+        python=$(command -v "$python") || continue
+        ask_whose "$python"
+        is_usable "$python" && return
     done
     provide python3
     python=/usr/bin/python3
@@ -177,39 +189,16 @@ find_python() {
     is_usable "$python" || fail "$python is not Python 3.11 to 3.14; name another with --python"
 }
 
-# A missing compiler is no failure: then the launcher is a shell script, and installer.py says what
-# follows from that.
 find_compiler() {
-    [ -z "$archive$cc" ] || return 0
-    ! command -v cc >/dev/null && ! command -v gcc >/dev/null || return 0
-    find_launcher && return
-    command -v apt-get >/dev/null || return 0
-    set -- gcc libc6-dev musl-tools
-    if [ -n "$dry_run" ]; then
-        say "would install Debian's packages $*"
-        return
-    fi
-    step "Installing Debian's packages $*" ''
-    if apt_install "$@"; then packages="$packages $*"; else step_failed; fi
-    end_step
-}
-
-# Takes the launcher of an unpacked archive in this directory or beside it, if it was made from the
-# same sources for this machine.
-find_launcher() {
-    for made in "$source"/runc-wrap-*/lib/releases/* "${source%/*}"/runc-wrap-*/lib/releases/*; do
-        is_usable "$made/venv/bin/python" && is_same_launcher "$made" || continue
-        launcher=$made/runc-wrap
-        [ -z "$dry_run" ] || say "would take the launcher $launcher"
+    [ -z "$archive" ] || return 0
+    for compiler in ${cc:-cc gcc}; do
+        compiler=$(command -v "$compiler") || continue
+        ask_whose "$compiler"
         return 0
     done
-    return 1
-}
-
-is_same_launcher() {
-    for own in "$source"/runc_wrap/launcher/*.[ch]; do
-        cmp -s "$own" "$1"/venv/lib/python3*/site-packages/runc_wrap/launcher/"${own##*/}" || return 1
-    done
+    [ -z "$cc" ] && command -v apt-get >/dev/null ||
+        fail "there is no C compiler ${cc:-(cc or gcc)}; install one, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), which needs none"
+    provide gcc libc6-dev musl-tools
 }
 
 # Nobody but root may change what root will run, or the directories above it.
@@ -387,7 +376,6 @@ end_step
 own_python -c '' || fail "the interpreter in $prefix cannot be started; mount that without noexec (findmnt -T $prefix), or choose another --prefix"
 set -- --prefix "$prefix" --release "$release" $quiet $no_services
 [ -n "$archive" ] || set -- "$@" --checkout "$source"
-[ -z "$launcher" ] || set -- "$@" --launcher "$launcher"
 for name in $packages; do set -- "$@" --package "$name"; done
 told=yes # by the installer
 own_python -m runc_wrap.node.installation.installer "$@"

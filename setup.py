@@ -1,7 +1,7 @@
-"""Builds the launchers into the package; all else stands in pyproject.toml.
+"""Builds the launcher into the package; all else stands in pyproject.toml.
 
-Where the one in C cannot be compiled the package is built all the same, with the reason in its
-place: install.sh then takes the one that is a shell script, and says why, as `doctor` does.
+Where it cannot be compiled the package is built all the same, with the reason in its place: the
+kubectl plugin needs no launcher, and install.sh refuses such a package with that reason.
 """
 
 from __future__ import annotations
@@ -43,18 +43,13 @@ def compile_launcher(program: Path) -> str:
     """Compile the launcher to `program`; return why that failed in the end, or ""."""
     failed = "there is no C compiler (cc or gcc)\n"
     with tempfile.TemporaryDirectory() as headers:
-        (Path(headers) / "shared_words.h").write_text(shared_words("header"))
+        made = runpy.run_path(str(LAUNCHER / "shared_words.py"))["header"]()
+        (Path(headers) / "shared_words.h").write_text(made)
         for compiler, flags in ways():
             failed = failure(compiler, [*FLAGS, *flags, "-I", headers, "-o", str(program)])
             if not failed:
                 break
     return failed
-
-
-def shared_words(form: str) -> str:
-    """Return what launcher/shared_words.py makes: the "header" for C, or the whole "script"."""
-    text: str = runpy.run_path(str(LAUNCHER / "shared_words.py"))[form]()
-    return text
 
 
 def ways() -> Iterator[tuple[str, list[str]]]:
@@ -88,14 +83,13 @@ def failure(compiler: str, words: list[str]) -> str:
 
 
 class BuildLauncher(build_py):
-    """Puts both launchers beside their sources in what is built, never into the checkout."""
+    """Puts the launcher beside its sources in what is built, never into the checkout."""
 
     def run(self) -> None:
-        """Build the modules, then the script and the program."""
+        """Build the modules, then the program."""
         super().run()
         if self.editable_mode:
             return
-        (Path(self.build_lib) / LAUNCHER / "launcher.sh").write_text(shared_words("script"))
         program = Path(self.build_lib) / LAUNCHER / "runc-wrap"
         reason = program.with_name(REASON)
         for former in (program, reason):  # of a build before

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-
-from runc_wrap.launcher import shared_words
 
 SOURCE = Path(__file__).resolve().parents[2]
 OPTIONS = ("--no-services",)  # the machine's own systemd is not the tests'
@@ -95,28 +92,6 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
     (prefix / "bin" / "runc-wrapctl").write_text(script)
     (prefix / "bin" / "runc-wrapctl").chmod(0o755)
     return Installed(prefix)
-
-
-def use_shell_launcher(installed: Installed) -> None:
-    """Install the launcher that install.sh uses without a compiler."""
-    _use_launcher(installed, shared_words.script())
-
-
-def use_former_launcher(installed: Installed) -> None:
-    """Put release 0.1's shell launcher in place, which says to cold.py the values alone."""
-    named = re.compile(r"cold.py\" --prefix .* -- \"\$@\"\n", re.DOTALL)
-    values = (
-        'cold.py" "$prefix" "$kind" "$runtime" "$0" "$ignored" "${LC_CTYPE+=$LC_CTYPE}" \'\' "$@"\n'
-    )
-    text, times = named.subn(lambda _: values, shared_words.script())
-    assert times == 1
-    _use_launcher(installed, text)
-
-
-def _use_launcher(installed: Installed, script: str) -> None:
-    installed.wrapper.unlink()
-    installed.wrapper.write_text(f"#!/bin/sh\nprefix='{installed.prefix}'\n{script}")
-    installed.wrapper.chmod(0o755)
 
 
 def use_runtime(installed: Installed, path: Path | str, kind: str = "runc") -> None:

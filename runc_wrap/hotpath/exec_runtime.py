@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 SELF = "self"
-_NAMES = "--prefix", "--kind", "--runtime", "--called-as", "--ignored", "--locale", "--ahead"
 
 
 class Launch:
@@ -30,9 +29,8 @@ class Launch:
     "".
 
     A missing name is "". For an instant of an upgrade the launcher is of another release: unknown
-    names are skipped, and a launcher of release 0.1 passes only the values, in that order, of which
-    the first does not look like a name. (install.sh puts a release in place before its launcher,
-    and launchers that were started before go on.)
+    names are skipped. (install.sh puts a release in place before its launcher, and launchers that
+    were started before go on.)
     """
 
     __slots__ = (
@@ -47,13 +45,9 @@ class Launch:
     )
 
     def __init__(self, words: "list[str]") -> None:
-        if words[0][:2] == "--":
-            end = 2 * words[::2].index("--")
-            given = dict(zip(words[:end:2], words[1:end:2], strict=True))
-            self.arguments = words[end + 1 :]
-        else:
-            given = dict(zip(_NAMES, words[: len(_NAMES)], strict=True))
-            self.arguments = words[len(_NAMES) :]
+        end = 2 * words[::2].index("--")
+        given = dict(zip(words[:end:2], words[1:end:2], strict=True))
+        self.arguments = words[end + 1 :]
         self.prefix = given.get("--prefix", "")
         self.kind = given.get("--kind", "")
         self.runtime = given.get("--runtime", "")

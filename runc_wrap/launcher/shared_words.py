@@ -1,4 +1,4 @@
-"""The words and the number that C, sh and Python share: the build puts them into C and sh.
+"""The words and the number that C and Python share: the build puts them into C.
 
 Change them in Python: the commands that read a config and the runtimes' own flags in
 hotpath/argv.py, the version of the compiled policy's form in hotpath/policy_file.py. The other
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import runpy
-import shlex
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -32,16 +31,8 @@ def header() -> str:
     )
 
 
-def script() -> str:
-    """Return launcher.sh with each @NAME@ filled in: a list of words as a pattern of `case`."""
-    text = (HERE / "launcher.sh").read_text()
-    for name, words in _lists().items():
-        text = text.replace(f"@{name}@", " | ".join(map(shlex.quote, words)))
-    return text.replace("@POLICY_FORM@", _policy_form())
-
-
 def _lists() -> dict[str, list[str]]:
-    """Return {name in C and sh: words}; flags are without dashes."""
+    """Return {name in C: words}; flags are without dashes."""
     argv = runpy.run_path(str(HOTPATH / "argv.py"))
     valued = {name for name, takes_value in argv["ARGP_GLOBAL"].items() if takes_value}
     alone = argv["ARGP_GLOBAL"].keys() - valued | argv["ARGP_GLOBAL_SHORT"].keys()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _PACKAGES = ("click", "orjson", "prometheus-client", "psutil", "pyseccomp", "rich")
-_MAGIC = {b"\x7fELF": "compiled", b"#!": "script"}
 
 
 def gather(places: Places) -> Json:
@@ -54,13 +53,12 @@ def _directory(places: Places) -> str | None:
 
 
 def _kind_of(launcher: Path) -> str | None:
-    """Return "compiled" or "script", None if there is no launcher."""
+    """Return "compiled", None if there is no launcher."""
     try:
         with launcher.open("rb") as file:
-            beginning = file.read(4)
+            return "compiled" if file.read(4) == b"\x7fELF" else None
     except OSError:
         return None
-    return next((kind for magic, kind in _MAGIC.items() if beginning.startswith(magic)), None)
 
 
 def _python() -> Json:

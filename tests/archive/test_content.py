@@ -137,7 +137,7 @@ def test_its_sbom_names_each_parts_version_licence_and_origin(opened: Installed)
 # Made by the build from what is ours, or from data of the package that it names.
 MADE = {
     r"SHA256SUMS|sbom\.cdx\.json|lib/releases/[^/]+/share/sbom\.cdx\.json": "runc-wrap",
-    r"bin/runc-wrap|.*/runc-wrap|.*/launcher/launcher\.sh": "runc-wrap",
+    r"bin/runc-wrap|.*/runc-wrap": "runc-wrap",
     r".*/venv/bin/(python|runc-wrapctl)|.*/hotpath/hotpath\.packed": "runc-wrap",
     r".*/share/(man|completions)/.*|.*/share/licences/[^/]+/CHANGES": "runc-wrap",
     r".*/share/licences/libgcc-s1/copyright": "libgcc-s1",  # is gcc-14-base's

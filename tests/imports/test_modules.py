@@ -72,7 +72,8 @@ class Interpreter:
             "utf8",
         ]
         argv += ["-X", "importtime", release / "hotpath" / "cold.py"]
-        argv += [self.installed.prefix, "runc", "/bin/true", "runc-wrap", "", "", "", *words]
+        argv += ["--prefix", self.installed.prefix, "--kind", "runc", "--runtime", "/bin/true"]
+        argv += ["--called-as", "runc-wrap", "--", *words]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         return frozenset(
             re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", done.stderr, re.MULTILINE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import attempt, run
+from harness.host.processes import run
 from harness.node import install
 from harness.node.requirements import program, requires
-from runc_wrap.launcher import shared_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,24 +70,11 @@ def _held(wheel: Path) -> set[str]:
         return {name for name in archive.namelist() if name.startswith("runc_wrap/")}
 
 
-def _install(prefix: Path) -> tuple[install.Installed, str]:
-    """Return the installation and what install.sh printed."""
-    said = install.told(prefix)
-    return install.Installed(prefix), said
-
-
 def test_the_wheel_contains_every_file_of_the_package_and_the_launcher(
     build: Callable[..., Path],
 ) -> None:
     assert LAUNCHER not in _sources()  # no build leaves it in the checkout
     assert _held(build("")) == _sources() | {LAUNCHER}
-
-
-def test_the_shell_launcher_in_the_wheel_has_its_words(build: Callable[..., Path]) -> None:
-    with zipfile.ZipFile(build("")) as archive:
-        held = archive.read("runc_wrap/launcher/launcher.sh").decode()
-    assert held == shared_words.script()
-    assert held != (install.SOURCE / "runc_wrap/launcher/launcher.sh").read_text()
 
 
 def test_the_wheel_is_for_this_machine_and_any_python(build: Callable[..., Path]) -> None:
@@ -231,33 +216,18 @@ def test_a_compiler_with_more_warnings_builds_the_launcher(
     assert _held(build(stricter)) == _sources() | {LAUNCHER}
 
 
-def test_a_failing_compiler_is_reported_with_its_own_message(
-    build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_installation_whose_compiler_fails_is_refused_with_its_message_and_the_archive(
+    build: Callable[..., Path], tmp_path: Path
 ) -> None:
     failing = _compiler(tmp_path / "cc", "echo 'ld: cannot find -lc' >&2; exit 3")
-    told = f"the C compiler {failing} failed with status 3"
-    assert _reason(build(failing)) == f"{told}\nld: cannot find -lc\n"
+    told = f"the C compiler {failing} failed with status 3\nld: cannot find -lc\n"
+    assert _reason(build(failing)) == told
     requires("runc", root=True)
-    monkeypatch.setenv("CC", failing)
-    installed, said = _install(tmp_path / "prefix")
-    assert f"because {told}\nld: cannot find -lc\n" in said
-    assert "No C compiler" not in said
-    document = json.loads(installed.control("doctor", "--json", ok=False).stdout)
-    (found,) = (each for each in document["findings"] if each["check"] == "launcher")
-    assert told in found["sentence"]
-    assert str(installed.prefix / "lib" / "current" / "not-built") in found["remedy"]
-
-
-def test_without_a_compiler_install_uses_the_shell_launcher_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    requires("runc", root=True)
-    monkeypatch.setenv("CC", NO_COMPILER)
-    installed, said = _install(tmp_path / "prefix")
-    assert f"because the C compiler {NO_COMPILER} cannot be executed" in said
-    assert installed.wrapper.read_bytes().startswith(b"#!/bin/sh\n")
-    assert attempt([installed.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
-    assert "is a shell script" in installed.control("doctor", ok=False).stdout
+    done = install.attempted(tmp_path / "prefix", "/usr/bin/python3", "--cc", failing)
+    assert done.returncode == 1
+    assert f"the launcher is not built: {told}Try: name another compiler with --cc" in done.stderr
+    assert "install from the release archive" in done.stderr
+    assert [*(tmp_path / "prefix" / "lib" / "releases").iterdir()] == []
 
 
 def test_an_editable_install_builds_nothing(tmp_path: Path) -> None:

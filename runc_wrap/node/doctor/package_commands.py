@@ -32,8 +32,7 @@ _RELEASES = {
 class _Manager(NamedTuple):
     """How a package manager is told to do things; the names of packages follow, but for a kernel.
 
-    `owner`: the program and words that print whose a file is. `compiler`: the packages with which
-    install.sh compiles the launcher, with musl where the distribution itself has musl-gcc.
+    `owner`: the program and words that print whose a file is.
     """
 
     install: str
@@ -42,7 +41,6 @@ class _Manager(NamedTuple):
     newer_kernel: str
     own_kernel: str
     owner: tuple[str, ...]
-    compiler: tuple[str, ...]
 
 
 _RPM = ("rpm", "-qf", "--qf", "%{NAME}\\n")
@@ -51,23 +49,23 @@ _MANAGERS = {
         "apt-get install", "apt-get update && apt-get install --only-upgrade",
         "apt-get install --reinstall", "apt-get full-upgrade",
         "apt-get install linux-image-generic",  # Ubuntu's; Debian's linux-image-ARCH provides it
-        ("dpkg-query", "-S"), ("gcc", "libc6-dev", "musl-tools"),
+        ("dpkg-query", "-S"),
     ),
     "dnf": _Manager(
         "dnf install", "dnf upgrade", "dnf reinstall", "dnf upgrade kernel", "dnf install kernel",
-        _RPM, ("gcc",),
+        _RPM,
     ),
     "zypper": _Manager(
         "zypper install", "zypper update", "zypper install --force",
-        "zypper update kernel-default", "zypper install kernel-default", _RPM, ("gcc",),
+        "zypper update kernel-default", "zypper install kernel-default", _RPM,
     ),
     "apk": _Manager(
         "apk add", "apk add -u", "apk fix", "apk upgrade", "apk add linux-lts",
-        ("apk", "info", "--who-owns"), ("gcc", "musl-dev"),
+        ("apk", "info", "--who-owns"),
     ),
     "pacman": _Manager(
         "pacman -S", "pacman -Syu", "pacman -S", "pacman -Syu", "pacman -S linux",
-        ("pacman", "-Qqo"), ("gcc", "musl"),
+        ("pacman", "-Qqo"),
     ),
 }  # fmt: skip
 # the program that writes a boot loader's configuration -> the file to edit before, its words
@@ -89,16 +87,6 @@ class Advice(NamedTuple):
 def install(*names: str) -> str:
     """Return the command by which this distribution installs packages."""
     return f"{_manager().install} {shlex.join(names)}"
-
-
-def compiler() -> str:
-    """Return the command that installs a C compiler, with which install.sh makes the launcher."""
-    return install(*_manager().compiler)
-
-
-def compiler_packages() -> str:
-    """Return what that command installs, in words."""
-    return " and ".join(_manager().compiler)
 
 
 def upgrade(path: Path, program: str) -> Advice:

@@ -44,7 +44,6 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--prefix", type=Path, required=True)
     parser.add_argument("--release", type=Path, required=True)
     parser.add_argument("--checkout", type=Path, help="default: an archive, whose release is whole")
-    parser.add_argument("--launcher", type=Path, help="if the checkout's was not compiled")
     parser.add_argument("--package", action="append", default=[], help="installed by install.sh")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--no-services", action="store_true")
@@ -94,11 +93,13 @@ class Installer:
         release_parts.write_command(self._release)
         release_parts.copy_hot_path(packages, self._release)
         release_parts.compile_hot_path(packages, self._release)
-        given = self._options.launcher
-        note = release_parts.take_launcher(packages, self._release, self._prefix, given)
+        if reason := release_parts.take_launcher(packages, self._release):
+            raise Failed(
+                f"the launcher is not built: {reason.strip()}\nTry: name another compiler with "
+                "--cc, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), "
+                "which needs none"
+            )
         release_parts.lay_share(self._options.checkout, self._release)
-        if note:
-            self._progress.note(note)
 
     def _refuse_former_listeners(self) -> None:
         """Refuse while the agent of release 0.1 serves containers in observe, as a unit."""

@@ -3,7 +3,7 @@
 RELEASE/venv           the interpreter and packages; install.sh or an archive made it
 RELEASE/hotpath        what runs at every create, so that nothing else can be imported
 RELEASE/python         link to the interpreter
-RELEASE/runc-wrap      the launcher; RELEASE/not-built says why it is a shell script
+RELEASE/runc-wrap      the launcher
 RELEASE/hooks share    OCI hooks; units, manual, completions
 """
 
@@ -60,27 +60,13 @@ def compile_hot_path(packages: Path, release: Path) -> None:
     (release / "python").symlink_to(Path(sys.executable).resolve())
 
 
-def take_launcher(packages: Path, release: Path, prefix: Path, given: Path | None) -> str:
-    """Take the launcher that the build compiled, or the given one; otherwise the shell script.
-
-    Return what follows from the script and what to do, "" for a compiled one.
-    """
-    made, target = packages / "runc_wrap" / "launcher", release / "runc-wrap"
-    compiled = next((one for one in (made / "runc-wrap", given) if one and one.is_file()), None)
-    if compiled:
-        shutil.copy(compiled, target)
-        return ""
-    reason = (made / "not-built").read_text()
-    (release / "not-built").write_text(reason)  # for runc-wrapctl doctor
-    script = (made / "launcher.sh").read_text()
-    target.write_text(f"#!/bin/sh\nprefix={shlex.quote(str(prefix))}\n{script}")
-    target.chmod(0o755)
-    return (
-        "The launcher is a shell script, which takes some milliseconds more per call, because "
-        f"{reason}It asks no service: every create starts Python, and runc-wrap-decide decides "
-        "nothing. For the compiled one install gcc and musl-tools, or unpack the release archive "
-        "of this version beside this checkout; then run install.sh again."
-    )
+def take_launcher(packages: Path, release: Path) -> str:
+    """Copy the launcher that the build compiled; return why there is none, or ""."""
+    made = packages / "runc_wrap" / "launcher"
+    if not (made / "runc-wrap").is_file():
+        return (made / "not-built").read_text()
+    shutil.copy(made / "runc-wrap", release)
+    return ""
 
 
 def lay_share(checkout: Path, release: Path) -> None:

@@ -53,16 +53,6 @@ def test_creates_do_not_reach_an_agent_whose_socket_the_engine_does_not_see_and_
     assert [f"none of the {CREATES} creates" in each for each in told] == [True] * is_hidden
 
 
-def test_the_shell_launcher_does_not_ask_the_agent_and_doctor_says_so(
-    node: install.Installed,
-) -> None:
-    words = "the launcher is a shell script, which never asks"
-    with agents.running(node):
-        assert not [each for each in _reached(node) if words in each]
-        install.use_shell_launcher(node)
-        assert [each for each in _reached(node) if words in each]
-
-
 @pytest.fixture
 def places(
     node: install.Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

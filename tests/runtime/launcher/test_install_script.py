@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.host.processes import Run
-    from harness.node.install import Installed
 
 PRIVATE = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
 
@@ -137,11 +136,11 @@ def test_a_prefix_where_nothing_may_be_executed_is_named(archive: Path, tmp_path
 HIDDEN = ("cc", "gcc", "musl-gcc", "apt-get")  # as where there is neither compiler nor Debian
 
 
-def _install_without_a_compiler(checkout: Path, prefix: Path) -> Run:
+def _install_without_a_compiler(checkout: Path, prefix: Path, *more: str) -> Run:
     found = [path for name in HIDDEN if (path := shutil.which(name))]
     hide = " && ".join(f"mount --bind /dev/null {Path(path).resolve()}" for path in found)
     inside = [*PRIVATE, f'{hide} && exec "$@"']
-    words: list[str | Path] = [checkout / "install.sh", "--prefix", prefix, *OPTIONS]
+    words: list[str | Path] = [checkout / "install.sh", "--prefix", prefix, *OPTIONS, *more]
     return attempt([*inside, "sh", *words], seconds=200)
 
 
@@ -157,32 +156,45 @@ def copied_checkout(tmp_path: Path) -> Path:
     return copy
 
 
-def test_without_a_compiler_the_launcher_of_an_archive_beside_is_taken(
-    checkout: Path, installed: Installed, tmp_path: Path
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_without_a_compiler_it_names_the_archive_and_runs_nothing_that_lies_beside_it(
+    checkout: Path, tmp_path: Path, more: tuple[str, ...]
 ) -> None:
+    """Any user may make such a directory in /tmp, where a checkout lies, too."""
     requires("runc", "unshare", root=True)
-    release = checkout.parent / "runc-wrap-0.2.0-linux-any" / "lib" / "releases" / "0.2.0"
-    package = release / "venv/lib/python3.13/site-packages/runc_wrap/launcher"
-    package.parent.mkdir(parents=True)
-    shutil.copytree(SOURCE / "runc_wrap" / "launcher", package)
-    (release / "venv" / "bin").mkdir()
-    (release / "venv" / "bin" / "python").symlink_to("/usr/bin/python3")
-    shutil.copy(installed.release / "runc-wrap", release)
-    with (package / "launcher.c").open("a") as file:
-        file.write("/* another version */\n")
+    witness = tmp_path / "executed"
+    for place in (checkout, checkout.parent):
+        python = place / "runc-wrap-0.2.0-linux-any/lib/releases/0.2.0/venv/bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f"#!/bin/sh\ntouch {witness}\n")
+        python.chmod(0o755)
+    done = _install_without_a_compiler(checkout, tmp_path / "p", *more)
+    assert not witness.exists()
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "no C compiler" in line
+    assert "install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz)" in line
+    assert not (tmp_path / "p").exists()
 
-    done = _install_without_a_compiler(checkout, tmp_path / "p")
-    assert done.returncode == 0, done.stderr
-    assert "asks no service: every create starts Python" in done.stdout
-    assert "unpack the release archive of this version beside this checkout" in done.stdout
-    assert (tmp_path / "p" / "bin" / "runc-wrap").read_bytes().startswith(b"#!/bin/sh\n")
 
-    shutil.copy(SOURCE / "runc_wrap/launcher/launcher.c", package)
-    done = _install_without_a_compiler(checkout, tmp_path / "p")
-    assert done.returncode == 0, done.stderr
-    wrapper = tmp_path / "p" / "bin" / "runc-wrap"
-    assert wrapper.read_bytes() == (installed.release / "runc-wrap").read_bytes()
-    assert "Seccomp: 2   with runc-wrap" in done.stdout
+@pytest.mark.parametrize("option", ["--python", "--cc"])
+def test_a_program_that_others_may_replace_is_named_and_not_executed(
+    tmp_path: Path, option: str
+) -> None:
+    requires("runc", "namei", root=True)
+    program = tmp_path / "theirs" / "program"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
+    program.chmod(0o755)
+    program.parent.chmod(0o777)
+    link = tmp_path / "link"
+    link.symlink_to(program)
+    words: list[str | Path] = [SOURCE / "install.sh", "--prefix", tmp_path / "p", "--dry-run"]
+    done = attempt([*words, option, link])
+    assert not (tmp_path / "executed").exists()
+    assert done.returncode == 1
+    assert f"others may replace {link}" in done.stderr
+    assert "drwxrwxrwx" in done.stderr
 
 
 # {compilers} are hidden by mounts; the one that "installs" them takes these away.

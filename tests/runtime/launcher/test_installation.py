@@ -35,13 +35,9 @@ def test_no_link_to_the_interpreter_will_lead_to_another_version(
     assert [path for path in outside if path.name in ("python", "python3")] == []
 
 
-@pytest.fixture(params=["compiled", "shell"])
-def broken(
-    request: pytest.FixtureRequest, own_installation: install.Installed
-) -> install.Installed:
-    """An installation for the test to break, with each of the two launchers."""
-    if request.param == "shell":
-        install.use_shell_launcher(own_installation)
+@pytest.fixture
+def broken(own_installation: install.Installed) -> install.Installed:
+    """An installation for the test to break."""
     return own_installation
 
 

@@ -291,22 +291,6 @@ def test_with_run_unmodified_the_container_starts_unchanged_with_a_warning(
     assert json.loads(bundle.call("runc", "state").stdout)["status"] == "running"
 
 
-@pytest.mark.parametrize("damage", [_no_hot_path, _no_libpython, _no_interpreter, _no_link])
-def test_the_shell_launcher_also_starts_it_unchanged(
-    own: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    damage: Callable[[install.Installed], None],
-) -> None:
-    install.use_shell_launcher(own)
-    bundle = make_bundle("runc")
-    damage(own)
-    assert bundle.call(own.wrapper, "create").returncode != 0
-    own.configure('on_error = "run-unmodified"\n')
-    before = bundle.config.read_bytes()
-    bundle.create(own.wrapper)
-    assert bundle.config.read_bytes() == before
-
-
 @pytest.mark.parametrize("children", [signal.SIG_DFL, signal.SIG_IGN])
 @pytest.mark.parametrize("works", [True, False])
 def test_the_trial_start_leaves_no_trace(

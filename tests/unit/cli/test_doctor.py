@@ -7,7 +7,6 @@ import json
 import shlex
 import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +14,12 @@ import pytest
 from runc_wrap.node import features, installed_programs
 from runc_wrap.node.doctor.runtime_checks import kernel_filtering
 from runc_wrap.node.doctor.service_checks import units
-from runc_wrap.policy import freshness, policy_store
+from runc_wrap.policy import freshness
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.unit.cli.ctl import Node
 
@@ -300,31 +300,6 @@ def test_a_launcher_that_others_can_change_is_an_error(node: Node) -> None:
     assert f"{wrapper} can be written by everybody (mode 0777)" in found["sentence"]
     assert "which lets others run programs as the engine" in found["sentence"]
     assert "chmod go-w" in found["remedy"]
-
-
-NOT_BUILT = [
-    ("", "as it could not be compiled:", "install a C compiler"),
-    ("there is no C compiler (cc or gcc)\n", "as there is no C compiler (cc or gcc):", "install"),
-    ("cc failed\nlog.c: error\n", "as cc failed:", "read the compiler's messages in "),
-]
-
-
-@pytest.mark.parametrize(("reason", "why", "remedy"), NOT_BUILT)
-def test_the_shell_launcher_is_noted_with_why_and_what_it_costs(
-    node: Node, reason: str, why: str, remedy: str
-) -> None:
-    if reason:
-        release = node.places.prefix / "lib" / "current"
-        release.mkdir(parents=True, exist_ok=True)
-        (release / "not-built").write_text(reason)
-    wrapper = _well(node).places.wrapper
-    script = Path(policy_store.__file__).parents[1] / "launcher" / "launcher.sh"
-    wrapper.write_text(f"#!/bin/sh\nprefix='{node.places.prefix}'\n{script.read_text()}")
-    [found] = _findings(node)
-    assert (found["check"], found["severity"]) == ("launcher", "note")
-    assert f"is a shell script, {why}" in found["sentence"]
-    assert found["remedy"].startswith(remedy)
-    assert "1.6 ms" in found["sentence"]
 
 
 def test_an_audit_mode_that_the_kernel_does_not_log_is_reported(

@@ -58,7 +58,7 @@ def test_it_names_the_runtimes_and_the_one_in_force_first(node: Node) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"), [("\x7fELF", "compiled"), ("#!/bin/sh\n", "script"), ("", None)]
+    ("content", "kind"), [("\x7fELF", "compiled"), ("#!/bin/sh\n", None), ("", None)]
 )
 def test_it_says_which_launcher_is_installed(node: Node, content: str, kind: str | None) -> None:
     assert node.json("version")["launcher"] == {"path": str(node.places.wrapper), "kind": None}

@@ -74,16 +74,6 @@ def test_a_value_may_look_like_a_name_or_be_two_dashes(value: str) -> None:
     assert launch.arguments == WORDS
 
 
-@pytest.mark.parametrize("called", [WORDS, [], ["--", "create"], ["--prefix", "create"]])
-@pytest.mark.parametrize("ahead", ["", "7:9"])
-def test_a_launcher_of_the_first_release_says_the_values_alone(
-    ahead: str, called: list[str]
-) -> None:
-    launch = Launch([*VALUES, ahead, *called])
-    assert _said(launch) == [*VALUES, ahead]
-    assert launch.arguments == called
-
-
 OTHERS = [
     ("", "", ""),
     ("", "another's\n", "    \nanother's\n"),

@@ -1,9 +1,8 @@
 """Whether the engines' creates reach the agent that runs.
 
-Only the compiled launcher asks it, and it decides only if the bundle's path names the same file to
-both: another mount namespace alone is no obstacle, but a mount of its own over the socket or over
-the directory of bundles is. Otherwise each create is decided as if there were no agent, and nothing
-else tells.
+It decides only if the bundle's path names the same file to it and to the launcher: another mount
+namespace alone is no obstacle, but a mount of its own over the socket or over the directory of
+bundles is. Otherwise each create is decided as if there were no agent, and nothing else tells.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs
 from runc_wrap.ledger import reader
-from runc_wrap.node.doctor import commands, package_commands
+from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
-from runc_wrap.node.doctor.installation_checks import launcher_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +47,6 @@ def find(places: Places) -> Iterator[Finding]:
     agent = _peer(path)
     if agent is None:
         return
-    yield from _of_launcher(places)
     yield from _of_engines(agent, [str(path), *_BUNDLES])
     yield from _of_ledger(places, path)
 
@@ -64,14 +61,6 @@ def _peer(path: Path) -> int | None:
         except OSError:
             return None
     return int(_CREDENTIALS.unpack(found)[0])
-
-
-def _of_launcher(places: Places) -> Iterator[Finding]:
-    if places.wrapper.is_file() and launcher_runs.is_shell_script(places.wrapper):
-        sentence = "the launcher is a shell script, which never asks the agent that runs"
-        remedy = "install a C compiler and run install.sh again, or install a release archive"
-        command = f"{package_commands.compiler()} && {commands.install(places)}"
-        yield Finding(NAME, "warning", sentence, remedy, command)
 
 
 def _of_engines(agent: int, paths: Sequence[str]) -> Iterator[Finding]:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.doctor.check_finding import Finding
     from tests.unit.cli.ctl import Node
 
-LAUNCHER = Path(agent_reached.__file__).parents[3] / "launcher" / "launcher.sh"
-
-
 HIDDEN = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs t /run; exec "$@"', "sh"]
 
 
@@ -69,17 +66,8 @@ def test_nothing_is_found_while_creates_may_reach_it(node: Node, tmp_path: Path)
 
 
 def test_without_an_agent_nothing_is_found(node: Node) -> None:
-    wrapper = machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
-    wrapper.write_text(f"#!/bin/sh\n{LAUNCHER.read_text()}")
+    machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
     assert list(agent_reached.find(node.places)) == []
-
-
-@pytest.mark.usefixtures("agent")
-def test_the_shell_launcher_is_a_warning_if_an_agent_runs(node: Node) -> None:
-    node.places.wrapper.write_text(f"#!/bin/sh\n{LAUNCHER.read_text()}")
-    words = "never asks the agent that runs"
-    [found] = [each for each in agent_reached.find(node.places) if words in each.sentence]
-    assert (found.check, found.severity) == ("reached", "warning")
 
 
 @pytest.mark.usefixtures("agent")
