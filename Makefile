@@ -4,41 +4,49 @@ PYTHON ?= $(shell command -v /usr/bin/python3 || command -v python3)
 OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 	p=$$(command -v $$p) || continue; \
 	[ "$$($$p -c 'import sys; print(sys.version_info[:2])')" = "$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])')" ] || { echo $$p; break; }; done)
-DEBIAN_PACKAGES = runc crun runsc containerd podman docker.io docker-cli buildah busybox-static libseccomp2 \
-	gcc libc6-dev musl-tools auditd systemd strace criu util-linux faketime chromium fonts-dejavu-core prometheus curl kubernetes-client \
-	golang-github-containers-common golang-github-opencontainers-specs-dev golang-github-kubernetes-cri-api-dev python3-venv mmdebstrap \
-	binutils gcc-aarch64-linux-gnu qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint \
-	dnf createrepo-c \
-	$(VM_PACKAGES)
-
-# What tests/vm builds, boots and reaches its machines with
-VM_PACKAGES = qemu-system-x86 qemu-system-arm qemu-utils e2fsprogs openssh-client
-
+# What each list and target needs of Debian, and no more: `make packages` installs the first, each
+# other target its own.
+PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static \
+	gcc libc6-dev musl-tools binutils auditd systemd strace criu util-linux procps curl git openssl python3-venv \
+	prometheus kubernetes-client golang-github-containers-common mmdebstrap
+SHELL_PACKAGES = mandoc man-db zsh fish
+OTHER_RUNTIMES = runsc
+ARCHIVE_PACKAGES = gcc-aarch64-linux-gnu qemu-user-static
+PACKAGE_PACKAGES = $(ARCHIVE_PACKAGES) debhelper lintian rpm rpmlint dnf createrepo-c
+FUZZ_PACKAGES = golang-go golang-github-opencontainers-specs-dev
+PAGE_PACKAGES = chromium fonts-dejavu-core
+VM_PACKAGES = qemu-system-x86 qemu-system-arm qemu-utils e2fsprogs openssh-client gcc-aarch64-linux-gnu
 # The programs that tests/corpus runs under every mode
 CORPUS_PACKAGES = util-linux keyutils numactl fio linux-perf bpftool strace chrony stress-ng curl \
 	redis-server nginx-light postgresql nodejs openjdk-21-jdk-headless golang-go \
 	git sqlite3 openssl xz-utils bzip2 zstd util-linux-extra
 
 APT_PATIENCE = -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
+# $(call debian,PACKAGES) installs what is missing of them.
+debian = @dpkg-query -W $(1) >/dev/null 2>&1 || { apt-get $(APT_PATIENCE) update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get $(APT_PATIENCE) install -y -qq --no-install-recommends $(1); }
 
-# These run a second time, with an agent for each installation and a launcher without musl: creates
-# must behave the same.
-WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test_ledger create/test_overlay \
-	create/test_bad_input launcher/test_exec_runtime create/test_restore create/test_diff verify/test_verify)
+# These run a second time, with an agent for each installation: creates must behave the same.
+WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test_ledger create/test_overlay)
+ALL_WITH_AGENT = $(WITH_AGENT) $(patsubst %,tests/runtime/%.py,create/test_bad_input launcher/test_exec_runtime \
+	create/test_restore create/test_diff verify/test_verify)
 
 # The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
-# Left out: tests/page (Chromium is not a runtime), tests/perf (its numbers are for this release),
-# tests/corpus (another 2 GB of the same programs), Prometheus' promtool, and a second Python.
-FORKY_PACKAGES = $(filter-out runsc chromium fonts-dejavu-core prometheus kubernetes-client golang-% mmdebstrap binutils gcc-aarch64-% qemu-user-static mandoc man-db zsh fish debhelper lintian rpm rpmlint dnf createrepo-c $(VM_PACKAGES),$(DEBIAN_PACKAGES)) \
-	golang-github-containers-common make ca-certificates procps
+# Each commit tries each mode on each engine there; all of them are of the nightly list.
+FORKY_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 gcc libc6-dev \
+	musl-tools auditd systemd strace criu util-linux curl python3-venv golang-github-containers-common make \
+	ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
 	verify/test_filters verify/test_verify
 FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles profile_capture \
 	optout_containerd \
 	modes_containerd $(addprefix transaction_,containerd docker_podman)
-FORKY_TESTS = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
+ALL_OF_FORKY = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
+SOME_OF_FORKY = tests/worlds/test_forky.py tests/worlds/test_pods_own_users.py tests/runtime/create/test_modes.py \
+	tests/engine/test_modes_containerd.py tests/engine/test_builtin_profiles.py \
+	tests/engine/test_confinement_docker.py tests/engine/test_confinement_podman.py
 
 # Two machines at the same time, each with its list, in this order: the first test installs, each
 # file leaves the machine as it found it, and the last uninstalls.
@@ -54,141 +62,226 @@ VM_FORKY = $(patsubst %,tests/vm/test_%.py,install services transaction uninstal
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
 BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
 
-.PHONY: help check lock test test-containers test-still test-records test-quick test-few test-unit test-unit-other test-runtime test-engine test-archive test-apart test-beside test-agent test-systemd test-vm test-vm-engines test-vm-changes vm-archive test-vm-short test-vm-cluster test-vm-arm64 test-vm-all test-page test-perf test-corpus corpus-report test-forky forky forky-ready bench picture dashboard-picture dist dist-packages image docs architecture packages campaign-faults campaign-fuzz mutants clean
+.PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' Makefile)
 
 help:           ## lists the targets
 	@sed -n 's/^\([a-z0-9-]*\): .*## /\1\t/p' Makefile | expand -t 16
 
-check: .venv/ready   ## linters, types, import contracts, licences and unit tests; no root, about three minutes
+check: lint test-unit   ## linters, types, import contracts, licences and unit tests; no root, about three minutes
+
+lint: .venv/ready   ## linters, types, import contracts, licences
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/reuse lint --quiet || .venv/bin/reuse lint --lines
-	.venv/bin/pytest tests/unit
 
-# What needs no container, and takes long.
-APART = tests/imports tests/launcher/test_wheel.py tests/launcher/test_fuzz.py \
-	tests/campaigns/test_fuzz.py tests/page tests/kubernetes
+# The list that a person waits for: three targets at a time, the longest first, as containers' tests wait
+# as much as they work. Then what reads the kernel's records, which are of all containers, beside what
+# has none. It goes on after a failure, and fails in the end.
+CONTAINERS = test-engine test-runtime test-box test-forky test-archive test-agent test-launcher
+RECORDS = test-records test-unit test-kubernetes test-imports lint
+make = $(MAKE) --no-print-directory
 
-# Real containers. These neither measure time nor read this kernel's records, which are of all
-# containers, so they may run beside other work.
-BESIDE = $(patsubst %,tests/runtime/%,cli create launcher verify) \
-	$(filter-out %/test_what_would_break.py %/test_modes_containerd.py %/test_engine_default_adopted.py,$(wildcard tests/engine/test_*.py))
+# $(call each,FLAGS,TARGETS...) makes each, and fails in the end if one did.
+each = failed=; for target in $(2); do $(make) $(1) $$target || failed="$$failed $$target"; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
-# What shares the kernel's records with all that runs on the machine.
-ONCE_MORE = -p tests.reruns --reruns 1 --durations 25
+test: packages .venv/ready   ## what each commit has to pass, on real runtimes and engines; root, installs Debian packages; 25 minutes
+	@failed=; \
+	$(make) -k -j3 -O $(CONTAINERS) || failed=yes; \
+	$(make) -k -j2 -O FRESH= $(RECORDS) || failed=yes; \
+	[ -z "$$failed" ]
 
-# First, alone, what measures time. Then the containers' tests: three at a time those that may run
-# beside others, alone those that read the kernel's records, last the next release's. What has no
-# containers runs beside them all the time, and takes what they leave of the machine.
-test: packages .venv/ready   ## everything, on real runtimes and engines; root, installs Debian packages
-	.venv/bin/pytest $(ONCE_MORE) tests/perf bench
-	$(MAKE) --no-print-directory -j2 -O test-containers test-still
+# All the rest, one after the other; each can run alone. `make nightly-X` makes X and writes into
+# tests/nightly.toml what came of it; `.ci/run` lists those that nobody ran for ten days.
+NIGHTLY = test-perf test-unit-other test-unit-long test-install test-slow test-other-programs test-agent-all \
+	test-archive-all test-packages test-wheel test-fuzz test-page test-corpus-all test-forky-all test-systemd \
+	test-vm test-vm-more test-vm-cluster test-vm-arm64
 
-test-containers:
-	$(MAKE) --no-print-directory -j3 -O test-beside test-archive test-systemd test-agent forky-ready
-	$(MAKE) --no-print-directory test-records
-	$(MAKE) --no-print-directory test-forky
+nightly:        ## all the rest: other Pythons, releases, architectures, machines, packages, programs, fuzzing; root, some five hours
+	@$(call each,,$(addprefix nightly-,$(NIGHTLY)))
 
-test-still:
-	nice -n 15 $(MAKE) --no-print-directory -k check test-apart $(if $(OTHER_PYTHON),test-unit-other)
+nightly-%:
+	$(PYTHON) -m tests.nightly $* $(make) $*
 
-test-records: .venv/ready
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/launcher tests/runtime tests/engine tests/corpus tests/campaigns $(addprefix --ignore=,$(APART) $(BESIDE))
+nightly-list:   ## lists the nightly targets with what came of them last
+	@$(PYTHON) -m tests.nightly --list $(NIGHTLY)
 
-test-beside: .venv/ready
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) $(BESIDE)
+nightly-old:
+	@$(PYTHON) -m tests.nightly --old $(NIGHTLY)
 
-test-agent: .venv/ready
-	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(WITH_AGENT)
+# What shares the kernel with all that runs on the machine.
+ONCE_MORE = -p tests.reruns --reruns 1 --durations 15
 
-test-forky: packages   ## on Debian's next release, beside this one: current runc, crun, containerd, Podman; root, 1 GB
-	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky
+# This and the archive are made anew by each make, but for those that a make begins.
+FRESH = FORCE
+FORCE:
 
-# Makes that release's root directory and environment, ahead of its tests.
-forky-ready: packages
-	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make .venv-forky/ready
+# One installation for all runs: a run makes copies of it.
+INSTALLED = RUNC_WRAP_TEST_INSTALLED=$(CURDIR)/build/installed
+build/installed: .venv/ready $(FRESH)
+	rm -rf $@
+	./install.sh --prefix $(CURDIR)/$@ --python /usr/bin/python3 --no-services --quiet
 
+# Of CRI, engines' interface: Debian's package of it would bring 1.7 GB of Go's sources along.
+build/api.proto:
+	mkdir -p build/cri-api
+	cd build/cri-api && apt-get $(APT_PATIENCE) download -qq golang-github-kubernetes-cri-api-dev
+	dpkg-deb --fsys-tarfile build/cri-api/*.deb | tar -xO ./usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto > $@.new
+	mv $@.new $@
+
+# The archive of this checkout, built once for all that needs it; RUNC_WRAP_ARCHIVE names another.
+ARCHIVE = RUNC_WRAP_ARCHIVE=$${RUNC_WRAP_ARCHIVE:-$$(echo $(CURDIR)/build/archive/*-linux-amd64.tar.xz)}
+build/archive: .venv/ready $(FRESH)
+	rm -rf $@
+	[ -n "$$RUNC_WRAP_ARCHIVE" ] || .venv/bin/python -m deploy.archive --preset 1 --to $@ amd64
+
+# Real installations by install.sh, in every state of a node: a quarter of a minute each.
+INSTALLING = $(patsubst %,tests/runtime/%.py,launcher/test_install_steps launcher/test_install_script launcher/test_installation \
+	launcher/test_uninstall create/test_hostile_locks create/test_hostile_prefix create/test_hostile_environment agent/test_upgrade)
+# What takes long, or whose subject is time.
+SLOW = $(patsubst %,tests/runtime/%.py,verify/test_status_speed evidence/test_audit_speed agent/test_wakeups agent/test_dashboard \
+	observe/test_flood)
+OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_other_runtimes.py
+# What judges by the kernel's records, where calls of other containers cast doubt on a verdict.
+READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd engine_default_adopted) \
+	$(patsubst %,tests/corpus/test_%.py,sample hostile judges) tests/campaigns/test_faults.py
+IGNORED = $(addprefix --ignore=,$(READING))
+LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))
+
+test-unit: .venv/ready   ## unit tests only
+	.venv/bin/pytest -n 2 --maxprocesses 2 tests/unit
+
+test-imports: .venv/ready   ## import contracts, and exact counts of the hot path's modules and system calls; root
+	.venv/bin/pytest -k 'not other' tests/imports tests/perf/test_syscalls.py
+
+test-launcher: .venv/ready build/installed   ## the launcher in C by itself; root
+	$(INSTALLED) .venv/bin/pytest tests/launcher --ignore=tests/launcher/test_wheel.py --ignore=tests/launcher/test_fuzz.py
+
+test-kubernetes: .venv/ready   ## manifests, admission policies and the plugin
+	.venv/bin/pytest tests/kubernetes
+
+test-runtime: .venv/ready build/installed   ## real runc and crun only; root
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/runtime $(LATER) $(IGNORED)
+
+test-agent: .venv/ready build/installed   ## creates decided by the agent; root
+	$(INSTALLED) RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(WITH_AGENT)
+
+test-engine: .venv/ready build/installed build/api.proto   ## real containerd, Podman, Docker, Buildah only; root
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/engine $(IGNORED)
+
+test-records: .venv/ready build/installed build/api.proto   ## what reads the kernel's records; root
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(READING) $(LATER)
+
+test-archive: .venv/ready build/archive   ## the release archive, run with nothing else there; root
+	$(ARCHIVE) .venv/bin/pytest -k 'not arm64 and not second_build' tests/archive --ignore=tests/archive/test_image.py
+
+test-box: .venv/ready build/archive   ## the archive under Debian 12's systemd and engines in a box: installed, registered, served, the cluster's loop, uninstalled; root
+	$(ARCHIVE) RUNC_WRAP_BOX=1 RUNC_WRAP_VM=bookworm .venv/bin/pytest $(patsubst %,tests/vm/test_%.py,install registration services cluster uninstall)
+
+test-forky:     ## each mode on each engine on Debian's next release, beside this one; root, 1 GB
+	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky FORKY_TESTS='$(SOME_OF_FORKY)'
+
+FORKY_TESTS = $(ALL_OF_FORKY)
 forky: .venv-forky/ready
 	.venv-forky/bin/pytest -k first tests/imports
 	.venv-forky/bin/pytest $(ONCE_MORE) $(FORKY_TESTS)
 
 test-quick: packages .venv/ready   ## what most changes break: unit, imports, launcher, one container each on runc and crun, hooks; root, under three minutes
-	$(MAKE) --no-print-directory -j2 -O test-unit test-few
+	$(make) -j2 -O test-unit test-few
 
-# Leaves out the launcher's builds (test_wheel), which take as long as all the others.
-test-few: .venv/ready
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher --ignore=tests/launcher/test_wheel.py \
+test-few: .venv/ready build/installed
+	$(INSTALLED) .venv/bin/pytest -k 'not other' tests/imports tests/launcher --ignore=tests/launcher/test_wheel.py --ignore=tests/launcher/test_fuzz.py \
 		tests/engine/test_hooks.py tests/runtime/create/test_confinement.py::test_a_container_without_a_profile_gets_one
 
-test-unit: .venv/ready   ## unit tests only
-	.venv/bin/pytest tests/unit
+# The nightly list's.
 
-test-unit-other: .venv-other/ready   ## unit tests on a second Python, if there is one
-	.venv-other/bin/pytest tests/unit
+test-unit-other: .venv-other/ready   ## unit tests on a second Python, if there is one; the imports' too
+	.venv-other/bin/pytest -n 2 tests/unit
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest -k other tests/imports
 
-test-runtime: .venv/ready   ## real runc and crun only; root
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest tests/imports tests/launcher tests/runtime
-	RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest -m 'not cold' $(WITH_AGENT)
+test-unit-long: .venv/ready   ## what hypothesis draws, a thousand times each
+	RUNC_WRAP_EXAMPLES=1000 .venv/bin/pytest -n 2 -m hypothesis --timeout 3600 tests/unit
 
-test-engine: .venv/ready   ## real containerd, Podman, Docker, Buildah only; root
-	.venv/bin/pytest tests/engine
+test-install: packages .venv/ready build/installed   ## install.sh and uninstall on this machine, with every failure; root
+	$(call debian,$(SHELL_PACKAGES))
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(INSTALLING)
 
-test-apart: .venv/ready
-	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(APART)
+test-slow: packages .venv/ready build/installed   ## what takes long, or whose subject is time; root, alone
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(SLOW)
 
-test-archive: packages .venv/ready   ## the release archives and packages: built twice, run with nothing else there, installed, upgraded, on arm64; root, seven minutes
-	.venv/bin/pytest tests/archive tests/packages
+test-other-programs: packages .venv/ready build/installed   ## shells' completions, gVisor's runsc; root
+	$(call debian,$(SHELL_PACKAGES) $(OTHER_RUNTIMES))
+	$(INSTALLED) .venv/bin/pytest $(OTHER_PROGRAMS)
 
-test-systemd: packages .venv/ready   ## the archive and the package under Debian 12's and the next release's systemd, containerd, Docker and Podman, in boxes; the cluster's installer under the former; root, eight minutes
-	rm -rf build/boxes
-	.venv/bin/python -m deploy.archive --preset 1 --to build/boxes amd64
-	for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite \
-		RUNC_WRAP_ARCHIVE=$$(echo build/boxes/*-linux-amd64.tar.xz) .venv/bin/pytest $(BOX_TESTS) || exit 1; done
+test-agent-all: packages .venv/ready   ## every create decided by the agent, with a launcher that is not musl's; root
+	CC=cc RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(ALL_WITH_AGENT)
 
-test-vm: .venv/ready vm-archive   ## the archive on two whole machines of Debian 13 at once: systemd, engines, faults, power failures; root, emulated
-	$(MAKE) --no-print-directory -j2 -O test-vm-engines test-vm-changes
+test-archive-all: packages .venv/ready   ## both machines' archives and the image: built twice, and run on arm64; root
+	$(call debian,$(ARCHIVE_PACKAGES))
+	.venv/bin/pytest tests/archive
 
-test-vm-engines: .venv/ready
-	$(VM_ARCHIVE) .venv/bin/pytest $(VM_TESTS)
+test-packages: packages .venv/ready   ## the packages: built twice, installed, upgraded, removed; root
+	$(call debian,$(PACKAGE_PACKAGES))
+	.venv/bin/pytest tests/packages
 
-test-vm-changes: .venv/ready
-	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CHANGES)
+test-wheel: packages .venv/ready   ## the launcher built by each compiler, and fuzzed; root
+	.venv/bin/pytest tests/launcher/test_wheel.py tests/launcher/test_fuzz.py
 
-# Of this checkout, once for both; RUNC_WRAP_ARCHIVE names another. What is missing fails, here too.
-VM_ARCHIVE = RUNC_WRAP_REQUIRE_ALL=1 RUNC_WRAP_ARCHIVE=$${RUNC_WRAP_ARCHIVE:-$$(echo build/machines/*-linux-amd64.tar.xz)}
+test-fuzz: packages .venv/ready   ## a short fuzzing of every reader of foreign bytes; root
+	$(call debian,$(FUZZ_PACKAGES))
+	.venv/bin/pytest tests/campaigns
 
-vm-archive: packages .venv/ready
-	rm -rf build/machines
-	[ -n "$$RUNC_WRAP_ARCHIVE" ] || .venv/bin/python -m deploy.archive --preset 1 --to build/machines amd64
-
-test-vm-short: packages .venv/ready   ## one such machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root
-	RUNC_WRAP_REQUIRE_ALL=1 .venv/bin/pytest -m short $(VM_TESTS)
-
-test-vm-cluster: .venv/ready vm-archive   ## the cluster's installer on such a machine, its pod by Podman; root, emulated some forty minutes
-	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
-
-test-vm-all: test-vm   ## the same, the package on another machine, and a short programme on Debian 12 and the next release, and test-vm-cluster; root, 3 GB
-	$(VM_ARCHIVE) .venv/bin/pytest tests/vm/test_packages.py
-	$(VM_ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_BOOKWORM)
-	$(VM_ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_FORKY)
-	$(VM_ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
-	$(MAKE) --no-print-directory test-vm-arm64
-
-test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of Debian 13: runc, crun, services, observe, a reboot; root, always emulated
-	.venv/bin/pytest tests/vm/arm64
-
-test-page: .venv/ready   ## the report's page in headless Chromium; root
+test-page: packages .venv/ready   ## the report's page in headless Chromium; root
+	$(call debian,$(PAGE_PACKAGES))
 	.venv/bin/pytest tests/page
 
-test-perf: .venv/ready   ## cost: ratios within one run, and exact counts; root
-	.venv/bin/pytest tests/perf bench
+test-perf: packages .venv/ready   ## cost: ratios within one run, and exact counts; root, alone
+	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/perf bench
 
-test-corpus: .venv/ready   ## Debian's real programs in every mode; root
-	.venv/bin/pytest tests/corpus
+test-corpus-all: packages .venv/ready build/installed   ## Debian's real programs in every mode; root, 1 GB
+	$(call debian,$(CORPUS_PACKAGES))
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/corpus
+
+test-forky-all: packages   ## all that matters on Debian's next release; root, 1 GB
+	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky
+
+test-systemd: packages .venv/ready build/archive   ## the archive and the package under Debian 12's and the next release's systemd, containerd, Docker and Podman, in boxes; root, eight minutes
+	$(call debian,$(PACKAGE_PACKAGES))
+	@failed=; for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite $(ARCHIVE) .venv/bin/pytest $(BOX_TESTS) || failed=yes; done; [ -z "$$failed" ]
+
+test-vm: vm-ready   ## the archive on two whole machines of Debian 13 at once: systemd, engines, faults, power failures; root, emulated
+	$(make) -j2 -O FRESH= test-vm-engines test-vm-changes
+
+vm-ready: packages .venv/ready build/archive
+	$(call debian,$(VM_PACKAGES))
+
+test-vm-engines:
+	$(ARCHIVE) .venv/bin/pytest $(VM_TESTS)
+
+test-vm-changes:
+	$(ARCHIVE) .venv/bin/pytest $(VM_CHANGES)
+
+test-vm-short: vm-ready   ## one such machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root
+	$(ARCHIVE) .venv/bin/pytest -m short $(VM_TESTS)
+
+test-vm-cluster: vm-ready   ## the cluster's installer on such a machine, its pod by Podman; root, emulated some forty minutes
+	$(ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
+
+test-vm-more: vm-ready   ## the package on such a machine, and a short programme on Debian 12 and the next release; root, 3 GB
+	$(call debian,$(PACKAGE_PACKAGES))
+	@failed=; \
+	$(ARCHIVE) .venv/bin/pytest tests/vm/test_packages.py || failed=yes; \
+	$(ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_BOOKWORM) || failed=yes; \
+	$(ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_FORKY) || failed=yes; [ -z "$$failed" ]
+
+test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of Debian 13: runc, crun, services, observe, a reboot; root, always emulated
+	$(call debian,$(VM_PACKAGES) $(ARCHIVE_PACKAGES))
+	.venv/bin/pytest tests/vm/arm64
 
 corpus-report: packages .venv/ready   ## compares 163 programs in every mode on runc and crun with the kernel's own trace: table, build/corpus/report.json; root, a quarter of an hour
+	$(call debian,$(CORPUS_PACKAGES))
 	.venv/bin/python -m tests.corpus $(CORPUS)
 
 N ?= 100000
@@ -197,6 +290,7 @@ campaign-faults: packages .venv/ready   ## N creates (100,000) under injected fa
 
 S ?= 3600
 campaign-fuzz: packages .venv/ready   ## fuzzes every reader of foreign bytes, S seconds each (an hour), two at once; root
+	$(call debian,$(FUZZ_PACKAGES))
 	.venv/bin/python -m tests.campaigns.fuzz --seconds $(S) $(TARGETS)
 
 MINUTES ?= 20
@@ -214,9 +308,11 @@ dashboard-picture: packages .venv/bench-ready   ## draws docs/dashboard.svg: Gra
 	.venv/bin/python -m bench.dashboard_picture docs/dashboard.svg
 
 dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
+	$(call debian,$(ARCHIVE_PACKAGES))
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
 
 dist-packages: dist   ## builds the packages, .deb and .rpm, from the archives in build/dist
+	$(call debian,$(PACKAGE_PACKAGES))
 	.venv/bin/python -m deploy.packages $(MACHINES)
 
 image: dist   ## builds the image of a cluster's installer, for amd64 and arm64, from the archives in build/dist; buildah
@@ -228,10 +324,8 @@ docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architec
 architecture: .venv/ready   ## writes docs/architecture.md and .svg only
 	.venv/bin/python -m tests.documents architecture
 
-packages:       ## installs the Debian packages that the tests need
-	dpkg-query -W $(DEBIAN_PACKAGES) $(CORPUS_PACKAGES) >/dev/null 2>&1 || { apt-get $(APT_PATIENCE) update -qq && \
-	DEBIAN_FRONTEND=noninteractive apt-get $(APT_PATIENCE) install -y -qq --no-install-recommends \
-	$(DEBIAN_PACKAGES) $(CORPUS_PACKAGES); }
+packages:       ## installs the Debian packages that `make test` needs
+	$(call debian,$(PACKAGES))
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,21 +16,32 @@ from harness.node.requirements import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # Examples have no deadline. CI tries the same ones each time: a new one's finding should stop the
-# person who runs `make check`, which tries new ones, and not the next commit.
+# person who runs `make check`, which tries new ones, and not the next commit. At night more are
+# tried (RUNC_WRAP_EXAMPLES).
 settings.register_profile(
-    "here", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "here",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    max_examples=int(os.environ.get("RUNC_WRAP_EXAMPLES", "30")),
 )
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
-settings.load_profile("ci" if os.environ.get("RUNC_WRAP_REQUIRE_ALL") else "here")
+_IS_CI = "RUNC_WRAP_REQUIRE_ALL" in os.environ and "RUNC_WRAP_EXAMPLES" not in os.environ
+settings.load_profile("ci" if _IS_CI else "here")
 
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
-    """An installation with default settings; a test that changes it uses `own_installation`."""
-    return install.install(tmp_path_factory.mktemp("installed") / "prefix")
+    """An installation with default settings; a test that changes it uses `own_installation`.
+
+    make made one for all its runs (RUNC_WRAP_TEST_INSTALLED): each run has a copy.
+    """
+    prefix = tmp_path_factory.mktemp("installed") / "prefix"
+    if shared := os.environ.get("RUNC_WRAP_TEST_INSTALLED"):
+        return install.copy_of(install.Installed(Path(shared)), prefix)
+    return install.install(prefix)
 
 
 @pytest.fixture

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.node.install import SOURCE
 from harness.node.requirements import requires
 
-PROTO = "/usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto"
+_OF_DEBIAN = "/usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto"
+_TAKEN_OUT = SOURCE / "build" / "api.proto"  # of Debian's package, by make
+PROTO = str(_TAKEN_OUT) if _TAKEN_OUT.exists() else _OF_DEBIAN
 GOGO = re.compile(r'^(import "[^"]*gogo[^"]*"|option \(gogoproto\.)', re.IGNORECASE)
 
 
@@ -53,4 +56,4 @@ def _generate(target: Path) -> None:
     (target / "api.proto").write_text("\n".join(kept))
     outputs = [f"-I{target}", f"--python_out={target}", f"--grpc_python_out={target}"]
     if protoc.main(["protoc", *outputs, str(target / "api.proto")]) != 0:
-        raise AssertionError("protoc could not read Debian's api.proto")
+        raise AssertionError(f"protoc could not read Debian's {PROTO}")

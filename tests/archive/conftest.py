@@ -24,9 +24,10 @@ def archives() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def native(archives: dict[str, Path]) -> Path:
+def native() -> Path:
     """This machine's."""
-    return archives[here().debian]
+    requires("apt-get", "dpkg-deb", "readelf", "x86_64-linux-gnu-gcc")
+    return archive.built(here().debian)
 
 
 @pytest.fixture

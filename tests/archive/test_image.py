@@ -64,8 +64,11 @@ class Image:
 
 
 def _build(archives: dict[str, Path], to: Path) -> Path:
-    (directory,) = {path.parent for path in archives.values()}
-    return build_image(directory, to)
+    together = to / "archives"
+    together.mkdir()
+    for path in archives.values():
+        (together / path.name).symlink_to(path)
+    return build_image(together, to)
 
 
 @pytest.fixture(scope="module")

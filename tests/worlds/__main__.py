@@ -18,8 +18,7 @@ from tests.worlds.debian import World, WorldError
 
 SOURCE = Path(__file__).resolve().parents[2]
 ENTER = Path(__file__).with_name("enter.sh")
-# How the machine resolves names and reaches its package registry, and what CRI is (whose Debian
-# package would bring 1.7 GB of Go's sources along): copied at each run.
+# How the machine resolves names and reaches its package registry: copied at each run.
 MACHINES = (
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -28,7 +27,6 @@ MACHINES = (
     "/etc/xdg/pip",
     "~/.config/pip",
     "~/.pip",
-    "/usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto",
 )
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WORLD = "RUNC_WRAP_WORLD"  # its suite, for questions that only arise there

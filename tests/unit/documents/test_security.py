@@ -42,36 +42,20 @@ def _rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
 
 
-@pytest.mark.parametrize("file", sorted({file for file, _ in _TEST.findall(TEXT)}))
-def test_every_named_test_exists(file: str) -> None:
-    named = {name for other, name in _TEST.findall(TEXT) if other == file}
-    assert named - _tests_of(file) == set()
-
-
-def test_everything_that_looks_like_a_test_is_one() -> None:
-    assert TEXT.count("`tests/") - len(_TEST.findall(TEXT)) == len(re.findall(r"`tests/\w+`", TEXT))
+def test_every_named_test_exists() -> None:
+    assert [(file, name) for file, name in _TEST.findall(TEXT) if name not in _tests_of(file)] == []
     assert TEXT.count("::") == len(_TEST.findall(TEXT))
 
 
-@pytest.mark.parametrize("line", _lines(_section("Attackers")), ids=lambda line: line[2:40])
-def test_every_line_on_an_attacker_names_a_test(line: str) -> None:
-    assert _TEST.search(line), line
+def test_every_line_on_an_attacker_names_a_test() -> None:
+    assert [line for line in _lines(_section("Attackers")) if not _TEST.search(line)] == []
 
 
-def test_there_are_four_attackers() -> None:
-    assert _section("Attackers").count("\n### ") == 4
-
-
-@pytest.mark.parametrize(
-    "row", _rows(_section("Inputs, and who controls them")), ids=lambda row: row[0][:40]
-)
-def test_every_input_says_who_controls_it_and_where_it_is_read(row: list[str]) -> None:
-    _, who, how, where = row
-    assert who, row
-    assert how, row
-    files = _PATH.findall(where)
-    assert files, row
-    assert [file for file in files if not (ROOT / file).is_file()] == []
+def test_every_input_says_where_it_is_read() -> None:
+    for row in _rows(_section("Inputs, and who controls them")):
+        files = _PATH.findall(row[3])
+        assert files, row
+        assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
 def _anchors(text: str) -> set[str]:
@@ -88,8 +72,3 @@ def test_every_link_leads_somewhere(name: str) -> None:
         target = document.parent / path if path else document
         assert target.is_file(), path
         assert not anchor or anchor in _anchors(target.read_text()), anchor
-
-
-def test_the_readme_and_the_security_policy_link_to_it() -> None:
-    assert "(docs/security.md)" in (ROOT / "README.md").read_text()
-    assert "(docs/security.md)" in (ROOT / "SECURITY.md").read_text()

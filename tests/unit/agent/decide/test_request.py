@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.node.agent import request
@@ -116,7 +116,6 @@ def _check_same(node: Node, config: Json, kind: str, place: str) -> None:
     assert lines[0] == lines[1]
 
 
-@settings(max_examples=300)
 @given(config=configs, kind=st.sampled_from(["runc", "crun"]), place=st.sampled_from(PLACES))
 def test_a_warm_agent_decides_byte_for_byte_as_a_cold_start(
     warm: Node, config: Json, kind: str, place: str

@@ -5,6 +5,7 @@ containerd_loader has the model of its own loader.
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ from tests.unit.node.engines.containerd_loader import (
 )
 from tests.unit.node.engines.engine_node import add, node, remove, snapshot, toml, write
 
+# One in eleven of all combinations: each main file, drop-in, version and name occurs.
+DRAWN = [*product(MAINS, DROP_INS, NEWEST, ["10-own.toml", "90-own.toml"])][::11]
 
-@pytest.mark.parametrize("minor", NEWEST)
-@pytest.mark.parametrize("drop_in", DROP_INS)
-@pytest.mark.parametrize("main", MAINS)
-@pytest.mark.parametrize("name", ["10-own.toml", "90-own.toml"])
+
+def test_what_is_drawn_has_each_of_them() -> None:
+    assert list(map(set, zip(*DRAWN, strict=True)))[:3] == [{*MAINS}, {*DROP_INS}, {*NEWEST}]
+
+
+@pytest.mark.parametrize(("main", "drop_in", "minor", "name"), DRAWN)
 def test_our_handler_has_the_owners_settings_and_changes_nothing_else(
     main: str, drop_in: str, minor: int, name: str, tmp_path: Path
 ) -> None:

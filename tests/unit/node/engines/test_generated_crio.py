@@ -63,7 +63,7 @@ def _repeated(runtime: dict[str, Any]) -> dict[str, Any]:
     texts=st.dictionaries(st.sampled_from(PLACES), of_crio_runtimes, min_size=1, max_size=4),
     default=st.booleans(),
 )
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_with_any_files_of_cri_o_ours_is_in_force_as_its_default_is_and_goes_again(
     texts: dict[str, str], default: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

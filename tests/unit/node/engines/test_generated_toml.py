@@ -60,7 +60,7 @@ def _ours(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str,
 
 
 @given(text=documents, default=st.booleans())
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_main_file_of_containerd_1_gets_our_handler_and_loses_it_again(
     text: str, default: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -90,7 +90,7 @@ def _text(path: Path) -> str:
 
 
 @given(text=documents, minor=st.sampled_from([1, 3]), default=st.booleans())
-@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_main_file_of_containerd_2_gets_an_import_and_nothing_else(
     text: str, minor: int, default: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -111,7 +111,7 @@ def test_any_main_file_of_containerd_2_gets_an_import_and_nothing_else(
 
 
 @given(text=st.one_of(of_crio, of_podman), default=st.booleans(), is_main=st.booleans())
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_files_of_cri_o_and_podman_stay_as_they_are(
     text: str, default: bool, is_main: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -137,7 +137,7 @@ def test_any_files_of_cri_o_and_podman_stay_as_they_are(
 
 
 @given(text=documents, default=st.booleans())
-@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_template_of_microk8s_gets_our_handler_and_loses_it_again(
     text: str, default: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runc_wrap.filters import bpf, libseccomp
@@ -163,7 +163,6 @@ def low(args: bpf.Args, name: str) -> bpf.Args:
 
 @needs_libseccomp
 @given(_rules, st.sampled_from(["runc", "crun"]), st.sampled_from(["ALLOW", "ERRNO"]))
-@settings(max_examples=60)
 def test_a_narrowed_profile_compiled_by_libseccomp_decides_by_the_lower_bits(
     rules: list[Json], kind: str, default: str
 ) -> None:

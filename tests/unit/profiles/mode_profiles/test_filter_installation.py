@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runc_wrap.filters import bpf, libseccomp
@@ -76,7 +76,6 @@ def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
     st.sampled_from(sorted(NUMBERS)),
     _registers,
 )
-@settings(max_examples=800, deadline=None)
 def test_only_a_filter_installation_is_reported_by_the_argument_as_the_kernel_reads_it(  # noqa: PLR0917 - all drawn
     spec: str, mode: str, kind: str, abi: str, name: str, given: int
 ) -> None:
@@ -139,7 +138,6 @@ _arguments = st.one_of(
 @example("prctl", [[_compare(0, "MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
 @example("prctl", [[_compare(0, "MASKED_EQ", 1, 2)]], "SCMP_ACT_ERRNO", "observe", 22, 0)
 @example("seccomp", [[_compare(0, "GT", 0)]], "SCMP_ACT_ERRNO", "audit", 1, 0)
-@settings(max_examples=300, deadline=None)
 def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: PLR0917 - all drawn
     name: str, allowed: list[Any], default: str, mode: str, first: int, second: int
 ) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import argument_rules
@@ -135,7 +135,6 @@ CONDITIONAL = ["clone", "personality", "socket", "socketpair", "clone3"]
     st.sampled_from(CONDITIONAL),
     _args,
 )
-@settings(max_examples=500)
 def test_denied_calls_are_sent_whatever_their_arguments(
     spec: str, bounding: frozenset[str], abi: str, name: str, args: bpf.Args
 ) -> None:
