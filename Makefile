@@ -8,8 +8,8 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 # other target its own.
 PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static \
 	gcc libc6-dev musl-tools binutils auditd systemd strace criu util-linux procps curl git openssl python3-venv \
-	prometheus kubernetes-client golang-github-containers-common mmdebstrap
-SHELL_PACKAGES = mandoc man-db zsh fish
+	prometheus kubernetes-client golang-github-containers-common mmdebstrap mandoc man-db
+SHELL_PACKAGES = zsh fish
 OTHER_RUNTIMES = runsc
 ARCHIVE_PACKAGES = gcc-aarch64-linux-gnu qemu-user-static
 PACKAGE_PACKAGES = $(ARCHIVE_PACKAGES) debhelper lintian rpm rpmlint dnf createrepo-c

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,15 @@ settings.register_profile(
     max_examples=int(os.environ.get("RUNC_WRAP_EXAMPLES", "30")),
 )
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True)
+# Wherever make was started, as by `&` or nohup: a signal that was ignored then would be for all
+# programs that the tests start.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
+
 _IS_CI = "RUNC_WRAP_REQUIRE_ALL" in os.environ and "RUNC_WRAP_EXAMPLES" not in os.environ
 settings.load_profile("ci" if _IS_CI else "here")
 

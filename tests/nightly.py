@@ -23,19 +23,20 @@ _HEAD = (
 )
 
 
-def load(record: Path = RECORD) -> dict[str, dict[str, object]]:
+def load(record: Path | None = None) -> dict[str, dict[str, object]]:
     """Return {target: what came of it last}."""
+    record = record or RECORD
     return tomllib.loads(record.read_text()) if record.exists() else {}
 
 
-def save(found: dict[str, dict[str, object]], record: Path = RECORD) -> None:
+def save(found: dict[str, dict[str, object]], record: Path | None = None) -> None:
     """Write them."""
     tables = [
         f'[{target}]\ndate = {one["date"]}\ncommit = "{one["commit"]}"\n'
         f'result = "{one["result"]}"\nminutes = {one["minutes"]}\n'
         for target, one in sorted(found.items())
     ]
-    record.write_text("\n".join([_HEAD, *tables]))
+    (record or RECORD).write_text("\n".join([_HEAD, *tables]))
 
 
 def shown(target: str, one: dict[str, object] | None) -> str:

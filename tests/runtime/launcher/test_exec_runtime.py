@@ -127,7 +127,7 @@ def test_signal_dispositions_and_mask_are_unchanged(
     wrapper: install.Installed, created: list[str], ignored: tuple[signal.Signals, ...]
 ) -> None:
     def ignore() -> None:
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        for number in IGNORED[-1]:
             signal.signal(number, signal.SIG_DFL)
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)

@@ -38,7 +38,7 @@ def _write(directory: Path, when: str = WHEN) -> None:
 
 def _shown(page: Path) -> str:
     """Return a page as its reader sees it, without what makes it bold, on lines of any length."""
-    text = run(["mandoc", "-T", "utf8", "-O", "width=1000", page]).stdout
+    text = run([program("mandoc"), "-T", "utf8", "-O", "width=1000", page]).stdout
     return re.sub(".\b", "", text).replace("\u2010", "-")
 
 

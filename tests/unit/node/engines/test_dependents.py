@@ -254,7 +254,9 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
 
 
 @pytest.mark.usefixtures("programs")
-@pytest.mark.parametrize("pid", [None, 1, os.getpid(), 1 << 22])
+@pytest.mark.parametrize(
+    "pid", [None, 1, os.getpid(), 1 << 22], ids=["none", "init", "ours", "gone"]
+)
 def test_a_users_word_alone_does_not_hold_a_name_for_ever(
     pid: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
