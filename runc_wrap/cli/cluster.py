@@ -15,7 +15,7 @@ from runc_wrap.cli import output
 from runc_wrap.host.locks import LastingLock, LockHeldError
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
-from runc_wrap.node.cluster import archive_copy, next_step, node_record, preflight
+from runc_wrap.node.cluster import archive_copy, next_step, node_record, preflight, remaining
 from runc_wrap.node.cluster.cluster_policy import policy_files, policy_trial
 from runc_wrap.node.cluster.host_commands import host_documents
 from runc_wrap.node.cluster.host_commands.node_commands import NodeCommands
@@ -24,6 +24,8 @@ from runc_wrap.node.cluster.kubernetes_api import api_server
 from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.cluster.reconciler import Installer
 from runc_wrap.node.cluster.removal import Remover
+from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -116,6 +118,16 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, candidate
     output.document({"reason": "; ".join(found)})
     if found:
         raise SystemExit(output.WRONG)
+
+
+@cluster.command("remaining")
+@click.pass_obj
+def still_needed(places: Places, /) -> None:
+    """Say which pods still need the handler: on the host."""
+    try:
+        output.document({"reason": remaining.reason(places)})
+    except (Damaged, EngineError, OSError) as error:
+        output.fail(error)
 
 
 _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")

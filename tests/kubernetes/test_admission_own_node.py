@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from runc_wrap.node.cluster.kubernetes_api import node_object
+from runc_wrap.node.cluster.kubernetes_api.node_object import Wanted
 from tests.kubernetes import rendered
 from tests.kubernetes.admission_policy import DeniedError, Policies, Request
 from tests.unit.node.cluster.merge_patch import merged
 
 CLAIM = "authentication.kubernetes.io/node-name"
 OTHER_TAINT = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}
-OUR_TAINT = {"key": node_object.TAINT, "effect": "NoSchedule"}
+OUR_TAINT = {"key": node_object.INSTALLING, "effect": "NoSchedule"}
+SOFT_TAINT = {"key": node_object.NOT_READY, "effect": "PreferNoSchedule"}
 OWNER = {"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": "0"}
 NODE: dict[str, Any] = {
     "kind": "Node",
@@ -50,29 +52,34 @@ def _update(change: dict[str, Any], **more: Any) -> ByInstaller:
 
 
 @pytest.mark.parametrize("is_ready", [True, False, None])
+@pytest.mark.parametrize("is_installed", [True, False, None])
 @pytest.mark.parametrize("taints", [True, False])
 def test_all_that_the_installer_does_is_allowed(
-    policies: Policies, is_ready: bool | None, taints: bool
+    policies: Policies, is_ready: bool | None, is_installed: bool | None, taints: bool
 ) -> None:
-    node = node_object.read(NODE)
-    change = node_object.change(node, "ready abc", "0.2.0", is_ready=is_ready, taints=taints)
+    wanted = Wanted("ready abc", "0.2.0", is_ready, is_installed, taints)
+    change = node_object.change(node_object.read(NODE), wanted)
     assert change is not None
     done = policies.admit(_update(change))
-    again = node_object.change(node_object.read(done), None, "", is_ready=False, taints=False)
+    gone = Wanted(None, is_ready=False, is_installed=False)
+    again = node_object.change(node_object.read(done), gone)
     assert again is not None
     policies.admit(ByInstaller(merged(done, again), done, "UPDATE", "nodes"))
+
+
+def test_a_new_node_object_is_offered_at_once(policies: Policies) -> None:
+    policies.admit(_update(node_object.OFFER))
 
 
 def test_a_taint_of_its_name_that_somebody_else_gave_the_node_is_taken_off(
     policies: Policies,
 ) -> None:
     """As a kubelet does with --register-with-taints, whichever effect that names."""
-    taints = [OTHER_TAINT, {**OUR_TAINT, "effect": "NoExecute"}]
+    taints = [OTHER_TAINT, *({**one, "effect": "NoExecute"} for one in (OUR_TAINT, SOFT_TAINT))]
     node = merged(NODE, {"spec": {"taints": taints}})
     for word, is_ready in (("installing", False), ("ready", True)):
-        change = node_object.change(
-            node_object.read(node), word, "0.2.0", is_ready=is_ready, taints=True
-        )
+        wanted = Wanted(word, "0.2.0", is_ready, is_installed=True, taints=True)
+        change = node_object.change(node_object.read(node), wanted)
         assert change is not None
         node = policies.admit(ByInstaller(merged(node, change), node, "UPDATE", "nodes"))
     assert node["spec"]["taints"] == [OTHER_TAINT]
@@ -94,15 +101,29 @@ DENIED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"metadata": {"annotations": {"runc-wrap.dev/x": ""}}}, "n1", "labels and annotations"),
     ({"metadata": {"ownerReferences": [OWNER]}}, "n1", "owners and finalizers"),
     ({"metadata": {"finalizers": ["x.example/y"]}}, "n1", "owners and finalizers"),
-    ({"spec": {"taints": []}}, "n1", "taint only"),
-    ({"spec": {"taints": [OTHER_TAINT, {**OTHER_TAINT, "key": "x"}]}}, "n1", "taint only"),
-    ({"spec": None}, "n1", "taint only"),
-    ({"spec": {"taints": [OTHER_TAINT, {**OUR_TAINT, "effect": "NoExecute"}]}}, "n1", "taint only"),
-    ({"spec": {"unschedulable": True}}, "n1", "taint only"),
-    ({"spec": {"podCIDR": "10.0.1.0/24"}}, "n1", "taint only"),
-    ({"spec": {"podCIDR": None}}, "n1", "taint only"),
-    ({"spec": {"providerID": "x"}}, "n1", "taint only"),
-    ({"spec": {"configSource": {}}}, "n1", "taint only"),
+    ({"spec": {"taints": []}}, "n1", "taints only"),
+    ({"spec": {"taints": [OTHER_TAINT, {**OTHER_TAINT, "key": "x"}]}}, "n1", "taints only"),
+    ({"spec": None}, "n1", "taints only"),
+    (
+        {"spec": {"taints": [OTHER_TAINT, {**OUR_TAINT, "effect": "NoExecute"}]}},
+        "n1",
+        "taints only",
+    ),
+    *(
+        ({"spec": {"taints": [OTHER_TAINT, {**SOFT_TAINT, "effect": effect}]}}, "n1", "taints only")
+        for effect in ("NoExecute", "NoSchedule")
+    ),
+    (
+        {"spec": {"taints": [OTHER_TAINT, {**OUR_TAINT, "effect": "PreferNoSchedule"}]}},
+        "n1",
+        "taints only",
+    ),
+    ({"metadata": {"labels": {"runc-wrap.dev/installed2": "true"}}}, "n1", "labels"),
+    ({"spec": {"unschedulable": True}}, "n1", "taints only"),
+    ({"spec": {"podCIDR": "10.0.1.0/24"}}, "n1", "taints only"),
+    ({"spec": {"podCIDR": None}}, "n1", "taints only"),
+    ({"spec": {"providerID": "x"}}, "n1", "taints only"),
+    ({"spec": {"configSource": {}}}, "n1", "taints only"),
 ]
 
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from harness.node.install import SOURCE
+from runc_wrap.node.cluster.kubernetes_api.node_object import INSTALLED, READY
 from tests.kubernetes import admission_policy, rendered, rights
 from tests.kubernetes.rendered import OVERLAYS
 
 EACH_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
 # The oldest release for which the docs promise anything, and the newest whose schemas there are.
+POLICY = "ValidatingAdmissionPolicy"  # which says that the installer may write it
 SCHEMAS = ("1.30", "1.34", kubernetes_validate.latest_version())
 
 
@@ -94,9 +97,12 @@ def test_the_installers_account_is_confined_to_its_own_node(overlay: str) -> Non
 
 
 @EACH_OVERLAY
-def test_no_pod_can_be_scheduled_to_a_node_that_is_not_ready(overlay: str) -> None:
+def test_the_class_selects_a_label_that_stays_while_pods_run(overlay: str) -> None:
+    """A kubelet that starts rejects running pods whose selector the node does not meet."""
     (one,) = rendered.of_kind(overlay, "RuntimeClass")
-    assert one["scheduling"]["nodeSelector"] == {"runc-wrap.dev/ready": "true"}
+    assert one["scheduling"] == {"nodeSelector": {INSTALLED: "true"}}
+    others = [one for one in rendered.objects(overlay) if one["kind"] != POLICY]
+    assert READY not in yaml.safe_dump_all(others)
     assert one["handler"] == "runc-wrap"
 
 

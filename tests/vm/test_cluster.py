@@ -24,7 +24,7 @@ from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccom
 from harness.node import archive
 from harness.node.requirements import requires
 from runc_wrap.node.cluster.host_commands.node_commands import STEPS
-from runc_wrap.node.cluster.kubernetes_api.node_object import READY, VERSION
+from runc_wrap.node.cluster.kubernetes_api.node_object import INSTALLED, READY, VERSION
 from tests.boxes import box
 from tests.kubernetes import cluster_node
 from tests.kubernetes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode
@@ -65,7 +65,7 @@ INSTALLING = {
 EACH = [*INSTALLING] if IN_A_BOX else [POWER, "register"]  # each takes a machine minutes
 ROLLING_OVER = {"prove": _runs("prove")}
 NEXT = "0.2.1"
-REMOVING = {step: _runs(step) for step in ("unregister", "uninstall")}
+REMOVING = {step: _runs(step) for step in ("remaining", "unregister", "uninstall")}
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_it_goes_on_to_the_end_and_tells_the_cluster(node: ClusterNode) -> None:
     node.wait_state("ready")
     node.settle()
     assert len(node.configs) == 2  # as before, and as now; none in between
-    assert node.metadata()["labels"] == {READY: "true", VERSION: "0.2.0"}
+    assert node.metadata()["labels"] == {INSTALLED: "true", READY: "true", VERSION: "0.2.0"}
     node.wait_event("Installed", "a canary of containerd")
     node.until(IS_READY)
 
@@ -286,10 +286,11 @@ def test_another_release_is_proved_without_a_restart_before_the_node_is_ready_wi
     node.play(ENFORCE)
     node.kill(ROLLING_OVER["prove"])
     node.settle()
-    assert node.metadata()["labels"] == {READY: "true", VERSION: "0.2.0"}  # of the one before
+    before = {INSTALLED: "true", READY: "true", VERSION: "0.2.0"}
+    assert node.metadata()["labels"] == before
     node.start()
     node.wait_event("Installed", f"runc-wrap {NEXT}: a canary of containerd")
-    assert node.metadata()["labels"] == {READY: "true", VERSION: NEXT}
+    assert node.metadata()["labels"] == {**before, VERSION: NEXT}
     assert node.engine_start() == since
     assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
 
@@ -323,18 +324,22 @@ def _newer_containerd() -> list[Path]:
 def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri: Cri) -> None:
     pid = _started(cri, "runc-wrap")
     node.play(UNINSTALL)
-    node.kill(REMOVING["unregister"])
+    node.kill(REMOVING["remaining"])
     node.settle()
     node.start()
-    node.until(f"podman logs {INSTALLER} 2>&1 | grep -q 'running containers need it still'")
+    node.wait_event("NotRemoved", "still started through runc-wrap: team/")
     assert node.state() == "removing"
-    assert not node.metadata()["labels"]
+    assert node.metadata()["labels"] == {INSTALLED: "true"}
     assert _seccomp(node, pid) == FILTER
+    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER  # the handler is in force
     cri.remove_pods()
+    node.kill(REMOVING["unregister"])
+    node.settle()
 
 
 def test_in_the_end_the_node_is_as_it_was(node: ClusterNode) -> None:
     """Its directory is made for each pod, also for one that comes when all is gone."""
+    node.start()
     node.kill(REMOVING["uninstall"])
     node.settle()
     node.play(UNINSTALL)

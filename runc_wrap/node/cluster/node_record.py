@@ -2,7 +2,8 @@
 
     installed.json   which archive was installed, and the release that came of it; `begun` while
                      another one is installed
-    proved.json      which archive a canary proved, and the boot in which it was in force last
+    proved.json      which archive a canary proved, the boot in which it was in force last, and
+                     whether the node was ever ready
     applied.json     for which engine and kernel the policy was compiled, and what `apply` remarked
     attempts.json    what failed last, so that it is not tried again before its time
     state.json       the state that is shown and since when, for `kubectl runc-wrap` and for people;
@@ -51,11 +52,13 @@ class Installed:
 class Proved:
     """The digest of the archive that a canary proved, and the boot in which it was well last.
 
-    `boot` is "" if somebody took the handler away since.
+    `boot` is "" if somebody took the handler away since. `was_ready`: the node was ready once, so
+    that pods of the RuntimeClass may run on it.
     """
 
     archive: str | None = None
     boot: str = ""
+    was_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,15 @@ def proved(places: Places) -> Proved:
     found = _read(places, _PROVED)
     if not isinstance(found, dict):
         return Proved()
-    archive = found.get("archive")
-    return Proved(archive and str(archive), str(found.get("boot", "")))
+    archive, was_ready = found.get("archive"), found.get("was_ready") is True
+    return Proved(archive and str(archive), str(found.get("boot", "")), was_ready)
 
 
-def prove(places: Places, new: Proved) -> None:
+def prove(places: Places, archive: str | None, boot: str, *, is_ready: bool = False) -> None:
     """Record which archive was proved, if it is another record. Raises OSError."""
-    if proved(places) != new:
+    before = proved(places)
+    new = Proved(archive, boot, before.was_ready or is_ready)
+    if before != new:
         _write(places, _PROVED, asdict(new))
 
 

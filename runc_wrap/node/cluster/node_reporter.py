@@ -13,6 +13,7 @@ from runc_wrap import text
 from runc_wrap.host import files
 from runc_wrap.node.cluster import next_step, node_record
 from runc_wrap.node.cluster.kubernetes_api import api_server, node_object
+from runc_wrap.node.cluster.kubernetes_api.node_object import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -108,8 +109,22 @@ class Reporter:
         """Have an Event told with the next report."""
         self._events = [*self._events, (reason, note)][-_MOST:]
 
-    def report(self, decision: Decision, shown: Shown, note: str) -> None:
-        """Tell a state; `note` is its Event's, if it has no reason of its own."""
+    def offer(self) -> None:
+        """Have the RuntimeClass select the node, which its object may have forgotten."""
+        if self._node is None or node_object.is_installed(self._node):
+            return
+        try:
+            self._node = node_object.read(self.api.patch(self._path, node_object.OFFER))
+        except _TROUBLE as error:
+            self.tell(str(error))  # the report that follows has it, too
+
+    def report(
+        self, decision: Decision, shown: Shown, note: str, *, is_installed: bool | None
+    ) -> None:
+        """Tell a state; `note` is its Event's, if it has no reason of its own.
+
+        `is_installed`: whether the RuntimeClass selects the node; None: as before.
+        """
         self._log(decision)
         before = self._told
         if self._is_change(decision):
@@ -121,8 +136,10 @@ class Reporter:
             node_record.show(self.places, document)
         self._write(decision.word)
         try:
-            self._tell(None if is_over else node_object.state(decision.word, shown.policy),
-                       shown.version, is_ready=decision.is_ready)  # fmt: skip
+            self._tell(Wanted(
+                None if is_over else node_object.state(decision.word, shown.policy), shown.version,
+                decision.is_ready, is_installed, self.pod.taints,
+            ))  # fmt: skip
             self.is_heard = True
         except _TROUBLE as error:
             self.tell(str(error))
@@ -187,10 +204,10 @@ class Reporter:
         more = f"and {len(others)} more; all" if others else "the whole"
         return f"{_shortened(first)} ({more} in {node_record.state_file(self.places)} on the node)"
 
-    def _tell(self, state: str | None, version: str, *, is_ready: bool | None) -> None:
+    def _tell(self, wanted: Wanted) -> None:
         """Change the node's object where it differs, then create Events. Raises _TROUBLE."""
         node = self._node or self.node()
-        change = node_object.change(node, state, version, is_ready=is_ready, taints=self.pod.taints)
+        change = node_object.change(node, wanted)
         if change is not None:
             self._node = node_object.read(self.api.patch(self._path, change))
         while self._events:

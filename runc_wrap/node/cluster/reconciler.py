@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.node.cluster import archive_copy, next_step, node_record, node_reporter
 from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.next_step import Attempt, Seen
-from runc_wrap.node.cluster.node_record import Proved
 from runc_wrap.node.cluster.node_reporter import Shown
 from runc_wrap.node.engines.transaction import journal
 
@@ -69,6 +68,8 @@ class Installer:
         """
         self._registration = None
         node, done, well = self.reporter.node(), set[str](), set[str]()
+        if node_record.proved(self.places).was_ready:  # before all else: pods may run here
+            self.reporter.offer()
         self.commands.forget_interrupted()
         is_tidy = False  # a node where nothing is to be done needs no systemd
         while True:
@@ -189,7 +190,7 @@ class Installer:
         Also one that was proved before: what broke the canary of the release between them may be
         the node. First the proof goes, so that a pod that ends between the two leaves none.
         """
-        node_record.prove(self.places, Proved(None, seen.well_boot))
+        node_record.prove(self.places, None, seen.well_boot)
         release = archive_copy.release_in_force(self.places)
         version = archive_copy.version(self._pod.archive)
         node_record.install(self.places, seen.wanted, release, version)
@@ -242,16 +243,16 @@ class Installer:
         if not ended.is_well:
             return _Failure(_WORDS[step], ended.reason)
         archive = None if ended.was_running else seen.installed
-        node_record.prove(self.places, Proved(archive, seen.boot))
+        node_record.prove(self.places, archive, seen.boot)
         return None
 
     def _note_boot(self, decision: Decision, seen: Seen) -> None:
         """Remember in which boot the handler was in force, or that somebody has taken it away."""
         found = seen.registration
         if decision.is_ready:
-            node_record.prove(self.places, Proved(seen.proved, seen.boot))
+            node_record.prove(self.places, seen.proved, seen.boot, is_ready=True)
         elif decision.word == next_step.EDITED and found is not None and found.is_gone:
-            node_record.prove(self.places, Proved(seen.proved, ""))
+            node_record.prove(self.places, seen.proved, "")
 
     def _report(self, decision: Decision, seen: Seen) -> None:
         version = archive_copy.version(self._pod.archive)
@@ -261,4 +262,5 @@ class Installer:
         proved = f"runc-wrap {version}: a canary of {engine} ran under the decided filter"
         remarks = node_record.applied(self.places).remarks
         shown = Shown(version, engine, seen.policy_in_force or "", [*remarks])
-        self.reporter.report(decision, shown, proved)
+        is_installed = node_record.proved(self.places).was_ready or None  # nor taken off here
+        self.reporter.report(decision, shown, proved, is_installed=is_installed)

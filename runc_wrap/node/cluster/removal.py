@@ -1,23 +1,35 @@
-"""Taking everything off a node again, from within a pod: through the node's own `uninstall`."""
+"""Taking everything off a node again, from within a pod: through the node's own `uninstall`.
+
+As long as a container needs the handler nothing is taken off but the label `ready`: the handler
+stays in force, and the RuntimeClass goes on selecting the node, as a kubelet that starts rejects
+running pods whose selector the node does not meet. When none needs it the node is selected no more,
+is looked at again, as a pod may have come meanwhile, and then everything goes.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runc_wrap import text
 from runc_wrap.node.cluster import archive_copy, next_step, node_record, node_reporter
 from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.next_step import Attempt, Decision
 from runc_wrap.node.cluster.node_reporter import Shown
 
 if TYPE_CHECKING:
+    from runc_wrap.node.cluster.host_commands.host_command import Ended
     from runc_wrap.node.cluster.host_commands.node_commands import NodeCommands
     from runc_wrap.node.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 
 _UNREGISTER = "unregister"
-_NEEDED = "running containers need it still; it goes on when they are gone"
+_NEEDED = "something on the node needs it still; it goes on when that is gone"
+_LONGEST = 600  # characters of a sentence
+# What a person at the node may do, and a pod cannot: as uninstall and engine remove say it.
+_AT_THE_NODE = re.compile(r",? or (use )?--strand\b[^.;]*")
 
 
 @dataclass(frozen=True)
@@ -37,21 +49,37 @@ class Remover:
         self.commands.forget_interrupted()
         was_gone = self._is_gone()
         if not was_gone:  # otherwise nothing is written to the node anew
-            self._keep_pods_off()
+            self._begin()
         self._wait_for_others()
         self.commands.forget_old()
         if self._is_gone():
-            return self._told(next_step.REMOVED)
+            return self._told(next_step.REMOVED, is_installed=False)
         if was_gone:  # an installation ended meanwhile
-            self._keep_pods_off()
-        why = self._removed(engine, version)
-        return self._told(next_step.REMOVED if self._is_gone() else next_step.REMOVING, why)
+            self._begin()
+        if why := self.commands.remaining() or self._withdrawn():
+            was_ready = node_record.proved(self.places).was_ready
+            return self._told(next_step.REMOVING, why, is_installed=was_ready or None)
+        why = _AT_THE_NODE.sub("", self._removed(engine, version))
+        word = next_step.REMOVED if self._is_gone() else next_step.REMOVING
+        return self._told(word, why, is_installed=False)
 
-    def _keep_pods_off(self) -> None:
-        """Take the node's label first, so that no new pod comes; the reason stays if it has one."""
+    def _begin(self) -> None:
+        """Say what is done; the reason stays if it has one. The node is selected as before."""
+        self._told(next_step.REMOVING, self._known(), is_installed=None)
+
+    def _known(self) -> str:
         last = node_record.state(self.places)
-        known = str(last.get("reason")) if last.get("state") == next_step.REMOVING else ""
-        self._told(next_step.REMOVING, known)
+        return str(last.get("reason")) if last.get("state") == next_step.REMOVING else ""
+
+    def _withdrawn(self) -> str:
+        """Have the node selected no more; return why that is not enough to go on.
+
+        A pod may have come between the look and the change.
+        """
+        self._told(next_step.REMOVING, self._known(), is_installed=False)
+        if not self.reporter.is_heard:
+            return "the API server was not told yet that the RuntimeClass selects this node no more"
+        return self.commands.remaining()
 
     def _wait_for_others(self) -> None:
         """Wait for what a pod before began: it may install what is removed meanwhile."""
@@ -68,7 +96,7 @@ class Remover:
         if engine and (why := self._unregistered(engine, version)):
             return why
         ended = self.commands.uninstall(purges=policy_files.is_all_ours(self.places))
-        return "" if self._is_gone() else _NEEDED if ended.is_well else ended.reason
+        return "" if self._is_gone() else _left(ended) if ended.is_well else ended.reason
 
     def _unregistered(self, engine: str, version: str) -> str:
         """Remove the handler, and return why it failed: each attempt may restart the engine."""
@@ -86,7 +114,17 @@ class Remover:
         node_record.failed(self.places, failed)
         return ended.reason
 
-    def _told(self, word: str, why: str = "") -> Decision:
+    def _told(self, word: str, why: str = "", *, is_installed: bool | None) -> Decision:
         decision = Decision(next_step.NOTHING, word, why, is_ready=False)
-        self.reporter.report(decision, Shown("", "", ""), "runc-wrap was taken off this node")
+        note = "runc-wrap was taken off this node"
+        self.reporter.report(decision, Shown("", "", ""), note, is_installed=is_installed)
         return decision
+
+
+def _left(ended: Ended) -> str:
+    """Return why `uninstall` left something for a later run."""
+    document = ended.document if isinstance(ended.document, dict) else {}
+    left = document.get("left")
+    found = [one for one in left if isinstance(one, dict)] if isinstance(left, list) else []
+    told = "; ".join(f"{one.get('what')}: {one.get('why')}" for one in found)
+    return text.name(told, _LONGEST) or _NEEDED

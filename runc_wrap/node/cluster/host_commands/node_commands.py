@@ -21,9 +21,10 @@ _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
 _CHECKING, _PROVING = 120.0, 600.0  # as five canaries may take, each a minute and more
 STEPS = (
     "preflight", "lay", "install", "apply", "register", "prove", "unregister", "uninstall",
-    "status",
+    "status", "remaining",
 )  # fmt: skip
 _OF_ARCHIVE, _REMOVING = ("preflight", "lay", "install"), ("unregister", "uninstall")
+_ASKING = ("status", "remaining")
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 
 
@@ -97,6 +98,14 @@ class NodeCommands:
         more = ("--purge",) if purges else ()
         return self._ctl("uninstall", _INSTALLING, "uninstall", "--json", *more)
 
+    def remaining(self) -> str:
+        """Return why the handler has to stay for containers, "" if none needs it."""
+        ended = self._ctl("remaining", _LOOKING, "cluster", "remaining", is_taken_up=False)
+        document = ended.document
+        if not ended.is_well or not isinstance(document, dict):
+            return f"it is not known what still runs: {ended.reason}"
+        return str(document.get("reason", ""))
+
     def registration(self, engine: str) -> next_step.Registration:
         """Return what the running engine says of our handler."""
         words = ("engine", "status", "--json")
@@ -120,7 +129,7 @@ class NodeCommands:
 
         Such a removal has its program no more, with which it could be done again.
         """
-        others = [step for step in STEPS if step not in (*_REMOVING, "status")]
+        others = [step for step in STEPS if step not in (*_REMOVING, *_ASKING)]
         return host_command.running(self.manager, [*others, *(_REMOVING if is_gone else ())])
 
     def wait(self, units: Iterable[str]) -> None:

@@ -1,9 +1,15 @@
 """The node's object in the API: what is read of it, and what is written into it. Pure.
 
-label       runc-wrap.dev/ready=true        the canary ran and the kubelet lists the handler
+label       runc-wrap.dev/installed=true    it was ready once; until no container needs us any more
+            runc-wrap.dev/ready=true        the canary ran and the kubelet lists the handler
             runc-wrap.dev/version=0.2.0     what it ran with
 annotation  runc-wrap.dev/state="ready 1f2e3d4c5b6a"    the state, and the policy's digest
-taint       runc-wrap.dev/installing:NoSchedule         only where that is asked for
+taint       runc-wrap.dev/not-ready:PreferNoSchedule    installed, and not ready
+            runc-wrap.dev/installing:NoSchedule         only where that is asked for
+
+The RuntimeClass selects `installed`, which becomes part of each pod's own nodeSelector. A kubelet
+that starts rejects running pods which no longer match. So nothing may select `ready`, which comes
+and goes while pods run.
 """
 
 from __future__ import annotations
@@ -14,13 +20,17 @@ from typing import Any
 from runc_wrap import text
 
 PREFIX = "runc-wrap.dev"
-READY, VERSION, STATE = f"{PREFIX}/ready", f"{PREFIX}/version", f"{PREFIX}/state"
-TAINT = f"{PREFIX}/installing"
+INSTALLED, READY, VERSION, STATE = (
+    f"{PREFIX}/{name}" for name in ("installed", "ready", "version", "state")
+)
+NOT_READY, INSTALLING = f"{PREFIX}/not-ready", f"{PREFIX}/installing"
+EFFECTS = {NOT_READY: "PreferNoSchedule", INSTALLING: "NoSchedule"}  # of each taint
 _DIGITS = 12
 _LONGEST_NOTE = 1000  # bytes of an Event's; 1024 are allowed
 _TRUE = "true"
 
 Json = dict[str, Any]
+OFFER: Json = {"metadata": {"labels": {INSTALLED: _TRUE}}}  # a merge patch
 
 
 @dataclass(frozen=True)
@@ -78,28 +88,40 @@ def state(word: str, digest: str) -> str:
     return f"{word} {digest[:_DIGITS]}".strip()
 
 
-def change(
-    node: Node, shown: str | None, version: str, *, is_ready: bool | None, taints: bool
-) -> Json | None:
-    """Return the merge patch that makes a node say so, None if it does.
+@dataclass(frozen=True)
+class Wanted:
+    """What a node shall say: None for what stays as it is, but `state` None for no annotation.
 
-    `is_ready`: None leaves labels and taint as they are. `shown` None removes the annotation.
+    `taints`: the node takes no new pods until it is ready.
     """
-    labels = {} if is_ready is None else {
-        READY: _TRUE if is_ready else None,
-        VERSION: version or None if is_ready else None,
-    }  # fmt: skip
+
+    state: str | None
+    version: str = ""
+    is_ready: bool | None = None
+    is_installed: bool | None = None
+    taints: bool = False
+
+
+def change(node: Node, wanted: Wanted) -> Json | None:
+    """Return the merge patch that makes a node say so, None if it does."""
+    is_ready, is_installed = wanted.is_ready, wanted.is_installed
+    labels: dict[str, str | None] = {}
+    if is_ready is not None:
+        labels |= {READY: _TRUE if is_ready else None}
+        labels |= {VERSION: wanted.version or None if is_ready else None}
+    if is_installed is not None:
+        labels |= {INSTALLED: _TRUE if is_installed else None}
     metadata: Json = {}
     if labels := _different(node.labels, labels):
         metadata["labels"] = labels
-    if annotations := _different(node.annotations, {STATE: shown}):
+    if annotations := _different(node.annotations, {STATE: wanted.state}):
         metadata["annotations"] = annotations
     patch: Json = {"metadata": metadata} if metadata else {}
-    wanted = None if is_ready is None else _taints(node, present=taints and not is_ready)
-    if wanted is not None and wanted != [*node.taints]:
+    taints = _taints(node, wanted)
+    if taints != [*node.taints]:
         # A list is replaced as a whole: only if nobody changed the node meanwhile.
         patch.setdefault("metadata", {})["resourceVersion"] = node.resource_version
-        patch["spec"] = {"taints": wanted}
+        patch["spec"] = {"taints": taints}
     return patch or None
 
 
@@ -107,12 +129,23 @@ def _different(found: dict[str, str], wanted: dict[str, str | None]) -> dict[str
     return {key: value for key, value in wanted.items() if found.get(key) != value}
 
 
-def _taints(node: Node, *, present: bool) -> list[Json]:
-    others = [one for one in node.taints if one.get("key") != TAINT]
-    if not present:
-        return others
-    ours = [one for one in node.taints if one.get("key") == TAINT]
-    return [*node.taints] if ours else [*others, {"key": TAINT, "effect": "NoSchedule"}]
+def is_installed(node: Node) -> bool:
+    """Tell whether the RuntimeClass selects a node."""
+    return node.labels.get(INSTALLED) == _TRUE
+
+
+def _taints(node: Node, wanted: Wanted) -> list[Json]:
+    """Return the taints that a node shall have, in the order in which it has them."""
+    was_ready = node.labels.get(READY) == _TRUE
+    is_ready = was_ready if wanted.is_ready is None else wanted.is_ready
+    is_selected = is_installed(node) if wanted.is_installed is None else wanted.is_installed
+    present = {NOT_READY: is_selected and not is_ready}
+    if wanted.is_ready is not None:
+        present |= {INSTALLING: wanted.taints and not is_ready}
+    found = [one for one in node.taints if present.get(str(one.get("key")), True)]
+    keys = {one.get("key") for one in found}
+    new = [key for key, is_present in present.items() if is_present and key not in keys]
+    return [*found, *({"key": key, "effect": EFFECTS[key]} for key in new)]
 
 
 def _fitted(note: str) -> str:

@@ -29,6 +29,7 @@ class StandIn:
     node: dict[str, Any]
     events: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)  # of the node, as they came
     answer: bytes | None = None
     refuses: int = 0
     invalid: str = ""  # the reason of an Event that is not taken
@@ -56,6 +57,7 @@ class StandIn:
             version = change.get("metadata", {}).get("resourceVersion")
             if version not in (None, self.node["metadata"]["resourceVersion"]):
                 return 409, {"message": "the object has been modified"}
+            self.changes.append(change)
             self.node = merged(self.node, change)
             return 200, self.node
         if (method, path) == ("POST", EVENTS):

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.node.cluster import remaining
 from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.host_commands.systemd_manager import (
     DONE,
@@ -34,6 +35,7 @@ class Host:
     """`fails` has the steps that fail; `dies_at` is the call, counted, at which the pod ends.
 
     `left` has what commands that a pod before began do at each further look, until their end.
+    `running` has the pods that need the handler, `looks` what happens at each further look at them.
     """
 
     places: Places
@@ -48,6 +50,8 @@ class Host:
     argv: dict[str, list[str]] = field(default_factory=dict)  # of each step, the last one
     left: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     on_register: Callable[[], None] = lambda: None
+    running: list[str] = field(default_factory=list)
+    looks: list[Callable[[], None]] = field(default_factory=list)
     dies_at: int = -1
     calls: int = 0
 
@@ -89,6 +93,10 @@ class Host:
             self.on_register()
         elif step == "prove":
             self.upgraded = False
+        elif step == "remaining":
+            if self.looks:
+                self.looks.pop(0)()
+            return json.dumps({"reason": remaining.sentence(self.running)})
         elif step == "unregister":
             self.handlers = []
         elif step == "uninstall":

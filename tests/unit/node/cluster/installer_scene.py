@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LISTED = [{"name": ""}, {"name": "runc"}]
 STATE, READY = "runc-wrap.dev/state", "runc-wrap.dev/ready"
+INSTALLED = "runc-wrap.dev/installed"
+NOT_READY = {"key": "runc-wrap.dev/not-ready", "effect": "PreferNoSchedule"}
 
 
 def node_document(engine: str = "containerd://1.7.24") -> dict[str, Any]:
@@ -68,6 +70,11 @@ class Scene:
     @property
     def labels(self) -> dict[str, str]:
         found: dict[str, str] = self.api.node["metadata"].get("labels", {})
+        return found
+
+    @property
+    def taints(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self.api.node["spec"].get("taints", [])
         return found
 
     @property

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from runc_wrap.node.cluster import next_step
+from runc_wrap.node.cluster.kubernetes_api import node_object
 from runc_wrap.node.cluster.next_step import (
     DRIFTED,
     EDITED,
@@ -193,29 +194,30 @@ _REGISTRATIONS = some.builds(
 )
 
 
-@given(
-    some.builds(
-        Seen,
-        now=some.just(0.0),
-        obstacle=some.sampled_from(["", "no"]),
-        wanted=some.just("new"),
-        installed=some.sampled_from([None, "old", "new"]),
-        proved=some.sampled_from([None, "old", "new"]),
-        is_other_release=_FLAG,
-        policy=some.just("p"),
-        policy_in_force=some.sampled_from([None, "p", "q"]),
-        machine=some.just("m"),
-        policy_machine=some.sampled_from(["", "m", "n"]),
-        policy_problem=some.sampled_from(["", "bad"]),
-        policy_edit=some.sampled_from(["", "edited"]),
-        engine_version=some.just("1"),
-        boot=some.just("b"),
-        well_boot=some.sampled_from(["", "a", "b"]),
-        registration=some.none() | _REGISTRATIONS,
-        handlers=some.sampled_from([None, frozenset({"runc"}), frozenset({"runc-wrap"})]),
-        attempts=some.sampled_from([(), _failed(INSTALL, "new p", FAILED, at=0.0)]),
-    )
+_SEEN = some.builds(
+    Seen,
+    now=some.just(0.0),
+    obstacle=some.sampled_from(["", "no"]),
+    wanted=some.just("new"),
+    installed=some.sampled_from([None, "old", "new"]),
+    proved=some.sampled_from([None, "old", "new"]),
+    is_other_release=_FLAG,
+    policy=some.just("p"),
+    policy_in_force=some.sampled_from([None, "p", "q"]),
+    machine=some.just("m"),
+    policy_machine=some.sampled_from(["", "m", "n"]),
+    policy_problem=some.sampled_from(["", "bad"]),
+    policy_edit=some.sampled_from(["", "edited"]),
+    engine_version=some.just("1"),
+    boot=some.just("b"),
+    well_boot=some.sampled_from(["", "a", "b"]),
+    registration=some.none() | _REGISTRATIONS,
+    handlers=some.sampled_from([None, frozenset({"runc"}), frozenset({"runc-wrap"})]),
+    attempts=some.sampled_from([(), _failed(INSTALL, "new p", FAILED, at=0.0)]),
 )
+
+
+@given(_SEEN)
 def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None:
     if next_step.decide(seen).is_ready:
         found = seen.registration
@@ -291,3 +293,16 @@ def test_the_engine_that_the_kubelet_names(told: str, found: tuple[str, str]) ->
     assert tuple(engine) == found
     assert bool(why) == (not found[0])
     assert why.isprintable()
+
+
+@given(_SEEN, some.booleans(), some.sampled_from([None, True]))
+def test_whatever_is_seen_the_installer_never_has_a_node_selected_no_more(
+    seen: Seen, is_ready: bool, is_installed: bool | None
+) -> None:
+    """A pod of the RuntimeClass may run there, and a kubelet that starts would reject it."""
+    labels = {node_object.INSTALLED: "true"} | ({node_object.READY: "true"} if is_ready else {})
+    node = node_object.read({"metadata": {"labels": labels}})
+    found = next_step.decide(seen)
+    wanted = node_object.Wanted(found.word, "1", found.is_ready, is_installed)
+    change = node_object.change(node, wanted) or {}
+    assert node_object.INSTALLED not in change.get("metadata", {}).get("labels", {})

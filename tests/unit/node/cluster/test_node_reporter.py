@@ -214,14 +214,14 @@ def test_the_pods_other_container_reads_each_state_beside_it(
     words: list[str] = []
     told = Reporter.report
 
-    def report(self: Reporter, *words_of: Any) -> None:
-        told(self, *words_of)
+    def report(self: Reporter, *words_of: Any, **more: Any) -> None:
+        told(self, *words_of, **more)
         words.append(state.read_text())
 
     monkeypatch.setattr(Reporter, "report", report)
     scene.installer().run()
     scene.remover().run()
-    assert words == ["ready", "removing", "removed"]
+    assert words == ["ready", "removing", "removing", "removed"]
     assert [path.name for path in state.parent.iterdir()] == ["state"]
 
 

@@ -17,7 +17,7 @@ from runc_wrap.node.cluster.host_commands.systemd_manager import (
     UnitEnd,
 )
 from tests.unit.node.cluster.host_stand_in import Host, Killed
-from tests.unit.node.cluster.installer_scene import READY, node_document
+from tests.unit.node.cluster.installer_scene import INSTALLED, READY, node_document
 
 if TYPE_CHECKING:
     from tests.unit.node.cluster.installer_scene import Scene
@@ -31,7 +31,7 @@ def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scen
     assert scene.host.done == [
         "preflight", "lay", "install", "apply", "status", "register", "status", "status",
     ]  # fmt: skip
-    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
     word, digest = scene.state.split()
     assert word == "ready"
     assert policy_files.record(scene.host.places).digest.startswith(digest)

@@ -16,7 +16,7 @@ from runc_wrap.node.cluster.host_commands.systemd_manager import (
     UnitEnd,
 )
 from tests.unit.node.cluster.host_stand_in import OURS, Killed
-from tests.unit.node.cluster.installer_scene import READY
+from tests.unit.node.cluster.installer_scene import INSTALLED, READY
 
 if TYPE_CHECKING:
     from tests.unit.node.cluster.installer_scene import Scene
@@ -160,7 +160,7 @@ def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_r
     assert scene.installer().run().word == "refused"
     assert scene.host.done == ["status", "register", "status"]
     assert labels == [False]  # no pod came meanwhile
-    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
     proved, installed = node_record.proved, node_record.installed
     assert proved(scene.host.places).archive == installed(scene.host.places).archive
 
@@ -180,7 +180,7 @@ def test_a_policy_reaches_a_node_on_which_another_release_is_refused(scene: Scen
     assert scene.installer().run().word == "refused"
     assert "off" in (scene.host.places.etc / "config.toml").read_text()
     assert scene.host.done == ["preflight", "apply", "status"]
-    assert scene.labels == {READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
 
 
 @pytest.mark.usefixtures("_quick")

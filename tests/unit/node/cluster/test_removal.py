@@ -9,10 +9,12 @@ import pytest
 
 from runc_wrap.node.cluster import node_record
 from runc_wrap.node.cluster.host_commands import host_command
-from tests.unit.node.cluster.installer_scene import READY, STATE
+from tests.unit.node.cluster.installer_scene import INSTALLED, NOT_READY, READY, STATE
 
 if TYPE_CHECKING:
     from tests.unit.node.cluster.installer_scene import Scene
+
+REMOVAL = ["remaining", "remaining", "status", "unregister", "uninstall"]
 
 
 def test_everything_is_taken_off_again(scene: Scene) -> None:
@@ -20,8 +22,9 @@ def test_everything_is_taken_off_again(scene: Scene) -> None:
     scene.host.done.clear()
     remover = scene.remover()
     assert remover.run().word == "removed"
-    assert scene.host.done == ["status", "unregister", "uninstall"]
+    assert scene.host.done == REMOVAL
     assert not scene.labels
+    assert not scene.taints
     assert STATE not in scene.api.node["metadata"]["annotations"]
     assert scene.reasons[-1] == "Removed"
     assert remover.run().word == "removed"
@@ -91,7 +94,7 @@ def test_nothing_is_said_to_be_removed_while_a_killed_pods_installation_runs(sce
     scene.host.leave(INSTALL, look, scene.host.install, look)
     assert scene.remover().run().word == "removed"
     assert "removed" not in states
-    assert scene.host.done == ["status", "uninstall"]
+    assert scene.host.done == [step for step in REMOVAL if step != "unregister"]
     assert not (scene.host.places.prefix / "lib" / "current").is_symlink()
 
 
@@ -107,7 +110,7 @@ def test_no_pod_comes_while_a_removal_waits_for_what_a_killed_pod_began(scene: S
     scene.host.leave(INSTALL, look, look)
     assert scene.remover().run().word == "removed"
     assert seen == [("removing", False)] * 2
-    assert scene.host.done == ["status", "unregister", "uninstall"]
+    assert scene.host.done == REMOVAL
 
 
 @pytest.mark.usefixtures("_quick")
@@ -125,3 +128,91 @@ def test_a_removal_that_a_pod_before_began_is_said_when_it_is_over(scene: Scene)
     assert scene.remover().run().word == "removed"
     assert seen == [False, False]
     assert not scene.host.places.var.exists()
+
+
+PODS = ["team/web-1", "team/web-2"]
+
+
+def _offered(scene: Scene) -> list[object]:
+    """Return what each change of the node said of the label that the RuntimeClass selects."""
+    changes = [one.get("metadata", {}).get("labels", {}) for one in scene.api.changes]
+    return [one[INSTALLED] for one in changes if INSTALLED in one]
+
+
+def test_while_a_pod_runs_a_removal_changes_nothing_but_what_people_look_at(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.running = PODS
+    scene.host.done.clear()
+    for _ in range(2):
+        decision = scene.remover().run()
+        assert decision.word == "removing"
+        assert "team/web-1, team/web-2" in decision.why
+        assert scene.labels == {INSTALLED: "true"}
+        assert scene.taints == [NOT_READY]
+    assert scene.host.done == ["remaining", "remaining"]
+    assert _offered(scene) == ["true"]  # by the installer
+    assert decision.why in scene.api.events[-1]["note"]
+    scene.host.running = []
+    assert scene.remover().run().word == "removed"
+    assert _offered(scene) == ["true", None]
+    assert not scene.labels
+    assert not scene.taints
+
+
+def test_a_pod_that_came_before_the_label_was_off_brings_it_back(scene: Scene) -> None:
+    scene.become_ready()
+    seen: list[bool] = []
+
+    def comes() -> None:
+        seen.append(INSTALLED in scene.labels)
+        scene.host.running = PODS
+
+    scene.host.looks = [lambda: None, comes]
+    assert scene.remover().run().word == "removing"
+    assert seen == [False]
+    assert scene.labels == {INSTALLED: "true"}
+    assert "unregister" not in scene.host.done
+
+
+def test_a_removal_goes_on_only_when_the_api_server_has_heard_that_no_pod_may_come(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    remover, port = scene.remover(), scene.api.port
+
+    def away() -> None:
+        scene.api.port = 1
+
+    scene.host.looks = [away]
+    decision = remover.run()
+    assert (decision.word, scene.labels[INSTALLED]) == ("removing", "true")
+    assert "API server" in decision.why
+    assert "unregister" not in scene.host.done
+    scene.api.port = port
+    assert remover.run().word == "removed"
+
+
+def test_a_removal_waits_for_what_it_cannot_find_out(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.fails["remaining"] = "Error: containerd does not answer\n"
+    decision = scene.remover().run()
+    assert decision.word == "removing"
+    assert "containerd does not answer" in decision.why
+    assert INSTALLED in scene.labels
+
+
+STRANDS = [
+    ("unregister", "`runc-wrapctl apply`, or --strand, after which these cannot be stopped"),
+    ("uninstall", "1 service runs: observe by pid 7. Stop it, or use --strand"),
+    ("uninstall", "Run `runc-wrapctl apply`, or use --strand"),
+]
+
+
+@pytest.mark.parametrize(("step", "said"), STRANDS)
+def test_a_removal_offers_nothing_that_a_pod_cannot_do(scene: Scene, step: str, said: str) -> None:
+    scene.become_ready()
+    scene.host.fails[step] = f"Error: {said}\n"
+    why = scene.remover().run().why
+    assert why
+    assert why == said[: len(why)]
+    assert "strand" not in why

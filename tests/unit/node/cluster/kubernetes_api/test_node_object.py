@@ -8,10 +8,12 @@ import kubernetes_validate
 import pytest
 
 from runc_wrap.node.cluster.kubernetes_api import node_object
+from runc_wrap.node.cluster.kubernetes_api.node_object import INSTALLED, Wanted
 from tests.unit.node.cluster.merge_patch import merged
 
 OTHER = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}
 OURS = {"key": "runc-wrap.dev/installing", "effect": "NoSchedule"}
+SOFT = {"key": "runc-wrap.dev/not-ready", "effect": "PreferNoSchedule"}
 DOCUMENT: dict[str, Any] = {
     "metadata": {"name": "n1", "uid": "u1", "resourceVersion": "7", "labels": {"zone": "a"}},
     "spec": {"taints": [OTHER]},
@@ -43,7 +45,7 @@ def test_a_node_that_lacks_everything_is_read_too(document: dict[str, Any]) -> N
 
 def _change(document: dict[str, Any], word: str, is_ready: bool | None, taints: bool) -> Any:
     node = node_object.read(document)
-    return node_object.change(node, word, "0.2.0", is_ready=is_ready, taints=taints)
+    return node_object.change(node, Wanted(word, "0.2.0", is_ready, taints=taints))
 
 
 READY = {"zone": "a", "runc-wrap.dev/ready": "true", "runc-wrap.dev/version": "0.2.0"}
@@ -74,6 +76,38 @@ def test_labels_and_taints_follow_the_state(
     assert _change(changed, "ready abc", is_ready, taints) is None
 
 
+SELECTED = [
+    # label before, ready before, is_installed, is_ready -> label, taint
+    (False, False, None, False, False, False),
+    (False, False, None, True, False, False),
+    (False, False, True, True, True, False),
+    (True, True, None, False, True, True),
+    (True, True, True, False, True, True),
+    (True, True, None, None, True, False),
+    (True, False, None, None, True, True),
+    (False, False, True, None, True, True),  # a new Node object
+    (True, True, False, False, False, False),
+]
+
+
+@pytest.mark.parametrize("case", SELECTED)
+def test_a_node_that_the_class_selects_and_that_is_not_ready_is_taken_last(
+    case: tuple[bool, bool, bool | None, bool | None, bool, bool],
+) -> None:
+    selected, ready, is_installed, is_ready, label, taint = case
+    labels = {INSTALLED: "true"} if selected else {}
+    labels |= {"runc-wrap.dev/ready": "true"} if ready else {}
+    document = merged(DOCUMENT, {"metadata": {"labels": labels}})
+    wanted = Wanted("x", "0.2.0", is_ready, is_installed)
+    change = node_object.change(node_object.read(document), wanted)
+    assert change is not None
+    changed = merged(document, change)
+    assert (INSTALLED in changed["metadata"]["labels"]) == label
+    assert (SOFT in changed["spec"]["taints"]) == taint
+    assert OTHER in changed["spec"]["taints"]
+    assert node_object.change(node_object.read(changed), wanted) is None
+
+
 def test_taints_are_changed_only_if_nobody_changed_the_node_meanwhile() -> None:
     assert _change(DOCUMENT, "x", False, True)["metadata"]["resourceVersion"] == "7"
     assert "resourceVersion" not in _change(DOCUMENT, "x", False, False)["metadata"]
@@ -81,7 +115,7 @@ def test_taints_are_changed_only_if_nobody_changed_the_node_meanwhile() -> None:
 
 def test_the_state_is_taken_away_again() -> None:
     node = node_object.read(merged(DOCUMENT, _change(DOCUMENT, "ready abc", True, False)))
-    change = node_object.change(node, None, "", is_ready=False, taints=False)
+    change = node_object.change(node, Wanted(None, is_ready=False))
     assert change == {
         "metadata": {
             "labels": {"runc-wrap.dev/ready": None, "runc-wrap.dev/version": None},
