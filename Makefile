@@ -8,7 +8,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 # other target its own.
 PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static \
 	gcc libc6-dev musl-tools binutils auditd systemd strace criu util-linux procps curl git openssl python3-venv \
-	prometheus kubernetes-client golang-github-containers-common mmdebstrap mandoc man-db
+	prometheus kubernetes-client golang-github-containers-common mmdebstrap faketime mandoc man-db
 SHELL_PACKAGES = zsh fish
 OTHER_RUNTIMES = runsc
 ARCHIVE_PACKAGES = gcc-aarch64-linux-gnu qemu-user-static
@@ -79,18 +79,19 @@ lint: .venv/ready   ## linters, types, import contracts, licences
 # The list that a person waits for: three targets at a time, the longest first, as containers' tests wait
 # as much as they work. Then what reads the kernel's records, which are of all containers, beside what
 # has none. It goes on after a failure, and fails in the end.
-CONTAINERS = test-engine test-runtime test-box test-forky test-archive test-agent test-launcher
+CONTAINERS = test-services test-engine test-runtime test-box test-forky test-archive test-agent test-launcher
 RECORDS = test-records test-unit test-kubernetes test-imports lint
-make = $(MAKE) --no-print-directory
+QUIETLY = --no-print-directory
+make := $(MAKE) $(QUIETLY)
 
 # $(call each,FLAGS,TARGETS...) makes each, and fails in the end if one did.
-each = failed=; for target in $(2); do $(make) $(1) $$target || failed="$$failed $$target"; done; \
+each = failed=; for target in $(2); do $(MAKE) $(QUIETLY) $(1) $$target || failed="$$failed $$target"; done; \
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 test: packages .venv/ready   ## what each commit has to pass, on real runtimes and engines; root, installs Debian packages; 25 minutes
 	@failed=; \
-	$(make) -k -j3 -O $(CONTAINERS) || failed=yes; \
-	$(make) -k -j2 -O FRESH= $(RECORDS) || failed=yes; \
+	$(MAKE) $(QUIETLY) -k -j3 -O $(CONTAINERS) || failed=yes; \
+	$(MAKE) $(QUIETLY) -k -j2 -O FRESH= $(RECORDS) || failed=yes; \
 	[ -z "$$failed" ]
 
 # All the rest, one after the other; each can run alone. `make nightly-X` makes X and writes into
@@ -100,7 +101,7 @@ NIGHTLY = test-perf test-unit-other test-unit-long test-install test-slow test-o
 	test-vm test-vm-more test-vm-cluster test-vm-arm64
 
 nightly:        ## all the rest: other Pythons, releases, architectures, machines, packages, programs, fuzzing; root, some five hours
-	@$(call each,,$(addprefix nightly-,$(NIGHTLY)))
+	+@$(call each,,$(addprefix nightly-,$(NIGHTLY)))
 
 nightly-%:
 	$(PYTHON) -m tests.nightly $* $(make) $*
@@ -163,7 +164,10 @@ test-kubernetes: .venv/ready   ## manifests, admission policies and the plugin
 	.venv/bin/pytest tests/kubernetes
 
 test-runtime: .venv/ready build/installed   ## real runc and crun only; root
-	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/runtime $(LATER) $(IGNORED)
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,cli create launcher verify) $(LATER)
+
+test-services: .venv/ready build/installed   ## the two services, and the cluster's commands on a node; root
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,agent observe cluster) $(LATER)
 
 test-agent: .venv/ready build/installed   ## creates decided by the agent; root
 	$(INSTALLED) RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(WITH_AGENT)
@@ -180,16 +184,18 @@ test-archive: .venv/ready build/archive   ## the release archive, run with nothi
 test-box: .venv/ready build/archive   ## the archive under Debian 12's systemd and engines in a box: installed, registered, served, the cluster's loop, uninstalled; root
 	$(ARCHIVE) RUNC_WRAP_BOX=1 RUNC_WRAP_VM=bookworm .venv/bin/pytest $(patsubst %,tests/vm/test_%.py,install registration services cluster uninstall)
 
-test-forky:     ## each mode on each engine on Debian's next release, beside this one; root, 1 GB
-	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky FORKY_TESTS='$(SOME_OF_FORKY)'
+test-forky: build/api.proto   ## each mode on each engine on Debian's next release, beside this one; root, 1 GB
+	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky-some
 
-FORKY_TESTS = $(ALL_OF_FORKY)
-forky: .venv-forky/ready
+forky-some: .venv-forky/ready
+	.venv-forky/bin/pytest $(ONCE_MORE) $(SOME_OF_FORKY)
+
+forky-all: .venv-forky/ready
 	.venv-forky/bin/pytest -k first tests/imports
-	.venv-forky/bin/pytest $(ONCE_MORE) $(FORKY_TESTS)
+	.venv-forky/bin/pytest $(ONCE_MORE) $(ALL_OF_FORKY)
 
 test-quick: packages .venv/ready   ## what most changes break: unit, imports, launcher, one container each on runc and crun, hooks; root, under three minutes
-	$(make) -j2 -O test-unit test-few
+	$(MAKE) $(QUIETLY) -j2 -O test-unit test-few
 
 test-few: .venv/ready build/installed
 	$(INSTALLED) .venv/bin/pytest -k 'not other' tests/imports tests/launcher --ignore=tests/launcher/test_wheel.py --ignore=tests/launcher/test_fuzz.py \
@@ -244,15 +250,15 @@ test-corpus-all: packages .venv/ready build/installed   ## Debian's real program
 	$(call debian,$(CORPUS_PACKAGES))
 	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/corpus
 
-test-forky-all: packages   ## all that matters on Debian's next release; root, 1 GB
-	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky
+test-forky-all: packages build/api.proto   ## all that matters on Debian's next release; root, 1 GB
+	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky-all
 
 test-systemd: packages .venv/ready build/archive   ## the archive and the package under Debian 12's and the next release's systemd, containerd, Docker and Podman, in boxes; root, eight minutes
 	$(call debian,$(PACKAGE_PACKAGES))
 	@failed=; for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite $(ARCHIVE) .venv/bin/pytest $(BOX_TESTS) || failed=yes; done; [ -z "$$failed" ]
 
 test-vm: vm-ready   ## the archive on two whole machines of Debian 13 at once: systemd, engines, faults, power failures; root, emulated
-	$(make) -j2 -O FRESH= test-vm-engines test-vm-changes
+	$(MAKE) $(QUIETLY) -j2 -O FRESH= test-vm-engines test-vm-changes
 
 vm-ready: packages .venv/ready build/archive
 	$(call debian,$(VM_PACKAGES))

@@ -206,8 +206,9 @@ def test_an_agent_killed_at_any_step_loses_no_container(
         lines = _lines(own_installation, bundle.name)
         assert len({line["digest"] for line in lines}) == 1, step
         via.add(tuple(line["via"] for line in lines))
-    # died before the ledger, between ledger and answer, and after the answer
-    assert via == {("cold",), ("agent", "cold"), ("agent",)}
+    # died before the ledger, between ledger and answer, and after the answer, for which the launcher
+    # of a busy machine may not have waited
+    assert {("cold",), ("agent", "cold")} <= via <= {("cold",), ("agent", "cold"), ("agent",)}
 
 
 def test_a_users_own_containers_take_the_cold_path() -> None:

