@@ -206,8 +206,8 @@ def test_an_agent_killed_at_any_step_loses_no_container(
         lines = _lines(own_installation, bundle.name)
         assert len({line["digest"] for line in lines}) == 1, step
         via.add(tuple(line["via"] for line in lines))
-    # died before the ledger, between ledger and answer, and after the answer, for which the launcher
-    # of a busy machine may not have waited
+    # died before the ledger, between ledger and answer, and after the answer: a launcher on a busy
+    # machine may not have waited for that
     assert {("cold",), ("agent", "cold")} <= via <= {("cold",), ("agent", "cold"), ("agent",)}
 
 
