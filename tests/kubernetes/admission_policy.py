@@ -80,12 +80,18 @@ def _lists(values: Any) -> Json:
 
 
 @cache
-def rendered(*components: str) -> tuple[Json, ...]:
-    """Return the documents of these components, as kubectl renders them."""
+def rendered(*components: str, overlay: str = "", **more: str) -> tuple[Json, ...]:
+    """Return the documents of these components, as kubectl renders them.
+
+    `more` are fields of the kustomization, such as another namespace; `overlay` is one of ours.
+    """
     kubectl = program("kubectl")
     with tempfile.TemporaryDirectory() as place:
-        listed = [os.path.relpath(ADMISSION / name, Path(place).resolve()) for name in components]
-        (Path(place) / "kustomization.yaml").write_text(yaml.safe_dump({"components": listed}))
+        here = Path(place).resolve()
+        listed = [os.path.relpath(ADMISSION / name, here) for name in components]
+        given = [os.path.relpath(ADMISSION.parent / overlay, here)] if overlay else []
+        document = {"resources": given, "components": listed, **more}
+        (Path(place) / "kustomization.yaml").write_text(yaml.safe_dump(document))
         words = [kubectl, "kustomize", place]
         found = subprocess.run(words, capture_output=True, check=False, timeout=_PATIENCE)
     assert found.returncode == 0, found.stderr.decode()
@@ -95,9 +101,12 @@ def rendered(*components: str) -> tuple[Json, ...]:
 class Policies:
     """The policies of some components, in force together."""
 
-    def __init__(self, *components: str) -> None:
-        """Compile every expression, with types. Raises RuntimeError if one does not compile."""
-        documents = rendered(*components)
+    def __init__(self, *components: str, **more: str) -> None:
+        """Compile every expression, with types. Raises RuntimeError if one does not compile.
+
+        `more` as of `rendered`.
+        """
+        documents = rendered(*components, **more)
         kinds = ("MutatingAdmissionPolicy", "ValidatingAdmissionPolicy")
         self._all = [
             _Policy(document, _binding(documents, document["metadata"]["name"]))

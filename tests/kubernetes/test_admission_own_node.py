@@ -10,8 +10,8 @@ import pytest
 
 from runc_wrap.node.cluster.kubernetes_api import node_object
 from runc_wrap.node.cluster.kubernetes_api.node_object import Wanted
-from tests.kubernetes import rendered
 from tests.kubernetes.admission_policy import DeniedError, Policies, Request
+from tests.kubernetes.admission_policy import rendered as rendered_as
 from tests.unit.node.cluster.merge_patch import merged
 
 CLAIM = "authentication.kubernetes.io/node-name"
@@ -140,12 +140,41 @@ def test_it_creates_no_node(policies: Policies) -> None:
         policies.admit(ByInstaller(copy.deepcopy(NODE), None, "CREATE", "nodes"))
 
 
-def test_nobody_else_is_asked_about(policies: Policies) -> None:
+OTHERS = [
+    "system:node:n1",
+    "system:serviceaccount:runc-wrap:builder",
+    "system:serviceaccount:runc-wrap-installer:builder",
+    "runc-wrap-installer",
+]
+
+
+@pytest.mark.parametrize("user", OTHERS)
+def test_nobody_else_is_asked_about(policies: Policies, user: str) -> None:
     change = {"metadata": {"labels": {"zone": "b"}}}
-    policies.admit(_update(change, on="n2", user="system:node:n1"))
+    policies.admit(_update(change, on="n2", user=user))
 
 
-def test_the_account_is_the_one_of_the_manifests() -> None:
-    (account,) = rendered.of_kind("base", "ServiceAccount")
-    name = f"{account['metadata']['namespace']}:{account['metadata']['name']}"
-    assert ByInstaller({}).user == f"system:serviceaccount:{name}"
+MOVED = [
+    {},
+    {"namespace": "other"},
+    {"namePrefix": "acme-"},
+    {"nameSuffix": "-2"},
+    {"namespace": "other", "namePrefix": "acme-", "nameSuffix": "-2"},
+]
+
+
+@pytest.mark.parametrize("moved", MOVED, ids=str)
+def test_the_account_is_confined_in_whatever_namespace_and_by_whatever_name_it_is_rendered(
+    moved: dict[str, str],
+) -> None:
+    """kustomize changes the account, and no text in an expression."""
+    overlay = "overlays/audit"
+    documents = rendered_as(overlay=overlay, **moved)
+    (account,) = [one["metadata"] for one in documents if one["kind"] == "ServiceAccount"]
+    assert account["namespace"] == moved.get("namespace", "runc-wrap")
+    user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    policies = Policies(overlay=overlay, **moved)
+    policies.admit(_update(OURS, user=user))
+    for change, on in ((OURS, "n2"), ({"spec": {"unschedulable": True}}, "n1")):
+        with pytest.raises(DeniedError):
+            policies.admit(_update(change, on=on, user=user))
