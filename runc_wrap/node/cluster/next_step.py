@@ -28,6 +28,7 @@ HANDLER = "runc-wrap"
 ENGINES = {"containerd": "containerd", "cri-o": "crio"}  # in node.status.nodeInfo -> ours
 OLDEST_CONTAINERD = (1, 6)  # the first one with the CRI that is spoken, v1
 FIRST_PAUSE, LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
+NO_VERSION = "the engine does not tell the kubelet its version now; it is asked again"
 _TRYING = "trying"  # journal.TRYING, which is a module that does more
 
 
@@ -73,7 +74,8 @@ class Seen:
     canary proved, `policy` the mounted files. `machine` names the engine and the kernel, on which
     the compiled policy depends; `policy_machine` are those that it was compiled for. `boot` is this
     boot, `well_boot` the one in which the handler was in force last, "" if it was edited since.
-    `handlers` is None where the kubelet lists none.
+    `handlers` is None where the kubelet lists none. `is_engine_known` is False while the engine
+    does not answer the kubelet: then nothing depends on its version, and nothing is begun.
     """
 
     now: float
@@ -94,6 +96,7 @@ class Seen:
     registration: Registration | None
     handlers: frozenset[str] | None
     attempts: tuple[Attempt, ...] = ()  # at most one of each step
+    is_engine_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ def key_of(seen: Seen, step: str) -> str:
 
 def decide(seen: Seen) -> Decision:
     """Return what to do next."""
+    if not seen.is_engine_known:
+        return Decision(NOTHING, WAITING, NO_VERSION)
     if seen.obstacle:
         return Decision(NOTHING, REFUSED, seen.obstacle, is_ready=False)
     if seen.installed == seen.wanted:
@@ -252,6 +257,11 @@ def _of_engine(one: dict[str, Any]) -> Registration:
         drift=drift,
         is_gone=bool(ours[0].get("gone")),
     )
+
+
+def is_known(runtime_version: str) -> bool:
+    """Tell whether containerRuntimeVersion says a version: none while the engine is down."""
+    return runtime_version.partition("://")[2].lower() not in ("", "unknown")
 
 
 def engine(runtime_version: str) -> tuple[str, str, str]:

@@ -132,6 +132,7 @@ class Installer:
             registration=self._registration,
             handlers=node.handlers,
             attempts=node_record.attempts(self.places),
+            is_engine_known=next_step.is_known(node.engine),
         )
 
     def _mounted(self) -> tuple[Files, str]:

@@ -45,7 +45,10 @@ class Remover:
 
         Raises Unreachable and Refused before the node is known, and SystemdError.
         """
-        engine, version, _ = next_step.engine(self.reporter.node().engine)
+        found = self.reporter.node().engine
+        if not next_step.is_known(found):
+            return self._told(next_step.REMOVING, next_step.NO_VERSION, is_installed=None)
+        engine, version, _ = next_step.engine(found)
         self.commands.forget_interrupted()
         was_gone = self._is_gone()
         if not was_gone:  # otherwise nothing is written to the node anew

@@ -68,6 +68,10 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"handlers": None}, NOTHING, READY, True),
     ({"handlers": frozenset({"runc"})}, NOTHING, WAITING, False),
     ({"obstacle": "it is Docker"}, NOTHING, REFUSED, False),
+    ({"obstacle": "it is Docker", "is_engine_known": False}, NOTHING, WAITING, None),
+    ({"installed": None, "is_engine_known": False}, NOTHING, WAITING, None),
+    ({"machine": "m2", "engine_version": "Unknown", "is_engine_known": False},
+     NOTHING, WAITING, None),
     ({"installed": None}, INSTALL, INSTALLING, False),
     ({"installed": "old"}, INSTALL, INSTALLING, None),
     ({"installed": "old", "registration": None}, INSTALL, INSTALLING, None),
@@ -285,6 +289,22 @@ ENGINES = [
     ("containerd", ("", "")),
     ("containerd://\x1b[31m", ("", "")),
 ]
+
+
+KNOWN = [
+    ("containerd://1.7.24", True),
+    ("docker://26.1", True),
+    ("containerd://Unknown", False),
+    ("cri-o://unknown", False),
+    ("containerd://", False),
+    ("Unknown", False),
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("told", "is_known"), KNOWN)
+def test_an_engine_that_is_down_has_no_version(told: str, *, is_known: bool) -> None:
+    assert next_step.is_known(told) == is_known
 
 
 @pytest.mark.parametrize(("told", "found"), ENGINES)

@@ -131,3 +131,44 @@ def test_what_outlived_a_boot_and_is_taken_away_within_it_stays_away(
     assert scene.installer().run().word == "ready"
     _taken_away(scene)
     assert scene.installer().run().word == "edited"
+
+
+def _engine_says(scene: Scene, version: str) -> None:
+    scene.api.node["status"]["nodeInfo"]["containerRuntimeVersion"] = f"containerd://{version}"
+
+
+def test_an_engine_that_is_down_for_a_while_is_not_another_version(scene: Scene) -> None:
+    """The kubelet says `containerd://Unknown` then: nothing is compiled, proved or said anew."""
+    scene.become_ready()
+    told, reasons = scene.labels.copy(), scene.reasons
+    scene.host.done.clear()
+    for version, word in (("Unknown", "waiting"), ("1.7.24", "ready")) * 2:
+        _engine_says(scene, version)
+        assert scene.installer().run().word == word
+        assert scene.labels == told
+    assert scene.host.done == ["status", "status"]
+    assert scene.reasons == reasons
+
+
+def test_a_version_that_comes_and_goes_does_not_end_the_pause_after_a_failure(
+    scene: Scene,
+) -> None:
+    """Each attempt restarts the engine, which is what makes its version come and go."""
+    scene.host.fails["register"] = "a canary does not run"
+    for _ in range(3):
+        for version, word in (("1.7.24", "reverted"), ("Unknown", "waiting")):
+            _engine_says(scene, version)
+            assert scene.installer().run().word == word
+    assert scene.host.done.count("register") == 1
+    (last,) = node_record.attempts(scene.host.places)
+    assert last.count == 1
+
+
+def test_a_removal_waits_for_an_engine_that_is_down(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.done.clear()
+    _engine_says(scene, "Unknown")
+    assert scene.remover().run().word == "removing"
+    assert scene.host.done == []
+    _engine_says(scene, "1.7.24")
+    assert scene.remover().run().word == "removed"
