@@ -54,7 +54,11 @@ def status(places: Places, *, as_json: bool) -> None:
 
 def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
     """Print how many containers keep their engine's default profile, if any does."""
-    kept = Counter(entry.engine_default for entry in entries if entry.engine_default)
+    kept = Counter(
+        entry.engine_default
+        for entry in entries
+        if entry.engine_default and entry.record and not entry.record.is_sandbox
+    )
     try:
         if kept:
             output.say(stated_defaults.sentence(kept, policy_file.load(str(places.prefix))) + ".")

@@ -61,6 +61,11 @@ class Record(NamedTuple):
         return self.id == SELFTEST
 
     @property
+    def is_sandbox(self) -> bool:
+        """Whether it is a pod's pause container: only such a one has no name in its pod."""
+        return self.pod is not None and self.container is None
+
+    @property
     def origin(self) -> Origin:
         """Return the origin, as ledger_file.is_late compares it."""
         return self.via, self.pid

@@ -94,10 +94,13 @@ def as_it_came(text: bytes, record: Record | None, made: Made) -> bytes:
 
 
 def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
-    """Yield the running containers about which this compiled policy would decide differently."""
+    """Yield the running containers about which this compiled policy would decide differently.
+
+    Pause containers are left out: each pod has one, which its owner did not write.
+    """
     for entry in entries:
         record = entry.record
-        if record is None or not record.bundle:
+        if record is None or not record.bundle or record.is_sandbox:
             continue
         try:
             then, found = _again(compiled, record)

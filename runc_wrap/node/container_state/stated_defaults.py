@@ -129,8 +129,12 @@ def _marked(entry: Entry, known: Recognizer) -> Entry:
 
 
 def counted(records: Iterable[Record], known: Recognizer) -> Counter[str]:
-    """Return how many existing containers keep each engine's default, {its name: number}."""
-    kept = (known.of_record(record) for record in records if _exists(record))
+    """Return how many existing containers keep each engine's default, {its name: number}.
+
+    Engines give their default to every pause container, whatever the pod asks: those say nothing.
+    """
+    of_workloads = (one for one in records if not one.is_sandbox and _exists(one))
+    kept = (known.of_record(record) for record in of_workloads)
     return Counter(name for name in kept if name)
 
 

@@ -1,0 +1,97 @@
+"""Pause containers, of which each pod has one, count neither as kept defaults nor as changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.cli import status as status_command
+from runc_wrap.host.containers import Container
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.ledger import record
+from runc_wrap.node.container_state import redecide, stated_defaults
+from runc_wrap.node.container_state.status import Entry
+from runc_wrap.node.paths import Places
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.ledger.record import Record
+
+DEFAULT = "containerd@1.7.24"
+
+
+class _Known:
+    """Recognizes every container's profile."""
+
+    def of_record(self, _: Record) -> str:
+        return DEFAULT
+
+
+def _record(place: Path, name: str, **more: Any) -> Record:
+    (place / name).mkdir()
+    line = {"id": name, "root": str(place), "bundle": str(place / name), "action": "keep", **more}
+    return record.of(line)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> dict[str, Record]:
+    """A pod of two containers, its pause container, and a container of no pod."""
+    pod = {"namespace": "team", "pod": "web"}
+    return {
+        "pause": _record(tmp_path, "pause", **pod),
+        "web": _record(tmp_path, "web", **pod, container="web"),
+        "side": _record(tmp_path, "side", **pod, container="side"),
+        "plain": _record(tmp_path, "plain"),
+    }
+
+
+def test_only_what_has_a_pod_and_no_name_in_it_is_a_sandbox(records: dict[str, Record]) -> None:
+    assert [name for name, one in records.items() if one.is_sandbox] == ["pause"]
+
+
+def test_a_report_counts_workloads_that_keep_their_engines_default(
+    records: dict[str, Record],
+) -> None:
+    known: Any = _Known()
+    assert stated_defaults.counted(records.values(), known) == {DEFAULT: 3}
+
+
+def _entries(records: dict[str, Record]) -> list[Entry]:
+    return [
+        Entry(
+            Container(one.root or "", one.id, "runc", "running", 1, one.bundle, 0),
+            one,
+            engine_default=DEFAULT,
+        )
+        for one in records.values()
+    ]
+
+
+def test_status_counts_the_same(
+    records: dict[str, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def sentence(found: dict[str, int], _: object) -> str:
+        counts.append(sum(found.values()))
+        return ""
+
+    monkeypatch.setattr(stated_defaults, "sentence", sentence)
+    monkeypatch.setattr("runc_wrap.hotpath.policy_file.load", lambda _: None)
+    status_command._say_what_is_kept(Places(tmp_path), _entries(records))  # noqa: SLF001
+    assert counts == [3]
+
+
+def test_a_policy_that_would_decide_differently_has_no_row_for_them(
+    records: dict[str, Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: Any = None
+
+    def again(*_: Any) -> Any:
+        raise Refusal("it would be refused")
+
+    monkeypatch.setattr(redecide, "_again", again)
+    found = [one.entry.container.id for one in redecide.changes(compiled, _entries(records))]
+    assert found == ["web", "side", "plain"]
