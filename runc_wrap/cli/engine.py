@@ -34,7 +34,6 @@ def engine() -> None:
 
 for _command in (
     engine_add.add,
-    engine_transaction.confirm,
     engine_transaction.revert,
     engine_transaction.status,
 ):
@@ -48,7 +47,7 @@ for _command in (
 @click.pass_obj
 def remove(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
-    as_json: bool, strand: bool, restart: bool, tries: float | None, stops: bool,
+    as_json: bool, strand: bool, restart: bool, stops: bool,
 ) -> None:  # fmt: skip
     """Remove from ENGINE's configuration what `add` wrote.
 
@@ -56,19 +55,19 @@ def remove(  # noqa: PLR0913  # one parameter per option
     again when they are gone. With --restart the engine is restarted, and if it does not start a
     container then, everything is put back.
     """
-    engine_change.check_restart(restart=restart, dry_run=dry_run, tries=tries, stops=stops)
+    engine_change.check_restart(restart=restart, dry_run=dry_run, stops=stops)
     try:
         where = _registered(places, name, handler, config)
         with progress.shown("Looking who needs the handler"):
             removal = removals.plan(places, where, handler, strands=strand)
         if restart and not removal.plan.is_empty:
-            ours = (handler, steps.REMOVE, lambda: removal.plan, False, tries, stops)
+            ours = (handler, steps.REMOVE, lambda: removal.plan, False, stops)
             job = steps.Job(places, where, *ours)
             document, plan = engine_change.restarted(job, as_json=as_json)
             engine_output.show_removal(document, plan, removal, as_json=as_json)
             return
         # not checked: what is left is the owner's own
-        engine_change.carried_out(places, removal.plan, plan_execution.carry_out, dry_run=dry_run)
+        engine_change.carried_out(removal.plan, plan_execution.carry_out, dry_run=dry_run)
     except (EngineError, OSError) as error:
         output.fail(error)
     except engine_transaction.FAILURES as error:

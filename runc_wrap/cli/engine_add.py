@@ -34,7 +34,6 @@ class _Wanted:
     dry_run: bool
     version: str | None  # of containerd
     restart: bool
-    tries: float | None  # seconds
     stops: bool
     as_json: bool
 
@@ -48,16 +47,15 @@ class _Wanted:
 def add(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
     as_json: bool, default: bool, containerd_version: str | None, restart: bool,
-    tries: float | None, stops: bool,
+    stops: bool,
 ) -> None:  # fmt: skip
     """Register runc-wrap with ENGINE; `auto`: with each that this node has, one by one.
 
     With --restart the engine is restarted and a container started by it, and if anything fails,
     everything is put back.
     """
-    engine_change.check_restart(restart=restart, dry_run=dry_run, tries=tries, stops=stops)
-    times = (restart, tries, stops)
-    wanted = _Wanted(handler, default, dry_run, containerd_version, *times, as_json)
+    engine_change.check_restart(restart=restart, dry_run=dry_run, stops=stops)
+    wanted = _Wanted(handler, default, dry_run, containerd_version, restart, stops, as_json)
     try:
         check_name(handler)
         if name == _AUTO:
@@ -82,13 +80,11 @@ def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[s
         registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
     )
     if wanted.restart:
-        ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.tries, wanted.stops)
+        ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.stops)
         return engine_change.restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
     dry_run = wanted.dry_run
     with progress.shown(f"Registering with {found.engine}"):
-        plan = engine_change.carried_out(
-            places, planned(), engine_query.carry_out_checked, dry_run=dry_run
-        )
+        plan = engine_change.carried_out(planned(), engine_query.carry_out_checked, dry_run=dry_run)
         wrong = [*plan.notes, *(() if dry_run else _checked(where, wanted, facts))]
     return engine_output.document(plan, wanted.handler, wrong, dry_run=dry_run, added=True), plan
 
@@ -131,7 +127,7 @@ def _attempted(
         return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
     except engine_transaction.FAILURES as error:
         told = {"skipped": str(error), "wrong": [str(error)]}
-        return skipped | told | {"given_up": engine_transaction.given_up_before(error)}, None
+        return skipped | told, None
 
 
 def _only_one(name: str) -> Installation:

@@ -14,7 +14,7 @@ from runc_wrap.node.engines.registration import (
     registration_plan,
     registration_state,
 )
-from runc_wrap.node.engines.transaction import journal, steps
+from runc_wrap.node.engines.transaction import proofs, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,13 +46,6 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
             "--restart", is_flag=True, help="Restart it, prove it by a canary, or take it all back."
         ),
         click.option(
-            "--try",
-            "tries",
-            metavar="TIME",
-            callback=engine_transaction.tried,
-            help="With --restart: taken back after this time (10m) unless `engine confirm` is run.",
-        ),
-        click.option(
             "--stop-containers",
             "stops",
             is_flag=True,
@@ -63,32 +56,29 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def check_restart(*, restart: bool, dry_run: bool, tries: float | None, stops: bool) -> None:
+def check_restart(*, restart: bool, dry_run: bool, stops: bool) -> None:
     """Check which options exclude each other. Raises click.UsageError."""
     if stops and not restart:
         raise click.UsageError("--stop-containers needs --restart: nothing else ends containers")
-    if tries is not None and not restart:
-        raise click.UsageError("--try needs --restart: an engine that reads nothing tries nothing")
     if restart and dry_run:
         raise click.UsageError("--restart and --dry-run exclude each other")
 
 
-def carried_out(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Plan:
-    """Change the files and restart nothing, unless a transaction of that configuration waits."""
-    journal.refuse_unfinished(places, plan.where)
+def carried_out(plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Plan:
+    """Change the files and restart nothing."""
     if not dry_run:
         do(plan)
         if not plan.is_empty:
-            journal.forget(places, plan.where)
+            proofs.forget(plan.where)
     return plan
 
 
 def restarted(job: steps.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
     """Carry out a transaction; return what to print. Raises engine_transaction.FAILURES too."""
-    outcome, given_up = engine_transaction.carry_out(job, as_json=as_json)
+    outcome = engine_transaction.carry_out(job, as_json=as_json)
     plan, is_added = outcome.plan, job.action == steps.ADD
     document = engine_output.document(plan, job.handler, plan.notes, dry_run=False, added=is_added)
-    return document | engine_transaction.added(outcome, given_up) | {"reload": None}, plan
+    return document | {"proved": outcome.proof, "reload": None}, plan
 
 
 def where_of(places: Places, name: str, config: Path) -> Where:

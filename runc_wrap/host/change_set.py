@@ -2,8 +2,9 @@
 
     begin   writes a record aside, new contents and second names of the old ones, and syncs them;
             the record's rename is the commit; then each new content is renamed into place
-    keep    the change stays: the record is moved aside, and what it names is dropped
-    undo    everything is as before; a file that somebody else changed meanwhile is left, and named
+    restore puts everything back; a file that somebody else changed meanwhile is left, and named
+    close   it is over, new or restored: the record is moved aside, and what it names is dropped
+    undo    restore, then close
 
 Whoever finds a record undoes it; what a kill leaves before the commit or after the end, the next
 `begin` or `undo` drops. Contents wait above a file's own directory: engines read any name in it.
@@ -54,11 +55,19 @@ class _Entry:
 
 @dataclass(frozen=True)
 class Record:
-    """A change that is neither kept nor undone; `note` is its owner's."""
+    """A change that is not over; `note` is its owner's."""
 
     note: dict[str, Any]
     entries: list[_Entry]
     directories: list[str] = field(default_factory=list)
+
+    def changed_by_others(self, ours: Mapping[Path, bytes] | None = None) -> list[str]:
+        """Return the paths that are neither as they were nor as they became. Raises OSError.
+
+        `ours` are other contents that the caller itself wrote.
+        """
+        more = {str(path): _word(data) for path, data in (ours or {}).items()}
+        return [one.path for one in self.entries if _look(one.path) not in _expected(one, more)]
 
     def former(self, path: Path) -> bytes | None:
         """Return a file's bytes before; None if there was none, or if it is not in the change."""
@@ -89,7 +98,8 @@ def begin(
     found = _planned(changes, note or {}, empties)
     _refuse_others(found)
     try:
-        files.replace(_aside(record), json.dumps(asdict(found)).encode(), writer="change")
+        files.write_new(_aside(record), json.dumps(asdict(found)).encode(), 0o600)
+        files.sync(record.parent)
         for one, entry in zip(changes, found.entries, strict=True):
             _prepare(one, entry)
         _sync(name for one in found.entries for name in (one.new, one.old) if name)
@@ -104,7 +114,7 @@ def begin(
 
 
 def read(record: Path) -> Record | None:
-    """Return a change that is neither kept nor undone. Raises OSError and ValueError."""
+    """Return a change that is not over, None without one. Raises OSError and ValueError."""
     try:
         found = json.loads(files.read(record, _MOST))
     except FileNotFoundError:
@@ -121,28 +131,37 @@ def is_left(record: Path) -> bool:
     return record.exists() or _aside(record).exists()
 
 
-def keep(record: Path) -> None:
-    """Let the change stay. Raises OSError; it is not kept then, and can be undone."""
+def close(record: Path) -> None:
+    """Let everything stay as it is now. Raises OSError; it is not over then, and can be undone."""
     record.rename(_aside(record))
     with contextlib.suppress(OSError):  # a record that a power cut brings back is undone
         files.sync(record.parent)
         _drop(record)  # else the next `begin` does it
 
 
-def undo(record: Path, ours: Mapping[Path, bytes] | None = None) -> list[str]:
-    """Restore what was there before; return the files that somebody else changed meanwhile.
+def undo(record: Path) -> list[str]:
+    """Restore what was there before, and close; return what is left as somebody else changed it.
 
-    `ours` are other contents that the caller itself wrote. May be interrupted and done again.
-    Raises OSError and ValueError.
+    May be interrupted and done again. Raises OSError and ValueError.
     """
     found = read(record)
     if found is None:
         _drop(record)
         return []
+    left = restore(found)
+    close(record)
+    return left
+
+
+def restore(found: Record, ours: Mapping[Path, bytes] | None = None) -> list[str]:
+    """Restore what was there before; return the paths that somebody else changed meanwhile.
+
+    `ours` are other contents that the caller itself wrote. May be interrupted and done again.
+    Raises OSError.
+    """
     more = {str(path): _word(data) for path, data in (ours or {}).items()}
     left = [one.path for one in reversed(found.entries) if not _restored(one, more)]
     _sync(one.path for one in found.entries)
-    keep(record)
     return left
 
 
@@ -211,7 +230,7 @@ def _restored(one: _Entry, ours: Mapping[str, str]) -> bool:
     now, path = _look(one.path), Path(one.path)
     if now == one.before:
         return True
-    if now not in (one.after, ours.get(one.path)):
+    if now not in _expected(one, ours):
         return False
     if not one.old:
         path.unlink()
@@ -222,6 +241,10 @@ def _restored(one: _Entry, ours: Mapping[str, str]) -> bool:
     except FileNotFoundError:  # somebody removed what was kept of it
         return False
     return True
+
+
+def _expected(one: _Entry, ours: Mapping[str, str]) -> tuple[str | None, ...]:
+    return one.before, one.after, ours.get(one.path)
 
 
 def _rename_back(old: Path, path: Path) -> None:

@@ -19,6 +19,11 @@ _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited
 _CGROUP_FIELDS = 3
 
 
+def boot_id() -> str:
+    """Return the identity of this boot. Raises OSError."""
+    return files.read("/proc/sys/kernel/random/boot_id", 64).decode().strip()
+
+
 def read(path: str, largest: int = LARGEST) -> bytes | None:
     """Return a file of /proc, None if it cannot be read or is larger than `largest` bytes."""
     try:

@@ -88,7 +88,7 @@ class Node:
         """Return every file of the engine's configuration, of our records and of our journals."""
         places = [*self.engine.space.inside(self.etc).rglob("*")]
         places += [*(self.installed.prefix / "var/engines").glob("*")]
-        places += [*(self.installed.prefix / "var/transactions").glob("*")]
+        places += [*(self.installed.prefix / "var/changes").glob("*")]
         return {str(path): path.read_bytes() for path in places if path.is_file()}
 
     def running(self) -> list[str]:
@@ -156,7 +156,7 @@ def test_an_engine_is_registered_restarted_and_proved_and_the_same_backwards(nod
     assert done.returncode == 0, done.stderr + done.stdout
     document = json.loads(done.stdout)
     assert "equal call by call" in document["proved"]
-    assert (document["until"], document["reload"]) == (None, None)
+    assert document["reload"] is None
     code, (found,) = node.status()
     assert (code, found["drift"], found["remarks"], found["upgraded"]) == (0, [], [], False)
     assert f" {found['version']} " in run([program("containerd"), "--version"]).stdout
@@ -172,27 +172,7 @@ def test_an_engine_is_registered_restarted_and_proved_and_the_same_backwards(nod
     assert node.running() == [LIVES]
     done = node.ctl(*node.words("remove", "containerd", "--json"))
     assert done.returncode == 0, done.stderr + done.stdout
-    assert {
-        path: text for path, text in node.files().items() if "transactions" not in path
-    } == before
-    assert node.running() == [LIVES]
-
-
-def test_what_is_tried_is_confirmed_or_taken_back(node: Node) -> None:
-    before = node.files()
-    for end in ("revert", "confirm"):
-        done = node.add("--try", "10m", "--json")
-        assert done.returncode == 0, done.stderr + done.stdout
-        (armed,) = [each for each in node.units.words("systemd-run") if "--on-active=600s" in each]
-        code, (found,) = node.status()
-        assert (code, found["transaction"]["step"]) == (1, "trying")
-        node.units.asked.clear()
-        timer = armed[armed.index("--") + 1 :]
-        words = timer[timer.index("engine") :] if end == "revert" else ["engine", "confirm"]
-        done = node.ctl(*words)
-        assert done.returncode == 0, done.stderr
-        assert (node.files() == before) is (end == "revert")
-    assert node.status()[0] == 0
+    assert node.files() == before
     assert node.running() == [LIVES]
 
 
@@ -291,7 +271,9 @@ def test_killed_it_is_taken_back_later(node: Node, verb: str) -> None:
     assert process.wait(100) == -signal.SIGKILL
     node.units.before = lambda _: None
     assert (node.files() == before) is (verb == "systemd-run")
-    done = node.ctl("engine", "revert", "--due")
+    (guard,) = [words for words in node.units.words("systemd-run") if "--on-active=1800s" in words]
+    assert guard[guard.index("engine") :] == ["engine", "revert"]
+    done = node.ctl("engine", "revert")
     assert done.returncode == 0, done.stderr
     assert node.files() == before
     assert node.handlers() == []
@@ -332,12 +314,8 @@ def test_a_node_without_the_sandboxes_image_gets_ours_for_a_moment(node: Node) -
     assert after == before
 
 
-@pytest.mark.parametrize("cuts", [False, True])
-def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node, *, cuts: bool) -> None:
-    """It has the name of the sandboxes' image: every later pod would run on ours.
-
-    After a power cut the change is taken back before containerd runs, which has the image.
-    """
+def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node) -> None:
+    """It has the name of the sandboxes' image: every later pod would run on ours."""
     config = node.engine.space.inside(node.etc) / "containerd/config.toml"
     config.write_text(config.read_text().replace(images.REFERENCE, "localhost/absent:1"))
     assert node.unit.restart()
@@ -353,26 +331,42 @@ def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node, *, cuts
     finally:
         process.kill()
         process.wait(100)
-    if cuts:
-        node.unit.stop()
-        _of_another_boot(node)
-    done = node.ctl("engine", "revert", "--due")
+    done = node.ctl("engine", "revert")
     assert done.returncode == 0, done.stderr
-    if cuts:
-        assert node.unit.restart()
-        assert "localhost/absent:1" in _images(node)
-        armed = next(one for one in node.units.words("--canaries") if one[0] == "systemd-run")
-        words = armed[armed.index("engine") :]
-        assert node.ctl(*words).returncode == 0
-        assert (
-            node.engine.ctr("containers", "list", "--quiet", namespace=CRI_NAMESPACE).stdout == ""
-        )
     assert _images(node) == before
 
 
-def _of_another_boot(node: Node) -> None:
-    (path,) = (node.installed.prefix / "var/transactions").glob("*.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "another"}))
+def test_at_boot_the_files_are_put_back_and_no_engine_is_asked(node: Node) -> None:
+    """Then what a canary left is found by `doctor`, which removes it."""
+    before = node.files()
+    sleeps = f'#!/bin/sh\ncase "$*" in *create*) exec sleep 5; esac\nexec {program("runc")} "$@"\n'
+    node.installed.wrapper.unlink()
+    node.installed.wrapper.write_text(sleeps)
+    node.installed.wrapper.chmod(0o755)
+    argv = [*node.engine.space.prefix, node.installed.ctl, *node.words("add", "containerd")]
+    process = subprocess.Popen(argv, env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: bool(_pods(node)), "the canary", 100)
+    finally:
+        process.kill()
+        process.wait(100)
+    node.units.asked.clear()
+    done = node.ctl("engine", "revert", "--boot")
+    assert done.returncode == 0, done.stderr
+    assert node.files() == before
+    assert node.units.words("restart") == []
+    assert node.unit.restart()
+    assert node.ctl(*node.words("add", "containerd")[:-1]).returncode == 0
+    if _pods(node):
+        found = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+        assert "canaries" in [one["check"] for one in found]
+        node.ctl("doctor", "--fix")
+    assert not _pods(node)
+
+
+def _pods(node: Node) -> str:
+    """Return the containers of CRI, none while the engine restarts."""
+    return node.engine.try_ctr("containers", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
 
 
 def _images(node: Node) -> str:

@@ -88,7 +88,7 @@ podman pod start {POD}
 _WHOLE = f"""
 while systemctl list-units --no-legend --state=activating 'runc-wrap-cluster-*' | grep -q .
 do sleep 1; done
-if grep -h '"step"' {PREFIX}/var/transactions/*.json 2>/dev/null | grep -v '"done"' >&2
+if ls {PREFIX}/var/changes/*.json 2>/dev/null >&2
 then exit 1; fi
 ctr version >/dev/null
 sha256sum < {CONFIG}

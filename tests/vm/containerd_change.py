@@ -31,7 +31,7 @@ STATE = rf"""
 find /etc/containerd /etc/docker {PREFIX}/var/engines -type f -exec sha256sum {{}} + | sort
 {LEFT}
 """
-UNFINISHED = f"""! grep -h '"step"' {PREFIX}/var/transactions/*.json | grep -v '"done"'"""
+UNFINISHED = f"! ls {PREFIX}/var/changes/*.json"
 # Whether our handler is in a file: containerd 2 has it in one of its own.
 NEW = f"grep -qr {PREFIX}/bin/runc-wrap /etc/containerd"
 _AGAIN = "runc-wrapctl engine add containerd; systemctl restart containerd"

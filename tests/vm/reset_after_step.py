@@ -1,4 +1,4 @@
-"""Runs runc-wrapctl of an installation; the machine is reset right after a step was written down.
+"""Runs runc-wrapctl of an installation; the machine is reset right after a step was done.
 
 Run on a guest, by the installation's own Python. RESETS has the steps, one a line: each run takes
 the first one away, and is the plain command if there is none.
@@ -12,23 +12,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import entry_point
+from runc_wrap.host import change_set
 from runc_wrap.node.engines.canary import canary_proof
-from runc_wrap.node.engines.transaction import file_snapshot, journal
+from runc_wrap.node.engines.transaction import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RESETS = Path("/root/resets")
-PUT_BACK = "put back"  # no step of the journal: every file is the former one, the engine is not
+# What has just been done, in the order of a transaction.
+WRITTEN, CHECKED, RESTARTED, PROVED = "written", "checked", "restarted", "proved"
+PUT_BACK, CLOSED = "put back", "closed"
+_AFTER: dict[str, tuple[object, str]] = {
+    WRITTEN: (change_set, "begin"),
+    CHECKED: (steps, "_checked"),
+    RESTARTED: (steps, "_restarted"),
+    PROVED: (steps, "_canary"),
+    PUT_BACK: (change_set, "restore"),
+    CLOSED: (change_set, "close"),
+}
 
 
 def main() -> None:
     """Run the command that the arguments name."""
-    step = _next()
-    if step == journal.REVERTING:
+    if (step := _next()) in _AFTER:
+        _reset_after(*_AFTER[step])
+    if step == PUT_BACK:
         _replace(canary_proof, "check", _proves_nothing)
-    _reset_after(journal, "write", lambda _path, entry: entry.step == step)
-    _reset_after(file_snapshot, "put_back", lambda _snapshot: step == PUT_BACK)
     entry_point.start()
 
 
@@ -44,14 +54,13 @@ def _proves_nothing(*_words: object) -> str:
     raise canary_proof.NotProved("of the test")
 
 
-def _reset_after(module: object, name: str, is_here: Callable[..., bool]) -> None:
+def _reset_after(module: object, name: str) -> None:
     function = getattr(module, name)
 
-    def wrapped(*words: Any) -> None:
-        function(*words)
-        if is_here(*words):
-            Path("/proc/sysrq-trigger").write_text("b")  # at once, and nothing is synced
-            time.sleep(600)
+    def wrapped(*words: Any, **named: Any) -> None:
+        function(*words, **named)
+        Path("/proc/sysrq-trigger").write_text("b")  # at once, and nothing is synced
+        time.sleep(600)
 
     _replace(module, name, wrapped)
 

@@ -54,7 +54,7 @@ def _runs(step: str) -> str:
 # When the pod is killed, or the power fails, in the order in which it comes there.
 POWER = "the power fails while the engine is changed"
 _CHANGED = f"grep -q {PREFIX} {CONFIG}"
-_NOT_OVER = f"""grep -h '"step"' {PREFIX}/var/transactions/*.json | grep -qv '"done"'"""
+_NOT_OVER = f"ls {PREFIX}/var/changes/*.json"
 INSTALLING = {
     "laying down the archive": f"[ -e {PREFIX}/var/cluster/archive-*.new ]",
     **{step: _runs(step) for step in ("preflight", "lay", "install", "apply", "status")},

@@ -13,7 +13,6 @@ import pytest
 
 from tests.vm.containerd_change import (
     NEW,
-    STATE,
     answers_as_before,
     changed,
     is_new,
@@ -141,21 +140,6 @@ def test_after_a_power_cut_the_engine_starts_with_its_former_file(
     assert is_new(node.machine)
     node.machine.power_off()
     node.machine.power_on()
-    wait_as_before(node.machine, before)
-
-
-def test_a_try_is_taken_back_by_its_timer(node: Node, before: str) -> None:
-    code, told = changed(node, "add", "--try", "60s")
-    assert (code, is_new(node.machine)) == (0, True), told
-    wait(lambda: not is_new(node.machine), "the timer")
-    wait(lambda: node.machine.sh(STATE) == before, "its end")
-    answers_as_before(node.machine, before)
-
-
-def test_a_try_is_taken_back_by_a_reboot(node: Node, before: str) -> None:
-    code, told = changed(node, "add", "--try", "1h")
-    assert (code, is_new(node.machine)) == (0, True), told
-    node.machine.reboot()
     wait_as_before(node.machine, before)
 
 

@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from runc_wrap.host import procfs
 from runc_wrap.node.cluster import archive_copy, next_step, node_record, node_reporter
 from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.cluster.next_step import Attempt, Seen
 from runc_wrap.node.cluster.node_reporter import Shown
-from runc_wrap.node.engines.transaction import journal
 
 if TYPE_CHECKING:
     from runc_wrap.node.cluster.cluster_policy.policy_files import Files
@@ -127,7 +127,7 @@ class Installer:
             policy_problem=problem,
             policy_edit="" if problem else policy_files.edit(self.places, files),
             engine_version=version,
-            boot=journal.boot(),
+            boot=procfs.boot_id(),
             well_boot=proved.boot,
             registration=self._registration,
             handlers=node.handlers,

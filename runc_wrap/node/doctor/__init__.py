@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.node.doctor.engine_checks import (
+    canaries_left,
     containerd_state,
     cri_annotations,
     features_known,
@@ -67,6 +68,7 @@ CHECKS = (
     cri_annotations,
     engine_defaults_kept,
     features_known,
+    canaries_left,
 )
 
 

@@ -16,7 +16,7 @@ if [ "$own" != "$prefix/bin/runc-wrapctl" ]; then
 fi
 cd -- "$prefix"
 rm -f hooks bin/.runc-wrapctl.finish.new bin/.runc-wrap.former bin/runc-wrap.new
-names='agent capture cluster engines transactions'
+names='agent capture changes cluster engines proofs transactions'
 records='captured evidence ledger metrics'
 [ -z "$purges" ] || names="$names $records"
 for name in $names; do

@@ -1,6 +1,6 @@
 """Taking an installation back, in order, without stranding a container.
 
-Canaries that a power cut left, engines' registrations, units, links, the names in PREFIX/bin, the
+Engines' registrations, units, links, the names in PREFIX/bin, the
 owner's files with `purges`, and then everything else by finish.sh, which is a shell script because
 the interpreter goes too. A name in PREFIX/bin that an engine will still call becomes a link to the
 real runtime. While there is one, or a name that is kept in an engine's configuration, the release
@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from runc_wrap.host import files
 from runc_wrap.node.engines import removals
 from runc_wrap.node.engines.registration import plan_execution, registration_state
-from runc_wrap.node.engines.transaction import boot_unit, journal, left_canaries, unfinished
-from runc_wrap.node.engines.transaction.unit_control import Systemd
+from runc_wrap.node.engines.transaction import taking_back
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import links, running_engines, services, still_needed
 from runc_wrap.node.paths import PACKAGED
@@ -86,14 +85,8 @@ def check(places: Places) -> None:
 def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
     """Return what to do. Raises Refused, EngineError and OSError."""
     check(places)
-    for change in sorted((places.var / "changes").glob("*.json")):
+    for change in sorted(taking_back.directory(places).glob("*.json")):
         plan_execution.settle(change)
-    if waiting := journal.unfinished(places):
-        engines = ", ".join(sorted(one.engine for one in waiting.values()))
-        raise Refused(
-            f"a change of {engines} is not over: run `runc-wrapctl engine confirm` or "
-            "`runc-wrapctl engine revert` first"
-        )
     if not strands and (found := still_needed.observed(places)):
         raise Refused(f"{still_needed.told_observed(found)}, or use --strand")
     running = still_needed.foreground(places)
@@ -121,8 +114,6 @@ def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan
 
 def steps(todo: Plan) -> Iterator[Step]:
     """Yield what to do, in order."""
-    if left_canaries.noted(todo.places):  # while they can still be deleted through us
-        yield Step("remove the canaries that a power cut left", partial(_remove_canaries, todo))
     for removal in todo.removals:
         if not removal.plan.is_empty:
             yield Step(_told(removal), partial(_remove_registration, todo, removal))
@@ -130,9 +121,6 @@ def steps(todo: Plan) -> Iterator[Step]:
     units = list(dict.fromkeys(services.installed(todo.places.prefix, names)))
     if units:
         yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))
-    if (boot_unit.UNITS / boot_unit.name_of(todo.places)).exists():  # for a canary that is left
-        yield Step(f"remove {boot_unit.name_of(todo.places)}",
-                   partial(boot_unit.remove, todo.places))  # fmt: skip
     if todo.record.links:
         yield Step("remove the links to commands, manual and completions",
                    partial(_remove_links, todo))  # fmt: skip
@@ -145,22 +133,6 @@ def steps(todo: Plan) -> Iterator[Step]:
                    partial(_save, todo))  # fmt: skip
     else:
         yield Step("record what a later run has to take away", partial(_save, todo))
-
-
-def _remove_canaries(todo: Plan) -> None:
-    """Try it this last time: nothing of ours will do so later."""
-    node = Systemd()
-    node.forget(left_canaries.timer(todo.places))
-    cleared = unfinished.clear_canaries(todo.places, node)
-    for one in (*cleared.left, *cleared.given_up):
-        why = f"it does not answer; when it does, {_how_to_delete(one.engine)}"
-        todo.left.append(Left(f"perhaps a canary in {one.engine} ({one.config})", why))
-
-
-def _how_to_delete(engine: str) -> str:
-    if engine in ("docker", "podman"):
-        return f"`{engine} rm --force` the container runc-wrap-canary-… if there is one"
-    return "`crictl rmp --force` the pod canary in the namespace runc-wrap if there is one"
 
 
 def _told(removal: Removal) -> str:

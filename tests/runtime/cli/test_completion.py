@@ -77,7 +77,6 @@ def test_fish_completes_commands_options_and_names(installed: Installed, share: 
     assert _fish(installed, share, "runc-wrapctl re") == ["report"]
     assert _fish(installed, share, "runc-wrapctl engine ") == [
         "add",
-        "confirm",
         "list",
         "prove",
         "remove",

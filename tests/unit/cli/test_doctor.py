@@ -46,6 +46,7 @@ NAMES = [
     "passed-on",
     "engine-default",
     "features",
+    "canaries",
 ]
 
 

@@ -10,17 +10,17 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
+from runc_wrap.host import change_set
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import registration_state
-from runc_wrap.node.engines.transaction import journal, steps, unit_control
-from runc_wrap.node.engines.transaction.journal import Journal
+from runc_wrap.node.engines.transaction import proofs, steps, unit_control
+from runc_wrap.node.engines.transaction.taking_back import Note
 from runc_wrap.node.installation import uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -52,25 +52,19 @@ def _install_dockerd(places: Places) -> None:
     (folder / "dockerd").chmod(0o755)
 
 
-def _being_tried(places: Places) -> registration_state.Where:
-    """Leave what a transaction leaves that waits to be confirmed."""
+def _interrupted(places: Places) -> registration_state.Where:
+    """Leave what a transaction leaves that was killed."""
     config = places.prefix / "daemon.json"
     where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
-    entry = Journal(
-        "1", "docker", str(config), "runc-wrap", "add", "docker.service", "reload",
-        journal.TRYING, 1e9, journal.boot(), "alice", until=4e9,
-    )  # fmt: skip
-    journal.write(journal.path_of(places, where), entry)
+    named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
+    note = Note(*named, "reload", "reload", 1e9, "alice")
+    change_set.begin(where.change, [], note.as_json())
     return where
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--try", "10m"], "--try needs --restart"),
-        (["--restart", "--try", "10"], "is not a time from 1m to 24h"),
-        (["--restart", "--try", "59s"], "is not a time from 1m to 24h"),
-        (["--restart", "--try", "25h"], "is not a time from 1m to 24h"),
         (["--restart", "--dry-run"], "exclude each other"),
         (["--restart"], "docker is not installed"),
     ],
@@ -95,63 +89,52 @@ def test_without_systemd_a_restart_is_refused_with_the_unit_to_restart(places: P
 
 
 @pytest.mark.parametrize("action", ["add", "remove"])
-def test_while_a_change_is_tried_no_other_is_made(places: Places, action: str) -> None:
+def test_while_a_change_is_not_over_no_other_is_made(places: Places, action: str) -> None:
     assert _ctl(places, "engine", "add", *_docker(places)).exit_code == 0
     before = (places.prefix / "daemon.json").read_bytes()
-    _being_tried(places)
+    _interrupted(places)
     result = _ctl(places, "engine", action, *_docker(places), "--handler", "runc-wrap")
     assert result.exit_code == 2
-    assert "daemon.json is being changed by alice (trying)" in result.output
+    assert "daemon.json is being changed by alice" in " ".join(result.output.split())
     assert (places.prefix / "daemon.json").read_bytes() == before
 
 
-def test_while_a_change_is_tried_nothing_is_uninstalled(
+def test_while_a_change_is_not_over_nothing_is_uninstalled(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uninstaller, "check", lambda _: None)
-    _being_tried(places)
-    with pytest.raises(uninstaller.Refused, match="a change of docker is not over"):
+    _interrupted(places)
+    with pytest.raises(EngineError, match=r"daemon\.json is being changed by alice"):
         uninstaller.plan(places)
 
 
 def test_a_change_without_a_transaction_is_nobodys_proof(places: Places) -> None:
-    where = _being_tried(places)
-    path = journal.path_of(places, where)
-    found = journal.read(path)
-    assert found is not None
-    journal.finish(path, found)
+    where = registration_state.Where(
+        "docker", places.prefix / "daemon.json", places.wrapper.parent, places.engines
+    )
+    proofs.write(where, proofs.Proof(1.0, 2.0, "alice"))
+    assert proofs.read(where)
     assert _ctl(places, "engine", "add", *_docker(places)).exit_code == 0
-    assert journal.read(path) is None
+    assert proofs.read(where) is None
 
 
-def test_a_damaged_journal_is_said_to_be_one(places: Places) -> None:
-    path = journal.path_of(places, _being_tried(places))
-    for text in ("", "{", "[]", '{"format": 2}', '{"format": 1}'):
-        path.write_text(text)
+def test_what_was_interrupted_is_named_and_a_damaged_record_too(places: Places) -> None:
+    change = _interrupted(places).change
+    result = _ctl(places, "engine", "status")
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert "daemon.json by alice is under way or was interrupted" in told
+    for text in ("", "{", "[]", '{"note": {"id": 1}, "entries": []}'):
+        change.write_text(text)
         result = _ctl(places, "engine", "status")
         assert result.exit_code == 2
-        assert str(path) in "".join(result.output.split("\n"))
+        assert str(change) in "".join(result.output.split("\n"))
 
 
-def test_a_journal_with_more_than_this_release_knows_is_said_to_be_anothers(places: Places) -> None:
-    path = journal.path_of(places, _being_tried(places))
-    found = json.loads(path.read_text())
-    files = [{"path": "/x", "before": None, "after": None, "mode": 1}]
-    found |= {"way": 1, "again": 2, "snapshot": {"id": "1", "files": files, "links": []}}
-    path.write_text(json.dumps(found))
-    result = _ctl(places, "engine", "status")
-    assert result.exit_code == 2
-    told = " ".join(result.output.split())
-    assert "another release's journal, with again, links, mode, way; wanted the keys that" in told
-    assert "argument" not in told
-
-
-def test_nothing_to_confirm_is_said(places: Places) -> None:
-    result = _ctl(places, "engine", "confirm")
-    assert result.exit_code == 2
-    assert "no transaction waits to be confirmed" in result.output
-    due = _ctl(places, "engine", "revert", "--due", "--json")
-    assert (due.exit_code, json.loads(due.stdout)) == (0, [])
+def test_nothing_to_take_back_is_said(places: Places) -> None:
+    assert _ctl(places, "engine", "revert").output == "nothing to take back\n"
+    done = _ctl(places, "engine", "revert", "--boot", "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
 
 
 def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
@@ -170,49 +153,3 @@ def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
     result = _ctl(places, "engine", "add", "auto", "--restart")
     assert (result.exit_code, asked) == (1, ["docker"])
     assert "skipped: it was interrupted" in " ".join(result.output.split())
-
-
-GONE = "containerd did not answer in 100 tries"
-
-
-def _taken_back() -> Exception:
-    return steps.TakenBack("no proof")
-
-
-def _refused() -> Exception:
-    return EngineError("a file that is another's", "ours", "again")
-
-
-@pytest.mark.parametrize("failure", [None, _taken_back, _refused])
-@pytest.mark.parametrize("name", ["docker", "auto"])
-def test_a_canary_that_is_given_up_is_in_the_document_or_said(
-    places: Places,
-    monkeypatch: pytest.MonkeyPatch,
-    failure: Callable[[], Exception] | None,
-    name: str,
-) -> None:
-    """Said is it where no document is printed, and to whoever wants none."""
-    one = engine_query.installation("docker", places.prefix / "daemon.json")
-
-    def run(
-        job: steps.Job, _node: object, _tell: object, give_up: Callable[[str], None]
-    ) -> steps.Outcome:
-        give_up(GONE)
-        if failure:
-            raise failure()
-        return steps.Outcome(job.plan(), "proved")
-
-    _install_dockerd(places)
-    monkeypatch.setattr(engine_query, "detected", lambda: [one])
-    monkeypatch.setattr(steps, "run", run)
-    words = ["engine", "add", *(_docker(places) if name == "docker" else [name]), "--restart"]
-    document = _ctl(places, *words, "--json")
-    is_refused = failure is _refused
-    if document.stdout:
-        found = json.loads(document.stdout)
-        (row,) = found["engines"] if name == "auto" else [found]
-        assert row.get("given_up") == (None if is_refused else [GONE])
-    assert (GONE in document.stderr) is is_refused
-    assert bool(document.stdout) is not (is_refused and name == "docker")
-    plain = _ctl(places, *words)
-    assert (GONE in plain.stderr, GONE in plain.stdout) == (True, False)

@@ -35,7 +35,7 @@ SHOWING: dict[str, list[str]] = {
     "engine list": [],
     "engine prove": ["podman", "--config", "NODE/podman.conf"],
     "engine remove": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
-    "engine revert": ["--due"],
+    "engine revert": ["--boot"],
     "engine status": [],
     "explain": ["NODE/config.json"],
     "metrics": [],
@@ -52,8 +52,7 @@ SHOWING: dict[str, list[str]] = {
     "version": [],
     "watch": ["--seconds", "0.1"],
 }
-# Services run in the foreground; a transaction to confirm needs an engine that was restarted.
-NOT_SHOWING = re.compile("agent|engine confirm")
+NOT_SHOWING = re.compile("agent")  # services run in the foreground
 
 
 def _words(node: Node, command: str) -> list[str]:

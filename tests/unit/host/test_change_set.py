@@ -62,7 +62,7 @@ class Node:
         )
 
     def keep(self) -> None:
-        change_set.keep(self.record)
+        change_set.close(self.record)
 
     def undo(self) -> None:
         assert change_set.undo(self.record) == []
@@ -75,7 +75,7 @@ class Node:
         """Do what the next command does: undo, then another change."""
         self.undo()
         change_set.begin(self.record, [])
-        change_set.keep(self.record)
+        change_set.close(self.record)
 
     def found(self, failed: str = "") -> dict[str, Content]:
         """Return files and links; empty directories as None, unless a removal failed."""
@@ -237,7 +237,11 @@ def test_what_the_caller_itself_wrote_is_not_somebody_elses(node: Node) -> None:
     node.begin()
     main = node.root / "etc/engine/main.conf"
     main.write_bytes(b"in between")
-    assert change_set.undo(node.record, {main: b"in between"}) == []
+    found = change_set.read(node.record)
+    assert found is not None
+    assert found.changed_by_others() == [str(main)]
+    assert change_set.restore(found, {main: b"in between"}) == []
+    change_set.close(node.record)
     assert node.found() == OLD
 
 

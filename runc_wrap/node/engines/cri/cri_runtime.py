@@ -183,15 +183,20 @@ def _pod(uid: str, parent: str, name: str = POD) -> bytes:
 
 
 @malformed_fails_the_call()
-def remove_pods(socket: Path, name: str = POD) -> None:
-    """Remove every pod of this name that `start_pod` started. Raises CallFailed.
+def pods(socket: Path, name: str = POD) -> list[str]:
+    """Return the ids of every pod of this name that `start_pod` started. Raises CallFailed.
 
     Any pod's author can write our label, but not the namespace's, which kubelets write last.
     """
     ours = {f"{LABEL}{name}": "1", _OF_NAMESPACE: NAMESPACE}
     request = message({1: message({3: ours})})
     listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", request, _SHORT))
-    for pod in (text(one, 1) for one in inner(listed, 1)):
+    return [text(one, 1) for one in inner(listed, 1)]
+
+
+def remove_pods(socket: Path, name: str = POD) -> None:
+    """Remove them. Raises CallFailed."""
+    for pod in pods(socket, name):
         for method in ("StopPodSandbox", "RemovePodSandbox"):
             _tolerant(socket, method, message({1: pod}))
 

@@ -17,7 +17,7 @@ from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError
 from runc_wrap.node.engines.registration import registration_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -27,11 +27,16 @@ _OURS = 0o600
 
 
 def carry_out(
-    plan: Plan, note: dict[str, Any] | None = None, *, check: Callable[[], None] | None = None
+    plan: Plan,
+    note: dict[str, Any] | None = None,
+    *,
+    accept: Callable[[Mapping[Path, Path]], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
-    """Execute the plan completely or not at all: on OSError, EngineError, and what `check` raises.
+    """Execute the plan completely or not at all: on OSError, EngineError, and what a check raises.
 
-    With a note it can be undone until its caller keeps it.
+    `accept` gets {file: where its new text waits}, `check` finds all in place. With a note the
+    change can be undone until its caller closes it.
     """
     if plan.is_empty and note is None:
         return
@@ -45,21 +50,25 @@ def carry_out(
                 "no other at the same time",
                 "run this again",
             )
-        _begin(plan, note)
+        _begin(plan, note, accept)
         try:
             if check:
                 check()
             if note is None:
-                change_set.keep(where.change)
+                change_set.close(where.change)
         except BaseException:
             change_set.undo(where.change)
             raise
 
 
-def _begin(plan: Plan, note: dict[str, Any] | None) -> None:
+def _begin(
+    plan: Plan,
+    note: dict[str, Any] | None,
+    accept: Callable[[Mapping[Path, Path]], None] | None,
+) -> None:
     gone = [] if registration_state.names(plan.after) else plan.after["dirs"]
     try:
-        change_set.begin(plan.where.change, _changes(plan), note, empties=gone)
+        change_set.begin(plan.where.change, _changes(plan), note, empties=gone, check=accept)
     except ChangedMeanwhile as error:
         raise EngineError(str(error), "unchanged files", "run this again") from None
 

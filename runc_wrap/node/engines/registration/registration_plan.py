@@ -16,15 +16,17 @@ from runc_wrap.node.engines import (
     engine_files,
     podman_config,
 )
-from runc_wrap.node.engines.file_tree import Change, Tree
+from runc_wrap.node.engines.file_tree import Tree
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
 from runc_wrap.node.engines.registration import registration_state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.node.engines.file_tree import Change
     from runc_wrap.node.engines.registration.registration_state import Where
 
+Json = dict[str, Any]
 ENGINES = {
     "containerd": containerd_config,
     "crio": crio_config,
@@ -48,11 +50,18 @@ class Plan:
     @property
     def loses_default(self) -> bool:
         """Tell whether a reload would keep a default of ours, or a name, that is removed."""
-        before = any(handler.default for handler in registration_state.handlers_of(self.before))
-        after = any(handler.default for handler in registration_state.all_of(self.after))
+        return self._loses(self.before, self.after, [each.after for each in self.changes])
+
+    @property
+    def undone_loses_default(self) -> bool:
+        """Tell the same of the way back."""
+        return self._loses(self.after, self.before, [each.before for each in self.changes])
+
+    def _loses(self, before: Json, after: Json, texts: list[str | None]) -> bool:
+        had = any(handler.default for handler in registration_state.handlers_of(before))
+        has = any(handler.default for handler in registration_state.all_of(after))
         is_docker = self.where.engine == "docker"
-        texts = [change.after for change in self.changes] if is_docker else []
-        return (before and not after) or not all(map(docker_config.has_runtimes, texts))
+        return (had and not has) or (is_docker and not all(map(docker_config.has_runtimes, texts)))
 
     @property
     def is_empty(self) -> bool:
@@ -154,20 +163,3 @@ def our_link(link: Path) -> Path | None:
 def _used_elsewhere(where: Where, name: str) -> bool:
     others = [path for path in where.state_dir.glob("*.json") if path != where.state_file]
     return any(name in registration_state.names(registration_state.load(path)) for path in others)
-
-
-def neutral(plan: Plan, change: Change) -> str | None:
-    """Return a text by which a reload forgets what the plan adds, if the former text does not."""
-    is_kept = plan.where.engine == "docker" and taken_back(plan).loses_default
-    return docker_config.neutral(change.before) if is_kept else None
-
-
-def taken_back(plan: Plan) -> Plan:
-    """Return the plan that undoes a plan that was carried out, byte for byte."""
-    changes = [Change(each.path, each.after, each.before) for each in reversed(plan.changes)]
-    # without a name there is no file
-    before = plan.after if registration_state.names(plan.after) else registration_state.empty()
-    after = plan.before | {"dirs": plan.after["dirs"]}
-    return Plan(
-        plan.where, changes, before, after, link_new=plan.link_gone, link_gone=plan.link_new
-    )

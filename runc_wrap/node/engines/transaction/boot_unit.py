@@ -1,8 +1,7 @@
-"""The unit that takes unfinished changes back at boot, before the engines start.
+"""The unit that puts files of an unfinished change back at boot, before the engines start.
 
-It exists only while a transaction is not over, or a canary may be left: a transient timer does not
-survive a reboot. It is written where systemd finds it at the next boot, so that nothing has to be
-loaded now.
+It exists only while a transaction is not over. It is written where systemd finds it at the next
+boot, so that nothing has to be loaded now. It asks no engine: those start after it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _ENGINES = (
     "containerd", "crio", "docker", "k3s", "k3s-agent", "rke2-server", "rke2-agent",
     "k0scontroller", "k0sworker", "snap.microk8s.daemon-containerd",
 )  # fmt: skip
-_TEXT = """# Of `runc-wrapctl engine`, while a change of an engine is not proved or confirmed.
+_TEXT = """# Of `runc-wrapctl engine`, while a change of an engine is not proved.
 [Unit]
 Description=runc-wrap: taking back an unfinished change of an engine
 Before={before}
@@ -34,8 +33,8 @@ RequiresMountsFor={mounts}
 
 [Service]
 Type=oneshot
-ExecStart={command} --prefix {prefix} engine revert --due
-TimeoutStartSec=15min
+ExecStart={command} --prefix {prefix} engine revert --boot
+TimeoutStartSec=1min
 """
 
 
@@ -45,11 +44,6 @@ def name_of(places: Places) -> str:
         return "runc-wrap-revert.service"
     digest = hashlib.sha256(str(places.prefix).encode()).hexdigest()[:8]
     return f"runc-wrap-revert-{digest}.service"
-
-
-def again(places: Places) -> str:
-    """Return the name of the timer that repeats what failed at boot."""
-    return f"{Path(name_of(places)).stem}-again"
 
 
 def text(places: Places, unit: str) -> str:

@@ -17,11 +17,12 @@ import json
 import secrets
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines import docker_config, engine_query
+from runc_wrap.node.engines import docker_config, engine_files, engine_query, toml_text
 from runc_wrap.node.engines.canary import idle_image
 from runc_wrap.node.engines.canary.sandbox_image import lent_image, remove_lent
 from runc_wrap.node.engines.containerd import generated_config
@@ -65,6 +66,9 @@ class Access(Protocol):
     def refusal(self) -> str:
         """Return why the engine itself would not start with its files."""
 
+    def refusal_of(self, waiting: Mapping[Path, Path]) -> str:
+        """Return the same of {file: where its new text waits}, "" if that cannot be asked."""
+
     def configured(self) -> Mapping[str, str | None] | None:
         """Return {handler: path} by its files, None if only the running engine tells."""
 
@@ -86,6 +90,9 @@ class Access(Protocol):
     @contextmanager
     def canary(self, handler: str) -> Iterator[str]:
         """Run a container through a handler ("": the default); give its id. Raises EngineError."""
+
+    def left_canaries(self) -> list[str]:
+        """Return the ids of those that a killed command left. Raises CallFailed."""
 
     def remove_canaries(self) -> None:
         """Remove all that a killed command left. Raises CallFailed."""
@@ -111,6 +118,25 @@ class _Common:
         done = installed_programs.run(*command, seconds=_SHORT)
         return "" if done.is_well else f"{self.found.engine} refuses its files: {done.said}"
 
+    def refusal_of(self, waiting: Mapping[Path, Path]) -> str:
+        """Run it on the main file, where that alone makes the configuration."""
+        at = waiting.get(self.found.config.resolve())
+        if at is None or not self._stands_alone(at):
+            return ""
+        command = engine_query.KINDS[self.found.engine].check_command(
+            replace(self.found, config=at)
+        )
+        done = installed_programs.run(*command, seconds=_SHORT) if command else None
+        if done is None or done.is_well:
+            return ""
+        said = done.said.replace(str(at), str(self.found.config))
+        return f"{self.found.engine} refuses its new file: {said}"
+
+    def _stands_alone(self, at: Path) -> bool:
+        """Tell whether a file names no others, which would be looked for beside it."""
+        del at
+        return False
+
     def ended_by_restart(self) -> str:
         """Return nothing of their own if shims or monitors keep them running."""
         return restart_effects.of_unit(self.unit)
@@ -129,6 +155,12 @@ class ByCri(_Common):
     def socket(self) -> Path:
         """Where it answers."""
         return engine_query.answers_at(self.found)
+
+    def _stands_alone(self, at: Path) -> bool:
+        """Ask so of containerd's own file, without imports."""
+        if self.found.engine != "containerd" or self.found.flavour:
+            return False
+        return "imports" not in toml_text.parse(engine_files.read(at) or "", str(at))
 
     def silence(self) -> str:
         """Return why it does not answer, or is not ready."""
@@ -175,6 +207,10 @@ class ByCri(_Common):
         del text, handler
         return False
 
+    def left_canaries(self) -> list[str]:
+        """Return our pods."""
+        return cri_runtime.pods(self.socket)
+
     def remove_canaries(self) -> None:
         """Remove our pods, and our image if it is lent."""
         socket = self.socket
@@ -214,14 +250,15 @@ class ByCommand(_Common):
 
     def remove_canaries(self) -> None:
         """Remove our containers. Raises CallFailed if any stays, or it is not told."""
-        if listed := self._canaries():
+        if listed := self.left_canaries():
             done = installed_programs.run(
                 self.found.engine, "rm", "--force", *listed, seconds=_LONG
             )
-            if self._canaries():
+            if self.left_canaries():
                 raise CallFailed(f"{self.found.engine} does not remove our canary: {done.said}")
 
-    def _canaries(self) -> list[str]:
+    def left_canaries(self) -> list[str]:
+        """Return our containers, by their names."""
         ours = f"name=^{_NAME}-[0-9a-f]{{{_DIGITS}}}$"
         words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", ours)
         done = installed_programs.run(self.found.engine, *words, seconds=_SHORT)
@@ -241,6 +278,11 @@ class Docker(ByCommand):
         if self.found.binary and not docker_config.can_validate(self.found.version):
             return ""
         return super().refusal()
+
+    def _stands_alone(self, at: Path) -> bool:
+        """Return True: it has one file."""
+        del at
+        return True
 
     def running_version(self) -> str | None:
         """Return the daemon's; the client's may be another."""

@@ -12,19 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
 from runc_wrap.node.engines.registration import registration_state
-from runc_wrap.node.engines.transaction import (
-    file_snapshot,
-    handlers_wanted,
-    journal,
-    left_canaries,
-)
-from runc_wrap.node.engines.transaction.unit_control import RESTART
+from runc_wrap.node.engines.transaction import handlers_wanted, proofs, taking_back
+from runc_wrap.node.engines.transaction.taking_back import RESTART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runc_wrap.node.engines.transaction.engine_access import Access
-    from runc_wrap.node.engines.transaction.journal import Journal
+    from runc_wrap.node.engines.transaction.proofs import Proof
+    from runc_wrap.node.engines.transaction.taking_back import Note
     from runc_wrap.node.engines.transaction.unit_control import Systemd
     from runc_wrap.node.paths import Places
 
@@ -43,7 +39,8 @@ class Shown:
     version: str | None = None
     configured: Mapping[str, str | None] | None = None
     running: Mapping[str, str | None] | None = None
-    last: Journal | None = None
+    last: Proof | None = None
+    unfinished: Note | None = None
     default: str | None = None
     running_version: str | None = None
     drift: list[str] = field(default_factory=list)
@@ -60,7 +57,7 @@ class Shown:
             "handlers": [self._handler(one) for one in handlers_wanted.every(self.state)],
             "since": _time(last.begun) if last else None,
             "by": last.by if last else None,
-            "transaction": _waiting(last) if last and not last.is_over else None,
+            "transaction": self.unfinished.as_json() if self.unfinished else None,
             "upgraded": any(map(self._proved_with_other, handlers_wanted.every(self.state))),
             "drift": self.drift,
             "remarks": self.remarks,
@@ -89,37 +86,34 @@ def _has(found: Mapping[str, str | None] | None, one: Handler) -> bool | None:
     return one.name in found and found[one.name] in (None, one.path)
 
 
-def _waiting(last: Journal) -> Json:
-    until = _time(last.until) if last.until else None
-    return {"step": last.step, "action": last.action, "handler": last.handler, "until": until}
-
-
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def survey(places: Places, node: Systemd) -> list[Shown]:
-    """Return every registration, and every engine that may have a canary of ours.
+    """Return every registration, and every change that is not over.
 
     It only reads, as it must where nothing can be written. Raises EngineError for records that
     cannot be read.
     """
-    last = {(one.engine, one.config): one for one in journal.all_of(places).values()}
-    found = [_shown(state, node, last) for state in registration_state.states(places.engines)]
-    return [*found, *map(_with_canary, left_canaries.noted(places).values())]
+    waiting = taking_back.unfinished(places)
+    found = []
+    for state in registration_state.states(places.engines):
+        where = registration_state.where_of(state, places)
+        found.append(_shown(state, node, proofs.read(where), waiting.pop(where.change, None)))
+    return [*found, *map(_only_begun, waiting.values())]
 
 
-def _with_canary(one: left_canaries.Left) -> Shown:
-    state = {"engine": one.engine, "config": one.config, "handlers": [], "files": {}}
-    return Shown(state, drift=[one.told()])
+def _only_begun(note: Note) -> Shown:
+    state = {"engine": note.engine, "config": note.config, "handlers": [], "files": {}}
+    return Shown(state, unfinished=note, drift=[*_interrupted(note)])
 
 
-def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journal]) -> Shown:
-    last = journals.get((state["engine"], state["config"]))
+def _shown(state: Json, node: Systemd, last: Proof | None, waiting: Note | None) -> Shown:
     try:
         access = node.access(state["engine"], Path(state["config"]))
     except EngineError as error:
-        return Shown(state, last=last, drift=[str(error)])
+        return Shown(state, last=last, unfinished=waiting, drift=[str(error)])
     configured, running = access.configured(), access.running()
     default = access.default()
     changed, remarks = _changed(state, access, node, last)
@@ -129,10 +123,10 @@ def _shown(state: Json, node: Systemd, journals: Mapping[tuple[str, str], Journa
     drift = [*_differences(state, configured, running, access), *untold, *changed]
     drift += _not_default(state, default)
     version = access.running_version()
-    drift += [*_upgraded(state, version, last), *_unfinished(last)]
+    drift += [*_upgraded(state, version, last), *_interrupted(waiting)]
     remarks += _not_restarted(state, access, version)
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
-    told = (access.unit, access.version, configured, running, last, default, version)
+    told = (access.unit, access.version, configured, running, last, waiting, default, version)
     return Shown(state, *told, drift, [*remarks, *older])
 
 
@@ -182,7 +176,7 @@ def _not_default(state: Json, default: str | None) -> Iterator[str]:
 
 
 def _changed(
-    state: Json, access: Access, node: Systemd, last: Journal | None
+    state: Json, access: Access, node: Systemd, last: Proof | None
 ) -> tuple[list[str], list[str]]:
     """Return which files the running engine has not read, as drift, or perhaps not, as remarks."""
     told: tuple[list[str], list[str]] = ([], [])
@@ -202,16 +196,16 @@ def _changed(
     return told
 
 
-def _is_as_read(path: str, begun: float, last: Journal | None) -> bool | None:
+def _is_as_read(path: str, begun: float, last: Proof | None) -> bool | None:
     """Tell whether a file has the bytes that the running engine has read.
 
     None: it is older than the engine, but was changed later, as by chmod, or by mv of another file.
     What the engine read is known if nobody started it after the last transaction.
     """
     is_newer = Path(path).stat().st_mtime > begun + _SLACK
-    if not last or last.ended is None:
+    if not last:
         return False if is_newer else None
-    is_same = last.digests.get(path) == file_snapshot.digests([path]).get(path)
+    is_same = last.digests.get(path) == proofs.digests([path]).get(path)
     if last.begun - _SLACK <= begun <= last.ended:
         return is_same
     return False if is_newer else is_same or None
@@ -228,7 +222,7 @@ def _not_restarted(state: Json, access: Access, version: str | None) -> Iterator
         )
 
 
-def _upgraded(state: Json, version: str | None, last: Journal | None) -> Iterator[str]:
+def _upgraded(state: Json, version: str | None, last: Proof | None) -> Iterator[str]:
     for one in handlers_wanted.every(state):
         if former := _proved_with_other(last, one, version):
             more = "" if one.name == DEFAULT_NAME else f" --handler {shlex.quote(one.name)}"
@@ -238,11 +232,11 @@ def _upgraded(state: Json, version: str | None, last: Journal | None) -> Iterato
             )
 
 
-def _proved_with_other(last: Journal | None, one: Handler, version: str | None) -> str:
+def _proved_with_other(last: Proof | None, one: Handler, version: str | None) -> str:
     """Return with which other version of the engine a handler was proved, "" if with none."""
-    if not last or not last.is_over or not version or isinstance(one, Kept):
+    if not last or not version or isinstance(one, Kept):
         return ""
-    former = last.version_of(one.name)
+    former = last.versions.get(one.name)
     return former if former and _numbers(former) != _numbers(version) else ""
 
 
@@ -252,13 +246,9 @@ def _numbers(version: str | None) -> str:
     return found[1] if found else ""
 
 
-def _unfinished(last: Journal | None) -> Iterator[str]:
-    if last is None or last.is_over:
-        return
-    if last.step == journal.TRYING and last.until:
+def _interrupted(note: Note | None) -> Iterator[str]:
+    if note:
         yield (
-            f"the change by {last.by} is tried until {_time(last.until)}: `engine confirm` keeps "
-            "it, `engine revert` takes it back"
+            f"a change of {note.config} by {note.by} is under way or was interrupted: wait, or run "
+            "`engine revert`"
         )
-    else:
-        yield f"the change by {last.by} was interrupted ({last.step}): run `engine revert`"

@@ -1,14 +1,13 @@
 """One transaction from top to bottom: a change of an engine's configuration, proved or undone.
 
-    writing     the files, as `engine add` without --restart does
-    checking    the engine's own check of them, before it is told
+    checking    the engine's own check of the new files, before they are in place where it can
+    writing     the files, as `engine add` without --restart does, and the check of all
     restarting  the engine reads them, answers, and shows the handlers that it should
     proving     a canary through the handler, and its filter as the kernel has it
-    trying      only with --try: in force until it is confirmed or taken back
-    done
 
-Each step is in the journal before it begins. What fails in any is taken back at once; what a kill
-interrupts, by the next command, by a timer of systemd, or at boot before the engines start.
+The files are one change set, and the change is over when its record is closed. What fails is taken
+back at once; what a kill interrupts, by the next command, by a timer of systemd, or at boot before
+the engines start.
 """
 
 from __future__ import annotations
@@ -16,30 +15,21 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import change_set
 from runc_wrap.node.engines.canary import canary_proof
 from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import (
-    plan_execution,
-    registration_plan,
-    registration_state,
-)
-from runc_wrap.node.engines.transaction import (
-    file_snapshot,
-    handlers_wanted,
-    journal,
-    left_canaries,
-    taking_back,
-    unfinished,
-)
-from runc_wrap.node.engines.transaction.journal import Journal
+from runc_wrap.node.engines.registration import plan_execution, registration_state
+from runc_wrap.node.engines.transaction import handlers_wanted, proofs, taking_back
+from runc_wrap.node.engines.transaction.proofs import Proof
+from runc_wrap.node.engines.transaction.taking_back import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from runc_wrap.node.engines.registration.registration_plan import Plan
@@ -50,8 +40,6 @@ if TYPE_CHECKING:
 
 ADD, REMOVE = "add", "remove"
 INTERRUPTED = "it was interrupted"  # the whole message of TakenBack, then
-# A timer takes the change back if we are killed; longer than all steps together may take.
-DEAD_MAN = 1800.0
 _PAUSE = 0.2  # seconds
 _FAILURES = (EngineError, NotProved, CallFailed, OSError)
 
@@ -62,7 +50,7 @@ class TakenBack(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """What to do. `plan` is made under the lock; `tries`: seconds until it must be confirmed.
+    """What to do. `plan` is made under the lock.
 
     `stops`: a restart that ends containers is wanted all the same.
     """
@@ -73,130 +61,97 @@ class Job:
     action: str
     plan: Callable[[], Plan]
     default: bool = False
-    tries: float | None = None
     stops: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done: the plan, what the canary proved, and until when it must be confirmed."""
+    """What was done: the plan, and what the canary proved."""
 
     plan: Plan
     proof: str
-    until: float | None = None
 
 
-def run(
-    job: Job, node: Node, tell: Callable[[str], None], give_up: Callable[[str], None]
-) -> Outcome:
+def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
     """Carry out a job completely, or not at all; `tell` gets a sentence for each step.
 
-    `give_up` gets one for each canary of an earlier change that is not looked for any more.
     Raises TakenBack, NotTakenBackError; EngineError and OSError if nothing was changed.
     """
     with taking_back.exclusive(job.places):
-        path = journal.path_of(job.places, job.where)
-        unfinished.take_back_all(job.places, unfinished.due(job.places), node)
-        for one in left_canaries.clear(job.places, node).given_up:
-            give_up(one.given_up())
-        unfinished.sweep(job.places, node)
-        journal.refuse_unfinished(job.places, job.where)
-        former = journal.read(path)
+        taking_back.everything(job.places, node)
+        plan_execution.settle(job.where.change)
         access = node.access(job.where.engine, job.where.config)
         plan = job.plan()
-        entry = _entry(job, plan, access, former)
-        if _needs_unit(entry) and (why := node.obstacle(entry.unit)):
+        note = _note(job, plan, access)
+        if note.how != taking_back.NOTHING and (why := node.obstacle(note.unit)):
             raise why
-        _refuse_ending(job, entry, access)
-        node.arm(entry.timer, DEAD_MAN, taking_back.command(job.places, "--transaction", entry.id))
-        work = _Work(job, plan, node, access, path, entry, tell)
-        try:
-            node.guard_boot(job.places, entry.unit)
-            journal.write(path, entry)
-        except (EngineError, OSError):
-            taking_back.disarm(job.places, entry, node)
-            raise
+        _refuse_ending(job, note, access)
+        work = _Work(job, plan, node, access, note, tell)
+        node.guard(job.places, note.unit, note.timer, taking_back.command(job.places))
         return _proved_or_undone(work)
 
 
-def _refuse_ending(job: Job, entry: Journal, access: Access) -> None:
+def _refuse_ending(job: Job, note: Note, access: Access) -> None:
     """Raise EngineError if a restart would end containers that run, and nobody asked for that."""
-    if entry.how != taking_back.RESTART or job.stops or not (ended := access.ended_by_restart()):
+    if note.how != taking_back.RESTART or job.stops or not (ended := access.ended_by_restart()):
         return
     raise EngineError(
-        f"this change needs a restart of {entry.engine}, which ends {ended}",
+        f"this change needs a restart of {note.engine}, which ends {ended}",
         "an engine whose restart ends none",
         "`live-restore` in Docker's daemon.json and a reload, or KillMode=process in the unit, "
         f"first; --stop-containers to end them; or `engine {job.action}` without --restart",
     )
 
 
-def _needs_unit(entry: Journal) -> bool:
-    return entry.how != taking_back.NOTHING
-
-
-def _entry(job: Job, plan: Plan, access: Access, former: Journal | None) -> Journal:
-    name = os.urandom(6).hex()
-    return Journal(
-        id=name,
+def _note(job: Job, plan: Plan, access: Access) -> Note:
+    return Note(
+        id=os.urandom(6).hex(),
         engine=job.where.engine,
         config=str(job.where.config),
         handler=job.handler,
         action=job.action,
         unit=access.unit,
         how=access.reload(loses_default=plan.loses_default),
-        how_back=access.reload(loses_default=registration_plan.taken_back(plan).loses_default),
-        step=journal.WRITING,
+        how_back=access.reload(loses_default=plan.undone_loses_default),
         begun=time.time(),
-        boot=journal.boot(),
-        by=journal.author(),
-        version=None,
-        snapshot=file_snapshot.of(plan, name),
-        former=journal.summary(former) if former else None,
-        proved=_proved_before(job.handler, plan, former) if former else {},
+        by=proofs.author(),
     )
-
-
-def _proved_before(handler: str, plan: Plan, former: Journal) -> dict[str, str]:
-    """Return {other handler: the engine's version with which it was proved}."""
-    others = [name for name in registration_state.names(plan.before) if name != handler]
-    return {name: version for name in others if (version := former.version_of(name))}
 
 
 @dataclass
 class _Work:
-    """A transaction under way; `entry` is what its journal says."""
+    """A transaction under way; `has_read`: the engine may have read the new files."""
 
     job: Job
     plan: Plan
     node: Node
     access: Access
-    path: Path
-    entry: Journal
+    note: Note
     tell: Callable[[str], None]
+    has_read: bool = False
 
     def say(self, sentence: str) -> None:
         """Tell it if anybody is there: a terminal that hung up is no reason to stop half-way."""
         with contextlib.suppress(OSError):
             self.tell(sentence)
 
-    def begin(self, step: str, sentence: str, *, restarts: bool = False) -> None:
-        """Write the journal before a step."""
-        self.say(sentence)
-        self.entry = self.entry.at(step, restarts=restarts or self.entry.restarts)
-        journal.write(self.path, self.entry)
-
 
 def _proved_or_undone(work: _Work) -> Outcome:
+    change = work.job.where.change
     try:
-        proof = _steps(work)
-        until = _kept(work)
+        proof, what = _steps(work)
+        change_set.close(change)
     except BaseException as failure:  # a defect of ours, too, must not leave a change unproved
         with taking_back.uninterrupted():
             work.say("taking it back")
-            taking_back.take_back(work.job.places, work.path, work.entry, work.node)
+            has_read = work.has_read
+            if not taking_back.take_back(work.job.places, change, work.node, has_read=has_read):
+                work.node.release(work.job.places, work.note.timer)  # nothing was in place yet
         raise _ended_by(failure) from failure
-    return Outcome(work.plan, proof, until)
+    with contextlib.suppress(OSError):  # only words depend on it
+        proofs.write(work.job.where, what)
+    work.node.release(work.job.places, work.note.timer)
+    return Outcome(work.plan, proof)
 
 
 def _ended_by(failure: BaseException) -> TakenBack:
@@ -206,21 +161,31 @@ def _ended_by(failure: BaseException) -> TakenBack:
     return TakenBack(str(failure) if is_expected else f"{type(failure).__name__}: {failure}")
 
 
-def _steps(work: _Work) -> str:
+def _steps(work: _Work) -> tuple[str, Proof]:
     """Do all that may fail; return what was proved. Raises _FAILURES."""
-    job, engine = work.job, work.job.where.engine
+    job, engine, access = work.job, work.job.where.engine, work.access
     work.say(f"writing {job.where.config}")
-    file_snapshot.keep_former(work.entry.snapshot)
-    plan_execution.carry_out(work.plan)
-    work.begin(journal.CHECKING, f"{engine} checks it")
+    plan_execution.carry_out(work.plan, work.note.as_json(), accept=_accepted_by(access))
+    work.say(f"{engine} checks it")
     _checked(work)
-    work.entry = replace(work.entry, digests=file_snapshot.digests(_files(work.plan)))
-    work.begin(journal.RESTARTING, _restart_sentence(work), restarts=True)
+    digests = proofs.digests(_files(work.plan))
+    work.say(_restart_sentence(work.note))
+    work.has_read = True
     _restarted(work)
-    version = work.access.running_version()
-    work.entry = replace(work.entry, ended=time.time(), version=version)
-    work.begin(journal.PROVING, "running a canary")
-    return _canary(work)
+    ended, version = time.time(), access.running_version()
+    work.say("running a canary")
+    what = _canary(work)
+    versions = _versions(work, version)
+    return what, Proof(work.note.begun, ended, work.note.by, digests, versions)
+
+
+def _versions(work: _Work, version: str | None) -> dict[str, str]:
+    """Return {handler: the engine's version with which it was proved}, now or before."""
+    last = proofs.read(work.job.where)
+    names = registration_state.names(work.plan.after)
+    now = {work.job.handler: version} if version else {}
+    found = {**(last.versions if last else {}), **now}
+    return {name: found[name] for name in names if name in found}
 
 
 def _files(plan: Plan) -> list[str]:
@@ -228,10 +193,18 @@ def _files(plan: Plan) -> list[str]:
     return [str(plan.where.config), *plan.after["files"]]
 
 
-def _restart_sentence(work: _Work) -> str:
-    return (
-        f"systemctl {work.entry.how} {work.entry.unit}" if _needs_unit(work.entry) else "asking it"
-    )
+def _restart_sentence(note: Note) -> str:
+    return f"systemctl {note.how} {note.unit}" if note.how != taking_back.NOTHING else "asking it"
+
+
+def _accepted_by(access: Access) -> Callable[[Mapping[Path, Path]], None]:
+    """Return the check of files that wait to be put in place. It raises EngineError."""
+
+    def check(waiting: Mapping[Path, Path]) -> None:
+        if why := access.refusal_of(waiting):
+            raise EngineError(why, "a configuration that it starts with", "mend its files first")
+
+    return check
 
 
 def _checked(work: _Work) -> None:
@@ -242,20 +215,17 @@ def _checked(work: _Work) -> None:
 
 
 def _restarted(work: _Work) -> None:
-    if _needs_unit(work.entry):
-        why = work.node.restart(work.entry.unit, work.entry.how)
-        if why:
-            raise EngineError(
-                why, "an engine that comes back", f"`journalctl -u {work.entry.unit}`"
-            )
+    note = work.note
+    if note.how != taking_back.NOTHING and (why := work.node.restart(note.unit, note.how)):
+        raise EngineError(why, "an engine that comes back", f"`journalctl -u {note.unit}`")
     taking_back.wait_until_answers(work.node, work.access)
     wanted, until = handlers_wanted.after(work.plan), time.monotonic() + work.node.patience
     while why := wanted.difference(work.access.running()):
         if time.monotonic() > until:
             raise EngineError(
-                f"{work.entry.engine} answers, but {why}",
+                f"{note.engine} answers, but {why}",
                 "what its files say",
-                f"`journalctl -u {work.entry.unit}`",
+                f"`journalctl -u {note.unit}`",
             )
         time.sleep(_PAUSE)
 
@@ -263,8 +233,8 @@ def _restarted(work: _Work) -> None:
 def _canary(work: _Work) -> str:
     """Return what a canary proves.
 
-    After a removal there is nothing of ours to prove: the engine's default must start one. What a
-    power cut left of an earlier one goes first: at boot no engine runs that could remove it.
+    After a removal there is nothing of ours to prove: the engine's default must start one. What an
+    interrupted command left of an earlier one goes first.
     """
     job = work.job
     with contextlib.suppress(CallFailed):
@@ -273,20 +243,3 @@ def _canary(work: _Work) -> str:
         with work.access.canary(""):
             return "the engine's default starts a container"
     return canary_proof.run(job.places, work.access, job.handler, is_default=job.default)
-
-
-def _kept(work: _Work) -> float | None:
-    """Let the change stay, or begin the time of a try; return that time's end."""
-    job, entry = work.job, work.entry
-    if job.tries is None:
-        journal.finish(work.path, entry)
-        taking_back.disarm(job.places, entry, work.node)
-        return None
-    until = time.time() + job.tries
-    work.node.arm(
-        entry.try_timer, job.tries, taking_back.command(job.places, "--transaction", entry.id)
-    )
-    work.entry = entry.at(journal.TRYING, until=until)
-    journal.write(work.path, work.entry)
-    work.node.disarm(entry.timer)
-    return until

@@ -1,6 +1,8 @@
-"""Taking one transaction back: every byte, and the engine that may have read the new ones.
+"""Taking a change back: every byte, and the engine that may have read the new ones.
 
-It may be interrupted itself and done again. unfinished.py says when it is done.
+What a change set leaves to be undone (host/change_set), with a note of the engine. It may be
+interrupted itself and done again: by the next command, by a timer, or at boot, before the engines
+start, where only the files are put back.
 """
 
 from __future__ import annotations
@@ -8,36 +10,28 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from runc_wrap.host import change_set
 from runc_wrap.host.locks import locked
+from runc_wrap.node.engines import docker_config, engine_files
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import (
-    file_snapshot,
-    journal,
-    left_canaries,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from runc_wrap.host.change_set import Record
     from runc_wrap.node.engines.transaction.engine_access import Access
-    from runc_wrap.node.engines.transaction.journal import Journal
     from runc_wrap.node.paths import Places
 
-    Tell = Callable[[str], None]
-
-NOTHING, RELOAD, RESTART = (
-    "none",
-    "reload",
-    "restart",
-)  # what engines need to read their files again
+# What engines need to read their files again.
+NOTHING, RELOAD, RESTART = "none", "reload", "restart"
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-WITH_CANARY = (journal.PROVING, journal.REVERTING)  # in which an engine may have one
 _FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
 
 
@@ -58,24 +52,74 @@ class Node(Protocol):
     def restart(self, unit: str, how: str) -> str:
         """Restart or reload a unit; return "" or why that failed."""
 
-    def guard_boot(self, places: Places, unit: str) -> None:
-        """See that the next boot takes back what is not over. Raises EngineError and OSError."""
+    def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
+        """See that a timer and the next boot take back what is not over.
 
-    def release_boot(self, places: Places) -> None:
-        """Take that back. Raises OSError."""
+        Raises EngineError and OSError.
+        """
 
-    def arm(
-        self, name: str, seconds: float, command: Sequence[str], *, pause: float = 30.0,
-        most: int = 5,
-    ) -> None:  # fmt: skip
-        """Have a command run after so many seconds, and again if it fails. Raises EngineError."""
-
-    def disarm(self, name: str) -> None:
-        """Take that back."""
+    def release(self, places: Places, timer: str = "") -> None:
+        """Take that back, but for the boot's unit while another change is not over."""
 
 
 class NotTakenBackError(Exception):
-    """A change could not be taken back; the journal stays, for the next try."""
+    """A change could not be taken back; its record stays, for the next try."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a change set's record says of the change and the engine that may have read it.
+
+    `how`: what makes the engine read the new files; `how_back`: the former ones again.
+    """
+
+    id: str
+    engine: str
+    config: str
+    handler: str
+    action: str
+    unit: str
+    how: str
+    how_back: str
+    begun: float
+    by: str
+
+    @property
+    def timer(self) -> str:
+        """The name of the timer that takes it back if nobody else does."""
+        return f"runc-wrap-revert-{self.id}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the record."""
+        return asdict(self)
+
+
+def directory(places: Places) -> Path:
+    """Return where the records of changes are that are not over."""
+    return places.var / "changes"
+
+
+def is_any_left(places: Places) -> bool:
+    """Tell whether there is any such record, readable or not."""
+    return any(directory(places).glob("*.json"))
+
+
+def unfinished(places: Places) -> dict[Path, Note]:
+    """Return {record: its note} of each transaction that is not over. Raises EngineError."""
+    found = {path: _read(path)[1] for path in sorted(directory(places).glob("*.json"))}
+    return {path: note for path, note in found.items() if note}
+
+
+def _read(path: Path) -> tuple[Record | None, Note | None]:
+    try:
+        found = change_set.read(path)
+        return found, Note(**found.note) if found and found.note else None
+    except (OSError, ValueError, TypeError) as error:
+        raise EngineError(
+            f"{path}: {error}",
+            "the record of a change that is not over",
+            "see that the engine's files are as you want them, then remove this one",
+        ) from None
 
 
 def exclusive(places: Places) -> AbstractContextManager[int]:
@@ -83,10 +127,10 @@ def exclusive(places: Places) -> AbstractContextManager[int]:
     return locked(places.var, "transaction")
 
 
-def command(places: Places, *words: str) -> list[str]:
-    """Return the command `engine revert` for timers, with these options."""
+def command(places: Places) -> list[str]:
+    """Return the command `engine revert`, for the timer."""
     program = str(places.wrapper.with_name("runc-wrapctl"))
-    return [program, "--prefix", str(places.prefix), "engine", "revert", *words]
+    return [program, "--prefix", str(places.prefix), "engine", "revert"]
 
 
 def wait_until_answers(node: Node, access: Access, also: str = "") -> None:
@@ -117,96 +161,109 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def take_back(places: Places, path: Path, entry: Journal, node: Node) -> None:
+def everything(places: Places, node: Node, *, is_boot: bool = False) -> list[Note]:
+    """Take back all that is not over; return it. The caller holds the lock.
+
+    `is_boot`: no engine has started yet, so that the files are all. Raises NotTakenBackError, after
+    it tried each.
+    """
+    done, failures = [], []
+    for path in sorted(directory(places).glob("*.json")):
+        try:
+            if note := take_back(places, path, node, has_read=not is_boot):
+                done.append(note)
+        except NotTakenBackError as error:
+            failures.append(str(error))
+    if failures:
+        raise NotTakenBackError("; ".join(failures))
+    node.release(places)  # what a kill after the end of a change left
+    return done
+
+
+def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) -> Note | None:
     """Put every byte back, restart what may have read the new ones, and see that it answers.
 
-    Raises NotTakenBackError.
+    `has_read`: the engine may have read them. Raises NotTakenBackError.
     """
-    has_canary = entry.step in WITH_CANARY
-    entry = entry.at(journal.REVERTING)
     try:
-        with contextlib.suppress(OSError):  # a full disk; any unfinished journal is taken back
-            journal.write(path, entry)
-        is_reading = entry.restarts and not _stays_stopped(entry, node)
-        has_forgotten = is_reading and _has_forgotten(entry, node)
-        file_snapshot.put_back(entry.snapshot)
-        is_clean = is_reading and _restart(entry, node, is_needed=not has_forgotten)
-        if has_canary and not is_clean:
-            with contextlib.suppress(OSError):  # a full disk
-                left_canaries.note(places, path, entry)
-                clear_later(places, node)
-        journal.take_back(path, entry)
+        found, note = _read(path)
+        if found is None:
+            return None
+        left = _put_back(found, note if has_read else None, node)
+        change_set.close(path)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
-            f"{entry.engine} was not put back: {error}; it is tried again by a timer, at boot, and "
-            f"by `runc-wrapctl engine revert`"
+            f"{path.stem} was not put back: {error}; it is tried again by a timer, at boot, and by "
+            "`runc-wrapctl engine revert`"
         ) from error
-    disarm(places, entry, node)
+    if note:
+        node.release(places, note.timer)
+    if left:
+        raise NotTakenBackError(
+            f"{path.stem} was put back, but for {' and '.join(left)}, which somebody else changed "
+            "meanwhile: take out of it what you do not want, then restart the engine"
+        )
+    return note
 
 
-def clear_later(places: Places, node: Node) -> None:
-    """Have canaries removed by a timer, in case nobody else can."""
-    left_canaries.clear_later(places, node, command(places, "--canaries"))
+def _put_back(found: Record, note: Note | None, node: Node) -> list[str]:
+    """Put the files back, and have the engine read them; return those that are left."""
+    if note is None:
+        return change_set.restore(found)
+    neutral = _neutral(note, found)
+    has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
+    left = change_set.restore(found, neutral)
+    _restart(note, node, is_needed=not has_forgotten)
+    return left
 
 
-def disarm(places: Places, entry: Journal, node: Node) -> None:
-    """Take back what would take back a transaction that is over: timers, and the boot's unit."""
-    with contextlib.suppress(EngineError, OSError):  # the boot finds nothing to do, then
-        release_boot(places, node)
-    for timer in (entry.timer, entry.try_timer):
-        node.disarm(timer)
+def _neutral(note: Note, found: Record) -> dict[Path, bytes]:
+    """Return {daemon.json: what Docker must read before its former text}, {} if that is enough."""
+    if (note.how, note.how_back) != (RELOAD, RESTART):
+        return {}
+    config = Path(note.config).resolve()
+    former = found.former(config)
+    text = docker_config.neutral(former.decode() if former is not None else None)
+    return {} if text is None else {config: text.encode()}
 
 
-def release_boot(places: Places, node: Node) -> None:
-    """Take the boot's unit back if it would find nothing to do."""
-    if not journal.unfinished(places) and not left_canaries.noted(places):
-        node.release_boot(places)
-
-
-def _stays_stopped(entry: Journal, node: Node) -> bool:
-    """Tell whether the engine did not run since this boot, and reads its files when it starts."""
-    return entry.boot != journal.boot() and bool(entry.unit) and node.state(entry.unit) == _STOPPED
-
-
-def _has_forgotten(entry: Journal, node: Node) -> bool:
-    """Have an engine whose reload keeps what its former file does not say forget it.
+def _has_forgotten(note: Note, found: Record, neutral: dict[Path, bytes], node: Node) -> bool:
+    """Have Docker, whose reload keeps what its former file does not say, forget it.
 
     It reads a text that says it, and no container ends. If that fails, only a restart helps.
     Raises EngineError.
     """
+    ((config, text),) = neutral.items()
+    if found.changed_by_others(neutral):
+        return False
     try:
-        text = file_snapshot.write_neutral(entry.snapshot)
+        engine_files.write(config, text.decode())
     except OSError:  # a full disk
         return False
-    if text is None or node.restart(entry.unit, RELOAD):
+    if node.restart(note.unit, RELOAD):
         return False
-    access, until = node.access(entry.engine, Path(entry.config)), time.monotonic() + node.patience
-    while not (is_read := access.has_read(text, entry.handler)) and time.monotonic() < until:
+    access, until = node.access(note.engine, config), time.monotonic() + node.patience
+    while (
+        not (is_read := access.has_read(text.decode(), note.handler)) and time.monotonic() < until
+    ):
         time.sleep(_PAUSE)
     return is_read
 
 
-def _restart(entry: Journal, node: Node, *, is_needed: bool) -> bool:
-    """Let the engine read its former files, and see that it answers.
+def _restart(note: Note, node: Node, *, is_needed: bool) -> None:
+    """Let the engine read its former files, see that it answers, and that no canary is left.
 
-    Return whether it has no canary of ours any more.
+    One that somebody stopped reads them when it is started. Raises EngineError.
     """
-    access, how = node.access(entry.engine, Path(entry.config)), _way_back(entry)
+    access, how = node.access(note.engine, Path(note.config)), note.how_back
+    if how != NOTHING and node.state(note.unit) == _STOPPED:
+        return
     if is_needed and how != NOTHING:
-        why = node.restart(entry.unit, how)
+        why = node.restart(note.unit, how)
         if why and how != RESTART:  # also if the engine died, which a reload does not mend
-            why = node.restart(entry.unit, RESTART)
+            why = node.restart(note.unit, RESTART)
         if why:
-            raise EngineError(why, "its former state", f"`journalctl -u {entry.unit}`")
+            raise EngineError(why, "its former state", f"`journalctl -u {note.unit}`")
     wait_until_answers(node, access, ", with its former files")
-    try:
+    with contextlib.suppress(CallFailed):  # the next command removes it, and `doctor --fix`
         access.remove_canaries()
-    except CallFailed:
-        return False
-    return True
-
-
-def _way_back(entry: Journal) -> str:
-    """Return what makes the engine read its former files; an earlier release did not record it."""
-    is_kept = any(one.neutral is not None for one in entry.snapshot.files)
-    return entry.how_back or (RESTART if is_kept else entry.how)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import boot_unit, engine_access
+from runc_wrap.node.engines.transaction import boot_unit, engine_access, taking_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,14 @@ RUNNING = Path("/run/systemd/system")  # sd_booted(3)
 RESTART = "restart"
 _SECONDS = 240.0  # a unit may take 90 to stop and as long to start
 _SHORT = 20.0
-_LONGEST_TRY = 600.0  # seconds of one run of `engine revert`
+_DEAD_MAN = 1800.0  # seconds: longer than all steps of a transaction together may take
+_PAUSE, _TRIES, _LONGEST_TRY = 30, 5, 600  # of `engine revert` by the timer; seconds
+_AGAIN = (
+    "--property=Restart=on-failure",
+    f"--property=RestartSec={_PAUSE}",
+    f"--property=StartLimitIntervalSec={_TRIES * (_PAUSE + _LONGEST_TRY)}",
+    f"--property=StartLimitBurst={_TRIES}",
+)
 
 
 class Systemd:
@@ -82,46 +90,29 @@ class Systemd:
             return None
         return time.time() - time.monotonic() + int(told) / 1e6
 
-    def guard_boot(self, places: Places, unit: str) -> None:
-        """See that the next boot takes back what is not over. Raises EngineError and OSError."""
-        boot_unit.write(places, unit)
+    def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
+        """Have systemd take back what is not over: by a timer, even if we are gone, and at boot.
 
-    def release_boot(self, places: Places) -> None:
-        """Take that back. Raises OSError."""
-        boot_unit.remove(places)
-
-    def arm(
-        self, name: str, seconds: float, command: Sequence[str], *, pause: float = 30.0,
-        most: int = 5,
-    ) -> None:  # fmt: skip
-        """Have systemd run a command after so many seconds, even if we are gone.
-
-        One that fails is run again after `pause` seconds, `most` times. Raises EngineError.
+        One that fails is run again a few times. Raises EngineError and OSError.
         """
-        interval = most * (pause + _LONGEST_TRY)
-        properties = (
-            "--property=Restart=on-failure",
-            f"--property=RestartSec={pause:g}",
-            f"--property=StartLimitIntervalSec={interval:g}",
-            f"--property=StartLimitBurst={most}",
-        )
+        boot_unit.write(places, unit)
         words = [
-            "--quiet", "--collect", f"--unit={name}", f"--on-active={seconds:g}s",
-            "--timer-property=AccuracySec=1s", *properties, "--", *command,
+            "--quiet", "--collect", f"--unit={timer}", f"--on-active={_DEAD_MAN:g}s",
+            "--timer-property=AccuracySec=1s", *_AGAIN, "--", *command,
         ]  # fmt: skip
         done = installed_programs.run("systemd-run", *words, seconds=_SHORT)
         if not done.is_well:
+            boot_unit.remove(places)
             raise EngineError(
                 f"systemd takes no timer that would take the change back: {done.said}",
                 "a transient timer",
                 "`engine add` without --restart",
             )
 
-    def disarm(self, name: str) -> None:
-        """Take the timer back; if that fails, it finds nothing to do."""
-        installed_programs.run("systemctl", "stop", f"{name}.timer", seconds=_SHORT)
-
-    def forget(self, name: str) -> None:
-        """Take the timer back, and what it started: not for what it started itself."""
-        units = (f"{name}.timer", f"{name}.service")
-        installed_programs.run("systemctl", "stop", *units, seconds=_SHORT)
+    def release(self, places: Places, timer: str = "") -> None:
+        """Take that back; what cannot be, finds nothing to do."""
+        if timer:
+            installed_programs.run("systemctl", "stop", f"{timer}.timer", seconds=_SHORT)
+        with contextlib.suppress(OSError):
+            if not taking_back.is_any_left(places):
+                boot_unit.remove(places)

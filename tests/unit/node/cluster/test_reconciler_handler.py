@@ -101,7 +101,7 @@ def test_a_registration_that_a_boot_took_away_comes_back_once_in_each_boot(
     """As on EKS, where /etc/containerd/config.toml is written anew at each boot."""
     scene.become_ready()
     for boot in ("second", "third"):
-        monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda at=boot: at)
+        monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda at=boot: at)
         _taken_away(scene)
         scene.host.done.clear()
         assert scene.installer().run().word == "ready"
@@ -117,7 +117,7 @@ def test_a_registration_that_somebody_took_away_stays_away_after_a_boot(
     scene.become_ready()
     _taken_away(scene)
     assert scene.installer().run().word == "edited"
-    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
     scene.host.done.clear()
     assert scene.installer().run().word == "edited"
     assert scene.host.done == ["status"]
@@ -127,7 +127,7 @@ def test_what_outlived_a_boot_and_is_taken_away_within_it_stays_away(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.become_ready()
-    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
     assert scene.installer().run().word == "ready"
     _taken_away(scene)
     assert scene.installer().run().word == "edited"

@@ -84,7 +84,7 @@ def test_another_release_changes_nothing_of_what_is_known_of_the_handler(
     scene.make_image("2")
     scene.host.fails["prove"] = "nothing starts through the handler"
     assert scene.installer().run().word == "unproved"
-    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
     scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
     assert scene.installer().run().word == "ready"
     assert scene.host.done[-2:] == ["register", "status"]
@@ -153,7 +153,7 @@ def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_r
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _refused_with_an_earlier_release(scene)
-    monkeypatch.setattr("runc_wrap.node.engines.transaction.journal.boot", lambda: "second")
+    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
     scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
     labels: list[bool] = []
     scene.host.on_register = lambda: labels.append(READY in scene.labels)

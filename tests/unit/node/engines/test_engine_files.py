@@ -40,7 +40,7 @@ def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
     assert (real.stat().st_uid, real.stat().st_gid) == owner
 
 
-@pytest.mark.parametrize("step", ["_put", "keep"])  # nothing is in place yet, everything is
+@pytest.mark.parametrize("step", ["_put", "close"])  # nothing is in place yet, everything is
 @pytest.mark.parametrize("removing", [False, True])
 def test_the_next_command_undoes_what_a_killed_one_left(
     step: str, removing: bool, tmp_path: Path

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import (
-    plan_execution,
     registration_plan,
     registration_state,
 )
@@ -192,17 +191,3 @@ def test_a_wrapper_that_is_not_installed_is_not_registered(tmp_path: Path) -> No
     (where.bin_dir / "runc-wrap").unlink()
     with pytest.raises(EngineError, match=r"try: install\.sh"):
         registration_plan.plan_add(where, "x", {})
-
-
-@pytest.mark.parametrize("is_last", [True, False])
-def test_a_removal_is_taken_back_byte_for_byte(is_last: bool, tmp_path: Path) -> None:
-    where = node(tmp_path, "docker")
-    add(where, "x")
-    if not is_last:
-        add(where, "y")
-    before = snapshot(tmp_path)
-    plan = registration_plan.plan_remove(where, "x")
-    plan_execution.carry_out(plan)
-    assert snapshot(tmp_path) != before
-    plan_execution.carry_out(registration_plan.taken_back(plan))
-    assert snapshot(tmp_path) == before

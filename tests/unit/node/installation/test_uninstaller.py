@@ -16,7 +16,7 @@ from runc_wrap.node.engines import container_storage, dependent, dependents, rem
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import plan_execution, registration_plan
 from runc_wrap.node.engines.registration.registration_state import Where
-from runc_wrap.node.engines.transaction import journal
+from runc_wrap.node.engines.transaction import taking_back
 from runc_wrap.node.installation import (
     installation_record,
     running_engines,
@@ -211,7 +211,7 @@ def test_the_script_that_ends_it_leaves_nothing_of_what_is_recorded(tmp_path: Pa
     recorded = [getattr(places, name) for name, value in vars(Places).items() if is_property(value)]
     directories = {path for path in recorded if path.parent == places.var}
     assert len(directories) >= 6
-    for path in (*directories, journal.directory(places), places.var / "metrics"):
+    for path in (*directories, taking_back.directory(places), places.var / "metrics"):
         path.mkdir(parents=True, exist_ok=True)
         (path / "one.json").touch()
     script.write_text(script.read_text().replace("\npurges=''", "\npurges=yes"))

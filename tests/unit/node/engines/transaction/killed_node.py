@@ -13,19 +13,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from runc_wrap.node.engines import containerd_config, toml_text
 from runc_wrap.node.engines.canary import canary_proof
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import registration_plan, registration_state
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from runc_wrap.node.engines.transaction import boot_unit, steps, taking_back
+from runc_wrap.node.engines.transaction.taking_back import Note
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import pytest
 
 
 UNIT = "engine.service"
@@ -53,6 +58,10 @@ class FakeEngine:
     def refusal(self) -> str:
         return self.node.refuses
 
+    def refusal_of(self, waiting: Mapping[Path, Path]) -> str:
+        assert self.node.config in waiting or not waiting
+        return self.node.refuses_new
+
     def configured(self) -> Mapping[str, str | None]:
         return _handlers(self.node.config)
 
@@ -77,6 +86,9 @@ class FakeEngine:
     def ended_by_restart(self) -> str:
         return self.node.ended
 
+    def left_canaries(self) -> list[str]:
+        return self.node.canaries
+
     def remove_canaries(self) -> None:
         if not self.node.answers():
             raise CallFailed("nobody answers")
@@ -90,6 +102,7 @@ class FakeNode:
     directory: Path
     patience: float = 0.05
     refuses: str = ""
+    refuses_new: str = ""  # before it is in place
     hangs: bool = False
     breaks: Callable[[str], bool] = lambda _: False
     has_systemd: bool = True
@@ -135,29 +148,14 @@ class FakeNode:
             reading.rename(self.read)
         return "" if self.answers() else "it failed"
 
-    def guard_boot(self, places: Places, unit: str) -> None:
+    def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
         boot_unit.write(places, unit, self.units)
+        self.timers[timer] = command
 
-    def release_boot(self, places: Places) -> None:
-        boot_unit.remove(places, self.units)
-
-    def arm(
-        self,
-        name: str,
-        seconds: float,
-        command: Sequence[str],
-        *,
-        pause: float = 1.0,
-        most: int = 1,
-    ) -> None:
-        assert min(seconds, pause, most) > 0
-        self.timers[name] = command
-
-    def disarm(self, name: str) -> None:
-        self.timers.pop(name, None)
-
-    def forget(self, name: str) -> None:
-        self.timers.pop(name, None)
+    def release(self, places: Places, timer: str = "") -> None:
+        self.timers.pop(timer, None)
+        if not taking_back.is_any_left(places):
+            boot_unit.remove(places, self.units)
 
 
 def _handlers(path: Path) -> dict[str, str | None]:
@@ -209,7 +207,20 @@ def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> N
 
 def run(one: steps.Job, where: FakeNode) -> steps.Outcome:
     """Carry out a job without a word."""
-    return steps.run(one, where, lambda _: None, pytest.fail)
+    return steps.run(one, where, lambda _: None)
+
+
+def interrupted(
+    one: FakeNode, places: Places, how: str = "restart", how_back: str = "restart"
+) -> Path:
+    """Leave what a command leaves that is killed while its canary runs; return the record."""
+    made = job(places, one.config)
+    named = ("1", "containerd", str(one.config), "runc-wrap", "add", UNIT)
+    note = Note(*named, how, how_back, 1e9, "alice")
+    one.guard(places, UNIT, note.timer, taking_back.command(places))
+    plan_execution.carry_out(made.plan(), note.as_json())
+    FakeNode.restart(one, UNIT, "restart")
+    return made.where.change
 
 
 def killed(at: int, work: Callable[[], object]) -> bool:

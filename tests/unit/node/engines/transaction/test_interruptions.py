@@ -6,8 +6,7 @@ import json
 import os
 import signal
 import tempfile
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -15,23 +14,20 @@ from runc_wrap.host import files
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import docker_config
 from runc_wrap.node.engines.canary import canary_proof
-from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import registration_plan, registration_state
-from runc_wrap.node.engines.transaction import (
-    file_snapshot,
-    journal,
-    steps,
-    taking_back,
-    unfinished,
-    unit_control,
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
 )
-from runc_wrap.node.engines.transaction.file_snapshot import File, Snapshot
-from tests.unit.node.engines.transaction.killed_node import UNIT, job, node, proved, run
+from runc_wrap.node.engines.transaction import steps, taking_back, unit_control
+from runc_wrap.node.engines.transaction.taking_back import Note
+from runc_wrap.node.paths import Places
+from tests.unit.node.engines.transaction.killed_node import interrupted, job, node, proved, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.paths import Places
+    from runc_wrap.node.engines.transaction.taking_back import Node
     from tests.unit.node.engines.transaction.killed_node import FakeNode
 
 TEXT = "# the owner's\nversion = 2\n"
@@ -45,7 +41,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Pla
 
 def _is_as_before(one: FakeNode, places: Places) -> bool:
     texts = {one.config.read_text(), one.read.read_text()}
-    return texts == {TEXT} and not journal.all_of(places) and not one.timers
+    return texts == {TEXT} and not taking_back.unfinished(places) and not one.timers
 
 
 @pytest.mark.parametrize("said", range(6))
@@ -64,7 +60,7 @@ def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
             raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(steps.TakenBack):
-        steps.run(job(places, one.config), one, tell, pytest.fail)
+        steps.run(job(places, one.config), one, tell)
     assert _is_as_before(one, places)
 
 
@@ -105,23 +101,6 @@ def test_a_second_interruption_waits_until_it_is_taken_back(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_text_that_only_a_reload_reads_is_put_back_after_a_kill(tmp_path: Path) -> None:
-    config = tmp_path / "etc/daemon.json"
-    config.parent.mkdir()
-    file = File(str(config), '{"debug": true}', "{}", docker_config.neutral('{"debug": true}'))
-    before = Snapshot("1", [file], str(tmp_path / "var/record"))
-    config.write_text("{}")
-    assert file_snapshot.write_neutral(before) == config.read_text()
-    said = json.loads(config.read_text())
-    assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
-    file_snapshot.put_back(before)
-    assert config.read_text() == '{"debug": true}'
-    config.write_text("[]")
-    with pytest.raises(EngineError, match="changed since"):
-        file_snapshot.write_neutral(before)
-    assert config.read_text() == "[]"
-
-
 def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: Path) -> None:
     own = '{"runtimes": {"other": {"path": "/x"}}, "default-runtime": "other"}'
     for text, default, needs in (
@@ -134,24 +113,76 @@ def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: P
         config.write_text(text)
         where = registration_state.Where("docker", config, tmp_path / "bin", tmp_path / "var")
         plan = registration_plan.plan_add(where, "runc-wrap", {}, default=default)
-        (file,) = file_snapshot.of(plan, "1").files
-        assert (file.neutral is not None) is needs, (text, default)
+        has_said_all = docker_config.neutral(text) is None
+        assert (plan.undone_loses_default and not has_said_all) is needs, (text, default)
 
 
-def test_at_boot_an_engine_that_reads_its_files_by_itself_is_not_waited_for(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+class Dockerd:
+    """What `engine_access.Access` asks of a dockerd that reads its file at a reload."""
+
+    def __init__(self, node: DockerNode) -> None:
+        self.node, self.unit = node, "docker.service"
+
+    def has_read(self, text: str, handler: str) -> bool:
+        del handler
+        return self.node.read[-1:] == [text]
+
+    def silence(self) -> str:
+        return ""
+
+    def remove_canaries(self) -> None:
+        pass
+
+
+class DockerNode:
+    """A node that notes what each reload reads."""
+
+    patience = 0.05
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.read: list[str] = []
+        self.restarts = 0
+
+    def access(self, engine: str, config: Path) -> Any:
+        assert (engine, config) == ("docker", self.config)
+        return Dockerd(self)
+
+    def state(self, unit: str) -> str:
+        return "active" if unit == "docker.service" else ""
+
+    def restart(self, unit: str, how: str) -> str:
+        assert unit == "docker.service"
+        self.restarts += how == "restart"
+        self.read.append(self.config.read_text())
+        return ""
+
+    def release(self, places: Places, timer: str = "") -> None:
+        del places, timer
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
+    tmp_path: Path, *, killed: bool
 ) -> None:
-    """As k0s: it starts after the boot's unit, which would wait for it in vain."""
-    one, places = made
-    run(job(places, one.config, tries=600.0), one)
-    ((path, trying),) = journal.unfinished(places).items()
-    journal.write(path, replace(trying, how=taking_back.NOTHING, how_back=taking_back.NOTHING))
-    monkeypatch.setattr(journal, "boot", lambda: "another")
-    one.state = lambda unit: "inactive" if unit == UNIT else ""  # type: ignore[method-assign]
-    one.breaks = lambda _text: True
-    unfinished.revert_due(places, one)
-    assert one.config.read_text() == TEXT
-    assert journal.all_of(places) == {}
+    """By a reload, which ends no container; also if the first one to do so was killed then."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/runc-wrap").touch()
+    config, places = tmp_path / "etc/daemon.json", Places(tmp_path)
+    config.parent.mkdir()
+    config.write_text('{"debug": true}')
+    where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
+    named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
+    note = Note(*named, "reload", "restart", 1e9, "alice")
+    plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
+    plan_execution.carry_out(plan, note.as_json())
+    one = DockerNode(config)
+    if killed:
+        config.write_text(docker_config.neutral('{"debug": true}') or "")
+    taking_back.everything(places, cast("Node", one))
+    (said,) = map(json.loads, one.read)
+    assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
+    assert (config.read_text(), one.restarts) == ('{"debug": true}', 0)
 
 
 def test_a_second_registration_is_taken_back_on_a_full_disk(
@@ -171,11 +202,11 @@ def test_a_second_registration_is_taken_back_on_a_full_disk(
         return restart(unit, how)
 
     one.restart, one.hangs = fills, True  # type: ignore[method-assign]
-    with pytest.raises(steps.TakenBack, match="No space left"):
+    with pytest.raises(steps.TakenBack, match="the canary hangs"):
         run(job(places, one.config, default=True), one)
     assert before == [one.config.read_bytes(), *(p.read_bytes() for p in places.engines.iterdir())]
     assert (one.read.read_bytes(), one.timers) == (before[0], {})
-    assert journal.unfinished(places) == {}
+    assert taking_back.unfinished(places) == {}
     assert [*one.directory.rglob(".runc-wrap-*")] == []
 
 
@@ -225,9 +256,7 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
 ) -> None:
     """As a dockerd that died of the new file: systemd does not reload what does not run."""
     one, places = made
-    run(job(places, one.config, tries=600.0), one)
-    ((path, trying),) = journal.unfinished(places).items()
-    journal.write(path, replace(trying, how="reload", how_back="reload"))
+    interrupted(one, places, "restart", "reload")
     restart, asked = one.restart, list[str]()
 
     def dead(unit: str, how: str) -> str:
@@ -235,31 +264,24 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
         return restart(unit, how) if how == "restart" else f"{unit} is not active"
 
     one.restart = dead  # type: ignore[method-assign]
-    unfinished.revert(places, None, one, pytest.fail)
+    taking_back.everything(places, one)
     assert asked == ["reload", "restart"]
     assert _is_as_before(one, places)
 
 
-@pytest.mark.parametrize("is_of_earlier_release", [False, True])
-def test_what_needed_a_restart_is_taken_back_by_a_reload_where_that_is_enough(
-    made: tuple[FakeNode, Places], *, is_of_earlier_release: bool
+def test_an_engine_that_is_killed_before_its_restart_is_restarted_by_who_comes_next(
+    made: tuple[FakeNode, Places],
 ) -> None:
-    """As Docker's last handler: only its removal needs one, which ends containers."""
+    """The record stays until the engine has read its former files again."""
     one, places = made
-    run(job(places, one.config, tries=600.0), one)
-    ((path, trying),) = journal.unfinished(places).items()
-    assert (trying.how, trying.how_back) == ("restart", "restart")
-    recorded = "" if is_of_earlier_release else "reload"
-    journal.write(path, replace(trying, how_back=recorded))
-    restart, asked = one.restart, list[str]()
-
-    def notes(unit: str, how: str) -> str:
-        asked.append(how)
-        return restart(unit, "restart")
-
-    one.restart = notes  # type: ignore[method-assign]
-    unfinished.revert(places, None, one, pytest.fail)
-    assert asked == (["restart"] if is_of_earlier_release else ["reload"])
+    change = interrupted(one, places)
+    one.restart = lambda unit, how: f"{how} of {unit} fails"  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(taking_back.NotTakenBackError, match="fails"):
+            taking_back.everything(places, one)
+        assert (one.config.read_text(), change.exists()) == (TEXT, True)
+    del one.restart
+    taking_back.everything(places, one)
     assert _is_as_before(one, places)
 
 
@@ -280,24 +302,18 @@ def test_a_masked_unit_that_runs_is_not_restarted(
         assert why is None or "`systemctl unmask docker.service`" in str(why)
 
 
-@pytest.mark.parametrize("text", ["", '{"format": 1', "[]", "soon", "never"])
-def test_a_journal_that_cannot_be_read_does_not_keep_another_from_being_taken_back(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, text: str
+@pytest.mark.parametrize("text", ["", "[]", '{"note": {"id": 1}, "entries": []}'])
+def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_back(
+    made: tuple[FakeNode, Places], text: str
 ) -> None:
     one, places = made
-    run(job(places, one.config, tries=600.0), one)
-    (path,) = journal.unfinished(places)
-    hostile = path.with_name("another.json")
-    wrong = {"soon": ("until", "soon"), "never": ("step", "never")}
+    change = interrupted(one, places)
+    hostile = change.with_name("another.json")
     hostile.write_text(text)
-    if text in wrong:
-        key, value = wrong[text]
-        hostile.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    monkeypatch.setattr(journal, "boot", lambda: "another")
-    with pytest.raises(EngineError, match=r"another\.json.*then remove this one"):
-        unfinished.revert_due(places, one)
+    with pytest.raises(taking_back.NotTakenBackError, match=r"another\.json.*then remove this one"):
+        taking_back.everything(places, one)
     assert (one.config.read_text(), one.read.read_text()) == (TEXT, TEXT)
-    assert not path.exists()
+    assert not change.exists()
     hostile.unlink()
-    unfinished.revert_due(places, one)
-    assert [*one.units.rglob("*.service")] == []
+    assert taking_back.everything(places, one) == []
+    assert not taking_back.is_any_left(places)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from runc_wrap.node.engines.canary.canary_proof import NotProved
-from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import canary_alone, engine_status, journal
+from runc_wrap.node.engines.transaction import canary_alone, engine_status, proofs
 from tests.unit.node.engines.transaction.killed_node import (
     UNIT,
     FakeEngine,
@@ -69,7 +67,7 @@ def seen(made: Made) -> Seen:
 
 def _prove(made: Made) -> str:
     one, places, where = made
-    return canary_alone.run(places, where, "runc-wrap", one, pytest.fail)
+    return canary_alone.run(places, where, "runc-wrap", one)
 
 
 def test_an_upgraded_engine_is_another_one_until_a_canary_proves_it(
@@ -161,29 +159,16 @@ def test_a_change_of_another_handler_proves_that_one_only(made: Made, seen: Seen
     assert seen()[0] == []
 
 
-def test_a_journal_of_an_earlier_build_has_one_version_for_all_handlers(
-    made: Made, seen: Seen
-) -> None:
+@pytest.mark.parametrize("spoiled", ["", "[]", "{}", '{"begun": "x"}'])
+def test_a_record_that_cannot_be_read_is_none(made: Made, seen: Seen, spoiled: str) -> None:
     one, places, where = made
-    path = journal.path_of(places, where)
-    assert "proved" not in json.loads(path.read_text())  # which such a build would refuse
-    run(job(places, one.config, handler="other"), one)
-    found = json.loads(path.read_text())
-    assert found.pop("proved") == {"runc-wrap": OLD}
-    path.write_text(json.dumps(found))
+    (path,) = (places.var / "proofs").iterdir()
+    path.write_text(spoiled)
+    assert proofs.read(where) is None
     one.version = NEW
-    assert seen()[0] == ["runc-wrap", "other"]
-    _prove(made)
-    assert seen()[0] == ["other"]
-
-
-@pytest.mark.parametrize("spoiled", [["runc-wrap"], {"runc-wrap": 3}, None])
-def test_a_spoiled_journal_is_named(made: Made, spoiled: object) -> None:
-    _, places, where = made
-    path = journal.path_of(places, where)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "proved": spoiled}))
-    with pytest.raises(EngineError, match="digests and proved"):
-        journal.read(path)
+    assert seen() == ([], [])
+    run(job(places, one.config), one)
+    assert proofs.read(where) is not None
 
 
 def test_dockers_client_is_not_taken_for_its_daemon(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,22 +9,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.host import files
+from runc_wrap.host import change_set, files
 from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import plan_execution, registration_state
-from runc_wrap.node.engines.transaction import journal, steps, taking_back, unfinished
+from runc_wrap.node.engines.transaction import proofs, steps, taking_back
 from tests.unit.node.engines.engine_node import snapshot
-from tests.unit.node.engines.transaction.killed_node import UNIT, job, killed, node, proved, run
+from tests.unit.node.engines.transaction.killed_node import (
+    interrupted,
+    job,
+    killed,
+    node,
+    proved,
+    run,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from runc_wrap.node.engines.handler import Handler
     from runc_wrap.node.paths import Places
     from tests.unit.node.engines.transaction.killed_node import FakeNode
 
 TEXT = "# the owner's\nversion = 2\n"
-MANY, MOST_CHANGES = 30, 400
+MANY, MOST_CHANGES = 20, 400
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "it refuses its files": ({"refuses": "containerd refuses its files"}, "refuses its files"),
     "it does not come back": ({"breaks": lambda text: "runc-wrap" in text}, "it failed"),
@@ -46,12 +54,8 @@ def _engine(one: FakeNode) -> tuple[str, str]:
 
 def _remains(one: FakeNode) -> list[str]:
     """Return what a transaction must not leave."""
-    where = registration_state.Where(
-        "containerd", one.config, one.directory, one.directory / "var/engines"
-    )
-    plan_execution.settle(where.change)  # as the next command does
-    found = [*one.directory.rglob("*.new"), *one.directory.rglob(".runc-wrap-*")]
-    found = [path for path in found if path.parent.name != "changes"]
+    found = [*one.directory.rglob(".*.new"), *one.directory.rglob(".runc-wrap-*")]
+    found = [path for path in found if path.parent.name != "proofs"]  # the next one replaces it
     found += one.units.rglob("*.service")
     return [str(path) for path in found] + [*one.timers]
 
@@ -62,10 +66,11 @@ def test_a_change_that_is_proved_stays(made: tuple[FakeNode, Places]) -> None:
     assert outcome.proof == "canary-runc-wrap runc-wrap"
     file, read = _engine(one)
     assert file == read != TEXT
-    assert journal.unfinished(places) == {}
+    assert taking_back.unfinished(places) == {}
     assert _remains(one) == []
-    (recorded,) = journal.all_of(places).values()
-    assert (recorded.step, recorded.by, recorded.version) == ("done", journal.author(), "1.7.24")
+    recorded = proofs.read(job(places, one.config).where)
+    assert recorded
+    assert (recorded.by, recorded.versions) == (proofs.author(), {"runc-wrap": "1.7.24"})
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -85,8 +90,7 @@ def test_what_fails_is_taken_back_whole(
         run(job(places, one.config, action), one)
     assert snapshot(one.directory) == before
     assert one.answers()
-    assert journal.unfinished(places) == {}
-    assert len(journal.all_of(places)) == (action == steps.REMOVE)  # the one before counts again
+    assert taking_back.unfinished(places) == {}
     assert _remains(one) == []
 
 
@@ -128,92 +132,96 @@ def test_without_systemd_nothing_is_changed(made: tuple[FakeNode, Places]) -> No
     with pytest.raises(EngineError, match=r"no engine\.service"):
         run(job(places, one.config), one)
     assert snapshot(one.directory) == before
-    assert journal.all_of(places) == {}
 
 
-def test_a_timer_is_armed_before_anything_is_written(made: tuple[FakeNode, Places]) -> None:
-    one, places = made
-    armed: list[str] = []
-
-    def arm(_name: str, _seconds: float, command: list[str], **_: object) -> None:
-        assert not [*places.var.rglob("*.json")]
-        armed.append(" ".join(command))
-        raise EngineError("no timer", "a timer", "nothing")
-
-    one.arm = arm  # type: ignore[method-assign, assignment]
-    with pytest.raises(EngineError, match="no timer"):
-        run(job(places, one.config), one)
-    assert _engine(one) == (TEXT, TEXT)
-    assert "engine revert --transaction" in armed[0]
-
-
-def test_a_try_waits_to_be_confirmed(made: tuple[FakeNode, Places]) -> None:
-    one, places = made
-    outcome = run(job(places, one.config, tries=600.0), one)
-    assert outcome.until
-    assert [name.endswith("-try") for name in one.timers] == [True]
-    (unit,) = one.units.glob("*.service")
-    assert (one.units / "multi-user.target.wants" / unit.name).resolve() == unit
-    assert "Before=containerd.service" in unit.read_text()
-    assert f"runc-wrapctl --prefix {places.prefix} engine revert --due" in unit.read_text()
-    assert unfinished.revert_due(places, one) == []
-    with pytest.raises(EngineError, match=r"being changed by .* \(trying\)"):
-        run(job(places, one.config), one)
-    unfinished.confirm(places, None, one, pytest.fail)
-    assert _engine(one)[1] != TEXT
-    assert _remains(one) == []
-    with pytest.raises(EngineError, match="no transaction waits"):
-        unfinished.confirm(places, None, one, pytest.fail)
-
-
-@pytest.mark.parametrize("why", ["its timer", "its time", "another boot", "its owner"])
-def test_a_try_that_is_not_confirmed_is_taken_back(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, why: str
-) -> None:
-    one, places = made
-    run(job(places, one.config, tries=600.0), one)
-    (trying,) = journal.unfinished(places).values()
-    if why == "its timer":
-        unfinished.revert_one(places, "another", one)
-        assert _engine(one)[0] != TEXT
-        unfinished.revert_one(places, trying.id, one)
-    elif why == "its owner":
-        unfinished.revert(places, "containerd", one, pytest.fail)
-    else:
-        if why == "another boot":
-            monkeypatch.setattr(journal, "boot", lambda: "another")
-        else:
-            monkeypatch.setattr(time, "time", lambda: (trying.until or 0) + 1)
-        unfinished.revert_due(places, one)
-    assert _engine(one) == (TEXT, TEXT)
-    assert journal.all_of(places) == {}
-    assert _remains(one) == []
-
-
-def test_at_boot_an_engine_that_does_not_run_is_not_started(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, places = made
-    run(job(places, one.config, tries=600.0), one)
-    monkeypatch.setattr(journal, "boot", lambda: "another")
-    one.state = lambda unit: "" if unit != UNIT else "inactive"  # type: ignore[method-assign]
-    one.restart = lambda unit, how: pytest.fail(unit + how)  # type: ignore[method-assign]
-    unfinished.revert_due(places, one)
-    assert one.config.read_text() == TEXT
-
-
-def test_a_file_that_its_owner_changed_meanwhile_is_not_overwritten(
+def test_timer_and_boot_are_there_before_anything_is_written(
     made: tuple[FakeNode, Places],
 ) -> None:
     one, places = made
-    run(job(places, one.config, tries=600.0), one)
+    guard, armed = one.guard, list[str]()
+
+    def fails(places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
+        assert not [*places.var.rglob("*.json")]
+        guard(places, unit, timer, command)
+        armed.append(" ".join(command))
+        (written,) = one.units.glob("*.service")
+        assert (one.units / "multi-user.target.wants" / written.name).resolve() == written
+        assert "Before=containerd.service" in written.read_text()
+        own = f"runc-wrapctl --prefix {places.prefix} engine revert --boot"
+        assert own in written.read_text()
+        raise EngineError("no timer", "a timer", "nothing")
+
+    one.guard = fails  # type: ignore[method-assign]
+    with pytest.raises(EngineError, match="no timer"):
+        run(job(places, one.config), one)
+    assert _engine(one) == (TEXT, TEXT)
+    assert armed[0].endswith("engine revert")
+
+
+def test_what_the_engine_refuses_beforehand_is_never_in_place(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places = made
+    one.refuses_new = "containerd refuses its new file"
+    monkeypatch.setattr(one, "restart", pytest.fail)
+    monkeypatch.setattr(change_set, "_put", pytest.fail)
+    with pytest.raises(steps.TakenBack, match="refuses its new file"):
+        run(job(places, one.config), one)
+    assert _engine(one) == (TEXT, TEXT)
+    assert _remains(one) == []
+
+
+def test_at_boot_only_the_files_are_put_back(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engines start after that: none could be asked, or would be right to be started."""
+    one, places = made
+    interrupted(one, places)
+    for name in ("access", "restart", "state"):
+        monkeypatch.setattr(one, name, pytest.fail)
+    (note,) = taking_back.everything(places, one, is_boot=True)
+    assert (note.by, note.handler) == ("alice", "runc-wrap")
+    assert one.config.read_text() == TEXT
+    assert _remains(one) == []
+    assert taking_back.everything(places, one, is_boot=True) == []
+
+
+def test_a_stopped_engine_is_not_started(made: tuple[FakeNode, Places]) -> None:
+    one, places = made
+    interrupted(one, places)
+    one.stopped = True
+    one.restart = lambda unit, how: pytest.fail(unit + how)  # type: ignore[method-assign]
+    taking_back.everything(places, one)
+    assert one.config.read_text() == TEXT
+
+
+def test_a_file_that_its_owner_changed_meanwhile_is_left_and_named(
+    made: tuple[FakeNode, Places],
+) -> None:
+    one, places = made
+    interrupted(one, places)
     own = one.config.read_text() + "# the owner's again\n"
     one.config.write_text(own)
-    with pytest.raises(taking_back.NotTakenBackError, match="changed since"):
-        unfinished.revert(places, None, one, pytest.fail)
+    with pytest.raises(taking_back.NotTakenBackError, match=f"but for {one.config}"):
+        taking_back.everything(places, one)
     assert one.config.read_text() == own
-    unfinished.confirm(places, None, one, pytest.fail)
-    assert journal.unfinished(places) == {}
+    assert taking_back.unfinished(places) == {}
+    assert not [*places.engines.glob("*.json")]
+    assert _remains(one) == []
+
+
+def test_the_next_command_takes_back_what_was_interrupted(made: tuple[FakeNode, Places]) -> None:
+    one, places = made
+    interrupted(one, places)
+    one.canaries.append("left")
+    run(job(places, one.config, handler="other"), one)
+    names = [each.name for each in _registered(places)]
+    assert (names, one.canaries, _remains(one)) == (["other"], [], [])
+
+
+def _registered(places: Places) -> list[Handler]:
+    (state,) = registration_state.states(places.engines)
+    return registration_state.handlers_of(state)
 
 
 def test_a_full_disk_changes_nothing(
@@ -221,16 +229,16 @@ def test_a_full_disk_changes_nothing(
 ) -> None:
     """From any write on, the disk is full: a revert needs no room."""
     one, places = made
-    replace, left = files.replace, 0
+    write, left = files._write, 0  # noqa: SLF001 - of every file
 
-    def full(path: Path, *words: Any, **named: Any) -> None:
+    def full(path: str, *words: Any, **named: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            raise OSError(28, "No space left on device", str(path))
-        replace(path, *words, **named)
+            raise OSError(28, "No space left on device", path)
+        write(path, *words, **named)
 
-    monkeypatch.setattr(files, "replace", full)
+    monkeypatch.setattr(files, "_write", full)
     for room in range(MOST_CHANGES):
         left = room
         try:
@@ -238,10 +246,10 @@ def test_a_full_disk_changes_nothing(
         except (steps.TakenBack, OSError):
             left = MOST_CHANGES
             assert _engine(one) == (TEXT, TEXT), room
-            assert (journal.all_of(places), _remains(one)) == ({}, []), room
+            assert (taking_back.unfinished(places), _remains(one)) == ({}, []), room
         else:
             break
-    assert room > 4
+    assert room > 3
 
 
 def test_killed_before_any_change_it_is_taken_back(
@@ -253,7 +261,8 @@ def test_killed_before_any_change_it_is_taken_back(
         directory.mkdir()
         one, places = node(directory, TEXT)
         was_killed = killed(at, lambda: run(job(places, one.config), one))  # noqa: B023 - called at once
-        unfinished.revert_due(places, one)
+        taking_back.everything(places, one)
+        plan_execution.settle(job(places, one.config).where.change)  # as the next command does
         assert _whole(one, places) is not was_killed or at > MANY, at
         if not was_killed:
             break
@@ -264,7 +273,7 @@ def _whole(one: FakeNode, places: Places) -> bool:
     """Tell whether a change is done; it must be either that, or taken back, in every place."""
     file, read = _engine(one)
     assert file == read
-    assert journal.unfinished(places) == {}
+    assert taking_back.unfinished(places) == {}
     assert len([*places.engines.glob("*.json")]) == (file != TEXT)
     assert not _remains(one)
     return file != TEXT
@@ -284,10 +293,10 @@ def test_killed_while_it_is_taken_back_it_is_taken_back_later(
             run(job(places, one.config), one)
         before = _engine(one)
         killed(first, lambda: run(job(places, one.config, action), one))
-        killed(second, lambda: unfinished.revert_due(places, one))
-        unfinished.revert_due(places, one)
+        killed(second, lambda: taking_back.everything(places, one))
+        taking_back.everything(places, one)
         file, read = _engine(one)
         assert file == read
-        assert journal.unfinished(places) == {}
+        assert taking_back.unfinished(places) == {}
         if file != before[0]:
             assert action == "add" or file == TEXT
