@@ -7,7 +7,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 # What each list and target needs of Debian, and no more: `make packages` installs the first, each
 # other target its own.
 PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static \
-	gcc libc6-dev musl-tools binutils auditd systemd strace criu util-linux procps curl git openssl python3-venv \
+	gcc libc6-dev musl-tools binutils auditd systemd strace criu libcriu2 util-linux procps curl git openssl python3-venv \
 	prometheus kubernetes-client golang-github-containers-common mmdebstrap faketime mandoc man-db
 SHELL_PACKAGES = zsh fish
 OTHER_RUNTIMES = runsc

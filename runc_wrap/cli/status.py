@@ -189,7 +189,8 @@ def decided(entry: Entry) -> str:
         return "-"
     if record.action != "inject":
         return record.action
-    return f"{record.profile} ({record.mode})"
+    how = "restored as dumped" if record.restored else record.mode
+    return f"{record.profile} ({how})"
 
 
 def _kernel(entry: Entry) -> str:

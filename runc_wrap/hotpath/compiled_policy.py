@@ -94,7 +94,8 @@ if TYPE_CHECKING:
         """A policy for one machine.
 
         `engine` is the one engine of this node, "auto" for any; `runtime_default` tells each
-        engine's profile; `adoption` exists if the policy may take over an engine's default.
+        engine's profile; `adoption` exists if the policy may take over an engine's default; one
+        that an older release compiled has no `restore`.
         policy_file.load adds the last three: where it lies, its file's version, and {path:
         (version, profile)} of profiles that were read.
         """
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
         compiled: str
         runtime: Runtime
         on_error: str
+        restore: NotRequired[str]
         default: Default
         privileged: str
         engine: str

@@ -1,7 +1,7 @@
 """The decision for one create, from its facts, the compiled policy and the time only."""
 
 from runc_wrap.hotpath import identity, rule_match
-from runc_wrap.hotpath.errors import Refusal, quoted
+from runc_wrap.hotpath.errors import Forbidden, Refusal, quoted
 from runc_wrap.hotpath.privileged import is_privileged
 
 TYPE_CHECKING = False
@@ -30,7 +30,9 @@ READY_MADE = "ready-made filter"
 AUDIT, OBSERVE = "audit", "observe"
 # What a policy takes over: nothing; the engine's default, unless more would be let through; always.
 ADOPT_NONE, ADOPT, ADOPT_WEAKER = "none", RUNTIME_DEFAULT, f"{RUNTIME_DEFAULT}, also weaker"
+AS_DUMPED = "as-dumped"
 AS_STRICT = ("enforce", "enforce-log")  # modes that let through nothing that their profile denies
+_RESTORED = "it was restored from a checkpoint, with the filters that its processes had then"
 _PRIVILEGED = "The container is privileged."
 _LATE = "the pod's annotations were different when its sandbox was made"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
@@ -43,9 +45,20 @@ class Decision:
     `rule` names the policy's rule that decided, None for the default; `reason` is one sentence;
     `declared` is what the container asked for; `ignored` is an annotation that did not count.
     `replaced` names the engine's default profile that the config brought, if it was taken over.
+    `restored`: the container's processes come from a checkpoint, with the filters of then.
     """
 
-    __slots__ = ("action", "declared", "ignored", "mode", "profile", "reason", "replaced", "rule")
+    __slots__ = (
+        "action",
+        "declared",
+        "ignored",
+        "mode",
+        "profile",
+        "reason",
+        "replaced",
+        "restored",
+        "rule",
+    )
 
     def __init__(self, action: str, reason: str, declared: str) -> None:
         self.action = action
@@ -56,6 +69,7 @@ class Decision:
         self.rule: str | None = None
         self.ignored: str | None = None
         self.replaced: str | None = None
+        self.restored = False
 
 
 class _Wish:
@@ -91,6 +105,25 @@ def decide(facts: "CreateFacts", policy: "CompiledPolicy", now: float) -> Decisi
     if facts.engine_default:
         return _for_engine_default(facts, policy, now, counts=counts)
     return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
+
+
+def restore(decision: Decision, setting: "str | None") -> None:
+    """Change a decision to what is true of a restore. Raises Forbidden.
+
+    CRIU gives each process the filters that it was dumped with, whatever the config says: what
+    would be enforced is not. `setting` is the policy's `restore`; older policies lack it.
+    """
+    if decision.mode in AS_STRICT:
+        if setting != AS_DUMPED:
+            raise Forbidden(
+                "a container restored from a checkpoint has the filters that it was dumped with, "
+                f"which may be none, and {quoted(decision.profile)} is to be enforced. Create it "
+                'anew, or set restore = "as-dumped" in config.toml and run `runc-wrapctl apply`.'
+            )
+        decision.mode = None
+    decision.restored = True
+    if decision.action != "leave":
+        decision.reason = f"{decision.reason.rstrip('.')}; {_RESTORED}."
 
 
 def _for_none(

@@ -32,8 +32,12 @@ class Refusal(Exception):
     """The container must not start; the message says what was found, wanted, and what to try."""
 
 
-class Captured(Refusal):
-    """The container only had to show its profile; it must not start, whatever the policy says."""
+class Forbidden(Refusal):
+    """The container must not start, whatever `on_error` says."""
+
+
+class Captured(Forbidden):
+    """The container only had to show its profile."""
 
 
 class Malformed(Exception):

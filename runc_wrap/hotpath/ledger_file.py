@@ -71,6 +71,7 @@ def record(
         "handler": who.handler,
         "filters": 0 if decision.action == "leave" else 1,
         **({"replaced": decision.replaced} if decision.replaced else {}),
+        **({"restored": True} if decision.restored else {}),
     }
 
 

@@ -22,8 +22,8 @@ from runc_wrap.hotpath import (
     splice,
 )
 from runc_wrap.hotpath.create_facts import Call, CreateFacts
-from runc_wrap.hotpath.decision import AUDIT, OBSERVE, READY_MADE, Decision, decide
-from runc_wrap.hotpath.errors import Captured, Malformed, Refusal
+from runc_wrap.hotpath.decision import AUDIT, OBSERVE, READY_MADE, Decision, decide, restore
+from runc_wrap.hotpath.errors import Forbidden, Malformed, Refusal
 from runc_wrap.hotpath.exec_runtime import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
@@ -78,7 +78,7 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     except Malformed:
         return
     except Exception as error:
-        if policy["on_error"] != "run-unmodified" or isinstance(error, Captured):
+        if policy["on_error"] != "run-unmodified" or isinstance(error, Forbidden):
             raise
         reason = str(error) if isinstance(error, Refusal) else described(error)
         errors.report(f"started unmodified: {reason}", invocation, level="warning")
@@ -141,6 +141,8 @@ def consider(
     if decision.mode == OBSERVE and not _has_agent(block):
         _audit_instead(decision)
         block = _final_block(facts, policy, decision, profile_of)
+    if call.invocation.command == "restore":
+        restore(decision, policy.get("restore"))
     edited = None
     if (block and block != facts.seccomp) or (decision.replaced and not block):
         edited = splice.with_seccomp(text, config, block or None)

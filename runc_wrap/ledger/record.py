@@ -15,6 +15,7 @@ class Record(NamedTuple):
 
     `pid` is the runtime's; `fallback`: the agent's socket existed, but the agent was not followed.
     `replaced` names the engine's default profile that was taken over.
+    `restored`: from a checkpoint, with the filters of then.
     `filters` is how many seccomp filters the decided config asks for; `mismatch` is what the
     poststart hook found instead; `line` is the whole line.
     """
@@ -41,6 +42,7 @@ class Record(NamedTuple):
     handler: str | None
     pid: int | None
     fallback: bool
+    restored: bool
     filters: int
     mismatch: Json | None
     line: Json
@@ -81,6 +83,7 @@ def of(line: Json) -> Record:
         id=line["id"],
         pid=origin_of(line)[1],
         fallback=line.get("fallback") is True,
+        restored=line.get("restored") is True,
         filters=filters,
         mismatch=mismatch if isinstance(mismatch, dict) else None,
         line=line,
@@ -93,5 +96,5 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-_NOT_TEXTS = {"id", "pid", "fallback", "filters", "mismatch", "line"}
+_NOT_TEXTS = {"id", "pid", "fallback", "restored", "filters", "mismatch", "line"}
 _TEXTS = [name for name in Record._fields if name not in _NOT_TEXTS]

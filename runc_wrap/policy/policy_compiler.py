@@ -161,6 +161,7 @@ def _policy(
             "version": facts.runtime_version,
         },
         "on_error": values["on_error"],
+        "restore": values["restore"],
         "default": _default(values),
         "privileged": values["default.privileged"],
         "engine": values["runtime_default.engine"],

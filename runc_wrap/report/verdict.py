@@ -53,6 +53,9 @@ _PROCESSES = "processes"  # a source that sees no calls
 _BY_CONSEQUENCE = (DENIED, DEPENDS, None, DEGRADES, SAFE)
 _EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
+_RESTORED = (
+    "a container was restored from a checkpoint, and its processes have the filters of then."
+)
 _CROWDED = "it made more kinds of calls than are kept."
 _STRAY = "{} of no known container came meanwhile, which may have been its own."
 _SECOND = 1.0  # the ledger's times are whole seconds
@@ -156,6 +159,8 @@ class Judging:
     def _gaps(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
         """Yield sentences on why the evidence may be incomplete."""
         looking = [one for one in group if one.looks]
+        if any(one.record.restored for one in group):
+            yield _RESTORED
         if any(one.seen.dropped for one in looking):
             yield _CROWDED
         if any(evidence.is_damaged(one.record.key) for one in looking):

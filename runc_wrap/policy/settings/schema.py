@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, HONOUR
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, HONOUR
 from runc_wrap.hotpath.identity import ENGINES
 from runc_wrap.policy.settings import value_types
 from runc_wrap.policy.settings.setting_docs import MEANINGS
@@ -54,6 +54,7 @@ _LISTS = "a list of patterns"
 SETTINGS = (
     Setting("runtime", ["runc", "crun"], value_types.WORDS),
     Setting("on_error", "refuse", value_types.choice("refuse", RUN_UNMODIFIED)),
+    Setting("restore", "refuse", value_types.choice("refuse", AS_DUMPED)),
     Setting("default.profile", "runtime-default", _PROFILE),
     Setting("default.mode", "enforce", _MODE),
     Setting("default.abis", "engine", value_types.choice("engine", "kernel", "native")),

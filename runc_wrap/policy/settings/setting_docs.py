@@ -10,6 +10,15 @@ MEANINGS = {
         "exist, unless given `--force`: the new one cannot manage them."
     ),
     "on_error": "What a create does when it cannot be decided or carried out.",
+    "restore": (
+        "What happens to a container that is restored from a checkpoint although its profile is to "
+        "be enforced (`enforce`, `enforce-log`). CRIU gives its processes the filters that they "
+        "were dumped with, whatever the config says, and who made the dump may have had none. "
+        "`refuse`: it does not start, whatever `on_error` says. `as-dumped`: it starts, and the "
+        "ledger says that nothing is enforced; `verify` checks it like any other. In `audit` and "
+        "`observe` it starts in any case, and its workload's verdict is unknown. Processes that "
+        "are exec'd into it later get the profile under runc, and none under crun (1.21)."
+    ),
     "default.profile": "The profile of a container that neither has nor requests one.",
     "default.mode": (
         "How the profile is applied unless a rule says otherwise. `enforce`: unchanged. "

@@ -1,14 +1,14 @@
-"""restore: CRIU restores the filters of the processes; the config decides about later ones.
+"""restore: CRIU gives processes the filters that they were dumped with, whatever the config says.
 
-So restore is edited like create: otherwise a process that is exec'd into a container restored
-from a config without seccomp would be unconfined, beside confined ones.
+So what is to be enforced is refused, unless the policy says otherwise. The config decides about
+processes that are exec'd later: it is edited as at a create.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,14 +21,54 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from harness.host.processes import Run
+    from harness.node.install import Installed
+
+AS_DUMPED = 'restore = "as-dumped"\n'
 
 
-@pytest.fixture
-def bundle(make_bundle: Callable[..., Bundle], built: Callable[[str], Path]) -> Bundle:
+def images(bundle: Bundle) -> tuple[str, ...]:
+    """Return where CRIU writes and reads: crun makes only the former directory."""
+    work = bundle.path / "work"
+    work.mkdir(exist_ok=True)
+    return "--image-path", str(bundle.path / "image"), "--work-path", str(work)
+
+
+class Dumped:
+    """A container that ran without us, and so without a filter, and was dumped."""
+
+    def __init__(self, installed: Installed, bundle: Bundle, bare: str) -> None:
+        self.installed = installed
+        self.bundle = bundle
+        self.bare = bare
+
+    def restored(self, settings: str) -> Run:
+        """Restore it through us, by this policy."""
+        self.installed.configure(settings + f'runtime = ["{self.bundle.kind}"]\n')
+        flags = (*images(self.bundle), "--detach")
+        return self.bundle.only_create(self.installed.wrapper, "restore", *flags)
+
+    def checkpoint(self) -> None:
+        done = self.bundle.call(self.bare, "checkpoint", *images(self.bundle))
+        assert done.returncode == 0, done.stdout
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """The ledger's newest line, once the filters are none."""
+        assert process_status.seccomp(self.bundle.pid) == 0
+        ledger = self.installed.prefix / "var/ledger/ledger.jsonl"
+        found: dict[str, Any] = json.loads(ledger.read_text().splitlines()[-1])
+        assert found["id"] == self.bundle.name
+        return found
+
+
+@pytest.fixture(params=["runc", "crun"])
+def bundle(
+    request: pytest.FixtureRequest, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> Bundle:
     """A bundle whose process CRIU can restore: busybox's sleep crashes after a restore here."""
-    requires("criu")
-    bundle = make_bundle("runc")
+    requires("criu", request.param, "cc")
+    bundle = make_bundle(request.param)
     shutil.copy(built("pause"), bundle.path / "rootfs" / "pause")
     config = bundle.read()
     config["process"]["args"] = ["/pause"]
@@ -36,37 +76,66 @@ def bundle(make_bundle: Callable[..., Bundle], built: Callable[[str], Path]) -> 
     return bundle
 
 
-def _checkpointed(bundle: Bundle, runtime: str) -> None:
-    work = ("--image-path", str(bundle.path / "image"), "--work-path", str(bundle.path / "work"))
-    done = bundle.call(runtime, "checkpoint", *work)
-    assert done.returncode == 0, done.stdout
+@pytest.fixture
+def dumped(own_installation: Installed, bundle: Bundle) -> Dumped:
+    made = Dumped(own_installation, bundle, shutil.which(bundle.kind) or "")
+    assert process_status.seccomp(bundle.create(made.bare)) == 0
+    made.checkpoint()
+    return made
 
 
-def _restored(bundle: Bundle, runtime: object) -> int:
-    image = ("--image-path", str(bundle.path / "image"), "--detach")
-    return bundle.create(str(runtime), "restore", *image)
+def test_a_restore_is_refused_where_the_profile_is_to_be_enforced(dumped: Dumped) -> None:
+    before = dumped.bundle.config.read_bytes()
+    done = dumped.restored('on_error = "run-unmodified"\n')
+    assert done.returncode == 1
+    said = dumped.bundle.log.read_text()
+    assert "restored from a checkpoint has the filters that it was dumped with" in said
+    assert "as-dumped" in said
+    assert dumped.bundle.config.read_bytes() == before
 
 
-def test_a_process_execd_after_a_restore_is_confined_like_those_restored(
-    runc: Pair, bundle: Bundle
+def test_a_restore_as_dumped_is_recorded_as_not_enforced_and_found_by_verify(
+    dumped: Dumped,
+) -> None:
+    assert dumped.restored(AS_DUMPED).returncode == 0
+    line = dumped.decision
+    assert (line["action"], line["mode"], line["restored"]) == ("inject", None, True)
+    assert "restored from a checkpoint, with the filters that its processes had" in line["reason"]
+    found = dumped.installed.control("verify", "--json", ok=False)
+    assert found.returncode == 1
+    wrong = json.loads(found.stdout)["disagreeing"]
+    name = dumped.bundle.name
+    assert [one["found"]["filters"] for one in wrong if one["id"] == name] == [0]
+    shown = json.loads(dumped.installed.control("status", "--json").stdout)
+    assert [(one["mode"], one["agrees"]) for one in shown if one["id"] == name] == [(None, False)]
+
+
+def test_in_audit_a_restored_container_starts_and_its_workload_is_not_called_safe(
+    dumped: Dumped,
+) -> None:
+    assert dumped.restored('default.mode = "audit"\n').returncode == 0
+    line = dumped.decision
+    assert (line["mode"], line["restored"]) == ("audit", True)
+    (workload,) = json.loads(dumped.installed.control("report", "--json", ok=False).stdout)
+    assert workload["verdict"] is None
+    assert "restored from a checkpoint" in workload["reason"]
+
+
+def test_a_process_execd_after_a_restore_is_confined_under_runc(
+    own_installation: Installed, bundle: Bundle
 ) -> None:
     without = bundle.config.read_bytes()  # what the engine writes anew for a restore
-    assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
-    _checkpointed(bundle, runc.bare)
+    dumped = Dumped(own_installation, bundle, shutil.which(bundle.kind) or "")
+    own_installation.configure(f'runtime = ["{bundle.kind}"]\n')
+    assert process_status.seccomp(bundle.create(own_installation.wrapper)) == 2
+    dumped.checkpoint()
 
     bundle.config.write_bytes(without)
-    assert process_status.seccomp(_restored(bundle, runc.bare)) == 2  # CRIU's doing
-    assert seccomp_of_exec(bundle, runc.bare) == 0  # the hole
-    bundle.delete(runc.bare)
+    restored = bundle.create(dumped.bare, "restore", *images(bundle), "--detach")
+    assert process_status.seccomp(restored) == 2  # CRIU's doing
+    assert seccomp_of_exec(bundle, dumped.bare) == 0  # the hole
+    bundle.delete(dumped.bare)
 
-    assert process_status.seccomp(_restored(bundle, runc.wrapped)) == 2
-    assert seccomp_of_exec(bundle, runc.wrapped) == 2
-
-
-def test_a_container_that_ran_unconfined_before_stays_so_after_a_restore(
-    runc: Pair, bundle: Bundle
-) -> None:
-    assert process_status.seccomp(bundle.create(runc.bare)) == 0
-    _checkpointed(bundle, runc.bare)
-    assert process_status.seccomp(_restored(bundle, runc.wrapped)) == 0  # no filter was dumped
-    assert seccomp_of_exec(bundle, runc.wrapped) == 2
+    assert dumped.restored(AS_DUMPED).returncode == 0
+    assert process_status.seccomp(bundle.pid) == 2
+    assert seccomp_of_exec(bundle, own_installation.wrapper) == (2 if bundle.kind == "runc" else 0)
