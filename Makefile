@@ -9,6 +9,8 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static \
 	gcc libc6-dev musl-tools binutils auditd systemd strace criu libcriu2 util-linux procps curl git openssl python3-venv \
 	prometheus kubernetes-client golang-github-containers-common mmdebstrap faketime mandoc man-db
+DIST_PACKAGES = python3-venv git gcc libc6-dev binutils xz-utils gcc-aarch64-linux-gnu
+IMAGE_PACKAGES = $(DIST_PACKAGES) buildah
 SHELL_PACKAGES = zsh fish
 OTHER_RUNTIMES = runsc
 ARCHIVE_PACKAGES = gcc-aarch64-linux-gnu qemu-user-static
@@ -313,16 +315,21 @@ picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the t
 dashboard-picture: packages .venv/bench-ready   ## draws docs/dashboard.svg: Grafana's dashboard of a real agent that ran for four minutes; root, six minutes
 	.venv/bin/python -m bench.dashboard_picture docs/dashboard.svg
 
-dist: packages .venv/ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
-	$(call debian,$(ARCHIVE_PACKAGES))
+dist: .venv/dist-ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
 
 dist-packages: dist   ## builds the packages, .deb and .rpm, from the archives in build/dist
 	$(call debian,$(PACKAGE_PACKAGES))
 	.venv/bin/python -m deploy.packages $(MACHINES)
 
-image: dist   ## builds the image of a cluster's installer, for amd64 and arm64, from the archives in build/dist; buildah
+image: image-debian dist   ## builds the image of a cluster's installer, for amd64 and arm64, from the archives in build/dist; buildah
 	.venv/bin/python -m deploy.image $(IMAGE_URLS) $(MACHINES)
+
+dist-debian:
+	$(call debian,$(DIST_PACKAGES))
+
+image-debian:
+	$(call debian,$(IMAGE_PACKAGES))
 
 docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
 	.venv/bin/python -m tests.documents
@@ -336,6 +343,12 @@ packages:       ## installs the Debian packages that `make test` needs
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# What building needs; .venv/ready has it, too.
+.venv/dist-ready: pyproject.toml constraints.txt | dist-debian
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dist]'
 	touch $@
 
 .venv/bench-ready: .venv/ready
