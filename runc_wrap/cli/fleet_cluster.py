@@ -52,9 +52,23 @@ def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[Asked], l
     Left out are those that say that they do not run Linux, and have no pod of the installer.
     """
     everyone = nodes(cluster, selector)
-    pods = object_list.pods(cluster.namespace)
-    found = node_list.asked(everyone, _items(cluster, pods, node_list.SELECTOR))
+    found = _asked(cluster, everyone)
     return found, sorted({one.name for one in everyone} - {one.node for one in found})
+
+
+def _asked(cluster: Cluster, everyone: Sequence[Node]) -> list[Asked]:
+    pods = object_list.pods(cluster.namespace)
+    return node_list.asked(everyone, _items(cluster, pods, node_list.SELECTOR))
+
+
+def doubts(cluster: Cluster, everyone: Sequence[Node]) -> dict[str, str]:
+    """Return {node: why what it says of itself may be old}. Raises KubectlError.
+
+    Labels and annotations outlive the installer's pod and the kubelet.
+    """
+    found = {one.node: one.why for one in _asked(cluster, everyone) if one.why}
+    away = {one.name: "its kubelet is not ready" for one in everyone if one.health != "True"}
+    return {**away, **found}
 
 
 def say_who_is_left_out(names: Sequence[str]) -> None:

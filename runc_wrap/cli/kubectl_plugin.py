@@ -139,26 +139,31 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
     """Show each node: whether runc-wrap is ready there, and what the installer says of it.
 
     With NODE, all that the installer remembers of it: the whole reason, what `apply` remarked of
-    the policy, what failed and when that is tried again. Exit status 1: a node is not ready.
+    the policy, what failed and when that is tried again. Exit status 1: a node is not ready, or is
+    looked after by no running pod, so that what it said last may be old.
     """
     with fleet_cluster.told():
         if node is not None:
             fleet_state.show(cluster, node, as_json=as_json, seconds=seconds)
             return
         nodes = fleet_cluster.nodes(cluster)
+        doubts = fleet_cluster.doubts(cluster, nodes)
     if as_json:
-        output.document([one.as_json() for one in nodes])
+        output.document([{**one.as_json(), "doubt": doubts.get(one.name)} for one in nodes])
     else:
-        output.table(_COLUMNS, map(_row, nodes))
-    if not all(one.is_ready for one in nodes if one.is_linux):
+        output.table(_COLUMNS, [_row(one, doubts.get(one.name, "")) for one in nodes])
+    if not all(one.is_ready and one.name not in doubts for one in nodes if one.is_linux):
         raise SystemExit(output.WRONG)
 
 
-def _row(one: Node) -> tuple[str, ...]:
+def _row(one: Node, doubt: str) -> tuple[str, ...]:
     health = _HEALTH.get(one.health, "Unknown")
-    state = one.state if one.is_linux else f"not for it: says that it runs {one.system}"
+    is_ready = "not ready" if not one.is_ready else "unknown" if doubt else "ready"
+    state = "; ".join(filter(None, (one.state, doubt)))
+    if not one.is_linux:
+        state = f"not for it: says that it runs {one.system}"
     shown = (text.name(word) or "-" for word in (one.version, state))
-    return (text.name(one.name), health, "ready" if one.is_ready else "not ready", *shown)
+    return (text.name(one.name), health, is_ready, *shown)
 
 
 def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float) -> FleetReport:

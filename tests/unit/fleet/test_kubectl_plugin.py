@@ -272,6 +272,29 @@ def test_status_shows_what_the_installer_says_of_each_node(cluster: StandIn) -> 
     assert not any("exec" in one for one in cluster.calls)
 
 
+@pytest.mark.parametrize(
+    ("phase", "health", "why"),
+    [
+        ("", "True", "the installer has no pod on it"),
+        ("Pending", "True", "its pod pod-a is Pending"),
+        ("Running", "Unknown", "its kubelet is not ready"),
+    ],
+)
+def test_status_does_not_believe_a_label_that_nobody_looks_after(
+    cluster: StandIn, phase: str, health: str, why: str
+) -> None:
+    """A DaemonSet that was deleted, a taint, a machine that is off: the label stays."""
+    cluster.node("a", phase=phase, state=("true", "0.2.0", "ready 1f0c5b2e9a44", health))
+    cluster.node("b")
+    result = _run("status")
+    assert result.exit_code == 1
+    (row,) = (line for line in result.stdout.splitlines() if line.startswith("a "))
+    assert "unknown" in row
+    assert f"ready 1f0c5b2e9a44; {why}" in row
+    found = json.loads(_run("status", "--json").stdout)
+    assert [(one["name"], one["doubt"]) for one in found] == [("a", why), ("b", None)]
+
+
 def test_words_for_kubectl_are_passed_on(cluster: StandIn) -> None:
     cluster.node("a", document("a", WEB))
     _run("--context", "c", "--as", "me", "-n", "other", "report")
