@@ -132,6 +132,7 @@ def _as_json(one: Either, made: Suggestion) -> dict[str, Any]:
         "withheld": [each.as_json() for each in made.withheld],
         "degrading": [row.as_json() for row in made.degrading],
         "warnings": made.warnings,
+        "reason": one.reason,
         "file": policy_snippets.file_name(one),
         "rule": policy_snippets.policy_rule(one),
         "annotation": policy_snippets.annotation(one),
@@ -175,10 +176,8 @@ def _too_wide(also: list[str]) -> str:
 
 
 def _what_next(way: Way, one: Either, made: Suggestion) -> str:
-    if not made.added and made.withheld:
-        return "nothing was added: all calls seen that would be denied are dangerous."
     if not made.added:
-        return "nothing was added: no call was seen that would be denied."
+        return f"nothing was added: {_why_nothing(made)}{_may_be_missing(way, one)}"
     path = way.profile(policy_snippets.file_name(one))
     rule = policy_snippets.policy_rule(one)
     number = len(made.added)
@@ -189,9 +188,35 @@ def _what_next(way: Way, one: Either, made: Suggestion) -> str:
         else f"Save it as {path}, then select it by an annotation of the container:",
         "",
         rule or policy_snippets.annotation(one),
-        f"and {way.then}.",
+        f"and {way.then}.{_may_be_missing(way, one)}",
     ]
     return "\n".join(lines)
+
+
+def _why_nothing(made: Suggestion) -> str:
+    if made.withheld:
+        return "all calls seen that would be denied are dangerous."
+    return "no call was seen that would be denied."
+
+
+def _may_be_missing(way: Way, one: Either) -> str:
+    """Return why calls may be missing in a suggestion, and what to do, "" if none may be."""
+    why = one.reason if one.verdict is None else _hidden(one)
+    if not why:
+        return ""
+    lines = [
+        "",
+        f"Calls may be missing. {why[0].upper()}{why[1:]}",
+        "If that names another mode: write it in the rule that decides the workload's mode,",
+        f"{way.then}, recreate its containers, let them do their work, and suggest again.",
+    ]
+    return "\n".join(lines)
+
+
+def _hidden(one: Either) -> str | None:
+    """Return why the calls of a workload that is known to be denied some may not be all."""
+    own = None if isinstance(one, MergedWorkload) else one.own_filters
+    return next(iter(own.sentences), None) if own else None
 
 
 def _where(one: Either) -> str:

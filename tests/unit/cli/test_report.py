@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from runc_wrap.evidence.model import Sighting
     from runc_wrap.node.paths import Places
     from tests.unit.cli.ctl import Node
 
@@ -41,7 +42,7 @@ namespace pod container image verdict containers first last lost calls
 """.split()
 CALL_KEYS = "abi syscall errno args count programs first last".split()
 ESCAPE = "\x1b[31m"
-MBIND, BPF, LISTNS = 237, 321, 470
+MBIND, BPF, LISTNS, SECCOMP = 237, 321, 470, 317
 
 
 class Evidence:
@@ -451,6 +452,20 @@ def test_suggest_warns_of_other_workloads_that_its_rule_matches(
     told = applied.ctl("suggest", "shop/web/app").stderr
     assert "confined by this profile: shop/web-admin/app\n" in told
     assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
+
+
+@pytest.mark.parametrize("calls", [(), (sighting(),)], ids=["unknown", "denied"])
+def test_suggest_says_why_calls_may_be_missing_and_what_to_do(
+    applied: Node, evidence: Evidence, calls: tuple[Sighting, ...]
+) -> None:
+    evidence.container("c1", sighting(SECCOMP), *calls, mode="audit")
+    told = applied.ctl("suggest", "--allow-dangerous", "c1").stderr
+    assert ("nothing was added" in told) is not bool(calls)
+    assert "Calls may be missing." in told
+    assert "its programs installed filters of their own (once, by " in told.lower()
+    assert "run `runc-wrapctl apply`, recreate its containers, let them do their work" in told
+    unknown = json.loads(applied.ctl("suggest", "--json", "c1").stdout)["reason"]
+    assert (unknown is None) is bool(calls)
 
 
 def test_suggest_says_that_there_is_nothing_to_add(applied: Node, evidence: Evidence) -> None:
