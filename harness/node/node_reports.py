@@ -28,6 +28,7 @@ def call(syscall: str = "unshare", number: int = 272, **changes: Any) -> Json:
         "outcome": "EPERM",
         "args": None,
         "arguments": None,
+        "expected": False,
         "count": 3,
         "programs": [f"/usr/bin/{syscall}"],
         "first": "2026-11-18T00:00:00Z",

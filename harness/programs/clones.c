@@ -1,11 +1,18 @@
 /* Begins a process by clone3 with FLAGS, or a thread, which lives for three seconds.
  *   clones FLAGS [unshare]: a process, which makes a user namespace by unshare(2) then
- *   clones thread:          a thread as the C library begins it */
+ *   clones thread:          a thread as the C library begins it
+ *   clones pid:             a process with a pid of its choice, which needs CAP_CHECKPOINT_RESTORE
+ *   clones cgroup DIR:      a process in the cgroup DIR, as the C library begins it
+ *   clones killed N:        N processes that begin threads and are killed meanwhile
+ * Its exit status is 0, or the error. */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +26,51 @@ static void *live(void *nothing)
 	return nothing;
 }
 
+static void *end(void *nothing)
+{
+	return nothing;
+}
+
+static int in_cgroup(char *program, const char *directory)
+{
+	char *argv[] = { program, "ends", NULL };
+	posix_spawnattr_t how;
+	pid_t child;
+	int failed;
+
+	posix_spawnattr_init(&how);
+	posix_spawnattr_setcgroup_np(&how, open(directory, O_RDONLY | O_DIRECTORY));
+	posix_spawnattr_setflags(&how, POSIX_SPAWN_SETCGROUP);
+	failed = posix_spawn(&child, program, NULL, &how, argv, NULL);
+	return failed ? failed : waitpid(child, NULL, 0) != child;
+}
+
+static int with_pid(void)
+{
+	pid_t chosen = 4321;
+	struct clone_args asked = { .exit_signal = SIGCHLD, .set_tid = (unsigned long)&chosen, .set_tid_size = 1 };
+	long child = syscall(SYS_clone3, &asked, sizeof asked);
+
+	if (child == 0)
+		_exit(0);
+	return child < 0 ? errno : waitpid(child, NULL, 0) != chosen;
+}
+
+static int killed(int times)
+{
+	while (times--) {
+		pid_t child = fork();
+		if (child == 0)
+			for (pthread_t thread;;)
+				if (pthread_create(&thread, NULL, end, NULL) == 0)
+					pthread_join(thread, NULL);
+		usleep(3000 + times * 37 % 2000);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	return 0;
+}
+
 int main(int words, char **argv)
 {
 	struct clone_args asked = { .exit_signal = SIGCHLD };
@@ -29,6 +81,14 @@ int main(int words, char **argv)
 		return 2;
 	if (strcmp(argv[1], "thread") == 0)
 		return pthread_create(&thread, NULL, live, NULL) || pthread_join(thread, NULL);
+	if (strcmp(argv[1], "ends") == 0)
+		return 0;
+	if (strcmp(argv[1], "pid") == 0)
+		return with_pid();
+	if (strcmp(argv[1], "cgroup") == 0)
+		return in_cgroup(argv[0], argv[2]);
+	if (strcmp(argv[1], "killed") == 0)
+		return killed(atoi(argv[2]));
 	asked.flags = strtoul(argv[1], NULL, 0);
 	child = syscall(SYS_clone3, &asked, sizeof asked);
 	if (child == 0) {

@@ -27,7 +27,7 @@ _QUERY = 0xFFFFFFFF  # personality(2): change nothing
 _UNKNOWN = "…"
 
 
-def words(call: str, known: Iterable[Args], limit: int = MOST) -> str:
+def words(call: str, known: Iterable[Args], limit: int = MOST, *, are_all: bool = True) -> str:
     """Return the call, with those of its arguments that are known and have names."""
     kinds = shown(call, known)
     name = syscall(call)
@@ -36,7 +36,8 @@ def words(call: str, known: Iterable[Args], limit: int = MOST) -> str:
     rest = f" and {len(kinds) - limit} others" if len(kinds) > limit else ""
     if len(kinds) == limit + 1:
         rest = " and another"
-    return ", ".join(f"{name}({kind})" for kind in kinds[:limit]) + rest
+    unknown = "" if are_all else " and some unknown"
+    return ", ".join(f"{name}({kind})" for kind in kinds[:limit]) + rest + unknown
 
 
 def shown(name: str, kinds: Iterable[Args]) -> list[str]:
@@ -53,7 +54,7 @@ def arguments(name: str, args: Args) -> str:
     last = max((at for at, value in enumerate(args) if value is not None), default=-1)
     if not any(at <= last and args[at] is not None for at in worded):
         return ""
-    return ", ".join(_one(worded.get(at), args, at) for at in range(last + 1))
+    return ", ".join(filter(None, (_one(worded.get(at), args, at) for at in range(last + 1))))
 
 
 def syscall(name: str) -> str:
@@ -139,11 +140,15 @@ def _personality(value: int, _: Args) -> str:
     return _flags(flags, argument_constants.PERSONALITY_FLAGS, name) if flags else name
 
 
+def _set_tid(size: int, _: Args) -> str:
+    return "set_tid" if size else ""
+
+
 _NAMESPACES = {**argument_constants.CLONE, **argument_constants.NEWTIME}
 _SOCKET = {0: _of(argument_constants.FAMILIES), 1: _socket_type, 2: _protocol}
 _CALLS: dict[str, dict[int, Worded]] = {
     "clone": {0: _clone},
-    "clone3": {0: _bits(_NAMESPACES)},  # its flags, which the agent puts there
+    "clone3": {0: _bits(_NAMESPACES), 1: _set_tid},  # what the agent puts there
     "unshare": {0: _bits(_NAMESPACES)},
     "setns": {1: _bits(_NAMESPACES)},
     "socket": _SOCKET,

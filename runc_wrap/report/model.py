@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from runc_wrap.report.outcomes import WORST_FIRST
 from runc_wrap.report.workloads import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.store.call_counts import Call
     from runc_wrap.profiles.abis import Abi
@@ -30,7 +31,11 @@ _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 @dataclass(slots=True)
 class Row:
-    """One call of a workload, and its outcome under enforce."""
+    """One call of a workload, and its worst outcome under enforce.
+
+    `args` are known kinds of arguments; `has_args`: they are complete. `unread` counts the calls of
+    which too little is known, by the reason.
+    """
 
     abi: str
     syscall: str
@@ -43,16 +48,20 @@ class Row:
     programs: dict[str, int] = field(default_factory=dict)
     args: dict[tuple[int | None, ...], None] = field(default_factory=dict)
     has_args: bool = True
+    is_expected: bool = False
+    unread: Counter[str] = field(default_factory=Counter)
 
     def words(self, limit: int = argument_names.MOST) -> str:
         """Return the call, with up to `limit` kinds of arguments that have names."""
-        return argument_names.words(self.syscall, self.args if self.has_args else (), limit)
+        return argument_names.words(self.syscall, self.args, limit, are_all=self.has_args)
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it; `args` is null if they are unknown.
 
-        `arguments` are those by name, [] for a call whose arguments have no names.
+        `arguments` are those by name, [] for a call whose arguments have no names, and without
+        those that are unknown. `expected`: C libraries make another call, so no verdict counts it.
         """
+        is_any = bool(self.args) or self.has_args
         programs = sorted(self.programs, key=lambda name: (-self.programs[name], name))
         return {
             "abi": self.abi,
@@ -63,7 +72,8 @@ class Row:
             "errno": self.errno,
             "outcome": self.how,
             "args": [list(one) for one in self.args] if self.has_args else None,
-            "arguments": argument_names.shown(self.syscall, self.args) if self.has_args else None,
+            "arguments": argument_names.shown(self.syscall, self.args) if is_any else None,
+            "expected": self.is_expected,
             "count": self.tally.count,
             "programs": programs[:_MOST_PROGRAMS],
             "first": coverage.rfc3339(self.tally.first),
@@ -103,13 +113,15 @@ class Lost(NamedTuple):
 class Doubts(NamedTuple):
     """What may be missing: lost records, unattributed calls, calls beyond the kinds kept.
 
-    `flagless`: clone3 was recorded without its flags, so its purpose is unknown.
+    `clones` counts the calls of clone3 of whose purpose too little is known, by the reason, among
+    all `of` them.
     """
 
     lost: Lost
     stray: int
     dropped: int
-    flagless: bool = False
+    clones: Counter[str] = Counter()  # noqa: RUF012 - it is never changed
+    of: int = 0
 
     def words(self) -> str:
         """Return them as the end of a sentence, "" for none."""
@@ -120,9 +132,17 @@ class Doubts(NamedTuple):
             found += f"; meanwhile {text.number(self.stray, 'call')} of no known container"
         if self.dropped:
             found += f"; {text.number(self.dropped, 'call')} beyond the kinds that are kept"
-        if self.flagless:
-            found += "; whether clone3 was to make namespaces is unknown (observe shows it)"
-        return found
+        return found + "".join(f"; {one}" for one in self._of_clones())
+
+    def _of_clones(self) -> Iterator[str]:
+        if self.clones[outcomes.IN_AUDIT]:
+            what = "make namespaces, or do what else clone cannot,"
+            yield f"whether clone3 was to {what} is unknown (observe shows it)"
+        elif self.clones[outcomes.NAMESPACES_ONLY]:
+            yield "whether clone3 was to do what clone cannot is unknown (observe shows it)"
+        if unmade := self.clones[outcomes.WAS_UNMADE]:
+            which = f"{unmade} of {text.number(self.of, 'call')} of clone3"
+            yield f"what {which} was to do is unknown, as its caller was killed or interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +236,21 @@ def add(rows: dict[tuple[int, int], Row], call: Call, tally: Tally, outcome: Out
         row = rows[key] = row_of(call, counted, outcome)
     else:
         row.tally.add(counted)
-        if place(outcome.verdict) < place(row.verdict):
-            row.verdict, row.errno, row.how = outcome.verdict, outcome.errno, outcome.how
+        if _consequence(outcome) < _consequence(row):
+            row.verdict, row.errno, row.how = outcome.verdict or None, outcome.errno, outcome.how
+            row.is_expected = outcome.is_expected
+    if outcome.unread:
+        row.unread[outcome.unread] += tally.count
     program = call.exe or call.comm
     row.programs[program] = row.programs.get(program, 0) + tally.count
     if call.args is None or (call.args not in row.args and len(row.args) >= _MOST_ARGS):
         row.has_args = False
     else:
         row.args[call.args] = None
+
+
+def _consequence(one: Outcome | Row) -> tuple[int, bool]:
+    return place(one.verdict), one.is_expected
 
 
 def row_of(call: Call, tally: Tally, outcome: Outcome) -> Row:
@@ -238,6 +265,7 @@ def row_of(call: Call, tally: Tally, outcome: Outcome) -> Row:
         errno=outcome.errno,
         how=outcome.how,
         tally=tally,
+        is_expected=outcome.is_expected,
     )
 
 

@@ -5,7 +5,8 @@ calls that it lets through leave no record. A logged call was not let through, b
 not say with which arguments, and so not whether the profile could allow just those.
 
 If clone3 gets ENOSYS, C libraries call clone instead: the program gets what clone gets
-(glibc:sysdeps/unix/sysv/linux/clone-internal.c). In observe clone3's first argument is its flags.
+(glibc:sysdeps/unix/sysv/linux/clone-internal.c), except what clone cannot do. In observe clone3's
+arguments are its flags and set_tid_size; in audit those for namespaces may be known.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from errno import ENOSYS, errorcode
 from itertools import islice, product
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from runc_wrap.evidence.model import UNMADE
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
+from runc_wrap.report import argument_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +38,17 @@ _NO_FLAGS = (
     "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
     "not for new namespaces"
 )
-_FLAGS_UNKNOWN = "ENOSYS; flags are unknown, and with those for new namespaces clone is denied too"
+# Only clone3 has flags beyond 32 bits, and CLONE_PIDFD together with CLONE_PARENT_SETTID: in clone
+# both use one argument (linux:kernel/fork.c). Without CLONE_CLEAR_SIGHAND posix_spawn
+# resets the handlers itself (glibc:sysdeps/unix/sysv/linux/spawni.c).
+_LEGACY = 0xFFFFFFFF
+_PIDFD_AND_TID = 0x101000
+_SPAWN = 0x100004100  # CLONE_VM, CLONE_VFORK, CLONE_CLEAR_SIGHAND
+# why what a clone3 was to do is not known in full
+IN_AUDIT = "its record has no flags"
+NAMESPACES_ONLY = "only its flags for namespaces are known"
+WAS_UNMADE = "its caller was killed or interrupted first"
+UNREADABLE = "its caller's memory could not be read"
 _ARGUMENTS = 6
 _MOST_TRIED = 512
 _BITS = 64
@@ -65,13 +78,16 @@ class Outcome(NamedTuple):
     """What a call gets; `verdict` SAFE means that it is let through.
 
     `errno` is a name, None if it is no error or if several are possible; `how` in words. `codes`
-    are those that it can get without being let through.
+    are those that it can get without being let through. `is_expected`: it counts for no verdict, as
+    C libraries make another call then. `unread`: why its arguments are not known, if that matters.
     """
 
     verdict: str
     errno: str | None
     how: str
     codes: frozenset[int]
+    is_expected: bool = False
+    unread: str = ""
 
 
 UNKNOWN = Outcome("", None, "not known", frozenset())
@@ -117,21 +133,37 @@ def of(call: Call, profile: Filter) -> Outcome:
 
 def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: Outcome) -> Outcome:
     """Return what a program gets if its clone3 gets ENOSYS."""
-    flags = call.args[0] if call.args else None
+    flags, tids = (call.args or (None, None))[:2]
     if flags is None:
-        if call.code & ACTION_MASK == return_codes.USER_NOTIF:
-            return found._replace(verdict=DEPENDS, errno=None, how=_FLAGS_UNKNOWN)
-        return found._replace(how=_NO_FLAGS)
-    if not flags & NAMESPACES:
-        return found
+        return found._replace(how=_NO_FLAGS, is_expected=True, unread=_why_unread(call))
     if flags & _NEWTIME:  # clone has no such flag
-        return found._replace(verdict=DENIED, how="ENOSYS, and clone cannot do it")
-    args = (0, flags) if abi.name.startswith("s390") else (flags,)
-    number = syscalls.numbers(abi)["clone"]
-    then = _answered(call._replace(number=number, args=args), abi, profile)
-    if then.verdict == SAFE:
-        return found
-    return found._replace(verdict=DENIED, errno=then.errno, how=f"{then.how} by way of clone")
+        return found._replace(verdict=DENIED, how=f"{found.how}, and clone has no CLONE_NEWTIME")
+    if flags & NAMESPACES:
+        args = (0, flags) if abi.name.startswith("s390") else (flags,)
+        number = syscalls.numbers(abi)["clone"]
+        then = _answered(call._replace(number=number, args=args), abi, profile)
+        if then.verdict != SAFE:
+            return found._replace(
+                verdict=DENIED, errno=then.errno, how=f"{then.how} by way of clone"
+            )
+    if beyond := _beyond_clone(flags, tids or 0):
+        return found._replace(how=f"{found.how}, and clone has no {beyond}")
+    return found._replace(is_expected=True, unread=NAMESPACES_ONLY if tids is None else "")
+
+
+def _why_unread(call: Call) -> str:
+    if call.code & ACTION_MASK != return_codes.USER_NOTIF:
+        return IN_AUDIT
+    return WAS_UNMADE if call.code & UNMADE else UNREADABLE
+
+
+def _beyond_clone(flags: int, tids: int) -> str:
+    """Return by name what a clone3 asks for that clone cannot do, "" for nothing."""
+    beyond = flags & ~_LEGACY if flags & _SPAWN != _SPAWN else flags & ~(_LEGACY | _SPAWN)
+    if flags & _PIDFD_AND_TID == _PIDFD_AND_TID:
+        beyond |= _PIDFD_AND_TID
+    found = argument_names.arguments("clone3", (beyond,)) if beyond else ""
+    return " and ".join(filter(None, (found, "set_tid" if tids else "")))
 
 
 def _answered(call: Call, abi: Abi, profile: Filter) -> Outcome:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
-from runc_wrap.report import installed_filters, model, outcomes
-from runc_wrap.report.outcomes import DEGRADES, SAFE
+from runc_wrap.report import installed_filters, outcomes
+from runc_wrap.report.outcomes import SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 Kind = tuple[object, ...]
 
-_EXPECTED = ("clone3", DEGRADES)
 _ACTIONS = {modes.AUDIT: (LOG,), modes.OBSERVE: (USER_NOTIF,), modes.ENFORCE_LOG: (LOG,)}
 
 
@@ -99,8 +98,7 @@ def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
         fits = fits or outcome is None or action in known
     if outcome is None or not fits:
         return fits
-    name = model.name_of(outcomes.abi_of(call.arch, call.number), call.number)
-    return outcome.verdict != SAFE and (name, outcome.verdict) != _EXPECTED
+    return outcome.verdict != SAFE and not outcome.is_expected
 
 
 def _kind(record: Record) -> Kind:

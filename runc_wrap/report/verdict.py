@@ -7,10 +7,12 @@
                engines' own defaults answer so to the start of every thread, and C libraries then
                use clone. Whether clone3 was to make namespaces, for which clone may be denied, is
                known in observe, and in audit by its children
-               (evidence.attribution.child_namespaces); else `confidence` says so
+               (evidence.attribution.child_namespaces); whether it was to do what clone cannot, in
+               observe only. Else `confidence` says so
     None       unknown: nothing was watching, records were lost while one of them ran, evidence was
                cleared, is damaged, exceeds what is kept or belongs to a profile that no longer
-               exists, may be incomplete as programs in audit have filters of their own, or
+               exists, may be incomplete as programs in audit have filters of their own, a clone3's
+               flags could not be read, or
                unattributed calls may be its own (report.unattributed_doubt), and the rest is no
                worse than degrades; or all are already enforced
 
@@ -51,13 +53,16 @@ if TYPE_CHECKING:
 OBSERVE = "observe"
 _PROCESSES = "processes"  # a source that sees no calls
 _BY_CONSEQUENCE = (DENIED, DEPENDS, None, DEGRADES, SAFE)
-_EXPECTED = ("clone3", DEGRADES)  # glibc:sysdeps/unix/sysv/linux/clone-internal.c
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _RESTORED = (
     "a container was restored from a checkpoint, and its processes have the filters of then."
 )
 _CROWDED = "it made more kinds of calls than are kept."
 _STRAY = "{} of no known container came meanwhile, which may have been its own."
+_UNREADABLE = (
+    "the flags of {} of {} of clone3 could not be read, and with those for new namespaces clone is "
+    "denied too."
+)
 _SECOND = 1.0  # the ledger's times are whole seconds
 
 
@@ -134,10 +139,12 @@ class Judging:
         problems += [*self._gaps(group, evidence), *own.sentences]
         problems += [lost.sentence] if lost.end else []
         problems += [_STRAY.format(text.number(stray, "call"))] if stray else []
+        clones, all_clones = _clones(ordered)
+        if unreadable := clones[outcomes.UNREADABLE]:
+            problems.append(_UNREADABLE.format(unreadable, text.number(all_clones, "call")))
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
-        flagless = any(row.syscall == _EXPECTED[0] and not row.has_args for row in ordered)
-        doubts = Doubts(lost, stray, dropped, verdict == SAFE and flagless)
+        doubts = Doubts(lost, stray, dropped, clones, all_clones)
         return Judged(
             workload=whose,
             verdict=verdict,
@@ -234,6 +241,12 @@ class Judging:
         return [profile] if isinstance(profile, str) else []
 
 
+def _clones(rows: list[Row]) -> tuple[Counter[str], int]:
+    """Return how many calls of clone3 are not known in full, by the reason, and of how many."""
+    own = [row for row in rows if row.unread]
+    return sum((row.unread for row in own), Counter()), sum(row.tally.count for row in own)
+
+
 def _is_nobodys(one: Container) -> bool:
     """Return whether it is a pod's sandbox or one of `selftest`, without any recorded call.
 
@@ -270,8 +283,7 @@ def _verdict(
     unwatched: str | None,
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and the reason if there is none."""
-    unexpected = (row for row in rows if (row.syscall, row.verdict) != _EXPECTED)
-    verdicts = [row.verdict for row in unexpected if row.verdict]
+    verdicts = [row.verdict for row in rows if row.verdict and not row.is_expected]
     hiding = next((one for one in problems if one != _CLEARED), None)
     if hiding and not {DENIED, DEPENDS}.intersection(verdicts):
         return None, f"Unknown: {hiding}"

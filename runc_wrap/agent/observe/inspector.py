@@ -16,7 +16,11 @@ import resource
 import time
 
 from runc_wrap.agent.observe import callers, pointed_arguments
-from runc_wrap.agent.observe.inspector_client import COMPAT, FLAGS, NATIVE, QUESTION
+from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, PURPOSE, QUESTION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runc_wrap.agent.observe.inspector_client import PointedAt
 
 _SLOW = 0.001  # seconds
 
@@ -38,9 +42,9 @@ def main(_prefix: str) -> None:
         channel.send(marshal.dumps((number, caller, pointed_at, standing, taken)))
 
 
-def _pointed_at(tid: int, address: int, what: int) -> int | bytes | None:
-    if what == FLAGS:
-        return pointed_arguments.flags(tid, address)
+def _pointed_at(tid: int, address: int, what: int) -> PointedAt:
+    if what == PURPOSE:
+        return pointed_arguments.purpose(tid, address)
     if what in (NATIVE, COMPAT):
         return pointed_arguments.program(tid, address, compat=what == COMPAT)
     return None

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from runc_wrap.agent.observe.observed_container import Container
 
     Described = tuple[int, int, str, str]
-    PointedAt = int | bytes | None
+    PointedAt = tuple[int, int] | bytes | None
     Standing = tuple[int, int] | None
     Answer = tuple[int, Described, PointedAt, Standing, float]
 
 # number, thread, address, what to read there, whether to read the thread's filters and tracer
 QUESTION = struct.Struct("=QqQB?")
-NOTHING, FLAGS, NATIVE, COMPAT = range(4)  # clone3's flags; struct sock_fprog, its 32-bit form
+NOTHING, PURPOSE, NATIVE, COMPAT = range(4)  # clone3's; struct sock_fprog, its 32-bit form
 LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 MOST_STUCK = 4
 _STARTING = 1.0  # seconds that one call waits for a new inspector to be ready
@@ -48,17 +48,17 @@ class Late(Exception):
 
 
 class Read:
-    """An inspector's answer: `caller`, and `flags` or `program` if that was asked for.
+    """An inspector's answer: `caller`, and clone3's `purpose` or a `program` if that was asked for.
 
     `filters` is how many the thread carries, `tracer` its tracer's pid; both None if not asked for.
     """
 
-    __slots__ = ("caller", "filters", "flags", "program", "tracer")
+    __slots__ = ("caller", "filters", "program", "purpose", "tracer")
 
     def __init__(self, caller: Described, pointed_at: PointedAt, standing: Standing) -> None:
         self.caller = Caller(*caller)
-        self.flags = pointed_at if isinstance(pointed_at, int) else None
         self.program = pointed_at if isinstance(pointed_at, bytes) else None
+        self.purpose = pointed_at if isinstance(pointed_at, tuple) else None
         self.filters = standing[0] if standing else None
         self.tracer = standing[1] if standing else None
 
@@ -119,7 +119,7 @@ class Inspector:
         container: Container,
         tid: int,
         address: int | None,
-        what: int = FLAGS,
+        what: int = PURPOSE,
         *,
         standing: bool = False,
     ) -> Read | None:

@@ -22,7 +22,7 @@ from runc_wrap.agent.observe.handshake import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
-from runc_wrap.evidence.model import OBSERVE, Sighting
+from runc_wrap.evidence.model import HIDES, OBSERVE, UNMADE, Sighting
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -239,7 +239,8 @@ class Listeners:
             return
         caller, args = self._look(listener.container, call)
         if not notify.is_valid(listener.fd, call.id):
-            caller = Caller(call.tid)
+            caller, args = Caller(call.tid), pointed_arguments.arguments(call, None)
+            call.unmade = args is None
         self.inflight.count(call.id)
         notify.proceed(listener.fd, call.id, error)
         self.record(listener.key, _sighting(call, caller, args, received))
@@ -259,7 +260,7 @@ class Listeners:
         if read and known is None:
             container.callers.learnt(call.tid, read.caller)
         caller = known or (read.caller if read else Caller(call.tid))
-        return caller, pointed_arguments.arguments(call, read.flags if read else None)
+        return caller, pointed_arguments.arguments(call, read.purpose if read else None)
 
     def _read(self, container: Container, tid: int, address: int | None) -> Read | None:
         """Have the inspector read it, within the time that the container may hold up others."""
@@ -317,7 +318,7 @@ def _sighting(
         exe=caller.exe,
         arch=call.arch,
         number=call.number,
-        code=USER_NOTIF | call.hides,  # see report.installed_filters
+        code=USER_NOTIF | (HIDES if call.hides else 0) | (UNMADE if call.unmade else 0),
         args=args,
         source=OBSERVE,
     )

@@ -47,15 +47,16 @@ class Call:
     """One call that waits for an answer; `tid` is its thread, 0 outside our pid namespace.
 
     `args` are the six registers, `ip` the instruction pointer. `hides`: it installs a filter that
-    may keep later calls from us.
+    may keep later calls from us. `unmade`: its caller was killed or interrupted before the call was
+    answered, and it is not known what it was to do.
     """
 
-    __slots__ = ("arch", "args", "hides", "id", "ip", "number", "tid")
+    __slots__ = ("arch", "args", "hides", "id", "ip", "number", "tid", "unmade")
 
     def __init__(self, raw: tuple[int, ...]) -> None:
         self.id, self.tid, _, self.number, self.arch, self.ip = raw[:6]
         self.args = raw[6:]
-        self.hides = False
+        self.hides = self.unmade = False
 
 
 class Inflight:

@@ -1,6 +1,7 @@
-"""Reads the memory that a waiting call points at: clone3's flags, or a filter to be installed.
+"""Reads the memory that a waiting call points at: clone3's purpose, or a filter to be installed.
 
-The flags come first in struct clone_args, 64 bits on every ABI (linux:include/uapi/linux/sched.h).
+A struct clone_args begins with the flags; set_tid_size says for how many pid namespaces the caller
+chooses the new pid. Both have 64 bits on every ABI (linux:include/uapi/linux/sched.h).
 A filter is a struct sock_fprog, a length and a pointer (linux:include/uapi/linux/filter.h), which
 is shorter for 32-bit programs and x32.
 """
@@ -18,29 +19,33 @@ if TYPE_CHECKING:
 _CLONE3 = 435
 _OFFSETS = (0, 0x40000000, 4000, 5000, 6000)  # x32, and mips' o32, n64 and n32
 _NUMBERS = frozenset(_CLONE3 + offset for offset in _OFFSETS)
-_FLAGS = struct.Struct("=Q")
+_FLAGS, _WITH_TIDS = struct.Struct("=Q"), struct.Struct("=Q64xQ")
 _PROGRAM, _COMPAT = struct.Struct("=H6xQ"), struct.Struct("=H2xI")  # struct sock_fprog
 _INSTRUCTION, _MOST = 8, 4096
 
 
 def address(call: Call) -> int | None:
-    """Return the address of a call's flags, None for a call without."""
+    """Return the address of a clone3's struct clone_args, None for other calls."""
     return call.args[0] if call.number & 0xFFFFFFFF in _NUMBERS else None
 
 
-def arguments(call: Call, flags: int | None) -> tuple[int, ...] | None:
-    """Return a call's arguments, for clone3 with the flags instead of their address.
+def arguments(call: Call, purpose: tuple[int, int] | None) -> tuple[int, ...] | None:
+    """Return a call's arguments, for clone3 its flags and set_tid_size in their place.
 
-    None if the flags are not known. They are what the kernel will read if the call still waits
+    None if these are not known. They are what the kernel will read if the call still waits
     afterwards, unless another thread changes them meanwhile.
     """
     if address(call) is None:
         return call.args
-    return None if flags is None else (flags, *call.args[1:])
+    if purpose is None:
+        return None
+    flags, tids = purpose
+    has_tids = call.args[1] >= _WITH_TIDS.size  # else the kernel reads less of the struct
+    return (flags, tids if has_tids else 0, *call.args[2:])
 
 
-def flags(tid: int, where: int) -> int | None:
-    """Read clone3's flags: 0 if nothing is mapped there (the call fails) or the process has ended.
+def purpose(tid: int, where: int) -> tuple[int, int] | None:
+    """Read clone3's flags and set_tid_size: 0 if nothing is mapped there, as the call then fails.
 
     None if they cannot be read. It can block for ever: the page may belong to a file on a file
     system that does not answer, or the process may hold its memory's lock. So only the inspector
@@ -48,17 +53,15 @@ def flags(tid: int, where: int) -> int | None:
     """
     try:
         fd = posix.open(f"/proc/{tid}/mem", posix.O_RDONLY | posix.O_CLOEXEC)
-    except FileNotFoundError:
-        return 0
     except OSError:
         return None
     try:
-        (found,) = _FLAGS.unpack(posix.pread(fd, _FLAGS.size, where))
-    except (OSError, OverflowError, struct.error):
-        return 0
+        found = posix.pread(fd, _WITH_TIDS.size, where)
+    except (OSError, OverflowError):
+        found = b""
     finally:
         posix.close(fd)
-    return int(found)
+    return _WITH_TIDS.unpack(found.ljust(_WITH_TIDS.size, b"\0"))
 
 
 def program(tid: int, where: int, *, compat: bool) -> bytes | None:

@@ -3,13 +3,15 @@
 An audit record of clone3 lacks its flags, which lie in memory. But if they make namespaces, the
 child is in other namespaces than its caller from the start. The process connector reports which
 process started which; if one of them ends before it can be read, nothing is known. Audit records
-show which processes have made namespaces by another call since then.
+show which processes have made namespaces by another call: a clone has a record only if it makes
+some, and its child may be taken for clone3's.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs
 
 TYPE_CHECKING = False
@@ -32,8 +34,7 @@ _FLAGS = {
     "time": (0x00000080, "time_for_children"),
 }
 _CLONE3 = (435, 435 | 1 << 30)  # x32
-# unshare and setns: x86_64, x86, arm, generic
-_OTHERS = frozenset({272, 308, 310, 346, 337, 375, 97, 268})
+_OTHERS = ("clone", "unshare", "setns")
 _MOST_FORKS = 8192
 _REMEMBERED = 5.0  # seconds
 _MOST_CHILDREN = 8  # children of one call that are read
@@ -74,7 +75,7 @@ class Namespaces:
 
     def note(self, one: Sighting) -> None:
         """Note a process that makes or joins namespaces by another call."""
-        if one.number in _OTHERS:
+        if call_counts.name_of(one.arch, one.number) in _OTHERS:
             self._moved.append(one.pid)
 
     def has_moved(self, pids: list[int]) -> bool:
@@ -150,7 +151,7 @@ class Clones:
 
 def _with(one: Sighting, made: int | None) -> Sighting:
     """Return a clone3 with the flags that are known: those for namespaces only."""
-    return one if made is None else one._replace(args=(made, 0, 0, 0, 0, 0))
+    return one if made is None else one._replace(args=(made, None, None, None, None, None))
 
 
 def flags(parent: int, children: list[int]) -> int | None:

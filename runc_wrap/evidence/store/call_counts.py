@@ -22,35 +22,38 @@ _MOST_ARGS = 32  # of one call
 _LONGEST = 256  # characters of comm and exe
 _SMALL = 1 << 16  # vm.mmap_min_addr: no address is below
 _RECORD_LENGTH = 9
+_SET_SECCOMP = 22  # prctl's PR_SET_SECCOMP; without a filter it is a probe for support
 _X32_BIT = 1 << 30
 
 # Which arguments profiles check: by x86_64's numbers, i386's, 32-bit arm's and the generic ones
 _X86_64, _X86, _ARM = 0xC000003E, 0x40000003, 0x40000028
 _GENERIC = (0xC00000B7, 0xC00000F3, 0xC0000102)
 _ASKED = (
-    # x86_64, x86, arm, generic, indexes
-    (272, 310, 337, 97, (0,)),  # unshare
-    (56, 120, 120, 220, (0,)),  # clone
-    (435, 435, 435, 435, (0,)),  # clone3: its flags, which the agent puts there
-    (308, 346, 375, 268, (1,)),  # setns
-    (41, 359, 281, 198, (0, 1, 2)),  # socket
-    (53, 360, 288, 199, (0, 1, 2)),  # socketpair
-    (None, 102, 102, None, (0,)),  # socketcall
-    (135, 136, 136, 92, (0,)),  # personality
-    (250, 288, 311, 219, (0,)),  # keyctl
-    (321, 357, 386, 280, (0,)),  # bpf
-    (101, 26, 26, 117, (0,)),  # ptrace
-    (157, 172, 172, 167, (0,)),  # prctl
-    (16, 54, 54, 29, (1,)),  # ioctl
-    (165, 21, 21, 40, (3,)),  # mount
-    (72, 55, 55, 25, (1,)),  # fcntl
+    # name, numbers of x86_64, x86, arm and the generic ones, indexes
+    ("unshare", 272, 310, 337, 97, (0,)),
+    ("clone", 56, 120, 120, 220, (0,)),
+    ("clone3", 435, 435, 435, 435, (0, 1)),  # what pointed_arguments puts there
+    ("setns", 308, 346, 375, 268, (1,)),
+    ("socket", 41, 359, 281, 198, (0, 1, 2)),
+    ("socketpair", 53, 360, 288, 199, (0, 1, 2)),
+    ("socketcall", None, 102, 102, None, (0,)),
+    ("personality", 135, 136, 136, 92, (0,)),
+    ("keyctl", 250, 288, 311, 219, (0,)),
+    ("bpf", 321, 357, 386, 280, (0,)),
+    ("ptrace", 101, 26, 26, 117, (0,)),
+    ("prctl", 157, 172, 172, 167, (0,)),
+    ("ioctl", 16, 54, 54, 29, (1,)),
+    ("mount", 165, 21, 21, 40, (3,)),
+    ("fcntl", 72, 55, 55, 25, (1,)),
 )
 _INDEXES: dict[tuple[int, int], tuple[int, ...]] = {}
-for _x86_64, _x86, _arm, _generic, _indexes in _ASKED:
+_NAMES: dict[tuple[int, int], str] = {}
+for _name, _x86_64, _x86, _arm, _generic, _indexes in _ASKED:
     _numbers = ((_X86_64, _x86_64), (_X86, _x86), (_ARM, _arm), *((a, _generic) for a in _GENERIC))
     for _arch, _number in _numbers:
         if _number is not None:
             _INDEXES[_arch, _number] = _indexes
+            _NAMES[_arch, _number] = _name
 
 
 class Call(NamedTuple):
@@ -209,13 +212,21 @@ def asked(arch: int, number: int) -> tuple[int, ...]:
     return _INDEXES.get((arch, number & ~_X32_BIT), ())
 
 
+def name_of(arch: int, number: int) -> str:
+    """Return the name of a call whose arguments profiles are known to check, "" for others."""
+    return _NAMES.get((arch, number & ~_X32_BIT), "")
+
+
 def argument_values(s: Sighting) -> Args:
     """Return the arguments that matter, None in the place of others."""
     args = s.args or ()
     indexes = asked(s.arch, s.number)
+    if name_of(s.arch, s.number) == "prctl" and args[:1] == (_SET_SECCOMP,):
+        mode, filters_address = args[1:3]
+        return (_SET_SECCOMP, mode, None if filters_address else 0, None, None, None)
     if indexes:
         return tuple(value if place in indexes else None for place, value in enumerate(args))
-    return tuple(value if value < _SMALL else None for value in args)
+    return tuple(value if value is not None and value < _SMALL else None for value in args)
 
 
 def text(value: str) -> str:

@@ -31,7 +31,10 @@ class BadDocument(ValueError):
 
 
 class NodeCall(NamedTuple):
-    """One call of a workload on one node; `args` is None if they are unknown."""
+    """One call of a workload on one node; `args` is None if they are unknown.
+
+    `is_expected`: no verdict counts it (report.outcomes).
+    """
 
     arch: int
     number: int
@@ -45,6 +48,7 @@ class NodeCall(NamedTuple):
     programs: Sequence[str]
     first: str | None
     last: str | None
+    is_expected: bool = False
 
 
 def call(value: object) -> NodeCall:
@@ -67,6 +71,7 @@ def call(value: object) -> NodeCall:
         [name[:LONGEST_PROGRAM] for name in texts(value, "programs", _MOST_PROGRAMS)],
         time(value, "first"),
         time(value, "last"),
+        value.get("expected") is True,  # releases before 0.3 do not say it
     )
 
 

@@ -34,8 +34,10 @@ class MergedCall:
     def add(self, call: NodeCall, room: int) -> int:
         """Add the call as one node saw it; return how many bytes of `room` that took."""
         self.count += call.times
-        worst = self.worst.verdict
-        if call.verdict != worst and place(call.verdict) < place(worst):
+        worst = self.worst
+        if (call.verdict, call.is_expected) != (worst.verdict, worst.is_expected) and (
+            _consequence(call) < _consequence(worst)
+        ):
             self.worst = call
         if call.first and (not self.first or call.first < self.first):
             self.first = call.first
@@ -80,7 +82,12 @@ class MergedCall:
             programs=self.programs,
             args=self.args or {},
             has_args=self.args is not None,
+            is_expected=call.is_expected,
         )
+
+
+def _consequence(call: NodeCall) -> tuple[int, bool]:
+    return place(call.verdict), call.is_expected
 
 
 def _epoch(time: str) -> float:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.model import AUDIT, OBSERVE, UNMADE, Lost
 from runc_wrap.evidence.store import coverage, evidence_set
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_set import Evidence, file_name
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 KEY = ("/run/test", "c1")
 BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
 NEW = 4000  # a call newer than the profile: runc's stub answers it
-UNKNOWN_FLAGS = "ENOSYS; flags are unknown, and with those for new namespaces clone is denied too"
+INTO_CGROUP, PIDFD_AND_TID = 0x200000000, 0x101000
+SPAWN = 0x100004100  # glibc's posix_spawn
 WEEK, HOUR, MINUTE = 7 * 86400.0, 3600.0, 60.0
 
 
@@ -115,21 +116,77 @@ def test_with_known_arguments_no_verdict_depends(case: Case) -> None:
         (0x3D0F00, "safe", "ENOSYS"),  # a thread
         (samples.NEWUSER, "denied", "EPERM by way of clone"),
         (0x4000 | 0x20000, "denied", "EPERM by way of clone"),
-        (0x80, "denied", "ENOSYS, and clone cannot do it"),
-        (None, "depends", UNKNOWN_FLAGS),
+        (0x80, "denied", "ENOSYS, and clone has no CLONE_NEWTIME"),
+        (SPAWN, "safe", "ENOSYS"),
+        (SPAWN | INTO_CGROUP, "degrades", "ENOSYS, and clone has no CLONE_INTO_CGROUP"),
+        (INTO_CGROUP | samples.NEWUSER, "denied", "EPERM by way of clone"),
+        (1 << 32, "degrades", "ENOSYS, and clone has no CLONE_CLEAR_SIGHAND"),
+        (1 << 34, "degrades", "ENOSYS, and clone has no 0x400000000"),  # a kernel's to come
+        (0x1000, "safe", "ENOSYS"),  # CLONE_PIDFD alone
+        (PIDFD_AND_TID, "degrades", "ENOSYS, and clone has no CLONE_PIDFD|CLONE_PARENT_SETTID"),
     ],
 )
+@pytest.mark.parametrize("is_first", [True, False])
 def test_clone3_is_no_denial_if_clone_replaces_it(
-    case: Case, flags: int | None, verdict: str, outcome: str
+    case: Case, flags: int, verdict: str, outcome: str, *, is_first: bool
 ) -> None:
     case.container(mode="observe")
     case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
-    case.evidence.add(KEY, observed(CLONE3, 0x3D0F00, time=BEGIN + 5))
-    args = None if flags is None else (flags, 88, 0, 0, 0, 0)
-    case.evidence.add(KEY, observed(CLONE3, args=args, time=BEGIN + 5))
+    for one in (flags, 0x3D0F00) if is_first else (0x3D0F00, flags):
+        case.evidence.add(KEY, observed(CLONE3, one, time=BEGIN + 5))
     found = case.one()
     assert found["verdict"] == verdict
     assert found["calls"][0]["outcome"] == outcome
+    assert found["calls"][0]["expected"] is (verdict == "safe")
+
+
+def test_clone_cannot_choose_the_pid(case: Case) -> None:
+    case.container(mode="observe")
+    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
+    case.evidence.add(KEY, observed(CLONE3, 0, 1, time=BEGIN + 5))
+    found = case.one()
+    assert found["verdict"] == "degrades"
+    (call,) = found["calls"]
+    assert call["outcome"] == "ENOSYS, and clone has no set_tid"
+    assert call["arguments"] == ["0, set_tid"]
+
+
+@pytest.mark.parametrize(("unmade", "verdict"), [(UNMADE, "safe"), (0, None)])
+def test_a_clone3_without_flags_hides_nothing_of_the_others(
+    case: Case, unmade: int, verdict: str | None
+) -> None:
+    case.container(mode="observe")
+    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
+    for _ in range(488):
+        case.evidence.add(KEY, observed(CLONE3, 0x3D0F00, time=BEGIN + 5))
+    unknown = observed(CLONE3, args=None, code=samples.NOTIFY | unmade, time=BEGIN + 5)
+    case.evidence.add(KEY, unknown)
+    found = case.one()
+    (call,) = found["calls"]
+    assert (found["verdict"], call["verdict"], call["count"]) == (verdict, "degrades", 489)
+    assert (call["args"], len(call["arguments"])) == (None, 1)
+    if unmade:
+        assert found["confidence"].endswith(
+            "; what 1 of 489 calls of clone3 was to do is unknown, as its caller was killed or "
+            "interrupted."
+        )
+    else:
+        assert found["reason"] == (
+            "Unknown: the flags of 1 of 489 calls of clone3 could not be read, and with those for "
+            "new namespaces clone is denied too."
+        )
+    case.evidence.add(KEY, observed(CLONE3, samples.NEWUSER, time=BEGIN + 5))
+    assert case.one()["verdict"] == "denied"
+
+
+def test_in_audit_whether_clone_can_do_it_is_not_known(case: Case) -> None:
+    case.container()
+    no_namespaces = (0, *[None] * 5)  # evidence.attribution.child_namespaces
+    case.evidence.add(KEY, sighting(CLONE3, args=no_namespaces, time=BEGIN + 5))
+    found = case.one()
+    limit = "whether clone3 was to do what clone cannot is unknown (observe shows it)."
+    assert found["verdict"] == "safe"
+    assert found["confidence"] == f"Well watched: 7 days in 1 container; {limit}"
 
 
 def test_without_flags_clone3_is_safe_with_a_reservation(case: Case) -> None:
@@ -137,7 +194,10 @@ def test_without_flags_clone3_is_safe_with_a_reservation(case: Case) -> None:
     case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 5))
     found = case.one()
     assert found["verdict"] == "safe"
-    limit = "whether clone3 was to make namespaces is unknown (observe shows it)."
+    limit = (
+        "whether clone3 was to make namespaces, or do what else clone cannot, is unknown (observe "
+        "shows it)."
+    )
     assert found["confidence"] == f"Well watched: 7 days in 1 container; {limit}"
     assert found["calls"][0]["outcome"] == (
         "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
@@ -173,6 +233,7 @@ def test_a_call_shows_its_name_count_programs_and_times(case: Case) -> None:
         "outcome": "EPERM",
         "args": None,
         "arguments": None,
+        "expected": False,
         "count": 4,
         "programs": ["/usr/bin/b", "/usr/bin/a", "unshare"],
         "first": "2026-11-18T00:00:00Z",

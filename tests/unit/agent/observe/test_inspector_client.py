@@ -61,10 +61,10 @@ def test_the_inspector_reports_the_caller_and_the_flags(inspector: Inspector) ->
     assert found is not None
     assert (found.caller.pid, found.caller.uid) == (os.getpid(), os.getuid())
     assert found.caller.exe == str(Path("/proc/self/exe").readlink())
-    assert found.flags == 0x10000080
+    assert found.purpose == (0x10000080, 0)
     again = inspector.ask(PATIENT, 1, None)
     assert again is not None
-    assert (again.caller.pid, again.flags) == (1, None)
+    assert (again.caller.pid, again.purpose) == (1, None)
 
 
 def test_a_hanging_inspector_is_given_up_and_another_one_answers(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 KEY = ("/run/test", "c1")
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
-UNSHARE, CLONE3 = 272, 435
+CLONE, UNSHARE, CLONE3 = 56, 272, 435
 LINKS = ["user", "mnt", "net", "ipc", "uts", "cgroup", "pid", "time"]
 CHILDREN = ["pid_for_children", "time_for_children"]
 
@@ -84,20 +84,32 @@ def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
     one.forked(9, 9, 100.0)
     first, other = (sighting(number=CLONE3, pid=pid, time=100.0) for pid in (7, 9))
     later = sighting(number=CLONE3, pid=7, time=105.0)  # of whose child nobody has note
-    nothing = (0,) * 5
+    nothing = (None,) * 5  # what else it was to do
     assert _counted(one, other, first, later) == [(0, *nothing), None, (NEWUSER, *nothing)]
     assert _counted(Namespaces(), first, first) == [None, None]
     unshare = sighting(number=UNSHARE, pid=8, time=100.0)
     assert _counted(one, first, unshare) == [None, None]
 
 
-@pytest.mark.parametrize("abi", ["x86_64", "x86", "aarch64", "arm"])
-@pytest.mark.parametrize("call", ["unshare", "setns"])
+def test_a_child_of_clone_is_not_taken_for_one_of_a_clone3_that_made_a_thread(
+    links: dict[int, dict[str, str]],
+) -> None:
+    """As in rootlesskit: threads by clone3, and at the same time a child by clone."""
+    links.update({7: _of(), 8: _of(user="user:[2]")})
+    one = Namespaces()
+    one.forked(7, 8, 100.0)
+    thread = sighting(number=CLONE3, pid=7, time=100.0)
+    clone = sighting(number=CLONE, pid=7, time=100.0)
+    assert _counted(one, thread, clone) == [None, None]
+
+
+@pytest.mark.parametrize("abi", ["x86_64", "x32", "x86", "aarch64", "arm"])
+@pytest.mark.parametrize("call", ["clone", "unshare", "setns"])
 def test_a_process_that_changed_namespaces_has_moved_by_each_abis_number(
     abi: str, call: str
 ) -> None:
     one = Namespaces()
-    one.note(sighting(number=syscalls.numbers(ABIS[abi])[call], pid=8))
+    one.note(sighting(number=syscalls.numbers(ABIS[abi])[call], arch=ABIS[abi].audit, pid=8))
     one.note(sighting(number=CLONE3, pid=9))
     assert (one.has_moved([8]), one.has_moved([9])) == (True, False)
 
@@ -109,7 +121,7 @@ def test_a_new_process_is_read_when_its_start_is_reported(links: dict[int, dict[
     clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))
     assert counted == []
     one.forked(7, 8, 100.001)
-    assert counted == [(0,) * 6]
+    assert counted == [(0, *[None] * 5)]
 
 
 def test_reads_per_second_and_remembered_forks_are_bounded(

@@ -24,6 +24,9 @@ POINTER = 0x7FFF12345678
         (observed(SOCKET, 40, 1, 0, POINTER), (40, 1, 0, None, None, None)),
         (observed(CLONE | 1 << 30, 17), (17, None, None, None, None, None)),
         (observed(102, 1, 0xFFB00000, arch=X86), (1, None, None, None, None, None)),
+        (observed(157, 22, 2, POINTER, 7, 8), (22, 2, None, None, None, None)),  # PR_SET_SECCOMP
+        (observed(157, 22, 2, 0, 7, 8), (22, 2, 0, None, None, None)),
+        (observed(157, 15, POINTER), (15, None, None, None, None, None)),
         (observed(999, 3, POINTER, 0xFFFF, 0x10000), (3, None, 0xFFFF, None, 0, 0)),
     ],
 )
@@ -32,7 +35,8 @@ def test_arguments_are_kept_if_they_are_meaningful(seen: Any, kept: tuple[Any, .
 
 
 CHECKED = {  # by profiles; clone3 is numbered alike everywhere
-    **dict.fromkeys("unshare clone clone3 personality keyctl bpf ptrace prctl".split(), (0,)),
+    **dict.fromkeys("unshare clone personality keyctl bpf ptrace prctl".split(), (0,)),
+    "clone3": (0, 1),
     **dict.fromkeys(("setns", "ioctl", "fcntl"), (1,)),
     **dict.fromkeys(("socket", "socketpair"), (0, 1, 2)),
     "mount": (3,),

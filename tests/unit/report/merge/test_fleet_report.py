@@ -101,6 +101,15 @@ def test_calls_are_added_up_and_the_worst_outcome_counts() -> None:
     assert other.syscall == "bpf"
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_clone3_that_clone_cannot_replace_outweighs_others(turn: int) -> None:
+    thread = call("clone3", 435, verdict="degrades", outcome="ENOSYS", expected=True)
+    beyond = {**thread, "outcome": "ENOSYS, and clone has no CLONE_INTO_CGROUP", "expected": False}
+    rows = [workload("web", one, verdict="degrades") for one in (thread, beyond)]
+    (row,) = _one(*rows[::turn]).rows
+    assert (row.how, row.is_expected) == (beyond["outcome"], False)
+
+
 def test_arguments_are_known_only_if_every_node_knows_them() -> None:
     known, other = call(args=[[1, None]]), call(args=[[2, None]])
     (row,) = _one(workload("web", known), workload("web", other)).rows
