@@ -14,6 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
+from runc_wrap.evidence.model import HIDES
 from runc_wrap.evidence.store import coverage
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.mode_profiles import modes
@@ -35,7 +36,7 @@ _WAY_OUT = (
     "which can hide calls from audit; use observe, which receives the calls that they trace, or "
     "enforce-log if a program needs its own listener."
 )
-_HIDES = 1  # in the code of an installation that the agent reports
+_STRICT = 1  # SECCOMP_MODE_STRICT: no filter, and refused to a process that has one
 
 
 class Carried(NamedTuple):
@@ -122,7 +123,7 @@ def of(
             hiding += own
             hidden += [one] if own or carried(one).processes else []
         elif own and one.record.mode == modes.OBSERVE:
-            unheard += _programs(one.seen, profile, only=_HIDES)
+            unheard += _programs(one.seen, profile, only=HIDES)
     found = [carried(one) for one in containers]
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
     return Installed(programs, hiding, total, hidden, _is_observed(containers), unheard)
@@ -148,7 +149,8 @@ def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[st
 def is_one(call: Call, profile: Filter) -> bool:
     """Return whether a call installed a filter, or tried to.
 
-    A record has no arguments. If the profile lets the call through, it was logged only because it
+    Without a filter's address it is a probe, as libseccomp makes several. A record of audit has no
+    arguments. If the profile lets the call through, it was logged only because it
     installs a filter. A denied prctl may have had any purpose; seccomp has only this one.
     """
     name = _name(call)
@@ -157,9 +159,10 @@ def is_one(call: Call, profile: Filter) -> bool:
         return_codes.USER_NOTIF,
     ):
         return False
-    first = call.args[0] if call.args else None
+    first, mode, address = (call.args or (None,) * 3)[:3]
     if first is not None:
-        return first & _INT == NUMBERS[name]
+        is_strict = name == "prctl" and mode == _STRICT
+        return first & _INT == NUMBERS[name] and address != 0 and not is_strict
     return name == "seccomp" or outcomes.of(call, profile).verdict == outcomes.SAFE
 
 

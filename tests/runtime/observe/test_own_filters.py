@@ -113,6 +113,22 @@ def test_calls_to_a_missing_listener_are_not_received_and_the_report_says_so(  #
     assert ("a listener that does not exist" in str(found["reason"])) is (verdict is None)
 
 
+def test_probes_for_support_are_no_installations(
+    node: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    pair: Pair,
+) -> None:
+    bundle = prepared(make_bundle(pair.kind), built("own_filter"), "probe", "trace", KEYCTL)
+    assert bundle.call(node.wrapper, "run").returncode == 0
+    assert agent.never_ended
+    told = json.loads(node.control("report", "--json", ok=False).stdout)
+    (found,) = [one for one in told if bundle.name in one["ids"]]
+    assert [call["syscall"] for call in found["calls"]] == ["keyctl"]
+    assert found["own_filters"]["installations"] == 0
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_a_traced_call_is_not_made_whatever_call_installed_the_filter(
     said: Callable[..., dict[str, str]], how: str

@@ -28,7 +28,7 @@ BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
 HOUR = 3600.0
 SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
 SECCOMP_X32 = 0x40000000 | SECCOMP
-SET_FILTER, SET_SECCOMP = 1, 22
+SET_FILTER, SET_SECCOMP, FILTER = 1, 22, 0x7FFC12345678
 TRACER = {"comm": "strace", "exe": "/usr/bin/strace", "time": BEGIN + 5}
 
 
@@ -100,18 +100,33 @@ def test_calls_that_were_seen_anyway_count(profile: Filter) -> None:
 
 
 def test_in_observe_nothing_is_hidden_and_the_arguments_are_known(profile: Filter) -> None:
-    found = judged(profile, ("observe", observed(SECCOMP, SET_FILTER, **TRACER)))
+    found = judged(profile, ("observe", observed(SECCOMP, SET_FILTER, 0, FILTER, **TRACER)))
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
-    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP, **TRACER)))
+    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP, 2, FILTER, **TRACER)))
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
     found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP + 1, **TRACER)))
     assert found["own_filters"]["installations"] == 0
 
 
+@pytest.mark.parametrize(
+    ("number", "args"),
+    [
+        (SECCOMP, (SET_FILTER, 1, 0)),  # libseccomp's, for each flag
+        (PRCTL, (SET_SECCOMP, 2, 0)),  # runc's and moby's
+        (PRCTL, (SET_SECCOMP, 1, FILTER)),  # strict mode has no filter
+    ],
+)
+def test_a_probe_for_support_installs_nothing(
+    profile: Filter, number: int, args: tuple[int, ...]
+) -> None:
+    found = judged(profile, ("observe", observed(number, *args, **TRACER)))
+    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
+
+
 def test_a_filter_for_a_missing_listener_hides_calls_from_observe(
     profile: Filter,
 ) -> None:
-    installed = observed(SECCOMP, SET_FILTER, **TRACER)
+    installed = observed(SECCOMP, SET_FILTER, 0, FILTER, **TRACER)
     found = judged(profile, ("observe", installed._replace(code=installed.code | 1)))
     assert found["verdict"] is None
     assert found["reason"] == (
