@@ -1,4 +1,4 @@
-"""What a report of 5,000 nodes takes: their documents merged, and asked for through kubectl.
+"""What a fleet's report takes: 5,000 documents merged, and 1,000 asked for through kubectl.
 
 Documents are made up (harness.node.node_reports): 200 workloads each, of 2,000 different ones, a
 quarter with three calls.
@@ -16,20 +16,21 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from bench import fleet_cluster
+from bench.fleet_cluster import Used
 from harness.host.processes import environment, short_directory
 from harness.node import node_reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bench.fleet_cluster import Used
 
-NODES, EACH = 5000, 200
-# Ends by telling what the process itself took, without the kubectls that it has waited for
+NODES, ASKED, EACH = 5000, 1000, 200
+# Ends by telling what the process took, and the kubectls that it has waited for
 _START = """import atexit, json, sys
-from resource import RUSAGE_SELF, getrusage
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from runc_wrap.cli.{module} import {name}
-atexit.register(lambda: json.dump(getrusage(RUSAGE_SELF)[:3], sys.stderr))
+used = lambda: [getrusage(one)[:3] for one in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+atexit.register(lambda: json.dump(used(), sys.stderr))
 {name}({words})
 """
 
@@ -67,21 +68,21 @@ def merged() -> Merged:
         with os.fdopen(writing, "wb") as file:
             for document in node_reports.fleet(NODES, EACH):
                 size += file.write(document)
-        seconds = _ended(process, begun, printed)
-        return Merged(seconds, *_own(told), size)
+        seconds = _ended(process, begun, printed, NODES)
+        return Merged(seconds, *_used(told)[0], size)
 
 
 def asked() -> Merged:
-    """Ask for the same documents through the plugin, kubectl's proxy and exec."""
-    with short_directory("fleet") as place, fleet_cluster.served(place, NODES, EACH) as served:
+    """Ask for such documents through the plugin and kubectl's exec."""
+    with short_directory("fleet") as place, fleet_cluster.served(place, ASKED, EACH) as served:
         cluster, ended = served
         words = _start("kubectl_plugin", "plugin", "['report', '--json']")
         with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
             begun = time.monotonic()
             process = subprocess.Popen(words, stdout=printed, stderr=told, env=cluster.env)
-            seconds = _ended(process, begun, printed)
-            own = _own(told)
-            others = {"kubectl": cluster.kubectl()}
+            seconds = _ended(process, begun, printed, ASKED)
+            own, kubectl = _used(told)
+            others = {"kubectl": kubectl}
     return Merged(seconds, *own, cluster.answers, {**others, "the API server's stand-in": ended[0]})
 
 
@@ -89,18 +90,18 @@ def _start(module: str, name: str, words: str) -> Sequence[str]:
     return [sys.executable, "-c", _START.format(module=module, name=name, words=words)]
 
 
-def _ended(process: subprocess.Popen[bytes], begun: float, printed: IO[bytes]) -> float:
+def _ended(process: subprocess.Popen[bytes], begun: float, printed: IO[bytes], nodes: int) -> float:
     """Wait for the report, check that it has every node, and return how long it took."""
     process.wait()
     seconds = time.monotonic() - begun
     printed.seek(0)
-    if json.loads(printed.read())["nodes"] != NODES:
+    if json.loads(printed.read())["nodes"] != nodes:
         sys.exit("bench: not all nodes are in the report")
     return seconds
 
 
-def _own(told: IO[bytes]) -> tuple[float, int]:
-    """Return the CPU and the memory that the process said at its end."""
+def _used(told: IO[bytes]) -> list[Used]:
+    """Return what the process said at its end: of itself, and of its kubectls."""
     told.seek(0)
-    user, system, resident = json.loads(told.read().splitlines()[-1])
-    return user + system, resident * 1024
+    found = json.loads(told.read().splitlines()[-1])
+    return [Used(user + system, resident * 1024) for user, system, resident in found]

@@ -1,16 +1,12 @@
-"""The cluster whose report bench.fleet asks for: 5,000 nodes behind a real kubectl.
+"""The cluster whose report bench.fleet asks for: many nodes behind a real kubectl, Debian's.
 
-The API server is a stand-in, a process of its own, whose CPU is told apart. kubectl is Debian's; in
-PATH it is a script that runs it and notes what it took.
+The API server is a stand-in, a process of its own, whose CPU is told apart.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -22,7 +18,7 @@ from harness.host.processes import environment
 from harness.node import node_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 KINDS = 50  # of answers: nodes that run the same workloads are alike
 _IMAGES = 50  # that a kubelet names in its node's status: nodeStatusMaxImages
@@ -41,12 +37,6 @@ class Cluster(NamedTuple):
 
     env: Mapping[str, str]
     answers: int
-    notes: Path
-
-    def kubectl(self) -> Used:
-        """Return what all kubectls took that have ended."""
-        noted = [json.loads(line) for line in self.notes.read_text().splitlines()]
-        return Used(sum(one["cpu"] for one in noted), max(one["resident"] for one in noted))
 
 
 @contextmanager
@@ -63,7 +53,7 @@ def served(place: Path, nodes: int, each: int) -> Iterator[tuple[Cluster, list[U
         try:
             process.stdout.readline()
             size = sum(map(len, documents)) * nodes // KINDS
-            yield Cluster(_environment(place), size, place / "notes"), ended
+            yield Cluster(_environment(place), size), ended
         finally:
             process.stdin.close()
             ended.append(waited(process))
@@ -81,16 +71,6 @@ def serve(place: str, nodes: int) -> None:
         sys.stdin.read()
 
 
-def note(path: str, words: Sequence[str]) -> None:
-    """Run a kubectl and note what it took, also if all of its process group is told to end."""
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    process = subprocess.Popen(words)
-    used = waited(process)
-    with Path(path).open("a") as file:
-        file.write(json.dumps(used._asdict()) + "\n")
-    sys.exit(process.returncode)
-
-
 def waited(process: subprocess.Popen[bytes]) -> Used:
     """Return what a process took, with those that it has waited for, once it ends."""
     _, status, used = os.wait4(process.pid, 0)
@@ -100,15 +80,10 @@ def waited(process: subprocess.Popen[bytes]) -> Used:
 
 def _environment(place: Path) -> dict[str, str]:
     found = environment()
-    kubectl = shutil.which("kubectl", path=found["PATH"])
-    if kubectl is None:
+    if shutil.which("kubectl", path=found["PATH"]) is None:
         sys.exit("bench: no kubectl (Debian's kubernetes-client)")
-    program = place / "kubectl"
-    words = _python(f"note({str(place / 'notes')!r}, [{kubectl!r}, *sys.argv[1:]])")
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-    program.chmod(0o755)
-    path = {"PATH": f"{place}:{found['PATH']}", "PYTHONPATH": os.getcwd()}  # noqa: PTH109
-    return {**found, **path, "KUBECONFIG": str(place / "kubeconfig"), "HOME": str(place)}
+    own = {"PYTHONPATH": os.getcwd(), "HOME": str(place)}  # noqa: PTH109
+    return {**found, **own, "KUBECONFIG": str(place / "kubeconfig")}
 
 
 def _python(call: str) -> list[str]:

@@ -24,6 +24,7 @@ _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 _FRAME = 32 << 10  # bytes of a message, as of a real API server's
 _RESOURCES = [
     {"name": "nodes", "kind": "Node", "namespaced": False, "verbs": ["get", "list"]},
+    {"name": "configmaps", "kind": "ConfigMap", "namespaced": True, "verbs": ["get"]},
     {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": ["get", "list"]},
 ]
 _CONTAINERS = ("metrics", "installer")  # with the component `metrics`; kubectl would take the first
@@ -41,14 +42,13 @@ class Cluster:
         self.answers: dict[str, bytes] = {}
         self.cut: dict[str, int] = {}
         self.labels: dict[str, Json] = {}
-        self.taints: dict[str, list[Json]] = {}  # by node, where the installer has never been then
+        self.without_pod: set[str] = set()  # nodes on which the installer has never been
+        self.config_maps: dict[str, Json] = {}  # their data
         self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
         self.statuses: dict[str, Json] = {}  # by kind: what else each object's status has
         self.requests: list[tuple[str, str]] = []  # verb and resource
         self.commands: list[list[str]] = []
         self.containers: list[str] = []  # in which the commands ran
-        self.looked_at: set[str] = set()  # pods
-        self.refuses_first = False  # each exec before its pod was looked at, as kubectl's does
         self.given: dict[str, bytes] = {}  # the first line of stdin, by node
         self.url = ""
         self.path = ""  # before all paths, as a gateway in front of several clusters has one
@@ -102,21 +102,25 @@ class _Handler(BaseHTTPRequestHandler):
                 return _page("Node", found, self._node, query)
             case ["api", "v1", "namespaces", "runc-wrap", "pods"]:
                 self.cluster.requests.append(("list", "pods"))
-                names = [name for name in self.cluster.answers if name not in self.cluster.taints]
+                names = [
+                    name for name in self.cluster.answers if name not in self.cluster.without_pod
+                ]
                 return _page("Pod", names, lambda name: self._pod(f"pod-{name}", name), query)
             case ["api", "v1", "namespaces", "runc-wrap", "pods", name]:
                 self.cluster.requests.append(("get", "pods"))
-                self.cluster.looked_at.add(name)
                 return self._pod(name, name.removeprefix("pod-"))
+            case ["api", "v1", "namespaces", "runc-wrap", "configmaps", name]:
+                self.cluster.requests.append(("get", "configmaps"))
+                if name in self.cluster.config_maps:
+                    return _object("ConfigMap", name, {}, data=self.cluster.config_maps[name])
         return None
 
     def _node(self, name: str) -> Json:
         more = self.cluster.suffixes.get(name, "")
         health = [{"type": "Ready", "status": f"True{more}"}]
         status = {**self.cluster.statuses.get("Node", {}), "conditions": health}
-        spec = {"taints": self.cluster.taints.get(name, [])}
-        node = _object("Node", name, self._labels(name), spec=spec, status=status)
-        if name not in self.cluster.taints:
+        node = _object("Node", name, self._labels(name), status=status)
+        if name not in self.cluster.without_pod:
             node["metadata"]["annotations"] = {"runc-wrap.dev/state": f"ready 1f0c{more}"}
         return node
 
@@ -137,9 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _exec(self, pod: str, query: dict[str, list[str]]) -> None:
         node = pod.removeprefix("pod-")
-        if (why := _unnamed(pod, query)) or (
-            self.cluster.refuses_first and pod not in self.cluster.looked_at
-        ):
+        if why := _unnamed(pod, query):
             status = {"kind": "Status", "status": "Failure", "message": why, "code": 400}
             self._answer(400, status)
             return
@@ -188,7 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _object(kind: str, name: str, labels: Json, **more: Any) -> Json:
-    metadata = {"name": name, "namespace": "runc-wrap" if kind == "Pod" else None, "labels": labels}
+    metadata = {
+        "name": name,
+        "namespace": None if kind == "Node" else "runc-wrap",
+        "labels": labels,
+    }
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
 
 

@@ -107,7 +107,8 @@ def fleet(nodes: int, each: int, seed: int = 4) -> Iterator[bytes]:
     kinds = []
     for _ in range(min(nodes, _KINDS)):
         made = [_made(name, at, chosen) for at, name in enumerate(chosen.sample(names, each))]
-        kinds.append(json.dumps(document(_NAME, *made), indent=2).encode() + b"\n")
+        asked = json.dumps({"form": 1, "asked": _NAME})
+        kinds.append(f"{asked}\n{json.dumps(document(_NAME, *made))}\n".encode())
     for at in range(nodes):
         yield kinds[at % len(kinds)].replace(_NAME.encode(), b"node-%d" % at)
 

@@ -11,11 +11,11 @@ from runc_wrap import text
 from runc_wrap.cli import output
 from runc_wrap.fleet import node_list, object_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
+from runc_wrap.report.merge.fleet_report import TooMuch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from runc_wrap.fleet.daemonset_pools import Pool
     from runc_wrap.fleet.node_list import Asked, Node
 
 Json = dict[str, Any]
@@ -37,6 +37,7 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
             "--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600),
             help="How long a node may take for each of two attempts.",
         ),
+        click.option("--without", multiple=True, help="Leave out this node.  Repeatable."),
         click.option(
             "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
             help="How many nodes are asked at once.",
@@ -89,14 +90,6 @@ def nodes(cluster: Cluster, selector: str | None = None) -> list[Node]:
     return found
 
 
-def selected(cluster: Cluster, pool: Pool) -> frozenset[str]:
-    """Return the names of the nodes to which a DaemonSet's pods go. Raises KubectlError."""
-    found: set[str] = set()
-    for selector in pool.selectors:
-        found |= {one.name for one in node_list.nodes(_items(cluster, object_list.NODES, selector))}
-    return frozenset(found)
-
-
 def _items(cluster: Cluster, path: str, selector: str) -> Iterator[Json]:
     return object_list.items(cluster.kubectl, path, selector, _LISTING)
 
@@ -106,5 +99,5 @@ def told() -> Iterator[None]:
     """End the command with a sentence if kubectl or a file fails."""
     try:
         yield
-    except (KubectlError, OSError) as error:
+    except (KubectlError, TooMuch, OSError) as error:
         output.fail(error)

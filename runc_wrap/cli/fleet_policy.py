@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,24 +9,20 @@ import click
 
 from runc_wrap import text
 from runc_wrap.cli import fleet_cluster, output, progress
-from runc_wrap.fleet import daemonset_pools, policy_manifest
+from runc_wrap.fleet import sent_policy
 from runc_wrap.fleet.collection import Collection
-from runc_wrap.fleet.daemonset_pools import Assigned, Pool
 from runc_wrap.fleet.policy_answers import PolicyAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runc_wrap.cli.fleet_cluster import Cluster
-    from runc_wrap.fleet.node_list import Asked
     from runc_wrap.fleet.policy_answers import Change, Where
 
 # What the installer's pod runs: its node's own check, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy")
 _COLUMNS = ("WORKLOAD", "CONTAINERS", "NOW", "THEN")
 _SHOWN_NODES, _MOST_SHOWN, _LONGEST = 5, 20, 600
-_LARGEST = 16 << 20  # bytes of manifests
-_STDIN = "-"
 
 
 @click.group()
@@ -39,12 +34,14 @@ def policy() -> None:
 @click.option(
     "-f",
     "--filename",
-    "name",
-    required=True,
-    metavar="FILE",
-    help="A config.toml, with `profiles` beside it; or manifests, - for those on stdin.",
+    "paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A config.toml, with `profiles` beside it; then 0-mode.toml or profiles. Repeatable.",
 )
-@click.option("--config-map", help="Only this ConfigMap's policy, of several in the manifests.")
+@click.option(
+    "--config-map", "maps", multiple=True, help="A ConfigMap of the cluster with such files."
+)
 @click.option("-l", "--selector", help="Ask only nodes with these labels, as of one pool.")
 @fleet_cluster.asking
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -52,12 +49,13 @@ def policy() -> None:
 def check(  # noqa: PLR0913 - click gives each option as a parameter
     cluster: Cluster,
     /,
-    name: str,
     *,
-    config_map: str | None,
+    paths: tuple[Path, ...],
+    maps: tuple[str, ...],
     selector: str | None,
     at_once: int,
     seconds: float,
+    without: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Have every node check a policy, as it would before it puts it in force; nothing is changed.
@@ -68,12 +66,12 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     """
     found = PolicyAnswers()
     with fleet_cluster.told(), progress.shown("Asking nodes") as meter:
-        pools = _pools(cluster, name, config_map)
-        one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
+        given = _given(cluster, paths, maps)
+        one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds, given)
         listed, found.not_linux = fleet_cluster.asked(cluster, selector)
-        nodes = _with_policies(cluster, pools, listed)
-        found.not_reached = [(each.node, each.kept_off) for each in nodes if each.kept_off]
-        for document in one.documents([each for each in nodes if not each.kept_off], meter):
+        nodes = [each for each in listed if each.node not in without]
+        found.not_reached = [each.node for each in nodes if not each.is_reached]
+        for document in one.documents([each for each in nodes if each.is_reached], meter):
             found.take(document)
     if as_json:
         output.document(found.as_json())
@@ -83,41 +81,13 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
         raise SystemExit(output.WRONG)
 
 
-def _with_policies(cluster: Cluster, pools: list[Pool], nodes: list[Asked]) -> list[Asked]:
-    """Return the nodes, each with the policy that it would get. Raises KubectlError."""
-    found = [
-        Assigned(
-            one,
-            policy_manifest.sent(one.files),
-            fleet_cluster.selected(cluster, one) if len(pools) > 1 else None,
-        )
-        for one in pools
-    ]
-    return daemonset_pools.assigned(nodes, found)
-
-
-def _pools(cluster: Cluster, name: str, config_map: str | None) -> list[Pool]:
-    """Return the policies that were given. Raises KubectlError and OSError."""
+def _given(cluster: Cluster, paths: tuple[Path, ...], maps: tuple[str, ...]) -> bytes:
+    """Return the policy as nodes get it. Raises KubectlError."""
     try:
-        if name.endswith(".toml"):
-            return [Pool("", policy_manifest.of_file(Path(name)))]
-        given = _manifests(name)
-        return policy_manifest.of_manifests(cluster.kubectl, given, config_map, cluster.namespace)
-    except policy_manifest.NoPolicy as error:
+        found = sent_policy.of_config_maps(cluster.kubectl, cluster.namespace, maps)
+        return sent_policy.line(found | sent_policy.of_files(paths))
+    except sent_policy.NoPolicy as error:
         output.fail(error)
-
-
-def _manifests(name: str) -> bytes:
-    """Return the text of manifests. Raises NoPolicy and OSError."""
-    if name == _STDIN:
-        found = sys.stdin.buffer.read(_LARGEST + 1)
-    else:
-        with Path(name).open("rb") as file:
-            found = file.read(_LARGEST + 1)
-    if not 0 < len(found) <= _LARGEST:
-        what = f"more than {_LARGEST >> 20} MiB" if found else "nothing"
-        raise policy_manifest.NoPolicy(f"{name} has {what}; give the manifests of the installer")
-    return found
 
 
 def _show(found: PolicyAnswers) -> None:
@@ -152,10 +122,8 @@ def _say_what_is_missing(found: PolicyAnswers) -> None:
     """Print on stderr of which nodes nothing is known."""
     fleet_cluster.say_who_is_left_out(found.not_linux)
     if found.not_reached:
-        number = text.number(len(found.not_reached), "node")
-        why = "taints that the installer's pod does not tolerate"
-        output.warn(f"note: not reached, for {why}: {number}")
-        _say_each(found.not_reached)
+        shown = _nodes(len(found.not_reached), found.not_reached)
+        output.warn(f"note: not reached, as the installer has no pod there: {shown}")
     if found.left_out:
         output.warn(f"warning: {found.left_out} further containers that would change are not shown")
     if found.silent:

@@ -19,8 +19,9 @@ from runc_wrap.cli.fleet_cluster import Cluster
 from runc_wrap.cli.fleet_policy import policy
 from runc_wrap.cli.main import Tidy
 from runc_wrap.fleet import kubectl
-from runc_wrap.fleet.collection import Collection, line
+from runc_wrap.fleet.collection import Collection, lines
 from runc_wrap.node import paths
+from runc_wrap.report.merge.document_stream import Answer, Document
 from runc_wrap.report.merge.fleet_report import FleetReport
 
 if TYPE_CHECKING:
@@ -90,12 +91,13 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     as_json: bool,
     at_once: int,
     seconds: float,
+    without: tuple[str, ...],
 ) -> None:
     """Show what would break on any node, by workload; with WORKLOAD, only that one, in full.
 
     Exit status 1: a workload would break or is unknown, or a node did not answer.
     """
-    found = _gathered(cluster, save, at_once, seconds)
+    found = _gathered(cluster, save, at_once, seconds, without)
     flags = {"as_json": as_json, "everyone": everyone}
     report_merged.show(paths.installed(), found, workload, page, flags)
 
@@ -103,24 +105,27 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 @plugin.command("suggest")
 @click.argument("workload")
 @fleet_cluster.asking
+@report_merged.base
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def suggestion(
+def suggestion(  # noqa: PLR0913 - click gives each option as a parameter
     cluster: Cluster,
     /,
     workload: str,
     *,
     at_once: int,
     seconds: float,
+    without: tuple[str, ...],
+    base: Path | None,
     as_json: bool,
     **allowing: bool,
 ) -> None:
     """Print the profile of WORKLOAD, plus the calls that any node has seen it to need."""
-    found = _gathered(cluster, None, at_once, seconds)
+    found = _gathered(cluster, None, at_once, seconds, without)
     places = paths.installed()
-    everyone = report_merged.with_profiles(places, found)
+    everyone = report_merged.with_profiles(places, found, base)
     suggest.show(_IN_CLUSTER, everyone, workload, as_json=as_json, **allowing)
 
 
@@ -166,9 +171,15 @@ def _row(one: Node, doubt: str) -> tuple[str, ...]:
     return (text.name(one.name), health, is_ready, *shown)
 
 
-def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float) -> FleetReport:
+def _gathered(
+    cluster: Cluster,
+    save: Path | None,
+    at_once: int,
+    seconds: float,
+    without: tuple[str, ...],
+) -> FleetReport:
     """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
-    found = FleetReport()
+    found = FleetReport(without)
     asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
     with (
         fleet_cluster.told(),
@@ -177,9 +188,10 @@ def _gathered(cluster: Cluster, save: Path | None, at_once: int, seconds: float)
         report_merged.without_collector(),
     ):
         nodes, found.not_linux = fleet_cluster.asked(cluster)
-        for document in asked.documents(nodes, meter):
+        chosen = [one for one in nodes if one.node not in without]
+        for document in asked.documents(chosen, meter):
             keep(document)
-            found.take(document, f"the answer of {text.word(document['node'])}")
+            found.take(Answer(document["node"], Document(document)))
     fleet_cluster.say_who_is_left_out(found.not_linux)
     return found
 
@@ -191,7 +203,7 @@ def _kept(save: Path | None) -> Iterator[Callable[[dict[str, Any]], object]]:
         yield lambda _: None
         return
     with save.open("wb") as file:
-        yield lambda document: file.write(line(document))
+        yield lambda document: file.write(lines(document))
 
 
 plugin.add_command(policy)

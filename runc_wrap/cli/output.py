@@ -45,6 +45,11 @@ def warn(text: str) -> None:
     click.echo(printable(text), err=True)
 
 
+def line(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print a JSON document in one line."""
+    click.echo(json.dumps(value))
+
+
 def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON document, in ASCII only, so that no foreign text acts on the terminal."""
     click.echo(json.dumps(value, indent=2))

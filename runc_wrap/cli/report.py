@@ -96,6 +96,7 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
     help="Report on many nodes: each FILE (- is stdin) has documents that `report --json` printed "
     "on them.",
 )
+@report_merged.without
 @click.option("--workload", "named", help="With --merge: show only this workload, in full.")
 @click.option(
     "--node", help="With --json: print the document for --merge, which names the node so."
@@ -120,6 +121,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     page: Path | None,
     node: str | None,
     named: str | None,
+    without: tuple[str, ...],
     **flags: bool,
 ) -> None:
     """Show for each workload what would break under enforce, and how reliable the verdict is.
@@ -130,9 +132,9 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     Exit status 1: a workload would break, or is unknown although it is in audit or observe; with
     --merge also if a node did not answer, or its document is refused.
     """
-    _check_words(words, named, node, flags)
+    _check_words(words, named, node, without, flags)
     if flags["merge"]:
-        merged = report_merged.gathered(words)
+        merged = report_merged.gathered(words, without)
         report_merged.show(places, merged, named, page, flags)
         return
     found = gathered(places, asked)
@@ -148,10 +150,11 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         more = {"since": since, "kept": [kept.sentence] if kept.sentence else []}
         _write(page, documents, found, places, more)
     if as_json:
-        now = coverage.rfc3339(time.time())
-        output.document(
-            node_document.written(documents, node, now, kept, found.notes) if node else documents
-        )
+        if node:
+            now = coverage.rfc3339(time.time())
+            output.line(node_document.written(documents, node, now, kept, found.notes))
+        else:
+            output.document(documents)
     elif page:
         output.warn(f"{text.number(len(documents), 'workload')} in {page}")
     elif words:
@@ -163,7 +166,11 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 
 
 def _check_words(
-    words: tuple[str, ...], named: str | None, node: str | None, flags: dict[str, bool]
+    words: tuple[str, ...],
+    named: str | None,
+    node: str | None,
+    without: tuple[str, ...],
+    flags: dict[str, bool],
 ) -> None:
     """Raise UsageError for words that do not go together."""
     if flags["merge"]:
@@ -172,10 +179,8 @@ def _check_words(
         if node is not None:
             raise click.UsageError("--node names the node of one document; leave out --merge")
         return
-    if named is not None:
-        raise click.UsageError("--workload is for --merge; write the workload without it")
-    if len(words) > 1:
-        raise click.UsageError("give one workload, or --merge to merge files")
+    if without or named is not None or len(words) > 1:
+        raise click.UsageError("several words, --workload and --without need --merge")
     if node is None:
         return
     if not flags["as_json"] or words:

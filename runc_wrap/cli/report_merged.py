@@ -9,6 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import click
+
 from runc_wrap import text
 from runc_wrap.cli import output, progress, report_table
 from runc_wrap.cli.report_document import document
@@ -16,11 +18,11 @@ from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import in_full_merged
 from runc_wrap.evidence.store import coverage
 from runc_wrap.node import installed_programs, runtime_loader
-from runc_wrap.report.merge.fleet_report import FleetReport
-from runc_wrap.report.merge.merged_profile import SentProfiles
+from runc_wrap.report.merge.fleet_report import FleetReport, TooMuch
+from runc_wrap.report.merge.merged_profile import Bases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from runc_wrap.host.meter import Meter
@@ -31,13 +33,26 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _STDIN = "-"
+_BUFFER = 1 << 20  # bytes
 _MOST_SHOWN = 20  # nodes that did not answer, or documents that were refused
 _MOST_NAMED = 100  # of them on the page
 
 
-def gathered(names: Iterable[str]) -> FleetReport:
+without = click.option(
+    "--without", multiple=True, metavar="NODE", help="With --merge: leave out this node."
+)
+
+
+base = click.option(
+    "--base",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of many nodes: add to the profile in this FILE, not to the built-in one of that name.",
+)
+
+
+def gathered(names: Iterable[str], without: Collection[str]) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
-    found = FleetReport()
+    found = FleetReport(without)
     with progress.shown("Reading nodes' reports") as meter, without_collector():
         for name in names:
             where = "stdin" if name == _STDIN else text.word(name)
@@ -46,6 +61,8 @@ def gathered(names: Iterable[str]) -> FleetReport:
                     found.read(_counting(file, meter), where)
             except OSError as error:
                 found.refuse(where, f"cannot be read: {error.strerror}")
+            except TooMuch as error:
+                output.fail(error)
     return found
 
 
@@ -64,16 +81,16 @@ def without_collector() -> Iterator[None]:
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:
     if name == _STDIN:
         return nullcontext(sys.stdin.buffer)
-    return Path(name).open("rb")
+    return Path(name).open("rb", _BUFFER)
 
 
 def _counting(file: BinaryIO, meter: Meter) -> Callable[[int], bytes]:
-    def read(most: int) -> bytes:
-        chunk = file.read(most)
-        meter.done += len(chunk)
-        return chunk
+    def readline(most: int) -> bytes:
+        line = file.readline(most)
+        meter.done += len(line)
+        return line
 
-    return read
+    return readline
 
 
 def show(
@@ -89,7 +106,7 @@ def show(
         workloads = [chosen(workloads, named)]
     as_json = flags["as_json"]
     if as_json or page:
-        profiles_of(places, found, workloads)
+        _add_profiles(places, found, workloads)
     documents = [document(one) for one in workloads] if as_json or page else []
     if page:
         _write(page, documents, found, places)
@@ -107,17 +124,20 @@ def show(
         raise SystemExit(output.WRONG)
 
 
-def profiles_of(places: Places, found: FleetReport, workloads: list[MergedWorkload]) -> None:
-    """Give workloads the profiles that nodes sent, as the runtime in force here would load them."""
+def _add_profiles(
+    places: Places, found: FleetReport, workloads: list[MergedWorkload], given: Path | None = None
+) -> None:
+    """Give workloads the profiles to add to, as the runtime in force here would load them."""
     kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
-    SentProfiles(found.blocks, runtime_loader.of(places.prefix, kind)).assign(workloads)
+    loader = runtime_loader.of(places.prefix, kind)
+    Bases(found.blocks, places.profiles, loader, given).assign(workloads)
 
 
-def with_profiles(places: Places, found: FleetReport) -> list[MergedWorkload]:
+def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[MergedWorkload]:
     """Return the workloads with their profiles, for `suggest`; print which nodes say nothing."""
     say_what_is_missing(found)
     workloads = found.workloads()
-    profiles_of(places, found, workloads)
+    _add_profiles(places, found, workloads, given)
     return workloads
 
 
@@ -146,24 +166,18 @@ def say_what_is_missing(found: FleetReport) -> None:
         number = text.number(found.refused_count, "document")
         output.warn(f"warning: {number} refused; what runs on their nodes is unknown:")
         _say_each(found.refused, found.refused_count)
-    if found.left_out:
-        number = text.number(found.left_out, "workload")
-        output.warn(
-            f"warning: {number} left out, as the nodes report more different ones than fit; "
-            "merge fewer nodes at once."
-        )
-    if found.crowding:
-        names = ", ".join(map(text.word, found.crowding[:_MOST_SHOWN]))
-        output.warn(f"warning: more than a node may report came of {names}; look at these nodes.")
+    if found.without:
+        names = ", ".join(map(text.word, sorted(found.without)))
+        output.warn(f"note: left out by --without: {names}")
 
 
 def _say_notes(notes: FleetNotes) -> None:
     found = notes.sentences()
     for told in found[:_MOST_SHOWN]:
         output.warn(f"note: {told}")
-    if more := max(len(found) - _MOST_SHOWN, 0) + notes.left_out:
-        listed = f"all but {notes.left_out}" if notes.left_out else "them"
-        output.warn(f"note: {text.number(more, 'further remark')} of nodes; --json lists {listed}")
+    if len(found) > _MOST_SHOWN:
+        more = text.number(len(found) - _MOST_SHOWN, "further remark")
+        output.warn(f"note: {more} of nodes; --json lists them")
 
 
 def _say_each(missing: list[Missing], count: int) -> None:
@@ -184,7 +198,6 @@ def _write(page: Path, documents: list[Json], found: FleetReport, places: Places
         "profiles": str(places.profiles),
         "missing": [one.sentence for one in missing[:_MOST_NAMED]],
         "missing_count": len(found.silent) + found.refused_count,
-        "left_out": found.left_out,
         "kept": found.kept.sentences(),
     }
     try:

@@ -19,6 +19,7 @@ from runc_wrap.report.suggestion import policy_snippets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.model import Judged
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     Either = Judged | MergedWorkload
 
+_LONGEST_SENTENCE = 1000  # characters
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
 
 
@@ -48,6 +50,8 @@ class Way(NamedTuple):
     is_flag=True,
     help="Read the documents of many nodes from the FILEs (- is stdin), as `report --merge` does.",
 )
+@report_merged.without
+@report_merged.base
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option(
     "--allow-dangerous",
@@ -64,6 +68,8 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     *,
     asked: Asked,
     merge: bool,
+    without: tuple[str, ...],
+    base: Path | None,
     as_json: bool,
     **allowing: bool,
 ) -> None:
@@ -76,9 +82,13 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     the beginning of one. With --merge, its calls are those that any node has seen. Save the profile
     beneath etc/profiles, run `runc-wrapctl apply`, and name it localhost/<file>.
     """
+    if (without or base) and not merge:
+        raise click.UsageError("--without and --base are for --merge")
     if merge != bool(files):
         raise click.UsageError("--merge and files with nodes' documents belong together")
-    everyone: Sequence[Either] = _merged(places, files) if merge else gathered(places, asked).judged
+    everyone: Sequence[Either] = (
+        _merged(places, files, without, base) if merge else gathered(places, asked).judged
+    )
     show(_on_node(places), everyone, workload, as_json=as_json, **allowing)
 
 
@@ -100,8 +110,8 @@ def show(
     if made is None:
         raise output.Failure(f"{text.name(one.name)}: {_why(one)}")
     output.document(_as_json(one, made) if as_json else made.profile)
-    several = merged_profile.sentence(one) if isinstance(one, MergedWorkload) else None
-    for warning in (*([several] if several else []), *made.warnings):
+    of_base = merged_profile.sentences(one) if isinstance(one, MergedWorkload) else []
+    for warning in (*of_base, *made.warnings):
         output.warn(f"warning: {warning}")
     if made.withheld:
         output.warn(_withheld(way, one, made))
@@ -112,8 +122,10 @@ def show(
     output.warn(_what_next(way, one, made))
 
 
-def _merged(places: Places, files: tuple[str, ...]) -> list[MergedWorkload]:
-    return report_merged.with_profiles(places, report_merged.gathered(files))
+def _merged(
+    places: Places, files: tuple[str, ...], without: tuple[str, ...], base: Path | None
+) -> list[MergedWorkload]:
+    return report_merged.with_profiles(places, report_merged.gathered(files, without), base)
 
 
 def _why(one: Either) -> str:
@@ -121,7 +133,7 @@ def _why(one: Either) -> str:
         return "there is nothing to add. No node has seen a call of it that would be denied."
     why = one.reason or ""
     if isinstance(one, MergedWorkload):
-        why = "No node has sent a profile that can be loaded here."
+        why = text.name(one.unknown_profile, _LONGEST_SENTENCE)
     return f"its profile is not known. {why}"
 
 

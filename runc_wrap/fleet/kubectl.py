@@ -16,7 +16,8 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from runc_wrap import text
 
@@ -28,8 +29,7 @@ _LARGEST_COMPLAINT = 1 << 16
 _MOST_SAID = 1000  # characters
 _ENDED = "command terminated with exit code"
 _PAUSE = 0.2  # seconds between looks at the clock
-_CLUSTER = "{.clusters[0].cluster.server}{'\\n'}{.clusters[0].cluster.proxy-url}"
-_VIEW = ("config", "view", "--minify", "--output", f"jsonpath={_CLUSTER}")
+_VIEW = ("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
 _VIEWING = 60.0  # seconds
 _LARGEST_VIEW = 1 << 16
 
@@ -42,13 +42,6 @@ class TooLargeError(KubectlError):
     """It prints more than may be read."""
 
 
-class Server(NamedTuple):
-    """What the kubeconfig says of the API server: its URL, and that of a proxy to it, mostly ""."""
-
-    url: str
-    proxy: str
-
-
 @dataclass(frozen=True)
 class Kubectl:
     """The program, and the words that say which cluster and as whom (--context and the like)."""
@@ -58,17 +51,17 @@ class Kubectl:
     given_up: threading.Event = field(default_factory=threading.Event)  # ends all that run
 
     @cached_property
-    def server(self) -> Server | None:
-        """The kubeconfig's server, None without one: in a pod, say.
+    def server_path(self) -> str:
+        """The path of the kubeconfig's server, as of a gateway to several clusters; often "".
 
         Asked for once in a command: each start of kubectl takes 80 ms.
         """
         try:
             printed = self.run(*_VIEW, seconds=_VIEWING, largest=_LARGEST_VIEW)
-        except KubectlError:
-            return None
-        url, _, proxy = printed.decode(errors="replace").partition("\n")
-        return Server(url.strip(), proxy.strip())
+            path = urlsplit(printed.decode(errors="replace").strip()).path
+        except (KubectlError, ValueError):  # without a kubeconfig: in a pod, say
+            return ""
+        return path.rstrip("/") if path.startswith("/") else ""
 
     def run(self, *words: str, seconds: float, largest: int, given: bytes = b"") -> bytes:
         """Return what it printed. Raises KubectlError, also if it failed."""

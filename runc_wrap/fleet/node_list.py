@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.fleet import taints
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from runc_wrap.fleet.taints import Taint
 
 Json = dict[str, Any]
 SELECTOR = "app.kubernetes.io/name=runc-wrap"
@@ -34,7 +30,6 @@ class Node(NamedTuple):
     version: str
     state: str
     system: str = _LINUX
-    taints: tuple[Taint, ...] = ()
 
     @property
     def has_installer(self) -> bool:
@@ -51,23 +46,19 @@ class Node(NamedTuple):
 
     def as_json(self) -> Json:
         """Return it for `status --json`."""
-        return {**self._asdict(), "taints": [one.words for one in self.taints]}
+        return self._asdict()
 
 
 class Asked(NamedTuple):
     """A node and the pod to ask there; `why` says why there is none to ask, "" if there is.
 
-    `given` is what it is asked about: the command's stdin, one line, as its end need not arrive
-    over a stream. `taints` are those of a node that has nothing of the installer; `kept_off` is the
-    one of them that keeps its pod off, if that is known.
+    `is_reached`: the installer has a pod there, or has had one.
     """
 
     node: str
     pod: str
     why: str = ""
-    given: bytes = b""
-    taints: tuple[Taint, ...] = ()
-    kept_off: str = ""
+    is_reached: bool = True
 
 
 def nodes(items: Iterable[Json]) -> list[Node]:
@@ -84,7 +75,6 @@ def _node(one: Json) -> Node:
         _text(labels.get("runc-wrap.dev/version")),
         _text(annotations.get("runc-wrap.dev/state")).strip(),
         _text(labels.get("kubernetes.io/os")),
-        taints.of_node(one.get("spec")),
     )
 
 
@@ -127,8 +117,6 @@ def asked(nodes_: Sequence[Node], items: Iterable[Json]) -> list[Asked]:
 
 def _asked(node: Node, pod: str, phase: str) -> Asked:
     if not pod:
-        held = ", ".join(one.words for one in node.taints)
-        why = f"{_NO_POD}; it has the taint {held}" if held else _NO_POD
-        return Asked(node.name, "", why, taints=() if node.has_installer else node.taints)
+        return Asked(node.name, "", _NO_POD, node.has_installer)
     why = "" if phase == _RUNNING else f"its pod {pod} is {phase or 'not running'}"
     return Asked(node.name, pod, why)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from runc_wrap.fleet.kubectl import KubectlError, TooLargeError
 from runc_wrap.hotpath import json_codec
@@ -34,10 +34,11 @@ def pods(namespace: str) -> str:
 def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterator[Json]:
     """Yield the objects at a path of the API that meet a label selector, all if it is "".
 
-    Raises KubectlError, also if it takes longer.
+    `get --raw` leaves out the path of the kubeconfig's server. Raises KubectlError, also if it
+    takes longer.
     """
     until = time.monotonic() + seconds
-    path = _server_path(kubectl) + path
+    path = kubectl.server_path + path
     limit, following = _PAGE, ""
     while time.monotonic() < until:
         words = {"limit": limit, "labelSelector": selector, "continue": following}
@@ -54,18 +55,6 @@ def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterato
         if not following:
             return
     raise KubectlError(f"the list of {path} did not end within {seconds:g} s")
-
-
-def _server_path(kubectl: Kubectl) -> str:
-    """Return the path of the kubeconfig's server, as of a gateway to several clusters, often "".
-
-    `get --raw` asks for the path that it is given and leaves the server's own out.
-    """
-    try:
-        path = urlsplit(kubectl.server.url if kubectl.server else "").path
-    except ValueError:
-        return ""
-    return path.rstrip("/") if path.startswith("/") else ""
 
 
 def _page(kubectl: Kubectl, path: str, seconds: float) -> Json:

@@ -107,7 +107,7 @@ class PolicyAnswers:
         self.taken: int = 0
         self.silent: list[tuple[str, str]] = []  # node and why
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
-        self.not_reached: list[tuple[str, str]] = []  # node, and the taint that keeps its pod off
+        self.not_reached: list[str] = []  # nodes on which the installer has never been
         self.refused: dict[str, list[str]] = {}  # why -> nodes
         self.remarks: dict[str, Where] = {}
         self.changes: dict[Change, Where] = {}
@@ -162,7 +162,7 @@ class PolicyAnswers:
             "refused": [{"why": why, "nodes": nodes} for why, nodes in self.refused.items()],
             "silent": [{"node": node, "error": why} for node, why in sorted(self.silent)],
             "not_linux": self.not_linux,
-            "not_reached": [{"node": node, "taint": one} for node, one in self.not_reached],
+            "not_reached": [{"node": node} for node in self.not_reached],
             "remarks": [
                 {"remark": one, "nodes": where.nodes, "names": where.names}
                 for one, where in self.remarks.items()

@@ -1,9 +1,10 @@
-"""Whether what a policy puts in place of the engines' default profiles lets through no more.
+"""What a policy's profiles let through more than the engines' default profiles, and `adopt`.
 
-`adopt = "runtime-default"` promises that. Here each profile that a container of an engine can get
-is compared with that engine's default, call by call. A setting that breaks the promise is refused
-where both are written together; where `adopt` comes from [default], the containers in question keep
-the engine's default, and a remark says so. Uses libseccomp, so that compiling need not.
+`adopt = "runtime-default"` promises that it is nothing. Here each profile that a container of an
+engine can get is compared with that engine's default, call by call. A setting that breaks the
+promise is refused where both are written together; where `adopt` comes from [default], the
+containers in question keep the engine's default, and a remark says so. Uses libseccomp, so that
+compiling need not.
 """
 
 from __future__ import annotations
@@ -54,13 +55,14 @@ class _Table:
 def settle(compiled: Compiled, values: Mapping[str, Any], facts: Facts) -> Compiled:
     """Return the compiled policy with what may replace each engine's default, and remarks.
 
-    Unchanged without `adopt`. Raises PolicyError.
+    Raises PolicyError.
     """
+    comparing = _Comparing(compiled, facts)
+    compiled = replace(compiled, remarks=(*compiled.remarks, *comparing.own()))
     adoption = compiled.policy.get("adoption")
     if adoption is None:
         return compiled
     tables = list(_tables(values))
-    comparing = _Comparing(compiled, facts)
     problems: list[str] = []
     remarks: list[str] = []
     for table in tables:
@@ -112,9 +114,17 @@ class _Comparing:
     def __init__(self, compiled: Compiled, facts: Facts) -> None:
         self._compiled = compiled
         self._facts = facts
-        self._defaults = compiled.policy["adoption"]["profiles"]
+        self._defaults = compiled.engine_defaults
         self._seen: dict[tuple[str, str], str] = {}
         self._profiles: dict[str, CompiledProfile] = {}
+
+    def own(self) -> Iterator[str]:
+        """Yield a remark on each profile of the owner's that lets more through than the default."""
+        default = self._of_engine(RUNTIME_DEFAULT, UNKNOWN)
+        for name in self._compiled.sources:
+            if name.startswith(LOCALHOST) and (calls := self._calls(default, name)):
+                what = f"profile {name} lets through more than runtime-default ({default})"
+                yield f"note: {what}: {calls}."
 
     def more(self, table: _Table) -> Iterator[str]:
         """Yield what a table's profile lets through more, for each installed engine it matches."""

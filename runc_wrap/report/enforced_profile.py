@@ -44,9 +44,10 @@ SYS_CHROOT KILL AUDIT_WRITE
 _ELEVEN = """
 CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT
 """
-_USUAL = tuple(
+_SETS = tuple(
     frozenset(f"CAP_{name}" for name in words.split()) for words in (_FOURTEEN, _ELEVEN, "")
 )
+USUAL = _SETS[0]  # of a container that asks for no more and no fewer
 
 
 class Enforced:
@@ -144,7 +145,7 @@ def _candidates(own: Capabilities | None, enforced: CompiledProfile) -> Iterator
     """Yield sets of capabilities: the bundle's, usual ones, these with one or two more, all."""
     if own is not None:
         yield own
-    yield from _USUAL
+    yield from _SETS
     asked = sorted(
         {
             cap
@@ -153,8 +154,8 @@ def _candidates(own: Capabilities | None, enforced: CompiledProfile) -> Iterator
         }
     )
     for place, one in enumerate(asked):
-        yield _USUAL[0] | {one}
-        yield from (_USUAL[0] | {one, other} for other in asked[place + 1 :])
+        yield USUAL | {one}
+        yield from (USUAL | {one, other} for other in asked[place + 1 :])
         yield frozenset((one,))
     yield frozenset(CAPABILITIES)
 

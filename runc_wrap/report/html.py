@@ -47,7 +47,7 @@ def render(report: Sequence[Json], meta: Json) -> str:
 
     `report` is the list of `report --json`; `meta` may have node, generated, since, until (RFC
     3339), version, policy, profiles (paths), unattributed (records of no known container), lost;
-    of a fleet missing (sentences on nodes without a report), missing_count, left_out (workloads).
+    of a fleet missing (sentences on nodes without a report), missing_count.
     """
     style, script = _text("page.css"), _text("page.js")
     page: str = (
@@ -231,7 +231,6 @@ def _meta(meta: Json) -> Json:
         "lost": _number(meta.get("lost")),
         "missing": [text.name(one, _LONGEST_SENTENCE) for one in meta.get("missing") or ()],
         "missing_count": _number(meta.get("missing_count")),
-        "left_out": _number(meta.get("left_out")),
         "kept": [text.name(one, _LONGEST_SENTENCE) for one in meta.get("kept") or ()],
     }
 

@@ -181,7 +181,7 @@ def _commands() -> list[tuple[str, str]]:
 def test_the_guides_have_commands_of_both_programs() -> None:
     found = _commands()
     assert {name for name, _ in found} == {*PROGRAMS}
-    assert ("kubectl runc-wrap", "policy check -f -") in found
+    assert ("kubectl runc-wrap", "policy check -f config.toml -f 0-mode.toml") in found
     assert ("runc-wrapctl", "cluster report") in found
 
 

@@ -8,13 +8,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +20,6 @@ from harness.cluster import stand_in_api_server
 from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from harness.node.requirements import unmet
-from runc_wrap.fleet import collection, exec_proxy, exec_stream, kubectl
-from runc_wrap.fleet.kubectl import KubectlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +29,6 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 RIGHTS = MANIFESTS / "plugin" / "rights.yaml"
 WEB = workload("web", call())
-EFFECT = "NoSchedule"
 
 
 @pytest.fixture
@@ -93,60 +85,32 @@ def test_report_comes_through_exec_and_status_through_labels(
     ]
 
 
-def test_a_policy_is_checked_by_each_node_as_kustomize_renders_it(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_policy_is_checked_by_each_node(cluster: Cluster, tmp_path: Path) -> None:
     taken: dict[str, Any] = {"form": 1, "refused": None, "remarks": [], "changes": [], "changed": 0}
     cluster.answers["a"] = json.dumps(taken).encode()
     cluster.answers["b"] = json.dumps({**taken, "refused": "no such mode"}).encode()
     overlay = MANIFESTS / "overlays" / "audit"
-    manifests = _rendered(overlay, tmp_path)
     cluster.answers["plane"] = b"not asked"
-    cluster.taints["plane"] = [{"key": "node-role.kubernetes.io/control-plane", "effect": EFFECT}]
-    done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", manifests)
+    cluster.without_pod.add("plane")
+    config = MANIFESTS / "base" / "node" / "config.toml"
+    cluster.config_maps["policy"] = {"config.toml": config.read_text()}
+    mode = str(overlay / "0-mode.toml")
+    words = ("policy", "check", "--json", "--config-map", "policy", "-f", mode)
+    done = _run(cluster, tmp_path, *words)
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     assert (found["taken"], found["silent"]) == (1, [])
-    taint = f"node-role.kubernetes.io/control-plane:{EFFECT}"
-    assert found["not_reached"] == [{"node": "plane", "taint": taint}]
+    assert found["not_reached"] == [{"node": "plane"}]
     assert found["refused"] == [{"why": "no such mode", "nodes": ["b"]}]
     assert cluster.commands == [["/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy"]] * 2
-    config = (MANIFESTS / "base" / "node" / "config.toml").read_text()
-    files = {"config.toml": config, "conf.d/0-mode.toml": (overlay / "0-mode.toml").read_text()}
+    files = {
+        "config.toml": config.read_text(),
+        "conf.d/0-mode.toml": (overlay / "0-mode.toml").read_text(),
+    }
     assert {node: json.loads(one) for node, one in cluster.given.items()} == {
         "a": files,
         "b": files,
     }
-
-
-def test_a_policy_of_pools_is_checked_by_each_pool_s_own_nodes(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    taken: dict[str, Any] = {"form": 1, "refused": None, "remarks": [], "changes": [], "changed": 0}
-    cluster.answers |= dict.fromkeys("ab", json.dumps(taken).encode())
-    cluster.labels["a"] = {"runc-wrap.dev/pool": "canary"}
-    overlay = MANIFESTS / "overlays" / "per-pool"
-    modes = {pool: (overlay / pool / "0-mode.toml").read_text() for pool in ("canary", "rest")}
-    config = (MANIFESTS / "base" / "node" / "config.toml").read_text()
-    manifests = _rendered(overlay, tmp_path)
-    done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", manifests)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["taken"] == 2
-    assert {node: json.loads(one) for node, one in cluster.given.items()} == {
-        "a": {"config.toml": config, "conf.d/0-mode.toml": modes["canary"]},
-        "b": {"config.toml": config, "conf.d/0-mode.toml": modes["rest"]},
-    }
-    words = ("policy", "check", "--json", "-f", manifests, "--config-map", "runc-wrap-policy-rest")
-    assert _run(cluster, tmp_path, *words).returncode == 0
-    assert json.loads(cluster.given["a"])["conf.d/0-mode.toml"] == modes["rest"]
-
-
-def _rendered(overlay: Path, tmp_path: Path) -> str:
-    words = ("kubectl", "kustomize", str(overlay))
-    done = subprocess.run(words, capture_output=True, check=True, timeout=120)
-    path = tmp_path / "all.yaml"
-    path.write_bytes(done.stdout)
-    return str(path)
 
 
 FORGED = [
@@ -178,157 +142,6 @@ def test_a_stream_that_is_cut_off_is_asked_for_again(cluster: Cluster, tmp_path:
     assert len(cluster.commands) == 2
 
 
-MANY = [f"n{at:02}" for at in range(collection.MANY)]
-
-
-def test_many_nodes_are_asked_through_one_kubectl(cluster: Cluster, tmp_path: Path) -> None:
-    for node in MANY:
-        _answer(cluster, node, WEB, *[workload(f"w{at}") for at in range(300)])
-    done = _run(cluster, tmp_path, "report", "--json")
-    found = json.loads(done.stdout)
-    assert (found["nodes"], found["silent"], found["refused"]) == (len(MANY), [], []), done.stderr
-    assert cluster.requests.count(("get", "pods/exec")) == len(MANY)
-    assert cluster.containers == ["installer"] * len(MANY)
-    assert ("get", "pods") not in cluster.requests  # kubectl exec asks for the pod first
-    _answer(cluster, "n00")
-    cluster.cut["n00"] = 1000
-    done = _run(cluster, tmp_path, "report", "--json")
-    assert json.loads(done.stdout)["nodes"] == len(MANY), done.stderr
-    assert cluster.requests.count(("get", "pods")) == 1  # the second attempt is kubectl's own
-
-
-def test_many_nodes_are_asked_through_one_kubectl_where_the_server_has_a_path(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    cluster.path = "/k8s/clusters/c-1"
-    for node in MANY:
-        _answer(cluster, node, WEB)
-    done = _run(cluster, tmp_path, "report", "--json")
-    found = json.loads(done.stdout or "{}")
-    assert (found.get("nodes"), found.get("silent")) == (len(MANY), []), done.stderr
-    assert cluster.requests.count(("get", "pods/exec")) == len(MANY)
-    assert ("get", "pods") not in cluster.requests
-
-
-def test_a_policy_reaches_many_nodes_whole(cluster: Cluster, tmp_path: Path) -> None:
-    taken: dict[str, Any] = {"form": 1, "refused": None, "remarks": [], "changes": [], "changed": 0}
-    cluster.answers |= dict.fromkeys(MANY, json.dumps(taken).encode())
-    config = tmp_path / "config.toml"
-    config.write_text(f"# {'é' * 100_000}\n")
-    done = _run(cluster, tmp_path, "policy", "check", "--json", "-f", str(config))
-    assert json.loads(done.stdout)["taken"] == len(MANY), done.stderr
-    assert ("get", "pods") not in cluster.requests
-    sent = {json.loads(one)["config.toml"] for one in cluster.given.values()}
-    assert sent == {config.read_text()}
-
-
-def test_where_no_websocket_comes_through_many_nodes_are_asked_one_by_one(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    for node in MANY:
-        _answer(cluster, node, WEB)
-    cluster.refuses_first = True
-    done = _run(cluster, tmp_path, "report", "--json")
-    found = json.loads(done.stdout)
-    assert found["nodes"] == len(MANY), found["silent"]
-    assert cluster.requests.count(("get", "pods")) == len(MANY)
-
-
-@pytest.mark.parametrize("way", ["variable", "kubeconfig"])
-def test_nothing_goes_past_a_proxy_that_leads_to_the_cluster(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
-    """kubectl's own proxy would: it connects to the API server itself for a WebSocket."""
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
-    if way == "variable":
-        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    else:
-        words = ("config", "set-cluster", "c", "--proxy-url=http://127.0.0.1:1")
-        subprocess.run(["kubectl", *words], check=True, capture_output=True, timeout=120)
-    with exec_proxy.opened(kubectl.found(()), "runc-wrap") as at:
-        assert at is None
-
-
-def test_the_socket_is_the_caller_s_and_lets_exec_in_the_namespace_through_only(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
-    cluster.answers["a"] = b"{}"
-    with exec_proxy.opened(kubectl.found(()), "runc-wrap") as at:
-        assert at is not None
-        assert at.parent.stat().st_mode & 0o777 == 0o700
-        run = partial(exec_stream.run, at, given_up=threading.Event(), seconds=60, largest=99)
-        assert run(("runc-wrap", "pod-a", "installer"), ["x"], b"").stdout == b"{}"
-        for target in (
-            ("shop", "pod-a", "installer"),
-            ("runc-wrap", "../../shop/pods/pod-a", "installer"),
-        ):
-            with pytest.raises(KubectlError, match=r"does not let exec: HTTP/1[.]1 (403|301) "):
-                run(target, ["x"], b"")
-    assert not at.parent.exists()
-    assert cluster.requests == [("get", "pods/exec")]
-
-
-def test_the_proxy_ends_where_kubectl_is_a_script_that_waits_for_it(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As those do that switch the context or fetch credentials first."""
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path / "kubeconfig")))
-    script = tmp_path / "kubectl"
-    script.write_text(f'#!/bin/sh\n{shutil.which("kubectl")} "$@"\nexit $?\n')
-    script.chmod(0o755)
-    with socket.socket(socket.AF_UNIX) as connection:
-        with exec_proxy.opened(kubectl.Kubectl(str(script)), "runc-wrap") as at:
-            connection.connect(str(at))
-        assert _is_closed(connection)
-
-
-def _is_closed(connection: socket.socket) -> bool:
-    """Wait until the other end is closed: before it accepted the connection, perhaps."""
-    connection.settimeout(60)
-    try:
-        return connection.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
-def _signalled(process: subprocess.Popen[str], ending: str) -> None:
-    """End it by a signal, or all that it started as well, as at the end of a login session."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    process.send_signal(signal.SIGTERM if ending == "session" else signal.Signals[ending])
-    for child in children if ending == "session" else ():
-        os.kill(int(child), signal.SIGTERM)
-
-
-@pytest.mark.parametrize("ending", ["SIGKILL", "SIGTERM", "SIGHUP", "session"])
-def test_the_proxy_and_its_socket_go_with_a_plugin_that_is_killed(
-    cluster: Cluster, tmp_path: Path, ending: str
-) -> None:
-    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig")
-    code = (
-        "import time\nfrom runc_wrap.fleet import exec_proxy, kubectl\n"
-        "with exec_proxy.opened(kubectl.found(()), 'runc-wrap') as at:\n"
-        "    print(at, flush=True)\n    time.sleep(600)\n"
-    )
-    variables = {**environment(), "KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                at = Path(process.stdout.readline().strip())
-                connection.connect(str(at))
-                _signalled(process, ending)
-            finally:
-                process.kill()
-            assert _is_closed(connection)
-    until = time.monotonic() + 60
-    while at.parent.exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def test_the_shipped_roles_allow_what_is_asked_and_little_else(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -337,6 +150,7 @@ def test_the_shipped_roles_allow_what_is_asked_and_little_else(
     assert _run(cluster, tmp_path, "status").returncode == 1
     assert set(cluster.requests) == _allowed(nodes) | _allowed(pods)
     assert _run(cluster, tmp_path, "report").returncode == 1
+    assert _run(cluster, tmp_path, "policy", "check", "--config-map", "none").returncode == 2
     allowed = _allowed(nodes) | _allowed(report)
     assert set(cluster.requests) <= allowed
     newer = {("create", "pods/exec")}  # which Kubernetes 1.35 demands beside get

@@ -1,4 +1,4 @@
-"""What nodes remark on their own reports, in a bounded number of sentences, each with its nodes.
+"""What nodes remark on their own reports, each sentence once, with its nodes.
 
     ["3 records were lost (they came too fast): …"]                                of a node
     [{"note": "3 records …", "nodes": 40, "names": ["a", …], "varies": true}, …]   of a fleet
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import text
 from runc_wrap.report.merge.call_fields import texts
-from runc_wrap.report.merge.kept_shares import KeptShares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _MOST_OF_NODE = 50
 _LONGEST = 600  # characters
-_MOST = 1000  # different ones of a fleet
+_BYTES = 300  # that one takes beside its text, as estimated
 _MOST_NAMES = 10  # nodes of one
 _NUMBER = re.compile(r"\d+", re.ASCII)
 
@@ -73,20 +72,18 @@ class FleetNotes:
     """The sentences of all nodes."""
 
     def __init__(self) -> None:
-        self._notes: KeptShares[_Note] = KeptShares(_MOST)
+        self._notes: dict[str, _Note] = {}
 
-    @property
-    def left_out(self) -> int:
-        """How many were not kept, each node's counted."""
-        return self._notes.left_out
-
-    def add(self, node: str, notes: Sequence[str]) -> None:
-        """Add what one node remarks."""
+    def add(self, node: str, notes: Sequence[str]) -> int:
+        """Add what one node remarks; return how many bytes that took."""
+        taken = 0
         said = {_NUMBER.sub("0", one): one for one in notes}
-        self._notes.add(node, {key: _Note(told, at) for at, (key, told) in enumerate(said.items())})
-        for key, told in said.items():
-            if one := self._notes.kept.get(key):
-                one.add(node, told)
+        for at, (key, told) in enumerate(said.items()):
+            if key not in self._notes:
+                self._notes[key] = _Note(told, at)
+                taken += len(key) + len(told) + _BYTES
+            self._notes[key].add(node, told)
+        return taken
 
     def as_json(self) -> list[Json]:
         """Return a row for each: those of most nodes first, then the first one of each node."""
@@ -100,4 +97,4 @@ class FleetNotes:
         return [one.sentence for one in self._ranked()]
 
     def _ranked(self) -> list[_Note]:
-        return sorted(self._notes.kept.values(), key=lambda one: (-one.nodes, one.at))
+        return sorted(self._notes.values(), key=lambda one: (-one.nodes, one.at))

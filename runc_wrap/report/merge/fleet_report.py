@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import text
 from runc_wrap.report.merge import merged_workload, node_document
 from runc_wrap.report.merge.call_fields import BadDocument
-from runc_wrap.report.merge.document_stream import Document, documents
+from runc_wrap.report.merge.document_stream import Answer, Document, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
 from runc_wrap.report.merge.kept_defaults import FleetKept
-from runc_wrap.report.merge.kept_shares import KeptShares
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from runc_wrap.report.merge.node_document import NodeDocument
     from runc_wrap.report.merge.node_workload import NodeWorkload
@@ -28,11 +27,16 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 MOST_NODES = 100_000
-ROOM = 400 << 20  # bytes that all workloads' names and calls may take, as estimated
-_SHARE = 8  # a node may take the eighth of that: more than the workloads that a kubelet takes
-_MOST_BLOCKS = 256
+ROOM = 400 << 20  # bytes that all that is kept may take, as estimated
 _MOST_REFUSED = 10_000  # that are named
 _BYTES_OF_WORKLOAD = 4000
+
+
+_TWICE = "it gave two different answers."
+
+
+class TooMuch(Exception):
+    """The nodes report more than fits; the message says which one to leave out."""
 
 
 class Missing(NamedTuple):
@@ -50,51 +54,52 @@ class Missing(NamedTuple):
 class FleetReport:
     """What all documents taken so far say together."""
 
-    def __init__(self, room: int = ROOM) -> None:
-        self._room, self._share = room, room // _SHARE
-        self._answered: set[str] = set()
+    def __init__(self, without: Collection[str] = ()) -> None:
+        self.without = without
+        self._taken, self._largest = 0, (0, "")  # bytes; those of one node, and which
+        self._answered: dict[str, tuple[int, Sequence[MergedWorkload]]] = {}
+        self._contradicting: set[str] = set()
         self._silent: dict[str, str] = {}
         self.refused: list[Missing] = []
         self.refused_count = 0
-        self.left_out = 0  # workloads for which there was no room, each node's counted
         self.oldest: str | None = None  # when the oldest document was made, as its node says
         self.oldest_node: str | None = None
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
-        self.crowding: list[str] = []  # nodes that report more than a node may
         self.kept = FleetKept()
         self.notes = FleetNotes()
-        self._blocks: KeptShares[bytes] = KeptShares(_MOST_BLOCKS)
+        self.blocks: dict[str, bytes] = {}  # the profiles that nodes sent, by digest
         self._workloads: dict[Workload, MergedWorkload] = {}
 
-    def read(self, read: Callable[[int], bytes], where: str) -> None:
-        """Take all documents of a stream. Raises OSError if it cannot be read."""
+    def read(self, readline: Callable[[int], bytes], where: str) -> None:
+        """Take all answers of a stream. Raises TooMuch, and OSError if it cannot be read."""
         at = 0
-        for at, found in enumerate(documents(read), 1):
-            name = f"{where}, document {at}"
-            if isinstance(found, Document):
-                self.take(found.value, name)
-            else:
-                self.refuse(name, found.why)
+        for at, one in enumerate(answers(readline), 1):
+            self.take(one, f"{where}, document {at}")
         if not at:
             self.refuse(where, "has no document; collect the report again")
 
-    def take(self, value: object, name: str) -> None:
-        """Take one decoded document; `name` says which, if it must be refused."""
+    def take(self, one: Answer, name: str = "") -> None:
+        """Take one answer; `name` says which, if nobody says which node was asked.
+
+        Raises TooMuch.
+        """
+        if one.asked in self.without:
+            return
         try:
-            self._add(node_document.read(value))
+            if isinstance(one.found, Document):
+                self._add(node_document.read(one.found.value), one)
+            elif one.asked is None:
+                self.refuse(name, one.found.why)
+            else:
+                self._add_silent(one.asked, f"its answer {one.found.why}", one.mark)
         except BadDocument as error:
-            self.refuse(name, str(error))
+            self.refuse(one.asked or name, str(error))
 
     def refuse(self, name: str, why: str) -> None:
         """Name a document that could not be had, or is none."""
         self.refused_count += 1
         if len(self.refused) < _MOST_REFUSED:
             self.refused.append(Missing(name, why))
-
-    @property
-    def blocks(self) -> dict[str, bytes]:
-        """The profiles that nodes sent, by digest."""
-        return self._blocks.kept
 
     @property
     def answered(self) -> int:
@@ -108,8 +113,8 @@ class FleetReport:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every node that is known of has answered, and all that it says is kept."""
-        return not (self._silent or self.refused_count or self.left_out)
+        """Whether every node that is known of has answered."""
+        return not (self._silent or self.refused_count)
 
     def workloads(self) -> list[MergedWorkload]:
         """Return the workloads, the worst first."""
@@ -126,52 +131,75 @@ class FleetReport:
             "silent": [{"node": one.name, "error": one.why} for one in self.silent],
             "refused": [{"document": one.name, "error": one.why} for one in self.refused],
             "refused_count": self.refused_count,
-            "left_out": self.left_out,
-            "crowding": self.crowding,
+            "without": sorted(self.without),
             "not_linux": self.not_linux,
             "oldest": self.oldest,
             "oldest_node": self.oldest_node,
             "kept": self.kept.as_json(),
             "notes": self.notes.as_json(),
-            "notes_left_out": self.notes.left_out,
             "workloads": workloads,
         }
 
-    def _add(self, found: NodeDocument) -> None:
+    def _add(self, found: NodeDocument, answer: Answer) -> None:
         node = found.node
-        if node in self._answered:
-            raise BadDocument(f"is of the node {text.word(node)}, which has answered already")
+        if answer.asked not in (None, node):
+            raise BadDocument(f"says that it is of the node {text.word(node)}, which was not asked")
+        if node in self.without:
+            return
         if len(self._answered) + len(self._silent) >= MOST_NODES:
             raise BadDocument(f"is of one more node than the {MOST_NODES} that can be merged")
         if found.error is not None:
-            self._silent.setdefault(node, found.error)
+            self._add_silent(node, found.error, answer.mark)
+        elif node in self._answered:
+            self._contradict(node, answer.mark, found.workloads)
+        else:
+            self._silent.pop(node, None)
+            self._answered[node] = (answer.mark, self._added(found))
+
+    def _add_silent(self, node: str, why: str, mark: int) -> None:
+        if node in self._answered:
+            self._contradict(node, mark, ())
+        else:
+            self._silent.setdefault(node, why)
+
+    def _contradict(self, node: str, mark: int, workloads: Sequence[NodeWorkload]) -> None:
+        """Take a further answer of a node: unless it is the same, nothing is known of the node."""
+        before, own = self._answered[node]
+        if mark == before or node in self._contradicting:
             return
-        self._silent.pop(node, None)
-        self._answered.add(node)
+        self._contradicting.add(node)
+        self.refuse(node, f"{_TWICE} Ask it again, and give its answer once")
+        named = (self._workloads.get(one.whose) for one in workloads)
+        for one in dict.fromkeys((*own, *named)):
+            if one is not None:
+                one.doubt(node, _TWICE)
+
+    def _added(self, found: NodeDocument) -> Sequence[MergedWorkload]:
+        """Add what a node says first; return its workloads."""
+        node = found.node
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
-        self.kept.add(found.kept)
-        self.notes.add(node, found.notes)
-        self._blocks.add(node, found.blocks)
-        self._add_workloads(node, found.workloads)
+        taken = self.kept.add(found.kept) + self.notes.add(node, found.notes)
+        taken += sum(len(one) for key, one in found.blocks.items() if key not in self.blocks)
+        self.blocks |= found.blocks
+        own = []
+        for one in found.workloads:
+            known = self._workloads.get(one.whose)
+            if known is None:
+                taken += _BYTES_OF_WORKLOAD + sum(len(part or "") for part in one.whose)
+                known = self._workloads[one.whose] = MergedWorkload(one.whose)
+            taken += known.add(node, one)
+            own.append(known)
+            self._check_room(node, taken)
+        self._taken += taken
+        return tuple(own)
 
-    def _add_workloads(self, node: str, found: Sequence[NodeWorkload]) -> None:
-        """Add them, as long as this node's share of the room lasts, and the room itself."""
-        room = share = min(self._share, self._room)
-        out = self.left_out
-        for one in found:
-            room -= self._taken(node, one, room)
-        self._room -= share - room
-        if self.left_out > out and share == self._share:
-            self.crowding.append(node)
-
-    def _taken(self, node: str, one: NodeWorkload, room: int) -> int:
-        """Add a workload if there is room; return how many bytes that took."""
-        known, size = self._workloads.get(one.whose), 0
-        if known is None:
-            size = _BYTES_OF_WORKLOAD + sum(len(part or "") for part in one.whose)
-            if size > room:
-                self.left_out += 1
-                return 0
-            known = self._workloads[one.whose] = MergedWorkload(one.whose)
-        return size + known.add(node, one, room - size)
+    def _check_room(self, node: str, taken: int) -> None:
+        """Raise TooMuch if it has no room, with the name of the node that takes the most."""
+        self._largest = max(self._largest, (taken, node))
+        if self._taken + taken > ROOM:
+            name = text.word(self._largest[1])
+            raise TooMuch(
+                f"the nodes report more than fits into {ROOM >> 20} MiB, and {name} the most that "
+                f"no other does; leave it out by --without {name}, or merge fewer nodes at once"
+            )

@@ -10,7 +10,7 @@ They are in no workload's row: the policy decides nothing about them.
 
 from __future__ import annotations
 
-from math import lcm
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
@@ -24,10 +24,9 @@ Json = dict[str, Any]
 MOST_PROFILES = 16  # of one node: engines, each in a version or two
 _LONGEST = 100  # characters of a profile's name
 _MOST_CONTAINERS = 10_000  # of one node; Kubernetes is made for 110 pods
-_MOST_HELD = 1024  # profiles of a fleet, while its nodes are read
-_MOST_NAMED = 64  # of them; the containers of further ones are counted with the others
+_MOST_NAMED = 64  # of a fleet; the containers of further ones are counted with the others
 _MOST_SHOWN = 5
-_VOTE = lcm(*range(1, MOST_PROFILES + 1))  # of one node; whole numbers, as their sum has no order
+_BYTES = 200  # that a name takes beside its text, as estimated
 _OTHERS = "others"
 
 
@@ -65,84 +64,53 @@ def read(value: object) -> Kept | None:
     return Kept(flag(value, "adopts"), profiles)
 
 
-class FleetProfiles:
-    """How many containers keep which profile: {name: how many}, of at most _MOST_HELD profiles.
-
-    Kept and named are those of most nodes. Each node has one vote, shared by those that it names:
-    what it claims of its containers does not crowd out what others say.
-    """
-
-    def __init__(self) -> None:
-        self.containers: dict[str, int] = {}
-        self._votes: dict[str, int] = {}
-        self._others = 0
-
-    @property
-    def total(self) -> int:
-        """How many containers there are."""
-        return sum(self.containers.values()) + self._others
-
-    def add(self, profiles: Mapping[str, int]) -> None:
-        """Add what one node says."""
-        found = {name: containers for name, containers in profiles.items() if containers}
-        for name, containers in found.items():
-            self.containers[name] = self.containers.get(name, 0) + containers
-            self._votes[name] = self._votes.get(name, 0) + _VOTE // len(found)
-        if len(self.containers) > _MOST_HELD:
-            for name in self._ranked()[_MOST_HELD // 2 :]:
-                self._others += self.containers.pop(name)
-                del self._votes[name]
-
-    def as_json(self) -> dict[str, int]:
-        """Return the first profiles, and the containers of all others as `others`."""
-        named = {name: self.containers[name] for name in self._ranked()[:_MOST_NAMED]}
-        rest = self.total - sum(named.values())
-        return {**named, _OTHERS: named.get(_OTHERS, 0) + rest} if rest else named
-
-    def names(self) -> str:
-        """Return the first names, safe to print."""
-        ranked = self._ranked()
-        more = [_OTHERS] if len(ranked) > _MOST_SHOWN or self._others else []
-        return ", ".join([*map(text.word, ranked[:_MOST_SHOWN]), *more])
-
-    def _ranked(self) -> list[str]:
-        return sorted(
-            self.containers, key=lambda name: (-self._votes[name], -self.containers[name], name)
-        )
-
-
 class FleetKept:
     """The same of all nodes, apart by whether their policy adopts such containers."""
 
     def __init__(self) -> None:
         self._nodes = {False: 0, True: 0}
-        self._profiles = {False: FleetProfiles(), True: FleetProfiles()}
+        self._profiles: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
 
-    def add(self, kept: Kept | None) -> None:
-        """Add what one node says."""
+    def add(self, kept: Kept | None) -> int:
+        """Add what one node says; return how many bytes that took."""
         if kept is None or not any(kept.profiles.values()):
-            return
+            return 0
+        found = self._profiles[kept.adopts]
+        taken = sum(len(name) + _BYTES for name in kept.profiles if name not in found)
         self._nodes[kept.adopts] += 1
-        self._profiles[kept.adopts].add(kept.profiles)
+        found.update(kept.profiles)
+        return taken
 
     def as_json(self) -> list[Json]:
         """Return a row for each kind of policy that has such containers."""
         return [
-            {"adopts": adopts, "nodes": self._nodes[adopts], "containers": found.total,
-             "profiles": found.as_json()}
+            {"adopts": adopts, "nodes": self._nodes[adopts], "containers": found.total(),
+             "profiles": _first(found)}
             for adopts, found in self._profiles.items()
-            if found.total
+            if found.total()
         ]  # fmt: skip
 
     def sentences(self) -> list[str]:
         """Return what to tell the fleet's owner, safe to print."""
         return [
             kept_sentence.told(
-                found.total,
-                found.names(),
+                found.total(),
+                _names(found),
                 adopts=adopts,
                 where=f" on {text.number(self._nodes[adopts], 'node')}",
             )
             for adopts, found in self._profiles.items()
-            if found.total
+            if found.total()
         ]
+
+
+def _first(found: Counter[str]) -> dict[str, int]:
+    """Return the profiles that most containers keep; `others` are the containers of the rest."""
+    named = dict(found.most_common(_MOST_NAMED))
+    rest = found.total() - sum(named.values())
+    return {**named, _OTHERS: named.get(_OTHERS, 0) + rest} if rest else named
+
+
+def _names(found: Counter[str]) -> str:
+    names = [text.word(name) for name, _ in found.most_common(_MOST_SHOWN)]
+    return ", ".join([*names, *([_OTHERS] if len(found) > _MOST_SHOWN else [])])

@@ -11,8 +11,6 @@ from runc_wrap.report.merge.call_fields import MOST_KINDS
 from runc_wrap.report.model import Row, place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runc_wrap.report.merge.call_fields import NodeCall
 
 _MOST_PROGRAMS = 10
@@ -31,8 +29,8 @@ class MergedCall:
         self.programs: dict[str, int] = {}
         self.args: dict[tuple[int | None, ...], None] | None = {}
 
-    def add(self, call: NodeCall, room: int) -> int:
-        """Add the call as one node saw it; return how many bytes of `room` that took."""
+    def add(self, call: NodeCall) -> int:
+        """Add the call as one node saw it; return how many bytes that took."""
         self.count += call.times
         worst = self.worst
         if (call.verdict, call.is_expected) != (worst.verdict, worst.is_expected) and (
@@ -45,25 +43,18 @@ class MergedCall:
             self.last = call.last
         taken = 0
         for name in call.programs:
-            size = 0 if name in self.programs else len(name) + _BYTES_OF_TEXT
-            if size == 0 or (len(self.programs) < _MOST_PROGRAMS and size <= room - taken):
+            if name in self.programs or len(self.programs) < _MOST_PROGRAMS:
+                taken += 0 if name in self.programs else len(name) + _BYTES_OF_TEXT
                 self.programs[name] = self.programs.get(name, 0) + 1
-                taken += size
-        if call.args is None:
+        if self.args is None or call.args is None:
             self.args = None
             return taken
-        return taken + self._add_args(call.args, room - taken)
-
-    def _add_args(self, args: Sequence[tuple[int | None, ...]], room: int) -> int:
-        """Add kinds of arguments; if not all can be kept, none is known."""
-        if self.args is None:
-            return 0
         before = len(self.args)
-        self.args.update(dict.fromkeys(args))
-        taken = (len(self.args) - before) * _BYTES_OF_KIND
-        if len(self.args) > MOST_KINDS or taken > room:
+        self.args.update(dict.fromkeys(call.args))
+        taken += (len(self.args) - before) * _BYTES_OF_KIND
+        if len(self.args) > MOST_KINDS:  # not all can be kept, so none is known
             self.args = None
-        return taken if self.args else 0
+        return taken
 
     def row(self) -> Row:
         """Return it as a report has it, its name by this machine's libseccomp if it has one."""

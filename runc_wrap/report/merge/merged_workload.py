@@ -31,7 +31,6 @@ _MOST_NODES = 10  # named as the reason of one thing
 _SHOWN_NODES = 3
 _MOST_NAMES = 10
 _MOST_BLOCKS = 8
-_CROWDED = "more kinds of calls were reported than are kept."
 _BYTES_OF_CALL, _BYTES_OF_TEXT = 2000, 100  # as estimated, beside the text itself
 
 
@@ -50,6 +49,8 @@ class MergedWorkload:
         self.workload = whose
         self.shares_name = False
         self.filter: Filter | None = None
+        self.more: list[str] = []  # that the nodes' own profile lets through
+        self.unknown_profile = ""  # why there is no filter
         self.nodes = self.containers = self.running = self.restarts = 0
         self.lost = self.dropped = self.watched = self.watchers = 0
         self.least: tuple[int, str] | None = None  # seconds, and on which node
@@ -61,15 +62,14 @@ class MergedWorkload:
         self.blocks: Counter[str] = Counter()
         self.pods: dict[str, None] = {}
         self.calls: dict[tuple[int, int], MergedCall] = {}
-        self.is_crowded = False
         self._worst: str | None = None
         self._unknown: list[str] = []
         self._unknown_nodes = 0
         self._why = self._enforced = ""
         self._rows: list[Row] | None = None
 
-    def add(self, node: str, one: NodeWorkload, room: int) -> int:
-        """Add what a node says; return how many bytes of `room` that took."""
+    def add(self, node: str, one: NodeWorkload) -> int:
+        """Add what a node says; return how many bytes that took."""
         self.nodes += 1
         self.containers += one.containers
         self.running += one.running
@@ -86,7 +86,7 @@ class MergedWorkload:
         taken = _count(self.profiles, one.profile, _MOST_NAMES)
         taken += _keep(self.modes, one.modes) + _keep(self.pods, one.pods)
         for call in one.calls:
-            taken += self._add_call(call, room - taken)
+            taken += self._add_call(call)
         return taken
 
     def _add_verdict(self, node: str, one: NodeWorkload) -> None:
@@ -96,17 +96,21 @@ class MergedWorkload:
             if self.least is None or one.watched < self.least[0]:
                 self.least = (one.watched, node)
         if one.is_unknown:
-            self._unknown_nodes += 1
-            self._why = self._why or one.reason or "it was not watched."
-            if len(self._unknown) < _MOST_NODES:
-                self._unknown.append(node)
+            self.doubt(node, one.reason or "it was not watched.")
         elif one.verdict is None:
             self._enforced = self._enforced or one.reason or ""
         if one.verdict != self._worst and place(one.verdict) < place(self._worst):
             self._worst = one.verdict
 
-    def _add_call(self, call: NodeCall, room: int) -> int:
-        """Add a call if there is room; its verdict counts in any case."""
+    def doubt(self, node: str, why: str) -> None:
+        """Count a node on which nothing is known."""
+        self._unknown_nodes += 1
+        self._why = self._why or why
+        if len(self._unknown) < _MOST_NODES:
+            self._unknown.append(node)
+
+    def _add_call(self, call: NodeCall) -> int:
+        """Add a call; what it saw counts, whatever the node's own verdict."""
         verdict = call.verdict
         if verdict != self._worst and verdict in (DENIED, DEPENDS):
             self._worst = min(verdict, self._worst, key=place)
@@ -114,11 +118,8 @@ class MergedWorkload:
         known, taken = self.calls.get(key), 0
         if known is None:
             taken = _BYTES_OF_CALL
-            if taken > room:
-                self.is_crowded = True
-                return 0
             known = self.calls[key] = MergedCall(call)
-        return taken + known.add(call, room - taken)
+        return taken + known.add(call)
 
     @property
     def name(self) -> str:
@@ -155,12 +156,12 @@ class MergedWorkload:
         """The verdict on all its nodes; None is unknown."""
         if self._worst in (DENIED, DEPENDS):
             return self._worst
-        return None if self._unknown_nodes or self.is_crowded else self._worst
+        return None if self._unknown_nodes else self._worst
 
     @property
     def is_wrong(self) -> bool:
         """Whether it would break, or is unknown although it should be known."""
-        return self.verdict in (DENIED, DEPENDS) or bool(self._unknown_nodes) or self.is_crowded
+        return self.verdict in (DENIED, DEPENDS) or bool(self._unknown_nodes)
 
     @property
     def is_calm(self) -> bool:
@@ -174,7 +175,7 @@ class MergedWorkload:
             return None
         if self._unknown_nodes:
             return f"Unknown on {self._unknown_where()}: {_end(self._why)}"
-        return f"Unknown: {_CROWDED}" if self.is_crowded else self._enforced or None
+        return self._enforced or None
 
     def _unknown_where(self) -> str:
         names = [text.word(name) for name in self._unknown[:_SHOWN_NODES]]

@@ -17,6 +17,7 @@ from harness.node.node_reports import call, document, unknown, workload
 from runc_wrap.cli.main import main
 from runc_wrap.node.container_state import visible_containers
 from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge.document_stream import asking
 from tests.unit.cli.test_report import Evidence
 from tests.unit.cli.test_report import _no_logs as no_logs  # noqa: F401 - a fixture
 from tests.unit.evidence.samples import MOUNT, sighting
@@ -44,8 +45,17 @@ def evidence(applied: Node) -> Evidence:
 
 def _file(node: Node, name: str, *documents: Any) -> str:
     path = node.places.prefix / name
-    path.write_text("".join(json.dumps(one, indent=2) + "\n" for one in documents))
+    path.write_bytes(_lines(*documents))
     return str(path)
+
+
+def _lines(*documents: Any) -> bytes:
+    """Return documents as who asks each node writes them; one of them needs nobody to say whose."""
+    if len(documents) == 1:
+        return json.dumps(documents[0]).encode() + b"\n"
+    nodes = [one["node"] if isinstance(one, dict) else "c" for one in documents]
+    pairs = zip(nodes, documents, strict=True)
+    return b"".join(asking(node) + json.dumps(one).encode() + b"\n" for node, one in pairs)
 
 
 def _stdin(node: Node, data: bytes, *words: str) -> Result:
@@ -152,7 +162,7 @@ def test_of_many_different_remarks_the_first_are_shown(applied: Node) -> None:
 def test_the_status_is_0_only_if_every_node_answered_and_nothing_breaks(
     applied: Node, documents: list[Any], status: int
 ) -> None:
-    data = "".join(json.dumps(one) + "\n" for one in documents).encode()
+    data = _lines(*documents)
     assert _stdin(applied, data).exit_code == status
     assert _stdin(applied, data, "--json").exit_code == status
 
@@ -194,13 +204,12 @@ def test_hostile_documents_are_named_and_nothing_is_safe(
         return
     assert result.exit_code == 1
     assert "refused" in told
-    assert "stdin, document" in told
+    assert "stdin, document 1" in told
 
 
 def test_the_page_of_a_fleet_escapes_and_names_who_is_missing(applied: Node) -> None:
-    profile = {"block_digest": "0" * 64, "block": BLOCK}
     denied = call("sched_setaffinity", 203, programs=[HOSTILE])
-    bad = workload("web", denied, image=HOSTILE, reason=HOSTILE, **profile)
+    bad = workload("web", denied, image=HOSTILE, reason=HOSTILE)
     place = _file(
         applied,
         "a",
@@ -216,7 +225,6 @@ def test_the_page_of_a_fleet_escapes_and_names_who_is_missing(applied: Node) -> 
     assert "\x1b" not in text + result.stdout + result.stderr
     assert "1 node or document is missing; what runs there is unknown" in text
     assert "2 containers on 1 node" in text
-    assert "Addition to the profile" in text
     assert "Command, on the node" not in text  # no single node has the evidence
 
 
@@ -242,27 +250,77 @@ def test_suggest_adds_what_any_node_saw(applied: Node, evidence: Evidence) -> No
     assert tomllib.loads(rule)["rule"][0]["pod"] == ["web-*"]
 
 
-BAD_BLOCKS: list[dict[str, Any]] = [
-    {},
-    {"defaultAction": "SCMP_ACT_NONSENSE"},
-    {**BLOCK, "syscalls": 3},
-    {**BLOCK, "syscalls": [3]},
-    {**BLOCK, "syscalls": [{"names": [3], "action": "SCMP_ACT_ALLOW"}]},
-    {**BLOCK, "syscalls": [{"names": ["read"]}]},
-    {**BLOCK, "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{}]}]},
-    {**BLOCK, "architectures": [None]},
-    {**BLOCK, "flags": {}},
-]
+READ = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+HOSTILE_BLOCKS: dict[str, dict[str, Any]] = {
+    "allows all": {**BLOCK, "defaultAction": "SCMP_ACT_ALLOW"},
+    "logs all": {**BLOCK, "defaultAction": "SCMP_ACT_LOG"},
+    "bpf": {**BLOCK, "syscalls": [READ, {"names": ["bpf"], "action": "SCMP_ACT_ALLOW"}]},
+    "asks": {**BLOCK, "syscalls": [READ, {"names": ["bpf"], "action": "SCMP_ACT_NOTIFY"}]},
+    "listenerPath": {**BLOCK, "listenerPath": "/run/theirs"},
+    "listenerMetadata": {**BLOCK, "listenerMetadata": "theirs"},
+    "another architecture": {**BLOCK, "architectures": ["SCMP_ARCH_S390X"]},
+    "other arguments": {
+        **BLOCK,
+        "syscalls": [
+            {
+                "names": ["socket"],
+                "action": "SCMP_ACT_ALLOW",
+                "args": [{"index": 0, "value": 38, "op": "SCMP_CMP_EQ"}],
+            }
+        ],
+    },
+    "no default": {},
+    "no profile": {**BLOCK, "syscalls": 3},
+    "no rules": {**BLOCK, "syscalls": [3]},
+}
+NOT_TAKEN = "warning: the profile that its nodes sent is not taken, as it lets through more than"
 
 
-@pytest.mark.parametrize("bad", BAD_BLOCKS, ids=str)
-def test_suggest_without_a_profile_that_can_be_loaded_says_so(
-    applied: Node, bad: dict[str, Any]
-) -> None:
-    row = workload("web", call(), block_digest="0" * 64, block=bad)
-    place = _file(applied, "a", document("a", row), document("b", workload("db")))
+def _suggested(node: Node, *words: str) -> tuple[dict[str, Any], str]:
+    result = node.ctl("suggest", "shop/web/app", "--merge", *words)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout), result.stderr
+
+
+@pytest.mark.parametrize("kind", HOSTILE_BLOCKS)
+def test_no_node_chooses_the_profile_that_is_added_to(applied: Node, kind: str) -> None:
+    """A hostile node alone has the workload, or answers first."""
+    known, said = _suggested(applied, _file(applied, "n", document("a", _denied())))
+    assert NOT_TAKEN not in said
+    sent = document("h", _denied(block=HOSTILE_BLOCKS[kind]))
+    found, said = _suggested(applied, _file(applied, "h", sent))
+    assert found == known
+    assert found["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert "bpf" not in str(found)
+    assert (NOT_TAKEN in said) is not kind.startswith("no ")
+    found, _ = _suggested(applied, _file(applied, "hb", sent, document("b", _denied(block=BLOCK))))
+    assert found == known
+
+
+def _denied(**changes: Any) -> Any:
+    return workload("web", call("setns", 308), **{"block_digest": "0" * 64, **changes})
+
+
+def test_rules_of_a_node_that_let_through_less_are_taken(applied: Node) -> None:
+    found, said = _suggested(applied, _file(applied, "n", document("a", _denied(block=BLOCK))))
+    assert found == BLOCK
+    assert "not taken" not in said
+
+
+def test_a_profile_that_is_not_known_here_has_to_be_given(applied: Node) -> None:
+    row = _denied(profile="localhost/own.json", block=HOSTILE_BLOCKS["bpf"])
+    place = _file(applied, "a", document("a", row))
     said = applied.failure("suggest", "shop/web/app", "--merge", place)
-    assert "its profile is not known. No node has sent a profile that can be loaded here." in said
+    assert "its profile is not known. there is no file own.json in the profile directory" in said
+    assert "give the profile itself by --base FILE" in said
+    own = applied.places.prefix / "own.json"
+    own.write_text(json.dumps(BLOCK))
+    found, _ = _suggested(applied, "--base", str(own), place)
+    assert found["syscalls"] == BLOCK["syscalls"]
+    own.write_text("what")
+    assert "own.json" in applied.failure(
+        "suggest", "shop/web/app", "--merge", "--base", str(own), place
+    )
 
 
 def test_suggest_says_that_no_node_saw_anything_to_add(applied: Node) -> None:
@@ -273,42 +331,24 @@ def test_suggest_says_that_no_node_saw_anything_to_add(applied: Node) -> None:
     assert "not known" not in said
 
 
-def test_suggest_warns_of_different_profiles(applied: Node, evidence: Evidence) -> None:
-    evidence.container("c1", sighting(), **APP)
-    first = _own(applied, "a")
-    second = json.loads(json.dumps(first).replace('"a"', '"b"'))
-    second["workloads"][0]["block"]["syscalls"].pop()
-    place = _file(applied, "a", first, second)
-    result = applied.ctl("suggest", "shop/web/app", "--merge", place)
-    assert "warning: its nodes have 2 different profiles for it" in result.stderr
-    assert "this one is on 1 of 2." in result.stderr
-
-
-def test_a_node_that_sends_very_many_profiles_does_not_have_its_own_suggested(
-    applied: Node,
-) -> None:
-    rows = [
-        workload(f"x{at}", block_digest=f"{at:064}", block={**BLOCK, "defaultErrnoRet": at})
-        for at in range(1, 256)
-    ]
-    own = {**BLOCK, "defaultAction": "SCMP_ACT_ALLOW"}
-    hostile = document("h", workload("web", call(), block_digest="f" * 64, block=own), *rows)
-    honest = [
-        document(name, workload("web", call(), block_digest="0" * 64, block=BLOCK))
-        for name in ("a", "b")
-    ]
-    result = applied.ctl("suggest", "shop/web/app", "--merge", _file(applied, "1", *honest))
-    assert json.loads(result.stdout)["defaultAction"] == BLOCK["defaultAction"]
-    for place in (_file(applied, "2", hostile, *honest), _file(applied, "3", *honest, hostile)):
-        result = applied.ctl("suggest", "shop/web/app", "--merge", place)
-        assert json.loads(result.stdout)["defaultAction"] == BLOCK["defaultAction"]
+def test_suggest_warns_of_different_profiles(applied: Node) -> None:
+    rows = [_denied(block=BLOCK), _denied(block={**BLOCK, "syscalls": []})]
+    several = [document(name, row) for name, row in zip("ab", rows, strict=True)]
+    _, said = _suggested(applied, _file(applied, "a", *several))
+    assert "warning: its nodes have 2 different filters of containerd" in said
+    named = [_denied(profile=name) for name in ("moby", "containerd", "moby")]
+    several = [document(name, row) for name, row in zip("abc", named, strict=True)]
+    _, said = _suggested(applied, _file(applied, "b", *several))
+    assert "several profiles for it (containerd, moby); this adds to moby." in said
 
 
 WRONG_WORDS = [
     (["report", "--merge"], "--merge needs files"),
     (["report", "--merge", "x", "--node", "a"], "leave out --merge"),
-    (["report", "--workload", "x"], "--workload is for --merge"),
-    (["report", "x", "y"], "give one workload, or --merge"),
+    (["report", "--workload", "x"], "--workload and --without need --merge"),
+    (["report", "x", "y"], "need --merge"),
+    (["report", "--without", "x"], "need --merge"),
+    (["suggest", "web", "--base", "x"], "are for --merge"),
     (["report", "--node", "a"], "with --json"),
     (["report", "--json", "--node", ""], "1 to 253 characters"),
     (["suggest", "web", "x"], "belong together"),
@@ -350,10 +390,21 @@ RECIPE = re.compile(
 SSH = """#!/bin/sh
 case "$*" in
 "-n a runc-wrapctl report --json --node a") cat a.json; exit 1 ;;
-"-n b runc-wrapctl report --json --node b") head -c 100 a.json; exit 255 ;;
+"-n b runc-wrapctl report --json --node b") [ -e b.sh ] && . ./b.sh; head -c 100 a.json; exit 255 ;;
 *) exit 1 ;;
 esac
 """
+
+
+def _collected(node: Node, place: Path) -> Result:
+    ssh = place / "ssh"
+    ssh.write_text(SSH)
+    ssh.chmod(0o755)
+    recipe = RECIPE.search((SOURCE / "docs" / "fleet.md").read_text())
+    assert recipe
+    path = {"PATH": f"{place}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", recipe[0]], cwd=place, env=path, check=False)
+    return node.ctl("report", "--merge", "--json", str(place / "fleet.json"))
 
 
 def test_the_guides_recipe_names_each_node_whose_ssh_fails(
@@ -361,18 +412,37 @@ def test_the_guides_recipe_names_each_node_whose_ssh_fails(
 ) -> None:
     evidence.container("c1", sighting(), **APP)
     (tmp_path / "a.json").write_text(applied.ctl("report", "--json", "--node", "a").stdout)
-    ssh = tmp_path / "ssh"
-    ssh.write_text(SSH)
-    ssh.chmod(0o755)
-    recipe = RECIPE.search((SOURCE / "docs" / "fleet.md").read_text())
-    assert recipe
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run(["sh", "-c", recipe[0]], cwd=tmp_path, env=path, check=False)
-    result = applied.ctl("report", "--merge", "--json", str(tmp_path / "fleet.json"))
+    result = _collected(applied, tmp_path)
     merged = json.loads(result.stdout)
     assert merged["nodes"] == 1
     assert [one["node"] for one in merged["silent"]] == ["b", "c"]
     assert [one["name"] for one in merged["workloads"]] == ["shop/web/app"]
+    assert result.exit_code == 1
+
+
+FORGED = r"""
+for node in a c d; do
+    %s
+    printf '{"form": 1, "node": "%%s", "generated": null, "workloads": []}\n' "$node"
+done
+exit 0
+"""
+ASKED = ['printf \'{"form": 1, "asked": "%s"}\\n\' "$node"', ":", "echo"]
+
+
+@pytest.mark.parametrize("first", ASKED)
+def test_by_the_guides_recipe_no_node_answers_for_another(
+    applied: Node, evidence: Evidence, tmp_path: Path, first: str
+) -> None:
+    """The hostile b prints answers of a, c and d as well, with what looks like the recipe's own."""
+    evidence.container("c1", sighting(), **APP)
+    (tmp_path / "a.json").write_text(applied.ctl("report", "--json", "--node", "a").stdout)
+    (tmp_path / "b.sh").write_text(FORGED % first)
+    result = _collected(applied, tmp_path)
+    merged = json.loads(result.stdout)
+    assert (merged["nodes"], [one["verdict"] for one in merged["workloads"]]) == (1, ["denied"])
+    missing = [one["node"] for one in merged["silent"]]
+    assert sorted([*missing, *(one["document"] for one in merged["refused"])]) == ["b", "c"]
     assert result.exit_code == 1
 
 

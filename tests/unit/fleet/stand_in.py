@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_plus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +16,9 @@ cd {place}
 printf '%s\\n' "$*" >> calls
 for word; do
     case $word in
-        annotate) exec cat annotate ;;
+        configmap) exec cat "configmap-$3" ;;
         view) printf 'https://api.example:6443\\n'; exit ;;
         /api/v1/nodes\\?*)
-            selector=${{word##*labelSelector=}}
-            [ -e "nodes $selector" ] && exec cat "nodes $selector"
             exec cat nodes ;;
         /api/v1/namespaces/*/pods\\?*) exec cat pods ;;
         pod-*) pod=$word ;;
@@ -36,9 +33,7 @@ exit 1
 _READY = ("true", "0.2.0", "ready 1f0c5b2e9a44", "True")
 
 
-def node_object(
-    name: str, state: tuple[str, ...] = _READY, system: str = "linux", *taints: Json
-) -> Json:
+def node_object(name: str, state: tuple[str, ...] = _READY, system: str = "linux") -> Json:
     """Return a node as the API has it; `state` are two labels, the annotation and its health."""
     ready, version, word, health = state
     return {
@@ -51,7 +46,6 @@ def node_object(
             },
             "annotations": {"runc-wrap.dev/state": word},
         },
-        "spec": {"taints": [*taints]},
         "status": {
             "conditions": [
                 {"type": "DiskPressure", "status": "False"},
@@ -83,10 +77,9 @@ class StandIn:
         patch.setenv("PATH", f"{self.place}:/usr/bin:/bin")
 
     def node(self, name: str, answer: Any = None, *, script: str = "", phase: str = "Running",
-             state: tuple[str, ...] = _READY, system: str = "linux",
-             taints: tuple[Json, ...] = ()) -> None:  # fmt: skip
+             state: tuple[str, ...] = _READY, system: str = "linux") -> None:  # fmt: skip
         """Add a node whose pod prints `answer`, after `script` has run in the shell."""
-        self._append("nodes", node_object(name, state, system, *taints))
+        self._append("nodes", node_object(name, state, system))
         if phase:
             self._append("pods", pod_object(name, f"pod-{name}", phase))
         if answer is not None:
@@ -94,10 +87,6 @@ class StandIn:
             (self.place / f"pod-{name}.json").write_text(text)
         if script:
             (self.place / f"pod-{name}.sh").write_text(f"{script}\n")
-
-    def select(self, selector: str, *names: str) -> None:
-        """Have a label selector find these nodes only."""
-        self._write(f"nodes {quote_plus(selector)}", [node_object(name) for name in names])
 
     def attempts(self, name: str) -> int:
         path = self.place / f"pod-{name}.attempts"

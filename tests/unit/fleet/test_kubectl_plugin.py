@@ -22,6 +22,7 @@ from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.node_list import Asked
 from runc_wrap.host.meter import Meter
+from runc_wrap.report.merge import fleet_report
 from tests.unit.fleet.stand_in import StandIn
 
 if TYPE_CHECKING:
@@ -179,6 +180,26 @@ def test_the_time_of_a_report_is_ours_and_not_what_its_node_says(cluster: StandI
     assert before <= _merged()["oldest"] <= (coverage.rfc3339(time.time()) or "")
 
 
+def test_a_node_that_is_left_out_is_not_asked(cluster: StandIn) -> None:
+    cluster.node("a", document("a", WEB))
+    cluster.node("b", script="exit 1")
+    result = _run("report", "--without", "b")
+    assert (result.exit_code, cluster.attempts("b")) == (0, 0)
+    assert "note: left out by --without: b\n" in result.stderr
+
+
+def test_more_than_fits_says_which_node_to_leave_out(
+    cluster: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_report, "ROOM", 20_000)
+    cluster.node("a", document("a", WEB))
+    cluster.node("b", document("b", *(workload(f"w{at}") for at in range(9))))
+    result = _run("report")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "leave it out by --without b" in result.stderr
+    assert _run("report", "--without", "b").exit_code == 0
+
+
 def test_few_are_asked_at_once_and_all_in_the_end(cluster: StandIn) -> None:
     script = "mkdir running.$pod; ls -d running.* | wc -l >> seen; sleep 0.05; rmdir running.$pod"
     for at in range(20):
@@ -216,7 +237,8 @@ def test_what_was_collected_can_be_saved_and_merged_again(cluster: StandIn, tmp_
     first = _merged("--save", str(place))
     assert first.pop("oldest")
     lines = [json.loads(one) for one in place.read_text().splitlines()]
-    assert {one["node"] for one in lines} == {"a", "b"}
+    assert [one["asked"] for one in lines[::2]] == [one["node"] for one in lines[1::2]]
+    assert {one["node"] for one in lines[1::2]} == {"a", "b"}
     from runc_wrap.cli.main import main  # noqa: PLC0415 - only here
 
     again = CliRunner().invoke(main, ["report", "--merge", "--json", str(place)])
@@ -233,7 +255,7 @@ def test_an_answer_that_can_be_read_but_not_written_ends_nothing(
     place = tmp_path / "fleet.json"
     found = _merged("--save", str(place))
     assert found["workloads"][0]["nodes"] == 1
-    lines = {one["node"]: one for one in map(json.loads, place.read_text().splitlines())}
+    lines = {one["node"]: one for one in map(json.loads, place.read_text().splitlines()[1::2])}
     assert "cannot be saved" in lines["a"]["error"]
     assert lines["b"]["workloads"]
 

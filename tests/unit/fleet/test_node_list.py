@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 
 from runc_wrap.fleet import node_list
 from runc_wrap.fleet.node_list import Asked, Node
-from runc_wrap.fleet.taints import Taint
 from tests.unit.fleet.stand_in import node_object, pod_object
 
 Json = dict[str, Any]
-GPU = {"key": "nvidia.com/gpu", "value": "a", "effect": "NoSchedule"}
 NODES: list[Json] = [
-    node_object("b", ("true", "0.2.0", "ready 1f0c5b2e9a44 ", "True"), "linux", GPU),
+    node_object("b", ("true", "0.2.0", "ready 1f0c5b2e9a44 ", "True"), "linux"),
     node_object("a", ("", "", "", "False")),
     node_object("windows", ("", "", "", "True"), "windows"),
     node_object("old", ("", "", 'refused "0" \u2028 0', "True"), ""),
@@ -27,16 +25,14 @@ NODES: list[Json] = [
 
 def test_nodes_are_told_apart_by_what_they_say_and_by_what_the_installer_wrote() -> None:
     found = node_list.nodes(NODES)
-    gpu = (Taint("nvidia.com/gpu", "a", "NoSchedule"),)
     assert found == [
         Node("a", "False", False, "", ""),
-        Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44", taints=gpu),
+        Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44"),
         Node("new", "", False, "", "", ""),
         Node("old", "True", False, "", 'refused "0" \u2028 0', ""),
         Node("windows", "True", False, "", "", "windows"),
     ]
     assert [one.name for one in found if not one.is_linux] == ["windows"]
-    assert found[1].as_json()["taints"] == ["nvidia.com/gpu=a:NoSchedule"]
 
 
 HIDING = Node("b", "True", False, "", "", "windows")
@@ -74,16 +70,13 @@ def test_each_node_has_a_pod_to_ask_or_a_reason(pods: list[Json], asked: Asked) 
     assert node_list.asked([Node("b", "True", True, "", "")], pods) == [asked]
 
 
-def test_a_taint_is_told_of_a_node_without_a_pod_and_known_of_one_without_an_installer() -> None:
-    held = (Taint("a", "", "NoSchedule"), Taint("b", "1", "NoExecute"))
-    why = f"{NO_POD}; it has the taint a:NoSchedule, b=1:NoExecute"
-    node = Node("b", "True", False, "", "", taints=held)
-    assert node_list.asked([node], []) == [Asked("b", "", why, taints=held)]
-    assert node_list.asked([node._replace(version="1")], []) == [Asked("b", "", why)]
-    assert node_list.asked([node], [pod_object("b", "p")]) == [Asked("b", "p")]
+def test_where_the_installer_has_never_been_nothing_of_it_is_in_force() -> None:
+    node = Node("b", "True", False, "", "")
+    assert node_list.asked([node], []) == [Asked("b", "", NO_POD, is_reached=False)]
+    assert node_list.asked([node._replace(version="1")], []) == [Asked("b", "", NO_POD)]
 
 
-_KEYS = ("metadata", "name", "labels", "annotations", "spec", "taints", "nodeName", "status",
+_KEYS = ("metadata", "name", "labels", "annotations", "spec", "nodeName", "status",
          "conditions", "type", "phase", "key", "effect")  # fmt: skip
 _ANY: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([None, True, 3, "", "a", "Ready", "NoSchedule"]),

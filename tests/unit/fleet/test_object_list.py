@@ -59,7 +59,6 @@ def test_a_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("https://127.0.0.1:6443", "/api/v1/nodes"),
         ("https://rancher.example/k8s/clusters/c-1/", "/k8s/clusters/c-1/api/v1/nodes"),
-        ("https://rancher.example/k8s/\nhttp://proxy.example", "/k8s/api/v1/nodes"),
         ("", "/api/v1/nodes"),
         ("https://[", "/api/v1/nodes"),
     ],

@@ -69,139 +69,42 @@ def test_a_policy_that_every_node_takes_is_well(cluster: StandIn, config: Path) 
     ]
 
 
-def test_each_node_is_asked_about_the_policy_of_its_own_daemonset(
-    cluster: StandIn, tmp_path: Path
-) -> None:
-    for name in ("a", "b", "c", "d"):
-        cluster.node(name, _answer(), script="cat > $pod.stdin")
-    cluster.select("x/pool=canary", "a", "d")
-    cluster.select("x/pool notin (canary)", "b", "d")
-    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, _pools())))
-    manifests = tmp_path / "all.yaml"
-    manifests.write_text("what kubectl reads")
-    result = CliRunner().invoke(plugin, ["policy", "check", "-f", str(manifests), "--json"])
-    found = json.loads(result.stdout)
-    given = {one: (cluster.place / f"pod-{one}.stdin").read_text() for one in "ab"}
-    assert {one: json.loads(text)["config.toml"] for one, text in given.items()} == {
-        "a": "# canary",
-        "b": "# rest",
-    }
-    assert (result.exit_code, found["taken"]) == (1, 2)
-    assert found["silent"] == [
-        {"node": "c", "error": "no DaemonSet of the manifests selects it"},
-        {"node": "d", "error": "several DaemonSets of the manifests select it (canary, rest)"},
-    ]
-    assert (cluster.attempts("c"), cluster.attempts("d")) == (0, 0)
-
-
-PLANE = {"key": "x/plane", "effect": "NoSchedule"}
-
-
-def test_the_kubeconfig_is_read_once_in_a_command(cluster: StandIn, tmp_path: Path) -> None:
-    cluster.node("a", _answer())
-    cluster.select("x/pool=canary", "a")
-    cluster.select("x/pool notin (canary)")
-    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, _pools())))
-    manifests = tmp_path / "all.yaml"
-    manifests.write_text("what kubectl reads")
-    assert _check(manifests).exit_code == 0
-    assert sum(" /api/v1/n" in call for call in cluster.calls) == 4  # nodes thrice, pods
-    assert sum(call.startswith("config view") for call in cluster.calls) == 1
-
-
-def test_a_node_that_the_pods_do_not_reach_for_a_taint_is_named_and_no_fault(
-    cluster: StandIn, tmp_path: Path
-) -> None:
-    none: dict[str, Any] = {"phase": "", "taints": (PLANE,)}
-    cluster.node("a", _answer(), taints=({"key": "x/gpu", "effect": "NoExecute"},))
-    cluster.node("plane", state=NOTHING, **none)
-    manifests = tmp_path / "all.yaml"
-    manifests.write_text("what kubectl reads")
-    canary = _pools()[:2]
-    pod = canary[1]["spec"]["template"]["spec"]
-    pod["tolerations"] = [{"key": "x/gpu", "operator": "Exists"}]
-    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, canary)))
-    result = _check(manifests)
-    assert (result.exit_code, cluster.attempts("plane")) == (0, 0)
-    assert result.stderr.splitlines() == [
-        "note: not reached, for taints that the installer's pod does not tolerate: 1 node",
-        "  plane: x/plane:NoSchedule",
-    ]
-    found = json.loads(_check(manifests, "--json").stdout)
-    assert found["not_reached"] == [{"node": "plane", "taint": "x/plane:NoSchedule"}]
-    # Where the installer has been, an old policy may be in force; where it may go, it should be.
-    cluster.node("was there", state=("", "", "ready 1", "True"), **none)
-    cluster.node("may go", state=NOTHING, phase="", taints=({**PLANE, "key": "x/gpu"},))
-    found = json.loads(_check(manifests, "--json").stdout)
-    assert [one["node"] for one in found["silent"]] == ["may go", "was there"]
-    assert found["silent"][0]["error"].endswith("no pod on it; it has the taint x/gpu:NoSchedule")
-
-
-def test_what_reaches_no_node_is_not_well(cluster: StandIn, tmp_path: Path) -> None:
-    cluster.node("plane", state=NOTHING, phase="", taints=(PLANE,))
-    manifests = tmp_path / "all.yaml"
-    manifests.write_text("what kubectl reads")
-    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, _pools()[:2])))
-    result = _check(manifests)
+def test_a_node_without_the_installer_is_named_and_no_fault(cluster: StandIn, config: Path) -> None:
+    cluster.node("plane", state=NOTHING, phase="")
+    result = _check(config)
     assert (result.exit_code, result.stdout.splitlines()[0]) == (
         1, "0 nodes would put it in force, 0 not.",
     )  # fmt: skip
-
-
-def test_each_pool_has_tolerations_of_its_own(cluster: StandIn, tmp_path: Path) -> None:
-    pools = _pools()
-    pools[1]["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
-    for name in "ab":
-        cluster.node(name, state=NOTHING, phase="", taints=(PLANE,))
-    cluster.select("x/pool=canary", "a")
-    cluster.select("x/pool notin (canary)", "b")
-    (cluster.place / "annotate").write_text("\n".join(map(json.dumps, pools)))
-    manifests = tmp_path / "all.yaml"
-    manifests.write_text("what kubectl reads")
-    found = json.loads(_check(manifests, "--json").stdout)
-    assert [one["node"] for one in found["not_reached"]] == ["b"]
-    assert [one["node"] for one in found["silent"]] == ["a"]
-
-
-def test_without_a_daemonset_nobody_is_taken_for_not_reached(
-    cluster: StandIn, config: Path
-) -> None:
-    cluster.node("plane", state=NOTHING, phase="", taints=(PLANE,))
+    cluster.node("a", _answer())
+    result = _check(config)
+    told = "note: not reached, as the installer has no pod there: 1 node (plane)\n"
+    assert (result.exit_code, result.stderr) == (0, told)
+    cluster.node("was there", state=("", "", "ready 1", "True"), phase="")  # in force, perhaps
     found = json.loads(_check(config, "--json").stdout)
-    assert found["not_reached"] == []
-    assert found["silent"][0]["error"].endswith("it has the taint x/plane:NoSchedule")
+    assert found["not_reached"] == [{"node": "plane"}]
+    assert [one["node"] for one in found["silent"]] == ["was there"]
 
 
-def _pools() -> list[Json]:
-    operators: dict[str, Json] = {
-        "canary": {"nodeSelector": {"x/pool": "canary"}},
-        "rest": {
-            "affinity": {
-                "nodeAffinity": {
-                    "requiredDuringSchedulingIgnoredDuringExecution": {
-                        "nodeSelectorTerms": [
-                            {
-                                "matchExpressions": [
-                                    {"key": "x/pool", "operator": "NotIn", "values": ["canary"]}
-                                ]
-                            }
-                        ]
-                    }
-                }
-            }
-        },
+def test_a_config_maps_policy_is_checked_beside_a_file_of_the_overlays_mode(
+    cluster: StandIn, tmp_path: Path
+) -> None:
+    cluster.node("a", _answer(), script="cat > $pod.stdin")
+    data = {"config.toml": "# of the map", "web.json": "{}", "note.txt": "none"}
+    (cluster.place / "configmap-canary").write_text(json.dumps({"data": data}))
+    (cluster.place / "configmap-empty").write_text("{}")
+    (tmp_path / "0-mode.toml").write_text("# enforce")
+    words = ["policy", "check", "--config-map", "canary", "-f", str(tmp_path / "0-mode.toml")]
+    assert CliRunner().invoke(plugin, words).exit_code == 0
+    assert "get configmap canary --namespace runc-wrap --output=json" in cluster.calls
+    assert json.loads((cluster.place / "pod-a.stdin").read_text()) == {
+        "config.toml": "# of the map",
+        "conf.d/0-mode.toml": "# enforce",
+        "profiles/web.json": "{}",
     }
-    found: list[Json] = []
-    for name, spec in operators.items():
-        volumes = [{"name": "policy", "configMap": {"name": f"policy-{name}"}}]
-        template = {"spec": {**spec, "volumes": volumes}}
-        metadata = {"name": f"policy-{name}"}
-        data = {"config.toml": f"# {name}"}
-        found += [
-            {"kind": "ConfigMap", "metadata": metadata, "data": data},
-            {"kind": "DaemonSet", "metadata": {"name": name}, "spec": {"template": template}},
-        ]
-    return found
+    for name, why in (("gone", "No such file"), ("empty", "ConfigMap empty has no data")):
+        result = CliRunner().invoke(plugin, ["policy", "check", "--config-map", name])
+        assert result.exit_code == 2
+        assert why in result.stderr
 
 
 def test_each_node_gets_the_files_on_one_line_of_stdin(cluster: StandIn, config: Path) -> None:

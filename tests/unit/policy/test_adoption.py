@@ -53,6 +53,19 @@ def test_without_adopt_the_hot_path_reads_nothing_more() -> None:
     assert made.engine_defaults["containerd"] == [NAME]
 
 
+def test_an_own_profile_that_lets_through_more_than_the_default_is_remarked() -> None:
+    own = {"open.json": b'{"defaultAction": "SCMP_ACT_ALLOW"}', "shut.json": NO_CALLS}
+    named = {"default.profile": OPEN, schema.RULES: [{"name": "x", "profile": SHUT}]}
+    (remark,) = [one for one in _settled(named, own_profiles=own).remarks if OPEN in one]
+    assert remark.startswith(f"note: profile {OPEN} lets through more than runtime-default (")
+    assert " more." in remark
+    assert not [one for one in _settled(named, own_profiles=own).remarks if SHUT in one]
+    rule = {"names": ["bpf", "read"], "action": "SCMP_ACT_ALLOW"}
+    bpf = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}).encode()
+    (remark,) = _settled({"default.profile": OPEN}, own_profiles={"open.json": bpf}).remarks
+    assert remark.endswith(f"runtime-default ({NAME}): bpf.")
+
+
 def _captured(changed: bytes = b"", stale: str = "") -> Captured:
     """Return containerd's default as captured: that of the table, or one of two calls."""
     text = changed or json.dumps(NEWER).encode()

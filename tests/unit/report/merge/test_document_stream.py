@@ -1,10 +1,9 @@
-"""A stream of documents becomes single ones, whatever its pieces are and whatever stands in it."""
+"""A stream of answers: whoever asks says whose each is, and a node has one line."""
 
 from __future__ import annotations
 
 import io
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,86 +11,95 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.report.merge import document_stream
-from runc_wrap.report.merge.document_stream import Document, Unusable, documents
+from runc_wrap.report.merge.document_stream import Document, Unusable, answers, asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TEXTS = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(["}\n{", "][", '"}{'])
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 9) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=8,
-)
-OBJECTS = st.lists(VALUES, max_size=3) | st.dictionaries(TEXTS, VALUES, max_size=3)
+Read = list[tuple[str | None, Any]]
+ALONE = "has several lines"
 
 
-def _read(data: bytes, step: int = 1 << 20) -> list[Document | Unusable]:
-    file = io.BytesIO(data)
-    return list(documents(lambda most: file.read(min(step, most))))
-
-
-@given(
-    st.lists(st.tuples(OBJECTS, st.sampled_from([None, 0, 2])), max_size=5),
-    st.integers(1, 40),
-    st.sampled_from(["\n", "\r\n", "\n" + " " * 5000 + "\t\n"]),
-)
-def test_documents_of_one_line_or_of_many_are_what_they_were(
-    written: list[tuple[Any, int | None]], step: int, between: str
-) -> None:
-    text = "".join(json.dumps(value, indent=indent) + between for value, indent in written)
-    assert _read(text.encode(), step) == [Document(value) for value, _ in written]
-
-
-def test_documents_in_one_line_are_told_apart() -> None:
-    assert _read(b'{"a": "}{"}[1] {"b": []}') == [
-        Document({"a": "}{"}),
-        Document([1]),
-        Document({"b": []}),
+def _read(data: bytes) -> Read:
+    """Return who was asked, and the value or why it is none."""
+    found = answers(io.BytesIO(data).readline)
+    return [
+        (one.asked, one.found.value if isinstance(one.found, Document) else one.found.why)
+        for one in found
     ]
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-def test_a_document_that_is_cut_off_does_not_take_the_next_with_it(indent: int | None) -> None:
-    whole = json.dumps({"node": "a", "workloads": [{"x": [1, 2]}]}, indent=indent)
-    for end in range(1, len(whole)):
-        found = _read(f"{whole[:end].rstrip()}\n{whole}\n{whole}\n".encode())
-        assert isinstance(found[0], Unusable), whole[:end]
-        assert "not JSON" in found[0].why
-        assert found[-2:] == [Document(json.loads(whole))] * 2
+_LINES = st.binary(max_size=30).map(lambda one: one.replace(b"\n", b""))
+_FORGED = st.sampled_from("abx").map(lambda name: asking(name).strip())
 
 
-def test_what_is_no_document_is_one_that_cannot_be_used() -> None:
-    (found,) = _read(b"kubectl: command not found\n")
-    assert isinstance(found, Unusable)
-    assert _read(b" \n\n") == []
+@given(st.lists(st.tuples(st.sampled_from("abc"), _LINES | _FORGED, st.booleans()), max_size=6))
+def test_whatever_line_a_node_answers_it_counts_for_that_node_alone(
+    sent: list[tuple[str, bytes, bool]],
+) -> None:
+    """As the guide's loop writes it: head -n 1 of what ssh brought, which may end early."""
+    parts = [
+        b"\n" + asking(node) + line + (b"\n" if line and ends else b"") for node, line, ends in sent
+    ]
+    assert [asked for asked, _ in _read(b"".join(parts))] == [node for node, _, _ in sent]
+
+
+def test_an_error_of_whoever_asks_is_an_answer_and_an_empty_line_none() -> None:
+    silent = {"form": 1, "node": "a", "error": "it timed out"}
+    data = json.dumps(silent).encode() + b"\n" + asking("b") + b"\n" + asking("c") + b"[]\n"
+    assert _read(data) == [("a", silent), ("b", "is empty"), ("c", [])]
+
+
+def test_a_document_of_nobody_must_be_alone() -> None:
+    assert _read(b'\n{"node": "a"}\n\n') == [(None, {"node": "a"})]
+    for more in (b'{"node": "b"}\n', b"what\n"):
+        ((asked, why),) = _read(b'{"node": "a"}\n' + more)
+        assert asked is None
+        assert why.startswith(ALONE)
+    *_, (asked, why) = _read(b'{"node": "b"}\n' + asking("a") + b"[]\n")
+    assert (asked, why[: len(ALONE)]) == (None, ALONE)
+    ((_, why),) = _read(json.dumps({"node": "a", "workloads": [{}]}, indent=2).encode())
+    assert "jq -c" in why
 
 
 HUGE: dict[str, Callable[[], bytes]] = {
-    "one long text": lambda: b'{"a": "' + b"x" * document_stream.LARGEST + b'"}\n',
-    "white space": lambda: b"{" + b"\n" * (2 * document_stream.LARGEST) + b"}\n",
+    "one long text": lambda: b'{"a": "' + b"x" * (3 * document_stream.LARGEST) + b'"}\n',
+    "just too long": lambda: b'"' + b"x" * (document_stream.LARGEST - 1) + b'"\n',
     "brackets": lambda: b"[" * (document_stream.LARGEST + 1) + b"\n",
 }
 
 
 @pytest.mark.parametrize("kind", HUGE)
-def test_a_document_that_is_too_large_is_passed_over_and_the_next_one_read(kind: str) -> None:
-    first = HUGE[kind]()
-    after = [Document([2])] if kind != "brackets" else []  # which do not end
-    found = _read(first + b"[2]\n")
-    assert isinstance(found[0], Unusable)
-    assert "larger than 16 MiB" in found[0].why
-    assert found[1:] == after
+def test_an_answer_that_is_too_large_is_passed_over_and_the_next_one_read(kind: str) -> None:
+    first, last = _read(asking("a") + HUGE[kind]() + asking("b") + b"[2]\n")
+    assert first[0] == "a"
+    assert "larger than 16 MiB" in first[1]
+    assert last == ("b", [2])
 
 
-def test_a_document_that_is_too_large_is_not_held() -> None:
+def test_an_answer_of_the_largest_size_is_read() -> None:
+    text = b'"' + b"x" * (document_stream.LARGEST - 3) + b'"\n'
+    assert [type(value) for _, value in _read(asking("a") + text)] == [str]
+
+
+def test_an_answer_that_is_too_large_is_not_held() -> None:
     """Read from a stream of 300 MB that nobody has, it takes the memory of a few pieces."""
     import tracemalloc  # noqa: PLC0415 - it slows down what it measures
 
-    left = [b'{"a": "', *[b"x" * (1 << 20)] * 300, b'"}\n[1]\n']
+    left = [asking("a"), *[b"x" * (1 << 16)] * 4800, b"\n", asking("b"), b"[1]\n"]
+
+    class Stream(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            chunk = left.pop(0) if left else b""
+            buffer[: len(chunk)] = chunk
+            return len(chunk)
+
     tracemalloc.start()
     try:
-        found = [*documents(lambda _: left.pop(0) if left else b"")]
+        found = [one.found for one in answers(io.BufferedReader(Stream(), 1 << 16).readline)]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -101,38 +109,11 @@ def test_a_document_that_is_too_large_is_not_held() -> None:
 
 @pytest.mark.parametrize("text", [b"[" * 2000 + b"]" * 2000, b'{"a":' * 1200 + b"1" + b"}" * 1200])
 def test_deep_nesting_is_refused(text: bytes) -> None:
-    (found, last) = _read(text + b"\n[1]\n")
-    assert isinstance(found, Unusable)
-    assert last == Document([1])
+    ((_, why), last) = _read(asking("a") + text + b"\n" + asking("b") + b"[1]\n")
+    assert "is not one line of JSON" in why
+    assert last == ("b", [1])
 
 
 def test_a_million_empty_lists_are_refused_before_they_take_memory() -> None:
-    (found,) = _read(b"[" + b"[]," * document_stream.MOST_CONTAINERS + b"[]]")
-    assert isinstance(found, Unusable)
-    assert "lists and objects" in found.why
-
-
-def test_many_damaged_pieces_are_a_bounded_number() -> None:
-    assert len(_read(b"\n{" * 50_000)) <= 3000
-
-
-def test_documents_before_a_long_text_do_not_each_take_the_time_of_all_of_it() -> None:
-    def seconds(count: int) -> float:
-        text = b"{} " * count + b'["' + "\u00e9".encode() * (2 << 20) + b'"'
-        before = time.process_time()
-        assert len(_read(text)) == count + 1
-        return time.process_time() - before
-
-    assert seconds(900) < 15 * seconds(9)  # 100 times as many of them, and the text is the same
-
-
-@pytest.mark.parametrize("mark", [b"x\n{", b"x\n["])
-def test_what_looks_like_a_beginning_does_not_each_take_the_time_of_all_the_rest(
-    mark: bytes,
-) -> None:
-    def seconds(count: int) -> float:
-        before = time.process_time()
-        _read(mark * count)
-        return time.process_time() - before
-
-    assert seconds(100_000) < 40 * seconds(10_000)
+    ((_, why),) = _read(b"[" + b"[]," * document_stream.MOST_CONTAINERS + b"[]]")
+    assert "lists and objects" in why

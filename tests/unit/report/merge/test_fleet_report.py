@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 
 from harness.node.node_reports import WATCHED, call, document, fleet, unknown, workload
 from runc_wrap.report.merge import fleet_report, node_document
-from runc_wrap.report.merge.fleet_report import FleetReport
-from runc_wrap.report.merge.kept_defaults import FleetProfiles
-from runc_wrap.report.merge.kept_shares import KeptShares
+from runc_wrap.report.merge.document_stream import Answer, Document
+from runc_wrap.report.merge.fleet_report import FleetReport, TooMuch
 
 if TYPE_CHECKING:
-    import random
-
     from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
@@ -31,7 +28,7 @@ QUIET = workload(verdict=None, reason="Already enforced.", modes=["enforce"], wa
 def _merged(*documents: Any) -> FleetReport:
     found = FleetReport()
     for at, one in enumerate(documents):
-        found.take(one, f"document {at}")
+        found.take(Answer(None, Document(one), at), f"document {at}")
     return found
 
 
@@ -134,19 +131,27 @@ def test_nodes_that_did_not_answer_are_named_and_never_safe() -> None:
     assert found.as_json([])["silent"] == [{"node": "b", "error": "it timed out"}]
 
 
-def test_an_answer_counts_whether_before_or_after_a_failed_attempt() -> None:
+def test_an_answer_counts_after_a_failed_attempt() -> None:
     silent = node_document.silent("a", "it timed out")
-    after = _merged(silent, document("a", SAFE))
-    assert (after.is_whole, after.answered, after.silent) == (True, 1, [])
-    before = _merged(document("a", SAFE), silent)
-    assert (before.answered, before.silent, before.refused_count) == (1, [], 1)
+    found = _merged(silent, document("a", SAFE))
+    assert (found.is_whole, found.answered, found.silent) == (True, 1, [])
 
 
-def test_a_node_counts_once() -> None:
-    found = _merged(document("a", SAFE), document("a", DENIED))
-    assert (found.answered, found.refused_count) == (1, 1)
-    assert "the node a, which has answered already" in found.refused[0].why
-    assert [one.verdict for one in found.workloads()] == ["safe"]
+@pytest.mark.parametrize("second", [document("a", DENIED), node_document.silent("a", "no")])
+def test_two_different_answers_of_one_node_make_it_unknown(second: Any) -> None:
+    found = _merged(document("b", SAFE), document("a", SAFE), second, second)
+    assert (found.answered, found.refused_count) == (2, 1)
+    assert found.refused[0].sentence.startswith("a: it gave two different answers.")
+    (web,) = found.workloads()
+    assert (web.verdict, web.unknown.nodes, web.unknown.names) == (None, 1, ["a"])
+    assert web.reason == "Unknown on 1 of 2 nodes (a): it gave two different answers."
+
+
+def test_the_same_answer_twice_is_one() -> None:
+    found = FleetReport()
+    for _ in range(2):
+        found.take(Answer("a", Document(document("a", SAFE)), mark=1))
+    assert (found.answered, found.is_whole, found.workloads()[0].nodes) == (1, True, 1)
 
 
 def test_a_refused_document_adds_nothing() -> None:
@@ -157,21 +162,46 @@ def test_a_refused_document_adds_nothing() -> None:
     assert found.refused[0].sentence.startswith('"document 1": has a workload 2 that cannot be')
 
 
-def test_what_does_not_fit_is_counted_and_makes_nothing_safe() -> None:
-    found = FleetReport(room=8 * 9000)
-    calls = [call("mount", at) for at in range(20)]
-    found.take(document("a", workload("web", *calls, verdict="degrades"), workload("db")), "x")
-    (one,) = found.workloads()
-    assert found.left_out == 1
-    assert not found.is_whole
-    assert len(one.calls) < 20
-    assert one.verdict == "denied"
-    harmless = [call("mount", at, verdict="degrades") for at in range(20)]
-    found = FleetReport(room=8 * 9000)
-    found.take(document("a", workload("web", *harmless, verdict="degrades")), "x")
-    (one,) = found.workloads()
-    assert (one.verdict, one.is_wrong) == (None, True)
-    assert "more kinds of calls were reported than are kept" in str(one.reason)
+def test_more_than_fits_fails_and_says_which_node_to_leave_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet_report, "ROOM", 60_000)
+    greedy = document("greedy", *(workload(f"w{at}") for at in range(10)))
+    others = [document(f"n{at}", workload(), workload(f"x{at}")) for at in range(8)]
+    for ordered in ([greedy, *others], [*others, greedy]):
+        with pytest.raises(TooMuch, match="--without greedy"):
+            _merged(*ordered)
+    found = FleetReport(without=("greedy",))
+    for one in (greedy, *others):
+        found.take(Answer(None, Document(one)))
+    assert (found.answered, found.is_whole) == (8, True)
+    assert found.as_json([])["without"] == ["greedy"]
+
+
+KINDS: dict[str, Any] = {
+    "calls": lambda at: workload("web", *(call("x", at * 9 + i) for i in range(9))),
+    "programs": lambda at: workload("web", call(programs=[f"{at}{'x' * 490}"] * 9)),
+    "notes": lambda at: {"notes": [f"{'y' * at} {'x' * i}" for i in range(50)]},
+    "profiles": lambda at: workload(
+        "web", block_digest=f"{at:064}", block={"defaultAction": "x" * 9000 + str(at)}
+    ),
+    "kept": lambda at: {"kept": {"adopts": True, "profiles": {f"{at}.{i}": 1 for i in range(16)}}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_nodes_send_counts_for_the_bound(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [KINDS[kind](at) for at in range(9)]
+    documents = [
+        document(f"n{at}", one) if "pod" in one else document(f"n{at}", workload(), **one)
+        for at, one in enumerate(made)
+    ]
+    assert _merged(*documents).answered == 9
+    monkeypatch.setattr(fleet_report, "ROOM", 9000)
+    with pytest.raises(TooMuch, match="leave it out"):
+        _merged(*documents)
 
 
 def test_the_oldest_report_is_told_with_the_node_that_says_so() -> None:
@@ -179,98 +209,6 @@ def test_the_oldest_report_is_told_with_the_node_that_says_so() -> None:
     found = _merged(document("a"), old, document("c"))
     assert (found.oldest, found.oldest_node) == ("1999-01-01T00:00:00Z", "b")
     assert found.as_json([])["oldest_node"] == "b"
-
-
-def test_one_node_cannot_crowd_out_the_workloads_of_others() -> None:
-    """It is named, and what it has beyond its share is left out, though there is room."""
-    found = FleetReport(8 * 20_000)  # a share of four workloads
-    many = [workload(f"w{at}") for at in range(100)]
-    for one in (document("greedy", *many), document("a", workload("web")), document("b")):
-        found.take(one, "x")
-    assert found.crowding == ["greedy"]
-    names = [one.workload.pod for one in found.workloads()]
-    assert "web" in names
-    assert len(names) == 5
-    assert (found.left_out, found.is_whole) == (96, False)
-
-
-def test_a_call_beyond_a_nodes_share_makes_nothing_safe() -> None:
-    found = FleetReport(8 * 9_000)
-    calls = [call(str(at), at, verdict="degrades") for at in range(5)]
-    found.take(document("a", workload("web", *calls, verdict="degrades")), "x")
-    (one,) = found.workloads()
-    assert len(one.calls) < 5
-    assert one.verdict is None
-
-
-def _block(name: str) -> dict[str, Any]:
-    return {"block_digest": f"{hash(name) % 10**9:064d}", "block": {"defaultAction": name}}
-
-
-@pytest.mark.parametrize("is_first", [True, False])
-def test_one_node_cannot_crowd_out_the_profiles_of_others(is_first: bool) -> None:
-    greedy = document("g", *(workload(f"g{at}", **_block(f"g{at}")) for at in range(300)))
-    others = [document(f"n{at}", workload(f"n{at}", **_block(f"n{at}"))) for at in range(40)]
-    found = _merged(*([greedy, *others] if is_first else [*others, greedy]))
-    kept = {json.loads(one)["defaultAction"] for one in found.blocks.values()}
-    assert {f"n{at}" for at in range(40)} <= kept
-    assert len(kept) == 256
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sets(st.integers(0, 9))), max_size=12))
-def test_profiles_are_kept_in_bounded_number_and_each_sender_has_its_share(
-    sent: list[tuple[str, set[int]]],
-) -> None:
-    """A node whose profiles nobody else sends keeps the third that is its share, among three."""
-    kept: KeptShares[bytes] = KeptShares(6)
-    by_node: dict[str, set[str]] = {}
-    for at, (node, numbers) in enumerate(sent):
-        name = f"{node}{at}"  # each sends once
-        own = {f"{name}.{number}": b"" for number in numbers}
-        by_node[name] = {*own}
-        kept.add(name, own)
-        assert len(kept.kept) <= 6
-    share = 6 // max(len([one for one in by_node.values() if one]), 1)
-    for sender in by_node.values():
-        assert len(sender & {*kept.kept}) >= min(len(sender), share)
-
-
-@given(
-    st.lists(st.sets(st.integers(0, 9)), max_size=8),
-    st.lists(st.sets(st.integers(0, 4), min_size=1), max_size=4),
-    st.randoms(use_true_random=False),
-)
-def test_nodes_that_send_the_same_do_not_take_the_share_of_others(
-    greedy: list[set[int]], honest: list[set[int]], order: random.Random
-) -> None:
-    """However many of them there are: they have one another's profiles, and nobody else's."""
-    kept: KeptShares[bytes] = KeptShares(6)
-    sent = [{f"greedy.{number}" for number in one} for one in greedy]
-    own = [{f"n{at}.{number}" for number in one} for at, one in enumerate(honest)]
-    every = [*sent, *own]
-    order.shuffle(every)
-    for at, one in enumerate(every):
-        kept.add(f"node {at}", dict.fromkeys(sorted(one), b""))
-        assert len(kept.kept) <= 6
-    share = 6 // max(len([one for one in every if one]), 1)
-    for one in own:
-        assert len(one & {*kept.kept}) >= min(len(one), share)
-
-
-def test_two_nodes_that_send_the_same_do_not_keep_everybody_else_out() -> None:
-    kept: KeptShares[bytes] = KeptShares(4)
-    for node in "ab":
-        kept.add(node, {"1": b"", "2": b"", "3": b"", "4": b""})
-    kept.add("c", {"4": b"", "5": b"", "6": b"", "7": b""})
-    assert {*kept.kept} == {"1", "4", "5", "6"}  # what c has sent too stays
-
-
-def test_a_profile_that_several_sent_stays() -> None:
-    kept: KeptShares[bytes] = KeptShares(3)
-    kept.add("a", {"1": b"", "2": b"", "3": b""})
-    kept.add("b", {"3": b""})
-    kept.add("c", {"4": b""})
-    assert {*kept.kept} == {"1", "3", "4"}
 
 
 @given(st.permutations([SAFE, DENIED, UNKNOWN, DEGRADES, DEPENDS, QUIET]))
@@ -296,7 +234,7 @@ def test_memory_grows_with_workloads_and_not_with_nodes() -> None:
         stream = io.BytesIO(b"".join(fleet(nodes, 20)))
         tracemalloc.start()
         try:
-            found.read(stream.read, "x")
+            found.read(stream.readline, "x")
             assert found.answered == nodes
             return tracemalloc.get_traced_memory()[0]
         finally:
@@ -309,7 +247,7 @@ def test_memory_grows_with_workloads_and_not_with_nodes() -> None:
 def test_a_fleet_is_read_whole() -> None:
     found = FleetReport()
     data = b"".join(fleet(60, 20))
-    found.read(io.BytesIO(data).read, "x")
+    found.read(io.BytesIO(data).readline, "x")
     assert (found.answered, found.is_whole) == (60, True)
     assert sum(one.nodes for one in found.workloads()) == 60 * 20
     assert json.loads(json.dumps(found.as_json([])))["nodes"] == 60
@@ -360,43 +298,6 @@ def test_names_of_kept_profiles_are_bounded_and_safe_to_print() -> None:
     assert "others" in told
 
 
-def test_a_few_nodes_do_not_hide_which_profiles_most_nodes_keep() -> None:
-    hostile = [
-        document(
-            f"h{at}", kept={"adopts": False, "profiles": {f"{at}.{i}": 600 for i in range(16)}}
-        )
-        for at in range(4)
-    ]
-    found = _merged(*hostile, *(_keeping(f"n{at}", 3) for at in range(5)))
-    (row,) = found.as_json([])["kept"]
-    assert (row["containers"], row["nodes"]) == (4 * 16 * 600 + 15, 9)
-    assert row["profiles"]["containerd@2.1"] == 15
-    assert sum(row["profiles"].values()) == row["containers"]
-    (told,) = found.kept.sentences()
-    assert "profile (containerd@2.1, " in told
-
-
-def test_a_node_that_names_many_profiles_counts_no_more_than_one_that_names_few() -> None:
-    many = [
-        document(f"h{at}", kept={"adopts": False, "profiles": {f"x{i}": 9 for i in range(16)}})
-        for at in range(3)
-    ]
-    found = _merged(*many, _keeping("n", 1))
-    assert "(containerd@2.1, " in found.kept.sentences()[0]
-
-
-def test_profiles_are_counted_in_bounded_number_and_what_many_nodes_keep_stays() -> None:
-    kept = FleetProfiles()
-    for at in range(400):
-        kept.add({f"{at}.{i}": 2 for i in range(16)})
-        if at % 10 == 0:
-            kept.add({"containerd@2.1": 1, "cri-o@1.34": 0})
-        assert len(kept.containers) <= 1024
-    found = kept.as_json()
-    assert (found["containerd@2.1"], len(found)) == (40, 65)
-    assert sum(found.values()) == kept.total == 400 * 32 + 40
-
-
 @pytest.mark.parametrize("profiles", [{"a": 10_001}, {"a": 10_000, "b": 1}])
 def test_more_containers_than_a_node_runs_are_refused(profiles: dict[str, int]) -> None:
     found = _merged(document("a", kept={"adopts": False, "profiles": profiles}))
@@ -406,7 +307,7 @@ def test_more_containers_than_a_node_runs_are_refused(profiles: dict[str, int]) 
 
 def test_a_stream_without_any_document_is_refused() -> None:
     found = FleetReport()
-    found.read(io.BytesIO(b" \n\n").read, "a.json")
+    found.read(io.BytesIO(b" \n\n").readline, "a.json")
     assert not found.is_whole
     assert [one.sentence for one in found.refused] == [
         "a.json: has no document; collect the report again"

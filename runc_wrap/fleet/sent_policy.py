@@ -1,0 +1,87 @@
+"""The policy that nodes are asked about: from files here, or from ConfigMaps of the cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap import text
+from runc_wrap.fleet.kubectl import KubectlError
+from runc_wrap.host import files
+from runc_wrap.hotpath import json_codec
+from runc_wrap.node.cluster.cluster_policy.policy_files import CONFIG, LARGEST, MODE, PROFILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from runc_wrap.fleet.kubectl import Kubectl
+
+_MODE_KEY = Path(MODE).name
+_PROFILE = ".json"
+_SECONDS = 60.0
+_LARGEST_OBJECT = 8 * LARGEST  # bytes: JSON escapes each by six at most
+
+
+class NoPolicy(Exception):
+    """There is no policy in what was given; the message is a sentence."""
+
+
+def of_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Return files by their places on a node, and the directory `profiles` beside a config.toml.
+
+    What begins with a dot is an editor's, say, and no node takes it. Raises NoPolicy.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        place = _place(path.name) or CONFIG
+        if place in found:
+            raise NoPolicy(f"{path} is a second {place}; give one")
+        found[place] = _text(path)
+        own = sorted((path.parent / PROFILES).glob(f"[!.]*{_PROFILE}")) if place == CONFIG else ()
+        found |= {f"{PROFILES}/{one.name}": _text(one) for one in own}
+    return found
+
+
+def of_config_maps(kubectl: Kubectl, namespace: str, names: Iterable[str]) -> dict[str, str]:
+    """Return what these ConfigMaps bring to the installer. Raises NoPolicy and KubectlError."""
+    found: dict[str, str] = {}
+    for name in names:
+        words = ("get", "configmap", name, "--namespace", namespace, "--output=json")
+        printed = kubectl.run(*words, seconds=_SECONDS, largest=_LARGEST_OBJECT)
+        found |= dict(_brought(name, printed))
+    return found
+
+
+def _brought(name: str, printed: bytes) -> Iterator[tuple[str, str]]:
+    try:
+        data = json_codec.loads(printed)["data"]
+        places = [(_place(key), str(value)) for key, value in data.items()]
+    except (json_codec.Unreadable, AttributeError, KeyError, TypeError):
+        raise KubectlError(f"the ConfigMap {text.word(name)} has no data") from None
+    yield from ((place, value) for place, value in places if place)
+
+
+def _place(name: str) -> str:
+    """Return where a file of this name belongs on a node, "" if nowhere."""
+    if name.endswith(_PROFILE) and not name.startswith("."):
+        return f"{PROFILES}/{name}"
+    return {CONFIG: CONFIG, _MODE_KEY: MODE}.get(name, "")
+
+
+def _text(path: Path) -> str:
+    try:
+        return files.read(path, LARGEST, follows=True).decode()
+    except UnicodeDecodeError:
+        raise NoPolicy(f"{path} is not UTF-8, which a ConfigMap needs") from None
+    except (OSError, ValueError) as error:
+        raise NoPolicy(f"{path} cannot be read: {error}") from error
+
+
+def line(found: Mapping[str, str]) -> bytes:
+    """Return the files as they are sent to a node: one line. Raises NoPolicy."""
+    if CONFIG not in found:
+        raise NoPolicy(f"there is no {CONFIG}; give it by -f or --config-map")
+    if (size := sum(len(one.encode()) for one in found.values())) > LARGEST:
+        raise NoPolicy(f"the policy has {size} bytes, more than the {LARGEST} of a ConfigMap")
+    return json.dumps(found).encode() + b"\n"
