@@ -129,10 +129,12 @@ build/installed: .venv/ready $(FRESH)
 
 # Of CRI, engines' interface: Debian's package of it would bring 1.7 GB of Go's sources along.
 build/api.proto:
+	rm -rf build/cri-api
 	mkdir -p build/cri-api
-	cd build/cri-api && apt-get $(APT_PATIENCE) download -qq golang-github-kubernetes-cri-api-dev
+	cd build/cri-api && { $(CRI_API) || { apt-get $(APT_PATIENCE) update -qq && $(CRI_API); }; }
 	dpkg-deb --fsys-tarfile build/cri-api/*.deb | tar -xO ./usr/share/gocode/src/k8s.io/cri-api/pkg/apis/runtime/v1/api.proto > $@.new
 	mv $@.new $@
+CRI_API = apt-get $(APT_PATIENCE) -o APT::Sandbox::User=root download -qq golang-github-kubernetes-cri-api-dev
 
 # The archive of this checkout, built once for all that needs it; RUNC_WRAP_ARCHIVE names another.
 ARCHIVE = RUNC_WRAP_ARCHIVE=$${RUNC_WRAP_ARCHIVE:-$$(echo $(CURDIR)/build/archive/*-linux-amd64.tar.xz)}
