@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive import debian, debian_lock, interpreter, programs, sbom, wheels
@@ -11,12 +12,11 @@ from runc_wrap.node.cluster import archive_copy
 from runc_wrap.node.cluster.kubernetes_api import tls
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deploy.archive.debian import Package
     from deploy.archive.machines import Machine
 
 _OWN = "installer"
+SETUP = Path(__file__).resolve().parents[2] / "setup.py"  # has the compiler's flags
 _FROM = {"libzstd.so.1": "libzstd1", "libcrypto.so.3": "libssl3t64", "libssl.so.3": "libssl3t64"}
 # Where the DaemonSet mounts something: a read-only root has these directories from the beginning.
 _MOUNTED = ("host/systemd", "host/agent", "opt/runc-wrap", "policy/config", "policy/profiles",
@@ -32,6 +32,9 @@ def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) ->
     locked = debian_lock.locked(machine.debian, names)
     packages = debian.fetched(machine, parts, locked, strict=False)
     release = root / archive_copy.IMAGE.relative_to("/") / "lib" / "current"
+    words = programs.compiler(machine, packages["musl-dev"], root.parent)
+    probe = Path(__file__).with_name("is_ready.c")
+    programs.compiled(probe, words, SETUP, root / _OWN / "is-ready")
     _lay_tls(root / tls.DIRECTORY.relative_to("/"), machine, packages)
     _check_libraries(root / tls.DIRECTORY.relative_to("/"), release.resolve())
     _copy_licences(root / _OWN / "licences", packages)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from runc_wrap import text
 from runc_wrap.cli import output
+from runc_wrap.host import files
 from runc_wrap.host.locks import LastingLock, LockHeldError
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
@@ -36,13 +38,16 @@ if TYPE_CHECKING:
 _PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path here and there
 _SOCKET = Path("/host/systemd/private")
 _CONFIG, _PROFILES = Path("/policy/config"), Path("/policy/profiles")
-_MARK = Path("/run/runc-wrap/ready")  # in the pod, while its node is as it should be
+# In the pod, for the image's probe, is-ready: the one while the node is as it should be, the other
+# with what to say of it.
+_MARK, _SENTENCE = Path("/run/runc-wrap/ready"), Path("/run/runc-wrap/sentence")
 _STATE = Path("/run/runc-wrap/state")  # there, too: the state's word, for the command metrics
 _AGENT = Path("/host/agent/http.sock")
 _PERIOD = 300.0  # seconds between looks at a node where nothing is to be done
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
 _LONGEST_POLICY = 8 * policy_files.LARGEST  # bytes of one line: JSON escapes each by six at most
+_LONGEST_SENTENCE = 300  # characters; the probe prints 1000 bytes
 _ANOTHER = (
     "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
     "any more (`kubectl -n runc-wrap get daemonsets`)"
@@ -173,19 +178,13 @@ def try_policy(places: Places, /, request: str, *, node: str) -> None:
         output.fail(error)
 
 
-@cluster.command("is-ready")
-def is_ready() -> None:
-    """Exit with 0 if the node is as it should be: the pod's readiness probe."""
-    raise SystemExit(0 if _MARK.exists() else output.WRONG)
-
-
 @cluster.command()
 @click.option("--port", default=9556, show_default=True, help="Of all the pod's addresses.")
 @click.option("--agent", type=click.Path(path_type=Path), default=_AGENT, help="Its socket.")
 @click.option("--state", type=click.Path(path_type=Path), default=_STATE, help="The state's file.")
 def metrics(*, port: int, agent: Path, state: Path) -> None:
     """Serve the node's metrics to Prometheus, in a container of the pod that has no more rights."""
-    # The probe imports this module every few seconds, and needs none of these.
+    # The installer needs none of these.
     from runc_wrap.agent.metrics_http import pod_relay, pod_server  # noqa: PLC0415
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -241,22 +240,23 @@ def _keep(
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    _mark(is_well=False)
+    _mark("the installer has begun to look at its node", is_well=False)
     while True:
-        word = _attempted(work)
-        _mark(is_well=word in well)
+        word, sentence = _attempted(work)
+        _mark(sentence, is_well=word in well)
         if once:
             raise SystemExit(0 if word in well else output.WRONG)
         _rest(_PERIOD if word in well and reporter.is_heard else _SOON)
 
 
-def _attempted(work: Callable[[], Decision]) -> str:
-    """Return the state's word, "" if it could not be found out."""
+def _attempted(work: Callable[[], Decision]) -> tuple[str, str]:
+    """Return the state's word, "" if it could not be found out, and a sentence on it."""
     try:
-        return work().word
+        found = work()
     except _TROUBLE as error:
         output.warn(str(error))
-        return ""
+        return "", f"the node's state is not known: {error}"
+    return found.word, f"{found.word}: {found.why}" if found.why else found.word
 
 
 def _rest(seconds: float) -> None:
@@ -273,9 +273,12 @@ def _policy() -> str:
         return str(error)
 
 
-def _mark(*, is_well: bool) -> None:
+def _mark(sentence: str, *, is_well: bool) -> None:
+    """Have the probe say so: a sentence on one line, whatever others wrote into it."""
     if not _MARK.parent.is_dir():
         return
+    said = text.name(" ".join(sentence.split()), _LONGEST_SENTENCE).encode()
+    files.replace(_SENTENCE, said, is_synced=False, writer="installer")
     if is_well:
         _MARK.touch()
     else:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 AUDIT, ENFORCE, UNINSTALL = "overlays/audit", "overlays/enforce", "overlays/uninstall"
 MODE = "conf.d/0-mode.toml"
-IS_READY = f"podman exec {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster is-ready"
+IS_READY = f"podman exec {INSTALLER} /installer/is-ready | grep -qx ready"
 _RIGHTS = """
 pid=$(podman inspect --format '{{.State.Pid}}' "$1")
 cat /proc/$pid/status

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     monkeypatch.setattr(cluster, "_MARK", tmp_path / "ready")
+    monkeypatch.setattr(cluster, "_SENTENCE", tmp_path / "sentence")
     monkeypatch.setattr(cluster, "_SOON", 0.0)
     monkeypatch.setattr(cluster, "_CONFIG", tmp_path / "config")
     monkeypatch.setattr(cluster, "_PROFILES", tmp_path / "profiles")
@@ -58,8 +59,20 @@ def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
         cluster._keep(work, _reporter(mark), once=True, well={READY})  # noqa: SLF001
     assert ended.value.code == status
     assert mark.exists() == is_marked
-    probed = CliRunner().invoke(main, ["cluster", "is-ready"])
-    assert probed.exit_code == (0 if is_marked else 1)
+    assert mark.with_name("sentence").read_text() == word
+
+
+SENTENCES = [
+    (Decision(NOTHING, REFUSED, "it has\nno \x1b[31mengine"), "refused: it has no \\u001b[31mengine"),
+    (Decision(NOTHING, REFUSED, "ü" * 2000), f"refused: {'ü' * 291}… (1709 more characters)"),
+]
+
+
+@pytest.mark.parametrize(("decision", "sentence"), SENTENCES)
+def test_the_probe_has_one_line_to_say(mark: Path, decision: Decision, sentence: str) -> None:
+    with pytest.raises(SystemExit):
+        cluster._keep(lambda: decision, _reporter(mark), once=True, well={READY})  # noqa: SLF001
+    assert mark.with_name("sentence").read_text() == sentence
 
 
 def test_trouble_is_told_and_it_goes_on(mark: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +91,7 @@ def test_trouble_is_told_and_it_goes_on(mark: Path, capsys: pytest.CaptureFixtur
     assert seen == [False, False]
     told = capsys.readouterr().err
     assert "systemd is" in told
+    assert mark.with_name("sentence").exists()
     assert "\x1b" not in told
 
 

@@ -21,7 +21,7 @@ NEEDED = {
 
 
 def _told(*targets: str) -> str:
-    words = [program("make"), "--no-print-directory", "-n", "-C", SOURCE, *targets]
+    words = [program("make"), "--no-print-directory", "-n", "-C", str(SOURCE), *targets]
     return run([*words, "--old-file", ".venv/dist-ready"]).stdout
 
 
