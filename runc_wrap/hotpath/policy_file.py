@@ -73,8 +73,9 @@ def load_profile(policy: "CompiledPolicy", name: str, mode: str) -> "CompiledPro
     version = config_file.version(path)
     if not version:
         raise Refusal(
-            f"{what} does not exist. Put a localhost/<file> into runc-wrap's etc/profiles and run "
-            "`runc-wrapctl apply`; `runc-wrapctl profile list` shows all profiles."
+            f"{what} does not exist on this node. In a cluster localhost/<file> is a key of the "
+            "ConfigMap runc-wrap-profiles; on a node by itself put it into runc-wrap's "
+            "etc/profiles and run `runc-wrapctl apply`. `runc-wrapctl profile list` shows all."
         )
     before = policy["loaded"].get(path)
     if before and before[0] == version:

@@ -63,7 +63,10 @@ def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
 
 
 SENTENCES = [
-    (Decision(NOTHING, REFUSED, "it has\nno \x1b[31mengine"), "refused: it has no \\u001b[31mengine"),
+    (
+        Decision(NOTHING, REFUSED, "it has\nno \x1b[31mengine"),
+        "refused: it has no \\u001b[31mengine",
+    ),
     (Decision(NOTHING, REFUSED, "ü" * 2000), f"refused: {'ü' * 291}… (1709 more characters)"),
 ]
 

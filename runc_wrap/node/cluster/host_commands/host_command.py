@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap import text
 from runc_wrap.host import files
+from runc_wrap.node.cluster.host_commands import exit_status
 from runc_wrap.node.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
@@ -173,7 +174,9 @@ def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> Ended:
         late = f"{command.unit} took longer than {command.seconds:g} s"
         return Ended(is_well=False, printed=printed, said=f"{said}\n{late}".strip())
     if not printed and not said:
-        said = f"{command.unit} failed with the status {end.status}, and said nothing"
+        means = exit_status.meaning(end.status, text.name(command.argv[0]))
+        why = f": {means}" if means else ", and said nothing"
+        said = f"{command.unit} failed with the status {end.status}{why}"
     return Ended(is_well=False, printed=printed, said=said)
 
 

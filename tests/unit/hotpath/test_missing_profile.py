@@ -1,0 +1,19 @@
+"""A pod's developer reads the refusal in the pod's Event, and cannot write to any node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_profile_that_is_missing_comes_from_the_configmap_in_a_cluster(tmp_path: Path) -> None:
+    policy: Any = {"directory": str(tmp_path), "loaded": {}}
+    with pytest.raises(Refusal, match=r"localhost/<file> is a key of the ConfigMap runc-wrap-pro"):
+        policy_file.load_profile(policy, "localhost/web.json", "enforce")
