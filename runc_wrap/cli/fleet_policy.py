@@ -124,8 +124,6 @@ def _say_what_is_missing(found: PolicyAnswers) -> None:
     if found.not_reached:
         shown = _nodes(len(found.not_reached), found.not_reached)
         output.warn(f"note: not reached, as the installer has no pod there: {shown}")
-    if found.left_out:
-        output.warn(f"warning: {found.left_out} further containers that would change are not shown")
     if found.silent:
         number = text.number(len(found.silent), "node")
         output.warn(f"warning: {number} did not answer; whether they would take it is unknown:")

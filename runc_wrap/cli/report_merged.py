@@ -6,6 +6,7 @@ import gc
 import sys
 import time
 from contextlib import contextmanager, nullcontext
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -80,7 +81,7 @@ def without_collector() -> Iterator[None]:
 
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:
     if name == _STDIN:
-        return nullcontext(sys.stdin.buffer)
+        return nullcontext(BufferedReader(sys.stdin.buffer, _BUFFER))  # type: ignore[type-var]
     return Path(name).open("rb", _BUFFER)
 
 

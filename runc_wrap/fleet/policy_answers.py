@@ -1,8 +1,8 @@
 """What the nodes of a cluster say of a policy that is not in force yet, each answer checked.
 
 A node may be hostile: its answer is bounded and escaped where it is shown, it counts for that node
-alone, and what one node lists cannot crowd out the others. A node that did not answer, or not in
-this form, is named: it is never taken for one that would take the policy.
+alone. A node that did not answer, or not in this form, is named: it is never taken for one that
+would take the policy.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from runc_wrap.report import workloads
 from runc_wrap.report.merge.call_fields import BadDocument, number, said, shown, texts
+from runc_wrap.report.merge.fleet_report import TooMuch
 from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 FORM = 1
 MOST_OF_NODE = 1000  # changes that one answer may list
-MOST_CHANGES = 20_000  # different ones that are kept
-MOST_SENTENCES = 1000  # different refusals, and different remarks
+MOST_ROWS = 20_000  # different changes and remarks of all nodes
 _MOST_REMARKS = 100
 _LONGEST = 2100  # characters of a sentence, or of a name
 _SHOWN_NODES = 10
@@ -41,7 +41,6 @@ class Answer(NamedTuple):
     refused: str | None
     remarks: list[str]
     changes: list[Change]
-    changed: int
 
 
 @dataclass
@@ -71,12 +70,11 @@ def read(value: Json) -> Answer:
     rows = value.get("changes")
     if not isinstance(rows, list) or len(rows) > MOST_OF_NODE:
         raise BadDocument(f"changes is {shown(rows)}, not a list of at most {MOST_OF_NODE}")
-    changed = number(value, "changed")
-    if changed < len(rows):
+    if (changed := number(value, "changed")) != len(rows):
         raise BadDocument(f"changed is {changed}, and {len(rows)} changes are listed")
     refused = said(value, "refused", _LONGEST)
     remarks = [one[:_LONGEST] for one in texts(value, "remarks", _MOST_REMARKS)]
-    return Answer(value["node"], refused, remarks, [_change(row) for row in rows], changed)
+    return Answer(value["node"], refused, remarks, [_change(row) for row in rows])
 
 
 def _change(row: object) -> Change:
@@ -111,10 +109,10 @@ class PolicyAnswers:
         self.refused: dict[str, list[str]] = {}  # why -> nodes
         self.remarks: dict[str, Where] = {}
         self.changes: dict[Change, Where] = {}
-        self.left_out = 0  # changes that are not listed
+        self._largest = (0, "")  # how many rows one node added, and which
 
     def take(self, document: Json) -> None:
-        """Take the document of one node."""
+        """Take the document of one node. Raises TooMuch."""
         node = document["node"]
         if "error" in document:
             why = document["error"]
@@ -128,24 +126,28 @@ class PolicyAnswers:
     def _add(self, answer: Answer) -> None:
         if answer.refused is not None:
             why = answer.refused or "it does not say why"
-            known = why in self.refused or len(self.refused) < MOST_SENTENCES
-            self.refused.setdefault(why if known else "for other reasons", []).append(answer.node)
+            self.refused.setdefault(why, []).append(answer.node)
             return
         self.taken += 1
+        before = self._rows
         for remark in answer.remarks:
-            if remark in self.remarks or len(self.remarks) < MOST_SENTENCES:
-                self.remarks.setdefault(remark, Where()).add(answer.node)
-        self.left_out += answer.changed - len(answer.changes)
+            self.remarks.setdefault(remark, Where()).add(answer.node)
         for change in answer.changes:
-            if change in self.changes or len(self.changes) < MOST_CHANGES:
-                self.changes.setdefault(change, Where()).add(answer.node)
-            else:
-                self.left_out += 1
+            self.changes.setdefault(change, Where()).add(answer.node)
+        self._largest = max(self._largest, (self._rows - before, answer.node))
+        if self._rows > MOST_ROWS:
+            raise TooMuch(
+                f"the nodes list more than {MOST_ROWS} changes and remarks", self._largest[1]
+            )
+
+    @property
+    def _rows(self) -> int:
+        return len(self.remarks) + len(self.changes)
 
     @property
     def is_well(self) -> bool:
         """Whether every node that gets it would take it, one at least, and all containers run."""
-        return self.taken > 0 and not (self.silent or self.refused or self.left_out or any(
+        return self.taken > 0 and not (self.silent or self.refused or any(
             one.refused is not None for one in self.changes
         ))  # fmt: skip
 
@@ -168,7 +170,6 @@ class PolicyAnswers:
                 for one, where in self.remarks.items()
             ],
             "changes": [_as_json(*one) for one in self.ordered()],
-            "left_out": self.left_out,
         }
 
 

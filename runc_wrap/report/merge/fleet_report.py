@@ -38,6 +38,13 @@ _TWICE = "it gave two different answers."
 class TooMuch(Exception):
     """The nodes report more than fits; the message says which one to leave out."""
 
+    def __init__(self, what: str, node: str) -> None:
+        name = text.word(node, node_document.LONGEST_NODE)
+        super().__init__(
+            f"{what}, and {name} the most that no other does; leave it out by --without {name}, "
+            "or ask fewer nodes at once"
+        )
+
 
 class Missing(NamedTuple):
     """A node, or a place where a node's document should stand, and why it says nothing."""
@@ -190,16 +197,15 @@ class FleetReport:
                 known = self._workloads[one.whose] = MergedWorkload(one.whose)
             taken += known.add(node, one)
             own.append(known)
-            self._check_room(node, taken)
-        self._taken += taken
+            if self._taken + taken > ROOM:
+                break
+        self._take_room(node, taken)
         return tuple(own)
 
-    def _check_room(self, node: str, taken: int) -> None:
+    def _take_room(self, node: str, taken: int) -> None:
         """Raise TooMuch if it has no room, with the name of the node that takes the most."""
+        self._taken += taken
         self._largest = max(self._largest, (taken, node))
-        if self._taken + taken > ROOM:
-            name = text.word(self._largest[1])
-            raise TooMuch(
-                f"the nodes report more than fits into {ROOM >> 20} MiB, and {name} the most that "
-                f"no other does; leave it out by --without {name}, or merge fewer nodes at once"
-            )
+        if self._taken > ROOM:
+            what = f"the nodes report more than fits into {ROOM >> 20} MiB"
+            raise TooMuch(what, self._largest[1])

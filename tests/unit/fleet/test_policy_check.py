@@ -177,6 +177,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "another form": ({"answer": _answer(form=2)}, "no answer about a policy"),
     "too many": ({"answer": _answer(*[_change()] * 1001)}, "a list of at most 1000"),
     "too few counted": ({"answer": _answer(_change(), changed=0)}, "changed is 0"),
+    "not all listed": ({"answer": _answer(_change(), changed=7)}, "changed is 7, and 1 changes"),
     "no decision": ({"answer": _answer(_change(now=3))}, "a decision is"),
     "no sentence": ({"answer": _answer(refused={"a": 1})}, "refused is an object"),
 }
@@ -195,13 +196,6 @@ def test_a_node_of_which_nothing_is_known_is_named_and_never_safe(
     assert "1 node did not answer; whether they would take it is unknown:" in result.stderr
     assert "  x: " in result.stderr
     assert why in result.stderr
-
-
-def test_what_a_node_lists_beyond_the_bound_is_counted(cluster: StandIn, config: Path) -> None:
-    cluster.node("a", _answer(_change(), changed=7))
-    result = _check(config)
-    assert result.exit_code == 1
-    assert "6 further containers that would change are not shown" in result.stderr
 
 
 def test_a_container_without_a_pod_stands_beside_one_with_its_names() -> None:
@@ -237,11 +231,16 @@ def test_whatever_a_node_answers_the_others_count(changes: list[Json], odd: Json
     json.dumps(found.as_json())
 
 
-def test_changes_beyond_what_is_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_answers, "MOST_CHANGES", 2)
-    found = PolicyAnswers()
-    found.take(_answer(*(_change(f"w{at}") for at in range(5)), node="a"))
-    assert (len(found.changes), found.left_out, found.is_well) == (2, 3, False)
+def test_more_than_fits_fails_and_says_which_node_to_leave_out(
+    cluster: StandIn, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_answers, "MOST_ROWS", 6)
+    cluster.node("a", _answer(_change("w0"), remarks=["x"]))
+    cluster.node("b", _answer(*(_change(f"w{at}") for at in range(6))))
+    result = _check(config)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "leave it out by --without b" in result.stderr
+    assert _check(config, "--without", "b").exit_code == 0
 
 
 def test_a_node_cannot_answer_for_another(cluster: StandIn, config: Path) -> None:
