@@ -74,6 +74,19 @@ def test_it_says_how_many_stand_behind_it_and_how_long_each_was_watched() -> Non
     assert shown["watched_least"] == {"seconds": 3600, "node": "n1"}
 
 
+@pytest.mark.parametrize(
+    ("doubt", "said"),
+    [({"dropped": 2}, "2 calls beyond the kinds that are kept"), ({"lost": 3}, "3 records lost")],
+)
+def test_what_may_be_missing_on_one_node_casts_doubt_on_all(
+    doubt: dict[str, int], said: str
+) -> None:
+    assert _one(SAFE, SAFE).confidence.startswith("Well watched: ")
+    found = _one(SAFE, workload(**doubt)).confidence
+    assert not found.startswith("Well watched: ")
+    assert said in found
+
+
 def test_it_names_the_nodes_on_which_nothing_is_known() -> None:
     found = _one(SAFE, *[UNKNOWN] * 12)
     assert found.reason == (
