@@ -1,10 +1,10 @@
 """A program that makes one harmless call, which its own filter has the kernel log.
 
-    python -I -S probe_process.py NAME
+    python -I -S probe_process.py
 
 If its record arrives, records of logged calls arrive. The call is getpriority with invalid
-arguments, so it fails; only this short-lived process has the filter. NAME is its name (comm) in the
-record. Exits with 0 if the call was made under the filter.
+arguments, so it fails; only this short-lived process has the filter. Its name (comm) in the record
+is for people who read logs. Exits with 0 if the call was made under the filter.
 """
 
 import ctypes
@@ -14,13 +14,14 @@ import sys
 from _signal import alarm  # type: ignore[import-not-found]
 
 FIRST, SECOND = 0x72756E63, 0x77726170  # "runc", "wrap": getpriority's arguments
+_NAME = b"runc-wrap-probe"
 _SECONDS = 50  # below source_check.SLOWEST
 _SET_NAME, _SET_NO_NEW_PRIVS, _SET_SECCOMP, _MODE_FILTER = 15, 38, 22, 2
 _LOAD, _EQUAL, _RETURN, _LOG, _ALLOW = 0x20, 0x15, 0x06, 0x7FFC0000, 0x7FFF0000
 _ARGUMENTS = 16  # in struct seccomp_data
 
 
-def main(name: str) -> int:
+def main() -> int:
     """Load the filter and make the call."""
     alarm(_SECONDS)
     text = ctypes.create_string_buffer(_filter())
@@ -28,7 +29,7 @@ def main(name: str) -> int:
     program = ctypes.create_string_buffer(struct.pack("@HP", lines, ctypes.addressof(text)))
     prctl = ctypes.CDLL(None).prctl
     prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    named = ctypes.create_string_buffer(name.encode())
+    named = ctypes.create_string_buffer(_NAME)
     wanted = (
         (_SET_NAME, ctypes.addressof(named), 0),
         (_SET_NO_NEW_PRIVS, 1, 0),
@@ -60,4 +61,4 @@ def _filter() -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

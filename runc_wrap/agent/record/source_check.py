@@ -5,22 +5,22 @@ one nothing fails: nothing just ever comes. So a probe (agent.record.probe_proce
 the beginning, every few minutes, and when an obstacle to records has changed. Any record or news
 since then proves the source. A source that stays silent twice counts as blind until something
 comes. Its time begins when the probe has ended: on a machine without a free CPU that comes late.
+The probe keeps its pid until its record has come, within that time (agent.record.own_probe).
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
-from _signal import SIGKILL  # type: ignore[import-not-found]
+from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.log import say, warn
+from runc_wrap.agent.record.own_probe import Probe
 from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.profiles.return_codes import LOG
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
@@ -29,8 +29,6 @@ PATIENCE = 3.0  # seconds for an ended probe to show up
 SLOWEST = 60.0  # seconds for it to end; its own alarm is earlier
 AGAIN = 120.0  # seconds from a failed check to the next
 _TRIES = 2
-_NAME = "rw-look-"
-_MOST_NAMES = 8
 _ELSEWHERE = "this is not the first network namespace, which alone has it (in a pod: hostNetwork)"
 _FIRST_ALONE = "/proc/sys/net/core/netdev_max_backlog"  # linux:net/core/sysctl_net_core.c
 _PIDS = "this is not the first pid namespace: calls cannot be attributed (in a pod: hostPID)"
@@ -56,13 +54,14 @@ class SourceCheck:
         self._asked = [name for name in absent if name not in self.blind]
         self._opened = dict.fromkeys(self._asked, time.time())  # of those never blind since
         self._proven: dict[str, float] = {}
-        self._names: list[bytes | str] = []
-        self._pid = 0
+        self._probe = Probe()
         self._latest = 0.0  # for the probe to end
+        self._was_running = False
         self._since = 0.0
         self._tries = 0
-        self.due = 0.0
+        self._due = 0.0
         self._until: float | None = None
+        self._released = inf  # when an ended probe's pid is given up at the latest
         for name, why in self.blind.items():
             warn(source_status.sentences({name: why})[name])
         self._is_published = False
@@ -70,7 +69,7 @@ class SourceCheck:
     def is_own(self, one: Sighting) -> bool:
         """Return whether a record is of the probe's call; any record proves the source."""
         self.saw(AUDIT, one.time)
-        return bool(one.code == LOG and one.comm in self._names and one.comm.startswith(_NAME))
+        return self._probe.made(one)
 
     def saw(self, source: str, when: float) -> None:
         """Note that something came from a source."""
@@ -86,6 +85,11 @@ class SourceCheck:
         return self._proven.get(source, 0.0)
 
     @property
+    def due(self) -> float:
+        """When `turn` has something to do."""
+        return min(self._due, self._released if self._probe.pid else inf)
+
+    @property
     def is_waiting(self) -> bool:
         """Return whether a probe was started and is waited for."""
         return self._until is not None
@@ -97,52 +101,59 @@ class SourceCheck:
 
     def look(self) -> None:
         """Start a probe at the next turn."""
-        self.due = 0.0
+        self._due = 0.0
 
     def turn(self) -> bool:
         """Do what is due; return whether there is a new result."""
         now = time.monotonic()
+        self._release(now)
         if self._until is None:
-            if self._asked and self.due <= now:
+            if self._asked and self._due <= now:
                 self._provoke(now)
             elif not self._asked:
-                self.due = float("inf")
+                self._due = inf
                 return self._publish()
             return False
         self._until = self._patient(now, self._until)
         missing = [name for name in self._asked if not self.is_proven(name)]
         if missing and now < self._until:
-            self.due = self._until
+            self._due = self._until
             return self._take(missing)
         self._until = None
         if missing and self._tries < _TRIES:
-            self.due = now
+            self._due = now
             return self._take(missing)
         self._tries = 0
-        self.due = now + (AGAIN if missing else source_status.EVERY)
+        self._due = now + (AGAIN if missing else source_status.EVERY)
         return self._take(missing, are_blind=True)
 
     def _patient(self, now: float, until: float) -> float:
         """Return until when the probe is waited for, which a running one moves."""
-        if not self._pid:
+        if self._was_running and not self._probe.is_running:  # it ended just now
+            self._was_running = False
+            return max(until, now + PATIENCE)
+        if not self._probe.is_running:
             return until
-        self._reap()
-        return max(until, now + PATIENCE) if not self._pid or now < self._latest else now
+        return max(until, now + PATIENCE) if now < self._latest else now
+
+    def _release(self, now: float) -> None:
+        """Give up the pid of a probe that has ended, if its record has come or is overdue."""
+        self._probe.look()
+        if self._probe.is_running:
+            self._released = now + PATIENCE
+        elif self._probe.is_seen or self._released <= now:
+            self._probe.reap()
 
     def _provoke(self, now: float) -> None:
-        self._kill()
-        name = _NAME + os.urandom(4).hex()[:7]
-        self._names = [*self._names[1 - _MOST_NAMES :], name]
         self._tries += 1
         self._since, self._until = time.time() - 0.05, now + PATIENCE
         self._latest = now + SLOWEST
-        self.due = self._until
-        program = f"{__file__.rpartition('/')[0]}/probe_process.py"
-        words = [sys.executable, "-I", "-S", "-B", program, name]
+        self._due, self._released = self._until, now + PATIENCE
         try:
-            self._pid = os.posix_spawn(words[0], words, {}, setsigmask=[])
+            self._probe.start()
         except OSError as error:
             warn(f"sources of evidence cannot be checked: {error.strerror}")
+        self._was_running = self._probe.is_running
 
     def _take(self, missing: list[str], *, are_blind: bool = False) -> bool:
         """Take in the result for each source; return whether anything is new."""
@@ -176,26 +187,13 @@ class SourceCheck:
     def _why(self, name: str) -> str:
         if not os.path.exists(_FIRST_ALONE):
             return _ELSEWHERE
-        if self._pid:
+        if self._probe.is_running:
             return _UNENDED
         return _KEPT_BACK if name == AUDIT else _UNTOLD
 
-    def _reap(self) -> None:
-        try:
-            if self._pid and os.waitpid(self._pid, os.WNOHANG)[0]:
-                self._pid = 0
-        except ChildProcessError:  # it was waited for elsewhere
-            self._pid = 0
-
-    def _kill(self) -> None:
-        if self._pid:
-            os.kill(self._pid, SIGKILL)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
-
     def close(self) -> None:
         """End the probe, and remove the results."""
-        self._kill()
+        self._probe.kill()
         source_status.remove(self._directory)
 
 

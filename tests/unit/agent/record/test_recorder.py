@@ -55,7 +55,7 @@ class Seeing(SourceCheck):
         self.begun = dict.fromkeys(self._asked, 1.0)
 
     def turn(self) -> bool:
-        self.due = time.monotonic() + 600
+        self._due = time.monotonic() + 600
         return False
 
 

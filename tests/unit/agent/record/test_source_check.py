@@ -18,7 +18,7 @@ from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files, evidence_set
 from tests.unit.agent.record import test_recorder
 from tests.unit.agent.record.test_recorder import ALL
-from tests.unit.evidence.samples import KILL, LOG, sighting
+from tests.unit.evidence.samples import KILL, START, UNSHARE, sighting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.model import Sighting
 
 connected, logged = test_recorder.connected, test_recorder.logged  # fixtures
+PROBE, GETPRIORITY = 77, 140
 BOTH = {AUDIT: "", PROCESSES: ""}
 
 
@@ -35,15 +36,21 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         self.provoked = 0
-        self.pid = 0  # of the test's process, which has ended if it is 0
+        self.is_running = False  # the test's process
+        self.reaped = 0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(os, "posix_spawn", self._spawn)
-        monkeypatch.setattr(os, "waitpid", lambda *_: (0 if self.pid else 77, 0))
+        monkeypatch.setattr(os, "waitid", lambda *_: None if self.is_running else "ended")
+        monkeypatch.setattr(os, "waitpid", self._reap)
         monkeypatch.setattr(os, "kill", lambda *_: None)
 
     def _spawn(self, *_words: object, **_more: object) -> int:
         self.provoked += 1
-        return self.pid
+        return PROBE
+
+    def _reap(self, *_: object) -> tuple[int, int]:
+        self.reaped += 1
+        return PROBE, 0
 
 
 @pytest.fixture
@@ -51,8 +58,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def _record(one: SourceCheck, **changes: Any) -> Sighting:
-    return sighting(**{"time": time.time(), "code": LOG, "comm": one._names[-1], **changes})  # noqa: SLF001 - what it waits for
+def _record(**changes: Any) -> Sighting:
+    return sighting(**{"number": GETPRIORITY, "time": time.time(), "pid": PROBE, **changes})
 
 
 def _pass(one: SourceCheck, clock: Clock, seconds: float) -> None:
@@ -65,7 +72,7 @@ def test_a_source_whose_test_record_arrives_is_seeing_and_reported_so(tmp_path: 
     one = SourceCheck(str(tmp_path), BOTH)
     one.turn()
     assert source_status.read(tmp_path) == {}
-    assert one.is_own(_record(one))
+    assert one.is_own(_record())
     one.saw(PROCESSES, time.time())
     assert one.turn()
     assert one.begun.keys() == BOTH.keys()
@@ -78,17 +85,19 @@ def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_on
     tmp_path: Path, clock: Clock
 ) -> None:
     one = SourceCheck(str(tmp_path), BOTH)
-    one.turn()
+    for _ in range(2):
+        one.turn()  # the second finds that the probe has ended
     one.saw(PROCESSES, time.time())
     _pass(one, clock, source_check.PATIENCE + 1)
     assert one.blind == {}
-    one.turn()
+    for _ in range(2):
+        one.turn()
     one.saw(PROCESSES, time.time())
     _pass(one, clock, source_check.PATIENCE + 1)
     assert (clock.provoked, set(one.blind), set(one.begun)) == (2, {AUDIT}, {PROCESSES})
     assert source_status.read(tmp_path)[AUDIT]
     _pass(one, clock, source_check.AGAIN + 1)
-    assert one.is_own(_record(one))
+    assert one.is_own(_record())
     one.saw(PROCESSES, time.time())
     assert one.turn()
     assert (one.blind, source_status.read(tmp_path)) == ({}, BOTH)
@@ -97,16 +106,16 @@ def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_on
 def test_a_source_is_not_judged_before_a_slow_probe_has_made_its_call(
     tmp_path: Path, clock: Clock
 ) -> None:
-    clock.pid = 77
+    clock.is_running = True
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
     one.turn()
     for _ in range(10):
         _pass(one, clock, source_check.PATIENCE)
         assert one.due > clock.now
-    clock.pid = 0
+    clock.is_running = False
     _pass(one, clock, source_check.PATIENCE)
     assert (one.is_waiting, clock.provoked) == (True, 1)  # it ended just now
-    one.is_own(_record(one))
+    one.is_own(_record())
     one.turn()
     assert (one.blind, set(one.begun)) == ({}, {AUDIT})
 
@@ -114,7 +123,7 @@ def test_a_source_is_not_judged_before_a_slow_probe_has_made_its_call(
 def test_a_probe_that_does_not_end_proves_nothing_and_that_is_said(
     tmp_path: Path, clock: Clock
 ) -> None:
-    clock.pid = 77
+    clock.is_running = True
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
     while not one.blind and clock.now < 1000 + 3 * source_check.SLOWEST:
         _pass(one, clock, source_check.PATIENCE)
@@ -126,9 +135,12 @@ def test_a_probe_that_does_not_end_proves_nothing_and_that_is_said(
     ("changes", "is_own"),
     [
         ({}, True),
-        ({"comm": "rw-look-0000000"}, False),
-        ({"comm": "x"}, False),
+        ({"comm": "x"}, True),  # a name is nobody's
+        ({"comm": "runc-wrap-probe", "pid": 78}, False),
+        ({"uid": 1000}, False),
+        ({"number": UNSHARE}, False),
         ({"code": KILL}, False),
+        ({"time": START}, False),  # before its start
     ],
 )
 def test_a_foreign_record_is_not_the_test_record_but_also_proves_that_the_source_sees(
@@ -137,15 +149,39 @@ def test_a_foreign_record_is_not_the_test_record_but_also_proves_that_the_source
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
     one.turn()
     assert clock.provoked == 1
-    assert one.is_own(_record(one, **changes)) is is_own
-    assert one.turn()
-    assert one.begun.keys() == {AUDIT}
+    assert one.is_own(_record(**changes)) is is_own
+    assert one.turn() is ("time" not in changes)
+
+
+def test_the_probes_pid_is_nobody_elses_until_its_record_has_come_or_is_overdue(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    one = SourceCheck(str(tmp_path), {AUDIT: ""})
+    one.turn()
+    one.is_own(_record(pid=78))  # it proves the source, and is not the probe's
+    one.turn()
+    assert (set(one.begun), clock.reaped) == ({AUDIT}, 0)
+    assert one.is_own(_record())
+    now[0] += 1.0
+    one.turn()
+    assert clock.reaped == 1
+    assert not one.is_own(_record())  # of the pid's next owner
+    clock.now += source_status.EVERY
+    one.turn()
+    now[0] += 1.0
+    _pass(one, clock, 0.0)
+    now[0] += 1.0
+    assert (clock.provoked, clock.reaped) == (2, 1)
+    _pass(one, clock, source_check.PATIENCE + 1)
+    assert clock.reaped == 2
 
 
 def test_an_older_record_proves_nothing(tmp_path: Path, clock: Clock) -> None:
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
     one.turn()
-    one.is_own(_record(one, time=time.time() - 10))
+    one.is_own(_record(time=time.time() - 10))
     assert not one.turn()
     assert (one.begun, clock.provoked) == ({}, 1)
 
@@ -218,7 +254,7 @@ def test_a_source_counts_as_seeing_since_it_was_opened_until_a_test_fails(
     one = SourceCheck(str(tmp_path), BOTH)
     time.sleep(0.1)  # more than what is provoked may seem to come early
     one.turn()
-    one.is_own(_record(one))
+    one.is_own(_record())
     one.turn()
     assert one.begun[AUDIT] == pytest.approx(opened, abs=0.05)
     for _ in range(4):
