@@ -1,9 +1,11 @@
-"""How many unattributed calls may be a workload's own: with any, it is not `safe`.
+"""How many calls of unknown origin may be a workload's own: with any, it is not `safe`.
 
 A record identifies its process only by a pid. It may belong to a container if it was written while
 the container ran, if the container's mode can lead to its action, and if the profile does not let
 the call through: otherwise another filter has logged it, unless it installs a filter
 (report.installed_filters). If the end of a container is unknown, it may have run until now.
+
+Calls of a container that the runtime or the program may have made (`EITHER`) are its own doubt.
 
 What proves nothing is ignored: the program's path is relative to its own root and may have been
 removed; any process without a loginuid and session may set them itself.
@@ -11,12 +13,13 @@ removed; any process without a loginuid and session may set them itself.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from runc_wrap import text
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
-from runc_wrap.report import installed_filters, outcomes
+from runc_wrap.report import installed_filters, model, outcomes
 from runc_wrap.report.outcomes import SAFE
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 Kind = tuple[object, ...]
 
+_MOST_NAMED = 6
 _ACTIONS = {modes.AUDIT: (LOG,), modes.OBSERVE: (USER_NOTIF,), modes.ENFORCE_LOG: (LOG,)}
 
 
@@ -99,6 +103,33 @@ def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
     if outcome is None or not fits:
         return fits
     return outcome.verdict != SAFE and not outcome.is_expected
+
+
+def either(
+    group: Iterable[Container], profile_of: Callable[[Record], Filter | str]
+) -> Counter[str]:
+    """Return the calls that matter and that the runtime or the program may have made, by name."""
+    found: Counter[str] = Counter()
+    for one in group:
+        profile = profile_of(one.record)
+        for call, tally in one.seen.unsure.calls.items():
+            outcome = outcomes.of_record(call, profile)
+            if (outcome.verdict != SAFE and not outcome.is_expected) or (
+                not isinstance(profile, str) and installed_filters.is_one(call, profile)
+            ):
+                abi = outcomes.abi_of(call.arch, call.number)
+                found[model.name_of(abi, call.number)] += tally.count
+    return found
+
+
+def either_sentence(calls: Counter[str]) -> str:
+    """Return why a workload with such calls is unknown."""
+    names = ", ".join(name for name, _ in calls.most_common(_MOST_NAMED))
+    more = f" and {len(calls) - _MOST_NAMED} more" if len(calls) > _MOST_NAMED else ""
+    return (
+        f"{text.number(calls.total(), 'call')} ({names}{more}) came as its program started: "
+        "the runtime or the program made them; observe tells which."
+    )
 
 
 def _kind(record: Record) -> Kind:

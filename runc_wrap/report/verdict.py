@@ -36,7 +36,7 @@ from runc_wrap.report import installed_filters, outcomes, workloads
 from runc_wrap.report.container_evidence import Container
 from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE, UNKNOWN, Outcome
-from runc_wrap.report.unattributed_doubt import Suspicion
+from runc_wrap.report.unattributed_doubt import Suspicion, either, either_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -142,6 +142,8 @@ class Judging:
         clones, all_clones = _clones(ordered)
         if unreadable := clones[outcomes.UNREADABLE]:
             problems.append(_UNREADABLE.format(unreadable, text.number(all_clones, "call")))
+        unsure = either(group, self.profile_of)
+        problems += [either_sentence(unsure)] if unsure else []
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
         doubts = Doubts(lost, stray, dropped, clones, all_clones)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runc_wrap.evidence.attribution.child_namespaces import Clones
 from runc_wrap.evidence.attribution.runtime_programs import Runtimes
 from runc_wrap.evidence.model import AUDIT, Sighting
+from runc_wrap.evidence.store.call_counts import PROGRAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class PendingCalls:
 
     def add(self, key: Key | None, sighting: Sighting) -> bool:
         """Count a listener's call; return whether it waits, as it may be the runtime's own."""
-        if key is None or not self._runtimes.has(sighting.exe):
+        if key is None or not self._runtimes.may_be(sighting.exe):
             self._store.add(key, sighting)
             return False
         self._doubtful.append((key, sighting))
@@ -70,7 +71,7 @@ class PendingCalls:
         self._clones.settle()
 
     def _count(self, key: Key | None, one: Sighting, times: int = 1, last: int = 0) -> bool:
-        """Count a call, apart if the runtime made it to create the container.
+        """Count a call, apart if the runtime made it to create the container, or may have.
 
         Return False if it was our own test of the sources.
         """
@@ -80,10 +81,12 @@ class PendingCalls:
         if key is None and one.source == AUDIT and self._tree.is_elsewhere(one.pid, one.time):
             self._store.add_elsewhere(one, times, last)
             return True
-        is_runtimes = (
-            key is not None
-            and self._runtimes.has(one.exe)
-            and self._tree.is_runtimes(one.pid, one.time)
-        )
-        self._clones.add(key, one, is_runtimes=is_runtimes, times=times, last=last)
+        made_by = self._made_by(key, one)
+        self._clones.add(key, one, made_by=made_by, times=times, last=last)
         return True
+
+    def _made_by(self, key: Key | None, one: Sighting) -> str:
+        """Return who made a call: a program whose path is none of a runtime's made it itself."""
+        if key is None or not self._runtimes.may_be(one.exe):
+            return PROGRAM
+        return self._tree.made_by(one)

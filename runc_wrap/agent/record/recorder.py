@@ -196,6 +196,8 @@ class Recorder:
         self._change()
         if not is_waiting:
             return
+        if self._is_reading:
+            self.tree.is_dry = False  # what this process did before has to be read first
         self._read_tree()
         if self._calls.are_too_many and not self._is_reading:
             self._settle()

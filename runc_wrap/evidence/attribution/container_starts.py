@@ -29,16 +29,23 @@ _AWAITED = 60.0  # seconds from a decision to the container's first process
 class Starts:
     """The containers whose first process may come, and the runtimes that join a container.
 
-    Processes that become a container's begin in `lives`.
+    Processes that become a container's begin in `lives`; `lead` is called with each of them that
+    has its parent outside.
     """
 
     def __init__(
-        self, known: Known, lives: Lives, unplaced: UnplacedProcesses, membership: Membership
+        self,
+        known: Known,
+        lives: Lives,
+        unplaced: UnplacedProcesses,
+        membership: Membership,
+        lead: Callable[[int], None],
     ) -> None:
         self._known = known
         self._lives = lives
         self._unplaced = unplaced
         self._membership = membership
+        self._lead = lead
         self._awaited: dict[Key, float] = {}
         self._decided: set[str | None] = set()
         self._joining: list[tuple[Key, int, float]] = []
@@ -47,6 +54,10 @@ class Starts:
         """Return the containers whose first process may come now."""
         now = time.time()
         return [key for key, until in self._awaited.items() if until > now]
+
+    def is_made(self, key: Key) -> bool:
+        """Return whether a container has its first process: before, only its runtime is in it."""
+        return key not in self._awaited or runtime_state.first_process(key) is not None
 
     def decided(self) -> set[str | None]:
         """Return the modes of containers that were decided since the last call."""
@@ -70,6 +81,7 @@ class Starts:
         there = procfs.born(pid)  # it may have started before the agent
         if there and second - _AWAITED < epoch(there[0]) < second + SECOND:
             self._unplaced.begun(pid, epoch(there[0]))
+        self._lead(pid)
         family = list(self._unplaced.created(pid, second))
         if family:
             runtime_descendants.take_in(self._lives, key, pid, family)
@@ -89,6 +101,7 @@ class Starts:
             there = procfs.born(pid)
             if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
                 self._unplaced.begun(pid, epoch(there[0]))
+            self._lead(pid)
             if pid not in self._lives.alive:
                 runtime_descendants.take_in(
                     self._lives, key, pid, list(self._unplaced.created(pid, when, TICK))
@@ -105,7 +118,8 @@ class Starts:
         if first and there and there[0] == first[1]:
             life = self._lives.alive.get(first[0])
             if life is None or life.key != key:
-                self._lives.begin(first[0], epoch(there[0]), key)
+                self._lives.begin(first[0], epoch(there[0]), key, None)  # it may be the runtime
+                self._lead(first[0])
             self._membership.learn(key)
         if self._awaited[key] < when or first:
             del self._awaited[key]

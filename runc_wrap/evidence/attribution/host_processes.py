@@ -5,14 +5,22 @@ is known to be outside, and so are its children: only a runtime leads into a con
 container's filter. A program that a non-runtime executes is outside too, even if it ended before it
 could be read; what that program executes in turn counts only within FASTEST, too soon for a runtime
 to have led it into a container. Everything else is unknown.
+
+Of a child that a container's process made by CLONE_PARENT the kernel names another parent: the
+runtime, or an ancestor of the runtime, which gets its children when it ends. So the children of
+these are unknown until looked at. A process in the pid namespace of a container that is not ours
+stays there, whatever it executes, and so do its children.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution.clock_precision import COARSE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MOST_ALIVE, MOST_ENDED = 131_072, 16_384
 FASTEST = 0.001  # seconds; a runtime takes longer from its start to a program in a container
@@ -23,11 +31,15 @@ _COPY, _GONE = "/memfd:", " (deleted)"
 
 
 class Host(NamedTuple):
-    """One process, known `since` then; its program runs since `program`; `is_plain`: no runtime."""
+    """One process, known `since` then; its program runs since `program`; `is_plain`: no runtime.
+
+    `is_foreign`: it is in the pid namespace of a container that is not ours.
+    """
 
     since: float
     program: float
     is_plain: bool
+    is_foreign: bool = False
 
 
 class Hosts:
@@ -37,6 +49,7 @@ class Hosts:
         self._alive: dict[int, Host] = {}
         self._ended: dict[int, tuple[float, float]] = {}
         self._order: deque[tuple[int, float]] = deque()
+        self._leading = {1}  # the kernel may name them as parents of containers' processes
 
     def __len__(self) -> int:
         return len(self._alive) + len(self._ended)
@@ -45,33 +58,43 @@ class Hosts:
         """Forget all running ones: news were missed."""
         self._alive.clear()
 
-    def looked(self, pid: int, when: float, exe: str) -> None:
-        """Note that a process runs this program, outside of all containers."""
+    def looked(self, pid: int, when: float, exe: str, *, is_foreign: bool = False) -> None:
+        """Note that a process runs this program, outside of all our containers."""
         before = self._alive.get(pid)
         if before or len(self._alive) < MOST_ALIVE:
             since = before.since if before else when
-            self._alive[pid] = Host(since, when, is_plain(exe))
+            self._alive[pid] = Host(since, when, is_plain(exe), is_foreign)
+
+    def lead(self, pids: Iterable[int]) -> None:
+        """Note a runtime's ancestors: the kernel may name them as parents of its container's."""
+        self._leading.update(pids)
 
     def executed(self, pid: int, when: float) -> None:
         """Note that a process executed a program that could not be read."""
         before = self._alive.get(pid)
-        if before is None:
+        if before is None or before.is_foreign:
             return
         if before.is_plain:
             self._alive[pid] = before._replace(program=when, is_plain=False)
         elif when - before.program > FASTEST:
             self._end(pid, when)
 
-    def forked(self, parent: int, child: int, when: float) -> None:
-        """Note a new process, which is where its parent is."""
-        self._end(child, when)
+    def forked(self, parent: int, child: int, when: float) -> bool:
+        """Note a new process, which is where its parent is; return whether that is to be seen."""
+        self.exited(child, when)
         found = self._alive.get(parent)
-        if found and len(self._alive) < MOST_ALIVE:
+        if found is None:
+            return parent in self._leading
+        if not found.is_foreign and (parent in self._leading or not found.is_plain):
+            return True
+        if len(self._alive) < MOST_ALIVE:
             self._alive[child] = found._replace(since=when)
+        return False
 
     def exited(self, pid: int, when: float) -> None:
         """Note the end of a process."""
         self._end(pid, when)
+        self._leading.discard(pid)
 
     def joined(self, pid: int, when: float) -> None:
         """Note that a process is in a container from now on."""

@@ -23,6 +23,8 @@ from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runc_wrap.evidence.attribution.container_index import Known
     from runc_wrap.hotpath.ledger_file import Key
 
@@ -73,6 +75,19 @@ class Membership:
     def has_place(self, key: Key) -> bool:
         """Return whether a container's place is known: then no process elsewhere is in it."""
         return key in self._places or self._place(key) is not None
+
+    def is_elsewhere(self, pid: int, running: Iterable[Key]) -> bool | None:
+        """Return whether a process is in the pid namespace of none of these, None if unknown.
+
+        They have their places, and by its cgroups the process is in none of them: what is in their
+        pid namespaces nevertheless has moved out of their cgroups. False: it is in the first one.
+        """
+        own = procfs.namespace_inode(pid, "pid")
+        if own in {0, _INITIAL}:
+            return False if own else None
+        there = set(_namespaces(pid))
+        ours = {self._places[key].namespace for key in running if key in self._places}
+        return None if own not in there or there & ours - {0, _INITIAL} else True
 
     def _named(self, paths: Paths) -> list[Key]:
         """Return the containers whose ids these paths contain, if root owns the cgroups.

@@ -35,9 +35,11 @@ from runc_wrap.evidence.attribution.proc_connector import (
     Unavailable,
     connector,
 )
-from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Lives
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Life, Lives
+from runc_wrap.evidence.attribution.runtime_programs import Family
 from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcesses
-from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs, runtime_state
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.model import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
 SOURCE = "processes"
@@ -77,7 +80,7 @@ class Tree:
         self._present = Present(known_containers)
         self._unplaced = UnplacedProcesses()
         self._starts = Starts(
-            known_containers, self.lives, self._unplaced, self._present.membership
+            known_containers, self.lives, self._unplaced, self._present.membership, self._lead
         )
         self.namespaces = Namespaces()
         self.meanwhile: Callable[[], object] = bool
@@ -213,16 +216,15 @@ class Tree:
         """Return whether a process of no known container is known to be in none at all."""
         return not self.is_blind and not self.lives.of(pid, when) and self._hosts.had(pid, when)
 
-    def is_runtimes(self, pid: int, when: float) -> bool:
-        """Return whether a container's process was still the runtime then, before its first exec.
+    def made_by(self, one: Sighting) -> str:
+        """Return whether the container's program made a call, the runtime before it, or EITHER.
 
-        If news were missed it may already be the program: compare the program's path as well.
+        A call that was sent to us still waited at its time; a record's time may be early.
         """
-        lives = self.lives.lived(pid, when)
-        if not lives:  # the ledger may have more
-            self._starts.refresh(when)
-            lives = self.lives.lived(pid, when)
-        return any(life.is_runtimes(when) for life in lives)
+        early = COARSE if one.source == AUDIT else EXACT
+        lives = self.lives.lived(one.pid, one.time)
+        found = {life.made_by(one.time, early, has_told=self.has_told(one.time)) for life in lives}
+        return found.pop() if len(found) == 1 else EITHER
 
     def scan(self) -> None:
         """Read all processes in /proc; known ones stay."""
@@ -246,8 +248,14 @@ class Tree:
                 self.lives.begin(pid, epoch(start), whose)
         for pid in found:
             self._inherit(pid, found)
+        self._scan_elsewhere(found.keys() - self.lives.alive.keys())
+
+    def _scan_elsewhere(self, pids: set[int]) -> None:
+        """Look anew at all processes that are in no container."""
         self._hosts.forget_all()
-        for pid in found.keys() - self.lives.alive.keys():
+        for pid in self.lives.alive:
+            self._lead(pid)
+        for pid in pids:
             self._look_elsewhere(pid, time.time())
 
     def take(self, message: bytes) -> None:
@@ -273,15 +281,47 @@ class Tree:
         if life is None or self.known.is_recorded(life.key):  # its container may be known later
             self.namespaces.forked(parent, child, when)
         self._end_former(child, when)
-        self._hosts.forked(parent, child, when)
+        is_unseen = self._hosts.forked(parent, child, when)
         if life:
-            self.lives.begin(child, when, life.key, life.child(when))
+            self._begin_child(life, child, when)
         elif key := self._unplaced.forked(parent, child, when):
-            self.lives.begin(child, when, key, ALWAYS)
+            self.lives.begin(child, when, key, ALWAYS, family=Family(child), looked=when)
+            self._lead(child)
+        elif is_unseen:
+            self._look_at_child(child, when)
+
+    def _look_at_child(self, pid: int, when: float) -> None:
+        """Read the place of a new process whose parent says nothing about it."""
+        if time.time() - when > _LATE:
+            return
+        key = self._present.membership.of(pid)
+        if key:
+            self.lives.begin(pid, when, key, None)
+            self._lead(pid)
+        else:
+            self._look_elsewhere(pid, when)
+
+    def _lead(self, pid: int) -> None:
+        """Note the ancestors of a container's process: they may seem to be parents of others."""
+        ancestors: list[int] = []
+        there = procfs.born(pid)
+        while there and there[1] > 1 and len(ancestors) < _MOST_ANCESTORS:
+            ancestors.append(there[1])
+            there = procfs.born(there[1])
+        self._hosts.lead(one for one in ancestors if one not in self.lives.alive)
+
+    def _begin_child(self, life: Life, child: int, when: float) -> None:
+        """Note the child of a container's process, and whether it is the runtime's as yet."""
+        program = life.child(when)
+        family = life.family if program is None else None
+        looked = family.looked(child) if family else None
+        self.lives.begin(child, when, life.key, program, family=family, looked=looked)
 
     def _executed(self, pid: int, when: float) -> None:
         if pid in self.lives.alive:
-            self.lives.executed(pid, when)
+            life = self.lives.executed(pid, when)
+            if life.family:
+                life.family.executed(pid)
         else:
             self._unplaced.executed(pid, when)
             self._look(pid, when)
@@ -308,6 +348,7 @@ class Tree:
             there = procfs.born(pid)
             self.lives.begin(pid, epoch(there[0]) if there else when, key, when)
             self._hosts.joined(pid, when)
+            self._lead(pid)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
             self._hosts.executed(pid, when)
         self._starts.look_for_firsts(when)
@@ -321,10 +362,15 @@ class Tree:
         exe = procfs.program(pid)
         if exe is None:
             return False
-        are_known = all(map(self._present.membership.has_place, self.lives.running))
-        if not are_known and procfs.namespace_inode(pid, "mnt") != self._mounts:
+        membership, running = self._present.membership, list(self.lives.running)
+        made = filter(self._starts.is_made, running)
+        are_known = all(map(membership.has_place, made))
+        is_foreign = membership.is_elsewhere(pid, running)
+        if is_foreign is None or (
+            not are_known and procfs.namespace_inode(pid, "mnt") != self._mounts
+        ):
             return False
-        self._hosts.looked(pid, when, exe)
+        self._hosts.looked(pid, when, exe, is_foreign=is_foreign)
         return True
 
     def _ask(self, pid: int, when: float) -> Key | None:
@@ -335,6 +381,7 @@ class Tree:
         start, key = found
         if self._socket and not self.is_blind:  # else its end would not be noticed
             self.lives.begin(pid, start, key, self._program(pid))
+            self._lead(pid)
         return key
 
     def _program(self, pid: int) -> float | None:

@@ -10,13 +10,16 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
+from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME
 
 if TYPE_CHECKING:
+    from runc_wrap.evidence.attribution.runtime_programs import Family
     from runc_wrap.hotpath.ledger_file import Key
 
 REMEMBERED = 60.0  # seconds after the end of a process
 MOST_ENDED = 16_384
 _END_SLACK = 0.001  # seconds
+EXACT = 0.001  # seconds by which two readings of exact clocks may differ
 
 
 ALWAYS = inf  # `program` of the runtime itself, which never becomes the container's program
@@ -26,21 +29,41 @@ class Life(NamedTuple):
     """One process of a container, from `start` to `end`, None while it runs.
 
     `program` is since when it runs the container's own program; before that it is the runtime's,
-    which makes the container. None: not yet.
+    which makes the container. None: not yet. `looked` is when it was seen to be the runtime's,
+    before it executed anything; None if that was not seen in time. `family`: the runtime's.
     """
 
     start: float
     end: float | None
     key: Key
     program: float | None = 0.0
+    family: Family | None = None
+    looked: float | None = None
 
     def child(self, when: float) -> float | None:
         """Return `program` of a child that starts then: children of a program are programs."""
         return 0.0 if self.program is not None and self.program <= when else None
 
-    def is_runtimes(self, when: float) -> bool:
-        """Return whether a call at this time was the runtime's own."""
-        return self.program is None or when <= self.program
+    def made_by(self, when: float, early: float, *, has_told: bool) -> str:
+        """Return whose a call was: the container's program's, the runtime's own, or EITHER's.
+
+        It was made at `when` or up to `early` seconds later. `has_told`: had it executed a program
+        before the call, that would be known.
+        """
+        if self.program is not None and when > self.program + EXACT:
+            return PROGRAM
+        is_before = has_told if self.program in (None, ALWAYS) else self._is_before(when + early)
+        return RUNTIME if is_before and self.looked is not None else EITHER
+
+    def _is_before(self, when: float) -> bool:
+        return self.program is not None and when + EXACT < self.program
+
+    def executed(self, when: float) -> Life:
+        """Return what it is after it executed a program: no longer the runtime."""
+        if self.program is not None:
+            return self
+        is_seen = self.looked is not None and self.looked + EXACT < when
+        return self._replace(program=when, looked=self.looked if is_seen else None)
 
 
 class Lives:
@@ -66,7 +89,16 @@ class Lives:
         lives = [*self._ended.get(pid, ()), *filter(None, [self.alive.get(pid)])]
         return [life for life in lives if _lived(life, when)]
 
-    def begin(self, pid: int, when: float, key: Key, program: float | None = 0.0) -> None:
+    def begin(  # noqa: PLR0913 - a life's fields
+        self,
+        pid: int,
+        when: float,
+        key: Key,
+        program: float | None = 0.0,
+        *,
+        family: Family | None = None,
+        looked: float | None = None,
+    ) -> None:
         """Note a process of a container.
 
         If it is already known, it was perhaps read from /proc before the news of it, which also
@@ -74,19 +106,18 @@ class Lives:
         """
         before = self.alive.get(pid)
         if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
-            if before.program == 0.0:
-                self.alive[pid] = before._replace(program=program)
+            if before.family is None:
+                self.alive[pid] = before._replace(program=program, family=family, looked=looked)
             return
         if before:
             self.end(pid, when)
-        self.alive[pid] = Life(when, None, key, program)
+        self.alive[pid] = Life(when, None, key, program, family, looked)
         self.hold(key)
 
-    def executed(self, pid: int, when: float) -> None:
+    def executed(self, pid: int, when: float) -> Life:
         """Note that a container's process executed a program: it is no longer the runtime."""
-        life = self.alive[pid]
-        if life.program is None:
-            self.alive[pid] = life._replace(program=when)
+        life = self.alive[pid] = self.alive[pid].executed(when)
+        return life
 
     def end(self, pid: int, when: float) -> None:
         """Note the end of a process, if it was a container's."""

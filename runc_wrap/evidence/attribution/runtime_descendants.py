@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
+from runc_wrap.evidence.attribution.runtime_programs import Family
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.process_lifetimes import Lives
@@ -25,10 +26,15 @@ def take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess])
     if not events:
         return
     events.sort(key=lambda event: event[:3])
+    is_there = any(one.pid == runtime and one.end is None for one in family)
+    known = Family(runtime) if is_there else None
     lives.hold(key)  # so that it does not end before all are noted
     for when, begins, pid, one in events:
         if begins:
-            lives.begin(pid, when, key, _program(lives, one, runtime))
+            program = _program(lives, one, runtime)
+            is_new = program is None and one.end is None
+            looked = known.looked(pid) if known and (is_new or pid == runtime) else None
+            lives.begin(pid, when, key, program, family=known, looked=looked)
         else:
             lives.end(pid, when)
     lives.release(key, events[-1][0])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Args = tuple["int | None", ...]
 
+PROGRAM, RUNTIME, EITHER = "program", "runtime", "either"  # who made a container's call
 MOST = 1024  # kinds of one container's calls
 _MOST_ARGS = 32  # of one call
 _LONGEST = 256  # characters of comm and exe
@@ -91,7 +92,7 @@ class Tallies:
     arguments are no longer distinguished; beyond as many again, only `dropped` counts.
     """
 
-    __slots__ = ("_runtimes", "_variety", "calls", "dropped", "ended")
+    __slots__ = ("_runtimes", "_unsure", "_variety", "calls", "dropped", "ended")
 
     def __init__(self) -> None:
         self.calls: dict[Call, Tally] = {}
@@ -99,6 +100,7 @@ class Tallies:
         self.ended: float | None = None
         self._variety: dict[tuple[int, int], set[Args]] = {}
         self._runtimes: Tallies | None = None
+        self._unsure: Tallies | None = None
 
     @property
     def runtimes(self) -> Tallies:
@@ -106,6 +108,19 @@ class Tallies:
         if self._runtimes is None:
             self._runtimes = Tallies()
         return self._runtimes
+
+    @property
+    def unsure(self) -> Tallies:
+        """Calls that the runtime or the container's program may have made: counted apart."""
+        if self._unsure is None:
+            self._unsure = Tallies()
+        return self._unsure
+
+    def part(self, made_by: str) -> Tallies:
+        """Return where a call is counted that PROGRAM, RUNTIME or EITHER made."""
+        if made_by == PROGRAM:
+            return self
+        return self.runtimes if made_by == RUNTIME else self.unsure
 
     @property
     def first(self) -> float | None:
@@ -145,6 +160,8 @@ class Tallies:
         self.dropped += other.dropped
         if other._runtimes:
             self.runtimes.merge(other._runtimes)
+        if other._unsure:
+            self.unsure.merge(other._unsure)
 
     def know(self, call: Call) -> None:
         """Count a call's arguments, read from a file, towards the variety that is kept."""
@@ -166,6 +183,7 @@ class Tallies:
             "dropped": self.dropped,
             "calls": as_rows(self.calls),
             "runtimes": as_rows(self._runtimes.calls if self._runtimes else {}),
+            "unsure": as_rows(self._unsure.calls if self._unsure else {}),
         }
 
 
@@ -188,6 +206,8 @@ def fill(made: Tallies, fields: Json) -> None:
     take(made, fields["calls"])
     if apart := fields.get("runtimes"):  # earlier releases had none
         take(made.runtimes, apart)
+    if unsure := fields.get("unsure"):  # likewise
+        take(made.unsure, unsure)
 
 
 def take(made: Tallies, rows: Iterable[Any]) -> None:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.model import AUDIT, Lost
-from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.hotpath.json_codec import digest
@@ -105,10 +105,10 @@ def file_name(key: Key | None) -> str:
     return f"containers/{digest(chr(0).join(key).encode('utf-8', 'backslashreplace'))[:_HEX]}.json"
 
 
-def count(of: Tallies, s: Sighting, *, is_runtimes: bool = False, times: int = 1) -> None:
+def count(of: Tallies, s: Sighting, *, made_by: str = PROGRAM, times: int = 1) -> None:
     """Count a call, but not the audit record of a call that was also sent to the agent."""
     if not is_repeated(s):
-        (of.runtimes if is_runtimes else of).add(s, times)
+        of.part(made_by).add(s, times)
 
 
 def is_repeated(s: Sighting) -> bool:

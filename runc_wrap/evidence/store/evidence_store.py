@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.store import call_counts, unattributed_calls
-from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_files import (
     STATE,
     UNREADABLE,
@@ -85,16 +85,16 @@ class Store:
         key: Key | None,
         s: Sighting,
         *,
-        is_runtimes: bool = False,
+        made_by: str = PROGRAM,
         times: int = 1,
         last: int = 0,
     ) -> None:
-        """Count a call, unattributed if `key` is None; apart if it is the runtime's own.
+        """Count a call, unattributed if `key` is None; apart if the runtime made it, or may have.
 
         If it was made several times at its time, `last` is the serial of the last record.
         """
         self.cover(s, last)
-        count(self._of(key), s, is_runtimes=is_runtimes, times=times)
+        count(self._of(key), s, made_by=made_by, times=times)
         self._changed.add(key)
 
     def add_elsewhere(self, s: Sighting, times: int = 1, last: int = 0) -> None:

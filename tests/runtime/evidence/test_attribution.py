@@ -235,13 +235,12 @@ def test_the_runtimes_calls_before_the_program_are_counted_separately(
     seen = evidence_files.load(node.prefix / "var" / "evidence").containers[_key(bundle)]
     by_program = {(call.exe, call.number): tally.count for call, tally in seen.calls.items()}
     assert by_program == {("/short", CAPSET): 2 * TIMES}
-    apart = {call.number: tally.count for call, tally in seen.runtimes.calls.items()}
-    assert apart.keys() == {CAPSET}
-    assert apart[CAPSET] >= 1
+    apart = {call.number for part in (seen.runtimes, seen.unsure) for call in part.calls}
+    assert apart == {CAPSET}  # the runtime's, or either's if the agent looked too late
     told = node.control("report", "--json", ok=False).stdout
     (found,) = [one for one in json.loads(told) if one["container"] == bundle.name]
     assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("capset", 2 * TIMES)]
-    assert [one["syscall"] for one in found["runtime_calls"]] == ["capset"]
+    assert {one["syscall"] for one in found["runtime_calls"]} <= {"capset"}
 
 
 def test_a_users_own_logged_calls_remove_safe_from_no_workload(

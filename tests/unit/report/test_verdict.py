@@ -7,7 +7,7 @@ import pytest
 
 from runc_wrap.evidence.model import AUDIT, OBSERVE, UNMADE, Lost
 from runc_wrap.evidence.store import coverage, evidence_set
-from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.call_counts import EITHER, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_set import Evidence, file_name
 from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
@@ -639,10 +639,24 @@ def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
 def test_the_runtimes_own_calls_are_shown_and_affect_no_verdict(case: Case) -> None:
     case.container()
     of = case.evidence.containers.setdefault(KEY, Tallies())
-    evidence_set.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), is_runtimes=True)
+    evidence_set.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), made_by=RUNTIME)
     found = case.one()
     assert (found["verdict"], found["calls"]) == ("safe", [])
     ((name, outcome),) = [(one["syscall"], one["outcome"]) for one in found["runtime_calls"]]
     assert (name, outcome) == ("unshare", "EPERM")
     evidence_set.count(of, sighting(UNSHARE))
     assert case.one()["verdict"] == "denied"
+
+
+@pytest.mark.parametrize(("number", "name"), [(UNSHARE, "unshare"), (317, "seccomp")])
+def test_a_call_that_the_runtime_or_the_program_made_leaves_a_workload_unknown(
+    case: Case, number: int, name: str
+) -> None:
+    case.container()
+    of = case.evidence.containers.setdefault(KEY, Tallies())
+    evidence_set.count(of, sighting(GETPID, exe="/runc"), made_by=EITHER)  # it would be allowed
+    assert case.one()["verdict"] == "safe"
+    evidence_set.count(of, sighting(number, exe="/runc"), made_by=EITHER)
+    found = case.one()
+    assert (found["verdict"], found["calls"]) == (None, [])
+    assert found["reason"].startswith(f"Unknown: 1 call ({name}) came as its program started")

@@ -322,7 +322,7 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
 
     within: list[bool] = []
     monkeypatch.setattr(told.tree, "read", read)
-    monkeypatch.setattr(told._calls._runtimes, "has", lambda _exe: True)  # noqa: SLF001 - waits for news
+    monkeypatch.setattr(told._calls._runtimes, "may_be", lambda _exe: True)  # noqa: SLF001 - waits for news
     told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the service gives it
     told._read_all()  # noqa: SLF001 - as when it writes
     processes_there = len([*Path("/proc").glob("[0-9]*")])
@@ -378,7 +378,7 @@ def test_a_joining_process_belongs_to_the_container_from_the_time_of_its_notice(
     (told,) = select.select(joined.filenos(), [], [], 0)[0]
     joined.read(told)
     assert joined.tree.container_of(os.getpid(), time.time()) == KEY
-    assert joined.tree.is_runtimes(os.getpid(), time.time())
+    assert joined.tree.made_by(sighting(pid=os.getpid(), time=time.time())) == "runtime"
     hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/sbin/runc"))
     hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/bin/unshare", serial=2))
     joined.write()

@@ -57,19 +57,44 @@ def test_it_counts_as_outside_from_the_read_to_its_end(when: float, had: bool) -
 def test_an_unread_process_is_outside_only_if_no_runtime_can_have_moved_it(
     exe: str, steps: list[float], had: bool
 ) -> None:
-    one = _with(exe)
+    one = _with("/bin/sh")
     one.forked(SHELL, CHILD, 1.5)
+    one.looked(CHILD, 1.6, exe)
     for when in steps:
         one.executed(CHILD, when)
     assert one.had(CHILD, 3.0) is had
 
 
 def test_a_process_moved_into_a_container_is_no_longer_outside() -> None:
-    one = _with("/usr/sbin/runc")
+    one = _with()
     one.forked(SHELL, CHILD, 2.0)
+    one.looked(CHILD, 2.0, "/usr/sbin/runc")
     one.joined(CHILD, 3.0)
     one.forked(CHILD, GRANDCHILD, 4.0)
     assert [one.had(CHILD, 3.5), one.had(GRANDCHILD, 4.5)] == [False, False]
+
+
+@pytest.mark.parametrize("leading", ["runtime", "ancestor", "first"])
+def test_the_child_of_what_leads_into_containers_is_unknown_until_looked_at(leading: str) -> None:
+    """A container's process may have made it, by CLONE_PARENT."""
+    one = _with("/usr/sbin/runc" if leading == "runtime" else "/usr/bin/shim")
+    one.lead([SHELL] if leading == "ancestor" else [])
+    parent = 1 if leading == "first" else SHELL
+    assert one.forked(parent, CHILD, 2.0)
+    assert not one.had(CHILD, 2.5)
+    one.looked(CHILD, 2.0, "/bin/true")
+    assert one.had(CHILD, 2.5)
+    assert not one.forked(CHILD, GRANDCHILD, 3.0)
+    assert one.had(GRANDCHILD, 3.5)
+
+
+def test_what_is_in_a_pid_namespace_that_is_not_ours_stays_there() -> None:
+    one = Hosts()
+    one.looked(SHELL, 1.0, "/usr/sbin/runc", is_foreign=True)
+    assert not one.forked(SHELL, CHILD, 2.0)
+    for when in (3.0, 4.0, 5.0):
+        one.executed(CHILD, when)
+    assert one.had(CHILD, 6.0)
 
 
 def test_a_reused_pid_is_another_process() -> None:

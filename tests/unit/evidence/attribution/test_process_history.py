@@ -14,14 +14,16 @@ from runc_wrap.evidence.attribution import (
     proc_connector,
     process_history,
     process_lifetimes,
+    runtime_programs,
 )
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.attribution.process_history import Tree
+from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.host import procfs, runtime_state
-from tests.unit.evidence.samples import line, write_ledger
+from tests.unit.evidence.samples import line, sighting, write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
 FORK, EXEC, EXIT = 1, 2, 0x80000000
+
+
+def _is_runtimes(tree: Tree, pid: int, when: float) -> bool:
+    return tree.made_by(sighting(pid=pid, time=when)) == call_counts.RUNTIME
 
 
 class Kernel:
@@ -72,6 +78,9 @@ def refused() -> None:
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     monkeypatch.setattr(process_history, "connector", refused)
     monkeypatch.setattr(process_history, "_offset", lambda: 0.0)  # a machine's clock may be younger
+    monkeypatch.setattr(runtime_programs, "_filters", lambda _pid: 0)
+    monkeypatch.setattr(runtime_programs, "_file", lambda _pid: (1, 2))
+    monkeypatch.setattr(runtime_programs, "_now", lambda: 0.0)  # each look is in time
     return Tree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
 
 
@@ -150,7 +159,7 @@ def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(second - 1)))
     kernel.execs(SHIM)  # this reads the ledger
     born = kernel.fork(RUNTIME, INIT, after=0.01)
-    assert tree.is_runtimes(INIT, born)
+    assert _is_runtimes(tree, INIT, born)
     assert tree.container_of(INIT, born) == ("/run/test", "new")
 
 
@@ -199,7 +208,7 @@ def test_a_runtime_that_ran_before_our_start_creates_its_container(
     found = []
     for pid in ages:
         when = kernel.fork(pid, pid + 10, after=0.01)
-        found.append((tree.lives.of(pid + 10, when), tree.is_runtimes(pid + 10, when)))
+        found.append((tree.lives.of(pid + 10, when), _is_runtimes(tree, pid + 10, when)))
     assert found == [({("/run/test", f"c{RUNTIME}")}, True), (set(), False), (set(), False)]
 
 
@@ -522,11 +531,11 @@ def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kerne
     kernel.execs(INIT)
     program = kernel.now + 1
     born = kernel.fork(INIT, CHILD)
-    assert heard.is_runtimes(RUNTIME, begun)
-    assert heard.is_runtimes(RUNTIME, program)
-    assert heard.is_runtimes(INIT, begun)
-    assert not heard.is_runtimes(INIT, program)
-    assert not heard.is_runtimes(CHILD, born)
+    assert _is_runtimes(heard, RUNTIME, begun)
+    assert _is_runtimes(heard, RUNTIME, program)
+    assert _is_runtimes(heard, INIT, begun)
+    assert not _is_runtimes(heard, INIT, program)
+    assert not _is_runtimes(heard, CHILD, born)
 
 
 def test_a_process_read_before_its_events_is_what_the_events_say(
@@ -539,13 +548,13 @@ def test_a_process_read_before_its_events_is_what_the_events_say(
     tree.lives.begin(INIT, kernel.now + 0.2, ("/run/test", "new"))
     kernel.fork(SHIM, RUNTIME, after=0.1)
     begun = kernel.fork(RUNTIME, INIT, after=0.1)
-    assert tree.is_runtimes(INIT, begun + 0.05)
+    assert _is_runtimes(tree, INIT, begun + 0.05)
     kernel.now += 1
     kernel.execs(INIT)
-    assert not tree.is_runtimes(INIT, kernel.now + 0.1)
+    assert not _is_runtimes(tree, INIT, kernel.now + 0.1)
 
 
-def test_a_runtime_that_is_read_after_its_end_is_known_as_well(
+def test_what_a_runtime_made_that_is_read_after_its_end_stays_open(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
     kernel.fork(SHIM, RUNTIME)
@@ -556,9 +565,10 @@ def test_a_runtime_that_is_read_after_its_end_is_known_as_well(
     born = kernel.fork(INIT, CHILD)
     for pid in (CHILD, INIT, RUNTIME):
         kernel.exit(pid)
-    assert [tree.is_runtimes(INIT, begun), tree.is_runtimes(INIT, born)] == [True, False]
+    found = [tree.made_by(sighting(pid=INIT, time=when)) for when in (begun, born)]
+    assert found == [call_counts.EITHER, call_counts.PROGRAM]
     assert tree.container_of(INIT, begun) == ("/run/test", "new")
-    assert not tree.is_runtimes(CHILD, born)
+    assert not _is_runtimes(tree, CHILD, born)
 
 
 def test_expectations_that_never_come_true_are_bounded_and_expire(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runc_wrap.evidence.attribution.process_lifetimes import Lives
+from runc_wrap.evidence.attribution.clock_precision import COARSE
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Life, Lives
+from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 
@@ -29,3 +31,36 @@ def test_a_record_at_the_end_of_a_process_is_its_containers(
     lives.end(7, 20.0)
     lives.begin(7, 30.0, OTHER)
     assert lives.of(7, when) == whose
+
+
+EXEC, SEEN = 20.0, 10.5  # when it executed a program, and when it was seen to be the runtime
+BEFORE = EXEC - COARSE - 0.01
+
+
+@pytest.mark.parametrize(
+    ("program", "looked", "when", "has_told", "made_by"),
+    [
+        (EXEC, SEEN, EXEC + 0.01, True, PROGRAM),
+        (EXEC, SEEN, EXEC, True, EITHER),
+        (EXEC, SEEN, EXEC - COARSE / 2, True, EITHER),  # a record's time may be so early
+        (EXEC, SEEN, BEFORE, True, RUNTIME),
+        (EXEC, None, BEFORE, True, EITHER),  # what made it was not seen
+        (None, SEEN, 15.0, True, RUNTIME),
+        (None, SEEN, 15.0, False, EITHER),  # it may have executed a program meanwhile
+        (None, None, 15.0, True, EITHER),
+        (0.0, None, 15.0, True, PROGRAM),
+        (ALWAYS, SEEN, 15.0, True, RUNTIME),
+        (ALWAYS, None, 15.0, True, EITHER),
+    ],
+)
+def test_a_call_is_the_runtimes_only_if_surely_before_the_exec_of_what_was_seen_to_be_it(
+    program: float | None, looked: float | None, when: float, made_by: str, *, has_told: bool
+) -> None:
+    life = Life(10.0, None, KEY, program, None, looked)
+    assert life.made_by(when, COARSE, has_told=has_told) == made_by
+
+
+@pytest.mark.parametrize(("executed", "looked"), [(SEEN + 0.1, SEEN), (SEEN - 0.1, None)])
+def test_what_was_seen_after_the_exec_proves_nothing(executed: float, looked: float | None) -> None:
+    life = Life(10.0, None, KEY, None, None, SEEN).executed(executed)
+    assert (life.program, life.looked) == (executed, looked)
