@@ -117,7 +117,7 @@ def _capabilities(
     If no candidate gives it, as the profile has changed, return the bundle's, else none: with too
     many, calls that were denied to this container would seem to be let through.
     """
-    own = _own(record)
+    own = bounding_of(record)
     candidates = list(_candidates(own, enforced))
     mode = str(record.mode)
     try:
@@ -160,7 +160,8 @@ def _candidates(own: Capabilities | None, enforced: CompiledProfile) -> Iterator
     yield frozenset(CAPABILITIES)
 
 
-def _own(record: Record) -> Capabilities | None:
+def bounding_of(record: Record) -> Capabilities | None:
+    """Return a container's bounding capabilities, None if its bundle is gone or unreadable."""
     if not record.bundle:
         return None
     try:

@@ -279,8 +279,14 @@ def place(verdict: str | None) -> int:
     return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)
 
 
-def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade: int) -> str:
-    """Return in words how much a verdict is worth."""
+def confidence(
+    group: Iterable[Container],
+    watched: float,
+    doubts: Doubts,
+    grade: int,
+    remark: str | None = None,
+) -> str:
+    """Return in words how much a verdict is worth; `remark` is what no mode can show."""
     if not watched:
         looks = any(one.looks for one in group)
         return "Nothing was watching." if looks else "Not watched: it is enforced."
@@ -290,4 +296,5 @@ def confidence(group: Iterable[Container], watched: float, doubts: Doubts, grade
     if restarts:
         where += f" with {text.number(restarts, 'restart')}"
     what = coverage.WORDS[grade]
-    return f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."
+    found = f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."
+    return f"{found} {remark}" if remark else found

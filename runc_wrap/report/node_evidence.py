@@ -20,7 +20,7 @@ from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import visible_containers
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import extra_filters, record_sources, verdict
-from runc_wrap.report.enforced_profile import Profiles
+from runc_wrap.report.enforced_profile import Profiles, bounding_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,6 +79,7 @@ def gather(
         "; ".join(silence) or None,
         extra_filters.carried(_in_audit(decided)),
         age,
+        bounding_of,
     )
     judged = judging.judge(decided, evidence)
     return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)

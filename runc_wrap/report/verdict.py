@@ -32,14 +32,14 @@ from typing import TYPE_CHECKING
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
-from runc_wrap.report import installed_filters, outcomes, workloads
+from runc_wrap.report import any_filter, installed_filters, outcomes, workloads
 from runc_wrap.report.container_evidence import Container
 from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE, UNKNOWN, Outcome
 from runc_wrap.report.unattributed_doubt import Suspicion, either, either_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.evidence.store.loss_intervals import Hole
@@ -83,6 +83,7 @@ class Judging:
     silence: str | None = None
     carried: Mapping[Key, Carried] = field(default_factory=dict)
     age: Callable[[Key], float] = lambda _: inf
+    bounding_of: Callable[[Record], Collection[str] | None] = lambda _: None
 
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
         """Return the workloads that are confined, the worst first."""
@@ -150,7 +151,9 @@ class Judging:
         return Judged(
             workload=whose,
             verdict=verdict,
-            confidence=confidence(conclusive, watched, doubts, grade),
+            confidence=confidence(
+                conclusive, watched, doubts, grade, self._remark(group[-1], ordered)
+            ),
             grade=grade,
             containers=group,
             rows=ordered,
@@ -161,6 +164,14 @@ class Judging:
             runtimes=sorted(apart.values(), key=lambda row: -row.tally.count),
             own_filters=own,
         )
+
+    def _remark(self, newest: Container, rows: list[Row]) -> str | None:
+        """Return what a container's mode cannot show, None if nothing makes that likely."""
+        if not newest.looks:
+            return None
+        programs = {name for row in rows for name in row.programs}
+        capabilities = self.bounding_of(newest.record) or ()
+        return any_filter.sentence(capabilities, programs, {row.syscall for row in rows})
 
     def _carried(self, one: Container) -> Carried:
         return self.carried.get(one.record.key, installed_filters.NONE)

@@ -13,7 +13,16 @@ from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
-from tests.unit.evidence.samples import CLONE, CLONE3, GETPID, UNSHARE, line, observed, sighting
+from tests.unit.evidence.samples import (
+    CLONE,
+    CLONE3,
+    GETPID,
+    MOUNT,
+    UNSHARE,
+    line,
+    observed,
+    sighting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 KEY = ("/run/test", "c1")
 BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
 NEW = 4000  # a call newer than the profile: runc's stub answers it
+KCMP = 312
 INTO_CGROUP, PIDFD_AND_TID = 0x200000000, 0x101000
 SPAWN = 0x100004100  # glibc's posix_spawn
 WEEK, HOUR, MINUTE = 7 * 86400.0, 3600.0, 60.0
@@ -42,6 +52,7 @@ class Case:
         self.there: set[tuple[str, str]] = set()
         self.now = BEGIN + WEEK
         self.age = inf
+        self.capabilities: set[str] | None = None
 
     def container(self, name: str = "c1", **changes: Any) -> None:
         self.lines.append(line(name, **changes))
@@ -57,7 +68,14 @@ class Case:
             starts[key] = (first, often + 1)
         decided = reader.Ledger(records, 0, starts)
         is_there = self.there.__contains__
-        judging = Judging(self.profile_of, is_there, self.now, since, age=lambda _: self.age)
+        judging = Judging(
+            self.profile_of,
+            is_there,
+            self.now,
+            since,
+            age=lambda _: self.age,
+            bounding_of=lambda _: self.capabilities,
+        )
         return [one.as_json() for one in judging.judge(decided, self.evidence)]
 
     def one(self) -> dict[str, Any]:
@@ -239,6 +257,27 @@ def test_a_call_shows_its_name_count_programs_and_times(case: Case) -> None:
         "first": "2026-11-18T00:00:00Z",
         "last": "2026-11-18T00:00:03Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "calls", "why"),
+    [
+        ({"CAP_SYS_ADMIN"}, [], "It has CAP_SYS_ADMIN: "),
+        ({"CAP_SYS_PTRACE"}, [sighting(MOUNT, exe="/usr/sbin/criu")], "It runs criu and has "),
+        ({"CAP_SYS_PTRACE"}, [sighting(MOUNT)], None),
+        (set(), [sighting(KCMP)], "It calls kcmp: "),
+        (None, [], None),  # the bundle is gone
+    ],
+)
+def test_what_no_mode_shows_stands_beside_the_verdict(
+    case: Case, capabilities: set[str] | None, calls: list[Any], why: str | None
+) -> None:
+    case.container()
+    case.capabilities = capabilities
+    for one in calls:
+        case.evidence.add(KEY, one._replace(time=BEGIN + 5))
+    assert (f" 1 container. {why}" in case.one()["confidence"]) is bool(why)
+    assert ("Neither audit nor observe shows it." in case.one()["confidence"]) is bool(why)
 
 
 @pytest.mark.parametrize(
