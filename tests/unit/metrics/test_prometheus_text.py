@@ -13,6 +13,7 @@ from harness.shown import reports
 from runc_wrap.hotpath import decision, ledger_file
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.ledger import tail
+from runc_wrap.ledger.record import SELFTEST
 from runc_wrap.metrics import counter_state, prometheus_text
 
 if TYPE_CHECKING:
@@ -168,6 +169,13 @@ def counted(*lines: dict[str, Any]) -> counter_state.Tally:
     for line in lines:
         prometheus_text.count_decision(found, _record(line))
     return found
+
+
+def test_selftests_containers_count_nowhere() -> None:
+    opted_out = {"action": "leave", "reason": 'The annotation "runc-wrap/seccomp" opts out.'}
+    ours = counted({**opted_out, "id": SELFTEST})
+    assert families(ours) == families(counted())
+    assert families(counted(opted_out)) != families(ours)
 
 
 def families(found: counter_state.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
