@@ -97,6 +97,8 @@ RULE_SETTINGS = (
 BY_NAME = {setting.name: setting for setting in (*SETTINGS, *RULE_SETTINGS)}
 SECTIONS = frozenset(name.partition(".")[0] for name in BY_NAME if "." in name) - {RULES}
 
+_OUTERMOST = frozenset(name.partition(".")[0] for name in BY_NAME)  # words before a dot or alone
+
 
 def defaults() -> dict[str, Any]:
     """Return {name: default} of all settings, and an empty list of rules under RULES."""
@@ -108,7 +110,9 @@ def problem(name: str, value: object) -> str | None:
     setting = BY_NAME.get(name)
     if setting is None:
         known = ", ".join(sorted(BY_NAME))
-        return f"{name:.80} is not a setting{value_types.near(name, BY_NAME)}; there are {known}"
+        is_outermost = "." not in name and name not in _OUTERMOST
+        near = value_types.near(name, _OUTERMOST if is_outermost else BY_NAME)
+        return f"{name:.80} is not a setting{near}; there are {known}"
     if not setting.kind.fits(value):
         return f"{name} is {_shown(value)}; it takes {setting.takes}"
     wrong = setting.kind.problem(value)

@@ -108,7 +108,7 @@ def test_a_kubelet_that_forgets_the_handler_for_a_while_tells_no_installation(sc
     assert scene.reasons == ["PolicyApplied", "Installed"]
 
 
-UNKNOWN = "config.toml:1: defualt is not a setting (did you mean default.mode?)"
+UNKNOWN = "config.toml:1: defualt is not a setting (did you mean default?)"
 FINDINGS = [
     f"{UNKNOWN}; there are {'x, ' * 200}",
     "config.toml:4: default.mode is 'enforc'; it takes enforce or off (did you mean enforce?).",

@@ -62,7 +62,13 @@ def test_all_problems_of_all_files_are_reported_together(tmp_path: Path) -> None
         ("a = " + "9" * 5000, "integer string conversion"),
         ("on_error = 0x" + "f" * 5000, "on_error is a huge number"),
         ("#" * 1024 * 1024 + "\n", "larger than 1048576 bytes"),
-        ("default = 'moby'\n", "default is not a setting"),
+        ("default = 'moby'\n", "default is not a setting (did you mean default."),
+        ("[defualt]\nmode = 'audit'\n", "defualt is not a setting (did you mean default?); "),
+        (
+            "[default]\nmdoe = 'audit'\n",
+            "default.mdoe is not a setting (did you mean default.mode?)",
+        ),
+        ("[[rules]]\n", "rules is not a setting (did you mean rule?); "),
         ("[default.profile]\nx = 1\n", "default.profile is {'x': 1}"),
     ],
 )
