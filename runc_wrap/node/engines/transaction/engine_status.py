@@ -200,7 +200,8 @@ def _is_as_read(path: str, begun: float, last: Proof | None) -> bool | None:
     """Tell whether a file has the bytes that the running engine has read.
 
     None: it is older than the engine, but was changed later, as by chmod, or by mv of another file.
-    What the engine read is known if nobody started it after the last transaction.
+    What the engine read is known if nobody started it after the last transaction. If somebody did,
+    it is what the transaction left, as long as the file has the same bytes, whoever wrote them.
     """
     is_newer = Path(path).stat().st_mtime > begun + _SLACK
     if not last:
@@ -208,7 +209,7 @@ def _is_as_read(path: str, begun: float, last: Proof | None) -> bool | None:
     is_same = last.digests.get(path) == proofs.digests([path]).get(path)
     if last.begun - _SLACK <= begun <= last.ended:
         return is_same
-    return False if is_newer else is_same or None
+    return is_same or (False if is_newer else None)
 
 
 def _not_restarted(state: Json, access: Access, version: str | None) -> Iterator[str]:

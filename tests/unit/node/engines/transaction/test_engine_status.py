@@ -208,8 +208,9 @@ def _put_older(path: Path) -> None:
         (_rewrite, True, False, ""),
         (_change, True, False, "drift: was changed at"),
         (_put_older, True, False, "drift: was changed at"),
-        # somebody restarted it later: only what is newer is surely not read
+        # somebody restarted it later: other bytes that are newer are surely not read
         (_chmod, True, True, ""),
+        (_rewrite, True, True, ""),  # as configuration management does
         (_change, True, True, "drift: was changed at"),
         (_put_older, True, True, "remark: has another mode, owner or name since"),
         # registered without a transaction
