@@ -72,12 +72,12 @@ def changed(base: str) -> list[str]:
     return [name for name in names.split() if name.endswith(".py")]
 
 
-def concerned(module: str) -> list[str]:
+def concerned(module: str, root: Path = ROOT) -> list[str]:
     """Return the unit tests that import a module by its name, those of the same name first."""
     dotted = module.removesuffix(".py").replace("/", ".")
     own = f"test_{Path(module).name}"
-    tests = sorted((ROOT / "tests/unit").rglob("test_*.py"), key=lambda one: one.name != own)
-    return [str(one.relative_to(ROOT)) for one in tests if dotted in _imported(one)]
+    tests = sorted((root / "tests/unit").rglob("test_*.py"), key=lambda one: one.name != own)
+    return [str(one.relative_to(root)) for one in tests if dotted in _imported(one)]
 
 
 def _imported(path: Path) -> Iterator[str]:

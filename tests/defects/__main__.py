@@ -90,7 +90,7 @@ def tried(defect: Defect, tree: Path, tests: list[str], coverage: Path | None) -
     if not tests and coverage:
         tests = reaching(coverage, ROOT / name, lines_of(defect, path))
     elif not tests:
-        tests = concerned(str(name))
+        tests = concerned(str(name), tree)
     if not tests:
         return UNREACHED
     before = path.read_text()
