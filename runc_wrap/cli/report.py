@@ -93,8 +93,8 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--merge",
     is_flag=True,
-    help="Report on many nodes: each FILE (- is stdin) has documents that `report --json` printed "
-    "on them.",
+    help="Report on many nodes: each FILE (- is stdin) has what `report --json --node NAME` "
+    "printed on one, or on many with a line before each that names the node (docs/fleet.md).",
 )
 @report_merged.without
 @click.option("--workload", "named", help="With --merge: show only this workload, in full.")

@@ -79,7 +79,7 @@ def test_it_says_how_many_stand_behind_it_and_how_long_each_was_watched() -> Non
     [({"dropped": 2}, "2 calls beyond the kinds that are kept"), ({"lost": 3}, "3 records lost")],
 )
 def test_what_may_be_missing_on_one_node_casts_doubt_on_all(
-    doubt: dict[str, int], said: str
+    doubt: dict[str, Any], said: str
 ) -> None:
     assert _one(SAFE, SAFE).confidence.startswith("Well watched: ")
     found = _one(SAFE, workload(**doubt)).confidence
