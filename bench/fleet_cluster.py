@@ -42,7 +42,7 @@ class Cluster(NamedTuple):
 @contextmanager
 def served(place: Path, nodes: int, each: int) -> Iterator[tuple[Cluster, list[Used]]]:
     """Serve so many nodes while the body runs; then the list has what the API server took."""
-    documents = [*node_reports.fleet(KINDS, each)]
+    documents = [one.splitlines()[1] for one in node_reports.fleet(KINDS, each)]
     for at, document in enumerate(documents):
         (place / f"{at}.json").write_bytes(document)
     ended: list[Used] = []

@@ -100,6 +100,8 @@ def document(node: str, *workloads: Json, **changes: Any) -> Json:
 def fleet(nodes: int, each: int, seed: int = 4) -> Iterator[bytes]:
     """Yield the documents of so many nodes, each with so many workloads of ten times as many.
 
+    Each is behind the line that says which node was asked.
+
     A quarter of the workloads make three calls that would be denied.
     """
     chosen = random.Random(seed)  # noqa: S311 - not for a secret

@@ -41,8 +41,8 @@ class TooMuch(Exception):
     def __init__(self, what: str, node: str) -> None:
         name = text.word(node, node_document.LONGEST_NODE)
         super().__init__(
-            f"{what}, and {name} the most that no other does; leave it out by --without {name}, "
-            "or ask fewer nodes at once"
+            f"{what}; the largest part comes from {name}: leave it out by --without {name}, or "
+            "ask fewer nodes at once"
         )
 
 
