@@ -18,6 +18,7 @@ from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_files
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import is_repeated
+from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,7 @@ class Watching:
                 found.setdefault((key, call), []).append(record.time)
 
     def _stored(self) -> Iterator[Seen]:
-        """Yield calls with arguments, the observed ones, that the agent has counted since."""
+        """Yield the observed calls that the agent has counted since."""
         try:
             entries = list(os.scandir(f"{self._directory}/containers"))
         except OSError:
@@ -99,9 +100,14 @@ class Watching:
             return
         key, seen = read
         before = self._counts.get(entry.name, {})
-        now = {call: tally for call, tally in seen.calls.items() if call.args is not None}
+        now = {call: tally for call, tally in seen.calls.items() if _is_observed(call)}
         self._counts[entry.name] = {call: tally.count for call, tally in now.items()}
         for call, tally in now.items():
             more = tally.count - before.get(call, 0)
             if more > 0:
                 yield Seen(tally.last, key, call, more)
+
+
+def _is_observed(call: Call) -> bool:
+    """Tell whether only the agent received a call. One of audit may have arguments, too."""
+    return call.code & ACTION_MASK == USER_NOTIF

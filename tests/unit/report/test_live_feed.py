@@ -11,7 +11,7 @@ from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.node.paths import Places
 from runc_wrap.report import live_feed
 from runc_wrap.report.live_feed import Watching
-from tests.unit.evidence.samples import NEWUSER, NOTIFY, UNSHARE, observed, sighting
+from tests.unit.evidence.samples import CLONE3, NEWUSER, NOTIFY, UNSHARE, observed, sighting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +98,7 @@ def test_observed_calls_appear_once_the_agent_has_written_them(
     for _ in range(3):
         agent.add(KEY, observed(UNSHARE, NEWUSER))
     agent.add(KEY, sighting())  # this the kernel tells
+    agent.add(KEY, sighting(CLONE3, args=(0, *[None] * 5)))  # this, too: see child_namespaces
     agent.flush()
     (news,) = looking.look(0.01)[0]
     assert (news.key, news.times, news.call.args) == (KEY, 3, (NEWUSER,) + (None,) * 5)
