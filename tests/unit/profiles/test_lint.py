@@ -60,6 +60,7 @@ def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
 
 RING = {"names": ["io_uring_setup"], "action": "SCMP_ACT_ALLOW"}
 SPLICE = {"names": ["splice"], "action": "SCMP_ACT_ERRNO"}
+ADMIN = {"caps": ["CAP_SYS_ADMIN"]}
 SOCKET = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": TWICE[:1]}
 
 
@@ -72,6 +73,7 @@ SOCKET = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": TWICE[:1]}
         ("ERRNO", [SOCKET, RING], "denies socket, wholly or by arguments"),
         ("ERRNO", [SOCKET, RING, {**SOCKET, "args": []}], None),
         ("ERRNO", [SOCKET], None),
+        ("ERRNO", [SOCKET, RING, {**SOCKET, "args": [], "includes": ADMIN}], "denies socket"),
     ],
 )
 def test_a_denied_call_that_a_ring_still_makes_is_a_warning(

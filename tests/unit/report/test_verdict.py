@@ -376,6 +376,7 @@ AUDITED = "Unknown: nothing was watching while its containers ran."
         (False, 1, BEGIN - 1, (None, AUDITED, 0)),
         (True, 1, BEGIN + HOUR, ("safe", None, WEEK)),  # what runs keeps its file: it has none
         (True, 2, BEGIN + HOUR, ("safe", None, WEEK - HOUR)),
+        (True, 2, BEGIN + 2 * HOUR, ("safe", None, WEEK - 2 * HOUR)),
     ],
 )
 def test_a_cleared_time_was_not_watched(

@@ -86,6 +86,12 @@ def test_an_endless_line_is_skipped_and_takes_no_memory(chunk: int) -> None:
     assert lost(found) == 1
 
 
+def test_the_end_of_an_overlong_line_is_no_line_of_its_own() -> None:
+    lines = Lines("x")
+    lines.feed(b"a" * (audit_record.LONGEST + 1))
+    assert serials(lines.feed(FORGED + b"\n" + REAL + b"\n")) == [12600]
+
+
 def test_a_users_newlines_forge_no_record_in_a_syslog() -> None:
     """Written as rsyslog does from /proc/kmsg: each line of one message has the kernel's name."""
     message = [PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x", FORGED]

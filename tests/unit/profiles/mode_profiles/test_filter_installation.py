@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from runc_wrap.filters import bpf, libseccomp
 from runc_wrap.filters.runtime_load import Loader, load
+from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.json_profiles.formats import parse
-from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.profiles.mode_profiles import filter_installation, modes
 from runc_wrap.profiles.mode_profiles.filter_installation import NUMBERS
 from runc_wrap.profiles.model import ProfileError
 
@@ -162,3 +163,9 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
         assert found in (LOG, NOTIFY)
     elif first <= INT:  # upper bits that no int has are told as well
         assert found in (before, NOTIFY if name == "seccomp" else before)
+
+
+@pytest.mark.parametrize(("args", "number"), [([], 1), ([{"index": 1, "value": 0, "op": EQ}], 0)])
+def test_probes_are_let_through_only_where_the_whole_call_is(args: list[Any], number: int) -> None:
+    rule = {"names": ["seccomp"], "action": "SCMP_ACT_ALLOW", "args": args}
+    assert len(filter_installation.probes([{"rule": rule}])) == number

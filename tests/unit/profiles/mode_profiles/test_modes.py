@@ -110,3 +110,13 @@ def test_a_profile_that_lists_no_abi_gets_none() -> None:
     profile = modes.with_abis(_read({"defaultAction": "SCMP_ACT_ERRNO"}), "amd64", ())
     assert "architectures" not in _block(profile, "enforce")
     assert "architectures" not in _block(profile, "audit", arch="riscv64")
+
+
+@pytest.mark.parametrize(("mode", "is_kept"), [("enforce", True), ("audit", False)])
+def test_audit_has_no_flag_that_the_kernel_takes_with_a_listener_only(
+    mode: str, *, is_kept: bool
+) -> None:
+    document = {"defaultAction": "SCMP_ACT_ERRNO", "flags": [modes.KILLABLE_FLAG, modes.LOG_FLAG]}
+    flags = _block(_read(document), mode)["flags"]
+    assert (modes.KILLABLE_FLAG in flags) is is_kept
+    assert modes.LOG_FLAG in flags

@@ -1,0 +1,26 @@
+"""Which sources of records the running agent says to deliver."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.attribution import proc_connector
+from runc_wrap.evidence.sources import source_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(("later", "found"), [(0, {"audit": ""}), (1, {})])
+def test_an_ended_agents_pid_that_another_process_has_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int, found: dict[str, str]
+) -> None:
+    monkeypatch.setattr(proc_connector, "is_initial", lambda _: True)
+    source_status.write(str(tmp_path), {"audit": ""})
+    path = tmp_path / source_status.NAME
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({**fields, "start": fields["start"] - later}))
+    assert source_status.read(tmp_path) == found
