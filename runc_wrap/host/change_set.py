@@ -195,7 +195,17 @@ def _waiting_place(path: Path) -> Path:
     """Return a directory from which a rename to this path is possible, and which nobody reads."""
     near = next(each for each in path.parents if each.exists())
     above = near if near != path.parent else near.parent
-    return above if above.stat().st_dev == near.stat().st_dev else near
+    return above if _mount(above) == _mount(near) else near
+
+
+def _mount(directory: Path) -> bytes:
+    """Return the mount that a directory is on: no rename leads from one to another."""
+    descriptor = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+    try:
+        told = files.read(Path(f"/proc/self/fdinfo/{descriptor}"), _MOST)
+    finally:
+        os.close(descriptor)
+    return told.partition(b"mnt_id:")[2].split()[0]
 
 
 def _prepare(change: Change, entry: _Entry) -> None:

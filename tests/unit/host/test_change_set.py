@@ -267,6 +267,23 @@ def test_nothing_waits_in_a_directory_that_an_engine_reads_whole(node: Node) -> 
     node.begin(look)
 
 
+def test_what_waits_is_on_the_mount_of_its_file(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where /etc/docker is bound from elsewhere, perhaps of the same file system."""
+    mount, seen = change_set._mount, list[str]()  # noqa: SLF001
+
+    def of(directory: Path) -> bytes:
+        return b"another" if directory.name == "engine" else mount(directory)
+
+    monkeypatch.setattr(change_set, "_mount", of)
+    node.begin(lambda waiting: seen.extend(str(at.parent) for at in waiting.values()))
+    assert str(node.root / "etc/engine") in seen
+    assert str(node.root / "etc") not in seen
+    node.undo()
+    assert node.found() == OLD
+
+
 def test_a_file_system_without_hard_links_keeps_copies(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
