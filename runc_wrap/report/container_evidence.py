@@ -19,8 +19,8 @@ _LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which cal
 class Container:
     """One container. `end` is when it ended or `now`, as far as known.
 
-    `watched` is for how many seconds its calls would have been recorded, `until` the latest time at
-    which it may have run.
+    `watched` is for how many seconds its calls would have been recorded, `is_whole` whether from
+    its start on; `until` is the latest time at which it may have run.
     """
 
     record: Record
@@ -31,6 +31,7 @@ class Container:
     is_there: bool
     watched: float = 0.0
     until: float = math.inf
+    is_whole: bool = False
 
     @property
     def looks(self) -> bool:

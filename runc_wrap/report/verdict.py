@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
-from runc_wrap.report import any_filter, installed_filters, outcomes, workloads
+from runc_wrap.report import any_filter, doubt_end, installed_filters, outcomes, workloads
 from runc_wrap.report.container_evidence import Container
 from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE, UNKNOWN, Outcome
@@ -58,7 +58,10 @@ _RESTORED = (
     "a container was restored from a checkpoint, and its processes have the filters of then."
 )
 _CROWDED = "it made more kinds of calls than are kept."
-_STRAY = "{} of no known container came meanwhile, which may have been its own."
+_STRAY = (
+    "{} of no known container came meanwhile, which may have been its own. Recreate it: a "
+    "container that is watched as long without such calls ends this doubt. Or use observe."
+)
 _UNREADABLE = (
     "the flags of {} of {} of clone3 could not be read, and with those for new namespaces clone is "
     "denied too."
@@ -97,7 +100,7 @@ class Judging:
         names = Counter(whose.name for whose in groups)
         found = [
             replace(
-                self._judged(whose, group, evidence, suspicion.count(group)),
+                self._judged(whose, group, evidence, suspicion),
                 shares_name=names[whose.name] > 1,
             )
             for whose, group in groups.items()
@@ -117,10 +120,13 @@ class Judging:
         is_over = not is_there and seen.ended is not None and seen.ended >= last_start
         until = end if is_there or is_over else self.now
         one = Container(record, seen, begin, end, often - 1, is_there, until=until)
-        return replace(one, watched=self._watched(one, max(begin, last_start), evidence))
+        times = self._times(one, evidence)
+        start = max(begin, last_start)
+        is_whole = often == 1 and any(a <= start + _SECOND < z for a, z in times)
+        return replace(one, watched=self._watched(one, start, evidence, times), is_whole=is_whole)
 
     def _judged(
-        self, whose: Workload, group: list[Container], evidence: Evidence, stray: int
+        self, whose: Workload, group: list[Container], evidence: Evidence, suspicion: Suspicion
     ) -> Judged:
         group.sort(key=lambda one: one.begin)
         rows: dict[tuple[int, int], Row] = {}
@@ -136,10 +142,12 @@ class Judging:
         lost = self._lost(group, evidence)
         profile = self.profile_of(group[-1].record)
         dropped = sum(one.seen.dropped for one in group if one.looks)
+        stray = suspicion.count(group)
         grade = coverage.grade(watched, doubtful=bool(lost.end or stray or dropped))
         problems += [*self._gaps(group, evidence), *own.sentences]
         problems += [lost.sentence] if lost.end else []
-        problems += [_STRAY.format(text.number(stray, "call"))] if stray else []
+        if stray and not doubt_end.is_over(group, lambda one: suspicion.count([one]) > 0):
+            problems.append(_STRAY.format(text.number(stray, "call")))
         clones, all_clones = _clones(ordered)
         if unreadable := clones[outcomes.UNREADABLE]:
             problems.append(_UNREADABLE.format(unreadable, text.number(all_clones, "call")))
@@ -193,19 +201,24 @@ class Judging:
             return f"nothing could be watched: {self.silence}."
         return "nothing was watching while its containers ran."
 
-    def _watched(self, one: Container, start: float, evidence: Evidence) -> float:
+    def _times(self, one: Container, evidence: Evidence) -> list[coverage.Interval]:
+        """Return when a container's calls were recorded, if it made any."""
+        return [
+            time
+            for source, intervals in evidence.watched.items()
+            if source != _PROCESSES and _concerns(source, one)
+            for time in intervals
+        ]
+
+    def _watched(
+        self, one: Container, start: float, evidence: Evidence, times: list[coverage.Interval]
+    ) -> float:
         """Return for how long this container's calls would have been recorded since its last start.
 
         When its earlier runs ended is unknown: better too little than time in which it did not run.
         """
         if not one.looks:
             return 0.0
-        times = [
-            time
-            for source, intervals in evidence.watched.items()
-            if source != _PROCESSES and _concerns(source, one)
-            for time in intervals
-        ]
         begin = max(start, self.since, self._cleared(one, evidence))
         watched = coverage.length(coverage.overlap(times, begin, one.end))
         # a log's interval contains the time that the clock was set forward by

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
 from runc_wrap.report import outcomes
 from runc_wrap.report.unattributed_doubt import may_be
@@ -137,3 +138,30 @@ def test_an_unattributed_filter_installation_may_be_a_containers(case: Case) -> 
     case.container()
     case.evidence.add(None, sighting(_SECCOMP, time=BEGIN + 5))
     assert case.one()["verdict"] is None
+
+
+@pytest.mark.parametrize(
+    ("begins", "verdict"),
+    [
+        (ENDED + 60, "safe"),  # it has been watched for longer than the one that ended
+        (2 * ENDED - 60, None),  # not yet as long
+        (ENDED - 300, None),  # it ran at that time, too
+        (-60, None),  # watched, but not from its start
+    ],
+)
+def test_a_doubt_ends_when_another_container_was_watched_as_long_without_it(
+    case: Case, begins: float, verdict: str | None
+) -> None:
+    """It never ended: two calls of nobody left each calm workload unknown while it ran."""
+    _ended(case)
+    case.evidence.add(None, sighting(time=BEGIN + ENDED - 30))
+    case.now = BEGIN + 2 * ENDED + 300
+    case.container("c2", time=coverage.rfc3339(BEGIN + begins))
+    for one in case.lines:
+        one.update(namespace="shop", pod="web", container="app")
+    found = case.one()
+    assert found["verdict"] == verdict
+    assert "meanwhile 1 call of no known container" in found["confidence"]
+    if verdict is None:
+        assert "Recreate it" in found["reason"]
+        assert "use observe" in found["reason"]
