@@ -68,6 +68,7 @@ def workload(name: str = "web", *calls: Json, **changes: Any) -> Json:
         "ids": ["0123456789ab" * 5],
         "calls": list(calls),
         "runtime_calls": [],
+        "unshown": None,
         "own_filters": None,
         "addition": "",
         "file": "",

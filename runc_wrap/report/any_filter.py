@@ -20,6 +20,7 @@ _REFUSED = (
     "to every process that has a filter, in every mode, the kernel refuses to suspend or read the "
     "filters of others, or to enter strict mode. Neither audit nor observe shows it."
 )
+ON_A_NODE = f"On some of its nodes that is likely to matter: {_REFUSED}"
 
 
 def sentence(

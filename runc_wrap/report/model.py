@@ -151,6 +151,7 @@ class Judged:
 
     `shares_name`: only the image distinguishes it from another. `runtimes` are the runtime's own
     calls, which do not count for the verdict. `own_filters` are those that its programs installed.
+    `unshown` is what no mode can show (report.any_filter).
     """
 
     workload: Workload
@@ -166,6 +167,7 @@ class Judged:
     shares_name: bool = False
     runtimes: list[Row] = field(default_factory=list)
     own_filters: Installed | None = None
+    unshown: str | None = None
 
     @property
     def name(self) -> str:
@@ -223,6 +225,7 @@ class Judged:
             "ids": [one.record.id for one in self.containers[-_MOST_NAMES:]],
             "calls": [row.as_json() for row in self.rows],
             "runtime_calls": [row.as_json() for row in self.runtimes],
+            "unshown": self.unshown,
             "own_filters": self.own_filters.as_json() if self.own_filters else None,
         }
 
@@ -284,9 +287,9 @@ def confidence(
     watched: float,
     doubts: Doubts,
     grade: int,
-    remark: str | None = None,
+    unshown: str | None = None,
 ) -> str:
-    """Return in words how much a verdict is worth; `remark` is what no mode can show."""
+    """Return in words how much a verdict is worth; `unshown` is what no mode can show."""
     if not watched:
         looks = any(one.looks for one in group)
         return "Nothing was watching." if looks else "Not watched: it is enforced."
@@ -297,4 +300,4 @@ def confidence(
         where += f" with {text.number(restarts, 'restart')}"
     what = coverage.WORDS[grade]
     found = f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."
-    return f"{found} {remark}" if remark else found
+    return f"{found} {unshown}" if unshown else found

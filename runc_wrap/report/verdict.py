@@ -156,12 +156,11 @@ class Judging:
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(ordered, group, problems, unwatched)
         doubts = Doubts(lost, stray, dropped, clones, all_clones)
+        unshown = self._unshown(group[-1], ordered)
         return Judged(
             workload=whose,
             verdict=verdict,
-            confidence=confidence(
-                conclusive, watched, doubts, grade, self._remark(group[-1], ordered)
-            ),
+            confidence=confidence(conclusive, watched, doubts, grade, unshown),
             grade=grade,
             containers=group,
             rows=ordered,
@@ -171,9 +170,10 @@ class Judging:
             reason=reason,
             runtimes=sorted(apart.values(), key=lambda row: -row.tally.count),
             own_filters=own,
+            unshown=unshown,
         )
 
-    def _remark(self, newest: Container, rows: list[Row]) -> str | None:
+    def _unshown(self, newest: Container, rows: list[Row]) -> str | None:
         """Return what a container's mode cannot show, None if nothing makes that likely."""
         if not newest.looks:
             return None

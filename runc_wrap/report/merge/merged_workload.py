@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.evidence.store import coverage
-from runc_wrap.report import model, outcomes
+from runc_wrap.report import any_filter, model, outcomes
 from runc_wrap.report.merge.merged_call import MergedCall
 from runc_wrap.report.model import place
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
@@ -56,6 +56,7 @@ class MergedWorkload:
         self.least: tuple[int, str] | None = None  # seconds, and on which node
         self.lost_at_least = self.lost_at_most = False
         self._calm = True
+        self.has_unshown = False
         self.since: str | None = None
         self.modes: dict[str, None] = {}
         self.profiles: Counter[str] = Counter()
@@ -79,6 +80,7 @@ class MergedWorkload:
         self.lost_at_most |= one.lost_at_most
         self.dropped += one.dropped
         self._calm &= one.calm
+        self.has_unshown |= one.has_unshown
         if one.since and (not self.since or one.since < self.since):
             self.since = one.since
         self._add_verdict(node, one)
@@ -194,7 +196,8 @@ class MergedWorkload:
         is_doubtful = bool(self.lost or self.dropped or self._unknown_nodes)
         shortest = self.least[0] or self.watched  # one node alone must not make it well watched
         what = coverage.WORDS[coverage.grade(shortest, doubtful=is_doubtful)]
-        return f"{what[0].upper()}{what[1:]}: {self._spans()} in {where}{self._doubts()}."
+        found = f"{what[0].upper()}{what[1:]}: {self._spans()} in {where}{self._doubts()}."
+        return f"{found} {any_filter.ON_A_NODE}" if self.has_unshown else found
 
     def _spans(self) -> str:
         most, least = coverage.words(self.watched), self.least
@@ -243,6 +246,7 @@ class MergedWorkload:
             "modes": sorted(self.modes),
             "profile": max(self.profiles, key=lambda one: self.profiles[one], default=None),
             "pods": sorted(self.pods),
+            "unshown": any_filter.ON_A_NODE if self.has_unshown else None,
             "calls": [row.as_json() for row in self.rows],
         }
 

@@ -53,6 +53,7 @@ class NodeWorkload(NamedTuple):
     pods: Sequence[str]
     block: str | None
     calls: Sequence[NodeCall]
+    has_unshown: bool = False
 
     @property
     def is_unknown(self) -> bool:
@@ -118,4 +119,5 @@ def read(row: Json, block: str | None) -> NodeWorkload:
         texts(row, "pods", _MOST_PODS),
         block,
         [call(one) for one in calls],
+        bool(row.get("unshown")),
     )

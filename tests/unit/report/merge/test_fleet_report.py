@@ -87,6 +87,16 @@ def test_what_may_be_missing_on_one_node_casts_doubt_on_all(
     assert said in found
 
 
+def test_what_no_mode_can_show_is_said_of_a_workload_of_any_node() -> None:
+    said = "to every process that has a filter"
+    likely = workload(unshown="It has CAP_SYS_ADMIN: \x1b[31m")
+    assert said not in _one(SAFE, SAFE).confidence
+    for rows in ((SAFE, likely), (likely, SAFE)):
+        found = _one(*rows)
+        assert said in found.confidence
+        assert "\x1b" not in json.dumps(found.as_json(), ensure_ascii=False)
+
+
 def test_it_names_the_nodes_on_which_nothing_is_known() -> None:
     found = _one(SAFE, *[UNKNOWN] * 12)
     assert found.reason == (
