@@ -314,9 +314,6 @@ bench: packages .venv/bench-ready   ## measures the cost: table, build/bench/ben
 picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the time of a cold create goes; root
 	.venv/bin/python -m bench.picture docs/cold-create.svg
 
-dashboard-picture: packages .venv/bench-ready   ## draws docs/dashboard.svg: Grafana's dashboard of a real agent that ran for four minutes; root, six minutes
-	.venv/bin/python -m bench.dashboard_picture docs/dashboard.svg
-
 dist: .venv/dist-ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
 

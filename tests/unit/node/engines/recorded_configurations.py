@@ -1,4 +1,4 @@
-"""Engines' configurations as packages, distributions and owners have them, version by version.
+"""Engines' configurations as packages, distributions and owners have them, one of each form.
 
 Each has what that version's generator or package writes and what decides where a handler goes; the
 settings that do not matter are left out. Sources: `containerd config default` of 1.6 to 2.4, the
@@ -224,20 +224,11 @@ def _one(version: str, text: str | None, **facts: Any) -> Recorded:
 
 CONTAINERD = [
     _one("1.6 without a file", None, major=1, minor=6),
-    _one("1.6 of Debian 12", _DEBIAN, major=1, minor=6),
-    _one("1.6 by config default", _containerd_1("registry.k8s.io/pause:3.6"), major=1, minor=6),
     _one("1.7 of Debian 13", _DEBIAN, major=1, minor=7),
     _one("1.7 by config default", _containerd_1("registry.k8s.io/pause:3.8"), major=1, minor=7),
-    _one("1.7 of its owner", _OWNERS, major=1, minor=7),
-    _one("2.0 by config default", _containerd_2(3, ""), major=2, minor=0),
-    _one("2.0 with 1.7's file", _containerd_1("registry.k8s.io/pause:3.8"), major=2, minor=0),
-    _one("2.1 by config default", _containerd_2(3, ""), major=2, minor=1),
     _one("2.1 of Docker's package", _DOCKERS, major=2, minor=1),
     _one("2.1 with an owner's file for 1.7", _OWNERS, major=2, minor=1),
     _one("2.1 with NVIDIA's toolkit", _NVIDIA, major=2, minor=1),
-    _one("2.2 by config default", _containerd_2(3, _ALL_OF_CONF_D), major=2, minor=2),
-    _one("2.3 by config default", _containerd_2(4, _ALL_OF_CONF_D), major=2, minor=3),
-    _one("2.3 without a file", None, major=2, minor=3),
     _one("2.4 by config default", _containerd_2(4, _ALL_OF_CONF_D), major=2, minor=4),
 ]
 
@@ -302,10 +293,7 @@ _COMMENTED = """# The CRI-O configuration file specifies all of the available co
 # default_runtime = "runc"
 """
 CRIO = [
-    _crio("CRI-O 1.26 with a commented main file", main=_COMMENTED),
     _crio("CRI-O 1.28 of Kubic", main=_COMMENTED, **{"01-crio-runc__conf": _RUNC_ONLY}),
-    _crio("CRI-O 1.30 of its packages", **{"10-crio__conf": _OF_PACKAGES}),
-    _crio("CRI-O 1.34 of its packages", main=_COMMENTED, **{"10-crio__conf": _OF_PACKAGES}),
     _crio("CRI-O 1.36 of OpenShift", **{"00-default": _OPENSHIFT, "10-crio__conf": _OF_PACKAGES}),
 ]
 
@@ -318,15 +306,6 @@ def _docker(version: str, text: str | None) -> Recorded:
 
 DOCKER = [
     _docker("Docker 20.10 without a file", None),
-    _docker("Docker 20.10 of kubeadm's manual", """{
-  "exec-opts": ["native.cgroupdriver=systemd"],
-  "log-driver": "json-file",
-  "log-opts": {
-    "max-size": "100m"
-  },
-  "storage-driver": "overlay2"
-}
-"""),
     _docker("Docker 23 with NVIDIA's toolkit", """{
     "default-runtime": "nvidia",
     "runtimes": {
@@ -336,14 +315,7 @@ DOCKER = [
         }
     }
 }"""),
-    _docker("Docker 24 with an empty file", ""),
-    _docker("Docker 26 on one line", '{"live-restore":true,"userland-proxy":false}'),
     _docker("Docker 28 with tabs", '{\n\t"features": {\n\t\t"buildkit": true\n\t}\n}\n'),
-    _docker("Docker 29 with containerd's images", """{
-  "features": { "containerd-snapshotter": true },
-  "runtimes": { }
-}
-"""),
 ]  # fmt: skip
 
 _PODMAN = "etc/containers/containers.conf"
@@ -356,7 +328,6 @@ def _podman(version: str, *, crun: bool, main: str | None, **below: str) -> Reco
 
 
 PODMAN = [
-    _podman("Podman 4.3 of Debian 12", crun=True, main=None),
     _podman(
         "Podman 4.9 with its owner's lists",
         crun=True,
