@@ -260,3 +260,17 @@ RANGES = (("LE", 1), ("LT", 2**32 + 1))
 def test_what_a_runtime_refuses_is_an_error(wrong: Any, loader: Loader, what: str) -> None:
     with pytest.raises(ProfileError, match=what):
         Simulation(wrong, loader)
+
+
+@pytest.mark.parametrize(("listed", "is_certain"), [(["X86_64"], True), (["X86_64", "X32"], False)])
+def test_a_call_that_only_x32_lacks_makes_both_uncertain(
+    listed: list[str], *, is_certain: bool
+) -> None:
+    """libseccomp keeps one list for both, which then begins with a number that is none."""
+    args = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
+    block = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": [f"SCMP_ARCH_{name}" for name in listed],
+        "syscalls": [{"names": ["uselib"], "action": "SCMP_ACT_ALLOW", "args": args}],
+    }
+    assert Simulation(block, Loader("crun")).verdict(ABIS["x86_64"], 39).certain is is_certain

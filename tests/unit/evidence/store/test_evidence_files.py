@@ -9,7 +9,7 @@ import pytest
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.store import evidence_files, evidence_set, evidence_store
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.evidence.store.evidence_store import Store
+from runc_wrap.evidence.store.evidence_store import Store, put
 from runc_wrap.evidence.store.loss_intervals import EVER, Hole
 from tests.unit.evidence.samples import (
     ERRNO,
@@ -264,3 +264,17 @@ def test_a_call_of_several_records_counts_each_and_covers_their_serials(
 def test_a_missing_directory_is_no_evidence(tmp_path: Path) -> None:
     found = evidence_files.load(tmp_path / "absent")
     assert (found.containers, found.damaged) == ({}, 0)
+
+
+def test_a_call_that_comes_while_its_container_is_written_is_kept(tmp_path: Path) -> None:
+    """Also if there are so many containers that the oldest leave memory after each write."""
+    store = Store(tmp_path)
+    keys = [("/run/test", f"c{number}") for number in range(300)]
+    for key in keys:
+        store.add(key, sighting())
+    put(store.changes())
+    for key in keys:
+        store.add(key, sighting(serial=2))
+    store.written()
+    store.flush()
+    assert _counts(evidence_files.load(tmp_path), keys[0]) == [2]

@@ -24,7 +24,7 @@ from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
 from runc_wrap.profiles.arguments.spans import blocks, meet, rest, span_of, spans
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import modes
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.model import Argument, ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.profiles.model import Profile
@@ -343,3 +343,21 @@ def test_parameter_types_match_the_kernels_prototypes() -> None:
 def test_libseccomp_knows_every_call_of_the_table() -> None:
     names = parameter_widths.names()
     assert syscalls.known_to_libseccomp(names) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (0xFFFFFFFF, [(0xFFFFFFFF, 0xFFFFFFFF)]),
+        (1 << 32, None),
+        (0xFFFFFFFF00000001, None),
+        (0xFFFFFFFF7FFFFFFF, None),
+        (0xFFFFFFFF80000000, [(0xFFFFFFFF, 0x80000000)]),
+        (0xFFFFFFFFFFFFFFFF, [(0xFFFFFFFF, 0xFFFFFFFF)]),
+    ],
+)
+def test_a_register_is_a_negative_int_only_if_it_is_sign_extended(
+    value: int, found: list[tuple[int, int]] | None
+) -> None:
+    one = Argument(index=0, value=value, op="SCMP_CMP_EQ")
+    assert narrowed_comparisons.numbers(one, "personality") == found

@@ -286,6 +286,17 @@ def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
     return argument_rules.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
 
 
+def test_what_a_capability_allows_is_not_told_to_the_agent_which_does_not_know_it() -> None:
+    """Two comparisons of one argument, which no rule can express: elsewhere the agent compares."""
+    groups = [_conditional(_compare("EQ", 0)), _conditional(_compare("EQ", 100))]
+    for includes, is_told in (({}, True), ({"includes": {"caps": ["CAP_SYS_ADMIN"]}}, False)):
+        rules = [{**groups[0], **includes}, groups[1]]
+        found = block(
+            own({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}), "observe", CAPS[0]
+        )
+        assert _excused(found, "personality", (0,) * 6) is is_told
+
+
 def test_received_calls_are_not_interrupted_if_runtime_and_kernel_support_it() -> None:
     def flags(killable: bool) -> Any:
         listener = modes.Listener(PATH, killable=killable)
