@@ -10,6 +10,7 @@ from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import kmsg
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pytest
@@ -23,7 +24,7 @@ def test_reading_goes_on_after_an_overrun_whose_size_the_next_record_shows(
     path = tmp_path / "kmsg"
     path.touch()
     early, late = (f"5,{number},100,-;".encode() + RECORD for number in (7, 12))
-    left = iter([early, BlockingIOError(), BrokenPipeError(), late])
+    left: Iterator[bytes | OSError] = iter([early, BlockingIOError(), BrokenPipeError(), late])
 
     def read(_descriptor: int, _size: int) -> bytes:
         found = next(left, b"")
