@@ -14,7 +14,7 @@ def start() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up before `main`
     from runc_wrap.cli.main import main  # noqa: PLC0415 - takes most of the time of a start
-    from runc_wrap.node.installed_programs import FIXED_PATH  # noqa: PLC0415
+    from runc_wrap.host.program import FIXED_PATH  # noqa: PLC0415
 
     os.environ["PATH"] = ":".join(FIXED_PATH)
     main(prog_name="runc-wrapctl")

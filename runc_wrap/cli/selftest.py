@@ -42,7 +42,8 @@ def selftest(places: Places, *, as_json: bool) -> None:
     try:
         policy = policy_file.load(str(places.prefix))
         with progress.shown("Running three containers") as meter:
-            results = [_result(case) for case in meter.counting(_cases(policy, places.wrapper))]
+            cases = meter.counting(_cases(policy, places.wrapper))
+            results = [_result(case, places.var) for case in cases]
     except (Refusal, trial_container.TrialFailed) as error:
         output.fail(error)
     if as_json:
@@ -79,10 +80,10 @@ def _through_us(
     return _Case(what, wrapper, annotations, expected, found.decision.reason)
 
 
-def _result(case: _Case) -> dict[str, str | int | bool | None]:
+def _result(case: _Case, var: Path) -> dict[str, str | int | bool | None]:
     """Run one. Raises TrialFailed if the real runtime alone starts no container here."""
     try:
-        seccomp: int | None = trial_container.run(case.runtime, case.annotations).seccomp
+        seccomp: int | None = trial_container.run(case.runtime, var, case.annotations).seccomp
         error = None
     except trial_container.TrialFailed as failed:
         if not case.what.startswith("with "):

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ def room(environment: Mapping[str, str], cgroup: Path = Path("/proc/self/cgroup"
         return _number(said)
     unit = _unit(cgroup)
     words = "show", "--property=FileDescriptorStoreMax", "--value", "--", unit
-    return _number(installed_programs.output("systemctl", *words) or "") if unit else 0
+    return _number(program.output("systemctl", *words) or "") if unit else 0
 
 
 def _number(text: str) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.profiles import engine_versions, syscalls
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.vocabulary import ACTIONS
@@ -90,7 +90,7 @@ def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = tak
 def printed(runtime: Path) -> dict[str, Any]:
     """Return what `runtime features` prints (OCI runtime-spec), {} if it prints nothing useful."""
     try:
-        found = json.loads(installed_programs.output(str(runtime), "features") or "{}")
+        found = json.loads(program.output(str(runtime), "features") or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

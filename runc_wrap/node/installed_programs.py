@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import subprocess
-import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
-FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 PROGRAMS = {
     "containerd": "containerd",
     "docker": "dockerd",
@@ -47,15 +42,6 @@ _FOREIGN = {
     "youki": "youki, of which runc-wrap does not know what filter it makes of a profile",
     "kata-runtime": "Kata's runtime, whose containers run on another kernel than this one",
 }
-_SECONDS = 20
-_LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program that prints more is killed
-_LOOKED_AT = 0.1  # seconds between two looks at how much that is
-_KEPT = ("HOME", "LANG", "XDG_RUNTIME_DIR")  # DOCKER_HOST, say, would lead to another machine
-# And so would the context that `docker context use` wrote into HOME's .docker/config.json.
-LOCAL_DOCKER = {"DOCKER_CONTEXT": "default"}
-_GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8", **LOCAL_DOCKER}
-_MOST_SAID = 600  # characters of a failure
-MISSING, HUNG = 127, -1
 _MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or shell
 _READ_AT_MOST = 4 * 1024 * 1024
 
@@ -73,136 +59,16 @@ class Runtime:
     version: str
 
 
-def locate(name: str) -> Path | None:
-    """Return a program's path, None if missing; names without a slash are found in FIXED_PATH."""
-    candidates = [Path(name)] if "/" in name else [Path(place) / name for place in FIXED_PATH]
-    return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a program ended; `said` is one line: the end of its stderr, or of its stdout without one.
-
-    `status` is MISSING for a program that is not installed, HUNG for one that took too long.
-    """
-
-    status: int
-    printed: str
-    said: str
-
-    @property
-    def is_well(self) -> bool:
-        """Whether it succeeded."""
-        return self.status == 0
-
-
-def output(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str | None:
-    """Return what a program printed, None if it failed, hung or is missing."""
-    ended = run(name, *words, seconds=_SECONDS, environment=environment)
-    return ended.printed if ended.is_well else None
-
-
-def failure(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str:
-    """Run a program; return "" if it succeeded, otherwise the end of what it said."""
-    ended = run(name, *words, seconds=_SECONDS, environment=environment)
-    return "" if ended.is_well else ended.said
-
-
-def run(
-    name: str,
-    *words: str,
-    seconds: float,
-    stdin: bytes = b"",
-    environment: Mapping[str, str] | None = None,
-) -> Ended:
-    """Run a program as `locate` finds it to its end, with bounded time and output.
-
-    It has only the variables of `environment`, by default a few.
-    """
-    path = locate(name)
-    if path is None:
-        return Ended(MISSING, "", f"{name} is not installed")
-    called = " ".join((name, *words[:1]))
-    with _memory() as given, _memory() as out, _memory() as err:
-        given.write(stdin)
-        given.seek(0)
-        try:
-            process = subprocess.Popen(
-                [path, *words], stdin=given, stdout=out, stderr=err,
-                env=_environment() if environment is None else environment,
-            )  # fmt: skip
-        except OSError as error:
-            return Ended(HUNG, "", f"{path}: {error.strerror}")
-        with process:
-            try:
-                why = _excess(process, seconds, (out, err))
-            finally:  # also where Ctrl-C interrupts it
-                process.kill()
-                _end_growth(out, err)
-        if why:
-            return Ended(HUNG, "", f"`{called}` {why}")
-        printed, complaint = _text(out), _text(err)
-    said = " ".join((complaint or printed).split())[-_MOST_SAID:]
-    status = process.returncode
-    return Ended(status, printed, said or f"it ended with status {status}")
-
-
-def _excess(process: subprocess.Popen[bytes], seconds: float, files: tuple[IO[bytes], ...]) -> str:
-    """Wait for a program's end; return "", or what it does too long or too much."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            process.wait(min(_LOOKED_AT, seconds))
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > until:
-                return f"did not end within {seconds:g} s"
-        else:
-            return ""
-        if any(os.fstat(file.fileno()).st_size > _LARGEST for file in files):
-            return f"printed more than {_LARGEST} bytes"
-
-
-def _memory() -> IO[bytes]:
-    """Return a file in memory: a revert must be able to restart an engine on a full disk.
-
-    Whoever opens it again, as /dev/stderr, writes after the others, too.
-    """
-    memory = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    file = os.fdopen(memory, "w+b")
-    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
-    return file
-
-
-def _end_growth(*files: IO[bytes]) -> None:
-    """Let nobody add to a program's output any more: what it started may go on and have it open.
-
-    Its memory would belong to nobody whom the node could end for it. A write fails with EPERM
-    (fcntl(2), F_SEAL_GROW).
-    """
-    for file in files:
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
-
-
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read(_LARGEST).decode(errors="replace")
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return kept | _GIVEN
-
-
 def find_runtime(names: list[str]) -> Runtime:
-    """Return the first runtime that exists; a name without a slash is looked up in FIXED_PATH.
+    """Return the first runtime that exists; a name without a slash is looked up in the fixed path.
 
     Raises RuntimeNotUsable.
     """
-    path = next((path for path in map(locate, names) if path), None)
+    path = next((path for path in map(program.locate, names) if path), None)
     if path is None:
         raise RuntimeNotUsable(
             f"none of the runtimes {', '.join(names)} was found; names are looked up in "
-            f"{':'.join(FIXED_PATH)}.{_found_instead()} "
+            f"{':'.join(program.FIXED_PATH)}.{_found_instead()} "
             "Install one, or name another in config.toml."
         )
     return _identified(path)
@@ -210,10 +76,10 @@ def find_runtime(names: list[str]) -> Runtime:
 
 def _found_instead() -> str:
     """Return a sentence about a runtime elsewhere, or one that cannot be used; "" without one."""
-    path = next((path for path in map(locate, _OF_CRIO) if path), None)
+    path = next((path for path in map(program.locate, _OF_CRIO) if path), None)
     if path:
         return f' CRI-O has {path}: name it in config.toml, runtime = ["{path}"].'
-    path = next((path for path in map(locate, _FOREIGN) if path), None)
+    path = next((path for path in map(program.locate, _FOREIGN) if path), None)
     return f" There is {path}, but runc-wrap needs runc or crun." if path else ""
 
 
@@ -222,7 +88,7 @@ def _identified(path: Path) -> Runtime:
         raise RuntimeNotUsable(
             f"the runtime {path} is runc-wrap itself. Name the real one in config.toml."
         )
-    printed = output(str(path.absolute()), "--version") or ""
+    printed = program.output(str(path.absolute()), "--version") or ""
     found = _RUNTIME.match(printed)
     foreign = _NAMED.match(printed)
     if foreign and foreign[1] in _FOREIGN:
@@ -283,7 +149,7 @@ def program_of(engine: str) -> Path | None:
     """Return an engine's program: the one on the path, otherwise that of a distribution."""
     name = PROGRAMS[engine]
     others = DISTRIBUTIONS.values() if engine == "containerd" else ()
-    return next(filter(None, map(locate, (name, *others))), None)
+    return next(filter(None, map(program.locate, (name, *others))), None)
 
 
 def version(engine: str) -> str | None:
@@ -294,7 +160,7 @@ def version(engine: str) -> str | None:
 
 def version_of(path: Path) -> str | None:
     """Return the version that a program at an absolute path prints, None if it prints none."""
-    found = _VERSION.search(output(str(path), "--version") or "")
+    found = _VERSION.search(program.output(str(path), "--version") or "")
     return found[1] if found else None
 
 
@@ -305,5 +171,5 @@ def engine_versions() -> dict[str, str]:
 
 
 def _printed(engine: str) -> re.Match[str] | None:
-    program = program_of(engine)
-    return _VERSION.search(output(str(program), "--version") or "") if program else None
+    path = program_of(engine)
+    return _VERSION.search(program.output(str(path), "--version") or "") if path else None

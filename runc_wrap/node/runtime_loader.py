@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.filters import libseccomp_version
 from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, installed_programs
@@ -54,7 +55,7 @@ def libseccomp(path: Path) -> str | None:
     annotations = features.printed(path).get("annotations")
     found = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
     if found is None:
-        told = _PRINTED.search(installed_programs.output(str(path), "--version") or "")
+        told = _PRINTED.search(program.output(str(path), "--version") or "")
         found = told[1] if told else ""
     return found if isinstance(found, str) and _VERSION.fullmatch(found) else None
 

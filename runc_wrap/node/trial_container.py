@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import program
 from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
@@ -27,8 +27,6 @@ _SECONDS = 60
 # holds one of its pages (linux:mm/memfd.c). Then no container was started, and a retry is safe.
 _NOT_SEALED = "could not ensure we are a cloned binary: Device or resource busy"
 _ID = SELFTEST  # one in each root
-# Not TMPDIR: the owner of the directory above could replace our bundle, unless it is sticky.
-_TEMPORARY = "/tmp"  # noqa: S108
 _HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
 
@@ -45,33 +43,34 @@ class Confinement:
     filters: int
 
 
-def run(runtime: Path, annotations: dict[str, str] | None = None) -> Confinement:
-    """Run `cat /proc/self/status` in a container by this runtime. Raises TrialFailed."""
-    done = _run(runtime, annotations or {})
-    if done.returncode and _NOT_SEALED in done.stderr:
-        done = _run(runtime, annotations or {})
-    if done.returncode:
-        raise TrialFailed(done.stderr.strip() or f"{runtime} ended with status {done.returncode}")
-    return _parsed(done.stdout)
+def run(runtime: Path, var: Path, annotations: dict[str, str] | None = None) -> Confinement:
+    """Run `cat /proc/self/status` in a container by this runtime. Raises TrialFailed.
+
+    Its bundle is in `var`, the installation's: a caller's TMPDIR may be another user's.
+    """
+    ended = _run(runtime, var, annotations or {})
+    if _NOT_SEALED in ended.complaint:
+        ended = _run(runtime, var, annotations or {})
+    if not ended.is_well:
+        raise TrialFailed(ended.complaint.strip() or f"{runtime}: {ended.said}")
+    return _parsed(ended.printed)
 
 
 def decided(policy: CompiledPolicy, wrapper: Path, annotations: dict[str, str]) -> Outcome:
     """Return what this policy makes of such a container. Raises Refusal."""
     config = json.dumps(_config([], annotations, _ID)).encode()
-    invocation = Invocation("run", {"bundle": f"{_TEMPORARY}/{_ID}"}, _ID)
+    invocation = Invocation("run", {"bundle": f"/{_ID}"}, _ID)
     call = Call(invocation, policy["runtime"]["kind"], str(wrapper), main.own_capabilities)
     return main.consider(config, call, policy)
 
 
-def _run(runtime: Path, annotations: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    with _bundle(annotations) as bundle:
-        command = [str(runtime), "--root", f"{bundle}/state", "run", "--bundle", str(bundle), _ID]
-        try:
-            return subprocess.run(
-                command, capture_output=True, timeout=_SECONDS, check=False, text=True
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise TrialFailed(str(error)) from None
+def _run(runtime: Path, var: Path, annotations: dict[str, str]) -> program.Ended:
+    try:
+        with _bundle(var, annotations) as bundle:
+            words = ["--root", f"{bundle}/state", "run", "--bundle", str(bundle), _ID]
+            return program.run(str(runtime), *words, seconds=_SECONDS)
+    except OSError as error:
+        raise TrialFailed(str(error)) from None
 
 
 def _parsed(status: str) -> Confinement:
@@ -83,9 +82,9 @@ def _parsed(status: str) -> Confinement:
 
 
 @contextmanager
-def _bundle(annotations: dict[str, str]) -> Iterator[Path]:
+def _bundle(var: Path, annotations: dict[str, str]) -> Iterator[Path]:
     """Make a bundle whose rootfs shows the host's programs, read-only."""
-    with tempfile.TemporaryDirectory(prefix=f"{_ID}-", dir=_TEMPORARY) as name:
+    with tempfile.TemporaryDirectory(prefix=f"{_ID}-", dir=var) as name:
         bundle = Path(name)
         mounts = list(_host_mounts(bundle / "rootfs"))
         config = _config(mounts, annotations, bundle.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters import libseccomp_version
+from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs, runtime_loader
@@ -75,7 +76,7 @@ def _libseccomp() -> Json | None:
 def _runtimes(places: Places) -> Iterator[Json]:
     """Yield the real runtimes; the one in force comes first."""
     used = _in_force(places)
-    here = [f"{place}/{kind}" for kind in KINDS for place in installed_programs.FIXED_PATH]
+    here = [f"{place}/{kind}" for kind in KINDS for place in program.FIXED_PATH]
     seen: set[str] = set()
     for name in [used, *here] if used else here:
         path = os.path.realpath(name)

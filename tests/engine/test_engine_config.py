@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.cli.main import main
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.doctor.engine_checks import handlers_in_force
 from runc_wrap.node.engines import containerd_config
 from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
@@ -42,7 +42,7 @@ SYSTEMD = (
 
 
 def _needs(name: str) -> str:
-    path = installed_programs.locate(name)
+    path = program.locate(name)
     if path is None:
         pytest.skip(f"{name} is not installed")
     return str(path)

@@ -302,38 +302,20 @@ def test_an_engine_that_asked_a_former_runtime_for_its_features_is_named(node: N
     assert said() == []
 
 
-def test_a_node_without_the_sandboxes_image_gets_ours_for_a_moment(node: Node) -> None:
+def test_a_node_without_the_sandboxes_image_is_refused_with_its_name_before_any_change(
+    node: Node,
+) -> None:
     config = node.engine.space.inside(node.etc) / "containerd/config.toml"
     config.write_text(config.read_text().replace(images.REFERENCE, "localhost/absent:1"))
     assert node.unit.restart()
-    before = node.engine.ctr("images", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
-    done = node.add("--json")
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "equal call by call" in json.loads(done.stdout)["proved"]
-    after = node.engine.ctr("images", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
-    assert after == before
-
-
-def test_a_lent_image_does_not_stay_if_the_command_is_killed(node: Node) -> None:
-    """It has the name of the sandboxes' image: every later pod would run on ours."""
-    config = node.engine.space.inside(node.etc) / "containerd/config.toml"
-    config.write_text(config.read_text().replace(images.REFERENCE, "localhost/absent:1"))
-    assert node.unit.restart()
-    before = _images(node)
-    sleeps = f'#!/bin/sh\ncase "$*" in *create*) exec sleep 5; esac\nexec {program("runc")} "$@"\n'
-    node.installed.wrapper.unlink()
-    node.installed.wrapper.write_text(sleeps)
-    node.installed.wrapper.chmod(0o755)
-    argv = [*node.engine.space.prefix, node.installed.ctl, *node.words("add", "containerd")]
-    process = subprocess.Popen(argv, env=environment(), stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: "localhost/absent:1" in _images(node), "our image", 100)
-    finally:
-        process.kill()
-        process.wait(100)
-    done = node.ctl("engine", "revert")
-    assert done.returncode == 0, done.stderr
-    assert _images(node) == before
+    before = node.files()
+    node.units.asked.clear()
+    done = node.add()
+    assert done.returncode == 2
+    assert "has no image localhost/absent:1 for pods' sandboxes" in done.stderr
+    assert "crictl pull localhost/absent:1" in done.stderr
+    assert node.files() == before
+    assert node.units.words("restart") == []
 
 
 def test_at_boot_the_files_are_put_back_and_no_engine_is_asked(node: Node) -> None:
@@ -367,11 +349,6 @@ def test_at_boot_the_files_are_put_back_and_no_engine_is_asked(node: Node) -> No
 def _pods(node: Node) -> str:
     """Return the containers of CRI, none while the engine restarts."""
     return node.engine.try_ctr("containers", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
-
-
-def _images(node: Node) -> str:
-    """Return the names of all images; none while the engine restarts."""
-    return node.engine.try_ctr("images", "list", "--quiet", namespace=CRI_NAMESPACE).stdout
 
 
 def test_what_differs_is_named(node: Node) -> None:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
-import subprocess
 import time
-from contextlib import contextmanager
 from math import ceil, inf
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.model import AUDIT, Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, loss_notices
 from runc_wrap.evidence.sources.line_stream import Lines
+from runc_wrap.host import program
 from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds without output after which journalctl is ended
 LONGEST = 256 * 1024  # bytes of an entry; a message that is not UTF-8 is an array of numbers
-_PATH = "/usr/bin:/bin:/usr/local/bin"
 _CHUNK = 1024 * 1024
 _DELAY = 10  # seconds by which an entry may be later than its record
 _HELD = 1024  # losses that are held back until it is known whether they are real
@@ -53,7 +50,7 @@ class Journal:
         journalctl is killed after `patience` seconds without output, and a Lost reports it.
         """
         entries = _Entries()
-        with _started(self._argv(since, until)) as (process, output):
+        with program.reading(*self._argv(since, until)) as (process, output):
             for chunk in _chunks(output.fileno(), self._patience):
                 if not chunk:
                     process.kill()
@@ -67,10 +64,10 @@ class Journal:
             raise Unavailable(f"the journal: journalctl failed with status {status}")
 
     def _argv(self, since: float, until: float) -> list[str]:
-        program = shutil.which("journalctl", path=_PATH)
-        if program is None:
+        found = program.locate("journalctl")
+        if found is None:
             raise Unavailable("the journal: journalctl is not installed")
-        words = [program, *_WORDS, f"--since=@{max(0, int(since))}"]
+        words = [str(found), *_WORDS, f"--since=@{max(0, int(since))}"]
         if until != inf:
             words.append(f"--until=@{ceil(until) + _DELAY}")
         return words + ([f"--directory={self._directory}"] if self._directory else [])
@@ -183,24 +180,6 @@ def _message(entry: Entry) -> bytes:
         return bytes(text) if isinstance(text, list) else b""
     except (TypeError, ValueError):
         return b""
-
-
-@contextmanager
-def _started(argv: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """Start journalctl; kill it however the reading ends."""
-    environment = {"PATH": _PATH, "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    ) as process:
-        try:
-            if process.stdout is not None:
-                yield process, process.stdout
-        finally:
-            process.kill()
 
 
 def _chunks(descriptor: int, patience: float) -> Iterator[bytes]:

@@ -13,8 +13,6 @@ import datetime as dt
 import os
 import secrets
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.host import files
@@ -40,6 +38,7 @@ from runc_wrap.profiles.json_profiles import json_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from runc_wrap.node.capture.engine_requests import Engine
     from runc_wrap.node.engines.kinds.engine_kind import Installation
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Caps = frozenset[str]
 _LARGEST = 1024 * 1024  # bytes of a record; the longest default of an engine has 10 KB
-# Not TMPDIR: the owner of the directory above could replace our files, unless it is sticky.
-_TEMPORARY = "/tmp"  # noqa: S108
 _SAID = 200  # characters of an engine's failure
 
 
@@ -67,7 +64,7 @@ def capture(
     """
     named = str(config.absolute()) if config else ""
     installed = _installed(name, named)
-    with _requests(places), _directory() as directory:
+    with _requests(places) as directory:
         engine = _engine(places, name, directory, socket, config)
         _check_running(engine, installed)
         engine.clean()
@@ -125,21 +122,20 @@ def _check_running(engine: Engine, installed: str) -> None:
 
 
 @contextlib.contextmanager
-def _requests(places: Places) -> Iterator[None]:
-    """Make the directory of requests, for root only; nobody else captures meanwhile."""
+def _requests(places: Places) -> Iterator[Path]:
+    """Make the directory of requests, for root only, and in it one for what an engine needs.
+
+    Nobody else captures meanwhile.
+    """
     with locked(places.var, "capture"):
         shutil.rmtree(places.capture, ignore_errors=True)  # a killed one's
         places.capture.mkdir(mode=0o700)
+        directory = places.capture / "engine"
+        directory.mkdir()
         try:
-            yield
+            yield directory
         finally:
             shutil.rmtree(places.capture, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="runc-wrap-capture-", dir=_TEMPORARY) as name:
-        yield Path(name)
 
 
 class Cases(NamedTuple):

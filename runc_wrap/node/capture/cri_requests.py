@@ -39,7 +39,6 @@ class ByCri(Engine):
         super().__init__(places, directory, socket)
         self.name, self.found, self._places = found.engine, found, places
         self._at = socket or engine_query.answers_at(found)
-        self._lent = contextlib.ExitStack()
 
     def running(self) -> str:
         """Return the version of the running engine. Raises EngineError."""
@@ -56,8 +55,7 @@ class ByCri(Engine):
         """See that there is a handler of ours, and the image of sandboxes."""
         self._handler = self._our_handler()
         try:
-            image = sandbox_image.lent_image(self.found, self._at)
-            self._image = self._lent.enter_context(image)
+            self._image = sandbox_image.required(self.found, self._at)
         except CallFailed as failure:
             raise EngineError(f"{self.found}: {failure}", "an answer", "run it again") from failure
 
@@ -83,10 +81,8 @@ class ByCri(Engine):
         return "it started the container"
 
     def clean(self) -> None:
-        """Remove every pod that was made here, and our image if it is lent."""
+        """Remove every pod that was made here."""
         self._remove_pods()
-        with contextlib.suppress(CallFailed):
-            self._lent.close()
 
     def _remove_pods(self) -> None:
         with contextlib.suppress(CallFailed):  # the next request tries it again

@@ -18,10 +18,10 @@ import tarfile
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import program
 from runc_wrap.hotpath.capture import TOKEN_LENGTH
 from runc_wrap.hotpath.main import CAPTURE
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.node import installed_programs
 from runc_wrap.node.engines.handler import EngineError
 
 if TYPE_CHECKING:
@@ -61,12 +61,7 @@ class Engine(ABC):
         self.directory = directory
         self.root = directory / "rootfs"
         self.socket = socket
-        self.environment = {
-            "PATH": ":".join(installed_programs.FIXED_PATH),
-            "HOME": "/root",
-            "LC_ALL": "C.UTF-8",
-            **installed_programs.LOCAL_DOCKER,
-        }
+        self.environment = program.made_environment()
 
     def running(self) -> str | None:
         """Return the version of the running engine, None if it is a program that just ends."""
@@ -84,16 +79,16 @@ class Engine(ABC):
     def clean(self) -> None:
         """Remove what earlier requests left, if they were killed, and what `prepare` made."""
 
-    def _said(self, program: str, *words: str) -> str:
-        return installed_programs.failure(program, *words, environment=self.environment)
+    def _said(self, client: str, *words: str) -> str:
+        return program.failure(client, *words, environment=self.environment)
 
-    def _asked(self, token: str, program: str, *words: str) -> str:
+    def _asked(self, token: str, client: str, *words: str) -> str:
         """Run a client that takes the value of `--env NAME` from its own environment."""
         environment = {**self.environment, _VARIABLE: token}
-        return installed_programs.failure(program, *words, environment=environment)
+        return program.failure(client, *words, environment=environment)
 
-    def _printed(self, program: str, *words: str) -> str:
-        printed = installed_programs.output(program, *words, environment=self.environment)
+    def _printed(self, client: str, *words: str) -> str:
+        printed = program.output(client, *words, environment=self.environment)
         return printed or ""
 
 

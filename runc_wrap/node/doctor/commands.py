@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def line(*words: object) -> str:
 def ctl(places: Places, *words: str) -> str:
     """Return a command of this installation; with its path if another would be found first."""
     ours = places.prefix / "bin" / "runc-wrapctl"
-    found = installed_programs.locate("runc-wrapctl")
+    found = program.locate("runc-wrapctl")
     is_first = found is not None and found.resolve() == ours.resolve()
     return line("runc-wrapctl" if is_first else ours, *words)
 
@@ -46,7 +46,7 @@ def policy(places: Places) -> str:
 def install(places: Places) -> str:
     """Return the command that installs again, where the package, checkout or archive lies."""
     if places.prefix == PACKAGED:  # by file, as it may come from no repository
-        with_apt = installed_programs.locate("apt-get") is not None
+        with_apt = program.locate("apt-get") is not None
         return f"apt-get install --reinstall {_DEB}" if with_apt else f"rpm -U --replacepkgs {_RPM}"
     own = () if places.prefix == DEFAULT_PREFIX else ("--prefix", places.prefix)
     return line("./install.sh", *own)

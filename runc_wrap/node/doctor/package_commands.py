@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 
 _SECONDS = 20
 _USR = "/usr"  # before directories were merged into it, packages listed their files without
@@ -109,20 +109,20 @@ def upgrade_distribution(name: str) -> Advice:
     return Advice(f"upgrade {name} by a newer release from {page}", _newest(page))
 
 
-def restore(path: Path, program: str) -> Advice:
+def restore(path: Path, name: str) -> Advice:
     """Return how to get a program back that is missing or damaged, runc or crun.
 
     Another package's runtime is no help as long as it is there itself: to install that package
     again, or one that conflicts with it, would end the engine and bring nothing back.
     """
-    if name := owner(path):
-        return _again(name)
-    found_in_order = [Path(place) / program for place in installed_programs.FIXED_PATH]
+    if package := owner(path):
+        return _again(package)
+    found_in_order = [Path(place) / name for place in program.FIXED_PATH]
     is_one = any(path.parent == each.parent for each in found_in_order)
     if not is_one or path.exists() or any(each.exists() for each in found_in_order):
-        return _released(path, program)
-    name = owner(*found_in_order)
-    return _again(name) if name else Advice("install it again", install(program))
+        return _released(path, name)
+    package = owner(*found_in_order)
+    return _again(package) if package else Advice("install it again", install(name))
 
 
 def _again(name: str) -> Advice:
@@ -146,9 +146,9 @@ def owner(*paths: Path) -> str:
     As the package manager recorded it: the file itself may be gone.
     """
     asked = list(dict.fromkeys(str(name) for path in paths for name in _aliases(path)))
-    program, *words = _manager().owner
-    printed = installed_programs.run(program, *words, *asked, seconds=_SECONDS).printed
-    names = _told(program, printed, asked)
+    manager, *words = _manager().owner
+    printed = program.run(manager, *words, *asked, seconds=_SECONDS).printed
+    names = _told(manager, printed, asked)
     return next((name for name in names if _NAME.fullmatch(name)), "")
 
 
@@ -183,16 +183,16 @@ def own_kernel() -> str:
     return f"{_manager().own_kernel} && reboot"
 
 
-def without_boot_option(name: str) -> str:
+def without_boot_option(option: str) -> str:
     """Return the command that takes an option from the kernel's command line, and boots."""
-    if installed_programs.locate("grubby"):
-        return f"grubby --update-kernel=ALL --remove-args={shlex.quote(name)} && reboot"
-    for program, (file, words) in _BOOT.items():
-        if installed_programs.locate(program):
-            return f"${{EDITOR:-vi}} {file} && {shlex.join([program, *words])} && reboot"
+    if program.locate("grubby"):
+        return f"grubby --update-kernel=ALL --remove-args={shlex.quote(option)} && reboot"
+    for name, (file, words) in _BOOT.items():
+        if program.locate(name):
+            return f"${{EDITOR:-vi}} {file} && {shlex.join([name, *words])} && reboot"
     return "cat /proc/cmdline"
 
 
 def _manager() -> _Manager:
-    found = next((name for name in _MANAGERS if installed_programs.locate(name)), "apt-get")
+    found = next((name for name in _MANAGERS if program.locate(name)), "apt-get")
     return _MANAGERS[found]

@@ -27,10 +27,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import files, runtime_state
+from runc_wrap.host import files, program, runtime_state
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.ledger import reader
-from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import (
     client_inspect,
     crio_config,
@@ -103,7 +102,7 @@ def _docker_files(config: Path) -> Iterator[tuple[str, str, str]]:
     """Yield what a daemon that does not run would show."""
     root = Path(str(_object(config).get("data-root", _DOCKER_ROOT))) / "containers"
     if not root.is_dir():
-        if installed_programs.locate("dockerd"):
+        if program.locate("dockerd"):
             raise Unknown(f"the Docker daemon does not answer, and there is no {root}")
         return
     for directory in sorted(root.iterdir()):
@@ -150,7 +149,7 @@ def _containerd(config: Path, path: Path) -> Iterator[Dependent]:
 def _ctr(binary: Path | None) -> str:
     """Return the `ctr` beside a containerd, which a distribution brings along; else the node's."""
     beside = binary.with_name("ctr") if binary else None
-    return str(beside) if beside and installed_programs.locate(str(beside)) else "ctr"
+    return str(beside) if beside and program.locate(str(beside)) else "ctr"
 
 
 def _crio(config: Path, path: Path) -> Iterator[Dependent]:
@@ -187,14 +186,14 @@ def _sandboxes(address: str, ctr: str) -> Iterator[tuple[str, str]]:
     words = ("--address", address, "--namespace", CRI_NAMESPACE, "containers")
     kind = 'labels."io.cri-containerd.kind"==sandbox'
     until = time.monotonic() + _PODS_SECONDS
-    listed = installed_programs.output(ctr, *words, "list", "--quiet", kind)
+    listed = program.output(ctr, *words, "list", "--quiet", kind)
     if listed is None:
         raise Unknown("containerd runs, and `ctr` does not show its pods")
     for name in listed.split():
         if time.monotonic() > until:
             raise Unknown(f"containerd took more than {_PODS_SECONDS:g} s to show its pods")
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            told = json.loads(installed_programs.output(ctr, *words, "info", name) or "null")
+            told = json.loads(program.output(ctr, *words, "info", name) or "null")
             metadata = base64.b64decode(told["Extensions"][_SANDBOX]["value"])
             yield name, json.loads(metadata)["Metadata"]["RuntimeHandler"]
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import (
     containerd_config,
@@ -105,7 +106,7 @@ def problem(engine: str, config: Path, handler: Handler, facts: dict[str, Any]) 
     if engine == "docker":
         if not docker_config.can_validate(installed_programs.version(engine)):
             return None
-        if installed_programs.output("dockerd", "--validate", f"--config-file={config}") is None:
+        if program.output("dockerd", "--validate", f"--config-file={config}") is None:
             return f"dockerd --validate refuses {config}"
         return None
     if not in_force(engine, config, handler):
@@ -128,7 +129,7 @@ def cri_is_off(found: Installation) -> str:
 def refusal(engine: str, config: Path) -> str:
     """Return what the engine's own check says against its configuration; "" if it accepts it."""
     command = KINDS[engine].check_command(installation(engine, config))
-    return installed_programs.failure(*command) if command else ""
+    return program.failure(*command) if command else ""
 
 
 def carry_out_checked(plan: Plan) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.engines import client_inspect, container_storage
 from runc_wrap.node.engines.dependent import Dependent, Unknown, leads_to
@@ -43,7 +43,7 @@ def _shown() -> list[list[str]]:
 
     Podman would make its storage when it is asked, so it is not where it has none.
     """
-    if installed_programs.locate("podman") is None or not _has_podman_storage():
+    if program.locate("podman") is None or not _has_podman_storage():
         return []
     rows = client_inspect.inspected("podman", "OCIRuntime", "State.Status", "Name", "Id")
     if rows is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import dependent, dependents
 from runc_wrap.node.engines.handler import EngineError
@@ -112,4 +113,4 @@ def real_runtime(places: Places) -> Path | None:
     if kind is None:
         return None
     chosen = (places.runtime / kind).readlink()
-    return installed_programs.locate(str(chosen)) or installed_programs.locate(kind)
+    return program.locate(str(chosen)) or program.locate(kind)

@@ -29,7 +29,7 @@ def sentence(error: BaseException, prefix: Path) -> str:
     if isinstance(error, ValueError):
         return f"Try: unpack the archive or the checkout again, as this one is damaged, {_AGAIN}."
     room = _BY_ERROR[errno.ENOSPC].format(path=prefix)  # a program failed, and said why
-    return f"Try: read what that program said above, {room} if it lacks any, {_AGAIN}."
+    return f"Try: read what that program said, {room} if it lacks any, {_AGAIN}."
 
 
 def of_policy(said: str, prefix: Path, *, is_first: bool) -> str:

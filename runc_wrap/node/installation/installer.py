@@ -13,12 +13,12 @@ import argparse
 import copy
 import functools
 import signal
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from runc_wrap.host import program
 from runc_wrap.node.installation import failure_advice, release_parts, services
 from runc_wrap.node.installation import installation_record as records
 from runc_wrap.node.installation.links import Links, missing_directories
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+_SECONDS = 600.0  # of one command, on a slow machine
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
 
 
@@ -157,29 +158,30 @@ class Installer:
     def _try_containers(self) -> None:
         head = f"\nrunc-wrap is installed in {self._prefix}."
         with self._progress.step("Running three containers"):
-            done = _output(self._prefix / "bin" / "runc-wrapctl", "selftest")
+            done = _ended(self._prefix / "bin" / "runc-wrapctl", "selftest")
             self._judge_containers(done)
         self._progress.note(f"{head} Three containers and their seccomp state in the kernel:")
-        self._progress.note(done.stdout)
-        if done.returncode == _IMPOSSIBLE:  # the real runtime alone starts none here, either
-            self._warn(f"{done.stderr.strip()}\nrunc-wrap is installed, and was not tried")
+        self._progress.note(done.printed)
+        if done.status == _IMPOSSIBLE:  # the real runtime alone starts none here, either
+            self._warn(f"{done.complaint.strip()}\nrunc-wrap is installed, and was not tried")
 
-    def _judge_containers(self, done: subprocess.CompletedProcess[str]) -> None:
-        if done.returncode not in (0, _IMPOSSIBLE):
+    def _judge_containers(self, done: program.Ended) -> None:
+        if done.status not in (0, _IMPOSSIBLE):
             raise Failed(
-                f"the containers did not run as they should:\n{done.stdout}{done.stderr}"
+                "the containers did not run as they should:\n"
+                f"{done.printed}{done.complaint or done.said}"
                 "Try: find a line that is not as expected, and run install.sh again; if it stays, "
                 "keep to another release and report these lines"
             )
 
     def _said(self, *words: str | Path) -> str:
-        done = _output(self._command, *words)
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()
+        done = _ended(self._command, *words)
+        if not done.is_well:
+            said = (done.complaint or done.printed or done.said).strip()
             is_first = not self._switch.before
             advice = failure_advice.of_policy(said, self._prefix, is_first=is_first)
             raise Failed(f"{said}\n{advice}")
-        return done.stdout
+        return done.printed
 
     def _take_back(self) -> None:
         """Undo the steps in the other order, as far as possible."""
@@ -206,11 +208,8 @@ class Installer:
         return f"the release {current} is in force as before" if current else "nothing is in force"
 
 
-def _output(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        words, capture_output=True, text=True, errors="replace", check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+def _ended(command: Path, *words: str | Path) -> program.Ended:
+    return program.run(str(command), *map(str, words), seconds=_SECONDS)
 
 
 def _end(number: int, _frame: object) -> NoReturn:
@@ -243,7 +242,7 @@ def main(words: Sequence[str]) -> int:
     try:
         installer.run()
     except (
-        Failed, services.ServiceFailed, OSError, ValueError, subprocess.CalledProcessError,
+        Failed, services.ServiceFailed, OSError, ValueError, program.ProgramFailed,
     ) as error:  # fmt: skip
         _say_what_to_do(error, options.prefix, f"; {installer.told_in_force()}.")
         return 1

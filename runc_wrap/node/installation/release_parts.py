@@ -13,12 +13,14 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from runc_wrap.host import program
+
 DEFAULT_PREFIX = "/opt/runc-wrap"
 _LONGEST_FIRST_LINE = 120  # bytes of the path; the kernel reads 127, and older ones less than 256
+_SECONDS = 600.0  # of one program, on a slow machine
 _START = "from runc_wrap.cli.entry_point import start"
 
 
@@ -28,14 +30,14 @@ def write_command(release: Path) -> None:
     The first line cannot name an interpreter whose path is long or has blanks.
     """
     interpreter = release / "venv" / "bin" / "python"
-    name, program = str(interpreter), interpreter.with_name("runc-wrapctl")
+    name, command = str(interpreter), interpreter.with_name("runc-wrapctl")
     if len(os.fsencode(name)) <= _LONGEST_FIRST_LINE and not any(c.isspace() for c in name):
         text = f"#!{name} -I\n{_START}\n\nstart()\n"
     else:
         code = f"import sys; sys.argv[:1] = []; {_START}; start()"
         text = f'#!/bin/sh\nexec {shlex.quote(name)} -I -c {shlex.quote(code)} "$0" "$@"\n'
-    program.write_text(text)
-    program.chmod(0o755)
+    command.write_text(text)
+    command.chmod(0o755)
 
 
 def copy_hot_path(packages: Path, release: Path) -> None:
@@ -52,11 +54,11 @@ def copy_hot_path(packages: Path, release: Path) -> None:
 
 def compile_hot_path(packages: Path, release: Path) -> None:
     """Compile and pack the hot path with the interpreter that will run it, which runs this."""
-    own = [str(release / "venv" / "bin" / "python"), "-I"]
+    own = (str(release / "venv" / "bin" / "python"), "-I")
     script = packages / "runc_wrap" / "launcher" / "pack_hotpath.py"
-    hot = release / "hotpath"
-    subprocess.run([*own, "-m", "compileall", "-q", hot], check=True)
-    subprocess.run([*own, "-S", "-B", "-X", "no_debug_ranges", script, hot], check=True)
+    hot = str(release / "hotpath")
+    program.do(*own, "-m", "compileall", "-q", hot, seconds=_SECONDS)
+    program.do(*own, "-S", "-B", "-X", "no_debug_ranges", str(script), hot, seconds=_SECONDS)
     (release / "python").symlink_to(Path(sys.executable).resolve())
 
 
@@ -77,7 +79,7 @@ def lay_share(checkout: Path, release: Path) -> None:
     for unit in sorted((checkout / "deploy" / "systemd").glob("*.s*")):
         shutil.copy(unit, units)
     command = release / "venv" / "bin" / "runc-wrapctl"
-    subprocess.run([command, "share", release / "share"], check=True)
+    program.do(str(command), "share", str(release / "share"), seconds=_SECONDS)
 
 
 def name_hooks(prefix: Path, release: Path) -> None:

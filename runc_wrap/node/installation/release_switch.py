@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import files
+from runc_wrap.host import files, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 _LINKS = {"bin/runc-wrapctl": "../lib/current/venv/bin/runc-wrapctl", "hooks": "lib/current/hooks"}
+_SYNCING = 600.0  # seconds: whatever else the disk has to write comes first
 
 
 class Switch:
@@ -39,7 +39,7 @@ class Switch:
         self._keep_former()
         shutil.copy(self._release / "runc-wrap", self._new)
         # a power failure after the switch must not leave empty files
-        subprocess.run([shutil.which("sync") or "/bin/sync", "-f", self._release], check=True)
+        program.do("sync", "-f", str(self._release), seconds=_SYNCING)
         files.replace_link(self._current, f"releases/{self._release.name}")
         self._new.replace(self._launcher)
         for name, target in _LINKS.items():

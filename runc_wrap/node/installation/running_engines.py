@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from runc_wrap.host import procfs, socket_peers
-from runc_wrap.node import installed_programs
+from runc_wrap.host import procfs, program, socket_peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +48,7 @@ def containerds() -> set[int]:
 
 
 def _by_program() -> Iterator[int]:
-    path = installed_programs.locate("containerd")
+    path = program.locate("containerd")
     if path is None:
         return
     installed = path.stat()
@@ -83,7 +82,7 @@ def _created(pid: int) -> float:
 
 def docker_has(path: str) -> bool:
     """Tell whether a Docker daemon that runs calls this path, also if it does not say clearly."""
-    told = installed_programs.output("docker", "info", "--format", "{{json .Runtimes}}")
+    told = program.output("docker", "info", "--format", "{{json .Runtimes}}")
     try:
         runtimes = json.loads((told or "").strip() or "null") or {}
         return any(one.get("path") == path for one in runtimes.values())

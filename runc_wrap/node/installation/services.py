@@ -7,11 +7,10 @@ is one job, over which systemd keeps the descriptors that the services stored.
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import files
+from runc_wrap.host import files, program
 from runc_wrap.node.installation.release_parts import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
@@ -155,14 +154,13 @@ def _unlink(names: Iterable[str]) -> None:
 
 def state(name: str) -> str:
     """Return what `systemctl is-active` says."""
-    return _run("is-active", name).stdout.strip() or "unknown"
+    return _run("is-active", name).printed.strip() or "unknown"
 
 
 def _systemctl(*words: str) -> None:
-    done = _run(*words)
-    if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise ServiceFailed(f"`systemctl {' '.join(words)}` failed: {said[:1000]}")
+    ended = _run(*words)
+    if not ended.is_well:
+        raise ServiceFailed(f"`systemctl {' '.join(words)}` failed: {ended.said}")
 
 
 def _tried(*words: str) -> None:
@@ -170,12 +168,5 @@ def _tried(*words: str) -> None:
     _run(*words)
 
 
-def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    argv = ["systemctl", *words]
-    try:
-        return subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return subprocess.CompletedProcess(argv, 1, "", str(error))
+def _run(*words: str) -> program.Ended:
+    return program.run("systemctl", *words, seconds=_SECONDS)

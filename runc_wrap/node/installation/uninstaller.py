@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from runc_wrap.host import files
+from runc_wrap.host import files, program
 from runc_wrap.node.engines import removals
 from runc_wrap.node.engines.registration import plan_execution, registration_state
 from runc_wrap.node.engines.transaction import taking_back
@@ -243,4 +243,5 @@ def finish(todo: Plan, lock: int, *, is_quiet: bool) -> NoReturn:
     if todo.purges:  # within the script, as it may be killed and run again
         script = script.replace(b"\npurges=''", b"\npurges=yes", 1)
     files.replace(command, script, 0o755, writer="finish")
-    os.execv("/bin/sh", ["sh", str(command), *(["--quiet"] if is_quiet else [])])  # noqa: S606 - nothing may come back
+    words = ["sh", str(command), *(["--quiet"] if is_quiet else [])]
+    os.execve("/bin/sh", words, program.made_environment())  # noqa: S606 - nothing may come back

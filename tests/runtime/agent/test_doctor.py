@@ -16,7 +16,7 @@ from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.host import files
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program as programs
 from runc_wrap.node.doctor.service_checks import agent_answers, services_run, units
 from runc_wrap.node.paths import Places
 
@@ -111,7 +111,7 @@ def agent(
             f'{program("systemctl")} --user "$@"\n'
         )
         shim.chmod(0o755)
-        monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(shim.parent),))
+        monkeypatch.setattr(programs, "FIXED_PATH", (str(shim.parent),))
         monkeypatch.setattr(units, "_BOOTED", place)
         yield started
 

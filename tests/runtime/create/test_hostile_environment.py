@@ -49,6 +49,12 @@ class Trap:
             self._write(place / "bin" / name, f"#!/bin/sh\necho {name} >> {self.ran}\nexit 1\n")
         self._write(place / "env.sh", f"echo ENV >> {self.ran}\n")
         self._write(place / "pip.conf", f"[global]\nno-index = 1\ntarget = {place}/temporary\n")
+        for client in (".docker", ".config"):
+            plugin = place / "home" / client / "cli-plugins" / "docker-trap"
+            plugin.parent.mkdir(parents=True)
+            self._write(plugin, f"#!/bin/sh\necho docker >> {self.ran}\n")
+        macros = f"%_dbpath %(echo rpm >> {self.ran})\n"
+        (place / "home" / ".rpmmacros").write_text(macros)
         configuration = place / "home" / ".config" / "pip" / "pip.conf"
         configuration.parent.mkdir(parents=True)
         configuration.write_text((place / "pip.conf").read_text())
@@ -74,6 +80,7 @@ class Trap:
             "PIP_NO_INDEX": "1",
             "IFS": "/",
             "TMPDIR": f"{here}/temporary",
+            "DOCKER_CONFIG": f"{here}/home/.docker",
             "BASH_FUNC_printf%%": f"() {{ echo printf >> {self.ran}; }}",
         }
 
@@ -124,7 +131,10 @@ def test_each_step_of_an_installation_is_printed_before_it_begins(tmp_path: Path
     assert len(timed) > len(steps)
 
 
-COMMANDS = [["--help"], ["apply"], ["doctor"], ["selftest"], ["metrics"], ["engine", "list"]]
+COMMANDS = [
+    *(["--help"], ["apply"], ["doctor"], ["selftest"], ["metrics"], ["engine", "list"]),
+    *(["engine", "status"], ["uninstall", "--dry-run"]),
+]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -158,12 +168,13 @@ def test_a_hook_runs_nothing_of_the_callers(
 
 
 def test_no_other_user_can_replace_the_trial_containers_config(
-    trap: Trap, monkeypatch: pytest.MonkeyPatch
+    trap: Trap, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(trap.place / "temporary"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with trial_container._bundle({}) as bundle:  # noqa: SLF001 - where it lies is all that is asked
-        assert str(bundle.parent) == "/tmp"
+    with trial_container._bundle(tmp_path, {}) as bundle:  # noqa: SLF001 - where it lies is asked
+        assert bundle.parent == tmp_path
+        assert bundle.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_package_with_another_hash_is_not_installed(tmp_path: Path, trap: Trap) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import features, installed_programs
+from runc_wrap.host import program
+from runc_wrap.node import features
 from runc_wrap.node.doctor.runtime_checks import kernel_filtering
 from runc_wrap.node.doctor.service_checks import units
 from runc_wrap.policy import freshness
@@ -271,7 +272,7 @@ def test_other_runtimes_are_a_note_unless_the_config_has_the_full_path(
 ) -> None:
     other = tmp_path / "other"
     machine.fake(other, "runc", "echo runc version 1.2.4")
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(node.programs), str(other)))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(node.programs), str(other)))
     used = node.programs / "runc"
     node.configure(f'runtime = ["{used if is_whole else "runc"}"]\n')
     said = [each["sentence"] for each in _findings(_well(node)) if each["check"] == "runtime"]
@@ -329,8 +330,8 @@ def test_a_kernel_that_logs_nothing_is_mended_by_this_distributions_programs(
 ) -> None:
     node.configure('[default]\nmode = "audit"\n')
     monkeypatch.setattr(kernel_filtering, "warnings", lambda: [sentence])
-    for program in ("dnf", "grubby"):
-        machine.fake(node.programs, program, "true")
+    for name in ("dnf", "grubby"):
+        machine.fake(node.programs, name, "true")
     [found] = [each for each in _findings(_well(node)) if each["sentence"] == sentence]
     assert found["command"].startswith(command)
 

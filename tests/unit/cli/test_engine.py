@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.main import main
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.engines import (
     containerd_config,
     crio_config,
@@ -40,7 +40,7 @@ def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         monkeypatch.setattr(modules[name], "CONFIG", path)
         monkeypatch.setitem(engine_query.CONFIGS, name, path)
     monkeypatch.setattr(distributions, "ALL", ())
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "nothing"),))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
 
@@ -238,16 +238,16 @@ def test_a_removed_default_of_docker_is_read_at_a_restart_only(tmp_path: Path) -
 @pytest.fixture
 def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """A node with these engines, each with its configuration, and its check of it as a program."""
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "programs"),))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "programs"),))
     (tmp_path / "programs").mkdir()
     (tmp_path / "etc").mkdir()
-    for program, printed in (
+    for name, printed in (
         ("containerd", "containerd containerd 2.3.4 x"),
         ("crio", "crio version 1.34.0"),
         ("dockerd", "Docker version 28.0.0, build x"),
     ):
-        path = tmp_path / "programs" / program
-        path.write_text(f"#!/bin/sh\necho {printed}\n[ ! -e {tmp_path}/{program}.refuses ]\n")
+        path = tmp_path / "programs" / name
+        path.write_text(f"#!/bin/sh\necho {printed}\n[ ! -e {tmp_path}/{name}.refuses ]\n")
         path.chmod(0o755)
     return _configs(tmp_path)
 
@@ -337,8 +337,8 @@ def test_what_the_engine_refuses_is_taken_back(
     if registered:
         _ctl(tmp_path, "add", "containerd", "--handler", "first")
     before = _files(tmp_path)
-    program = tmp_path / "programs/containerd"
-    program.write_text(
+    containerd = tmp_path / "programs/containerd"
+    containerd.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && echo containerd containerd 2.3.4 x && exit\n'
         f"[ -e {tmp_path}/etc/conf.d/50-runc-wrap-runc-wrap.toml ] || exit 0\n"
         "echo 'drop-in config version 4 higher' >&2\nexit 1\n"

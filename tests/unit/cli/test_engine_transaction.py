@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
-from runc_wrap.host import change_set
-from runc_wrap.node import installed_programs
+from runc_wrap.host import change_set, program
 from runc_wrap.node.engines import engine_query
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import registration_state
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """An installation on a node without engines and without systemd."""
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "nothing"),))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     monkeypatch.setattr(unit_control, "RUNNING", tmp_path / "no-systemd")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.profiles.json_profiles import profile_files
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def empty(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
     """Search for programs only in an empty directory; no system profile."""
     directory = tmp_path / "machine"
     directory.mkdir()
-    patch.setattr(installed_programs, "FIXED_PATH", (str(directory),))
+    patch.setattr(program, "FIXED_PATH", (str(directory),))
     patch.setattr(profile_files, "SYSTEM_FILES", ())
     return directory
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import descriptor_room, installed_programs
+from runc_wrap.host import program
+from runc_wrap.node import descriptor_room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(words[-1])
         return "1024\n"
 
-    monkeypatch.setattr(installed_programs, "output", output)
+    monkeypatch.setattr(program, "output", output)
     return found
 
 
@@ -70,7 +71,7 @@ def test_an_older_systemd_is_asked_about_the_unit_of_this_process(
 def test_without_a_clear_answer_there_is_no_store(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str | None
 ) -> None:
-    monkeypatch.setattr(installed_programs, "output", lambda *_: said)
+    monkeypatch.setattr(program, "output", lambda *_: said)
     (tmp_path / "cgroup").write_text(f"0::/system.slice/{UNIT}\n")
     assert descriptor_room.room(NOTIFY, tmp_path / "cgroup") == 0
     assert descriptor_room.room(NOTIFY, tmp_path / "none") == 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.installed_programs import RuntimeNotUsable
@@ -82,7 +83,7 @@ def test_the_runtime_of_crios_packages_is_named_where_there_is_no_other(
 def test_a_file_that_may_not_be_executed_is_not_found(folder: Path) -> None:
     machine.fake(folder, "runc", RUNC).chmod(0o644)
     (folder / "crun").mkdir()
-    assert installed_programs.locate("runc") is installed_programs.locate("crun") is None
+    assert program.locate("runc") is program.locate("crun") is None
 
 
 @pytest.mark.parametrize(
@@ -110,8 +111,8 @@ def test_a_program_that_hangs_counts_as_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.fake(folder, "podman", "exec sleep 60")
-    monkeypatch.setattr(installed_programs, "_SECONDS", 0.1)
-    assert installed_programs.output("podman", "--version") is None
+    monkeypatch.setattr(program, "_SECONDS", 0.1)
+    assert program.output("podman", "--version") is None
 
 
 def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path) -> None:
@@ -119,10 +120,10 @@ def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path
     child = folder.with_name("child")
     machine.fake(folder, "docker", f"sleep 300 & echo $! >{child}; echo well; exec sleep $1")
     begun = time.monotonic()
-    ended = installed_programs.run("docker", "300", seconds=2)
+    ended = program.run("docker", "300", seconds=2)
     os.kill(int(child.read_text()), signal.SIGKILL)
     assert ended.said == "`docker 300` did not end within 2 s"
-    ended = installed_programs.run("docker", "0", seconds=100)
+    ended = program.run("docker", "0", seconds=100)
     os.kill(int(child.read_text()), signal.SIGKILL)
     assert (ended.status, ended.printed) == (0, "well\n")
     assert time.monotonic() - begun < 200
@@ -131,15 +132,15 @@ def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path
 def test_a_program_that_prints_without_end_is_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(installed_programs, "_LARGEST", 1 << 16)
+    monkeypatch.setattr(program, "_LARGEST", 1 << 16)
     machine.fake(folder, "docker", "exec head -c 65536 /dev/zero")
-    assert installed_programs.output("docker") == "\0" * 65536
+    assert program.output("docker") == "\0" * 65536
     machine.fake(folder, "docker", "exec yes")
-    ended = installed_programs.run("docker", "info", seconds=500)
+    ended = program.run("docker", "info", seconds=500)
     assert ended.said == "`docker info` printed more than 65536 bytes"
     machine.fake(folder, "docker", "yes >&2 & echo $! >$1; wait")
     child = folder.with_name("child")
-    ended = installed_programs.run("docker", str(child), seconds=500)
+    ended = program.run("docker", str(child), seconds=500)
     os.kill(int(child.read_text()), signal.SIGKILL)
     assert not ended.is_well
 
@@ -150,26 +151,26 @@ def test_what_a_program_started_cannot_print_on_when_it_has_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch, end: str, stream: str
 ) -> None:
     """Its output is in memory, and would grow as long as that child likes."""
-    monkeypatch.setattr(installed_programs, "_LARGEST", 1 << 22)
+    monkeypatch.setattr(program, "_LARGEST", 1 << 22)
     begun, refused = folder.with_name("begun"), folder.with_name("refused")
     loop = f"while echo on; do sleep 0.01; done {stream}"
     child = f"sh -c 'echo on; echo >{begun}; {loop}; echo >{refused}'"
     machine.fake(folder, "docker", f"{child} &\nwhile ! [ -e {begun} ]; do :; done\n{end}")
-    ended = installed_programs.run("docker", seconds=2 if "sleep" in end else 100)
+    ended = program.run("docker", seconds=2 if "sleep" in end else 100)
     assert ended.is_well is (end == "exit 0")
     wait_until(refused.exists, "its end", 60)
 
 
 def test_a_program_may_open_its_output_again(folder: Path) -> None:
     machine.fake(folder, "docker", "echo one >>/dev/stderr; echo two >>/dev/stdout; cat; exit 3")
-    ended = installed_programs.run("docker", seconds=100, stdin=b"three")
+    ended = program.run("docker", seconds=100, stdin=b"three")
     assert (ended.status, ended.printed, ended.said) == (3, "two\nthree", "one")
 
 
 def test_a_program_may_take_its_time_over_what_it_is_given(folder: Path) -> None:
     given = os.urandom(1 << 20)  # more than a pipe holds
     machine.fake(folder, "docker", "sleep 1; sha256sum; sleep 1")
-    ended = installed_programs.run("docker", seconds=100, stdin=given)
+    ended = program.run("docker", seconds=100, stdin=given)
     assert ended.printed.split()[0] == hashlib.sha256(given).hexdigest()
 
 
@@ -178,10 +179,11 @@ def test_a_program_has_no_variables_that_lead_elsewhere(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://another.example")
     monkeypatch.setenv("HOME", "/root")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     machine.fake(folder, "docker", "echo $DOCKER_HOST $HOME $PATH $LC_ALL $DOCKER_CONTEXT")
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    assert installed_programs.output("docker") == f"/root {path} C.UTF-8 default\n"
-    assert (installed_programs.output("docker", environment={"HOME": "/x"}) or "")[:2] == "/x"
+    assert program.output("docker") == f"/nonexistent {path} C.UTF-8 default\n"
+    assert (program.output("docker", environment={"HOME": "/x"}) or "")[:2] == "/x"
 
 
 @pytest.mark.parametrize(

@@ -20,19 +20,19 @@ STATUS = "Name:\\tcat\\nSeccomp:\\t{}\\nSeccomp_filters:\\t{}\\n"
 @pytest.mark.parametrize(("seccomp", "filters"), [(0, 0), (2, 1), (2, 3)])
 def test_the_kernels_state_is_read(seccomp: int, filters: int, tmp_path: Path) -> None:
     runtime = machine.fake(tmp_path, "runc", f"printf '{STATUS.format(seccomp, filters)}'")
-    assert trial_container.run(runtime) == trial_container.Confinement(seccomp, filters)
+    assert trial_container.run(runtime, tmp_path) == trial_container.Confinement(seccomp, filters)
 
 
 def test_an_old_kernel_does_not_count_filters(tmp_path: Path) -> None:
     runtime = machine.fake(tmp_path, "runc", r"printf 'Seccomp:\t2\n'")
-    assert trial_container.run(runtime) == trial_container.Confinement(2, 0)
+    assert trial_container.run(runtime, tmp_path) == trial_container.Confinement(2, 0)
 
 
 @pytest.mark.parametrize(
     ("script", "said"),
     [
         ("echo no such thing >&2; exit 1", "^no such thing$"),
-        ("exit 7", "runc ended with status 7"),
+        ("exit 7", "runc: it ended with status 7"),
         ("echo hello", "printed no Seccomp line: 'hello"),
         ("echo Seccomp: x", "printed no Seccomp line"),
     ],
@@ -41,17 +41,17 @@ def test_a_container_that_did_not_run_is_reported_with_the_runtimes_message(
     script: str, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(trial_container.TrialFailed, match=said):
-        trial_container.run(machine.fake(tmp_path, "runc", script))
+        trial_container.run(machine.fake(tmp_path, "runc", script), tmp_path)
 
 
 def test_a_missing_or_hanging_runtime_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(trial_container.TrialFailed, match="No such file"):
-        trial_container.run(tmp_path / "none")
+    with pytest.raises(trial_container.TrialFailed, match="none is not installed"):
+        trial_container.run(tmp_path / "none", tmp_path)
     monkeypatch.setattr(trial_container, "_SECONDS", 0.1)
-    with pytest.raises(trial_container.TrialFailed, match="timed out"):
-        trial_container.run(machine.fake(tmp_path, "runc", "exec sleep 60"))
+    with pytest.raises(trial_container.TrialFailed, match=r"did not end within 0\.1 s"):
+        trial_container.run(machine.fake(tmp_path, "runc", "exec sleep 60"), tmp_path)
 
 
 def test_the_bundle_is_complete_and_removed_afterwards(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_the_bundle_is_complete_and_removed_afterwards(tmp_path: Path) -> None:
         f'cp "$5/config.json" {shlex.quote(str(kept))}; ls "$5/rootfs" >&2; echo "$5" >&2; exit 1'
     )
     with pytest.raises(trial_container.TrialFailed) as told:
-        trial_container.run(machine.fake(tmp_path, "runc", copy), {"a": "b"})
+        trial_container.run(machine.fake(tmp_path, "runc", copy), tmp_path, {"a": "b"})
     *directories, bundle = str(told.value).splitlines()
     assert {"dev", "proc", "usr"} <= set(directories)
     assert not (tmp_path / bundle).exists()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runc_wrap.node import features, installed_programs
+from runc_wrap.host import program
+from runc_wrap.node import features
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
 
 EVERY = libseccomp_releases.dated()
@@ -16,7 +17,7 @@ def _lacking(version: str) -> frozenset[str]:
 
 def test_the_table_agrees_with_the_installed_library() -> None:
     known = syscalls.known_to_libseccomp(EVERY)
-    runtime = next(filter(None, map(installed_programs.locate, ("runc", "crun"))), None)
+    runtime = next(filter(None, map(program.locate, ("runc", "crun"))), None)
     if known is None or runtime is None:
         pytest.skip("needs libseccomp, and runc or crun, which say which version it is")
     shown = features.printed(runtime)["annotations"]["io.github.seccomp.libseccomp.version"]

@@ -35,7 +35,7 @@ def find(places: Places) -> Iterator[Finding]:
         return
     for state in states:
         with contextlib.suppress(EngineError, CallFailed):
-            access = engine_access.of(state["engine"], Path(state["config"]))
+            access = engine_access.of(state["engine"], Path(state["config"]), places.var)
             if count := len(access.left_canaries()):
                 yield Finding(
                     NAME,

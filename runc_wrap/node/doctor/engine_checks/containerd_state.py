@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.doctor import package_commands
 from runc_wrap.node.doctor.check_finding import Finding
@@ -36,14 +37,14 @@ def find(_: Places) -> Iterator[Finding]:
     containerd = _parsed(installed_programs.version("containerd"))
     if containerd is None or not engine_versions.reached(containerd, _FATAL_SINCE):
         return
-    program = installed_programs.program_of("containerd") or Path("/usr/bin/containerd")
+    path = installed_programs.program_of("containerd") or Path("/usr/bin/containerd")
     brought = {path: name for name, path in installed_programs.DISTRIBUTIONS.items()}
-    by = brought.get(str(program), "")
-    shim_path = program.with_name(_SHIM) if by else installed_programs.locate(_SHIM)
+    by = brought.get(str(path), "")
+    shim_path = path.with_name(_SHIM) if by else program.locate(_SHIM)
     shim = _shims_version(shim_path) or containerd
     if engine_versions.reached(shim, _ANSWERS_SINCE):
         return
-    advice = _advice(by, shim_path or program)
+    advice = _advice(by, shim_path or path)
     whose = f"{by}'s " if by else ""
     where = "the template or a drop-in of its configuration" if by else "its configuration"
     yield Finding(
@@ -65,7 +66,7 @@ def _advice(distribution: str, program: Path) -> package_commands.Advice:
 
 
 def _shims_version(shim: Path | None) -> Version | None:
-    printed = installed_programs.output(str(shim), "-v") if shim else None
+    printed = program.output(str(shim), "-v") if shim else None
     found = _SHIMS_VERSION.search(printed or "")
     return _parsed(found[1]) if found else None
 

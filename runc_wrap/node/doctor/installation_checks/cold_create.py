@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap import text
-from runc_wrap.host import ownership
-from runc_wrap.node import installed_programs
+from runc_wrap.host import ownership, program
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import Finding
 
@@ -79,5 +78,5 @@ def _are_others(*paths: Path) -> bool:
 def _ran(python: Path, *words: str | Path) -> tuple[str, str]:
     """Start the release's interpreter; return what it printed, and why it failed, "" if not."""
     words = (*_INTERPRETER, *words)
-    ended = installed_programs.run(str(python), *map(str, words), seconds=_SECONDS)
+    ended = program.run(str(python), *map(str, words), seconds=_SECONDS)
     return ended.printed, "" if ended.is_well else text.name(ended.said, _FEW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
@@ -72,11 +73,11 @@ def _is_meant(places: Places, used: str) -> bool:
         names = source.read(places.config, places.config_directory).written("runtime") or []
     except (PolicyError, OSError):
         return False  # policy_freshness reports it
-    found = next((name for name in names if installed_programs.locate(name)), "")
+    found = next((name for name in names if program.locate(name)), "")
     return "/" in found and Path(found).resolve() == Path(used).resolve()
 
 
 def _others(kind: str, used: Path) -> list[str]:
-    candidates = [Path(place) / kind for place in installed_programs.FIXED_PATH]
+    candidates = [Path(place) / kind for place in program.FIXED_PATH]
     real = {path.resolve() for path in candidates if path.is_file()} - {used.resolve()}
     return sorted(map(str, real))

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import libseccomp_version
+from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import features, installed_programs, runtime_loader
+from runc_wrap.node import features, runtime_loader
 from runc_wrap.node.doctor import package_commands
 from runc_wrap.node.doctor.check_finding import Finding
 from runc_wrap.node.doctor.policy_checks import profiles_in_force
@@ -136,7 +137,7 @@ def _finding(severity: Severity, sentence: str, path: Path, kind: str) -> Findin
 
 def _library(path: Path) -> Path | None:
     """Return the file of libseccomp that a program loads, None if it is not known."""
-    found = _LDDS_LINE.search(installed_programs.output("ldd", str(path)) or "")
+    found = _LDDS_LINE.search(program.output("ldd", str(path)) or "")
     return Path(found[1]) if found else None
 
 

@@ -7,8 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import socket_peers
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program, socket_peers
 from runc_wrap.node.doctor import commands
 from runc_wrap.node.doctor.check_finding import NotMended
 
@@ -52,7 +51,7 @@ def show() -> dict[str, Shown]:
         return {}
     names = [unit for name in SERVICES for unit in both(name)]
     asked = f"--property={_PROPERTIES.replace(' ', ',')}"
-    printed = installed_programs.output("systemctl", "show", asked, "--", *names) or ""
+    printed = program.output("systemctl", "show", asked, "--", *names) or ""
     blocks = [_parsed(block) for block in printed.split("\n\n")]
     return {shown["Id"]: shown for shown in blocks if "Id" in shown}
 
@@ -63,7 +62,7 @@ def _parsed(block: str) -> Shown:
 
 def version() -> int | None:
     """Return systemd's version, None if there is none."""
-    found = _VERSION.match(installed_programs.output("systemctl", "--version") or "")
+    found = _VERSION.match(program.output("systemctl", "--version") or "")
     return int(found[1]) if found else None
 
 
@@ -111,7 +110,7 @@ def fix(*arguments: str) -> Callable[[], None]:
     """Return what runs systemctl with these arguments."""
 
     def act() -> None:
-        if said := installed_programs.failure("systemctl", *arguments):
+        if said := program.failure("systemctl", *arguments):
             raise NotMended(f"`{commands.line('systemctl', *arguments)}` failed: {said}")
 
     return act

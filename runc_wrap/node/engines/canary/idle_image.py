@@ -71,22 +71,8 @@ def write_rootfs(directory: Path) -> None:
     (directory / PROGRAM).chmod(0o755)
 
 
-def archive(reference: str = REFERENCE) -> bytes:
-    """Return a docker-archive of one layer, as `docker load` and `ctr images import` read it."""
-    layer, config = _parts()
-    name = f"{_digest(config)}.json"
-    manifest = [{"Config": name, "RepoTags": [reference], "Layers": ["layer.tar"]}]
-    members = {"layer.tar": layer, name: config, "manifest.json": json.dumps(manifest).encode()}
-    return _tar(members, ())
-
-
-def identity() -> str:
-    """Return the id that an engine gives the image, whatever its reference is."""
-    return f"sha256:{_digest(_parts()[1])}"
-
-
-def _parts() -> tuple[bytes, bytes]:
-    """Return the layer and the config; their bytes are always the same on one architecture."""
+def archive() -> bytes:
+    """Return a docker-archive of one layer, as `docker load` reads it."""
     architecture, executable = program()
     layer = _tar({PROGRAM: executable}, DIRECTORIES)
     config = json.dumps(
@@ -97,7 +83,10 @@ def _parts() -> tuple[bytes, bytes]:
             "history": [{"created": _TIME}],
         }
     ).encode()  # fmt: skip
-    return layer, config
+    name = f"{_digest(config)}.json"
+    manifest = [{"Config": name, "RepoTags": [REFERENCE], "Layers": ["layer.tar"]}]
+    members = {"layer.tar": layer, name: config, "manifest.json": json.dumps(manifest).encode()}
+    return _tar(members, ())
 
 
 def _digest(data: bytes) -> str:

@@ -118,19 +118,6 @@ def has_image(socket: Path, name: str) -> bool:
     return 1 in fields(grpc_call.call(socket, f"{_IMAGE}/ImageStatus", request, _SHORT))
 
 
-def image_id(socket: Path, name: str) -> str:
-    """Return the id of an image, of the form sha256:…, "" without one. Raises CallFailed."""
-    request = message({1: message({1: name})})
-    answer = fields(grpc_call.call(socket, f"{_IMAGE}/ImageStatus", request, _SHORT))
-    return next((text(image, 1) for image in inner(answer, 1)), "")
-
-
-def remove_image(socket: Path, name: str) -> None:
-    """Remove an image by all its names. Raises CallFailed."""
-    request = message({1: message({1: name})})
-    grpc_call.call(socket, f"{_IMAGE}/RemoveImage", request, _LONG)
-
-
 class Pod(NamedTuple):
     """A pod that was started: `config` is the message that each of its containers repeats."""
 

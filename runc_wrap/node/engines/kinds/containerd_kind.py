@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import containerd_config, toml_text
 from runc_wrap.node.engines.containerd import distributions
@@ -27,7 +28,7 @@ class Containerd:
 
     def detect(self, root: Path = ROOT) -> list[Installation]:
         """Return containerd of its own packages, if installed, and those of distributions."""
-        own, usual = installed_programs.locate("containerd"), containerd_config.CONFIG
+        own, usual = program.locate("containerd"), containerd_config.CONFIG
         found = [_own(own, root, usual)] if own or (root / _below(usual)).exists() else []
         brought = (each for each in distributions.ALL if distributions.installed(each, root))
         return [*found, *(_brought(each, root) for each in brought)]
@@ -66,7 +67,7 @@ def _own(binary: Path | None, root: Path, config: Path) -> Installation:
 def _brought(
     each: distributions.Distribution, root: Path, config: Path | None = None
 ) -> Installation:
-    binary = installed_programs.locate(str(root / distributions.binary(each, config).lstrip("/")))
+    binary = program.locate(str(root / distributions.binary(each, config).lstrip("/")))
     return Installation(
         "containerd",
         config or Path(each.config),
@@ -83,7 +84,7 @@ def at(config: Path) -> Installation:
     distribution = distributions.of_config(config)
     if distribution is not None:
         return _brought(distribution, ROOT, config)
-    return _own(installed_programs.locate("containerd"), ROOT, config)
+    return _own(program.locate("containerd"), ROOT, config)
 
 
 def _dump_words(found: Installation) -> list[str]:
@@ -103,7 +104,7 @@ def dump(found: Installation) -> dict[str, Any] | None:
     """Return the configuration in force, including imports; None if it prints none."""
     if found.binary is None:
         return None
-    printed = installed_programs.output(str(found.binary), *_dump_words(found))
+    printed = program.output(str(found.binary), *_dump_words(found))
     try:
         return None if printed is None else tomllib.loads(printed)
     except ValueError:

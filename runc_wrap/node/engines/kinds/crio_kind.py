@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import crio_config, toml_text
 from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
@@ -28,7 +29,7 @@ class Crio:
 
     def detect(self, root: Path = ROOT) -> list[Installation]:
         """Return CRI-O if it is installed or configured."""
-        binary = installed_programs.locate("crio")
+        binary = program.locate("crio")
         folder = root / str(crio_config.CONFIG.parent).lstrip("/")
         return [at(crio_config.CONFIG, root)] if binary or folder.is_dir() else []
 
@@ -45,13 +46,13 @@ class Crio:
         """Return the handlers that `crio config` prints."""
         if found.binary is None:
             return None
-        printed = installed_programs.output(str(found.binary), *config_words(found.config))
+        printed = program.output(str(found.binary), *config_words(found.config))
         return None if printed is None else handlers(printed)
 
 
 def at(config: Path, root: Path = ROOT) -> Installation:
     """Return the CRI-O that reads this configuration."""
-    binary = installed_programs.locate("crio")
+    binary = program.locate("crio")
     version = installed_programs.version("crio") if binary else None
     unit = unit_of(("crio.service",), root)
     return Installation("crio", config, binary, unit, SOCKET, "", version)
@@ -84,7 +85,7 @@ def _printed(found: Installation) -> dict[str, Any]:
     """Return the configuration that `crio config` prints, {} if it prints none."""
     if found.binary is None:
         return {}
-    printed = installed_programs.output(str(found.binary), *config_words(found.config)) or ""
+    printed = program.output(str(found.binary), *config_words(found.config)) or ""
     try:
         return tomllib.loads(printed)
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import docker_config
 from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
@@ -20,11 +21,7 @@ class Docker:
     def detect(self, root: Path = ROOT) -> list[Installation]:
         """Return Docker if its daemon is installed or configured."""
         configured = (root / str(docker_config.CONFIG).lstrip("/")).exists()
-        return (
-            [at(docker_config.CONFIG, root)]
-            if configured or installed_programs.locate("dockerd")
-            else []
-        )
+        return [at(docker_config.CONFIG, root)] if configured or program.locate("dockerd") else []
 
     def check_command(self, found: Installation) -> list[str] | None:
         """Return `dockerd --validate`, in releases since 23.0.
@@ -45,7 +42,7 @@ class Docker:
     def in_force(self, found: Installation) -> dict[str, str] | None:
         """Return the runtimes of `docker info`, of the daemon that runs."""
         del found
-        info = installed_programs.output("docker", "info", "--format", "{{json .Runtimes}}")
+        info = program.output("docker", "info", "--format", "{{json .Runtimes}}")
         try:
             runtimes = json.loads(info or "null")
         except ValueError:
@@ -61,7 +58,7 @@ def _path(runtime: object) -> str:
 
 def at(config: Path, root: Path = ROOT) -> Installation:
     """Return the Docker that reads this configuration."""
-    binary = installed_programs.locate("dockerd")
+    binary = program.locate("dockerd")
     version = installed_programs.version("docker") if binary else None
     unit = unit_of(("docker.service",), root)
     return Installation("docker", config, binary, unit, SOCKET, "", version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import podman_config
 from runc_wrap.node.engines.kinds.engine_kind import ROOT, Installation, Reload, unit_of
@@ -24,9 +25,7 @@ class Podman:
     def detect(self, root: Path = ROOT) -> list[Installation]:
         """Return Podman if it or Buildah is installed."""
         names = ("podman", "buildah")
-        return (
-            [at(podman_config.CONFIG, root)] if any(map(installed_programs.locate, names)) else []
-        )
+        return [at(podman_config.CONFIG, root)] if any(map(program.locate, names)) else []
 
     def check_command(self, found: Installation) -> list[str] | None:
         """Return `podman info`, which reads every file; None for another than the system's."""
@@ -58,7 +57,7 @@ def default_handler(found: Installation) -> str | None:
 
 def _shown(binary: Path, *words: str) -> tuple[str, str] | None:
     wanted = ("info", "--format", "{{json .Host.OCIRuntime}}")
-    info = installed_programs.output(str(binary), *words, *wanted)
+    info = program.output(str(binary), *words, *wanted)
     try:
         told = json.loads(info or "null")
     except ValueError:
@@ -70,14 +69,14 @@ def _shown(binary: Path, *words: str) -> tuple[str, str] | None:
 
 def shows(name: str, path: str) -> bool | None:
     """Tell whether Podman knows our handler by this path; None if it does not answer."""
-    binary = installed_programs.locate("podman")
+    binary = program.locate("podman")
     found = _shown(binary, "--runtime", name) if binary else None
     return None if found is None else found[1] == path
 
 
 def at(config: Path, root: Path = ROOT) -> Installation:
     """Return the Podman that reads this configuration."""
-    binary = installed_programs.locate("podman")
+    binary = program.locate("podman")
     version = installed_programs.version("podman") if binary else None
     has_service = (root / "usr/lib/systemd/system/podman.service").exists()
     unit = unit_of(("podman.service",), root) if has_service else ""

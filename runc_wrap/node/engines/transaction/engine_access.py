@@ -21,10 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.engines import docker_config, engine_files, engine_query, toml_text
-from runc_wrap.node.engines.canary import idle_image
-from runc_wrap.node.engines.canary.sandbox_image import lent_image, remove_lent
+from runc_wrap.node.engines.canary import idle_image, sandbox_image
 from runc_wrap.node.engines.containerd import generated_config
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
@@ -75,6 +74,9 @@ class Access(Protocol):
     def silence(self) -> str:
         """Return why the running engine cannot run containers."""
 
+    def lack(self) -> EngineError | None:
+        """Return what a canary needs and the engine has not."""
+
     def running(self) -> Mapping[str, str | None] | None:
         """Return {handler: path} of the running engine, None if it tells none."""
 
@@ -101,8 +103,8 @@ class Access(Protocol):
 class _Common:
     """What is the same for every engine."""
 
-    def __init__(self, found: Installation) -> None:
-        self.found = found
+    def __init__(self, found: Installation, var: Path) -> None:
+        self.found, self.var = found, var
         self.unit, self.version = found.unit, found.version
 
     def reload(self, *, loses_default: bool) -> Reload:
@@ -115,7 +117,7 @@ class _Common:
         command = engine_query.KINDS[self.found.engine].check_command(self.found)
         if command is None:
             return f"{self.found.engine} is not installed, or cannot check {self.found.config}"
-        done = installed_programs.run(*command, seconds=_SHORT)
+        done = program.run(*command, seconds=_SHORT)
         return "" if done.is_well else f"{self.found.engine} refuses its files: {done.said}"
 
     def refusal_of(self, waiting: Mapping[Path, Path]) -> str:
@@ -126,11 +128,15 @@ class _Common:
         command = engine_query.KINDS[self.found.engine].check_command(
             replace(self.found, config=at)
         )
-        done = installed_programs.run(*command, seconds=_SHORT) if command else None
+        done = program.run(*command, seconds=_SHORT) if command else None
         if done is None or done.is_well:
             return ""
         said = done.said.replace(str(at), str(self.found.config))
         return f"{self.found.engine} refuses its new file: {said}"
+
+    def lack(self) -> EngineError | None:
+        """Return None: it brings its own."""
+        return None
 
     def _stands_alone(self, at: Path) -> bool:
         """Tell whether a file names no others, which would be looked for beside it."""
@@ -169,6 +175,16 @@ class ByCri(_Common):
         except CallFailed as failure:
             return str(failure)
 
+    def lack(self) -> EngineError | None:
+        """Return that the image of sandboxes is missing, or that nobody tells."""
+        try:
+            sandbox_image.required(self.found, self.socket)
+        except EngineError as why:
+            return why
+        except CallFailed as failure:
+            return _not_started(self.found, str(failure))
+        return None
+
     def running_version(self) -> str | None:
         """Return what it tells."""
         with suppress(CallFailed):
@@ -186,10 +202,11 @@ class ByCri(_Common):
     def canary(self, handler: str) -> Iterator[str]:
         """Run a pod."""
         socket = self.socket
+        if why := self.lack():
+            raise why
         try:
-            with lent_image(self.found, socket):
-                yield cri_runtime.run_pod(socket, handler)
-                cri_runtime.remove_pods(socket)
+            yield cri_runtime.run_pod(socket, handler)
+            cri_runtime.remove_pods(socket)
         except CallFailed as failure:
             raise _not_started(self.found, str(failure)) from failure
 
@@ -212,10 +229,8 @@ class ByCri(_Common):
         return cri_runtime.pods(self.socket)
 
     def remove_canaries(self) -> None:
-        """Remove our pods, and our image if it is lent."""
-        socket = self.socket
-        cri_runtime.remove_pods(socket)
-        remove_lent(self.found, socket)
+        """Remove our pods."""
+        cri_runtime.remove_pods(self.socket)
 
 
 class ByCommand(_Common):
@@ -225,9 +240,9 @@ class ByCommand(_Common):
     def canary(self, handler: str) -> Iterator[str]:
         """Run a container."""
         runtime = ["--runtime", handler] if handler else []
-        with tempfile.TemporaryDirectory(prefix="runc-wrap-canary-") as directory:
+        with tempfile.TemporaryDirectory(prefix=f"{_NAME}-", dir=self.var) as directory:
             words = self._words(runtime, Path(directory))
-            done = installed_programs.run(self.found.engine, *words, seconds=_LONG)
+            done = program.run(self.found.engine, *words, seconds=_LONG)
             try:
                 if not done.is_well:
                     raise _not_started(self.found, done.said)
@@ -241,7 +256,7 @@ class ByCommand(_Common):
 
     def silence(self) -> str:
         """Return why `info` fails."""
-        done = installed_programs.run(self.found.engine, "info", seconds=_SHORT)
+        done = program.run(self.found.engine, "info", seconds=_SHORT)
         return "" if done.is_well else done.said
 
     def running(self) -> Mapping[str, str | None] | None:
@@ -251,9 +266,7 @@ class ByCommand(_Common):
     def remove_canaries(self) -> None:
         """Remove our containers. Raises CallFailed if any stays, or it is not told."""
         if listed := self.left_canaries():
-            done = installed_programs.run(
-                self.found.engine, "rm", "--force", *listed, seconds=_LONG
-            )
+            done = program.run(self.found.engine, "rm", "--force", *listed, seconds=_LONG)
             if self.left_canaries():
                 raise CallFailed(f"{self.found.engine} does not remove our canary: {done.said}")
 
@@ -261,7 +274,7 @@ class ByCommand(_Common):
         """Return our containers, by their names."""
         ours = f"name=^{_NAME}-[0-9a-f]{{{_DIGITS}}}$"
         words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", ours)
-        done = installed_programs.run(self.found.engine, *words, seconds=_SHORT)
+        done = program.run(self.found.engine, *words, seconds=_SHORT)
         if not done.is_well:
             raise CallFailed(f"{self.found.engine} does not tell its containers: {done.said}")
         return done.printed.split()
@@ -286,7 +299,7 @@ class Docker(ByCommand):
 
     def running_version(self) -> str | None:
         """Return the daemon's; the client's may be another."""
-        done = installed_programs.run("docker", "version", "--format", _VERSION, seconds=_SHORT)
+        done = program.run("docker", "version", "--format", _VERSION, seconds=_SHORT)
         return done.printed.strip() or None if done.is_well else None
 
     def configured(self) -> None:
@@ -308,7 +321,7 @@ class Docker(ByCommand):
 
     def _info(self) -> tuple[str | None, dict[str, Any]]:
         """Return the default runtime and all runtimes, (None, {}) if nothing answers."""
-        done = installed_programs.run("docker", "info", "--format", _INFO, seconds=_SHORT)
+        done = program.run("docker", "info", "--format", _INFO, seconds=_SHORT)
         try:
             default, runtimes = json.loads(done.printed)
             return (str(default) if default else None), dict(runtimes or {})
@@ -316,7 +329,7 @@ class Docker(ByCommand):
             return None, {}
 
     def _words(self, runtime: list[str], directory: Path) -> list[str]:
-        loaded = installed_programs.run("docker", "load", stdin=idle_image.archive(), seconds=_LONG)
+        loaded = program.run("docker", "load", stdin=idle_image.archive(), seconds=_LONG)
         del directory
         if not loaded.is_well:
             raise _not_started(self.found, loaded.said)
@@ -325,7 +338,7 @@ class Docker(ByCommand):
     def remove_canaries(self) -> None:
         """Remove our containers and our image."""
         super().remove_canaries()
-        installed_programs.run("docker", "rmi", "--force", idle_image.REFERENCE, seconds=_SHORT)
+        program.run("docker", "rmi", "--force", idle_image.REFERENCE, seconds=_SHORT)
 
 
 class Podman(ByCommand):
@@ -362,13 +375,16 @@ def _not_started(found: Installation, why: str) -> EngineError:
     )
 
 
-def of(engine: str, config: Path) -> Access:
-    """Return the access to the engine that reads this configuration. Raises EngineError."""
+def of(engine: str, config: Path, var: Path) -> Access:
+    """Return the access to the engine that reads this configuration. Raises EngineError.
+
+    `var` is the installation's, where Podman's canary has its root file system.
+    """
     found = engine_query.installation(engine, config)
     if found.binary is None:
         raise EngineError(
             f"{engine} is not installed", "an engine that runs", "`engine add` without --restart"
         )
     if engine == "docker":
-        return Docker(found)
-    return Podman(found) if engine == "podman" else ByCri(found)
+        return Docker(found, var)
+    return Podman(found, var) if engine == "podman" else ByCri(found, var)

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from runc_wrap.host import files
-from runc_wrap.node import installed_programs
+from runc_wrap.host import files, program
 
 _SECONDS = 20.0
 _RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
@@ -31,7 +30,7 @@ _LARGEST = 1 << 16  # bytes of /proc/PID/cgroup
 
 def of_docker() -> str:
     """Return all that run or are paused, unless the running daemon has live-restore."""
-    done = installed_programs.run("docker", "info", "--format", _RUNNING, seconds=_SECONDS)
+    done = program.run("docker", "info", "--format", _RUNNING, seconds=_SECONDS)
     try:
         keeps, running, paused = json.loads(done.printed)
         count = 0 if keeps is True else int(running) + int(paused)
@@ -44,7 +43,7 @@ def of_docker() -> str:
 def of_unit(unit: str) -> str:
     """Return what a restart of containerd's or CRI-O's unit ends, "" for nothing."""
     asked = ("show", unit, f"--property={_ASKED}")
-    printed = installed_programs.run("systemctl", *asked, seconds=_SECONDS).printed
+    printed = program.run("systemctl", *asked, seconds=_SECONDS).printed
     shown = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
     return " and ".join(filter(None, (_monitored(unit, shown), _dockers(shown))))
 
@@ -76,7 +75,7 @@ def _dockers(shown: dict[str, str]) -> str:
     restarted = {name for key in _RESTARTED_WITH for name in shown.get(key, "").split()}
     if _DOCKER not in restarted:
         return ""
-    state = installed_programs.run("systemctl", "is-active", _DOCKER, seconds=_SECONDS).printed
+    state = program.run("systemctl", "is-active", _DOCKER, seconds=_SECONDS).printed
     if state.strip() in ("inactive", "failed"):
         return ""
     words = of_docker()

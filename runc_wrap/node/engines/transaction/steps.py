@@ -86,6 +86,8 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
         if note.how != taking_back.NOTHING and (why := node.obstacle(note.unit)):
             raise why
         _refuse_ending(job, note, access)
+        if job.action == "add" and (lack := access.lack()):
+            raise lack
         work = _Work(job, plan, node, access, note, tell)
         node.guard(job.places, note.unit, note.timer, taking_back.command(job.places))
         return _proved_or_undone(work)

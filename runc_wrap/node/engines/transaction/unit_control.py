@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.transaction import boot_unit, engine_access, taking_back
 
@@ -36,9 +36,12 @@ class Systemd:
 
     patience = 120.0
 
+    def __init__(self, places: Places) -> None:
+        self._var = places.var
+
     def access(self, engine: str, config: Path) -> Access:
         """Return the access to an engine. Raises EngineError."""
-        return engine_access.of(engine, config)
+        return engine_access.of(engine, config, self._var)
 
     def obstacle(self, unit: str) -> EngineError | None:
         """Return why systemd cannot restart this unit, None if it can."""
@@ -63,14 +66,12 @@ class Systemd:
         )
 
     def _is_masked(self, unit: str) -> bool:
-        done = installed_programs.run("systemctl", "is-enabled", unit, seconds=_SHORT)
+        done = program.run("systemctl", "is-enabled", unit, seconds=_SHORT)
         return done.printed.strip().startswith("masked")
 
     def state(self, unit: str) -> str:
         """Return what `systemctl is-active` says."""
-        return installed_programs.run(
-            "systemctl", "is-active", unit, seconds=_SHORT
-        ).printed.strip()
+        return program.run("systemctl", "is-active", unit, seconds=_SHORT).printed.strip()
 
     def restart(self, unit: str, how: str) -> str:
         """Restart or reload a unit and wait for it; return "" or why that failed.
@@ -78,14 +79,14 @@ class Systemd:
         A unit that has failed too often lately would be refused, so that is forgotten first.
         """
         if how == RESTART:
-            installed_programs.run("systemctl", "reset-failed", unit, seconds=_SHORT)
-        done = installed_programs.run("systemctl", how, unit, seconds=_SECONDS)
+            program.run("systemctl", "reset-failed", unit, seconds=_SHORT)
+        done = program.run("systemctl", how, unit, seconds=_SECONDS)
         return "" if done.is_well else f"`systemctl {how} {unit}` failed: {done.said}"
 
     def started(self, unit: str) -> float | None:
         """Return when the unit's main process was started, in seconds since the epoch."""
         words = ("show", unit, "--property=ExecMainStartTimestampMonotonic", "--value")
-        told = installed_programs.run("systemctl", *words, seconds=_SHORT).printed.strip()
+        told = program.run("systemctl", *words, seconds=_SHORT).printed.strip()
         if not told.isdecimal() or told == "0":
             return None
         return time.time() - time.monotonic() + int(told) / 1e6
@@ -100,7 +101,7 @@ class Systemd:
             "--quiet", "--collect", f"--unit={timer}", f"--on-active={_DEAD_MAN:g}s",
             "--timer-property=AccuracySec=1s", *_AGAIN, "--", *command,
         ]  # fmt: skip
-        done = installed_programs.run("systemd-run", *words, seconds=_SHORT)
+        done = program.run("systemd-run", *words, seconds=_SHORT)
         if not done.is_well:
             boot_unit.remove(places)
             raise EngineError(
@@ -112,7 +113,7 @@ class Systemd:
     def release(self, places: Places, timer: str = "") -> None:
         """Take that back; what cannot be, finds nothing to do."""
         if timer:
-            installed_programs.run("systemctl", "stop", f"{timer}.timer", seconds=_SHORT)
+            program.run("systemctl", "stop", f"{timer}.timer", seconds=_SHORT)
         with contextlib.suppress(OSError):
             if not taking_back.is_any_left(places):
                 boot_unit.remove(places)

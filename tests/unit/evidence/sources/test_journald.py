@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.kernel.audit_records import FIELDS, STAMP, fields
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import Unavailable, journald
+from runc_wrap.host import program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ class Journalctl:
 
 @pytest.fixture
 def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journalctl:
-    monkeypatch.setattr(journald, "_PATH", str(tmp_path))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path),))
     return Journalctl(tmp_path)
 
 

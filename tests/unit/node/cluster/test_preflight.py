@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
-from runc_wrap.node import features, installed_programs
+from runc_wrap.host import program
+from runc_wrap.node import features
 from runc_wrap.node.cluster import preflight
 from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.engines.kinds.containerd_kind import Containerd
@@ -33,7 +34,7 @@ ACCEPTS, REFUSES = "echo version = 2", "echo containerd: line 3 is no TOML >&2; 
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node with runc, a containerd that accepts its configuration, and nothing of ours."""
     (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "bin"),))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "bin"),))
     _program(tmp_path, "runc", RUNC)
     _program(tmp_path, "containerd", CONTAINERD.format(version="1.7.24", dump=ACCEPTS))
     (tmp_path / "config.toml").write_text("version = 2\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.doctor import package_commands
 from tests.unit.node import machine
 
@@ -82,7 +82,7 @@ def test_a_runtime_that_is_gone_is_taken_from_where_it_came(
 ) -> None:
     (node.programs / "runc").unlink()
     local = node.programs / "local"
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(local), str(node.programs)))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(local), str(node.programs)))
     owned, path = (each.format(machine=node.programs, local=local) for each in (owned, path))
     machine.fake(node.programs, "apt-get", "true")
     machine.fake(node.programs, "dpkg-query", f"echo {DOCKERS}: {owned}; exit 1")
@@ -98,7 +98,7 @@ def test_a_package_that_has_another_runtime_is_not_installed_again_for_one_that_
     local.mkdir()
     if is_damaged:
         (local / "runc").touch()
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(local), str(node.programs)))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(local), str(node.programs)))
     machine.fake(node.programs, "dpkg-query", f"echo {DOCKERS}: {node.programs}/runc; exit 1")
     assert RELEASES in package_commands.restore(local / "runc", "runc").command
 
@@ -150,14 +150,14 @@ def test_an_option_is_taken_from_the_kernels_command_line_by_the_boot_loaders_pr
 
 def test_debians_database_and_rpms_answer_as_the_fakes_do() -> None:
     """With the real programs: a file of a package, and one that none has."""
-    if not installed_programs.locate("dpkg-query"):
+    if not program.locate("dpkg-query"):
         pytest.skip("dpkg-query is not installed")
     assert package_commands.owner(Path("/usr/bin/dpkg-query")) == "dpkg"
     assert package_commands.owner(Path("/usr/bin/sh"), Path("/usr/bin/dpkg")) in ("dash", "dpkg")
     assert package_commands.owner(Path("/usr/bin/runc*")) == ""
     assert package_commands.owner(Path("/nowhere")) == ""
-    if installed_programs.locate("rpm"):
-        said = installed_programs.run("rpm", *package_commands._RPM[1:], "/usr/bin/sh", seconds=20)  # noqa: SLF001
+    if program.locate("rpm"):
+        said = program.run("rpm", *package_commands._RPM[1:], "/usr/bin/sh", seconds=20)  # noqa: SLF001
         assert package_commands._told("rpm", said.printed, []) == [  # noqa: SLF001
             "file /usr/bin/sh is not owned by any package"
         ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.host import ownership
+from runc_wrap.host import ownership, program
 from runc_wrap.node.installation import (
     failure_advice,
     installation_record,
@@ -109,7 +108,7 @@ def _error(number: int) -> OSError:
         (_error(errno.EPERM), "`lsattr -d /srv/p/bin` shows"),
         (_error(errno.ENOTDIR), "move away what is there (`ls -ld /srv/p/bin` shows it)"),
         (OSError(errno.ENOSPC, "full"), "`df -h /srv/p` shows it"),
-        (subprocess.CalledProcessError(1, ["sync"]), "read what that program said above"),
+        (program.ProgramFailed("`sync` failed: x"), "read what that program said"),
         (ValueError("x"), "unpack the archive or the checkout again"),
         (services.ServiceFailed("x"), "or give it --no-services"),
     ],

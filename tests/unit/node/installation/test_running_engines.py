@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.installation import running_engines
 from tests.unit.node import machine
 
@@ -157,7 +157,7 @@ def test_a_users_process_of_the_installed_program_is_not(monkeypatch: pytest.Mon
     monkeypatch.setattr(running_engines, "SOCKETS", ())
     with short_directory("engine") as directory:
         directory.chmod(0o755)
-        monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(directory),))
+        monkeypatch.setattr(program, "FIXED_PATH", (str(directory),))
         words, user = [_copy(directory)], 12345
         with subprocess.Popen(words, stdin=subprocess.PIPE, user=user, group=user, cwd="/"):
             assert running_engines.containerds() == set()

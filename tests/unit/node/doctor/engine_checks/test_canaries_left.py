@@ -25,7 +25,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Pla
     one, places = node(tmp_path, "version = 2\n")
     run(job(places, one.config), one)
 
-    def access(_engine: str, _config: Path) -> Any:
+    def access(_engine: str, _config: Path, _var: Path) -> Any:
         return FakeEngine(one)
 
     monkeypatch.setattr(engine_access, "of", access)

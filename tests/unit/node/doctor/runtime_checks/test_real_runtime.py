@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.doctor.runtime_checks import real_runtime
 from tests.unit.node import machine
 
@@ -23,7 +23,7 @@ RELEASES = "github.com/opencontainers/runc/releases"
 def two_runtimes(node: Node, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The place before the one with a package's runc, and a runc there."""
     local = node.programs / "local"
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(local), str(node.programs)))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(local), str(node.programs)))
     machine.fake(local, "runc", "echo runc version 1.3.0")
     machine.fake(node.programs, "apt-get", "true")
     has = f"echo containerd.io: {node.programs}/runc; exit 1"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.node.engines import engine_query
-from runc_wrap.node.engines.canary import idle_image, sandbox_image
+from runc_wrap.node.engines.canary import sandbox_image
 from runc_wrap.node.engines.cri import cri_runtime
-from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.transaction.engine_access import ByCri
 
 SOCKET = Path("/nowhere")
 CRIO = engine_query.installation("crio", Path("/etc/crio/crio.conf"))
@@ -34,7 +34,7 @@ def test_a_default_that_crio_prints_as_a_comment_is_its_image(printed: str, name
     ("document", "has", "told"),
     [
         ({}, True, "crio does not print which image"),
-        ({"crio": {"image": {"pause_image": "p:1"}}}, False, "has no image p:1 .* not there"),
+        ({"crio": {"image": {"pause_image": "p:1"}}}, False, "has no image p:1 .*crictl pull p:1"),
         ({"crio": {"image": {"pause_image": "p:1"}}}, True, ""),
     ],
 )
@@ -43,37 +43,14 @@ def test_without_its_image_no_sandbox_is_asked_for(
 ) -> None:
     monkeypatch.setattr(sandbox_image, "_document", lambda _found: document)
     monkeypatch.setattr(cri_runtime, "has_image", lambda *_words: has)
-    asked = []
+    access = ByCri(CRIO, SOCKET)
+    asked: list[str] = []
+    monkeypatch.setattr(cri_runtime, "run_pod", lambda *_words: asked.append("a pod"))
+    monkeypatch.setattr(cri_runtime, "remove_pods", lambda *_words: None)
     if told:
-        with pytest.raises(EngineError, match=told), sandbox_image.lent_image(CRIO, SOCKET):
-            asked.append("a sandbox")
+        with pytest.raises(EngineError, match=told), access.canary("ours"):
+            pass
     else:
-        with sandbox_image.lent_image(CRIO, SOCKET):
-            asked.append("a sandbox")
-    assert asked == ([] if told else ["a sandbox"])
-
-
-@pytest.mark.parametrize(
-    ("document", "images", "left"),
-    [
-        ({"plugins": {}}, {"sha256:other": "p:1"}, {"sha256:other": "p:1"}),
-        ({"plugins": {}}, {idle_image.identity(): "of a name that no file has now"}, {}),
-        ({}, {idle_image.identity(): "p:1"}, None),
-    ],
-)
-def test_a_lent_image_is_gone_only_if_its_engine_said_so(
-    monkeypatch: pytest.MonkeyPatch,
-    document: dict[str, object],
-    images: dict[str, str],
-    left: dict[str, str] | None,
-) -> None:
-    """Whose configuration is not printed may answer elsewhere."""
-    monkeypatch.setattr(sandbox_image, "_document", lambda _found: document)
-    monkeypatch.setattr(cri_runtime, "image_id", lambda _, name: name if name in images else "")
-    monkeypatch.setattr(cri_runtime, "remove_image", lambda _, name: images.pop(name))
-    if left is None:
-        with pytest.raises(CallFailed, match="does not print its configuration"):
-            sandbox_image.remove_lent(CRIO, SOCKET)
-    else:
-        sandbox_image.remove_lent(CRIO, SOCKET)
-        assert images == left
+        with access.canary("ours"):
+            pass
+    assert asked == ([] if told else ["a pod"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node import installed_programs
+from runc_wrap.host import program
 from runc_wrap.node.engines import (
     containerd_config,
     crio_config,
@@ -24,7 +24,7 @@ TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
 
 @pytest.fixture(autouse=True)
 def _empty_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path / "bin"),))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "bin"),))
     (tmp_path / "bin").mkdir()
 
 
@@ -156,8 +156,8 @@ def test_containerds_handlers_are_read_from_its_dump(plugin: str, tmp_path: Path
 def test_an_engine_that_prints_no_configuration_has_nothing_known_in_force(
     printed: str, status: int, tmp_path: Path
 ) -> None:
-    for engine, program in (("containerd", "containerd"), ("crio", "crio"), ("podman", "podman")):
-        binary = _program(tmp_path / "bin" / program, printed, status)
+    for engine, name in (("containerd", "containerd"), ("crio", "crio"), ("podman", "podman")):
+        binary = _program(tmp_path / "bin" / name, printed, status)
         config = engine_query.CONFIGS.get(engine, Path("/c"))
         found = Installation(engine, config, binary)
         assert engine_query.KINDS[engine].in_force(found) is None

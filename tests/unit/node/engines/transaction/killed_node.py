@@ -65,6 +65,9 @@ class FakeEngine:
     def configured(self) -> Mapping[str, str | None]:
         return _handlers(self.node.config)
 
+    def lack(self) -> None:
+        """Return None: nothing is missing."""
+
     def silence(self) -> str:
         return "" if self.node.answers() else "it does not run"
 

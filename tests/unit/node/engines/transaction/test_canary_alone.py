@@ -115,7 +115,7 @@ def test_the_command_says_what_is_proved_or_why_not(
     made: Made, monkeypatch: pytest.MonkeyPatch, *, is_well: bool
 ) -> None:
     one, places, where = made
-    monkeypatch.setattr(engine_transaction, "Systemd", lambda: one)
+    monkeypatch.setattr(engine_transaction, "Systemd", lambda _: one)
     monkeypatch.setattr(one, "access", lambda *_: FakeEngine(one, UNIT))
     if not is_well:
         proved(monkeypatch, NotProved("it is unconfined"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.kinds.engine_kind import Installation
-from runc_wrap.node.engines.transaction.engine_access import Docker
+from runc_wrap.node.engines.transaction.engine_access import Docker, Podman
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ def test_a_dockerd_that_can_check_its_file_is_asked(
 ) -> None:
     binary = machine.fake(programs, "dockerd", "echo no such setting >&2; exit 1")
     found = Installation("docker", CONFIG, binary, "docker.service", Path("/s"), "", version)
-    assert Docker(found).refusal() == refusal
+    assert Docker(found, Path("/nowhere")).refusal() == refusal
 
 
 def test_one_that_is_not_installed_refuses() -> None:
     found = Installation("docker", CONFIG, None, "docker.service", Path("/s"), "", "20.10.24")
-    assert "docker is not installed" in Docker(found).refusal()
+    assert "docker is not installed" in Docker(found, Path("/nowhere")).refusal()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,27 @@ def test_a_canary_counts_as_removed_only_if_it_has_gone(
     found = Installation("docker", CONFIG, binary, "docker.service", Path("/s"), "", "26.1.5")
     if why:
         with pytest.raises(CallFailed, match=why):
-            Docker(found).remove_canaries()
+            Docker(found, Path("/nowhere")).remove_canaries()
     else:
-        Docker(found).remove_canaries()
+        Docker(found, Path("/nowhere")).remove_canaries()
         assert left.read_text() == "\n"
+
+
+def test_podmans_canary_lies_in_the_installation_wherever_the_caller_has_temporary_files(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner of TMPDIR could replace the root file system, which root then runs."""
+    theirs, var, asked = tmp_path / "theirs", tmp_path / "var", tmp_path / "asked"
+    for directory in (theirs, var):
+        directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(theirs))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    script = f'case "$*" in *run*) echo "$*" >{asked}; echo id;; *) :;; esac'
+    binary = machine.fake(programs, "podman", script)
+    found = Installation("podman", CONFIG, binary, "", Path("/s"), "", "5.4.2")
+    with Podman(found, var).canary(""):
+        words = asked.read_text().split()
+        root = Path(words[words.index("--rootfs") + 1])
+        assert root.parent == var
+        assert root.stat().st_mode & 0o777 == 0o700
+    assert [*theirs.iterdir(), *var.iterdir()] == []

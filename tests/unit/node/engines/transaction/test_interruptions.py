@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from runc_wrap.host import files
-from runc_wrap.node import installed_programs
+from runc_wrap.host import files, program
 from runc_wrap.node.engines import docker_config
 from runc_wrap.node.engines.canary import canary_proof
 from runc_wrap.node.engines.registration import (
@@ -213,12 +212,12 @@ def test_a_second_registration_is_taken_back_on_a_full_disk(
 def test_a_program_is_run_where_no_file_can_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "systemctl"
-    program.write_text("#!/bin/sh\necho said; echo complained >&2; exit 3\n")
-    program.chmod(0o755)
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho said; echo complained >&2; exit 3\n")
+    systemctl.chmod(0o755)
     monkeypatch.setattr(tempfile, "TemporaryFile", _no_room)
     monkeypatch.setattr(tempfile, "mkstemp", _no_room)
-    ended = installed_programs.run(str(program), seconds=20)
+    ended = program.run(str(systemctl), seconds=20)
     assert (ended.status, ended.printed, ended.said) == (3, "said\n", "complained")
 
 
@@ -293,11 +292,11 @@ def test_a_masked_unit_that_runs_is_not_restarted(
         '#!/bin/sh\n[ "$1" = is-active ] && echo active || cat "${0%/*}/enabled"\n'
     )
     (tmp_path / "systemctl").chmod(0o755)
-    monkeypatch.setattr(installed_programs, "FIXED_PATH", (str(tmp_path), "/usr/bin", "/bin"))
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path), "/usr/bin", "/bin"))
     monkeypatch.setattr(unit_control, "RUNNING", tmp_path)
     for enabled, refusal in (("enabled", None), ("masked", "masked"), ("masked-runtime", "masked")):
         (tmp_path / "enabled").write_text(f"{enabled}\n")
-        why = unit_control.Systemd().obstacle("docker.service")
+        why = unit_control.Systemd(Places(tmp_path)).obstacle("docker.service")
         assert (why is None) is (refusal is None)
         assert why is None or "`systemctl unmask docker.service`" in str(why)
 

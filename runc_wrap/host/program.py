@@ -1,0 +1,174 @@
+"""Running a program to its end, in an environment that we make, with bounded time and output.
+
+Off the hot path, outside of the agent and of the kubectl plugin, nothing else starts a program
+(tests/imports). What root runs has none of the caller's variables: HOME would lead to
+.docker/cli-plugins and .rpmmacros, DOCKER_HOST to another machine, TMPDIR to others' directories.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8", "DOCKER_CONTEXT": "default"}
+NO_HOME = "/nonexistent"  # as the user nobody's; only root could make it
+_SECONDS = 20
+_LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program that prints more is killed
+_LOOKED_AT = 0.1  # seconds between two looks at how much that is
+_USERS = ("HOME", "LANG", "XDG_RUNTIME_DIR")  # a user's own, for their own containers
+_MOST_SAID = 600  # characters of a failure
+MISSING, HUNG = 127, -1
+
+
+def made_environment() -> dict[str, str]:
+    """Return the variables of a program. Docker's context would lead to another machine."""
+    kept = {name: os.environ[name] for name in _USERS if os.geteuid() and name in os.environ}
+    return {"HOME": NO_HOME, **kept, **_GIVEN}
+
+
+def locate(name: str) -> Path | None:
+    """Return a program's path, None if missing; names without a slash are found in FIXED_PATH."""
+    candidates = [Path(name)] if "/" in name else [Path(place) / name for place in FIXED_PATH]
+    return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
+
+
+class ProgramFailed(Exception):
+    """A program failed; the message says which, and what it said."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended; `said` is one line: the end of its stderr, or of its stdout without one.
+
+    `status` is MISSING for a program that is not installed, HUNG for one that took too long.
+    """
+
+    status: int
+    printed: str
+    said: str
+    complaint: str = ""  # all of its stderr
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it succeeded."""
+        return self.status == 0
+
+
+def output(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """Return what a program printed, None if it failed, hung or is missing."""
+    ended = run(name, *words, seconds=_SECONDS, environment=environment)
+    return ended.printed if ended.is_well else None
+
+
+def failure(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run a program; return "" if it succeeded, otherwise the end of what it said."""
+    ended = run(name, *words, seconds=_SECONDS, environment=environment)
+    return "" if ended.is_well else ended.said
+
+
+def run(
+    name: str,
+    *words: str,
+    seconds: float,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run a program as `locate` finds it to its end; `environment` is all that it has, or ours."""
+    path = locate(name)
+    if path is None:
+        return Ended(MISSING, "", f"{name} is not installed")
+    called = " ".join((name, *words[:1]))
+    with _memory() as given, _memory() as out, _memory() as err:
+        given.write(stdin)
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                [path, *words], stdin=given, stdout=out, stderr=err,
+                env=made_environment() if environment is None else environment,
+            )  # fmt: skip
+        except OSError as error:
+            return Ended(HUNG, "", f"{path}: {error.strerror}")
+        with process:
+            try:
+                why = _excess(process, seconds, (out, err))
+            finally:  # also where Ctrl-C interrupts it
+                process.kill()
+                _end_growth(out, err)
+        if why:
+            return Ended(HUNG, "", f"`{called}` {why}")
+        printed, complaint = _text(out), _text(err)
+    said = " ".join((complaint or printed).split())[-_MOST_SAID:]
+    status = process.returncode
+    return Ended(status, printed, said or f"it ended with status {status}", complaint)
+
+
+def do(name: str, *words: str, seconds: float) -> None:
+    """Run a program that must succeed. Raises ProgramFailed."""
+    ended = run(name, *words, seconds=seconds)
+    if not ended.is_well:
+        raise ProgramFailed(f"`{' '.join((name, *words))}` failed: {ended.said}")
+
+
+@contextmanager
+def reading(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Start a program whose output the caller reads; kill it however that ends. Raises OSError."""
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(
+        words, stdin=silent, stdout=subprocess.PIPE, stderr=silent, env=made_environment()
+    ) as process:
+        try:
+            if process.stdout is not None:
+                yield process, process.stdout
+        finally:
+            process.kill()
+
+
+def _excess(process: subprocess.Popen[bytes], seconds: float, files: tuple[IO[bytes], ...]) -> str:
+    """Wait for a program's end; return "", or what it does too long or too much."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            process.wait(min(_LOOKED_AT, seconds))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > until:
+                return f"did not end within {seconds:g} s"
+        else:
+            return ""
+        if any(os.fstat(file.fileno()).st_size > _LARGEST for file in files):
+            return f"printed more than {_LARGEST} bytes"
+
+
+def _memory() -> IO[bytes]:
+    """Return a file in memory: a revert must be able to restart an engine on a full disk.
+
+    Whoever opens it again, as /dev/stderr, writes after the others, too.
+    """
+    memory = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    file = os.fdopen(memory, "w+b")
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
+    return file
+
+
+def _end_growth(*files: IO[bytes]) -> None:
+    """Let nobody add to a program's output any more: what it started may go on and have it open.
+
+    Its memory would belong to nobody whom the node could end for it. A write fails with EPERM
+    (fcntl(2), F_SEAL_GROW).
+    """
+    for file in files:
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(_LARGEST).decode(errors="replace")
