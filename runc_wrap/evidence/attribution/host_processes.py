@@ -77,7 +77,7 @@ class Hosts:
         if before.is_plain:
             self._alive[pid] = before._replace(program=when, is_plain=False)
         elif when - before.program > FASTEST:
-            self._end(pid, when)
+            self._end(pid, when - COARSE)  # a record's time may be so early
 
     def forked(self, parent: int, child: int, when: float) -> bool:
         """Note a new process, which is where its parent is; return whether that is to be seen."""

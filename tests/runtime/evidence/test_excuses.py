@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.containers.bundles import Bundle
+    from runc_wrap.evidence.store.call_counts import Call, Tally
     from tests.runtime.conftest import Pair
 
 Json = dict[str, Any]
@@ -163,3 +164,41 @@ def _add_probes_names(found: list[str]) -> None:
                 found += {(one / "comm").read_text().strip()} - {Path(sys.executable).name}
         except OSError:
             continue
+
+
+CALM, GUESTS = 5, 20
+LOGS = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_LOG"}],
+}
+
+
+def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services(
+    pair: Pair,
+    auditing: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+) -> None:
+    """Their profile logs, too, and they end before anybody can look at their program."""
+    words = ("calls", str(NUMBERS["keyctl"]))
+    calm = [make_bundle(pair.kind) for _ in range(CALM)]
+    guests = [
+        _having(make_bundle(pair.kind, seccomp=LOGS), built("impostor"), "guest", *words)
+        for _ in range(GUESTS)
+    ]
+    with agents.running(auditing) as agent:
+        agent.wait_ready()
+        for one in calm:
+            one.create(auditing.wrapper)
+        for one in guests:
+            assert one.call(pair.bare, "run").returncode == 0
+        found = [_reported(auditing, one) for one in calm]
+    strays = evidence_files.load(auditing.prefix / "var" / "evidence").unattributed
+    known, doubtful = _guests(strays.elsewhere.calls), _guests(strays.calls)
+
+    assert known + doubtful == GUESTS
+    assert doubtful == 0 or all("Recreate it" in one["reason"] for one in found), found[0]
+
+
+def _guests(calls: dict[Call, Tally]) -> int:
+    return sum(tally.count for call, tally in calls.items() if call.exe == "/guest")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runc_wrap.evidence.attribution.clock_precision import COARSE
 from runc_wrap.evidence.attribution.host_processes import FASTEST, MOST_ENDED, Hosts
 from runc_wrap.host import procfs
 
@@ -63,6 +64,14 @@ def test_an_unread_process_is_outside_only_if_no_runtime_can_have_moved_it(
     for when in steps:
         one.executed(CHILD, when)
     assert one.had(CHILD, 3.0) is had
+
+
+def test_a_record_that_may_be_of_the_next_program_is_not_known_to_be_of_the_host() -> None:
+    """Its time may be up to COARSE early."""
+    one = Hosts()
+    one.looked(CHILD, 1.0, "/usr/sbin/runc")
+    one.executed(CHILD, 2.0)
+    assert [one.had(CHILD, when) for when in (1.5, 2.0 - COARSE / 2, 2.0)] == [True, False, False]
 
 
 def test_a_process_moved_into_a_container_is_no_longer_outside() -> None:

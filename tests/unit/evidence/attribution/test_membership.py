@@ -43,7 +43,9 @@ class Machine:
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
         mounts[0] = mounts[0]._replace(names=frozenset({""}))
         monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])
-        self.of = Membership(Known(write_ledger(tmp_path / "l", line(ID), line(INNER)))).of
+        known = Known(write_ledger(tmp_path / "l", line(ID), line(INNER)))
+        self.membership = Membership(known)
+        self.of = self.membership.of
 
     def _read(self, path: str) -> bytes | None:
         text = self.paths.get(int(path.removeprefix("/proc/").removesuffix("/cgroup")))
@@ -312,3 +314,22 @@ def test_a_users_cgroup_that_names_many_containers_costs_one_read_of_its_directo
     monkeypatch.setattr(runtime_state, "first_process", asked.append)
     assert machine.of(PID) is None
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("spaces", "elsewhere"),
+    [
+        ((OTHERS, OURS), True),
+        ((OURS,), False),  # of the host
+        ((PODS, OURS), None),  # in its pid namespace, but not in its cgroup
+        ((WITHIN, PODS, OURS), None),
+        ((0,), None),  # it ended
+    ],
+)
+def test_what_left_a_containers_cgroup_is_not_elsewhere(
+    machine: Machine, spaces: tuple[int, ...], *, elsewhere: bool | None
+) -> None:
+    machine.container(f"/docker/{ID}", PODS, OURS)
+    machine.process(PID, "0::/elsewhere\n", *spaces)
+    machine.membership.learn(KEY)
+    assert machine.membership.is_elsewhere(PID, [KEY]) is elsewhere
