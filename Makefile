@@ -81,7 +81,7 @@ lint: .venv/ready   ## linters, types, import contracts, licences
 # The list that a person waits for: three targets at a time, the longest first, as containers' tests wait
 # as much as they work. Then what reads the kernel's records, which are of all containers, beside what
 # has none. It goes on after a failure, and fails in the end.
-CONTAINERS = test-services test-engine test-runtime test-box test-forky test-archive test-agent test-launcher
+CONTAINERS = test-forky test-services test-engine test-box test-runtime test-archive test-agent test-launcher
 RECORDS = test-records test-unit test-kubernetes test-imports lint
 QUIETLY = --no-print-directory
 make := $(MAKE) $(QUIETLY)

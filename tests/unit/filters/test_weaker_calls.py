@@ -187,5 +187,12 @@ def test_each_engines_default_can_be_compared_with_another_engines() -> None:
         compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
         for name in names
     ]
+    assert weaker_calls.find(made[0], made[0], RUNC) == []
     for strict, other in zip(made, [*made[1:], made[0]], strict=True):
-        weaker_calls.find(strict, other, RUNC)
+        there, back = (
+            weaker_calls.find(*both, RUNC) for both in ((strict, other), (other, strict))
+        )
+        assert there or back, "no two engines have the same default"
+        assert not {(one.call, one.capabilities) for one in there} & {
+            (one.call, one.capabilities) for one in back
+        }
