@@ -3,6 +3,7 @@
 Off the hot path, outside of the agent and of the kubectl plugin, nothing else starts a program
 (tests/imports). What root runs has none of the caller's variables: HOME would lead to
 .docker/cli-plugins and .rpmmacros, DOCKER_HOST to another machine, TMPDIR to others' directories.
+Nor does root execute what others may replace.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from runc_wrap.host import ownership
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,11 +49,24 @@ class ProgramFailed(Exception):
     """A program failed; the message says which, and what it said."""
 
 
+def refusal(path: Path) -> str:
+    """Return how another user could replace a program that root is to execute, "" if nobody can."""
+    if os.geteuid():
+        return ""
+    try:
+        for where, how in ownership.of(str(path.absolute())):
+            return f"{where} {how}, so others could replace {path}, which root would execute"
+    except OSError as error:
+        return f"{path} cannot be looked at: {error.strerror}"
+    return ""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a program ended; `said` is one line: the end of its stderr, or of its stdout without one.
 
-    `status` is MISSING for a program that is not installed, HUNG for one that took too long.
+    `status` is MISSING for a program that is not installed, HUNG for one that took too long or was
+    not executed.
     """
 
     status: int
@@ -87,6 +103,8 @@ def run(
     path = locate(name)
     if path is None:
         return Ended(MISSING, "", f"{name} is not installed")
+    if why := refusal(path):
+        return Ended(HUNG, "", why)
     called = " ".join((name, *words[:1]))
     with _memory() as given, _memory() as out, _memory() as err:
         given.write(stdin)
@@ -122,6 +140,8 @@ def do(name: str, *words: str, seconds: float) -> None:
 @contextmanager
 def reading(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """Start a program whose output the caller reads; kill it however that ends. Raises OSError."""
+    if why := refusal(Path(words[0])):
+        raise PermissionError(why)
     silent = subprocess.DEVNULL
     with subprocess.Popen(
         words, stdin=silent, stdout=subprocess.PIPE, stderr=silent, env=made_environment()

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.settings import schema
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROGRAMS = {
     "containerd": "containerd",
@@ -30,8 +27,11 @@ DISTRIBUTIONS = {
     "microk8s": "/snap/microk8s/current/bin/containerd",
 }
 KINDS = ("runc", "crun")  # in the order that the launcher looks for their links
-# what CRI-O's own packages bring, for CRI-O alone: crun is its default
-_OF_CRIO = ("/usr/libexec/crio/crun", "/usr/libexec/crio/runc")
+# where engines bring a runtime for themselves; CRI-O's packages, k3s', RKE2's and k0s'
+_ENGINES_OWN = (
+    Path("/usr/libexec/crio"),
+    *(Path(DISTRIBUTIONS[name]).parent for name in ("k3s", "rke2", "k0s")),
+)
 _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
 _NAMED = re.compile(r"([a-z][a-z-]{0,30})\s*(?:version|:)")
@@ -60,30 +60,31 @@ class Runtime:
 
 
 def find_runtime(names: list[str]) -> Runtime:
-    """Return the first runtime that exists; a name without a slash is looked up in the fixed path.
+    """Return the first runtime that exists, or else the first among those that engines bring.
 
-    Raises RuntimeNotUsable.
+    A name without a slash is looked up in the fixed path. Raises RuntimeNotUsable.
     """
-    path = next((path for path in map(program.locate, names) if path), None)
-    if path is None:
-        raise RuntimeNotUsable(
-            f"none of the runtimes {', '.join(names)} was found; names are looked up in "
-            f"{':'.join(program.FIXED_PATH)}.{_found_instead()} "
-            "Install one, or name another in config.toml."
-        )
-    return _identified(path)
+    if path := next(filter(None, map(program.locate, names)), None):
+        return _identified(path, path.resolve())
+    own = (str(place / name) for name in names if "/" not in name for place in _ENGINES_OWN)
+    if path := next(filter(None, map(program.locate, own)), None):
+        return _identified(path, path)  # an upgrade of k3s moves what its link `current` leads to
+    places = ":".join((*program.FIXED_PATH, *map(str, _ENGINES_OWN)))
+    raise RuntimeNotUsable(
+        f"none of the runtimes {', '.join(names)} was found; names are looked up in "
+        f"{places}.{_found_instead()} Install one, or name another in config.toml."
+    )
 
 
 def _found_instead() -> str:
-    """Return a sentence about a runtime elsewhere, or one that cannot be used; "" without one."""
-    path = next((path for path in map(program.locate, _OF_CRIO) if path), None)
-    if path:
-        return f' CRI-O has {path}: name it in config.toml, runtime = ["{path}"].'
+    """Return a sentence about a runtime that cannot be used; "" without one."""
     path = next((path for path in map(program.locate, _FOREIGN) if path), None)
     return f" There is {path}, but runc-wrap needs runc or crun." if path else ""
 
 
-def _identified(path: Path) -> Runtime:
+def _identified(path: Path, lasting: Path) -> Runtime:
+    if why := program.refusal(path):
+        raise RuntimeNotUsable(f"{why}. chown and chmod go-w that, or name another in config.toml.")
     if _is_ours(path):
         raise RuntimeNotUsable(
             f"the runtime {path} is runc-wrap itself. Name the real one in config.toml."
@@ -101,7 +102,7 @@ def _identified(path: Path) -> Runtime:
             f"{path} --version printed {printed[:80]!r}, not `runc version ...` or "
             "`crun version ...`. Name another runtime in config.toml."
         )
-    return Runtime(path.resolve(), found[1], found[2])
+    return Runtime(lasting, found[1], found[2])
 
 
 def _is_ours(path: Path) -> bool:

@@ -20,6 +20,7 @@ from tests.unit.node import machine
 from tests.unit.policy.node import compiled, policies
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RUNC = "echo 'runc version 1.1.15+ds1'; echo 'commit: 1'"
@@ -67,17 +68,50 @@ def test_a_runtime_that_is_not_supported_is_named_where_there_is_no_other(
         installed_programs.find_runtime([name, "runc"])
 
 
-def test_the_runtime_of_crios_packages_is_named_where_there_is_no_other(
+def test_a_runtime_that_an_engine_brings_is_taken_where_there_is_no_other(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They bring it outside the fixed path, and need none there."""
-    own = machine.fake(tmp_path / "libexec", "crun", CRUN)
-    monkeypatch.setattr(installed_programs, "_OF_CRIO", (str(own),))
-    with pytest.raises(RuntimeNotUsable, match=rf'CRI-O has .*, runtime = \["{own}"\]'):
-        installed_programs.find_runtime(["runc", "crun"])
+    """By its link, which an upgrade of k3s lets lead elsewhere."""
+    own = machine.fake(tmp_path / "data/1", "crun", CRUN)
+    link = tmp_path / "data/current"
+    link.symlink_to("1")
+    monkeypatch.setattr(installed_programs, "_ENGINES_OWN", (tmp_path / "no", link))
+    assert installed_programs.find_runtime(["runc", "crun"]).path == link / "crun"
     assert installed_programs.find_runtime([str(own)]).version == "1.21"
     installed = machine.fake(folder, "runc", RUNC)
     assert installed_programs.find_runtime(["runc", "crun"]).path == installed
+
+
+def _of_another_user(path: Path) -> None:
+    os.chown(path, 1234, 1234)
+
+
+def _of_another_users_directory(path: Path) -> None:
+    os.chown(path.parent, 1234, 1234)
+
+
+def _writable(path: Path) -> None:
+    path.chmod(0o777)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root gives files away")
+@pytest.mark.parametrize("done", [_of_another_user, _of_another_users_directory, _writable])
+def test_root_executes_no_runtime_that_others_may_replace(
+    folder: Path, tmp_path: Path, done: Callable[[Path], None]
+) -> None:
+    """As a policy may name one: in a pod's files, say."""
+    witness = tmp_path / "executed"
+    theirs = machine.fake(tmp_path / "theirs", "runc", f"touch {witness}; echo runc version 1.2.4")
+    done(theirs)
+    (folder / "runc").symlink_to(theirs)
+    for name in (str(theirs), "runc"):
+        with pytest.raises(RuntimeNotUsable, match=r"so others could replace .*, which root"):
+            installed_programs.find_runtime([name])
+        assert program.output(name, "--version") is None
+        assert "which root would execute" in program.failure(name, "--version")
+    with pytest.raises(OSError, match="which root would execute"), program.reading(str(theirs)):
+        pass
+    assert not witness.exists()
 
 
 def test_a_file_that_may_not_be_executed_is_not_found(folder: Path) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import shutil
+import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ CONFIG, PROFILES, MODE = etc_files.CONFIG, etc_files.PROFILES, etc_files.MODE
 LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have
 _PROFILE = re.compile(rf"{PROFILES}/[\w-][\w.-]{{0,252}}\.json", re.ASCII).fullmatch  # its keys
 _MOST = 256  # profiles
+_LONGEST = 200  # characters of a name in a sentence
 _CANDIDATE = "policy"
 _RECORD = "policy.json"
 _CONF_D, _, _MODE_KEY = MODE.partition("/")
@@ -61,11 +63,31 @@ def mounted(config: Path, profiles: Path) -> Files:
     found |= _read(profiles.parent, "", (MODE,))
     if MODE not in found and (profiles.parent / _CONF_D).is_dir():
         raise PolicyNotTaken(f"the ConfigMap of the overlay's mode has no {_MODE_KEY}; add it")
+    for settings in found.values():
+        _refuse_paths(settings)
     names = tuple(sorted(one.name for one in _listed(profiles) if one.name.endswith(".json")))
     found |= _read(profiles, f"{PROFILES}/", names)
     if sum(map(len, found.values())) > LARGEST:
         raise PolicyNotTaken(f"the policy has more than {LARGEST} bytes; leave profiles out")
     return found
+
+
+def _refuse_paths(settings: bytes) -> None:
+    """Refuse a runtime by its path: who writes a ConfigMap would say which file root executes.
+
+    A container's root is root's, too, and its root file system a path of the host.
+    """
+    try:
+        named = tomllib.loads(settings.decode()).get("runtime")
+    except ValueError:  # its own sentence follows
+        return
+    for name in named if isinstance(named, list) else ():
+        if "/" in str(name):
+            raise PolicyNotTaken(
+                f"runtime names the path {shown.name(str(name), _LONGEST)}; in a cluster it takes "
+                "names (runc, crun), which are looked up in the usual directories and in those of "
+                "CRI-O, k3s, RKE2 and k0s; write the name, or the path in the node's own conf.d"
+            )
 
 
 def _listed(directory: Path) -> list[Path]:

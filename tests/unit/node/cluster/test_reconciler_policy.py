@@ -114,11 +114,11 @@ def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runti
         start(unit, argv, *rest, **more)
 
     scene.host.start = look  # type: ignore[method-assign,assignment]
-    scene.write_policy('runtime = ["/usr/libexec/crio/crun"]\n')
+    scene.write_policy('runtime = ["crun"]\n')
     assert scene.installer().run().word == "waiting"  # and not an hour later
     argv, candidate, is_there = told["preflight"]
     assert argv[-1] == "--candidate"
-    assert ("crio/crun" in candidate, is_there) == (True, False)
+    assert ("crun" in candidate, is_there) == (True, False)
     assert told["install"][2]
     assert [*told].index("lay") < [*told].index("install")
     scene.make_image("2")
@@ -147,3 +147,21 @@ def test_a_policy_of_the_nodes_own_counts_for_its_first_release(scene: Scene) ->
     scene.installer().run()
     assert "lay" not in scene.host.done
     assert scene.host.places.config.read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("name", ["config.toml", "0-mode.toml"])
+@pytest.mark.parametrize("path", ["/var/lib/kubelet/pods/1/runc", "runc/../../x", "/proc/1/root/x"])
+def test_a_policy_that_names_a_runtime_by_its_path_is_not_taken(
+    scene: Scene, path: str, name: str
+) -> None:
+    """A container's root is root's, too: who writes a ConfigMap would have root execute that."""
+    scene.become_ready()
+    config = scene.place / "config" / "config.toml"
+    settings = config if name == config.name else scene.place / policy_files.MODE
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(f'runtime = ["runc", "{path}"]\n')
+    scene.host.done.clear()
+    decision = scene.installer().run()
+    assert decision.word == "policy-refused"
+    assert f"runtime names the path {path}; in a cluster it takes names" in decision.why
+    assert scene.host.done == ["status"]
