@@ -81,16 +81,16 @@ class Collection:
         stdin = ("--stdin",) if self.given else ()
         where = ("--namespace", self.namespace, one.pod, "--container", _CONTAINER)
         words = ("exec", *stdin, *where, "--", *self.command)
-        printed, complaint, _ = self.kubectl.ended(
+        ended = self.kubectl.ended(
             *words, seconds=self.seconds, largest=document_stream.LARGEST, given=self.given
         )
-        found = document_stream.only(printed)
+        found = document_stream.only(ended.raw)
         if isinstance(found, document_stream.Unusable):
-            raise KubectlError(_why(printed, complaint))
+            raise KubectlError(_why(ended.raw, ended.complaint))
         return _named(found.value, one.node)
 
 
-def _why(printed: bytes, complaint: bytes) -> str:
+def _why(printed: bytes, complaint: str) -> str:
     """Return why an answer is none: what kubectl said, or that it is no document."""
     if not printed.strip():
         return kubectl.said(complaint) or "it answered nothing"

@@ -1,34 +1,29 @@
 """Running the caller's own kubectl: it has the credentials, the proxies and the transport.
 
 It is found by PATH and gets the caller's environment, which its credentials may need. Its time and
-what it prints are bounded. Words are an argument list, never a shell's.
+what it prints are bounded.
 """
 
 from __future__ import annotations
 
 import os
-import selectors
 import shutil
-import subprocess
-import tempfile
 import threading
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runc_wrap import text
+from runc_wrap.host import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-_CHUNK = 1 << 16
-_LARGEST_COMPLAINT = 1 << 16
+    from runc_wrap.host.program import Ended
+
 _MOST_SAID = 1000  # characters
 _ENDED = "command terminated with exit code"
-_PAUSE = 0.2  # seconds between looks at the clock
 _VIEW = ("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
 _VIEWING = 60.0  # seconds
 _LARGEST_VIEW = 1 << 16
@@ -63,81 +58,29 @@ class Kubectl:
             return ""
         return path.rstrip("/") if path.startswith("/") else ""
 
-    def run(self, *words: str, seconds: float, largest: int, given: bytes = b"") -> bytes:
+    def run(self, *words: str, seconds: float, largest: int) -> bytes:
         """Return what it printed. Raises KubectlError, also if it failed."""
-        ended = self.ended(*words, seconds=seconds, largest=largest, given=given)
-        printed, complaint, status = ended
-        if status:
-            raise KubectlError(said(complaint) or f"kubectl ended with status {status}")
-        return printed
+        ended = self.ended(*words, seconds=seconds, largest=largest)
+        if ended.status:
+            raise KubectlError(said(ended.complaint) or ended.said)
+        return ended.raw
 
-    def ended(
-        self, *words: str, seconds: float, largest: int, given: bytes = b""
-    ) -> tuple[bytes, bytes, int]:
-        """Return what it printed, its stderr and its status; `given` is its stdin.
+    def ended(self, *words: str, seconds: float, largest: int, given: bytes = b"") -> Ended:
+        """Return how it ended; `given` is its stdin.
 
         Raises KubectlError if it cannot be started or takes longer, TooLargeError if it prints
         more than `largest`.
         """
-        try:
-            with _as_file(given) as stdin:
-                process = subprocess.Popen(
-                    [self.path, *self.words, *words],
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                )
-        except OSError as error:
-            raise KubectlError(f"{self.path}: {error.strerror}") from None
-        with process:
-            try:
-                until = time.monotonic() + seconds
-                printed, complaint = self._output(process, until, largest)
-                status = process.wait(max(seconds, 1.0))
-            except subprocess.TimeoutExpired:
-                raise KubectlError(f"it did not answer within {seconds:g} s") from None
-            finally:
-                process.kill()  # does nothing if it has ended
-        return printed, complaint, status
-
-    def _output(
-        self, process: subprocess.Popen[bytes], until: float, largest: int
-    ) -> tuple[bytes, bytes]:
-        """Read both pipes to their ends. Raises TimeoutExpired and KubectlError."""
-        assert process.stdout  # noqa: S101 - both are pipes
-        assert process.stderr  # noqa: S101
-        texts = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
-        first = process.stdout.fileno()
-        with selectors.DefaultSelector() as waiting:
-            for descriptor in texts:
-                waiting.register(descriptor, selectors.EVENT_READ)
-            while waiting.get_map():
-                if self.given_up.is_set():
-                    raise KubectlError("it was interrupted")
-                if time.monotonic() > until:
-                    raise subprocess.TimeoutExpired(process.args, 0)
-                for key, _ in waiting.select(_PAUSE):
-                    chunk = os.read(key.fd, _CHUNK)
-                    if not chunk:
-                        waiting.unregister(key.fd)
-                    elif key.fd == first or len(texts[key.fd]) < _LARGEST_COMPLAINT:
-                        texts[key.fd] += chunk
-                if len(texts[first]) > largest:
-                    raise TooLargeError(f"it answered with more than {largest >> 20} MiB")
-        printed, complaint = texts.values()
-        return bytes(printed), bytes(complaint)
-
-
-@contextmanager
-def _as_file(given: bytes) -> Iterator[int]:
-    """Return a descriptor to read it from: a file, as whoever wrote into a pipe could be kept."""
-    if not given:
-        yield subprocess.DEVNULL
-        return
-    with tempfile.TemporaryFile() as file:
-        file.write(given)
-        file.seek(0)
-        yield file.fileno()
+        ended = program.run(
+            self.path, *self.words, *words, seconds=seconds, stdin=given, environment=os.environ,
+            largest=largest, is_given_up=self.given_up.is_set,
+        )  # fmt: skip
+        match ended.status:
+            case program.TOO_MUCH:
+                raise TooLargeError(f"it answered with more than {largest >> 20} MiB")
+            case program.HUNG:
+                raise KubectlError(ended.said)
+        return ended
 
 
 def found(words: Sequence[str]) -> Kubectl:
@@ -148,12 +91,11 @@ def found(words: Sequence[str]) -> Kubectl:
     return Kubectl(path, tuple(words))
 
 
-def said(complaint: bytes) -> str:
+def said(complaint: str) -> str:
     """Return the last line of what kubectl said, whole if it is not endless.
 
     Where that tells only the status of what was run in a pod, the one before is what that said.
     """
-    told = complaint.decode(errors="replace").splitlines()
-    lines = [" ".join(line.split()) for line in told if line.strip()]
+    lines = [" ".join(line.split()) for line in complaint.splitlines() if line.strip()]
     number = 2 if lines and lines[-1].startswith(_ENDED) else 1
     return text.fitted(" ".join(lines[-number:]), _MOST_SAID)

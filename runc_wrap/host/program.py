@@ -1,9 +1,9 @@
 """Running a program to its end, in an environment that we make, with bounded time and output.
 
-Off the hot path, outside of the agent and of the kubectl plugin, nothing else starts a program
-(tests/imports). What root runs has none of the caller's variables: HOME would lead to
-.docker/cli-plugins and .rpmmacros, DOCKER_HOST to another machine, TMPDIR to others' directories.
-Nor does root execute what others may replace.
+Off the hot path and outside of the agent nothing else starts a program (tests/imports). What root
+runs has none of the caller's variables: HOME would lead to .docker/cli-plugins and .rpmmacros,
+DOCKER_HOST to another machine, TMPDIR to others' directories. Nor does root execute what others may
+replace.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from runc_wrap.host import ownership
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8", "DOCKER_CONTEXT": "default"}
@@ -30,7 +30,7 @@ _LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program that prints more
 _LOOKED_AT = 0.1  # seconds between two looks at how much that is
 _USERS = ("HOME", "LANG", "XDG_RUNTIME_DIR")  # a user's own, for their own containers
 _MOST_SAID = 600  # characters of a failure
-MISSING, HUNG = 127, -1
+MISSING, HUNG, TOO_MUCH = 127, -1, -1000
 
 
 def made_environment() -> dict[str, str]:
@@ -66,13 +66,14 @@ class Ended:
     """How a program ended; `said` is one line: the end of its stderr, or of its stdout without one.
 
     `status` is MISSING for a program that is not installed, HUNG for one that took too long or was
-    not executed.
+    not executed, TOO_MUCH for one that printed too much. `raw` is what it printed, as bytes.
     """
 
     status: int
     printed: str
     said: str
     complaint: str = ""  # all of its stderr
+    raw: bytes = b""
 
     @property
     def is_well(self) -> bool:
@@ -92,15 +93,20 @@ def failure(name: str, *words: str, environment: Mapping[str, str] | None = None
     return "" if ended.is_well else ended.said
 
 
-def run(
+def run(  # noqa: PLR0913 - most have defaults
     name: str,
     *words: str,
     seconds: float,
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
+    largest: int | None = None,
+    is_given_up: Callable[[], bool] = bool,
 ) -> Ended:
-    """Run a program as `locate` finds it to its end; `environment` is all that it has, or ours."""
-    path = locate(name)
+    """Run a program as `locate` finds it to its end; `environment` is all that it has, or ours.
+
+    It is killed if it prints more than `largest` bytes, or once `is_given_up` returns true.
+    """
+    path, most = locate(name), largest or _LARGEST
     if path is None:
         return Ended(MISSING, "", f"{name} is not installed")
     if why := refusal(path):
@@ -118,16 +124,18 @@ def run(
             return Ended(HUNG, "", f"{path}: {error.strerror}")
         with process:
             try:
-                why = _excess(process, seconds, (out, err))
+                until = _Until(time.monotonic() + seconds, most, is_given_up)
+                excess = until.excess(process, (out, err))
             finally:  # also where Ctrl-C interrupts it
                 process.kill()
                 _end_growth(out, err)
-        if why:
-            return Ended(HUNG, "", f"`{called}` {why}")
-        printed, complaint = _text(out), _text(err)
+        if excess:
+            how = _EXCESS[excess].format(seconds=seconds, most=most)
+            return Ended(excess, "", f"`{called}` {how}")
+        raw, complaint = _bytes(out, most), _bytes(err, most).decode(errors="replace")
+    printed, status = raw.decode(errors="replace"), process.returncode
     said = " ".join((complaint or printed).split())[-_MOST_SAID:]
-    status = process.returncode
-    return Ended(status, printed, said or f"it ended with status {status}", complaint)
+    return Ended(status, printed, said or f"it ended with status {status}", complaint, raw)
 
 
 def do(name: str, *words: str, seconds: float) -> None:
@@ -153,19 +161,34 @@ def reading(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
             process.kill()
 
 
-def _excess(process: subprocess.Popen[bytes], seconds: float, files: tuple[IO[bytes], ...]) -> str:
-    """Wait for a program's end; return "", or what it does too long or too much."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            process.wait(min(_LOOKED_AT, seconds))
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > until:
-                return f"did not end within {seconds:g} s"
-        else:
-            return ""
-        if any(os.fstat(file.fileno()).st_size > _LARGEST for file in files):
-            return f"printed more than {_LARGEST} bytes"
+class _Until(NamedTuple):
+    """When a program is ended though it runs: at a time, by what it printed, or for the caller."""
+
+    time: float
+    largest: int
+    is_given_up: Callable[[], bool]
+
+    def excess(self, process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...]) -> int:
+        """Wait for a program's end; return 0, or HUNG or TOO_MUCH."""
+        while True:
+            is_over = _is_over(process, self.time - time.monotonic())
+            if any(os.fstat(file.fileno()).st_size > self.largest for file in files):
+                return TOO_MUCH
+            if is_over:
+                return 0
+            if time.monotonic() > self.time or self.is_given_up():
+                return HUNG
+
+
+_EXCESS = {HUNG: "did not end within {seconds:g} s", TOO_MUCH: "printed more than {most} bytes"}
+
+
+def _is_over(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(max(min(_LOOKED_AT, seconds), 0))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _memory() -> IO[bytes]:
@@ -189,6 +212,6 @@ def _end_growth(*files: IO[bytes]) -> None:
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
 
 
-def _text(file: IO[bytes]) -> str:
+def _bytes(file: IO[bytes], largest: int) -> bytes:
     file.seek(0)
-    return file.read(_LARGEST).decode(errors="replace")
+    return file.read(largest)

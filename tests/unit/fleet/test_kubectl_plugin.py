@@ -78,7 +78,7 @@ UNANSWERED: dict[str, tuple[dict[str, Any], str, int]] = {
     "not running": ({"phase": "Pending"}, "its pod pod-x is Pending", 0),
     "refused": ({"script": "echo 'error: forbidden' >&2; exit 1"}, "error: forbidden", 2),
     "silent": ({"script": "exit 0"}, "it answered nothing", 2),
-    "slow": ({"script": "exec sleep 300"}, "it did not answer within 3 s", 2),
+    "slow": ({"script": "exec sleep 300"}, "` did not end within 3 s", 2),
     "endless": ({"script": "exec cat /dev/zero"}, "it answered with more than 16 MiB", 2),
     "truncated": ({"answer": json.dumps(document("x", WEB))[:-9]}, "is not one document", 2),
     "not JSON": ({"answer": "\x1b[31mwhat"}, "is not one document", 2),
@@ -107,7 +107,7 @@ SAID = [
 
 @pytest.mark.parametrize(("complaint", "told"), SAID)
 def test_of_what_kubectl_says_the_last_line_is_told_whole(complaint: str, told: str) -> None:
-    assert kubectl.said(complaint.encode()) == told
+    assert kubectl.said(complaint) == told
 
 
 @pytest.mark.parametrize("kind", UNANSWERED)
