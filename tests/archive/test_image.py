@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy.archive import programs
 from deploy.archive.machines import MACHINES, here
 from deploy.image import __main__ as image_program
 from deploy.image.buildah import described_as
@@ -170,6 +171,13 @@ def test_its_sbom_has_openssl_and_the_interpreter(root: Path) -> None:
     assert {"libssl3t64", "libzstd1", "libpython3.13-stdlib", "jeepney"} <= names
     for name in ("libssl3t64", "libzstd1"):
         assert (root / "installer" / "licences" / name / "copyright").is_file()
+
+
+def test_the_readiness_probe_needs_nothing_of_the_image(root: Path) -> None:
+    """It runs here as well, where no installer has written anything."""
+    done = attempt([root / "installer" / "is-ready"])
+    assert (done.returncode, done.stdout) == (1, "the installer has not looked at its node yet\n")
+    programs.check_static(root / "installer" / "is-ready")
 
 
 NODE = {
