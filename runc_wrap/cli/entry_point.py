@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 
 def start() -> None:
-    """Run the command; its child processes look up programs in our fixed PATH, not the caller's.
+    """Run the command. What it starts has an environment of ours (host/program.py).
 
     By whatever path it was called, its name is that which the shells' completions have.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up before `main`
     from runc_wrap.cli.main import main  # noqa: PLC0415 - takes most of the time of a start
-    from runc_wrap.host.program import FIXED_PATH  # noqa: PLC0415
 
-    os.environ["PATH"] = ":".join(FIXED_PATH)
     main(prog_name="runc-wrapctl")

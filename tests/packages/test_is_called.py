@@ -55,7 +55,9 @@ def test_a_process_whose_words_cannot_be_read_is_waited_for_within_bounds(proces
 _PODMAN = """
 mount -t tmpfs none /var/lib/containers && mkdir -p /var/lib/containers/storage{}
 mount -t tmpfs none /usr/local/bin && PATH=/usr/local/bin:$PATH
-printf '#!/bin/sh\n[ "$1" = ps ] && echo one || echo {}\n' > /usr/local/bin/podman
+printf '#!/bin/sh\n[ $HOME$THEIRS = /nonexistent ] || exit 1\n' > /usr/local/bin/podman
+printf '[ "$1" = ps ] && echo one || echo {}\n' >> /usr/local/bin/podman
+export THEIRS=1
 chmod +x /usr/local/bin/podman
 """
 

@@ -12,11 +12,13 @@ names_process() {
 }
 
 # Tells whether Podman has a container of root's, also a stopped one, that it was told to start by a
-# path of ours. Podman is not asked where root never used it: it would make its storage.
+# path of ours. Podman is not asked where root never used it: it would make its storage. It
+# gets nothing of the caller's environment.
 names_podman() {
     storage=/var/lib/containers/storage
     [ -e $storage/db.sql ] || [ -e $storage/libpod ] || return 1
-    timeout -s KILL 60 sh -c '
+    timeout -s KILL 60 env -i HOME=/nonexistent \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c '
         podman ps --all --quiet --no-trunc |
             xargs -r podman inspect --type container --format "{{.OCIRuntime}}"' 2>/dev/null |
         grep -q "^/usr/lib/runc-wrap/bin/"

@@ -1,0 +1,105 @@
+"""Programs that are run to their end: their time, what they print, and their environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import wait_until
+from runc_wrap.host import program
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNC = "echo 'runc version 1.1.15+ds1'; echo 'commit: 1'"
+CRUN = "echo 'crun version 1.21'"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return machine.empty(tmp_path, monkeypatch)
+
+
+def test_a_program_that_hangs_counts_as_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fake(folder, "podman", "exec sleep 60")
+    monkeypatch.setattr(program, "_SECONDS", 0.1)
+    assert program.output("podman", "--version") is None
+
+
+def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path) -> None:
+    """As a daemon that a client started: it has the client's output open."""
+    child = folder.with_name("child")
+    machine.fake(folder, "docker", f"sleep 300 & echo $! >{child}; echo well; exec sleep $1")
+    begun = time.monotonic()
+    ended = program.run("docker", "300", seconds=2)
+    os.kill(int(child.read_text()), signal.SIGKILL)
+    assert ended.said == "`docker 300` did not end within 2 s"
+    ended = program.run("docker", "0", seconds=100)
+    os.kill(int(child.read_text()), signal.SIGKILL)
+    assert (ended.status, ended.printed) == (0, "well\n")
+    assert time.monotonic() - begun < 200
+
+
+def test_a_program_that_prints_without_end_is_killed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_LARGEST", 1 << 16)
+    machine.fake(folder, "docker", "exec head -c 65536 /dev/zero")
+    assert program.output("docker") == "\0" * 65536
+    machine.fake(folder, "docker", "exec yes")
+    ended = program.run("docker", "info", seconds=500)
+    assert ended.said == "`docker info` printed more than 65536 bytes"
+    machine.fake(folder, "docker", "yes >&2 & echo $! >$1; wait")
+    child = folder.with_name("child")
+    ended = program.run("docker", str(child), seconds=500)
+    os.kill(int(child.read_text()), signal.SIGKILL)
+    assert not ended.is_well
+
+
+@pytest.mark.parametrize("end", ["exit 0", "exit 3", "exec sleep 300", "exec cat /dev/zero"])
+@pytest.mark.parametrize("stream", ["", ">&2", ">>/dev/stdout"])
+def test_what_a_program_started_cannot_print_on_when_it_has_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, end: str, stream: str
+) -> None:
+    """Its output is in memory, and would grow as long as that child likes."""
+    monkeypatch.setattr(program, "_LARGEST", 1 << 22)
+    begun, refused = folder.with_name("begun"), folder.with_name("refused")
+    loop = f"while echo on; do sleep 0.01; done {stream}"
+    child = f"sh -c 'echo on; echo >{begun}; {loop}; echo >{refused}'"
+    machine.fake(folder, "docker", f"{child} &\nwhile ! [ -e {begun} ]; do :; done\n{end}")
+    ended = program.run("docker", seconds=2 if "sleep" in end else 100)
+    assert ended.is_well is (end == "exit 0")
+    wait_until(refused.exists, "its end", 60)
+
+
+def test_a_program_may_open_its_output_again(folder: Path) -> None:
+    machine.fake(folder, "docker", "echo one >>/dev/stderr; echo two >>/dev/stdout; cat; exit 3")
+    ended = program.run("docker", seconds=100, stdin=b"three")
+    assert (ended.status, ended.printed, ended.said) == (3, "two\nthree", "one")
+
+
+def test_a_program_may_take_its_time_over_what_it_is_given(folder: Path) -> None:
+    given = os.urandom(1 << 20)  # more than a pipe holds
+    machine.fake(folder, "docker", "sleep 1; sha256sum; sleep 1")
+    ended = program.run("docker", seconds=100, stdin=given)
+    assert ended.printed.split()[0] == hashlib.sha256(given).hexdigest()
+
+
+def test_a_program_has_no_variables_that_lead_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://another.example")
+    monkeypatch.setenv("HOME", "/root")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    machine.fake(folder, "docker", "echo $DOCKER_HOST $HOME $PATH $LC_ALL $DOCKER_CONTEXT")
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert program.output("docker") == f"/nonexistent {path} C.UTF-8 default\n"
+    assert (program.output("docker", environment={"HOME": "/x"}) or "")[:2] == "/x"
