@@ -55,7 +55,8 @@ class Installed(NamedTuple):
     `programs` installed them, in any mode; `hiding` are those in audit; `hidden` are the containers
     in audit whose calls may lack records. `is_observed`: the newest container was in observe, so
     what the others hid was recorded there. `unheard` are programs in observe whose filter may hand
-    calls to a listener that does not exist.
+    calls to a listener that does not exist. `strict` are those in observe that asked for strict
+    mode.
     """
 
     programs: Counter[str]
@@ -64,6 +65,7 @@ class Installed(NamedTuple):
     hidden: list[Container]
     is_observed: bool
     unheard: Counter[str] = Counter()  # noqa: RUF012 - it is never changed
+    strict: Counter[str] = Counter()  # noqa: RUF012 - likewise
 
     @property
     def sentences(self) -> list[str]:
@@ -73,6 +75,11 @@ class Installed(NamedTuple):
             found.append(
                 f"its programs installed filters ({_shown(self.unheard)}) that may hand calls to a "
                 "listener that does not exist: observe does not receive those; use enforce-log."
+            )
+        if self.strict:
+            found.append(
+                f"its programs asked for strict mode ({_shown(self.strict)}), which the kernel "
+                "refuses to every process that has a filter: try them without one (mode off)."
             )
         return found
 
@@ -114,6 +121,7 @@ def of(
     programs: Counter[str] = Counter()
     hiding: Counter[str] = Counter()
     unheard: Counter[str] = Counter()
+    strict: Counter[str] = Counter()
     hidden = []
     for one in containers:
         profile = profile_of(one.record)
@@ -122,11 +130,13 @@ def of(
         if one.record.mode == modes.AUDIT:
             hiding += own
             hidden += [one] if own or carried(one).processes else []
-        elif own and one.record.mode == modes.OBSERVE:
+        else:
+            strict += _strict(one.seen)
+        if own and one.record.mode == modes.OBSERVE:
             unheard += _programs(one.seen, profile, only=HIDES)
     found = [carried(one) for one in containers]
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
-    return Installed(programs, hiding, total, hidden, _is_observed(containers), unheard)
+    return Installed(programs, hiding, total, hidden, _is_observed(containers), unheard, strict)
 
 
 def _is_observed(containers: list[Container]) -> bool:
@@ -142,6 +152,15 @@ def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[st
         return found
     for call, tally in seen.calls.items():
         if call.code & only == only and is_one(call, profile):
+            found[call.exe or call.comm] += tally.count
+    return found
+
+
+def _strict(seen: Tallies) -> Counter[str]:
+    """Return the programs that asked for strict mode, as far as arguments are known."""
+    found: Counter[str] = Counter()
+    for call, tally in seen.calls.items():
+        if _name(call) == "prctl" and (call.args or ())[:2] == (NUMBERS["prctl"], _STRICT):
             found[call.exe or call.comm] += tally.count
     return found
 

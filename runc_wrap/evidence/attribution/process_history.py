@@ -292,7 +292,8 @@ class Tree:
 
     def _look_at_child(self, pid: int, when: float) -> None:
         """Read the place of a new process whose parent says nothing about it."""
-        if time.time() - when > _LATE:
+        self._starts.refresh(when)
+        if time.time() - when > _LATE or pid in self.lives.alive:
             return
         key = self._present.membership.of(pid)
         if key:
@@ -318,19 +319,19 @@ class Tree:
         self.lives.begin(child, when, life.key, program, family=family, looked=looked)
 
     def _executed(self, pid: int, when: float) -> None:
+        self._unplaced.executed(pid, when)
         if pid in self.lives.alive:
             life = self.lives.executed(pid, when)
             if life.family:
                 life.family.executed(pid)
         else:
-            self._unplaced.executed(pid, when)
             self._look(pid, when)
 
     def _exited(self, pid: int, when: float) -> None:
+        self._unplaced.exited(pid, when)  # a runtime's family may be known only later
         if pid in self.lives.alive:
             self._leader_ended(pid, when)
         else:
-            self._unplaced.exited(pid, when)
             self._hosts.exited(pid, when)
 
     def _leader_ended(self, pid: int, when: float) -> None:

@@ -3,8 +3,8 @@
 TRACE and USER_NOTIF of such a filter outrank LOG (linux:kernel/seccomp.c seccomp_run_filters):
 calls that it traces, or hands to a listener, never reach the audit log. So the modes audit and
 observe report the calls that install one: seccomp(SECCOMP_SET_MODE_FILTER) and
-prctl(PR_SET_SECCOMP), each identified by an `int`. Strict mode needs no rule: a process that has a
-filter cannot enter it.
+prctl(PR_SET_SECCOMP), each identified by an `int`. That includes prctl's strict mode, which the
+kernel refuses to a process that has a filter: the program could enter it without us.
 
 A rule that allows one of these calls becomes rules for all other numbers, in blocks of a mask: no
 rule compares one argument twice, and libseccomp puts a rule without arguments before all others.
@@ -34,6 +34,7 @@ NUMBERS = {"seccomp": 1, "prctl": 22}
 _INT, _WHOLE = 32, 64
 _ANY: Block = (0, 0)
 _NOWHERE = {"index": 2, "value": 0, "op": EQ}
+_PROBES = {"seccomp": [_NOWHERE], "prctl": [{"index": 1, "value": 2, "op": EQ}, _NOWHERE]}
 
 
 def rules(entries: list[CompiledRule], default: str, action: str) -> list[CompiledRule]:
@@ -56,7 +57,10 @@ def probes(entries: list[CompiledRule]) -> list[CompiledRule]:
     Such calls fail with EFAULT. `entries` are those from before `rules` was applied.
     """
     return [
-        {**entry, "rule": {**entry["rule"], "names": [name], "args": [_number(name), _NOWHERE]}}
+        {
+            **entry,
+            "rule": {**entry["rule"], "names": [name], "args": [_number(name), *_PROBES[name]]},
+        }
         for entry in entries
         if entry["rule"]["action"] == ALLOW and not entry["rule"].get("args")
         for name in calls_of(entry)

@@ -113,7 +113,6 @@ def test_in_observe_nothing_is_hidden_and_the_arguments_are_known(profile: Filte
     [
         (SECCOMP, (SET_FILTER, 1, 0)),  # libseccomp's, for each flag
         (PRCTL, (SET_SECCOMP, 2, 0)),  # runc's and moby's
-        (PRCTL, (SET_SECCOMP, 1, FILTER)),  # strict mode has no filter
     ],
 )
 def test_a_probe_for_support_installs_nothing(
@@ -121,6 +120,13 @@ def test_a_probe_for_support_installs_nothing(
 ) -> None:
     found = judged(profile, ("observe", observed(number, *args, **TRACER)))
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
+
+
+def test_a_program_that_asks_for_strict_mode_is_unknown(profile: Filter) -> None:
+    """Without us it gets it; the kernel refuses it to a process that has a filter, in any mode."""
+    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP, 1, 0, **TRACER)))
+    assert (found["verdict"], found["own_filters"]["installations"]) == (None, 0)
+    assert "asked for strict mode (once, by /usr/bin/strace)" in found["reason"]
 
 
 def test_a_filter_for_a_missing_listener_hides_calls_from_observe(

@@ -585,3 +585,20 @@ def test_expectations_that_never_come_true_are_bounded_and_expire(
     kernel.fork(1, SHIM)  # of another time: the clock was set
     kernel.now += 99
     assert tree.container_of(SHIM, kernel.fork(1, SHIM, after=0.1)) is None
+
+
+def test_what_ended_before_its_runtimes_join_was_known_does_not_run_for_ever(
+    heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cgroup was read at its fork; the container never ended."""
+    monkeypatch.setattr(Membership, "of", lambda _, pid: KEY if pid == INIT else None)
+    kernel.now = time.time()
+    kernel.fork(1, RUNTIME, after=0.0)
+    told = kernel.now
+    kernel.fork(RUNTIME, INIT, after=0.001)
+    heard.lives.begin(INIT, kernel.now, KEY, None)
+    kernel.exit(INIT, after=0.01)
+    heard.join(KEY, RUNTIME, told)
+    heard.read()
+    kernel.exit(RUNTIME, after=0.01)
+    assert heard.lives.running == {}
