@@ -10,7 +10,7 @@ PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-stat
 	gcc libc6-dev musl-tools binutils auditd systemd strace criu libcriu2 util-linux procps curl git openssl python3-venv \
 	prometheus kubernetes-client golang-github-containers-common mmdebstrap faketime mandoc man-db
 DIST_PACKAGES = python3-venv git gcc libc6-dev binutils xz-utils gcc-aarch64-linux-gnu
-IMAGE_PACKAGES = $(DIST_PACKAGES) buildah
+IMAGE_PACKAGES = $(DIST_PACKAGES) buildah netavark
 SHELL_PACKAGES = zsh fish
 OTHER_RUNTIMES = runsc
 ARCHIVE_PACKAGES = gcc-aarch64-linux-gnu qemu-user-static
