@@ -78,7 +78,7 @@ class Kubectl:
         match ended.status:
             case program.TOO_MUCH:
                 raise TooLargeError(f"it answered with more than {largest >> 20} MiB")
-            case program.HUNG:
+            case program.HUNG | program.GIVEN_UP:
                 raise KubectlError(ended.said)
         return ended
 

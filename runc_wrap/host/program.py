@@ -30,7 +30,7 @@ _LARGEST = 8 << 20  # bytes of stdout, and of stderr; a program that prints more
 _LOOKED_AT = 0.1  # seconds between two looks at how much that is
 _USERS = ("HOME", "LANG", "XDG_RUNTIME_DIR")  # a user's own, for their own containers
 _MOST_SAID = 600  # characters of a failure
-MISSING, HUNG, TOO_MUCH = 127, -1, -1000
+MISSING, HUNG, TOO_MUCH, GIVEN_UP = 127, -1, -1000, -1001
 
 
 def made_environment() -> dict[str, str]:
@@ -66,7 +66,8 @@ class Ended:
     """How a program ended; `said` is one line: the end of its stderr, or of its stdout without one.
 
     `status` is MISSING for a program that is not installed, HUNG for one that took too long or was
-    not executed, TOO_MUCH for one that printed too much. `raw` is what it printed, as bytes.
+    not executed, TOO_MUCH for one that printed too much, GIVEN_UP as its caller wished. `raw` is
+    what it printed, as bytes.
     """
 
     status: int
@@ -169,18 +170,24 @@ class _Until(NamedTuple):
     is_given_up: Callable[[], bool]
 
     def excess(self, process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...]) -> int:
-        """Wait for a program's end; return 0, or HUNG or TOO_MUCH."""
+        """Wait for a program's end; return 0, or how it was ended."""
         while True:
             is_over = _is_over(process, self.time - time.monotonic())
             if any(os.fstat(file.fileno()).st_size > self.largest for file in files):
                 return TOO_MUCH
             if is_over:
                 return 0
-            if time.monotonic() > self.time or self.is_given_up():
+            if time.monotonic() > self.time:
                 return HUNG
+            if self.is_given_up():
+                return GIVEN_UP
 
 
-_EXCESS = {HUNG: "did not end within {seconds:g} s", TOO_MUCH: "printed more than {most} bytes"}
+_EXCESS = {
+    HUNG: "did not end within {seconds:g} s",
+    TOO_MUCH: "printed more than {most} bytes",
+    GIVEN_UP: "was interrupted",
+}
 
 
 def _is_over(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -48,6 +48,18 @@ def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path
     assert time.monotonic() - begun < 200
 
 
+def test_a_program_that_its_caller_gives_up_is_killed(folder: Path) -> None:
+    machine.fake(folder, "docker", "exec sleep 300")
+    ended = program.run("docker", "info", seconds=500, is_given_up=lambda: True)
+    assert (ended.status, ended.said) == (program.GIVEN_UP, "`docker info` was interrupted")
+
+
+def test_a_program_that_prints_too_much_before_it_is_looked_at_is_not_cut_off(folder: Path) -> None:
+    machine.fake(folder, "docker", "exec head -c 65537 /dev/zero")
+    ended = program.run("docker", "info", seconds=500, largest=1 << 16)
+    assert (ended.status, ended.printed) == (program.TOO_MUCH, "")
+
+
 def test_a_program_that_prints_without_end_is_killed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
