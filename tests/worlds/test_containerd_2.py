@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
-    "RUNC_WRAP_WORLD" not in os.environ, reason="run by make test-forky"
+    "RUNC_WRAP_WORLD" not in os.environ, reason="run by make test-forky-all"
 )
 
 
