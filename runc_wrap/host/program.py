@@ -35,8 +35,13 @@ MISSING, HUNG, TOO_MUCH, GIVEN_UP = 127, -1, -1000, -1001
 
 def made_environment() -> dict[str, str]:
     """Return the variables of a program. Docker's context would lead to another machine."""
-    kept = {name: os.environ[name] for name in _USERS if os.geteuid() and name in os.environ}
+    kept = {} if _is_root() else {name: os.environ[name] for name in _USERS if name in os.environ}
     return {"HOME": NO_HOME, **kept, **_GIVEN}
+
+
+def _is_root() -> bool:
+    """Tell whether this is root: in a user's own namespace the owner of / is not mapped."""
+    return os.geteuid() == 0 == os.stat("/").st_uid  # noqa: PTH116
 
 
 def locate(name: str) -> Path | None:
@@ -51,7 +56,7 @@ class ProgramFailed(Exception):
 
 def refusal(path: Path) -> str:
     """Return how another user could replace a program that root is to execute, "" if nobody can."""
-    if os.geteuid():
+    if not _is_root():
         return ""
     try:
         for where, how in ownership.of(str(path.absolute())):

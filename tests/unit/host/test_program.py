@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,3 +116,13 @@ def test_a_program_has_no_variables_that_lead_elsewhere(
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     assert program.output("docker") == f"/nonexistent {path} C.UTF-8 default\n"
     assert (program.output("docker", environment={"HOME": "/x"}) or "")[:2] == "/x"
+
+
+@pytest.mark.parametrize(("owner", "home"), [(0, program.NO_HOME), (65534, "/home/u")])
+def test_a_user_who_is_root_in_a_namespace_of_their_own_keeps_what_leads_to_their_containers(
+    monkeypatch: pytest.MonkeyPatch, owner: int, home: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/u")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "stat", lambda _: SimpleNamespace(st_uid=owner))
+    assert program.made_environment()["HOME"] == home
