@@ -19,6 +19,7 @@ from runc_wrap.host.locks import locked
 from runc_wrap.node.engines import docker_config, engine_files
 from runc_wrap.node.engines.cri.grpc_call import CallFailed
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.registration import plan_execution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -189,15 +190,17 @@ def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) 
         found, note = _read(path)
         if found is None:
             return None
-        left = _put_back(found, note if has_read else None, node)
+        if note is None:  # without a restart; perhaps a command is at it, under its own lock
+            plan_execution.settle(path)
+            return None
+        left = _put_back(found, note, node) if has_read else change_set.restore(found)
         change_set.close(path)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
             f"{path.stem} was not put back: {error}; it is tried again by a timer, at boot, and by "
             "`runc-wrapctl engine revert`"
         ) from error
-    if note:
-        node.release(places, note.timer)
+    node.release(places, note.timer)
     if left:
         raise NotTakenBackError(
             f"{path.stem} was put back, but for {' and '.join(left)}, which somebody else changed "
@@ -206,10 +209,8 @@ def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) 
     return note
 
 
-def _put_back(found: Record, note: Note | None, node: Node) -> list[str]:
+def _put_back(found: Record, note: Note, node: Node) -> list[str]:
     """Put the files back, and have the engine read them; return those that are left."""
-    if note is None:
-        return change_set.restore(found)
     neutral = _neutral(note, found)
     has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
     left = change_set.restore(found, neutral)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.host import change_set, files
+from runc_wrap.host import change_set, files, locks
 from runc_wrap.node.engines.canary.canary_proof import NotProved
 from runc_wrap.node.engines.handler import EngineError
 from runc_wrap.node.engines.registration import plan_execution, registration_state
@@ -217,6 +217,24 @@ def test_the_next_command_takes_back_what_was_interrupted(made: tuple[FakeNode, 
     run(job(places, one.config, handler="other"), one)
     names = [each.name for each in _registered(places)]
     assert (names, one.canaries, _remains(one)) == (["other"], [], [])
+
+
+def test_a_change_without_a_restart_that_another_command_is_at_is_not_undone(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds its lock until the engine has checked its files; without it, it was killed."""
+    one, places = made
+    work = job(places, one.config)
+    change_set.begin(work.where.change, [change_set.Change(one.config, TEXT.encode(), b"#\n")])
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    with (
+        locks.locked(places.var, "engines"),
+        pytest.raises(taking_back.NotTakenBackError, match="has held this lock"),
+    ):
+        taking_back.everything(places, one)
+    assert one.config.read_text() == "#\n"
+    assert taking_back.everything(places, one) == []
+    assert one.config.read_text() == TEXT
 
 
 def _registered(places: Places) -> list[Handler]:
