@@ -43,23 +43,26 @@ for _command in (
 @engine.command()
 @engine_change.engine_argument()
 @engine_change.common_options
-@click.option("--strand", is_flag=True, help="Remove it even if containers need it.")
+@click.option(
+    "--hand-over", is_flag=True, help="While containers need it: lead its name to the real runtime."
+)
 @click.pass_obj
 def remove(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
-    as_json: bool, strand: bool, restart: bool, stops: bool,
+    as_json: bool, hand_over: bool, restart: bool, stops: bool,
 ) -> None:  # fmt: skip
     """Remove from ENGINE's configuration what `add` wrote.
 
-    While containers need the handler's name, it is kept and leads to the real runtime; run it
-    again when they are gone. With --restart the engine is restarted, and if it does not start a
-    container then, everything is put back.
+    Refused while containers need the handler, stopped ones of Docker and Podman included. With
+    --hand-over its name and path lead to the real runtime then, it is no default any more, and
+    what is left is yours to delete: this command forgets it. With --restart the engine is
+    restarted, and if it does not start a container then, everything is put back.
     """
     engine_change.check_restart(restart=restart, dry_run=dry_run, stops=stops)
     try:
         where = _registered(places, name, handler, config)
         with progress.shown("Looking who needs the handler"):
-            removal = removals.plan(places, where, handler, strands=strand)
+            removal = removals.plan(places, where, handler, hands_over=hand_over)
         if restart and not removal.plan.is_empty:
             ours = (handler, steps.REMOVE, lambda: removal.plan, False, stops)
             job = steps.Job(places, where, *ours)
@@ -75,8 +78,6 @@ def remove(  # noqa: PLR0913  # one parameter per option
     plan = removal.plan
     wrong = [*plan.notes, *(_left(where, handler) if plan.is_empty else ())]
     document = engine_output.document(plan, handler, wrong, dry_run=dry_run, added=False)
-    if plan.is_empty and removal.is_kept:
-        document["nothing"] = "still kept"
     engine_output.show_removal(document, plan, removal, as_json=as_json)
 
 

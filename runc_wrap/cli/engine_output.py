@@ -86,7 +86,7 @@ def _told(document: dict[str, Any], plan: Plan) -> str:
     removed = {str(change.path) for change in plan.changes if change.after is None}
     lines = [f"{'removed' if c in removed else 'changed'} {c}" for c in document["changed"]]
     lines += [f"created the link {plan.link_new}"] if plan.link_new else []
-    lines += [f"removed the link {plan.link_gone}"] if plan.link_gone else []
+    lines += [f"removed the link {plan.link_gone}"] if plan.link_gone and not plan.given else []
     lines += [f"to activate it, run: {document['reload']}"] if document["reload"] else []
     if document["reload"] == _DOCKERS_RESTART:
         lines.append("that ends running containers, unless live-restore is on in daemon.json")
@@ -98,8 +98,7 @@ def _told(document: dict[str, Any], plan: Plan) -> str:
 def cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
     """Return the row of `engine list` for an engine and one of its handlers."""
     shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
-    marks = "".join(f" ({mark})" for mark in ("default", "kept") if row.get(mark))
-    name = f"{row.get('handler', '')}{marks}"
+    name = f"{row.get('handler', '')}{' (default)' if row.get('default') else ''}"
     version = each["version"] or ("" if each["found"] else "not installed")
     return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]
 
@@ -109,8 +108,11 @@ def show_removal(
 ) -> None:
     """Print a removal, with who still needs the handler, and end the command."""
     show(document | removal.document(), plan, as_json=as_json)
-    if not as_json and removal.is_kept:
-        output.say(removal.told())
+    if not as_json:
+        for each in removal.given:
+            output.say(f"yours to delete when no container needs it: {each}")
+        for each in removal.named:
+            output.warn(each)
     end(wrong=bool(document["wrong"]))
 
 

@@ -128,7 +128,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
 
 def _row(one: dict[str, Any], handler: dict[str, Any]) -> list[str]:
     words = {True: "yes", False: "no", None: "not known"}
-    marks = "".join(f" ({mark})" for mark in ("default", "kept") if handler[mark])
+    mark = " (default)" if handler["default"] else ""
     known = [words[handler[key]] for key in ("configured", "in_force")]
-    return [one["engine"], f"{handler['handler']}{marks}", *known, one["since"] or "",
+    return [one["engine"], f"{handler['handler']}{mark}", *known, one["since"] or "",
             one["by"] or ""]  # fmt: skip

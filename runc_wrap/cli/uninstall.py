@@ -18,48 +18,43 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 
-_AGAIN = (
-    "It is not over: run `runc-wrapctl uninstall` again when these containers are gone and these "
-    "engines restarted."
-)
-
-
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--purge", is_flag=True, help="Remove your settings, profiles and records, too.")
 @click.option(
-    "--strand", is_flag=True, help="Go on even if containers cannot be stopped afterwards."
+    "--hand-over", is_flag=True, help="Lead what is still called to the real runtime, and go on."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def uninstall(places: Places, *, dry_run: bool, purge: bool, strand: bool, as_json: bool) -> None:
+def uninstall(
+    places: Places, *, dry_run: bool, purge: bool, hand_over: bool, as_json: bool
+) -> None:
     """Take back what install.sh and `engine add` did, and list what is left.
 
-    While containers or engines still call runc-wrap, the paths and names that they call stay and
-    lead to the real runtime; a later run takes them away. Without --purge your settings and records
-    (ledger, evidence, captured profiles, counters) stay. Restarts no engine.
+    Refused while containers or engines need runc-wrap; with --hand-over the paths and names that
+    they call stay, lead to the real runtime, and are yours to delete. Without --purge your settings
+    and records (ledger, evidence, captured profiles, counters) stay. Restarts no engine.
     """
     try:
         if dry_run:
-            plan = _planned(places, purge=purge, strand=strand)
+            plan = _planned(places, purge=purge, hand_over=hand_over)
             _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
                   as_json=as_json, dry_run=True)  # fmt: skip
             return
         uninstaller.check(places)
         with locked(places.var, "install") as lock:  # what is planned is still so when it is done
-            plan = _planned(places, purge=purge, strand=strand)
+            plan = _planned(places, purge=purge, hand_over=hand_over)
             done = _carry_out(plan, is_quiet=as_json)
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
-            if plan.is_last:
-                sys.stdout.flush()
-                uninstaller.finish(plan, lock, is_quiet=as_json)
+            sys.stdout.flush()
+            uninstaller.finish(plan, lock, is_quiet=as_json)
     except (uninstaller.Refused, services.ServiceFailed, Damaged, EngineError, OSError) as error:
         output.fail(error)
 
 
-def _planned(places: Places, *, purge: bool, strand: bool) -> Plan:
+def _planned(places: Places, *, purge: bool, hand_over: bool) -> Plan:
     with progress.shown("Looking who needs runc-wrap"):
-        return uninstaller.plan(places, purges=purge, strands=strand)
+        return uninstaller.plan(places, purges=purge, hands_over=hand_over)
 
 
 def _carry_out(plan: Plan, *, is_quiet: bool) -> list[str]:
@@ -80,11 +75,8 @@ def _tell(plan: Plan, lines: list[str], *, as_json: bool, dry_run: bool) -> None
                 "dry_run": dry_run,
                 "steps": lines,
                 "left": [each._asdict() for each in left],
-                "again": not plan.is_last,
             }
         )
         return
     for line in [*lines, *(f"left: {each.what}: {each.why}" for each in left)]:
         output.say(line)
-    if not plan.is_last:
-        output.say(_AGAIN)

@@ -1,7 +1,6 @@
 """`engine remove` strands no container: real Docker, Podman and containerd.
 
-Each test first removes with --strand, which does what `engine remove` did before, and shows what
-then fails.
+Each test first takes our lines out by hand, and shows what then fails.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ from harness.engines.podman import OwnPodman, own_podman
 from harness.host.processes import Daemon, Run, attempt, run, short_directory, wait_until
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.install import Installed, copy_of
+from harness.node.install import Installed, copy_of, install
 from harness.node.requirements import program
 
 
@@ -44,6 +43,12 @@ class Node:
         done = self.ctl("engine", *words, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         return dict(json.loads(done.stdout))
+
+    def refused(self, *words: str | Path) -> str:
+        """Run runc-wrapctl engine, which refuses; return why."""
+        done = self.ctl("engine", *words)
+        assert done.returncode == 2, done.stdout + done.stderr
+        return " ".join(done.stderr.split())
 
 
 @pytest.fixture(name="directory")
@@ -95,19 +100,22 @@ def test_a_stopped_docker_container_can_be_started_after_the_removal(
     assert process_status.seccomp(docker.pid("stopped")) == FILTER
     docker.docker("stop", "--time", "0", "stopped")
 
-    docker_node.engine("remove", *words, "--strand")
-    assert config.read_bytes() == before
+    config.write_bytes(before)
     _reload(docker, knows=False)
     refused = docker.try_docker("start", "stopped")
     assert "unknown or invalid runtime name: runc-wrap" in refused.stderr
 
     docker_node.engine("add", *words, "--default")
     _reload(docker, knows=True)
-    removed = docker_node.engine("remove", *words)
-    kept = removed["kept"]
-    assert kept["containers"] == ["running (docker, running)", "stopped (docker, exited)"]
-    assert json.loads(config.read_text())["runtimes"]["runc-wrap"] == {"path": kept["path"]}
-    assert Path(kept["path"]).resolve() == Path(program("runc")).resolve()
+    registered = config.read_bytes()
+    told = "2 containers: running (docker, running), stopped (docker, exited)"
+    assert told in docker_node.refused("remove", *words)
+    assert config.read_bytes() == registered
+    removed = docker_node.engine("remove", *words, "--hand-over")
+    path = json.loads(config.read_text())["runtimes"]["runc-wrap"]["path"]
+    assert Path(path).resolve() == Path(program("runc")).resolve()
+    assert removed["handed_over"] == [f"the handler runc-wrap in {config}, which leads to {path}"]
+    assert removed["reload"] == "systemctl reload docker"
     _reload(docker, knows=True)
     docker.docker("run", "--detach", "--name", "new", REFERENCE)
     shown = docker.docker("inspect", "--format", "{{.HostConfig.Runtime}}", "new").stdout
@@ -116,15 +124,9 @@ def test_a_stopped_docker_container_can_be_started_after_the_removal(
     assert process_status.seccomp(docker.pid("stopped")) == DISABLED  # not through us any more
     docker.docker("exec", "running", "true")
     docker.docker("stop", "--time", "0", "running")
-
-    again = docker_node.engine("remove", *words)
-    assert again["nothing"] == "still kept"
-    assert len(again["kept"]["containers"]) == 2
-    docker.docker("rm", "--force", "stopped", "running")
-    last = docker_node.engine("remove", *words)
-    assert (last["kept"], last["reload"]) == (None, "systemctl reload docker")
-    assert config.read_bytes() == before
-    _reload(docker, knows=False)
+    docker.docker("rm", "--force", "stopped", "running", "new")
+    done = docker_node.ctl("engine", "remove", *words, "--json")
+    assert json.loads(done.stdout)["nothing"] == "not registered"
 
 
 @pytest.mark.parametrize("has_runtimes", [True, False])
@@ -167,7 +169,7 @@ def test_a_docker_that_does_not_run_is_asked_by_its_files(
     config.write_text(
         json.dumps(json.loads(config.read_text()) | {"data-root": str(directory / "data")})
     )
-    assert docker_node.engine("remove", *words)["kept"]["containers"] == ["made (docker)"]
+    assert "needed by 1 container: made (docker)" in docker_node.refused("remove", *words)
 
 
 # Podman -------------------------------------------------------------------------------------------
@@ -192,26 +194,32 @@ def test_podman_can_enter_stop_and_remove_a_container_after_the_removal(
     show = ("exec", "one", "true")
     assert podman.podman(*show).returncode == 0
 
-    node.engine("remove", "podman", "--strand")
+    (drop_in,) = (directory / "etc" / "containers.conf.d").iterdir()
+    text = drop_in.read_text()
+    drop_in.unlink()
     for failing in (show, ("stop", "-t0", "one"), ("rm", "-f", "-t0", "one")):
         assert podman.podman(*failing).returncode != 0, failing
+    drop_in.write_text(text)
 
-    node.engine("add", "podman")
-    removed = node.engine("remove", "podman")
-    assert [each.split()[0] for each in removed["kept"]["containers"]] == ["one", "two"]
-    of_two: list[tuple[str, ...]] = [
+    refused = node.refused("remove", "podman")
+    assert "needed by 2 containers: one (podman, " in refused
+    assert ", two (podman, running)" in refused
+    node.engine("remove", "podman", "--hand-over")
+    of_both: list[tuple[str, ...]] = [
         ("exec", "two", "true"),
         ("stop", "-t0", "two"),
         ("start", "two"),
         ("rm", "-f", "-t0", "two"),
+        ("rm", "-f", "-t0", "one"),
     ]
-    for words in of_two:
+    for words in of_both:
         done = podman.podman(*words)
         assert done.returncode == 0, done.stderr
-    assert len(node.engine("remove", "podman")["kept"]["containers"]) == 1
-    assert podman.podman("rm", "--force", "--time", "0", "one").returncode == 0
-    assert node.engine("remove", "podman")["kept"] is None
-    assert not (directory / "etc" / "containers.conf.d").exists()
+    assert [*(directory / "etc" / "containers.conf.d").iterdir()] == [drop_in]
+    drop_in.unlink()  # the owner's
+    node.engine("add", "podman")
+    node.engine("remove", "podman")
+    assert [*(directory / "etc" / "containers.conf.d").iterdir()] == []
 
 
 # containerd ---------------------------------------------------------------------------------------
@@ -281,18 +289,18 @@ def test_a_pods_containers_can_be_started_again_after_the_removal(
         first = _started(cri, pod, "first")
         assert process_status.seccomp(cri.pid(first)) == FILTER
 
-        node.engine("remove", *words, "--strand")
-        assert own.config.read_bytes() == before
+        registered = own.config.read_bytes()
+        own.config.write_bytes(before)
         own.restart()
         wait_until(lambda: _is_ready(cri), "CRI")
         with pytest.raises(CriError, match='no runtime for "runc-wrap" is configured'):
             _started(cri, pod, "second")
+        own.config.write_bytes(registered)
 
-        node.engine("add", *words)
-        removed = node.engine("remove", *words)
-        assert removed["kept"]["containers"] == [
-            f"{CRI_NAMESPACE}/{each} (containerd, running)" for each in sorted([pod.id, first])
-        ]
+        told = " and ".join(f"{CRI_NAMESPACE}/{each}" for each in sorted([pod.id, first]))
+        refused = node.refused("remove", *words)
+        assert all(each in refused for each in told.split(" and ")), refused
+        node.engine("remove", *words, "--hand-over")
         own.restart()
         wait_until(lambda: _is_ready(cri), "CRI")
         second = _started(cri, pod, "second")
@@ -300,14 +308,9 @@ def test_a_pods_containers_can_be_started_again_after_the_removal(
         cri.exec(first, "true")
         cri.remove_pod(pod.id)
 
-        late = cri.run_pod("runc-wrap", directory / "logs")  # by the name that was kept
+        late = cri.run_pod("runc-wrap", directory / "logs")  # by the name that was handed over
         assert process_status.seccomp(cri.pid(_started(cri, late, "third"))) == DISABLED
-        assert node.engine("remove", *words)["kept"]["containers"] == [
-            f"{CRI_NAMESPACE}/{late.id} (containerd)"
-        ]
         cri.remove_pod(late.id)
-    assert node.engine("remove", *words)["kept"] is None
-    assert own.config.read_bytes() == before
 
 
 def test_a_name_that_cannot_lead_to_a_runtime_is_not_removed(
@@ -318,18 +321,17 @@ def test_a_name_that_cannot_lead_to_a_runtime_is_not_removed(
     _reload(docker, knows=True)
     docker.docker("create", "--runtime", "runc-wrap", "--name", "made", REFERENCE)
     shutil.rmtree(docker_node.installed.prefix / "lib" / "runtime")
-    done = docker_node.ctl("engine", "remove", *words)
-    assert done.returncode == 2
-    assert "runc-wrap is needed for 1 container: made (docker, created)" in done.stderr
-    assert "--strand" in done.stderr
+    refused = docker_node.refused("remove", *words, "--hand-over")
+    assert "there is no runc or crun that" in refused
 
 
 # uninstall ----------------------------------------------------------------------------------------
 
 
 def test_docker_can_enter_and_stop_its_containers_after_an_uninstall(
-    docker: Docker, docker_node: Node, directory: Path
+    docker: Docker, directory: Path
 ) -> None:
+    docker_node = Node(install(directory / "p"), tuple(docker.space.prefix))
     words = ("docker", "--config", directory / "daemon.json")
     docker_node.engine("add", *words)
     _reload(docker, knows=True)
@@ -339,17 +341,21 @@ def test_docker_can_enter_and_stop_its_containers_after_an_uninstall(
     assert docker.try_docker("exec", "one", "true").returncode != 0
     aside.rename(prefix)
 
-    done = docker_node.ctl("uninstall", "--json")
+    done = docker_node.ctl("uninstall")
+    assert done.returncode == 2
+    refused = " ".join(done.stderr.split())
+    assert "needed by" in refused or "1 container: " in refused
+    assert "--hand-over" in refused
+    done = docker_node.ctl("uninstall", "--hand-over", "--purge", "--json")
     assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert document["again"] is True
-    left = {each["what"]: each["why"] for each in document["left"]}
-    assert left[str(docker_node.installed.wrapper)].startswith("1 container: ")
-    assert docker_node.installed.wrapper.resolve() == Path(program("runc")).resolve()
+    left = [each["what"] for each in json.loads(done.stdout)["left"]]
+    wrapper = docker_node.installed.wrapper
+    assert f"{wrapper}, which leads to {Path(program('runc'))}" in left, left
+    assert wrapper.resolve() == Path(program("runc")).resolve()
+    assert [*prefix.rglob("*")] == [prefix / "bin", wrapper]
+    docker.docker("exec", "one", "true")  # also before it reads its file
     _reload(docker, knows=True)
     docker.docker("exec", "one", "true")
     docker.docker("stop", "--time", "0", "one")
     docker.docker("start", "one")
     docker.docker("rm", "--force", "one")
-    last = json.loads(docker_node.ctl("uninstall", "--purge", "--dry-run", "--json").stdout)
-    assert (last["again"], last["left"]) == (False, [])

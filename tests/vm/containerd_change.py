@@ -53,7 +53,7 @@ def is_new(machine: Guest) -> bool:
 def unregistered(node: Node) -> Iterator[str]:
     """Yield STATE without us in containerd; afterwards we are there again."""
     node.configure("")
-    code, told = changed(node, "remove", "--strand")
+    code, told = changed(node, "remove")
     assert code == 0, told
     assert not is_new(node.machine)
     node.machine.sh("sync")

@@ -29,7 +29,6 @@ ENGINES = {"containerd": "containerd", "cri-o": "crio"}  # in node.status.nodeIn
 OLDEST_CONTAINERD = (1, 6)  # the first one with the CRI that is spoken, v1
 FIRST_PAUSE, LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
 NO_VERSION = "the engine does not tell the kubelet its version now; it is asked again"
-_TRYING = "trying"  # journal.TRYING, which is a module that does more
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class Registration:
     is_in_force: bool | None = None
     is_upgraded: bool = False
     is_interrupted: bool = False
-    tried_by: str = ""  # who tries a change that is not confirmed yet
     drift: str = ""
     is_gone: bool = False
 
@@ -191,9 +189,6 @@ def _unless_failed(seen: Seen, decision: Decision) -> Decision:
 
 
 def _registered(seen: Seen, found: Registration) -> Decision:
-    if found.tried_by:
-        why = f"a change by {found.tried_by} is tried on this node and not confirmed yet"
-        return Decision(NOTHING, WAITING, why)
     if found.is_interrupted or not found.is_registered:
         return _unless_failed(seen, Decision(REGISTER, INSTALLING, is_ready=False))
     if found.is_gone and seen.well_boot not in ("", seen.boot):  # as nodeadm does at each boot
@@ -243,17 +238,15 @@ def registration(document: Any, engine: str, config: str = "") -> Registration: 
 def _of_engine(one: dict[str, Any]) -> Registration:
     ours = [each for each in one.get("handlers") or [] if each.get("handler") == HANDLER]
     waiting = one.get("transaction") or {}
-    is_trying = waiting.get("step") == _TRYING
     drift = "; ".join(str(each) for each in one.get("drift") or [])
-    if not ours or ours[0].get("kept"):
-        return Registration(is_interrupted=bool(waiting) and not is_trying)
+    if not ours:
+        return Registration(is_interrupted=bool(waiting))
     return Registration(
         is_registered=True,
         is_configured=ours[0].get("configured"),
         is_in_force=ours[0].get("in_force"),
         is_upgraded=bool(ours[0].get("upgraded")),
-        is_interrupted=bool(waiting) and not is_trying,
-        tried_by=str(one.get("by") or "somebody") if is_trying else "",
+        is_interrupted=bool(waiting),
         drift=drift,
         is_gone=bool(ours[0].get("gone")),
     )

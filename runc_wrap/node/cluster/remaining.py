@@ -12,7 +12,7 @@ from runc_wrap.ledger import reader
 from runc_wrap.node.engines import dependent, dependents
 from runc_wrap.node.engines.cri import cri_runtime
 from runc_wrap.node.engines.registration import registration_state
-from runc_wrap.node.installation import installation_record, still_needed
+from runc_wrap.node.installation import still_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _MOST = 10  # names in a sentence
 def reason(places: Places) -> str:
     """Return why the handler has to stay, "" if no container needs it.
 
-    Raises OSError and installation_record.Damaged.
+    Raises OSError.
     """
     try:
         return sentence(_containers(places))
@@ -55,7 +55,7 @@ def _dependents(places: Places) -> Iterator[Dependent]:
         where = registration_state.where_of(state, places)
         for name in registration_state.names(state):
             yield from dependents.by_name(where.engine, where.config, where.bin_dir / name)
-    for name in still_needed.names(places, installation_record.load(places.prefix)):
+    for name in still_needed.names(places):
         yield from dependents.by_path(places, name)
 
 

@@ -29,7 +29,7 @@ _UNREGISTER = "unregister"
 _NEEDED = "something on the node needs it still; it goes on when that is gone"
 _LONGEST = 600  # characters of a sentence
 # What a person at the node may do, and a pod cannot: as uninstall and engine remove say it.
-_AT_THE_NODE = re.compile(r",? or (use )?--strand\b[^.;]*")
+_AT_THE_NODE = re.compile(r"[,;]? or (use )?`?--hand-over\b[^.;]*")
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,6 @@ class Unknown(Exception):
     """An engine is installed and does not say which containers it has; the message names it."""
 
 
-def because(found: Collection[Dependent], unknown: str = "") -> str:
-    """Return for whom a name stays, as the end of a sentence; `unknown` as of Unknown."""
-    if unknown:
-        return f"for containers that there may be, as {unknown}"
-    return f"for {counted(found)}"
-
-
 def counted(found: Collection[Dependent]) -> str:
     """Return the containers' number and their names."""
     return f"{text.number(len(found), 'container')}: {names(found)}"

@@ -4,8 +4,7 @@ Some need its name in the engine's configuration, some its path:
 
     docker      name: each container with that runtime, also a stopped one, which is started by it
                 path: each running one, as for containerd
-    podman      name or path, as the container was started: each container with that runtime; of
-                users', those with a process of theirs
+    podman      name or path, as the container was started: each container with that runtime
     crio        name: each pod, whose containers it stops and starts by the handler's name; and each
                 container of the ledger, as a pod's own annotation may hide the name in its files
     containerd  name: the pods of CRI, whose containers are started again by the handler's name
@@ -82,7 +81,12 @@ def by_path(places: Places, handler: str) -> list[Dependent]:
     tasks = (task for state in _STATES for task in _tasks(Path(state), "*", path))
     podmans = podman_containers.by_path(path)
     others = (one for one in _in_ledger(places, handler) if one.name not in podmans)
-    return _once([*tasks, *podmans.values(), *others, *podman_containers.of_users(handler)])
+    return _once([*tasks, *podmans.values(), *others])
+
+
+def of_users(handler: str) -> list[Dependent]:
+    """Return the containers that users started by their own Podman through a handler."""
+    return _once(podman_containers.of_users(handler))
 
 
 def _once(found: Iterable[Dependent]) -> list[Dependent]:
@@ -132,7 +136,6 @@ def _object(path: Path, because: str = _NO_DOCKER) -> dict[str, Any]:
 
 
 def _podman(_config: Path, path: Path) -> Iterator[Dependent]:
-    yield from podman_containers.of_users(path.name)
     yield from podman_containers.by_name(path)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines import json_text
-from runc_wrap.node.engines.handler import EngineError, Handler, Kept
+from runc_wrap.node.engines.handler import EngineError, HandedOver, Handler
 
 if TYPE_CHECKING:
     from runc_wrap.node.engines.file_tree import Tree
@@ -73,7 +73,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
 
 
 def _was_default(handlers: list[Handler]) -> bool:
-    return any(isinstance(handler, Kept) and handler.default for handler in handlers)
+    return any(isinstance(handler, HandedOver) and handler.default for handler in handlers)
 
 
 def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> None:

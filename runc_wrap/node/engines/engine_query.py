@@ -212,12 +212,11 @@ def _found(each: Installation) -> dict[str, Any]:
 
 
 def _rows(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the handlers of one configuration, those that are kept last."""
-    groups = ((state["handlers"], False), (state.get("kept", []), True))
-    return [_row(state, each, is_kept=is_kept) for group, is_kept in groups for each in group]
+    """Return the handlers of one configuration."""
+    return [_row(state, each) for each in state["handlers"]]
 
 
-def _row(state: dict[str, Any], handler: dict[str, Any], *, is_kept: bool) -> dict[str, Any]:
+def _row(state: dict[str, Any], handler: dict[str, Any]) -> dict[str, Any]:
     shows = in_force(state["engine"], Path(state["config"]), Handler(**handler))
-    rest = {key: handler[key] for key in ("path", "default")} | {"kept": is_kept}
+    rest = {key: handler[key] for key in ("path", "default")}
     return {"config": state["config"], "handler": handler["name"], **rest, "in_force": shows}

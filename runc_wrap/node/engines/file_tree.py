@@ -70,6 +70,13 @@ class Tree:
         for path in self.records:
             self.draft(Path(path))
 
+    def give_away(self) -> None:
+        """Make all that was written so far the owner's: no record of it is kept."""
+        for each in self.opened.values():
+            each.existed = each.existed or bool(each.draft.text)
+            each.draft.edits.clear()
+            each.draft.members.clear()
+
     def changes(self) -> list[Change]:
         """Return the changes from the files on disk."""
         found = [Change(path, each.now, _after(each)) for path, each in self.opened.items()]

@@ -37,8 +37,8 @@ class Handler:
 
 
 @dataclass(frozen=True)
-class Kept(Handler):
-    """A removed handler whose name leads to the real runtime, for containers that need it.
+class HandedOver(Handler):
+    """A removed handler whose name leads to the real runtime and is the owner's from now on.
 
     `default`: it was the engine's default.
     """

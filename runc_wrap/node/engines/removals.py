@@ -1,9 +1,8 @@
 """Removing a handler without stranding the containers that need its name.
 
 An engine refuses to stop, enter or start a container whose runtime's name it does not know any more
-(Podman: exec, stop and rm fail; Docker: a stopped container cannot be started). So such a name is
-kept, and leads to the real runtime: these containers can be worked with, and what is started by
-that name is not confined by us.
+(Podman: exec, stop and rm fail; Docker: a stopped container cannot be started). So a removal is
+refused while there are any; or the name is handed over: it stays, and leads to the real runtime.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.engines import dependent, dependents
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import registration_plan, registration_state
+from runc_wrap.node.engines.registration import registration_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,80 +27,82 @@ if TYPE_CHECKING:
 
 @dataclass
 class Removal:
-    """A plan; if the name is kept, the runtime it leads to, and for which containers.
-
-    `unknown`: why it is not known whether there are any.
-    """
+    """A plan; `given`: what is the owner's to delete afterwards; `named`: what is no veto."""
 
     plan: Plan
     handler: str
-    runtime: Path | None = None
-    containers: list[Dependent] = field(default_factory=list)
-    unknown: str = ""
-
-    @property
-    def is_kept(self) -> bool:
-        """Tell whether the name stays in the engine's configuration."""
-        return self.runtime is not None
+    given: list[str] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Return what `--json` adds."""
-        containers = [str(each) for each in self.containers]
-        kept = {"path": str(self.runtime), "containers": containers, "unknown": self.unknown}
-        return {"kept": kept if self.is_kept else None}
-
-    def told(self) -> str:
-        """Return the sentence on what is kept."""
-        return (
-            f"the name {self.handler} stays and leads to {self.runtime}, without runc-wrap, "
-            f"{dependent.because(self.containers, self.unknown)}; when they are gone, run this "
-            "again"
-        )
+        return {"handed_over": self.given, "unsure": self.named}
 
 
-def plan(places: Places, where: Where, handler: str, *, strands: bool = False) -> Removal:
-    """Plan the removal of a handler; its name is kept while containers need it.
+def plan(places: Places, where: Where, handler: str, *, hands_over: bool = False) -> Removal:
+    """Plan the removal of a handler. Raises EngineError while containers need it.
 
-    Raises EngineError if it cannot be kept, unless `strands`.
+    `hands_over`: then the name leads to the real runtime.
     """
-    state = registration_state.of(where)
-    if strands or handler not in registration_state.names(state):
-        return Removal(registration_plan.plan_remove(where, handler), handler)
-    containers, unknown = _need(where, handler)
-    if not containers and not unknown:
-        return Removal(_without_name(places, where, handler), handler)
-    runtime = real_runtime(places)
-    if runtime is None:
-        raise EngineError(
-            f"{handler} is needed {dependent.because(containers, unknown)}, and there is no runc "
-            f"or crun that {places.runtime} names",
-            "a runtime to which the name can lead",
-            "`runc-wrapctl apply`, or --strand, after which these containers cannot be stopped",
-        )
-    planned = registration_plan.plan_remove(where, handler, runtime)
-    return Removal(planned, handler, runtime, containers, unknown)
-
-
-def _without_name(places: Places, where: Where, handler: str) -> Plan:
-    """Plan a removal; the link in PREFIX/bin stays while containers are called by its path."""
     planned = registration_plan.plan_remove(where, handler)
-    if planned.link_gone and _is_called(places, handler):
-        planned.link_gone = None
-    return planned
+    if planned.is_empty:
+        return Removal(planned, handler)
+    found, named = needed(places, where, handler)
+    if planned.link_gone:
+        called, more = called_by_path(places, handler)
+        found, named = sorted({*found, *called}), [*dict.fromkeys([*named, *more])]
+    if found and not hands_over:
+        raise EngineError(
+            f"{handler} in {where.config} is needed by {dependent.counted(found)}",
+            "no container that needs it",
+            "stop and remove them first, or `--hand-over`, after which they run without runc-wrap",
+        )
+    if not hands_over or not (found or named):
+        return Removal(planned, handler, named=named)
+    runtime = required_runtime(places)
+    planned = registration_plan.plan_remove(where, handler, runtime)
+    given = [f"the handler {handler} in {where.config}, which leads to {runtime}"]
+    if planned.link_gone:
+        given.append(f"the link {planned.link_gone}, which leads to {runtime}")
+    return Removal(planned, handler, given, named)
 
 
-def _is_called(places: Places, handler: str) -> bool:
+def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent], list[str]]:
+    """Return the containers that need a handler's name, and what is not known or certain.
+
+    What users run by their own Podman is named only: any user could start such a container.
+    """
+    users = dependents.of_users(handler) if where.engine == "podman" else []
+    named = [f"{each} needs {handler}" for each in users]
     try:
-        return bool(dependents.by_path(places, handler))
-    except dependent.Unknown:
-        return True
-
-
-def _need(where: Where, handler: str) -> tuple[list[Dependent], str]:
-    try:
-        return dependents.by_name(where.engine, where.config, where.bin_dir / handler), ""
+        path = places.wrapper.with_name(handler)
+        return dependents.by_name(where.engine, where.config, path), named
     except dependent.Unknown as unknown:
-        return [], str(unknown)
+        return [], [*named, _unsure(handler, unknown)]
+
+
+def called_by_path(places: Places, handler: str) -> tuple[list[Dependent], list[str]]:
+    """Return the containers for which PREFIX/bin/HANDLER is called, and what is not certain."""
+    named = [f"{each} needs {handler}" for each in dependents.of_users(handler)]
+    try:
+        return dependents.by_path(places, handler), named
+    except dependent.Unknown as unknown:
+        return [], [*named, _unsure(handler, unknown)]
+
+
+def _unsure(handler: str, unknown: dependent.Unknown) -> str:
+    return f"there may be containers that need {handler}, as {unknown}"
+
+
+def required_runtime(places: Places) -> Path:
+    """Return the real runtime. Raises EngineError if there is none."""
+    if (runtime := real_runtime(places)) is None:
+        raise EngineError(
+            f"there is no runc or crun that {places.runtime} names",
+            "a runtime to which the name can lead",
+            "`runc-wrapctl apply` first",
+        )
+    return runtime
 
 
 def real_runtime(places: Places) -> Path | None:

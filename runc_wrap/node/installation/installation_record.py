@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _LARGEST = 1 << 20  # bytes
+_FORMER = ("handed_over", "reread")  # of an uninstall that was to be run again
 
 
 class Damaged(Exception):
@@ -27,23 +28,13 @@ class Damaged(Exception):
 class Record:
     """`units` in systemd's directory; `links` {path: target}; `directories` made for them.
 
-    `packages`: Debian packages that install.sh installed. `handed_over`: names in PREFIX/bin that
-    lead to the real runtime since an `uninstall`; `reread` {reread_key: when the handler was
-    removed from that engine's configuration, seconds since the epoch}: an engine that runs since
-    before still calls it.
+    `packages`: Debian packages that install.sh installed.
     """
 
     units: list[str] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     directories: list[str] = field(default_factory=list)
     packages: list[str] = field(default_factory=list)
-    handed_over: list[str] = field(default_factory=list)
-    reread: dict[str, float] = field(default_factory=dict)
-
-
-def reread_key(engine: str, handler: str) -> str:
-    """Return the key in `reread`; a handler of containerd is there by its name alone."""
-    return handler if engine == "containerd" else f"{engine}/{handler}"
 
 
 def place(prefix: Path) -> Path:
@@ -70,6 +61,8 @@ def load(prefix: Path) -> Record:
             raise Damaged(
                 f"{path} is of a newer release: use that one's install.sh or runc-wrapctl"
             )
+        for former in _FORMER:
+            found.pop(former, None)
         return Record(**found)
     except FileNotFoundError:
         return Record()

@@ -135,8 +135,7 @@ class Installer:
 
     def _put_in_force(self) -> None:
         with self._progress.step("Switching to the new release"):
-            self._switch.forward(self._record.handed_over)
-        self._record.handed_over, self._record.reread = [], {}
+            self._switch.forward()
         self._start_services()
         links = wanted_links(self._prefix, self._release)
         if links or self._record.links:

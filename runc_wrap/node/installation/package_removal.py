@@ -50,8 +50,11 @@ def main(places: Places) -> int:
 
 
 def _called(places: Places) -> Iterator[tuple[str, str]]:
-    """Yield each name in PREFIX/bin that an engine calls or will call, and why."""
-    yield from still_needed.still_called(places, record.load(places.prefix))
+    """Yield each name in PREFIX/bin that an engine calls, will call, or may call, and why."""
+    why, unsure = still_needed.calls(places, record.load(places.prefix))
+    if unsure:
+        yield from ((name, unsure[0]) for name in still_needed.names(places))
+    yield from why.items()
     for state in registration_state.states(places.engines):
         for name in registration_state.names(state):
             yield name, _to_take_back(state["engine"], state["config"], name)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from runc_wrap.host import files, program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 _LINKS = {"bin/runc-wrapctl": "../lib/current/venv/bin/runc-wrapctl", "hooks": "lib/current/hooks"}
@@ -31,11 +30,10 @@ class Switch:
         self._launcher = prefix / "bin" / "runc-wrap"
         self._former = prefix / "bin" / ".runc-wrap.former"
         self._new = prefix / "bin" / "runc-wrap.new"
-        self._relinked: dict[Path, str] = {}
         self.before = str(self._current.readlink()) if self._current.is_symlink() else ""
 
-    def forward(self, handed_over: Iterable[str]) -> None:
-        """Put the new one in force; names that were handed over are the launcher's again."""
+    def forward(self) -> None:
+        """Put the new one in force."""
         self._keep_former()
         shutil.copy(self._release / "runc-wrap", self._new)
         # a power failure after the switch must not leave empty files
@@ -44,11 +42,6 @@ class Switch:
         self._new.replace(self._launcher)
         for name, target in _LINKS.items():
             files.replace_link(self._prefix / name, target)
-        for name in handed_over:
-            link = self._launcher.with_name(name)
-            if link != self._launcher and link.is_symlink():
-                self._relinked[link] = str(link.readlink())
-                files.replace_link(link, self._launcher.name)
         files.sync(self._launcher.parent)
 
     def _keep_former(self) -> None:
@@ -62,8 +55,6 @@ class Switch:
         if not self._is_ours():
             self._former.unlink(missing_ok=True)
             return
-        for link, target in self._relinked.items():
-            files.replace_link(link, target)
         if os.path.lexists(self._former):
             self._former.rename(self._launcher)
         else:

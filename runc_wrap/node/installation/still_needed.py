@@ -7,7 +7,6 @@ that call a name in PREFIX/bin for a container, or have it in memory or in a con
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +14,16 @@ from runc_wrap import text
 from runc_wrap.host import files, locks, procfs, runtime_state
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import reader
-from runc_wrap.node.engines import dependent, dependents
-from runc_wrap.node.engines.handler import DEFAULT_NAME
+from runc_wrap.node.engines import dependent, engine_query, removals
+from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError
 from runc_wrap.node.engines.registration import registration_state
-from runc_wrap.node.installation import installation_record as record
-from runc_wrap.node.installation import running_engines
+from runc_wrap.node.engines.transaction import engine_access
+from runc_wrap.node.engines.transaction.taking_back import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runc_wrap.node.installation import installation_record as record
     from runc_wrap.node.paths import Places
 
 _SERVICES = ("decide", "observe")
@@ -69,50 +69,62 @@ def told_foreground(found: list[str]) -> str:
     )
 
 
-def still_called(places: Places, found: record.Record) -> Iterator[tuple[str, str]]:
-    """Yield each name in PREFIX/bin that an engine will call, and why."""
-    for name in names(places, found):
-        if containers := _containers(places, name):
-            yield name, containers
-        elif engine := _not_reread(places, name, found):
-            yield name, f"{engine} has not read its configuration since; restart it"
+def calls(places: Places, found: record.Record) -> tuple[dict[str, str], list[str]]:
+    """Return {name in PREFIX/bin: why an engine will call it}, and what is not certain."""
+    why: dict[str, str] = {}
+    unsure: list[str] = []
+    in_memory: dict[str, list[str]] = {}
+    for name, told in _in_memory(places, found, unsure):
+        in_memory.setdefault(name, []).append(told)
+    for name in names(places):
+        containers, more = removals.called_by_path(places, name)
+        unsure += [each for each in more if each not in unsure]
+        if containers:
+            why[name] = dependent.counted(containers)
+        elif name in in_memory:
+            why[name] = " and ".join(in_memory[name])
         elif file := _named_by_hand(places, name, found):
-            yield name, f"{file} names it; remove that by hand and restart the engine"
+            why[name] = f"{file} names it; remove that by hand and restart the engine"
+    return why, unsure
 
 
-def _containers(places: Places, name: str) -> str:
-    try:
-        containers = dependents.by_path(places, name)
-    except dependent.Unknown as unknown:
-        return f"there may be containers that need it, as {unknown}"
-    return dependent.counted(containers) if containers else ""
-
-
-def names(places: Places, found: record.Record) -> list[str]:
+def names(places: Places) -> list[str]:
     """Return the names in PREFIX/bin by which engines call us."""
     directory = places.wrapper.parent
-    ours = (DEFAULT_NAME, *found.handed_over)
     entries = sorted(directory.iterdir()) if directory.is_dir() else []
     return [
         entry.name
         for entry in entries
-        if entry.name in ours or (entry.is_symlink() and str(entry.readlink()) == DEFAULT_NAME)
+        if entry.name == DEFAULT_NAME
+        or (entry.is_symlink() and str(entry.readlink()) == DEFAULT_NAME)
     ]
 
 
-def _not_reread(places: Places, name: str, found: record.Record) -> str:
-    """Return an engine that has our path in memory, though not in its configuration any more."""
-    registered = {
-        (state["engine"], handler.name)
-        for state in registration_state.states(places.engines)
-        for handler in registration_state.handlers_of(state)
-    }
-    for engine, is_older in running_engines.OLDER.items():
-        removed = found.reread.get(record.reread_key(engine, name), 0.0)
-        if is_older(time.time() if (engine, name) in registered else removed):
-            return engine
-    has = any(running_engines.docker_has(path) for path in _paths(places, name, found))
-    return "docker" if has else ""
+def _in_memory(
+    places: Places, found: record.Record, unsure: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each name that an engine which runs has read from its files, and has not forgotten."""
+    states = registration_state.states(places.engines)
+    registered = {(state["engine"], state["config"]): state for state in states}
+    for each in engine_query.detected():
+        try:
+            access = engine_access.of(each.engine, each.config, places.var)
+        except EngineError:
+            continue
+        if access.reload(loses_default=False) == NOTHING:  # it reads its files by itself
+            continue
+        state = registered.get((each.engine, str(each.config)))
+        running = access.running()
+        if running is None and state is not None:
+            if why := access.silence():
+                unsure.append(f"{each} does not answer: {why}")
+            else:
+                told = f"{each} does not tell which handlers it has"
+                yield from ((name, told) for name in registration_state.names(state))
+        for name in names(places):
+            paths = _paths(places, name, found)
+            if any(path in paths for path in (running or {}).values()):
+                yield name, f"{each} has it in memory"
 
 
 def _paths(places: Places, name: str, found: record.Record) -> list[str]:

@@ -1,39 +1,39 @@
 """Taking an installation back, in order, without stranding a container.
 
-Engines' registrations, units, links, the names in PREFIX/bin, the
-owner's files with `purges`, and then everything else by finish.sh, which is a shell script because
-the interpreter goes too. A name in PREFIX/bin that an engine will still call becomes a link to the
-real runtime. While there is one, or a name that is kept in an engine's configuration, the release
-stays, so that a later run can take these away. Each step may be repeated.
+Engines' registrations, units, links, the names in PREFIX/bin, the owner's files with `purges`, and
+then everything else by finish.sh, which is a shell script because the interpreter goes too. It is
+refused while containers or engines need it; or what they call is handed over: it leads to the real
+runtime then, and is the owner's to delete. Each step may be repeated.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from runc_wrap.host import files, program
-from runc_wrap.node.engines import removals
+from runc_wrap.node.engines import dependent, removals
 from runc_wrap.node.engines.registration import plan_execution, registration_state
 from runc_wrap.node.engines.transaction import taking_back
 from runc_wrap.node.installation import installation_record as record
-from runc_wrap.node.installation import links, running_engines, services, still_needed
+from runc_wrap.node.installation import links, services, still_needed
 from runc_wrap.node.paths import PACKAGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from runc_wrap.node.engines.registration.registration_state import Where
     from runc_wrap.node.engines.removals import Removal
     from runc_wrap.node.paths import Places
 
 UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
                                                "observe.service"))  # fmt: skip
 RECORDS = ("captured", "evidence", "ledger", "metrics")  # in PREFIX/var; as in finish.sh
+_YOURS = "yours to delete when nothing needs it"
 _FINISH = Path(__file__).with_name("finish.sh")
 
 
@@ -58,7 +58,7 @@ class Left(NamedTuple):
 
 @dataclass
 class Plan:
-    """`stays`: {name in PREFIX/bin: why it is still called}."""
+    """`stays`: {name in PREFIX/bin: why it is still called}; `unsure`: what is no veto."""
 
     places: Places
     record: record.Record
@@ -67,11 +67,6 @@ class Plan:
     runtime: Path | None
     purges: bool
     left: list[Left] = field(default_factory=list)
-
-    @property
-    def is_last(self) -> bool:
-        """Tell whether nothing has to be taken away later."""
-        return not self.stays and not any(each.is_kept for each in self.removals)
 
 
 def check(places: Places) -> None:
@@ -82,41 +77,58 @@ def check(places: Places) -> None:
         raise Refused(record.told_missing(places.prefix))
 
 
-def plan(places: Places, *, purges: bool = False, strands: bool = False) -> Plan:
+def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> Plan:
     """Return what to do. Raises Refused, EngineError and OSError."""
     check(places)
     for change in sorted(taking_back.directory(places).glob("*.json")):
         plan_execution.settle(change)
-    if not strands and (found := still_needed.observed(places)):
-        raise Refused(f"{still_needed.told_observed(found)}, or use --strand")
-    running = still_needed.foreground(places)
-    if running and not strands:
-        raise Refused(f"{still_needed.told_foreground(running)}, or use --strand")
+    if found := still_needed.observed(places):
+        raise Refused(still_needed.told_observed(found))
+    if running := still_needed.foreground(places):
+        raise Refused(still_needed.told_foreground(running))
     recorded = record.load(places.prefix)
-    runtime = removals.real_runtime(places)
-    stays = {} if strands else dict(still_needed.still_called(places, recorded))
-    if stays and runtime is None:
+    stays, unsure = still_needed.calls(places, recorded)
+    needed = _needed(places, stays)
+    if needed and not hands_over:
         raise Refused(
-            f"{', '.join(stays)} is still called ({'; '.join(stays.values())}), and there is no "
-            "runc or crun to which it could lead. Run `runc-wrapctl apply`, or use --strand"
+            f"runc-wrap is needed still: {'; '.join(needed)}. Stop and remove these containers, "
+            "and take the handlers out by `runc-wrapctl engine remove ENGINE --restart`; or use "
+            "--hand-over, after which they run on without runc-wrap"
         )
+    if hands_over and unsure:
+        stays = {name: stays.get(name, unsure[0]) for name in still_needed.names(places)}
+    runtime = removals.required_runtime(places) if stays else None
     planned = [
-        removals.plan(places, registration_state.where_of(state, places), name, strands=strands)
-        for state in registration_state.states(places.engines)
-        for name in registration_state.names(state)
+        removals.plan(places, where, name, hands_over=hands_over)
+        for where, name in _registered(places)
     ]
     for each in planned:
         if each.handler in stays:  # at no moment without the name that is called
             each.plan.link_gone = None
-    runs_on = [Left(f"the service {each}", "it runs on from removed files") for each in running]
-    return Plan(places, recorded, planned, stays, runtime, purges, runs_on)
+    left = [Left("perhaps a container", each) for each in unsure]
+    return Plan(places, recorded, planned, stays, runtime, purges, left)
+
+
+def _registered(places: Places) -> Iterator[tuple[Where, str]]:
+    for state in registration_state.states(places.engines):
+        for name in registration_state.names(state):
+            yield registration_state.where_of(state, places), name
+
+
+def _needed(places: Places, stays: dict[str, str]) -> list[str]:
+    """Return who needs it, in a sentence for each name."""
+    told = [f"{places.wrapper.with_name(name)}: {why}" for name, why in stays.items()]
+    for where, name in _registered(places):
+        if found := removals.needed(places, where, name)[0]:
+            told.append(f"{name} in {where.config}: {dependent.counted(found)}")
+    return told
 
 
 def steps(todo: Plan) -> Iterator[Step]:
     """Yield what to do, in order."""
     for removal in todo.removals:
         if not removal.plan.is_empty:
-            yield Step(_told(removal), partial(_remove_registration, todo, removal))
+            yield Step(_told(removal), partial(plan_execution.carry_out, removal.plan))
     names = (*UNITS, *services.FORMER, *todo.record.units)
     units = list(dict.fromkeys(services.installed(todo.places.prefix, names)))
     if units:
@@ -127,35 +139,23 @@ def steps(todo: Plan) -> Iterator[Step]:
     yield from _bin_steps(todo)
     if todo.purges:
         yield Step(f"remove {todo.places.etc}", partial(_purge, todo))
-    if todo.is_last:
-        but = f", but for {', '.join(found)}" if (found := _kept_records(todo)) else ""
-        yield Step(f"remove {todo.places.prefix}/lib and {todo.places.var}{but}",
-                   partial(_save, todo))  # fmt: skip
-    else:
-        yield Step("record what a later run has to take away", partial(_save, todo))
+    but = f", but for {', '.join(found)}" if (found := _kept_records(todo)) else ""
+    yield Step(f"remove {todo.places.prefix}/lib and {todo.places.var}{but}",
+               partial(_save, todo))  # fmt: skip
 
 
 def _told(removal: Removal) -> str:
-    where = removal.plan.where
-    if removal.is_kept:
-        return f"let {removal.handler} in {where.config} lead to {removal.runtime}"
+    where, given = removal.plan.where, removal.plan.given
+    if given:
+        return f"let {removal.handler} in {where.config} lead to {given.path}"
     return f"remove {removal.handler} from {where.config}"
-
-
-def _remove_registration(todo: Plan, removal: Removal) -> None:
-    plan_execution.carry_out(removal.plan)
-    engine = removal.plan.where.engine
-    if engine in running_engines.OLDER:
-        todo.record.reread[record.reread_key(engine, removal.handler)] = time.time()
-    _save(todo)
 
 
 def _remove_links(todo: Plan) -> None:
     kept = _kept_links(todo)
     for link in kept:
         del todo.record.links[link]
-        is_removed = todo.is_last and Path(link).name == "runc-wrapctl"
-        if is_removed and links.is_stuck(Path(link)):
+        if Path(link).name == "runc-wrapctl" and links.is_stuck(Path(link)):
             todo.left.append(Left(link, links.READ_ONLY))
     todo.left += [Left(str(path), why) for path, why in links.removed(todo.record)]
     todo.record.links |= kept
@@ -174,19 +174,14 @@ def _kept_links(todo: Plan) -> dict[str, str]:
 
 
 def _bin_steps(todo: Plan) -> Iterator[Step]:
-    names = still_needed.names(todo.places, todo.record)
+    names = still_needed.names(todo.places)
     for name in sorted(names, key=lambda name: name not in todo.stays):  # links lead to others
         path = todo.places.wrapper.with_name(name)
         if name in todo.stays:
-            yield Step(f"let {path} lead to {todo.runtime}", partial(_hand_over, todo, path))
+            yield Step(f"let {path} lead to {todo.runtime}",
+                       partial(files.replace_link, path, str(todo.runtime)))  # fmt: skip
         else:
             yield Step(f"remove {path}", partial(path.unlink, missing_ok=True))
-
-
-def _hand_over(todo: Plan, path: Path) -> None:
-    todo.record.handed_over = sorted({*todo.record.handed_over, path.name})
-    _save(todo)
-    files.replace_link(path, str(todo.runtime))
 
 
 def _purge(todo: Plan) -> None:
@@ -205,16 +200,13 @@ def left(todo: Plan) -> list[Left]:
     """Return what stays, and why, apart from what `finish` finds."""
     found = list(todo.left)
     for removal in todo.removals:
-        if removal.is_kept:
-            config = removal.plan.where.config
-            found.append(Left(f"the name {removal.handler} in {config}", removal.told()))
+        found += [Left(each, _YOURS) for each in removal.given]
     for name, why in todo.stays.items():
-        found.append(Left(str(todo.places.wrapper.with_name(name)), why))
-    if not todo.is_last:
-        found.append(Left(f"{todo.places.prefix}/lib, var", "for `runc-wrapctl uninstall` later"))
+        path = todo.places.wrapper.with_name(name)
+        found.append(Left(f"{path}, which leads to {todo.runtime}", f"{why}; {_YOURS}"))
     if not todo.purges and _has_files(todo.places.etc):
         found.append(Left(str(todo.places.etc), "your settings; --purge removes them"))
-    if todo.is_last and (kept := _kept_records(todo)):
+    if kept := _kept_records(todo):
         where = f"{todo.places.var} ({', '.join(kept)})"
         found.append(Left(where, "your records; --purge removes them"))
     if todo.record.packages:

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_the_machine_is_as_before_the_installation(machine: Machine, installed: 
     kinds = "captured, evidence, ledger, metrics"
     assert f"left: {PREFIX}/var ({kinds}): your records; --purge removes them" in told
     document, _, rest = _uninstalled(machine, "--json").partition("\n}\n")
-    assert (json.loads(f"{document}}}")["again"], rest) == (False, "")
+    assert (json.loads(f"{document}}}")["dry_run"], rest) == (False, "")
     kept = {str(path) for name in RECORDS for path in (Path(name), *Path(name).parents)}
     kept |= {"opt/runc-wrap/etc", "opt/runc-wrap/etc/config.toml"}
     assert set(machine.listing()) - set(before) == kept - {".", "opt"}
@@ -120,34 +120,38 @@ def test_a_first_installation_says_what_to_do_if_its_settings_need_runc_wrapctl(
     assert "needs no runc-wrapctl, which is not installed yet" in done.stderr
 
 
-def test_a_container_can_be_stopped_by_its_path_and_a_later_run_takes_that_away(
+def test_it_is_refused_while_a_container_is_called_by_its_path_or_hands_it_over(
     machine: Machine, container: Bundle
 ) -> None:
     aside = machine.prefix.rename(machine.directory / "aside")
     assert _call(machine, container, "state") == 127  # as after rm -r
     aside.rename(machine.prefix)
 
-    told = _uninstalled(machine)
-    assert f"left: {WRAPPER}: 1 container: {container.name}" in told
-    assert "It is not over: run `runc-wrapctl uninstall` again" in told.splitlines()[-1]
-    assert str((machine.prefix / "bin" / "runc-wrap").readlink()) == program("runc")
-    assert not (machine.prefix / "bin" / "strict").is_symlink()
+    assert machine.ctl("uninstall").returncode == 2  # makes the file of its own lock
+    before = machine.listing()
+    done = machine.ctl("uninstall")
+    assert done.returncode == 2
+    assert f"{WRAPPER}: 1 container: {container.name}" in done.stderr
+    assert machine.listing() == before
+    told = _uninstalled(machine, "--hand-over", "--purge")
+    left = f"left: {WRAPPER}, which leads to {program('runc')}: 1 container: {container.name}"
+    assert left in told
+    assert f"left, as it is not empty: {PREFIX}" in told
+    assert [*machine.prefix.rglob("*")] == [
+        machine.prefix / "bin",
+        machine.prefix / "bin/runc-wrap",
+    ]
     assert not list((machine.directory / "units").iterdir())
-    assert machine.run("/usr/local/bin/runc-wrapctl", "--version").returncode == 0
     assert _call(machine, container, "exec", "/bin/true") == 0
     assert machine.run("/usr/local/bin/runc-wrap", "--version").stdout.startswith("runc version")
-    assert f"left: {WRAPPER}: 1 container" in _uninstalled(machine)
     assert _call(machine, container, "kill", "KILL") == 0
     assert _call(machine, container, "delete", "--force") == 0
-    _uninstalled(machine, "--purge")
-    assert not machine.prefix.exists()
-    assert not list((machine.directory / "local" / "bin").iterdir())
 
 
 def test_a_new_installation_takes_the_path_over_again(
     machine: Machine, container: Bundle, installed: Installed
 ) -> None:
-    _uninstalled(machine)
+    _uninstalled(machine, "--hand-over")
     _installed(machine, installed, "000001")
     assert (machine.prefix / "bin" / "runc-wrap").read_bytes()[:4] == b"\x7fELF"
     assert _call(machine, container, "exec", "/bin/true") == 0
@@ -166,39 +170,36 @@ def test_while_containers_in_observe_run_it_refuses_and_names_them(
     done = machine.ctl("uninstall")
     assert done.returncode == 2
     assert f"1 container in mode observe: {container.name}" in done.stderr
-    assert "--strand" in done.stderr
+    assert machine.ctl("uninstall", "--hand-over").returncode == 2
     assert machine.listing() == before
-    _uninstalled(machine, "--strand", "--purge")
-    assert not machine.prefix.exists()
 
 
-def test_a_name_that_an_engine_keeps_is_taken_away_later(
+def test_a_name_that_a_container_of_an_engine_needs_is_handed_over(
     machine: Machine, installed: Installed
 ) -> None:
-    before = machine.listing()
     _installed(machine, installed)
     made = machine.directory / "docker" / "containers" / "0123"
     made.mkdir()
     (made / "hostconfig.json").write_text(json.dumps({"Runtime": "strict"}))
-    document: dict[str, Any] = json.loads(_uninstalled(machine, "--json"))
-    assert document["again"] is True
-    assert f"the name strict in {DAEMON_JSON}" in [each["what"] for each in document["left"]]
+    done = machine.ctl("uninstall")
+    assert done.returncode == 2
+    assert f"strict in {DAEMON_JSON}: 1 container: 0123" in " ".join(done.stderr.split())
+    told = _uninstalled(machine, "--hand-over", "--purge")
+    assert f"left: the handler strict in {DAEMON_JSON}, which leads to" in told
     daemon = json.loads((machine.directory / "local" / "daemon.json").read_text())
     assert daemon["runtimes"] == {"strict": {"path": program("runc")}}
-    shutil.rmtree(made)
-    _uninstalled(machine, "--purge")
-    assert machine.listing() == before
 
 
-def test_a_file_of_an_engine_that_names_us_by_hand_keeps_the_path(
+def test_while_a_file_of_an_engine_names_us_by_hand_it_is_refused(
     machine: Machine, installed: Installed
 ) -> None:
     _installed(machine, installed)
     run([*machine.space.prefix, "mount", "-t", "tmpfs", "tmpfs", "/etc/containers"])
     by_hand = f"printf '[engine.runtimes]\\nx = [\"{WRAPPER}\"]\\n' > /etc/containers/x.conf"
     run([*machine.space.prefix, "sh", "-c", by_hand])
-    told = _uninstalled(machine)
-    assert f"left: {WRAPPER}: /etc/containers/x.conf names it; remove that by hand" in told
+    done = machine.ctl("uninstall")
+    assert done.returncode == 2
+    assert f"{WRAPPER}: /etc/containers/x.conf names it; remove that by hand" in done.stderr
     run([*machine.space.prefix, "rm", "/etc/containers/x.conf"])
     _uninstalled(machine, "--purge")
     assert not machine.prefix.exists()

@@ -153,7 +153,6 @@ def test_list_shows_what_is_registered(tmp_path: Path) -> None:
             "handler": "runc-wrap",
             "path": f"{tmp_path}/bin/runc-wrap",
             "default": True,
-            "kept": False,
             "in_force": None,
         }
     ]
@@ -191,39 +190,30 @@ def _real_runtime(tmp_path: Path) -> Path:
     return real
 
 
-def test_a_name_that_a_container_needs_is_kept_until_it_is_gone(tmp_path: Path) -> None:
+def test_a_name_that_a_container_needs_is_not_removed_but_handed_over(tmp_path: Path) -> None:
     config = tmp_path / "daemon.json"
     config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
-    before = config.read_text()
     _ctl(tmp_path, "add", *_docker(tmp_path), "--default", "--handler", "x")
-    made, real = _made(tmp_path, "x"), _real_runtime(tmp_path)
-    result = _ctl(tmp_path, "remove", *_docker(tmp_path), "--handler", "x")
+    registered = config.read_text()
+    _made(tmp_path, "x")
+    real = _real_runtime(tmp_path)
+    words = ("remove", *_docker(tmp_path), "--handler", "x")
+    refused = _ctl(tmp_path, *words)
+    assert refused.exit_code == 2
+    assert "is needed by 1 container: one" in " ".join(refused.output.split())
+    assert "\x1b" not in refused.output
+    assert config.read_text() == registered
+    result = _ctl(tmp_path, *words, "--hand-over")
     assert result.exit_code == 0
-    told = f"the name x stays and leads to {real}, without runc-wrap, for 1 container: one"
+    told = f"yours to delete when no container needs it: the handler x in {config}, which leads to"
     assert told in result.output
-    assert "\x1b" not in result.output
     assert json.loads(config.read_text())["runtimes"] == {"x": {"path": str(real)}}
     assert json.loads(config.read_text())["default-runtime"] == "runc"
-    (row,) = json.loads(_ctl(tmp_path, "list", "--json").output)[3]["registered"]
-    assert (row["path"], row["kept"], row["default"]) == (str(real), True, True)
-    assert (tmp_path / "bin" / "x").is_symlink()
-    assert "still kept" in _ctl(tmp_path, "remove", *_docker(tmp_path), "--handler", "x").output
-    (made / "hostconfig.json").write_text(json.dumps({"Runtime": "runc"}))
-    _ctl(tmp_path, "remove", "docker", "--handler", "x")
-    assert config.read_text() == before
-    assert not (tmp_path / "bin" / "x").is_symlink()
-
-
-def test_a_kept_name_is_registered_again(tmp_path: Path) -> None:
-    config = tmp_path / "daemon.json"
-    config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
-    _ctl(tmp_path, "add", *_docker(tmp_path))
-    _made(tmp_path, "runc-wrap")
-    _real_runtime(tmp_path)
-    _ctl(tmp_path, "remove", *_docker(tmp_path))
-    _ctl(tmp_path, "add", *_docker(tmp_path))
-    found = json.loads(config.read_text())["runtimes"]
-    assert found == {"runc-wrap": {"path": f"{tmp_path}/bin/runc-wrap"}}
+    assert (tmp_path / "bin" / "x").readlink() == real
+    assert json.loads(_ctl(tmp_path, "list", "--json").output)[3]["registered"] == []
+    again = _ctl(tmp_path, "add", *_docker(tmp_path))
+    assert again.exit_code == 0
+    assert sorted(json.loads(config.read_text())["runtimes"]) == ["runc-wrap", "x"]
 
 
 def test_a_removed_default_of_docker_is_read_at_a_restart_only(tmp_path: Path) -> None:
@@ -280,7 +270,7 @@ def test_auto_registers_with_every_engine_that_it_finds(
     assert [each["engine"] for each in found] == [*engines]
     assert all(each["changed"] for each in found)
     for name in NODE:
-        assert _ctl(tmp_path, "remove", name, "--handler", "x", "--strand").exit_code == 0
+        assert _ctl(tmp_path, "remove", name, "--handler", "x").exit_code == 0
     assert not list((tmp_path / "etc").iterdir())
 
 

@@ -117,7 +117,7 @@ def _changes(plan: Plan) -> Iterator[Change]:
     if record != after:
         yield Change(plan.where.state_file, record, after, _OURS)
     if plan.link_gone:
-        yield Change(plan.link_gone, DEFAULT_NAME, None)
+        yield Change(plan.link_gone, DEFAULT_NAME, plan.given.path if plan.given else None)
 
 
 def _encoded(text: str | None) -> bytes | None:

@@ -1,7 +1,7 @@
 """Planning the registration of a handler, or its removal: which files change, and how.
 
-A handler that containers still need is not removed but kept: its name stays in the engine's
-configuration and leads to the real runtime, until it is removed again without such containers.
+A handler can be handed over instead: its name stays in the engine's configuration and leads to the
+real runtime, and no record of it is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runc_wrap.node.engines import (
     podman_config,
 )
 from runc_wrap.node.engines.file_tree import Tree
-from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
+from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, HandedOver, Handler
 from runc_wrap.node.engines.registration import registration_state
 
 if TYPE_CHECKING:
@@ -45,23 +45,27 @@ class Plan:
     after: dict[str, Any]
     link_new: Path | None = None
     link_gone: Path | None = None
+    given: HandedOver | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def loses_default(self) -> bool:
         """Tell whether a reload would keep a default of ours, or a name, that is removed."""
-        return self._loses(self.before, self.after, [each.after for each in self.changes])
+        had = any(each.default for each in registration_state.handlers_of(self.before))
+        has = any(each.default for each in registration_state.handlers_of(self.after))
+        has = has or bool(self.given and self.given.default)  # then the real one is named
+        return (had and not has) or self._loses([each.after for each in self.changes])
 
     @property
     def undone_loses_default(self) -> bool:
         """Tell the same of the way back."""
-        return self._loses(self.after, self.before, [each.before for each in self.changes])
+        had = any(each.default for each in registration_state.handlers_of(self.after))
+        has = any(each.default for each in registration_state.handlers_of(self.before))
+        return (had and not has) or self._loses([each.before for each in self.changes])
 
-    def _loses(self, before: Json, after: Json, texts: list[str | None]) -> bool:
-        had = any(handler.default for handler in registration_state.handlers_of(before))
-        has = any(handler.default for handler in registration_state.all_of(after))
+    def _loses(self, texts: list[str | None]) -> bool:
         is_docker = self.where.engine == "docker"
-        return (had and not has) or (is_docker and not all(map(docker_config.has_runtimes, texts)))
+        return is_docker and not all(map(docker_config.has_runtimes, texts))
 
     @property
     def is_empty(self) -> bool:
@@ -78,8 +82,7 @@ def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = 
     if default:
         old = {key: replace(each, default=False) for key, each in old.items()}
     old[name] = Handler(name, str(where.bin_dir / name), default)
-    kept = [handler for handler in registration_state.kept_of(state) if handler.name != name]
-    plan = _plan(where, state, (list(old.values()), kept), facts)
+    plan = _plan(where, state, list(old.values()), facts)
     plan.link_new = link
     return plan
 
@@ -87,24 +90,16 @@ def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = 
 def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
     """Plan the removal of handler `name`; if it is not registered, return an empty plan.
 
-    With `runtime`, the real one, the name is kept and leads to it.
+    With `runtime`, the real one, the name is handed over and leads to it.
     """
     state = registration_state.of(where)
-    handlers = [
-        handler for handler in registration_state.handlers_of(state) if handler.name != name
-    ]
-    kept = [handler for handler in registration_state.kept_of(state) if handler.name != name]
-    if name not in registration_state.names(state):
+    was = {handler.name: handler for handler in registration_state.handlers_of(state)}
+    if name not in was:
         return Plan(where, [], state, state)
-    if runtime:
-        was = {
-            one.name: one.default
-            for one in (*registration_state.kept_of(state), *registration_state.handlers_of(state))
-        }
-        kept.append(Kept(name, str(runtime), was[name]))
-    kept.sort(key=lambda one: one.name)
-    plan = _plan(where, state, (handlers, kept), state["facts"])
-    if not runtime and name != DEFAULT_NAME and not _used_elsewhere(where, name):
+    gone = was.pop(name)
+    given = HandedOver(name, str(runtime), gone.default) if runtime else None
+    plan = _plan(where, state, [*was.values()], state["facts"], given)
+    if name != DEFAULT_NAME and not _used_elsewhere(where, name):
         plan.link_gone = our_link(where.bin_dir / name)
     return plan
 
@@ -112,13 +107,16 @@ def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
 def _plan(
     where: Where,
     state: dict[str, Any],
-    wanted: tuple[list[Handler], list[Kept]],
+    handlers: list[Handler],
     facts: dict[str, Any],
+    given: HandedOver | None = None,
 ) -> Plan:
-    handlers, kept = wanted
-    tree = Tree(state["files"])
+    tree, render = Tree(state["files"]), ENGINES[where.engine].render
     tree.open_recorded()
-    notes = ENGINES[where.engine].render(tree, where.config, [*handlers, *kept], facts)
+    if given:
+        render(tree, where.config, [given], facts)
+        tree.give_away()
+    notes = render(tree, where.config, handlers, facts)
     changes, recorded = tree.changes(), tree.records_after()
     made = [str(parent) for each in changes if each.before is None and each.after is not None
             for parent in engine_files.missing_parents(each.path)]  # fmt: skip
@@ -128,9 +126,7 @@ def _plan(
         "handlers": [asdict(handler) for handler in handlers], "files": recorded,
         "dirs": list(dict.fromkeys([*state["dirs"], *made])),
     }  # fmt: skip
-    if kept:
-        after["kept"] = [asdict(handler) for handler in kept]
-    return Plan(where, changes, state, after, notes=notes)
+    return Plan(where, changes, state, after, given=given, notes=notes)
 
 
 def _link_wanted(bin_dir: Path, name: str) -> Path | None:

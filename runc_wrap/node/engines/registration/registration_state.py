@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.node.engines import engine_files
-from runc_wrap.node.engines.handler import EngineError, Handler, Kept
+from runc_wrap.node.engines.handler import EngineError, Handler
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -45,10 +45,7 @@ class Where:
 
 
 def states(state_dir: Path) -> list[dict[str, Any]]:
-    """Return every registration: [{format, engine, config, facts, handlers, kept, files, dirs}].
-
-    States of earlier releases have no `kept`.
-    """
+    """Return every registration: [{format, engine, config, facts, handlers, files, dirs}]."""
     return [load(path) for path in sorted(state_dir.glob("*.json"))]
 
 
@@ -75,7 +72,8 @@ def load(path: Path) -> dict[str, Any]:
         raise EngineError(
             f"{path}: format {state['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
         )
-    return dict(state)
+    # an earlier build kept the names of removed handlers: they can be removed as the others
+    return {**state, "handlers": [*state["handlers"], *state.pop("kept", [])]}
 
 
 def text(state: dict[str, Any]) -> str:
@@ -99,16 +97,6 @@ def handlers_of(state: dict[str, Any]) -> list[Handler]:
     return [Handler(**each) for each in state["handlers"]]
 
 
-def kept_of(state: dict[str, Any]) -> list[Kept]:
-    """Return the removed handlers whose names a state keeps."""
-    return [Kept(**each) for each in state.get("kept", [])]
-
-
 def names(state: dict[str, Any]) -> list[str]:
-    """Return the names that are in an engine's configuration through us, kept ones included."""
-    return [handler.name for handler in all_of(state)]
-
-
-def all_of(state: dict[str, Any]) -> list[Handler]:
-    """Return the handlers whose names are there, kept ones included."""
-    return [*handlers_of(state), *kept_of(state)]
+    """Return the names that are in an engine's configuration through us."""
+    return [handler.name for handler in handlers_of(state)]

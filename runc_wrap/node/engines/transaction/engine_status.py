@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler, Kept
+from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.node.engines.registration import registration_state
 from runc_wrap.node.engines.transaction import handlers_wanted, proofs, taking_back
 from runc_wrap.node.engines.transaction.taking_back import RESTART
@@ -54,11 +54,13 @@ class Shown:
             "config": self.state["config"],
             "unit": self.unit or None,
             "version": self.running_version or self.version,
-            "handlers": [self._handler(one) for one in handlers_wanted.every(self.state)],
+            "handlers": [self._handler(one) for one in registration_state.handlers_of(self.state)],
             "since": _time(last.begun) if last else None,
             "by": last.by if last else None,
             "transaction": self.unfinished.as_json() if self.unfinished else None,
-            "upgraded": any(map(self._proved_with_other, handlers_wanted.every(self.state))),
+            "upgraded": any(
+                map(self._proved_with_other, registration_state.handlers_of(self.state))
+            ),
             "drift": self.drift,
             "remarks": self.remarks,
         }
@@ -68,7 +70,6 @@ class Shown:
             "handler": one.name,
             "path": one.path,
             "default": one.is_default,
-            "kept": isinstance(one, Kept),
             "configured": _has(self.configured, one),
             "gone": self.configured is not None and one.name not in self.configured,
             "in_force": _has(self.running, one),
@@ -166,7 +167,7 @@ def _command(verb: str, state: Json) -> str:
 
 def _not_default(state: Json, default: str | None) -> Iterator[str]:
     """Yield that containers are started by another handler than by ours, which is the default."""
-    for one in handlers_wanted.every(state):
+    for one in registration_state.handlers_of(state):
         if one.is_default and default not in (None, one.name):
             yield (
                 f"containers of {state['engine']} that name no handler are started by {default}, "
@@ -224,7 +225,7 @@ def _not_restarted(state: Json, access: Access, version: str | None) -> Iterator
 
 
 def _upgraded(state: Json, version: str | None, last: Proof | None) -> Iterator[str]:
-    for one in handlers_wanted.every(state):
+    for one in registration_state.handlers_of(state):
         if former := _proved_with_other(last, one, version):
             more = "" if one.name == DEFAULT_NAME else f" --handler {shlex.quote(one.name)}"
             yield (
@@ -235,7 +236,7 @@ def _upgraded(state: Json, version: str | None, last: Proof | None) -> Iterator[
 
 def _proved_with_other(last: Proof | None, one: Handler, version: str | None) -> str:
     """Return with which other version of the engine a handler was proved, "" if with none."""
-    if not last or not version or isinstance(one, Kept):
+    if not last or not version:
         return ""
     former = last.versions.get(one.name)
     return former if former and _numbers(former) != _numbers(version) else ""

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from runc_wrap.node.engines.handler import Handler
     from runc_wrap.node.engines.registration.registration_plan import Plan
 
 
@@ -34,19 +33,14 @@ class Wanted:
         return next((f"the handler {name} is still there" for name in self.gone & {*found}), "")
 
 
-def every(state: dict[str, Any]) -> list[Handler]:
-    """Return a state's handlers, those that are kept last."""
-    return [*registration_state.handlers_of(state), *registration_state.kept_of(state)]
-
-
 def of_state(state: dict[str, Any]) -> Wanted:
     """Return what a registration's state records."""
-    return Wanted({each.name: each.path for each in every(state)})
+    return Wanted({each.name: each.path for each in registration_state.handlers_of(state)})
 
 
 def after(plan: Plan) -> Wanted:
     """Return what a plan makes."""
-    names = frozenset(registration_state.names(plan.after))
-    return Wanted(
-        of_state(plan.after).present, frozenset(registration_state.names(plan.before)) - names
-    )
+    present = dict(of_state(plan.after).present)
+    if plan.given:
+        present[plan.given.name] = plan.given.path
+    return Wanted(present, frozenset(registration_state.names(plan.before)) - present.keys())

@@ -82,7 +82,6 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     (EARLIER | {"registration": GONE, "well_boot": "b1"}, REGISTER, INSTALLING, False),
     (EARLIER | {"registration": GONE}, NOTHING, EDITED, False),
     (EARLIER | {"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
-    (EARLIER | {"registration": replace(PROVED, tried_by="alice")}, NOTHING, FAILED, None),
     (EARLIER | {"handlers": frozenset({"runc"})}, NOTHING, WAITING, False),
     (EARLIER | {"policy_in_force": "p0"}, POLICY, INSTALLING, None),
     (EARLIER | {"machine": "m2"}, POLICY, INSTALLING, None),
@@ -126,7 +125,6 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"registration": Registration()}, REGISTER, INSTALLING, False),
     ({"registration": Registration(is_interrupted=True)}, REGISTER, INSTALLING, False),
     ({"registration": replace(PROVED, is_interrupted=True)}, REGISTER, INSTALLING, False),
-    ({"registration": replace(PROVED, tried_by="alice")}, NOTHING, WAITING, None),
     ({"registration": replace(PROVED, is_configured=False)}, NOTHING, EDITED, False),
     ({"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
     ({"registration": replace(PROVED, is_configured=None)}, NOTHING, READY, True),
@@ -229,17 +227,16 @@ def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None
         assert found.is_registered
         assert found.is_configured is not False
         assert found.is_in_force is not False
-        assert not any((found.is_interrupted, found.is_upgraded, found.tried_by))
+        assert not any((found.is_interrupted, found.is_upgraded))
         assert seen.handlers is None or "runc-wrap" in seen.handlers
         assert seen.installed == seen.proved
         assert seen.installed == seen.wanted or seen.attempts
 
 
-OURS = {"handler": "runc-wrap", "kept": False, "configured": True, "in_force": True}
+OURS = {"handler": "runc-wrap", "configured": True, "in_force": True}
 STATUS: list[tuple[Any, Registration]] = [
     ([{"engine": "containerd", "handlers": [OURS]}], PROVED),
     ([{"engine": "crio", "handlers": [OURS]}], Registration()),
-    ([{"engine": "containerd", "handlers": [OURS | {"kept": True}]}], Registration()),
     ([{"engine": "containerd", "handlers": [OURS | {"handler": "other"}]}], Registration()),
     ([{"engine": "containerd", "handlers": [OURS | {"configured": False}], "drift": ["a", "b"]}],
      replace(PROVED, is_configured=False, drift="a; b")),
@@ -248,11 +245,9 @@ STATUS: list[tuple[Any, Registration]] = [
     ([{"engine": "containerd", "handlers": [OURS | {"upgraded": True}], "upgraded": True}],
      replace(PROVED, is_upgraded=True)),
     ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}], PROVED),  # another handler
-    ([{"engine": "containerd", "handlers": [OURS], "by": "alice",
-       "transaction": {"step": "trying"}}], replace(PROVED, tried_by="alice")),
-    ([{"engine": "containerd", "handlers": [OURS], "transaction": {"step": "proving"}}],
+    ([{"engine": "containerd", "handlers": [OURS], "transaction": {"handler": "runc-wrap"}}],
      replace(PROVED, is_interrupted=True)),
-    ([{"engine": "containerd", "handlers": [], "transaction": {"step": "proving"}}],
+    ([{"engine": "containerd", "handlers": [], "transaction": {"handler": "runc-wrap"}}],
      Registration(is_interrupted=True)),
     ([], Registration()),
     (None, Registration()),

@@ -201,18 +201,18 @@ def test_a_removal_waits_for_what_it_cannot_find_out(scene: Scene) -> None:
     assert INSTALLED in scene.labels
 
 
-STRANDS = [
-    ("unregister", "`runc-wrapctl apply`, or --strand, after which these cannot be stopped"),
-    ("uninstall", "1 service runs: observe by pid 7. Stop it, or use --strand"),
-    ("uninstall", "Run `runc-wrapctl apply`, or use --strand"),
+NEEDED = "needed by 1 container; try: stop it first, or `--hand-over`, after which it runs on"
+HANDING_OVER = [
+    ("unregister", NEEDED),
+    ("uninstall", "1 container. Stop it; or use --hand-over, after which it runs on"),
 ]
 
 
-@pytest.mark.parametrize(("step", "said"), STRANDS)
+@pytest.mark.parametrize(("step", "said"), HANDING_OVER)
 def test_a_removal_offers_nothing_that_a_pod_cannot_do(scene: Scene, step: str, said: str) -> None:
     scene.become_ready()
     scene.host.fails[step] = f"Error: {said}\n"
     why = scene.remover().run().why
     assert why
     assert why == said[: len(why)]
-    assert "strand" not in why
+    assert "hand-over" not in why

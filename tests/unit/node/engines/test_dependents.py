@@ -248,8 +248,9 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
     monkeypatch.setattr(dependents, "_STATES", ())
-    named = dependents.by_name("podman", Path(), STRICT)
-    assert named == dependents.by_path(Places(STRICT.parents[1]), STRICT.name)
+    named = dependents.of_users(STRICT.name)
+    assert dependents.by_name("podman", Path(), STRICT) == []
+    assert dependents.by_path(Places(STRICT.parents[1]), STRICT.name) == []
     return [each.name for each in named]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,9 @@ def test_any_order_of_adds_and_removes_restores_the_original(
     if text is not None:
         write(where.config, text)
     before = snapshot(tmp_path)
-    for name, removing, default in steps:  # of a removed one, `default` says: it is kept
+    for name, removing, default in steps:
         if removing:
-            remove(where, name, Path("/real") if default else None)
+            remove(where, name)
         else:
             add(
                 where, name, default=default, **({"major": major} if engine == "containerd" else {})
@@ -191,3 +192,40 @@ def test_a_wrapper_that_is_not_installed_is_not_registered(tmp_path: Path) -> No
     (where.bin_dir / "runc-wrap").unlink()
     with pytest.raises(EngineError, match=r"try: install\.sh"):
         registration_plan.plan_add(where, "x", {})
+
+
+@pytest.mark.parametrize(("engine", "text"), CASES)
+@pytest.mark.parametrize("major", [1, 2])
+def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
+    engine: str, text: str | None, major: int, tmp_path: Path
+) -> None:
+    """The other one is removed exactly afterwards, and what was handed over stays as it is."""
+    where = node(tmp_path, engine)
+    facts: dict[str, Any] = {"major": major} if engine == "containerd" else {}
+    if text is not None:
+        write(where.config, text)
+    add(where, default=True, **facts)
+    remove(where, runtime=Path("/real"))
+    alone = snapshot(tmp_path / "etc")
+    assert not [*where.state_dir.iterdir()]
+    written = "".join(
+        path.read_text() for path in (tmp_path / "etc").rglob("*.*") if path.is_file()
+    )
+    assert written.count('"/real"') == 1
+    assert str(where.bin_dir) not in written
+    add(where, "b", **facts)
+    remove(where, "b")
+    assert snapshot(tmp_path / "etc") == alone
+    with pytest.raises(EngineError, match="wanted an unused name"):
+        add(where, **facts)
+
+
+def test_a_name_that_an_earlier_build_kept_can_be_removed(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    add(where, "x")
+    state = json.loads(where.state_file.read_text())
+    state["kept"] = [one | {"path": "/real"} for one in state.pop("handlers")]
+    where.state_file.write_text(json.dumps(state | {"handlers": []}))
+    remove(where, "x")
+    assert not where.config.exists()
+    assert registration_state.states(where.state_dir) == []

@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from runc_wrap.node.engines import container_storage, dependent, dependents, removals
+from runc_wrap.node.engines import (
+    container_storage,
+    dependent,
+    dependents,
+    engine_query,
+    removals,
+)
 from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import plan_execution, registration_plan
+from runc_wrap.node.engines.kinds.engine_kind import Installation
+from runc_wrap.node.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
 from runc_wrap.node.engines.registration.registration_state import Where
-from runc_wrap.node.engines.transaction import taking_back
+from runc_wrap.node.engines.transaction import engine_access, taking_back
 from runc_wrap.node.installation import (
     installation_record,
-    running_engines,
     still_needed,
     uninstaller,
 )
@@ -45,6 +55,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(dependents, "_STATES", (str(tmp_path / "state"),))
     monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
+    monkeypatch.setattr(engine_query, "detected", list)
     return places
 
 
@@ -62,45 +73,139 @@ def _start_task(places: Places) -> Path:
     return path
 
 
-@pytest.mark.parametrize("has_task", [True, False])
-def test_a_removed_handlers_link_stays_while_a_task_calls_it(
-    places: Places, *, has_task: bool
-) -> None:
-    path = places.wrapper.with_name("strict")
-    if has_task:
-        _start_task(places)
-    removal = removals.plan(places, _docker(places), "strict")
-    assert not removal.is_kept  # Docker needs no name
+def test_a_handler_is_not_removed_while_a_task_calls_its_path(places: Places) -> None:
+    path, where = _start_task(places), _docker(places)
+    with pytest.raises(EngineError, match=r"strict in .* is needed by 1 container: default/one"):
+        removals.plan(places, where, "strict")
+    removal = removals.plan(places, where, "strict", hands_over=True)
     plan_execution.carry_out(removal.plan)
-    assert path.is_symlink() is has_task
+    assert path.readlink() == RUNTIME
+    document = json.loads(where.config.read_text())
+    assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
+    assert removal.given == [
+        f"the handler strict in {where.config}, which leads to {RUNTIME}",
+        f"the link {path}, which leads to {RUNTIME}",
+    ]
+    assert registration_state.states(places.engines) == []
+
+
+def test_a_handler_that_nothing_needs_goes_with_its_link(places: Places) -> None:
+    removal = removals.plan(places, _docker(places), "strict", hands_over=True)
+    plan_execution.carry_out(removal.plan)
+    assert (removal.given, removal.named) == ([], [])
+    assert not places.wrapper.with_name("strict").is_symlink()
     assert "strict" not in _docker(places).config.read_text()
 
 
-def test_an_uninstall_has_the_path_of_a_task_lead_to_the_real_runtime(places: Places) -> None:
+def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -> None:
+    _start_task(places)
+    where = _docker(places)
+    plan_execution.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
+    removal = removals.plan(places, where, "strict", hands_over=True)
+    plan_execution.carry_out(removal.plan)
+    document = json.loads(where.config.read_text())
+    assert document["default-runtime"] == "other"
+    assert sorted(document["runtimes"]) == ["other", "strict"]
+    plan_execution.carry_out(removals.plan(places, where, "other").plan)
+    document = json.loads(where.config.read_text())
+    assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
+
+
+def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
+    places: Places,
+) -> None:
     path = _start_task(places)
-    plan = uninstaller.plan(places)
+    with pytest.raises(uninstaller.Refused, match=f"{path}: 1 container: default/one"):
+        uninstaller.plan(places)
+    plan = uninstaller.plan(places, hands_over=True)
     assert list(plan.stays) == ["strict"]
     for step in uninstaller.steps(plan):
         step.do()
         assert path.exists(), step.what
     assert path.readlink() == RUNTIME
+    left = [each.what for each in uninstaller.left(plan)]
+    assert f"{path}, which leads to {RUNTIME}" in left
+
+
+def test_without_a_real_runtime_nothing_is_handed_over(places: Places) -> None:
+    _start_task(places)
+    (places.runtime / "runc").unlink()
+    with pytest.raises(EngineError, match="no runc or crun"):
+        uninstaller.plan(places, hands_over=True)
 
 
 def _unknown(*_: object) -> NoReturn:
     raise dependent.Unknown("`podman ps --all` or `podman inspect` fails")
 
 
-def test_while_an_engine_does_not_say_which_containers_it_has_the_paths_stay(
+def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_veto(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dependents, "by_path", _unknown)
     removal = removals.plan(places, _docker(places), "strict")
-    assert removal.plan.link_gone is None
-    plan = uninstaller.plan(places)
-    assert sorted(plan.stays) == ["runc-wrap", "strict"]
-    assert plan.stays["strict"] == (
-        "there may be containers that need it, as `podman ps --all` or `podman inspect` fails"
+    told = (
+        "there may be containers that need strict, as `podman ps --all` or `podman inspect` fails"
     )
+    assert (removal.named, removal.given) == ([told], [])
+    plan = uninstaller.plan(places)
+    assert told in [each.why for each in uninstaller.left(plan)]
+    assert plan.stays == {}
+    assert sorted(uninstaller.plan(places, hands_over=True).stays) == ["runc-wrap", "strict"]
+
+
+def test_what_users_run_is_named_and_no_veto(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = [dependent.Dependent("podman of uid 7", "mine", "running")]
+    monkeypatch.setattr(dependents, "of_users", lambda name: theirs * (name == "strict"))
+    plan = uninstaller.plan(places)
+    told = "mine (podman of uid 7, running) needs strict"
+    assert told in [each.why for each in uninstaller.left(plan)]
+    assert plan.stays == {}
+
+
+class Running:
+    """What is asked of a CRI-O that runs; `tells` is what it has in memory, None if it is old."""
+
+    def __init__(self, tells: dict[str, str] | None, silence: str = "") -> None:
+        self.tells, self.why = tells, silence
+
+    def reload(self, *, loses_default: bool) -> str:
+        del loses_default
+        return "restart"
+
+    def running(self) -> dict[str, str] | None:
+        return self.tells
+
+    def silence(self) -> str:
+        return self.why
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_an_engine_that_has_a_path_in_memory_needs_it(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_registered: bool
+) -> None:
+    config = tmp_path / "crio.conf"
+    config.write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
+    where = Where("crio", config, places.wrapper.parent, places.engines)
+    if is_registered:
+        plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
+    path, crio = places.wrapper.with_name("strict"), Installation("crio", config)
+    monkeypatch.setattr(engine_query, "detected", lambda: [crio])
+    for running, is_needed, is_named in (
+        (Running({"strict": str(path)}), True, False),
+        (Running({"runc": "/usr/bin/runc"}), False, False),
+        (Running(None), is_registered, False),  # before 1.30 it does not tell
+        (Running(None, "nobody answers"), False, is_registered),
+    ):
+        monkeypatch.setattr(engine_access, "of", lambda *_, at=running: at)
+        if is_needed:
+            with pytest.raises(uninstaller.Refused, match=f"{path}: crio"):
+                uninstaller.plan(places)
+        else:
+            told = [each.why for each in uninstaller.left(uninstaller.plan(places))]
+            assert any("nobody answers" in each for each in told) is is_named
+    assert "strict" not in uninstaller.plan(places, hands_over=True).stays or is_registered
 
 
 @pytest.fixture(name="by_hand")
@@ -122,7 +227,10 @@ def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
         recorded.links[str(link)] = str(link.readlink())
     installation_record.save(places.prefix, recorded)
     by_hand.write_text(f'path = "{links["runc-wrap"]}{more}"\n')
-    plan = uninstaller.plan(places)
+    if not more:
+        with pytest.raises(uninstaller.Refused, match=f"{by_hand} names it"):
+            uninstaller.plan(places)
+    plan = uninstaller.plan(places, hands_over=True)
     for step in uninstaller.steps(plan):
         step.do()
     assert (list(plan.stays), links["runc-wrap"].exists()) == (
@@ -153,29 +261,7 @@ def test_an_uninstall_is_refused_while_a_service_runs_that_systemd_did_not_start
     assert told.startswith("1 service of the agent that systemd did not start would go on from")
     assert "decide by " in told
     assert f"(pid {service})" in told
-    assert told.endswith("or use --strand")
     assert "observe" not in told
-    [left] = [one for one in uninstaller.left(uninstaller.plan(places, strands=True))
-              if "service" in one.what]  # fmt: skip
-    assert f"(pid {service})" in left.what
-
-
-def test_an_uninstall_leaves_the_path_that_a_running_crio_has_in_memory(
-    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running_engines, "OLDER", {"crio": lambda _: False})
-    (tmp_path / "crio.conf").write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
-    where = Where("crio", tmp_path / "crio.conf", places.wrapper.parent, places.engines)
-    plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
-    assert not uninstaller.plan(places).stays  # none runs
-    monkeypatch.setattr(running_engines, "OLDER", {"crio": lambda since: since > 0})
-    plan = uninstaller.plan(places)
-    assert plan.stays["strict"] == "crio has not read its configuration since; restart it"
-    for step in uninstaller.steps(plan):
-        step.do()
-    assert not (tmp_path / "crio.conf.d").exists()
-    assert places.wrapper.with_name("strict").readlink() == RUNTIME
-    assert installation_record.load(places.prefix).reread["crio/strict"] > 0
 
 
 def test_no_engine_gets_a_runtime_that_an_uninstall_has_handed_over(places: Places) -> None:
