@@ -47,7 +47,7 @@ FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles prof
 ALL_OF_FORKY = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 SOME_OF_FORKY = tests/worlds/test_forky.py tests/worlds/test_pods_own_users.py tests/runtime/create/test_modes.py \
-	tests/engine/test_modes_containerd.py tests/engine/test_builtin_profiles.py \
+	tests/engine/test_modes_containerd.py \
 	tests/engine/test_confinement_docker.py tests/engine/test_confinement_podman.py
 
 # Two machines at the same time, each with its list, in this order: the first test installs, each
