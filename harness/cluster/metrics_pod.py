@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.host.processes import Daemon
 from harness.shown import prometheus
-from runc_wrap.agent import sockets
+from runc_wrap.metrics import metrics_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +22,9 @@ def running(node: Installed, place: Path, state: str, *, has_agent: bool) -> Ite
     """Serve at the port that is yielded: a node's agent, or none, and an installer's state."""
     place.mkdir()
     (place / "state").write_text(state)
-    asked = sockets.path(str(node.prefix), "pod/http") if has_agent else place / "http.sock"
+    file = (node.prefix / "var" / "metrics" if has_agent else place) / metrics_file.NAME
     port = prometheus.free_port()
-    words = ["--port", str(port), "--agent", asked, "--state", place / "state"]
+    words: list[str | Path] = ["--port", str(port), "--file", file, "--state", place / "state"]
     daemon = Daemon([node.ctl, "cluster", "metrics", *words], place / "log")
     try:
         daemon.wait_ready(lambda: _accepts(port), "the container `metrics`")

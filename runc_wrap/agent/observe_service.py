@@ -16,7 +16,7 @@ from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 from runc_wrap.agent import descriptor_store, service, sockets, systemd_protocol
 from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER, Store, number_of
 from runc_wrap.agent.log import say, warn
-from runc_wrap.agent.metrics_http.http_server import Scrapes
+from runc_wrap.agent.metrics_writer import MetricsWriter
 from runc_wrap.agent.observe import handshake
 from runc_wrap.agent.observe.handshake import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
 
 ROLE = "observe"
-_NOTIFY, _LOOPBACK, _METRICS, _POD = "notify", "loopback", "metrics", "pod/http"
-_OTHERS = (_METRICS, _POD, exec_notices.NAME, write_requests.NAME)
+_NOTIFY = "notify"
+_OTHERS = (exec_notices.NAME, write_requests.NAME)
 _COMPLAINT_SECONDS = 60.0  # between two lines about the service's own errors
 _PAUSE = 0.01
 _RELEASE_EVERY = 5.0  # seconds between looks at which release is installed
@@ -81,7 +81,7 @@ class Observer:
         self.signals = Signals(SIGCHLD, SIGTERM, SIGINT)
         self.poll = select.epoll()
         self.resting = Resting(self.poll)
-        self.scrapes = Scrapes(prefix)
+        self.metrics = MetricsWriter(prefix)
         self.pacing = Pacing(self.poll)
         self.handlers: dict[int, Callable[[], None]] = {}
         self.arriving = Arrivals(self.poll, self._take, self._keep)
@@ -148,10 +148,6 @@ class Observer:
             taken = [number_of(name, kind) for name in names for kind in (LISTENER, ARRIVING)]
             self.acceptor = Acceptor(listening, self.store, taken)
             self._watch(self.acceptor.fileno(), self._arrive)
-        for name in (_METRICS, _POD, _LOOPBACK):
-            if (listening := self._handed(name)) >= 0:
-                self.scrapes.listen(listening)
-        self._watch(self.scrapes.fileno(), self.scrapes.turn)
         if self.questions:
             self._watch(self.questions.fileno(), self.questions.take)
         self._watch_recorder()
@@ -189,7 +185,7 @@ class Observer:
         self._guarded(self.listeners.expect_no_more)
         self._guarded(self.store.put_late_ones)
         self._guarded(self.resting.wake_due)
-        self._guarded(self.scrapes.tidy)
+        self._guarded(self.metrics.start_due)
         self._guarded(self.pacing.wake_due)
         if self.recorder:
             self._guarded(self.recorder.write_due)
@@ -263,7 +259,7 @@ class Observer:
             self.recorder.record(key, sighting)
 
     def _seconds(self) -> float:
-        due = [*self.arriving.due(), *self.resting.due(), *self.pacing.due(), *self.scrapes.due()]
+        due = [*self.arriving.due(), *self.resting.due(), *self.pacing.due(), self.metrics.due()]
         due += self.questions.due() if self.questions else []
         due += [*self.watchdog.due(), self._looked + _RELEASE_EVERY]
         seconds = [when - time.monotonic() for when in due]
@@ -330,7 +326,7 @@ class Observer:
     def _obey(self) -> None:
         numbers = self.signals.take()
         if SIGCHLD in numbers:
-            self.scrapes.reap()
+            self.metrics.reap()
             self.listeners.inspector.reap()
         self.is_over = bool(numbers & {SIGTERM, SIGINT})
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 KINDS = {
     "decide": _socket.SOCK_SEQPACKET,
     "notify": _socket.SOCK_STREAM,
-    "metrics": _socket.SOCK_STREAM,
-    "pod/http": _socket.SOCK_STREAM,  # the same, in a directory that a pod can have without others
     "exec": _socket.SOCK_DGRAM,  # agent.record.exec_notices
     "evidence": _socket.SOCK_SEQPACKET,  # agent.record.write_requests
 }

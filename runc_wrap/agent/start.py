@@ -11,6 +11,7 @@ ROLES = {
     "decide": "runc_wrap.agent.decide.decision_server",
     "observe": "runc_wrap.agent.observe_service",
     "inspector": "runc_wrap.agent.observe.inspector",
+    "metrics": "runc_wrap.metrics.metrics_file",
 }
 
 if __name__ == "__main__":

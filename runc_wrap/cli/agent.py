@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.agent import agent_paths, descriptor_store, systemd_protocol
-from runc_wrap.agent.metrics_http import loopback
-from runc_wrap.agent.systemd_protocol import Named
 from runc_wrap.cli import output
 from runc_wrap.node import descriptor_room
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from runc_wrap.node.paths import Places
 
@@ -48,19 +46,14 @@ def decide(places: Places) -> None:
 
 @agent.command()
 @click.option(
-    "--metrics",
-    metavar="ADDRESS",
-    help="Also serve metrics at this address, for example 127.0.0.1:9555.",
-)
-@click.option(
     "--without-descriptor-store",
     is_flag=True,
     help="Take containers in observe although no supervisor keeps their listeners: if this service "
     "ends, their calls fail with ENOSYS.",
 )
 @click.pass_obj
-def observe(places: Places, metrics: str | None, *, without_descriptor_store: bool) -> None:
-    """Record evidence, answer the calls of containers in observe, serve metrics.
+def observe(places: Places, *, without_descriptor_store: bool) -> None:
+    """Record evidence, answer the calls of containers in observe, write the metrics.
 
     Where the supervisor keeps no descriptors (FileDescriptorStoreMax= of systemd), containers
     decided as observe get audit instead.
@@ -68,18 +61,12 @@ def observe(places: Places, metrics: str | None, *, without_descriptor_store: bo
     environment = {os.fsencode(descriptor_room.VARIABLE): b"%d" % descriptor_room.room(os.environ)}
     if without_descriptor_store:
         environment[descriptor_store.ANYWAY] = b"1"
-    try:
-        listening = loopback.listen(metrics) if metrics else None
-    except (OSError, ValueError) as error:
-        output.fail(error)
-    handed = [Named("loopback", listening.fileno())] if listening else []
-    _become(places, "observe", handed, environment)
+    _become(places, "observe", environment)
 
 
 def _become(
     places: Places,
     role: str,
-    handed: Sequence[Named] = (),
     environment: Mapping[bytes, bytes] | None = None,
 ) -> None:
     """Replace this process by a service of the installed release."""
@@ -88,7 +75,7 @@ def _become(
             "The agent does not run as root, whose creates it must answer; run it as root."
         )
     words = agent_paths.command_anew(str(places.prefix), role)
-    handed = [*systemd_protocol.received(os.environb), *handed]
+    handed = systemd_protocol.received(os.environb)
     variables = {**_FRUGAL, **os.environb, **(environment or {})}
     try:
         systemd_protocol.become(words, handed, variables)

@@ -42,7 +42,7 @@ _CONFIG, _PROFILES = Path("/policy/config"), Path("/policy/profiles")
 # with what to say of it.
 _MARK, _SENTENCE = Path("/run/runc-wrap/ready"), Path("/run/runc-wrap/sentence")
 _STATE = Path("/run/runc-wrap/state")  # there, too: the state's word, for the command metrics
-_AGENT = Path("/host/agent/http.sock")
+_FILE = Path("/host/metrics/runc-wrap.prom")
 _PERIOD = 300.0  # seconds between looks at a node where nothing is to be done
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
@@ -180,23 +180,20 @@ def try_policy(places: Places, /, request: str, *, node: str) -> None:
 
 @cluster.command()
 @click.option("--port", default=9556, show_default=True, help="Of all the pod's addresses.")
-@click.option("--agent", type=click.Path(path_type=Path), default=_AGENT, help="Its socket.")
+@click.option("--file", type=click.Path(path_type=Path), default=_FILE, help="The agent's.")
 @click.option("--state", type=click.Path(path_type=Path), default=_STATE, help="The state's file.")
-def metrics(*, port: int, agent: Path, state: Path) -> None:
+def metrics(*, port: int, file: Path, state: Path) -> None:
     """Serve the node's metrics to Prometheus, in a container of the pod that has no more rights."""
     # The installer needs none of these.
-    from runc_wrap.agent.metrics_http import pod_relay, pod_server  # noqa: PLC0415
+    from runc_wrap.metrics import pod_server  # noqa: PLC0415
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    relay = pod_relay.Relay(agent, state, output.warn)
     try:
-        listening = pod_server.listen(port)
-    except OSError as error:
+        with pod_server.PodServer(port, file, state, output.warn) as server:
+            server.serve()
+    except (OSError, pod_server.CutOff) as error:
         output.fail(error)
-    with listening:
-        pod_server.PodServer(listening, relay.text).serve(relay.is_cut_off)
-    output.fail(pod_relay.CutOff(agent.parent))
 
 
 def _commands(engine_config: str) -> NodeCommands:

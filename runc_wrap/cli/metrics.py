@@ -9,7 +9,7 @@ import click
 
 from runc_wrap.cli import output, progress
 from runc_wrap.host import files
-from runc_wrap.metrics import node_metrics, prometheus_text
+from runc_wrap.metrics import metrics_file, node_metrics, prometheus_text
 from runc_wrap.node import agent_flush
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MODE = 0o644  # node_exporter runs as another user
 def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
     """Print this node's metrics in Prometheus' text format.
 
-    The counts are kept in var/metrics, and equal those that the agent's socket serves.
+    Where the agent runs, its file var/metrics/runc-wrap.prom is written anew, too.
     """
     if textfile and as_json:
         raise click.UsageError("--textfile writes Prometheus' text format; leave --json out")
@@ -46,6 +46,8 @@ def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
         text = prometheus_text.exposition(found)
         if textfile:
             files.replace(textfile.absolute(), text, _MODE, is_synced=False)
+        elif not asked.is_absent:
+            metrics_file.write(places, found)
     except OSError as error:
         output.fail(error)
     if as_json:

@@ -9,7 +9,6 @@ store still hold: a counter reset, which Prometheus handles.
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +33,20 @@ _FILE = "tally.json"
 
 
 class Tally:
-    """`counts`: {metric: {label values: count}}; `had`: {name: the total at the last scrape}."""
+    """`counts`: {metric: {label values: count}}; `had`: {name: the total at the last pass}.
+
+    `judged` has a call's name and outcome by its kind, as long as `judged_by` stays the same.
+    """
 
     def __init__(self) -> None:
         self.positions: Positions = {}
         self.counts: dict[str, dict[Labels, int]] = {}
         self.moved: dict[Labels, float] = {}  # when each series of `add_bounded` last grew
         self.had: dict[str, int] = {}
+        self.judged_by = ""
+        self.judged: dict[str, list[str]] = {}
         self._now: dict[str, int] = {}
+        self._full_until = 0.0
 
     def add(self, metric: str, labels: Labels, number: int = 1) -> None:
         """Count in a metric with few label values."""
@@ -60,14 +65,17 @@ class Tally:
         A series stays while it grows; the one idle longest, at least for REST, makes room.
         """
         of = self.counts.setdefault(metric, {})
-        if labels not in of and len(of) >= MOST_SERIES and not self._made_room(of, now):
+        is_full = labels not in of and len(of) >= MOST_SERIES
+        if is_full and (now < self._full_until or not self._made_room(of, now)):
             labels = (OTHER,) * len(labels)
         of[labels] = of.get(labels, 0) + number
         self.moved[labels] = now
 
     def _made_room(self, of: dict[Labels, int], now: float) -> bool:
         oldest = min(of, key=lambda one: self.moved.get(one, 0.0))
-        if now - self.moved.get(oldest, 0.0) < REST:
+        rests = self.moved.get(oldest, 0.0) + REST
+        if now < rests:
+            self._full_until = rests  # others only move on
             return False
         del of[oldest]
         self.moved.pop(oldest, None)
@@ -125,6 +133,9 @@ def _take(tally: Tally, state: Json) -> None:
     for metric, series in state["counts"].items():
         tally.counts[str(metric)] = {_labels(one): int(number) for one, number in series}
     tally.moved = {_labels(one): float(when) for one, when in state["moved"]}
+    tally.judged_by = str(state.get("judged_by"))
+    for kind, (name, outcome) in state.get("judged", {}).items():
+        tally.judged[str(kind)] = [str(name), str(outcome)]
 
 
 def _labels(values: Sequence[object]) -> Labels:
@@ -138,8 +149,10 @@ def _save(directory: Path, tally: Tally) -> None:
         "had": tally.had,
         "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
         "moved": list(tally.moved.items()),
+        "judged_by": tally.judged_by,
+        "judged": tally.judged,
     }
-    data = json.dumps(state).encode()
+    data = json_codec.dumps(state)
     if data != _saved(directory):  # most scrapes find nothing new, and a sync may take long
         files.replace(directory / _FILE, data)
 

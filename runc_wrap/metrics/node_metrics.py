@@ -1,6 +1,6 @@
 """This node's metrics: new lines of the ledger, new calls of the store, the policy's number.
 
-A call's outcome is determined when its kind is new; afterwards the tally has it, so that a scrape
+A call's outcome is determined when its kind is new; afterwards the tally has it, so that a pass
 loads no profile.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sources import source_status
@@ -17,8 +16,7 @@ from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import reader, tail
 from runc_wrap.metrics import counter_state, prometheus_text
 from runc_wrap.metrics.counter_state import OTHER
-from runc_wrap.report import model, outcomes, workloads
-from runc_wrap.report.enforced_profile import Profiles
+from runc_wrap.report import workloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,9 +27,11 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.record import Record
     from runc_wrap.metrics.counter_state import Tally
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.enforced_profile import Profiles
 
 MOST_KINDS = 100_000  # of calls that are distinguished between two scrapes, on the whole node
-UNKNOWN = "unknown"
+UNKNOWN, SAFE = "unknown", "safe"  # SAFE as report.outcomes has it
+MOST_JUDGED = 20_000  # kinds of calls whose outcomes are kept
 _AHEAD = 1000  # lines between an agent's answer and the cold path's line, at most
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
@@ -45,9 +45,13 @@ def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
             new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
             kept.add(prometheus_text.LOST, (prometheus_text.source(source),), new)
         decided = reader.read(places.ledger) if evidence.containers else reader.Ledger({})
-        _Denied(places, kept, time.time() if now is None else now).count(decided, evidence)
+        when = time.time() if now is None else now
+        by = f"{_version()} {generation(places)}"
+        if kept.judged_by != by or len(kept.judged) > MOST_JUDGED:
+            kept.judged_by, kept.judged = by, {}
+        _Denied(places, kept, when).count(decided, evidence)
         return prometheus_text.Series(
-            kept, generation(places), _version(), source_status.read(places.evidence)
+            kept, generation(places), _version(), when, source_status.read(places.evidence)
         )
 
 
@@ -61,6 +65,12 @@ def generation(places: Places) -> int | None:
 
 
 def _version() -> str:
+    """Return the installed version: the package's directory says it, and metadata takes 15 ms."""
+    for name in os.listdir(__file__.rpartition("/runc_wrap/")[0]):  # noqa: PTH208 - names only
+        if name.startswith("runc_wrap-") and name.endswith(".dist-info"):
+            return name.removeprefix("runc_wrap-").removesuffix(".dist-info")
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - a checkout
+
     try:
         return version("runc-wrap")
     except PackageNotFoundError:
@@ -95,11 +105,11 @@ class _Denied:
     """Counts the calls that profiles do not let through."""
 
     def __init__(self, places: Places, kept: Tally, now: float) -> None:
-        self._profiles = Profiles(places.prefix)
+        self._prefix = places.prefix
+        self._profiles: Profiles | None = None
         self._kept = kept
         self._now = now
         self._kinds = 0
-        self._known: dict[tuple[object, ...], str] = {}  # the outcome for a profile and a call
 
     def count(self, decided: Ledger, evidence: Evidence) -> None:
         for key, seen in evidence.containers.items():
@@ -122,30 +132,36 @@ class _Denied:
                 self._count(record, call, new)
 
     def _count(self, record: Record | None, call: Call, new: int) -> None:
-        outcome = self._outcome(record, call)
-        if outcome == outcomes.SAFE:
-            return
-        abi = outcomes.abi_of(call.arch, call.number)
-        syscall = model.name_of(abi, call.number)
-        self._add((*_whose(record), prometheus_text.label(syscall), outcome), new)
-
-    def _outcome(self, record: Record | None, call: Call) -> str:
-        """Return the outcome in a word; SAFE also if a record comes from another filter."""
-        if record is None or not record.digest:
-            return self._judged(record, call)
-        kind = (record.root, record.profile, record.mode, record.digest, call)
-        if kind not in self._known:
-            self._known[kind] = self._judged(record, call)
-        return self._known[kind]
-
-    def _judged(self, record: Record | None, call: Call) -> str:
         if record and not record.is_injected:
-            return outcomes.SAFE
-        profile = self._profiles.of(record) if record else ""
-        return outcomes.of_record(call, profile).verdict or UNKNOWN
+            return  # the record comes from another filter
+        kind = "\0".join(map(str, (*_decided(record), _text(call))))
+        if kind not in self._kept.judged:
+            self._kept.judged[kind] = self._judged(record, call)
+        syscall, outcome = self._kept.judged[kind]
+        if outcome != SAFE:
+            self._add((*_whose(record), syscall, outcome), new)
+
+    def _judged(self, record: Record | None, call: Call) -> list[str]:
+        """Return a call's name and outcome; SAFE also if a record comes from another filter."""
+        # What judges takes most of the CPU time, and most passes meet no new kind of call.
+        from runc_wrap.report import model, outcomes  # noqa: PLC0415
+        from runc_wrap.report.enforced_profile import Profiles  # noqa: PLC0415
+
+        if self._profiles is None:
+            self._profiles = Profiles(self._prefix)
+        outcome = outcomes.of_record(call, self._profiles.of(record) if record else "").verdict
+        name = model.name_of(outcomes.abi_of(call.arch, call.number), call.number)
+        return [prometheus_text.label(name), outcome or UNKNOWN]
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:
         self._kept.add_bounded(prometheus_text.DENIED_CALLS, labels, number, self._now)
+
+
+def _decided(record: Record | None) -> tuple[str | None, ...]:
+    """Return what an outcome depends on beside the call; by its id where the digest is unknown."""
+    if record is None:
+        return ()
+    return record.root, record.profile, record.mode, record.digest or record.id
 
 
 def _whose(record: Record | None) -> tuple[str, str]:

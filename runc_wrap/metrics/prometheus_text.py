@@ -5,18 +5,14 @@ Dashboards rely on names and labels: more may be added, none renamed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import text
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE, READY_MADE
 from runc_wrap.metrics.counter_state import OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runc_wrap.ledger.record import Record
     from runc_wrap.metrics.counter_state import Tally
@@ -48,7 +44,7 @@ COUNTERS = {
     DAMAGED: ("runc_wrap_damaged_ledger_lines", "Lines of the ledger that are not records.", ()),
     GAPS: (
         "runc_wrap_ledger_gaps",
-        "Times that the ledger was rotated twice between two scrapes: decisions were not counted.",
+        "Times that the ledger was rotated twice between two passes: decisions were not counted.",
         (),
     ),
 }
@@ -65,73 +61,95 @@ _KEPT = {
 }
 SEEING = "runc_wrap_evidence_sources_seeing"
 _SEEING = "1 if the agent's probe shows up in a source of evidence, 0 if nothing comes."
+GENERATION = "runc_wrap_policy_generation"
+_GENERATION = "Number of the policy in force; `apply` raises it."
+WRITTEN = "runc_wrap_metrics_written_timestamp_seconds"
+_WRITTEN = "When these metrics were written; the agent does so every 30 seconds."
+BUILD = "runc_wrap_build_info"
+COUNTER, GAUGE = "counter", "gauge"
 _SOURCES = ("audit", "observe", "processes")
 
 
-class Series(Collector):
-    """A tally and present values, for any of prometheus_client's formats."""
+class Family(NamedTuple):
+    """One metric: its name without `_total`, its kind and help, and numbers by labels."""
 
-    def __init__(
-        self,
-        tally: Tally,
-        generation: int | None,
-        version: str,
-        seen: Mapping[str, str] | None = None,
-    ) -> None:
-        self._tally = tally
-        self._seen = seen or {}  # by source, why it delivers nothing
-        self._generation = generation
-        self._version = version
+    name: str
+    kind: str
+    help: str
+    samples: Sequence[tuple[dict[str, str], float]]
 
-    def collect(self) -> Iterable[Metric]:
+    @property
+    def sample_name(self) -> str:
+        """The name that its samples have."""
+        return f"{self.name}_total" if self.kind == COUNTER else self.name
+
+
+class Series(NamedTuple):
+    """A tally and present values: `seen` is, by source, why it delivers nothing."""
+
+    tally: Tally
+    generation: int | None
+    version: str
+    now: float
+    seen: Mapping[str, str]
+
+    def families(self) -> Iterator[Family]:
         """Yield the families; counters without labels start at 0."""
         for metric, (name, what, labels) in COUNTERS.items():
-            family = CounterMetricFamily(name, what, labels=labels)
-            of = self._tally.counts.get(metric, {} if labels else {(): 0})
-            for values, number in sorted(of.items()):
-                family.add_metric(values, number)
-            yield family
-        if self._generation is not None:
-            yield GaugeMetricFamily(
-                "runc_wrap_policy_generation",
-                "Number of the policy in force; `apply` raises it.",
-                value=self._generation,
-            )
-        if self._seen:
-            seeing = GaugeMetricFamily(SEEING, _SEEING, labels=["source"])
-            for name, why in sorted(self._seen.items()):
-                seeing.add_metric([source(name)], not why)
-            yield seeing
-        build = GaugeMetricFamily("runc_wrap_build_info", "The version.", labels=["version"])
-        build.add_metric([self._version], 1)
-        yield build
-
-
-def registry(found: Series) -> CollectorRegistry:
-    """Return a registry of our metrics only: none about this short-lived process."""
-    made = CollectorRegistry(auto_describe=False)
-    made.register(found)
-    return made
+            of = self.tally.counts.get(metric, {} if labels else {(): 0})
+            counts = [(dict(zip(labels, key, strict=True)), of[key]) for key in sorted(of)]
+            yield Family(name, COUNTER, what, counts)
+        if self.generation is not None:
+            yield Family(GENERATION, GAUGE, _GENERATION, [({}, self.generation)])
+        if self.seen:
+            seeing = [
+                ({"source": source(name)}, not why) for name, why in sorted(self.seen.items())
+            ]
+            yield Family(SEEING, GAUGE, _SEEING, [*seeing])
+        yield Family(WRITTEN, GAUGE, _WRITTEN, [({}, self.now)])
+        yield Family(BUILD, GAUGE, "The version.", [({"version": self.version}, 1)])
 
 
 def exposition(found: Series) -> bytes:
     """Return Prometheus' text format, version 0.0.4."""
-    return generate_latest(registry(found))
+    return text_of(found.families())
+
+
+def text_of(families: Iterable[Family]) -> bytes:
+    """Return families in that format."""
+    return "".join(line for one in families for line in _lines(one)).encode()
+
+
+def _lines(one: Family) -> Iterator[str]:
+    yield f"# HELP {one.sample_name} {_escaped(one.help)}\n"
+    yield f"# TYPE {one.sample_name} {one.kind}\n"
+    for labels, value in one.samples:
+        pairs = (f'{name}="{_quotable(text)}"' for name, text in sorted(labels.items()))
+        shown = ",".join(pairs)
+        yield f"{one.sample_name}{f'{{{shown}}}' if shown else ''} {float(value)}\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n")
+
+
+def _quotable(value: str) -> str:
+    return _escaped(value).replace('"', r"\"")
 
 
 def document(found: Series) -> list[dict[str, Any]]:
     """Return the same series as JSON values."""
     return [
         {
-            "name": family.name,
-            "type": family.type,
-            "help": family.documentation,
+            "name": one.name,
+            "type": one.kind,
+            "help": one.help,
             "samples": [
-                {"name": sample.name, "labels": sample.labels, "value": sample.value}
-                for sample in family.samples
+                {"name": one.sample_name, "labels": labels, "value": float(value)}
+                for labels, value in one.samples
             ],
         }
-        for family in found.collect()
+        for one in found.families()
     ]
 
 

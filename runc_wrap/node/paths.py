@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from runc_wrap.hotpath.policy_file import VERSION
@@ -12,11 +11,11 @@ DEFAULT_PREFIX = Path("/opt/runc-wrap")
 PACKAGED = Path("/usr/lib/runc-wrap")  # the prefix of the .deb and the .rpm
 
 
-@dataclass(frozen=True)
 class Places:
     """The paths of one installation; `prefix` is that of `install.sh --prefix`."""
 
-    prefix: Path
+    def __init__(self, prefix: Path) -> None:
+        self.prefix = prefix  # no dataclass: the agent's program for metrics would load inspect
 
     @property
     def wrapper(self) -> Path:
@@ -65,10 +64,7 @@ class Places:
 
     @property
     def agent(self) -> Path:
-        """The agent's sockets, for root only: decide, notify, metrics, exec and evidence.sock.
-
-        pod/http.sock serves the same as metrics.sock, and is alone in its directory.
-        """
+        """The agent's sockets, for root only: decide, notify, exec and evidence.sock."""
         return self.var / "agent"
 
     @property
@@ -107,11 +103,12 @@ class Places:
         return self.var / "capture"
 
 
-@dataclass(frozen=True)
 class Candidate(Places):
     """The same installation with other sources of the policy, which are only checked."""
 
-    sources: Path
+    def __init__(self, prefix: Path, sources: Path) -> None:
+        super().__init__(prefix)
+        self.sources = sources
 
     @property
     def etc(self) -> Path:

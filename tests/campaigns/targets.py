@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.agent.decide import wire
-from runc_wrap.agent.metrics_http import request_head
 from runc_wrap.agent.observe import handshake
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink
@@ -45,7 +44,6 @@ BLOCK = {
     "architectures": ["SCMP_ARCH_X86_64"],
     "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
 }
-_HOST = b"127.0.0.1:9555"
 _LENGTH = struct.Struct("<I")
 
 
@@ -238,22 +236,6 @@ def profile(data: bytes) -> None:
         formats.parse(data, "it")
 
 
-def scrape(data: bytes) -> None:
-    """Read the head of a scrape: only GET of one path with our own Host is answered."""
-    if not request_head.is_whole(data):
-        return
-    head = request_head.parsed(data, (_HOST,))
-    if head.status != request_head.WANTED:
-        return
-    lines = [line.strip().lower() for line in data.replace(b"\r\n", b"\n").split(b"\n")]
-    lines = lines[: lines.index(b"")]
-    named = [line for line in lines if line.partition(b":")[0].strip() == b"host"]
-    if not data.startswith(b"GET /metrics") or any(_HOST not in line for line in named):
-        raise Defect("it is answered, and should not be")
-    if lines[0].endswith(b" http/1.1") and not named:
-        raise Defect("HTTP/1.1 without Host is answered")
-
-
 def codec_text(data: bytes) -> None:
     """Read JSON: the result must be the same after it is written and read again."""
     try:
@@ -275,7 +257,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "notify": notification,
     "ledger": record,
     "evidence": evidence,
-    "metrics": scrape,
     "bpf": program,
     "profile": profile,
     "json": codec_text,

@@ -91,8 +91,8 @@ PLANTS = [
     (ROLE.format("service observe"), "agent/record/recorder.py", "import logging", "-> logging"),
     (ROLE.format("inspector"), "agent/observe/callers.py", "import os", "-> os"),
     (
-        ROLE.format("program for a scrape"),
-        "agent/metrics_http/scrape_program.py",
+        "The program that writes the agent's metrics loads these modules only",
+        "metrics/metrics_file.py",
         "import rich",
         "-> rich",
     ),

@@ -11,11 +11,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from runc_wrap.agent import sockets
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
+from runc_wrap.metrics import metrics_file
 from runc_wrap.node.cluster.kubernetes_api import api_server
-from runc_wrap.node.paths import DEFAULT_PREFIX
+from runc_wrap.node.paths import DEFAULT_PREFIX, Places
 from tests.kubernetes import rendered, rights
 from tests.kubernetes.rendered import DIRECTORY, OVERLAYS
 from tests.kubernetes.test_manifests import SCHEMAS
@@ -93,18 +93,18 @@ def test_it_adds_what_the_guide_lists_and_nothing_else(overlay: str, own: dict[s
 
 
 @EACH_OVERLAY
-def test_its_container_has_the_agents_socket_and_the_state_and_cannot_write(
+def test_its_container_has_the_agents_metrics_and_the_state_and_cannot_write(
     overlay: str, own: dict[str, str]
 ) -> None:
     for pod, installer, metrics in _containers(own[overlay]):
         assert _mounts(metrics) == {
-            "agent": ("/host/agent", True),
+            "metrics": ("/host/metrics", True),
             "state": ("/run/runc-wrap", True),
         }
-        assert "agent" not in _mounts(installer)
+        assert "metrics" not in _mounts(installer)
         volumes = {one["name"]: one for one in pod["volumes"]}
-        socket = Path(sockets.path(str(DEFAULT_PREFIX), "pod/http"))
-        assert Path(volumes["agent"]["hostPath"]["path"]) == socket.parent
+        file = metrics_file.path(Places(DEFAULT_PREFIX))
+        assert Path(volumes["metrics"]["hostPath"]["path"]) == file.parent
         assert not {"env", "envFrom"} & metrics.keys()
 
 
@@ -132,8 +132,8 @@ def test_it_is_told_what_the_command_takes_and_runs_the_installers_image(
         assert command is cluster.metrics
         defaults = {one.name: one.default for one in command.params}
         assert metrics["ports"][0]["containerPort"] == defaults["port"]
-        (agent, _), (state, _) = (_mounts(metrics)[name] for name in ("agent", "state"))
-        assert Path(str(defaults["agent"])).parent == Path(agent)
+        (file, _), (state, _) = (_mounts(metrics)[name] for name in ("metrics", "state"))
+        assert Path(str(defaults["file"])).parent == Path(file)
         assert Path(str(defaults["state"])).parent == Path(state)
 
 

@@ -1,6 +1,6 @@
 """Stands in for ssl, so that the archive has no OpenSSL: runc-wrap makes no encrypted connection.
 
-prometheus_client and asyncio name these where they define what nothing here calls.
+The standard library names these where it defines what nothing here calls.
 """
 
 from __future__ import annotations

@@ -88,11 +88,13 @@ def scraped(
             port = running.enter_context(pod)
             jobs.append(prometheus.job(name, port, {"instance": name}, []))
         server = running.enter_context(prometheus.running(tmp_path, port, SCRAPES, jobs))
+        node.control("metrics")  # has the file written, which the agent does every 30 s
         wait_until(lambda: server.query("runc_wrap_build_info") != [], "a first scrape", 60)
         make_bundle("runc", {"runc-wrap/seccomp": "unconfined"}).create(node.wrapper)
         observed = make_bundle("runc")
         observed.create(node.wrapper)
         observed.call(node.wrapper, "exec", after=("/bin/busybox", "unshare", "-m", "true"))
+        node.control("metrics")
         yield server
 
 

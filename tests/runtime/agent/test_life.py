@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import time
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,29 +134,3 @@ def _peak(pid: int) -> float:
     """Return a process' peak memory, in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def test_metrics_are_also_served_on_loopback_even_after_a_kill(node: install.Installed) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-
-    def asked() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-                return b"runc_wrap_policy_generation" in answer.read()
-        except OSError:
-            return False
-
-    def with_loopback(unit: str) -> str:
-        unit = unit.replace("agent observe", f"agent observe --metrics 127.0.0.1:{port}")
-        return unit.replace("AF_NETLINK", "AF_NETLINK AF_INET")
-
-    assert not asked(), "nobody must listen there yet"
-    with agents.supervised(node, with_loopback) as agent:
-        wait_until(asked, "an answer")
-        before = agent.observe
-        os.kill(before, signal.SIGKILL)
-        agent.wait_both([before])
-        wait_until(asked, "an answer of the next one")
-    done = attempt([node.ctl, "agent", "observe", "--metrics", "0.0.0.0:9555"])
-    assert (done.returncode, "loopback" in done.stderr) == (2, True)

@@ -6,8 +6,10 @@ capability.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +54,7 @@ PLAIN = "without the relabelings"
 # The rest of the node is hidden: it is other directories of the agent that hold other sockets.
 CONTAINER = """
 set -e
-mount --bind "$1/var/agent/pod" "$2/agent"; mount -o remount,bind,ro "$2/agent"
+mount --bind "$1/var/metrics" "$2/metrics"; mount -o remount,bind,ro "$2/metrics"
 mount --bind "$2/state" "$2/state"; mount -o remount,bind,ro "$2/state"
 mount -t tmpfs none "$1/var"; mount -t tmpfs none /run
 shift 2; exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
@@ -85,7 +87,7 @@ def scene(
     requires("prometheus", "runc", "unshare", "setpriv", root=True)
     node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
     port = prometheus.free_port()
-    for name in ("agent", "state", "data"):
+    for name in ("metrics", "state", "data"):
         (tmp_path / name).mkdir()
     state = tmp_path / "state" / "state"
     state.write_text("ready")
@@ -97,6 +99,7 @@ def scene(
         agent_running = running.enter_context(ExitStack())
         agent = agent_running.enter_context(agents.running(node))
         agent.wait_ready()
+        node.control("metrics")  # has the file written, which the agent does every 30 s
         container = _container(node, tmp_path, port)
         running.callback(container.stop)
         container.wait_ready(lambda: _serves(port), "the container")
@@ -104,6 +107,7 @@ def scene(
         observed = make_bundle("runc")
         observed.create(node.wrapper)
         observed.call(node.wrapper, "exec", after=("/bin/busybox", "unshare", "-m", "true"))
+        node.control("metrics")
         yield Scene(node, server, container.pid, state, port, agent_running.close)
 
 
@@ -111,7 +115,7 @@ def _container(node: install.Installed, place: Path, port: int) -> Daemon:
     words: list[str | Path] = [
         program("unshare"), "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "sh",
         node.prefix, place, node.ctl, "cluster", "metrics", "--port", str(port),
-        "--agent", place / "agent" / "http.sock", "--state", place / "state" / "state",
+        "--file", place / "metrics" / "runc-wrap.prom", "--state", place / "state" / "state",
     ]  # fmt: skip
     return Daemon(words, place / "container.log")
 
@@ -182,28 +186,23 @@ def test_prometheus_has_the_nodes_metrics_by_the_nodes_name_and_misses_an_agent(
 
     scene.state.write_text("reverted")
     scene.end_agent()
+    file = scene.node.prefix / "var" / "metrics" / "runc-wrap.prom"
+    os.utime(file, (0, time.time() - 200))  # as if it had ended earlier
     assert _until(server, f"runc_wrap_agent_up{{{ours}}} == 0") == [node]
     for alert in ("RuncWrapNotAnswering", "RuncWrapNodeNotReady"):
         _until(server, raised[alert], lambda found: node in found)
     assert _until(server, f"up{{{ours}}} == 1") == [node]  # the pod answers by itself
 
 
-def test_the_container_reaches_no_other_socket_and_has_no_capability(scene: Scene) -> None:
+def test_the_container_sees_only_the_metrics_and_has_no_capability(scene: Scene) -> None:
     root = Path(f"/proc/{scene.container}/root")
     agent = scene.node.prefix / "var" / "agent"
     assert (agent / "decide.sock").exists()
     assert not (root / agent.relative_to("/")).exists()
-    mounted = root / scene.state.parents[1].relative_to("/") / "agent"
-    assert [path.name for path in mounted.iterdir()] == ["http.sock"]
+    mounted = root / scene.state.parents[1].relative_to("/") / "metrics"
+    assert {path.name for path in mounted.iterdir()} == {"runc-wrap.prom", "tally.json"}
     with pytest.raises(OSError, match="Read-only file system"):
         (mounted / "new").touch()
     status = parse_status(Path(f"/proc/{scene.container}/status").read_text())
     assert [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")] == [0, 0, 0]
     assert status["NoNewPrivs"] == "1"
-
-
-def test_the_socket_is_roots_in_a_directory_that_only_root_enters(scene: Scene) -> None:
-    directory = scene.node.prefix / "var" / "agent" / "pod"
-    modes = [oct(path.stat().st_mode & 0o777) for path in (directory, directory / "http.sock")]
-    assert modes == ["0o700", "0o600"]
-    assert directory.parent.stat().st_mode & 0o777 == 0o700

@@ -19,8 +19,13 @@ MONITORING = ROOT / "deploy" / "monitoring"
 RULES = MONITORING / "rules.yaml"
 GUIDE = ROOT / "docs" / "monitoring.md"
 CASES = Path(__file__).with_name("alert_cases.yaml")
-OTHERS = {"up", "node_textfile_mtime_seconds"}  # Prometheus' own, node_exporter's
-GAUGES = {"runc_wrap_build_info", "runc_wrap_policy_generation", prometheus_text.SEEING}
+OTHERS = {"up"}  # Prometheus' own
+GAUGES = {
+    "runc_wrap_build_info",
+    "runc_wrap_policy_generation",
+    prometheus_text.SEEING,
+    prometheus_text.WRITTEN,
+}
 POD = {pod_series.UP, pod_series.STATE}
 
 

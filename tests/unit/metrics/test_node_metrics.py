@@ -51,8 +51,8 @@ def seen(number: int, pid: int = 5) -> Sighting:
 
 def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
     found = node_metrics.gather(node.places, now=100.0)
-    (family,) = [one for one in found.collect() if one.name == f"runc_wrap_{metric}"]
-    return {tuple(one.labels.values()): one.value for one in family.samples}
+    (family,) = [one for one in found.families() if one.name == f"runc_wrap_{metric}"]
+    return {tuple(labels.values()): value for labels, value in family.samples}
 
 
 def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -> None:

@@ -179,7 +179,9 @@ def test_selftests_containers_count_nowhere() -> None:
 
 
 def families(found: counter_state.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
-    text = prometheus_text.exposition(prometheus_text.Series(found, generation, "1.0")).decode()
+    text = prometheus_text.exposition(
+        prometheus_text.Series(found, generation, "1.0", 5.0, {})
+    ).decode()
     return {
         family.name: {
             tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
@@ -300,7 +302,7 @@ def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
             prometheus_text.DENIED_CALLS, ("n", prometheus_text.label(text), "s", "denied"), 1, 0.0
         )
     found.add(prometheus_text.LOST, (prometheus_text.source("audit"),), 3)
-    written = prometheus_text.exposition(prometheus_text.Series(found, 7, "1.0"))
+    written = prometheus_text.exposition(prometheus_text.Series(found, 7, "1.0", 5.0, {}))
     assert promtool(written) == (0, "")
     assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
 

@@ -101,9 +101,8 @@ def _by_hand(places: Places, name: str) -> str:
 
 def _listening(places: Places, name: str) -> int:
     """Return the process of a service without a unit, 0 if none takes a connection."""
-    if name == "decide":
-        return socket_peers.listener(str(places.agent / "decide.sock"), socket.SOCK_SEQPACKET)
-    return socket_peers.listener(str(places.agent / "metrics.sock"))
+    asked = {"decide": "decide.sock", "observe": "evidence.sock"}[name]
+    return socket_peers.listener(str(places.agent / asked), socket.SOCK_SEQPACKET)
 
 
 def fix(*arguments: str) -> Callable[[], None]:

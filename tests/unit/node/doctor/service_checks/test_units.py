@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.ctl import Node
 
-KIND = {"decide": socket.SOCK_SEQPACKET, "metrics": socket.SOCK_STREAM}
+KIND = socket.SOCK_SEQPACKET
 
 
 @contextlib.contextmanager
 def _listening(node: Node, name: str) -> Iterator[None]:
     node.places.agent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with socket.socket(socket.AF_UNIX, KIND[name]) as listening:
+    with socket.socket(socket.AF_UNIX, KIND) as listening:
         listening.bind(str(node.places.agent / f"{name}.sock"))
         listening.listen()
         yield
@@ -72,14 +72,14 @@ def test_without_systemd_a_running_service_is_ended_first(node: Node, by_hand: s
     with _listening(node, "decide"):
         ended = f"kill -KILL {os.getpid()} && sleep 2 && {by_hand} decide &"
         assert units.restart(node.places, "decide") == ended
-    with _listening(node, "metrics"):
+    with _listening(node, "evidence"):
         told = units.restart(node.places, "observe")
     assert told.startswith(f"kill -TERM {os.getpid()} && sleep 2 && {by_hand} observe ")
 
 
 @pytest.mark.usefixtures("by_hand")
 def test_an_observe_that_holds_listeners_is_not_ended(node: Node) -> None:
-    with _listening(node, "metrics"):
+    with _listening(node, "evidence"):
         node.places.listeners.mkdir()
         (node.places.listeners / "seccomp-3.json").write_text("{}")
         told = units.restart(node.places, "observe")

@@ -1,1 +1,0 @@
-"""Serves the metrics over HTTP, on loopback or a unix socket, while the agent never waits."""

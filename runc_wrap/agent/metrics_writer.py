@@ -1,0 +1,56 @@
+"""Has the metrics' file written every 30 seconds, by a short-lived program (metrics.metrics_file).
+
+Not here: what judges calls takes 5 MB, and while all evidence is read no call would be answered.
+"""
+
+from __future__ import annotations
+
+import posix
+import time
+from _signal import SIGKILL  # type: ignore[import-not-found]
+
+from runc_wrap.agent import agent_paths
+
+EVERY = 30.0  # seconds
+
+
+class MetricsWriter:
+    """One program at a time; one that has not ended when the next is due is killed."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._pid = 0
+        self._next = time.monotonic()
+
+    def due(self) -> float:
+        """Return when the next begins, on the monotonic clock."""
+        return self._next
+
+    def start_due(self) -> None:
+        """Start the program if it is time. Raises OSError."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + EVERY
+        self.reap()
+        if self._pid:
+            posix.kill(self._pid, SIGKILL)
+        else:
+            self._pid = self._started()
+
+    def reap(self) -> None:
+        """Reap the program if it has ended."""
+        try:
+            if self._pid and posix.waitpid(self._pid, posix.WNOHANG)[0]:
+                self._pid = 0
+        except ChildProcessError:  # it was waited for elsewhere
+            self._pid = 0
+
+    def _started(self) -> int:
+        argv = agent_paths.command(self._prefix, "metrics")
+        return posix.posix_spawn(
+            argv[0],
+            argv,
+            {b"LC_CTYPE": b"C.UTF-8"},
+            setsigmask=[],
+            setsigdef=[1, 2, 13, 14, 15, 17],  # HUP INT PIPE ALRM TERM CHLD
+        )

@@ -1,0 +1,53 @@
+"""The file with this node's metrics, and the program of the agent that writes it.
+
+    var/metrics/runc-wrap.prom    readable by root, and by the group of its directory if that has
+                                  the setgid bit
+
+node_exporter's textfile collector reads it by a link, a cluster's pod by a mount.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.host import files
+from runc_wrap.node.paths import Places
+
+if TYPE_CHECKING:
+    from runc_wrap.metrics.prometheus_text import Series
+
+NAME = "runc-wrap.prom"
+NICE = 10
+DEADLINE = 25  # seconds: before the next one is due
+_AGENT_SECONDS = 1.0  # for the agent to write its evidence, which it can while this runs
+_MODE = 0o640
+
+
+def path(places: Places) -> Path:
+    """Return the file's path."""
+    return places.var / "metrics" / NAME
+
+
+def write(places: Places, found: Series) -> None:
+    """Write the file at once. Raises OSError."""
+    from runc_wrap.metrics import prometheus_text  # noqa: PLC0415 - see `main`
+
+    files.replace(path(places), prometheus_text.exposition(found), _MODE, is_synced=False)
+
+
+def main(prefix: str) -> None:
+    """Write the file, at a low priority from the first import on; exit with 1 if unreadable."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICE))
+    signal.alarm(DEADLINE)
+    from runc_wrap.metrics import node_metrics  # noqa: PLC0415 - most of the CPU time
+    from runc_wrap.node import agent_flush  # noqa: PLC0415
+
+    places = Places(Path(prefix))
+    agent_flush.ask(places, _AGENT_SECONDS)
+    try:
+        write(places, node_metrics.gather(places))
+    except OSError:
+        os._exit(1)

@@ -1,0 +1,140 @@
+"""Serves a node's metrics in a cluster's pod: the file that the agent writes, and the pod's own.
+
+Whoever reaches the pod may ask: connections are few, and each ends after some seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.host import files
+from runc_wrap.metrics import pod_series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Request = Any  # a socket, which typeshed also lets be a pair
+
+MOST = 16  # connections at a time; more are closed at once
+SECONDS = 10.0  # for the request and the answer together
+LARGEST = 8 << 20  # bytes of the file: 500 series of each metric, of some 500 bytes
+FRESH = 120.0  # seconds: a file that is older is of an agent that has ended or hangs
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LONGEST_WORD = 64  # bytes of a state
+_GLANCE = 1.0  # seconds between looks at old connections and at the directory
+
+
+class CutOff(Exception):
+    """The file's directory is not the node's any more."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            f"{directory} was removed on the node: this container ends, and is started again with "
+            "the one that is there then."
+        )
+
+
+class PodServer(ThreadingHTTPServer):
+    """Listens at a port of all addresses, of both families if there are both. Raises OSError.
+
+    `file` is the agent's, `state` has the installer's state, `say` takes a sentence for the log.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, file: Path, state: Path, say: Callable[[str], None]) -> None:
+        self._file, self._state, self._say = file, state, say
+        self._said = ""
+        self._open: dict[Request, float] = {}  # since when, on the monotonic clock
+        if socket.has_dualstack_ipv6():
+            self.address_family = socket.AF_INET6
+        super().__init__(("", port), _Answer)
+
+    def server_bind(self) -> None:
+        """Bind, for both families."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+    def serve(self) -> None:
+        """Answer until the directory is removed on the node. Raises CutOff."""
+        self.serve_forever(_GLANCE)
+
+    def service_actions(self) -> None:
+        """Hang up on clients that take too long. Raises CutOff."""
+        for request, since in [*self._open.items()]:
+            if time.monotonic() - since > SECONDS:
+                with contextlib.suppress(OSError):  # it has ended
+                    request.shutdown(socket.SHUT_RDWR)
+        if not self._file.parent.stat().st_nlink:
+            raise CutOff(self._file.parent)
+
+    def process_request(self, request: Request, client_address: object) -> None:
+        """Answer in a thread of its own, if there is room."""
+        if len(self._open) >= MOST:
+            super().shutdown_request(request)
+            return
+        self._open[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Request) -> None:
+        """End a connection."""
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Request, client_address: object) -> None:
+        """Say nothing about clients that hang up."""
+
+    def text(self) -> bytes:
+        """Return the metrics: the file's, unless it is too old, and the pod's own."""
+        found, why = self._found()
+        if why != self._said:
+            self._said = why
+            self._say(why or f"{self._file}: the agent's metrics come again")
+        return found + pod_series.exposition(self._word(), is_up=not why)
+
+    def _found(self) -> tuple[bytes, str]:
+        """Return the file's text, and why there is none, "" if there is."""
+        try:
+            age = time.time() - self._file.stat().st_mtime
+            if age > FRESH:
+                return b"", f"{self._file} was written {age:.0f} s ago: the agent does not write it"
+            return files.read(self._file, LARGEST), ""
+        except (OSError, ValueError) as error:
+            return b"", f"{self._file}: {getattr(error, 'strerror', None) or error}"
+
+    def _word(self) -> str:
+        try:
+            return files.read(self._state, _LONGEST_WORD).decode(errors="replace").strip()
+        except (OSError, ValueError):
+            return ""
+
+
+class _Answer(BaseHTTPRequestHandler):
+    """One request: GET /metrics."""
+
+    timeout = SECONDS
+    server: PodServer
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != "/metrics":
+            self.send_error(404, "only /metrics is served")
+            return
+        body = self.server.text()
+        self.send_response(200)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def version_string(self) -> str:
+        return "runc-wrap"
+
+    def log_message(self, *_: object) -> None:
+        """Write no line for each scrape."""
