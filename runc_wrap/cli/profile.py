@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import candidates, output, profile_capture
+from runc_wrap.cli import output, profile_capture
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
@@ -82,7 +82,7 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
 
 
 @profile.command()
-@click.argument("name", shell_complete=candidates.profiles)
+@click.argument("name")
 @click.option(
     "--caps",
     default="",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import candidates, output, progress, report_merged, report_table
+from runc_wrap.cli import output, progress, report_merged, report_table
 from runc_wrap.cli.report_document import of_node
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import in_full
@@ -87,7 +87,6 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
     "words",
     nargs=-1,
     metavar="[WORKLOAD | FILE...]",
-    shell_complete=candidates.named_workloads,
 )
 @sources
 @click.option(

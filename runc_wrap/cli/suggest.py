@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from runc_wrap import text
-from runc_wrap.cli import candidates, output, report_merged
+from runc_wrap.cli import output, report_merged
 from runc_wrap.cli.report import gathered, sources
 from runc_wrap.cli.report_document import suggested
 from runc_wrap.cli.workload_argument import chosen, listed
@@ -42,7 +42,7 @@ class Way(NamedTuple):
 
 
 @click.command()
-@click.argument("workload", shell_complete=candidates.named_workloads)
+@click.argument("workload")
 @click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path())
 @sources
 @click.option(

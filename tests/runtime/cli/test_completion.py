@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from harness.node.install import Installed
 
-NAMED = '{"time":"2027-01-31T00:00:00Z","id":"%s","container":"%s","action":"inject"}\n'
-
 
 @pytest.fixture(scope="module")
 def share(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,10 +51,9 @@ def session(request: pytest.FixtureRequest, installed: Installed, share: Path) -
         ("engine ad", "d"),
         ("report --aud", "it-log"),
         ("engine add cont", "ainerd"),
-        ("profile show runt", "ime-default"),
     ],
 )
-def test_bash_and_zsh_complete_commands_options_and_names(
+def test_bash_and_zsh_complete_commands_and_options(
     session: Session, typed: str, shown: str
 ) -> None:
     session.type(f"runc-wrapctl {typed}\t")
@@ -73,7 +70,7 @@ def _fish(installed: Installed, share: Path, line: str) -> list[str]:
     return [shown.split("\t")[0] for shown in done.stdout.splitlines()]
 
 
-def test_fish_completes_commands_options_and_names(installed: Installed, share: Path) -> None:
+def test_fish_completes_commands_and_options(installed: Installed, share: Path) -> None:
     assert _fish(installed, share, "runc-wrapctl re") == ["report"]
     assert _fish(installed, share, "runc-wrapctl engine ") == [
         "add",
@@ -83,20 +80,6 @@ def test_fish_completes_commands_options_and_names(installed: Installed, share: 
         "revert",
         "status",
     ]
-    assert "runtime-default" in _fish(installed, share, "runc-wrapctl profile show ")
-
-
-def test_a_workload_is_offered_but_no_name_that_a_shell_would_execute(
-    own_installation: Installed, share: Path
-) -> None:
-    prefix = own_installation.prefix
-    ledger = prefix / "var" / "ledger"
-    ledger.mkdir(exist_ok=True)
-    names = ["plain-web", "$(reboot)", "a;b", "two words", "-option", "line\\nplain,c", "it's"]
-    lines = [NAMED % (f"{n}" * 64, name) for n, name in enumerate(names)]
-    (ledger / "ledger.jsonl").write_text("".join(lines))
-    offered = _fish(own_installation, share, f"runc-wrapctl --prefix {prefix} report ")
-    assert offered == ["000000000000", *(f"{n}" * 12 for n in range(1, 7)), "plain-web"]
 
 
 def test_completing_needs_nothing_of_the_callers_python(
