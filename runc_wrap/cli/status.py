@@ -131,7 +131,6 @@ def as_document(entry: Entry) -> dict[str, Any]:
         "effective": _effective(entry),
         "processes": len(entry.members),
         "deviating": [process_document(one) for one in entry.deviating],
-        "mismatch": record and record.mismatch,  # the poststart hook's
         "unheard": [process_document(one) for one in entry.unheard],
         "agrees": entry.agrees,
     }
@@ -215,9 +214,8 @@ def _reason(entry: Entry) -> str:
     reason = record.reason or ""
     is_told = not record.ignored or record.ignored in reason
     ignored = "" if is_told else f" The annotation {record.ignored} does not count here."
-    hook = " Its poststart hook found no such filter." if record.mismatch else ""
     unheard = f" {unheard_words(entry)}." if entry.unheard else ""
-    return reason + ignored + hook + unheard
+    return reason + ignored + unheard
 
 
 def unheard_words(entry: Entry) -> str:

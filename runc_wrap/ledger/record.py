@@ -16,8 +16,7 @@ class Record(NamedTuple):
     `pid` is the runtime's; `fallback`: the agent's socket existed, but the agent was not followed.
     `replaced` names the engine's default profile that was taken over.
     `restored`: from a checkpoint, with the filters of then.
-    `filters` is how many seccomp filters the decided config asks for; `mismatch` is what the
-    poststart hook found instead; `line` is the whole line.
+    `filters` is how many seccomp filters the decided config asks for; `line` is the whole line.
     """
 
     id: str
@@ -44,7 +43,6 @@ class Record(NamedTuple):
     fallback: bool
     restored: bool
     filters: int
-    mismatch: Json | None
     line: Json
 
     @property
@@ -75,7 +73,7 @@ class Record(NamedTuple):
 
 def of(line: Json) -> Record:
     """Return the record of a line that ledger_file.parsed accepted."""
-    filters, mismatch = line.get("filters"), line.get("mismatch")
+    filters = line.get("filters")
     if type(filters) is not int or filters < 0:
         filters = int(line.get("action") in ("inject", "keep"))
     texts = {name: text(line.get(name)) for name in _TEXTS}
@@ -85,7 +83,6 @@ def of(line: Json) -> Record:
         fallback=line.get("fallback") is True,
         restored=line.get("restored") is True,
         filters=filters,
-        mismatch=mismatch if isinstance(mismatch, dict) else None,
         line=line,
         **texts,
     )
@@ -96,5 +93,5 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-_NOT_TEXTS = {"id", "pid", "fallback", "restored", "filters", "mismatch", "line"}
+_NOT_TEXTS = {"id", "pid", "fallback", "restored", "filters", "line"}
 _TEXTS = [name for name in Record._fields if name not in _NOT_TEXTS]

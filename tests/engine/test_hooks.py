@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.containers import recording_runtime
 from harness.engines.images import REFERENCE
-from harness.host.processes import attempt, wait_until
+from harness.host.processes import attempt
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import copy_of
-from harness.node.requirements import program
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.json_codec import digest
 
@@ -70,13 +68,12 @@ def control(podman: Podman, own: Installed, *words: str) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_the_definitions_name_the_installation(installed: Installed) -> None:
-    for stage in ("precreate", "poststart"):
-        file = installed.prefix / "hooks" / f"{stage}.d" / f"runc-wrap-{stage}.json"
-        definition = json.loads(file.read_text())
-        assert definition["stages"] == [stage]
-        assert definition["hook"]["path"] == f"{installed.prefix}/hooks/runc-wrap-{stage}"
-        assert Path(definition["hook"]["path"]).stat().st_mode & 0o111
+def test_the_definition_names_the_installation(installed: Installed) -> None:
+    file = installed.prefix / "hooks" / "precreate.d" / "runc-wrap-precreate.json"
+    definition = json.loads(file.read_text())
+    assert definition["stages"] == ["precreate"]
+    assert definition["hook"]["path"] == f"{installed.prefix}/hooks/runc-wrap-precreate"
+    assert Path(definition["hook"]["path"]).stat().st_mode & 0o111
 
 
 @BOTH
@@ -174,76 +171,3 @@ def test_the_digest_is_of_the_profile_as_podman_writes_it(podman: Podman, own: I
     block = config(podman, container)["linux"]["seccomp"]
     assert lines(own, container)[0]["digest"] == digest(json_codec.dumps(block))
     assert control(podman, own, "verify", "--deep", "--json")[0] == 0
-
-
-STRIP = 'sed -i \'s/"seccomp":/"stripped":/\' config.json'
-
-
-@pytest.fixture
-def stripping(own: Installed) -> dict[str, Path]:
-    """Runtimes that drop the decided block, by the name of the runtime behind them."""
-    return {
-        kind: recording_runtime.in_front(own.prefix / f"strip-{kind}", STRIP, program(kind))
-        for kind in ("runc", "crun")
-    }
-
-
-def both_hooks(own: Installed, runtime: str, *options: str) -> Path:
-    """Return a --hooks-dir with precreate, which has the decision recorded, and poststart."""
-    directory = hooks_dir(own, "precreate", "--runtime", runtime)
-    for file in hooks_dir(own, "poststart", *options).iterdir():
-        file.rename(directory / file.name)
-    return directory
-
-
-@BOTH
-@pytest.mark.parametrize("more", [[], ["--security-opt", "no-new-privileges"]], ids=str)
-def test_poststart_records_a_mismatch_and_nothing_else(
-    podman: Podman, own: Installed, stripping: dict[str, Path], runtime: str, more: list[str]
-) -> None:
-    hooks = both_hooks(own, runtime)
-    good = start(podman, runtime, *more, hooks=hooks)
-    assert process_status.seccomp(podman.pid(good)) == FILTER
-    stripped = start(podman, str(stripping[runtime]), *more, hooks=hooks)
-    wait_until(lambda: len(lines(own, stripped)) > 1, "the hook's line")
-    decided, found = lines(own, stripped)
-    pid = podman.pid(stripped)
-    assert process_status.seccomp(pid) == DISABLED  # it runs on
-    assert found["mismatch"] == {
-        "pid": pid,
-        "expected": {"seccomp": 2, "filters": 1},
-        "found": {"seccomp": 0, "filters": 0},
-    }
-    same = ("id", "root", "bundle", "action", "mode", "profile", "digest", "reason", "filters")
-    assert [found[key] for key in same] == [decided[key] for key in same]
-    assert len(lines(own, good)) == 1
-    code, shown = control(podman, own, "verify", "--json")
-    assert (code, [one["pid"] for one in shown["disagreeing"]]) == (1, [pid])
-
-
-@BOTH
-@pytest.mark.parametrize("more", [[], ["--security-opt", "no-new-privileges"]], ids=str)
-def test_poststart_ends_the_container_on_request(
-    podman: Podman, own: Installed, stripping: dict[str, Path], runtime: str, more: list[str]
-) -> None:
-    hooks = both_hooks(own, runtime, "--fail")
-    good = start(podman, runtime, *more, hooks=hooks)
-    assert process_status.seccomp(podman.pid(good)) == FILTER
-    where: list[str | Path] = ["--hooks-dir", hooks, "--runtime", stripping[runtime]]
-    podman.try_podman(*where, "run", "--detach", *more, "--name", "doomed", REFERENCE)
-    wait_until(lambda: state(podman, "doomed") != "running", "its end")
-    assert state(podman, good) == "running"
-
-
-def state(podman: Podman, container: str) -> str:
-    asked = podman.podman("inspect", "--format", "{{.State.Status}}", container)
-    return asked.stdout.strip()
-
-
-def test_poststart_never_fails_a_container_for_its_own_errors(
-    podman: Podman, own: Installed
-) -> None:
-    (own.prefix / "var" / "ledger").mkdir(exist_ok=True)
-    (own.prefix / "var" / "ledger" / "ledger.jsonl").write_text("{damaged\n")
-    container = start(podman, "runc", hooks=hooks_dir(own, "poststart"))
-    assert process_status.seccomp(podman.pid(container)) == DISABLED

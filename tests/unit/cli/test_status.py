@@ -129,14 +129,6 @@ def test_no_foreign_control_character_reaches_the_terminal(node: Node, child: in
     assert json.loads(node.ctl("status", "--json").stdout)[0]["pod"] == HOSTILE
 
 
-def test_a_hooks_finding_is_shown(node: Node, child: int) -> None:
-    mismatch = {"pid": 1, "expected": {}, "found": {}}
-    container(node, child, "a", **DECIDED, via="hook", mismatch=mismatch)
-    (one,) = node.json("status")
-    assert (one["mismatch"], one["via"]) == (mismatch, "hook")
-    assert "Its poststart hook found no such filter." in node.ctl("status").stdout
-
-
 def test_unreadable_state_is_reported_and_exits_with_2(node: Node, child: int) -> None:
     container(node, child, "a", action="leave", filters=0)
     broken = node.places.prefix / "root" / "broken"

@@ -17,14 +17,6 @@ def test_the_origin_is_who_decided_and_the_runtimes_pid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "read"),
-    [({"found": 0}, {"found": 0}), ({}, {}), ("x", None), ([1], None), (None, None)],
-)
-def test_a_mismatch_is_an_object_or_absent(written: object, read: object) -> None:
-    assert record.of({**LINE, "mismatch": written}).mismatch == read
-
-
-@pytest.mark.parametrize(
     ("action", "filters", "read"),
     [
         ("inject", None, 1),
