@@ -157,3 +157,13 @@ def test_numbers_without_argument_checks_are_proved_by_one_call() -> None:
     number = syscalls.numbers(ABIS["x86_64"])
     assert bpf_outcomes.interest([program], audit, number["read"]).indexes == []
     assert bpf_outcomes.interest([program], audit, number["socket"]).indexes == [0]
+
+
+@pytest.mark.parametrize("high", [False, True])
+def test_a_compared_value_is_tried_with_both_its_neighbours(*, high: bool) -> None:
+    """A filter may let one value more through, on either side."""
+    found = bpf_outcomes.Interest()
+    for value in (0, 5, 0xFFFFFFFF):
+        found.note(0, value, high=high)
+    tried = (found.high if high else found.low)[0]
+    assert tried == {0, 1, 4, 5, 6, 0xFFFFFFFE, 0xFFFFFFFF}

@@ -43,10 +43,13 @@ def test_the_new_file_has_the_mode_of_the_old(config: Path, mode: int) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
-def test_the_new_file_has_the_owner_of_the_old(config: Path) -> None:
-    os.chown(config, 1234, 4321)
+@pytest.mark.parametrize("owner", [(1234, 4321), (0, 4321), (1234, 0)])
+def test_the_new_file_has_the_owner_and_group_of_the_old(
+    config: Path, owner: tuple[int, int]
+) -> None:
+    os.chown(config, *owner)
     config_file.replace(config_file.read(str(config)), b"new")
-    assert (config.stat().st_uid, config.stat().st_gid) == (1234, 4321)
+    assert (config.stat().st_uid, config.stat().st_gid) == owner
 
 
 def test_a_reader_with_the_file_open_keeps_the_old_one(config: Path) -> None:

@@ -25,6 +25,11 @@ from runc_wrap.hotpath.json_ambiguity import parsed
         '{"process":{"Capabilities":{}}}',
         '{"process":{"capabilities":{"BOUNDING":[]}}}',
         '{"Annotations":{}}',
+        '{"Mounts":[]}',
+        '{"linux":{"ReadonlyPaths":[]}}',
+        '{"linux":{"Resources":{}}}',
+        '{"linux":{"resources":{"Devices":[]}}}',
+        '{"linux":{"seccomp":{"Syscalls":[]}}}',
     ],
 )
 def test_a_name_in_another_case_is_refused(text: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,17 @@ def test_a_percentage_selects_exactly_that_share(percent: int) -> None:
     places = [_spread(f"r\0c{number}") % 100 for number in range(2000)]
     assert set(places) == {*range(100)}
     assert drawn == [place < percent for place in places]
+
+
+def test_a_percentage_selects_a_workload_and_not_one_of_its_pods() -> None:
+    def drawn(pod: str, container: str) -> bool:
+        who = SimpleNamespace(namespace="team", pod=pod, container=container, id=pod)
+        return bool(first([rule], cast("Any", who), 0))
+
+    rule: Any = {"name": "r", "percent": 50}
+    found = {name: {drawn(f"pod-{n}", name) for n in range(20)} for name in map(str, range(20))}
+    assert sorted(map(len, found.values())) == [1] * 20
+    assert set.union(*found.values()) == {True, False}
 
 
 def test_a_rule_without_a_percentage_selects_all() -> None:

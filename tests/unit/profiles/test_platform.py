@@ -16,6 +16,8 @@ from runc_wrap.profiles.vocabulary import NATIVE, OCI
         ("aarch64", "arm64"),
         ("armv7l", "arm"),
         ("armv6l", "arm"),
+        ("armv5tel", "arm"),
+        ("armv8l", "arm"),
         ("ppc64le", "ppc64le"),
         ("s390x", "s390x"),
         ("riscv64", "riscv64"),

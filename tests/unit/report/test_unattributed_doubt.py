@@ -8,8 +8,9 @@ import pytest
 
 from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
+from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.report import outcomes
-from runc_wrap.report.unattributed_doubt import may_be
+from runc_wrap.report.unattributed_doubt import Suspicion, may_be
 from tests.unit.evidence.samples import (
     CLONE,
     CLONE3,
@@ -32,6 +33,18 @@ if TYPE_CHECKING:
 case, profile = test_verdict.case, test_verdict.profile  # fixtures
 ENDED = HOUR  # after BEGIN
 _SECCOMP = 317  # on x86_64
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "counts"),
+    [(5, 9, False), (5, 10, True), (5, 15, True), (12, 13, True), (20, 25, True), (21, 25, False)],
+)
+def test_calls_of_nobody_count_if_one_may_have_been_made_while_the_container_ran(
+    first: float, last: float, *, counts: bool
+) -> None:
+    suspicion = Suspicion(Strays(), lambda _: "unknown")
+    found = suspicion._within([Tally(3, first, last)], [(10.0, 20.0)])  # noqa: SLF001 - its edges
+    assert found == 3 * counts
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,15 @@ def test_a_container_that_floods_gets_its_burst_and_then_its_rate(
         assert sum(_turns(pace, poll, whose).values()) == pytest.approx(RATE * REST, abs=2)
 
 
+def test_a_container_that_was_quiet_for_an_hour_has_no_more_than_its_burst(
+    clock: list[float], poll: select.epoll, ready: Callable[[], int]
+) -> None:
+    pace, whose = Pacing(poll), {ready(): ONE}
+    _turns(pace, poll, whose)
+    clock[0] += 3600
+    assert sum(_turns(pace, poll, whose).values()) == pytest.approx(BURST, abs=2)
+
+
 def test_the_listeners_of_one_container_share_its_rate(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:

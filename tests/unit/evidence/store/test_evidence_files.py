@@ -166,6 +166,13 @@ def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -
     assert evidence_files.load(tmp_path).cleared_until == 80 * 86400
 
 
+def test_a_later_removal_of_older_evidence_takes_nothing_of_the_former_back(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    kept.cleared([(80.0, "x")])
+    put([kept.cleared([(30.0, "y")])])
+    assert evidence_files.load(tmp_path).cleared_until == 80
+
+
 @pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
 def test_existing_containers_and_damaged_files_are_kept(
     tmp_path: Path, days: float, most: int

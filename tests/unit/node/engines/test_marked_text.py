@@ -98,6 +98,15 @@ def test_the_owners_changes_elsewhere_stay(before: str, theirs: str, left: Any) 
     assert json.loads(_strip_json(_with_runtime(before), theirs)) == left
 
 
+def test_of_two_texts_like_ours_none_is_taken_out() -> None:
+    draft = Draft("a\n")
+    draft.replace(2, 2, "ours\n", "ours")
+    (edit,) = draft.edits
+    assert undo("b\nab\nours\n", edit, "file") == "b\nab\n"
+    with pytest.raises(EngineError, match="file: the text that runc-wrapctl wrote was changed"):
+        undo("b\nab\nours\nours\n", edit, "file")
+
+
 def test_our_runtime_with_another_path_is_not_removed() -> None:
     with pytest.raises(EngineError, match="changed since") as refused:
         _strip_json(_with_runtime("{}"), '{"runtimes": {"runc-wrap": {"path": "/theirs"}}}')

@@ -33,6 +33,10 @@ def _refusal(data: bytes) -> str:
     return str(refusal.value)
 
 
+def test_a_long_text_in_a_wrong_place_is_not_printed_whole() -> None:
+    assert len(_refusal(json.dumps({**TOP, "syscalls": "x" * 100_000}).encode())) < 200
+
+
 def test_mobys_format_is_understood() -> None:
     profile = _read(
         {
