@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.host import files, procfs
+from runc_wrap.host import file_identity, files, procfs
 
 _KINDS = ("runc", "crun")
 _GONE = " (deleted)"  # linux:fs/d_path.c
@@ -76,11 +76,7 @@ def _name(path: str) -> str:
 
 def _file(pid: int) -> tuple[int, int] | None:
     """Return the device and inode of a process' program, None if it has ended."""
-    try:
-        found = os.stat(f"/proc/{pid}/exe")  # noqa: PTH116 - no pathlib
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    return file_identity.of(f"/proc/{pid}/exe")
 
 
 def _filters(pid: int) -> int | None:
