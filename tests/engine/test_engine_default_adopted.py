@@ -80,7 +80,7 @@ def test_without_adopt_a_runtime_default_container_is_kept_and_said_to_be_the_en
     assert "replaced" not in line
     shown = _status(installed, node.space, container)
     assert (shown["declared"], shown["engine_default"]) == ("engine's default", containerds)
-    told = "keep their engine's default profile"
+    told = f"engine's default profile ({containerds})"
     for words in (["status"], ["apply", "--check"], ["doctor"], ["report"]):
         assert told in _said(installed, node.space, *words), words
     explained = _said(installed, node.space, "explain", node.bundle(container))
