@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from deploy.archive.debian import Package
     from deploy.archive.machines import Machine
 
-# rich takes Pygments for source code, which nothing of ours shows; they are a fifth of all files.
-_UNUSED = "pygments/lexers/[a-z]*.py"
 _DOCUMENTS = """
 README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh
 """.split()
@@ -88,8 +86,6 @@ def lay(release: Release, parts: Parts, place: Path) -> None:
     own = wheels.own(parts.source, parts.machine, parts.compiler, place)
     for wheel in (*parts.wheels, own):
         wheels.unpack(wheel, release.packages)
-    for lexer in release.packages.glob(_UNUSED):
-        lexer.unlink()
     interpreter.check_libraries(release.venv)
     _take_launcher(release)
     release_parts.copy_hot_path(release.packages, release.directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -57,19 +58,11 @@ def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; cells may contain foreign text."""
-    from rich.console import Console  # noqa: PLC0415 - expensive, and few commands print tables
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from runc_wrap.cli import columns as layout  # noqa: PLC0415 - few commands print tables
 
-    shown = Table(box=None, pad_edge=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-    with console.capture() as captured:
-        console.print(shown)
-    click.echo(captured.get(), nl=False)  # rich would end the program if nobody reads it
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH
+    cells = [columns, *([printable(cell) for cell in row] for row in rows)]
+    click.echo("\n".join(layout.lines(cells, width)))
 
 
 def fail(error: Exception) -> NoReturn:

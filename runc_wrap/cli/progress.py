@@ -19,8 +19,10 @@ from runc_wrap.host.meter import Meter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOMENT = 1.0  # seconds; what is done sooner shows nothing, and does not even load rich
+MOMENT = 1.0  # seconds; what is done sooner shows nothing
 _PAUSE = 0.2  # seconds
+_WIDTH = 20  # columns of the bar
+_ERASE = "\x1b[1A\x1b[2K"  # the line above, which is where a bar ends
 _SILENT = ("as_json", "quiet")  # parameters of a command, or of the root command
 
 
@@ -56,18 +58,11 @@ def _is_wanted() -> bool:
 def _show(what: str, meter: Meter, over: threading.Event) -> None:
     if over.wait(MOMENT):
         return
-    from rich.console import Console  # noqa: PLC0415 - most commands are done sooner
-    from rich.progress import Progress, TimeElapsedColumn  # noqa: PLC0415
-
-    with Progress(
-        *Progress.get_default_columns()[:-1],
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    ) as bar:
-        task = bar.add_task(what, total=None)
+    bar = click.progressbar(length=0, label=what, width=_WIDTH, file=sys.stderr)
+    bar.length = None  # as long as nobody knows it
+    with bar:
         while not over.wait(_PAUSE):
-            bar.update(task, completed=meter.done, total=meter.total or None, refresh=True)
+            bar.length = meter.total or None
+            bar.finished = False  # the total may have grown
+            bar.update(meter.done - bar.pos)
+    click.echo(_ERASE, nl=False, err=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
-_PACKAGES = ("click", "orjson", "psutil", "pyseccomp", "rich")
+_PACKAGES = ("click", "orjson", "psutil", "pyseccomp")
 
 
 def gather(places: Places) -> Json:

@@ -34,7 +34,7 @@ skipped = ("runc_wrap.launcher", "runc_wrap.agent.start")
 for found in pkgutil.walk_packages(runc_wrap.__path__, "runc_wrap."):
     if not found.name.startswith(skipped):
         importlib.import_module(found.name)
-for name in "asyncio hashlib rich.markdown rich.syntax tarfile urllib.request".split():
+for name in "asyncio hashlib tarfile urllib.request".split():
     importlib.import_module(name)
 import pyseccomp
 print(pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "read") >= 0)
@@ -102,7 +102,10 @@ def test_it_says_that_interpreter_and_libseccomp_are_its_own(root: EmptyRoot) ->
 
 
 def test_it_completes_and_shows_progress_with_nothing_beside_it(root: EmptyRoot) -> None:
-    python, code = "/opt/runc-wrap/lib/current/python", "import rich.progress, rich.console"
+    python, code = (
+        "/opt/runc-wrap/lib/current/python",
+        "import click._termui_impl, runc_wrap.cli.columns",
+    )
     assert root.run(python, "-I", "-c", code).stderr == ""
     words = {"COMP_WORDS": "runc-wrapctl re", "COMP_CWORD": "1"}
     told = root.run(CTL, **words, _RUNC_WRAPCTL_COMPLETE="bash_complete")

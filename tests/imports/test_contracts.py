@@ -93,8 +93,8 @@ PLANTS = [
     (
         "The program that writes the agent's metrics loads these modules only",
         "metrics/metrics_file.py",
-        "import rich",
-        "-> rich",
+        "import click",
+        "-> click",
     ),
     (PROGRAMS, "node/features.py", "import subprocess", "uses subprocess"),
     (PROGRAMS, "policy/settings/source.py", "from os import execv", "uses os.execv"),

@@ -250,7 +250,7 @@ def test_with_another_interpreters_orjson_a_create_still_confines(
     assert "seccomp" in bundle.read()["linux"]
 
 
-@pytest.mark.parametrize("module", ["click", "psutil", "pyseccomp", "rich"])
+@pytest.mark.parametrize("module", ["click", "psutil", "pyseccomp"])
 def test_the_hot_path_cannot_import_the_commands_dependencies(
     interpreter: Interpreter, module: str
 ) -> None:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from harness.node.install import Installed
 
 SHOWN = "Reading records of calls"
-ERASED = "\x1b[?25h\r\x1b[1A\x1b[2K"  # the cursor is visible again, and the line is gone
-COLOUR = re.compile(r"\x1b\[[0-9;]*[1-9][0-9;]*m")
+ERASED = "\x1b[?25h\r\n\x1b[1A\x1b[2K"  # the cursor is visible again, and the line is gone
 
 
 class _Report(Session):
@@ -86,12 +85,6 @@ def test_nothing_is_shown_if_it_is_not_wanted_or_cannot_be_taken_back(
     report = _Report(long_log, _argv(installed, long_log, *words), **env)
     report.beyond_the_moment()
     assert "\x1b" not in report.all_of_it()
-
-
-def test_nothing_is_coloured_with_no_color(installed: Installed, long_log: Path) -> None:
-    argv = _argv(installed, long_log)
-    assert COLOUR.search(_shown_at_work(_Report(long_log, argv)))
-    assert not COLOUR.search(_shown_at_work(_Report(long_log, argv, NO_COLOR="1")))
 
 
 def test_a_pipe_gets_the_documents_bytes_alone(installed: Installed, long_log: Path) -> None:

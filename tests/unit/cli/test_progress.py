@@ -31,7 +31,7 @@ from runc_wrap.cli import progress
 with progress.shown("Working"):
     assert threading.active_count() == 2
 assert threading.active_count() == 1
-print([name for name in sys.modules if name.startswith("rich")])
+print([name for name in sys.modules if name == "click._termui_impl"])
 """
 
 
