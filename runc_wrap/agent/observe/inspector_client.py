@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.agent.observe.observed_container import Container
 
     Described = tuple[int, int, str, str]
-    PointedAt = tuple[int, int] | bytes | None
+    PointedAt = tuple[int, int | None] | bytes | None
     Standing = tuple[int, int] | None
     Answer = tuple[int, Described, PointedAt, Standing, float]
 

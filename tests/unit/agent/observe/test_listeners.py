@@ -67,7 +67,7 @@ def test_a_clone3_whose_caller_is_killed_while_it_waits_was_not_made(
     monkeypatch.setattr(notify, "is_valid", lambda *_: False)
     seen: list[Sighting] = []
     listeners = Listeners(str(tmp_path), cast("Store", None), lambda _, one: seen.append(one))
-    call = notify.Call((7, 0, 0, number, X86_64, 0, 1, 2, 3, 4, 5, 6))
+    call = notify.Call((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6))
     listeners.inflight = cast("notify.Inflight", _Received(call))
     listeners.answer(Listener(1, -1, {}, Container(("c", "/b"))))
     assert (seen[0].code == USER_NOTIF | UNMADE) is is_unmade
