@@ -8,8 +8,9 @@ to have led it into a container. Everything else is unknown.
 
 Of a child that a container's process made by CLONE_PARENT the kernel names another parent: the
 runtime, or an ancestor of the runtime, which gets its children when it ends. So the children of
-these are unknown until looked at. A process in the pid namespace of a container that is not ours
-stays there, whatever it executes, and so do its children.
+these are unknown until looked at, also where the engine itself is in a pid namespace of its own.
+Any other process in the pid namespace of a container that is not ours stays there, whatever it
+executes, and so do its children.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Hosts:
         found = self._alive.get(parent)
         if found is None:
             return parent in self._leading
-        if not found.is_foreign and (parent in self._leading or not found.is_plain):
+        if parent in self._leading or not (found.is_plain or found.is_foreign):
             return True
         if len(self._alive) < MOST_ALIVE:
             self._alive[child] = found._replace(since=when)

@@ -83,11 +83,13 @@ def test_a_process_moved_into_a_container_is_no_longer_outside() -> None:
     assert [one.had(CHILD, 3.5), one.had(GRANDCHILD, 4.5)] == [False, False]
 
 
-@pytest.mark.parametrize("leading", ["runtime", "ancestor", "first"])
+@pytest.mark.parametrize("leading", ["runtime", "ancestor", "ancestor in a namespace", "first"])
 def test_the_child_of_what_leads_into_containers_is_unknown_until_looked_at(leading: str) -> None:
     """A container's process may have made it, by CLONE_PARENT."""
     one = _with("/usr/sbin/runc" if leading == "runtime" else "/usr/bin/shim")
-    one.lead([SHELL] if leading == "ancestor" else [])
+    if leading == "ancestor in a namespace":
+        one.looked(SHELL, 1.0, "/usr/bin/shim", is_foreign=True)
+    one.lead([SHELL] if leading.startswith("ancestor") else [])
     parent = 1 if leading == "first" else SHELL
     assert one.forked(parent, CHILD, 2.0)
     assert not one.had(CHILD, 2.5)
