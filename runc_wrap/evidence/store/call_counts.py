@@ -25,6 +25,7 @@ _SMALL = 1 << 16  # vm.mmap_min_addr: no address is below
 _RECORD_LENGTH = 9
 _SET_SECCOMP = 22  # prctl's PR_SET_SECCOMP; without a filter it is a probe for support
 _X32_BIT = 1 << 30
+_INT = 0xFFFFFFFF
 
 # Which arguments profiles check: by x86_64's numbers, i386's, 32-bit arm's and the generic ones
 _X86_64, _X86, _ARM = 0xC000003E, 0x40000003, 0x40000028
@@ -241,7 +242,8 @@ def argument_values(s: Sighting) -> Args:
     """Return the arguments that matter, None in the place of others."""
     args = s.args or ()
     indexes = asked(s.arch, s.number)
-    if name_of(s.arch, s.number) == "prctl" and args[:1] == (_SET_SECCOMP,):
+    is_prctl = bool(args) and name_of(s.arch, s.number) == "prctl"
+    if is_prctl and (args[0] or 0) & _INT == _SET_SECCOMP:  # the kernel reads an int
         mode, filters_address = args[1:3]
         return (_SET_SECCOMP, mode, None if filters_address else 0, None, None, None)
     if indexes:

@@ -122,9 +122,10 @@ def test_a_probe_for_support_installs_nothing(
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
 
 
-def test_a_program_that_asks_for_strict_mode_is_unknown(profile: Filter) -> None:
+@pytest.mark.parametrize("option", [SET_SECCOMP, SET_SECCOMP | 1 << 40])  # it is an int
+def test_a_program_that_asks_for_strict_mode_is_unknown(profile: Filter, option: int) -> None:
     """Without us it gets it; the kernel refuses it to a process that has a filter, in any mode."""
-    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP, 1, 0, **TRACER)))
+    found = judged(profile, ("observe", observed(PRCTL, option, 1, 0, **TRACER)))
     assert (found["verdict"], found["own_filters"]["installations"]) == (None, 0)
     assert "asked for strict mode (once, by /usr/bin/strace)" in found["reason"]
 
