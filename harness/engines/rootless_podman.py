@@ -79,6 +79,7 @@ def rootless(directory: Path, image: Path, runtimes: Mapping[str, Path]) -> Iter
         finally:
             with contextlib.suppress(AssertionError):
                 made.podman("rm", "--all", "--force", "--time", "0")
+                made.podman("system", "migrate")  # ends the process that holds its namespaces
 
 
 def _know_the_user(directory: Path, space: MountNamespace) -> None:
