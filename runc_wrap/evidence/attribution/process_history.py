@@ -213,8 +213,12 @@ class Tree:
         return self._ask(pid, when)
 
     def is_elsewhere(self, pid: int, when: float) -> bool:
-        """Return whether a process of no known container is known to be in none at all."""
-        return not self.is_blind and not self.lives.of(pid, when) and self._hosts.had(pid, when)
+        """Return whether a process of no known container is known to be in none at all.
+
+        Until the news of then is read, the pid may have become another process'.
+        """
+        is_known = not self.is_blind and self.has_told(when)
+        return is_known and not self.lives.of(pid, when) and self._hosts.had(pid, when)
 
     def made_by(self, one: Sighting) -> str:
         """Return whether the container's program made a call, the runtime before it, or EITHER.

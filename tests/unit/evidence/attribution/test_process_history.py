@@ -411,6 +411,20 @@ def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
     assert [*found, tree.may_wait] == [True, may_wait]
 
 
+def test_a_process_of_the_host_is_known_as_such_only_as_far_as_the_news_are_read(
+    tree: Tree, kernel: Kernel
+) -> None:
+    """A container that makes more news than are read may have its pid by then."""
+    kernel.now = time.time()
+    kernel.execs(os.getpid())
+    found = [tree.is_elsewhere(os.getpid(), kernel.now + 1)]
+    tree.is_dry = False
+    found += [tree.is_elsewhere(os.getpid(), kernel.now + after) for after in (1, -1)]
+    kernel.now += 2
+    kernel.execs(os.getpid())
+    assert [*found, tree.is_elsewhere(os.getpid(), kernel.now - 1)] == [True, False, False, True]
+
+
 def test_each_of_many_simultaneous_creates_has_its_own_processes(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
