@@ -14,7 +14,7 @@ IMAGE_PACKAGES = $(DIST_PACKAGES) buildah netavark
 SHELL_PACKAGES = zsh fish
 OTHER_RUNTIMES = runsc
 ARCHIVE_PACKAGES = gcc-aarch64-linux-gnu qemu-user-static
-PACKAGE_PACKAGES = $(ARCHIVE_PACKAGES) debhelper lintian rpm rpmlint dnf createrepo-c
+PACKAGE_PACKAGES = $(ARCHIVE_PACKAGES) debhelper lintian
 FUZZ_PACKAGES = golang-go golang-github-opencontainers-specs-dev
 PAGE_PACKAGES = chromium fonts-dejavu-core
 VM_PACKAGES = qemu-system-x86 qemu-system-arm qemu-utils e2fsprogs openssh-client gcc-aarch64-linux-gnu
@@ -317,7 +317,7 @@ picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the t
 dist: .venv/dist-ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
 
-dist-packages: dist   ## builds the packages, .deb and .rpm, from the archives in build/dist
+dist-packages: dist   ## builds the packages, .deb, from the archives in build/dist
 	$(call debian,$(PACKAGE_PACKAGES))
 	.venv/bin/python -m deploy.packages $(MACHINES)
 

@@ -9,10 +9,8 @@ from pathlib import Path
 
 from deploy.archive.__main__ import SOURCE
 from deploy.archive.machines import MACHINES
-from deploy.packages import deb, rpm
+from deploy.packages import deb
 from deploy.packages.tree import Archive
-
-PACKAGERS = {"deb": deb, "rpm": rpm}
 
 
 def main() -> None:
@@ -26,8 +24,8 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(MACHINES)}")
     options.to.mkdir(parents=True, exist_ok=True)
     for machine in options.machines:
-        for package in _of_file(_newest(options.archives, machine), machine, options.to.resolve()):
-            print(f"{package}  {package.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
+        package = _of_file(_newest(options.archives, machine), machine, options.to.resolve())
+        print(f"{package}  {package.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
 
 
 def _newest(directory: Path, machine: str) -> Path:
@@ -41,22 +39,19 @@ def _time(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _of_file(file: Path, machine: str, to: Path) -> list[Path]:
+def _of_file(file: Path, machine: str, to: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as place:
         subprocess.run(["tar", "-C", place, "-xf", file], check=True)
         (top,) = Path(place).iterdir()
         return build(Archive(top, machine), to)
 
 
-def build(archive: Archive, to: Path, level: int = 6) -> list[Path]:
-    """Build both packages of an unpacked archive into `to`; `level` is xz's."""
-    made = []
-    for packager in PACKAGERS.values():
-        with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as directory:
-            place = Path(directory) / "build"
-            place.mkdir()
-            made.append(packager.build(archive, place, to, level))
-    return made
+def build(archive: Archive, to: Path, level: int = 6) -> Path:
+    """Build the package of an unpacked archive into `to`; `level` is xz's."""
+    with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as directory:
+        place = Path(directory) / "build"  # beside which it appears
+        place.mkdir()
+        return deb.build(archive, place, to, level)
 
 
 if __name__ == "__main__":

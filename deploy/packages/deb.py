@@ -39,7 +39,7 @@ def build(archive: Archive, place: Path, to: Path, level: int) -> Path:
     root = debian / "runc-wrap"
     version = f"{archive.version}-{REVISION}"
     _lay_sources(archive, debian, version)
-    tree.lay(archive, root, tree.ZSH_OF_DEBIAN)
+    tree.lay(archive, root)
     documents = root / "usr/share/doc/runc-wrap"
     (documents / "copyright").write_text(_copyright(archive))
     tree.lay_documents(archive, root)

@@ -5,7 +5,7 @@
 /etc/runc-wrap, /var/lib/runc-wrap     what `etc` and `var` in the prefix lead to
 /usr/lib/systemd/system, /usr/share/…  units, man pages, completions, documents
 
-`lib/current` and `bin/runc-wrap` are not of the package: dpkg and rpm replace one file after
+`lib/current` and `bin/runc-wrap` are not of the package: dpkg replaces one file after
 another, and a container must start at each moment between. node/switch-release makes them.
 """
 
@@ -37,15 +37,14 @@ _LINKS = {
 }
 _DIRECTORIES = (f"{_ETC}/conf.d", f"{_ETC}/profiles", f"{_VAR}/runtime", "/usr/share/doc/runc-wrap")
 UNITS = "/usr/lib/systemd/system"
-# in the release's share -> in the file system; the zsh directory is the distribution's own
+# in the release's share -> in the file system
 _SHARED = {
     "systemd": UNITS,
     "man": "/usr/share/man",
     "completions/bash": "/usr/share/bash-completion/completions",
     "completions/fish": "/usr/share/fish/vendor_completions.d",
+    "completions/zsh": "/usr/share/zsh/vendor-completions",
 }
-ZSH_OF_DEBIAN = "/usr/share/zsh/vendor-completions"
-ZSH_OF_OTHERS = "/usr/share/zsh/site-functions"
 _PROGRAMS = ("switch-release", "leave-path")
 # Which README.md links to.
 _DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "NOTICE", "docs")
@@ -74,14 +73,14 @@ class Archive:
         return int((self.top / "install.sh").stat().st_mtime)
 
 
-def lay(archive: Archive, root: Path, zsh: str) -> None:
+def lay(archive: Archive, root: Path) -> None:
     """Lay the files out beneath `root`, but for documents."""
     release = root / f"{PREFIX[1:]}/lib/releases/{archive.version}"
-    ignored = shutil.ignore_patterns("licences")  # each packager has its own place for them
+    ignored = shutil.ignore_patterns("licences")  # deb.py has them in one file
     shutil.copytree(archive.release, release, symlinks=True, ignore=ignored)
     for directory in _DIRECTORIES:
         (root / directory[1:]).mkdir(parents=True)
-    _move_shared(release / "share", root, {**_SHARED, "completions/zsh": zsh})
+    _move_shared(release / "share", root)
     _name_prefix(release, root)
     for name in _PROGRAMS:
         text = filled((OWN / name).read_text(), VERSION=archive.version)
@@ -94,7 +93,7 @@ def lay(archive: Archive, root: Path, zsh: str) -> None:
 
 
 def lay_documents(archive: Archive, root: Path) -> None:
-    """Lay down the README and what it links to; licence and changelog are each packager's own."""
+    """Lay down the README and what it links to; licence and changelog are the package's own."""
     for name in _DOCUMENTS:
         source, place = archive.top / name, root / "usr/share/doc/runc-wrap" / name
         if source.is_dir():
@@ -117,8 +116,8 @@ def units(root: Path, suffix: str) -> list[str]:
     return sorted(path.name for path in (root / UNITS[1:]).glob(f"*.{suffix}"))
 
 
-def _move_shared(share: Path, root: Path, places: dict[str, str]) -> None:
-    for name, place in places.items():
+def _move_shared(share: Path, root: Path) -> None:
+    for name, place in _SHARED.items():
         if (share / name).is_dir():
             (root / place[1:]).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(share / name, root / place[1:])

@@ -1,18 +1,16 @@
-"""Packages for tests, and a small Debian of its own to install them in: with dpkg, rpm and runc."""
+"""Packages for tests, and a small Debian of its own to install them in: with dpkg and runc."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import shutil
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.packages import __main__ as packager
-from deploy.packages import deb
 from deploy.packages.tree import Archive
 from harness.containers import bundles
 from harness.host.namespaces import MountNamespace, private_mounts
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from harness.host.processes import Run
 
-IN_IT = ("init-system-helpers", "rpm", "runc")
+IN_IT = ("init-system-helpers", "runc")
 PREFIX = "/usr/lib/runc-wrap"
 WRAPPER, CTL = "/usr/bin/runc-wrap", "/usr/bin/runc-wrapctl"
 _SHOW = ["/bin/cat", "/proc/self/status"]
@@ -36,17 +34,9 @@ def unpacked(file: Path, machine: str, place: Path) -> Archive:
     return Archive(archive.unpacked(file, place).prefix, machine)
 
 
-def build(archive: Archive, to: Path) -> list[Path]:
-    """Build both packages quickly."""
+def build(archive: Archive, to: Path) -> Path:
+    """Build the package quickly."""
     return packager.build(archive, to, level=1)
-
-
-def build_deb(archive: Archive, to: Path) -> Path:
-    """Build dpkg's alone, quickly."""
-    with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as directory:
-        place = Path(directory) / "build"  # beside which it appears
-        place.mkdir()
-        return deb.build(archive, place, to, 1)
 
 
 def as_version(original: Archive, version: str, place: Path) -> Archive:

@@ -8,7 +8,7 @@ from pathlib import Path
 from runc_wrap.hotpath.policy_file import VERSION
 
 DEFAULT_PREFIX = Path("/opt/runc-wrap")
-PACKAGED = Path("/usr/lib/runc-wrap")  # the prefix of the .deb and the .rpm
+PACKAGED = Path("/usr/lib/runc-wrap")  # the prefix of the .deb
 
 
 class Places:

@@ -1,4 +1,4 @@
-"""Both packages of two versions, built once, and nodes to install them on."""
+"""The packages of two versions, built once, and nodes to install them on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEXT = "0.2.1"
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
     """The unpacked archives by architecture."""
-    requires("dh_builddeb", "rpmbuild", "x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc")
+    requires("dh_builddeb", "x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc")
     place = tmp_path_factory.mktemp("archives")
     files = archive.of_all_machines()
     return {name: packages.unpacked(file, name, place / name) for name, file in files.items()}
@@ -34,30 +34,23 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
 def of_all_machines(
     archives: dict[str, Archive], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    """The packages, .deb and .rpm, for each machine."""
+    """The packages for each machine."""
     place = tmp_path_factory.mktemp("packages")
-    return [made for each in archives.values() for made in packages.build(each, place)]
+    return [packages.build(each, place) for each in archives.values()]
 
 
 @pytest.fixture(scope="session")
-def first(of_all_machines: list[Path]) -> dict[str, Path]:
-    """This machine's packages by kind, deb and rpm."""
-    names = (here().debian, here().kernel)
-    return _by_kind([file for file in of_all_machines if file.stem.endswith(names)])
+def first(of_all_machines: list[Path]) -> Path:
+    """This machine's package."""
+    (found,) = (file for file in of_all_machines if file.stem.endswith(here().debian))
+    return found
 
 
 @pytest.fixture(scope="session")
-def second(
-    archives: dict[str, Archive], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """Those of the next version."""
+def second(archives: dict[str, Archive], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of the next version."""
     place = tmp_path_factory.mktemp("next")
-    newer = packages.as_version(archives[here().debian], NEXT, place)
-    return _by_kind(packages.build(newer, place))
-
-
-def _by_kind(files: list[Path]) -> dict[str, Path]:
-    return {file.suffix[1:]: file for file in files}
+    return packages.build(packages.as_version(archives[here().debian], NEXT, place), place)
 
 
 @pytest.fixture

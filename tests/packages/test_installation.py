@@ -1,4 +1,4 @@
-"""Installing and removing a package, as users of dpkg and rpm expect it."""
+"""Installing and removing a package, as users of dpkg expect it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,16 @@ if TYPE_CHECKING:
 
     from harness.node.packages import Node
 
-REMOVE = {"deb": ["dpkg", "-r", "runc-wrap"], "rpm": ["rpm", "-e", "runc-wrap"]}
-INSTALL = {"deb": ["dpkg", "-i"], "rpm": ["rpm", "-U", "--nodeps"]}
+REMOVE = ("dpkg", "-r", "runc-wrap")
+INSTALL = ("dpkg", "-i")
 CONFIG = "/etc/runc-wrap/config.toml"
 MINE = 'on_error = "run-unmodified"\n'
 ENABLED = "/etc/systemd/system/*.wants/runc-wrap-*"
 
 
-@pytest.fixture(params=["deb", "rpm"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
-def installed(node: Node, first: dict[str, Path], kind: str) -> Node:
-    node.run(*INSTALL[kind], node.put(first[kind]))
+def installed(node: Node, first: Path) -> Node:
+    node.run(*INSTALL, node.put(first))
     return node
 
 
@@ -55,8 +50,8 @@ def test_it_is_no_other_users_to_change(installed: Node) -> None:
     assert "belongs to uid" not in told
 
 
-def test_dpkg_finds_all_its_files_as_it_left_them(node: Node, first: dict[str, Path]) -> None:
-    node.run(*INSTALL["deb"], node.put(first["deb"]))
+def test_dpkg_finds_all_its_files_as_it_left_them(node: Node, first: Path) -> None:
+    node.run(*INSTALL, node.put(first))
     node.seccomp(node.bundle())
     node.run(CTL, "apply")
     changed = node.run("dpkg", "--verify", "runc-wrap").stdout.splitlines()
@@ -64,22 +59,15 @@ def test_dpkg_finds_all_its_files_as_it_left_them(node: Node, first: dict[str, P
     assert [line for line in changed if "/usr/share/" not in line] == []
 
 
-def test_rpm_finds_all_its_files_as_it_left_them(node: Node, first: dict[str, Path]) -> None:
-    node.run(*INSTALL["rpm"], node.put(first["rpm"]))
-    node.seccomp(node.bundle())
-    node.run(CTL, "apply")
-    assert node.run("rpm", "-V", "--nodeps", "runc-wrap").stdout == ""
-
-
 def test_debian_enables_the_services_and_keeps_what_the_owner_disabled(
-    node: Node, first: dict[str, Path], second: dict[str, Path]
+    node: Node, first: Path, second: Path
 ) -> None:
-    node.run(*INSTALL["deb"], node.put(first["deb"]))
+    node.run(*INSTALL, node.put(first))
     enabled = sorted(node.inside("/").glob(ENABLED[1:]))
     assert enabled
     for link in enabled:
         link.unlink()  # as `systemctl disable` does
-    node.run(*INSTALL["deb"], node.put(second["deb"]))
+    node.run(*INSTALL, node.put(second))
     assert not sorted(node.inside("/").glob(ENABLED[1:]))
 
 
@@ -101,68 +89,57 @@ def systemctl(node: Node) -> Path:
     return node.inside("/run/systemctl")
 
 
-@pytest.mark.parametrize("kind", ["deb", "rpm"])
 def test_an_upgrade_restarts_the_services_in_one_job_and_leaves_the_sockets(
-    node: Node, first: dict[str, Path], second: dict[str, Path], systemctl: Path, kind: str
+    node: Node, first: Path, second: Path, systemctl: Path
 ) -> None:
     """systemd keeps the listeners of containers in observe over a restart, not over a stop."""
-    node.run(*INSTALL[kind], node.put(first[kind]))
+    node.run(*INSTALL, node.put(first))
     systemctl.unlink()
-    node.run(*INSTALL[kind], node.put(second[kind]))
+    node.run(*INSTALL, node.put(second))
     calls = systemctl.read_text().splitlines()
     restarts = [call for call in calls if "restart" in call]
     assert [call.partition("restart ")[2] for call in restarts] == [SERVICES]
     assert [call for call in calls if "stop" in call.split() or "disable" in call.split()] == []
 
 
-@pytest.mark.parametrize("kind", ["deb", "rpm"])
-def test_a_removal_stops_the_services(
-    node: Node, first: dict[str, Path], systemctl: Path, kind: str
-) -> None:
-    node.run(*INSTALL[kind], node.put(first[kind]))
+def test_a_removal_stops_the_services(node: Node, first: Path, systemctl: Path) -> None:
+    node.run(*INSTALL, node.put(first))
     systemctl.unlink()
-    node.run(*REMOVE[kind])
+    node.run(*REMOVE)
     stopped = " ".join(
         call for call in systemctl.read_text().splitlines() if "stop" in call or "--now" in call
     )
     assert all(unit in stopped for unit in f"{SERVICES} {SOCKETS}".split())
 
 
-def test_debian_starts_the_services_at_once(
-    node: Node, first: dict[str, Path], systemctl: Path
-) -> None:
-    node.run(*INSTALL["deb"], node.put(first["deb"]))
+def test_debian_starts_the_services_at_once(node: Node, first: Path, systemctl: Path) -> None:
+    node.run(*INSTALL, node.put(first))
     calls = systemctl.read_text().splitlines()
     started = [call.partition("start ")[2] for call in calls if "start" in call.split()]
     assert started == [SOCKETS, SERVICES]
 
 
-def test_an_upgrade_keeps_the_owners_configuration(
-    installed: Node, second: dict[str, Path], kind: str
-) -> None:
+def test_an_upgrade_keeps_the_owners_configuration(installed: Node, second: Path) -> None:
     installed.inside(CONFIG).write_text(MINE)
     installed.inside("/etc/runc-wrap/conf.d/mine.toml").write_text("")
-    installed.run(*INSTALL[kind], installed.put(second[kind]))
+    installed.run(*INSTALL, installed.put(second))
     assert installed.inside(CONFIG).read_text() == MINE
     assert installed.inside("/etc/runc-wrap/conf.d/mine.toml").exists()
     assert list(installed.inside("/var/lib/runc-wrap").glob("policy.*/*/run-unmodified"))
 
 
-def test_removed_it_leaves_the_owners_configuration_and_what_was_recorded(
-    installed: Node, kind: str
-) -> None:
+def test_removed_it_leaves_the_owners_configuration_and_what_was_recorded(installed: Node) -> None:
     installed.inside(CONFIG).write_text(MINE)
     installed.seccomp(installed.bundle())
-    installed.run(*REMOVE[kind])
-    saved = CONFIG if kind == "deb" else f"{CONFIG}.rpmsave"
-    assert installed.inside(saved).read_text() == MINE
+    installed.run(*REMOVE)
+    assert installed.inside(CONFIG).read_text() == MINE
     assert {path for path in _ours(installed) if path.startswith("/usr")} == set()
     assert installed.inside("/var/lib/runc-wrap/ledger/ledger.jsonl").exists()
 
 
-def test_purged_nothing_is_left(node: Node, first: dict[str, Path]) -> None:
+def test_purged_nothing_is_left(node: Node, first: Path) -> None:
     before = _ours(node)
-    node.run(*INSTALL["deb"], node.put(first["deb"]))
+    node.run(*INSTALL, node.put(first))
     node.inside("/etc/runc-wrap/conf.d/mine.toml").write_text("")
     node.seccomp(node.bundle())
     node.run("dpkg", "--purge", "runc-wrap")
@@ -183,9 +160,9 @@ def named(installed: Node) -> Path:
 
 @pytest.mark.usefixtures("named")
 def test_removed_while_an_engine_names_it_it_leaves_the_real_runtime_at_its_path(
-    installed: Node, kind: str
+    installed: Node,
 ) -> None:
-    done = installed.run(*REMOVE[kind])
+    done = installed.run(*REMOVE)
     assert f"{LEFT} stays and leads to /usr/sbin/runc, without runc-wrap" in done.stderr
     assert "/etc/containerd/config.toml names it" in done.stderr
     assert {path for path in _ours(installed) if path.startswith("/usr")} == {
@@ -198,20 +175,18 @@ def test_removed_while_an_engine_names_it_it_leaves_the_real_runtime_at_its_path
 
 @pytest.mark.usefixtures("named")
 def test_installed_again_it_is_in_force_at_the_path_that_was_left(
-    installed: Node, first: dict[str, Path], kind: str
+    installed: Node, first: Path
 ) -> None:
-    installed.run(*REMOVE[kind])
-    installed.run(*INSTALL[kind], installed.put(first[kind]))
+    installed.run(*REMOVE)
+    installed.run(*INSTALL, installed.put(first))
     assert not installed.inside(LEFT).is_symlink()
     assert installed.seccomp(installed.bundle(), LEFT) == 2
 
 
 @pytest.mark.usefixtures("named")
-def test_if_its_own_interpreter_does_not_run_the_path_is_left_too(
-    installed: Node, kind: str
-) -> None:
+def test_if_its_own_interpreter_does_not_run_the_path_is_left_too(installed: Node) -> None:
     installed.inside(f"{PREFIX}/lib/current/venv/lib/private/cpython").unlink()
-    installed.run(*REMOVE[kind])
+    installed.run(*REMOVE)
     assert installed.inside(LEFT).is_symlink()
 
 
@@ -228,19 +203,17 @@ def _observing(node: Node) -> Iterator[None]:
         service.wait()
 
 
-def test_it_is_not_removed_while_containers_in_observe_need_its_service(
-    installed: Node, kind: str
-) -> None:
+def test_it_is_not_removed_while_containers_in_observe_need_its_service(installed: Node) -> None:
     installed.inside(CONFIG).write_text('[default]\nmode = "observe"\n')
     installed.run(CTL, "apply")
     with _observing(installed):
         _, (root, place, name) = _create(installed)
-        refused = installed.attempt(*REMOVE[kind])
+        refused = installed.attempt(*REMOVE)
         assert refused.returncode != 0
         assert f"not removed: 1 container in mode observe: {name}." in refused.stderr
         assert installed.seccomp(installed.bundle(), LEFT) == 2
         installed.run(LEFT, root, place, "delete", "--force", name)
-        installed.run(*REMOVE[kind])
+        installed.run(*REMOVE)
 
 
 def _create(node: Node) -> tuple[str, list[str]]:
@@ -256,9 +229,9 @@ def _create(node: Node) -> tuple[str, list[str]]:
 
 
 def test_a_container_can_be_stopped_after_the_removal_and_nothing_is_left_after_the_purge(
-    node: Node, first: dict[str, Path]
+    node: Node, first: Path
 ) -> None:
-    node.run(*INSTALL["deb"], node.put(first["deb"]))
+    node.run(*INSTALL, node.put(first))
     _, (root, place, name) = _create(node)
     done = node.run("dpkg", "--purge", "runc-wrap")
     assert f"1 container: {name}" in done.stderr
@@ -268,9 +241,9 @@ def test_a_container_can_be_stopped_after_the_removal_and_nothing_is_left_after_
 
 
 def test_a_purge_takes_the_path_away_when_its_last_container_is_gone(
-    node: Node, first: dict[str, Path]
+    node: Node, first: Path
 ) -> None:
-    node.run(*INSTALL["deb"], node.put(first["deb"]))
+    node.run(*INSTALL, node.put(first))
     _, (root, place, name) = _create(node)
     node.run("dpkg", "-r", "runc-wrap")
     node.run(LEFT, root, place, "delete", "--force", name)

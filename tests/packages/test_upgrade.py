@@ -1,4 +1,4 @@
-"""Containers start, confined, at each moment of an upgrade: dpkg and rpm replace file by file."""
+"""Containers start, confined, at each moment of an upgrade: dpkg replaces file by file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.node.packages import Node
 
 CONFINED, BARE = 2, 0
-INSTALL = {"deb": ["dpkg", "-i"], "rpm": ["rpm", "-U", "--nodeps"]}  # rpm's database has no dpkg
+INSTALL = ("dpkg", "-i")
 AT_ONCE = 2  # as many as there are cores
 
 
@@ -51,33 +51,30 @@ def creating(node: Node) -> Iterator[list[int]]:
 
 
 def _install(node: Node, package: Path) -> None:
-    node.run(*INSTALL[package.suffix[1:]], node.put(package))
+    node.run(*INSTALL, node.put(package))
 
 
-@pytest.mark.parametrize("kind", ["deb", "rpm"])
 def test_containers_start_confined_all_through_an_upgrade(
-    node: Node, first: dict[str, Path], second: dict[str, Path], kind: str
+    node: Node, first: Path, second: Path
 ) -> None:
-    _install(node, first[kind])
+    _install(node, first)
     bundle = node.bundle()
     assert node.seccomp(bundle, "/usr/sbin/runc") == BARE
     with creating(node) as seen:
-        _install(node, second[kind])
+        _install(node, second)
         during = len(seen)
         assert node.release() == "0.2.1"
     assert during > 5
     assert set(seen) == {CONFINED}
 
 
-# Of an upgrade's 2,500 files: in which call of its kind strace kills dpkg or rpm.
+# Of an upgrade's 2,500 files: in which call of its kind strace kills dpkg.
 MOMENTS = [
-    ("deb", "rename", 10),  # it has begun to unpack
-    ("deb", "rename", 3000),  # files get their names
-    ("deb", "rename", 4900),
-    ("deb", "unlink", 30),  # the old release's files go
-    ("deb", "unlink", 2200),
-    ("rpm", "renameat", 1000),
-    ("rpm", "unlinkat", 1200),
+    ("rename", 10),  # it has begun to unpack
+    ("rename", 3000),  # files get their names
+    ("rename", 4900),
+    ("unlink", 30),  # the old release's files go
+    ("unlink", 2200),
 ]
 
 
@@ -85,35 +82,33 @@ def _kill(node: Node, package: Path, call: str, number: int) -> None:
     """Have a package installed, and kill what does so in its call of that number."""
     killer = [program("strace"), "-o", "/dev/null", "-e", f"trace={call}"]
     killer += ["-e", f"inject={call}:signal=SIGKILL:when={number}"]
-    words = INSTALL[package.suffix[1:]]
+    words = INSTALL
     done = node.attempt(*words, node.put(package), before=tuple(killer))
     assert done.returncode == -9, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: "-".join(map(str, moment)))
 def test_after_a_killed_upgrade_containers_start_confined_and_it_can_be_repeated(
-    node: Node, first: dict[str, Path], second: dict[str, Path], moment: tuple[str, str, int]
+    node: Node, first: Path, second: Path, moment: tuple[str, int]
 ) -> None:
     requires("strace")
-    kind, call, number = moment
-    _install(node, first[kind])
+    _install(node, first)
     bundle = node.bundle()
-    _kill(node, second[kind], call, number)
-    assert node.release() == ("0.2.1" if call == "unlinkat" else "0.2.0.kept")
+    _kill(node, second, *moment)
+    assert node.release() == "0.2.0.kept"
     assert node.seccomp(bundle) == CONFINED
-    again = ["--replacepkgs"] if kind == "rpm" else []
-    node.run(*INSTALL[kind], *again, node.put(second[kind]))
+    node.run(*INSTALL, node.put(second))
     assert node.release() == "0.2.1"
     assert node.seccomp(bundle) == CONFINED
 
 
 def test_without_keeping_the_release_a_killed_dpkg_would_leave_none(
-    node: Node, first: dict[str, Path], second: dict[str, Path], tmp_path: Path
+    node: Node, first: Path, second: Path, tmp_path: Path
 ) -> None:
     """So it is the package that keeps them starting."""
-    _install(node, first["deb"])
+    _install(node, first)
     bundle = node.bundle()
-    run(["dpkg-deb", "-R", second["deb"], tmp_path / "other"])
+    run(["dpkg-deb", "-R", second, tmp_path / "other"])
     (tmp_path / "other" / "DEBIAN" / "preinst").unlink()
     other = tmp_path / "other.deb"
     run(["dpkg-deb", "-Znone", "-b", tmp_path / "other", other])
@@ -123,31 +118,29 @@ def test_without_keeping_the_release_a_killed_dpkg_would_leave_none(
 
 
 def test_a_downgrade_and_a_repetition_are_upgrades_too(
-    node: Node, first: dict[str, Path], second: dict[str, Path]
+    node: Node, first: Path, second: Path
 ) -> None:
-    _install(node, second["deb"])
+    _install(node, second)
     with creating(node) as seen:
-        _install(node, first["deb"])
-        _install(node, first["deb"])
+        _install(node, first)
+        _install(node, first)
     assert node.release() == "0.2.0"
     assert set(seen) == {CONFINED}
     kept = {path.name for path in node.inside(f"{PREFIX}/lib/releases").iterdir()}
     assert kept == {"0.2.0", "0.2.0.kept"}
 
 
-@pytest.mark.parametrize("kind", ["deb", "rpm"])
 def test_a_policy_that_cannot_be_compiled_leaves_the_old_release_and_policy_in_force(
-    node: Node, first: dict[str, Path], second: dict[str, Path], kind: str
+    node: Node, first: Path, second: Path
 ) -> None:
-    _install(node, first[kind])
+    _install(node, first)
     config = node.inside("/etc/runc-wrap/config.toml")
     config.write_text('runtime = ["nonsense"\n')
-    done = node.run(*INSTALL[kind], node.put(second[kind]))  # the package is installed for all that
+    done = node.run(*INSTALL, node.put(second))  # the package is installed for all that
     assert "stays in force with its policy. Mend that, then run" in done.stderr
     assert node.release() == "0.2.0.kept"
     assert node.seccomp(node.bundle()) == CONFINED
-    if kind == "deb":
-        assert "install ok installed" in node.run("dpkg-query", "-s", "runc-wrap").stdout
+    assert "install ok installed" in node.run("dpkg-query", "-s", "runc-wrap").stdout
     config.write_text('on_error = "refuse"\n')
     node.run(f"{PREFIX}/lib/switch-release")
     assert node.release() == "0.2.1"

@@ -78,7 +78,7 @@ def _build(release: Path, place: Path) -> None:
         first = packages.unpacked(release, "amd64", Path(directory) / "unpacked")
         second = packages.as_version(first, VERSIONS[1], Path(directory) / "next")
         for each in (first, second):
-            packages.build_deb(each, made)
+            packages.build(each, made)
         made.rename(place)
 
 

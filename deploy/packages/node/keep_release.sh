@@ -1,4 +1,4 @@
-# Keeps the release in force where dpkg and rpm, which replace and remove one file after another, do
+# Keeps the release in force where dpkg, which replaces and removes one file after another, does
 # not reach it: containers start from the copy until switch-release puts the new one in force.
 keep_release() {
     lib=/usr/lib/runc-wrap/lib

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 INSTALL_AGAIN = (
     "run install.sh again, in the checkout or unpacked archive, or reinstall the package"
 )
-_DEB, _RPM = "./runc-wrap_*.deb", "./runc-wrap-*.rpm"
 
 
 def line(*words: object) -> str:
@@ -46,7 +45,6 @@ def policy(places: Places) -> str:
 def install(places: Places) -> str:
     """Return the command that installs again, where the package, checkout or archive lies."""
     if places.prefix == PACKAGED:  # by file, as it may come from no repository
-        with_apt = program.locate("apt-get") is not None
-        return f"apt-get install --reinstall {_DEB}" if with_apt else f"rpm -U --replacepkgs {_RPM}"
+        return "apt-get install --reinstall ./runc-wrap_*.deb"
     own = () if places.prefix == DEFAULT_PREFIX else ("--prefix", places.prefix)
     return line("./install.sh", *own)

@@ -72,7 +72,7 @@ class Plan:
 def check(places: Places) -> None:
     """Raise Refused if there is no installation that install.sh made."""
     if places.prefix == PACKAGED:
-        raise Refused(f"{PACKAGED} belongs to a package: remove that with apt or dnf")
+        raise Refused(f"{PACKAGED} belongs to a package: remove that with apt")
     if not record.is_there(places.prefix):
         raise Refused(record.told_missing(places.prefix))
 

@@ -68,7 +68,6 @@ def test_paths_are_quoted_for_the_shell() -> None:
         ("/opt/runc-wrap", "apt-get", "./install.sh"),
         ("/srv/a b", "apt-get", "./install.sh --prefix '/srv/a b'"),
         ("/usr/lib/runc-wrap", "apt-get", "apt-get install --reinstall ./runc-wrap_*.deb"),
-        ("/usr/lib/runc-wrap", "dnf", "rpm -U --replacepkgs ./runc-wrap-*.rpm"),
     ],
 )
 def test_what_is_damaged_is_installed_again_as_its_owner_installed_it(
