@@ -69,7 +69,6 @@ class Installer:
     def run(self) -> None:
         """Carry out all steps; take back the last ones if one fails."""
         self._complete()
-        self._refuse_former_listeners()
         with self._progress.step("Compiling the policy"):
             self._progress.note(self._said("--prefix", self._prefix, "apply"))
         self._note_plan()
@@ -101,16 +100,6 @@ class Installer:
                 "which needs none"
             )
         release_parts.lay_share(self._options.checkout, self._release)
-
-    def _refuse_former_listeners(self) -> None:
-        """Refuse while the agent of release 0.1 serves containers in observe, as a unit."""
-        held = [*(self._prefix / "var" / "agent" / "listeners").glob("*.json")]
-        if held and any(services.installed(self._prefix, services.FORMER)):
-            raise Failed(
-                f"the agent of the release in force holds the listeners of {len(held)} processes "
-                "in mode observe, and cannot hand them to the new services. Stop these containers "
-                "(`runc-wrapctl status` names them), then run install.sh again"
-            )
 
     def _note_plan(self) -> None:
         """Record what is about to be done outside of the prefix, in case this is killed."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 UNITS = Path("/etc/systemd/system")
 VENDOR = Path("/usr/lib/systemd/system")
 RUNNING = Path("/run/systemd/system")  # sd_booted(3)
-FORMER = ("runc-wrap-agent.socket", "runc-wrap-agent.service")  # of release 0.1
 _SECONDS = 200  # of one command: a unit may take 180 to start, and 3 to stop
 _LARGEST = 1 << 20
 _WRITER = "runc-wrap"
@@ -71,7 +70,7 @@ class Services:
 
     def __init__(self, wanted: dict[str, str]) -> None:
         self._wanted = wanted
-        self._before = {name: _text(UNITS / name) for name in (*wanted, *FORMER)}
+        self._before = {name: _text(UNITS / name) for name in wanted}
         self._states = {name: state(name) for name in self._before}
         self._new = [name for name in wanted if self._before[name] is None]
 
@@ -87,9 +86,6 @@ class Services:
 
         What its owner stopped is left alone.
         """
-        if former := self._present(FORMER):
-            _systemctl("disable", "--now", *former)
-            _unlink(former)
         _systemctl("daemon-reload")
         if self._new:
             _systemctl("enable", "--now", *self._new)
@@ -106,9 +102,6 @@ class Services:
             return False
         return not name.endswith(".socket") or self._before[name] != self._wanted[name]
 
-    def _present(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if self._before[name] is not None]
-
     def put_back(self) -> None:
         """Restore the units' files."""
         if self._new:
@@ -122,11 +115,8 @@ class Services:
     def start_former(self) -> None:
         """Restart what ran before, once the release before is in force again."""
         _tried("daemon-reload")
-        ran = [name for name in self._before if self._states[name] in _RUNS]
-        if former := [name for name in ran if name in FORMER]:
-            _tried("enable", "--now", *former)
-        if others := [name for name in ran if name not in FORMER]:
-            _tried("restart", *others)
+        if ran := [name for name in self._before if self._states[name] in _RUNS]:
+            _tried("restart", *ran)
 
 
 def remove(names: Iterable[str]) -> None:

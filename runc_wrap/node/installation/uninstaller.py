@@ -129,7 +129,7 @@ def steps(todo: Plan) -> Iterator[Step]:
     for removal in todo.removals:
         if not removal.plan.is_empty:
             yield Step(_told(removal), partial(plan_execution.carry_out, removal.plan))
-    names = (*UNITS, *services.FORMER, *todo.record.units)
+    names = (*UNITS, *todo.record.units)
     units = list(dict.fromkeys(services.installed(todo.places.prefix, names)))
     if units:
         yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))

@@ -85,30 +85,6 @@ def test_units_of_another_prefix_are_not_replaced(machine: Machine, installed: I
     assert machine.calls() == []
 
 
-def test_units_of_the_first_release_make_way_for_the_services(
-    machine: Machine, installed: Installed
-) -> None:
-    former = ["runc-wrap-agent.socket", "runc-wrap-agent.service"]
-    for name in former:
-        (machine.directory / "units" / name).write_text(f"[Unit]\nExecStart={PREFIX}/bin/x\n")
-        (machine.directory / "state" / name).write_text("active\n")
-    before = machine.listing(without=("opt",))
-    machine.tell("fails", "enable")
-    failed = machine.install(machine.new_release(installed, "000000"))
-    assert failed.returncode == 1
-    assert all(machine.is_active(name) for name in former)
-    assert machine.listing(without=("opt",)) == before
-    held = machine.prefix / "var" / "agent" / "listeners" / "seccomp-1.json"
-    held.parent.mkdir(parents=True)
-    held.touch()
-    refused = machine.install(machine.new_release(installed, "000000"))
-    assert "holds the listeners of 1 processes in mode observe" in refused.stderr
-    held.unlink()
-    assert machine.install(machine.new_release(installed, "000000")).returncode == 0
-    assert not any((machine.directory / "units" / name).exists() for name in former)
-    assert not any(machine.is_active(name) for name in former)
-
-
 def _settings(text: str) -> Callable[[Machine, Path], None]:
     def prepare(machine: Machine, _release: Path) -> None:
         (machine.prefix / "etc" / "config.toml").write_text(text)
