@@ -1,5 +1,6 @@
 /* Begins a process by clone3 with FLAGS, or a thread, which lives for three seconds.
  *   clones FLAGS [unshare]: a process, which makes a user namespace by unshare(2) then
+ *   clones secret FLAGS:    a process, asked for in memory that only it can read
  *   clones thread:          a thread as the C library begins it
  *   clones pid:             a process with a pid of its choice, which needs CAP_CHECKPOINT_RESTORE
  *   clones cgroup DIR:      a process in the cgroup DIR, as the C library begins it
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +58,25 @@ static int with_pid(void)
 	return child < 0 ? errno : waitpid(child, NULL, 0) != chosen;
 }
 
+static int secretly(unsigned long flags)
+{
+	int file = syscall(SYS_memfd_secret, 0);
+	struct clone_args *asked;
+	long child;
+
+	if (file < 0 || ftruncate(file, sizeof *asked) != 0)
+		return errno;
+	asked = mmap(NULL, sizeof *asked, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (asked == MAP_FAILED)
+		return errno;
+	asked->flags = flags;
+	asked->exit_signal = SIGCHLD;
+	child = syscall(SYS_clone3, asked, sizeof *asked);
+	if (child == 0)
+		_exit(0);
+	return child < 0 ? errno : waitpid(child, NULL, 0) != child;
+}
+
 static int killed(int times)
 {
 	while (times--) {
@@ -83,6 +104,8 @@ int main(int words, char **argv)
 		return pthread_create(&thread, NULL, live, NULL) || pthread_join(thread, NULL);
 	if (strcmp(argv[1], "ends") == 0)
 		return 0;
+	if (strcmp(argv[1], "secret") == 0)
+		return secretly(strtoul(argv[2], NULL, 0));
 	if (strcmp(argv[1], "pid") == 0)
 		return with_pid();
 	if (strcmp(argv[1], "cgroup") == 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 CGROUP = "/cgroup2"
+CLONE_NEWUSER = "0x10000000"
 KILLED = 400  # processes: of a third of them a call was waiting
 
 
@@ -113,3 +115,22 @@ def test_a_process_that_is_killed_while_its_clone3_waits_makes_nothing_depend(
     assert "was to do is unknown, as its caller was killed" in found["confidence"]
     (clone3,) = found["calls"]
     assert "CLONE_THREAD" in clone3["arguments"][0]
+
+
+def test_a_clone3_whose_flags_only_its_process_can_read_is_unknown(
+    pair: Pair, make_bundle: Callable[..., Any], built: Callable[[str], Path]
+) -> None:
+    """By memfd_secret(2), which the default profiles allow: besides it the kernel reads it."""
+    with short_directory("secret") as place:
+        node = install.copy_of(pair.installed, place / "p")
+        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        with agents.running(node) as agent:
+            agent.wait_ready()
+            bundle = _prepared(make_bundle(pair.kind), built("clones"), ["secret", CLONE_NEWUSER])
+            status = bundle.call(node.wrapper, "run").returncode
+            if status == errno.ENOSYS:
+                pytest.skip("this kernel has no memfd_secret")
+            assert status == 0
+            found = _reported(node, bundle)
+    assert found["verdict"] is None
+    assert "the flags of 1 of 1 call of clone3 could not be read" in found["reason"]
