@@ -295,7 +295,8 @@ def _drop(record: Path) -> None:
         return
     names = [name for one in found.entries for name in (one.new, one.old) if name]
     for path in (*map(Path, names), *(_back(Path(one.path)) for one in found.entries)):
-        path.unlink(missing_ok=True)
+        if os.path.lexists(path):  # unlink of what is not there fails, too, if read-only
+            path.unlink()
     for directory in reversed(found.directories):
         with contextlib.suppress(OSError):  # not empty, or never made
             Path(directory).rmdir()

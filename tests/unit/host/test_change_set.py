@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import posix
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -296,6 +297,31 @@ def test_a_file_system_without_hard_links_keeps_copies(
     node.undo()
     assert node.found() == OLD
     assert (node.root / "etc/engine/main.conf").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_read_only_file_system_is_no_obstacle_to_the_next_command(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses to remove names even if they are not there (unlink(2))."""
+    unlink, open_ = os.unlink, posix.open
+    etc = f"{node.root}/etc/"
+
+    def refused(path: str | os.PathLike[str], *words: Any, **more: Any) -> None:
+        if os.fspath(path).startswith(etc):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        unlink(path, *words, **more)
+
+    def opened(path: str, flags: int, *words: Any, **more: Any) -> int:
+        if flags & os.O_CREAT and os.fspath(path).startswith(etc):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return open_(path, flags, *words, **more)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    monkeypatch.setattr(posix, "open", opened)
+    with pytest.raises(OSError, match="Read-only"):
+        node.begin()
+    assert not change_set.is_left(node.record)
+    assert node.found() == OLD
 
 
 @pytest.mark.parametrize(
