@@ -77,11 +77,16 @@ def by_path(places: Places, handler: str) -> list[Dependent]:
 
     Raises OSError for a ledger that cannot be read, and Unknown.
     """
+    return _once(_by_path(places, handler))
+
+
+def _by_path(places: Places, handler: str) -> Iterator[Dependent]:
     path = places.wrapper.with_name(handler)
-    tasks = (task for state in _STATES for task in _tasks(Path(state), "*", path))
+    for state in _STATES:
+        yield from _tasks(Path(state), "*", path)
     podmans = podman_containers.by_path(path)
-    others = (one for one in _in_ledger(places, handler) if one.name not in podmans)
-    return _once([*tasks, *podmans.values(), *others])
+    yield from podmans.values()
+    yield from (one for one in _in_ledger(places, handler) if one.name not in podmans)
 
 
 def of_users(handler: str) -> list[Dependent]:
@@ -90,8 +95,17 @@ def of_users(handler: str) -> list[Dependent]:
 
 
 def _once(found: Iterable[Dependent]) -> list[Dependent]:
-    """Return each container once, with its state if any source has it."""
-    by_name = {(one.engine, one.name): one for one in sorted(found)}
+    """Return each container once, with its state if any source has it.
+
+    Raises Unknown only without any: what is found is certain, whatever is not known beside it.
+    """
+    known: list[Dependent] = []
+    try:
+        known.extend(found)
+    except Unknown:
+        if not known:
+            raise
+    by_name = {(one.engine, one.name): one for one in sorted(known)}
     return sorted(by_name.values())
 
 
@@ -157,12 +171,13 @@ def _ctr(binary: Path | None) -> str:
 
 def _crio(config: Path, path: Path) -> Iterator[Dependent]:
     """Yield the pods that CRI-O has, running or not, and what our launcher has started of them."""
-    yield from _crio_files(config, path)
     try:
         started = [*_in_ledger(Places(path.parent.parent), path.name)]
     except OSError as error:
+        yield from _crio_files(config, path)
         raise Unknown(f"{_OF_CRIO} and by the ledger: {error}") from None
     yield from (one for one in started if one.engine in _MAY_BE_CRIO)
+    yield from _crio_files(config, path)
 
 
 def _crio_files(config: Path, path: Path) -> Iterator[Dependent]:
@@ -171,11 +186,18 @@ def _crio_files(config: Path, path: Path) -> Iterator[Dependent]:
         place = crio_config.storage(config)
     except (EngineError, OSError) as error:
         raise Unknown(f"{_OF_CRIO}, and where they are is not known: {error}") from None
+    doubt = None  # of one file, which its pod's author may have made: the others are read, too
     for file in place.glob("*-containers/*/userdata/config.json"):
-        written = _object(file, _OF_CRIO).get("annotations")
+        try:
+            written = _object(file, _OF_CRIO).get("annotations")
+        except Unknown as unknown:
+            doubt = unknown
+            continue
         notes = written if isinstance(written, dict) else {}
         if notes.get(_CRIO_HANDLER) == path.name:
             yield Dependent("crio", str(notes.get(_CRIO_SANDBOX) or file.parent.parent.name))
+    if doubt:
+        raise doubt
 
 
 def _sandboxes(address: str, ctr: str) -> Iterator[tuple[str, str]]:

@@ -126,8 +126,10 @@ def test_a_pod_needs_the_name_of_its_handler(
     found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
     assert [str(each) for each in found] == ["pod (crio)"]
     write(tmp_path / "overlay-containers/four/userdata/config.json", "{")
+    found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    assert [str(each) for each in found] == ["pod (crio)"]  # one pod's file hides no other pod
     with pytest.raises(dependent.Unknown, match="CRI-O's pods"):
-        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/z")
     write(tmp_path / "crio.conf", "[crio")
     with pytest.raises(dependent.Unknown, match="where they are is not known"):
         dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
