@@ -10,6 +10,7 @@ import click
 from runc_wrap.cli import output, progress
 from runc_wrap.host.locks import locked
 from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.node.engines.transaction import taking_back
 from runc_wrap.node.installation import services, uninstaller
 from runc_wrap.node.installation.installation_record import Damaged
 
@@ -42,7 +43,8 @@ def uninstall(
                   as_json=as_json, dry_run=True)  # fmt: skip
             return
         uninstaller.check(places)
-        with locked(places.var, "install") as lock:  # what is planned is still so when it is done
+        # what is planned is still so when it is done: no engine is changed meanwhile, either
+        with locked(places.var, "install") as lock, taking_back.exclusive(places):
             plan = _planned(places, purge=purge, hand_over=hand_over)
             done = _carry_out(plan, is_quiet=as_json)
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)

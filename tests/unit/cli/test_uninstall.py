@@ -9,8 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
+from runc_wrap.host import locks
+from runc_wrap.node.engines.transaction import taking_back
 from runc_wrap.node.installation import installation_record as record
 from runc_wrap.node.installation import uninstaller
+from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +39,18 @@ def test_of_a_prefix_without_an_installation_nothing_is_removed(tmp_path: Path) 
     assert (result.exit_code, kept.exists()) == (2, True)
     assert "has no installation" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["etc"]
+
+
+def test_nothing_is_removed_while_an_engine_is_being_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be registered with what is gone by then."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    record.place(tmp_path).parent.mkdir()
+    record.save(tmp_path, record.Record())
+    with taking_back.exclusive(Places(tmp_path)):
+        assert "transaction" in _failed(tmp_path)
+    assert record.is_there(tmp_path)
 
 
 @pytest.mark.parametrize(

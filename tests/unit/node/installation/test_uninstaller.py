@@ -17,6 +17,7 @@ from runc_wrap.node.engines import (
     dependent,
     dependents,
     engine_query,
+    podman_containers,
     removals,
 )
 from runc_wrap.node.engines.handler import EngineError
@@ -27,7 +28,7 @@ from runc_wrap.node.engines.registration import (
     registration_state,
 )
 from runc_wrap.node.engines.registration.registration_state import Where
-from runc_wrap.node.engines.transaction import engine_access, taking_back
+from runc_wrap.node.engines.transaction import boot_unit, engine_access, taking_back
 from runc_wrap.node.installation import (
     installation_record,
     still_needed,
@@ -153,6 +154,15 @@ def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_vet
     assert sorted(uninstaller.plan(places, hands_over=True).stays) == ["runc-wrap", "strict"]
 
 
+def test_a_container_that_is_known_counts_whatever_is_not_known_beside_it(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _start_task(places)
+    monkeypatch.setattr(podman_containers, "by_path", _unknown)
+    with pytest.raises(EngineError, match=r"is needed by 1 container: default/one"):
+        removals.plan(places, _docker(places), "strict")
+
+
 def test_what_users_run_is_named_and_no_veto(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +248,18 @@ def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
     )
     assert not links["page"].is_symlink()
     assert str(links["runc-wrapctl"]) in installation_record.load(places.prefix).links
+
+
+def test_the_boots_unit_of_a_killed_change_goes_too(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that was killed before it changed anything has no record, and left that unit."""
+    monkeypatch.setattr(boot_unit, "UNITS", tmp_path / "units")
+    boot_unit.UNITS.mkdir()
+    boot_unit.write(places, "docker.service", boot_unit.UNITS)
+    for step in uninstaller.steps(uninstaller.plan(places)):
+        step.do()
+    assert [one for one in boot_unit.UNITS.rglob("*") if not one.is_dir()] == []
 
 
 @pytest.fixture(name="service")
