@@ -60,11 +60,18 @@ class Remover:
         if was_gone:  # an installation ended meanwhile
             self._begin()
         if why := self.commands.remaining() or self._withdrawn():
-            was_ready = node_record.proved(self.places).was_ready
-            return self._told(next_step.REMOVING, why, is_installed=was_ready or None)
+            return self._needed(why)
         why = _AT_THE_NODE.sub("", self._removed(engine, version))
-        word = next_step.REMOVED if self._is_gone() else next_step.REMOVING
-        return self._told(word, why, is_installed=False)
+        if self._is_gone():
+            return self._told(next_step.REMOVED, why, is_installed=False)
+        if self.commands.remaining():  # a pod that came before the node was selected no more
+            return self._needed(why)
+        return self._told(next_step.REMOVING, why, is_installed=False)
+
+    def _needed(self, why: str) -> Decision:
+        """Have the node selected: a kubelet that starts would reject the pods that run."""
+        was_ready = node_record.proved(self.places).was_ready
+        return self._told(next_step.REMOVING, why, is_installed=was_ready or None)
 
     def _begin(self) -> None:
         """Say what is done; the reason stays if it has one. The node is selected as before."""

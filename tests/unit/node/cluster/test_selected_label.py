@@ -108,6 +108,19 @@ def test_a_new_node_object_is_selected_before_anything_else_is_done(
     assert seen[0][INSTALLED] == "true"
 
 
+@pytest.mark.parametrize("step", ["unregister", "uninstall"])
+def test_a_pod_that_came_after_the_second_look_has_its_node_selected_again(
+    scene: Scene, step: str
+) -> None:
+    scene.become_ready()
+    scene.host.fails[step] = "Error: runc-wrap is needed by 1 container: team/web"
+    # the pod was on its way to the kubelet while the label went
+    nothing: list[Callable[[], None]] = [lambda: None, lambda: None]
+    scene.host.looks = [*nothing, lambda: scene.host.running.append("team/web")]
+    assert scene.remover().run().word == "removing"
+    assert scene.labels == {INSTALLED: "true"}
+
+
 def test_a_node_that_was_never_ready_is_not_selected(scene: Scene) -> None:
     scene.host.fails["register"] = "a canary does not run"
     for _ in range(2):
