@@ -54,6 +54,7 @@ def _runs(step: str) -> str:
 # When the pod is killed, or the power fails, in the order in which it comes there.
 POWER = "the power fails while the engine is changed"
 _CHANGED = f"grep -q {PREFIX} {CONFIG}"
+METRICS_FILE = f"{PREFIX}/var/metrics/runc-wrap.prom"
 _NOT_OVER = f"ls {PREFIX}/var/changes/*.json"
 INSTALLING = {
     "laying down the archive": f"[ -e {PREFIX}/var/cluster/archive-*.new ]",
@@ -159,7 +160,7 @@ def test_the_pod_has_no_more_rights_than_it_asks_for(node: ClusterNode) -> None:
 def test_the_container_for_metrics_has_less(node: ClusterNode) -> None:
     node.play(AUDIT, components=["metrics"])
     process = _rights(node, METRICS)
-    mounts = [process[f"mount {name}"] for name in ("/", "/host/agent", "/run/runc-wrap")]
+    mounts = [process[f"mount {name}"] for name in ("/", "/host/metrics", "/run/runc-wrap")]
     assert mounts == ["ro"] * 3
     for name in ("/host/systemd", PREFIX, "/var/run/secrets/kubernetes.io/serviceaccount"):
         assert f"mount {name}" not in process
@@ -174,6 +175,7 @@ def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     node: ClusterNode, cri: Cri
 ) -> None:
     _started(cri, "runc-wrap")
+    node.machine.sh("runc-wrapctl metrics")  # writes the file now, and not within half a minute
     for line in (
         'runc_wrap_node_state{state="ready"} 1.0',
         "runc_wrap_agent_up 1.0",
@@ -184,10 +186,10 @@ def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     decided = re.findall(r"\nrunc_wrap_decisions_total\{.*engine=\"containerd\".*\} (\S+)", found)
     assert sum(map(float, decided)) >= 1
     units = "runc-wrap-observe.socket runc-wrap-observe"
-    node.machine.sh(f"systemctl stop {units}")
+    node.machine.sh(f"systemctl stop {units} && touch -d '3 minutes ago' {METRICS_FILE}")
     _wait_served(node, "runc_wrap_agent_up 0.0")
-    node.machine.sh(f"systemctl start {units}")
-    _wait_served(node, "runc_wrap_agent_up 1.0")  # the same directory, another socket
+    node.machine.sh(f"systemctl start {units} && runc-wrapctl metrics")
+    _wait_served(node, "runc_wrap_agent_up 1.0")
 
 
 def test_a_pod_through_the_handler_is_confined_and_another_is_not(

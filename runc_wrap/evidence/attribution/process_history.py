@@ -38,7 +38,7 @@ from runc_wrap.evidence.attribution.proc_connector import (
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Life, Lives
 from runc_wrap.evidence.attribution.runtime_programs import Family
 from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcesses
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
 from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs, runtime_state
 
@@ -116,10 +116,14 @@ class Tree:
 
         More is lost if the kernel logs a container's calls: a process that joins it for a moment is
         found only if it is read in that moment. (In other containers the kernel logs only killed
-        processes, which is hardly anything.)
+        processes, which is hardly anything.) In observe, a runtime that starts a process is known
+        to be one only if it is looked at before that runs its program.
         """
-        there = (*self.lives.running, *self._starts.awaited())
-        return self.is_dry and not any(map(self.known.is_recorded, there))
+        awaited = self._starts.awaited()
+        if not self.is_dry or any(map(self.known.is_recorded, (*self.lives.running, *awaited))):
+            return False
+        at_work = (*awaited, *self.lives.at_work(time.time()))
+        return all(self.known.mode(key) != OBSERVE for key in at_work)
 
     def decided(self) -> set[str | None]:
         """Return the modes of containers that were decided since the last call."""

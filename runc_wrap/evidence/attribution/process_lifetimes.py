@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REMEMBERED = 60.0  # seconds after the end of a process
 MOST_ENDED = 16_384
 _END_SLACK = 0.001  # seconds
+_AT_WORK = 5.0  # seconds from the start of a runtime's process to its program, or to its end
 EXACT = 0.001  # seconds by which two readings of exact clocks may differ
 
 
@@ -76,6 +77,7 @@ class Lives:
         self._ended: dict[int, list[Life]] = {}
         self._order: list[tuple[float, int]] = []
         self._over: list[tuple[Key, float]] = []
+        self._runtimes: dict[int, Life] = {}  # alive, and not yet a program
 
     def __len__(self) -> int:
         return len(self.alive) + len(self._order)
@@ -107,23 +109,36 @@ class Lives:
         before = self.alive.get(pid)
         if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
             if before.family is None:
-                self.alive[pid] = before._replace(program=program, family=family, looked=looked)
+                self._set(pid, before._replace(program=program, family=family, looked=looked))
             return
         if before:
             self.end(pid, when)
-        self.alive[pid] = Life(when, None, key, program, family, looked)
+        self._set(pid, Life(when, None, key, program, family, looked))
         self.hold(key)
 
     def executed(self, pid: int, when: float) -> Life:
         """Note that a container's process executed a program: it is no longer the runtime."""
-        life = self.alive[pid] = self.alive[pid].executed(when)
+        life = self.alive[pid].executed(when)
+        self._set(pid, life)
         return life
+
+    def at_work(self, now: float) -> list[Key]:
+        """Return the containers in which a runtime starts a process now."""
+        return [life.key for life in self._runtimes.values() if life.start > now - _AT_WORK]
+
+    def _set(self, pid: int, life: Life) -> None:
+        self.alive[pid] = life
+        if life.program in (None, ALWAYS):
+            self._runtimes[pid] = life
+        else:
+            self._runtimes.pop(pid, None)
 
     def end(self, pid: int, when: float) -> None:
         """Note the end of a process, if it was a container's."""
         life = self.alive.pop(pid, None)
         if life is None:
             return
+        self._runtimes.pop(pid, None)
         self._ended.setdefault(pid, []).append(life._replace(end=when))
         self._order.append((when, pid))
         self.release(life.key, when)

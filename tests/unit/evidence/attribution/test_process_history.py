@@ -20,6 +20,7 @@ from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.attribution.process_history import Tree
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.host import procfs, runtime_state
@@ -396,8 +397,36 @@ def test_events_may_wait_unless_the_kernel_logs_a_running_container(
     assert found == [True, False, True, False]
 
 
+@pytest.mark.parametrize("mode", ["observe", "enforce"])
+def test_events_may_not_wait_while_a_runtime_starts_a_process_in_observe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(process_history, "connector", refused)
+    key = ("/run/test", "asked")
+    write_ledger(tmp_path, line("asked", mode=mode, pid=SHIM, time=rfc3339(time.time() - 3600)))
+    tree = Tree(Known(tmp_path))
+    tree.refresh()
+    tree.lives.begin(INIT, time.time() - 3600, key)
+    found = [tree.may_wait]
+    tree.lives.begin(RUNTIME, time.time(), key, ALWAYS)
+    tree.lives.begin(CHILD, time.time(), key, None)
+    tree.lives.end(RUNTIME, time.time())
+    found.append(tree.may_wait)
+    tree.lives.executed(CHILD, time.time())
+    found.append(tree.may_wait)
+    tree.lives.begin(RUNTIME, time.time() - 10, key, ALWAYS)  # as of `runc run`
+    found.append(tree.may_wait)
+    assert found == [True, mode != "observe", True, True]
+
+
 @pytest.mark.parametrize(
-    ("mode", "ago", "may_wait"), [("audit", 0, False), ("audit", 3600, True), ("enforce", 0, True)]
+    ("mode", "ago", "may_wait"),
+    [
+        ("audit", 0, False),
+        ("audit", 3600, True),
+        ("observe", 0, False),
+        ("enforce", 0, True),
+    ],
 )
 def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
