@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = b"runc-wrap/1"
 ROLES = ("decide", "observe")
-SOCKETS = ["decide", "evidence", "exec", "metrics", "notify"]
+SOCKETS = ["decide", "evidence", "exec", "notify"]
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 _UNITS_PREFIX = "/opt/runc-wrap"
 

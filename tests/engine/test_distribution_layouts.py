@@ -131,10 +131,11 @@ def test_a_pod_of_the_added_handler_is_confined(node: Brought, tmp_path: Path) -
             process_status.seccomp(cri.pid(cri.run(cri.run_pod(handler, tmp_path), Ask())))
             for handler in ("runc", "runc-wrap")
         ]
-        kept = node.control("engine", "remove", "containerd", "--dry-run")
+        refused = node.control("engine", "remove", "containerd", "--dry-run")
         cri.remove_pods()
     assert found == [DISABLED, FILTER]
-    assert "the name runc-wrap stays" in kept.stdout
+    assert refused.returncode == 2
+    assert "container that needs it; try: stop and remove them first" in refused.stderr
 
 
 def test_its_default_is_captured_by_cri_through_the_handler_that_was_added(node: Brought) -> None:

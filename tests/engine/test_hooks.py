@@ -69,10 +69,11 @@ def control(podman: Podman, own: Installed, *words: str) -> tuple[int, Any]:
 
 
 def test_the_definition_names_the_installation(installed: Installed) -> None:
-    file = installed.prefix / "hooks" / "precreate.d" / "runc-wrap-precreate.json"
+    prefix = (installed.prefix / "lib" / "releases").resolve().parents[1]  # of which this is a copy
+    file = prefix / "hooks" / "precreate.d" / "runc-wrap-precreate.json"
     definition = json.loads(file.read_text())
     assert definition["stages"] == ["precreate"]
-    assert definition["hook"]["path"] == f"{installed.prefix}/hooks/runc-wrap-precreate"
+    assert definition["hook"]["path"] == f"{prefix}/hooks/runc-wrap-precreate"
     assert Path(definition["hook"]["path"]).stat().st_mode & 0o111
 
 
