@@ -175,7 +175,7 @@ def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     node: ClusterNode, cri: Cri
 ) -> None:
     _started(cri, "runc-wrap")
-    node.machine.sh("runc-wrapctl metrics")  # writes the file now, and not within half a minute
+    node.machine.sh(f"{PREFIX}/bin/runc-wrapctl metrics")  # the agent writes every half minute
     for line in (
         'runc_wrap_node_state{state="ready"} 1.0',
         "runc_wrap_agent_up 1.0",
@@ -188,7 +188,7 @@ def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     units = "runc-wrap-observe.socket runc-wrap-observe"
     node.machine.sh(f"systemctl stop {units} && touch -d '3 minutes ago' {METRICS_FILE}")
     _wait_served(node, "runc_wrap_agent_up 0.0")
-    node.machine.sh(f"systemctl start {units} && runc-wrapctl metrics")
+    node.machine.sh(f"systemctl start {units} && {PREFIX}/bin/runc-wrapctl metrics")
     _wait_served(node, "runc_wrap_agent_up 1.0")
 
 
