@@ -1,7 +1,8 @@
 /* Installs a seccomp filter of its own, as many programs do, and makes a call under it.
  *
  * own_filter HOW ACTION NUMBER [WORD...]
- *   HOW     prctl, seccomp; with 86 at the end by int 0x80, with x32 by the x32 ABI; probe: without a filter
+ *   HOW     prctl, seccomp; with 86 at the end by int 0x80, with x32 by the x32 ABI; probe: without a filter;
+ *           strict: strict mode by seccomp
  *   ACTION  allow, log, trace, errno, trap, kill, notify, listener (notify without a listener, and with one)
  *   NUMBER  the call that the filter answers so; it is made with 99 as the first argument
  *   passes, injects: a tracer has the call continue, or gives it EACCES; kernel's: nobody traces
@@ -73,7 +74,10 @@ static long install(const char *how, unsigned long flags)
         return by_interrupt(354, SECCOMP_SET_MODE_FILTER, flags, (long)&compat);
     if (!strcmp(how, "x32"))
         return syscall(0x40000000 | 317, SECCOMP_SET_MODE_FILTER, flags, &compat);
+    if (!strcmp(how, "strict"))
+        return syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, NULL);
     syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &(unsigned){SECCOMP_RET_TRACE});
+    syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, NULL); /* as libseccomp does */
     syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, NULL);
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL);
 }

@@ -2,8 +2,9 @@
 
 It lets no such process suspend or read the filters of others (PTRACE_O_SUSPEND_SECCOMP,
 PTRACE_SECCOMP_GET_FILTER and _GET_METADATA, linux:kernel/ptrace.c and seccomp.c; both need
-CAP_SYS_ADMIN), nor enter strict mode. And programs may look at `Seccomp:` in /proc/self/status. A
-filter of audit or observe is one, too: what then fails leaves no record in any mode.
+CAP_SYS_ADMIN), nor enter strict mode, which installed_filters reports. And programs may look at
+`Seccomp:` in /proc/self/status. A filter of audit or observe is one, too: what then fails leaves
+no other record in any mode.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _CRIU = "criu"
 _CALLS = ("ptrace", "kcmp")  # what debuggers and criu begin with
 _REFUSED = (
     "to every process that has a filter, in every mode, the kernel refuses to suspend or read the "
-    "filters of others, or to enter strict mode. Neither audit nor observe shows it."
+    "filters of others. Neither audit nor observe shows it."
 )
 ON_A_NODE = f"On some of its nodes that is likely to matter: {_REFUSED}"
 

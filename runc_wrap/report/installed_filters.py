@@ -18,7 +18,7 @@ from runc_wrap.evidence.model import HIDES
 from runc_wrap.evidence.store import coverage
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.mode_profiles import modes
-from runc_wrap.profiles.mode_profiles.filter_installation import NUMBERS
+from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
 from runc_wrap.report import outcomes
 
 if TYPE_CHECKING:
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3
-_INT = 0xFFFFFFFF
 _WAY_OUT = (
     "which can hide calls from audit; use observe, which receives the calls that they trace, or "
     "enforce-log if a program needs its own listener."
 )
-_STRICT = 1  # SECCOMP_MODE_STRICT: no filter, and refused to a process that has one
+# The arguments that ask for strict mode, as `call_counts.argument_values` has them: no filter, and
+# refused to a process that has one
+_STRICT = {"seccomp": (0, 0, 0), "prctl": (22, 1)}
 
 
 class Carried(NamedTuple):
@@ -160,7 +161,7 @@ def _strict(seen: Tallies) -> Counter[str]:
     """Return the programs that asked for strict mode, as far as arguments are known."""
     found: Counter[str] = Counter()
     for call, tally in seen.calls.items():
-        if _name(call) == "prctl" and (call.args or ())[:2] == (NUMBERS["prctl"], _STRICT):
+        if _is_strict(_name(call), call):
             found[call.exe or call.comm] += tally.count
     return found
 
@@ -178,11 +179,15 @@ def is_one(call: Call, profile: Filter) -> bool:
         return_codes.USER_NOTIF,
     ):
         return False
-    first, mode, address = (call.args or (None,) * 3)[:3]
+    first, _, address = (call.args or (None,) * 3)[:3]
     if first is not None:
-        is_strict = name == "prctl" and mode == _STRICT
-        return first & _INT == NUMBERS[name] and address != 0 and not is_strict
+        return is_held(name, first) and address != 0 and not _is_strict(name, call)
     return name == "seccomp" or outcomes.of(call, profile).verdict == outcomes.SAFE
+
+
+def _is_strict(name: str | None, call: Call) -> bool:
+    wanted = _STRICT.get(name or "")
+    return wanted is not None and (call.args or ())[: len(wanted)] == wanted
 
 
 def _name(call: Call) -> str | None:
@@ -190,4 +195,4 @@ def _name(call: Call) -> str | None:
     abi = outcomes.abi_of(call.arch, call.number)
     if abi is None:
         return None
-    return next((one for one in NUMBERS if syscalls.numbers(abi).get(one) == call.number), None)
+    return next((one for one in FIRST if syscalls.numbers(abi).get(one) == call.number), None)

@@ -24,6 +24,8 @@ _LONGEST = 256  # characters of comm and exe
 _SMALL = 1 << 16  # vm.mmap_min_addr: no address is below
 _RECORD_LENGTH = 9
 _SET_SECCOMP = 22  # prctl's PR_SET_SECCOMP; without a filter it is a probe for support
+_MODES = (1, 2)  # SECCOMP_MODE_STRICT and SECCOMP_MODE_FILTER
+_REST = (None, None, None)
 _X32_BIT = 1 << 30
 _INT = 0xFFFFFFFF
 
@@ -44,6 +46,7 @@ _ASKED = (
     ("bpf", 321, 357, 386, 280, (0,)),
     ("ptrace", 101, 26, 26, 117, (0,)),
     ("prctl", 157, 172, 172, 167, (0,)),
+    ("seccomp", 317, 354, 383, 277, ()),
     ("ioctl", 16, 54, 54, 29, (1,)),
     ("mount", 165, 21, 21, 40, (3,)),
     ("fcntl", 72, 55, 55, 25, (1,)),
@@ -242,10 +245,15 @@ def argument_values(s: Sighting) -> Args:
     """Return the arguments that matter, None in the place of others."""
     args = s.args or ()
     indexes = asked(s.arch, s.number)
-    is_prctl = bool(args) and name_of(s.arch, s.number) == "prctl"
-    if is_prctl and (args[0] or 0) & _INT == _SET_SECCOMP:  # the kernel reads an int
-        mode, filters_address = args[1:3]
-        return (_SET_SECCOMP, mode, None if filters_address else 0, None, None, None)
+    name = name_of(s.arch, s.number) if args else ""
+    first = (args[0] or 0) & _INT if args else 0  # the kernel reads an int
+    if name == "seccomp":
+        flags, address = args[1:3]  # any flag, or address: few kinds, of which none is lost
+        return (first, *(None if one else 0 for one in ((flags or 0) & _INT, address)), *_REST)
+    if name == "prctl" and first == _SET_SECCOMP:
+        mode, address = args[1:3]
+        mode = mode if mode in _MODES else None
+        return (_SET_SECCOMP, mode, None if address else 0, *_REST)
     if indexes:
         return tuple(value if place in indexes else None for place, value in enumerate(args))
     return tuple(value if value is not None and value < _SMALL else None for value in args)

@@ -3,8 +3,8 @@
 TRACE and USER_NOTIF of such a filter outrank LOG (linux:kernel/seccomp.c seccomp_run_filters):
 calls that it traces, or hands to a listener, never reach the audit log. So the modes audit and
 observe report the calls that install one: seccomp(SECCOMP_SET_MODE_FILTER) and
-prctl(PR_SET_SECCOMP), each identified by an `int`. That includes prctl's strict mode, which the
-kernel refuses to a process that has a filter: the program could enter it without us.
+prctl(PR_SET_SECCOMP), each identified by an `int`. That includes strict mode by either call, which
+the kernel refuses to a process that has a filter: the program could enter it without us.
 
 A rule that allows one of these calls becomes rules for all other numbers, in blocks of a mask: no
 rule compares one argument twice, and libseccomp puts a rule without arguments before all others.
@@ -28,13 +28,32 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-# the first argument by which each installs a filter; the third of both is the filter's address
-# (prctl's second is the mode)
-NUMBERS = {"seccomp": 1, "prctl": 22}
 _INT, _WHOLE = 32, 64
+_ALL = (1 << _INT) - 1
+# the first arguments, as mask and value, by which each installs a filter or enters strict mode: of
+# seccomp 0 (strict) and 1. The third of both is the filter's address; prctl's second is the mode
+FIRST: dict[str, Block] = {"seccomp": (_ALL ^ 1, 0), "prctl": (_ALL, 22)}
 _ANY: Block = (0, 0)
+
+
+def _masked(mask: int, datum: int) -> Json:
+    return {"index": 0, "value": mask, "valueTwo": datum, "op": MASKED_EQ}
+
+
 _NOWHERE = {"index": 2, "value": 0, "op": EQ}
-_PROBES = {"seccomp": [_NOWHERE], "prctl": [{"index": 1, "value": 2, "op": EQ}, _NOWHERE]}
+_PROBES = {
+    "seccomp": [
+        [_masked(_ALL, 1), _NOWHERE],
+        [_masked(_ALL, 0), {"index": 1, "value": 1, "op": EQ}],  # strict mode takes no flags
+    ],
+    "prctl": [[_masked(*FIRST["prctl"]), {"index": 1, "value": 2, "op": EQ}, _NOWHERE]],
+}
+
+
+def is_held(name: str, first: int) -> bool:
+    """Return whether a call's first argument is one of those."""
+    mask, datum = FIRST[name]
+    return first & mask == datum
 
 
 def rules(entries: list[CompiledRule], default: str, action: str) -> list[CompiledRule]:
@@ -48,32 +67,30 @@ def rules(entries: list[CompiledRule], default: str, action: str) -> list[Compil
 
 def asked(entries: list[CompiledRule], default: str, action: str) -> list[CompiledRule]:
     """Return, for each call that is permitted at least in part, a rule on its installations."""
-    return [_rule(name, action) for name in NUMBERS if _is_open(entries, name, default)]
+    return [_rule(name, action) for name in FIRST if _is_open(entries, name, default)]
 
 
 def probes(entries: list[CompiledRule]) -> list[CompiledRule]:
-    """Return rules that permit calls with a null filter, by which programs probe for support.
+    """Return rules that permit calls by which programs, and libseccomp, probe for support.
 
-    Such calls fail with EFAULT. `entries` are those from before `rules` was applied.
+    A null filter fails with EFAULT, strict mode with a flag with EINVAL. `entries` are those from
+    before `rules` was applied.
     """
     return [
-        {
-            **entry,
-            "rule": {**entry["rule"], "names": [name], "args": [_number(name), *_PROBES[name]]},
-        }
+        {**entry, "rule": {**entry["rule"], "names": [name], "args": args}}
         for entry in entries
         if entry["rule"]["action"] == ALLOW and not entry["rule"].get("args")
         for name in calls_of(entry)
-        if name in NUMBERS
+        for args in _PROBES.get(name, ())
     ]
 
 
 def _split(entry: CompiledRule) -> Iterator[CompiledRule]:
-    names = [name for name in calls_of(entry) if name in NUMBERS]
+    names = [name for name in calls_of(entry) if name in FIRST]
     if not names or entry["rule"]["action"] != ALLOW:
         yield entry
         return
-    others = [name for name in calls_of(entry) if name not in NUMBERS]
+    others = [name for name in calls_of(entry) if name not in FIRST]
     if others:
         yield renamed(entry, others)
     for name in names:
@@ -84,34 +101,33 @@ def _apart(entry: CompiledRule, name: str) -> Iterator[CompiledRule]:
     """Yield the parts of an entry for one call, without those that install a filter."""
     for group in alternatives(entry["rule"].get("args") or []):
         others = [one for one in group if index_of(one)]
-        for mask, datum in _held([one for one in group if not index_of(one)], NUMBERS[name]):
-            one = {"index": 0, "value": mask, "valueTwo": datum, "op": MASKED_EQ}
-            yield {**entry, "rule": {**entry["rule"], "names": [name], "args": [one, *others]}}
+        for mask, datum in _held([one for one in group if not index_of(one)], FIRST[name]):
+            args = [_masked(mask, datum), *others]
+            yield {**entry, "rule": {**entry["rule"], "names": [name], "args": args}}
 
 
-def _held(first: list[Json], number: int) -> Iterator[Block]:
-    """Yield the blocks for which a comparison of the first argument holds, without a number."""
+def _held(first: list[Json], left_out: Block) -> Iterator[Block]:
+    """Yield the blocks for which a comparison of the first argument holds, without one block."""
     for mask, datum in _blocks(first[0]) if first else [_ANY]:
-        yield from _without(mask, datum, number)
+        yield from _without(mask, datum, *left_out)
 
 
 def _blocks(one: Json) -> list[Block]:
     value: int = one["value"]
     if one["op"] == MASKED_EQ:
         return [(value, (one.get("valueTwo") or 0) & value)]  # as libseccomp takes it
-    top = (1 << _INT) - 1
     if one["op"] == EQ:
         return [((1 << _WHOLE) - 1, value)]
-    held = spans(one["op"], min(value, top), top)
+    held = spans(one["op"], min(value, _ALL), _ALL)
     return [block for first, last in held for block in blocks(first, last, _WHOLE)]
 
 
-def _without(mask: int, datum: int, number: int) -> Iterator[Block]:
-    """Yield a block minus the values whose lower half is a number, from the highest bit down."""
-    if (number ^ datum) & mask & ((1 << _INT) - 1):
+def _without(mask: int, datum: int, without: int, number: int) -> Iterator[Block]:
+    """Yield a block minus the values in another, of an int, from the highest bit down."""
+    if (number ^ datum) & mask & without:
         yield mask, datum
         return
-    for bit in (1 << place for place in reversed(range(_INT)) if not mask >> place & 1):
+    for bit in (1 << place for place in reversed(range(_INT)) if without & ~mask & 1 << place):
         mask |= bit
         yield mask, datum | ~number & bit
         datum |= number & bit
@@ -126,9 +142,4 @@ def _is_open(entries: list[CompiledRule], name: str, default: str) -> bool:
 
 
 def _rule(name: str, action: str) -> CompiledRule:
-    return {"rule": {"names": [name], "action": action, "args": [_number(name)]}}
-
-
-def _number(name: str) -> Json:
-    mask = (1 << _INT) - 1
-    return {"index": 0, "value": mask, "valueTwo": NUMBERS[name], "op": MASKED_EQ}
+    return {"rule": {"names": [name], "action": action, "args": [_masked(*FIRST[name])]}}

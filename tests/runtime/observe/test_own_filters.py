@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 KEYCTL = "250"  # denied by the default profile; made, keyctl(99) gets EOPNOTSUPP
+GETPID = "39"  # allowed
 MADE, NO_CALL, BUSY, NOT_PERMITTED = "-1 95", "-1 38", "-1 16", "-1 1"
 ACTIONS = {
     "allow": MADE,
@@ -127,6 +128,29 @@ def test_probes_for_support_are_no_installations(
     (found,) = [one for one in told if bundle.name in one["ids"]]
     assert [call["syscall"] for call in found["calls"]] == ["keyctl"]
     assert found["own_filters"]["installations"] == 0
+
+
+@pytest.mark.parametrize("mode", ["audit", "observe"])
+def test_a_program_that_asks_for_strict_mode_by_seccomp_is_unknown(
+    node: install.Installed,
+    make_bundle: Callable[..., Bundle],
+    built: Callable[[str], Path],
+    pair: Pair,
+    mode: str,
+) -> None:
+    """Bare, it gets it: the kernel refuses it only to a process that has a filter."""
+    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n')
+    bundle = prepared(make_bundle(pair.kind), built("own_filter"), "strict", "allow", GETPID)
+    with agents.running(node) as agent:
+        agent.wait_ready()
+        assert "installed 22" in bundle.call(node.wrapper, "run").stdout
+
+        def reason() -> str:
+            told = json.loads(node.control("report", "--json", ok=False).stdout)
+            return str([one["reason"] for one in told if bundle.name in one["ids"]])
+
+        why = "filters of their own" if mode == "audit" else "asked for strict mode"
+        wait_until(lambda: why in reason(), "what the program asked for", 30)
 
 
 @pytest.mark.parametrize("how", HOW)

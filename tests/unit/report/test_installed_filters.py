@@ -38,10 +38,13 @@ def profile() -> Filter:
 
 
 def judged(
-    profile: Filter, *said: tuple[str, Sighting | None], carried: Carried | None = None
+    profile: Filter,
+    *said: tuple[str, Sighting | None],
+    carried: Carried | None = None,
+    evidence: Evidence | None = None,
 ) -> dict[str, Any]:
     """Return one workload's verdict for its containers' modes, the newest last, and their calls."""
-    evidence = Evidence()
+    evidence = evidence or Evidence()
     for mode in (AUDIT, OBSERVE):
         evidence.add_watched(mode, BEGIN, BEGIN + HOUR)
     records: dict[Any, Any] = {}
@@ -112,6 +115,7 @@ def test_in_observe_nothing_is_hidden_and_the_arguments_are_known(profile: Filte
     ("number", "args"),
     [
         (SECCOMP, (SET_FILTER, 1, 0)),  # libseccomp's, for each flag
+        (SECCOMP, (0, 1, 0)),  # libseccomp's: strict mode takes no flags
         (PRCTL, (SET_SECCOMP, 2, 0)),  # runc's and moby's
     ],
 )
@@ -122,12 +126,41 @@ def test_a_probe_for_support_installs_nothing(
     assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
 
 
-@pytest.mark.parametrize("option", [SET_SECCOMP, SET_SECCOMP | 1 << 40])  # it is an int
-def test_a_program_that_asks_for_strict_mode_is_unknown(profile: Filter, option: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "args"),
+    [
+        (PRCTL, (SET_SECCOMP, 1)),
+        (PRCTL, (SET_SECCOMP | 1 << 40, 1)),  # it is an int
+        (SECCOMP, (0, 0, 0)),
+        (SECCOMP, (1 << 40, 1 << 40, 0)),  # both are ints
+        (SECCOMP_X32, (0, 0, 0)),
+    ],
+)
+def test_a_program_that_asks_for_strict_mode_is_unknown(
+    profile: Filter, number: int, args: tuple[int, ...]
+) -> None:
     """Without us it gets it; the kernel refuses it to a process that has a filter, in any mode."""
-    found = judged(profile, ("observe", observed(PRCTL, option, 1, 0, **TRACER)))
+    found = judged(profile, ("observe", observed(number, *args, **TRACER)))
     assert (found["verdict"], found["own_filters"]["installations"]) == (None, 0)
     assert "asked for strict mode (once, by /usr/bin/strace)" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("number", "others", "strict"),
+    [
+        (PRCTL, [(SET_SECCOMP, mode, 0) for mode in range(3, 50)], (SET_SECCOMP, 1, 0)),
+        (SECCOMP, [(0, flags, 0) for flags in range(1, 50)], (0, 0, 0)),
+    ],
+)
+def test_many_other_calls_before_do_not_hide_that_it_asks_for_strict_mode(
+    profile: Filter, number: int, others: list[tuple[int, ...]], strict: tuple[int, ...]
+) -> None:
+    """The values of few arguments are kept of each call."""
+    seen = Evidence()
+    for args in [*others, strict]:
+        seen.add(("/run/test", "c0"), observed(number, *args, **TRACER))
+    found = judged(profile, ("observe", None), evidence=seen)
+    assert "asked for strict mode (once, by /usr/bin/strace)" in str(found["reason"])
 
 
 def test_a_filter_for_a_missing_listener_hides_calls_from_observe(

@@ -18,7 +18,7 @@ from runc_wrap.profiles import actions, builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import filter_installation, modes
-from runc_wrap.profiles.mode_profiles.filter_installation import NUMBERS
+from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -74,24 +74,36 @@ def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
     st.sampled_from(sorted(TOLD)),
     st.sampled_from(["runc", "crun"]),
     st.sampled_from(["x86_64", "x86", "x32"]),
-    st.sampled_from(sorted(NUMBERS)),
+    st.sampled_from(sorted(FIRST)),
     _registers,
 )
 def test_only_a_filter_installation_is_reported_by_the_argument_as_the_kernel_reads_it(  # noqa: PLR0917 - all drawn
     spec: str, mode: str, kind: str, abi: str, name: str, given: int
 ) -> None:
     found = answer(program(spec, mode, kind), abi, name, given, 0, SOMEWHERE)
-    assert found == (TOLD[mode] if given & INT == NUMBERS[name] else return_codes.ALLOW)
+    assert found == (TOLD[mode] if is_held(name, given) else return_codes.ALLOW)
 
 
 @pytest.mark.parametrize("abi", ["x86_64", "x86", "x32"])
-@pytest.mark.parametrize("name", sorted(NUMBERS))
-def test_audit_does_not_report_a_probe_without_a_filter(abi: str, name: str) -> None:
-    filtered = program("containerd", "audit", "runc")
-    mode = 2 if name == "prctl" else 0  # SECCOMP_MODE_FILTER
-    assert answer(filtered, abi, name, NUMBERS[name], mode, 0) == return_codes.ALLOW
-    strict = answer(filtered, abi, name, NUMBERS[name], 1, 0)  # of seccomp these are flags
-    assert strict == (TOLD["audit"] if name == "prctl" else return_codes.ALLOW)
+@pytest.mark.parametrize(
+    ("name", "args", "is_told"),
+    [
+        ("prctl", (22, 2, 0), False),  # SECCOMP_MODE_FILTER, without one
+        ("prctl", (22, 1, 0), True),  # strict mode
+        ("seccomp", (1, 0, 0), False),  # SECCOMP_SET_MODE_FILTER
+        ("seccomp", (1, 1, 0), False),
+        ("seccomp", (0, 1, 0), False),  # strict mode takes no flags
+        ("seccomp", (0, 0, 0), True),
+        ("seccomp", (UPPER, UPPER, 0), True),  # the kernel reads both as ints
+        ("seccomp", (2, 0, SOMEWHERE), False),  # SECCOMP_GET_ACTION_AVAIL
+        ("seccomp", (3, 0, SOMEWHERE), False),
+    ],
+)
+def test_audit_reports_strict_mode_and_no_probe_for_support(
+    abi: str, name: str, args: tuple[int, ...], *, is_told: bool
+) -> None:
+    found = answer(program("containerd", "audit", "runc"), abi, name, *args)
+    assert found == (LOG if is_told else return_codes.ALLOW)
 
 
 @pytest.mark.parametrize("mode", sorted(TOLD))
@@ -99,14 +111,14 @@ def test_audit_does_not_report_a_probe_without_a_filter(abi: str, name: str) -> 
 def test_without_the_rule_an_installation_is_not_reported(spec: str, mode: str) -> None:
     block = made(builtin.load(spec), mode, told=False)
     filtered = bpf.program(libseccomp.filter_bytes(load(block, Loader("runc"))))
-    for name, number in NUMBERS.items():
+    for name, (_, number) in FIRST.items():
         assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == return_codes.ALLOW
 
 
 @pytest.mark.parametrize("mode", ["enforce", "enforce-log"])
 def test_enforce_has_no_such_rule(mode: str) -> None:
     filtered = loaded(builtin.load("containerd"), mode)
-    for name, number in NUMBERS.items():
+    for name, (_, number) in FIRST.items():
         assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == return_codes.ALLOW
 
 
@@ -129,7 +141,7 @@ _arguments = st.one_of(
 
 
 @given(
-    st.sampled_from(sorted(NUMBERS)),
+    st.sampled_from(sorted(FIRST)),
     st.lists(_arguments, min_size=1, max_size=2),
     st.sampled_from(["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"]),
     st.sampled_from(sorted(TOLD)),
@@ -142,6 +154,8 @@ _arguments = st.one_of(
 @example("prctl", [[_compare(0, "MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
 @example("prctl", [[_compare(0, "MASKED_EQ", 1, 2)]], "SCMP_ACT_ERRNO", "observe", 22, 0)
 @example("seccomp", [[_compare(0, "GT", 0)]], "SCMP_ACT_ERRNO", "audit", 1, 0)
+@example("seccomp", [[]], "SCMP_ACT_ALLOW", "observe", 0, 0)
+@example("seccomp", [[_compare(0, "MASKED_EQ", 1, 0)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
 def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: PLR0917 - all drawn
     name: str, allowed: list[Any], default: str, mode: str, first: int, second: int
 ) -> None:
@@ -158,7 +172,7 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
         if "did not compile" not in str(error) or len(allowed) == 1:
             raise
         return
-    if first & INT == NUMBERS[name]:
+    if is_held(name, first):
         assert found in (LOG, NOTIFY)
     elif len(allowed) > 1:
         return  # of several comparisons libseccomp makes not always what they say
@@ -168,7 +182,7 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
         assert found in (before, NOTIFY if name == "seccomp" else before)
 
 
-@pytest.mark.parametrize(("args", "number"), [([], 1), ([{"index": 1, "value": 0, "op": EQ}], 0)])
+@pytest.mark.parametrize(("args", "number"), [([], 2), ([{"index": 1, "value": 0, "op": EQ}], 0)])
 def test_probes_are_let_through_only_where_the_whole_call_is(args: list[Any], number: int) -> None:
     rule = {"names": ["seccomp"], "action": "SCMP_ACT_ALLOW", "args": args}
     assert len(filter_installation.probes([{"rule": rule}])) == number

@@ -95,10 +95,7 @@ def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
     name = syscalls.table(abi).get(number)
     if found.by_family and name in SOCKETS and args[0] >= FAMILIES:
         return ""  # no family of the kernel's; rules are compared as the kernel takes it
-    if (
-        name in filter_installation.NUMBERS
-        and args[0] & 0xFFFFFFFF == filter_installation.NUMBERS[name]
-    ):
+    if name in filter_installation.FIRST and filter_installation.is_held(name, args[0]):
         is_allowed = False  # it is, and is sent all the same
     may = {enforced} if is_allowed else {NOTIFY} if _must_be_sent(name) else {NOTIFY, LOG}
     if seen in may:
