@@ -204,10 +204,15 @@ class Tree:
     def container_of(self, pid: int, when: float) -> Key | None:
         """Return the container of a pid at that time (seconds since the epoch), None if unknown.
 
-        Call `read` first: a record may arrive before the news of its process.
+        Call `read` first: a record may arrive before the news of its process. Until the news of
+        then is read, the pid may have become another process': only /proc tells whose it is.
         """
         if self.is_blind:  # ends are not reported
             return self._ask(pid, when)
+        if not self.has_told(when):
+            self._starts.refresh(when)
+            found = self._present.of(pid, when)
+            return found[1] if found else None
         keys = self.lives.of(pid, when)
         if not keys:
             self._starts.refresh(when)

@@ -454,6 +454,21 @@ def test_a_process_of_the_host_is_known_as_such_only_as_far_as_the_news_are_read
     assert [*found, tree.is_elsewhere(os.getpid(), kernel.now - 1)] == [True, False, False, True]
 
 
+def test_a_pid_is_a_containers_only_as_far_as_the_news_are_read(
+    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a storm of forks another container may have it by then: /proc tells, or nobody."""
+    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.fork(INIT, CHILD)
+    tree.is_dry = False
+    early, later = kernel.now - 0.5, kernel.now + 0.5
+    found = [tree.container_of(INIT, when) for when in (early, later)]
+    monkeypatch.setattr(Present, "of", lambda *_: (0.0, OTHER))
+    found += [tree.container_of(INIT, when) for when in (early, later)]
+    tree.is_dry = True
+    assert [*found, tree.container_of(INIT, later)] == [KEY, None, KEY, OTHER, KEY]
+
+
 def test_each_of_many_simultaneous_creates_has_its_own_processes(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
