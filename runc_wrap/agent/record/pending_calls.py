@@ -28,7 +28,7 @@ class PendingCalls:
         self._runtimes = Runtimes(prefix)
         self.records: list[Counted] = []
         self._doubtful: list[tuple[Key, Sighting]] = []
-        self._clones = Clones(tree.namespaces, store.add)
+        self._clones = Clones(tree.namespaces, store.add, tree.has_told)
 
     @property
     def are_waiting(self) -> bool:

@@ -2,15 +2,18 @@
 
 An audit record of clone3 lacks its flags, which lie in memory. But if they make namespaces, the
 child is in other namespaces than its caller from the start. The process connector reports which
-process started which; if one of them ends before it can be read, nothing is known. Audit records
-show which processes have made namespaces by another call: a clone has a record only if it makes
-some, and its child may be taken for clone3's.
+process started which; if one of them ends before it can be read, or children of that time differ,
+nothing is known. Audit records show which processes have made namespaces by another call: a clone
+has a record only if it makes some, and its child may be taken for clone3's.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 
+from runc_wrap.evidence.attribution.clock_precision import COARSE
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs
 
@@ -37,7 +40,6 @@ _CLONE3 = (435, 435 | 1 << 30)  # x32
 _OTHERS = ("clone", "unshare", "setns")
 _MOST_FORKS = 8192
 _REMEMBERED = 5.0  # seconds
-_MOST_CHILDREN = 8  # children of one call that are read
 _EARLY, _LATE = 0.005, 0.1  # seconds from a call's record to the start of its child
 _MOST_MOVED = 1024
 _MOST_WAITING = 256
@@ -51,7 +53,7 @@ class Namespaces:
         self._forks: dict[int, list[tuple[float, int]]] = {}
         self._count = 0
         self._moved: deque[int] = deque(maxlen=_MOST_MOVED)
-        self.begun: Callable[[int], object] | None = None  # called with the pid of each parent
+        self.begun: Callable[[int, int, float], object] | None = None  # called at each fork
 
     def forked(self, parent: int, child: int, when: float) -> None:
         """Note a new process in what may be a logged container."""
@@ -60,7 +62,7 @@ class Namespaces:
         if self._count > _MOST_FORKS:
             self._forget(when - _REMEMBERED)
         if self.begun:
-            self.begun(parent)
+            self.begun(parent, child, when)
 
     def _forget(self, before: float) -> None:
         """Forget children from before; forget all if more than half would be left."""
@@ -91,62 +93,87 @@ class Namespaces:
 class Clones:
     """Counts calls by `count`, each clone3 with the namespaces that its children show.
 
-    A clone3 waits for news of its children, at most until `settle`. One that made namespaces always
-    waits until then, when other calls that make some are known.
+    Each child is read at the news of its start, but a clone3 waits until all that may be its own
+    are known, by `has_told`: one that another call started, before or after, may be in other
+    namespaces. One that made namespaces waits until `settle`, when other calls that make some are
+    known.
     """
 
-    def __init__(self, namespaces: Namespaces, count: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        count: Callable[..., None],
+        has_told: Callable[[float], bool] = lambda _: True,
+    ) -> None:
         self._namespaces = namespaces
         self._count = count
-        self._asked: dict[int, tuple[Key, Sighting, dict[str, Any]]] = {}
+        self._has_told = has_told
+        self._asked: deque[tuple[Key, Sighting, dict[str, Any]]] = deque()
+        self._read: dict[int, dict[int, int | None]] = {}  # what each child made, by its parent
         self._made: list[tuple[Key, Sighting, int, list[int], dict[str, Any]]] = []
-        self._second = self._looks = 0
+        self._looks = _Rate()
+        self._reads = _Rate()
         namespaces.begun = self._look
 
     def add(self, key: Key | None, one: Sighting, **counted: Any) -> None:  # noqa: ANN401 - as `count` has it
         """Count a call; `counted` are further arguments of `count`."""
+        self._decide(one.time - _LATE)
         is_asked = one.number in _CLONE3 and one.args is None
-        if key is None or not is_asked or not self._may_look(int(one.time)):
+        if key is None or not is_asked or not self._may_look(one.time):
             self._count(key, one, **counted)
             return
-        if one.pid in self._asked:
-            self._give_up(one.pid)
-        self._asked[one.pid] = key, one, counted
-        self._look(one.pid)
+        self._asked.append((key, one, counted))
+        self._read.setdefault(one.pid, {})
+        for child in self._namespaces.children(one):
+            self._look(one.pid, child, one.time)
 
-    def _look(self, pid: int) -> None:
-        """Read the namespaces of a call's children, if any are known."""
-        if pid not in self._asked:
-            return
-        key, one, counted = self._asked[pid]
-        children = self._namespaces.children(one)
-        if not children:
-            return
-        del self._asked[pid]
-        made = flags(pid, children)
-        if made:
-            self._made.append((key, one, made, children, counted))
-        else:
-            self._count(key, _with(one, made), **counted)
+    def _look(self, pid: int, child: int, when: float) -> None:
+        """Read the namespaces of a child, if a clone3 of its parent waits."""
+        self._decide(when - _LATE - COARSE)
+        read = self._read.get(pid)
+        if read is not None and child not in read:
+            read[child] = made_by(pid, child) if self._reads.allows(when) else None
 
-    def _give_up(self, pid: int) -> None:
-        key, one, counted = self._asked.pop(pid)
-        self._count(key, one, **counted)
+    def _decide(self, until: float) -> None:
+        """Count what was called by then; if not all its children are known, nothing is."""
+        while self._asked and self._asked[0][1].time < until:
+            key, one, counted = self._asked.popleft()
+            children = self._namespaces.children(one)
+            found = [self._read[one.pid].get(child) for child in children]
+            made = agreed(found) if self._is_over(one.time + _LATE) else None
+            if made:
+                self._made.append((key, one, made, children, counted))
+            else:
+                self._count(key, _with(one, made), **counted)
+            if all(other.pid != one.pid for _, other, _ in self._asked):
+                del self._read[one.pid]
 
-    def _may_look(self, second: int) -> bool:
-        if second != self._second:
-            self._second, self._looks = second, 0
-        self._looks += 1
-        return self._looks <= _MOST_LOOKS and len(self._made) + len(self._asked) < _MOST_WAITING
+    def _is_over(self, end: float) -> bool:
+        return end < time.time() and self._has_told(end)
+
+    def _may_look(self, when: float) -> bool:
+        return self._looks.allows(when) and len(self._made) + len(self._asked) < _MOST_WAITING
 
     def settle(self) -> None:
         """Count the calls that wait."""
-        for pid in list(self._asked):
-            self._give_up(pid)
+        self._decide(math.inf)
         waiting, self._made = self._made, []
         for key, one, made, children, counted in waiting:
             is_others = self._namespaces.has_moved([one.pid, *children])
             self._count(key, one if is_others else _with(one, made), **counted)
+
+
+class _Rate:
+    """Bounds how often something is done in a second."""
+
+    def __init__(self) -> None:
+        self._second = self._done = 0
+
+    def allows(self, when: float) -> bool:
+        if int(when) != self._second:
+            self._second, self._done = int(when), 0
+        self._done += 1
+        return self._done <= _MOST_LOOKS
 
 
 def _with(one: Sighting, made: int | None) -> Sighting:
@@ -154,20 +181,15 @@ def _with(one: Sighting, made: int | None) -> Sighting:
     return one if made is None else one._replace(args=(made, None, None, None, None, None))
 
 
-def flags(parent: int, children: list[int]) -> int | None:
-    """Return the namespaces that a call made, as clone's flags; None if unknown."""
+def agreed(found: list[int | None]) -> int | None:
+    """Return what all children made; None if unknown, or if they differ: one is another call's."""
+    return found[0] if len(set(found)) == 1 else None
+
+
+def made_by(parent: int, child: int) -> int | None:
+    """Return the namespaces that a child does not share, as clone's flags; None if unknown."""
     theirs = _links(parent, [name for _, name in _FLAGS.values()])
-    if not theirs or not 0 < len(children) <= _MOST_CHILDREN:
-        return None
-    found = [_made(theirs, child) for child in children]
-    made = 0
-    for one in found:
-        made |= one or 0
-    return made if made or None not in found else None
-
-
-def _made(theirs: dict[str, str], child: int) -> int | None:
-    own = _links(child, list(_FLAGS))
+    own = _links(child, list(_FLAGS)) if theirs else {}
     if not own:
         return None
     pairs = ((flag, own.get(name), theirs.get(of)) for name, (flag, of) in _FLAGS.items())

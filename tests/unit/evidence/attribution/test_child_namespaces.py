@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,10 +60,7 @@ def test_flags_are_the_namespaces_that_a_child_and_its_parent_do_not_share(
     links: dict[int, dict[str, str]], parent: Any, child: Any, made: int | None
 ) -> None:
     links.update({7: parent, 8: child})
-    assert child_namespaces.flags(7, [8]) == made
-    links[9] = child or _of()
-    assert child_namespaces.flags(7, [8, 9]) == made  # one that is gone leaves it open
-    assert child_namespaces.flags(7, []) is None
+    assert child_namespaces.made_by(7, 8) == made
 
 
 def _counted(one: Namespaces, *calls: Sighting) -> list[Any]:
@@ -121,7 +119,39 @@ def test_a_new_process_is_read_when_its_start_is_reported(links: dict[int, dict[
     clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))
     assert counted == []
     one.forked(7, 8, 100.001)
-    assert counted == [(0, *[None] * 5)]
+    del links[8]
+    clones.add(KEY, sighting(number=CLONE3, pid=9, time=101.0))
+    assert counted == [(0, *[None] * 5)]  # once no other child can be its own
+
+
+@pytest.mark.parametrize("decoy", [99.997, 100.05])
+@pytest.mark.parametrize("other", [_of(), {}], ids=["shares all", "is gone"])
+def test_a_child_of_another_call_does_not_answer_for_a_clone3(
+    links: dict[int, dict[str, str]], decoy: float, other: dict[str, str]
+) -> None:
+    """A fork just before a clone3 with CLONE_NEWUSER made it one that had no flags."""
+    one, counted = Namespaces(), list[Any]()
+    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
+    links.update({7: _of(), 8: other, 9: _of(user="user:[2]")})
+    (first, child), (second, sibling) = sorted([(decoy, 8), (100.001, 9)])
+    one.forked(7, child, first)
+    clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))
+    one.forked(7, sibling, second)
+    clones.settle()
+    assert counted == [None]
+
+
+@pytest.mark.parametrize(("after", "is_told"), [(1.0, False), (0.05, True)])
+def test_a_clone3_whose_child_may_be_yet_to_come_is_unknown(
+    links: dict[int, dict[str, str]], after: float, *, is_told: bool
+) -> None:
+    now, one, counted = time.time(), Namespaces(), list[Any]()
+    clones = Clones(one, lambda _key, one, **_: counted.append(one.args), lambda _: is_told)
+    links.update({7: _of(), 8: _of()})
+    one.forked(7, 8, now - after)
+    clones.add(KEY, sighting(number=CLONE3, pid=7, time=now - after))
+    clones.settle()
+    assert counted == [None]
 
 
 def test_reads_per_second_and_remembered_forks_are_bounded(
@@ -135,3 +165,16 @@ def test_reads_per_second_and_remembered_forks_are_bounded(
     one.forked(7, 8, 100.0)
     calls = [sighting(number=CLONE3, pid=7, time=100.0)] * 300
     assert sum(args is not None for args in _counted(one, *calls)) == 200
+
+
+def test_children_are_read_no_longer_than_one_may_be_the_clone3s(
+    links: dict[int, dict[str, str]],
+) -> None:
+    one, counted = Namespaces(), list[Any]()
+    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
+    links.update({7: _of(), 8: _of()})
+    clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))
+    one.forked(7, 8, 100.001)
+    for place in range(1000):
+        one.forked(7, 100 + place, 100.2 + place / 1000)
+    assert (counted, clones._read) == ([(0, *[None] * 5)], {})  # noqa: SLF001 - the bound is the test
