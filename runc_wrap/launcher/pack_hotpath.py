@@ -3,7 +3,7 @@
     python pack_hotpath.py DIR     DIR has cold.py and runc_wrap/; writes DIR/hotpath.packed
 
 Finding, opening, checking and reading each module costs a create 1.5 ms more than one file does
-(docs/performance.md). install.sh runs it with the interpreter that will run the result: cold.py
+(docs/measurements.md). install.sh runs it with the interpreter that will run the result: cold.py
 accepts it only undamaged and of the same bytecode version, else it imports the modules themselves.
 
 The file is that version's magic number, the digest of the rest, then marshal's form of

@@ -37,7 +37,7 @@ MOST_AGENT = 0.6
 # A cold create does its work beside an interpreter's start: 1.4 times that start, measured.
 MOST_COLD = 2.0
 # Of CPU time, a cold create by the archive's interpreter took 0.98 to 1.01 of one by Debian's, and
-# 1.09 where the archive was not installed, but used as tar had unpacked it (docs/performance.md).
+# 1.09 where the archive was not installed, but used as tar had unpacked it (docs/measurements.md).
 MOST_ARCHIVE = 1.15
 START = "import posix; posix.execv('/bin/true', ['true'])"
 
