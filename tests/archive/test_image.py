@@ -270,10 +270,3 @@ def test_it_trusts_no_other_authority(root: Path, api_server: str, tmp_path: Pat
     assert ended.returncode == 1
     assert "certificate verify failed" in ended.stderr
     assert not (tmp_path / "requests").exists()
-
-
-def test_a_node_that_is_not_ready_is_said_to_the_kubelet(
-    root: Path, api_server: str, tmp_path: Path
-) -> None:
-    ended = _in_pod(root, tmp_path, api_server, "cluster", "is-ready")
-    assert (ended.returncode, ended.stderr) == (1, "")
