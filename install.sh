@@ -378,4 +378,4 @@ set -- --prefix "$prefix" --release "$release" $quiet $no_services
 [ -n "$archive" ] || set -- "$@" --checkout "$source"
 for name in $packages; do set -- "$@" --package "$name"; done
 told=yes # by the installer
-own_python -m runc_wrap.node.installation.installer "$@"
+own_python -m runc_wrap.installation.installer "$@"

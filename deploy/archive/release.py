@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from deploy.archive import interpreter, programs, wheels
-from runc_wrap.node.installation import release_parts
+from runc_wrap.installation import release_parts
 
 if TYPE_CHECKING:
     from pathlib import Path

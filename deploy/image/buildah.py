@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runc_wrap.node.cluster import archive_copy
+from runc_wrap.cluster import archive_copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

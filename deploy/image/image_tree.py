@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive import debian, debian_lock, interpreter, programs, sbom, wheels
-from runc_wrap.node.cluster import archive_copy
-from runc_wrap.node.cluster.kubernetes_api import tls
+from runc_wrap.cluster import archive_copy
+from runc_wrap.cluster.kubernetes_api import tls
 
 if TYPE_CHECKING:
     from deploy.archive.debian import Package

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX = Path("/opt/runc-wrap")
 PLACES = {"opt": "/opt", "local": "/usr/local", "units": "/etc/systemd/system"}
-INSTALLER = "runc_wrap.node.installation.installer"
+INSTALLER = "runc_wrap.installation.installer"
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _SYSTEMCTL = """#!/bin/sh
 # {place}/state/UNIT is what is-active says; {place}/fails holds a verb whose next call fails,
@@ -117,7 +117,7 @@ class Machine:
             installed.release, self.directory / "opt" / release.relative_to("/opt"), symlinks=True
         )
         code = (
-            "import pathlib, sys; from runc_wrap.node.installation import release_parts; "
+            "import pathlib, sys; from runc_wrap.installation import release_parts; "
             "release_parts.write_command(pathlib.Path(sys.argv[1]))"
         )
         done = self.run(release / "venv/bin/python", "-I", "-c", code, release)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output, progress, status
 from runc_wrap.hotpath.decision import LOCALHOST
-from runc_wrap.node import apply_policy, runtime_switch
+from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons
 

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output
+from runc_wrap.cluster import archive_copy, next_step, node_record, preflight, remaining
+from runc_wrap.cluster.cluster_policy import policy_files, policy_trial
+from runc_wrap.cluster.host_commands import host_documents
+from runc_wrap.cluster.host_commands.node_commands import NodeCommands
+from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdError
+from runc_wrap.cluster.kubernetes_api import api_server
+from runc_wrap.cluster.node_reporter import Pod, Reporter
+from runc_wrap.cluster.reconciler import Installer
+from runc_wrap.cluster.removal import Remover
+from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import files
 from runc_wrap.host.locks import LastingLock, LockHeldError
 from runc_wrap.hotpath import config_file
+from runc_wrap.installation.installation_record import Damaged
 from runc_wrap.node import paths
-from runc_wrap.node.cluster import archive_copy, next_step, node_record, preflight, remaining
-from runc_wrap.node.cluster.cluster_policy import policy_files, policy_trial
-from runc_wrap.node.cluster.host_commands import host_documents
-from runc_wrap.node.cluster.host_commands.node_commands import NodeCommands
-from runc_wrap.node.cluster.host_commands.systemd_manager import Manager, SystemdError
-from runc_wrap.node.cluster.kubernetes_api import api_server
-from runc_wrap.node.cluster.node_reporter import Pod, Reporter
-from runc_wrap.node.cluster.reconciler import Installer
-from runc_wrap.node.cluster.removal import Remover
-from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from runc_wrap.node.cluster.next_step import Decision
+    from runc_wrap.cluster.next_step import Decision
     from runc_wrap.node.paths import Places
 
 _PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path here and there
@@ -274,7 +274,7 @@ def _mark(sentence: str, *, is_well: bool) -> None:
     """Have the probe say so: a sentence on one line, whatever others wrote into it."""
     if not _MARK.parent.is_dir():
         return
-    said = text.name(" ".join(sentence.split()), _LONGEST_SENTENCE).encode()
+    said = safe_text.name(" ".join(sentence.split()), _LONGEST_SENTENCE).encode()
     files.replace(_SENTENCE, said, is_synced=False, writer="installer")
     if is_well:
         _MARK.touch()

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import text
+from runc_wrap import doctor as checks
+from runc_wrap import safe_text
 from runc_wrap.cli import output, progress
-from runc_wrap.node import doctor as checks
-from runc_wrap.node.doctor import mending
-from runc_wrap.node.installation import installation_record
+from runc_wrap.doctor import mending
+from runc_wrap.installation import installation_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.node.doctor.check_finding import Finding
-    from runc_wrap.node.doctor.mending import Mended
+    from runc_wrap.doctor.check_finding import Finding
+    from runc_wrap.doctor.mending import Mended
     from runc_wrap.node.paths import Places
 
 
@@ -85,7 +85,7 @@ def _told(done: Mended) -> str:
 
 
 def _summary(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsal: bool) -> str:
-    said = f"{len(checks.names())} checks, {text.number(len(findings), 'finding')}"
+    said = f"{len(checks.names())} checks, {safe_text.number(len(findings), 'finding')}"
     fixable = sum(1 for each in findings if each.fix)
     if mended:
         return f"{said}, {sum(1 for each in mended if not each.failure)} mended"

@@ -15,13 +15,13 @@ from runc_wrap.cli import (
     output,
     progress,
 )
-from runc_wrap.node.engines import engine_query, removals
-from runc_wrap.node.engines.handler import DEFAULT_NAME, EngineError, Handler
-from runc_wrap.node.engines.registration import plan_execution, registration_state
-from runc_wrap.node.engines.transaction import steps
+from runc_wrap.engines import engine_query, removals
+from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
+from runc_wrap.engines.registration import plan_execution, registration_state
+from runc_wrap.engines.transaction import steps
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engines.registration.registration_state import Where
+    from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
 _COLUMNS = ("engine", "version", "handler", "path", "configuration", "in force")

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_change, engine_output, engine_transaction, output, progress
-from runc_wrap.node.engines import engine_query
-from runc_wrap.node.engines.handler import EngineError, Handler, check_name
-from runc_wrap.node.engines.registration import registration_plan
-from runc_wrap.node.engines.transaction import steps
+from runc_wrap.engines import engine_query
+from runc_wrap.engines.handler import EngineError, Handler, check_name
+from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines.transaction import steps
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.engines.kinds.engine_kind import Installation
-    from runc_wrap.node.engines.registration.registration_plan import Plan
-    from runc_wrap.node.engines.registration.registration_state import Where
+    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.engines.registration.registration_plan import Plan
+    from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
 _AUTO = "auto"

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_output, engine_transaction
-from runc_wrap.node.engines.handler import DEFAULT_NAME
-from runc_wrap.node.engines.registration import (
+from runc_wrap.engines.handler import DEFAULT_NAME
+from runc_wrap.engines.registration import (
     plan_execution,
     registration_plan,
     registration_state,
 )
-from runc_wrap.node.engines.transaction import proofs, steps
+from runc_wrap.engines.transaction import proofs, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.node.engines.registration.registration_plan import Plan
-    from runc_wrap.node.engines.registration.registration_state import Where
+    from runc_wrap.engines.registration.registration_plan import Plan
+    from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
 

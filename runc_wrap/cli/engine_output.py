@@ -6,13 +6,13 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import engine_transaction, output
-from runc_wrap.node.engines import docker_config
-from runc_wrap.node.engines.registration import registration_plan
+from runc_wrap.engines import docker_config
+from runc_wrap.engines.registration import registration_plan
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engines import removals
-    from runc_wrap.node.engines.file_tree import Change
-    from runc_wrap.node.engines.registration.registration_plan import Plan
+    from runc_wrap.engines import removals
+    from runc_wrap.engines.file_tree import Change
+    from runc_wrap.engines.registration.registration_plan import Plan
 
 _DOCKERS_RESTART = docker_config.reload_command(loses_default=True)
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import canary_alone, engine_status, steps, taking_back
-from runc_wrap.node.engines.transaction.unit_control import Systemd
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.transaction import canary_alone, engine_status, steps, taking_back
+from runc_wrap.engines.transaction.unit_control import Systemd
 
 if TYPE_CHECKING:
-    from runc_wrap.node.engines.registration.registration_state import Where
-    from runc_wrap.node.engines.transaction.steps import Job, Outcome
-    from runc_wrap.node.engines.transaction.taking_back import Note
+    from runc_wrap.engines.registration.registration_state import Where
+    from runc_wrap.engines.transaction.steps import Job, Outcome
+    from runc_wrap.engines.transaction.taking_back import Note
     from runc_wrap.node.paths import Places
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

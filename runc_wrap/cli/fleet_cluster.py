@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.fleet import node_list, object_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
@@ -75,8 +75,10 @@ def doubts(cluster: Cluster, everyone: Sequence[Node]) -> dict[str, str]:
 def say_who_is_left_out(names: Sequence[str]) -> None:
     """Print on stderr which nodes were not asked, by their own word."""
     if names:
-        shown = ", ".join([*map(text.word, names[:_SHOWN]), *(["…"] if names[_SHOWN:] else [])])
-        number = text.number(len(names), "node")
+        shown = ", ".join(
+            [*map(safe_text.word, names[:_SHOWN]), *(["…"] if names[_SHOWN:] else [])]
+        )
+        number = safe_text.number(len(names), "node")
         output.warn(
             f"note: not asked, since they say that they do not run Linux: {number} ({shown})"
         )

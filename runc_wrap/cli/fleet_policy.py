@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import fleet_cluster, output, progress
 from runc_wrap.fleet import sent_policy
 from runc_wrap.fleet.collection import Collection
@@ -91,12 +91,14 @@ def _given(cluster: Cluster, paths: tuple[Path, ...], maps: tuple[str, ...]) -> 
 
 
 def _show(found: PolicyAnswers) -> None:
-    taken = text.number(found.taken, "node")
+    taken = safe_text.number(found.taken, "node")
     output.say(f"{taken} would put it in force, {sum(map(len, found.refused.values()))} not.")
     for why, nodes in found.refused.items():
-        output.say(f"Refused on {_nodes(len(nodes), sorted(nodes))}: {text.name(why, _LONGEST)}")
+        output.say(
+            f"Refused on {_nodes(len(nodes), sorted(nodes))}: {safe_text.name(why, _LONGEST)}"
+        )
     for remark, where in found.remarks.items():
-        output.say(f"On {_nodes(where.nodes, where.names)}: {text.name(remark, _LONGEST)}")
+        output.say(f"On {_nodes(where.nodes, where.names)}: {safe_text.name(remark, _LONGEST)}")
     if found.changes:
         output.table(_COLUMNS, map(_row, found.ordered()))
     elif found.taken:
@@ -106,16 +108,21 @@ def _show(found: PolicyAnswers) -> None:
 
 def _row(one: tuple[Change, Where]) -> tuple[str, ...]:
     change, where = one
-    then = f"refused: {text.name(change.refused, _LONGEST)}" if change.refused else change.then
-    containers = text.number(where.containers, "container")
+    then = f"refused: {safe_text.name(change.refused, _LONGEST)}" if change.refused else change.then
+    containers = safe_text.number(where.containers, "container")
     on = f"{containers} on {_nodes(where.nodes, where.names)}"
-    return text.name(change.whose.name), on, text.name(change.now), text.name(then, _LONGEST)
+    return (
+        safe_text.name(change.whose.name),
+        on,
+        safe_text.name(change.now),
+        safe_text.name(then, _LONGEST),
+    )
 
 
 def _nodes(number: int, names: Sequence[str]) -> str:
-    shown = [text.word(one) for one in names[:_SHOWN_NODES]]
+    shown = [safe_text.word(one) for one in names[:_SHOWN_NODES]]
     more = [f"{number - len(shown)} more"] if number > len(shown) else []
-    return f"{text.number(number, 'node')} ({', '.join([*shown, *more])})"
+    return f"{safe_text.number(number, 'node')} ({', '.join([*shown, *more])})"
 
 
 def _say_what_is_missing(found: PolicyAnswers) -> None:
@@ -125,7 +132,7 @@ def _say_what_is_missing(found: PolicyAnswers) -> None:
         shown = _nodes(len(found.not_reached), found.not_reached)
         output.warn(f"note: not reached, as the installer has no pod there: {shown}")
     if found.silent:
-        number = text.number(len(found.silent), "node")
+        number = safe_text.number(len(found.silent), "node")
         output.warn(f"warning: {number} did not answer; whether they would take it is unknown:")
         _say_each(sorted(found.silent))
 
@@ -133,6 +140,6 @@ def _say_what_is_missing(found: PolicyAnswers) -> None:
 def _say_each(silent: Iterable[tuple[str, str]]) -> None:
     listed = [*silent]
     for node, why in listed[:_MOST_SHOWN]:
-        output.warn(f"  {text.word(node)}: {text.name(why, _LONGEST)}")
+        output.warn(f"  {safe_text.word(node)}: {safe_text.name(why, _LONGEST)}")
     if len(listed) > _MOST_SHOWN:
         output.warn(f"  and {len(listed) - _MOST_SHOWN} more; --json lists them")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import fleet_cluster, output, progress
+from runc_wrap.cluster import next_step
 from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.kubectl import KubectlError
-from runc_wrap.node.cluster import next_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,30 +26,31 @@ def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> None:
     chosen = [one for one in found if one.node == node]
     if not chosen:
         raise KubectlError(
-            f"the cluster lists no Linux node {text.word(node)}; `kubectl get nodes` names them"
+            f"the cluster lists no Linux node {safe_text.word(node)}; "
+            "`kubectl get nodes` names them"
         )
     asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, 1, seconds)
     with progress.shown("Asking the node") as meter:
         (document,) = asked.documents(chosen, meter)
     if "error" in document:
-        raise KubectlError(f"{text.name(node)}: {text.name(document['error'], _LONGEST)}")
+        raise KubectlError(f"{safe_text.name(node)}: {safe_text.name(document['error'], _LONGEST)}")
     if as_json:
         output.document(document)
     else:
         output.say("\n".join(_lines(document)))
-    if text.name(document.get("state")) not in next_step.WELL:
+    if safe_text.name(document.get("state")) not in next_step.WELL:
         raise SystemExit(output.WRONG)
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
     """Yield what a node says of itself, whatever types it has."""
     for name in _NAMES:
-        if shown := text.name(document.get(name), _LONGEST):
+        if shown := safe_text.name(document.get(name), _LONGEST):
             yield f"{name:<8} {shown}"
     if document.get("state") is None:
         yield "state    the installer has told none yet"
     for remark in _items(document, "remarks"):
-        yield f"remark   {text.name(remark, _LONGEST)}"
+        yield f"remark   {safe_text.name(remark, _LONGEST)}"
     for one in _items(document, "attempts"):
         yield _attempt(one if isinstance(one, dict) else {}, document.get("reason"))
 
@@ -57,7 +58,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
 def _attempt(found: dict[str, Any], shown: object) -> str:
     """Return what failed and when it is tried again; and why, unless `shown` has said it."""
     step, count, again, reason = (
-        text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
+        safe_text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
     )
     line = f"failed   {step} ({count} times; tried again after {again})"
     return line if _says(shown, found.get("reason")) else f"{line}: {reason}"

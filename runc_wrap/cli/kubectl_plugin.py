@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import fleet_cluster, fleet_state, output, progress, report_merged, suggest
 from runc_wrap.cli.fleet_cluster import Cluster
 from runc_wrap.cli.fleet_policy import policy
@@ -167,8 +167,8 @@ def _row(one: Node, doubt: str) -> tuple[str, ...]:
     state = "; ".join(filter(None, (one.state, doubt)))
     if not one.is_linux:
         state = f"not for it: says that it runs {one.system}"
-    shown = (text.name(word) or "-" for word in (one.version, state))
-    return (text.name(one.name), health, is_ready, *shown)
+    shown = (safe_text.name(word) or "-" for word in (one.version, state))
+    return (safe_text.name(one.name), health, is_ready, *shown)
 
 
 def _gathered(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output, profile_capture
+from runc_wrap.engines.capture import capture_store
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node.capture import capture_store
 from runc_wrap.policy import policy_compiler
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_files

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap.apply import node_facts
 from runc_wrap.cli import output, progress
-from runc_wrap.node import node_facts
-from runc_wrap.node.capture import capture_run, capture_store
-from runc_wrap.node.engines.handler import EngineError
+from runc_wrap.engines.capture import capture_run, capture_store
+from runc_wrap.engines.handler import EngineError
 from runc_wrap.policy import captured_comparison
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import captured_profile, engine_versions

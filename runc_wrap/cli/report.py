@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output, progress, report_merged, report_table
 from runc_wrap.cli.report_document import of_node
 from runc_wrap.cli.workload_argument import chosen
@@ -155,7 +155,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         else:
             output.document(documents)
     elif page:
-        output.warn(f"{text.number(len(documents), 'workload')} in {page}")
+        output.warn(f"{safe_text.number(len(documents), 'workload')} in {page}")
     elif words:
         output.say(in_full(found.judged[0]))
     else:
@@ -263,7 +263,7 @@ def _names(rows: list[Row]) -> str:
 
 
 def _strays(rows: list[Row]) -> str:
-    total = text.number(sum(row.tally.count for row in rows), "call")
+    total = safe_text.number(sum(row.tally.count for row in rows), "call")
     return (
         f"\n{total} of no known container ({_names(rows)}): made outside containers, or by "
         "processes that ended before they could be attributed."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output, progress, report_table
 from runc_wrap.cli.report_document import document
 from runc_wrap.cli.workload_argument import chosen
@@ -56,7 +56,7 @@ def gathered(names: Iterable[str], without: Collection[str]) -> FleetReport:
     found = FleetReport(without)
     with progress.shown("Reading nodes' reports") as meter, without_collector():
         for name in names:
-            where = "stdin" if name == _STDIN else text.word(name)
+            where = "stdin" if name == _STDIN else safe_text.word(name)
             try:
                 with _opened(name) as file:
                     found.read(_counting(file, meter), where)
@@ -114,7 +114,7 @@ def show(
     if as_json:
         output.document(found.as_json(documents))
     elif page:
-        output.warn(f"{text.number(len(documents), 'workload')} in {page}")
+        output.warn(f"{safe_text.number(len(documents), 'workload')} in {page}")
     elif named is not None:
         output.say(in_full_merged(workloads[0]))
     else:
@@ -143,8 +143,8 @@ def with_profiles(places: Places, found: FleetReport, given: Path | None) -> lis
 
 
 def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool) -> None:
-    nodes = text.number(found.answered, "node")
-    whose = f" (by {text.word(found.oldest_node or '')})"
+    nodes = safe_text.number(found.answered, "node")
+    whose = f" (by {safe_text.word(found.oldest_node or '')})"
     since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""
     output.say(f"{nodes} answered{since}.")
     if workloads:
@@ -160,15 +160,15 @@ def say_what_is_missing(found: FleetReport) -> None:
     _say_notes(found.notes)
     silent = found.silent
     if silent:
-        number = text.number(len(silent), "node")
+        number = safe_text.number(len(silent), "node")
         output.warn(f"warning: {number} did not answer; what runs there is unknown:")
         _say_each(silent, len(silent))
     if found.refused_count:
-        number = text.number(found.refused_count, "document")
+        number = safe_text.number(found.refused_count, "document")
         output.warn(f"warning: {number} refused; what runs on their nodes is unknown:")
         _say_each(found.refused, found.refused_count)
     if found.without:
-        names = ", ".join(map(text.word, sorted(found.without)))
+        names = ", ".join(map(safe_text.word, sorted(found.without)))
         output.warn(f"note: left out by --without: {names}")
 
 
@@ -177,7 +177,7 @@ def _say_notes(notes: FleetNotes) -> None:
     for told in found[:_MOST_SHOWN]:
         output.warn(f"note: {told}")
     if len(found) > _MOST_SHOWN:
-        more = text.number(len(found) - _MOST_SHOWN, "further remark")
+        more = safe_text.number(len(found) - _MOST_SHOWN, "further remark")
         output.warn(f"note: {more} of nodes; --json lists them")
 
 
@@ -193,7 +193,7 @@ def _write(page: Path, documents: list[Json], found: FleetReport, places: Places
 
     missing = [*found.silent, *found.refused]
     meta = {
-        "node": text.number(found.answered, "node"),
+        "node": safe_text.number(found.answered, "node"),
         "generated": coverage.rfc3339(time.time()),
         "policy": str(places.config),
         "profiles": str(places.profiles),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.cli.workload_text import WORDS, call_words
 from runc_wrap.report.merge.merged_workload import MergedWorkload
@@ -28,14 +28,14 @@ def show(workloads: Sequence[W], *, everyone: bool) -> list[W]:
         output.table(_COLUMNS, (_row(one) for one in shown))
     if calm := len(workloads) - len(shown):
         before = "\n" if shown else ""
-        number = text.number(calm, "workload")
+        number = safe_text.number(calm, "workload")
         output.say(f"{before}{number} enforced, nothing to report; --all lists them.")
     return shown
 
 
 def name(one: Judged | MergedWorkload) -> str:
     """Return a workload's name as the table has it."""
-    return text.name(one.name, _LONGEST_NAME)
+    return safe_text.name(one.name, _LONGEST_NAME)
 
 
 def _row(one: Judged | MergedWorkload) -> tuple[str, ...]:
@@ -45,9 +45,9 @@ def _row(one: Judged | MergedWorkload) -> tuple[str, ...]:
 
 def _seen_in(one: Judged | MergedWorkload) -> str:
     if isinstance(one, MergedWorkload):
-        containers = text.number(one.containers, "container")
-        return f"{containers} on {text.number(one.nodes, 'node')}"
-    return text.number(len(one.containers), "container")
+        containers = safe_text.number(one.containers, "container")
+        return f"{containers} on {safe_text.number(one.nodes, 'node')}"
+    return safe_text.number(len(one.containers), "container")
 
 
 def _calls(rows: Iterable[Row]) -> str:

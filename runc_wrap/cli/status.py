@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output, progress
+from runc_wrap.doctor.installation_checks import records_written
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import lost_listeners, stated_defaults
 from runc_wrap.node.container_state import status as node_status
-from runc_wrap.node.doctor.installation_checks import records_written
 from runc_wrap.policy import freshness
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output, report_merged
 from runc_wrap.cli.report import gathered, sources
 from runc_wrap.cli.report_document import suggested
@@ -108,7 +108,7 @@ def show(
     one = chosen(everyone, workload)
     made = suggested(one, **allowing)
     if made is None:
-        raise output.Failure(f"{text.name(one.name)}: {_why(one)}")
+        raise output.Failure(f"{safe_text.name(one.name)}: {_why(one)}")
     output.document(_as_json(one, made) if as_json else made.profile)
     of_base = merged_profile.sentences(one) if isinstance(one, MergedWorkload) else []
     for warning in (*of_base, *made.warnings):
@@ -133,7 +133,7 @@ def _why(one: Either) -> str:
         return "there is nothing to add. No node has seen a call of it that would be denied."
     why = one.reason or ""
     if isinstance(one, MergedWorkload):
-        why = text.name(one.unknown_profile, _LONGEST_SENTENCE)
+        why = safe_text.name(one.unknown_profile, _LONGEST_SENTENCE)
     return f"its profile is not known. {why}"
 
 
@@ -154,8 +154,8 @@ def _as_json(one: Either, made: Suggestion) -> dict[str, Any]:
 def _withheld(way: Way, one: Either, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
-    again = shlex.join(["--allow-dangerous", "--", text.word(one.name, _LONGEST_NAME)])
-    what = f"withheld: {text.number(number, 'call')} {are} left out, because {they} dangerous"
+    again = shlex.join(["--allow-dangerous", "--", safe_text.word(one.name, _LONGEST_NAME)])
+    what = f"withheld: {safe_text.number(number, 'call')} {are} left out, because {they} dangerous"
     lines = [
         f"{what} and may come from an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
@@ -168,9 +168,9 @@ def _withheld(way: Way, one: Either, made: Suggestion) -> str:
 def _degrading(way: Way, one: Either, made: Suggestion) -> str:
     number = len(made.degrading)
     are, them = ("are", "them") if number > 1 else ("is", "it")
-    again = shlex.join(["--degrading", "--", text.word(one.name, _LONGEST_NAME)])
+    again = shlex.join(["--degrading", "--", safe_text.word(one.name, _LONGEST_NAME)])
     lines = [
-        f"degrading: {text.number(number, 'call')} {are} left out and would get ENOSYS:",
+        f"degrading: {safe_text.number(number, 'call')} {are} left out and would get ENOSYS:",
         *(f"  {call_words(row)}" for row in made.degrading),
         "Most programs then use a fallback, some fail. No record shows which, because audit and",
         "observe let such calls through.",
@@ -236,6 +236,6 @@ def _where(one: Either) -> str:
     if isinstance(one, MergedWorkload):
         return "before the rules that match it now (the first matching rule decides)"
     names = dict.fromkeys(each.record.rule for each in one.containers if each.record.rule)
-    last = [text.word(name) for name in names][-1:]
+    last = [safe_text.word(name) for name in names][-1:]
     before = f"before the rule {last[0]}, which decided its mode" if last else "before all others"
     return f"{before} (the first matching rule decides)"

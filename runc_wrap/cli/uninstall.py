@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output, progress
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host.locks import locked
-from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.transaction import taking_back
-from runc_wrap.node.installation import services, uninstaller
-from runc_wrap.node.installation.installation_record import Damaged
+from runc_wrap.installation import services, uninstaller
+from runc_wrap.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
-    from runc_wrap.node.installation.uninstaller import Plan
+    from runc_wrap.installation.uninstaller import Plan
     from runc_wrap.node.paths import Places
 
 

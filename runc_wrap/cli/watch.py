@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.store import coverage
@@ -127,9 +127,9 @@ def _document(one: Seen, record: Record | None, row: Row) -> Json:
 
 def _words(line: Json) -> str:
     parts = [line[name] for name in ("namespace", "pod", "container") if line[name]]
-    whose = text.name("/".join(parts) or line["image"] or line["id"] or "(no known container)")
+    whose = safe_text.name("/".join(parts) or line["image"] or line["id"] or "(no known container)")
     times = f" {line['count']} times" if line["count"] > 1 else ""
-    program = text.word(line["program"])
+    program = safe_text.word(line["program"])
     given = f"({line['arguments']})" if line["arguments"] else ""
     call = argument_names.syscall(line["syscall"]) + given
     return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

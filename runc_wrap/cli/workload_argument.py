@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.cli import output
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ def _has(one: Reported, name: str) -> bool:
 
 def listed(names: list[str]) -> str:
     """Return the first of these names, as words of a sentence, and the number of the others."""
-    shown = [text.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
+    shown = [safe_text.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
     more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
     return ", ".join([*shown, *more])

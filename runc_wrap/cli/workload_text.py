@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.evidence.store import coverage
 from runc_wrap.report import argument_names, outcomes
 
@@ -35,7 +35,7 @@ def call_words(row: Row) -> str:
 
 def _call(row: Row, kinds: int, most: int | None) -> str:
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
-    programs = ", ".join(map(text.word, order))
+    programs = ", ".join(map(safe_text.word, order))
     abi = "" if row.abi in _USUAL else f" ({row.abi})"
     times = coverage.times(row.tally.count)
     return f"{row.words(kinds)}{abi}: {row.how}, {times} by {programs}"
@@ -52,12 +52,12 @@ def in_full_merged(one: MergedWorkload) -> str:
 
 
 def _lines(one: Judged | MergedWorkload) -> Iterator[str]:
-    yield f"{text.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
+    yield f"{safe_text.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
     if one.reason:
         yield one.reason
     yield one.confidence
     if one.workload.image:
-        yield f"image: {text.name(one.workload.image, _LONGEST_NAME)}"
+        yield f"image: {safe_text.name(one.workload.image, _LONGEST_NAME)}"
     yield "calls:" if one.rows else "calls: none that the profile does not allow"
     for row in one.rows:
         first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
@@ -66,13 +66,13 @@ def _lines(one: Judged | MergedWorkload) -> Iterator[str]:
 
 def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
     yield f"containers: {one.containers}, {one.running} running, on {one.nodes} nodes"
-    yield f"modes: {', '.join(map(text.word, sorted(one.modes)))}"
+    yield f"modes: {', '.join(map(safe_text.word, sorted(one.modes)))}"
     unknown = one.unknown
     if unknown.nodes:
-        names = [text.word(name) for name in unknown.names]
+        names = [safe_text.word(name) for name in unknown.names]
         more = unknown.nodes - len(names)
         shown = ", ".join([*names, *([f"and {more} more"] if more else [])])
-        yield f"unknown on {text.number(unknown.nodes, 'node')}: {shown}"
+        yield f"unknown on {safe_text.number(unknown.nodes, 'node')}: {shown}"
 
 
 def _own_lines(one: Judged) -> Iterator[str]:
@@ -89,9 +89,10 @@ def _containers(one: Judged) -> Iterator[str]:
     for each in reversed(one.containers[-_MOST_CONTAINERS:]):
         record = each.record
         until = "running" if each.is_there else f"until {coverage.rfc3339(each.end)}"
-        pod = f" of the pod {text.word(record.pod)}" if record.pod else ""
+        pod = f" of the pod {safe_text.word(record.pod)}" if record.pod else ""
         yield (
-            f"  {text.word(record.id)}{pod}: {text.name(record.profile)} ({record.mode}), "
+            f"  {safe_text.word(record.id)}{pod}: {safe_text.name(record.profile)} "
+            f"({record.mode}), "
             f"since {coverage.rfc3339(each.begin)}, {until}"
         )
     if len(one.containers) > _MOST_CONTAINERS:

@@ -16,7 +16,7 @@ Args = tuple[int | None, ...]
 class Sighting(NamedTuple):
     """One call that a filter logged, denied or sent to us.
 
-    The workload chooses `comm` and `exe`: print them only through runc_wrap.text.
+    The workload chooses `comm` and `exe`: print them only through runc_wrap.safe_text.
     """
 
     time: float  # seconds since the epoch; audit's header has milliseconds

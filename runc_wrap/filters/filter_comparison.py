@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from runc_wrap.filters import bpf, bpf_outcomes, libseccomp
-from runc_wrap.filters.runtime_load import Block, Loader
-from runc_wrap.filters.simulate import Simulation
+from runc_wrap.filters.evaluate import bpf, bpf_outcomes
+from runc_wrap.filters.evaluate.runtime_load import Block, Loader
+from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 

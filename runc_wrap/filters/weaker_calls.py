@@ -14,9 +14,9 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.bpf_outcomes import Interest
+from runc_wrap.filters.evaluate.bpf_outcomes import Interest
+from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.filter_comparison import Difference, Expectation
-from runc_wrap.filters.simulate import Simulation
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscalls
@@ -26,8 +26,8 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from runc_wrap.filters.bpf import Args
-    from runc_wrap.filters.runtime_load import Block, Comparison, Loader
+    from runc_wrap.filters.evaluate.bpf import Args
+    from runc_wrap.filters.evaluate.runtime_load import Block, Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 

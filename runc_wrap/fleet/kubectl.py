@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.host import program
 
 if TYPE_CHECKING:
@@ -98,4 +98,4 @@ def said(complaint: str) -> str:
     """
     lines = [" ".join(line.split()) for line in complaint.splitlines() if line.strip()]
     number = 2 if lines and lines[-1].startswith(_ENDED) else 1
-    return text.fitted(" ".join(lines[-number:]), _MOST_SAID)
+    return safe_text.fitted(" ".join(lines[-number:]), _MOST_SAID)

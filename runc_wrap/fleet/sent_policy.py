@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap import text
+from runc_wrap import safe_text
+from runc_wrap.cluster.cluster_policy.policy_files import CONFIG, LARGEST, MODE, PROFILES
 from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.host import files
 from runc_wrap.hotpath import json_codec
-from runc_wrap.node.cluster.cluster_policy.policy_files import CONFIG, LARGEST, MODE, PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,7 +58,7 @@ def _brought(name: str, printed: bytes) -> Iterator[tuple[str, str]]:
         data = json_codec.loads(printed)["data"]
         places = [(_place(key), str(value)) for key, value in data.items()]
     except (json_codec.Unreadable, AttributeError, KeyError, TypeError):
-        raise KubectlError(f"the ConfigMap {text.word(name)} has no data") from None
+        raise KubectlError(f"the ConfigMap {safe_text.word(name)} has no data") from None
     yield from ((place, value) for place, value in places if place)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runc_wrap.cluster import next_step
 from runc_wrap.metrics.prometheus_text import GAUGE, Family, text_of
-from runc_wrap.node.cluster import next_step
 
 UP, STATE = "runc_wrap_agent_up", "runc_wrap_node_state"
 UNKNOWN = "unknown"  # the installer of this pod has said nothing yet

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE, READY_MADE
 from runc_wrap.metrics.counter_state import OTHER
 
@@ -155,7 +155,7 @@ def document(found: Series) -> list[dict[str, Any]]:
 
 def label(value: object) -> str:
     """Return a label's value, shortened and made safe to show."""
-    return text.name(value, LONGEST_LABEL)
+    return safe_text.name(value, LONGEST_LABEL)
 
 
 def count_decision(tally: Tally, record: Record) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters import weaker_calls
-from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches_any

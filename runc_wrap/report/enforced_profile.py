@@ -27,8 +27,8 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.filters.bpf import Args
-    from runc_wrap.filters.runtime_load import Comparison, Loader
+    from runc_wrap.filters.evaluate.bpf import Args
+    from runc_wrap.filters.evaluate.runtime_load import Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.ledger.record import Record
     from runc_wrap.profiles.abis import Abi

@@ -1,6 +1,6 @@
 """The page of `report --html`: one file for a workload's owner, which needs no network.
 
-Workloads may choose all texts in a report: they reach the template through runc_wrap.text, and
+Workloads may choose all texts in a report: they reach the template through runc_wrap.safe_text, and
 there Jinja escapes them. The page's Content-Security-Policy allows its own style and script by
 their hashes, and forbids everything else.
 """
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.report import matrix_picture
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _verdict(workload: Json) -> str:
 
 def _workload(at: int, workload: Json, profiles: str) -> Json:
     calls = sorted(map(_call, _calls(workload)), key=_call_weight)
-    namespace, pod, container, image = (text.name(workload.get(name)) for name in _EVERYONE)
+    namespace, pod, container, image = (safe_text.name(workload.get(name)) for name in _EVERYONE)
     return {
         "anchor": f"w{at + 1}",
         "verdict": _verdict(workload),
@@ -120,20 +120,20 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
         "short": container or pod or image or "without a name",
         "where": "/".join(filter(None, (namespace, pod if container else ""))),
         "image": image,
-        "confidence": text.name(workload.get("confidence"), _LONGEST_SENTENCE),
+        "confidence": safe_text.name(workload.get("confidence"), _LONGEST_SENTENCE),
         "containers": _number(workload.get("containers")),
         "nodes": _number(workload.get("nodes")),
         "restarts": _number(workload.get("restarts")),
         "lost": _number(workload.get("lost")),
-        "reason": text.name(workload.get("reason"), _LONGEST_SENTENCE),
+        "reason": safe_text.name(workload.get("reason"), _LONGEST_SENTENCE),
         "dropped": _number(workload.get("dropped")),
         "since": _moment(workload.get("since")),
         "calls": calls,
         "times": sum(call["count"] for call in calls),
         "shown": calls[:MOST_CALLS],
-        "addition": text.paste(workload.get("addition")),
-        "rule": text.paste(workload.get("rule")),
-        "annotation": text.paste(workload.get("annotation")),
+        "addition": safe_text.paste(workload.get("addition")),
+        "rule": safe_text.paste(workload.get("rule")),
+        "annotation": safe_text.paste(workload.get("annotation")),
         "warnings": _warnings(workload.get("warnings")),
         "withheld": _withheld(workload.get("withheld")),
         "command": _command(workload, profiles),
@@ -142,21 +142,21 @@ def _workload(at: int, workload: Json, profiles: str) -> Json:
 
 def _warnings(value: object) -> list[str]:
     lines = value if isinstance(value, list) else []
-    return [text.name(one, _LONGEST_SENTENCE) for one in lines[:_MOST_WARNINGS]]
+    return [safe_text.name(one, _LONGEST_SENTENCE) for one in lines[:_MOST_WARNINGS]]
 
 
 def _withheld(value: object) -> list[str]:
     """Return the calls that `suggest` leaves out, each with its reason."""
     calls = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
     lines = [f"{one.get('syscall')}: {one.get('why')}." for one in calls[:_MOST_WARNINGS]]
-    return [text.name(one, _LONGEST_SENTENCE) for one in lines]
+    return [safe_text.name(one, _LONGEST_SENTENCE) for one in lines]
 
 
 def _command(workload: Json, profiles: str) -> str:
     """Return the command that writes the profile, "" if it could not be pasted unchanged."""
     name, file = (str(workload.get(key) or "") for key in ("name", "file"))
-    shown = text.name(name, _LONGEST_ARGUMENT)
-    whole = name and shown == name and text.name(file) == file and "…" not in profiles
+    shown = safe_text.name(name, _LONGEST_ARGUMENT)
+    whole = name and shown == name and safe_text.name(file) == file and "…" not in profiles
     if workload.get("nodes") or not (whole and file and workload.get("addition")):
         return ""  # no single node has all of a fleet's evidence
     words = ["--", name] if name.startswith("-") else [name]
@@ -169,12 +169,12 @@ def _calls(workload: Json) -> list[Json]:
 
 
 def _call(call: Json) -> Json:
-    programs = [text.name(one) for one in call.get("programs") or [] if one]
+    programs = [safe_text.name(one) for one in call.get("programs") or [] if one]
     return {
-        "syscall": text.name(call.get("syscall"), 64),
-        "abi": text.name(call.get("abi"), 32),
-        "errno": text.name(call.get("errno"), 32),
-        "outcome": text.name(call.get("outcome")),
+        "syscall": safe_text.name(call.get("syscall"), 64),
+        "abi": safe_text.name(call.get("abi"), 32),
+        "errno": safe_text.name(call.get("errno"), 32),
+        "outcome": safe_text.name(call.get("outcome")),
         "args": _named(call.get("arguments")) or _arguments(call.get("args")),
         "count": _number(call.get("count")),
         "verdict": _call_verdict(call),
@@ -196,7 +196,7 @@ def _call_verdict(call: Json) -> str:
 
 def _named(given: object) -> list[str]:
     """Return the first arguments that have names."""
-    names = [text.name(one) for one in given if one] if isinstance(given, list) else []
+    names = [safe_text.name(one) for one in given if one] if isinstance(given, list) else []
     return [*names[:_MOST_ARGS], "and others"] if len(names) > _MOST_ARGS else names
 
 
@@ -210,7 +210,7 @@ def _arguments(args: object) -> list[str]:
         for one in lists[: _MOST_ARGS + 1]
         if isinstance(one, list)
     ]
-    names = [text.name(one) for one in shown if one]
+    names = [safe_text.name(one) for one in shown if one]
     return [*names[:_MOST_ARGS], "and others"] if len(names) > _MOST_ARGS else names
 
 
@@ -220,18 +220,18 @@ def _hexadecimal(value: object) -> str:
 
 def _meta(meta: Json) -> Json:
     return {
-        "node": text.name(meta.get("node")),
+        "node": safe_text.name(meta.get("node")),
         "generated": _moment(meta.get("generated")),
         "since": _moment(meta.get("since")),
         "until": _moment(meta.get("until")),
-        "version": text.name(meta.get("version")),
-        "policy": text.name(meta.get("policy") or "/opt/runc-wrap/etc/config.toml"),
-        "profiles": text.name(meta.get("profiles") or "/opt/runc-wrap/etc/profiles"),
+        "version": safe_text.name(meta.get("version")),
+        "policy": safe_text.name(meta.get("policy") or "/opt/runc-wrap/etc/config.toml"),
+        "profiles": safe_text.name(meta.get("profiles") or "/opt/runc-wrap/etc/profiles"),
         "unattributed": _counted(meta.get("unattributed")),
         "lost": _number(meta.get("lost")),
-        "missing": [text.name(one, _LONGEST_SENTENCE) for one in meta.get("missing") or ()],
+        "missing": [safe_text.name(one, _LONGEST_SENTENCE) for one in meta.get("missing") or ()],
         "missing_count": _number(meta.get("missing_count")),
-        "kept": [text.name(one, _LONGEST_SENTENCE) for one in meta.get("kept") or ()],
+        "kept": [safe_text.name(one, _LONGEST_SENTENCE) for one in meta.get("kept") or ()],
     }
 
 
@@ -254,7 +254,7 @@ def _moment(value: object) -> Json | None:
         found = datetime.fromisoformat(str(value))
         utc = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        return {"iso": "", "text": text.name(value, 40)}
+        return {"iso": "", "text": safe_text.name(value, 40)}
     return {"iso": utc.isoformat(), "text": f"{utc.day} {utc:%b %Y, %H:%M}"}
 
 

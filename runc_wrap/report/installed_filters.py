@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.evidence.model import HIDES
 from runc_wrap.evidence.store import coverage
 from runc_wrap.profiles import return_codes, syscalls
@@ -107,7 +107,7 @@ class Installed(NamedTuple):
 def _shown(programs: Counter[str]) -> str:
     """Return how often and by which programs, in words."""
     names = [name for name, _ in programs.most_common()]
-    shown = ", ".join(map(text.word, names[:_MOST_SHOWN]))
+    shown = ", ".join(map(safe_text.word, names[:_MOST_SHOWN]))
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
     return f"{coverage.times(sum(programs.values()))}, by {shown}{more}"
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap import text
+from runc_wrap import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -126,13 +126,16 @@ def _title(workload: Json, call: Json) -> str:
 
 
 def _row(at: int, workload: Json) -> Label:
-    shown, under = text.fitted(workload["short"], _LABEL), text.fitted(workload["where"], _LABEL)
+    shown, under = (
+        safe_text.fitted(workload["short"], _LABEL),
+        safe_text.fitted(workload["where"], _LABEL),
+    )
     return Label(at * ROW, shown, under, workload["name"], workload["anchor"])
 
 
 def _column(at: int, key: tuple[str, str]) -> Label:
     call, abi = key
-    return Label(at * CELL, text.fitted(call, _LABEL), abi, f"{call} ({abi})", "")
+    return Label(at * CELL, safe_text.fitted(call, _LABEL), abi, f"{call} ({abi})", "")
 
 
 def _rest(number: int, what: str, at: int) -> list[Label]:

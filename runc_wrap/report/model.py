@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.profiles import syscalls
@@ -95,7 +95,7 @@ class Lost(NamedTuple):
         """How many in words."""
         inexact = {(True, True): "about ", (True, False): "at least ", (False, True): "at most "}
         how = inexact.get((self.at_least, self.at_most), "")
-        return how + text.number(self.records, "record")
+        return how + safe_text.number(self.records, "record")
 
     @property
     def sentence(self) -> str:
@@ -129,9 +129,9 @@ class Doubts(NamedTuple):
         if self.lost.records:
             found += f"; meanwhile {self.lost.amount} lost"
         if self.stray:
-            found += f"; meanwhile {text.number(self.stray, 'call')} of no known container"
+            found += f"; meanwhile {safe_text.number(self.stray, 'call')} of no known container"
         if self.dropped:
-            found += f"; {text.number(self.dropped, 'call')} beyond the kinds that are kept"
+            found += f"; {safe_text.number(self.dropped, 'call')} beyond the kinds that are kept"
         return found + "".join(f"; {one}" for one in self._of_clones())
 
     def _of_clones(self) -> Iterator[str]:
@@ -141,7 +141,7 @@ class Doubts(NamedTuple):
         elif self.clones[outcomes.NAMESPACES_ONLY]:
             yield "whether clone3 was to do what clone cannot is unknown (observe shows it)"
         if unmade := self.clones[outcomes.WAS_UNMADE]:
-            which = f"{unmade} of {text.number(self.of, 'call')} of clone3"
+            which = f"{unmade} of {safe_text.number(self.of, 'call')} of clone3"
             yield f"what {which} was to do is unknown, as its caller was killed or interrupted"
 
 
@@ -295,9 +295,9 @@ def confidence(
         return "Nothing was watching." if looks else "Not watched: it is enforced."
     seen = [one for one in group if one.watched > 0]
     restarts = sum(one.restarts for one in seen)
-    where = text.number(len(seen), "container")
+    where = safe_text.number(len(seen), "container")
     if restarts:
-        where += f" with {text.number(restarts, 'restart')}"
+        where += f" with {safe_text.number(restarts, 'restart')}"
     what = coverage.WORDS[grade]
     found = f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."
     return f"{found} {unshown}" if unshown else found

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.evidence.store.call_counts import Args, Call
-    from runc_wrap.filters.runtime_load import Comparison
+    from runc_wrap.filters.evaluate.runtime_load import Comparison
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)

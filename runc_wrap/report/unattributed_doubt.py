@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import installed_filters, model, outcomes
@@ -127,7 +127,7 @@ def either_sentence(calls: Counter[str]) -> str:
     names = ", ".join(name for name, _ in calls.most_common(_MOST_NAMED))
     more = f" and {len(calls) - _MOST_NAMED} more" if len(calls) > _MOST_NAMED else ""
     return (
-        f"{text.number(calls.total(), 'call')} ({names}{more}) came as its program started: "
+        f"{safe_text.number(calls.total(), 'call')} ({names}{more}) came as its program started: "
         "the runtime or the program made them; observe tells which."
     )
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.report import any_filter, doubt_end, installed_filters, outcomes, workloads
@@ -147,10 +147,10 @@ class Judging:
         problems += [*self._gaps(group, evidence), *own.sentences]
         problems += [lost.sentence] if lost.end else []
         if stray and not doubt_end.is_over(group, lambda one: suspicion.count([one]) > 0):
-            problems.append(_STRAY.format(text.number(stray, "call")))
+            problems.append(_STRAY.format(safe_text.number(stray, "call")))
         clones, all_clones = _clones(ordered)
         if unreadable := clones[outcomes.UNREADABLE]:
-            problems.append(_UNREADABLE.format(unreadable, text.number(all_clones, "call")))
+            problems.append(_UNREADABLE.format(unreadable, safe_text.number(all_clones, "call")))
         unsure = either(group, self.profile_of)
         problems += [either_sentence(unsure)] if unsure else []
         unwatched = None if watched > 0 else self._unwatched(group)

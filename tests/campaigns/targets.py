@@ -23,7 +23,7 @@ from runc_wrap.agent.observe import handshake
 from runc_wrap.evidence.model import Lost, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink
 from runc_wrap.evidence.store import evidence_files
-from runc_wrap.filters import bpf, bpf_outcomes
+from runc_wrap.filters.evaluate import bpf, bpf_outcomes
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.engine_default import is_same

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import main
-from runc_wrap.node.cluster import next_step
-from runc_wrap.node.doctor import CHECKS
+from runc_wrap.cluster import next_step
+from runc_wrap.doctor import CHECKS
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.cli.main import main
+from runc_wrap.doctor.engine_checks import handlers_in_force
+from runc_wrap.engines import containerd_config
+from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.host import program
-from runc_wrap.node.doctor.engine_checks import handlers_in_force
-from runc_wrap.node.engines import containerd_config
-from runc_wrap.node.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.node.paths import Places
-from tests.unit.node.engines import engine_node
-from tests.unit.node.engines.generated_toml import documents, of_podman
+from tests.unit.engines import engine_node
+from tests.unit.engines.generated_toml import documents, of_podman
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,8 +22,8 @@ from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
+from runc_wrap.apply import node_facts
 from runc_wrap.hotpath.main import CAPTURE
-from runc_wrap.node import node_facts
 from runc_wrap.policy import captured_comparison
 from runc_wrap.profiles import block_comparison, captured_profile, platform
 from runc_wrap.profiles.captured_profile import Captured

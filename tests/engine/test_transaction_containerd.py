@@ -46,7 +46,7 @@ UNIT = "containerd.service"
 LIVES = "lives"  # a container that must outlive every restart
 SHORTER = """
 import sys
-from runc_wrap.node.engines.cri import cri_runtime
+from runc_wrap.engines.cri import cri_runtime
 cri_runtime._LONG = 2.0
 from runc_wrap.cli.main import main
 main(sys.argv[1:])

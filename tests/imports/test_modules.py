@@ -333,6 +333,6 @@ def test_a_role_of_the_agent_loads_these_modules_and_no_other(
 
 
 def test_a_module_that_a_role_loads_beyond_them_would_be_seen(interpreter: Interpreter) -> None:
-    ours, others = _loaded(interpreter, "decide", "import pathlib, runc_wrap.text")
+    ours, others = _loaded(interpreter, "decide", "import pathlib, runc_wrap.safe_text")
     assert ours == ROLES["decide"][0] + 1
     assert "pathlib" in others

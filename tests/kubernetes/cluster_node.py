@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from harness.engines.images import REFERENCE
 from harness.host.processes import CommandError, run, wait_until
 from harness.node.requirements import program
-from runc_wrap.node.cluster.kubernetes_api import tls
-from runc_wrap.node.cluster.kubernetes_api.node_object import STATE
+from runc_wrap.cluster.kubernetes_api import tls
+from runc_wrap.cluster.kubernetes_api.node_object import STATE
 from tests.kubernetes import installer_pod, node_api_server, rendered
 from tests.kubernetes.installer_pod import CONTAINER, Given
-from tests.unit.node.cluster import api_stand_in, merge_patch
+from tests.unit.cluster import api_stand_in, merge_patch
 from tests.vm.guest_choice import IN_A_BOX
 from tests.vm.machine import PAUSE
 from tests.vm.node import CONTAINERD, LISTING, PREFIX

@@ -2,7 +2,7 @@
 
 It is the unit tests' stand-in, over TLS as a pod asks for it. All that it knows is in a file, which
 tests read; one that is started again goes on from there. Whoever imports this there has provided
-the image's ssl before (runc_wrap.node.cluster.kubernetes_api.tls).
+the image's ssl before (runc_wrap.cluster.kubernetes_api.tls).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.unit.node.cluster import api_stand_in
-from tests.unit.node.cluster.api_stand_in import StandIn
+from tests.unit.cluster import api_stand_in
+from tests.unit.cluster.api_stand_in import StandIn
 
 PLACE = Path("/api")  # in its container
 PORT = 6443

@@ -23,8 +23,8 @@ from harness.host.processes import short_directory
 from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccomp_in
 from harness.node import archive
 from harness.node.requirements import requires
-from runc_wrap.node.cluster.host_commands.node_commands import STEPS
-from runc_wrap.node.cluster.kubernetes_api.node_object import INSTALLED, READY, VERSION
+from runc_wrap.cluster.host_commands.node_commands import STEPS
+from runc_wrap.cluster.kubernetes_api.node_object import INSTALLED, READY, VERSION
 from tests.boxes import box
 from tests.kubernetes import cluster_node
 from tests.kubernetes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode

@@ -14,8 +14,8 @@ import pytest
 from harness.host.processes import attempt
 from harness.node.requirements import program
 from harness.node.versions import installed_version
-from tests.unit.node.engines.containerd_loader import DROP_INS, MAINS, NEW, RefusedError, loaded
-from tests.unit.node.engines.engine_node import add, node, remove, snapshot, write
+from tests.unit.engines.containerd_loader import DROP_INS, MAINS, NEW, RefusedError, loaded
+from tests.unit.engines.engine_node import add, node, remove, snapshot, write
 
 if TYPE_CHECKING:
     from pathlib import Path

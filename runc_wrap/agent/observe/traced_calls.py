@@ -25,9 +25,9 @@ import time
 from errno import ENOMEM, ENOSYS, EPERM
 
 from runc_wrap.agent.log import warn
-from runc_wrap.agent.observe import filter_answer
 from runc_wrap.agent.observe.argument_rules import bits
 from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, Late
+from runc_wrap.filters.evaluate import filter_answer
 from runc_wrap.profiles.return_codes import TRACE, USER_NOTIF
 
 TYPE_CHECKING = False

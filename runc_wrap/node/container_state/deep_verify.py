@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.filters import ptrace
-from runc_wrap.filters.bpf import BpfError
+from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.filter_comparison import Difference, Expectation
+from runc_wrap.filters.kernel import ptrace
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
@@ -31,7 +31,7 @@ from runc_wrap.profiles.model import ProfileError
 if TYPE_CHECKING:
     import os
 
-    from runc_wrap.filters.runtime_load import Loader
+    from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.status import Entry
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.report.outcomes import WORST_FIRST
 
 if TYPE_CHECKING:
@@ -141,5 +141,5 @@ def shown(value: object) -> str:
         case dict():
             return "an object"
         case str():
-            return f'"{text.name(value, _LONGEST_SHOWN)}"'
-    return text.name(value, _LONGEST_SHOWN)
+            return f'"{safe_text.name(value, _LONGEST_SHOWN)}"'
+    return safe_text.name(value, _LONGEST_SHOWN)

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.report.merge.call_fields import texts
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"\d+", re.ASCII)
 
 def fitting(notes: Sequence[str]) -> list[str]:
     """Return what a node's document has of these sentences."""
-    return [text.fitted(one, _LONGEST) for one in notes[:_MOST_OF_NODE]]
+    return [safe_text.fitted(one, _LONGEST) for one in notes[:_MOST_OF_NODE]]
 
 
 def read(value: Json) -> list[str]:
@@ -62,10 +62,10 @@ class _Note:
     def sentence(self) -> str:
         """Return it with its nodes, safe to print."""
         more = self.nodes - len(self.names)
-        names = ", ".join([*map(text.word, self.names), *([f"{more} more"] if more else [])])
-        of = f"; the numbers are those of {text.word(self.names[0])}" if self.varies else ""
-        where = f"on {text.number(self.nodes, 'node')} ({names}{of})"
-        return f"{where}: {text.name(self.told, _LONGEST)}"
+        names = ", ".join([*map(safe_text.word, self.names), *([f"{more} more"] if more else [])])
+        of = f"; the numbers are those of {safe_text.word(self.names[0])}" if self.varies else ""
+        where = f"on {safe_text.number(self.nodes, 'node')} ({names}{of})"
+        return f"{where}: {safe_text.name(self.told, _LONGEST)}"
 
 
 class FleetNotes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.report.merge import merged_workload, node_document
 from runc_wrap.report.merge.call_fields import BadDocument
 from runc_wrap.report.merge.document_stream import Answer, Document, answers
@@ -39,7 +39,7 @@ class TooMuch(Exception):
     """The nodes report more than fits; the message says which one to leave out."""
 
     def __init__(self, what: str, node: str) -> None:
-        name = text.word(node, node_document.LONGEST_NODE)
+        name = safe_text.word(node, node_document.LONGEST_NODE)
         super().__init__(
             f"{what}; the largest part comes from {name}: leave it out by --without {name}, or "
             "ask fewer nodes at once"
@@ -55,7 +55,8 @@ class Missing(NamedTuple):
     @property
     def sentence(self) -> str:
         """Return it in a safe sentence."""
-        return f"{text.word(self.name, node_document.LONGEST_NODE)}: {text.name(self.why, 600)}"
+        node = safe_text.word(self.name, node_document.LONGEST_NODE)
+        return f"{node}: {safe_text.name(self.why, 600)}"
 
 
 class FleetReport:
@@ -150,7 +151,9 @@ class FleetReport:
     def _add(self, found: NodeDocument, answer: Answer) -> None:
         node = found.node
         if answer.asked not in (None, node):
-            raise BadDocument(f"says that it is of the node {text.word(node)}, which was not asked")
+            raise BadDocument(
+                f"says that it is of the node {safe_text.word(node)}, which was not asked"
+            )
         if node in self.without:
             return
         if len(self._answered) + len(self._silent) >= MOST_NODES:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.node.container_state import kept_sentence
 from runc_wrap.report.merge.call_fields import BadDocument, flag, number, shown
 
@@ -97,7 +97,7 @@ class FleetKept:
                 found.total(),
                 _names(found),
                 adopts=adopts,
-                where=f" on {text.number(self._nodes[adopts], 'node')}",
+                where=f" on {safe_text.number(self._nodes[adopts], 'node')}",
             )
             for adopts, found in self._profiles.items()
             if found.total()
@@ -112,5 +112,5 @@ def _first(found: Counter[str]) -> dict[str, int]:
 
 
 def _names(found: Counter[str]) -> str:
-    names = [text.word(name) for name, _ in found.most_common(_MOST_SHOWN)]
+    names = [safe_text.word(name) for name, _ in found.most_common(_MOST_SHOWN)]
     return ", ".join([*names, *([_OTHERS] if len(found) > _MOST_SHOWN else [])])

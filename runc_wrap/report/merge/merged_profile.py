@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import named_profiles
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from runc_wrap.filters.runtime_load import Loader
+    from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.profiles.block_comparison import CallRule
     from runc_wrap.profiles.model import Profile
     from runc_wrap.report.merge.merged_workload import MergedWorkload
@@ -133,13 +133,13 @@ def _is_in(one: CallRule, rules: frozenset[CallRule]) -> bool:
 
 def sentences(one: MergedWorkload) -> list[str]:
     """Return warnings on the profile that was added to, safe to print."""
-    name = text.word(_name(one))
+    name = safe_text.word(_name(one))
     found = []
     if len(one.profiles) > 1:
-        names = ", ".join(map(text.word, sorted(one.profiles)))
+        names = ", ".join(map(safe_text.word, sorted(one.profiles)))
         found.append(f"its nodes have several profiles for it ({names}); this adds to {name}.")
     if one.more:
-        calls = ", ".join(map(text.word, one.more[:_MOST_CALLS]))
+        calls = ", ".join(map(safe_text.word, one.more[:_MOST_CALLS]))
         rest = f" and {len(one.more) - _MOST_CALLS} more" if one.more[_MOST_CALLS:] else ""
         found.append(
             f"the profile that its nodes sent is not taken, as it lets through more than {name} "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.evidence.store import coverage
 from runc_wrap.report import any_filter, model, outcomes
 from runc_wrap.report.merge.merged_call import MergedCall
@@ -180,7 +180,7 @@ class MergedWorkload:
         return self._enforced or None
 
     def _unknown_where(self) -> str:
-        names = [text.word(name) for name in self._unknown[:_SHOWN_NODES]]
+        names = [safe_text.word(name) for name in self._unknown[:_SHOWN_NODES]]
         more = self._unknown_nodes - len(names)
         others = [f"{more} more"] if more else []
         return f"{self._unknown_nodes} of {_nodes(self.nodes)} ({', '.join([*names, *others])})"
@@ -188,7 +188,7 @@ class MergedWorkload:
     @property
     def confidence(self) -> str:
         """How much the verdict is worth, in words."""
-        where = f"{text.number(self.containers, 'container')} on {_nodes(self.nodes)}"
+        where = f"{safe_text.number(self.containers, 'container')} on {_nodes(self.nodes)}"
         if self.least is None:
             return f"Not watched: it is enforced, in {where}."
         if not self.watched:
@@ -203,7 +203,9 @@ class MergedWorkload:
         most, least = coverage.words(self.watched), self.least
         if least is None or self.watchers == 1 or least[0] == self.watched:
             return most
-        return f"{most} at most, {coverage.words(least[0])} at least (on {text.word(least[1])}),"
+        return (
+            f"{most} at most, {coverage.words(least[0])} at least (on {safe_text.word(least[1])}),"
+        )
 
     def _doubts(self) -> str:
         found = ""
@@ -211,7 +213,7 @@ class MergedWorkload:
             lost = model.Lost(self.lost, self.lost_at_least, self.lost_at_most)
             found += f"; meanwhile {lost.amount} lost"
         if self.dropped:
-            found += f"; {text.number(self.dropped, 'call')} beyond the kinds that are kept"
+            found += f"; {safe_text.number(self.dropped, 'call')} beyond the kinds that are kept"
         if self._unknown_nodes and self.verdict is not None:
             found += f"; unknown on {self._unknown_where()}"
         enforced = self.nodes - self.watchers
@@ -258,7 +260,7 @@ def order(one: MergedWorkload) -> tuple[bool, int, int, str]:
 
 
 def _nodes(number: int) -> str:
-    return text.number(number, "node")
+    return safe_text.number(number, "node")
 
 
 def _end(sentence: str) -> str:

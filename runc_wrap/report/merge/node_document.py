@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.hotpath import json_codec
 from runc_wrap.report.merge import fleet_notes, kept_defaults, node_workload
 from runc_wrap.report.merge.call_fields import BadDocument, said, shown, time
@@ -96,7 +96,7 @@ def _of_list(rows: list[Any]) -> NodeDocument:
         _check_form(row)
     names = {_node(row) for row in rows}
     if len(names) > 1:
-        few = ", ".join(sorted(text.word(name) for name in names)[:3])
+        few = ", ".join(sorted(safe_text.word(name) for name in names)[:3])
         raise BadDocument(f"is one list with workloads of several nodes ({few}); give one for each")
     return _document(names.pop(), None, rows)
 
@@ -129,7 +129,7 @@ def _document(node: str, generated: str | None, rows: list[Any]) -> NodeDocument
         except BadDocument as error:
             raise BadDocument(f"has a workload {at} that cannot be: {error}") from None
         if one.whose in found:
-            raise BadDocument(f"has the workload {text.word(one.whose.name)} twice")
+            raise BadDocument(f"has the workload {safe_text.word(one.whose.name)} twice")
         found[one.whose] = one
     return NodeDocument(node, None, generated, [*found.values()], blocks)
 

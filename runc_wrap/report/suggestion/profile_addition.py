@@ -19,7 +19,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.evidence.store import call_counts, coverage
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.profiles import return_codes, syscalls
@@ -247,7 +247,7 @@ def _entry(row: Row, values: profile_denials.Values) -> Json:
 def _evidence(row: Row) -> str:
     """Return the evidence for a call, in a sentence."""
     programs = sorted(row.programs, key=lambda name: -row.programs[name])
-    shown = ", ".join(map(text.word, programs[:_MOST_SHOWN])) or "an unknown program"
+    shown = ", ".join(map(safe_text.word, programs[:_MOST_SHOWN])) or "an unknown program"
     more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
     first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
     return f"{row.how}; seen {coverage.times(row.tally.count)}, by {shown}{more}, {first} to {last}"

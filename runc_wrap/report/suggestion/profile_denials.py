@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.filters.runtime_load import comparison
-from runc_wrap.filters.simulate import compares
+from runc_wrap.filters.evaluate.runtime_load import comparison
+from runc_wrap.filters.evaluate.simulate import compares
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import alternatives
 from runc_wrap.profiles.arguments.complement import complement

@@ -15,9 +15,9 @@ from harness.host.processes import attempt, wait_for_next_second, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import program
+from runc_wrap.doctor.service_checks import agent_answers, services_run, units
 from runc_wrap.host import files
 from runc_wrap.host import program as programs
-from runc_wrap.node.doctor.service_checks import agent_answers, services_run, units
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.node.agent import Supervised
-    from runc_wrap.node.doctor.check_finding import Finding
+    from runc_wrap.doctor.check_finding import Finding
 
 CREATES = 5
 

@@ -14,9 +14,9 @@ import pytest
 from harness.host.processes import run as run_program
 from harness.node.requirements import program
 from harness.node.systemd import Manager as Systemd
-from runc_wrap.node.cluster.host_commands import host_command
-from runc_wrap.node.cluster.host_commands.host_command import Command
-from runc_wrap.node.cluster.host_commands.systemd_manager import (
+from runc_wrap.cluster.host_commands import host_command
+from runc_wrap.cluster.host_commands.host_command import Command
+from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
     GONE,

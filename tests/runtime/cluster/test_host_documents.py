@@ -13,11 +13,11 @@ import pytest
 
 from harness.node import systemd as systemds
 from harness.node.node_reports import document, workload
-from runc_wrap.node.cluster.cluster_policy import policy_files
-from runc_wrap.node.cluster.host_commands import host_documents
-from runc_wrap.node.cluster.host_commands.host_command import Command
-from runc_wrap.node.cluster.host_commands.host_documents import NoAnswer
-from runc_wrap.node.cluster.host_commands.systemd_manager import (
+from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.host_commands import host_documents
+from runc_wrap.cluster.host_commands.host_command import Command
+from runc_wrap.cluster.host_commands.host_documents import NoAnswer
+from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
     GONE,

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from harness.node.requirements import requires
+from runc_wrap.apply import apply_policy
 from runc_wrap.cli.main import main
+from runc_wrap.cluster.cluster_policy import policy_files, policy_trial
+from runc_wrap.cluster.cluster_policy.policy_files import PolicyNotTaken
 from runc_wrap.host import files as host_files
-from runc_wrap.node import apply_policy
-from runc_wrap.node.cluster.cluster_policy import policy_files, policy_trial
-from runc_wrap.node.cluster.cluster_policy.policy_files import PolicyNotTaken
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.settings import source
 

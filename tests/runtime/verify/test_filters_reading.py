@@ -15,7 +15,8 @@ import pytest
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node.requirements import requires
-from runc_wrap.filters import bpf, ptrace
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.kernel import ptrace
 from runc_wrap.profiles import actions
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import COMMANDS, HIDDEN, main
+from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
+from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, Decision
+from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.host import locks
-from runc_wrap.node.cluster.host_commands.systemd_manager import SystemdError
-from runc_wrap.node.cluster.kubernetes_api.api_server import ApiServer
-from runc_wrap.node.cluster.next_step import NOTHING, READY, REFUSED, Decision
-from runc_wrap.node.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
+from runc_wrap.cluster import next_step, node_record
+from runc_wrap.cluster.cluster_policy import policy_files
 from runc_wrap.fleet import policy_answers
-from runc_wrap.node.cluster import next_step, node_record
-from runc_wrap.node.cluster.cluster_policy import policy_files
 from runc_wrap.node.paths import Places
-from tests.unit.node.cluster.host_stand_in import Host
+from tests.unit.cluster.host_stand_in import Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

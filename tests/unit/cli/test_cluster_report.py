@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
 from runc_wrap.node.paths import Places
-from tests.unit.node.cluster.host_stand_in import Host
+from tests.unit.cluster.host_stand_in import Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

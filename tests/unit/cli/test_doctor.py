@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.doctor.runtime_checks import kernel_filtering
+from runc_wrap.doctor.service_checks import units
 from runc_wrap.host import program
 from runc_wrap.node import features
-from runc_wrap.node.doctor.runtime_checks import kernel_filtering
-from runc_wrap.node.doctor.service_checks import units
 from runc_wrap.policy import freshness
 from tests.unit.node import machine
 
@@ -65,7 +65,7 @@ def _findings(node: Node) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def _no_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of this machine, which another test may have started in namespaces of their own."""
-    monkeypatch.setattr("runc_wrap.node.doctor.service_checks.agent_reached._ENGINES", ())
+    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_reached._ENGINES", ())
 
 
 def _well(node: Node) -> Node:
@@ -160,12 +160,12 @@ def test_an_agent_that_does_not_answer_is_reported(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _well(node)
-    monkeypatch.setattr("runc_wrap.node.doctor.service_checks.agent_answers._PAUSE", 0.05)
+    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_answers._PAUSE", 0.05)
     with _answering(node, b"", b""):
         assert "closes connections" in node.ctl("doctor").stdout
     with _answering(node, b"", b"once more"):
         assert node.ctl("doctor").stdout == f"{len(NAMES)} checks, 0 findings\n"
-    monkeypatch.setattr("runc_wrap.node.doctor.service_checks.agent_answers._SECONDS", 0.05)
+    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_answers._SECONDS", 0.05)
     with _listening(node):
         assert "does not answer" in node.ctl("doctor").stdout
 

@@ -11,15 +11,15 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.main import main
-from runc_wrap.host import program
-from runc_wrap.node.engines import (
+from runc_wrap.engines import (
     containerd_config,
     crio_config,
     docker_config,
     engine_query,
 )
-from runc_wrap.node.engines.containerd import distributions
-from runc_wrap.node.engines.file_tree import Change
+from runc_wrap.engines.containerd import distributions
+from runc_wrap.engines.file_tree import Change
+from runc_wrap.host import program
 
 if TYPE_CHECKING:
     from click.testing import Result

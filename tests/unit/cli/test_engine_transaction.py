@@ -10,13 +10,13 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
+from runc_wrap.engines import engine_query
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.transaction import proofs, steps, unit_control
+from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.host import change_set, program
-from runc_wrap.node.engines import engine_query
-from runc_wrap.node.engines.handler import EngineError
-from runc_wrap.node.engines.registration import registration_state
-from runc_wrap.node.engines.transaction import proofs, steps, unit_control
-from runc_wrap.node.engines.transaction.taking_back import Note
-from runc_wrap.node.installation import uninstaller
+from runc_wrap.installation import uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

@@ -52,32 +52,32 @@ SLOW = {
     ),
     "status": (("status",), "runc_wrap.node.container_state.status.gather"),
     "selftest": (("selftest",), "runc_wrap.cli.selftest._result"),
-    "doctor": (("doctor",), "runc_wrap.node.doctor.run"),
+    "doctor": (("doctor",), "runc_wrap.doctor.run"),
     "report": (("report",), "runc_wrap.report.node_evidence.gather"),
-    "apply": (("apply",), "runc_wrap.node.apply_policy.put_in_force"),
+    "apply": (("apply",), "runc_wrap.apply.apply_policy.put_in_force"),
     "metrics": (("metrics",), "runc_wrap.cli.metrics.node_metrics.gather"),
-    "engine list": (("engine", "list"), "runc_wrap.node.engines.engine_query.survey"),
+    "engine list": (("engine", "list"), "runc_wrap.engines.engine_query.survey"),
     "engine status": (
-        ("engine", "status"), "runc_wrap.node.engines.transaction.engine_status.survey",
+        ("engine", "status"), "runc_wrap.engines.transaction.engine_status.survey",
     ),
     "engine add: its version": (
-        ("engine", "add", *DOCKER), "runc_wrap.node.engines.engine_query.facts",
+        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_query.facts",
     ),
     "engine add: its own check": (
-        ("engine", "add", *DOCKER), "runc_wrap.node.engines.engine_query.carry_out_checked",
+        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_query.carry_out_checked",
     ),
     "engine add: what it shows": (
-        ("engine", "add", *DOCKER), "runc_wrap.node.engines.engine_query.problem",
+        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_query.problem",
     ),
     "engine add --restart": (
-        ("engine", "add", *DOCKER, "--restart"), "runc_wrap.node.engines.transaction.steps.run",
+        ("engine", "add", *DOCKER, "--restart"), "runc_wrap.engines.transaction.steps.run",
     ),
     "engine remove": (
-        ("engine", "remove", *DOCKER), "runc_wrap.node.engines.removals.plan",
+        ("engine", "remove", *DOCKER), "runc_wrap.engines.removals.plan",
     ),
-    "uninstall": (("uninstall",), "runc_wrap.node.installation.uninstaller.plan"),
+    "uninstall": (("uninstall",), "runc_wrap.installation.uninstaller.plan"),
     "uninstall --dry-run": (
-        ("uninstall", "--dry-run"), "runc_wrap.node.installation.uninstaller.plan",
+        ("uninstall", "--dry-run"), "runc_wrap.installation.uninstaller.plan",
     ),
 }  # fmt: skip
 

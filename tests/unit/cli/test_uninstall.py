@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
+from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host import locks
-from runc_wrap.node.engines.transaction import taking_back
-from runc_wrap.node.installation import installation_record as record
-from runc_wrap.node.installation import uninstaller
+from runc_wrap.installation import installation_record as record
+from runc_wrap.installation import uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

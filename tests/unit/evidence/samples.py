@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.store.evidence_store import DAYS, MOST_CONTAINERS, remove
-from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.profiles import builtin

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.filters import bpf, bpf_outcomes, libseccomp
+from runc_wrap.filters.evaluate import bpf, bpf_outcomes
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.filter_comparison import Difference, Expectation
-from runc_wrap.filters.runtime_load import Loader
-from runc_wrap.filters.simulate import Simulation
+from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from tests.unit.profiles.resolving import ADMIN, block_of

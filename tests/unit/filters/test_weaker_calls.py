@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.filters import weaker_calls
-from runc_wrap.filters.runtime_load import Loader
-from runc_wrap.filters.simulate import Simulation
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, platform, syscalls
 from runc_wrap.profiles.model import ProfileError

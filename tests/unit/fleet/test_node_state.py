@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from runc_wrap.cli import cluster as cluster_command
 from runc_wrap.cli.kubectl_plugin import plugin
 from runc_wrap.cli.main import main
-from runc_wrap.node.cluster import node_record
-from runc_wrap.node.cluster.next_step import REGISTER, REVERTED, Attempt
+from runc_wrap.cluster import node_record
+from runc_wrap.cluster.next_step import REGISTER, REVERTED, Attempt
 from runc_wrap.node.paths import Places
 from tests.unit.fleet.stand_in import StandIn
 

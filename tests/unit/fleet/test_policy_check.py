@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.cli.kubectl_plugin import plugin
+from runc_wrap.cluster.cluster_policy import policy_trial
 from runc_wrap.fleet import policy_answers
 from runc_wrap.fleet.policy_answers import PolicyAnswers
-from runc_wrap.node.cluster.cluster_policy import policy_trial
 from tests.unit.fleet.stand_in import StandIn
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.engines.kinds import containerd_kind
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs
-from runc_wrap.node.engines.kinds import containerd_kind
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import policy_store
 from tests.unit.node import machine

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.filters import libseccomp_version
-from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import runtime_loader
 from runc_wrap.policy import policy_store
 from runc_wrap.profiles.model import ProfileError

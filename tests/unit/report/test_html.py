@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.shown import reports
-from runc_wrap import text
+from runc_wrap import safe_text
 from runc_wrap.report import html, matrix_picture
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -18,8 +18,8 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
 @given(ANY_TEXT)
 def test_no_character_of_a_name_acts_or_hides_text(given: str) -> None:
-    shown = text.name(given)
-    assert len(shown) < text.LONGEST_NAME * 13
+    shown = safe_text.name(given)
+    assert len(shown) < safe_text.LONGEST_NAME * 13
     assert all(unicodedata.category(c)[0] != "C" for c in shown)
     assert shown.encode().decode() == shown
 
@@ -27,14 +27,14 @@ def test_no_character_of_a_name_acts_or_hides_text(given: str) -> None:
 @given(st.dictionaries(ANY_TEXT.filter(lambda t: t.isprintable()), ANY_TEXT, max_size=3))
 def test_pasted_text_means_the_same(value: dict[str, str]) -> None:
     written = json.dumps(value, ensure_ascii=False)
-    shown = text.paste(written)
+    shown = safe_text.paste(written)
     assert shown is not None
     assert json.loads(shown) == json.loads(json.dumps(value))
     assert shown.encode().decode() == shown
 
 
 def test_a_bidirectional_control_in_a_rule_is_pasted_as_toml_escapes_it() -> None:
-    shown = text.paste('name = "gpj.\u202eexe"')
+    shown = safe_text.paste('name = "gpj.\u202eexe"')
     assert shown == 'name = "gpj.\\u202eexe"'
     assert tomllib.loads(shown) == {"name": "gpj.\u202eexe"}
 
@@ -56,11 +56,11 @@ def test_a_bidirectional_control_in_a_rule_is_pasted_as_toml_escapes_it() -> Non
     ids=range(10),
 )
 def test_names_are_shown_escaped_and_shortened(given: object, shown: str) -> None:
-    assert text.name(given) == shown
+    assert safe_text.name(given) == shown
 
 
 def test_text_too_long_to_paste_is_not_shown_in_part() -> None:
-    one = reports.usual()[0] | {"addition": "x" * (text.LONGEST_PASTE + 1)}
+    one = reports.usual()[0] | {"addition": "x" * (safe_text.LONGEST_PASTE + 1)}
     written = html.render([one], {})
     assert "x" * 1000 not in written
     assert "too long to show whole" in written
@@ -257,4 +257,4 @@ def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
     ],
 )
 def test_a_program_stays_one_word_of_a_sentence(given: str, shown: str) -> None:
-    assert text.word(given) == shown
+    assert safe_text.word(given) == shown

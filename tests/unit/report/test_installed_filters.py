@@ -11,7 +11,7 @@ from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.report import installed_filters

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import (
-    filter_answer,
     inspector_client,
     observed_container,
     pointed_arguments,
@@ -23,7 +22,7 @@ from runc_wrap.agent.observe import (
 from runc_wrap.agent.observe.notify import Call
 from runc_wrap.agent.observe.observed_container import Container
 from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
-from runc_wrap.filters import bpf
+from runc_wrap.filters.evaluate import bpf, filter_answer
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.filters import libseccomp
-from runc_wrap.filters.runtime_load import Loader, load
+from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Expectations
 from runc_wrap.profiles import syscalls

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runc_wrap.filters import bpf, libseccomp
-from runc_wrap.filters.bpf_outcomes import Interest
-from runc_wrap.filters.runtime_load import Load, Loader, load
-from runc_wrap.filters.simulate import Simulation, compares
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.bpf_outcomes import Interest
+from runc_wrap.filters.evaluate.runtime_load import Load, Loader, load
+from runc_wrap.filters.evaluate.simulate import Simulation, compares
+from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runc_wrap.filters import bpf, libseccomp
-from runc_wrap.filters.runtime_load import Loader, load
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscalls

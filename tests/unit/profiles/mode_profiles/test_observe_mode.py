@@ -11,9 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import argument_rules
-from runc_wrap.filters import bpf, bpf_outcomes, libseccomp
-from runc_wrap.filters.runtime_load import Loader, load
-from runc_wrap.filters.simulate import Simulation
+from runc_wrap.filters.evaluate import bpf, bpf_outcomes
+from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS

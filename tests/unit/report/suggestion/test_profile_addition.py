@@ -8,7 +8,7 @@ import pytest
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.filters.runtime_load import Loader
+from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.ledger import reader
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.json_profiles import formats

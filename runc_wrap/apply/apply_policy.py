@@ -1,0 +1,53 @@
+"""Checking the policy's sources as a whole, and putting them in force: what `apply` does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.apply import node_facts
+from runc_wrap.engines import features_asked
+from runc_wrap.ledger import reader
+from runc_wrap.node import runtime_switch
+from runc_wrap.node.container_state import stated_defaults
+from runc_wrap.node.installed_programs import RuntimeNotUsable
+from runc_wrap.policy import adoption, compiled_lint, freshness, policy_compiler, policy_store
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import source
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from runc_wrap.node.paths import Places
+    from runc_wrap.policy.policy_compiler import Compiled
+
+FAILURES = (PolicyError, ProfileError, RuntimeNotUsable, OSError)
+
+
+def check(places: Places) -> tuple[Compiled, list[str]]:
+    """Return the compiled policy and remarks for the owner. Raises FAILURES."""
+    values = source.read(places.config, places.config_directory)
+    node = node_facts.gather(places, values.written("runtime"))
+    compiled = adoption.settle(policy_compiler.compile_policy(values, node), values, node)
+    return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
+
+
+def kept_defaults(places: Places, compiled: Compiled) -> list[str]:
+    """Return how many containers keep their engine's default profile, as a remark; [] for none."""
+    try:
+        records = reader.read(places.ledger).records.values()
+    except OSError:  # `status` reports it
+        return []
+    found = stated_defaults.counted(records, stated_defaults.of_compiled(compiled))
+    return [f"note: {stated_defaults.sentence(found, compiled.policy)}."] if found else []
+
+
+def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, list[str]]:
+    """Check, then switch to the compiled policy; return what `check` does. Raises FAILURES.
+
+    `orphans`: switch between runc and crun even if containers of the other exist.
+    """
+    seen = freshness.snapshot(places.etc)
+    compiled, remarks = check(places)
+    if not orphans:
+        runtime_switch.check(places, compiled.policy["runtime"]["kind"])
+    policy_store.put_in_force(compiled, places.prefix, seen)
+    return compiled, [*remarks, *features_asked.remarks(places)]

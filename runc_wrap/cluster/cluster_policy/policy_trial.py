@@ -1,0 +1,97 @@
+"""What this node would do with another policy of the cluster: for `kubectl runc-wrap policy check`.
+
+It is checked as the installer's `apply` checks it: with this node's engines, runtime, kernel, own
+profiles and conf.d. Then each running container is decided again. Nothing is put in force.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap import safe_text
+from runc_wrap.cluster import archive_copy, next_step, node_record
+from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.node import runtime_switch
+from runc_wrap.node.container_state import redecide, status
+from runc_wrap.policy.policy_errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from runc_wrap.hotpath.decision import Decision
+    from runc_wrap.ledger.record import Record
+    from runc_wrap.node.container_state.redecide import Change
+    from runc_wrap.node.paths import Places
+    from runc_wrap.policy.policy_compiler import Compiled
+
+Json = dict[str, Any]
+FORM = 1
+MOST_CHANGES = 1000  # containers; a kubelet takes some hundred pods
+MOST_REMARKS = 100
+_LONGEST = 2000  # characters of a sentence
+
+
+def document(places: Places, candidate: Path, node: str) -> Json:
+    """Return what this node says of a candidate.
+
+    `refused`: why it would not be put in force, null if it would. `changes` are the running
+    containers about which it decides differently; `changed` counts them all. Raises OSError.
+    """
+    found: Json = {"form": FORM, "node": node, "refused": None, "remarks": [], "changes": []}
+    try:
+        compiled, remarks = _checked(places, candidate)
+    except (policy_files.PolicyNotTaken, PolicyError) as error:
+        return {**found, "refused": _sentence(str(error)), "changed": 0}
+    changes = [*redecide.changes(compiled, status.gather(places.ledger).entries)]
+    rows = _rows(islice(changes, MOST_CHANGES))
+    shown = [_sentence(one) for one in remarks[:MOST_REMARKS]]
+    return {**found, "remarks": shown, "changed": len(changes), "changes": rows}
+
+
+def _checked(places: Places, candidate: Path) -> tuple[Compiled, list[str]]:
+    """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
+    if _is_other_release(places):
+        raise policy_files.PolicyNotTaken(next_step.OTHER_RELEASE)
+    wanted = policy_files.mounted(candidate, candidate / policy_files.PROFILES)
+    wanted = policy_files.mode_in_force(places) | wanted
+    if why := policy_files.edit(places, wanted):
+        raise policy_files.PolicyNotTaken(why)
+    trial = candidate / "etc"
+    compiled, remarks = policy_files.check(places, wanted, trial)
+    runtime_switch.check(places, compiled.policy["runtime"]["kind"])
+    return compiled, [one.replace(f"{trial}/", "") for one in remarks]
+
+
+def _is_other_release(places: Places) -> bool:
+    """Tell whether the installer keeps off this node, as next_step decides.
+
+    Where it has installed nothing yet it will, and then put the policy in force.
+    """
+    installed = node_record.installed(places).release
+    return installed not in (None, archive_copy.release_in_force(places))
+
+
+def _rows(changes: Iterable[Change]) -> list[Json]:
+    return [_row(change, change.entry.record) for change in changes if change.entry.record]
+
+
+def _row(change: Change, record: Record) -> Json:
+    names = (record.namespace, record.pod, record.container, record.image)
+    keys = ("namespace", "pod", "container", "image")
+    return {
+        **{key: value and value[:_LONGEST] for key, value in zip(keys, names, strict=True)},
+        "id": record.id[:_LONGEST],
+        "now": _decision(record),
+        "then": change.then and _decision(change.then),
+        "refused": _sentence(change.refused) if change.then is None else None,
+    }
+
+
+def _decision(found: Decision | Record) -> Json:
+    return {name: getattr(found, name) for name in ("action", "mode", "profile", "reason")}
+
+
+def _sentence(told: str) -> str:
+    return safe_text.name(" ".join(told.split()), _LONGEST)

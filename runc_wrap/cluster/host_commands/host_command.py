@@ -1,0 +1,208 @@
+"""A command on the host: a transient unit of its systemd, which the pod's end does not end.
+
+Its unit is named after its words. So a pod that follows one that was killed finds the command that
+still runs and waits for it, instead of beginning it twice. What ended while nobody waited is
+forgotten: what it did is seen on the node, and its answer may be old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runc_wrap import safe_text
+from runc_wrap.cluster.host_commands import exit_status
+from runc_wrap.cluster.host_commands.systemd_manager import (
+    DONE,
+    FAILED,
+    GONE,
+    RUNNING,
+    SystemdError,
+    UnitEnd,
+)
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+_PAUSE = 0.5  # seconds
+_LARGEST = 1 << 20  # bytes of what a command printed
+_LONGEST = 600  # characters of a sentence
+_LONGEST_FINDINGS = 8000  # characters
+_COMPLAINT = re.compile(r"^Error: ", re.MULTILINE)
+_PREFIX = "runc-wrap-cluster-"
+_UNHEARD = 60.0  # seconds for which systemd need not answer while a command runs
+
+
+class Manager(Protocol):
+    """The host's systemd: systemd_manager.Manager."""
+
+    def start(
+        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float
+    ) -> None:
+        """Start a command as a unit. Raises SystemdError."""
+
+    def end(self, unit: str) -> UnitEnd:
+        """Return what became of a unit. Raises SystemdError."""
+
+    def forget(self, unit: str) -> None:
+        """Remove a unit that is over. Raises SystemdError."""
+
+    def names(self, pattern: str) -> list[str]:
+        """Return the units that match a pattern. Raises SystemdError."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One step's command; `seconds`: after which systemd ends it.
+
+    `is_taken_up`: one that runs already does what this one would; another's answer may be too old.
+    """
+
+    step: str
+    argv: tuple[str, ...]
+    seconds: float
+    is_taken_up: bool = True
+
+    @property
+    def unit(self) -> str:
+        """Return its unit's name."""
+        digest = hashlib.sha256("\0".join(self.argv).encode()).hexdigest()[:8]
+        return f"{_PREFIX}{self.step}-{digest}.service"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that is over: whether it succeeded, and what it printed.
+
+    `was_running`: it was taken up, and may have begun with another release than the one in force.
+    """
+
+    is_well: bool
+    printed: str = ""
+    said: str = ""
+    was_running: bool = False
+
+    @property
+    def document(self) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the JSON document that it printed, None if it printed none."""
+        try:
+            return json.loads(self.printed)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def reason(self) -> str:
+        """Return why it failed, in its own words: the last lines that fit, the last one anyway."""
+        document = self.document
+        told = document.get("reason") if isinstance(document, dict) else None
+        found = ""
+        for line in reversed(str(told or self.said or self.printed).splitlines()):
+            joined = f"{line.strip()} {found}".strip()
+            if found and len(joined) > _LONGEST:
+                break
+            found = joined
+        return safe_text.fitted(found.removeprefix("Error: "), _LONGEST) or "it gave no reason"
+
+    @property
+    def findings(self) -> str:
+        """Return all that a command complained of, a line for each; its reason if of nothing."""
+        _, *complaint = _COMPLAINT.split(self.said, maxsplit=1)
+        lines = [line.strip() for line in "".join(complaint).splitlines()]
+        return safe_text.fitted("\n".join(filter(None, lines)), _LONGEST_FINDINGS) or self.reason
+
+
+def run(manager: Manager, place: Path, command: Command) -> Ended:
+    """Run a command, or wait for it if it runs; return how it ended. Raises SystemdError.
+
+    `place` has its output, by the same path on the host and here.
+    """
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    out, err = (place / f"{command.step}.{name}" for name in ("out", "err"))
+    found = manager.end(command.unit)
+    if found.state == RUNNING:
+        found = wait(manager, command.unit, command.seconds)
+        if command.is_taken_up:
+            return replace(_result(manager, command, found, out, err), was_running=True)
+    if found.state != GONE:
+        manager.forget(command.unit)
+    manager.start(command.unit, command.argv, out, err, seconds=command.seconds)
+    found = wait(manager, command.unit, command.seconds)
+    return _result(manager, command, found, out, err)
+
+
+def forget_old(manager: Manager, steps: Collection[str]) -> None:
+    """Forget the commands of these steps that ended while nobody waited. Raises SystemdError."""
+    for unit in _in_states(manager, steps, (DONE, FAILED)):
+        manager.forget(unit)
+
+
+def running(manager: Manager, steps: Collection[str]) -> list[str]:
+    """Return the units of these steps that run, whoever began them. Raises SystemdError."""
+    return _in_states(manager, steps, (RUNNING,))
+
+
+def _in_states(manager: Manager, steps: Collection[str], states: Collection[str]) -> list[str]:
+    found = manager.names(f"{_PREFIX}*")
+    ours = [unit for unit in found if unit.removeprefix(_PREFIX).rpartition("-")[0] in steps]
+    return [unit for unit in ours if manager.end(unit).state in states]
+
+
+def units_of(manager: Manager, step: str) -> list[str]:
+    """Return the units of one step's commands. Raises SystemdError."""
+    return manager.names(f"{_PREFIX}{step}-*.service")
+
+
+def _result(manager: Manager, command: Command, end: UnitEnd, out: Path, err: Path) -> Ended:
+    ended = _ended(command, end, _text(out), _text(err))
+    manager.forget(command.unit)
+    return ended
+
+
+def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> Ended:
+    if end.state == DONE:
+        return Ended(is_well=True, printed=printed, said=said)
+    if end.state == GONE:
+        why = "it was ended by somebody, or by a restart of the host"
+        return Ended(is_well=False, said=f"{command.unit} is gone: {why}")
+    if end.result == "timeout":
+        late = f"{command.unit} took longer than {command.seconds:g} s"
+        return Ended(is_well=False, printed=printed, said=f"{said}\n{late}".strip())
+    if not printed and not said:
+        means = exit_status.meaning(end.status, safe_text.name(command.argv[0]))
+        why = f": {means}" if means else ", and said nothing"
+        said = f"{command.unit} failed with the status {end.status}{why}"
+    return Ended(is_well=False, printed=printed, said=said)
+
+
+def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:
+    """Wait until a unit is over, and return what became of it; `seconds`: when systemd ends it.
+
+    systemd may be silent for a while, as when it is upgraded. Raises SystemdError.
+    """
+    until = time.monotonic() + seconds + _UNHEARD
+    heard = time.monotonic()
+    while time.monotonic() < until:
+        try:
+            end = manager.end(unit)
+        except SystemdError:
+            if time.monotonic() - heard > _UNHEARD:
+                raise
+        else:
+            heard = time.monotonic()
+            if end.state != RUNNING:
+                return end
+        time.sleep(_PAUSE)
+    raise SystemdError(f"{unit} does not end")
+
+
+def _text(path: Path) -> str:
+    try:
+        return files.read(path, _LARGEST).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""

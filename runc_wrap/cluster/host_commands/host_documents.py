@@ -1,0 +1,135 @@
+"""What `kubectl runc-wrap` asks of a node: made on the host, by its systemd, not in the pod.
+
+In the pod the host's processes, the runtimes' state and the kernel's records cannot be seen: a
+report made there would call everything unknown, and a policy would be checked against an engine
+that is not there. Each request has a unit and files of its own, so that two who ask at once do not
+get each other's half. What an interrupted one left is removed by the next request, or by the
+installer when it looks at its node again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.host_commands import host_command
+from runc_wrap.cluster.host_commands.host_command import Command
+from runc_wrap.cluster.host_commands.systemd_manager import RUNNING, SystemdError
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runc_wrap.cluster.host_commands.host_command import Manager
+    from runc_wrap.node.paths import Places
+
+LARGEST = 16 << 20  # bytes, as of a document that is merged
+_SECONDS = 50.0  # less than `kubectl runc-wrap` waits
+_OLD = 600.0  # seconds after which no request waits for its files any more
+_TIDYING = 5.0  # seconds after which no further one is forgotten
+_REPORT, _CHECK = "report-", "check-"
+
+
+class NoAnswer(Exception):
+    """There is no document to be had; the message says why."""
+
+
+def report(places: Places, manager: Manager, node: str) -> bytes:
+    """Return what the node's `report --json` prints under this name. Raises NoAnswer."""
+    return _asked(places, manager, _request(_REPORT), ("report", "--json", "--node", node))
+
+
+def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> bytes:
+    """Return what the node says of a policy that is not put in force: policy_trial's document.
+
+    Raises NoAnswer, and OSError if the candidate cannot be written.
+    """
+    request = _request(_CHECK)
+    try:
+        wanted = policy_files.received(sent)
+        policy_files.write_candidate(places, wanted, request)
+        words = ("cluster", "try-policy", request, "--node", node)
+        return _asked(places, manager, request, words)
+    except policy_files.PolicyNotTaken as error:
+        raise NoAnswer(str(error)) from None
+    finally:
+        shutil.rmtree(places.cluster / request, ignore_errors=True)
+
+
+def _request(step: str) -> str:
+    return f"{step}{secrets.token_hex(6)}"
+
+
+def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...]) -> bytes:
+    """Return what the node's runc-wrapctl prints. Raises NoAnswer."""
+    program = places.wrapper.with_name("runc-wrapctl")
+    if not program.exists():
+        raise NoAnswer("runc-wrap is not installed on this node")
+    argv = (str(program), "--prefix", str(places.prefix), *words)
+    try:
+        forget_interrupted(places, manager)
+        ended = host_command.run(manager, places.cluster, Command(request, argv, _SECONDS))
+        printed = _printed(places.cluster / f"{request}.out")
+    except SystemdError as error:
+        raise NoAnswer(str(error)) from None
+    finally:
+        _remove(places.cluster, request)
+    if not printed.strip():
+        raise NoAnswer(ended.reason)
+    return printed
+
+
+def _printed(path: Path) -> bytes:
+    """Return the document: it is there even if the status says that something would break."""
+    try:
+        return files.read(path, LARGEST)
+    except files.TooLarge:
+        raise NoAnswer(f"the answer is larger than {LARGEST >> 20} MiB") from None
+    except OSError:
+        return b""
+
+
+def forget_interrupted(places: Places, manager: Manager) -> None:
+    """Remove units and files of requests that were interrupted, but one that systemd keeps.
+
+    systemd makes a request's file when it starts its unit: where no old file is, no unit was left.
+    What cannot be removed now keeps nothing else from being done; it is tried again next time.
+    """
+    until = time.monotonic() + _TIDYING
+    for request in sorted({*_interrupted(places.cluster)}):
+        if time.monotonic() > until:
+            return  # a systemd that does not answer takes its time for each
+        with contextlib.suppress(SystemdError):
+            _forget(places, manager, request)
+
+
+def _forget(places: Places, manager: Manager, request: str) -> None:
+    """Remove what a request left, unless it runs still. Raises SystemdError."""
+    units = host_command.units_of(manager, request)
+    if any(manager.end(one).state == RUNNING for one in units):
+        return  # its own time ends it
+    for unit in units:
+        manager.forget(unit)
+    _remove(places.cluster, request)
+    shutil.rmtree(places.cluster / request, ignore_errors=True)
+
+
+def _interrupted(place: Path) -> Iterator[str]:
+    """Yield the requests for whose files nobody waits any more."""
+    before = time.time() - _OLD
+    for step in (_REPORT, _CHECK):
+        for path in place.glob(f"{step}*"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime < before:
+                    yield path.name.partition(".")[0]
+
+
+def _remove(place: Path, request: str) -> None:
+    for name in ("out", "err"):
+        with contextlib.suppress(OSError):
+            (place / f"{request}.{name}").unlink()

@@ -1,0 +1,196 @@
+"""The Kubernetes API server, as a pod reaches it: by the token and the authority in its files.
+
+Every request has a connection of its own, a bound on its whole time and on its answer, and no
+retry: the caller comes again. The token is read anew, because the kubelet replaces it. http.client
+is imported when it is needed: it takes the ssl that it then finds, which has to be the image's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from runc_wrap import safe_text
+from runc_wrap.cluster.kubernetes_api import tls
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    import http.client
+    from collections.abc import Mapping
+
+    Json = dict[str, Any]
+
+Watch = Callable[[socket.socket], None]
+FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+MERGE, PLAIN = "application/merge-patch+json", "application/json"
+_TOO_LONG = "its answer takes too long"
+_SECONDS = 10.0  # for each wait
+_LONGEST = 30.0  # for one request, from the connection to the last byte of its answer
+_LARGEST = 8 << 20  # bytes: a node lists up to 50 images and all its volumes
+_LARGEST_TOKEN = 64 << 10
+_CHUNK = 64 << 10
+_SUCCESS = range(200, 300)
+CONFLICT, BAD_REQUEST, INVALID = 409, 400, 422
+
+
+class Unreachable(Exception):
+    """The API server gave no usable answer; it is asked again later."""
+
+
+class Refused(Exception):
+    """The API server's answer is no; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """One API server. `connect` opens a connection, and has its socket watched before it waits.
+
+    `longest` is how many seconds a request may take.
+    """
+
+    connect: Callable[[Watch], http.client.HTTPConnection]
+    token: Path
+    longest: float = _LONGEST
+
+    def get(self, path: str) -> Json:
+        """Return an object. Raises Unreachable and Refused."""
+        return self._request("GET", path, None, PLAIN)
+
+    def patch(self, path: str, change: Json) -> Json:
+        """Merge a change into an object, and return it. Raises Unreachable and Refused."""
+        return self._request("PATCH", path, change, MERGE)
+
+    def create(self, path: str, what: Json) -> Json:
+        """Create an object, and return it. Raises Unreachable and Refused."""
+        return self._request("POST", path, what, PLAIN)
+
+    def _request(self, method: str, path: str, body: Json | None, kind: str) -> Json:
+        from http.client import HTTPException  # noqa: PLC0415 - see above
+
+        deadline = _Deadline(self.longest)
+        try:
+            with deadline, contextlib.closing(self.connect(deadline.watch)) as connection:
+                data = None if body is None else json.dumps(body).encode()
+                connection.request(method, path, data, self._headers(kind))
+                status, answer = _answer(connection)
+                deadline.check()
+        except (OSError, HTTPException, ValueError) as error:
+            said = _TOO_LONG if deadline.is_over else _said(error)
+            raise Unreachable(f"the API server does not answer: {said}") from error
+        return _object(status, answer)
+
+    def _headers(self, kind: str) -> Mapping[str, str]:
+        token = files.read(self.token, _LARGEST_TOKEN, follows=True).decode("ascii").strip()
+        return {
+            "Authorization": f"Bearer {token}",
+            "Accept": PLAIN,
+            "Content-Type": kind,
+            "User-Agent": "runc-wrap-installer",
+        }
+
+
+class _Deadline:
+    """Ends a request's connection when its time is over, whatever it waits for then.
+
+    A time-out of the socket would not: each byte of the handshake or of a header begins it anew.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._watched: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()  # so that it does not end what is closed
+        if self._watched is not None:
+            self._watched.close()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Take a copy, as the socket itself goes over into TLS. Raises TimeoutError."""
+        self._watched = connection.dup()
+        self.check()
+
+    def check(self) -> None:
+        """Raise TimeoutError if the time is over: what was read may have been cut off."""
+        if self.is_over:
+            raise TimeoutError(_TOO_LONG)
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._watched is not None:
+            with contextlib.suppress(OSError):
+                self._watched.shutdown(socket.SHUT_RDWR)
+
+
+def _answer(connection: http.client.HTTPConnection) -> tuple[int, bytes]:
+    """Return status and body. Raises OSError, HTTPException and ValueError."""
+    with contextlib.closing(connection.getresponse()) as response:
+        body = _body(response)
+        if response.length:
+            raise ValueError(f"its answer lacks {response.length} bytes")
+        return response.status, body
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    parts, size = [], 0
+    while part := response.read1(_CHUNK):
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST:
+            raise ValueError(f"its answer is larger than {_LARGEST} bytes")
+    return b"".join(parts)
+
+
+def _object(status: int, answer: bytes) -> Json:
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        found = None
+    if status in _SUCCESS and isinstance(found, dict):
+        return found
+    message = found.get("message") if isinstance(found, dict) else None
+    said = safe_text.name(message, 300) if message else "no reason that could be read"
+    if status in _SUCCESS or status >= 500 or status == 429:  # noqa: PLR2004 - HTTP's own numbers
+        raise Unreachable(f"the API server's answer ({status}) cannot be used: {said}")
+    raise Refused(status, f"the API server refuses ({status}): {said}")
+
+
+def _said(error: Exception) -> str:
+    return safe_text.name(str(error) or type(error).__name__, 300)
+
+
+def in_pod(environment: Mapping[str, str], directory: Path = FILES) -> ApiServer:
+    """Return the API server of the pod that this runs in. Raises Unreachable."""
+    host = environment.get("KUBERNETES_SERVICE_HOST", "")
+    port = environment.get("KUBERNETES_SERVICE_PORT", "")
+    if not host or not port.isdecimal():
+        raise Unreachable("this is not run in a pod: KUBERNETES_SERVICE_HOST and _PORT are not set")
+
+    tls.provide()
+    from http.client import HTTPSConnection  # noqa: PLC0415 - see above
+
+    def connect(watch: Watch) -> http.client.HTTPConnection:
+        trusted = tls.context(directory / "ca.crt")
+        connection = HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
+        plain = socket.create_connection((host, int(port)), _SECONDS)
+        watch(plain)
+        connection.sock = trusted.wrap_socket(plain, server_hostname=host)
+        return connection
+
+    return ApiServer(connect, directory / "token")

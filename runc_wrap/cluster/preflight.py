@@ -1,0 +1,79 @@
+"""What a node must have before anything is installed on it: asked on the host, changing nothing.
+
+It runs from the archive that the pod has copied beneath PREFIX/var/cluster: no release is in force
+yet, or an older one, which does not know what this one needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines import engine_query
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.node import features, installed_programs
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.settings import source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.node.paths import Places
+
+_FILTERS = "errno"  # an action that every kernel with filters has
+_NAMED = "--engine-config=FILE in the args of the DaemonSet's container"
+
+
+def problems(
+    places: Places, engine: str, config: Path | None, policy: Path | None = None
+) -> Iterator[str]:
+    """Yield why runc-wrap cannot be installed here with this engine, a sentence each.
+
+    `config` names the engine's configuration on a node with several, `policy` the config.toml that
+    is installed together with the release; by default the node's own counts.
+    """
+    if _FILTERS not in features.of_kernel("actions_avail"):
+        yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
+    yield from _without_runtime(places, policy or places.config)
+    detected = [] if config else engine_query.KINDS[engine].detect()
+    if len(detected) > 1:
+        yield f"this node has {' and '.join(map(str, detected))}: {_NAMED} says which one"
+        return
+    given = engine_query.installation(engine, config or engine_query.CONFIGS[engine])
+    yield from _of_engine(detected[0] if detected else given)
+
+
+def _without_runtime(places: Places, policy: Path) -> Iterator[str]:
+    """Yield that there is no runtime that can be used; what the policy says is for `apply`.
+
+    A policy that names one counts for nothing if it cannot be read: then that is said, too.
+    """
+    written, problem = None, ""
+    try:
+        written = source.read(policy, places.config_directory).written("runtime")
+    except (PolicyError, OSError) as error:
+        problem = f" The policy cannot be read: {error}"
+    try:
+        installed_programs.find_runtime(
+            installed_programs.default_runtimes(places.runtime) if written is None else written
+        )
+    except (installed_programs.RuntimeNotUsable, OSError) as error:
+        yield f"{error}{problem}"
+
+
+def _of_engine(found: Installation) -> Iterator[str]:
+    if found.binary is None:
+        yield f"the kubelet's engine is {found.engine}, and none is found here: {_NAMED} names it"
+        return
+    if found.engine == "containerd":
+        try:
+            engine_query.generation(found.version)
+        except EngineError as error:
+            yield str(error)
+        try:
+            yield from filter(None, [engine_query.cri_is_off(found)])
+        except EngineError as error:  # its own refusal follows, in its words
+            yield str(error)
+    if said := engine_query.refusal(found.engine, found.config):
+        yield f"{found.engine} refuses its configuration {found.config}: {said}"

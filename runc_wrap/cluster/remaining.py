@@ -1,0 +1,72 @@
+"""Which containers still need the handler, by the names that Kubernetes knows: asked on the host.
+
+In doubt there are some: an engine that does not say which pods it has keeps everything in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap import safe_text
+from runc_wrap.engines import dependent, dependents
+from runc_wrap.engines.cri import cri_runtime
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.installation import still_needed
+from runc_wrap.ledger import reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.node.paths import Places
+
+_CANARY = f"{cri_runtime.NAMESPACE}/{cri_runtime.POD}"  # the next change of the engine removes it
+_MOST = 10  # names in a sentence
+
+
+def reason(places: Places) -> str:
+    """Return why the handler has to stay, "" if no container needs it.
+
+    Raises OSError.
+    """
+    try:
+        return sentence(_containers(places))
+    except dependent.Unknown as unknown:
+        return f"there may be containers that need runc-wrap, as {unknown}"
+
+
+def _containers(places: Places) -> list[str]:
+    """Return the containers that need the handler, pods as namespace/pod, each once."""
+    pods = _pods(places)
+    return sorted({pods.get(_id(one), str(one)) for one in _dependents(places)} - {_CANARY})
+
+
+def sentence(found: Sequence[str]) -> str:
+    """Return what still runs, by name; "" for nothing."""
+    if not found:
+        return ""
+    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    listed = ", ".join(safe_text.name(one) for one in found[:_MOST])
+    return f"still started through runc-wrap: {listed}{more}; recreate them without it"
+
+
+def _dependents(places: Places) -> Iterator[Dependent]:
+    for state in registration_state.states(places.engines):
+        where = registration_state.where_of(state, places)
+        for name in registration_state.names(state):
+            yield from dependents.by_name(where.engine, where.config, where.bin_dir / name)
+    for name in still_needed.names(places):
+        yield from dependents.by_path(places, name)
+
+
+def _pods(places: Places) -> dict[str, str]:
+    """Return {a container's or sandbox's id: its namespace/pod}, as the ledger has them."""
+    return {
+        record.id: f"{record.namespace}/{record.pod}"
+        for record in reader.read(places.ledger).records.values()
+        if record.namespace and record.pod
+    }
+
+
+def _id(found: Dependent) -> str:
+    return found.name.rpartition("/")[2]  # containerd's have its namespace before them

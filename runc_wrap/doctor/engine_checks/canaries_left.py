@@ -1,0 +1,57 @@
+"""Whether a command that was killed has left a canary in an engine."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap import safe_text
+from runc_wrap.doctor import commands
+from runc_wrap.doctor.check_finding import Finding, NotMended
+from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.transaction import engine_access, taking_back
+from runc_wrap.host import locks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.engines.transaction.engine_access import Access
+    from runc_wrap.node.paths import Places
+
+NAME = "canaries"
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find them in engines that answer, unless a command that may have started one runs."""
+    try:
+        if locks.held_by(places.var / locks.DIRECTORY / "transaction"):
+            return
+        states = registration_state.states(places.engines)
+    except (EngineError, OSError):  # another check's
+        return
+    for state in states:
+        with contextlib.suppress(EngineError, CallFailed):
+            access = engine_access.of(state["engine"], Path(state["config"]), places.var)
+            if count := len(access.left_canaries()):
+                yield Finding(
+                    NAME,
+                    "warning",
+                    f"{state['engine']} ({state['config']}) still has "
+                    f"{safe_text.number(count, 'test container')} of ours, which a killed command "
+                    "left there",
+                    "remove what is left",
+                    commands.ctl(places, "doctor", "--fix"),
+                    partial(_remove, places, access),
+                )
+
+
+def _remove(places: Places, access: Access) -> None:
+    try:
+        with taking_back.exclusive(places):
+            access.remove_canaries()
+    except CallFailed as failure:
+        raise NotMended(str(failure)) from None

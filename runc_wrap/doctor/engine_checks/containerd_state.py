@@ -1,0 +1,78 @@
+"""Whether a slow create makes containerd tear down the container.
+
+containerd gives a shim two seconds to tell a container's state (the setting
+`io.containerd.timeout.task.state`, in all releases). Up to 2.3.1 a shim does not answer while a
+create runs in it. Up to 2.2 containerd then called the state unknown. Since 2.3.0 (commit
+f078cebbd, containerd/containerd#12821) its callers get the error, and may tear down the container
+that was just created. The shim of 2.3.2 answers meanwhile (#13483, to release/2.3 by #13512).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.doctor import package_commands
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.host import program
+from runc_wrap.node import installed_programs
+from runc_wrap.profiles import engine_versions
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+    from runc_wrap.profiles.engine_versions import Version
+
+NAME = "state-timeout"
+_FATAL_SINCE, _ANSWERS_SINCE = "2.3.0", "2.3.2"
+_SHIM = "containerd-shim-runc-v2"
+_SHIMS_VERSION = re.compile(r"^\s*Version:\s+(\S+)$", re.MULTILINE)
+
+
+def find(_: Places) -> Iterator[Finding]:
+    """Find a containerd that gives up a container whose shim it cannot ask during a create."""
+    containerd = _parsed(installed_programs.version("containerd"))
+    if containerd is None or not engine_versions.reached(containerd, _FATAL_SINCE):
+        return
+    path = installed_programs.program_of("containerd") or Path("/usr/bin/containerd")
+    brought = {path: name for name, path in installed_programs.DISTRIBUTIONS.items()}
+    by = brought.get(str(path), "")
+    shim_path = path.with_name(_SHIM) if by else program.locate(_SHIM)
+    shim = _shims_version(shim_path) or containerd
+    if engine_versions.reached(shim, _ANSWERS_SINCE):
+        return
+    advice = _advice(by, shim_path or path)
+    whose = f"{by}'s " if by else ""
+    where = "the template or a drop-in of its configuration" if by else "its configuration"
+    yield Finding(
+        NAME,
+        "warning",
+        f"{whose}containerd {containerd} with the shim {shim}: if a create takes over two "
+        "seconds on a busy node, containerd may tear the container down",
+        f"{advice.remedy}: containerd and {_SHIM} 2.3.2 or newer; until then set "
+        f'"io.containerd.timeout.task.state" = "10s" beneath [timeouts] in {where}',
+        advice.command,
+    )
+
+
+def _advice(distribution: str, program: Path) -> package_commands.Advice:
+    """Return how to upgrade it; a distribution of Kubernetes has no use for a second containerd."""
+    if distribution:
+        return package_commands.upgrade_distribution(distribution)
+    return package_commands.upgrade(program, "containerd")
+
+
+def _shims_version(shim: Path | None) -> Version | None:
+    printed = program.output(str(shim), "-v") if shim else None
+    found = _SHIMS_VERSION.search(printed or "")
+    return _parsed(found[1]) if found else None
+
+
+def _parsed(text: str | None) -> Version | None:
+    try:
+        return engine_versions.parse(text) if text else None
+    except ProfileError:
+        return None

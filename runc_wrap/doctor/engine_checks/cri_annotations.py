@@ -1,0 +1,105 @@
+"""Whether containerd lets pods write the annotations of its CRI plugin.
+
+For a container, the plugin writes all of them last. For a sandbox it does not write all, so that
+those from the pod's author stay. runc-wrap trusts none of these, but an OCI hook or an NRI plugin
+may.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.doctor import commands
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.engines import containerd_config, engine_query, toml_text
+from runc_wrap.engines.handler import ANNOTATIONS, EngineError
+from runc_wrap.engines.registration import registration_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+
+NAME = "passed-on"
+# written by containerd (internal/cri/annotations)
+_OF_CRI = tuple(
+    f"io.kubernetes.cri.{name}"
+    for name in (
+        "container-type sandbox-id sandbox-name sandbox-namespace sandbox-uid container-name "
+        "image-name sandbox-log-directory podsandbox.image-name"
+    ).split()
+)
+_KINDS = ("pod_annotations", "container_annotations")
+_TOKEN = re.compile(r"\\(.)|\[(\^?)((?:\\.|[^\]\\])+)\]|(.)", re.DOTALL)
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find handlers of ours whose patterns pass on annotations of containerd's CRI plugin."""
+    for config in _configs(places):
+        document = engine_query.dump(config) or {}
+        for plugin in (containerd_config.OLD_CRI, containerd_config.NEW_CRI):
+            runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
+            for name, handler in sorted(runtimes.items()):
+                if isinstance(handler, dict) and _is_ours(handler, places):
+                    yield from _of_handler(config, name, handler)
+
+
+def _configs(places: Places) -> list[Path]:
+    """Return containerd's usual configuration, and those with a registered handler."""
+    try:
+        states = registration_state.states(places.engines)
+    except EngineError:  # `engine list` reports it
+        states = []
+    own = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]
+    return list(dict.fromkeys([containerd_config.CONFIG, *own]))
+
+
+def _is_ours(handler: dict[str, Any], places: Places) -> bool:
+    """Tell whether a handler calls the wrapper, directly or by a link."""
+    options = handler.get("options")
+    binary = options.get("BinaryName") if isinstance(options, dict) else None
+    return bool(binary) and Path(str(binary)).resolve() == places.wrapper.resolve()
+
+
+def _of_handler(config: Path, name: str, handler: dict[str, Any]) -> Iterator[Finding]:
+    for kind in _KINDS:
+        patterns = handler.get(kind)
+        for pattern in patterns if isinstance(patterns, list) else []:
+            passed = [key for key in _OF_CRI if matches(str(pattern), key)]
+            if passed:
+                yield _finding(config, f"{kind} of its handler {name}", str(pattern), passed[0])
+
+
+def _finding(config: Path, where: str, pattern: str, key: str) -> Finding:
+    return Finding(
+        NAME,
+        "warning",
+        f"{config}: {where} have {pattern!r}, which also passes on annotations that containerd "
+        f"itself writes ({key}): a pod can then choose their values for its sandbox",
+        f"name what is needed instead ({', '.join(ANNOTATIONS)}) and restart containerd",
+        commands.edit(config, containerd_config.reload_command(config=config)),
+    )
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Match like Go's path.Match, which containerd uses: * and ? do not match slashes."""
+    try:
+        return re.fullmatch(_TOKEN.sub(_translated, pattern), key) is not None
+    except re.error:  # a reversed range, which matches nothing in Go
+        return False
+
+
+def _translated(token: re.Match[str]) -> str:
+    escaped, negated, members, plain = token.groups()
+    if members:
+        return f"[{negated}{_TOKEN.sub(_member, members)}]"
+    if escaped:
+        return re.escape(escaped)
+    return {"*": "[^/]*", "?": "[^/]", "[": "(?!)"}.get(plain, re.escape(plain))
+
+
+def _member(token: re.Match[str]) -> str:
+    escaped, _, _, plain = token.groups()
+    return "-" if plain == "-" else re.escape(escaped or plain or token.group())

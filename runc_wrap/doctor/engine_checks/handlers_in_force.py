@@ -1,0 +1,151 @@
+"""Whether the engines know the handlers that are meant for them.
+
+containerd 2 reads its conf.d only if the configuration imports it. Since 2.2 its built-in
+configuration does, but that counts for nothing where there is no config.toml, or one that does not
+say so (containerd cmd/containerd/server/config/config.go, v2.2.7 to v2.4.0-beta.0): a drop-in there
+is silently ignored, also one that others wrote, and also after others wrote config.toml again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.doctor import commands
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.engines import containerd_config, engine_query, toml_text
+from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
+from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runc_wrap.node.paths import Places
+
+NAME = "handlers"
+_LARGEST = 1024 * 1024  # bytes of a drop-in
+_MOST = 100  # drop-ins
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find handlers without a link to the launcher, and those that their engine does not show."""
+    try:
+        states = registration_state.states(places.engines)
+    except (EngineError, OSError) as error:
+        command = commands.ctl(places, "engine", "list")
+        yield Finding(NAME, "warning", str(error), "restore that file from a backup", command)
+        return
+    for state in states:
+        for handler in registration_state.handlers_of(state):
+            yield from _link(places, handler)
+            yield from _of_engine(places, state, handler)
+    yield from _ignored(places, states)
+
+
+def _link(places: Places, handler: Handler) -> Iterator[Finding]:
+    """Find a handler whose link does not lead to the launcher, which is another check's."""
+    path = Path(handler.path)
+    if handler.name == DEFAULT_NAME or _is_launcher(places, path):
+        return
+    is_there = path.is_symlink() or path.exists()
+    called = f"{path}, which an engine calls as its handler {handler.name}"
+    wrong = f"{called}, does not exist"
+    if is_there:
+        wrong = f"{called}, leads to {path.resolve()}, without runc-wrap"
+    is_ours = path.parent == places.wrapper.parent and (path.is_symlink() or not is_there)
+    yield Finding(
+        NAME,
+        "error",
+        wrong,
+        "make the link again",
+        commands.line("ln", "-sfn" if is_there else "-s", DEFAULT_NAME, path),
+        _linked(path) if is_ours else None,
+    )
+
+
+def _is_launcher(places: Places, path: Path) -> bool:
+    """Tell whether a link leads to the launcher, or would if that were there."""
+    return path.is_symlink() and path.resolve() == places.wrapper.resolve()
+
+
+def _linked(path: Path) -> Callable[[], None]:
+    return lambda: files.replace_link(path, DEFAULT_NAME)
+
+
+def _of_engine(places: Places, state: dict[str, Any], handler: Handler) -> Iterator[Finding]:
+    engine, config = state["engine"], Path(state["config"])
+    if engine_query.installation(engine, config).binary is None:
+        return
+    shows = engine_query.in_force(engine, config, handler)
+    if shows is False:
+        words = ["engine", "add", engine, "--handler", handler.name, "--config", str(config)]
+        words += ["--default"] if handler.default else []
+        restart = registration_plan.ENGINES[engine].reload_command(config=config)
+        yield Finding(
+            NAME,
+            "warning",
+            f"{engine} does not show the handler {handler.name}, which is registered in {config}",
+            f"add it again, then run {restart}",
+            f"{commands.ctl(places, *words)} && {restart}",
+        )
+    elif shows is None and engine == "containerd" and config.exists():
+        yield _unreadable(config)
+
+
+def _unreadable(config: Path) -> Finding:
+    return Finding(
+        NAME,
+        "error",
+        f"containerd cannot read {config} or a file that it imports: it would not start again",
+        "correct what the command names",
+        commands.line("containerd", "-c", config, "config", "dump"),
+    )
+
+
+def _ignored(places: Places, states: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Find drop-ins of containerd that name our launcher, and that no configuration imports."""
+    own = {(each["config"], one["name"]) for each in states for one in each.get("handlers", ())}
+    configs = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]
+    for config in dict.fromkeys([containerd_config.CONFIG, *configs]):
+        drop_ins = _drop_ins(places, config)
+        document = engine_query.dump(config) if drop_ins else None
+        for name, path in drop_ins.items():
+            if document is not None and not _has(document, name) and (str(config), name) not in own:
+                pattern = config.parent / "conf.d" / "*.toml"
+                yield Finding(
+                    NAME,
+                    "warning",
+                    f"{path} defines the handler {name}, but {config} does not import it",
+                    f'write imports = ["{pattern}"] at its top, and restart containerd',
+                    commands.edit(config, containerd_config.reload_command(config=config)),
+                )
+
+
+def _drop_ins(places: Places, config: Path) -> dict[str, Path]:
+    """Return {handler: file} of those in conf.d that call our launcher."""
+    found: dict[str, Path] = {}
+    for path in sorted((config.parent / "conf.d").glob("*.toml"))[:_MOST]:
+        try:
+            text = files.read(path, _LARGEST, follows=True).decode()
+            document = toml_text.parse(text, str(path))
+        except (OSError, ValueError, EngineError):
+            continue
+        found |= {name: path for name in _runtimes(document) if _calls(document, name, places)}
+    return found
+
+
+def _runtimes(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for plugin in (containerd_config.OLD_CRI, containerd_config.NEW_CRI):
+        found |= toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
+    return found
+
+
+def _has(document: dict[str, Any], name: str) -> bool:
+    return name in _runtimes(document)
+
+
+def _calls(document: dict[str, Any], name: str, places: Places) -> bool:
+    binary = toml_text.lookup(_runtimes(document), [name, "options"]).get("BinaryName")
+    return isinstance(binary, str) and Path(binary).resolve() == places.wrapper.resolve()

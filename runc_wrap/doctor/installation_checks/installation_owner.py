@@ -1,0 +1,74 @@
+"""Whether any user except root can change or replace programs that run as root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.doctor import commands
+from runc_wrap.doctor.check_finding import Finding, NotMended
+from runc_wrap.host import ownership
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runc_wrap.node.paths import Places
+
+NAME = "ownership"
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find what others can change in the installation, or in the directories above it."""
+    try:
+        for path, how in ownership.installation(str(places.prefix)):
+            yield _open_to_others(places, Path(path), how)
+    except OSError as error:
+        sentence = f"{error.filename}: {error.strerror}"
+        command = commands.ctl(places, "doctor")
+        yield Finding(NAME, "note", sentence, "run doctor as root", command)
+
+
+def _open_to_others(places: Places, path: Path, how: str) -> Finding:
+    has_list = "access control list" in how
+    by_mode = not has_list and _is_only_mode(path)
+    words: tuple[str, ...] = ("setfacl", "-b") if has_list else ("chown", "-h", "root:root")
+    return Finding(
+        NAME,
+        "error",
+        f"{path} {how}, which lets others run programs as the engine",
+        f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
+        "install beneath a directory of which that is true",
+        commands.line(*(("chmod", "go-w") if by_mode else words), path),
+        _close(path) if by_mode and _is_ours(places, path) else None,
+    )
+
+
+def _is_only_mode(path: Path) -> bool:
+    """Tell whether a path belongs to whom it should, and its mode lets others write."""
+    found = path.lstat()
+    is_owned = found.st_uid in (0, os.geteuid()) and not stat.S_ISLNK(found.st_mode)
+    return is_owned and bool(found.st_mode & _OTHERS)
+
+
+def _is_ours(places: Places, path: Path) -> bool:
+    """Tell whether a path is in the installation; packages have its etc and var elsewhere."""
+    parts = (places.prefix, places.etc, places.var)
+    return any(path.is_relative_to(part.resolve()) for part in parts)
+
+
+def _close(path: Path) -> Callable[[], None]:
+    def act() -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid not in (0, os.geteuid()):  # replaced meanwhile, by those who could
+                raise NotMended(f"it belongs to uid {found.st_uid} now")
+            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)
+        finally:
+            os.close(descriptor)
+
+    return act

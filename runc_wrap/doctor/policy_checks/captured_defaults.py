@@ -1,0 +1,73 @@
+"""Whether the profile that the policy gives as an engine's default is what that engine applies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.apply import node_facts
+from runc_wrap.doctor import commands
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.engines.capture import capture_store
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.policy import captured_comparison
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+    from runc_wrap.policy.facts import Facts
+    from runc_wrap.profiles.captured_profile import Captured
+
+NAME = "captured"
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find captures that no longer hold, and built-in profiles that differ from a capture."""
+    try:
+        captured = capture_store.read(places)
+        if not captured:
+            return
+        facts = node_facts.of_engines()
+        in_force = policy_file.load(str(places.prefix))["runtime_default"]
+    except ProfileError as error:
+        sentence, remedy = str(error), "remove it, or capture again"
+        yield Finding(NAME, "warning", sentence, remedy, commands.line("rm", places.captured))
+        return
+    except Refusal:  # policy_in_force reports it
+        return
+    for each in captured.values():
+        if each.engine not in facts.engines:
+            continue
+        if each.stale:
+            yield _stale(places, each, is_used=in_force.get(each.engine) == each.name)
+        else:
+            yield from _differing(places, each, facts, in_force.get(each.engine, ""))
+
+
+def _stale(places: Places, captured: Captured, *, is_used: bool) -> Finding:
+    """Return the finding; the check of the policy's sources says if `apply` would refuse."""
+    of = ("--config", captured.config) if captured.config else ()
+    command = commands.ctl(places, "profile", "capture", captured.engine, *of)
+    sentence = f"the captured default of {captured.engine} no longer holds: {captured.stale}"
+    return Finding(NAME, "warning" if is_used else "note", sentence, "capture it again", command)
+
+
+def _differing(
+    places: Places, captured: Captured, facts: Facts, in_force: str
+) -> Iterator[Finding]:
+    try:
+        table = captured_comparison.table_name(captured.engine, facts)
+        found = captured_comparison.with_table(captured, facts) if in_force == table else []
+    except (PolicyError, ProfileError):  # the check of the policy's sources reports it
+        return
+    if found:
+        first = f"{found[0].rule} is only {found[0].only}"
+        sentence = (
+            f"{captured.engine} {captured.version} applies another default than {table}, which the "
+            f"policy gives: {len(found)} differences ({first})"
+        )
+        remedy = 'write source = "captured" beneath [runtime_default], and apply'
+        yield Finding(NAME, "warning", sentence, remedy, commands.policy(places))

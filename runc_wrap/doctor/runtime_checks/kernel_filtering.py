@@ -1,0 +1,59 @@
+"""Whether the kernel can filter, and whether it would log what a filter denies or permits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.doctor import commands, package_commands
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.policy_checks import modes_available
+from runc_wrap.evidence.sources.audit_health import SWITCHED_OFF, UNREAD, warnings
+from runc_wrap.node import features
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+
+NAME = "kernel"
+_WANTED_BY = {"audit": "log", "enforce-log": "errno"}
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find a kernel without filters, or one that does not log what a mode in force needs."""
+    available = features.of_kernel("actions_avail")
+    if "errno" not in available:
+        sentence = "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
+        remedy = "boot a kernel with CONFIG_SECCOMP_FILTER=y, as the distribution's has"
+        yield Finding(NAME, "error", sentence, remedy, package_commands.own_kernel())
+        return
+    yield from _unlogged(places, available)
+    if modes_available.used(places) & set(_WANTED_BY):
+        for sentence in warnings():
+            if not sentence.startswith("kernel.seccomp.actions_logged"):  # see above, by mode
+                command = _mending(places, sentence)
+                yield Finding(NAME, "warning", sentence, "fix it, or use the mode observe", command)
+
+
+def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
+    """Find what the kernel could log, a mode needs, and the sysctl leaves out."""
+    logged = features.of_kernel("actions_logged")
+    words = " ".join(sorted(available - {"allow"}))
+    command = f"sysctl -w kernel.seccomp.actions_logged='{words}'"
+    for mode in sorted(modes_available.used(places)):
+        if _WANTED_BY.get(mode, "") not in {"", *logged}:
+            sentence = (
+                f"the mode {mode} is in force, but kernel.seccomp.actions_logged lacks "
+                f"{_WANTED_BY[mode]}: the kernel logs nothing in this mode"
+            )
+            yield Finding(NAME, "warning", sentence, command, command)
+
+
+def _mending(places: Places, sentence: str) -> str:
+    if sentence == UNREAD:
+        return commands.ctl(places, "doctor")
+    if sentence.startswith("an audit rule"):
+        return "auditctl -l && auditctl -d always,exclude -F msgtype=SECCOMP"
+    if sentence == SWITCHED_OFF:
+        return package_commands.without_boot_option("audit")
+    return package_commands.own_kernel()

@@ -1,0 +1,83 @@
+"""Whether the real runtime is installed, and which others have the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.doctor import commands, package_commands
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.package_commands import Advice
+from runc_wrap.host import program
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import installed_programs
+from runc_wrap.node.installed_programs import RuntimeNotUsable
+from runc_wrap.policy.settings import source
+from runc_wrap.policy.settings.source import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+
+NAME = "runtime"
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find a runtime that is missing or is not a runtime, and others of its name."""
+    try:
+        named = policy_file.load(str(places.prefix))["runtime"]
+    except Refusal:
+        return  # policy_in_force reports it
+    try:
+        installed_programs.find_runtime([named["path"]])
+    except (RuntimeNotUsable, OSError) as error:
+        remedy, command = _remedy(places, Path(named["path"]), named["kind"])
+        yield Finding(NAME, "error", str(error), remedy, command)
+        return
+    others = _others(named["kind"], Path(named["path"]))
+    if others and not _is_meant(places, named["path"]):
+        yield Finding(
+            NAME,
+            "note",
+            f"besides {named['path']} there are {', '.join(others)}",
+            "name the one to use by its full path in config.toml, and remove the others",
+            commands.policy(places),
+        )
+
+
+def _remedy(places: Places, path: Path, kind: str) -> Advice:
+    """Return how there is a runtime again: another one of this kind, or this one."""
+    apply = commands.ctl(places, "apply")
+    if other := _taken_now(places, kind):
+        return Advice(f"run runc-wrapctl apply, which takes {other} instead", apply)
+    advice = package_commands.restore(path, kind)
+    return Advice(f"{advice.remedy}, then run runc-wrapctl apply", f"{advice.command} && {apply}")
+
+
+def _taken_now(places: Places, kind: str) -> Path | None:
+    """Return the runtime that `apply` would take, None if it is of another kind or unusable."""
+    try:
+        names = source.read(places.config, places.config_directory).written("runtime")
+        names = installed_programs.default_runtimes(places.runtime) if names is None else names
+        found = installed_programs.find_runtime(names)
+    except (PolicyError, RuntimeNotUsable, OSError):
+        return None
+    return found.path if found.kind == kind else None
+
+
+def _is_meant(places: Places, used: str) -> bool:
+    """Tell whether the runtime was found by a full path that the policy's owner wrote."""
+    try:
+        names = source.read(places.config, places.config_directory).written("runtime") or []
+    except (PolicyError, OSError):
+        return False  # policy_freshness reports it
+    found = next((name for name in names if program.locate(name)), "")
+    return "/" in found and Path(found).resolve() == Path(used).resolve()
+
+
+def _others(kind: str, used: Path) -> list[str]:
+    candidates = [Path(place) / kind for place in program.FIXED_PATH]
+    real = {path.resolve() for path in candidates if path.is_file()} - {used.resolve()}
+    return sorted(map(str, real))

@@ -1,0 +1,35 @@
+"""Whether the running agent receives anything from the sources of its evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.policy_checks import modes_available
+from runc_wrap.doctor.service_checks import units
+from runc_wrap.evidence.model import LOGGED_MODES
+from runc_wrap.evidence.sources import source_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.doctor.check_finding import Severity
+    from runc_wrap.node.paths import Places
+
+NAME = "sight"
+_REMEDY = (
+    "run it as root in the machine's own namespaces: as a unit of systemd, or in a pod with "
+    "hostNetwork: true, hostPID: true and privileged: true"
+)
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find an agent that receives nothing; only root can check that."""
+    try:
+        seen = source_status.read(places.evidence)
+    except PermissionError:
+        return
+    relies = bool(modes_available.used(places) & set(LOGGED_MODES))
+    for sentence in source_status.sentences(seen).values():
+        severity: Severity = "warning" if relies else "note"
+        yield Finding(NAME, severity, sentence, _REMEDY, units.restart(places, "observe"))

@@ -1,0 +1,133 @@
+"""Whether the services that are installed run, at each boot, in the release that is installed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.doctor import commands
+from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.policy_checks import modes_available
+from runc_wrap.doctor.service_checks import units
+from runc_wrap.host import procfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.doctor.check_finding import Severity
+    from runc_wrap.doctor.service_checks.units import Shown
+    from runc_wrap.node.paths import Places
+
+NAME = "services"
+_PROGRAM = re.compile(r"\bpath=(\S+?/bin/runc-wrapctl) ;")  # of ExecStart
+_BETWEEN = ("activating", "deactivating")  # states of a service that ends and is started again
+_OFTEN = 3  # starts, after which one that has not succeeded is not just beginning
+_LARGEST = 1024 * 1024  # bytes of /proc/PID/maps
+_KEEPS_AT_STOP = 254  # systemd with FileDescriptorStorePreserve (its NEWS)
+
+
+def find(places: Places) -> Iterator[Finding]:
+    """Find what systemd says of the services; nothing where neither is installed."""
+    shown = units.show()
+    for name in units.SERVICES:
+        service = shown.get(units.service(name), {})
+        if service.get("LoadState") in ("loaded", "masked"):
+            yield from _of_service(places, name, service, shown.get(units.both(name)[0], {}))
+    if shown.get(units.service("observe"), {}).get("LoadState") == "loaded":
+        yield from _old_systemd(places)
+
+
+def _of_service(places: Places, name: str, service: Shown, socket: Shown) -> Iterator[Finding]:
+    unit = units.service(name)
+    program = _PROGRAM.search(service.get("ExecStart", ""))
+    ours = places.prefix / "bin" / "runc-wrapctl"
+    if service["LoadState"] == "masked":
+        command = commands.line("systemctl", "unmask", *units.both(name))
+        yield Finding(NAME, "note", f"{unit} is masked", "unmask it if you want it", command)
+    elif program and not _is_same(program[1], ours):
+        sentence = f"{unit} starts {program[1]}, not this installation's {ours}"
+        remedy = "install this one's units, or use the other's runc-wrapctl"
+        yield Finding(NAME, "warning", sentence, remedy, commands.install(places))
+    elif "yes" in (service.get("NeedDaemonReload"), socket.get("NeedDaemonReload")):
+        sentence = f"systemd has read {unit} before it was changed"
+        yield _fixed(sentence, "let it read it again", "daemon-reload")
+    else:
+        yield from _of_state(places, name, service, socket)
+
+
+def _is_same(program: str, ours: Path) -> bool:
+    """Tell whether both are the command of one installation, also by a link to its prefix."""
+    return Path(program).parent.resolve() == ours.parent.resolve()
+
+
+def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Iterator[Finding]:
+    unit, state = units.service(name), service.get("ActiveState")
+    if "failed" in (state, socket.get("ActiveState")):
+        sentence = f"{unit} has failed (result: {service.get('Result', 'unknown')})"
+        remedy = f"restart it; `journalctl -u {unit}` says why it failed"
+        yield _fixed(sentence, remedy, "restart", *units.both(name))
+    elif state in _BETWEEN and _number(service, "NRestarts") >= _OFTEN:
+        sentence = f"{unit} ends whenever systemd starts it ({service['NRestarts']} times)"
+        command = commands.line("journalctl", "-u", unit)
+        yield Finding(NAME, "warning", sentence, "mend what its log names", command)
+    elif state == "inactive" or socket.get("ActiveState") == "inactive":
+        severity = _of_stopped(places, service)
+        start = ("enable", "--now", *units.both(name))
+        yield _fixed(f"{unit} does not run", "start it", *start, severity=severity)
+    elif "disabled" in (service.get("UnitFileState"), socket.get("UnitFileState")):
+        sentence = f"{unit} will not run after a reboot"
+        yield _fixed(sentence, "enable it", "enable", "--now", *units.both(name))
+    elif running := _other_release(places, service.get("MainPID", "")):
+        installed = _release(places)
+        sentence = f"{unit} runs the release {running}, and {installed} is installed"
+        yield _fixed(sentence, "restart it; systemd keeps its listeners", "restart", unit)
+
+
+def _number(shown: Shown, name: str) -> int:
+    value = shown.get(name, "")
+    return int(value) if value.isdecimal() else 0
+
+
+def _of_stopped(places: Places, service: Shown) -> Severity:
+    """Grade a service that does not run: its owner may have chosen that, as it is optional."""
+    is_chosen = service.get("UnitFileState") == "disabled"
+    return "note" if is_chosen and "observe" not in modes_available.used(places) else "warning"
+
+
+def _fixed(sentence: str, remedy: str, *arguments: str, severity: Severity = "warning") -> Finding:
+    command = commands.line("systemctl", *arguments)
+    return Finding(NAME, severity, sentence, remedy, command, units.fix(*arguments))
+
+
+def _release(places: Places) -> str:
+    return (places.prefix / "lib" / "current").resolve().name
+
+
+def _other_release(places: Places, pid: str) -> str | None:
+    """Return the release whose files a process has mapped, if it is not the installed one."""
+    if not pid.isdecimal() or pid == "0":
+        return None
+    directory = (places.prefix / "lib" / "releases").resolve()
+    found = set(re.findall(b" " + re.escape(bytes(directory)) + rb"/([^/\n]+)/", _maps(pid)))
+    mapped = {each.decode("utf-8", "backslashreplace") for each in found}
+    return None if not mapped or _release(places) in mapped else min(mapped)
+
+
+def _maps(pid: str) -> bytes:
+    return procfs.read(f"/proc/{pid}/maps", _LARGEST) or b""
+
+
+def _old_systemd(places: Places) -> Iterator[Finding]:
+    version = units.version()
+    is_used = "observe" in modes_available.used(places)
+    if is_used and version is not None and version < _KEEPS_AT_STOP:
+        yield Finding(
+            NAME,
+            "warning",
+            f"systemd {version} drops containers' seccomp listeners when runc-wrap-observe.service "
+            "is stopped: then calls of containers in observe fail with ENOSYS",
+            "restart that service only by `systemctl restart`, or use the mode audit; systemd "
+            f"{_KEEPS_AT_STOP} keeps them",
+            commands.policy(places),
+        )

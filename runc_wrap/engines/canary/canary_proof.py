@@ -1,0 +1,108 @@
+"""Whether a canary was started through us and is confined as was decided, read from the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Protocol
+
+from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.ledger import reader
+from runc_wrap.node.container_state import deep_verify, status
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from runc_wrap.ledger.record import Record
+    from runc_wrap.node.container_state.status import Entry
+    from runc_wrap.node.paths import Places
+
+_CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
+
+
+class Access(Protocol):
+    """What is needed of an engine."""
+
+    def canary(self, handler: str) -> AbstractContextManager[str]:
+        """Start a container by the handler's name, "" for the default; give its id."""
+
+    def remove_canaries(self) -> None:
+        """Remove what earlier ones left."""
+
+
+class NotProved(Exception):
+    """The canary does not show what it should; the message says what it shows."""
+
+
+class Vanished(NotProved):
+    """The canary has no process any more: a kubelet ends pods that it does not know."""
+
+
+def run(places: Places, access: Access, handler: str, *, is_default: bool = False) -> str:
+    """Run a canary by the handler's name, and one without a name if it is the default.
+
+    Return what was proved. Raises NotProved, EngineError, CallFailed and OSError.
+    """
+    proof = _run(places, access, handler, handler)
+    if is_default:
+        _run(places, access, "", handler)
+    return proof
+
+
+def _run(places: Places, access: Access, name: str, handler: str, left: int = _CANARIES) -> str:
+    """Run a canary by this name; another one if somebody ended it meanwhile."""
+    try:
+        with access.canary(name) as container:
+            return check(places, container, handler)
+    except Vanished:
+        if left == 1:
+            raise
+    with contextlib.suppress(CallFailed):
+        access.remove_canaries()
+    return _run(places, access, name, handler, left - 1)
+
+
+def check(places: Places, container: str, handler: str) -> str:
+    """Return what was proved of a running canary, in a few words. Raises NotProved and OSError."""
+    record = _decision(places, container, handler)
+    if not record.filters:
+        return f"the policy gives it no filter ({record.action}: {record.reason})"
+    entry = _entry(places, container)
+    _as_decided(entry)
+    result = deep_verify.Comparing(places.prefix).compare(entry)
+    for wrong in result.wrong:
+        calls = ", ".join(str(call.syscall) for call in wrong.calls[:5])
+        raise NotProved(f"the canary's filter is not the decided one: {calls or wrong.found}")
+    doubts = [*result.unknown, *result.unchecked.values()]
+    compared = f"not compared call by call: {doubts[0]}" if doubts else "equal call by call"
+    what = f"{record.profile} in mode {record.mode}" if record.is_injected else "its own profile"
+    return f"{what}, {compared}"
+
+
+def _decision(places: Places, container: str, handler: str) -> Record:
+    records = reader.read(places.ledger).records.values()
+    found = next((one for one in records if one.id == container), None)
+    if found is None:
+        raise NotProved(
+            f"the ledger has no decision about the canary {container[:12]}: the engine did not "
+            "start it through runc-wrap"
+        )
+    if found.handler != handler:
+        raise NotProved(f"the canary was started as {found.handler}, not as {handler}")
+    return found
+
+
+def _entry(places: Places, container: str) -> Entry:
+    entries = status.gather(places.ledger).entries
+    found = next((one for one in entries if one.container.id == container), None)
+    if found is None or not found.members:
+        raise Vanished(f"the canary {container[:12]} has no process any more")
+    return found
+
+
+def _as_decided(entry: Entry) -> None:
+    if entry.agrees is not True:
+        first = entry.members[0]
+        raise NotProved(
+            f"the canary's process has seccomp {first.seccomp} and {first.filters} filters, where "
+            f"{entry.needed} were decided"
+        )

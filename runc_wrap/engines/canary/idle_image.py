@@ -1,0 +1,107 @@
+"""An image of our own for the canary: one program that waits, as a rootfs and as an archive.
+
+Nothing is pulled, and no program of the node is needed: the program is a few instructions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import struct
+import tarfile
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines.handler import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = "idle"
+DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp")  # on which engines mount
+REFERENCE = "localhost/runc-wrap-canary:idle"
+_TIME = "2026-01-01T00:00:00Z"
+_AT = 0x400000
+_PT_GNU_STACK = 0x6474E551
+_EXECUTE, _WRITE, _READ = 1, 2, 4
+# machine of uname(2) -> (GOARCH, ELF machine, code that waits for signals for ever)
+_CODE = {
+    # 0: mov eax, 34 (pause); syscall; jmp 0
+    "x86_64": ("amd64", 62, bytes.fromhex("b8220000000f05ebf7")),
+    # 0: x0..x4 = 0; x8 = 73 (ppoll); svc 0; b 0
+    "aarch64": (
+        "arm64",
+        183,
+        bytes.fromhex("000080d2010080d2020080d2030080d2040080d2280980d2010000d4f9ffff17"),
+    ),
+}
+
+
+def program() -> tuple[str, bytes]:
+    """Return GOARCH and a static executable. Raises EngineError on other architectures."""
+    machine = os.uname().machine
+    if machine not in _CODE:
+        raise EngineError(
+            f"no canary for the architecture {machine}",
+            " or ".join(_CODE),
+            "`engine add` without --restart",
+        )
+    architecture, number, code = _CODE[machine]
+    return architecture, _elf64(number, code)
+
+
+def _elf64(machine: int, code: bytes) -> bytes:
+    """Return an executable with one segment, the headers and the code, and no executable stack."""
+    header, segment = 64, 56
+    start, size = header + 2 * segment, header + 2 * segment + len(code)
+    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
+    fields = (2, machine, 1, _AT + start, header, 0, 0, header, segment, 2, 64, 0, 0)
+    load = (1, _READ | _EXECUTE, 0, _AT, _AT, size, size, 0x1000)
+    stack = (_PT_GNU_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16)
+    segments = struct.pack("<IIQQQQQQ", *load) + struct.pack("<IIQQQQQQ", *stack)
+    return ident + struct.pack("<HHIQQQIHHHHHH", *fields) + segments + code
+
+
+def write_rootfs(directory: Path) -> None:
+    """Fill a directory with a root file system."""
+    for name in DIRECTORIES:
+        (directory / name).mkdir()
+    (directory / PROGRAM).write_bytes(program()[1])
+    (directory / PROGRAM).chmod(0o755)
+
+
+def archive() -> bytes:
+    """Return a docker-archive of one layer, as `docker load` reads it."""
+    architecture, executable = program()
+    layer = _tar({PROGRAM: executable}, DIRECTORIES)
+    config = json.dumps(
+        {
+            "architecture": architecture, "os": "linux", "created": _TIME,
+            "config": {"Cmd": [f"/{PROGRAM}"], "WorkingDir": "/"},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_digest(layer)}"]},
+            "history": [{"created": _TIME}],
+        }
+    ).encode()  # fmt: skip
+    name = f"{_digest(config)}.json"
+    manifest = [{"Config": name, "RepoTags": [REFERENCE], "Layers": ["layer.tar"]}]
+    members = {"layer.tar": layer, name: config, "manifest.json": json.dumps(manifest).encode()}
+    return _tar(members, ())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _tar(members: dict[str, bytes], directories: tuple[str, ...]) -> bytes:
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as tar:
+        for name in directories:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
+    return memory.getvalue()

@@ -1,0 +1,128 @@
+"""The captured defaults on disk, PREFIX/var/captured/ENGINE.json, and whether they still hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines import crio_config
+from runc_wrap.engines.kinds import containerd_kind, crio_kind
+from runc_wrap.host import files
+from runc_wrap.node import installed_programs
+from runc_wrap.profiles import captured_profile, platform
+from runc_wrap.profiles.json_profiles import profile_files
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.node.paths import Places
+    from runc_wrap.profiles.captured_profile import Captured
+
+_READS_SYSTEM_FILE = frozenset({"podman", "buildah"})
+_DIGEST = 16  # bytes
+_LARGEST = 2 * 1024 * 1024
+_BEGINNING = 64 * 1024
+
+
+def path(places: Places, engine: str) -> Path:
+    """Return the file of one engine."""
+    return places.captured / f"{engine}.json"
+
+
+def write(places: Places, captured: Captured) -> Path:
+    """Store a capture in place of the engine's former one; return its file. Raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        places.captured.mkdir(mode=0o755)
+    where = path(places, captured.engine)
+    files.replace(where, captured_profile.text(captured), 0o644)
+    return where
+
+
+def read(places: Places) -> dict[str, Captured]:
+    """Return {engine: its capture}, each with what makes it stale. Raises ProfileError."""
+    found = {}
+    for engine in installed_programs.PROGRAMS:
+        where = path(places, engine)
+        if os.path.lexists(where):
+            captured = captured_profile.parse(_bytes(where), str(where))
+            found[engine] = replace(captured, engine=engine, stale=_stale(captured))
+    return found
+
+
+def _bytes(where: Path) -> bytes:
+    try:
+        return files.read(where, _LARGEST)
+    except (OSError, files.Irregular, files.TooLarge) as error:
+        raise ProfileError(f"{where}: {error}; remove it, or capture it again") from error
+
+
+def _stale(captured: Captured) -> str:
+    """Return what has changed since the capture, in half a sentence, "" if nothing has."""
+    engine, was = captured.engine, captured.version
+    now = version(engine, captured.config)
+    kernel = ".".join(map(str, platform.kernel()))
+    if now is None:
+        of = captured.config
+        return f"the {engine} of {of} is not installed any more" if of else ""
+    if now != was:
+        return f"it is of {engine} {was}, and {now} is installed"
+    if (captured.arch, captured.kernel) != (platform.goarch(), kernel):
+        return f"it is of Linux {captured.kernel} on {captured.arch}, and {kernel} runs"
+    if captured.program != fingerprint(engine, captured.config):
+        return f"{engine}'s program or its seccomp.json is a different file now"
+    return ""
+
+
+def version(engine: str, config: str = "") -> str | None:
+    """Return the version of the engine with this configuration, of the one on the path for "".
+
+    None if it is not installed.
+    """
+    found = _installation(engine, config)
+    return found.version if found else installed_programs.version(engine)
+
+
+def _installation(engine: str, config: str) -> Installation | None:
+    """Return the engine with this configuration; None without one, and of what has no several."""
+    at = {"containerd": containerd_kind.at, "crio": crio_kind.at}.get(engine)
+    return at(Path(config)) if at and config else None
+
+
+def fingerprint(engine: str, config: str = "") -> str:
+    """Return a digest of the files from which an engine has its default: its program, mostly.
+
+    A distribution may change the profile without another version number. A program's size and its
+    beginning suffice: Go's linker puts the ids of the build there (cmd/link, .note.go.buildid).
+    """
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    found = _installation(engine, config)
+    program = found.binary if found else installed_programs.program_of(engine)
+    if program:
+        with program.open("rb") as file:
+            digest.update(b"%d" % os.fstat(file.fileno()).st_size)
+            digest.update(file.read(_BEGINNING))
+    digest.update(_own_files(engine, config))
+    return digest.hexdigest()
+
+
+def _own_files(engine: str, config: str) -> bytes:
+    """Return the files that an engine's default is in, if it is not in its program."""
+    if engine in _READS_SYSTEM_FILE:
+        system = profile_files.system()
+        return system[1] if system else b""
+    if engine != "crio":
+        return b""
+    of_crio = Path(config) if config else crio_config.CONFIG
+    named = crio_kind.seccomp_profiles(crio_kind.at(of_crio))
+    return b"".join(map(_content, named))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return files.read(path, _LARGEST, follows=True)
+    except (OSError, files.Irregular, files.TooLarge):
+        return b""

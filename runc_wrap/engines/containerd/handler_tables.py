@@ -1,0 +1,110 @@
+"""A handler's tables in containerd's CRI plugin, with the settings of the owner's own handler.
+
+A handler inherits nothing by itself: SystemdCgroup, base_runtime_spec and the like are repeated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.engines import toml_text
+from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler
+
+if TYPE_CHECKING:
+    from runc_wrap.engines.toml_text import Table
+
+RUNTIME_TYPE = "io.containerd.runc.v2"
+OLD_CRI, NEW_CRI = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+_NOT_INHERITED = frozenset(
+    {"runtime_type", "runtime_path", "runtime_engine", "runtime_root", "options", "pod_annotations"}
+)
+
+
+def plugin_of(version: int) -> str:
+    """Return the CRI plugin's key in a file of this version of the configuration."""
+    return OLD_CRI if version == 2 else NEW_CRI  # noqa: PLR2004  # config version 2
+
+
+def section_path(plugin: str) -> list[str]:
+    """Return the path of the table with the handlers and the default one."""
+    return ["plugins", plugin, "containerd"]
+
+
+def tables(handler: Handler, section: Table, plugin: str) -> str:
+    """Return the handler's tables; `section` is the one in force, without our handlers."""
+    base = _base(section)
+    path = [*section_path(plugin), "runtimes", handler.name]
+    own: Table = {"runtime_type": RUNTIME_TYPE}
+    own |= {"pod_annotations": _annotations(base.get("pod_annotations", []))}
+    own |= inherited(base)
+    options = {k: v for k, v in _options(base).items() if k != "BinaryName"}
+    text = toml_text.table(path, own)
+    return text + toml_text.table([*path, "options"], {"BinaryName": handler.path, **options})
+
+
+def inherited(base: Table) -> Table:
+    """Return the settings of a handler that ours repeats as they are, without its options."""
+    return {k: v for k, v in base.items() if k not in _NOT_INHERITED and not isinstance(v, dict)}
+
+
+def differing(section: Table, name: str) -> list[str]:
+    """Return the options of the owner's runc that a dump shows otherwise for the handler `name`.
+
+    A dump has every option of a built-in handler, also those that nobody set: false, 0 or "".
+    """
+    ours, base = _table(_table(section, "runtimes"), name), _base(section, without=name)
+    pairs = {key: (value, _options(ours).get(key)) for key, value in _options(base).items()}
+    return [
+        f"{key} = {now!r} instead of {then!r}"
+        for key, (then, now) in pairs.items()
+        if key != "BinaryName" and (then or None) != (now or None)
+    ]
+
+
+def default_table(handler: Handler, plugin: str) -> str:
+    """Return the table that makes the handler the default."""
+    return toml_text.table(section_path(plugin), {"default_runtime_name": handler.name})
+
+
+def title(handler: Handler) -> str:
+    """Return the title of the handler's block."""
+    return f"runc-wrap: handler {handler.name}"
+
+
+def is_recorded(records: dict[str, Any], handler: Handler) -> bool:
+    """Tell whether a registration's records of files have a block of this handler."""
+    mark = f"# BEGIN {title(handler)},"
+    versions = (version for file in records.values() for version in file["versions"])
+    return any(edit["mark"] == mark for version in versions for edit in version["edits"])
+
+
+def refuse_taken(section: Table, handlers: list[Handler], where: str) -> None:
+    """Raise EngineError if others have defined a handler of such a name."""
+    for handler in handlers:
+        if handler.name in _table(section, "runtimes"):
+            raise EngineError(
+                f'{where}: a handler "{handler.name}" of which runc-wrapctl has no record',
+                "an unused name",
+                "another --handler, or remove that handler first",
+            )
+
+
+def _annotations(owners: object) -> list[str]:
+    kept = [str(each) for each in owners] if isinstance(owners, list) else []
+    return [*ANNOTATIONS, *(each for each in kept if each not in ANNOTATIONS)]
+
+
+def _base(section: Table, without: str = "") -> Table:
+    """Return the owner's runc; if there is none, the default handler."""
+    runtimes = _table(section, "runtimes")
+    name = "runc" if "runc" in runtimes else str(section.get("default_runtime_name", "runc"))
+    return {} if name == without else _table(runtimes, name)
+
+
+def _options(handler: Table) -> Table:
+    return _table(handler, "options")
+
+
+def _table(document: Table, key: str) -> Table:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,60 @@
+"""containerd 1.x, and MicroK8s' template: the handlers' tables in the main file itself.
+
+In 1.x an imported file with the CRI plugin's key replaces the whole section. If a file defines any
+handler there, the built-in `runc` no longer exists (shown by `containerd config dump` of 1.7), so
+our first one also adds `runc` if the owner does not define it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines import toml_text
+from runc_wrap.engines.containerd import handler_tables, loaded_files
+from runc_wrap.engines.containerd.handler_tables import OLD_CRI, RUNTIME_TYPE
+from runc_wrap.engines.handler import EngineError, Handler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.toml_text import Table
+
+_NEW_MAIN = "# Created by `runc-wrapctl engine add`\nversion = 2\n"
+
+
+def render(
+    tree: Tree, config: Path, handlers: list[Handler], versions: tuple[int, ...]
+) -> list[str]:
+    """Put `handlers` into the draft of a main file of one of these versions. Return warnings."""
+    draft, where = tree.draft(config), str(config)
+    if not draft.text.strip():
+        draft.begin(_NEW_MAIN)
+    document = toml_text.parse(draft.text, where)
+    loaded_files.check_version(document, where, wanted=versions)
+    plugin = handler_tables.plugin_of(document["version"])
+    if plugin == OLD_CRI:
+        _refuse_imported(config, document)
+    section = toml_text.lookup(document, handler_tables.section_path(plugin))
+    handler_tables.refuse_taken(section, handlers, where)
+    path = handler_tables.section_path(plugin)
+    if not section.get("runtimes"):
+        body = toml_text.table([*path, "runtimes", "runc"], {"runtime_type": RUNTIME_TYPE})
+        toml_text.append(draft, "runc-wrap: runc as containerd has it built in", body, where)
+    for handler in handlers:
+        body = handler_tables.tables(handler, section, plugin)
+        toml_text.append(draft, handler_tables.title(handler), body, where)
+    for handler in (each for each in handlers if each.is_default):
+        toml_text.set_value(draft, path, "default_runtime_name", handler.name, where)
+    return loaded_files.disabled(document, where)
+
+
+def _refuse_imported(config: Path, document: Table) -> None:
+    """Refuse, for 1.x, an imported file with the CRI plugin's key: it would replace our section."""
+    for each in reversed(loaded_files.load(config, document)[1:]):
+        if {OLD_CRI, "cri"} & set(toml_text.lookup(each.table, ["plugins"])):
+            raise EngineError(
+                f"{config} imports {each.path}, whose CRI section replaces that of {config.name}",
+                "the CRI section in only one file",
+                f"--config {each.path}, or move its section into {config} and run this again",
+            )

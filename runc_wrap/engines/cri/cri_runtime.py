@@ -1,0 +1,197 @@
+"""The calls of Kubernetes' CRI (runtime.v1) that a transaction needs, as the kubelet makes them.
+
+A pod with the host's network needs no CNI plugin; its sandbox is a container that the engine starts
+through the pod's handler, from an image that each node with pods has. Field numbers:
+k8s.io/cri-api/pkg/apis/runtime/v1/api.proto.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap.engines.cri import grpc_call
+from runc_wrap.engines.cri.protobuf_wire import (
+    MalformedMessageError,
+    fields,
+    inner,
+    message,
+    text,
+    texts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_OF_NAMESPACE = "io.kubernetes.pod.namespace"  # kubernetes:pkg/kubelet/kuberuntime/labels.go
+NAMESPACE, POD = "runc-wrap", "canary"
+LABEL = "runc-wrap/"  # with the pod's name: what it is for
+_RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
+_SHORT, _LONG = 10.0, 60.0  # seconds
+_NODE, _UNCONFINED = 2, 1  # NamespaceMode, ProfileType
+_NOT_FOUND = 5
+_SLICE = "system.slice"  # each systemd has it
+
+
+@contextmanager
+def malformed_fails_the_call() -> Iterator[None]:
+    """Make an answer that is no message a failed call, which callers expect. Raises CallFailed."""
+    try:
+        yield
+    except MalformedMessageError as error:
+        raise grpc_call.CallFailed(f"the engine's answer is malformed: {error}") from None
+
+
+@malformed_fails_the_call()
+def version(socket: Path) -> str:
+    """Return the engine's version, which answers only when it serves CRI. Raises CallFailed."""
+    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Version", b"", _SHORT))
+    return text(answer, 3)
+
+
+@malformed_fails_the_call()
+def handlers(socket: Path) -> dict[str, str | None]:
+    """Return {handler that the running engine has: its runtime's path, None if it tells none}.
+
+    containerd tells the paths in its verbose status ("": its own choice); CRI-O, from 1.30 on, only
+    the names. Raises CallFailed.
+    """
+    answer = _verbose_status(socket)
+    named: dict[str, str | None] = {text(one, 1): None for one in inner(answer, 3) if text(one, 1)}
+    return named | paths_in(_configured(answer))
+
+
+def default_handler(socket: Path) -> str | None:
+    """Return the handler of pods that name none; None from CRI-O, which does not tell it.
+
+    Raises CallFailed.
+    """
+    told = _configured(_verbose_status(socket)).get("defaultRuntimeName")
+    return str(told) if told else None
+
+
+def _verbose_status(socket: Path) -> dict[int, list[int | bytes]]:
+    return fields(grpc_call.call(socket, f"{_RUNTIME}/Status", message({1: 1}), _SHORT))
+
+
+def _configured(answer: dict[int, list[int | bytes]]) -> dict[str, Any]:
+    """Return what containerd tells of its own configuration, {} of another engine."""
+    try:
+        found = json.loads(texts(answer, 2).get("config", ""))["containerd"]
+    except (ValueError, LookupError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def paths_in(configured: dict[str, Any]) -> dict[str, str | None]:
+    """Return {handler: path} of what containerd tells of its configuration."""
+    try:
+        return {str(name): _path(one) for name, one in configured["runtimes"].items()}
+    except (LookupError, TypeError, AttributeError):
+        return {}
+
+
+def _path(runtime: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    """Return a runtime's path; without one containerd calls the runc that it finds."""
+    options = runtime.get("options") or {}
+    path = options.get("BinaryName") or runtime.get("runtimePath")
+    return str(path) if path else "" if "options" in runtime else None
+
+
+@malformed_fails_the_call()
+def is_ready(socket: Path) -> str:
+    """Return "" if the engine can run pods, otherwise its reason. Raises CallFailed."""
+    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", b"", _SHORT))
+    for condition in (each for status in inner(answer, 1) for each in inner(status, 1)):
+        if text(condition, 1) == "RuntimeReady" and not condition.get(2, [0])[-1]:
+            return text(condition, 4) or text(condition, 3) or "its runtime is not ready"
+    return ""
+
+
+@malformed_fails_the_call()
+def has_image(socket: Path, name: str) -> bool:
+    """Tell whether the engine has an image. Raises CallFailed."""
+    request = message({1: message({1: name})})
+    return 1 in fields(grpc_call.call(socket, f"{_IMAGE}/ImageStatus", request, _SHORT))
+
+
+class Pod(NamedTuple):
+    """A pod that was started: `config` is the message that each of its containers repeats."""
+
+    id: str
+    config: bytes
+
+
+def run_pod(socket: Path, handler: str) -> str:
+    """Start a canary's pod; return its id. Raises CallFailed."""
+    return start_pod(socket, handler, POD).id
+
+
+@malformed_fails_the_call()
+def start_pod(socket: Path, handler: str, name: str) -> Pod:
+    """Start a pod without a seccomp profile through a handler ("": the default).
+
+    Raises CallFailed.
+    """
+    parent = cgroup_parent(_configured(_verbose_status(socket)), handler)
+    config = _pod(str(uuid.uuid4()), parent, name)
+    request = message({1: config, 2: handler})
+    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/RunPodSandbox", request, _LONG))
+    return Pod(text(answer, 1), config)
+
+
+def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
+    """Return the cgroup beneath which a pod of a handler belongs; "" leaves it to the engine.
+
+    With SystemdCgroup containerd passes a path that no runtime takes, unless its parent is a slice
+    (containerd:internal/cri/server/helpers.go, getCgroupsPath). CRI-O has a parent of its own.
+    """
+    try:
+        name = handler or configured["defaultRuntimeName"]
+        is_systemds = configured["runtimes"][name]["options"]["SystemdCgroup"]
+    except (LookupError, TypeError):
+        return ""
+    return _SLICE if is_systemds is True else ""
+
+
+def _pod(uid: str, parent: str, name: str = POD) -> bytes:
+    metadata = message({1: f"{name}-{uid[:8]}", 2: uid, 3: NAMESPACE})
+    security = message({1: message({1: _NODE}), 9: message({1: _UNCONFINED})})
+    labels = {
+        f"{LABEL}{name}": "1",
+        "io.kubernetes.pod.name": f"{name}-{uid[:8]}",
+        _OF_NAMESPACE: NAMESPACE,
+        "io.kubernetes.pod.uid": uid,
+    }
+    return message({1: metadata, 6: labels, 8: message({1: parent, 2: security})})
+
+
+@malformed_fails_the_call()
+def pods(socket: Path, name: str = POD) -> list[str]:
+    """Return the ids of every pod of this name that `start_pod` started. Raises CallFailed.
+
+    Any pod's author can write our label, but not the namespace's, which kubelets write last.
+    """
+    ours = {f"{LABEL}{name}": "1", _OF_NAMESPACE: NAMESPACE}
+    request = message({1: message({3: ours})})
+    listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", request, _SHORT))
+    return [text(one, 1) for one in inner(listed, 1)]
+
+
+def remove_pods(socket: Path, name: str = POD) -> None:
+    """Remove them. Raises CallFailed."""
+    for pod in pods(socket, name):
+        for method in ("StopPodSandbox", "RemovePodSandbox"):
+            _tolerant(socket, method, message({1: pod}))
+
+
+def _tolerant(socket: Path, method: str, request: bytes) -> None:
+    """Call; a kubelet may have removed the pod, which it does not know, meanwhile."""
+    try:
+        grpc_call.call(socket, f"{_RUNTIME}/{method}", request, _LONG)
+    except grpc_call.CallFailed as failure:
+        if failure.code != _NOT_FOUND:
+            raise

@@ -1,0 +1,61 @@
+"""A container that needs a handler, and the sentences on such containers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap import safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+_MOST_LINKS = 40  # as path_resolution(7)
+
+
+@dataclass(frozen=True, order=True)
+class Dependent:
+    """A container by the name that its engine shows, and its state there ("" if not known)."""
+
+    engine: str
+    name: str
+    state: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(word for word in (self.engine, self.state) if word)})"
+
+
+class Unknown(Exception):
+    """An engine is installed and does not say which containers it has; the message names it."""
+
+
+def counted(found: Collection[Dependent]) -> str:
+    """Return the containers' number and their names."""
+    return f"{safe_text.number(len(found), 'container')}: {names(found)}"
+
+
+def names(found: Iterable[Dependent], most: int = 5) -> str:
+    """Return the containers as a list in a sentence, of at most so many names."""
+    all_ = [str(each) for each in found]
+    more = f" and {len(all_) - most} more" if len(all_) > most else ""
+    return ", ".join(all_[:most]) + more
+
+
+def leads_to(named: str, path: Path) -> bool:
+    """Tell whether a path is this one or a link to it, as /usr/local/bin/runc-wrap is.
+
+    A link in PREFIX/bin is another handler.
+    """
+    wanted = _real(path)
+    place = _real(Path(named))
+    for _ in range(_MOST_LINKS):
+        if place.parent == wanted.parent or not place.is_symlink():
+            break
+        place = _real(place.parent / place.readlink())
+    return place == wanted
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path.parent)) / path.name

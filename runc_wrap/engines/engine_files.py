@@ -1,0 +1,48 @@
+"""Reading and replacing the engines' files: whole, atomic, same mode, owner and xattrs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.host import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 4 * 1024 * 1024
+
+
+def read(path: Path) -> str | None:
+    """Return the text of `path` with its line ends, None if it does not exist.
+
+    Raises EngineError.
+    """
+    try:
+        data = files.read(path, MAX_BYTES, follows=True)
+    except FileNotFoundError:
+        return None
+    except files.Irregular:
+        raise EngineError(
+            f"{path} is not a file", "a configuration file", "--config FILE"
+        ) from None
+    except files.TooLarge:
+        raise EngineError(
+            f"{path} is larger than {MAX_BYTES} bytes", "a configuration file", "--config FILE"
+        ) from None
+    except OSError as error:
+        raise EngineError(f"{path}: {error.strerror}", "a readable file", "run as root") from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise EngineError(f"{path}: {error}", "UTF-8", "correct the file first") from error
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace `path` by `text` atomically: a crash leaves the old file or the new one."""
+    files.replace(path, text.encode(), mode, keeps=True)
+
+
+def missing_parents(path: Path) -> list[Path]:
+    """Return the directories above `path` that do not exist, outermost first."""
+    return [parent for parent in reversed(path.parents) if not parent.exists()]

@@ -1,0 +1,71 @@
+"""The containers that Podman calls us for: root's by what it shows, users' by what is theirs.
+
+Podman stores with a container the runtime that it was started with: a name of its configuration, or
+a path that `--runtime` named (5.4.2: `podman inspect` shows it as OCIRuntime).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines import client_inspect, container_storage
+from runc_wrap.engines.dependent import Dependent, Unknown, leads_to
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.host import program
+from runc_wrap.node.container_state import container_processes, users_containers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_ROOTS = (0,)
+_OF_PODMAN = ("db.sql", "libpod")  # in the storage, once root has used Podman
+
+
+def by_name(path: Path) -> Iterator[Dependent]:
+    """Yield root's containers that need a handler's name. Raises Unknown."""
+    for runtime, state, name, _ in _shown():
+        if runtime == path.name:
+            yield Dependent("podman", name, state)
+
+
+def by_path(path: Path) -> dict[str, Dependent]:
+    """Return root's containers for which this path is called, by their ids. Raises Unknown."""
+    return {
+        id_: Dependent("podman", name, state)
+        for runtime, state, name, id_ in _shown()
+        if runtime.startswith("/") and leads_to(runtime, path)
+    }
+
+
+def _shown() -> list[list[str]]:
+    """Return runtime, state, name and id of each container of root's Podman. Raises Unknown.
+
+    Podman would make its storage when it is asked, so it is not where it has none.
+    """
+    if program.locate("podman") is None or not _has_podman_storage():
+        return []
+    rows = client_inspect.inspected("podman", "OCIRuntime", "State.Status", "Name", "Id")
+    if rows is None:
+        raise Unknown("`podman ps --all` or `podman inspect` fails")
+    return rows
+
+
+def _has_podman_storage() -> bool:
+    try:
+        storage = container_storage.directory()
+    except (EngineError, OSError):  # Podman itself says what is wrong
+        return True
+    return any((storage / name).exists() for name in _OF_PODMAN)
+
+
+def of_users(handler: str) -> Iterator[Dependent]:
+    """Yield what users started by Podman and their runtimes have not deleted.
+
+    A user writes the state and the ledger; only a process of that user shows that it is one.
+    """
+    for user in users_containers.read(_ROOTS):
+        for container, record in user.found:
+            is_named = record is not None and record.handler == handler
+            if is_named and container_processes.is_alive(container):
+                yield Dependent(f"podman of uid {user.uid}", container.id, container.state)

@@ -1,0 +1,84 @@
+"""The unit that puts files of an unfinished change back at boot, before the engines start.
+
+It exists only while a transaction is not over. It is written where systemd finds it at the next
+boot, so that nothing has to be loaded now. It asks no engine: those start after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.host import files
+from runc_wrap.node import paths
+
+if TYPE_CHECKING:
+    from runc_wrap.node.paths import Places
+
+UNITS = Path("/etc/systemd/system")
+_WANTED_BY = "multi-user.target.wants"
+_PLAIN = re.compile(r"[A-Za-z0-9/._+@:-]+")  # what a unit takes without quotes and specifiers
+_ENGINES = (
+    "containerd", "crio", "docker", "k3s", "k3s-agent", "rke2-server", "rke2-agent",
+    "k0scontroller", "k0sworker", "snap.microk8s.daemon-containerd",
+)  # fmt: skip
+_TEXT = """# Of `runc-wrapctl engine`, while a change of an engine is not proved.
+[Unit]
+Description=runc-wrap: taking back an unfinished change of an engine
+Before={before}
+RequiresMountsFor={mounts}
+
+[Service]
+Type=oneshot
+ExecStart={command} --prefix {prefix} engine revert --boot
+TimeoutStartSec=1min
+"""
+
+
+def name_of(places: Places) -> str:
+    """Return the unit's name; installations of other prefixes have their own."""
+    if places.prefix == paths.DEFAULT_PREFIX:
+        return "runc-wrap-revert.service"
+    digest = hashlib.sha256(str(places.prefix).encode()).hexdigest()[:8]
+    return f"runc-wrap-revert-{digest}.service"
+
+
+def text(places: Places, unit: str) -> str:
+    """Return the unit's text; `unit` is the engine's. Raises EngineError."""
+    if not _PLAIN.fullmatch(str(places.prefix)):
+        raise EngineError(
+            f"a unit cannot name the path {places.prefix}",
+            "a prefix of letters, digits and /._+@:-",
+            "`engine add` without --restart",
+        )
+    names = [f"{name}.service" for name in _ENGINES]
+    before = dict.fromkeys([*names, *([unit] if unit else [])])
+    # the state may be on a file system that is mounted late, as one of the network
+    var = str(places.var.resolve())
+    mounts = f"{places.prefix} {var}" if _PLAIN.fullmatch(var) else str(places.prefix)
+    command = places.wrapper.with_name("runc-wrapctl")
+    return _TEXT.format(
+        before=" ".join(before), mounts=mounts, command=command, prefix=places.prefix
+    )
+
+
+def write(places: Places, unit: str, directory: Path = UNITS) -> None:
+    """Write and enable it. Raises EngineError and OSError."""
+    path = directory / name_of(places)
+    files.replace(path, text(places, unit).encode(), 0o644, writer="runc-wrap")
+    wanted = directory / _WANTED_BY
+    wanted.mkdir(exist_ok=True)
+    files.replace_link(wanted / path.name, str(path))
+    files.sync(wanted)
+
+
+def remove(places: Places, directory: Path = UNITS) -> None:
+    """Remove it, and what a killed writer left of it. Raises OSError."""
+    name, wanted = name_of(places), directory / _WANTED_BY
+    for path in (wanted / name, directory / name):
+        path.unlink(missing_ok=True)
+    for new in (*directory.glob(f".{name}.*.new"), *wanted.glob(f".{name}.*.new")):
+        new.unlink(missing_ok=True)

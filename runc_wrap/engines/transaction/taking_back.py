@@ -1,0 +1,270 @@
+"""Taking a change back: every byte, and the engine that may have read the new ones.
+
+What a change set leaves to be undone (host/change_set), with a note of the engine. It may be
+interrupted itself and done again: by the next command, by a timer, or at boot, before the engines
+start, where only the files are put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runc_wrap.engines import docker_config, engine_files
+from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import plan_execution
+from runc_wrap.host import change_set
+from runc_wrap.host.locks import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from runc_wrap.engines.transaction.engine_access import Access
+    from runc_wrap.host.change_set import Record
+    from runc_wrap.node.paths import Places
+
+# What engines need to read their files again.
+NOTHING, RELOAD, RESTART = "none", "reload", "restart"
+_PAUSE = 0.2  # seconds
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
+
+
+class Node(Protocol):
+    """The node's systemd and engines. `patience`: seconds until an engine must answer."""
+
+    patience: float
+
+    def access(self, engine: str, config: Path) -> Access:
+        """Return the access to an engine. Raises EngineError."""
+
+    def obstacle(self, unit: str) -> EngineError | None:
+        """Return why a unit cannot be restarted."""
+
+    def state(self, unit: str) -> str:
+        """Return what `systemctl is-active` says."""
+
+    def restart(self, unit: str, how: str) -> str:
+        """Restart or reload a unit; return "" or why that failed."""
+
+    def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
+        """See that a timer and the next boot take back what is not over.
+
+        Raises EngineError and OSError.
+        """
+
+    def release(self, places: Places, timer: str = "") -> None:
+        """Take that back, but for the boot's unit while another change is not over."""
+
+
+class NotTakenBackError(Exception):
+    """A change could not be taken back; its record stays, for the next try."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a change set's record says of the change and the engine that may have read it.
+
+    `how`: what makes the engine read the new files; `how_back`: the former ones again.
+    """
+
+    id: str
+    engine: str
+    config: str
+    handler: str
+    action: str
+    unit: str
+    how: str
+    how_back: str
+    begun: float
+    by: str
+
+    @property
+    def timer(self) -> str:
+        """The name of the timer that takes it back if nobody else does."""
+        return f"runc-wrap-revert-{self.id}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the record."""
+        return asdict(self)
+
+
+def directory(places: Places) -> Path:
+    """Return where the records of changes are that are not over."""
+    return places.var / "changes"
+
+
+def is_any_left(places: Places) -> bool:
+    """Tell whether there is any such record, readable or not."""
+    return any(directory(places).glob("*.json"))
+
+
+def unfinished(places: Places) -> dict[Path, Note]:
+    """Return {record: its note} of each transaction that is not over. Raises EngineError."""
+    found = {path: _read(path)[1] for path in sorted(directory(places).glob("*.json"))}
+    return {path: note for path, note in found.items() if note}
+
+
+def _read(path: Path) -> tuple[Record | None, Note | None]:
+    try:
+        found = change_set.read(path)
+        return found, Note(**found.note) if found and found.note else None
+    except (OSError, ValueError, TypeError) as error:
+        raise EngineError(
+            f"{path}: {error}",
+            "the record of a change that is not over",
+            "see that the engine's files are as you want them, then remove this one",
+        ) from None
+
+
+def exclusive(places: Places) -> AbstractContextManager[int]:
+    """Return the lock of transactions. Raises LockHeldError."""
+    return locked(places.var, "transaction")
+
+
+def command(places: Places) -> list[str]:
+    """Return the command `engine revert`, for the timer."""
+    program = str(places.wrapper.with_name("runc-wrapctl"))
+    return [program, "--prefix", str(places.prefix), "engine", "revert"]
+
+
+def wait_until_answers(node: Node, access: Access, also: str = "") -> None:
+    """Wait until a restarted engine can run containers. Raises EngineError."""
+    until = time.monotonic() + node.patience
+    while why := access.silence():
+        failed = access.unit and node.state(access.unit) == _FAILED
+        if failed or time.monotonic() > until:
+            raise EngineError(
+                f"{access.unit or 'the engine'} does not answer{also}: {why}",
+                "an engine that runs containers",
+                f"`journalctl -u {access.unit}`",
+            )
+        time.sleep(_PAUSE)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore what interrupts a command, also in the programs that it starts, while the block runs.
+
+    An impatient second Ctrl-C would leave an engine between its files and its restart.
+    """
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTING}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def everything(places: Places, node: Node, *, is_boot: bool = False) -> list[Note]:
+    """Take back all that is not over; return it. The caller holds the lock.
+
+    `is_boot`: no engine has started yet, so that the files are all. Raises NotTakenBackError, after
+    it tried each.
+    """
+    done, failures = [], []
+    for path in sorted(directory(places).glob("*.json")):
+        try:
+            if note := take_back(places, path, node, has_read=not is_boot):
+                done.append(note)
+        except NotTakenBackError as error:
+            failures.append(str(error))
+    if failures:
+        raise NotTakenBackError("; ".join(failures))
+    node.release(places)  # what a kill after the end of a change left
+    return done
+
+
+def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) -> Note | None:
+    """Put every byte back, restart what may have read the new ones, and see that it answers.
+
+    `has_read`: the engine may have read them. Raises NotTakenBackError.
+    """
+    try:
+        found, note = _read(path)
+        if found is None:
+            return None
+        if note is None:  # without a restart; perhaps a command is at it, under its own lock
+            plan_execution.settle(path)
+            return None
+        left = _put_back(found, note, node) if has_read else change_set.restore(found)
+        change_set.close(path)
+    except (EngineError, OSError) as error:
+        raise NotTakenBackError(
+            f"{path.stem} was not put back: {error}; it is tried again by a timer, at boot, and by "
+            "`runc-wrapctl engine revert`"
+        ) from error
+    node.release(places, note.timer)
+    if left:
+        raise NotTakenBackError(
+            f"{path.stem} was put back, but for {' and '.join(left)}, which somebody else changed "
+            "meanwhile: take out of it what you do not want, then restart the engine"
+        )
+    return note
+
+
+def _put_back(found: Record, note: Note, node: Node) -> list[str]:
+    """Put the files back, and have the engine read them; return those that are left."""
+    neutral = _neutral(note, found)
+    has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
+    left = change_set.restore(found, neutral)
+    _restart(note, node, is_needed=not has_forgotten)
+    return left
+
+
+def _neutral(note: Note, found: Record) -> dict[Path, bytes]:
+    """Return {daemon.json: what Docker must read before its former text}, {} if that is enough."""
+    if (note.how, note.how_back) != (RELOAD, RESTART):
+        return {}
+    config = Path(note.config).resolve()
+    former = found.former(config)
+    text = docker_config.neutral(former.decode() if former is not None else None)
+    return {} if text is None else {config: text.encode()}
+
+
+def _has_forgotten(note: Note, found: Record, neutral: dict[Path, bytes], node: Node) -> bool:
+    """Have Docker, whose reload keeps what its former file does not say, forget it.
+
+    It reads a text that says it, and no container ends. If that fails, only a restart helps.
+    Raises EngineError.
+    """
+    ((config, text),) = neutral.items()
+    if found.changed_by_others(neutral):
+        return False
+    try:
+        engine_files.write(config, text.decode())
+    except OSError:  # a full disk
+        return False
+    if node.restart(note.unit, RELOAD):
+        return False
+    access, until = node.access(note.engine, config), time.monotonic() + node.patience
+    while (
+        not (is_read := access.has_read(text.decode(), note.handler)) and time.monotonic() < until
+    ):
+        time.sleep(_PAUSE)
+    return is_read
+
+
+def _restart(note: Note, node: Node, *, is_needed: bool) -> None:
+    """Let the engine read its former files, see that it answers, and that no canary is left.
+
+    One that somebody stopped reads them when it is started. Raises EngineError.
+    """
+    access, how = node.access(note.engine, Path(note.config)), note.how_back
+    if how != NOTHING and node.state(note.unit) == _STOPPED:
+        return
+    if is_needed and how != NOTHING:
+        why = node.restart(note.unit, how)
+        if why and how != RESTART:  # also if the engine died, which a reload does not mend
+            why = node.restart(note.unit, RESTART)
+        if why:
+            raise EngineError(why, "its former state", f"`journalctl -u {note.unit}`")
+    wait_until_answers(node, access, ", with its former files")
+    with contextlib.suppress(CallFailed):  # the next command removes it, and `doctor --fix`
+        access.remove_canaries()

@@ -1,0 +1,1 @@
+"""This node: its runtimes and engines, its containers, and whether the installation works."""

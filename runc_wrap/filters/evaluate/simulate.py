@@ -1,0 +1,177 @@
+"""The result of a resolved linux.seccomp block for a given call, loaded by runc or by crun.
+
+libseccomp resolves several rules for one call as follows (src/db.c db_rule_add, 2.5.0 to 2.6.1):
+
+* An unconditional rule overrides every conditional one, regardless of order; of several
+  unconditional rules the first applies. No action has precedence over another.
+* Conditional rules of one action hold if any of them does.
+* Overlapping conditional rules of different actions are tested in the order of libseccomp's tree
+  (by argument, operator and value), not in the profile's.
+* Several rules of which one compares a range, or two arguments, are sometimes compiled wrongly:
+  after a comparison has failed halfway, the next uses the wrong half or argument (src/gen_bpf.c;
+  tests/unit has a case), and the filter does not do what the rules say.
+* Names that an ABI lacks stay in its list under their pseudo numbers. If such a name is first in
+  the list, because no call there has an unconditional rule, src/gen_bpf.c forgets to load the
+  number (2.6.0), and every call of that ABI gets the default.
+
+In the last three cases a verdict is not `certain`; evaluate the filter that libseccomp makes
+(runc_wrap.filters.kernel.libseccomp) to be sure.
+
+ABIs: calls through one that is not listed get KILL_THREAD. x32 is an ABI of its own if it is
+listed; otherwise x32 numbers count as calls through an unlisted one, except -1 (seccomp_data.nr of
+a call that a tracer skipped), which gets the default. On 32-bit ABIs, including x32, only the lower
+half of arguments is compared. If an ABI has socketcall(2) or ipc(2), a rule for socket(2) or a
+similar call also becomes one for the multiplexer, with the call's number as its first argument
+(src/syscalls.c).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from errno import ENOSYS
+
+from runc_wrap.filters.evaluate.runtime_load import Block, Comparison, Load, Loader, load
+from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE, holds
+from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles.abis import ABIS, Abi
+
+_TELLS_EQUALITY = frozenset({EQ, NE, MASKED_EQ})
+# libseccomp include/seccomp.h __PNR_*: pseudo numbers of the calls of socketcall(2) and ipc(2)
+_SOCKET_CALLS = range(-120, -100)
+_IPC_CALLS = range(-224, -200)
+_S390 = frozenset({ABIS["s390"], ABIS["s390x"]})
+_ENOSYS = return_codes.ERRNO | ENOSYS
+
+Conditions = tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A call's result: SECCOMP_RET_* with data; the module's docstring explains `certain`."""
+
+    code: int
+    certain: bool = True
+
+
+@dataclass(slots=True)
+class _Call:
+    """The rules of one number on one ABI, in the order added.
+
+    `is_plain`: each rule tests one argument for equality.
+    """
+
+    action: int | None = None
+    conditional: list[tuple[Conditions, int]] = field(default_factory=list)
+    is_plain: bool = True
+
+    def add(self, conditions: Conditions, code: int) -> None:
+        if conditions:
+            self.conditional.append((conditions, code))
+            self.is_plain &= len(conditions) == 1 and conditions[0].op in _TELLS_EQUALITY
+        elif self.action is None:
+            self.action = code
+
+    def verdict(self, args: Sequence[int], default: int, mask: int) -> Verdict:
+        if self.action is not None:
+            return Verdict(self.action)
+        found = [code for rule, code in self.conditional if _holds(rule, args, mask)]
+        certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self.is_plain)
+        return Verdict(found[0] if found else default, certain)
+
+
+_UNNAMED = _Call()
+_ONE_LIST = {ABIS["x86_64"], ABIS["x32"]}  # libseccomp keeps one list for both
+
+
+class Simulation:
+    """A block as loaded. Building one raises ProfileError if the runtime would refuse it."""
+
+    def __init__(self, block: Block, loader: Loader) -> None:
+        self.load = load(block, loader)
+        self._calls = {abi: _calls(self.load, abi) for abi in self.load.abis}
+        self._led_by_pseudo = {abi for abi in self._calls if self._may_lack_number(abi)}
+        if not self._led_by_pseudo.isdisjoint(_ONE_LIST):
+            self._led_by_pseudo |= _ONE_LIST
+
+    def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
+        """Return a call's result; `args` are six unsigned numbers of 64 bits."""
+        if abi not in self._calls:
+            return self._unlisted(abi, number)
+        if _is_beyond(self.load.stub, abi, number):
+            return Verdict(_ENOSYS)
+        call = self._calls[abi].get(number, _UNNAMED)
+        verdict = call.verdict(args, self.load.default, (1 << abi.bits) - 1)
+        return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
+
+    def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
+        """Return the verdict of a call by name, None if the ABI has no such call."""
+        number = syscalls.numbers(abi).get(name)
+        return None if number is None else self.verdict(abi, number, args)
+
+    def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
+        """Return the conditions that decide a number's outcome; [] if no argument matters."""
+        call = self._calls.get(abi, {}).get(number)
+        return [rule for rule, _ in call.conditional] if call and call.action is None else []
+
+    def _may_lack_number(self, abi: Abi) -> bool:
+        if any(call.action is not None for call in self._calls[abi].values()):
+            return False
+        return any(syscalls.resolved(abi, rule.name) < 0 for rule in self.load.rules)
+
+    def _unlisted(self, abi: Abi, number: int) -> Verdict:
+        if abi is ABIS["x32"] and number == syscalls.SKIPPED and ABIS["x86_64"] in self._calls:
+            return Verdict(self.load.default)
+        return Verdict(return_codes.KILL_THREAD)
+
+
+def _is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
+    """Tell whether runc's stub returns ENOSYS (patchbpf generateEnosysStub); for 0 on s390, too."""
+    return abi in stub and (number > stub[abi] or (abi in _S390 and number == 0))
+
+
+def _calls(loaded: Load, abi: Abi) -> dict[int, _Call]:
+    calls: dict[int, _Call] = {}
+    for rule in loaded.rules:
+        for number, conditions in _targets(abi, rule.name, rule.conditions):
+            calls.setdefault(number, _Call()).add(_meaningful(conditions, abi), rule.code)
+    return calls
+
+
+def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Conditions]]:
+    """Return the numbers that a rule applies to, with its conditions (arch_filter_rule_add)."""
+    resolved = syscalls.resolved(abi, _translated(abi, name))
+    if resolved >= 0:
+        return [(resolved, conditions)]
+    if not _multiplexes(abi) or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
+        return []
+    through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
+    numbers = syscalls.numbers(abi)
+    which = Comparison(0, EQ, -resolved % base)
+    inner = (which, *(one for one in conditions if one.index))
+    muxed = [(numbers[through], inner)] if through in numbers else []
+    return muxed + ([(numbers[name], conditions)] if name in numbers else [])
+
+
+def _translated(abi: Abi, name: str) -> str:
+    """Return the name by which libseccomp finds a native call on another ABI."""
+    native = syscalls.native()
+    number = syscalls.resolved(native, name)
+    return name if abi is native or number < 0 else syscalls.table(native).get(number, name)
+
+
+def _multiplexes(abi: Abi) -> bool:
+    return syscalls.resolved(abi, "socket") in _SOCKET_CALLS
+
+
+def _meaningful(conditions: Conditions, abi: Abi) -> Conditions:
+    """Return the conditions without those that always hold: empty masks."""
+    mask = (1 << abi.bits) - 1
+    return tuple(one for one in conditions if one.op != MASKED_EQ or one.value & mask)
+
+
+def _holds(conditions: Conditions, args: Sequence[int], mask: int) -> bool:
+    return all(compares(one, args[one.index] & mask, mask) for one in conditions)
+
+
+def compares(one: Comparison, given: int, mask: int) -> bool:
+    """Tell whether a comparison holds for a value; `mask` is an argument's bits."""
+    return bool(holds(one.op, given, one.value & mask, one.value_two))

@@ -1,0 +1,88 @@
+"""The exact filter that a runtime loads for a block, made by this machine's libseccomp.
+
+Nothing is loaded. For crun the bytes are those that the kernel has afterwards, if crun uses the
+same libseccomp; runc puts its ENOSYS stub before them. Needed where the result depends on how
+libseccomp compiles (runc_wrap.filters.evaluate.simulate), and to prove that simulation and
+evaluation are right.
+"""
+
+import errno
+import os
+import signal
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from runc_wrap.filters.evaluate.runtime_load import Added, Load
+from runc_wrap.hotpath.comparison import PREFIX
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.model import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SECONDS = 10  # far more than the largest profile needs
+_OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
+_BINARY_TREE = 2
+
+
+def filter_bytes(load: Load) -> bytes:
+    """Return the filter as struct sock_filter[], without runc's stub. Raises ProfileError.
+
+    It is made in a child process, since libseccomp 2.6.0 loops forever on some rules: for instance,
+    on two rules of one call that share a SCMP_CMP_NE and differ in the comparisons before it.
+    """
+    try:
+        import pyseccomp  # noqa: PLC0415 (importing it loads the library)
+    except (ImportError, RuntimeError, OSError, AttributeError):
+        raise ProfileError(
+            "libseccomp, which makes filters, is not installed; install libseccomp2"
+        ) from None
+    with os.fdopen(os.memfd_create("filter"), "r+b") as file:
+        pid = os.fork()
+        if not pid:
+            os._exit(_made(pyseccomp, load, file))
+        ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if ended == -signal.SIGALRM:
+            raise ProfileError(f"libseccomp did not compile the profile within {SECONDS} s")
+        if ended:
+            why = os.strerror(ended) if ended > 0 else f"it ended by signal {-ended}"
+            raise ProfileError(f"libseccomp refuses the profile: {why}")
+        file.seek(0)
+        return file.read()
+
+
+def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no types)
+    """Write the filter to a file within SECONDS; return 0, or the number of libseccomp's error."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(SECONDS)
+    try:
+        _make(library, load).export_bpf(file)
+    except OSError as error:
+        return error.errno or errno.EINVAL
+    except BaseException:  # noqa: BLE001 - in a fork of the caller, which must not continue as it
+        return errno.EINVAL
+    return 0
+
+
+def _make(library: Any, load: Load) -> Any:  # noqa: ANN401 (no types)
+    made = library.SyscallFilter(load.default)
+    native = syscalls.native()
+    for abi in load.abis:
+        if abi is not native:
+            made.add_arch(abi.token)
+    if load.optimized:
+        made.set_attr(_OPTIMIZE, _BINARY_TREE)
+    for rule in load.rules:
+        made.add_rule(rule.code, rule.name, *_arguments(library, rule))
+    return made
+
+
+def _arguments(library: Any, rule: Added) -> "Sequence[Any]":  # noqa: ANN401 (no types)
+    return [
+        library.Arg(
+            one.index,
+            getattr(library, one.op.removeprefix(PREFIX)),
+            one.value,
+            one.value_two,
+        )
+        for one in rule.conditions
+    ]

@@ -1,0 +1,81 @@
+"""Before a package is removed: names that engines will still call lead to the real runtime.
+
+    python -I -m runc_wrap.installation.package_removal
+
+The package's scripts run it (deploy/packages/node/leave-path); `uninstall` does the same for other
+installations. It changes no engine's configuration, as no package's script may. Exit status 3: the
+package must not be removed now; stderr says why.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from runc_wrap import safe_text
+from runc_wrap.engines import removals
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.host import files
+from runc_wrap.installation import installation_record as record
+from runc_wrap.installation import still_needed
+from runc_wrap.node import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.node.paths import Places
+
+REFUSED = 3
+_LONGEST = 1000  # characters of a line: it names containers
+
+
+def main(places: Places) -> int:
+    """Hand over what is still called; return the exit status."""
+    if found := still_needed.observed(places):
+        return _refuse(still_needed.told_observed(found))
+    called = dict(_called(places))
+    runtime = removals.real_runtime(places)
+    if called and runtime is None:
+        return _refuse(
+            f"{', '.join(called)} is still called ({'; '.join(called.values())}), and there is no "
+            "runc or crun to which it could lead. Install one and run `runc-wrapctl apply`"
+        )
+    for name, why in called.items():
+        path = places.wrapper.with_name(name)
+        files.replace_link(path, str(runtime))
+        _say(f"{path} stays and leads to {runtime}, without runc-wrap: {why}")
+    if running := still_needed.foreground(places):
+        _say(f"{still_needed.told_foreground(running)}.")
+    return 0
+
+
+def _called(places: Places) -> Iterator[tuple[str, str]]:
+    """Yield each name in PREFIX/bin that an engine calls, will call, or may call, and why."""
+    why, unsure = still_needed.calls(places, record.load(places.prefix))
+    if unsure:
+        yield from ((name, unsure[0]) for name in still_needed.names(places))
+    yield from why.items()
+    for state in registration_state.states(places.engines):
+        for name in registration_state.names(state):
+            yield name, _to_take_back(state["engine"], state["config"], name)
+
+
+def _to_take_back(engine: str, config: str, name: str) -> str:
+    command = f"runc-wrapctl engine remove {engine} --handler {name}"
+    return (
+        f"{config} has it; to take that back, install runc-wrap again, run `{command}`, and "
+        "remove it again"
+    )
+
+
+def _refuse(why: str) -> int:
+    _say(f"not removed: {why}.")
+    return REFUSED
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"runc-wrap: {safe_text.name(line, _LONGEST)}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(paths.installed()))

@@ -1,0 +1,97 @@
+"""One node for the installer: a host and an API server that are stand-ins, and the pod's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.cluster.host_commands.node_commands import NodeCommands
+from runc_wrap.cluster.node_reporter import Pod, Reporter
+from runc_wrap.cluster.reconciler import Installer
+from runc_wrap.cluster.removal import Remover
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cluster.api_stand_in import StandIn
+    from tests.unit.cluster.host_stand_in import Host
+
+LISTED = [{"name": ""}, {"name": "runc"}]
+STATE, READY = "runc-wrap.dev/state", "runc-wrap.dev/ready"
+INSTALLED = "runc-wrap.dev/installed"
+NOT_READY = {"key": "runc-wrap.dev/not-ready", "effect": "PreferNoSchedule"}
+
+
+def node_document(engine: str = "containerd://1.7.24") -> dict[str, Any]:
+    info = {"containerRuntimeVersion": engine, "kernelVersion": "6.1.0-1"}
+    return {
+        "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7"},
+        "spec": {},
+        "status": {"nodeInfo": info, "runtimeHandlers": LISTED},
+    }
+
+
+@dataclass
+class Scene:
+    """One node, with all that a pod on it reaches."""
+
+    place: Path
+    api: StandIn
+    host: Host
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def pod(self) -> Pod:
+        place = self.place
+        return Pod("n1", "pod-1", place / "image", place / "config", place / "own",
+                   state=place / "pod" / "state")  # fmt: skip
+
+    def reporter(self, pod: Pod | None = None) -> Reporter:
+        api = self.api.api(self.place)
+        return Reporter(self.host.places, pod or self.pod, api, self.told.append)
+
+    def installer(self, pod: Pod | None = None) -> Installer:
+        """A new pod."""
+        places = self.host.places
+        return Installer(places, NodeCommands(places, self.host), self.reporter(pod))
+
+    def become_ready(self) -> None:
+        """Run until the handler is registered, and again: the kubelet lists it by then."""
+        self.installer().run()
+        self.installer().run()
+
+    def remover(self) -> Remover:
+        places = self.host.places
+        return Remover(places, NodeCommands(places, self.host), self.reporter())
+
+    def kubelet_lists_it(self) -> None:
+        self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        found: dict[str, str] = self.api.node["metadata"].get("labels", {})
+        return found
+
+    @property
+    def taints(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self.api.node["spec"].get("taints", [])
+        return found
+
+    @property
+    def state(self) -> str:
+        found: str = self.api.node["metadata"]["annotations"][STATE]
+        return found
+
+    @property
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.api.events]
+
+    def make_image(self, text: str = "1") -> None:
+        releases = self.place / "image" / "lib" / "releases" / "0.2.0"
+        if not releases.is_dir():
+            releases.mkdir(parents=True)
+            (self.place / "image" / "lib" / "current").symlink_to("releases/0.2.0")
+        (self.place / "image" / "SHA256SUMS").write_text(text)
+
+    def write_policy(self, text: str) -> None:
+        (self.place / "config" / "config.toml").write_text(text)

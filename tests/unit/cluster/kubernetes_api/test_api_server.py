@@ -1,0 +1,249 @@
+"""The API server's answers, good and bad: bounded, and never believed more than they say."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.node.requirements import program
+from runc_wrap.cluster.kubernetes_api import api_server, tls
+from tests.unit.cluster import api_stand_in
+from tests.unit.cluster.api_stand_in import EVENTS, NODE, StandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    node = {"metadata": {"name": "n1", "resourceVersion": "7"}}
+    with api_stand_in.running(node) as found:
+        yield found
+
+
+def test_a_node_is_read_and_changed(server: StandIn, tmp_path: Path) -> None:
+    api = server.api(tmp_path)
+    assert api.get(NODE)["metadata"]["name"] == "n1"
+    changed = api.patch(NODE, {"metadata": {"labels": {"a": "b"}}})
+    assert changed["metadata"]["labels"] == {"a": "b"} == server.node["metadata"]["labels"]
+    api.create(EVENTS, {"note": "x"})
+    assert server.events == [{"note": "x"}]
+
+
+def test_the_token_is_read_anew_for_each_request(server: StandIn, tmp_path: Path) -> None:
+    api = server.api(tmp_path)
+    (tmp_path / "token").write_text("old")
+    with pytest.raises(api_server.Refused, match="401"):
+        api.get(NODE)
+    (tmp_path / "token").write_text(api_stand_in.TOKEN)
+    assert api.get(NODE)
+
+
+REFUSALS = [(403, api_server.Refused), (404, api_server.Refused), (409, api_server.Refused),
+            (429, api_server.Unreachable), (500, api_server.Unreachable),
+            (503, api_server.Unreachable)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "error"), REFUSALS)
+def test_what_is_no_is_told_apart_from_what_is_not_now(
+    server: StandIn, tmp_path: Path, status: int, error: type[Exception]
+) -> None:
+    server.refuses = status
+    with pytest.raises(error) as raised:
+        server.api(tmp_path).get(NODE)
+    assert str(status) in str(raised.value)
+    assert str(raised.value).isprintable()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+HOSTILE = {
+    "nothing": b"",
+    "no HTTP": b"SSH-2.0-OpenSSH\r\n",
+    "truncated": HEAD + b"Content-Length: 100\r\n\r\n{",
+    "truncated in a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n50\r\n{}",
+    "no JSON": HEAD + b"Content-Length: 6\r\n\r\n<html>",
+    "no object": HEAD + b"Content-Length: 2\r\n\r\n[]",
+    "too deep": HEAD + b"Content-Length: 200000\r\n\r\n" + b"[" * 200000,
+    "escapes": b"HTTP/1.1 500 \x1b[31m\r\nContent-Length: 0\r\n\r\n",
+    "endless header": HEAD + b"X: " + b"a" * 100_000,
+    "many headers": HEAD + b"X: a\r\n" * 1000 + b"\r\n",
+    "too large": HEAD + b"\r\n{}" + b" " * (9 << 20),
+    "said too large": HEAD + b"Content-Length: 99999999999\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
+def test_an_answer_that_cannot_be_used_is_none(
+    server: StandIn, tmp_path: Path, answer: bytes
+) -> None:
+    server.answer = answer
+    with pytest.raises(api_server.Unreachable) as raised:
+        server.api(tmp_path).get(NODE)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+
+
+DRIPPING = {
+    "the handshake": b"\x16\x03\x03\x40\x00",  # a TLS record that never ends
+    "the first line": HEAD[:5],
+    "a header": HEAD + b"X: ",
+    "the body": HEAD + b"\r\n{",
+}
+
+
+@pytest.mark.parametrize("kind", DRIPPING)
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    """No wait for a byte is long: a bound on each alone would not end it within the hour."""
+    _make_certificate(tmp_path, "ca", "IP:127.0.0.1")
+    with _dripping(DRIPPING[kind]) as port:
+        if kind == "the handshake":
+            where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+            (tmp_path / "token").write_text("x")
+            api = api_server.in_pod(where, tmp_path)
+        else:
+            api = StandIn({}, port=port).api(tmp_path)
+        with pytest.raises(api_server.Unreachable, match="takes too long"):
+            replace(api, longest=1.0).get(NODE)
+
+
+@contextlib.contextmanager
+def _dripping(first: bytes) -> Iterator[int]:
+    """Serve one connection: these bytes, and then one after the other, for a minute at most."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(first)
+                for _ in range(600):
+                    time.sleep(0.1)
+                    connection.sendall(b"a")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()
+
+
+def test_an_api_server_that_is_away_is_unreachable(server: StandIn, tmp_path: Path) -> None:
+    api = server.api(tmp_path)
+    server.port = 1
+    with pytest.raises(api_server.Unreachable, match="does not answer"):
+        api.get(NODE)
+
+
+def test_a_token_that_is_missing_is_told(server: StandIn, tmp_path: Path) -> None:
+    api = server.api(tmp_path)
+    (tmp_path / "token").unlink()
+    with pytest.raises(api_server.Unreachable, match="token"):
+        api.get(NODE)
+
+
+ELSEWHERE: list[dict[str, str]] = [
+    {},
+    {"KUBERNETES_SERVICE_HOST": "10.0.0.1"},
+    {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "https"},
+]
+
+
+@pytest.mark.parametrize("environment", ELSEWHERE)
+def test_outside_of_a_pod_there_is_none(environment: dict[str, str]) -> None:
+    with pytest.raises(api_server.Unreachable, match="not run in a pod"):
+        api_server.in_pod(environment)
+
+
+@pytest.mark.parametrize("names", ["IP:127.0.0.1", "IP:127.0.0.2"])
+def test_only_the_pods_own_authority_is_trusted(tmp_path: Path, names: str) -> None:
+    """And the certificate must be for the address that is asked."""
+    _make_certificate(tmp_path, "server", names)
+    _make_certificate(tmp_path, "other", "IP:127.0.0.1")
+    server = _Tls(tmp_path)
+    try:
+        (tmp_path / "token").write_text("x")
+        for authority, is_trusted in (("server", names.endswith(".1")), ("other", False)):
+            (tmp_path / "ca.crt").write_bytes((tmp_path / f"{authority}.crt").read_bytes())
+            api = api_server.in_pod(
+                {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
+                 "KUBERNETES_SERVICE_PORT": str(server.port)},
+                tmp_path,
+            )  # fmt: skip
+            if is_trusted:
+                assert api.get(NODE) == {"of": "tls"}
+            else:
+                with pytest.raises(api_server.Unreachable, match="certificate"):
+                    api.get(NODE)
+    finally:
+        server.stop()
+
+
+def test_an_authority_without_key_usage_is_trusted_as_everywhere_else(tmp_path: Path) -> None:
+    """As `openssl req -x509` makes it; Python 3.13 refuses it unless it is told otherwise."""
+    _make_certificate(tmp_path, "ca", "DNS:authority")
+    _make_certificate(tmp_path, "server", "IP:127.0.0.1", signed_by="ca")
+    server = _Tls(tmp_path)
+    try:
+        (tmp_path / "token").write_text("x")
+        environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
+                       "KUBERNETES_SERVICE_PORT": str(server.port)}  # fmt: skip
+        assert api_server.in_pod(environment, tmp_path).get(NODE) == {"of": "tls"}
+    finally:
+        server.stop()
+
+
+def _make_certificate(place: Path, name: str, names: str, signed_by: str = "") -> None:
+    words: list[str | Path]
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-subj", f"/CN={name}", "-addext", f"subjectAltName={names}", "-days", "2",
+             "-keyout", place / f"{name}.key", "-out", place / f"{name}.crt"]  # fmt: skip
+    if signed_by:
+        words += ["-CA", place / f"{signed_by}.crt", "-CAkey", place / f"{signed_by}.key"]
+    subprocess.run([program("openssl"), *words], check=True, capture_output=True)
+
+
+class _Tls:
+    """An HTTPS server with one answer."""
+
+    def __init__(self, place: Path) -> None:
+        self._daemon = subprocess.Popen(
+            [program("python3"), "-c", _SERVER, place / "server.crt", place / "server.key"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._daemon.stdout is not None
+        self.port = int(self._daemon.stdout.readline())
+
+    def stop(self) -> None:
+        self._daemon.kill()
+        self._daemon.communicate()
+
+
+_SERVER = f"""
+import http.server, ssl, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write({json.dumps({"of": "tls"}).encode()!r})
+    def log_message(self, *_):
+        pass
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(*sys.argv[1:])
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+def test_this_interpreter_has_an_openssl_of_its_own() -> None:
+    """The image's is tested where the image is."""
+    assert not tls.DIRECTORY.is_dir()

@@ -1,0 +1,264 @@
+"""The installer and another release: proved by a canary, or refused beside the one in force."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.cluster import archive_copy, node_record
+from runc_wrap.cluster.host_commands import host_command
+from runc_wrap.cluster.host_commands.host_command import Command
+from runc_wrap.cluster.host_commands.systemd_manager import (
+    DONE,
+    RUNNING,
+    UnitEnd,
+)
+from tests.unit.cluster.host_stand_in import OURS, Killed
+from tests.unit.cluster.installer_scene import INSTALLED, READY
+
+if TYPE_CHECKING:
+    from tests.unit.cluster.installer_scene import Scene
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_command, "_PAUSE", 0.0)
+
+
+def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    scene.make_image("2")
+    before = len(scene.host.done)
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done[before:] == ["preflight", "install", "status", "prove", "status"]
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["status"]
+
+
+def test_a_release_that_is_not_proved_loses_the_label_and_is_said_to_be_in_force(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["prove"] = "the canary's filter is not the decided one"
+    for _ in range(2):
+        decision = scene.installer().run()
+    assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
+    assert scene.host.done.count("prove") == 1
+    assert READY not in scene.labels
+    assert scene.reasons[-1] == "Unproved"
+    del scene.host.fails["prove"]
+    scene.make_image("3")
+    assert scene.installer().run().word == "ready"
+    assert scene.labels[READY] == "true"
+
+
+def test_a_rollback_from_a_release_that_is_not_proved_is_proved_itself(scene: Scene) -> None:
+    """What broke its canary may be the node, and not the release."""
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["prove"] = "nothing starts through the handler"
+    assert scene.installer().run().word == "unproved"
+    scene.make_image("1")  # kubectl rollout undo
+    scene.host.done.clear()
+    decision = scene.installer().run()
+    assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
+    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
+    assert READY not in scene.labels
+    del scene.host.fails["prove"]
+    scene.make_image("2")
+    assert scene.installer().run().word == "ready"
+    assert scene.labels[READY] == "true"
+
+
+def test_another_release_changes_nothing_of_what_is_known_of_the_handler(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A boot while its canary is not run yet: the handler is registered again as without it."""
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["prove"] = "nothing starts through the handler"
+    assert scene.installer().run().word == "unproved"
+    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done[-2:] == ["register", "status"]
+
+
+def test_a_canary_that_began_with_the_release_before_proves_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that was killed left its unit, which still runs when the next one looks."""
+    scene.become_ready()
+    scene.make_image("2")
+    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
+
+    def ends(unit: str) -> UnitEnd:
+        return running.pop(0) if "-prove-" in unit and running else end(unit)
+
+    monkeypatch.setattr(scene.host, "end", ends)
+    assert scene.installer().run().word == "ready"
+    assert running == []
+    assert scene.host.done.count("prove") == 1
+
+
+def test_a_registration_that_began_with_the_release_before_proves_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod died while its unit registered, and one of another image takes that up."""
+    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
+
+    def ends(unit: str) -> UnitEnd:
+        if "-register-" not in unit or not running:
+            return end(unit)
+        if len(running) == 1:  # it ends, and what it did is seen
+            scene.host.handlers = [OURS]
+        return running.pop(0)
+
+    monkeypatch.setattr(scene.host, "end", ends)
+    scene.kubelet_lists_it()
+    assert scene.installer().run().word == "ready"
+    assert running == []
+    assert "register" not in scene.host.done
+    assert scene.host.done.count("prove") == 1
+
+
+def test_a_release_that_is_refused_leaves_the_one_before_and_the_label(scene: Scene) -> None:
+    scene.become_ready()
+    scene.make_image("2")
+    scene.host.fails["preflight"] = "containerd refuses its configuration"
+    assert scene.installer().run().word == "refused"
+    assert scene.host.done.count("install") == 1
+    assert scene.labels[READY] == "true"
+
+
+def _refused_with_an_earlier_release(scene: Scene) -> None:
+    scene.become_ready()
+    releases = scene.place / "image" / "lib"
+    (releases / "releases" / "0.3.0").mkdir()
+    (releases / "current").unlink()
+    (releases / "current").symlink_to("releases/0.3.0")
+    scene.make_image("2")
+    scene.host.fails["preflight"] = "containerd refuses its configuration"
+    assert scene.installer().run().word == "refused"
+    scene.host.done.clear()
+
+
+def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _refused_with_an_earlier_release(scene)
+    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    labels: list[bool] = []
+    scene.host.on_register = lambda: labels.append(READY in scene.labels)
+    assert scene.installer().run().word == "refused"
+    assert scene.host.done == ["status", "register", "status"]
+    assert labels == [False]  # no pod came meanwhile
+    assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    proved, installed = node_record.proved, node_record.installed
+    assert proved(scene.host.places).archive == installed(scene.host.places).archive
+
+
+def test_an_earlier_release_that_lost_its_handler_loses_the_label_though_another_is_refused(
+    scene: Scene,
+) -> None:
+    _refused_with_an_earlier_release(scene)
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False}]
+    assert scene.installer().run().word == "edited"
+    assert READY not in scene.labels
+
+
+def test_a_policy_reaches_a_node_on_which_another_release_is_refused(scene: Scene) -> None:
+    _refused_with_an_earlier_release(scene)
+    scene.write_policy('[default]\nmode = "off"\n')
+    assert scene.installer().run().word == "refused"
+    assert "off" in (scene.host.places.etc / "config.toml").read_text()
+    assert scene.host.done == ["preflight", "apply", "status"]
+    assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_a_killed_pod_of_another_image_began_is_waited_for(scene: Scene) -> None:
+    """Its install.sh runs from the archive that it laid down, and holds the installation's lock."""
+    scene.become_ready()
+    scene.make_image("2")
+    laid = archive_copy.lay(scene.place / "image", scene.host.places)
+    seen: list[bool] = []
+    unit = "runc-wrap-cluster-install-aaaaaaaa.service"
+    scene.host.leave(unit, *[lambda: seen.append(laid.is_dir())] * 3)
+    scene.make_image("3")
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert seen == [True] * 3
+    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
+    assert not [*scene.host.places.cluster.glob("archive-*")]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_removal_that_runs_is_waited_for_and_its_end_is_where_the_installation_begins(
+    scene: Scene,
+) -> None:
+    """As when somebody applies `uninstall`, and their own overlay again before it is over."""
+    scene.become_ready()
+    current = scene.host.places.prefix / "lib" / "current"
+    scene.host.handlers = []
+    before = len(scene.host.done)
+    scene.host.leave("runc-wrap-cluster-uninstall-aaaaaaaa.service", lambda: None, current.unlink)
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done[before : before + 3] == ["preflight", "lay", "install"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_a_killed_pod_of_the_same_image_began_is_taken_up_and_not_done_twice(
+    scene: Scene,
+) -> None:
+    laid = archive_copy.lay(scene.place / "image", scene.host.places)
+    words = ("/bin/sh", str(laid / "install.sh"), "--prefix", str(scene.host.places.prefix))
+    unit = Command("install", words, 1.0).unit
+    scene.host.leave(unit, *[lambda: None] * 3, scene.host.install)
+    scene.become_ready()
+    assert scene.host.done[:3] == ["preflight", "lay", "apply"]
+    assert scene.labels[READY] == "true"
+
+
+def _replaced_while_it_installs(scene: Scene, image: str) -> None:
+    """Have a pod of this image end after it began install.sh, which has not put it in force yet."""
+    scene.make_image(image)
+    install, begins = scene.host.install, [lambda: None, scene.host.install]
+
+    def begin() -> None:
+        raise Killed
+
+    scene.host.install = begin  # type: ignore[method-assign]
+    with contextlib.suppress(Killed):
+        scene.installer().run()
+    scene.host.install = install  # type: ignore[method-assign]
+    scene.host.leave("runc-wrap-cluster-install-aaaaaaaa.service", *begins)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_rollback_while_another_release_is_installed_is_no_release_by_hand(scene: Scene) -> None:
+    scene.become_ready()
+    _replaced_while_it_installs(scene, "2")
+    scene.make_image("1")  # kubectl rollout undo
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_what_somebody_installs_by_hand_later_is_left_alone(scene: Scene) -> None:
+    scene.become_ready()
+    _replaced_while_it_installs(scene, "2")
+    scene.host.left.clear()
+    scene.host.units.clear()  # it failed: the release before is in force
+    scene.make_image("1")
+    assert scene.installer().run().word == "ready"
+    scene.host.install()
+    assert scene.installer().run().word == "edited"

@@ -1,0 +1,69 @@
+"""A canary that a killed command left is found and removed, one that is under way is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.doctor.check_finding import NotMended
+from runc_wrap.doctor.engine_checks import canaries_left
+from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.transaction import engine_access, taking_back
+from tests.unit.engines.transaction.killed_node import FakeEngine, job, node, proved, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+    from tests.unit.engines.transaction.killed_node import FakeNode
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Places]:
+    proved(monkeypatch)
+    one, places = node(tmp_path, "version = 2\n")
+    run(job(places, one.config), one)
+
+    def access(_engine: str, _config: Path, _var: Path) -> Any:
+        return FakeEngine(one)
+
+    monkeypatch.setattr(engine_access, "of", access)
+    return one, places
+
+
+def test_what_is_left_is_found_and_removed(made: tuple[FakeNode, Places]) -> None:
+    one, places = made
+    assert [*canaries_left.find(places)] == []
+    one.canaries += ["a", "b"]
+    (finding,) = canaries_left.find(places)
+    assert "still has 2 test containers of ours" in finding.sentence
+    assert finding.fix
+    finding.fix()
+    assert one.canaries == []
+    assert [*canaries_left.find(places)] == []
+
+
+def test_one_that_a_command_uses_now_is_none(made: tuple[FakeNode, Places]) -> None:
+    one, places = made
+    one.canaries.append("a")
+    with taking_back.exclusive(places):
+        assert [*canaries_left.find(places)] == []
+
+
+def test_an_engine_that_does_not_answer_is_another_checks(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places = made
+    one.canaries.append("a")
+    (finding,) = canaries_left.find(places)
+    one.stopped = True
+    assert finding.fix
+    with pytest.raises(NotMended, match="nobody answers"):
+        finding.fix()
+
+    def fails(_: FakeEngine) -> list[str]:
+        raise CallFailed("nobody answers")
+
+    monkeypatch.setattr(FakeEngine, "left_canaries", fails)
+    assert [*canaries_left.find(places)] == []

@@ -1,0 +1,108 @@
+"""doctor on the annotations that containerd passes on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.doctor.engine_checks import cri_annotations
+from tests.unit.cli import ctl
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
+    made = ctl.node(tmp_path, monkeypatch)
+    machine.fake(made.places.wrapper.parent, "runc-wrap", "true")
+    (made.places.wrapper.parent / "strict").symlink_to("runc-wrap")
+    return made
+
+
+def _containerd(node: ctl.Node, plugin: str, binary: Path, kind: str, given: Sequence[str]) -> None:
+    """Simulate a containerd whose configuration in force has one handler."""
+    table = f'plugins."{plugin}".containerd.runtimes.h'
+    dumped = (
+        f"[{table}]\n{kind} = {json.dumps(given)}\n[{table}.options]\nBinaryName = '{binary}'\n"
+    )
+    (node.programs / "dumped").write_text(dumped)
+    machine.fake(node.programs, "containerd", f"cat {node.programs}/dumped")
+
+
+@pytest.mark.parametrize("plugin", [OLD, NEW])
+@pytest.mark.parametrize("kind", ["pod_annotations", "container_annotations"])
+@pytest.mark.parametrize("name", ["runc-wrap", "strict"])
+def test_a_pattern_that_passes_on_the_cri_plugins_own_annotations_is_a_warning(
+    node: ctl.Node, plugin: str, kind: str, name: str
+) -> None:
+    binary = node.places.wrapper.with_name(name)
+    _containerd(node, plugin, binary, kind, ["runc-wrap/*", "*"])
+    (found,) = cri_annotations.find(node.places)
+    assert (found.check, found.severity) == ("passed-on", "warning")
+    assert f"{kind} of its handler h have '*'" in found.sentence
+    assert "io.kubernetes.cri.container-type" in found.sentence
+    assert "runc-wrap/*" in found.remedy
+
+
+def test_the_patterns_of_engine_add_are_no_warning(node: ctl.Node) -> None:
+    given = ["runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*", "*/*"]
+    _containerd(node, OLD, node.places.wrapper, "pod_annotations", given)
+    assert list(cri_annotations.find(node.places)) == []
+
+
+def test_another_runtimes_handler_is_not_checked(node: ctl.Node) -> None:
+    _containerd(node, OLD, node.programs / "runc", "pod_annotations", ["*"])
+    assert list(cri_annotations.find(node.places)) == []
+
+
+def test_a_missing_or_silent_containerd_is_no_warning(node: ctl.Node) -> None:
+    assert list(cri_annotations.find(node.places)) == []
+    machine.fake(node.programs, "containerd", "exit 1")
+    assert list(cri_annotations.find(node.places)) == []
+    machine.fake(node.programs, "containerd", "echo '['")
+    assert list(cri_annotations.find(node.places)) == []
+
+
+def test_the_configuration_with_the_registered_handler_is_checked(node: ctl.Node) -> None:
+    _containerd(node, OLD, node.places.wrapper, "pod_annotations", ["*"])
+    dumped = node.programs / "dumped"
+    machine.fake(node.programs, "containerd", f'[ "$2" = /own.toml ] && cat {dumped}')
+    assert list(cri_annotations.find(node.places)) == []
+    node.places.engines.mkdir(parents=True)
+    state = machine.registered("/own.toml")
+    (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
+    assert len(list(cri_annotations.find(node.places))) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "passes"),
+    [  # each as Go's path.Match has it
+        ("*", "io.kubernetes.cri.image-name", True),
+        ("*", "a/b", False),
+        ("*/*", "a/b", True),
+        ("*/*", "ab", False),
+        ("io.kubernetes.*", "io.kubernetes.cri.image-name", True),
+        ("io?kubernetes.cri.image-name", "io.kubernetes.cri.image-name", True),
+        ("a?b", "a/b", False),
+        ("a.b", "axb", False),
+        ("a[x-z]b", "ayb", True),
+        ("a[^x-z]b", "ayb", False),
+        ("a[^x-z]b", "aab", True),
+        ("a[\\]]b", "a]b", True),
+        ("a\\*b", "a*b", True),
+        ("a\\*b", "axb", False),
+        ("a[b", "a[b", False),
+        ("a[z-x]b", "ayb", False),
+        ("", "", True),
+        ("", "a", False),
+    ],
+)
+def test_patterns_match_like_containerds(pattern: str, key: str, passes: bool) -> None:
+    assert cri_annotations.matches(pattern, key) is passes

@@ -1,0 +1,150 @@
+"""doctor on handlers that an engine does not know."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.doctor.engine_checks import handlers_in_force
+from runc_wrap.engines import containerd_config
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+NEW = f'[plugins."{containerd_config.NEW_CRI}".containerd.runtimes'
+
+
+def _tables(name: str, binary: Path) -> str:
+    return f"version = 3\n{NEW}.{name}.options]\nBinaryName = '{binary}'\n"
+
+
+@pytest.fixture
+def config(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The usual configuration of a containerd that dumps `dumped` in the programs' directory."""
+    machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
+    machine.fake(
+        node.programs,
+        "containerd",
+        f'[ "$1" = --version ] && {{ echo containerd v2.2.0; exit; }}; cat {node.programs}/dumped',
+    )
+    path = tmp_path / "etc" / "config.toml"
+    (path.parent / "conf.d").mkdir(parents=True)
+    path.write_text("version = 3\n")
+    monkeypatch.setattr(containerd_config, "CONFIG", path)
+    (node.programs / "dumped").write_text("version = 3\n")
+    return path
+
+
+def _registered(node: Node, config: Path, name: str = "runc-wrap", **more: Any) -> Path:
+    node.places.engines.mkdir(parents=True, exist_ok=True)
+    path = node.places.wrapper.with_name(name)
+    handler = {"name": name, "path": str(path), "default": False, **more}
+    state = machine.registered(str(config), handler)
+    (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
+    return path
+
+
+def test_a_registered_handler_that_containerd_does_not_show_is_a_warning(
+    node: Node, config: Path
+) -> None:
+    path = _registered(node, config, default=True)
+    [found] = handlers_in_force.find(node.places)
+    assert (found.check, found.severity, found.fix) == ("handlers", "warning", None)
+    assert f"containerd does not show the handler runc-wrap, which is registered in {config}" in (
+        found.sentence
+    )
+    add = f"engine add containerd --handler runc-wrap --config {config} --default"
+    assert found.command.endswith(f"{add} && systemctl restart containerd")
+    (node.programs / "dumped").write_text(_tables("runc-wrap", path))
+    assert list(handlers_in_force.find(node.places)) == []
+
+
+def test_a_configuration_that_containerd_cannot_read_is_an_error(node: Node, config: Path) -> None:
+    _registered(node, config)
+    (node.programs / "dumped").unlink()
+    [found] = handlers_in_force.find(node.places)
+    assert (found.severity, "would not start again" in found.sentence) == ("error", True)
+    assert found.command == f"containerd -c {config} config dump"
+
+
+def test_an_engine_that_is_not_installed_is_no_finding(node: Node, config: Path) -> None:
+    _registered(node, config)
+    (node.programs / "containerd").unlink()
+    assert list(handlers_in_force.find(node.places)) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "imported", "is_found"),
+    [("runc-wrap", False, True), ("runc-wrap", True, False), ("runc", False, False)],
+)
+def test_a_drop_in_that_nothing_imports_is_a_warning_if_it_names_our_launcher(
+    node: Node, config: Path, *, named: str, imported: bool, is_found: bool
+) -> None:
+    drop_in = config.parent / "conf.d" / "own.toml"
+    drop_in.write_text(_tables("mine", node.places.wrapper.with_name(named)))
+    if imported:
+        (node.programs / "dumped").write_text(drop_in.read_text())
+    found = list(handlers_in_force.find(node.places))
+    assert [each.severity for each in found] == ["warning"] * is_found
+    told = f"{drop_in} defines the handler mine, but {config} does not import it"
+    assert [each.sentence for each in found] == [told] * is_found
+    assert all(f'imports = ["{config.parent}/conf.d/*.toml"]' in each.remedy for each in found)
+
+
+@pytest.mark.parametrize("text", ["[", "x = 1\n", f'{NEW}.a]\noptions = "x"\n', "\udcff"])
+def test_another_drop_in_is_no_finding(node: Node, config: Path, text: str) -> None:
+    drop_in = config.parent / "conf.d" / "own.toml"
+    drop_in.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert list(handlers_in_force.find(node.places)) == []
+
+
+def test_a_damaged_record_of_a_registration_is_a_warning(node: Node, config: Path) -> None:
+    _registered(node, config)
+    (node.places.engines / "containerd-0.json").write_text("{")
+    [found] = handlers_in_force.find(node.places)
+    assert (found.severity, "containerd-0.json" in found.sentence) == ("warning", True)
+
+
+@pytest.mark.parametrize("target", ["runc-wrap", "{bin}/runc-wrap", "{bin}/other"])
+def test_a_link_that_leads_to_the_launcher_is_well(node: Node, config: Path, target: str) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    path.with_name("other").symlink_to("runc-wrap")
+    path.symlink_to(target.format(bin=path.parent))
+    assert list(handlers_in_force.find(node.places)) == []
+
+
+def test_a_file_in_the_place_of_a_link_is_an_error_that_root_has_to_mend(
+    node: Node, config: Path
+) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    machine.fake(path.parent, "strict", "true")
+    [found] = handlers_in_force.find(node.places)
+    assert f"as its handler strict, leads to {path}, without runc-wrap" in found.sentence
+    assert (found.severity, found.fix) == ("error", None)
+
+
+def test_a_link_to_a_launcher_that_is_gone_is_another_checks(node: Node, config: Path) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    path.symlink_to("runc-wrap")
+    node.places.wrapper.unlink()
+    assert list(handlers_in_force.find(node.places)) == []
+
+
+@pytest.mark.parametrize(("target", "words"), [("", "ln -s"), ("/bin/true", "ln -sfn")])
+def test_the_command_makes_the_link_whatever_is_there(
+    node: Node, config: Path, target: str, words: str
+) -> None:
+    path = _registered(node, config, "strict")
+    (node.programs / "dumped").write_text(_tables("strict", path))
+    if target:
+        path.symlink_to(target)
+    [found] = handlers_in_force.find(node.places)
+    assert found.command == f"{words} runc-wrap {path}"

@@ -1,0 +1,124 @@
+"""doctor on a release whose creates cannot be decided without the agent, or only slowly."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+import runc_wrap
+from runc_wrap.doctor.installation_checks import cold_create
+from runc_wrap.installation import release_parts
+from runc_wrap.launcher import pack_hotpath
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.cli.ctl import Node
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The parts of a release that a cold create needs, as the installer makes them."""
+    place = tmp_path_factory.mktemp("release")
+    packages = place / "packages"
+    packages.mkdir()
+    for module in (runc_wrap, orjson):
+        directory = Path(str(module.__file__)).parent
+        (packages / directory.name).symlink_to(directory)
+    made = place / "made"
+    release_parts.copy_hot_path(packages, made)
+    pack = [sys.executable, "-I", "-S", "-B", str(pack_hotpath.__file__), str(made / "hotpath")]
+    subprocess.run(pack, check=True, timeout=60)
+    (made / "python").symlink_to(Path(sys.executable).resolve())
+    return made
+
+
+@pytest.fixture
+def own(node: Node, release: Path) -> Path:
+    """A copy for the test to break: the node's release in force."""
+    current = node.places.prefix / "lib" / "current"
+    current.unlink()
+    shutil.copytree(release, current, symlinks=True)
+    return current
+
+
+@pytest.mark.usefixtures("own")
+def test_nothing_is_found_in_a_whole_release(node: Node) -> None:
+    assert list(cold_create.find(node.places)) == []
+
+
+def _damage(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
+def _replace_python(release: Path) -> None:
+    (release / "python").unlink()
+    (release / "python").symlink_to("/usr/bin/python3.0")
+
+
+ERRORS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no python": (lambda release: (release / "python").unlink(), "is not installed"),
+    "python is gone": (_replace_python, "is not installed"),
+    "no hot path": (lambda release: shutil.rmtree(release / "hotpath"), "can't open file"),
+    "no code": (lambda release: _without_code(release / "hotpath"), "No module named"),
+}
+
+
+def _without_code(hot: Path) -> None:
+    (hot / "hotpath.packed").unlink()
+    shutil.rmtree(hot / "runc_wrap")
+
+
+@pytest.mark.parametrize("what", ERRORS)
+def test_what_refuses_every_create_is_an_error(node: Node, own: Path, what: str) -> None:
+    breakage, why = ERRORS[what]
+    breakage(own)
+    (found,) = cold_create.find(node.places)
+    assert (found.severity, why in found.sentence) == ("error", True), found
+    assert found.command == f"./install.sh --prefix {node.places.prefix}"
+
+
+SLOWER: dict[str, tuple[Callable[[Path], object], str]] = {
+    "packed damaged": (lambda hot: _damage(hot / "hotpath.packed"), "1.5 ms longer"),
+    "packed missing": (lambda hot: (hot / "hotpath.packed").unlink(), "1.5 ms longer"),
+    "no orjson": (lambda hot: shutil.rmtree(hot / "orjson"), "agent is slower"),
+    "no modules": (lambda hot: shutil.rmtree(hot / "runc_wrap"), "No module named"),
+}
+
+
+@pytest.mark.parametrize("what", SLOWER)
+def test_what_makes_every_create_slower_is_a_warning(node: Node, own: Path, what: str) -> None:
+    breakage, why = SLOWER[what]
+    breakage(own / "hotpath")
+    (found,) = cold_create.find(node.places)
+    assert (found.severity, why in found.sentence) == ("warning", True), found
+
+
+@pytest.mark.parametrize("part", ["hotpath", "."])
+def test_what_others_can_change_is_not_started(node: Node, own: Path, part: str) -> None:
+    """As root may ask about a user's own installation: its code would run as root."""
+    started = own / "started"
+    (own / "hotpath" / "cold.py").write_text(f"open({str(started)!r}, 'w')")
+    (own / part).chmod(0o777)
+    assert list(cold_create.find(node.places)) == []
+    assert not started.exists()
+    (own / part).chmod(0o755)
+    list(cold_create.find(node.places))
+    assert started.exists()
+
+
+def test_an_interpreter_that_hangs_is_an_error_after_a_while(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_create, "_SECONDS", 0.2)
+    machine.fake(node.places.prefix / "lib" / "current", "python", "exec sleep 60")
+    (found,) = cold_create.find(node.places)
+    assert (found.severity, "did not end within" in found.sentence) == ("error", True), found

@@ -1,0 +1,81 @@
+"""doctor on directories that cannot be written; real file systems, as root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.doctor.installation_checks import records_written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+
+@contextmanager
+def _mounted(where: Path, *options: str) -> Iterator[None]:
+    if os.geteuid():
+        pytest.skip("only root mounts")
+    subprocess.run(["mount", "-t", "tmpfs", *options, "doctor", where], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", where], check=True)
+
+
+def test_a_writable_directory_is_no_finding(node: Node) -> None:
+    node.places.ledger.mkdir(parents=True, mode=0o700)
+    assert list(records_written.find(node.places)) == []
+
+
+def test_a_directory_that_does_not_exist_yet_is_no_finding(node: Node) -> None:
+    assert list(records_written.find(node.places)) == []
+
+
+def test_a_read_only_mount_is_an_error(node: Node) -> None:
+    var = node.places.var
+    var.mkdir(parents=True)
+    with _mounted(var, "-o", "ro"):
+        [found] = records_written.find(node.places)
+        assert (found.check, found.severity) == ("records", "error")
+        assert f"{var} is mounted read-only" in found.sentence
+        assert found.command == f"mount -o remount,rw {var}"
+        subprocess.run(found.command.split(), check=True)
+        assert list(records_written.find(node.places)) == []
+
+
+def test_a_full_file_system_is_an_error(node: Node) -> None:
+    ledger = node.places.ledger
+    ledger.mkdir(parents=True, mode=0o700)
+    with _mounted(ledger, "-o", "size=2m,mode=700"):
+        assert list(records_written.find(node.places)) == []
+        (ledger / "large").write_bytes(bytes(1536 * 1024))
+        [found] = records_written.find(node.places)
+        assert f"the file system of {ledger} is full" in found.sentence
+        assert found.command == f"du -xh {ledger} | sort -h | tail"
+
+
+def test_a_file_system_without_inodes_is_an_error(node: Node) -> None:
+    var = node.places.var
+    var.mkdir(parents=True)
+    with _mounted(var, "-o", "nr_inodes=2"):
+        (var / "last").touch()
+        [found] = records_written.find(node.places)
+        assert f"the file system of {var} is full" in found.sentence
+
+
+def test_a_directory_that_root_may_not_write_is_an_error(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid():
+        pytest.skip("root can write everywhere else")
+    node.places.var.mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # not every file system has chattr +i
+    [found] = records_written.find(node.places)
+    assert found.command == f"chattr -i {node.places.var}"

@@ -1,0 +1,135 @@
+"""A stored capture holds only for the engine, its files, the kernel and the machine it is of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.engines.capture import capture_store
+from runc_wrap.profiles import platform
+from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.json_profiles import profile_files
+from runc_wrap.profiles.model import ProfileError
+from tests.unit.cli import ctl
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+PROFILE = (
+    b'{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount"],"action":"SCMP_ACT_ERRNO"}]}'
+)
+VERSION = "echo podman version 5.4.2"
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    made = ctl.node(tmp_path, monkeypatch)
+    made.places.var.mkdir(parents=True)
+    machine.fake(made.programs, "podman", f"{VERSION} ")
+    system = tmp_path / "seccomp.json"
+    system.write_bytes(PROFILE)
+    monkeypatch.setattr(profile_files, "SYSTEM_FILES", (str(system),))
+    return made
+
+
+def _captured() -> Captured:
+    kernel = ".".join(map(str, platform.kernel()))
+    program = capture_store.fingerprint("podman")
+    return Captured("podman", "5.4.2", "", platform.goarch(), kernel, program, PROFILE)
+
+
+def _stored(node: Node, captured: Captured) -> str:
+    capture_store.write(node.places, captured)
+    return capture_store.read(node.places)["podman"].stale
+
+
+def test_a_capture_of_this_node_as_it_is_holds(node: Node) -> None:
+    assert _stored(node, _captured()) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": "5.4.1"}, "it is of podman 5.4.1, and 5.4.2 is installed"),
+        ({"kernel": "3.10"}, "it is of Linux 3.10 on "),
+        ({"arch": "mips"}, " on mips, and "),
+        ({"program": "0"}, "podman's program or its seccomp.json is a different file now"),
+    ],
+)
+def test_a_capture_of_anything_else_is_stale(node: Node, change: dict[str, Any], said: str) -> None:
+    assert said in _stored(node, replace(_captured(), **change))
+
+
+def _rebuilt(node: Node) -> None:
+    machine.fake(node.programs, "podman", f" {VERSION}")  # as long as before
+
+
+def _other_file(_node: Node) -> None:
+    with open(profile_files.SYSTEM_FILES[0], "ab") as file:  # noqa: PTH123
+        file.write(b"\n")
+
+
+def _upgraded(node: Node) -> None:
+    machine.fake(node.programs, "podman", "echo podman version 5.8.0")
+
+
+@pytest.mark.parametrize("change", [_rebuilt, _other_file, _upgraded])
+def test_it_becomes_stale_when_the_engine_or_its_file_changes(
+    node: Node, change: Callable[[Node], None]
+) -> None:
+    captured = _captured()
+    assert _stored(node, captured) == ""
+    change(node)
+    assert _stored(node, captured) != ""
+
+
+def test_a_file_that_is_damaged_or_too_large_is_refused_by_name(node: Node) -> None:
+    where = capture_store.write(node.places, _captured())
+    for data in (b"{", b" " * 3_000_000):
+        where.write_bytes(data)
+        with pytest.raises(ProfileError, match=r"podman\.json"):
+            capture_store.read(node.places)
+
+
+def test_the_policy_takes_the_capture_and_refuses_it_when_it_is_stale(node: Node) -> None:
+    captured = _captured()
+    capture_store.write(node.places, captured)
+    node.configure('[runtime_default]\nsource = "captured"\n')
+    assert captured.name in node.ctl("apply").stdout
+    rows = {row["name"]: row for row in node.json("profile", "list")}
+    assert rows[captured.name]["source"] == "captured from the engine"
+    _upgraded(node)
+    said = node.failure("apply")
+    assert "config.toml:2: runtime_default.source is captured, but it is of podman 5.4.2" in said
+
+
+def test_doctor_names_a_stale_capture_and_a_table_that_is_not_the_engines(node: Node) -> None:
+    captured = replace(_captured(), profile=PROFILE.replace(b"mount", b"umount2"))
+    capture_store.write(node.places, captured)
+    node.configure('[runtime_default]\ncontainers_common = "builtin"\n')  # as the owner wants it
+    assert node.ctl("apply").exit_code == 0
+    assert _findings(node) == []
+    node.configure("")
+    assert node.ctl("apply").exit_code == 0
+    (found,) = _findings(node)
+    assert "podman 5.4.2 applies another default than containers-common@system" in found
+    assert "umount2: SCMP_ACT_ERRNO 1 is only captured" in found
+    _upgraded(node)
+    (found,) = _findings(node)
+    assert found.startswith("note: the captured default of podman no longer holds: it is of")
+
+
+def _findings(node: Node) -> list[str]:
+    document = node.ctl("doctor", "--json").stdout
+    return [
+        f"{one['severity']}: {one['sentence']}"
+        for one in json.loads(document)["findings"]
+        if one["check"] == "captured"
+    ]

@@ -1,0 +1,62 @@
+"""A simulated node: an installed wrapper, an engine's configuration, and its files."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.engines.registration import plan_execution, registration_plan
+from runc_wrap.engines.registration.registration_state import Where
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIGS = {
+    "containerd": "config.toml",
+    "crio": "crio.conf",
+    "podman": "containers.conf",
+    "docker": "daemon.json",
+}
+
+
+FACTS: dict[str, dict[str, Any]] = {
+    "containerd": {"major": 1},
+    "crio": {},
+    "podman": {"crun": False},
+    "docker": {},
+}
+
+
+def node(tmp_path: Path, engine: str, folder: str = "etc") -> Where:
+    binaries = tmp_path / "bin"
+    binaries.mkdir(exist_ok=True)
+    (binaries / "runc-wrap").touch()
+    config = tmp_path / folder / CONFIGS[engine]
+    return Where(engine, config, binaries, tmp_path / "var" / "engines")
+
+
+def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts: Any) -> None:
+    wanted = FACTS[where.engine] | facts
+    plan_execution.carry_out(registration_plan.plan_add(where, name, wanted, default=default))
+
+
+def remove(where: Where, name: str = "runc-wrap", runtime: Path | None = None) -> None:
+    plan_execution.carry_out(registration_plan.plan_remove(where, name, runtime))
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+    return path
+
+
+def toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text())
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes | None]]:
+    return {
+        str(path): (path.lstat().st_mode, path.read_bytes() if path.is_file() else None)
+        for path in folder.rglob("*")
+        if "var" not in path.parts[len(folder.parts) :]
+    }

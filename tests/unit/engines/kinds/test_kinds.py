@@ -1,0 +1,292 @@
+"""Where engines are found, how each is checked and told, and what it is read to have in force."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runc_wrap.engines import (
+    containerd_config,
+    crio_config,
+    docker_config,
+    engine_query,
+)
+from runc_wrap.engines.containerd import distributions
+from runc_wrap.engines.kinds import containerd_kind, crio_kind
+from runc_wrap.engines.kinds.engine_kind import Installation, unit_of
+from runc_wrap.host import program
+
+OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
+TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
+
+
+@pytest.fixture(autouse=True)
+def _empty_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "bin"),))
+    (tmp_path / "bin").mkdir()
+
+
+def _program(path: Path, printed: str, status: int = 0) -> Path:
+    """Put a program at `path` that prints its words to `path`.words, then `printed`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {path}.words\ncat <<'END'\n{printed}\nEND\n"
+        f"exit {status}\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def _file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def _detected(name: str, root: Path) -> list[Installation]:
+    return engine_query.KINDS[name].detect(root)
+
+
+def test_an_empty_node_has_no_engine(tmp_path: Path) -> None:
+    for kind in engine_query.KINDS.values():
+        assert kind.detect(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("flavour", "evidence", "unit", "expected"),
+    [
+        (
+            "k3s",
+            "var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+            "k3s-agent.service",
+            "/run/k3s/containerd/containerd.sock",
+        ),
+        (
+            "rke2",
+            "var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+            "rke2-agent.service",
+            "/run/k3s/containerd/containerd.sock",
+        ),
+        ("k0s", "etc/k0s/containerd.toml", "k0sworker.service", "/run/k0s/containerd.sock"),
+        (
+            "microk8s",
+            "var/snap/microk8s/current/args/containerd-template.toml",
+            "snap.microk8s.daemon-containerd.service",
+            "/var/snap/microk8s/common/run/containerd.sock",
+        ),
+    ],
+)
+def test_a_distributions_containerd_is_found_with_its_own_unit_and_socket(
+    flavour: str, evidence: str, unit: str, expected: str, tmp_path: Path
+) -> None:
+    assert _detected("containerd", tmp_path) == []
+    _file(tmp_path / evidence)
+    _file(tmp_path / "etc/systemd/system" / unit)
+    (found,) = _detected("containerd", tmp_path)
+    assert (found.flavour, found.unit, str(found.socket)) == (flavour, unit, expected)
+    assert str(found.config) == f"/{evidence}"
+    assert engine_query.KINDS["containerd"].reload(found) == (
+        "none" if flavour == "k0s" else "restart"
+    )
+
+
+def test_a_node_with_docker_and_k3s_has_two_containerds(tmp_path: Path) -> None:
+    _program(tmp_path / "bin/containerd", "containerd github.com/containerd/containerd 1.7.24 x")
+    _file(tmp_path / "var/lib/rancher/k3s/agent/etc/containerd/config.toml")
+    own, brought = _detected("containerd", tmp_path)
+    assert (own.flavour, own.version, own.binary) == ("", "1.7.24", tmp_path / "bin/containerd")
+    assert (brought.flavour, brought.binary) == ("k3s", None)
+
+
+def test_a_moved_data_directory_of_k3s_or_rke2_is_recognized_by_its_path() -> None:
+    config = Path("/data/rke2/agent/etc/containerd/config.toml")
+    found = distributions.of_config(config)
+    assert found is not None
+    assert found.name == "rke2"
+    assert distributions.of_config(Path("/etc/containerd/config.toml")) is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "program", "words"),
+    [
+        ("containerd", "containerd", ["-c", "/c", "config", "dump"]),
+        ("crio", "crio", ["--config", "/c", "--config-dir", "/c.d", "config"]),
+        ("docker", "dockerd", ["--validate", "--config-file=/c"]),
+    ],
+)
+def test_the_engine_itself_checks_its_configuration(
+    engine: str, program: str, words: list[str], tmp_path: Path
+) -> None:
+    kind, binary = engine_query.KINDS[engine], tmp_path / "bin" / program
+    assert kind.check_command(Installation(engine, Path("/c"))) is None
+    assert kind.check_command(Installation(engine, Path("/c"), binary)) == [str(binary), *words]
+
+
+def test_dockerd_checks_a_file_since_23() -> None:
+    versions = ("20.10.24+dfsg1", "23.0.0", "28.5.2", None)
+    found = [
+        Installation("docker", Path("/c"), Path("/dockerd"), version=each) for each in versions
+    ]
+    kind = engine_query.KINDS["docker"]
+    assert [kind.check_command(each) is not None for each in found] == [False, True, True, True]
+
+
+def test_microk8s_is_asked_for_the_file_that_its_template_becomes(tmp_path: Path) -> None:
+    found = Installation("containerd", TEMPLATE, tmp_path / "c", flavour="microk8s")
+    command = engine_query.KINDS["containerd"].check_command(found)
+    assert command is not None
+    assert command[2] == "/var/snap/microk8s/current/args/containerd.toml"
+
+
+@pytest.mark.parametrize("plugin", [OLD, NEW])
+def test_containerds_handlers_are_read_from_its_dump(plugin: str, tmp_path: Path) -> None:
+    dump = (
+        f"version = 2\n[plugins.'{plugin}'.containerd.runtimes.runc.options]\nSystemdCgroup=true\n"
+        f"[plugins.'{plugin}'.containerd.runtimes.x]\nruntime_type='io.x.v1'\n"
+        f"[plugins.'{plugin}'.containerd.runtimes.ours.options]\nBinaryName='/bin/ours'\n"
+    )
+    binary = _program(tmp_path / "bin/containerd", dump)
+    found = Installation("containerd", Path("/c"), binary)
+    expected = {"runc": "", "x": "", "ours": "/bin/ours"}
+    assert engine_query.KINDS["containerd"].in_force(found) == expected
+
+
+@pytest.mark.parametrize(("printed", "status"), [("not = toml = ", 0), ("version = 2", 1)])
+def test_an_engine_that_prints_no_configuration_has_nothing_known_in_force(
+    printed: str, status: int, tmp_path: Path
+) -> None:
+    for engine, name in (("containerd", "containerd"), ("crio", "crio"), ("podman", "podman")):
+        binary = _program(tmp_path / "bin" / name, printed, status)
+        config = engine_query.CONFIGS.get(engine, Path("/c"))
+        found = Installation(engine, config, binary)
+        assert engine_query.KINDS[engine].in_force(found) is None
+
+
+def test_cri_o_is_asked_with_the_drop_ins_beside_its_configuration(tmp_path: Path) -> None:
+    printed = "[crio.runtime]\ndefault_runtime = 'crun'\n[crio.runtime.runtimes.crun]\n"
+    printed += "runtime_path = '/usr/bin/crun'\n[crio.runtime.runtimes.kata]\nruntime_type = 'vm'\n"
+    binary = _program(tmp_path / "bin/crio", printed)
+    found = Installation("crio", Path("/etc/crio/crio.conf"), binary)
+    assert engine_query.KINDS["crio"].in_force(found) == {"crun": "/usr/bin/crun", "kata": ""}
+    words = Path(f"{binary}.words").read_text()
+    assert "--config-dir /etc/crio/crio.conf.d" in words
+
+
+def test_what_cri_o_comments_out_is_not_read() -> None:
+    assert crio_kind.handlers("# [crio.runtime.runtimes.x]\n# runtime_path = '/x'\n") == {}
+
+
+def test_a_crio_without_a_main_file_is_asked_without_naming_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own packages bring drop-ins only, and it fails if a file that is named is missing."""
+    usual = tmp_path / "etc/crio/crio.conf"
+    monkeypatch.setattr(crio_config, "CONFIG", usual)
+    drop_ins = ["--config-dir", f"{usual}.d", "config"]
+    assert crio_kind.config_words(usual) == drop_ins
+    _file(usual)
+    assert crio_kind.config_words(usual) == ["--config", str(usual), *drop_ins]
+    other = tmp_path / "other.conf"
+    assert crio_kind.config_words(other)[:2] == ["--config", str(other)]
+
+
+def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
+    runtimes = {"runc": {"path": "runc"}, "x": {"path": "/x"}, "shim": {"runtimeType": "io.x"}}
+    _program(tmp_path / "bin/docker", json.dumps(runtimes))
+    found = Installation("docker", Path("/c"))
+    kind = engine_query.KINDS["docker"]
+    assert kind.in_force(found) == {"runc": "runc", "x": "/x", "shim": ""}
+    assert (kind.reload(found), kind.reload(found, loses_default=True)) == ("reload", "restart")
+
+
+def test_a_unit_without_a_file_is_the_usual_one(tmp_path: Path) -> None:
+    assert unit_of(("a.service", "b.service"), tmp_path) == "a.service"
+    _file(tmp_path / "usr/lib/systemd/system/b.service")
+    assert unit_of(("a.service", "b.service"), tmp_path) == "b.service"
+    assert unit_of((), tmp_path) == ""
+
+
+def test_a_containerd_without_a_file_at_the_usual_place_is_checked_by_its_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "config.toml"
+    monkeypatch.setattr(containerd_config, "CONFIG", usual)
+    found = Installation("containerd", usual, tmp_path / "containerd")
+    kind = engine_query.KINDS["containerd"]
+    assert kind.check_command(found) == [str(found.binary), "config", "default"]
+    usual.write_text("version = 2")
+    assert kind.check_command(found) == [str(found.binary), "-c", str(usual), "config", "dump"]
+
+
+def test_a_dockerd_without_a_file_at_the_usual_place_is_not_told_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removing the only handler removes a daemon.json that was ours alone."""
+    usual = tmp_path / "daemon.json"
+    monkeypatch.setattr(docker_config, "CONFIG", usual)
+    found = Installation("docker", usual, tmp_path / "dockerd")
+    kind = engine_query.KINDS["docker"]
+    assert kind.check_command(found) == [str(found.binary), "--validate"]
+    usual.write_text("{}")
+    told = f"--config-file={usual}"
+    assert kind.check_command(found) == [str(found.binary), "--validate", told]
+
+
+@pytest.mark.parametrize(
+    ("printed", "socket"),
+    [
+        ("version = 3\n[grpc]\naddress = '/own/c.sock'\n", "/own/c.sock"),
+        (
+            "version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/own/c.sock'\n",
+            "/own/c.sock",
+        ),
+        ("version = 2\n", "/run/containerd/containerd.sock"),
+        ("no TOML", "/run/containerd/containerd.sock"),
+    ],
+)
+def test_containerd_answers_where_its_own_dump_says(
+    tmp_path: Path, printed: str, socket: str
+) -> None:
+    _program(tmp_path / "bin/containerd", printed)
+    found = engine_query.installation("containerd", tmp_path / "config.toml")
+    assert str(engine_query.answers_at(found)) == socket
+
+
+def test_cri_o_answers_where_its_own_configuration_says(tmp_path: Path) -> None:
+    _program(tmp_path / "bin/crio", '[crio.api]\nlisten = "/own/c.sock"')
+    found = engine_query.installation("crio", tmp_path / "crio.conf")
+    assert str(engine_query.answers_at(found)) == "/own/c.sock"
+    _program(tmp_path / "bin/crio", "", 1)
+    assert str(engine_query.answers_at(found)) == "/run/crio/crio.sock"
+
+
+@pytest.mark.parametrize("each", distributions.ALL, ids=str)
+def test_a_distributions_containerd_answers_at_its_own_socket(
+    each: distributions.Distribution,
+) -> None:
+    found = engine_query.installation("containerd", Path(each.config))
+    assert str(engine_query.answers_at(found)) == each.socket
+
+
+@pytest.mark.parametrize(
+    ("flavour", "socket", "state"),
+    [
+        ("", "/usual/c.sock", "/usual"),
+        ("k3s", "/usual/c.sock", "/usual"),
+        ("k0s", "/run/k0s/containerd.sock", "/run/k0s/containerd"),
+        (
+            "microk8s",
+            "/var/snap/microk8s/common/run/containerd.sock",
+            "/var/snap/microk8s/common/run/containerd",
+        ),
+    ],
+)
+def test_a_flag_counts_and_not_what_a_dump_shows_instead(
+    flavour: str, socket: str, state: str
+) -> None:
+    """A dump shows the usual places if the configuration names none."""
+    dumped = {"grpc": {"address": "/usual/c.sock"}, "state": "/usual"}
+    found = Installation("containerd", Path("/config.toml"), None, flavour=flavour)
+    assert str(containerd_kind.answers_at(found, dumped)) == socket
+    assert str(containerd_kind.state_of(found, dumped)) == state

@@ -1,0 +1,209 @@
+"""The configuration written for each engine, and configurations that are refused.
+
+What containerd 2 makes of its files is in test_containerd_versions.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.engines import containerd_config, engine_query, podman_config
+from runc_wrap.engines.handler import ANNOTATIONS, EngineError
+from runc_wrap.engines.registration import registration_plan
+from tests.unit.engines.engine_node import add, node, toml, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLD, NEW = containerd_config.OLD_CRI, containerd_config.NEW_CRI
+OURS = "{}/conf.d/50-runc-wrap-*.toml"  # the import of our own drop-ins alone
+
+
+def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(
+        where.config,
+        'version = 2\n[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]\n'
+        'runtime_type = "io.containerd.runc.v2"\nsnapshotter = "zfs"\n'
+        'pod_annotations = ["mine/*"]\n'
+        'options = {SystemdCgroup = true, BinaryName = "/usr/bin/crun", Root = "/run/r"}\n',
+    )
+    add(where)
+    runtimes = toml(where.config)["plugins"][OLD]["containerd"]["runtimes"]
+    assert runtimes["runc-wrap"] == {
+        "runtime_type": "io.containerd.runc.v2",
+        "snapshotter": "zfs",
+        "pod_annotations": [*ANNOTATIONS, "mine/*"],
+        "options": {
+            "BinaryName": str(where.bin_dir / "runc-wrap"),
+            "SystemdCgroup": True,
+            "Root": "/run/r",
+        },
+    }
+    assert set(runtimes) == {"runc", "runc-wrap"}
+
+
+def test_containerd_1_gets_runc_too_if_none_is_configured(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    add(where)
+    runtimes = toml(where.config)["plugins"][OLD]["containerd"]["runtimes"]
+    assert runtimes["runc"] == {"runtime_type": "io.containerd.runc.v2"}
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_containerd_2_gets_a_drop_in_and_an_import(version: int, tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    runc = f"[plugins.'{NEW}'.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
+    write(where.config, f"version = {version}\nimports = [ 'x/*.toml' ]\n{runc}")
+    add(where, default=True, major=2)
+    drop_in = toml(where.config.parent / "conf.d" / "50-runc-wrap-runc-wrap.toml")
+    section = drop_in["plugins"][NEW]["containerd"]
+    assert drop_in["version"] == version
+    assert section["default_runtime_name"] == "runc-wrap"
+    assert section["runtimes"]["runc-wrap"]["options"]["SystemdCgroup"] is True
+    assert toml(where.config)["imports"] == [OURS.format(where.config.parent), "x/*.toml"]
+
+
+def test_an_import_of_a_parent_directory_is_not_one_of_conf_d(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, f"version = 3\nimports = ['{where.config.parent}/*.toml']\n")
+    add(where, major=2)
+    assert len(toml(where.config)["imports"]) == 2
+
+
+def test_containerd_2_with_an_old_config_file_keeps_its_version(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, "version = 2\n")
+    add(where, major=2)
+    drop_in = toml(where.config.parent / "conf.d" / "50-runc-wrap-runc-wrap.toml")
+    assert (drop_in["version"], list(drop_in["plugins"])) == (2, [OLD])
+
+
+@pytest.mark.parametrize("listed", ["conf.d/*.toml", "conf.d/50-*.toml", "{folder}/conf.d/*"])
+def test_containerd_2_that_already_imports_conf_d_is_not_changed(
+    listed: str, tmp_path: Path
+) -> None:
+    where = node(tmp_path, "containerd")
+    text = f"version = 3\nimports = ['{listed.format(folder=where.config.parent)}']\n"
+    write(where.config, text)
+    add(where, major=2)
+    assert where.config.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "major", "sentence"),
+    [
+        ('disabled_plugins = ["cri"]\n', 1, "no `version` line means 1"),
+        ("version = 5\n", 2, "config version 5; wanted version 1 or 2 or 3 or 4"),
+        ("version = 3\n", 1, "config version 3; wanted version 2"),
+        ("version =\n", 1, "wanted valid TOML"),
+        (f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n", 1, "has no record"),
+        (f"version = 2\nplugins.'{OLD}'.containerd = {{}}\n", 1, "add this by hand"),
+    ],
+)
+def test_a_containerd_config_that_cannot_be_added_to_is_refused(
+    text: str, major: int, sentence: str, tmp_path: Path
+) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, text)
+    with pytest.raises(EngineError, match=sentence):
+        registration_plan.plan_add(where, "runc-wrap", {"major": major})
+
+
+def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    other = write(tmp_path / "etc/d/cri.toml", f"version = 2\n[plugins.'{OLD}']\na = 1\n")
+    write(tmp_path / "etc/first.toml", "imports = ['d/*.toml']\n")
+    write(where.config, "version = 2\nimports = ['first.toml']\n")
+    with pytest.raises(EngineError, match=f"--config {other}"):
+        registration_plan.plan_add(where, "runc-wrap", {"major": 1})
+
+
+def test_a_disabled_cri_plugin_is_reported(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, f'version = 2\ndisabled_plugins = ["{OLD}"]\n')
+    plan = registration_plan.plan_add(where, "runc-wrap", {"major": 1})
+    assert "disables the CRI plugin" in plan.notes[0]
+
+
+def test_every_podman_drop_in_lists_all_handlers_and_the_earlier_list(tmp_path: Path) -> None:
+    where = node(tmp_path, "podman")
+    write(where.config, '[engine]\nruntime_supports_json = ["runc"]\n')
+    write(
+        tmp_path / "etc/containers.conf.d/10.conf",
+        '[engine]\nruntime_supports_json = ["mine", {append = true}]\n',
+    )
+    add(where, "z", crun=True)
+    add(where, "a", crun=True, default=True)
+    for name in "az":
+        engine = toml(tmp_path / f"etc/containers.conf.d/50-runc-wrap-{name}.conf")["engine"]
+        assert engine["runtime_supports_json"] == ["runc", "mine", "z", "a"]
+        assert engine["runtime_supports_nocgroup"] == ["crun", "krun", "z", "a"]
+        assert engine["runtimes"] == {name: [str(where.bin_dir / name)]}
+        assert engine.get("runtime") == ("a" if name == "a" else None)
+
+
+@pytest.mark.parametrize(
+    ("lists", "in_force"),
+    [
+        (["'a'", "'b'"], ["b"]),
+        (["'a'", "'b', {append = true}"], ["a", "b"]),
+        (
+            ["'a', {append = true}", "'b'"],
+            [*podman_config.BUILT_IN["runtime_supports_json"], "a", "b"],
+        ),
+        (["{append = true}", "'b', {append = false}"], ["b"]),
+    ],
+)
+def test_podmans_lists_are_read_as_podman_reads_them(
+    lists: list[str], in_force: list[str], tmp_path: Path
+) -> None:
+    where = node(tmp_path, "podman")
+    for index, text in enumerate(lists):
+        path = tmp_path / f"etc/containers.conf.d/{index}.conf"
+        write(path, f"[engine]\nruntime_supports_json = [{text}]\n")
+    add(where, "x")
+    found = toml(tmp_path / "etc/containers.conf.d/50-runc-wrap-x.conf")["engine"]
+    assert found["runtime_supports_json"] == [*in_force, "x"]
+
+
+def test_the_owners_own_podman_runtime_is_refused(tmp_path: Path) -> None:
+    where = node(tmp_path, "podman")
+    write(where.config, "[engine.runtimes]\nx = ['/x']\n")
+    with pytest.raises(EngineError, match="not ours"):
+        registration_plan.plan_add(where, "x", {"crun": False})
+
+
+def test_docker_keeps_order_and_indentation(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    write(where.config, '{\n  "z": 1,\n  "runtimes": {},\n  "a": [1,2]\n}\n')
+    add(where)
+    assert where.config.read_text() == (
+        '{\n  "z": 1,\n  "runtimes": {\n    "runc-wrap": {\n'
+        f'      "path": "{where.bin_dir}/runc-wrap"\n    }}\n  }},\n  "a": [1,2]\n}}\n'
+    )
+
+
+@pytest.mark.parametrize("text", ['{"runtimes": []}', '{"runtimes": {"runc-wrap": {}}}', "{"])
+def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    write(where.config, text)
+    with pytest.raises(EngineError, match="try:"):
+        registration_plan.plan_add(where, "runc-wrap", {})
+
+
+@pytest.mark.parametrize(
+    ("printed", "generation"),
+    [("1.7.24~ds1", (1, 7)), ("v2.1.4", (2, 1)), ("2.3.0-rc.1", (2, 3)), ("1.6.20", (1, 6))],
+)
+def test_containerds_generation_is_of_its_version(
+    printed: str, generation: tuple[int, int]
+) -> None:
+    assert engine_query.generation(printed) == generation
+
+
+def test_an_unknown_containerd_asks_for_its_version() -> None:
+    with pytest.raises(EngineError, match="--containerd-version"):
+        engine_query.generation(None)

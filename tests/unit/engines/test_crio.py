@@ -1,0 +1,170 @@
+"""CRI-O's drop-in: what its own files say, in CRI-O's order, and what ours repeats of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.engines import container_storage, crio_config, dependent, dependents
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import plan_execution, registration_plan
+from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
+
+if TYPE_CHECKING:
+    from runc_wrap.engines.registration.registration_state import Where
+
+# as CRI-O's own packages have it
+PACKAGED = """[crio.image]
+signature_policy = "/etc/crio/policy.json"
+
+[crio.runtime]
+default_runtime = "crun"
+
+[crio.runtime.runtimes.crun]
+runtime_path = "/usr/libexec/crio/crun"
+runtime_root = "/run/crun"
+monitor_path = "/usr/libexec/crio/conmon"
+allowed_annotations = [
+    "io.containers.trace-syscall",
+]
+default_annotations = {"a.b/c" = "d"}
+platform_runtime_paths = {"linux/arm64" = "/usr/bin/crun-arm64"}
+
+[crio.runtime.runtimes.runc]
+runtime_path = "/usr/libexec/crio/runc"
+runtime_root = "/run/runc"
+monitor_path = "/usr/libexec/crio/conmon"
+"""
+
+
+def _ours(where: Where, name: str = "runc-wrap") -> dict[str, Any]:
+    path = where.config.parent / f"crio.conf.d/50-runc-wrap-{name}.conf"
+    return dict(toml(path)["crio"]["runtime"])
+
+
+def test_a_handler_has_the_settings_of_the_default_runtime_but_its_path(tmp_path: Path) -> None:
+    where = node(tmp_path, "crio")
+    write(tmp_path / "etc/crio.conf.d/10-crio.conf", PACKAGED)
+    before = snapshot(tmp_path)
+    add(where)
+    assert _ours(where) == {
+        "runtimes": {
+            "runc-wrap": {
+                "runtime_path": str(where.bin_dir / "runc-wrap"),
+                "runtime_type": "oci",
+                "runtime_root": "/run/crun",
+                "monitor_path": "/usr/libexec/crio/conmon",
+                "allowed_annotations": ["io.containers.trace-syscall"],
+                "default_annotations": {"a.b/c": "d"},
+            }
+        }
+    }
+    remove(where)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_later_file_names_the_default_and_replaces_a_runtimes_table(tmp_path: Path) -> None:
+    where = node(tmp_path, "crio")
+    write(where.config, "[crio.runtime]\ndefault_runtime = 'crun'\n")
+    write(tmp_path / "etc/crio.conf.d/10", PACKAGED)
+    later = "[crio.runtime]\ndefault_runtime = 'runc'\n[crio.runtime.runtimes.runc]\n"
+    write(tmp_path / "etc/crio.conf.d/sub/20.conf", f"{later}monitor_cgroup = 'pod'\n")
+    add(where)
+    ours = _ours(where)["runtimes"]["runc-wrap"]
+    assert ours["monitor_cgroup"] == "pod"
+    assert "monitor_path" not in ours
+
+
+def test_nothing_is_repeated_of_a_runtime_that_is_none_of_oci(tmp_path: Path) -> None:
+    where = node(tmp_path, "crio")
+    text = "[crio.runtime]\ndefault_runtime = 'k'\n[crio.runtime.runtimes.k]\n"
+    write(where.config, f"{text}runtime_type = 'vm'\nruntime_root = '/run/vc'\n")
+    add(where)
+    assert set(_ours(where)["runtimes"]["runc-wrap"]) == {"runtime_path", "runtime_type"}
+
+
+def test_the_default_is_named_unless_a_later_file_names_another(tmp_path: Path) -> None:
+    where = node(tmp_path, "crio")
+    plan = registration_plan.plan_add(where, "a", {}, default=True)
+    assert plan.notes == []
+    write(tmp_path / "etc/crio.conf.d/99.conf", "[crio.runtime]\ndefault_runtime = 'x'\n")
+    plan = registration_plan.plan_add(where, "a", {}, default=True)
+    assert "99.conf names another default runtime" in plan.notes[0]
+    plan_execution.carry_out(plan)
+    assert _ours(where, "a")["default_runtime"] == "a"
+    assert registration_plan.plan_add(where, "b", {}).notes  # of a, which stays the default
+
+
+def test_the_owners_own_runtime_is_refused(tmp_path: Path) -> None:
+    where = node(tmp_path, "crio")
+    write(tmp_path / "etc/crio.conf.d/10", "[crio.runtime.runtimes.x]\n")
+    with pytest.raises(EngineError, match="not ours"):
+        registration_plan.plan_add(where, "x", {})
+
+
+def test_a_file_that_cri_o_cannot_read_is_named(tmp_path: Path) -> None:
+    where = node(tmp_path, "crio")
+    write(tmp_path / "etc/crio.conf.d/10", "[crio")
+    with pytest.raises(EngineError, match=r"crio\.conf\.d/10: .*wanted valid TOML"):
+        registration_plan.plan_add(where, "x", {})
+
+
+def test_a_pod_needs_the_name_of_its_handler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path)
+    handler, sandbox = "io.kubernetes.cri-o.RuntimeHandler", "io.kubernetes.cri-o.SandboxID"
+    for name, text in {
+        "one": f'{{"annotations": {{"{handler}": "x", "{sandbox}": "pod"}}}}',
+        "two": f'{{"annotations": {{"{handler}": "y"}}}}',
+        "three": '{"annotations": []}',
+    }.items():
+        write(tmp_path / "vfs-containers" / name / "userdata/config.json", text)
+    found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    assert [str(each) for each in found] == ["pod (crio)"]
+    write(tmp_path / "overlay-containers/four/userdata/config.json", "{")
+    found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    assert [str(each) for each in found] == ["pod (crio)"]  # one pod's file hides no other pod
+    with pytest.raises(dependent.Unknown, match="CRI-O's pods"):
+        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/z")
+    write(tmp_path / "crio.conf", "[crio")
+    with pytest.raises(dependent.Unknown, match="where they are is not known"):
+        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+
+
+def test_a_pod_that_says_another_handler_than_its_own_is_known_by_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CRI-O writes a pod's annotations after its own (server/sandbox_run_linux.go)."""
+    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path)
+    forged = '{"annotations": {"io.kubernetes.cri-o.RuntimeHandler": "runc"}}'
+    write(tmp_path / "overlay-containers/forger/userdata/config.json", forged)
+    for name in ("forger", "others"):
+        (tmp_path / "state" / name).mkdir(parents=True)
+    lines = [
+        {"id": name, "root": str(tmp_path / "state"), "handler": "x", "engine": engine}
+        for name, engine in (("forger", "crio"), ("others", "docker"), ("deleted", "crio"))
+    ]
+    text = "".join(f"{json.dumps(each | {'action': 'inject'})}\n" for each in lines)
+    write(tmp_path / "var/ledger/ledger.jsonl", text)
+    found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    assert [str(each) for each in found] == ["forger (crio)"]
+    assert dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/y") == []
+
+
+def test_its_storage_is_where_its_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, below = tmp_path / "crio.conf", tmp_path / "storage.conf"
+    monkeypatch.setattr(container_storage, "FILES", (below,))
+    assert crio_config.storage(config) == Path("/var/lib/containers/storage")
+    write(below, '[storage]\ngraphroot = "/a"\n')
+    assert crio_config.storage(config) == Path("/a")
+    write(config, '[crio]\nroot = "/b"\n')
+    assert crio_config.storage(config) == Path("/b")
+    write(tmp_path / "crio.conf.d/10", '[crio]\nroot = "/c"\n[crio.runtime]\n')
+    write(tmp_path / "crio.conf.d/20", '[crio]\nroot = ""\n')
+    assert crio_config.storage(config) == Path("/c")

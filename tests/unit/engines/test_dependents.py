@@ -1,0 +1,290 @@
+"""The containers that need a handler: what an engine's files and users say, and does not say."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import short_directory
+from runc_wrap.engines import container_storage, dependent, dependents
+from runc_wrap.host import procfs
+from runc_wrap.host.containers import RUNNING, Container
+from runc_wrap.ledger import record as ledger_record
+from runc_wrap.node.container_state import users_containers
+from runc_wrap.node.container_state.users_containers import User
+from runc_wrap.node.paths import Places
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STRICT = Path("/p/bin/strict")
+USER = 12345
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture(name="programs")
+def directory_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only place where programs are looked up."""
+    return machine.empty(tmp_path, monkeypatch)
+
+
+@pytest.fixture(name="docker")
+def stopped_docker(programs: Path, tmp_path: Path) -> Path:
+    """The file of a Docker that does not run, with a container of the handler strict."""
+    machine.fake(programs, "dockerd", "exit 1")
+    config = tmp_path / "daemon.json"
+    config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
+    directory = tmp_path / "data" / "containers" / "0123"
+    directory.mkdir(parents=True)
+    (directory / "hostconfig.json").write_text('{"Runtime": "strict"}')
+    (directory / "config.v2.json").write_text('{"Name": "/one"}')
+    return config
+
+
+def _lengthen(path: Path) -> None:
+    path.write_text(path.read_text().rstrip("}") + f', "more": "{"x" * MEBIBYTE}"}}')
+
+
+def _break(path: Path) -> None:
+    path.write_text("{")
+
+
+def _empty_list(path: Path) -> None:
+    path.write_text("[]")
+
+
+def _make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def test_a_stopped_docker_shows_its_containers_by_its_files(docker: Path) -> None:
+    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["one (docker)"]
+
+
+@pytest.mark.parametrize("file", ["daemon.json", "data/containers/0123/hostconfig.json"])
+@pytest.mark.parametrize("damage", [_lengthen, _break, _empty_list, _make_directory])
+def test_a_file_of_docker_that_cannot_be_read_does_not_mean_that_it_has_no_containers(
+    damage: Callable[[Path], None], file: str, docker: Path
+) -> None:
+    damage(docker.parent / file)
+    with pytest.raises(dependent.Unknown, match=Path(file).name):
+        dependents.by_name("docker", docker, STRICT)
+
+
+@pytest.mark.parametrize("damage", [_lengthen, _break, Path.unlink])
+def test_a_docker_container_without_a_readable_name_is_shown_by_its_id(
+    damage: Callable[[Path], None], docker: Path
+) -> None:
+    damage(docker.parent / "data" / "containers" / "0123" / "config.v2.json")
+    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["0123 (docker)"]
+
+
+def test_a_docker_container_that_is_removed_meanwhile_is_none(docker: Path) -> None:
+    (docker.parent / "data" / "containers" / "0123" / "hostconfig.json").unlink()
+    assert dependents.by_name("docker", docker, STRICT) == []
+
+
+def test_an_empty_file_of_docker_sets_nothing(
+    docker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker.write_text("")
+    monkeypatch.setattr(dependents, "_DOCKER_ROOT", str(docker.parent / "data"))
+    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["one (docker)"]
+
+
+# CRI ----------------------------------------------------------------------------------------------
+
+SHOWN = {
+    "Extensions": {
+        "io.cri-containerd.sandbox.metadata": {
+            "value": base64.b64encode(b'{"Metadata": {"RuntimeHandler": "strict"}}').decode()
+        }
+    }
+}
+
+
+def _containerd(
+    programs: Path, info: str, *, listed: str = "echo a b", listens: bool = True
+) -> list[dependent.Dependent]:
+    """Ask a containerd whose pods `ctr` shows."""
+    script = f'case "$*" in *list*) {listed};; *) {info};; esac'
+    machine.fake(programs, "ctr", script)
+    with short_directory("dep") as place, socket.socket(socket.AF_UNIX) as at:
+        dump = f"printf '[grpc]\\naddress = \"{place}/c.sock\"\\n'"
+        machine.fake(programs, "containerd", dump)
+        at.bind(f"{place}/c.sock")
+        if listens:
+            at.listen()
+        return dependents.by_name("containerd", programs / "config.toml", STRICT)
+
+
+def test_a_pod_needs_the_name_that_it_was_started_with(programs: Path) -> None:
+    found = _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
+    assert [each.name for each in found] == ["k8s.io/a", "k8s.io/b"]
+
+
+def test_a_containerd_that_runs_and_does_not_show_its_pods_may_have_some(programs: Path) -> None:
+    assert _containerd(programs, "exit 1", listed=":") == []
+    with pytest.raises(dependent.Unknown, match="`ctr` does not show its pods"):
+        _containerd(programs, "exit 1", listed="exit 1")
+
+
+def test_a_containerd_that_does_not_run_is_not_waited_for(programs: Path) -> None:
+    asked = programs.parent / "asked"
+    assert _containerd(programs, f"touch {asked}", listens=False) == []
+    assert not asked.exists()
+
+
+def test_a_containerd_that_shows_its_pods_slowly_does_not_hold_a_removal_up_for_each(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependents, "_PODS_SECONDS", 0.0)
+    with pytest.raises(dependent.Unknown, match="took more than 0 s to show its pods"):
+        _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
+
+
+# Root's Podman ------------------------------------------------------------------------------------
+
+ROWS = "\n".join(
+    "\t".join((runtime, "exited", f"of-{runtime.strip('/').replace('/', '-')}", f"id{number}"))
+    for number, runtime in enumerate(("strict", "/p/bin/strict", "/p/bin/other", "crun", "/x/link"))
+)
+
+
+@pytest.fixture(name="podman")
+def roots_podman(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Podman with containers of several runtimes, whose calls are in a file; its storage."""
+    script = f'echo "$1" >> {tmp_path}/calls; case $1 in ps) echo a;; *) printf "{ROWS}\\n";; esac'
+    machine.fake(programs, "podman", script)
+    storage = tmp_path / "storage"
+    (storage / "libpod").mkdir(parents=True)
+    monkeypatch.setattr(container_storage, "directory", lambda: storage)
+    monkeypatch.setattr(users_containers, "read", lambda _trusted: [])
+    monkeypatch.setattr(dependents, "_STATES", ())
+    return storage
+
+
+@pytest.mark.usefixtures("podman")
+def test_podmans_containers_are_found_by_the_handlers_name_or_its_path() -> None:
+    named = dependents.by_name("podman", Path(), STRICT)
+    assert list(map(str, named)) == ["of-strict (podman, exited)"]
+    called = dependents.by_path(Places(Path("/p")), "strict")
+    assert list(map(str, called)) == ["of-p-bin-strict (podman, exited)"]
+
+
+@pytest.mark.usefixtures("podman")
+def test_a_container_that_was_started_by_a_link_to_the_path_is_found(
+    tmp_path: Path, programs: Path
+) -> None:
+    """As /usr/local/bin/runc-wrap is one; a link in PREFIX/bin is another handler's."""
+    places = Places(tmp_path / "p")
+    places.wrapper.parent.mkdir(parents=True)
+    places.wrapper.touch()
+    places.wrapper.with_name("strict").symlink_to("runc-wrap")
+    link = tmp_path / "link"
+    link.symlink_to(places.wrapper.with_name("strict"))
+    machine.fake(
+        programs, "podman", f'[ $1 = ps ] && echo a || printf "{link}\\trunning\\tone\\tid\\n"'
+    )
+    assert [each.name for each in dependents.by_path(places, "strict")] == ["one"]
+    assert dependents.by_path(places, "runc-wrap") == []
+
+
+def test_podman_is_not_asked_where_root_never_used_it(podman: Path, tmp_path: Path) -> None:
+    """It would make its storage."""
+    (podman / "libpod").rmdir()
+    assert dependents.by_path(Places(Path("/p")), "strict") == []
+    assert not (tmp_path / "calls").exists()
+
+
+@pytest.mark.usefixtures("podman")
+def test_a_podman_that_fails_may_have_containers_of_the_path(programs: Path) -> None:
+    machine.fake(programs, "podman", "exit 1")
+    with pytest.raises(dependent.Unknown, match="`podman ps --all` or `podman inspect` fails"):
+        dependents.by_path(Places(Path("/p")), "strict")
+
+
+@pytest.mark.parametrize(
+    ("of_owner", "of_vendor", "directory"),
+    [
+        (None, None, "/var/lib/containers/storage"),
+        (None, '[storage]\ngraphroot = "/vendor"', "/vendor"),
+        ("[storage]", '[storage]\ngraphroot = "/vendor"', "/var/lib/containers/storage"),
+        ('[storage]\ngraphroot = "/own"', '[storage]\ngraphroot = "/vendor"', "/own"),
+    ],
+)
+def test_the_storage_is_where_the_first_of_its_files_says(
+    of_owner: str | None,
+    of_vendor: str | None,
+    directory: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = (tmp_path / "own", tmp_path / "vendor")
+    for path, content in zip(paths, (of_owner, of_vendor), strict=True):
+        if content is not None:
+            path.write_text(content)
+    monkeypatch.setattr(container_storage, "FILES", paths)
+    assert str(container_storage.directory()) == directory
+
+
+# Users' Podman ------------------------------------------------------------------------------------
+
+
+def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "strict") -> list[str]:
+    """Return what holds Podman's name for a user whose state names this process."""
+    container = Container("/run/user/1/runc", "one", "runc", RUNNING, pid, None, USER)
+    line = {"id": "one", "handler": handler, "action": "inject"}
+    users = [User(USER, [(container, ledger_record.of(line))])]
+    monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
+    monkeypatch.setattr(dependents, "_STATES", ())
+    named = dependents.of_users(STRICT.name)
+    assert dependents.by_name("podman", Path(), STRICT) == []
+    assert dependents.by_path(Places(STRICT.parents[1]), STRICT.name) == []
+    return [each.name for each in named]
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize(
+    "pid", [None, 1, os.getpid(), 1 << 22], ids=["none", "init", "ours", "gone"]
+)
+def test_a_users_word_alone_does_not_hold_a_name_for_ever(
+    pid: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pid of no process, of root's, of ours, and of none that there can be."""
+    assert _says(pid, monkeypatch) == []
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_users_container_with_a_process_of_that_user_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root becomes another user")
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, user=USER, group=USER) as process:
+        assert _says(process.pid, monkeypatch) == ["one"]
+        assert _says(process.pid, monkeypatch, "other") == []
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_process_in_a_users_namespace_is_that_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its uid is another one, of those that are delegated to the user."""
+    if os.geteuid():
+        pytest.skip("only root becomes another user")
+    words = ["/usr/bin/unshare", "--user", "/bin/cat"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, user=USER, group=USER) as process:
+        until = time.monotonic() + 60
+        while procfs.namespace(process.pid, "user") == procfs.namespace(os.getpid(), "user"):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert _says(process.pid, monkeypatch) == ["one"]

@@ -1,0 +1,131 @@
+"""What must not happen to an engine's files: a partial change, a lost mode, an overwritten edit."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.engines import engine_files
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
+from runc_wrap.host import change_set
+from tests.unit.engines.engine_node import add, node, remove, snapshot, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.engines.registration.registration_state import Where
+
+
+def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    real = write(tmp_path / "real.json", "{}")
+    real.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(real, 1, 2)
+    owner = (real.stat().st_uid, real.stat().st_gid)
+    where.config.parent.mkdir()
+    where.config.symlink_to(real)
+    add(where)
+    assert where.config.is_symlink()
+    assert "runc-wrap" in real.read_text()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert (real.stat().st_uid, real.stat().st_gid) == owner
+
+
+@pytest.mark.parametrize("step", ["_put", "close"])  # nothing is in place yet, everything is
+@pytest.mark.parametrize("removing", [False, True])
+def test_the_next_command_undoes_what_a_killed_one_left(
+    step: str, removing: bool, tmp_path: Path
+) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, "version = 3\n")
+    if removing:
+        add(where, "x", major=2)
+    before, registered = snapshot(tmp_path), registration_state.of(where)
+    _killed_in(step, where, removing=removing)
+    assert where.change.exists()
+    plan_execution.settle(where.change)
+    assert snapshot(tmp_path) == before
+    assert registration_state.of(where) == registered
+
+
+def _killed_in(step: str, where: Where, *, removing: bool) -> None:
+    """Add or remove in a separate process that dies at this step."""
+    if (pid := os.fork()) != 0:
+        os.waitpid(pid, 0)
+        return
+    setattr(change_set, step, lambda *_: os._exit(9))
+    try:
+        remove(where, "x") if removing else add(where, "x", major=2)
+    finally:
+        os._exit(0)
+
+
+def test_a_change_that_may_have_restarted_an_engine_is_not_undone_by_the_way(
+    tmp_path: Path,
+) -> None:
+    where = node(tmp_path, "docker")
+    plan = registration_plan.plan_add(where, "x", {})
+    plan_execution.carry_out(plan, {"by": "root", "config": str(where.config)})
+    with pytest.raises(EngineError, match=f"{where.config} is being changed by root"):
+        plan_execution.settle(where.change)
+    with pytest.raises(EngineError, match=f"{where.config} is being changed by root"):
+        add(where, "y")
+    assert "x" in json.loads(where.config.read_text())["runtimes"]
+
+
+def test_what_is_not_accepted_is_undone(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, "version = 3\n")
+    before, plan = snapshot(tmp_path), registration_plan.plan_add(where, "x", {"major": 2})
+
+    def refuse() -> None:
+        assert "conf.d" in where.config.read_text()
+        raise EngineError("refused", "accepted", "again")
+
+    with pytest.raises(EngineError, match="refused"):
+        plan_execution.carry_out(plan, check=refuse)
+    assert snapshot(tmp_path) == before
+    assert not registration_state.states(where.state_dir)
+
+
+def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    write(where.config, "{}")
+    plan = registration_plan.plan_add(where, "runc-wrap", {})
+    where.config.write_text('{"theirs": 1}')
+    with pytest.raises(EngineError, match="changed meanwhile"):
+        plan_execution.carry_out(plan)
+    assert json.loads(where.config.read_text()) == {"theirs": 1}
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"{}" + b" " * engine_files.MAX_BYTES])
+def test_a_file_that_is_not_text_is_refused(data: bytes, tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    where.config.parent.mkdir()
+    where.config.write_bytes(data)
+    with pytest.raises(EngineError, match="wanted"):
+        registration_plan.plan_add(where, "runc-wrap", {})
+
+
+def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> None:
+    """`doctor` reports it; without the check it would end with a traceback."""
+    where = node(tmp_path, "docker")
+    write(where.state_file, '{"format": 1, "engine": "docker", "config": "/x", "facts": {}}')
+    with pytest.raises(EngineError, match="'handlers'"):
+        registration_state.states(where.state_dir)
+
+
+def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    write(where.state_file, '{"format": 2}')
+    with pytest.raises(EngineError, match="format 2"):
+        registration_plan.plan_remove(where, "runc-wrap")

@@ -1,0 +1,231 @@
+"""Registering and removing, for every engine: the removal is exact, in any order."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import (
+    registration_plan,
+    registration_state,
+)
+from tests.unit.engines.engine_node import (
+    CONFIGS,
+    FACTS,
+    add,
+    node,
+    remove,
+    snapshot,
+    toml,
+    write,
+)
+
+SYSTEMD = """version = 2
+# mine
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  default_runtime_name = "runc"  # ours
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      SystemdCgroup = true
+"""
+
+
+OWNERS = {
+    "containerd": [None, "", "version = 2\n", "version = 2", SYSTEMD],
+    "podman": [None, "", '[engine]\nruntime = "crun"\nruntime_supports_json = ["crun", "mine"]\n'],
+    "crio": [None, "", '[crio.runtime]\ndefault_runtime = "runc"\n'],
+    "docker": [
+        None,
+        "",
+        "{}",
+        '{\n  "runtimes": {"k": {"path": "/k"}},\n  "default-runtime": "k"\n}',
+    ],
+}
+
+
+CASES = [(engine, text) for engine, texts in OWNERS.items() for text in texts]
+
+
+@pytest.mark.parametrize(("engine", "text"), CASES)
+@given(
+    steps=st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans()), max_size=6),
+    major=st.sampled_from([1, 2]),
+)
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+def test_any_order_of_adds_and_removes_restores_the_original(
+    engine: str,
+    text: str | None,
+    steps: list[tuple[str, bool, bool]],
+    major: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("node")
+    where = node(tmp_path, engine)
+    if text is not None:
+        write(where.config, text)
+    before = snapshot(tmp_path)
+    for name, removing, default in steps:
+        if removing:
+            remove(where, name)
+        else:
+            add(
+                where, name, default=default, **({"major": major} if engine == "containerd" else {})
+            )
+    for name in "abc":
+        remove(where, name)
+    assert snapshot(tmp_path) == before
+    assert not list(where.state_dir.iterdir()) if where.state_dir.exists() else True
+
+
+@pytest.mark.parametrize(("engine", "text"), CASES)
+def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Path) -> None:
+    where = node(tmp_path, engine)
+    if text is not None:
+        write(where.config, text)
+    add(where, "x", default=True)
+    once = snapshot(tmp_path)
+    assert registration_plan.plan_add(where, "x", FACTS[engine]).is_empty
+    add(where, "x")
+    assert snapshot(tmp_path) == once
+
+
+def test_a_plan_alone_writes_nothing(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    before = snapshot(tmp_path)
+    assert registration_plan.plan_add(where, "x", {"major": 1}).changes
+    assert snapshot(tmp_path) == before
+    assert not where.state_dir.exists()
+
+
+def test_the_owners_later_changes_stay_and_only_ours_are_removed(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    write(where.config, "version = 2\n[grpc]\ngid = 1\n")
+    add(where, default=True)
+    text = where.config.read_text().replace("gid = 1", "gid = 2  # theirs")
+    where.config.write_text(f"# top\n{text}\n[debug]\nlevel = 'info'\n")
+    remove(where)
+    assert where.config.read_text() == (
+        "# top\nversion = 2\n[grpc]\ngid = 2  # theirs\n\n[debug]\nlevel = 'info'\n"
+    )
+
+
+def test_a_file_that_we_created_stays_if_its_owner_wrote_into_it(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    add(where, major=2)
+    where.config.write_text(where.config.read_text() + "[debug]\nlevel = 'info'\n")
+    remove(where)
+    assert toml(where.config)["version"] == 3
+    assert not (tmp_path / "etc/conf.d").exists()
+
+
+@pytest.mark.parametrize("engine", CONFIGS)
+@pytest.mark.parametrize("major", [1, 2])
+def test_our_part_is_shown_and_left_if_it_was_changed(
+    engine: str, major: int, tmp_path: Path
+) -> None:
+    where = node(tmp_path, engine)
+    facts: dict[str, Any] = {"major": major} if engine == "containerd" else {}
+    add(where, **facts)
+    changed = [path for path in (tmp_path / "etc").rglob("*.*") if path.is_file()]
+    for path in changed:
+        path.write_text(path.read_text().replace(f"{where.bin_dir}/runc-wrap", "/theirs"))
+    before = snapshot(tmp_path)
+    with pytest.raises(EngineError, match="changed since") as refused:
+        remove(where)
+    assert "/theirs" in str(refused.value)
+    assert str(where.bin_dir) in str(refused.value)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("engine", ["containerd", "crio", "podman"])
+def test_our_drop_in_is_refused_if_its_owner_wrote_into_it(engine: str, tmp_path: Path) -> None:
+    where = node(tmp_path, engine)
+    facts: dict[str, Any] = {"major": 2} if engine == "containerd" else {}
+    add(where, **facts)
+    drop_in = next((tmp_path / "etc").rglob("50-runc-wrap-*"))
+    drop_in.write_text(drop_in.read_text() + "[theirs]\na = 1\n")
+    before = snapshot(tmp_path)
+    with pytest.raises(EngineError, match="changed since"):
+        remove(where)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("engine", CONFIGS)
+def test_our_part_may_be_missing_if_its_owner_removed_it(engine: str, tmp_path: Path) -> None:
+    where = node(tmp_path, engine)
+    add(where)
+    for path in (tmp_path / "etc").rglob("*.*"):
+        if path.is_file():
+            path.unlink()
+    remove(where)
+    assert not registration_state.states(where.state_dir)
+
+
+def test_the_link_is_created_once_and_removed_with_its_last_engine(tmp_path: Path) -> None:
+    docker, podman = node(tmp_path, "docker"), node(tmp_path, "podman")
+    add(docker, "x")
+    add(podman, "x")
+    assert (tmp_path / "bin/x").readlink() == Path("runc-wrap")
+    remove(docker, "x")
+    assert (tmp_path / "bin/x").is_symlink()
+    remove(podman, "x")
+    assert not (tmp_path / "bin/x").is_symlink()
+    assert (tmp_path / "bin/runc-wrap").exists()
+
+
+def test_a_name_taken_in_the_bin_directory_is_refused(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    (where.bin_dir / "x").touch()
+    with pytest.raises(EngineError, match="another --handler"):
+        registration_plan.plan_add(where, "x", {})
+
+
+def test_a_wrapper_that_is_not_installed_is_not_registered(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    (where.bin_dir / "runc-wrap").unlink()
+    with pytest.raises(EngineError, match=r"try: install\.sh"):
+        registration_plan.plan_add(where, "x", {})
+
+
+@pytest.mark.parametrize(("engine", "text"), CASES)
+@pytest.mark.parametrize("major", [1, 2])
+def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
+    engine: str, text: str | None, major: int, tmp_path: Path
+) -> None:
+    """The other one is removed exactly afterwards, and what was handed over stays as it is."""
+    where = node(tmp_path, engine)
+    facts: dict[str, Any] = {"major": major} if engine == "containerd" else {}
+    if text is not None:
+        write(where.config, text)
+    add(where, default=True, **facts)
+    remove(where, runtime=Path("/real"))
+    alone = snapshot(tmp_path / "etc")
+    assert not [*where.state_dir.iterdir()]
+    written = "".join(
+        path.read_text() for path in (tmp_path / "etc").rglob("*.*") if path.is_file()
+    )
+    assert written.count('"/real"') == 1
+    assert str(where.bin_dir) not in written
+    add(where, "b", **facts)
+    remove(where, "b")
+    assert snapshot(tmp_path / "etc") == alone
+    with pytest.raises(EngineError, match="wanted an unused name"):
+        add(where, **facts)
+
+
+def test_a_name_that_an_earlier_build_kept_can_be_removed(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    add(where, "x")
+    state = json.loads(where.state_file.read_text())
+    state["kept"] = [one | {"path": "/real"} for one in state.pop("handlers")]
+    where.state_file.write_text(json.dumps(state | {"handlers": []}))
+    remove(where, "x")
+    assert not where.config.exists()
+    assert registration_state.states(where.state_dir) == []

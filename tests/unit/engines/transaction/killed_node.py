@@ -1,0 +1,260 @@
+"""A node whose engine is a file: what it has read. A command can be killed between any two changes.
+
+The killed command is a child process; before each change of a file (an audit event of CPython) it
+ends if that is the wanted one, without any cleanup. So what is left is what SIGKILL leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.engines import containerd_config, toml_text
+from runc_wrap.engines.canary import canary_proof
+from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
+from runc_wrap.engines.transaction import boot_unit, steps, taking_back
+from runc_wrap.engines.transaction.taking_back import Note
+from runc_wrap.node.paths import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pytest
+
+
+UNIT = "engine.service"
+KILLED, ENDED = 99, 7
+_CHANGES = frozenset(
+    "os.rename os.link os.remove os.rmdir os.mkdir os.symlink os.truncate os.listxattr".split()
+)
+
+
+@dataclass
+class FakeEngine:
+    """What `engine_access.Access` asks; the engine has read what is in `read`."""
+
+    node: FakeNode
+    unit: str = UNIT
+    version: str | None = "1.7.24"
+
+    def running_version(self) -> str | None:
+        return self.node.version
+
+    def reload(self, *, loses_default: bool) -> str:
+        del loses_default
+        return "restart"
+
+    def refusal(self) -> str:
+        return self.node.refuses
+
+    def refusal_of(self, waiting: Mapping[Path, Path]) -> str:
+        assert self.node.config in waiting or not waiting
+        return self.node.refuses_new
+
+    def configured(self) -> Mapping[str, str | None]:
+        return _handlers(self.node.config)
+
+    def lack(self) -> None:
+        """Return None: nothing is missing."""
+
+    def silence(self) -> str:
+        return "" if self.node.answers() else "it does not run"
+
+    def running(self) -> Mapping[str, str | None]:
+        return _handlers(self.node.read)
+
+    def default(self) -> str | None:
+        return None
+
+    @contextmanager
+    def canary(self, handler: str) -> Iterator[str]:
+        if self.node.hangs:
+            raise EngineError("the canary hangs", "one that runs", "nothing")
+        assert self.node.canaries == []
+        self.node.canaries.append(handler)
+        yield f"canary-{handler}"
+        self.node.canaries.clear()
+
+    def ended_by_restart(self) -> str:
+        return self.node.ended
+
+    def left_canaries(self) -> list[str]:
+        return self.node.canaries
+
+    def remove_canaries(self) -> None:
+        if not self.node.answers():
+            raise CallFailed("nobody answers")
+        self.node.canaries.clear()
+
+
+@dataclass
+class FakeNode:
+    """`taking_back.Node`; `timers` are the armed ones."""
+
+    directory: Path
+    patience: float = 0.05
+    refuses: str = ""
+    refuses_new: str = ""  # before it is in place
+    hangs: bool = False
+    breaks: Callable[[str], bool] = lambda _: False
+    has_systemd: bool = True
+    ended: str = ""
+    stopped: bool = False
+    version: str | None = "1.7.24"  # of the running engine
+    canaries: list[str] = field(default_factory=list)
+    timers: dict[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Path:
+        return self.directory / "etc" / "config.toml"
+
+    @property
+    def read(self) -> Path:
+        return self.directory / "read"
+
+    @property
+    def units(self) -> Path:
+        return self.directory / "units"
+
+    def answers(self) -> bool:
+        return not self.stopped and self.read.exists() and not self.breaks(self.read.read_text())
+
+    def access(self, engine: str, config: Path) -> Any:
+        assert (engine, config) == ("containerd", self.config)
+        return FakeEngine(self)
+
+    def obstacle(self, unit: str) -> EngineError | None:
+        return None if self.has_systemd else EngineError(f"no {unit}", "systemd", "something else")
+
+    def state(self, unit: str) -> str:
+        assert unit == UNIT
+        if self.stopped:
+            return "inactive"
+        return "active" if self.answers() else "failed"
+
+    def restart(self, unit: str, how: str) -> str:
+        assert (unit, how) == (UNIT, "restart")
+        if self.config.exists():
+            reading = self.directory / "reading"
+            reading.write_bytes(self.config.read_bytes())
+            reading.rename(self.read)
+        return "" if self.answers() else "it failed"
+
+    def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
+        boot_unit.write(places, unit, self.units)
+        self.timers[timer] = command
+
+    def release(self, places: Places, timer: str = "") -> None:
+        self.timers.pop(timer, None)
+        if not taking_back.is_any_left(places):
+            boot_unit.remove(places, self.units)
+
+
+def _handlers(path: Path) -> dict[str, str | None]:
+    document = tomllib.loads(path.read_text()) if path.exists() else {}
+    place = ["plugins", containerd_config.OLD_CRI, "containerd", "runtimes"]
+    return {
+        name: each.get("options", {}).get("BinaryName")
+        for name, each in toml_text.lookup(document, place).items()
+    }
+
+
+def node(tmp_path: Path, text: str) -> tuple[FakeNode, Places]:
+    """Return a node with a configuration that its engine has read, and the wrapper installed."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "runc-wrap").touch()
+    found = FakeNode(tmp_path)
+    found.config.parent.mkdir()
+    (found.units / "multi-user.target.wants").mkdir(parents=True)
+    found.config.write_text(text)
+    found.read.write_text(text)
+    return found, Places(tmp_path)
+
+
+def job(
+    places: Places, config: Path, action: str = steps.ADD, handler: str = "runc-wrap", **more: Any
+) -> steps.Job:
+    """Return the registration of a handler, or its removal."""
+    where = registration_state.Where("containerd", config, places.wrapper.parent, places.engines)
+
+    def plan() -> registration_plan.Plan:
+        if action == steps.REMOVE:
+            return registration_plan.plan_remove(where, handler)
+        default = bool(more.get("default"))
+        return registration_plan.plan_add(where, handler, {"major": 1}, default=default)
+
+    return steps.Job(places, where, handler, action, plan, **more)
+
+
+def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+    """Let the canary prove what it should, or fail."""
+
+    def check(_places: Places, container: str, handler: str) -> str:
+        if error:
+            raise error
+        return f"{container} {handler}"
+
+    monkeypatch.setattr(canary_proof, "check", check)
+
+
+def run(one: steps.Job, where: FakeNode) -> steps.Outcome:
+    """Carry out a job without a word."""
+    return steps.run(one, where, lambda _: None)
+
+
+def interrupted(
+    one: FakeNode, places: Places, how: str = "restart", how_back: str = "restart"
+) -> Path:
+    """Leave what a command leaves that is killed while its canary runs; return the record."""
+    made = job(places, one.config)
+    named = ("1", "containerd", str(one.config), "runc-wrap", "add", UNIT)
+    note = Note(*named, how, how_back, 1e9, "alice")
+    one.guard(places, UNIT, note.timer, taking_back.command(places))
+    plan_execution.carry_out(made.plan(), note.as_json())
+    FakeNode.restart(one, UNIT, "restart")
+    return made.where.change
+
+
+def killed(at: int, work: Callable[[], object]) -> bool:
+    """Do work in a child that ends before its change number `at`; tell whether it came so far."""
+    child = os.fork()
+    if not child:
+        _count(at)
+        try:
+            work()
+        except (steps.TakenBack, taking_back.NotTakenBackError):
+            pass
+        finally:
+            os._exit(ENDED)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (KILLED, ENDED)
+    return code == KILLED
+
+
+def _count(at: int) -> None:
+    left = at
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if event in _CHANGES or (event == "open" and _writes(arguments[2])):
+            if not left:
+                os._exit(KILLED)
+            left -= 1
+
+    sys.addaudithook(hook)
+
+
+def _writes(flags: int) -> bool:
+    return bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))

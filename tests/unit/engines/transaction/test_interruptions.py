@@ -1,0 +1,318 @@
+"""Whatever ends a transaction's steps, it is taken back: a terminal that is gone, a defect."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from runc_wrap.engines import docker_config
+from runc_wrap.engines.canary import canary_proof
+from runc_wrap.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
+from runc_wrap.engines.transaction import steps, taking_back, unit_control
+from runc_wrap.engines.transaction.taking_back import Note
+from runc_wrap.host import files, program
+from runc_wrap.node.paths import Places
+from tests.unit.engines.transaction.killed_node import interrupted, job, node, proved, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.engines.transaction.taking_back import Node
+    from tests.unit.engines.transaction.killed_node import FakeNode
+
+TEXT = "# the owner's\nversion = 2\n"
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Places]:
+    proved(monkeypatch)
+    return node(tmp_path, TEXT)
+
+
+def _is_as_before(one: FakeNode, places: Places) -> bool:
+    texts = {one.config.read_text(), one.read.read_text()}
+    return texts == {TEXT} and not taking_back.unfinished(places) and not one.timers
+
+
+@pytest.mark.parametrize("said", range(6))
+def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
+    made: tuple[FakeNode, Places], said: int
+) -> None:
+    """Its HUP interrupts, and whatever is said from then on fails, as on a pipe without reader."""
+    one, places = made
+    one.hangs = True
+    left = said
+
+    def tell(_sentence: str) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(steps.TakenBack):
+        steps.run(job(places, one.config), one, tell)
+    assert _is_as_before(one, places)
+
+
+def test_a_defect_of_ours_does_not_keep_it_from_being_taken_back(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places = made
+
+    def defect(*_words: object) -> str:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(canary_proof, "check", defect)
+    with pytest.raises(steps.TakenBack, match="LookupError: a defect"):
+        run(job(places, one.config), one)
+    assert _is_as_before(one, places)
+
+
+def test_a_second_interruption_waits_until_it_is_taken_back(
+    made: tuple[FakeNode, Places],
+) -> None:
+    one, places = made
+    restart, interrupting = one.restart, [signal.SIGINT, signal.SIGTERM, signal.SIGINT]
+
+    def interrupted(unit: str, how: str) -> str:
+        if interrupting:
+            os.kill(os.getpid(), interrupting.pop(0))
+        return restart(unit, how)
+
+    one.restart = interrupted  # type: ignore[method-assign]
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(steps.TakenBack, match=steps.INTERRUPTED):
+            run(job(places, one.config), one)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert interrupting == [signal.SIGINT]
+    assert _is_as_before(one, places)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: Path) -> None:
+    own = '{"runtimes": {"other": {"path": "/x"}}, "default-runtime": "other"}'
+    for text, default, needs in (
+        ("{}", False, True), (own, True, False), ('{"runtimes": {}}', False, False),
+        ('{"runtimes": {}}', True, True),
+    ):  # fmt: skip
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin/runc-wrap").touch()
+        config = tmp_path / "daemon.json"
+        config.write_text(text)
+        where = registration_state.Where("docker", config, tmp_path / "bin", tmp_path / "var")
+        plan = registration_plan.plan_add(where, "runc-wrap", {}, default=default)
+        has_said_all = docker_config.neutral(text) is None
+        assert (plan.undone_loses_default and not has_said_all) is needs, (text, default)
+
+
+class Dockerd:
+    """What `engine_access.Access` asks of a dockerd that reads its file at a reload."""
+
+    def __init__(self, node: DockerNode) -> None:
+        self.node, self.unit = node, "docker.service"
+
+    def has_read(self, text: str, handler: str) -> bool:
+        del handler
+        return self.node.read[-1:] == [text]
+
+    def silence(self) -> str:
+        return ""
+
+    def remove_canaries(self) -> None:
+        pass
+
+
+class DockerNode:
+    """A node that notes what each reload reads."""
+
+    patience = 0.05
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.read: list[str] = []
+        self.restarts = 0
+
+    def access(self, engine: str, config: Path) -> Any:
+        assert (engine, config) == ("docker", self.config)
+        return Dockerd(self)
+
+    def state(self, unit: str) -> str:
+        return "active" if unit == "docker.service" else ""
+
+    def restart(self, unit: str, how: str) -> str:
+        assert unit == "docker.service"
+        self.restarts += how == "restart"
+        self.read.append(self.config.read_text())
+        return ""
+
+    def release(self, places: Places, timer: str = "") -> None:
+        del places, timer
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
+    tmp_path: Path, *, killed: bool
+) -> None:
+    """By a reload, which ends no container; also if the first one to do so was killed then."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/runc-wrap").touch()
+    config, places = tmp_path / "etc/daemon.json", Places(tmp_path)
+    config.parent.mkdir()
+    config.write_text('{"debug": true}')
+    where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
+    named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
+    note = Note(*named, "reload", "restart", 1e9, "alice")
+    plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
+    plan_execution.carry_out(plan, note.as_json())
+    one = DockerNode(config)
+    if killed:
+        config.write_text(docker_config.neutral('{"debug": true}') or "")
+    taking_back.everything(places, cast("Node", one))
+    (said,) = map(json.loads, one.read)
+    assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
+    assert (config.read_text(), one.restarts) == ('{"debug": true}', 0)
+
+
+def test_a_second_registration_is_taken_back_on_a_full_disk(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our record of the first one is put back as the engine's file is: by a rename."""
+    one, places = made
+    run(job(places, one.config), one)
+    before = [one.config.read_bytes(), *(path.read_bytes() for path in places.engines.iterdir())]
+    restart = one.restart
+
+    def full(path: Path, *_words: object, **_named: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    def fills(unit: str, how: str) -> str:
+        monkeypatch.setattr(files, "replace", full)
+        return restart(unit, how)
+
+    one.restart, one.hangs = fills, True  # type: ignore[method-assign]
+    with pytest.raises(steps.TakenBack, match="the canary hangs"):
+        run(job(places, one.config, default=True), one)
+    assert before == [one.config.read_bytes(), *(p.read_bytes() for p in places.engines.iterdir())]
+    assert (one.read.read_bytes(), one.timers) == (before[0], {})
+    assert taking_back.unfinished(places) == {}
+    assert [*one.directory.rglob(".runc-wrap-*")] == []
+
+
+def test_a_program_is_run_where_no_file_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho said; echo complained >&2; exit 3\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setattr(tempfile, "TemporaryFile", _no_room)
+    monkeypatch.setattr(tempfile, "mkstemp", _no_room)
+    ended = program.run(str(systemctl), seconds=20)
+    assert (ended.status, ended.printed, ended.said) == (3, "said\n", "complained")
+
+
+def _no_room(*_words: object, **_named: object) -> None:
+    raise FileNotFoundError(2, "No usable temporary directory found")
+
+
+@pytest.mark.parametrize("vanishing", [1, 4, 5])
+def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, vanishing: int
+) -> None:
+    one, places = made
+    one.canaries.append("of a node that lost its power")
+    left = vanishing
+
+    def check(*_words: object) -> str:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise canary_proof.Vanished("it has no process any more")
+        return "proved"
+
+    monkeypatch.setattr(canary_proof, "check", check)
+    if vanishing == 5:
+        with pytest.raises(steps.TakenBack, match="no process any more"):
+            run(job(places, one.config), one)
+        assert _is_as_before(one, places)
+    else:
+        assert run(job(places, one.config), one).proof == "proved"
+    assert one.canaries == []
+
+
+def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
+    made: tuple[FakeNode, Places],
+) -> None:
+    """As a dockerd that died of the new file: systemd does not reload what does not run."""
+    one, places = made
+    interrupted(one, places, "restart", "reload")
+    restart, asked = one.restart, list[str]()
+
+    def dead(unit: str, how: str) -> str:
+        asked.append(how)
+        return restart(unit, how) if how == "restart" else f"{unit} is not active"
+
+    one.restart = dead  # type: ignore[method-assign]
+    taking_back.everything(places, one)
+    assert asked == ["reload", "restart"]
+    assert _is_as_before(one, places)
+
+
+def test_an_engine_that_is_killed_before_its_restart_is_restarted_by_who_comes_next(
+    made: tuple[FakeNode, Places],
+) -> None:
+    """The record stays until the engine has read its former files again."""
+    one, places = made
+    change = interrupted(one, places)
+    one.restart = lambda unit, how: f"{how} of {unit} fails"  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(taking_back.NotTakenBackError, match="fails"):
+            taking_back.everything(places, one)
+        assert (one.config.read_text(), change.exists()) == (TEXT, True)
+    del one.restart
+    taking_back.everything(places, one)
+    assert _is_as_before(one, places)
+
+
+def test_a_masked_unit_that_runs_is_not_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd would refuse both the restart and the one that takes it back."""
+    (tmp_path / "systemctl").write_text(
+        '#!/bin/sh\n[ "$1" = is-active ] && echo active || cat "${0%/*}/enabled"\n'
+    )
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path), "/usr/bin", "/bin"))
+    monkeypatch.setattr(unit_control, "RUNNING", tmp_path)
+    for enabled, refusal in (("enabled", None), ("masked", "masked"), ("masked-runtime", "masked")):
+        (tmp_path / "enabled").write_text(f"{enabled}\n")
+        why = unit_control.Systemd(Places(tmp_path)).obstacle("docker.service")
+        assert (why is None) is (refusal is None)
+        assert why is None or "`systemctl unmask docker.service`" in str(why)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"note": {"id": 1}, "entries": []}'])
+def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_back(
+    made: tuple[FakeNode, Places], text: str
+) -> None:
+    one, places = made
+    change = interrupted(one, places)
+    hostile = change.with_name("another.json")
+    hostile.write_text(text)
+    with pytest.raises(taking_back.NotTakenBackError, match=r"another\.json.*then remove this one"):
+        taking_back.everything(places, one)
+    assert (one.config.read_text(), one.read.read_text()) == (TEXT, TEXT)
+    assert not change.exists()
+    hostile.unlink()
+    assert taking_back.everything(places, one) == []
+    assert not taking_back.is_any_left(places)

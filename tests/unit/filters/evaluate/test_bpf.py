@@ -1,0 +1,168 @@
+"""The evaluator: each instruction, refused programs, and several filters together."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.filters.evaluate import bpf, bpf_outcomes
+from runc_wrap.profiles import actions, return_codes
+
+X86_64 = 0xC000003E
+_u32 = st.integers(0, 2**32 - 1)
+
+
+def raw(*instructions: tuple[int, int, int, int]) -> bytes:
+    return b"".join(struct.pack("=HBBI", *one) for one in instructions)
+
+
+def run(
+    *instructions: tuple[int, int, int, int], number: int = 0, args: bpf.Args = bpf.NO_ARGS
+) -> int:
+    return bpf.evaluate(bpf.program(raw(*instructions)), bpf.Call(X86_64, number, args))
+
+
+RETURN_A = (bpf.RET_A, 0, 0, 0)
+
+
+@given(number=_u32, args=st.tuples(*[st.integers(0, 2**64 - 1)] * 6), index=st.integers(0, 5))
+def test_loads_return_the_calls_data(number: int, args: bpf.Args, index: int) -> None:
+    assert run((bpf.LD_ABS, 0, 0, 0), RETURN_A, number=number) == number
+    assert run((bpf.LD_ABS, 0, 0, 4), RETURN_A) == X86_64
+    low = bpf.argument_word(index, high=False) * 4
+    high = bpf.argument_word(index, high=True) * 4
+    assert run((bpf.LD_ABS, 0, 0, low), RETURN_A, args=args) == args[index] & 0xFFFFFFFF
+    assert run((bpf.LD_ABS, 0, 0, high), RETURN_A, args=args) == args[index] >> 32
+
+
+# + - * / | & << >> ^
+OF_12_AND_2 = dict(
+    zip(
+        (0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xA0),
+        (14, 10, 24, 6, 14, 0, 48, 3, 14),
+        strict=True,
+    )
+)
+
+
+@pytest.mark.parametrize(("operation", "result"), OF_12_AND_2.items())
+def test_arithmetic_of_12_and_2(operation: int, result: int) -> None:
+    assert run((bpf.LD_IMM, 0, 0, 12), (0x04 | operation, 0, 0, 2), RETURN_A) == result
+    x = (bpf.LDX_IMM, 0, 0, 2)
+    assert run(x, (bpf.LD_IMM, 0, 0, 12), (0x0C | operation, 0, 0, 0), RETURN_A) == result
+
+
+def test_results_wrap_at_32_bits() -> None:
+    assert run((bpf.LD_IMM, 0, 0, 1), (bpf.NEG, 0, 0, 0), RETURN_A) == 0xFFFFFFFF
+    assert run((bpf.LD_IMM, 0, 0, 0xFFFFFFFF), (0x04, 0, 0, 2), RETURN_A) == 1
+
+
+def test_division_by_a_zero_in_x_returns_zero() -> None:
+    assert run((bpf.LD_IMM, 0, 0, 7), (0x3C, 0, 0, 0), (bpf.RET_K, 0, 0, 9)) == 0
+
+
+def test_memory_and_register_moves() -> None:
+    stored = [(bpf.LD_IMM, 0, 0, 5), (bpf.ST, 0, 0, 3), (bpf.LD_LEN, 0, 0, 0), (bpf.TAX, 0, 0, 0)]
+    assert run(*stored, (bpf.LD_MEM, 0, 0, 3), RETURN_A) == 5
+    assert run(*stored, (bpf.STX, 0, 0, 0), (bpf.LD_MEM, 0, 0, 0), RETURN_A) == 64
+    assert run(*stored, (bpf.LDX_MEM, 0, 0, 3), (bpf.TXA, 0, 0, 0), RETURN_A) == 5
+    assert run((bpf.LDX_LEN, 0, 0, 0), (bpf.TXA, 0, 0, 0), RETURN_A) == 64
+
+
+@given(a=_u32, k=_u32)
+def test_branches(a: int, k: int) -> None:
+    for code, holds in ((0x15, a == k), (0x25, a > k), (0x35, a >= k), (0x45, bool(a & k))):
+        ends = (bpf.RET_K, 0, 0, 1), (bpf.RET_K, 0, 0, 2)
+        assert run((bpf.LD_IMM, 0, 0, a), (code, 0, 1, k), *ends) == (1 if holds else 2)
+        x = (bpf.LDX_IMM, 0, 0, k)
+        assert run(x, (bpf.LD_IMM, 0, 0, a), (code | 8, 0, 1, 0), *ends) == (1 if holds else 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "0 bytes"),
+        (b"x" * 9, "9 bytes"),
+        (raw((bpf.LD_IMM, 0, 0, 0)), "past the end"),
+        (raw((0x28, 0, 0, 0), RETURN_A), "0x28, which seccomp refuses"),
+        (raw((bpf.LD_ABS, 0, 0, 64), RETURN_A), "offset 64"),
+        (raw((bpf.LD_ABS, 0, 0, 2), RETURN_A), "offset 2"),
+        (raw((bpf.ST, 0, 0, 16), RETURN_A), "memory word 16"),
+        (raw((0x34, 0, 0, 0), RETURN_A), "divides by zero"),
+        (raw((0x15, 1, 0, 0), RETURN_A), "past the end"),
+        (raw((bpf.JA, 0, 0, 0xFFFFFFFF), RETURN_A), "past the end"),
+    ],
+)
+def test_a_filter_that_the_kernel_would_not_load_is_refused(data: bytes, what: str) -> None:
+    with pytest.raises(bpf.BpfError, match=what):
+        bpf.program(data)
+
+
+@given(st.binary(min_size=8, max_size=80))
+def test_any_bytes_are_refused_or_run_to_an_end(data: bytes) -> None:
+    try:
+        program = bpf.program(data[: len(data) // 8 * 8])
+    except bpf.BpfError:
+        return
+    assert 0 <= bpf.evaluate(program, bpf.Call(X86_64, 1)) < 2**32
+
+
+# Most restrictive first: kernel/seccomp.c, seccomp(2)
+ORDER = [
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRAP",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_ALLOW",
+]
+
+
+@given(st.lists(st.sampled_from(ORDER), max_size=5))
+def test_the_most_restrictive_answer_of_several_filters_applies(names: list[str]) -> None:
+    programs = [bpf.program(raw((bpf.RET_K, 0, 0, actions.code(name)))) for name in names]
+    strictest = min(names, key=ORDER.index, default="SCMP_ACT_ALLOW")
+    assert bpf.combined(programs, bpf.Call(X86_64, 1)) == actions.code(strictest)
+
+
+def test_of_equal_actions_the_newest_filters_data_applies() -> None:
+    programs = [bpf.program(raw((bpf.RET_K, 0, 0, return_codes.ERRNO | data))) for data in (1, 2)]
+    assert bpf.combined(programs, bpf.Call(X86_64, 1)) == return_codes.ERRNO | 2
+
+
+def test_a_filter_that_returns_an_argument_depends_on_it() -> None:
+    """Found by `make campaign-fuzz`: without a branch no argument counted as relevant."""
+    word = bpf.argument_word(4, high=True)
+    program = bpf.program(raw((bpf.LD_ABS, 0, 0, 4 * word), (bpf.RET_A, 0, 0, 0)))
+    assert bpf_outcomes.interest([program], X86_64, 41).indexes == [4]
+    constant = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), (bpf.RET_A, 0, 0, 0)))
+    assert bpf_outcomes.interest([constant], X86_64, 41).indexes == []
+
+
+def _steps(instructions: list[bpf.Instruction], a: int) -> int:
+    """Return the result, one instruction after another, of a program without loads."""
+    place = 0
+    while True:
+        code, true, false, k = instructions[place]
+        place += 1
+        if code == bpf.RET_K:
+            return k
+        place += k if code == bpf.JA else true if a == k else false
+
+
+@given(st.data())
+def test_chains_of_tests_lead_where_single_steps_do(data: st.DataObject) -> None:
+    """Also those that join others in their midst, repeat an operand, or lead over jumps."""
+    jump = st.integers(0, 5)
+    test = st.tuples(st.just(bpf.JEQ), jump, jump, st.integers(0, 5))
+    jumping = st.tuples(st.just(bpf.JA), st.just(0), st.just(0), jump)
+    body = data.draw(st.lists(st.one_of(test, test, jumping), min_size=1, max_size=30))
+    whole = [*body, *((bpf.RET_K, 0, 0, place) for place in range(6))]
+    made = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), *whole))
+    for a in range(7):
+        assert bpf.evaluate(made, bpf.Call(X86_64, a)) == _steps(whole, a)

@@ -1,0 +1,277 @@
+"""The simulation against libseccomp's filter for the same rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.profiles import abis, actions, return_codes, syscalls
+from runc_wrap.profiles.abis import ABIS, X32_BIT
+from runc_wrap.profiles.engine_versions import parse
+from runc_wrap.profiles.model import ProfileError
+from tests.unit.profiles.resolving import block_of
+
+pytestmark = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+CRUN, RUNC = Loader("crun"), Loader("runc")
+NATIVE, X86, X32 = ABIS["x86_64"], ABIS["x86"], ABIS["x32"]
+DENY, ALLOW, LOG = "SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"
+NAMES = ["getpid", "socket", "shmget", "socketcall", "clone3", "recv", "no_such_call"]
+VALUES = [0, 1, 2, 3, 40, 2**32 - 1, 2**32, 2**32 + 1, 2**64 - 1]
+ALL_OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
+
+
+def argument(index: int, op: str, value: int, two: int = 0) -> dict[str, Any]:
+    return {"index": index, "op": "SCMP_CMP_" + op, "value": value, "valueTwo": two}
+
+
+def rule(name: str, action: str, *args: dict[str, Any], errno: int | None = None) -> dict[str, Any]:
+    entry: dict[str, Any] = {"names": [name], "action": action, "args": list(args)}
+    return entry if errno is None else {**entry, "errnoRet": errno}
+
+
+def block(*rules: dict[str, Any], default: str = DENY, abis: tuple[str, ...] = ()) -> Any:
+    return {"defaultAction": default, "architectures": list(abis), "syscalls": list(rules)}
+
+
+_values = st.sampled_from(VALUES)
+_arguments = st.lists(
+    st.builds(argument, st.integers(0, 2), st.sampled_from(ALL_OPS), _values, _values), max_size=3
+)
+_rules = st.builds(
+    lambda name, action, args, errno: rule(
+        name, action, *args, errno=errno if action == DENY else None
+    ),
+    st.sampled_from(NAMES),
+    st.sampled_from([DENY, ALLOW, LOG, "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS"]),
+    _arguments,
+    st.sampled_from([None, 1, 38, 111]),
+)
+_blocks = st.builds(
+    lambda rules, default, names: block(*rules, default=default, abis=tuple(names)),
+    st.lists(_rules, max_size=6),
+    st.sampled_from([DENY, ALLOW, LOG]),
+    st.lists(st.sampled_from(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]), unique=True),
+)
+_args = st.tuples(*[_values] * 6)
+
+
+def compiled(made: Simulation) -> bpf.Program | None:
+    """Return libseccomp's filter, None if it refuses the rules."""
+    try:
+        return bpf.program(libseccomp.filter_bytes(made.load))
+    except ProfileError:
+        return None
+
+
+@given(_blocks, st.lists(_args, min_size=1, max_size=8), st.integers(0, 600))
+def test_a_certain_verdict_is_what_libseccomps_filter_returns(
+    blocks: Any, arguments: list[bpf.Args], other: int
+) -> None:
+    made = Simulation(blocks, CRUN)
+    program = compiled(made)
+    if program is None:
+        return
+    for abi in (NATIVE, X86, X32, ABIS["aarch64"]):
+        bit = X32_BIT if abi is X32 else 0
+        numbers = {number for name in NAMES if (number := syscalls.numbers(abi).get(name))}
+        for number in sorted({*numbers, other | bit}):
+            for args in arguments:
+                verdict = made.verdict(abi, number, args)
+                found = bpf.evaluate(program, bpf.Call(abi.audit, number, args))
+                assert not verdict.certain or verdict.code == found
+
+
+@pytest.mark.parametrize("spec", ["containerd", "moby", "containers-common", "crio"])
+@pytest.mark.parametrize("caps", [frozenset(), frozenset({"CAP_SYS_ADMIN", "CAP_BPF"})])
+def test_engines_profiles_are_simulated_as_libseccomp_compiles_them(
+    spec: str, caps: frozenset[str]
+) -> None:
+    made = Simulation(block_of(spec, caps), CRUN)
+    program = compiled(made)
+    assert program is not None
+    for abi in abis.runnable(NATIVE):
+        for number in syscalls.table(abi):
+            for first in (0, 16, 38, 40, 1 << 17, 2**64 - 1):
+                args = (first, 0, 9, 0, 0, 0)
+                verdict = made.verdict(abi, number, args)
+                found = bpf.evaluate(program, bpf.Call(abi.audit, number, args))
+                assert not verdict.certain or verdict.code == found, (abi.name, number, args)
+
+
+def code_of(made: Simulation, name: str, *first: int) -> int:
+    a, b, c, d, e, f = (*first, *(0,) * (6 - len(first)))
+    verdict = made.named(NATIVE, name, (a, b, c, d, e, f))
+    assert verdict is not None
+    return verdict.code
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_unconditional_rule_beats_conditional_ones_in_any_order(turned: bool) -> None:
+    rules = [rule("getpid", "SCMP_ACT_KILL", argument(0, "EQ", 1)), rule("getpid", ALLOW)]
+    made = Simulation(block(*(reversed(rules) if turned else rules)), CRUN)
+    assert code_of(made, "getpid", 1) == return_codes.ALLOW
+
+
+def test_of_two_unconditional_rules_the_first_wins_not_the_stricter() -> None:
+    for first, second in ((ALLOW, "SCMP_ACT_KILL"), ("SCMP_ACT_KILL", ALLOW)):
+        made = Simulation(block(rule("getpid", first), rule("getpid", second)), CRUN)
+        assert code_of(made, "getpid") == actions.code(first)
+
+
+def test_crun_evaluates_the_first_six_comparisons_of_a_rule() -> None:
+    six = [argument(place, "EQ", place + 1) for place in range(6)]
+    of_six = Simulation(block(rule("getpid", ALLOW, *six)), CRUN)
+    assert [code_of(of_six, "getpid", 1, 2, 3, 4, 5, last) for last in (6, 7)] == [
+        return_codes.ALLOW,
+        actions.code(DENY, 1),
+    ]
+    more = block(rule("getpid", ALLOW, *six, argument(0, "EQ", 9)))
+    assert code_of(Simulation(more, CRUN), "getpid", 1, 2, 3, 4, 5, 6) == return_codes.ALLOW
+    assert code_of(Simulation(more, CRUN), "getpid", 9) == actions.code(DENY, 1)
+    assert (
+        code_of(Simulation(more, RUNC), "getpid", 9) == return_codes.ALLOW
+    )  # an index twice: either
+
+
+def test_a_repeated_index_means_either() -> None:
+    both = rule("getpid", ALLOW, argument(0, "GE", 5), argument(0, "LE", 3))
+    made = Simulation(block(both), RUNC)
+    assert [code_of(made, "getpid", value) for value in (3, 4, 5)] == [
+        return_codes.ALLOW,
+        actions.code(DENY),
+        return_codes.ALLOW,
+    ]
+
+
+def test_rules_equal_to_the_default_are_dropped_so_an_allow_elsewhere_stands() -> None:
+    made = Simulation(block(rule("getpid", DENY), rule("getpid", ALLOW)), RUNC)
+    assert code_of(made, "getpid") == return_codes.ALLOW
+    other = Simulation(block(rule("getpid", DENY, errno=38), rule("getpid", ALLOW)), RUNC)
+    assert code_of(other, "getpid") == actions.code(DENY, 38)
+
+
+def test_runc_answers_enosys_above_the_largest_number_named_and_crun_does_not() -> None:
+    profile = block(rule("getpid", ALLOW), rule("clone3", DENY))  # 39 and 435, which is dropped
+    for number, expected in ((434, actions.code(DENY)), (436, actions.code(DENY, 38))):
+        assert Simulation(profile, RUNC).verdict(NATIVE, number).code == expected
+        assert Simulation(profile, CRUN).verdict(NATIVE, number).code == actions.code(DENY)
+
+
+@pytest.mark.parametrize("default", [1, 2])
+def test_a_name_that_the_runtimes_libseccomp_lacks_is_left_out(default: int) -> None:
+    """mseal (462) is of libseccomp 2.5.6: before, the largest number named is cachestat's."""
+    named = (rule(name, ALLOW) for name in ("getpid", "cachestat", "mseal"))
+    profile = {**block(*named), "defaultErrnoRet": default}
+    numbers = [syscalls.numbers(NATIVE)[name] for name in ("cachestat", "mseal")]
+    denied = actions.code(DENY, default)
+    for kind, library, expected in (
+        ("runc", "2.5.5", [return_codes.ALLOW, actions.code(DENY, 38)]),
+        ("crun", "2.5.5", [return_codes.ALLOW, denied]),
+        ("runc", "2.5.4", [actions.code(DENY, 38)] * 2),
+        ("crun", "2.5.4", [denied, denied]),
+        ("runc", "2.6.0", [return_codes.ALLOW] * 2),
+        ("crun", "2.5.6", [return_codes.ALLOW] * 2),
+    ):
+        made = Simulation(profile, Loader.of(kind, "1.4.0", library))
+        assert [made.verdict(NATIVE, number).code for number in numbers] == expected, library
+
+
+def test_a_denied_name_that_the_runtimes_libseccomp_lacks_stays_allowed() -> None:
+    profile = block(rule("mseal", DENY), default=ALLOW)
+    for kind in ("runc", "crun"):
+        old = Simulation(profile, Loader.of(kind, "1.4.0", "2.5.5"))
+        assert code_of(old, "mseal") == return_codes.ALLOW
+        assert code_of(Simulation(profile, Loader.of(kind, "1.4.0")), "mseal") == actions.code(DENY)
+
+
+@pytest.mark.parametrize("default", [ALLOW, LOG, "SCMP_ACT_TRACE"])
+def test_runc_has_no_stub_where_the_default_lets_through(default: str) -> None:
+    made = Simulation(block(rule("getpid", DENY), default=default), RUNC)
+    assert made.verdict(NATIVE, 400).code == actions.code(default)
+
+
+def test_older_runc_leaves_the_stub_out_where_no_architecture_is_listed() -> None:
+    old = Simulation(block(rule("getpid", ALLOW)), Loader("runc", parse("1.1.13")))
+    assert old.verdict(NATIVE, 400).code == actions.code(DENY)
+    new = Simulation(block(rule("getpid", ALLOW)), Loader("runc", parse("1.1.15")))
+    assert new.verdict(NATIVE, 400).code == actions.code(DENY, 38)
+
+
+def test_calls_through_an_abi_that_is_not_listed_kill_the_thread() -> None:
+    made = Simulation(block(default=ALLOW), RUNC)
+    assert made.verdict(X86, 20).code == return_codes.KILL_THREAD
+    assert made.verdict(X32, 39 | X32_BIT).code == return_codes.KILL_THREAD
+    assert made.verdict(X32, syscalls.SKIPPED).code == return_codes.ALLOW
+
+
+def test_a_rule_for_socket_also_applies_to_socketcall() -> None:
+    made = Simulation(block(rule("socket", ALLOW), abis=("SCMP_ARCH_X86",)), CRUN)
+    numbers = syscalls.numbers(X86)
+    assert made.verdict(X86, numbers["socketcall"], (1, 0, 0, 0, 0, 0)).code == return_codes.ALLOW
+    assert made.verdict(X86, numbers["socketcall"], (2, 0, 0, 0, 0, 0)).code == actions.code(DENY)
+    assert made.verdict(X86, numbers["socket"]).code == return_codes.ALLOW
+
+
+def test_libseccomp_compiles_two_ranges_of_one_argument_wrongly_and_we_say_uncertain() -> None:
+    ranges = [rule("getpid", DENY, argument(1, op, value)) for op, value in RANGES]
+    made = Simulation(block(*ranges, default=ALLOW), CRUN)
+    program = compiled(made)
+    assert program is not None
+    args = (0, 2, 0, 0, 0, 0)  # below 2**32 + 1, so that the second rule holds
+    assert bpf.evaluate(program, bpf.Call(NATIVE.audit, 39, args)) == return_codes.ALLOW
+    assert not made.verdict(NATIVE, 39, args).certain
+
+
+def test_libseccomp_loses_an_abi_whose_list_a_foreign_name_leads_and_we_say_uncertain() -> None:
+    rules = (rule("accept", DENY), rule("getpid", DENY, argument(0, "NE", 1)))
+    made = Simulation(block(*rules, default=ALLOW, abis=("SCMP_ARCH_X86",)), CRUN)
+    program = compiled(made)
+    assert program is not None
+    verdict = made.verdict(X86, 20)
+    assert verdict.code == actions.code(DENY)
+    assert not verdict.certain or bpf.evaluate(program, bpf.Call(X86.audit, 20)) == verdict.code
+
+
+RANGES = (("LE", 1), ("LT", 2**32 + 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "loader", "what"),
+    [
+        ({}, RUNC, "no defaultAction"),
+        ({"defaultAction": "SCMP_ACT_NOTIFY"}, RUNC, "refuses SCMP_ACT_NOTIFY"),
+        ({"defaultAction": "SCMP_ACT_WHAT"}, RUNC, "SCMP_ACT_WHAT"),
+        (block(abis=("SCMP_ARCH_VAX",)), RUNC, "SCMP_ARCH_VAX"),
+        (block(abis=("SCMP_ARCH_S390X",)), RUNC, "its byte order is not this machine's"),
+        (block(rule("getpid", ALLOW, errno=1)), CRUN, "refuses an errno"),
+        (block(rule("getpid", ALLOW, argument(6, "EQ", 0))), RUNC, "index 6"),
+        (block(rule("getpid", ALLOW, argument(0, "IS", 0))), RUNC, "SCMP_CMP_IS"),
+    ],
+)
+def test_what_a_runtime_refuses_is_an_error(wrong: Any, loader: Loader, what: str) -> None:
+    with pytest.raises(ProfileError, match=what):
+        Simulation(wrong, loader)
+
+
+@pytest.mark.parametrize(("listed", "is_certain"), [(["X86_64"], True), (["X86_64", "X32"], False)])
+def test_a_call_that_only_x32_lacks_makes_both_uncertain(
+    listed: list[str], *, is_certain: bool
+) -> None:
+    """libseccomp keeps one list for both, which then begins with a number that is none."""
+    args = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
+    block = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": [f"SCMP_ARCH_{name}" for name in listed],
+        "syscalls": [{"names": ["uselib"], "action": "SCMP_ACT_ALLOW", "args": args}],
+    }
+    assert Simulation(block, Loader("crun")).verdict(ABIS["x86_64"], 39).certain is is_certain

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.profiles import syscalls
+from runc_wrap.profiles.model import ProfileError
+
+pytestmark = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None, reason="it needs libseccomp"
+)
+
+
+def made_of(*rules: Any) -> bytes:
+    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": list(rules)}
+    return libseccomp.filter_bytes(Simulation(block, Loader("crun")).load)
+
+
+def rule(action: str, *args: tuple[int, str, int]) -> Any:
+    told = [{"index": i, "op": f"SCMP_CMP_{op}", "value": value} for i, op, value in args]
+    return {"names": ["getpid"], "action": f"SCMP_ACT_{action}", "args": told}
+
+
+def test_libseccomp_compiles_rules_to_a_program() -> None:
+    assert bpf.program(made_of(rule("ALLOW", (0, "EQ", 1)))).instructions
+
+
+def test_what_libseccomp_refuses_is_reported_in_its_words() -> None:
+    with pytest.raises(ProfileError, match="refuses the profile: File exists"):
+        made_of(rule("ALLOW", (0, "EQ", 1)), rule("LOG", (0, "EQ", 1)))
+
+
+def test_a_filter_that_is_never_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libseccomp, "SECONDS", 1)
+    shared = (0, "NE", 2**64 - 1)
+    with pytest.raises(ProfileError, match="did not compile the profile within 1 s"):
+        made_of(rule("ALLOW", (1, "GT", 3), shared), rule("LOG", (2, "NE", 3), shared))

@@ -1,0 +1,359 @@
+"""Taking back an installation and a handler: what is called stays, what is not ours stays."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from runc_wrap.engines import (
+    container_storage,
+    dependent,
+    dependents,
+    engine_query,
+    podman_containers,
+    removals,
+)
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.kinds.engine_kind import Installation
+from runc_wrap.engines.registration import (
+    plan_execution,
+    registration_plan,
+    registration_state,
+)
+from runc_wrap.engines.registration.registration_state import Where
+from runc_wrap.engines.transaction import boot_unit, engine_access, taking_back
+from runc_wrap.installation import (
+    installation_record,
+    still_needed,
+    uninstaller,
+)
+from runc_wrap.node.paths import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RUNTIME = Path("/bin/true")  # stands for the real one
+
+
+@pytest.fixture(name="places")
+def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """One with the handler `strict` in a Docker without containers, and a containerd's task."""
+    places = Places(tmp_path / "prefix")
+    for directory in (places.wrapper.parent, places.runtime, tmp_path / "docker" / "containers"):
+        directory.mkdir(parents=True)
+    places.wrapper.touch(0o755)
+    (places.runtime / "runc").symlink_to(RUNTIME)
+    (places.prefix / "lib" / "current").symlink_to("releases/1")
+    where = _docker(places)
+    where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
+    plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
+    monkeypatch.setattr(dependents, "_STATES", (str(tmp_path / "state"),))
+    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
+    monkeypatch.setattr(engine_query, "detected", list)
+    return places
+
+
+def _docker(places: Places) -> Where:
+    config = places.prefix.parent / "daemon.json"
+    return Where("docker", config, places.wrapper.parent, places.engines)
+
+
+def _start_task(places: Places) -> Path:
+    """Return the path that the shim of a new task calls."""
+    task = places.prefix.parent / "state" / "io.containerd.runtime.v2.task" / "default" / "one"
+    task.mkdir(parents=True)
+    path = places.wrapper.with_name("strict")
+    (task / "runtime").write_text(str(path))
+    return path
+
+
+def test_a_handler_is_not_removed_while_a_task_calls_its_path(places: Places) -> None:
+    path, where = _start_task(places), _docker(places)
+    with pytest.raises(EngineError, match=r"strict in .* is needed by 1 container: default/one"):
+        removals.plan(places, where, "strict")
+    removal = removals.plan(places, where, "strict", hands_over=True)
+    plan_execution.carry_out(removal.plan)
+    assert path.readlink() == RUNTIME
+    document = json.loads(where.config.read_text())
+    assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
+    assert removal.given == [
+        f"the handler strict in {where.config}, which leads to {RUNTIME}",
+        f"the link {path}, which leads to {RUNTIME}",
+    ]
+    assert registration_state.states(places.engines) == []
+
+
+def test_a_handler_that_nothing_needs_goes_with_its_link(places: Places) -> None:
+    removal = removals.plan(places, _docker(places), "strict", hands_over=True)
+    plan_execution.carry_out(removal.plan)
+    assert (removal.given, removal.named) == ([], [])
+    assert not places.wrapper.with_name("strict").is_symlink()
+    assert "strict" not in _docker(places).config.read_text()
+
+
+def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -> None:
+    _start_task(places)
+    where = _docker(places)
+    plan_execution.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
+    removal = removals.plan(places, where, "strict", hands_over=True)
+    plan_execution.carry_out(removal.plan)
+    document = json.loads(where.config.read_text())
+    assert document["default-runtime"] == "other"
+    assert sorted(document["runtimes"]) == ["other", "strict"]
+    plan_execution.carry_out(removals.plan(places, where, "other").plan)
+    document = json.loads(where.config.read_text())
+    assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
+
+
+def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
+    places: Places,
+) -> None:
+    path = _start_task(places)
+    with pytest.raises(uninstaller.Refused, match=f"{path}: 1 container: default/one"):
+        uninstaller.plan(places)
+    plan = uninstaller.plan(places, hands_over=True)
+    assert list(plan.stays) == ["strict"]
+    for step in uninstaller.steps(plan):
+        step.do()
+        assert path.exists(), step.what
+    assert path.readlink() == RUNTIME
+    left = [each.what for each in uninstaller.left(plan)]
+    assert f"{path}, which leads to {RUNTIME}" in left
+
+
+def test_without_a_real_runtime_nothing_is_handed_over(places: Places) -> None:
+    _start_task(places)
+    (places.runtime / "runc").unlink()
+    with pytest.raises(EngineError, match="no runc or crun"):
+        uninstaller.plan(places, hands_over=True)
+
+
+def _unknown(*_: object) -> NoReturn:
+    raise dependent.Unknown("`podman ps --all` or `podman inspect` fails")
+
+
+def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_veto(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependents, "by_path", _unknown)
+    removal = removals.plan(places, _docker(places), "strict")
+    told = (
+        "there may be containers that need strict, as `podman ps --all` or `podman inspect` fails"
+    )
+    assert (removal.named, removal.given) == ([told], [])
+    plan = uninstaller.plan(places)
+    assert told in [each.why for each in uninstaller.left(plan)]
+    assert plan.stays == {}
+    assert sorted(uninstaller.plan(places, hands_over=True).stays) == ["runc-wrap", "strict"]
+
+
+def test_a_container_that_is_known_counts_whatever_is_not_known_beside_it(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _start_task(places)
+    monkeypatch.setattr(podman_containers, "by_path", _unknown)
+    with pytest.raises(EngineError, match=r"is needed by 1 container: default/one"):
+        removals.plan(places, _docker(places), "strict")
+
+
+def test_what_users_run_is_named_and_no_veto(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = [dependent.Dependent("podman of uid 7", "mine", "running")]
+    monkeypatch.setattr(dependents, "of_users", lambda name: theirs * (name == "strict"))
+    plan = uninstaller.plan(places)
+    told = "mine (podman of uid 7, running) needs strict"
+    assert told in [each.why for each in uninstaller.left(plan)]
+    assert plan.stays == {}
+
+
+class Running:
+    """What is asked of a CRI-O that runs; `tells` is what it has in memory, None if it is old."""
+
+    def __init__(self, tells: dict[str, str] | None, silence: str = "") -> None:
+        self.tells, self.why = tells, silence
+
+    def reload(self, *, loses_default: bool) -> str:
+        del loses_default
+        return "restart"
+
+    def running(self) -> dict[str, str] | None:
+        return self.tells
+
+    def silence(self) -> str:
+        return self.why
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_an_engine_that_has_a_path_in_memory_needs_it(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_registered: bool
+) -> None:
+    config = tmp_path / "crio.conf"
+    config.write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
+    where = Where("crio", config, places.wrapper.parent, places.engines)
+    if is_registered:
+        plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
+    path, crio = places.wrapper.with_name("strict"), Installation("crio", config)
+    monkeypatch.setattr(engine_query, "detected", lambda: [crio])
+    for running, is_needed, is_named in (
+        (Running({"strict": str(path)}), True, False),
+        (Running({"runc": "/usr/bin/runc"}), False, False),
+        (Running(None), is_registered, False),  # before 1.30 it does not tell
+        (Running(None, "nobody answers"), False, is_registered),
+    ):
+        monkeypatch.setattr(engine_access, "of", lambda *_, at=running: at)
+        if is_needed:
+            with pytest.raises(uninstaller.Refused, match=f"{path}: crio"):
+                uninstaller.plan(places)
+        else:
+            told = [each.why for each in uninstaller.left(uninstaller.plan(places))]
+            assert any("nobody answers" in each for each in told) is is_named
+    assert "strict" not in uninstaller.plan(places, hands_over=True).stays or is_registered
+
+
+@pytest.fixture(name="by_hand")
+def file_of_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that an owner wrote."""
+    monkeypatch.setattr(still_needed, "_BY_HAND", (str(tmp_path / "engine"),))
+    (tmp_path / "engine").mkdir()
+    return tmp_path / "engine" / "mine.conf"
+
+
+@pytest.mark.parametrize("more", ["", "-2"])
+def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
+    places: Places, by_hand: Path, more: str
+) -> None:
+    links = {name: by_hand.with_name(name) for name in ("runc-wrap", "runc-wrapctl", "page")}
+    recorded = installation_record.Record()
+    for name, link in links.items():
+        link.symlink_to(places.wrapper.with_name(name))
+        recorded.links[str(link)] = str(link.readlink())
+    installation_record.save(places.prefix, recorded)
+    by_hand.write_text(f'path = "{links["runc-wrap"]}{more}"\n')
+    if not more:
+        with pytest.raises(uninstaller.Refused, match=f"{by_hand} names it"):
+            uninstaller.plan(places)
+    plan = uninstaller.plan(places, hands_over=True)
+    for step in uninstaller.steps(plan):
+        step.do()
+    assert (list(plan.stays), links["runc-wrap"].exists()) == (
+        (["runc-wrap"], True) if not more else ([], False)
+    )
+    assert not links["page"].is_symlink()
+    assert str(links["runc-wrapctl"]) in installation_record.load(places.prefix).links
+
+
+def test_the_boots_unit_of_a_killed_change_goes_too(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that was killed before it changed anything has no record, and left that unit."""
+    monkeypatch.setattr(boot_unit, "UNITS", tmp_path / "units")
+    boot_unit.UNITS.mkdir()
+    boot_unit.write(places, "docker.service", boot_unit.UNITS)
+    for step in uninstaller.steps(uninstaller.plan(places)):
+        step.do()
+    assert [one for one in boot_unit.UNITS.rglob("*") if not one.is_dir()] == []
+
+
+@pytest.fixture(name="service")
+def service_in_the_foreground(places: Places) -> Iterator[int]:
+    """A service's lock, held by this process."""
+    places.agent.mkdir(parents=True)
+    with (
+        (places.agent / "decide.lock").open("w") as lock,
+        (places.agent / "observe.lock").open("w"),
+    ):  # a unit's service has its lock open, and does not hold it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield os.getpid()
+
+
+def test_an_uninstall_is_refused_while_a_service_runs_that_systemd_did_not_start(
+    places: Places, service: int
+) -> None:
+    with pytest.raises(uninstaller.Refused) as refused:
+        uninstaller.plan(places)
+    told = str(refused.value)
+    assert told.startswith("1 service of the agent that systemd did not start would go on from")
+    assert "decide by " in told
+    assert f"(pid {service})" in told
+    assert "observe" not in told
+
+
+def test_no_engine_gets_a_runtime_that_an_uninstall_has_handed_over(places: Places) -> None:
+    """Its containers would start unconfined, and nothing would say so."""
+    places.wrapper.unlink()
+    places.wrapper.symlink_to(RUNTIME)
+    with pytest.raises(EngineError, match=r"leads to /bin/true.*install\.sh"):
+        registration_plan.plan_add(_docker(places), "other", {})
+
+
+@pytest.mark.parametrize("directory", ["bin", "lib"])
+def test_the_script_that_ends_it_removes_nothing_when_it_is_run_elsewhere(
+    directory: str, tmp_path: Path
+) -> None:
+    script = tmp_path / directory / "finish.sh"
+    script.parent.mkdir()
+    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
+    kept = tmp_path / "var" / "lock" / "precious"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    done = subprocess.run(["/bin/sh", script], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert kept.exists()
+    assert script.exists()
+
+
+def test_the_script_that_ends_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    script = prefix / "bin" / "runc-wrapctl"
+    script.parent.mkdir(parents=True)
+    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
+    places = Places(prefix)
+    recorded = [getattr(places, name) for name, value in vars(Places).items() if is_property(value)]
+    directories = {path for path in recorded if path.parent == places.var}
+    assert len(directories) >= 6
+    for path in (*directories, taking_back.directory(places), places.var / "metrics"):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "one.json").touch()
+    script.write_text(script.read_text().replace("\npurges=''", "\npurges=yes"))
+    done = subprocess.run(["/bin/sh", script], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stdout) == (0, "runc-wrap is removed.\n")
+    assert not prefix.exists()
+
+
+@pytest.mark.parametrize("has_records", [True, False])
+@pytest.mark.parametrize("words", [(), ("--quiet",), ("uninstall", "--purge")])
+def test_the_script_that_ends_it_keeps_records_without_purge(
+    tmp_path: Path, words: tuple[str, ...], *, has_records: bool
+) -> None:
+    """The words of one who runs it again do not count: it was told in its text."""
+    prefix = tmp_path / "prefix"
+    script = prefix / "bin" / "runc-wrapctl"
+    script.parent.mkdir(parents=True)
+    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
+    kept = {prefix / "var" / name / "below" / "one" for name in uninstaller.RECORDS}
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        if has_records:
+            path.touch()
+    (prefix / "var" / "agent").mkdir()
+    (prefix / "var" / "agent" / "one").touch()
+    done = subprocess.run(["/bin/sh", script, *words], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    left = f"left, as it is not empty: {prefix}\n" if has_records else ""
+    assert done.stdout == ("" if words == ("--quiet",) else f"{left}runc-wrap is removed.\n")
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == (
+        kept if has_records else set()
+    )
+    assert prefix.exists() is has_records
+
+
+def is_property(value: object) -> bool:
+    return isinstance(value, property)
