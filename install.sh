@@ -322,7 +322,7 @@ describe() {
     [ -z "$archive" ] || say "would copy the release $archive"
     units=$source/deploy/systemd
     [ -z "$archive" ] || units=$archive/share/systemd
-    run_module node/installation/dry_run.py --prefix "$prefix" --units "$units" $no_services
+    run_module installation/dry_run.py --prefix "$prefix" --units "$units" $no_services
 }
 
 # What to do where a program could not write, which says so itself.

@@ -1,1 +1,1 @@
-"""This node: its runtimes and engines, its containers, and whether the installation works."""
+"""Puts the policy in force on this node: gathers its facts, compiles, checks and switches."""

@@ -1,1 +1,1 @@
-"""This node: its runtimes and engines, its containers, and whether the installation works."""
+"""What a filter answers to a call: computed, with no question to the kernel or to libseccomp."""

@@ -1,1 +1,1 @@
-"""This node: its runtimes and engines, its containers, and whether the installation works."""
+"""Filters as libseccomp compiles them and as the kernel has them installed in processes."""
