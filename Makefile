@@ -311,8 +311,9 @@ mutants: .venv/mutants-ready   ## plants defects in MODULES (those changed since
 bench: packages .venv/bench-ready   ## measures the cost: table, build/bench/bench.json and bench.svg; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)
 
-picture: packages .venv/bench-ready   ## draws docs/cold-create.svg: where the time of a cold create goes; root
-	.venv/bin/python -m bench.picture docs/cold-create.svg
+picture: packages .venv/bench-ready   ## draws build/bench/cold-create.svg: where the time of a cold create goes; root
+	mkdir -p build/bench
+	.venv/bin/python -m bench.picture build/bench/cold-create.svg
 
 dist: .venv/dist-ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
@@ -330,10 +331,10 @@ dist-debian:
 image-debian:
 	$(call debian,$(IMAGE_PACKAGES))
 
-docs: .venv/ready   ## writes the generated parts: docs/policy.md, docs/architecture.md and .svg
-	.venv/bin/python -m tests.documents
+docs: .venv/ready   ## writes docs/policy-reference.md
+	.venv/bin/python -m tests.documents policy-reference
 
-architecture: .venv/ready   ## writes docs/architecture.md and .svg only
+architecture: .venv/ready   ## writes build/architecture.md: every file with its first line, every import between rooms
 	.venv/bin/python -m tests.documents architecture
 
 packages:       ## installs the Debian packages that `make test` needs

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("promises.txt")
-_GENERATED = ("architecture.md",)
+_GENERATED = ("policy-reference.md",)
 _METRIC = re.compile(r'"(runc_wrap_[a-z0-9_]+)"')
 
 

@@ -1,5 +1,4 @@
-"""The generated parts of the documents: `python -m tests.documents` rewrites them.
+"""Documents that are made from the code: `python -m tests.documents NAME` writes one.
 
-A generated part is between two lines, `<!-- BEGIN NAME … -->` and `<!-- END NAME -->`; the rest is
-written by hand. tests/unit/documents/test_generated.py compares.
+docs/policy-reference.md is committed, and tests/unit/documents/test_generated.py compares it.
 """

@@ -188,9 +188,10 @@ def first_line(path: Path) -> str:
     return re.split(r"(?<=\.)\s", words.strip())[0]
 
 
-def markdown(code: Code) -> str:
-    """Return the generated part of docs/architecture.md."""
-    return "\n".join([*_ways(code), *_rules(code), *_rooms(code)]).strip()
+def listing() -> str:
+    """Return the text of build/architecture.md."""
+    code = read()
+    return "\n".join(["# The code\n", *_ways(code), *_rules(code), *_rooms(code)]).strip() + "\n"
 
 
 def _ways(code: Code) -> Iterator[str]:

@@ -1,45 +1,24 @@
-"""The expected text of the documents with generated parts."""
+"""The text of each document that is made from the code, and its file."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tests.documents import architecture, picture
+from tests.documents import architecture
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-NAMES = ("architecture", "policy")
+ROOT = Path(__file__).resolve().parents[2]
 _WIDTH = 115
 
 
-def written(names: Iterable[str]) -> dict[Path, str]:
-    """Return the text that each file of these documents should have."""
-    found: dict[Path, str] = {}
-    for name in names:
-        document = DOCS / f"{name}.md"
-        if name == "policy":
-            found[document] = _with(document.read_text(), "settings", _settings())
-        else:
-            code = architecture.read()
-            found[document] = _with(document.read_text(), "rooms", architecture.markdown(code))
-            found[document.with_suffix(".svg")] = picture.svg(code)
-    return found
-
-
-def _settings() -> str:
-    """Return the output of `runc-wrapctl policy reference` as a section of a document, wrapped."""
+def policy_reference() -> str:
+    """Return the output of `runc-wrapctl policy reference`, wrapped."""
     program = Path(sys.executable).with_name("runc-wrapctl")
     words = [str(program), "policy", "reference"]
-    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    text = re.sub(r"^#", "##", text, flags=re.MULTILINE).strip()
-    return "\n".join(map(_wrapped, text.splitlines()))
+    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    return "\n".join(map(_wrapped, text.splitlines())) + "\n"
 
 
 def _wrapped(line: str) -> str:
@@ -47,12 +26,7 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _with(document: str, name: str, text: str) -> str:
-    """Return the document with another text between the two lines of this name."""
-    before, begin, rest = document.partition(f"<!-- BEGIN {name}")
-    head, newline, rest = rest.partition("\n")
-    _, end, after = rest.partition(f"<!-- END {name} -->")
-    if not (begin and newline and end):
-        message = f"there is no place for {name}: two lines, BEGIN {name} and END {name}"
-        raise ValueError(message)
-    return f"{before}{begin}{head}\n\n{text}\n\n{end}{after}"
+WRITTEN = {
+    "architecture": (ROOT / "build" / "architecture.md", architecture.listing),
+    "policy-reference": (ROOT / "docs" / "policy-reference.md", policy_reference),
+}
