@@ -27,11 +27,17 @@ HONOUR = "honour"
 OWN_PROFILE = "own profile"
 ENGINE_DEFAULT = "engine's default"
 READY_MADE = "ready-made filter"
-AUDIT, OBSERVE = "audit", "observe"
+MODES = ENFORCE, ENFORCE_LOG, AUDIT, OBSERVE, OFF = (
+    "enforce",
+    "enforce-log",
+    "audit",
+    "observe",
+    "off",
+)
 # What a policy takes over: nothing; the engine's default, unless more would be let through; always.
 ADOPT_NONE, ADOPT, ADOPT_WEAKER = "none", RUNTIME_DEFAULT, f"{RUNTIME_DEFAULT}, also weaker"
 AS_DUMPED = "as-dumped"
-AS_STRICT = ("enforce", "enforce-log")  # modes that let through nothing that their profile denies
+AS_STRICT = (ENFORCE, ENFORCE_LOG)  # modes that let through nothing that their profile denies
 _RESTORED = "it was restored from a checkpoint, with the filters that its processes had then"
 _PRIVILEGED = "The container is privileged."
 _LATE = "the pod's annotations were different when its sandbox was made"
@@ -209,7 +215,7 @@ def _by_policy(
     declared = "privileged" if privileged else wish.asked or "unset"
     if wish.asked == UNCONFINED:
         decision = Decision("leave", f"The annotation {quoted(wish.key)} opts out.", declared)
-    elif mode == "off":
+    elif mode == OFF:
         decision = Decision("leave", f"{_source(rule)} turns it off.", declared)
     else:
         reason = _reason(wish.key, rule, facts, privileged=privileged)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
-from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE, READY_MADE
+from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
 from runc_wrap.metrics.counter_state import OTHER
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ COUNTERS = {
     ),
 }
 _KNOWN = {
-    "mode": ("enforce", "enforce-log", "audit", "observe", "off"),
+    "mode": MODES,
     "action": ("inject", "keep", "leave"),
     "via": ("agent", "cold", "hook"),
     "engine": ("containerd", "crio", "docker", "podman", "buildah"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import ENFORCE_LOG, LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
@@ -13,7 +13,6 @@ from runc_wrap.profiles import builtin, captured_profile, engine_versions
 from runc_wrap.profiles.engine_defaults import podman
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -212,7 +211,7 @@ def _check_name(name: str) -> None:
         raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
     if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise ProfileError("the name is not a plain path beneath the profile directory; rename it.")
-    if len(name) > _LONGEST_NAME or len(file_name(name, modes.ENFORCE_LOG).encode()) > _NAME_MAX:
+    if len(name) > _LONGEST_NAME or len(file_name(name, ENFORCE_LOG).encode()) > _NAME_MAX:
         raise ProfileError(
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
             "as a file name, in which / and % take three bytes each; rename it."

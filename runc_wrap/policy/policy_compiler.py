@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import ADOPT_NONE
+from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import named_profiles, overlay_settings, requirements
 from runc_wrap.policy.named_profiles import SYSTEM, load
@@ -117,11 +117,11 @@ def _as_applied(defaults: Mapping[str, list[str]], facts: Facts) -> dict[str, Co
 
 def _modes(values: Mapping[str, Any]) -> list[str]:
     """Return the modes that a container can get, always including enforce."""
-    used = {modes.ENFORCE, values["default.mode"]}
+    used = {ENFORCE, values["default.mode"]}
     used |= {rule["mode"] for rule in values[schema.RULES] if "mode" in rule}
-    if values["default.privileged"] == modes.AUDIT or modes.OBSERVE in used:
-        used.add(modes.AUDIT)
-    return sorted(used - {modes.OFF})
+    if values["default.privileged"] == AUDIT or OBSERVE in used:
+        used.add(AUDIT)
+    return sorted(used - {OFF})
 
 
 def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:

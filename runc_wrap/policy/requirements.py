@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import syscalls
@@ -22,24 +23,24 @@ _SUN_PATH = 107  # bytes, unix(7)
 def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> Iterator[str]:
     """Yield each feature that a mode needs and this node lacks, with what to use instead."""
     runtime = f"{facts.runtime_kind} {facts.runtime_version}"
-    if modes.ENFORCE_LOG in used and modes.LOG_FLAG not in facts.flags:
+    if ENFORCE_LOG in used and modes.LOG_FLAG not in facts.flags:
         yield (
-            f"{_where(values, modes.ENFORCE_LOG)}the mode enforce-log needs a runtime and a kernel "
+            f"{_where(values, ENFORCE_LOG)}the mode enforce-log needs a runtime and a kernel "
             f"that support the flag {modes.LOG_FLAG}; {runtime} with this kernel does not. Use "
             'audit, or install runc 1.2 or later, or crun (runtime = ["crun"]).'
         )
-    if modes.AUDIT in used and LOG not in facts.actions:
+    if AUDIT in used and LOG not in facts.actions:
         yield (
-            f"{_where(values, modes.AUDIT)}the mode audit needs the action {LOG}, which "
+            f"{_where(values, AUDIT)}the mode audit needs the action {LOG}, which "
             f"{runtime} or this kernel does not support (Linux 4.14, libseccomp 2.4). Use enforce."
         )
 
-    if modes.OBSERVE in used:
+    if OBSERVE in used:
         yield from _problems_of_observe(values, runtime, facts)
 
 
 def _problems_of_observe(values: Mapping[str, Any], runtime: str, facts: Facts) -> Iterator[str]:
-    where = _where(values, modes.OBSERVE)
+    where = _where(values, OBSERVE)
     if not {NOTIFY, LOG} <= facts.actions:
         yield (
             f"{where}the mode observe needs the action {NOTIFY}, which {runtime} or this kernel "
@@ -63,8 +64,8 @@ def _where(values: Mapping[str, Any], mode: str) -> str:
     for number, rule in enumerate(values[schema.RULES]):
         if rule.get("mode") == mode:
             return place(schema.RULES, number, "mode")
-    if mode == modes.AUDIT and modes.AUDIT not in _defaults(values):  # observe's fallback
-        return _where(values, modes.OBSERVE)
+    if mode == AUDIT and AUDIT not in _defaults(values):  # observe's fallback
+        return _where(values, OBSERVE)
     setting = "default.mode" if values["default.mode"] == mode else "default.privileged"
     return place(setting)
 
@@ -77,19 +78,19 @@ def remarks(
     values: Mapping[str, Any], used: Collection[str], sources: Mapping[str, Profile], facts: Facts
 ) -> Iterator[str]:
     """Yield the settings that have less effect on this node than they appear to."""
-    if modes.AUDIT in used and not facts.logged:
+    if AUDIT in used and not facts.logged:
         yield (
-            f"warning: {_where(values, modes.AUDIT)}this kernel logs nothing in the mode audit: "
+            f"warning: {_where(values, AUDIT)}this kernel logs nothing in the mode audit: "
             "kernel.seccomp.actions_logged lacks log; add it by sysctl."
         )
-    if modes.ENFORCE_LOG in used and not facts.errors_logged:
+    if ENFORCE_LOG in used and not facts.errors_logged:
         yield (
-            f"warning: {_where(values, modes.ENFORCE_LOG)}this kernel logs no denials in the mode "
+            f"warning: {_where(values, ENFORCE_LOG)}this kernel logs no denials in the mode "
             "enforce-log: kernel.seccomp.actions_logged lacks errno; add it by sysctl."
         )
-    if modes.OBSERVE in used and modes.KILLABLE_FLAG not in facts.flags:
+    if OBSERVE in used and modes.KILLABLE_FLAG not in facts.flags:
         yield (
-            f"note: {_where(values, modes.OBSERVE)}a signal whose handler lacks SA_RESTART ends a "
+            f"note: {_where(values, OBSERVE)}a signal whose handler lacks SA_RESTART ends a "
             f"call that waits for the agent with EINTR: {facts.runtime_kind} "
             f"{facts.runtime_version} or this kernel does not support {modes.KILLABLE_FLAG}, with "
             "which this can happen only until the agent has received the call; for programs that "
@@ -100,7 +101,7 @@ def remarks(
             f"warning: {placing(values)('default.abis')}could not determine which ABIs this kernel "
             "runs; profiles keep those that they list."
         )
-    if modes.AUDIT in used and facts.abis is not None:
+    if AUDIT in used and facts.abis is not None:
         yield from _unseen(values, sources, facts, facts.abis)
 
 

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.ledger.record import Record
 
-_LOOKING = (modes.AUDIT, modes.OBSERVE, modes.ENFORCE_LOG)  # modes in which calls are recorded
+_LOOKING = (AUDIT, OBSERVE, ENFORCE_LOG)  # modes in which calls are recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OBSERVE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
@@ -90,7 +91,7 @@ class Profiles:
 
     def block_of(self, policy: CompiledPolicy, record: Record) -> Json:
         """Return the block of enforce, for the container's capabilities. Raises Refusal."""
-        enforced = policy_file.load_profile(policy, str(record.profile), modes.ENFORCE)
+        enforced = policy_file.load_profile(policy, str(record.profile), ENFORCE)
         return resolve(enforced, _capabilities(policy, record, enforced))
 
     def _made(self, block: Json, kind: str) -> Enforced:
@@ -125,7 +126,7 @@ def _capabilities(
     except Refusal:  # the mode is no longer in use
         return own or frozenset()
     found = _matching(compiled, record, candidates)
-    if found is None and mode in (modes.AUDIT, modes.OBSERVE):
+    if found is None and mode in (AUDIT, OBSERVE):
         before = put_on(modes.former(compiled, enforced, mode), policy["overlay"])
         found = _matching(before, record, candidates)
     return (own or frozenset()) if found is None else found

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import safe_text
 from runc_wrap.evidence.model import HIDES
 from runc_wrap.evidence.store import coverage
+from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscalls
-from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
 from runc_wrap.report import outcomes
 
@@ -128,12 +128,12 @@ def of(
         profile = profile_of(one.record)
         own = _programs(one.seen, profile)
         programs += own
-        if one.record.mode == modes.AUDIT:
+        if one.record.mode == AUDIT:
             hiding += own
             hidden += [one] if own or carried(one).processes else []
         else:
             strict += _strict(one.seen)
-        if own and one.record.mode == modes.OBSERVE:
+        if own and one.record.mode == OBSERVE:
             unheard += _programs(one.seen, profile, only=HIDES)
     found = [carried(one) for one in containers]
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
@@ -143,7 +143,7 @@ def of(
 def _is_observed(containers: list[Container]) -> bool:
     """Return whether the newest container was in observe, which receives all, and was watched."""
     newest = max(containers, key=lambda one: one.begin)
-    return newest.record.mode == modes.OBSERVE and newest.watched > 0
+    return newest.record.mode == OBSERVE and newest.watched > 0
 
 
 def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[str]:

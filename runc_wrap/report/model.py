@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import safe_text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tally
+from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import WORST_FIRST
 from runc_wrap.report.workloads import Workload
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.outcomes import Filter, Outcome
 
 Json = dict[str, Any]
-ENFORCED = (modes.ENFORCE, modes.ENFORCE_LOG)
+ENFORCED = (ENFORCE, ENFORCE_LOG)
 _MOST_PROGRAMS, _MOST_ARGS, _MOST_NAMES = 10, 32, 10
 
 

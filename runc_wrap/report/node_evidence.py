@@ -16,9 +16,9 @@ from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.host import procfs, runtime_state
+from runc_wrap.hotpath import decision
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import visible_containers
-from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import extra_filters, record_sources, verdict
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 
@@ -102,7 +102,7 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
 def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
     """Yield the containers whose own filters may hide calls."""
     for key, record in decided.records.items():
-        if record.action == "inject" and record.mode == modes.AUDIT:
+        if record.action == "inject" and record.mode == decision.AUDIT:
             yield key, record
 
 

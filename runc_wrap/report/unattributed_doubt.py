@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import installed_filters, model, outcomes
 from runc_wrap.report.outcomes import SAFE
@@ -35,7 +35,7 @@ Interval = tuple[float, float]
 Kind = tuple[object, ...]
 
 _MOST_NAMED = 6
-_ACTIONS = {modes.AUDIT: (LOG,), modes.OBSERVE: (USER_NOTIF,), modes.ENFORCE_LOG: (LOG,)}
+_ACTIONS = {AUDIT: (LOG,), OBSERVE: (USER_NOTIF,), ENFORCE_LOG: (LOG,)}
 
 
 class Suspicion:
@@ -82,7 +82,7 @@ class Suspicion:
             profile = self._profile_of(record)
             outcome = None if isinstance(profile, str) else outcomes.of(call, profile)
             self._known[key] = may_be(call, str(record.mode), outcome) or (
-                record.mode == modes.AUDIT
+                record.mode == AUDIT
                 and not isinstance(profile, str)
                 and installed_filters.is_one(call, profile)
             )
@@ -98,7 +98,7 @@ def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
     action = call.code & ACTION_MASK
     known = set() if outcome is None else {code & ACTION_MASK for code in outcome.codes}
     fits = action in _ACTIONS.get(mode, ())
-    if mode == modes.ENFORCE_LOG:
+    if mode == ENFORCE_LOG:
         fits = fits or outcome is None or action in known
     if outcome is None or not fits:
         return fits

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OFF, RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles.mode_profiles.modes import AUDIT, ENFORCE, OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, HONOUR
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, HONOUR, MODES
 from runc_wrap.hotpath.identity import ENGINES
 from runc_wrap.policy.settings import value_types
 from runc_wrap.policy.settings.setting_docs import MEANINGS
@@ -43,7 +43,7 @@ class Setting:
         return MEANINGS[self.name]
 
 
-_MODE = value_types.choice("enforce", "enforce-log", "audit", "observe", "off")
+_MODE = value_types.choice(*MODES)
 _PROFILE = value_types.word(
     "runtime-default, a built-in profile (containerd@1.7.24) or localhost/<file>"
 )

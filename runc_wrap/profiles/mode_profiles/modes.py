@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles.abis import of_oci, runnable
 from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-ENFORCE, ENFORCE_LOG, AUDIT, OBSERVE, OFF = "enforce enforce-log audit observe off".split()
 LOG_FLAG = "SECCOMP_FILTER_FLAG_LOG"
 SPEC_ALLOW_FLAG = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
 KILLABLE_FLAG = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"

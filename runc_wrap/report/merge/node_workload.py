@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.report.merge.call_fields import (
     BadDocument,
     NodeCall,
@@ -27,8 +27,8 @@ _MOST_CALLS = 1000  # of one workload: more than there are
 _LONGEST_NAME = 1000  # characters of a workload's names
 LONGEST_SENTENCE = 4000
 _MOST_PODS, _MOST_MODES = 10, 10
-_ENFORCED = frozenset((modes.ENFORCE, modes.ENFORCE_LOG))
-_SILENT = frozenset((modes.ENFORCE,))  # records no calls
+_ENFORCED = frozenset((ENFORCE, ENFORCE_LOG))
+_SILENT = frozenset((ENFORCE,))  # records no calls
 
 
 class NodeWorkload(NamedTuple):

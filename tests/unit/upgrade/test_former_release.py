@@ -20,6 +20,7 @@ from runc_wrap.evidence.store.call_counts import Call, Tally
 from runc_wrap.hotpath import agent_probe, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call as Created
+from runc_wrap.hotpath.decision import ENFORCE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
@@ -253,8 +254,8 @@ def test_the_filter_that_a_container_of_before_has_is_known_again(
     """Audit and observe report more since; their previous form can still be made."""
     policy = policy_file.load(str(rebuilt_as_written.prefix))
     made = policy_file.load_profile(policy, line["profile"], line["mode"])
-    enforced = policy_file.load_profile(policy, line["profile"], modes.ENFORCE)
-    if line["mode"] != modes.ENFORCE:
+    enforced = policy_file.load_profile(policy, line["profile"], ENFORCE)
+    if line["mode"] != ENFORCE:
         made = put_on(modes.former(made, enforced, line["mode"]), policy["overlay"])
     assert digest(json_codec.dumps(resolve(made, CAPABILITIES))) == line["digest"]
 
