@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
-    """Check this node for problems, and name the command that mends each.
+    """Check this node for problems, and say what mends each.
 
     Without --fix it changes nothing. --fix applies the policy, repairs modes, links and directories
     of this installation, and starts its services; it changes no engine's configuration.
@@ -68,7 +68,7 @@ def _print(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsa
         output.say(_told(done))
     for each in findings:
         output.say(f"{each.severity}: {each.sentence.rstrip('.')}; {each.remedy}.")
-        if each.command not in each.remedy:
+        if each.command and each.command not in each.remedy:
             output.say(f"    {each.command}")
     if is_rehearsal:
         commands = dict.fromkeys(each.command for each in findings if each.fix)

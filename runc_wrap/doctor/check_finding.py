@@ -1,4 +1,4 @@
-"""A finding of a check, the command that mends it, and what `doctor --fix` does about it."""
+"""A finding of a check, what mends it, and what `doctor --fix` does about it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ class Finding:
 
     error: containers do not start, or start unconfined. warning: something differs from what the
     owner expects. note: for information.
-    `command` is one line for root's shell, which mends it or is the first step. `fix`, if it is
-    safe without asking, has the same effect; it raises NotMended or OSError.
+    `remedy` says in words what to do. `command` is one line for root's shell that does it, "" if
+    no command of runc-wrap, of systemd or of the kernel does: packages and boot loaders are the
+    owner's. `fix`, if it is safe without asking, does what `command` does; it raises NotMended or
+    OSError.
     """
 
     check: str
     severity: Severity
     sentence: str
     remedy: str
-    command: str
+    command: str = ""
     fix: Callable[[], None] | None = field(default=None, compare=False, repr=False)

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
 
-# What a remedy says where `install` is the command, which names no directory.
-INSTALL_AGAIN = (
-    "run install.sh again, in the checkout or unpacked archive, or reinstall the package"
-)
-
 
 def line(*words: object) -> str:
     """Return the words as a command line, quoted where necessary."""
@@ -42,9 +37,9 @@ def policy(places: Places) -> str:
     return edit(places.config, ctl(places, "apply"))
 
 
-def install(places: Places) -> str:
-    """Return the command that installs again, where the package, checkout or archive lies."""
-    if places.prefix == PACKAGED:  # by file, as it may come from no repository
-        return "apt-get install --reinstall ./runc-wrap_*.deb"
+def install_again(places: Places) -> str:
+    """Return in words how to install again: the package, the checkout or the archive is needed."""
+    if places.prefix == PACKAGED:
+        return "install the package runc-wrap again"
     own = () if places.prefix == DEFAULT_PREFIX else ("--prefix", places.prefix)
-    return line("./install.sh", *own)
+    return f"run `{line('./install.sh', *own)}` again, in the checkout or the unpacked archive"

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from runc_wrap.doctor.check_finding import Finding
     from runc_wrap.node.paths import Places
 
-_ROUNDS = 4  # a fix may uncover another finding: a unit is found failed only once it is known
-
 
 @dataclass(frozen=True)
 class Mended:
@@ -24,19 +22,17 @@ class Mended:
 
 
 def mend(places: Places, found: list[Finding]) -> tuple[list[Mended], list[Finding]]:
-    """Mend what can be mended, each command once; return that, and what is found afterwards."""
-    done: list[Mended] = []
+    """Mend what can be mended, each command once; return that, and what is found afterwards.
+
+    What a fix uncovers is found, and mended by the next `doctor --fix`.
+    """
     tried: dict[str, str] = {}
-    for _ in range(_ROUNDS):
-        new = [each for each in found if each.fix and each.command not in tried]
-        if not new:
-            break
-        for each in new:
-            if each.command not in tried:
-                tried[each.command] = _failure(each)
-            done.append(Mended(each, tried[each.command]))
-        found = doctor.run(places)
-    return done, found
+    fixable = [each for each in found if each.fix]
+    for each in fixable:
+        if each.command not in tried:
+            tried[each.command] = _failure(each)
+    done = [Mended(each, tried[each.command]) for each in fixable]
+    return done, doctor.run(places) if done else found
 
 
 def _failure(finding: Finding) -> str:

@@ -13,7 +13,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import package_commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs
@@ -44,7 +43,6 @@ def find(_: Places) -> Iterator[Finding]:
     shim = _shims_version(shim_path) or containerd
     if engine_versions.reached(shim, _ANSWERS_SINCE):
         return
-    advice = _advice(by, shim_path or path)
     whose = f"{by}'s " if by else ""
     where = "the template or a drop-in of its configuration" if by else "its configuration"
     yield Finding(
@@ -52,17 +50,10 @@ def find(_: Places) -> Iterator[Finding]:
         "warning",
         f"{whose}containerd {containerd} with the shim {shim}: if a create takes over two "
         "seconds on a busy node, containerd may tear the container down",
-        f"{advice.remedy}: containerd and {_SHIM} 2.3.2 or newer; until then set "
-        f'"io.containerd.timeout.task.state" = "10s" beneath [timeouts] in {where}',
-        advice.command,
+        f"upgrade {by or f'what has {shim_path or path}'}, to containerd and {_SHIM} "
+        f"{_ANSWERS_SINCE} or newer; until then set "
+        f'"io.containerd.timeout.task.state" = "10s" in [timeouts] of {where}',
     )
-
-
-def _advice(distribution: str, program: Path) -> package_commands.Advice:
-    """Return how to upgrade it; a distribution of Kubernetes has no use for a second containerd."""
-    if distribution:
-        return package_commands.upgrade_distribution(distribution)
-    return package_commands.upgrade(program, "containerd")
 
 
 def _shims_version(shim: Path | None) -> Version | None:

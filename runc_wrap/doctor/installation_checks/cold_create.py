@@ -50,22 +50,22 @@ def find(places: Places) -> Iterator[Finding]:
     if _are_others(python, hot):
         return
     _, why = _ran(python, hot / "cold.py")  # ends with 0 once everything is imported
-    remedy, command = commands.INSTALL_AGAIN, commands.install(places)
+    remedy = commands.install_again(places)
     if why:
         sentence = f"{python} cannot start {hot / 'cold.py'}, and creates need it: {why}"
-        yield Finding(NAME, "error", sentence, remedy, command)
+        yield Finding(NAME, "error", sentence, remedy)
         return
     missed, why = _ran(python, "-c", _MISSED, hot)
     if why:
         sentence = f"a part of {hot} cannot be imported: {why}"
-        yield Finding(NAME, "warning", sentence, remedy, command)
+        yield Finding(NAME, "warning", sentence, remedy)
     if "hotpath.packed" in missed:
         path, cost = hot / "hotpath.packed", "a create without the agent takes 1.5 ms longer"
         sentence = f"{path} is missing, damaged or of another Python: {cost}"
-        yield Finding(NAME, "warning", sentence, remedy, command)
+        yield Finding(NAME, "warning", sentence, remedy)
     if "orjson" in missed:
         sentence = f"{hot / 'orjson'} cannot be loaded: a create without the agent is slower"
-        yield Finding(NAME, "warning", sentence, remedy, command)
+        yield Finding(NAME, "warning", sentence, remedy)
 
 
 def _are_others(*paths: Path) -> bool:

@@ -26,13 +26,13 @@ def find(places: Places) -> Iterator[Finding]:
     path = places.wrapper
     if not path.is_file():
         sentence = f"{path}, which engines call, does not exist"
-        yield Finding(NAME, "error", sentence, commands.INSTALL_AGAIN, commands.install(places))
+        yield Finding(NAME, "error", sentence, commands.install_again(places))
         return
     if path.is_symlink():  # by `uninstall` or a package's removal, while engines still call it
         sentence = (
             f"{path}, which engines call, leads to {path.readlink()}: containers are not confined"
         )
-        yield Finding(NAME, "error", sentence, commands.INSTALL_AGAIN, commands.install(places))
+        yield Finding(NAME, "error", sentence, commands.install_again(places))
         return
     if not os.access(path, os.X_OK):
         yield _not_executable(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import commands, package_commands
+from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import modes_available
 from runc_wrap.evidence.sources.audit_health import SWITCHED_OFF, UNREAD, warnings
@@ -25,14 +25,14 @@ def find(places: Places) -> Iterator[Finding]:
     if "errno" not in available:
         sentence = "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
         remedy = "boot a kernel with CONFIG_SECCOMP_FILTER=y, as the distribution's has"
-        yield Finding(NAME, "error", sentence, remedy, package_commands.own_kernel())
+        yield Finding(NAME, "error", sentence, remedy)
         return
     yield from _unlogged(places, available)
     if modes_available.used(places) & set(_WANTED_BY):
         for sentence in warnings():
             if not sentence.startswith("kernel.seccomp.actions_logged"):  # see above, by mode
-                command = _mending(places, sentence)
-                yield Finding(NAME, "warning", sentence, "fix it, or use the mode observe", command)
+                remedy, command = _mending(places, sentence)
+                yield Finding(NAME, "warning", sentence, remedy, command)
 
 
 def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
@@ -49,11 +49,13 @@ def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
             yield Finding(NAME, "warning", sentence, command, command)
 
 
-def _mending(places: Places, sentence: str) -> str:
+def _mending(places: Places, sentence: str) -> tuple[str, str]:
+    """Return what to do, in words, and the command, "" if there is none."""
     if sentence == UNREAD:
-        return commands.ctl(places, "doctor")
+        return "run doctor as root", commands.ctl(places, "doctor")
     if sentence.startswith("an audit rule"):
-        return "auditctl -l && auditctl -d always,exclude -F msgtype=SECCOMP"
+        command = "auditctl -l && auditctl -d always,exclude -F msgtype=SECCOMP"
+        return "delete that rule, or use the mode observe", command
     if sentence == SWITCHED_OFF:
-        return package_commands.without_boot_option("audit")
-    return package_commands.own_kernel()
+        return "take audit=0 from the kernel's command line and boot, or use the mode observe", ""
+    return "boot the distribution's kernel, or use the mode observe", ""

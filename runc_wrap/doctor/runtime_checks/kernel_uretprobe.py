@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import commands, package_commands
+from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.node import uretprobe_probe
@@ -44,7 +44,6 @@ def _killing(name: str) -> Finding:
         "container is killed when somebody places a probe on a function's return in it",
         "upgrade the kernel (Linux 6.14, 6.13.3 and 6.12.14 ask no filter about it), or place "
         "no such probes (bpftrace, perf, profilers)",
-        package_commands.newer_kernel(),
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import commands, package_commands
+from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.doctor.package_commands import Advice
 from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -33,8 +32,8 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
-        remedy, command = _remedy(places, Path(named["path"]), named["kind"])
-        yield Finding(NAME, "error", str(error), remedy, command)
+        remedy = _remedy(places, Path(named["path"]), named["kind"])
+        yield Finding(NAME, "error", str(error), remedy, commands.ctl(places, "apply"))
         return
     others = _others(named["kind"], Path(named["path"]))
     if others and not _is_meant(places, named["path"]):
@@ -47,13 +46,11 @@ def find(places: Places) -> Iterator[Finding]:
         )
 
 
-def _remedy(places: Places, path: Path, kind: str) -> Advice:
-    """Return how there is a runtime again: another one of this kind, or this one."""
-    apply = commands.ctl(places, "apply")
+def _remedy(places: Places, path: Path, kind: str) -> str:
+    """Return how there is a runtime again: another of this kind, or this one."""
     if other := _taken_now(places, kind):
-        return Advice(f"run runc-wrapctl apply, which takes {other} instead", apply)
-    advice = package_commands.restore(path, kind)
-    return Advice(f"{advice.remedy}, then run runc-wrapctl apply", f"{advice.command} && {apply}")
+        return f"run runc-wrapctl apply, which takes {other} instead"
+    return f"install {kind} again, so that {path} is there, then run runc-wrapctl apply"
 
 
 def _taken_now(places: Places, kind: str) -> Path | None:

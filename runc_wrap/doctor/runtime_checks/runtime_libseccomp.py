@@ -14,16 +14,12 @@ from __future__ import annotations
 
 import errno
 import mmap
-import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.doctor import package_commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.filters.kernel import libseccomp_version
-from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, runtime_loader
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 
 NAME = "libseccomp"
 _LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it
-_LDDS_LINE = re.compile(r"^\s*libseccomp\.so\S* => (/\S+)", re.MULTILINE)
 _NAMED = 3
 
 
@@ -63,9 +58,7 @@ def find(places: Places) -> Iterator[Finding]:
     shown = features.printed(path)
     if features.seccomp_of(shown).get("enabled") is False:
         sentence = f"{path} was built without seccomp: no container starts with a profile"
-        advice = package_commands.upgrade(path, runtime["kind"])
-        remedy = f"install a {runtime['kind']} with seccomp: {advice.remedy}"
-        yield Finding(NAME, "error", sentence, remedy, advice.command)
+        yield Finding(NAME, "error", sentence, f"install a {runtime['kind']} with seccomp")
         return
     version = runtime_loader.libseccomp(path)
     if version:
@@ -123,22 +116,10 @@ def _unknown(
 
 
 def _finding(severity: Severity, sentence: str, path: Path, kind: str) -> Finding:
+    remedy = f"it is linked into {path.name}: upgrade {kind}"
     if _loads_it(path):
-        library = _library(path)
-        if library is None:
-            remedy = f"upgrade the libseccomp that `ldd {path}` names"
-            return Finding(NAME, severity, sentence, remedy, f"ldd {shlex.quote(str(path))}")
-        advice = package_commands.upgrade(library, "libseccomp")
-        return Finding(NAME, severity, sentence, advice.remedy, advice.command)
-    advice = package_commands.upgrade(path, kind)
-    remedy = f"it is linked into {path.name}: {advice.remedy}"
-    return Finding(NAME, severity, sentence, remedy, advice.command)
-
-
-def _library(path: Path) -> Path | None:
-    """Return the file of libseccomp that a program loads, None if it is not known."""
-    found = _LDDS_LINE.search(program.output("ldd", str(path)) or "")
-    return Path(found[1]) if found else None
+        remedy = f"upgrade the libseccomp that `ldd {path}` names"
+    return Finding(NAME, severity, sentence, remedy)
 
 
 def _loads_it(path: Path) -> bool:

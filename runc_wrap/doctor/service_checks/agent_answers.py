@@ -28,7 +28,6 @@ _TAKE_ANYWAY = (
     "nobody keeps their listeners if the service ends, so start it with "
     "--without-descriptor-store if it shall take them all the same, or change the mode"
 )
-_INSTALL = f"{commands.INSTALL_AGAIN}: that installs its unit"
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -45,39 +44,42 @@ def _of_decide(places: Places) -> Iterator[Finding]:
     except PermissionError:
         return
     except (FileNotFoundError, ConnectionRefusedError):
-        yield _without(places, "no agent runs", "start it")
+        yield _without("no agent runs", _start(places, "decide"))
     except (TimeoutError, BlockingIOError):  # of a full backlog
         sentence = f"the agent behind {path} does not answer: each create waits 0.1 s for it"
-        yield _restarted(places, sentence)
+        yield _restarted(sentence)
     except OSError as error:
         why = f"no agent can be reached at {path} ({error.strerror or error})"
-        yield _without(places, why, "install beneath a shorter path, if the path is too long")
+        yield _without(why, "install beneath a shorter path, if the path is too long")
     else:
         if not answers:
             sentence = f"the agent behind {path} closes connections: creates are decided without it"
-            yield _restarted(places, sentence)
+            yield _restarted(sentence)
 
 
-def _without(places: Places, why: str, remedy: str) -> Finding:
+def _without(why: str, remedy: str) -> Finding:
     cost = f"{why}: each create starts Python and takes some milliseconds longer"
     advice = f"{remedy}; or nothing, since it is optional"
-    return Finding(NAME, "note", cost, advice, units.start(places, "decide"))
+    return Finding(NAME, "note", cost, advice, units.start("decide"))
 
 
-def _restarted(places: Places, sentence: str) -> Finding:
-    return Finding(NAME, "warning", sentence, _RESTART, units.restart(places, "decide"))
+def _restarted(sentence: str) -> Finding:
+    return Finding(NAME, "warning", sentence, _RESTART, units.restart("decide"))
 
 
 def _of_observe(places: Places) -> Iterator[Finding]:
     is_used = "observe" in modes_available.used(places)
     if is_used and not agent_probe.has_agent(str(places.notify)):
         sentence = "the mode observe is in force, but no agent takes listeners: it becomes audit"
-        if units.is_installed("observe"):
-            remedy, command = _TAKE, units.start(places, "observe")
-        else:
-            command = units.restart(places, "observe")
-            remedy = _INSTALL if command == commands.install(places) else _TAKE_ANYWAY
-        yield Finding(NAME, "warning", sentence, remedy, command)
+        remedy = _start(places, "observe", _TAKE) if units.is_booted() else _TAKE_ANYWAY
+        yield Finding(NAME, "warning", sentence, remedy, units.start("observe"))
+
+
+def _start(places: Places, name: str, usual: str = "start it") -> str:
+    """Return how a service is started; systemd may run this machine and not know it."""
+    if units.is_installed(name) or not units.is_booted():
+        return usual
+    return f"{commands.install_again(places)}, which installs its unit"
 
 
 def _answers_later(path: Path) -> bool:

@@ -32,4 +32,4 @@ def find(places: Places) -> Iterator[Finding]:
     relies = bool(modes_available.used(places) & set(LOGGED_MODES))
     for sentence in source_status.sentences(seen).values():
         severity: Severity = "warning" if relies else "note"
-        yield Finding(NAME, severity, sentence, _REMEDY, units.restart(places, "observe"))
+        yield Finding(NAME, severity, sentence, _REMEDY, units.restart("observe"))

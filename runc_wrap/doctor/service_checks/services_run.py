@@ -47,8 +47,8 @@ def _of_service(places: Places, name: str, service: Shown, socket: Shown) -> Ite
         yield Finding(NAME, "note", f"{unit} is masked", "unmask it if you want it", command)
     elif program and not _is_same(program[1], ours):
         sentence = f"{unit} starts {program[1]}, not this installation's {ours}"
-        remedy = "install this one's units, or use the other's runc-wrapctl"
-        yield Finding(NAME, "warning", sentence, remedy, commands.install(places))
+        remedy = f"use the other's runc-wrapctl; or {commands.install_again(places)}"
+        yield Finding(NAME, "warning", sentence, remedy)
     elif "yes" in (service.get("NeedDaemonReload"), socket.get("NeedDaemonReload")):
         sentence = f"systemd has read {unit} before it was changed"
         yield _fixed(sentence, "let it read it again", "daemon-reload")

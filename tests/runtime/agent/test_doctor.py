@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +12,7 @@ from harness.host.processes import attempt, wait_for_next_second, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import program
-from runc_wrap.doctor.service_checks import agent_answers, services_run, units
+from runc_wrap.doctor.service_checks import services_run, units
 from runc_wrap.host import files
 from runc_wrap.host import program as programs
 from runc_wrap.node.paths import Places
@@ -51,49 +48,6 @@ def test_creates_do_not_reach_an_agent_whose_socket_the_engine_does_not_see_and_
             assert done.returncode == 0, done.stderr
         told = [each for each in _reached(node) if each.startswith("none of the")]
     assert [f"none of the {CREATES} creates" in each for each in told] == [True] * is_hidden
-
-
-@pytest.fixture
-def places(
-    node: install.Installed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Places]:
-    """A node without systemd on which observe is in force; services end with the test."""
-    monkeypatch.setattr(units, "_BOOTED", tmp_path / "absent")
-    node.configure('[default]\nmode = "observe"\n')
-    yield Places(node.prefix)
-    agents.end_all(node.prefix)
-
-
-def _do_as_told(places: Places, words: str, number: int) -> None:
-    """Run the commands of the findings, which must have these words, until nothing is found."""
-    found = list(agent_answers.find(places))
-    assert [words in each.sentence for each in found] == [True] * number, found
-    for each in found:
-        with (places.var / "agent.log").open("a") as log:
-            argv = ["sh", "-c", each.command]
-            subprocess.run(argv, stdout=log, stderr=log, timeout=60, check=True)
-    wait_until(lambda: not [*agent_answers.find(places)], f"the end of: {words}", 60)
-
-
-def test_without_systemd_the_commands_it_names_start_both_services(places: Places) -> None:
-    _do_as_told(places, "agent", 2)
-
-
-def test_without_systemd_the_command_it_names_replaces_an_observe_that_takes_no_listeners(
-    places: Places, node: install.Installed
-) -> None:
-    with agents.running(node, without_store=()) as agent:
-        former = agent.observe
-        _do_as_told(places, "no agent takes listeners", 1)
-        assert agent.observe not in (0, former)
-
-
-def test_without_systemd_the_command_it_names_replaces_a_decide_that_hangs(
-    places: Places, node: install.Installed
-) -> None:
-    with agents.running(node) as agent:
-        os.kill(agent.decide, signal.SIGSTOP)
-        _do_as_told(places, "does not answer", 1)
 
 
 @pytest.fixture

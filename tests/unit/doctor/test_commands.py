@@ -1,4 +1,4 @@
-"""doctor: every finding names a command."""
+"""doctor: every finding says what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.unit.cli.ctl import Node
 
 FOLDER = Path(checks.__file__).parent
-COMMAND = 4  # the place of Finding's command
+REMEDY = 3  # its place among the arguments of Finding
 
 
 def _calls() -> Iterator[tuple[str, ast.Call]]:
@@ -32,11 +32,9 @@ def _calls() -> Iterator[tuple[str, ast.Call]]:
 
 
 @pytest.mark.parametrize(("where", "call"), [*_calls()])
-def test_every_finding_of_the_code_is_given_a_remedy_and_a_command(
-    where: str, call: ast.Call
-) -> None:
-    given = call.args[COMMAND - 1 : COMMAND + 1]
-    assert len(given) == 2, where
+def test_every_finding_of_the_code_is_given_a_remedy(where: str, call: ast.Call) -> None:
+    given = call.args[REMEDY : REMEDY + 1]
+    assert given, where
     assert not [each for each in given if isinstance(each, ast.Constant) and not each.value], where
 
 
@@ -63,15 +61,14 @@ def test_paths_are_quoted_for_the_shell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "manager", "command"),
+    ("prefix", "words"),
     [
-        ("/opt/runc-wrap", "apt-get", "./install.sh"),
-        ("/srv/a b", "apt-get", "./install.sh --prefix '/srv/a b'"),
-        ("/usr/lib/runc-wrap", "apt-get", "apt-get install --reinstall ./runc-wrap_*.deb"),
+        ("/opt/runc-wrap", "run `./install.sh` again"),
+        ("/srv/a b", "run `./install.sh --prefix '/srv/a b'` again"),
+        ("/usr/lib/runc-wrap", "install the package runc-wrap again"),
     ],
 )
 def test_what_is_damaged_is_installed_again_as_its_owner_installed_it(
-    node: Node, prefix: str, manager: str, command: str
+    prefix: str, words: str
 ) -> None:
-    machine.fake(node.programs, manager, "true")
-    assert commands.install(Places(Path(prefix))) == command
+    assert commands.install_again(Places(Path(prefix))).startswith(words)
