@@ -11,7 +11,8 @@ from runc_wrap.cli import output, progress
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host.locks import locked
-from runc_wrap.installation import services, uninstaller
+from runc_wrap.host.systemd import UnitFailed
+from runc_wrap.installation import uninstaller
 from runc_wrap.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def uninstall(
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
             sys.stdout.flush()
             uninstaller.finish(plan, lock, is_quiet=as_json)
-    except (uninstaller.Refused, services.ServiceFailed, Damaged, EngineError, OSError) as error:
+    except (uninstaller.Refused, UnitFailed, Damaged, EngineError, OSError) as error:
         output.fail(error)
 
 

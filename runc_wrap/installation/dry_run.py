@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def sentences(prefix: Path, units: Path, *, has_services: bool) -> Iterator[str]:
     """Yield what would be done, in order; `units` is the directory of the release's units."""
-    from runc_wrap.installation import links, services  # noqa: PLC0415 - main adds the path
+    from runc_wrap.host import systemd  # noqa: PLC0415 - main adds the path
+    from runc_wrap.installation import links, services  # noqa: PLC0415
 
     yield f"compile the policy in {prefix}/etc"
     current = prefix / "lib" / "current"
@@ -26,7 +27,7 @@ def sentences(prefix: Path, units: Path, *, has_services: bool) -> Iterator[str]
     if why := services.obstacle(prefix, names) if has_services else "--no-services":
         yield f"install no services: {why}"
     else:
-        yield f"write, enable and start or restart {', '.join(names)} in {services.UNITS}"
+        yield f"write, enable and start or restart {', '.join(names)} in {systemd.UNITS}"
     if linked := links.wanted(prefix, prefix):
         yield f"link {' and '.join(map(str, linked))}, and manual and completions beside them"
     yield "run three containers, and go back to what is in force now if any step fails"

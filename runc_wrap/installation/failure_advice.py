@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from runc_wrap.installation.services import ServiceFailed
+from runc_wrap.host.systemd import UnitFailed
 
 _AGAIN = "then run install.sh again"
 _BY_ERROR = {
@@ -24,7 +24,7 @@ def sentence(error: BaseException, prefix: Path) -> str:
     if isinstance(error, OSError):
         what = _BY_ERROR.get(error.errno or 0, _IN_THE_WAY)
         return f"Try: {what.format(path=_place(error, prefix))}, {_AGAIN}."
-    if isinstance(error, ServiceFailed):
+    if isinstance(error, UnitFailed):
         return f"Try: mend what that says, {_AGAIN}, or give it --no-services."
     if isinstance(error, ValueError):
         return f"Try: unpack the archive or the checkout again, as this one is damaged, {_AGAIN}."

@@ -18,7 +18,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runc_wrap.host import program
+from runc_wrap.host import program, systemd
 from runc_wrap.installation import failure_advice, release_parts, services
 from runc_wrap.installation import installation_record as records
 from runc_wrap.installation.links import Links, missing_directories
@@ -230,7 +230,7 @@ def main(words: Sequence[str]) -> int:
     try:
         installer.run()
     except (
-        Failed, services.ServiceFailed, OSError, ValueError, program.ProgramFailed,
+        Failed, systemd.UnitFailed, OSError, ValueError, program.ProgramFailed,
     ) as error:  # fmt: skip
         _say_what_to_do(error, options.prefix, f"; {installer.told_in_force()}.")
         return 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from runc_wrap.engines import dependent, removals
 from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import boot_unit, taking_back
-from runc_wrap.host import files, program
+from runc_wrap.host import files, program, systemd
 from runc_wrap.installation import installation_record as record
 from runc_wrap.installation import links, services, still_needed
 from runc_wrap.node.paths import PACKAGED
@@ -129,9 +129,9 @@ def steps(todo: Plan) -> Iterator[Step]:
     for removal in todo.removals:
         if not removal.plan.is_empty:
             yield Step(_told(removal), partial(plan_execution.carry_out, removal.plan))
-    boot = boot_unit.UNITS / boot_unit.name_of(todo.places)
+    boot = systemd.UNITS / boot_unit.name_of(todo.places)
     if boot.exists():  # a killed change left it, which had changed nothing yet
-        yield Step(f"remove {boot}", partial(boot_unit.remove, todo.places, boot_unit.UNITS))
+        yield Step(f"remove {boot}", partial(boot_unit.remove, todo.places, systemd.UNITS))
     names = (*UNITS, *todo.record.units)
     units = list(dict.fromkeys(services.installed(todo.places.prefix, names)))
     if units:

@@ -9,12 +9,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import program
+from runc_wrap.host import systemd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VARIABLE = "FDSTORE"
+_ROOM = "FileDescriptorStoreMax"
 _UNIT = re.compile(r"[\w:.@\\-]{1,255}\.service")
 _LARGEST = 64 * 1024  # characters of /proc/self/cgroup
 
@@ -25,8 +26,7 @@ def room(environment: Mapping[str, str], cgroup: Path = Path("/proc/self/cgroup"
     if said or "NOTIFY_SOCKET" not in environment:
         return _number(said)
     unit = _unit(cgroup)
-    words = "show", "--property=FileDescriptorStoreMax", "--value", "--", unit
-    return _number(program.output("systemctl", *words) or "") if unit else 0
+    return _number(systemd.show([unit], _ROOM).get(unit, {}).get(_ROOM, "")) if unit else 0
 
 
 def _number(text: str) -> int:

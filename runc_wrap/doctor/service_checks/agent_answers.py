@@ -11,6 +11,7 @@ from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import modes_available
 from runc_wrap.doctor.service_checks import units
+from runc_wrap.host import systemd
 from runc_wrap.hotpath import agent_probe
 
 if TYPE_CHECKING:
@@ -71,13 +72,13 @@ def _of_observe(places: Places) -> Iterator[Finding]:
     is_used = "observe" in modes_available.used(places)
     if is_used and not agent_probe.has_agent(str(places.notify)):
         sentence = "the mode observe is in force, but no agent takes listeners: it becomes audit"
-        remedy = _start(places, "observe", _TAKE) if units.is_booted() else _TAKE_ANYWAY
+        remedy = _start(places, "observe", _TAKE) if systemd.is_booted() else _TAKE_ANYWAY
         yield Finding(NAME, "warning", sentence, remedy, units.start("observe"))
 
 
 def _start(places: Places, name: str, usual: str = "start it") -> str:
     """Return how a service is started; systemd may run this machine and not know it."""
-    if units.is_installed(name) or not units.is_booted():
+    if units.is_installed(name) or not systemd.is_booted():
         return usual
     return f"{commands.install_again(places)}, which installs its unit"
 

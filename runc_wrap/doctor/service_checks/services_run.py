@@ -10,13 +10,13 @@ from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import modes_available
 from runc_wrap.doctor.service_checks import units
-from runc_wrap.host import procfs
+from runc_wrap.host import procfs, systemd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.doctor.check_finding import Severity
-    from runc_wrap.doctor.service_checks.units import Shown
+    from runc_wrap.host.systemd import Shown
     from runc_wrap.node.paths import Places
 
 NAME = "services"
@@ -119,7 +119,7 @@ def _maps(pid: str) -> bytes:
 
 
 def _old_systemd(places: Places) -> Iterator[Finding]:
-    version = units.version()
+    version = systemd.version()
     is_used = "observe" in modes_available.used(places)
     if is_used and version is not None and version < _KEEPS_AT_STOP:
         yield Finding(

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import NotMended
-from runc_wrap.host import program
+from runc_wrap.host import systemd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runc_wrap.host.systemd import Shown
+
 SERVICES = ("decide", "observe")
-_BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 _PROPERTIES = (
-    "Id LoadState UnitFileState ActiveState Result NeedDaemonReload NRestarts MainPID ExecStart"
-)
-_VERSION = re.compile(r"systemd (\d+)")
-
-Shown = dict[str, str]  # property -> value, as systemctl prints it
-
-
-def is_booted() -> bool:
-    """Tell whether systemd runs this machine."""
-    return _BOOTED.is_dir()
+    "LoadState UnitFileState ActiveState Result NeedDaemonReload NRestarts MainPID ExecStart"
+).split()
 
 
 def service(name: str) -> str:
@@ -40,23 +31,9 @@ def both(name: str) -> tuple[str, str]:
 
 def show() -> dict[str, Shown]:
     """Return {unit: what systemd shows} of the services and their sockets; {} without systemd."""
-    if not is_booted():
+    if not systemd.is_booted():
         return {}
-    names = [unit for name in SERVICES for unit in both(name)]
-    asked = f"--property={_PROPERTIES.replace(' ', ',')}"
-    printed = program.output("systemctl", "show", asked, "--", *names) or ""
-    blocks = [_parsed(block) for block in printed.split("\n\n")]
-    return {shown["Id"]: shown for shown in blocks if "Id" in shown}
-
-
-def _parsed(block: str) -> Shown:
-    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-
-
-def version() -> int | None:
-    """Return systemd's version, None if there is none."""
-    found = _VERSION.match(program.output("systemctl", "--version") or "")
-    return int(found[1]) if found else None
+    return systemd.show([unit for name in SERVICES for unit in both(name)], *_PROPERTIES)
 
 
 def is_installed(name: str) -> bool:
@@ -81,7 +58,7 @@ def fix(*arguments: str) -> Callable[[], None]:
     """Return what runs systemctl with these arguments."""
 
     def act() -> None:
-        if said := program.failure("systemctl", *arguments):
-            raise NotMended(f"`{commands.line('systemctl', *arguments)}` failed: {said}")
+        if why := systemd.failure(*arguments):
+            raise NotMended(why)
 
     return act

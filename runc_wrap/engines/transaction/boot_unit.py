@@ -7,20 +7,18 @@ boot, so that nothing has to be loaded now. It asks no engine: those start after
 from __future__ import annotations
 
 import hashlib
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.host import files
+from runc_wrap.host import files, systemd
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runc_wrap.node.paths import Places
 
-UNITS = Path("/etc/systemd/system")
 _WANTED_BY = "multi-user.target.wants"
-_PLAIN = re.compile(r"[A-Za-z0-9/._+@:-]+")  # what a unit takes without quotes and specifiers
 _ENGINES = (
     "containerd", "crio", "docker", "k3s", "k3s-agent", "rke2-server", "rke2-agent",
     "k0scontroller", "k0sworker", "snap.microk8s.daemon-containerd",
@@ -48,7 +46,7 @@ def name_of(places: Places) -> str:
 
 def text(places: Places, unit: str) -> str:
     """Return the unit's text; `unit` is the engine's. Raises EngineError."""
-    if not _PLAIN.fullmatch(str(places.prefix)):
+    if not systemd.is_plain(places.prefix):
         raise EngineError(
             f"a unit cannot name the path {places.prefix}",
             "a prefix of letters, digits and /._+@:-",
@@ -57,28 +55,26 @@ def text(places: Places, unit: str) -> str:
     names = [f"{name}.service" for name in _ENGINES]
     before = dict.fromkeys([*names, *([unit] if unit else [])])
     # the state may be on a file system that is mounted late, as one of the network
-    var = str(places.var.resolve())
-    mounts = f"{places.prefix} {var}" if _PLAIN.fullmatch(var) else str(places.prefix)
+    var = places.var.resolve()
+    mounts = f"{places.prefix} {var}" if systemd.is_plain(var) else str(places.prefix)
     command = places.wrapper.with_name("runc-wrapctl")
     return _TEXT.format(
         before=" ".join(before), mounts=mounts, command=command, prefix=places.prefix
     )
 
 
-def write(places: Places, unit: str, directory: Path = UNITS) -> None:
+def write(places: Places, unit: str, directory: Path = systemd.UNITS) -> None:
     """Write and enable it. Raises EngineError and OSError."""
     path = directory / name_of(places)
-    files.replace(path, text(places, unit).encode(), 0o644, writer="runc-wrap")
+    systemd.write(path, text(places, unit))
     wanted = directory / _WANTED_BY
     wanted.mkdir(exist_ok=True)
     files.replace_link(wanted / path.name, str(path))
     files.sync(wanted)
 
 
-def remove(places: Places, directory: Path = UNITS) -> None:
+def remove(places: Places, directory: Path = systemd.UNITS) -> None:
     """Remove it, and what a killed writer left of it. Raises OSError."""
-    name, wanted = name_of(places), directory / _WANTED_BY
-    for path in (wanted / name, directory / name):
-        path.unlink(missing_ok=True)
-    for new in (*directory.glob(f".{name}.*.new"), *wanted.glob(f".{name}.*.new")):
-        new.unlink(missing_ok=True)
+    name = name_of(places)
+    for path in (directory / _WANTED_BY / name, directory / name):
+        systemd.unlink(path)

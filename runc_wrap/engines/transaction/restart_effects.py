@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from runc_wrap.host import files, program
+from runc_wrap.host import files, program, systemd
+
+if TYPE_CHECKING:
+    from runc_wrap.host.systemd import Shown
 
 _SECONDS = 20.0
 _RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
 _DOCKER = "docker.service"
 _RESTARTED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
-_ASKED = ",".join(("KillMode", "ControlGroup", *_RESTARTED_WITH))
 _KILLS_ALL = ("control-group", "mixed")
 _MONITORS = ("containerd-shim", "conmon", "conmonrs")  # as comm, which has 15 characters
 _LARGEST = 1 << 16  # bytes of /proc/PID/cgroup
@@ -42,13 +45,11 @@ def of_docker() -> str:
 
 def of_unit(unit: str) -> str:
     """Return what a restart of containerd's or CRI-O's unit ends, "" for nothing."""
-    asked = ("show", unit, f"--property={_ASKED}")
-    printed = program.run("systemctl", *asked, seconds=_SECONDS).printed
-    shown = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+    shown = systemd.show([unit], "KillMode", "ControlGroup", *_RESTARTED_WITH).get(unit, {})
     return " and ".join(filter(None, (_monitored(unit, shown), _dockers(shown))))
 
 
-def _monitored(unit: str, shown: dict[str, str]) -> str:
+def _monitored(unit: str, shown: Shown) -> str:
     mode, group = shown.get("KillMode"), shown.get("ControlGroup")
     if mode not in _KILLS_ALL or not group:
         return ""
@@ -71,12 +72,11 @@ def _is_in(pid: int, group: str) -> bool:
     return any(f"{each}/".startswith(f"{group}/") for each in found)
 
 
-def _dockers(shown: dict[str, str]) -> str:
+def _dockers(shown: Shown) -> str:
     restarted = {name for key in _RESTARTED_WITH for name in shown.get(key, "").split()}
     if _DOCKER not in restarted:
         return ""
-    state = program.run("systemctl", "is-active", _DOCKER, seconds=_SECONDS).printed
-    if state.strip() in ("inactive", "failed"):
+    if systemd.state(_DOCKER) in (systemd.STOPPED, systemd.FAILED):
         return ""
     words = of_docker()
     return f"Docker's, which systemd restarts with it: {words}" if words else ""

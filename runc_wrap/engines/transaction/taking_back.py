@@ -18,7 +18,7 @@ from runc_wrap.engines import docker_config, engine_files
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
-from runc_wrap.host import change_set
+from runc_wrap.host import change_set, systemd
 from runc_wrap.host.locks import locked
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 NOTHING, RELOAD, RESTART = "none", "reload", "restart"
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_FAILED, _STOPPED = "failed", "inactive"  # of `systemctl is-active`
 
 
 class Node(Protocol):
@@ -138,7 +137,7 @@ def wait_until_answers(node: Node, access: Access, also: str = "") -> None:
     """Wait until a restarted engine can run containers. Raises EngineError."""
     until = time.monotonic() + node.patience
     while why := access.silence():
-        failed = access.unit and node.state(access.unit) == _FAILED
+        failed = access.unit and node.state(access.unit) == systemd.FAILED
         if failed or time.monotonic() > until:
             raise EngineError(
                 f"{access.unit or 'the engine'} does not answer{also}: {why}",
@@ -197,8 +196,8 @@ def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) 
         change_set.close(path)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
-            f"{path.stem} was not put back: {error}; it is tried again by a timer, at boot, and by "
-            "`runc-wrapctl engine revert`"
+            f"{path.stem} was not put back: {error}; `runc-wrapctl engine revert` and the next "
+            "boot try again"
         ) from error
     node.release(places, note.timer)
     if left:
@@ -257,7 +256,7 @@ def _restart(note: Note, node: Node, *, is_needed: bool) -> None:
     One that somebody stopped reads them when it is started. Raises EngineError.
     """
     access, how = node.access(note.engine, Path(note.config)), note.how_back
-    if how != NOTHING and node.state(note.unit) == _STOPPED:
+    if how != NOTHING and node.state(note.unit) == systemd.STOPPED:
         return
     if is_needed and how != NOTHING:
         why = node.restart(note.unit, how)

@@ -13,7 +13,7 @@ from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.doctor.service_checks import services_run, units
-from runc_wrap.host import files
+from runc_wrap.host import files, systemd
 from runc_wrap.host import program as programs
 from runc_wrap.node.paths import Places
 
@@ -66,7 +66,7 @@ def agent(
         )
         shim.chmod(0o755)
         monkeypatch.setattr(programs, "FIXED_PATH", (str(shim.parent),))
-        monkeypatch.setattr(units, "_BOOTED", place)
+        monkeypatch.setattr(systemd, "BOOTED", place)
         yield started
 
 

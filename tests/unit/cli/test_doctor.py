@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.doctor.runtime_checks import kernel_filtering
-from runc_wrap.doctor.service_checks import units
-from runc_wrap.host import program
+from runc_wrap.host import program, systemd
 from runc_wrap.node import features
 from runc_wrap.policy import freshness
 from tests.unit.node import machine
@@ -118,7 +117,7 @@ def _answering(node: Node, *answers: bytes) -> Iterator[None]:
 def test_a_missing_agent_is_noted_and_a_warning_only_if_the_policy_needs_one(
     node: Node, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(units, "_BOOTED", tmp_path / "absent")
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "absent")
     node.configure(f'[default]\nmode = "{mode}"\n')
     _well(node)
     findings = json.loads(node.ctl("doctor", "--json").stdout)["findings"]

@@ -13,9 +13,9 @@ from runc_wrap.cli.main import main
 from runc_wrap.engines import engine_query
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import proofs, steps, unit_control
+from runc_wrap.engines.transaction import proofs, steps
 from runc_wrap.engines.transaction.taking_back import Note
-from runc_wrap.host import change_set, program
+from runc_wrap.host import change_set, program, systemd
 from runc_wrap.installation import uninstaller
 from runc_wrap.node.paths import Places
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """An installation on a node without engines and without systemd."""
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
-    monkeypatch.setattr(unit_control, "RUNNING", tmp_path / "no-systemd")
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "no-systemd")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
     return Places(tmp_path)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.host import ownership, program
+from runc_wrap.host import ownership, program, systemd
 from runc_wrap.installation import (
     failure_advice,
     installation_record,
     installer,
     links,
-    services,
 )
 from runc_wrap.installation.links import Links
 from runc_wrap.installation.release_switch import Switch
@@ -110,7 +109,7 @@ def _error(number: int) -> OSError:
         (OSError(errno.ENOSPC, "full"), "`df -h /srv/p` shows it"),
         (program.ProgramFailed("`sync` failed: x"), "read what that program said"),
         (ValueError("x"), "unpack the archive or the checkout again"),
-        (services.ServiceFailed("x"), "or give it --no-services"),
+        (systemd.UnitFailed("x"), "or give it --no-services"),
     ],
 )
 def test_each_kind_of_failure_has_its_advice(error: Exception, advice: str) -> None:

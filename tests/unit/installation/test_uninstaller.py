@@ -29,6 +29,7 @@ from runc_wrap.engines.registration import (
 )
 from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import boot_unit, engine_access, taking_back
+from runc_wrap.host import systemd
 from runc_wrap.installation import (
     installation_record,
     still_needed,
@@ -254,12 +255,12 @@ def test_the_boots_unit_of_a_killed_change_goes_too(
     places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change that was killed before it changed anything has no record, and left that unit."""
-    monkeypatch.setattr(boot_unit, "UNITS", tmp_path / "units")
-    boot_unit.UNITS.mkdir()
-    boot_unit.write(places, "docker.service", boot_unit.UNITS)
+    monkeypatch.setattr(systemd, "UNITS", tmp_path / "units")
+    systemd.UNITS.mkdir()
+    boot_unit.write(places, "docker.service", systemd.UNITS)
     for step in uninstaller.steps(uninstaller.plan(places)):
         step.do()
-    assert [one for one in boot_unit.UNITS.rglob("*") if not one.is_dir()] == []
+    assert [one for one in systemd.UNITS.rglob("*") if not one.is_dir()] == []
 
 
 @pytest.fixture(name="service")

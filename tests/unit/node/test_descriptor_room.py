@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.host import program
+from runc_wrap.host import systemd
 from runc_wrap.node import descriptor_room
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the units that systemctl was asked about; it answers 1024."""
     found: list[str] = []
 
-    def output(_name: str, *words: str) -> str:
-        found.append(words[-1])
-        return "1024\n"
+    def show(units: list[str], name: str) -> dict[str, dict[str, str]]:
+        found.extend(units)
+        return {units[0]: {name: "1024"}}
 
-    monkeypatch.setattr(program, "output", output)
+    monkeypatch.setattr(systemd, "show", show)
     return found
 
 
@@ -67,11 +67,11 @@ def test_an_older_systemd_is_asked_about_the_unit_of_this_process(
     assert (found, asked) == ((1024, [unit]) if unit else (0, []))
 
 
-@pytest.mark.parametrize("said", ["0\n", "", "infinity\n", None])
+@pytest.mark.parametrize("said", ["0", "", "infinity"])
 def test_without_a_clear_answer_there_is_no_store(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
 ) -> None:
-    monkeypatch.setattr(program, "output", lambda *_: said)
+    monkeypatch.setattr(systemd, "show", lambda units, name: {units[0]: {name: said}})
     (tmp_path / "cgroup").write_text(f"0::/system.slice/{UNIT}\n")
     assert descriptor_room.room(NOTIFY, tmp_path / "cgroup") == 0
     assert descriptor_room.room(NOTIFY, tmp_path / "none") == 0

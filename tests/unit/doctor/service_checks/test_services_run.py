@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.doctor.service_checks import services_run, units
+from runc_wrap.host import systemd
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def states(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             f"ExecStart={{ path={program} ; argv[]={program} agent ; ignore_errors=no }}\n"
         )
     machine.fake(node.programs, "systemctl", SYSTEMCTL.format(states=directory))
-    monkeypatch.setattr(units, "_BOOTED", directory)
+    monkeypatch.setattr(systemd, "BOOTED", directory)
     return directory
 
 
@@ -79,7 +80,7 @@ def test_without_systemd_or_units_there_is_no_finding(
     _change(states, DECIDE, "LoadState", "loaded")
     _change(states, DECIDE, "ActiveState", "failed")
     assert len(_found(node)) == 1
-    monkeypatch.setattr(units, "_BOOTED", states / "absent")
+    monkeypatch.setattr(systemd, "BOOTED", states / "absent")
     assert _found(node) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor.service_checks import units
+from runc_wrap.host import systemd
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def _systemd(node: Node, patch: pytest.MonkeyPatch, state: str) -> None:
-    one = rf"Id=runc-wrap-%s.service\nLoadState={state}\n\n"
-    machine.fake(node.programs, "systemctl", f"printf '{one}' decide observe")
-    patch.setattr(units, "_BOOTED", node.programs)
+    one = rf"LoadState={state}\n\n"
+    machine.fake(node.programs, "systemctl", f"printf '{one * 4}'")
+    patch.setattr(systemd, "BOOTED", node.programs)
 
 
 def test_a_unit_is_enabled_and_restarted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,5 +35,5 @@ def test_without_a_unit_there_is_no_command(
 ) -> None:
     _systemd(node, monkeypatch, "not-found")
     assert (units.start("decide"), units.restart("decide")) == ("", "")
-    monkeypatch.setattr(units, "_BOOTED", tmp_path / "absent")
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "absent")
     assert (units.start("decide"), units.restart("decide")) == ("", "")

@@ -19,7 +19,7 @@ from runc_wrap.engines.registration import (
 )
 from runc_wrap.engines.transaction import steps, taking_back, unit_control
 from runc_wrap.engines.transaction.taking_back import Note
-from runc_wrap.host import files, program
+from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
 from tests.unit.engines.transaction.killed_node import interrupted, job, node, proved, run
 
@@ -293,7 +293,7 @@ def test_a_masked_unit_that_runs_is_not_restarted(
     )
     (tmp_path / "systemctl").chmod(0o755)
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path), "/usr/bin", "/bin"))
-    monkeypatch.setattr(unit_control, "RUNNING", tmp_path)
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
     for enabled, refusal in (("enabled", None), ("masked", "masked"), ("masked-runtime", "masked")):
         (tmp_path / "enabled").write_text(f"{enabled}\n")
         why = unit_control.Systemd(Places(tmp_path)).obstacle("docker.service")

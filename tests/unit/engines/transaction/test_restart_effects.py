@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.engines.transaction import restart_effects
+from runc_wrap.host import files
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -101,3 +102,16 @@ def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
         assert told == ""
     else:
         assert told.endswith(f"shims or monitors of containers, as {UNIT} has KillMode={mode}")
+
+
+@pytest.mark.usefixtures("shim")
+@pytest.mark.parametrize(
+    ("group", "is_its"),
+    [("/s/crio.service", True), ("/s/crio.service/x", True), ("/s/crio.service-x", False)],
+)
+def test_a_unit_whose_name_only_begins_alike_is_another(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, group: str, *, is_its: bool
+) -> None:
+    monkeypatch.setattr(files, "read", lambda *_: f"1:name=systemd:/\n0::{group}\n".encode())
+    _systemd(programs, "KillMode=mixed\nControlGroup=/s/crio.service\n")
+    assert ("shims or monitors" in restart_effects.of_unit("crio.service")) is is_its
