@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.fleet.node_list import Asked, Node
 
-Json = dict[str, Any]
 _SHOWN = 20  # nodes
 _LISTING = 120.0  # seconds
 
@@ -59,7 +58,10 @@ def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[Asked], l
 
 def _asked(cluster: Cluster, everyone: Sequence[Node]) -> list[Asked]:
     pods = object_list.pods(cluster.namespace)
-    return node_list.asked(everyone, _items(cluster, pods, node_list.SELECTOR))
+    found = object_list.items(
+        cluster.kubectl, pods, node_list.PodObject, node_list.SELECTOR, _LISTING
+    )
+    return node_list.asked(everyone, found)
 
 
 def doubts(cluster: Cluster, everyone: Sequence[Node]) -> dict[str, str]:
@@ -86,14 +88,13 @@ def say_who_is_left_out(names: Sequence[str]) -> None:
 
 def nodes(cluster: Cluster, selector: str | None = None) -> list[Node]:
     """Return the nodes, those with these labels if `selector` is given. Raises KubectlError."""
-    found = node_list.nodes(_items(cluster, object_list.NODES, selector or ""))
+    listed = object_list.items(
+        cluster.kubectl, object_list.NODES, node_list.NodeObject, selector or "", _LISTING
+    )
+    found = node_list.nodes(listed)
     if not any(one.is_linux for one in found):
         raise KubectlError("the cluster lists no Linux node")
     return found
-
-
-def _items(cluster: Cluster, path: str, selector: str) -> Iterator[Json]:
-    return object_list.items(cluster.kubectl, path, selector, _LISTING)
 
 
 @contextmanager

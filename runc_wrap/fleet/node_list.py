@@ -1,12 +1,14 @@
 """The nodes of a cluster and the installer's pods on them, from the API's objects.
 
-A node writes its own annotations, labels and conditions, and its pods' phase: each is taken for
-what stands in that field, and where it has another type for nothing.
+A node writes its own annotations, labels and conditions, and its pods' phase; a long one is cut.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from runc_wrap.documents.bounds import First, Key
+from runc_wrap.documents.reader import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,6 +18,64 @@ SELECTOR = "app.kubernetes.io/name=runc-wrap"
 _NO_POD = "the installer has no pod on it"
 _RUNNING = "Running"
 _LINUX = "linux"
+_Text = Annotated[str, First(1000)]
+
+
+@record
+class _Labels:
+    ready: Annotated[_Text, Key("runc-wrap.dev/ready")] = ""
+    version: Annotated[_Text, Key("runc-wrap.dev/version")] = ""
+    system: Annotated[_Text, Key("kubernetes.io/os")] = ""
+
+
+@record
+class _Annotations:
+    state: Annotated[_Text, Key("runc-wrap.dev/state")] = ""
+
+
+@record
+class _Metadata:
+    name: str
+    labels: _Labels = _Labels()
+    annotations: _Annotations = _Annotations()
+
+
+@record
+class _Condition:
+    type: _Text
+    status: _Text
+
+
+@record
+class _NodeStatus:
+    conditions: tuple[_Condition, ...] = ()
+
+
+@record
+class NodeObject:
+    """The API's object of a node."""
+
+    metadata: _Metadata
+    status: _NodeStatus = _NodeStatus()
+
+
+@record
+class _PodSpec:
+    node: Annotated[str, Key("nodeName")] = ""
+
+
+@record
+class _PodStatus:
+    phase: _Text = ""
+
+
+@record
+class PodObject:
+    """The API's object of a pod."""
+
+    metadata: _Metadata
+    spec: _PodSpec = _PodSpec()
+    status: _PodStatus = _PodStatus()
 
 
 class Node(NamedTuple):
@@ -61,56 +121,34 @@ class Asked(NamedTuple):
     is_reached: bool = True
 
 
-def nodes(items: Iterable[Json]) -> list[Node]:
+def nodes(items: Iterable[NodeObject]) -> list[Node]:
     """Return the nodes, ordered by name."""
-    return sorted(_node(one) for one in items if _name(one))
+    return sorted(map(_node, items))
 
 
-def _node(one: Json) -> Node:
-    labels, annotations = (_of(one, "metadata", name) for name in ("labels", "annotations"))
+def _node(one: NodeObject) -> Node:
+    labels = one.metadata.labels
+    health = (each.status for each in one.status.conditions if each.type == "Ready")
     return Node(
-        _name(one),
-        _health(_of(one, "status").get("conditions")),
-        labels.get("runc-wrap.dev/ready") == "true",
-        _text(labels.get("runc-wrap.dev/version")),
-        _text(annotations.get("runc-wrap.dev/state")).strip(),
-        _text(labels.get("kubernetes.io/os")),
+        one.metadata.name,
+        next(health, ""),
+        labels.ready == "true",
+        labels.version,
+        one.metadata.annotations.state.strip(),
+        labels.system,
     )
 
 
-def _health(conditions: object) -> str:
-    for one in conditions if isinstance(conditions, list) else ():
-        if isinstance(one, dict) and one.get("type") == "Ready":
-            return _text(one.get("status"))
-    return ""
-
-
-def _of(one: Json, *keys: str) -> Json:
-    """Return the object that stands there, an empty one if none does."""
-    for key in keys:
-        found = one.get(key)
-        one = found if isinstance(found, dict) else {}
-    return one
-
-
-def _name(one: Json) -> str:
-    return _text(_of(one, "metadata").get("name"))
-
-
-def _text(found: object) -> str:
-    return found if isinstance(found, str) else ""
-
-
-def asked(nodes_: Sequence[Node], items: Iterable[Json]) -> list[Asked]:
+def asked(nodes_: Sequence[Node], items: Iterable[PodObject]) -> list[Asked]:
     """Return for each node the pod to ask, from the installer's pods.
 
     Of nodes that are not for us only those are asked that have such a pod all the same.
     """
     pods: dict[str, tuple[str, str]] = {}
     for one in items:
-        node = _text(_of(one, "spec").get("nodeName"))
+        node = one.spec.node
         if node and pods.get(node, ("", ""))[1] != _RUNNING:
-            pods[node] = (_name(one), _text(_of(one, "status").get("phase")))
+            pods[node] = (one.metadata.name, one.status.phase)
     wanted = [node for node in nodes_ if node.is_linux or node.name in pods]
     return [_asked(node, *pods.get(node.name, ("", ""))) for node in wanted]
 

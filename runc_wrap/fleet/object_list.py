@@ -7,18 +7,19 @@ that it has, that took 12 s of CPU and 700 MB; kubectl passes the same list on i
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from runc_wrap.documents.bounds import Key
+from runc_wrap.documents.reader import DocumentError, read, record, taken
 from runc_wrap.fleet.kubectl import KubectlError, TooLargeError
-from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.fleet.kubectl import Kubectl
 
-Json = dict[str, Any]
+ApiObject = TypeVar("ApiObject")
 NODES = "/api/v1/nodes"
 _PAGE = 500  # objects, as of kubectl's own lists
 _FEWER = 10  # times fewer, where nodes have made theirs so large that a page is too large
@@ -26,16 +27,29 @@ _LARGEST = 64 << 20  # bytes of a page
 _MOST_CONTAINERS = 4_000_000  # lists and objects of one: the largest node has 500,000
 
 
+@record
+class _Metadata:
+    following: Annotated[str, Key("continue")] = ""  # the next page's token, "" at the end
+
+
+@record
+class _Page:
+    items: list[Any]
+    metadata: _Metadata = _Metadata()
+
+
 def pods(namespace: str) -> str:
     """Return the path of a namespace's pods."""
     return f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
 
 
-def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterator[Json]:
+def items(
+    kubectl: Kubectl, path: str, kind: type[ApiObject], selector: str, seconds: float
+) -> Iterator[ApiObject]:
     """Yield the objects at a path of the API that meet a label selector, all if it is "".
 
-    `get --raw` leaves out the path of the kubeconfig's server. Raises KubectlError, also if it
-    takes longer.
+    `kind` is the record that each becomes. `get --raw` leaves out the path of the kubeconfig's
+    server. Raises KubectlError, also if it takes longer.
     """
     until = time.monotonic() + seconds
     path = kubectl.server_path + path
@@ -44,34 +58,23 @@ def items(kubectl: Kubectl, path: str, selector: str, seconds: float) -> Iterato
         words = {"limit": limit, "labelSelector": selector, "continue": following}
         query = urlencode({name: value for name, value in words.items() if value})
         try:
-            found = _page(kubectl, f"{path}?{query}", seconds)
+            page = _page(kubectl, f"{path}?{query}", seconds)
+            yield from taken(list[kind], page.items)  # type: ignore[valid-type]
         except TooLargeError:
             limit //= _FEWER
             if not limit:
                 raise
             continue
-        yield from (one for one in found["items"] if isinstance(one, dict))
-        following = _following(found)
+        except DocumentError as error:
+            raise KubectlError(f"the API server's list cannot be used: {error}") from None
+        following = page.metadata.following
         if not following:
             return
     raise KubectlError(f"the list of {path} did not end within {seconds:g} s")
 
 
-def _page(kubectl: Kubectl, path: str, seconds: float) -> Json:
+def _page(kubectl: Kubectl, path: str, seconds: float) -> _Page:
     printed = kubectl.run("get", "--raw", path, seconds=seconds, largest=_LARGEST)
     if printed.count(b"{") + printed.count(b"[") > _MOST_CONTAINERS:
         raise TooLargeError("the API server's list holds more than fits")
-    try:
-        found = json_codec.loads(printed)
-    except json_codec.Unreadable as error:
-        raise KubectlError(f"the API server's list is not JSON ({error})") from None
-    if not isinstance(found, dict) or not isinstance(found.get("items"), list):
-        raise KubectlError("the API server's answer is no list")
-    return found
-
-
-def _following(found: Json) -> str:
-    """Return the token of the next page, "" at the end."""
-    metadata = found.get("metadata")
-    token = metadata.get("continue") if isinstance(metadata, dict) else None
-    return token if isinstance(token, str) else ""
+    return read(_Page, printed)

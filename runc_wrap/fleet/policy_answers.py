@@ -8,10 +8,11 @@ would take the policy.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+from runc_wrap.documents.bounds import Count, First, Most
+from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.report import workloads
-from runc_wrap.report.merge.call_fields import BadDocument, number, said, shown, texts
 from runc_wrap.report.merge.fleet_report import TooMuch
 from runc_wrap.report.workloads import Workload
 
@@ -20,7 +21,8 @@ FORM = 1
 MOST_OF_NODE = 1000  # changes that one answer may list
 MOST_ROWS = 20_000  # different changes and remarks of all nodes
 _MOST_REMARKS = 100
-_LONGEST = 2100  # characters of a sentence, or of a name
+_Words = Annotated[str, Most(2100)]  # a sentence, or a name
+_Remarks = Annotated[tuple[Annotated[str, First(2100)], ...], First(_MOST_REMARKS)]
 _SHOWN_NODES = 10
 OTHER_FILTER = "the same profile, another filter"
 
@@ -34,13 +36,54 @@ class Change(NamedTuple):
     refused: str | None
 
 
-class Answer(NamedTuple):
+@record
+class _Decision:
+    action: _Words | None = None
+    mode: _Words | None = None
+    profile: _Words | None = None
+
+    def __str__(self) -> str:
+        """Return the decision as `apply --diff` shows it."""
+        if self.action == "inject":
+            return f"{self.profile} ({self.mode})"
+        return self.action or "unknown"
+
+
+@record
+class _ChangeOfNode:
+    now: _Decision
+    then: _Decision | None = None
+    refused: _Words | None = None
+    id: _Words | None = None
+    namespace: _Words | None = None
+    pod: _Words | None = None
+    container: _Words | None = None
+    image: _Words | None = None
+
+    def summed(self) -> Change:
+        """Return it as one of the workload, of which there may be several."""
+        pod = self.pod and workloads.without_owner(self.pod)
+        whose = Workload(self.namespace, pod, self.container or self.id, self.image)
+        now, then = str(self.now), str(self.then)
+        if self.then is None:
+            return Change(whose, now, "refused", self.refused or "it does not say why")
+        return Change(whose, now, OTHER_FILTER if then == now else then, None)
+
+
+@record
+class Answer:
     """One node's; `refused` is why the policy would not be put in force there, None if it would."""
 
+    form: Literal[1]
     node: str
-    refused: str | None
-    remarks: list[str]
-    changes: list[Change]
+    changed: Count
+    changes: Annotated[tuple[_ChangeOfNode, ...], Most(MOST_OF_NODE)]
+    remarks: _Remarks
+    refused: _Words | None
+
+    def __post_init__(self) -> None:
+        if self.changed != len(self.changes):
+            raise ValueError(f"changed is {self.changed}, and {len(self.changes)} are listed")
 
 
 @dataclass
@@ -61,41 +104,6 @@ class Where:
         self.containers += 1
 
     _last: str = ""
-
-
-def read(value: Json) -> Answer:
-    """Return a node's answer; `node` is the name by which it was asked. Raises BadDocument."""
-    if value.get("form") != FORM or "refused" not in value:
-        raise BadDocument("is no answer about a policy; its release may be an older one")
-    rows = value.get("changes")
-    if not isinstance(rows, list) or len(rows) > MOST_OF_NODE:
-        raise BadDocument(f"changes is {shown(rows)}, not a list of at most {MOST_OF_NODE}")
-    if (changed := number(value, "changed")) != len(rows):
-        raise BadDocument(f"changed is {changed}, and {len(rows)} changes are listed")
-    refused = said(value, "refused", _LONGEST)
-    remarks = [one[:_LONGEST] for one in texts(value, "remarks", _MOST_REMARKS)]
-    return Answer(value["node"], refused, remarks, [_change(row) for row in rows])
-
-
-def _change(row: object) -> Change:
-    if not isinstance(row, dict):
-        raise BadDocument(f"a change is {shown(row)}, not an object")
-    names = [said(row, name, _LONGEST) for name in ("namespace", "pod", "container", "image")]
-    pod = names[1] and workloads.without_owner(names[1])
-    whose = Workload(names[0], pod, names[2] or said(row, "id", _LONGEST), names[3])
-    now, refused = _words(row.get("now")), said(row, "refused", _LONGEST)
-    if row.get("then") is None:
-        return Change(whose, now, "refused", refused or "it does not say why")
-    then = _words(row["then"])
-    return Change(whose, now, OTHER_FILTER if then == now else then, None)
-
-
-def _words(decision: object) -> str:
-    """Return a decision as `apply --diff` shows it."""
-    if not isinstance(decision, dict):
-        raise BadDocument(f"a decision is {shown(decision)}, not an object")
-    action, mode, profile = (said(decision, key, _LONGEST) for key in ("action", "mode", "profile"))
-    return f"{profile} ({mode})" if action == "inject" else action or "unknown"
 
 
 class PolicyAnswers:
@@ -119,9 +127,10 @@ class PolicyAnswers:
             self.silent.append((node, why if isinstance(why, str) else "it did not say why"))
             return
         try:
-            self._add(read(document))
-        except BadDocument as error:
-            self.silent.append((node, f"its answer cannot be used: it {error}"))
+            self._add(taken(Answer, document))
+        except DocumentError as error:
+            why = "its answer is none about a policy; its release may be an older one"
+            self.silent.append((node, f"{why} ({error})"))
 
     def _add(self, answer: Answer) -> None:
         if answer.refused is not None:
@@ -133,7 +142,7 @@ class PolicyAnswers:
         for remark in answer.remarks:
             self.remarks.setdefault(remark, Where()).add(answer.node)
         for change in answer.changes:
-            self.changes.setdefault(change, Where()).add(answer.node)
+            self.changes.setdefault(change.summed(), Where()).add(answer.node)
         self._largest = max(self._largest, (self._rows - before, answer.node))
         if self._rows > MOST_ROWS:
             raise TooMuch(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from runc_wrap import safe_text
 from runc_wrap.cluster.cluster_policy.policy_files import CONFIG, LARGEST, MODE, PROFILES
+from runc_wrap.documents.bounds import Most
+from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.host import files
-from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,11 @@ _MODE_KEY = Path(MODE).name
 _PROFILE = ".json"
 _SECONDS = 60.0
 _LARGEST_OBJECT = 8 * LARGEST  # bytes: JSON escapes each by six at most
+
+
+@record
+class _ConfigMap:
+    data: dict[str, Annotated[str, Most(LARGEST)]]
 
 
 class NoPolicy(Exception):
@@ -55,11 +61,10 @@ def of_config_maps(kubectl: Kubectl, namespace: str, names: Iterable[str]) -> di
 
 def _brought(name: str, printed: bytes) -> Iterator[tuple[str, str]]:
     try:
-        data = json_codec.loads(printed)["data"]
-        places = [(_place(key), str(value)) for key, value in data.items()]
-    except (json_codec.Unreadable, AttributeError, KeyError, TypeError):
-        raise KubectlError(f"the ConfigMap {safe_text.word(name)} has no data") from None
-    yield from ((place, value) for place, value in places if place)
+        data = read(_ConfigMap, printed).data
+    except DocumentError as error:
+        raise KubectlError(f"the ConfigMap {safe_text.word(name)} has no data ({error})") from None
+    yield from ((place, text) for key, text in data.items() if (place := _place(key)))
 
 
 def _place(name: str) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from runc_wrap.documents.reader import taken
 from runc_wrap.fleet import node_list
-from runc_wrap.fleet.node_list import Asked, Node
+from runc_wrap.fleet.node_list import Asked, Node, NodeObject, PodObject
 from tests.unit.fleet.stand_in import node_object, pod_object
 
 Json = dict[str, Any]
@@ -19,12 +18,11 @@ NODES: list[Json] = [
     node_object("windows", ("", "", "", "True"), "windows"),
     node_object("old", ("", "", 'refused "0" \u2028 0', "True"), ""),
     {"metadata": {"name": "new"}},
-    {"metadata": {"labels": {}}},
 ]
 
 
 def test_nodes_are_told_apart_by_what_they_say_and_by_what_the_installer_wrote() -> None:
-    found = node_list.nodes(NODES)
+    found = node_list.nodes(taken(list[NodeObject], NODES))
     assert found == [
         Node("a", "False", False, "", ""),
         Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44"),
@@ -52,7 +50,7 @@ NO_POD = "the installer has no pod on it"
 def test_a_node_cannot_hide_as_one_of_another_system(
     node: Node, pods: list[Json], asked: list[Asked]
 ) -> None:
-    assert node_list.asked([node], pods) == asked
+    assert node_list.asked([node], taken(list[PodObject], pods)) == asked
 
 
 @pytest.mark.parametrize(
@@ -67,7 +65,9 @@ def test_a_node_cannot_hide_as_one_of_another_system(
     ],
 )
 def test_each_node_has_a_pod_to_ask_or_a_reason(pods: list[Json], asked: Asked) -> None:
-    assert node_list.asked([Node("b", "True", True, "", "")], pods) == [asked]
+    assert node_list.asked([Node("b", "True", True, "", "")], taken(list[PodObject], pods)) == [
+        asked
+    ]
 
 
 def test_where_the_installer_has_never_been_nothing_of_it_is_in_force() -> None:
@@ -76,20 +76,13 @@ def test_where_the_installer_has_never_been_nothing_of_it_is_in_force() -> None:
     assert node_list.asked([node._replace(version="1")], []) == [Asked("b", "", NO_POD)]
 
 
-_KEYS = ("metadata", "name", "labels", "annotations", "spec", "nodeName", "status",
-         "conditions", "type", "phase", "key", "effect")  # fmt: skip
-_ANY: st.SearchStrategy[Any] = st.recursive(
-    st.sampled_from([None, True, 3, "", "a", "Ready", "NoSchedule"]),
-    lambda each: (
-        st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), each, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@given(st.lists(st.dictionaries(st.sampled_from(("metadata", "spec", "status")), _ANY), max_size=4))
-def test_no_object_is_an_error(items: list[Json]) -> None:
-    nodes = node_list.nodes(items)
-    assert len(node_list.asked(nodes, items)) <= len(nodes)
-    for one in nodes:
-        assert {type(value) for value in one[:6]} <= {str, bool}
+def test_nothing_that_a_node_writes_hides_others() -> None:
+    long = "x" * 300_000
+    mine = {"runc-wrap.dev/state": long}
+    status = {"conditions": [{"type": long, "status": long}] * 3, "phase": long}
+    metadata = {"name": "b", "annotations": mine, "labels": None}
+    one = {"metadata": metadata, "status": status, "spec": {"nodeName": "b"}}
+    (node,) = node_list.nodes(taken(list[NodeObject], [one]))
+    assert (node.name, len(node.state), node.health) == ("b", 1000, "")
+    (asked,) = node_list.asked([node], taken(list[PodObject], [one]))
+    assert len(asked.why) < 2000

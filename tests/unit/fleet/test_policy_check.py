@@ -172,14 +172,14 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
         {"script": "echo \"Error: No such command 'check-policy'.\" >&2; exit 2"},
         "No such command",
     ),
-    "a report": ({"answer": {"form": 1, "node": "x", "workloads": []}}, "no answer about a policy"),
-    "a list": ({"answer": []}, "no answer about a policy"),
-    "another form": ({"answer": _answer(form=2)}, "no answer about a policy"),
+    "a report": (
+        {"answer": {"form": 1, "node": "x", "workloads": []}},
+        "is none about a policy; its release may be an older one (changed: found nothing, wanted",
+    ),
+    "a list": ({"answer": []}, "is none about a policy"),
+    "another form": ({"answer": _answer(form=2)}, "(form: found 2, wanted 1)"),
     "too many": ({"answer": _answer(*[_change()] * 1001)}, "a list of at most 1000"),
-    "too few counted": ({"answer": _answer(_change(), changed=0)}, "changed is 0"),
-    "not all listed": ({"answer": _answer(_change(), changed=7)}, "changed is 7, and 1 changes"),
-    "no decision": ({"answer": _answer(_change(now=3))}, "a decision is"),
-    "no sentence": ({"answer": _answer(refused={"a": 1})}, "refused is an object"),
+    "not all listed": ({"answer": _answer(_change(), changed=7)}, "changed is 7, and 1 are listed"),
 }
 
 
