@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-LONGEST = 4096  # characters of a text
+LONGEST = 8192  # characters of a text: a path has 4095
 MOST = 100_000  # items of a list or object
 LARGEST = 10**15  # number: anything that is counted, or a time
 

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.documents import reader as documents
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
@@ -116,14 +117,11 @@ def begin(
 def read(record: Path) -> Record | None:
     """Return a change that is not over, None without one. Raises OSError and ValueError."""
     try:
-        found = json.loads(files.read(record, _MOST))
+        return documents.read(Record, files.read(record, _MOST))
     except FileNotFoundError:
         return None
-    try:
-        entries = [_Entry(**each) for each in found["entries"]]
-        return Record(dict(found["note"]), entries, list(found["directories"]))
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{record} is no record of a change: {error!r}") from error
+    except documents.DocumentError as error:
+        raise ValueError(f"{record} is no record of a change: {error}") from None
 
 
 def is_left(record: Path) -> bool:

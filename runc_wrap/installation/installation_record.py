@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from runc_wrap.documents.reader import read
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 1
 _LARGEST = 1 << 20  # bytes
-_FORMER = ("handed_over", "reread")  # of an uninstall that was to be run again
 
 
 class Damaged(Exception):
@@ -31,6 +30,7 @@ class Record:
     `packages`: Debian packages that install.sh installed.
     """
 
+    format: Literal[1] = 1
     units: list[str] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     directories: list[str] = field(default_factory=list)
@@ -56,21 +56,17 @@ def load(prefix: Path) -> Record:
     """Return the record, an empty one if there is none. Raises Damaged and OSError."""
     path = place(prefix)
     try:
-        found = json.loads(files.read(path, _LARGEST))
-        if found.pop("format") != FORMAT:
-            raise Damaged(
-                f"{path} is of a newer release: use that one's install.sh or runc-wrapctl"
-            )
-        for former in _FORMER:
-            found.pop(former, None)
-        return Record(**found)
+        return read(Record, files.read(path, _LARGEST))
     except FileNotFoundError:
         return Record()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{path} is damaged ({error!r}): remove it, and install again") from None
+    except ValueError as error:  # too large, not regular, or no such record
+        raise Damaged(
+            f"{path} cannot be used ({error}): use the install.sh or runc-wrapctl of the newer "
+            "release that wrote it, or remove it and install again"
+        ) from None
 
 
 def save(prefix: Path, record: Record) -> None:
     """Replace the record."""
-    text = json.dumps({"format": FORMAT, **asdict(record)}, indent=1) + "\n"
+    text = json.dumps(asdict(record), indent=1) + "\n"
     files.replace(place(prefix), text.encode(), 0o644, writer="record")

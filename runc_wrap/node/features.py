@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
+from runc_wrap.documents.bounds import Key
+from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.host import program
 from runc_wrap.profiles import engine_versions, syscalls
 from runc_wrap.profiles.model import ProfileError
@@ -53,6 +54,32 @@ _WORDS = {
 }
 
 
+@record
+class _Seccomp:
+    enabled: bool | None = None
+    actions: tuple[str, ...] | None = None
+    supported_flags: Annotated[tuple[str, ...] | None, Key("supportedFlags")] = None
+    known_flags: Annotated[tuple[str, ...] | None, Key("knownFlags")] = None
+
+
+@record
+class _Linux:
+    seccomp: _Seccomp = _Seccomp()
+
+
+@record
+class _Annotations:
+    libseccomp: Annotated[str, Key("io.github.seccomp.libseccomp.version")] = ""
+
+
+@record
+class Printed:
+    """What `runtime features` prints (OCI runtime-spec), as far as it is asked."""
+
+    linux: _Linux = _Linux()
+    annotations: _Annotations = _Annotations()
+
+
 @dataclass(frozen=True)
 class Features:
     """The usable flags and actions, by the runtime-spec's names; the actions that are logged."""
@@ -75,11 +102,10 @@ def takes(bits: int) -> bool | None:
 
 def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = takes) -> Features:
     """Query the runtime and the kernel; the release `kernel` decides what probing cannot."""
-    seccomp = seccomp_of(printed(runtime.path))
+    seccomp = printed(runtime.path).linux.seccomp
     available = of_kernel("actions_avail")
     kernels = {action for action, word in _WORDS.items() if not available or word in available}
-    listed = seccomp.get("actions")
-    of_runtime = frozenset(listed) if isinstance(listed, list) else ACTIONS
+    of_runtime = ACTIONS if seccomp.actions is None else frozenset(seccomp.actions)
     return Features(
         flags=_flags(runtime, seccomp) & _kernels_flags(kernel, ask),
         actions=of_runtime & kernels,
@@ -87,25 +113,17 @@ def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = tak
     )
 
 
-def printed(runtime: Path) -> dict[str, Any]:
-    """Return what `runtime features` prints (OCI runtime-spec), {} if it prints nothing useful."""
+def printed(runtime: Path) -> Printed:
+    """Return what `runtime features` prints, an empty one if it prints nothing useful."""
     try:
-        found = json.loads(program.output(str(runtime), "features") or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return read(Printed, (program.output(str(runtime), "features") or "{}").encode())
+    except DocumentError:
+        return Printed()
 
 
-def seccomp_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return linux.seccomp of what `runtime features` printed, {} if it has none."""
-    linux = document.get("linux")
-    seccomp = linux.get("seccomp") if isinstance(linux, dict) else None
-    return seccomp if isinstance(seccomp, dict) else {}
-
-
-def _flags(runtime: Runtime, seccomp: dict[str, Any]) -> frozenset[str]:
-    listed = seccomp.get("supportedFlags", seccomp.get("knownFlags"))
-    if isinstance(listed, list):
+def _flags(runtime: Runtime, seccomp: _Seccomp) -> frozenset[str]:
+    listed = seccomp.known_flags if seccomp.supported_flags is None else seccomp.supported_flags
+    if listed is not None:
         return frozenset(listed)
     every = frozenset(_PREFIX + name for name in _FLAGS_SINCE)
     if runtime.kind == "crun":

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.runtime_load import Block
     from runc_wrap.profiles.engine_versions import Version
 
-_ANNOTATION = "io.github.seccomp.libseccomp.version"
 _PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
 _ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
 _VERSION = re.compile(r"\d[\d.]{0,30}")
@@ -52,12 +51,11 @@ def of(prefix: str | os.PathLike[str], kind: str) -> Loader:
 
 def libseccomp(path: Path) -> str | None:
     """Return the version of a runtime's libseccomp, None if it says none."""
-    annotations = features.printed(path).get("annotations")
-    found = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
-    if found is None:
+    found = features.printed(path).annotations.libseccomp
+    if not found:
         told = _PRINTED.search(program.output(str(path), "--version") or "")
         found = told[1] if told else ""
-    return found if isinstance(found, str) and _VERSION.fullmatch(found) else None
+    return found if _VERSION.fullmatch(found) else None
 
 
 def of_other_libraries(block: Block, loader: Loader) -> list[Loader]:

@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath import json_codec
+from runc_wrap.documents.reader import DocumentError, read
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
@@ -76,7 +76,6 @@ def _verb(then: str | None, now: str | None) -> str:
 
 def _recorded(current: Path) -> dict[str, str] | None:
     try:
-        found = json_codec.loads((current / SOURCES).read_bytes())
-    except (OSError, json_codec.Unreadable):
+        return read(dict[str, str], (current / SOURCES).read_bytes())
+    except (OSError, DocumentError):
         return None
-    return found if isinstance(found, dict) else None

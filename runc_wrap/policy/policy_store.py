@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from runc_wrap.documents.reader import read
 from runc_wrap.host import files
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
@@ -50,10 +51,9 @@ def put_in_force(
 def engine_defaults(current: Path) -> dict[str, list[str]]:
     """Return what counts as each engine's default; {} if the policy in force does not say it."""
     try:
-        found = json_codec.loads(files.read(current / _ENGINE_DEFAULTS, _LARGEST))
+        return read(dict[str, list[str]], files.read(current / _ENGINE_DEFAULTS, _LARGEST))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> None:

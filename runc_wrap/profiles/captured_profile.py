@@ -7,15 +7,16 @@ profile in moby's format, and it must give every captured block again.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import block_comparison
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.json_profiles.json_fields import decode
 from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
 
@@ -32,7 +33,21 @@ FORMAT = 1
 ENGINES = ("containerd", "crio", "docker", "podman", "buildah")  # those that can be captured
 MARK = "@captured"  # in the profile's name: containerd@captured-1f2e3d4c
 _BYTES = 4  # of the digest in a name
-_TEXTS = ("engine", "version", "time", "arch", "kernel", "program")
+
+
+@record
+class _Capture:
+    """The file; `profile` is in moby's format."""
+
+    format: Literal[1]
+    engine: str
+    version: str
+    time: str
+    arch: str
+    kernel: str
+    program: str
+    profile: dict[str, Any]
+    config: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,29 +82,23 @@ class Captured:
 
 def text(captured: Captured) -> bytes:
     """Return the file's content."""
-    fields = {name: getattr(captured, name) for name in (*_TEXTS, "config")}
+    fields = {one.name: getattr(captured, one.name) for one in dataclasses.fields(captured)}
+    del fields["stale"]
     document = {"format": FORMAT, **fields, "profile": json.loads(captured.profile)}
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
 def parse(data: bytes, source: str) -> Captured:
     """Return the capture in a file's bytes. Raises ProfileError."""
-    document = decode(data, source)
-    if not isinstance(document, dict):
-        raise ProfileError(f"{source} is not a captured profile; remove it, or capture it again")
-    texts = [document.get(name) for name in _TEXTS]
-    config = document.get("config", "")  # none in the captures of earlier releases
-    profile = document.get("profile")
-    if document.get("format") != FORMAT or not all(
-        isinstance(each, str) for each in (*texts, config)
-    ):
+    try:
+        found = vars(read(_Capture, data))
+    except DocumentError as error:
         raise ProfileError(
-            f"{source} is not a captured profile of this release; remove it, or capture it again"
-        )
-    if not isinstance(profile, dict):
-        raise ProfileError(f"{source} has no profile; remove it, or capture it again")
-    engine, version, time, arch, kernel, program = map(str, texts)
-    captured = Captured(engine, version, time, arch, kernel, program, _compact(profile), config)
+            f"{source} is no captured profile of this release ({error}); "
+            "remove it, or capture it again"
+        ) from None
+    del found["format"]
+    captured = Captured(**{**found, "profile": _compact(found["profile"])})
     captured.parsed()
     return captured
 

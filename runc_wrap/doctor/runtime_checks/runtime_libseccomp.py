@@ -55,8 +55,7 @@ def find(places: Places) -> Iterator[Finding]:
     except Refusal:
         return  # policy_in_force reports it
     path = Path(runtime["path"])
-    shown = features.printed(path)
-    if features.seccomp_of(shown).get("enabled") is False:
+    if features.printed(path).linux.seccomp.enabled is False:
         sentence = f"{path} was built without seccomp: no container starts with a profile"
         yield Finding(NAME, "error", sentence, f"install a {runtime['kind']} with seccomp")
         return

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.documents import reader as documents
 from runc_wrap.engines import engine_files
 from runc_wrap.host import files
 
@@ -50,15 +51,9 @@ def _path(where: Where) -> Path:
 def read(where: Where) -> Proof | None:
     """Return what is recorded of a registration, None without a record that can be read."""
     try:
-        found = json.loads(files.read(_path(where), _LARGEST))
-        times = float(found["begun"]), float(found["ended"])
-        return Proof(*times, str(found["by"]), *map(_texts, (found["digests"], found["versions"])))
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return documents.read(Proof, files.read(_path(where), _LARGEST))
+    except (OSError, ValueError):
         return None
-
-
-def _texts(found: dict[str, str]) -> dict[str, str]:
-    return {str(key): str(each) for key, each in found.items()}
 
 
 def write(where: Where, proof: Proof) -> None:

@@ -52,7 +52,7 @@ def _profile(kind: str) -> dict[str, Any]:
 
 
 def _needs_old_library(runtime: Path) -> None:
-    shown = features.printed(runtime)["annotations"]["io.github.seccomp.libseccomp.version"]
+    shown = features.printed(runtime).annotations.libseccomp
     if engine_versions.reached(engine_versions.parse(shown), "2.6.1"):
         pytest.skip(f"{runtime} has libseccomp {shown}, which knows {NAME}")
 

@@ -137,7 +137,7 @@ def _launcher_that_confines_nothing(machine: Machine, release: Path) -> None:
 
 AGAIN = "then run install.sh again"
 FAILURES: dict[str, tuple[Callable[[Machine, Path], None], str, str]] = {
-    "the record": (_damaged_record, "installation.json is damaged", "remove it, and install again"),
+    "the record": (_damaged_record, "installation.json cannot be used", "and install again"),
     "the hooks": (_damaged_hook, "Expecting property name", "unpack the archive or the checkout"),
     "the policy": (_settings("nonsense\n"), "config.toml: Expected", f"correct that, {AGAIN}"),
     "before the switch": (

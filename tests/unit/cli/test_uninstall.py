@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,26 +52,15 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
     assert record.is_there(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("{", "is damaged"),
-        ("[]", "is damaged"),
-        ('{"format": 1, "surprise": 2}', "is damaged"),
-        ('{"format": 2}', "is of a newer release"),
-    ],
-)
-def test_a_record_that_cannot_be_read_stops_it(text: str, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", '{"format": 2}'])
+def test_a_record_that_cannot_be_read_stops_it(text: str, tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     record.place(tmp_path).write_text(text)
-    assert told in _failed(tmp_path)
+    assert "installation.json cannot be used (" in _failed(tmp_path)
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     written = record.Record(units=["a"], links={"b": "c"})
     record.save(tmp_path, written)
-    assert record.load(tmp_path) == written
-    earlier = json.loads(record.place(tmp_path).read_text()) | {"handed_over": [], "reread": {}}
-    record.place(tmp_path).write_text(json.dumps(earlier))
     assert record.load(tmp_path) == written

@@ -118,8 +118,8 @@ def test_a_type_alone_is_read_too() -> None:
 
 
 REFUSED = [
-    ("text", 1, "text: found 1, wanted a text of at most 4096 characters"),
-    ("text", None, "text: found nothing, wanted a text of at most 4096 characters"),
+    ("text", 1, "text: found 1, wanted a text of at most 8192 characters"),
+    ("text", None, "text: found nothing, wanted a text of at most 8192 characters"),
     ("text", "x" * (bounds.LONGEST + 1), "text: found "),
     ("flag", 1, "flag: found 1, wanted true or false"),
     ("flag", "true", 'flag: found "true", wanted true or false'),

@@ -20,7 +20,7 @@ def test_the_table_agrees_with_the_installed_library() -> None:
     runtime = next(filter(None, map(program.locate, ("runc", "crun"))), None)
     if known is None or runtime is None:
         pytest.skip("needs libseccomp, and runc or crun, which say which version it is")
-    shown = features.printed(runtime)["annotations"]["io.github.seccomp.libseccomp.version"]
+    shown = features.printed(runtime).annotations.libseccomp
     assert _lacking(shown) == EVERY - known
 
 
