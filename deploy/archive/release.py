@@ -6,7 +6,7 @@ TOP/bin etc hooks lib var          as in PREFIX; lib/releases/VERSION is the rel
 RELEASE/hotpath hooks python runc-wrap venv     as install.sh has them
 RELEASE/share/licences/NAME/…      of all that is in it
 RELEASE/share/systemd/…            the units
-RELEASE/share/man completions      as `runc-wrapctl share` writes them
+RELEASE/share/man completions      as deploy/manual writes them
 RELEASE/share/sbom.cdx.json        what is in it
 """
 
@@ -18,17 +18,17 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive import interpreter, programs, wheels
 from runc_wrap.installation import release_parts
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deploy.archive.debian import Package
     from deploy.archive.machines import Machine
 
+SOURCE = Path(__file__).resolve().parents[2]
 _DOCUMENTS = """
 README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh
 """.split()
@@ -148,10 +148,10 @@ def _python(native: Release, *words: str | Path) -> None:
 
 
 def write_share(release: Release, native: Release, epoch: int) -> None:
-    """Write the manual and the completions, by the command of this machine's release."""
-    command = native.venv / "bin" / "runc-wrapctl"
+    """Write the manual and the completions, by the packages of this machine's release."""
+    argv: list[str | Path] = [native.venv / "bin" / "python", "-s", "-B", "-m", "deploy.manual"]
     when = {"SOURCE_DATE_EPOCH": str(epoch)}
-    subprocess.run([command, "share", release.share], check=True, env=when)
+    subprocess.run([*argv, release.share, release.version], check=True, env=when, cwd=SOURCE)
 
 
 def collect_licences(release: Release, debian: dict[str, Package], epoch: int) -> None:

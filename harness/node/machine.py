@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.manual.__main__ import write
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Run, attempt, environment, run
 from harness.node.requirements import requires
@@ -109,13 +110,13 @@ class Machine:
         }
 
     def new_release(self, installed: Installed, name: str) -> Path:
-        """Make a release as install.sh does before it runs installer.py, from another one."""
+        """Make a release as installer.py finds it, with an archive's manual."""
         for part in ("bin", "etc/conf.d", "etc/profiles", "lib/releases", "var"):
             (self.prefix / part).mkdir(parents=True, exist_ok=True)
         release = PREFIX / "lib" / "releases" / f"20260101{name}.abcdef"
-        shutil.copytree(
-            installed.release, self.directory / "opt" / release.relative_to("/opt"), symlinks=True
-        )
+        made = self.directory / "opt" / release.relative_to("/opt")
+        shutil.copytree(installed.release, made, symlinks=True)
+        write(made / "share", "", 0)
         code = (
             "import pathlib, sys; from runc_wrap.installation import release_parts; "
             "release_parts.write_command(pathlib.Path(sys.argv[1]))"

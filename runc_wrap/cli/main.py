@@ -42,7 +42,7 @@ COMMANDS = {
     "selftest": ("runc_wrap.cli.selftest", "Run test containers and print their kernel state."),
 }
 # for whoever installs, and for the image of a cluster's installer
-HIDDEN = {"cluster": "runc_wrap.cli.cluster", "share": "runc_wrap.cli.share"}
+HIDDEN = {"cluster": "runc_wrap.cli.cluster"}
 _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 

@@ -99,7 +99,7 @@ class Installer:
                 "--cc, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), "
                 "which needs none"
             )
-        release_parts.lay_share(self._options.checkout, self._release)
+        release_parts.lay_hooks_and_units(self._options.checkout, self._release)
 
     def _note_plan(self) -> None:
         """Record what is about to be done outside of the prefix, in case this is killed."""

@@ -4,7 +4,7 @@ RELEASE/venv           the interpreter and packages; install.sh or an archive ma
 RELEASE/hotpath        what runs at every create, so that nothing else can be imported
 RELEASE/python         link to the interpreter
 RELEASE/runc-wrap      the launcher
-RELEASE/hooks share    OCI hooks; units, manual, completions
+RELEASE/hooks share    OCI hooks; units; an archive has the manual and the completions there, too
 """
 
 from __future__ import annotations
@@ -71,15 +71,13 @@ def take_launcher(packages: Path, release: Path) -> str:
     return ""
 
 
-def lay_share(checkout: Path, release: Path) -> None:
-    """Copy hooks and units from a checkout, and write the manual and the completions."""
+def lay_hooks_and_units(checkout: Path, release: Path) -> None:
+    """Copy hooks and units from a checkout, which has no manual: deploy/manual makes that."""
     shutil.copytree(checkout / "hooks", release / "hooks", ignore=shutil.ignore_patterns("__*"))
     units = release / "share" / "systemd"
     units.mkdir(parents=True)
     for unit in sorted((checkout / "deploy" / "systemd").glob("*.s*")):
         shutil.copy(unit, units)
-    command = release / "venv" / "bin" / "runc-wrapctl"
-    program.do(str(command), "share", str(release / "share"), seconds=_SECONDS)
 
 
 def name_hooks(prefix: Path, release: Path) -> None:

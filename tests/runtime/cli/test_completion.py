@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.manual.__main__ import write
 from harness.host.processes import environment, run
 from harness.node.requirements import program
 from harness.shown.terminal import Session
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def share(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `share` writes, each file in a directory where its shell looks for it."""
+def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an archive has, each file in a directory where its shell looks for it."""
     directory = tmp_path_factory.mktemp("share")
-    installed.control("share", directory)
+    write(directory, "", 0)
     return directory / "completions"
 
 

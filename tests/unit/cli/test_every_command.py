@@ -13,15 +13,15 @@ import click
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.manual import pages
 from harness.host.processes import environment
-from runc_wrap.cli import manual
 from runc_wrap.cli.main import main
 from runc_wrap.metrics import prometheus_text
 
 if TYPE_CHECKING:
     from tests.unit.cli.ctl import Node
 
-CONTEXTS = {context.command_path: context for context in manual.contexts(main)}
+CONTEXTS = {context.command_path: context for context in pages.contexts(main)}
 LEAVES = sorted(
     path.removeprefix("runc-wrapctl ")
     for path, context in CONTEXTS.items()

@@ -7,33 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
-from click.testing import CliRunner
 
+from deploy.manual import pages as manual
+from deploy.manual import roff
+from deploy.manual.__main__ import write
 from harness.host.processes import attempt, run
 from harness.node.requirements import program
-from runc_wrap.cli import manual, roff
 from runc_wrap.cli.main import COMMANDS, main
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.cli.ctl import Node
-
-WHEN = "1750000000"
+WHEN = 1750000000
 CONTEXTS = {context.command_path: context for context in manual.contexts(main)}
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("share")
-    _write(directory)
+    write(directory, "0.2.0", WHEN)
     return directory / "man" / "man1"
-
-
-def _write(directory: Path, when: str = WHEN) -> None:
-    words = ["share", str(directory)]
-    result = CliRunner().invoke(main, words, env={"SOURCE_DATE_EPOCH": when})
-    assert (result.exit_code, result.output) == (0, "")
 
 
 def _shown(page: Path) -> str:
@@ -65,7 +58,7 @@ def test_there_is_a_page_for_each_command_and_one_for_all_and_one_for_the_runtim
     names = {path.name for path in pages.iterdir()}
     assert names >= {"runc-wrapctl.1", "runc-wrap.1", "runc-wrapctl-engine-add.1"}
     assert names >= {f"runc-wrapctl-{name}.1" for name in COMMANDS}
-    assert "runc-wrapctl-share.1" not in names
+    assert "runc-wrapctl-cluster.1" not in names
 
 
 @pytest.mark.parametrize(
@@ -85,7 +78,7 @@ def test_nothing_complains_about_a_page(pages: Path, words: list[str]) -> None:
 
 
 def test_the_same_release_has_the_same_bytes_whatever_the_time(pages: Path, tmp_path: Path) -> None:
-    _write(tmp_path / "again")
+    write(tmp_path / "again", "0.2.0", WHEN)
     again = tmp_path / "again" / "man" / "man1"
     assert {p.name: p.read_bytes() for p in pages.iterdir()} == {
         p.name: p.read_bytes() for p in again.iterdir()
@@ -110,8 +103,3 @@ def test_text_is_shown_as_it_stands(tmp_path: Path, text: str) -> None:
     page.write_text("\n".join(['.TH "A" "1" "2027-01-31"', ".SH A", *roff.prose(text)]) + "\n")
     assert page.read_text().isascii()
     assert _words(text) in _words(_shown(page))
-
-
-def test_a_place_that_cannot_be_written_is_named(node: Node, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    assert str(tmp_path / "file") in node.failure("share", str(tmp_path / "file" / "below"))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output, roff
+from deploy.manual import roff
+from runc_wrap.cli import output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
