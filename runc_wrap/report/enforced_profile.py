@@ -15,14 +15,12 @@ from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding
-from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OBSERVE
+from runc_wrap.hotpath.decision import ENFORCE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import runtime_loader
-from runc_wrap.policy.overlay_settings import put_on
-from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -126,9 +124,6 @@ def _capabilities(
     except Refusal:  # the mode is no longer in use
         return own or frozenset()
     found = _matching(compiled, record, candidates)
-    if found is None and mode in (AUDIT, OBSERVE):
-        before = put_on(modes.former(compiled, enforced, mode), policy["overlay"])
-        found = _matching(before, record, candidates)
     return (own or frozenset()) if found is None else found
 
 

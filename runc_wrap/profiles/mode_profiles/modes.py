@@ -69,13 +69,11 @@ def enforce_log(profile: Profile, kernel: Kernel) -> Profile:
     return replace(profile, flags=tuple(dict.fromkeys((*flags, LOG_FLAG))))
 
 
-def audited(
-    made: CompiledProfile, abis: tuple[str, ...], *, installing: bool = True
-) -> CompiledProfile:
+def audited(made: CompiledProfile, abis: tuple[str, ...]) -> CompiledProfile:
     """Return a compiled profile that permits every call and logs those that `made` denies.
 
     All ABIs are listed: a filter kills callers through unlisted ABIs, whatever its default action.
-    With `installing` it also logs calls that install a filter; earlier releases did not.
+    It also logs calls that install a filter.
     """
     block = {key: value for key, value in made["block"].items() if key not in _OF_DENIALS}
     block["defaultAction"] = _audited(block["defaultAction"])
@@ -87,45 +85,26 @@ def audited(
         {**entry, "rule": _audited_rule(entry["rule"])}
         for entry in disjoint(made["rules"], made["block"])
     ]
-    if installing:
-        split = filter_installation.rules(rules, block["defaultAction"], LOG)
-        rules = [*split, *filter_installation.probes(rules)]
-    return {**made, "block": block, "rules": rules}
+    split = filter_installation.rules(rules, block["defaultAction"], LOG)
+    return {**made, "block": block, "rules": [*split, *filter_installation.probes(rules)]}
 
 
-def observed(
-    made: CompiledProfile, abis: tuple[str, ...], listener: Listener, *, installing: bool = True
-) -> CompiledProfile:
+def observed(made: CompiledProfile, abis: tuple[str, ...], listener: Listener) -> CompiledProfile:
     """Return a compiled profile that sends the agent what `made` denies; see observe_mode.
 
-    With `installing` it also sends calls that install a filter; earlier releases did not.
+    It also sends calls that install a filter.
 
     Unless the listener is `killable`, a signal that interrupts a received call restarts it or ends
     it with EINTR, like any sleeping call.
     """
     block = audited(made, abis)["block"]
     rules = disjoint(made["rules"], made["block"])
-    sent, metadata = observe_mode.observed(made, rules, abis, installing=installing)
+    sent, metadata = observe_mode.observed(made, rules, abis)
     if listener.killable:
         flags = block.get("flags", [SPEC_ALLOW_FLAG])
         block["flags"] = [*flags, KILLABLE_FLAG]
     block |= {"listenerPath": listener.path, "listenerMetadata": metadata}
     return {**made, "block": block, "rules": sent}
-
-
-def former(compiled: CompiledProfile, enforced: CompiledProfile, mode: str) -> CompiledProfile:
-    """Return a compiled profile as earlier releases made it, without filter installations.
-
-    `enforced` is the same profile under enforce. Raises ProfileError.
-    """
-    block = compiled["block"]
-    all_abis = tuple(block.get("architectures", ()))
-    if mode == AUDIT:
-        return audited(enforced, all_abis, installing=False)
-    if mode != OBSERVE:
-        return compiled
-    listener = Listener(block.get("listenerPath", ""), KILLABLE_FLAG in block.get("flags", ()))
-    return observed(enforced, all_abis, listener, installing=False)
 
 
 def _audited(action: str) -> str:

@@ -60,8 +60,6 @@ def observed(
     profile: CompiledProfile,
     entries: list[CompiledRule],
     listed: Iterable[str],
-    *,
-    installing: bool = True,
 ) -> tuple[list[CompiledRule], str]:
     """Return the rules that observe what a compiled profile denies, and the listener's metadata.
 
@@ -70,9 +68,8 @@ def observed(
     """
     block, original = profile["block"], [meaningful(one) for one in profile["rules"]]
     filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
-    asked = filter_installation.asked(entries, block["defaultAction"], NOTIFY) if installing else []
-    if installing:
-        entries = filter_installation.rules(entries, LOG, LOG)
+    asked = filter_installation.asked(entries, block["defaultAction"], NOTIFY)
+    entries = filter_installation.rules(entries, LOG, LOG)
     if block["defaultAction"] not in _DENIES:
         return [*_passing(entries), *_denials(entries, ()), *asked], METADATA
     names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT

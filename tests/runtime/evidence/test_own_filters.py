@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.host.processes import wait_until
-from harness.kernel import evidence_thread, process_status
-from harness.node import former_release
+from harness.kernel import evidence_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from harness.containers.bundles import Bundle
     from harness.node.install import Installed
@@ -114,54 +112,3 @@ def with_hosts_programs(bundle: Bundle) -> Bundle:
     config["mounts"].append(mount)
     bundle.config.write_text(json.dumps(config))
     return bundle
-
-
-@pytest.mark.parametrize("action", HIDING)
-def test_without_the_rule_a_workload_with_hidden_calls_was_safe(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    action: str,
-) -> None:
-    former_release.put_in_force(auditing, "audit")
-    hidden, seen = make_bundle(pair.kind), make_bundle(pair.kind)
-    with evidence_thread.collecting(auditing.prefix):
-        run(hidden, auditing, built("own_filter"), "seccomp", action, str(KEYCTL))
-        run(seen, auditing, built("own_filter"), "seccomp", "allow", str(KEYCTL))
-    found = reported(auditing, hidden)
-    assert found["verdict"] == "safe", found["reason"]
-    assert reported(auditing, seen)["verdict"] == "denied"
-
-
-def test_running_processes_reveal_filters_of_a_previous_releases_container(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    former_release.put_in_force(auditing, "audit")
-    plain, filtered = make_bundle(pair.kind), make_bundle(pair.kind)
-    with_program(filtered, built("own_filter"), "seccomp", "trace", str(KEYCTL), "stays")
-    try:
-        with evidence_thread.collecting(auditing.prefix):
-            for bundle in (plain, filtered):
-                bundle.create(auditing.wrapper)
-            first = filtered.pid
-            wait_until(lambda: of_children(first) == [2], "the filter of its own")
-        auditing.configure((auditing.prefix / "etc/config.toml").read_text())  # the upgrade
-        found = {one.name: reported(auditing, one) for one in (plain, filtered)}
-    finally:
-        for bundle in (plain, filtered):
-            bundle.delete(auditing.wrapper)
-    assert found[plain.name]["verdict"] == "safe", found[plain.name]["reason"]
-    told = found[filtered.name]
-    assert told["verdict"] is None
-    assert "1 of its 2 running processes have filters of their own" in told["reason"]
-    assert (told["own_filters"]["processes"], told["own_filters"]["installations"]) == (1, 0)
-
-
-def of_children(pid: int) -> list[int]:
-    """Return how many filters each child of a process has."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(process_status.status(int(one))["Seccomp_filters"]) for one in children]

@@ -13,7 +13,7 @@ import pytest
 
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
-from harness.node import former_release, install
+from harness.node import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,14 +167,6 @@ def test_a_call_left_to_a_tracer_is_refused(
 ) -> None:
     found = said("seccomp", "trace", KEYCTL, tracer, "thread")
     assert (found["filtered"], found["other"]) == (NOT_PERMITTED, MADE)
-
-
-@pytest.mark.parametrize("tracer", [(), ("injects",)])
-def test_without_the_rule_the_call_was_made(
-    said: Callable[..., dict[str, str]], node: install.Installed, tracer: tuple[str, ...]
-) -> None:
-    former_release.put_in_force(node, "observe")
-    assert said("seccomp", "trace", KEYCTL, *tracer)["filtered"] == MADE
 
 
 def test_a_joining_process_has_its_own_listener_with_the_same_guarantee(

@@ -9,8 +9,6 @@ from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy.overlay_settings import put_on
-from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
@@ -70,31 +68,6 @@ def test_the_digest_shows_for_which_capabilities_a_profile_was_resolved(
     profile = _enforced(node, digest=_digest(node, caps))
     assert _denies(profile, SYSLOG) is denied
     assert profile.block["defaultAction"] == "SCMP_ACT_ERRNO"
-
-
-def test_the_previous_releases_digest_shows_them_too(node: ctl.Node) -> None:
-    caps = FOURTEEN | {"CAP_SYSLOG"}
-    policy = policy_file.load(str(node.places.prefix))
-    made, enforced = (
-        policy_file.load_profile(policy, "moby", mode) for mode in ("audit", "enforce")
-    )
-    before = digest(json_codec.dumps(resolve(modes.former(made, enforced, "audit"), caps)))
-    assert before != _digest(node, caps)
-    assert not _denies(_enforced(node, digest=before), SYSLOG)
-
-
-def test_the_digest_of_the_release_before_tells_with_an_overlay_as_well(node: ctl.Node) -> None:
-    node.configure('[default]\nmode = "audit"\n[overlay]\ndeny = ["ptrace"]\n')
-    assert node.ctl("apply").exit_code == 0
-    caps = FOURTEEN | {"CAP_SYSLOG"}
-    policy = policy_file.load(str(node.places.prefix))
-    made, enforced = (
-        policy_file.load_profile(policy, "moby", mode) for mode in ("audit", "enforce")
-    )
-    before = put_on(modes.former(made, enforced, "audit"), policy["overlay"])
-    found = _enforced(node, digest=digest(json_codec.dumps(resolve(before, caps))))
-    assert not _denies(found, SYSLOG)
-    assert _denies(found, PTRACE)
 
 
 def test_where_no_capabilities_give_the_digest_what_was_logged_is_not_let_through(

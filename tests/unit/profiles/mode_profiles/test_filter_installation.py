@@ -42,12 +42,9 @@ _registers = st.integers(0, 2**64 - 1) | st.builds(
 )
 
 
-def made(profile: Profile, mode: str, *, told: bool = True) -> dict[str, Any]:
-    """Return the block; without `told` as in previous releases."""
+def made(profile: Profile, mode: str) -> dict[str, Any]:
     listener = modes.Listener("/notify.sock")
     compiled = modes.compiled(profile, mode, arch="amd64", kernel=(6, 12), listener=listener)
-    if not told:
-        compiled = modes.former(compiled, enforced(profile), mode)
     return resolve(compiled, frozenset())
 
 
@@ -105,15 +102,6 @@ def test_audit_reports_strict_mode_and_no_probe_for_support(
 ) -> None:
     found = answer(program("containerd", "audit", "runc"), abi, name, *args)
     assert found == (LOG if is_told else return_codes.ALLOW)
-
-
-@pytest.mark.parametrize("mode", sorted(TOLD))
-@pytest.mark.parametrize("spec", BUILT_IN)
-def test_without_the_rule_an_installation_is_not_reported(spec: str, mode: str) -> None:
-    block = made(builtin.load(spec), mode, told=False)
-    filtered = bpf.program(libseccomp.filter_bytes(load(block, Loader("runc"))))
-    for name, (_, number) in FIRST.items():
-        assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == return_codes.ALLOW
 
 
 @pytest.mark.parametrize("mode", ["enforce", "enforce-log"])
