@@ -21,7 +21,7 @@ from runc_wrap.cli.main import Tidy
 from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.collection import Collection, lines
 from runc_wrap.node import paths
-from runc_wrap.report.merge.document_stream import Answer, Document
+from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _gathered(
         chosen = [one for one in nodes if one.node not in without]
         for document in asked.documents(chosen, meter):
             keep(document)
-            found.take(Answer(document["node"], Document(document)))
+            found.take(NodeAnswer(document["node"], Document(document)))
     fleet_cluster.say_who_is_left_out(found.not_linux)
     return found
 

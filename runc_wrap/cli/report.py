@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, progress, report_merged, report_table
+from runc_wrap.cli import output, progress, report_merged, report_page, report_table
 from runc_wrap.cli.report_document import of_node
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import in_full
@@ -21,20 +21,19 @@ from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import stated_defaults, visible_containers
-from runc_wrap.report import node_evidence, outcomes
+from runc_wrap.report import node_evidence
 from runc_wrap.report.merge import kept_defaults, node_document
 from runc_wrap.report.merge.kept_defaults import Kept
 from runc_wrap.report.record_sources import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.model import Judged, Row
-    from runc_wrap.report.node_evidence import Report
+    from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.node_evidence import NodeReport
 
 Json = dict[str, Any]
-_BREAKS = (outcomes.DENIED, outcomes.DEPENDS)
 _OF_RUNTIMES = (
     "\nMade by the runtime itself before the container's program, not part of the verdict:"
 )
@@ -141,13 +140,11 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     if kept.sentence:
         output.warn(f"note: not in this report: {kept.sentence}")
     if words:
-        found = replace(found, judged=[chosen(found.judged, words[0])], strays=[])
+        found = replace(found, workloads=[chosen(found.workloads, words[0])], strays=[])
     as_json = flags["as_json"]
-    documents = of_node(found.judged, node or socket.gethostname()) if as_json or page else []
+    documents = of_node(found.workloads, node or socket.gethostname()) if as_json or page else []
     if page:
-        since = coverage.rfc3339(asked.since) if asked.since else None
-        more = {"since": since, "kept": [kept.sentence] if kept.sentence else []}
-        _write(page, documents, found, places, more)
+        report_page.write(page, documents, places, _meta(found, asked, kept))
     if as_json:
         if node:
             now = coverage.rfc3339(time.time())
@@ -155,12 +152,12 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         else:
             output.document(documents)
     elif page:
-        output.warn(f"{safe_text.number(len(documents), 'workload')} in {page}")
+        report_page.say(page, documents)
     elif words:
-        output.say(in_full(found.judged[0]))
+        output.say(in_full(found.workloads[0]))
     else:
         _show(found, everyone=flags["everyone"])
-    if any(_is_wrong(one) for one in found.judged):
+    if any(one.is_wrong for one in found.workloads):
         raise SystemExit(output.WRONG)
 
 
@@ -190,7 +187,7 @@ def _check_words(
         raise output.Failure("a user sees only own containers of the node; try: run it as root")
 
 
-def gathered(places: Places, asked: Asked) -> Report:
+def gathered(places: Places, asked: Asked) -> NodeReport:
     """Return the report; print a warning about each source that could not be read."""
     try:
         with progress.shown("Reading records of calls") as meter:
@@ -202,7 +199,7 @@ def gathered(places: Places, asked: Asked) -> Report:
     return found
 
 
-def _kept(places: Places, found: Report) -> Kept:
+def _kept(places: Places, found: NodeReport) -> Kept:
     """Count the containers of which nothing is known, as they keep their engine's default."""
     known = stated_defaults.recognizer(places)
     counted = stated_defaults.counted(found.ledger.records.values(), known)
@@ -214,56 +211,36 @@ def _kept(places: Places, found: Report) -> Kept:
     return Kept(stated_defaults.adopts(policy), profiles)
 
 
-def _is_wrong(one: Judged) -> bool:
-    return one.verdict in _BREAKS or (
-        one.verdict is None and any(container.looks for container in one.containers)
-    )
-
-
-def _write(page: Path, documents: list[Json], found: Report, places: Places, more: Json) -> None:
-    from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
-
-    intervals = found.evidence.watched.items()
-    meta = {
+def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:
+    return {
         "node": socket.gethostname(),
-        "generated": coverage.rfc3339(time.time()),
-        "policy": str(places.config),
-        "profiles": str(places.profiles),
+        "since": coverage.rfc3339(asked.since) if asked.since else None,
+        "kept": [kept.sentence] if kept.sentence else [],
         "unattributed": [row.as_json() for row in found.strays],
         "lost": sum(map(loss_intervals.total, found.evidence.lost.values())),
-        **more,
-        "sources": [
-            {"source": name, "begin": coverage.rfc3339(begin), "end": coverage.rfc3339(end)}
-            for name, times in intervals
-            for begin, end in times
-        ],
     }
-    try:
-        page.write_text(render(documents, meta), encoding="utf-8")
-    except OSError as error:
-        output.fail(error)
 
 
-def _show(found: Report, *, everyone: bool) -> None:
-    if not found.judged:
+def _show(found: NodeReport, *, everyone: bool) -> None:
+    if not found.workloads:
         output.say("runc-wrap has not injected a profile into any container.")
         return
-    shown = report_table.show(found.judged, everyone=everyone)
-    apart = [one for one in shown if one.runtimes]
+    shown = report_table.show(found.workloads, everyone=everyone)
+    apart = [(one, one.here.runtimes) for one in shown if one.here and one.here.runtimes]
     if apart:
         output.say(_OF_RUNTIMES)
-        for one in apart:
-            output.say(f"  {report_table.name(one)}: {_names(one.runtimes)}")
+        for one, runtimes in apart:
+            output.say(f"  {report_table.name(one)}: {_names(runtimes)}")
     if found.strays:
         output.say(_strays(found.strays))
 
 
-def _names(rows: list[Row]) -> str:
+def _names(rows: Sequence[CallRow]) -> str:
     return ", ".join(dict.fromkeys(row.syscall for row in rows[: report_table.MOST_CALLS]))
 
 
-def _strays(rows: list[Row]) -> str:
-    total = safe_text.number(sum(row.tally.count for row in rows), "call")
+def _strays(rows: Sequence[CallRow]) -> str:
+    total = safe_text.number(sum(row.count for row in rows), "call")
     return (
         f"\n{total} of no known container ({_names(rows)}): made outside containers, or by "
         "processes that ended before they could be attributed."

@@ -13,14 +13,13 @@ from runc_wrap.report.suggestion import policy_snippets, profile_addition
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
-    from runc_wrap.report.model import Judged
+    from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 Json = dict[str, Any]
 
 
-def of_node(judged: Iterable[Judged], node: str) -> list[Json]:
+def of_node(workloads: Iterable[ReportedWorkload], node: str) -> list[Json]:
     """Return one node's workloads, each with what `report --merge` needs of it.
 
     A profile stands at the first workload that has it. What a user may see is not the node's
@@ -28,10 +27,12 @@ def of_node(judged: Iterable[Judged], node: str) -> list[Json]:
     """
     form = node_document.FORM if visible_containers.is_root() else None
     written: dict[str, None] = {}
-    return [{"form": form, "node": node, **document(one), **_block(one, written)} for one in judged]
+    return [
+        {"form": form, "node": node, **document(one), **_block(one, written)} for one in workloads
+    ]
 
 
-def _block(one: Judged, written: dict[str, None]) -> Json:
+def _block(one: ReportedWorkload, written: dict[str, None]) -> Json:
     if not isinstance(one.filter, Enforced):
         return {"block_digest": None}
     digest = json_codec.digest(json_codec.dumps(one.filter.block))
@@ -41,7 +42,7 @@ def _block(one: Judged, written: dict[str, None]) -> Json:
     return {"block_digest": digest, "block": one.filter.block}
 
 
-def document(one: Judged | MergedWorkload) -> Json:
+def document(one: ReportedWorkload) -> Json:
     """Return a workload's JSON, with the profile addition and the rule to paste."""
     found = suggested(one)
     added = found.added if found else []
@@ -57,7 +58,7 @@ def document(one: Judged | MergedWorkload) -> Json:
 
 
 def suggested(
-    one: Judged | MergedWorkload, *, degrading: bool = False, allow_dangerous: bool = False
+    one: ReportedWorkload, *, degrading: bool = False, allow_dangerous: bool = False
 ) -> Suggestion | None:
     """Return the profile that lets a workload run; None if its profile is not known."""
     profile = one.filter

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from contextlib import contextmanager, nullcontext
 from io import BufferedReader
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, progress, report_table
+from runc_wrap.cli import output, progress, report_page, report_table
 from runc_wrap.cli.report_document import document
 from runc_wrap.cli.workload_argument import chosen
-from runc_wrap.cli.workload_text import in_full_merged
-from runc_wrap.evidence.store import coverage
+from runc_wrap.cli.workload_text import in_full
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.report.merge.fleet_report import FleetReport, TooMuch
 from runc_wrap.report.merge.merged_profile import Bases
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.report.merge.fleet_notes import FleetNotes
     from runc_wrap.report.merge.fleet_report import Missing
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 Json = dict[str, Any]
 _STDIN = "-"
@@ -110,13 +108,13 @@ def show(
         _add_profiles(places, found, workloads)
     documents = [document(one) for one in workloads] if as_json or page else []
     if page:
-        _write(page, documents, found, places)
+        report_page.write(page, documents, places, _meta(found))
     if as_json:
         output.document(found.as_json(documents))
     elif page:
-        output.warn(f"{safe_text.number(len(documents), 'workload')} in {page}")
+        report_page.say(page, documents)
     elif named is not None:
-        output.say(in_full_merged(workloads[0]))
+        output.say(in_full(workloads[0]))
     else:
         _show(found, workloads, everyone=flags["everyone"])
     if not as_json:
@@ -126,7 +124,7 @@ def show(
 
 
 def _add_profiles(
-    places: Places, found: FleetReport, workloads: list[MergedWorkload], given: Path | None = None
+    places: Places, found: FleetReport, workloads: list[ReportedWorkload], given: Path | None = None
 ) -> None:
     """Give workloads the profiles to add to, as the runtime in force here would load them."""
     kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
@@ -134,7 +132,7 @@ def _add_profiles(
     Bases(found.blocks, places.profiles, loader, given).assign(workloads)
 
 
-def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[MergedWorkload]:
+def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[ReportedWorkload]:
     """Return the workloads with their profiles, for `suggest`; print which nodes say nothing."""
     say_what_is_missing(found)
     workloads = found.workloads()
@@ -142,7 +140,7 @@ def with_profiles(places: Places, found: FleetReport, given: Path | None) -> lis
     return workloads
 
 
-def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool) -> None:
+def _show(found: FleetReport, workloads: list[ReportedWorkload], *, everyone: bool) -> None:
     nodes = safe_text.number(found.answered, "node")
     whose = f" (by {safe_text.word(found.oldest_node or '')})"
     since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""
@@ -188,20 +186,11 @@ def _say_each(missing: list[Missing], count: int) -> None:
         output.warn(f"  and {count - _MOST_SHOWN} more; --json lists them")
 
 
-def _write(page: Path, documents: list[Json], found: FleetReport, places: Places) -> None:
-    from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
-
+def _meta(found: FleetReport) -> Json:
     missing = [*found.silent, *found.refused]
-    meta = {
+    return {
         "node": safe_text.number(found.answered, "node"),
-        "generated": coverage.rfc3339(time.time()),
-        "policy": str(places.config),
-        "profiles": str(places.profiles),
         "missing": [one.sentence for one in missing[:_MOST_NAMED]],
         "missing_count": len(found.silent) + found.refused_count,
         "kept": found.kept.sentences(),
     }
-    try:
-        page.write_text(render(documents, meta), encoding="utf-8")
-    except OSError as error:
-        output.fail(error)

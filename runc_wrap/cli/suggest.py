@@ -14,7 +14,6 @@ from runc_wrap.cli.report_document import suggested
 from runc_wrap.cli.workload_argument import chosen, listed
 from runc_wrap.cli.workload_text import call_words
 from runc_wrap.report.merge import merged_profile
-from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import policy_snippets
 
 if TYPE_CHECKING:
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.model import Judged
     from runc_wrap.report.record_sources import Asked
+    from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.suggestion.profile_addition import Suggestion
-
-    Either = Judged | MergedWorkload
 
 _LONGEST_SENTENCE = 1000  # characters
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
@@ -86,9 +83,11 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
         raise click.UsageError("--without and --base are for --merge")
     if merge != bool(files):
         raise click.UsageError("--merge and files with nodes' documents belong together")
-    everyone: Sequence[Either] = (
-        _merged(places, files, without, base) if merge else gathered(places, asked).judged
-    )
+    if merge:
+        found = report_merged.gathered(files, without)
+        everyone = report_merged.with_profiles(places, found, base)
+    else:
+        everyone = gathered(places, asked).workloads
     show(_on_node(places), everyone, workload, as_json=as_json, **allowing)
 
 
@@ -102,7 +101,12 @@ def _on_node(places: Places) -> Way:
 
 
 def show(
-    way: Way, everyone: Sequence[Either], workload: str, *, as_json: bool, **allowing: bool
+    way: Way,
+    everyone: Sequence[ReportedWorkload],
+    workload: str,
+    *,
+    as_json: bool,
+    **allowing: bool,
 ) -> None:
     """Print the suggestion for one of these workloads. Raises Failure if there is none."""
     one = chosen(everyone, workload)
@@ -110,7 +114,7 @@ def show(
     if made is None:
         raise output.Failure(f"{safe_text.name(one.name)}: {_why(one)}")
     output.document(_as_json(one, made) if as_json else made.profile)
-    of_base = merged_profile.sentences(one) if isinstance(one, MergedWorkload) else []
+    of_base = [] if one.here else merged_profile.sentences(one)
     for warning in (*of_base, *made.warnings):
         output.warn(f"warning: {warning}")
     if made.withheld:
@@ -122,22 +126,14 @@ def show(
     output.warn(_what_next(way, one, made))
 
 
-def _merged(
-    places: Places, files: tuple[str, ...], without: tuple[str, ...], base: Path | None
-) -> list[MergedWorkload]:
-    return report_merged.with_profiles(places, report_merged.gathered(files, without), base)
-
-
-def _why(one: Either) -> str:
-    if isinstance(one, MergedWorkload) and not one.calls:
+def _why(one: ReportedWorkload) -> str:
+    if not one.here and not one.calls:
         return "there is nothing to add. No node has seen a call of it that would be denied."
-    why = one.reason or ""
-    if isinstance(one, MergedWorkload):
-        why = safe_text.name(one.unknown_profile, _LONGEST_SENTENCE)
-    return f"its profile is not known. {why}"
+    why = one.reason if one.here else safe_text.name(one.unknown_profile, _LONGEST_SENTENCE)
+    return f"its profile is not known. {why or ''}"
 
 
-def _as_json(one: Either, made: Suggestion) -> dict[str, Any]:
+def _as_json(one: ReportedWorkload, made: Suggestion) -> dict[str, Any]:
     return {
         "profile": made.profile,
         "added": made.added,
@@ -151,7 +147,7 @@ def _as_json(one: Either, made: Suggestion) -> dict[str, Any]:
     }
 
 
-def _withheld(way: Way, one: Either, made: Suggestion) -> str:
+def _withheld(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
     number = len(made.withheld)
     are, they = ("are", "they are") if number > 1 else ("is", "it is")
     again = shlex.join(["--allow-dangerous", "--", safe_text.word(one.name, _LONGEST_NAME)])
@@ -165,7 +161,7 @@ def _withheld(way: Way, one: Either, made: Suggestion) -> str:
     return "\n".join(lines)
 
 
-def _degrading(way: Way, one: Either, made: Suggestion) -> str:
+def _degrading(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
     number = len(made.degrading)
     are, them = ("are", "them") if number > 1 else ("is", "it")
     again = shlex.join(["--degrading", "--", safe_text.word(one.name, _LONGEST_NAME)])
@@ -187,7 +183,7 @@ def _too_wide(also: list[str]) -> str:
     )
 
 
-def _what_next(way: Way, one: Either, made: Suggestion) -> str:
+def _what_next(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
     if not made.added:
         return f"nothing was added: {_why_nothing(made)}{_may_be_missing(way, one)}"
     path = way.profile(policy_snippets.file_name(one))
@@ -211,7 +207,7 @@ def _why_nothing(made: Suggestion) -> str:
     return "no call was seen that would be denied."
 
 
-def _may_be_missing(way: Way, one: Either) -> str:
+def _may_be_missing(way: Way, one: ReportedWorkload) -> str:
     """Return why calls may be missing in a suggestion, and what to do, "" if none may be."""
     why = one.reason if one.verdict is None else _hidden(one)
     if not why:
@@ -225,17 +221,15 @@ def _may_be_missing(way: Way, one: Either) -> str:
     return "\n".join(lines)
 
 
-def _hidden(one: Either) -> str | None:
+def _hidden(one: ReportedWorkload) -> str | None:
     """Return why the calls of a workload that is known to be denied some may not be all."""
-    own = None if isinstance(one, MergedWorkload) else one.own_filters
-    return next(iter(own.sentences), None) if own else None
+    return next(iter(one.here.own_filters.sentences), None) if one.here else None
 
 
-def _where(one: Either) -> str:
+def _where(one: ReportedWorkload) -> str:
     """Return where to write the rule: the first matching rule decides."""
-    if isinstance(one, MergedWorkload):
-        return "before the rules that match it now (the first matching rule decides)"
-    names = dict.fromkeys(each.record.rule for each in one.containers if each.record.rule)
-    last = [safe_text.word(name) for name in names][-1:]
-    before = f"before the rule {last[0]}, which decided its mode" if last else "before all others"
+    before = "before the rules that match it now"
+    if one.here:
+        rule = one.here.rule and safe_text.word(one.here.rule)
+        before = f"before the rule {rule}, which decided its mode" if rule else "before all others"
     return f"{before} (the first matching rule decides)"

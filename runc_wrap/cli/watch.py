@@ -12,9 +12,8 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.store import coverage
-from runc_wrap.evidence.store.call_counts import Tally
 from runc_wrap.ledger import reader
-from runc_wrap.report import argument_names, model, node_evidence, outcomes, workloads
+from runc_wrap.report import argument_names, call_row, node_evidence, outcomes, workloads
 from runc_wrap.report.live_feed import Watching
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.live_feed import Seen
-    from runc_wrap.report.model import Row
     from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
@@ -96,17 +95,17 @@ class _Teller:
                 output.fail(error)
         return self._ledger.records.get(one.key)
 
-    def _row(self, one: Seen, record: Record | None) -> Row | None:
+    def _row(self, one: Seen, record: Record | None) -> CallRow | None:
         """Return what is told of a call, None where it is not stopped by a profile of ours."""
         if record and not record.is_injected:
             return None
         outcome = outcomes.of_record(one.call, self._profile_of(record) if record else "")
         if outcome.verdict == outcomes.SAFE:
             return None
-        return model.row_of(one.call, Tally(one.times, one.time, one.time), outcome)
+        return call_row.of(one.call, outcome)
 
 
-def _document(one: Seen, record: Record | None, row: Row) -> Json:
+def _document(one: Seen, record: Record | None, row: CallRow) -> Json:
     whose = workloads.of(record) if record else workloads.Workload(None, None, None, None)
     return {
         "time": coverage.rfc3339(one.time),

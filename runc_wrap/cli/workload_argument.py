@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.cli import output
@@ -10,44 +10,25 @@ from runc_wrap.cli import output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.report.workloads import Workload
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 _SHORTEST_ID = 4
 _MOST_NAMES = 20
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
 
 
-class Reported(Protocol):
-    """A workload of one node's report or of a fleet's."""
-
-    @property
-    def name(self) -> str:
-        """Its name, with its image if only that distinguishes it from another."""
-
-    @property
-    def workload(self) -> Workload:
-        """The names that its containers share."""
-
-    @property
-    def ids(self) -> list[str]:
-        """Its containers' ids, as far as they are known here."""
-
-
-R = TypeVar("R", bound=Reported)
-
-
-def chosen(judged: Sequence[R], name: str) -> R:
+def chosen(workloads: Sequence[ReportedWorkload], name: str) -> ReportedWorkload:
     """Return the workload with this name, image or container. Raises Failure if not exactly one."""
-    exact = [one for one in judged if name in (one.name, one.workload.name, one.workload.image)]
-    found = exact or [one for one in judged if _has(one, name)]
+    exact = [one for one in workloads if name in (one.name, one.workload.name, one.workload.image)]
+    found = exact or [one for one in workloads if _has(one, name)]
     if len(found) == 1:
         return found[0]
-    names = listed([one.name for one in found or judged]) or "none"
+    names = listed([one.name for one in found or workloads]) or "none"
     what = "several workloads have this name" if found else "there is no such workload"
     raise output.Failure(f"{name}: {what}; give one of: {names}")
 
 
-def _has(one: Reported, name: str) -> bool:
+def _has(one: ReportedWorkload, name: str) -> bool:
     return len(name) >= _SHORTEST_ID and any(each.startswith(name) for each in one.ids)
 
 

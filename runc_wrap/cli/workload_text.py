@@ -11,8 +11,9 @@ from runc_wrap.report import argument_names, outcomes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
-    from runc_wrap.report.model import Judged, Row
+    from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.node_workload import SeenHere
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 WORDS = {
     outcomes.DENIED: "DENIED",
@@ -28,30 +29,26 @@ _MOST_CONTAINERS = 20
 _LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
 
 
-def call_words(row: Row) -> str:
+def call_words(row: CallRow) -> str:
     """Return a call in words: its name, what it would get, how often, by which programs."""
     return _call(row, argument_names.MOST, _MOST_PROGRAMS)
 
 
-def _call(row: Row, kinds: int, most: int | None) -> str:
+def _call(row: CallRow, kinds: int, most: int | None) -> str:
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
     programs = ", ".join(map(safe_text.word, order))
     abi = "" if row.abi in _USUAL else f" ({row.abi})"
-    times = coverage.times(row.tally.count)
+    times = coverage.times(row.count)
     return f"{row.words(kinds)}{abi}: {row.how}, {times} by {programs}"
 
 
-def in_full(one: Judged) -> str:
+def in_full(one: ReportedWorkload) -> str:
     """Return all that is known about a workload, in lines."""
-    return "\n".join([*_lines(one), *_own_lines(one)])
+    more = _own_lines(one, one.here) if one.here else _fleet_lines(one)
+    return "\n".join([*_lines(one), *more])
 
 
-def in_full_merged(one: MergedWorkload) -> str:
-    """Return all that is known about a workload of many nodes, in lines."""
-    return "\n".join([*_lines(one), *_fleet_lines(one)])
-
-
-def _lines(one: Judged | MergedWorkload) -> Iterator[str]:
+def _lines(one: ReportedWorkload) -> Iterator[str]:
     yield f"{safe_text.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
     if one.reason:
         yield one.reason
@@ -60,11 +57,10 @@ def _lines(one: Judged | MergedWorkload) -> Iterator[str]:
         yield f"image: {safe_text.name(one.workload.image, _LONGEST_NAME)}"
     yield "calls:" if one.rows else "calls: none that the profile does not allow"
     for row in one.rows:
-        first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
-        yield f"  {_call(row, _MOST_KINDS, None)}, {first} to {last}"
+        yield f"  {_call(row, _MOST_KINDS, None)}, {row.first} to {row.last}"
 
 
-def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
+def _fleet_lines(one: ReportedWorkload) -> Iterator[str]:
     yield f"containers: {one.containers}, {one.running} running, on {one.nodes} nodes"
     yield f"modes: {', '.join(map(safe_text.word, sorted(one.modes)))}"
     unknown = one.unknown
@@ -75,16 +71,16 @@ def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
         yield f"unknown on {safe_text.number(unknown.nodes, 'node')}: {shown}"
 
 
-def _own_lines(one: Judged) -> Iterator[str]:
-    if one.runtimes:
+def _own_lines(one: ReportedWorkload, here: SeenHere) -> Iterator[str]:
+    if here.runtimes:
         yield "made by the runtime itself before the container's program, not part of the verdict:"
-    for row in one.runtimes:
+    for row in here.runtimes:
         yield f"  {_call(row, _MOST_KINDS, None)}"
-    yield f"containers: {len(one.containers)}, {one.running} running"
-    yield from _containers(one)
+    yield f"containers: {one.containers}, {one.running} running"
+    yield from _containers(here)
 
 
-def _containers(one: Judged) -> Iterator[str]:
+def _containers(one: SeenHere) -> Iterator[str]:
     """Yield a line for each of the newest containers, the newest first."""
     for each in reversed(one.containers[-_MOST_CONTAINERS:]):
         record = each.record

@@ -144,13 +144,13 @@ class _Denied:
     def _judged(self, record: Record | None, call: Call) -> list[str]:
         """Return a call's name and outcome; SAFE also if a record comes from another filter."""
         # What judges takes most of the CPU time, and most passes meet no new kind of call.
-        from runc_wrap.report import model, outcomes  # noqa: PLC0415
+        from runc_wrap.report import call_row, outcomes  # noqa: PLC0415
         from runc_wrap.report.enforced_profile import Profiles  # noqa: PLC0415
 
         if self._profiles is None:
             self._profiles = Profiles(self._prefix)
         outcome = outcomes.of_record(call, self._profiles.of(record) if record else "").verdict
-        name = model.name_of(outcomes.abi_of(call.arch, call.number), call.number)
+        name = call_row.name_of(outcomes.abi_of(call.arch, call.number), call.number)
         return [prometheus_text.label(name), outcome or UNKNOWN]
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:

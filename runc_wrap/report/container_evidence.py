@@ -16,7 +16,7 @@ _LOOKING = (AUDIT, OBSERVE, ENFORCE_LOG)  # modes in which calls are recorded
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class ContainerEvidence:
     """One container. `end` is when it ended or `now`, as far as known.
 
     `watched` is for how many seconds its calls would have been recorded, `is_whole` whether from

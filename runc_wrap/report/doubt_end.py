@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.report.container_evidence import Container
+    from runc_wrap.report.container_evidence import ContainerEvidence
 
 _MOST = 1000  # containers asked about, those that were watched longest
 
 
-def is_over(group: Iterable[Container], is_doubted: Callable[[Container], bool]) -> bool:
+def is_over(
+    group: Iterable[ContainerEvidence], is_doubted: Callable[[ContainerEvidence], bool]
+) -> bool:
     """Return whether one of these was watched from its start, for as long as each doubted one."""
     longest = 0.0
     by_time = sorted((one for one in group if one.looks), key=lambda one: -one.watched)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import Call, Tallies
     from runc_wrap.ledger.record import Record
-    from runc_wrap.report.container_evidence import Container
+    from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
@@ -50,7 +50,7 @@ class Carried(NamedTuple):
 NONE = Carried(0, 0)
 
 
-class Installed(NamedTuple):
+class OwnFilters(NamedTuple):
     """A workload's own filters, as far as known.
 
     `programs` installed them, in any mode; `hiding` are those in audit; `hidden` are the containers
@@ -63,7 +63,7 @@ class Installed(NamedTuple):
     programs: Counter[str]
     hiding: Counter[str]
     carried: Carried
-    hidden: list[Container]
+    hidden: list[ContainerEvidence]
     is_observed: bool
     unheard: Counter[str] = Counter()  # noqa: RUF012 - it is never changed
     strict: Counter[str] = Counter()  # noqa: RUF012 - likewise
@@ -84,7 +84,7 @@ class Installed(NamedTuple):
             )
         return found
 
-    def conclusive(self, group: list[Container]) -> list[Container]:
+    def conclusive(self, group: list[ContainerEvidence]) -> list[ContainerEvidence]:
         """Return those of a workload's containers whose records show what it calls."""
         return [one for one in group if one not in self.hidden] if self.is_observed else group
 
@@ -113,10 +113,10 @@ def _shown(programs: Counter[str]) -> str:
 
 
 def of(
-    group: Iterable[Container],
+    group: Iterable[ContainerEvidence],
     profile_of: Callable[[Record], Filter | str],
-    carried: Callable[[Container], Carried],
-) -> Installed:
+    carried: Callable[[ContainerEvidence], Carried],
+) -> OwnFilters:
     """Return the own filters of a workload's containers."""
     containers = list(group)
     programs: Counter[str] = Counter()
@@ -137,10 +137,10 @@ def of(
             unheard += _programs(one.seen, profile, only=HIDES)
     found = [carried(one) for one in containers]
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
-    return Installed(programs, hiding, total, hidden, _is_observed(containers), unheard, strict)
+    return OwnFilters(programs, hiding, total, hidden, _is_observed(containers), unheard, strict)
 
 
-def _is_observed(containers: list[Container]) -> bool:
+def _is_observed(containers: list[ContainerEvidence]) -> bool:
     """Return whether the newest container was in observe, which receives all, and was watched."""
     newest = max(containers, key=lambda one: one.begin)
     return newest.record.mode == OBSERVE and newest.watched > 0

@@ -31,17 +31,18 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.model import Judged, Row
+    from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.record_sources import Asked, Interval, Timed
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 
 @dataclass(frozen=True)
-class Report:
+class NodeReport:
     """The verdicts, the unattributed calls, and sentences about what could not be read."""
 
-    judged: list[Judged]
-    strays: list[Row]
+    workloads: list[ReportedWorkload]
+    strays: list[CallRow]
     evidence: Evidence
     ledger: Ledger
     notes: list[str] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Report:
 
 def gather(
     places: Places, asked: Asked, now: float | None = None, meter: Meter | None = None
-) -> Report:
+) -> NodeReport:
     """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store.
 
     `meter` counts the bytes of logs.
@@ -81,8 +82,8 @@ def gather(
         age,
         bounding_of,
     )
-    judged = judging.judge(decided, evidence)
-    return Report(judged, verdict.strays(evidence.unattributed), evidence, decided, notes)
+    found = judging.judge(decided, evidence)
+    return NodeReport(found, verdict.strays(evidence.unattributed), evidence, decided, notes)
 
 
 def _stored(directory: Path, notes: list[str]) -> Evidence:

@@ -74,7 +74,7 @@ class Filter(Protocol):
         """Return the conditions on which the outcome depends."""
 
 
-class Outcome(NamedTuple):
+class CallOutcome(NamedTuple):
     """What a call gets; `verdict` SAFE means that it is let through.
 
     `errno` is a name, None if it is no error or if several are possible; `how` in words. `codes`
@@ -90,11 +90,11 @@ class Outcome(NamedTuple):
     unread: str = ""
 
 
-UNKNOWN = Outcome("", None, "not known", frozenset())
-LET_THROUGH = Outcome(SAFE, None, "let through", frozenset())
+UNKNOWN = CallOutcome("", None, "not known", frozenset())
+LET_THROUGH = CallOutcome(SAFE, None, "let through", frozenset())
 
 
-def of_record(call: Call, profile: Filter | str) -> Outcome:
+def of_record(call: Call, profile: Filter | str) -> CallOutcome:
     """Return what a container's recorded call would get from its profile.
 
     UNKNOWN if `profile` is a sentence why the profile is unknown; LET_THROUGH if the record comes
@@ -106,7 +106,7 @@ def of_record(call: Call, profile: Filter | str) -> Outcome:
     return found if _is_ours(call, found) else LET_THROUGH
 
 
-def _is_ours(call: Call, outcome: Outcome) -> bool:
+def _is_ours(call: Call, outcome: CallOutcome) -> bool:
     action = call.code & ACTION_MASK
     known = {code & ACTION_MASK for code in outcome.codes}
     return action in (return_codes.LOG, return_codes.USER_NOTIF) or action in known
@@ -120,18 +120,18 @@ def abi_of(arch: int, number: int) -> Abi | None:
     return native
 
 
-def of(call: Call, profile: Filter) -> Outcome:
+def of(call: Call, profile: Filter) -> CallOutcome:
     """Return what a call would get from a profile."""
     abi = abi_of(call.arch, call.number)
     if abi is None:
-        return Outcome(DEPENDS, None, "an unknown architecture", frozenset())
+        return CallOutcome(DEPENDS, None, "an unknown architecture", frozenset())
     found = _answered(call, abi, profile)
     if found.verdict == DEGRADES and syscalls.name_of(abi, call.number & 0xFFFFFFFF) == "clone3":
         return _by_way_of_clone(call, abi, profile, found)
     return found
 
 
-def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: Outcome) -> Outcome:
+def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: CallOutcome) -> CallOutcome:
     """Return what a program gets if its clone3 gets ENOSYS."""
     flags, tids = (call.args or (None, None))[:2]
     if flags is None:
@@ -166,7 +166,7 @@ def _beyond_clone(flags: int, tids: int) -> str:
     return " and ".join(filter(None, (found, "set_tid" if tids else "")))
 
 
-def _answered(call: Call, abi: Abi, profile: Filter) -> Outcome:
+def _answered(call: Call, abi: Abi, profile: Filter) -> CallOutcome:
     number = call.number & 0xFFFFFFFF
     rules = profile.rules(abi, number)
     codes = {profile.code(abi, number, args) for args in _tried(rules, call.args)}
@@ -175,11 +175,11 @@ def _answered(call: Call, abi: Abi, profile: Filter) -> Outcome:
         return LET_THROUGH
     if codes == stopped and len(codes) == 1:
         (code,) = codes
-        return Outcome(_verdict(code), _errno(code), _how(code), stopped)
+        return CallOutcome(_verdict(code), _errno(code), _how(code), stopped)
     errnos = {_errno(code) for code in stopped}
     words = " or ".join(sorted(_how(code) for code in stopped))
     errno = errnos.pop() if len(errnos) == 1 else None
-    return Outcome(DEPENDS, errno, f"{words}, depending on arguments", stopped)
+    return CallOutcome(DEPENDS, errno, f"{words}, depending on arguments", stopped)
 
 
 def _verdict(code: int) -> str:

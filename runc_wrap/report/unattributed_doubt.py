@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
-from runc_wrap.report import installed_filters, model, outcomes
+from runc_wrap.report import call_row, installed_filters, outcomes
 from runc_wrap.report.outcomes import SAFE
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import Call, Tally
     from runc_wrap.evidence.store.unattributed_calls import Strays
     from runc_wrap.ledger.record import Record
-    from runc_wrap.report.container_evidence import Container
-    from runc_wrap.report.outcomes import Filter, Outcome
+    from runc_wrap.report.container_evidence import ContainerEvidence
+    from runc_wrap.report.outcomes import CallOutcome, Filter
 
 Interval = tuple[float, float]
 Kind = tuple[object, ...]
@@ -49,7 +49,7 @@ class Suspicion:
         self._since = since
         self._known: dict[tuple[Kind, Kind], bool] = {}
 
-    def count(self, group: Iterable[Container]) -> int:
+    def count(self, group: Iterable[ContainerEvidence]) -> int:
         """Return how many calls may be these containers'."""
         lives: dict[Kind, list[Interval]] = defaultdict(list)
         records: dict[Kind, Record] = {}
@@ -89,7 +89,7 @@ class Suspicion:
         return self._known[key]
 
 
-def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
+def may_be(call: Call, mode: str, outcome: CallOutcome | None) -> bool:
     """Return whether a filter of this mode may have led to a record; `outcome` None: unknown.
 
     ENOSYS for clone3 is expected: it does not prevent `safe` if it is known to be the container's,
@@ -106,7 +106,7 @@ def may_be(call: Call, mode: str, outcome: Outcome | None) -> bool:
 
 
 def either(
-    group: Iterable[Container], profile_of: Callable[[Record], Filter | str]
+    group: Iterable[ContainerEvidence], profile_of: Callable[[Record], Filter | str]
 ) -> Counter[str]:
     """Return the calls that matter and that the runtime or the program may have made, by name."""
     found: Counter[str] = Counter()
@@ -118,7 +118,7 @@ def either(
                 not isinstance(profile, str) and installed_filters.is_one(call, profile)
             ):
                 abi = outcomes.abi_of(call.arch, call.number)
-                found[model.name_of(abi, call.number)] += tally.count
+                found[call_row.name_of(abi, call.number)] += tally.count
     return found
 
 

@@ -32,10 +32,20 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
-from runc_wrap.report import any_filter, doubt_end, installed_filters, outcomes, workloads
-from runc_wrap.report.container_evidence import Container
-from runc_wrap.report.model import Doubts, Judged, Lost, Row, add, confidence, place
-from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE, UNKNOWN, Outcome
+from runc_wrap.report import (
+    any_filter,
+    call_row,
+    doubt_end,
+    installed_filters,
+    outcomes,
+    reported_workload,
+    workloads,
+)
+from runc_wrap.report.call_row import place
+from runc_wrap.report.confidence import Doubts, LostRecords, confidence
+from runc_wrap.report.container_evidence import ContainerEvidence
+from runc_wrap.report.node_workload import MOST_NAMES, NodeWorkload, SeenHere
+from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
 from runc_wrap.report.unattributed_doubt import Suspicion, either, either_sentence
 
 if TYPE_CHECKING:
@@ -46,13 +56,14 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
+    from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.installed_filters import Carried
-    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.outcomes import CallOutcome, Filter
+    from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.workloads import Workload
 
 OBSERVE = "observe"
 _PROCESSES = "processes"  # a source that sees no calls
-_BY_CONSEQUENCE = (DENIED, DEPENDS, None, DEGRADES, SAFE)
 _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _RESTORED = (
     "a container was restored from a checkpoint, and its processes have the filters of then."
@@ -88,26 +99,24 @@ class Judging:
     age: Callable[[Key], float] = lambda _: inf
     bounding_of: Callable[[Record], Collection[str] | None] = lambda _: None
 
-    def judge(self, ledger: Ledger, evidence: Evidence) -> list[Judged]:
+    def judge(self, ledger: Ledger, evidence: Evidence) -> list[ReportedWorkload]:
         """Return the workloads that are confined, the worst first."""
-        groups: dict[Workload, list[Container]] = defaultdict(list)
+        groups: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
         suspicion = Suspicion(evidence.unattributed, self.profile_of, self.since)
         for key, record in ledger.records.items():
             if record.is_injected:
                 container = self._container(key, record, ledger, evidence)
                 if container.end >= self.since and not _is_nobodys(container):
                     groups[workloads.of(record)].append(container)
-        names = Counter(whose.name for whose in groups)
-        found = [
-            replace(
-                self._judged(whose, group, evidence, suspicion),
-                shares_name=names[whose.name] > 1,
-            )
-            for whose, group in groups.items()
-        ]
-        return sorted(found, key=_order)
+        found = {}
+        for whose, group in groups.items():
+            found[whose] = reported_workload.ReportedWorkload(whose)
+            found[whose].add("", self._said_of(whose, group, evidence, suspicion))
+        return reported_workload.ordered(found)
 
-    def _container(self, key: Key, record: Record, ledger: Ledger, evidence: Evidence) -> Container:
+    def _container(
+        self, key: Key, record: Record, ledger: Ledger, evidence: Evidence
+    ) -> ContainerEvidence:
         first, often = ledger.starts.get(key, (record.time, 1))
         last_start = coverage.epoch(record.time) or 0.0
         seen = evidence.containers.get(key) or Tallies()
@@ -119,23 +128,27 @@ class Judging:
         begin = coverage.epoch(first) or last_start
         is_over = not is_there and seen.ended is not None and seen.ended >= last_start
         until = end if is_there or is_over else self.now
-        one = Container(record, seen, begin, end, often - 1, is_there, until=until)
+        one = ContainerEvidence(record, seen, begin, end, often - 1, is_there, until=until)
         times = self._times(one, evidence)
         start = max(begin, last_start)
         is_whole = often == 1 and any(a <= start + _SECOND < z for a, z in times)
         return replace(one, watched=self._watched(one, start, evidence, times), is_whole=is_whole)
 
-    def _judged(
-        self, whose: Workload, group: list[Container], evidence: Evidence, suspicion: Suspicion
-    ) -> Judged:
+    def _said_of(
+        self,
+        whose: Workload,
+        group: list[ContainerEvidence],
+        evidence: Evidence,
+        suspicion: Suspicion,
+    ) -> NodeWorkload:
         group.sort(key=lambda one: one.begin)
-        rows: dict[tuple[int, int], Row] = {}
-        apart: dict[tuple[int, int], Row] = {}
+        rows: dict[tuple[int, int], CallRow] = {}
+        apart: dict[tuple[int, int], CallRow] = {}
         problems: list[str] = []
         for one in group:
             problems += self._add_calls(one.record, one.seen, rows)
             self._add_calls(one.record, one.seen.runtimes, apart)
-        ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.tally.count))
+        ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.count))
         own = installed_filters.of(group, self.profile_of, self._carried)
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
@@ -157,23 +170,32 @@ class Judging:
         verdict, reason = _verdict(ordered, group, problems, unwatched)
         doubts = Doubts(lost, stray, dropped, clones, all_clones)
         unshown = self._unshown(group[-1], ordered)
-        return Judged(
-            workload=whose,
+        known = None if isinstance(profile, str) else profile
+        sure = confidence(conclusive, watched, doubts, grade, unshown)
+        own_calls = sorted(apart.values(), key=lambda row: -row.count)
+        return NodeWorkload(
+            whose=whose,
             verdict=verdict,
-            confidence=confidence(conclusive, watched, doubts, grade, unshown),
-            grade=grade,
-            containers=group,
-            rows=ordered,
-            watched=watched,
-            lost=lost,
-            filter=None if isinstance(profile, str) else profile,
             reason=reason,
-            runtimes=sorted(apart.values(), key=lambda row: -row.tally.count),
-            own_filters=own,
-            unshown=unshown,
+            containers=len(group),
+            running=sum(one.is_there for one in group),
+            restarts=sum(one.restarts for one in group),
+            lost=lost.records,
+            lost_at_least=lost.at_least,
+            lost_at_most=lost.at_most,
+            dropped=sum(one.seen.dropped for one in group),
+            watched=watched,
+            since=coverage.rfc3339(min(one.begin for one in group)),
+            modes=sorted({str(one.record.mode) for one in group}),
+            profile=group[-1].record.profile,
+            pods=sorted({one.record.pod for one in group if one.record.pod})[:MOST_NAMES],
+            block=None,
+            calls=ordered,
+            has_unshown=unshown is not None,
+            here=SeenHere(sure, group, own_calls, known, own, unshown),
         )
 
-    def _unshown(self, newest: Container, rows: list[Row]) -> str | None:
+    def _unshown(self, newest: ContainerEvidence, rows: list[CallRow]) -> str | None:
         """Return what a container's mode cannot show, None if nothing makes that likely."""
         if not newest.looks:
             return None
@@ -181,10 +203,10 @@ class Judging:
         capabilities = self.bounding_of(newest.record) or ()
         return any_filter.sentence(capabilities, programs, {row.syscall for row in rows})
 
-    def _carried(self, one: Container) -> Carried:
+    def _carried(self, one: ContainerEvidence) -> Carried:
         return self.carried.get(one.record.key, installed_filters.NONE)
 
-    def _gaps(self, group: list[Container], evidence: Evidence) -> Iterator[str]:
+    def _gaps(self, group: list[ContainerEvidence], evidence: Evidence) -> Iterator[str]:
         """Yield sentences on why the evidence may be incomplete."""
         looking = [one for one in group if one.looks]
         if any(one.record.restored for one in group):
@@ -196,12 +218,12 @@ class Judging:
         if any(one.begin <= self._cleared(one, evidence) for one in looking):
             yield _CLEARED
 
-    def _unwatched(self, group: list[Container]) -> str:
+    def _unwatched(self, group: list[ContainerEvidence]) -> str:
         if self.silence and any(one.looks and one.record.mode != OBSERVE for one in group):
             return f"nothing could be watched: {self.silence}."
         return "nothing was watching while its containers ran."
 
-    def _times(self, one: Container, evidence: Evidence) -> list[coverage.Interval]:
+    def _times(self, one: ContainerEvidence, evidence: Evidence) -> list[coverage.Interval]:
         """Return when a container's calls were recorded, if it made any."""
         return [
             time
@@ -211,7 +233,11 @@ class Judging:
         ]
 
     def _watched(
-        self, one: Container, start: float, evidence: Evidence, times: list[coverage.Interval]
+        self,
+        one: ContainerEvidence,
+        start: float,
+        evidence: Evidence,
+        times: list[coverage.Interval],
     ) -> float:
         """Return for how long this container's calls would have been recorded since its last start.
 
@@ -224,7 +250,7 @@ class Judging:
         # a log's interval contains the time that the clock was set forward by
         return min(watched, self.age(one.record.key)) if one.is_there else watched
 
-    def _lost(self, group: list[Container], evidence: Evidence) -> Lost:
+    def _lost(self, group: list[ContainerEvidence], evidence: Evidence) -> LostRecords:
         """Return what was lost while one of these ran, or at an unknown time."""
         found: dict[tuple[tuple[str, str], Hole], None] = {}
         for one in group:
@@ -235,7 +261,7 @@ class Judging:
                         (kind, hole): None for hole in loss_intervals.between(lost, begin, end)
                     }
         whys = [why for (_, why), _ in found]
-        return Lost(
+        return LostRecords(
             sum(hole.records for _, hole in found),
             at_least=any(not why or why.startswith(loss_intervals.AT_LEAST) for why in whys),
             at_most=any(why.startswith(loss_intervals.AT_MOST) for why in whys),
@@ -243,37 +269,37 @@ class Judging:
             end=max((hole.end for _, hole in found), default=0.0),
         )
 
-    def _cleared(self, one: Container, evidence: Evidence) -> float:
+    def _cleared(self, one: ContainerEvidence, evidence: Evidence) -> float:
         """Return until when a container's evidence was removed; running ones keep theirs."""
         if one.is_there and not one.restarts:
             return 0.0
         return evidence.cleared(one.record.key)
 
     def _add_calls(
-        self, record: Record, seen: Tallies, rows: dict[tuple[int, int], Row]
+        self, record: Record, seen: Tallies, rows: dict[tuple[int, int], CallRow]
     ) -> list[str]:
         """Add a container's calls to the workload's; return why their outcome is unknown, if so."""
         calls = [(call, t) for call, t in seen.calls.items() if t.last >= self.since]
         if not calls:
             return []
         profile = self.profile_of(record)
-        known: dict[tuple[object, ...], Outcome] = {}
+        known: dict[tuple[object, ...], CallOutcome] = {}
         for call, tally in calls:
             key = call[:4]
             if key not in known:
                 known[key] = outcomes.of_record(call, profile)
             if known[key].verdict != SAFE:
-                add(rows, call, tally, known[key])
+                call_row.count_in(rows, call, tally, known[key])
         return [profile] if isinstance(profile, str) else []
 
 
-def _clones(rows: list[Row]) -> tuple[Counter[str], int]:
+def _clones(rows: list[CallRow]) -> tuple[Counter[str], int]:
     """Return how many calls of clone3 are not known in full, by the reason, and of how many."""
     own = [row for row in rows if row.unread]
-    return sum((row.unread for row in own), Counter()), sum(row.tally.count for row in own)
+    return sum((Counter(row.unread) for row in own), Counter()), sum(row.count for row in own)
 
 
-def _is_nobodys(one: Container) -> bool:
+def _is_nobodys(one: ContainerEvidence) -> bool:
     """Return whether it is a pod's sandbox or one of `selftest`, without any recorded call.
 
     Engines give the sandbox of a pod, whose program only waits, no container name; that of a
@@ -285,26 +311,17 @@ def _is_nobodys(one: Container) -> bool:
     return (is_sandbox or record.is_selftest) and not one.seen.calls
 
 
-def strays(seen: Tallies) -> list[Row]:
+def strays(seen: Tallies) -> list[CallRow]:
     """Return the calls of no known container; their outcome is unknown."""
-    rows: dict[tuple[int, int], Row] = {}
+    rows: dict[tuple[int, int], CallRow] = {}
     for call, tally in seen.calls.items():
-        add(rows, call, tally, UNKNOWN)
-    return sorted(rows.values(), key=lambda row: -row.tally.count)
-
-
-def _order(one: Judged) -> tuple[bool, int, int, int, str]:
-    """Order by consequence: what breaks, what is unknown, what degrades, what is safe.
-
-    Among equals, running workloads come first, then those with most calls; enforced ones last.
-    """
-    calls = sum(row.tally.count for row in one.rows)
-    return (one.is_calm, _BY_CONSEQUENCE.index(one.verdict), -one.running, -calls, one.name)
+        call_row.count_in(rows, call, tally, UNKNOWN)
+    return sorted(rows.values(), key=lambda row: -row.count)
 
 
 def _verdict(
-    rows: list[Row],
-    group: list[Container],
+    rows: list[CallRow],
+    group: list[ContainerEvidence],
     problems: list[str],
     unwatched: str | None,
 ) -> tuple[str | None, str | None]:
@@ -324,7 +341,7 @@ def _verdict(
     return SAFE, None
 
 
-def _concerns(source: str, one: Container) -> bool:
+def _concerns(source: str, one: ContainerEvidence) -> bool:
     """Return whether a source has a container's calls, or attributes them.
 
     Calls sent to a listener never reach audit, and the other way round.
@@ -332,7 +349,7 @@ def _concerns(source: str, one: Container) -> bool:
     return (source == OBSERVE) == (one.record.mode == OBSERVE)
 
 
-def _latest_end(one: Container, evidence: Evidence) -> float:
+def _latest_end(one: ContainerEvidence, evidence: Evidence) -> float:
     """Return the latest time at which a container ended.
 
     An end that was not noticed came before the next agent started, which finds it missing.

@@ -60,7 +60,7 @@ WAYS = {
         "runc_wrap.report.node_evidence",
         "runc_wrap.report.outcomes",
         "runc_wrap.report.verdict",
-        "runc_wrap.report.model",
+        "runc_wrap.report.call_row",
         "runc_wrap.cli.report",
     ],
 }

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from runc_wrap import safe_text
+from runc_wrap.report.call_row import MOST_KINDS, CallRow
 from runc_wrap.report.outcomes import WORST_FIRST
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Json = dict[str, Any]
 LARGEST_NUMBER = 10**15  # of anything that a node counts
 LONGEST_PROGRAM = 500  # characters that are kept of a program's path
-MOST_KINDS = 32  # of arguments, as of one call on a node
 _MOST_PROGRAMS = 10
 _LONGEST_SHOWN = 60
 _LONGEST_WORD = 64
@@ -30,35 +27,16 @@ class BadDocument(ValueError):
     """A node's document cannot be merged; the message is the rest of a sentence about it."""
 
 
-class NodeCall(NamedTuple):
-    """One call of a workload on one node; `args` is None if they are unknown.
-
-    `is_expected`: no verdict counts it (report.outcomes).
-    """
-
-    arch: int
-    number: int
-    abi: str
-    syscall: str
-    verdict: str | None
-    errno: str | None
-    how: str
-    args: Sequence[tuple[int | None, ...]] | None
-    times: int
-    programs: Sequence[str]
-    first: str | None
-    last: str | None
-    is_expected: bool = False
-
-
-def call(value: object) -> NodeCall:
+def call(value: object) -> CallRow:
     """Return one call. Raises BadDocument."""
     if not isinstance(value, dict):
         raise BadDocument(f"a call is {shown(value)}, not an object")
     verdict = value.get("verdict")
     if verdict is not None and verdict not in WORST_FIRST:
         raise BadDocument(f"a call's verdict is {shown(verdict)}")
-    return NodeCall(
+    args = _arguments(value.get("args"))
+    programs = texts(value, "programs", _MOST_PROGRAMS)
+    return CallRow(
         number(value, "arch", _UINT32),
         number(value, "number", _UINT32, _LEAST_NUMBER),
         said(value, "abi", _LONGEST_WORD) or "",
@@ -66,16 +44,17 @@ def call(value: object) -> NodeCall:
         verdict,
         said(value, "errno", _LONGEST_WORD),
         said(value, "outcome", _LONGEST_OUTCOME) or "not known",
-        _arguments(value.get("args")),
-        number(value, "count"),
-        [name[:LONGEST_PROGRAM] for name in texts(value, "programs", _MOST_PROGRAMS)],
-        time(value, "first"),
-        time(value, "last"),
         value.get("expected") is True,  # releases before 0.3 do not say it
+        number(value, "count"),
+        time(value, "first") or "",
+        time(value, "last") or "",
+        {name[:LONGEST_PROGRAM]: 1 for name in programs},
+        args or {},
+        args is not None,
     )
 
 
-def _arguments(value: object) -> list[tuple[int | None, ...]] | None:
+def _arguments(value: object) -> dict[tuple[int | None, ...], None] | None:
     """Return the kinds of arguments of a call, None if they are unknown. Raises BadDocument."""
     if value is None:
         return None
@@ -84,7 +63,7 @@ def _arguments(value: object) -> list[tuple[int | None, ...]] | None:
     for one in value:
         if not isinstance(one, list) or len(one) > _ARGUMENTS or not all(map(_is_argument, one)):
             raise BadDocument("args has what is no list of at most six numbers of 64 bits")
-    return [tuple(one) for one in value]
+    return {tuple(one): None for one in value}
 
 
 def _is_argument(value: object) -> bool:

@@ -38,7 +38,7 @@ class Document(NamedTuple):
     value: Any
 
 
-class Answer(NamedTuple):
+class NodeAnswer(NamedTuple):
     """What a node answered; `asked` is its name, None if nobody says it. `mark` tells it apart."""
 
     asked: str | None
@@ -46,9 +46,9 @@ class Answer(NamedTuple):
     mark: int = 0
 
 
-def answers(readline: Callable[[int], bytes]) -> Iterator[Answer]:
+def answers(readline: Callable[[int], bytes]) -> Iterator[NodeAnswer]:
     """Yield the answers of a stream, of which `readline` returns a line or so much of one."""
-    unasked: list[Answer] = []
+    unasked: list[NodeAnswer] = []
     others = False
     for one in _answers(_lines(readline)):
         if one.asked is None:
@@ -57,20 +57,20 @@ def answers(readline: Callable[[int], bytes]) -> Iterator[Answer]:
             others = True
             yield one
     if others or len(unasked) > 1:
-        unasked = [Answer(None, Unusable(_ALONE))] if unasked else []
+        unasked = [NodeAnswer(None, Unusable(_ALONE))] if unasked else []
     yield from unasked
 
 
-def _answers(lines: Iterator[bytes | Unusable]) -> Iterator[Answer]:
+def _answers(lines: Iterator[bytes | Unusable]) -> Iterator[NodeAnswer]:
     for line in lines:
         if not line:
             continue
         asked, is_there = _asked(found := _decoded(line))
         if asked is None or is_there:
-            yield Answer(asked, found, hash(line))
+            yield NodeAnswer(asked, found, hash(line))
             continue
         line = next(lines, b"")  # noqa: PLW2901 - the answer to the line before
-        yield Answer(asked, _decoded(line) if line else Unusable("is empty"), hash(line))
+        yield NodeAnswer(asked, _decoded(line) if line else Unusable("is empty"), hash(line))
 
 
 def _asked(found: Document | Unusable) -> tuple[str | None, bool]:

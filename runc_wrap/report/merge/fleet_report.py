@@ -7,22 +7,22 @@ runs there is unknown.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
-from runc_wrap.report.merge import merged_workload, node_document
+from runc_wrap.report import reported_workload
+from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.call_fields import BadDocument
-from runc_wrap.report.merge.document_stream import Answer, Document, answers
+from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
 from runc_wrap.report.merge.kept_defaults import FleetKept
-from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.reported_workload import ReportedWorkload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from runc_wrap.report.merge.node_document import NodeDocument
-    from runc_wrap.report.merge.node_workload import NodeWorkload
+    from runc_wrap.report.node_workload import NodeWorkload
     from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
@@ -65,7 +65,7 @@ class FleetReport:
     def __init__(self, without: Collection[str] = ()) -> None:
         self.without = without
         self._taken, self._largest = 0, (0, "")  # bytes; those of one node, and which
-        self._answered: dict[str, tuple[int, Sequence[MergedWorkload]]] = {}
+        self._answered: dict[str, tuple[int, Sequence[ReportedWorkload]]] = {}
         self._contradicting: set[str] = set()
         self._silent: dict[str, str] = {}
         self.refused: list[Missing] = []
@@ -76,7 +76,7 @@ class FleetReport:
         self.kept = FleetKept()
         self.notes = FleetNotes()
         self.blocks: dict[str, bytes] = {}  # the profiles that nodes sent, by digest
-        self._workloads: dict[Workload, MergedWorkload] = {}
+        self._workloads: dict[Workload, ReportedWorkload] = {}
 
     def read(self, readline: Callable[[int], bytes], where: str) -> None:
         """Take all answers of a stream. Raises TooMuch, and OSError if it cannot be read."""
@@ -86,7 +86,7 @@ class FleetReport:
         if not at:
             self.refuse(where, "has no document; collect the report again")
 
-    def take(self, one: Answer, name: str = "") -> None:
+    def take(self, one: NodeAnswer, name: str = "") -> None:
         """Take one answer; `name` says which, if nobody says which node was asked.
 
         Raises TooMuch.
@@ -124,12 +124,9 @@ class FleetReport:
         """Whether every node that is known of has answered."""
         return not (self._silent or self.refused_count)
 
-    def workloads(self) -> list[MergedWorkload]:
+    def workloads(self) -> list[ReportedWorkload]:
         """Return the workloads, the worst first."""
-        names = Counter(whose.name for whose in self._workloads)
-        for whose, one in self._workloads.items():
-            one.shares_name = names[whose.name] > 1
-        return sorted(self._workloads.values(), key=merged_workload.order)
+        return reported_workload.ordered(self._workloads)
 
     def as_json(self, workloads: list[Json]) -> Json:
         """Return the whole as one document."""
@@ -148,7 +145,7 @@ class FleetReport:
             "workloads": workloads,
         }
 
-    def _add(self, found: NodeDocument, answer: Answer) -> None:
+    def _add(self, found: NodeDocument, answer: NodeAnswer) -> None:
         node = found.node
         if answer.asked not in (None, node):
             raise BadDocument(
@@ -184,7 +181,7 @@ class FleetReport:
             if one is not None:
                 one.doubt(node, _TWICE)
 
-    def _added(self, found: NodeDocument) -> Sequence[MergedWorkload]:
+    def _added(self, found: NodeDocument) -> Sequence[ReportedWorkload]:
         """Add what a node says first; return its workloads."""
         node = found.node
         if found.generated and (not self.oldest or found.generated < self.oldest):
@@ -197,7 +194,7 @@ class FleetReport:
             known = self._workloads.get(one.whose)
             if known is None:
                 taken += _BYTES_OF_WORKLOAD + sum(len(part or "") for part in one.whose)
-                known = self._workloads[one.whose] = MergedWorkload(one.whose)
+                known = self._workloads[one.whose] = ReportedWorkload(one.whose)
             taken += known.add(node, one)
             own.append(known)
             if self._taken + taken > ROOM:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.profiles.block_comparison import CallRule
     from runc_wrap.profiles.model import Profile
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 Json = dict[str, Any]
 _NARROWER = ("syscalls", "architectures")
@@ -49,7 +49,7 @@ class Bases:
         self._known: dict[str, Json] = {}
         self._chosen: dict[tuple[str, str], tuple[Enforced, list[str]]] = {}
 
-    def assign(self, workloads: Iterable[MergedWorkload]) -> None:
+    def assign(self, workloads: Iterable[ReportedWorkload]) -> None:
         """Give each workload with calls the profile to add to, or the reason why there is none."""
         for one in workloads:
             if one.calls:
@@ -82,13 +82,13 @@ class Bases:
             raise ProfileError(f"{str(error).rstrip('.')}; {_NOT_KNOWN}") from None
 
 
-def _name(one: MergedWorkload) -> str:
+def _name(one: ReportedWorkload) -> str:
     """Return the profile's name on most nodes, the first of several."""
     found = sorted(one.profiles.items(), key=lambda each: (-each[1], each[0]))
     return found[0][0] if found else ""
 
 
-def _digest(one: MergedWorkload) -> str:
+def _digest(one: ReportedWorkload) -> str:
     """Return the digest of the profile that all nodes have, "" if they differ."""
     return next(iter(one.blocks)) if len(one.blocks) == 1 else ""
 
@@ -131,7 +131,7 @@ def _is_in(one: CallRule, rules: frozenset[CallRule]) -> bool:
     return is_denial or one in rules or one._replace(action=ALLOW, errno=None, args=()) in rules
 
 
-def sentences(one: MergedWorkload) -> list[str]:
+def sentences(one: ReportedWorkload) -> list[str]:
     """Return warnings on the profile that was added to, safe to print."""
     name = safe_text.word(_name(one))
     found = []

@@ -17,22 +17,35 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath import json_codec
-from runc_wrap.report.merge import fleet_notes, kept_defaults, node_workload
-from runc_wrap.report.merge.call_fields import BadDocument, said, shown, time
-from runc_wrap.report.merge.node_workload import LONGEST_SENTENCE
+from runc_wrap.report.merge import fleet_notes, kept_defaults
+from runc_wrap.report.merge.call_fields import (
+    BadDocument,
+    call,
+    flag,
+    number,
+    said,
+    shown,
+    texts,
+    time,
+)
+from runc_wrap.report.node_workload import MOST_NAMES, NodeWorkload
+from runc_wrap.report.outcomes import WORST_FIRST
+from runc_wrap.report.workloads import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runc_wrap.report.merge.kept_defaults import Kept
-    from runc_wrap.report.merge.node_workload import NodeWorkload
-    from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 FORM = 1
 LONGEST_NODE = 253  # characters, as of a DNS name
 MOST_WORKLOADS = 5000  # of one node; a kubelet takes some hundred pods
 LARGEST_BLOCK = 256 * 1024  # bytes
+LONGEST_SENTENCE = 4000
+_LONGEST_NAME = 1000  # characters of a workload's names
+_MOST_CALLS = 1000  # of one workload: more than there are
+_MOST_MODES = 10
 _DIGEST = re.compile(r"[0-9a-f]{64}").fullmatch
 _AGAIN = "; collect it again by `runc-wrapctl report --json --node NAME`"
 
@@ -125,7 +138,7 @@ def _document(node: str, generated: str | None, rows: list[Any]) -> NodeDocument
     for at, row in enumerate(rows, 1):
         try:
             block = _block(row, blocks, digests)
-            one = node_workload.read(row, block)
+            one = _workload(row, block)
         except BadDocument as error:
             raise BadDocument(f"has a workload {at} that cannot be: {error}") from None
         if one.whose in found:
@@ -161,3 +174,38 @@ def _text(block: object) -> bytes:
     if len(made) > LARGEST_BLOCK:
         raise BadDocument(f"block has {len(made)} bytes, more than {LARGEST_BLOCK}")
     return made
+
+
+def _workload(row: Json, block: str | None) -> NodeWorkload:
+    """Return one workload of a document; `block` is its profile's digest. Raises BadDocument."""
+    verdict = row.get("verdict")
+    if verdict is not None and verdict not in WORST_FIRST:
+        raise BadDocument(f"verdict is {shown(verdict)}, not {', '.join(WORST_FIRST)} or null")
+    calls = row.get("calls")
+    if not isinstance(calls, list) or len(calls) > _MOST_CALLS:
+        raise BadDocument(f"calls is {shown(calls)}, not a list of at most {_MOST_CALLS}")
+    return NodeWorkload(
+        Workload(
+            said(row, "namespace", _LONGEST_NAME),
+            said(row, "pod", _LONGEST_NAME),
+            said(row, "container", _LONGEST_NAME),
+            said(row, "image", _LONGEST_NAME),
+        ),
+        verdict,
+        said(row, "reason", LONGEST_SENTENCE),
+        number(row, "containers"),
+        number(row, "running"),
+        number(row, "restarts"),
+        number(row, "lost"),
+        flag(row, "lost_at_least"),
+        flag(row, "lost_at_most"),
+        number(row, "dropped"),
+        number(row, "watched"),
+        time(row, "since"),
+        texts(row, "modes", _MOST_MODES),
+        said(row, "profile", _LONGEST_NAME),
+        texts(row, "pods", MOST_NAMES),
+        block,
+        [call(one) for one in calls],
+        bool(row.get("unshown")),
+    )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.store import call_counts
 
 if TYPE_CHECKING:
-    from runc_wrap.report.model import Row
+    from runc_wrap.report.call_row import CallRow
 
 _NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
 _MOUNTS = "it changes mounts"
@@ -89,7 +89,7 @@ _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _NETLINK_AUDIT = 9
 
 
-def why(row: Row) -> str | None:
+def why(row: CallRow) -> str | None:
     """Return why a call is dangerous, None if it is not; unknown arguments may be any.
 
     It is harmless only if it was made with harmless arguments each time.

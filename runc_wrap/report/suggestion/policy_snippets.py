@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.decision import LOCALHOST, OWN_KEY
 from runc_wrap.hotpath.json_codec import digest
@@ -13,6 +13,7 @@ from runc_wrap.hotpath.rule_match import matches_any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.workloads import Workload
 
 _LONGEST_NAME = 100
@@ -20,37 +21,17 @@ _DIGITS = 12
 _LONGEST_KEY = 63  # of an annotation, after its prefix (apimachinery IsQualifiedName)
 
 
-class Named(Protocol):
-    """A workload of one node or of a fleet; `instances` are its containers' own names."""
-
-    @property
-    def workload(self) -> Workload:
-        """The names that its containers share."""
-
-    @property
-    def shares_name(self) -> bool:
-        """Whether only the image distinguishes it from another."""
-
-    @property
-    def name(self) -> str:
-        """Its name for `suggest`."""
-
-    @property
-    def instances(self) -> list[Workload]:
-        """The names of its containers, as rules match them."""
-
-
-def file_name(judged: Named) -> str:
+def file_name(one: ReportedWorkload) -> str:
     """Return a unique name for the profile's file, in the plain form that localhost/<file> takes.
 
     Kubernetes' names are joined by "_", which none of them contains. If that is not unique, a
     digest of all the workload's names follows.
     """
-    whose = judged.workload
+    whose = one.workload
     parts = _parts(whose)
     plain = "_".join(re.sub(r"[^a-z0-9-]+", "-", part.lower()).strip("-") for part in parts)
     whole = len(plain) <= _LONGEST_NAME and plain == "_".join(parts)
-    if whole and not judged.shares_name and _is_unique(whose):
+    if whole and not one.shares_name and _is_unique(whose):
         return f"{plain}.json"
     text = "\0".join(part or "" for part in whose)
     suffix = digest(text.encode("utf-8", "backslashreplace"))[:_DIGITS]
@@ -66,47 +47,47 @@ def _is_unique(whose: Workload) -> bool:
     return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
 
 
-def policy_rule(judged: Named) -> str:
+def policy_rule(one: ReportedWorkload) -> str:
     """Return the smallest rule to paste into the policy, in TOML; "" if names do not count.
 
     Outside Kubernetes any user may choose a container's names, so no rule selects by them.
     """
-    selectors = _selectors(judged)
+    selectors = _selectors(one)
     if not selectors:
         return ""
     lines = [
         "[[rule]]",
-        f"name = {json.dumps(f'{judged.name}: what it was seen to need')}",
+        f"name = {json.dumps(f'{one.name}: what it was seen to need')}",
         *(f"{key} = [{json.dumps(value)}]" for key, value in selectors.items()),
-        f"profile = {json.dumps(LOCALHOST + file_name(judged))}",
+        f"profile = {json.dumps(LOCALHOST + file_name(one))}",
         'mode = "enforce"',
     ]
     return "\n".join(lines) + "\n"
 
 
-def _selectors(judged: Named) -> dict[str, str]:
-    whose = judged.workload
+def _selectors(one: ReportedWorkload) -> dict[str, str]:
+    whose = one.workload
     if whose.pod is None and whose.namespace is None:
         return {}
-    pods = {one.pod for one in judged.instances}
+    pods = {each.pod for each in one.instances}
     selectors = {
         "namespace": whose.namespace,
         "pod": whose.pod if pods == {whose.pod} else f"{whose.pod}-*",
         "container": whose.container,
-        "image": whose.image if judged.shares_name else None,
+        "image": whose.image if one.shares_name else None,
     }
     return {key: value for key, value in selectors.items() if value}
 
 
-def also_matched(judged: Named, everyone: Iterable[Named]) -> list[str]:
+def also_matched(one: ReportedWorkload, everyone: Iterable[ReportedWorkload]) -> list[str]:
     """Return the names of other workloads that the rule matches."""
-    selectors = _selectors(judged)
+    selectors = _selectors(one)
     return [
         other.name
         for other in everyone
         if selectors
-        and other.workload != judged.workload
-        and any(_is_selected(one, selectors) for one in other.instances)
+        and other.workload != one.workload
+        and any(_is_selected(each, selectors) for each in other.instances)
     ]
 
 
@@ -114,13 +95,13 @@ def _is_selected(names: Workload, selectors: dict[str, str]) -> bool:
     return all(matches_any([value], getattr(names, key)) for key, value in selectors.items())
 
 
-def annotation(judged: Named) -> str:
+def annotation(one: ReportedWorkload) -> str:
     """Return the annotation that asks for the profile; "" if Kubernetes rejects such a key.
 
     In a pod it is for the container only: one for the pod would apply to its sidecars too.
     """
-    whose = judged.workload
+    whose = one.workload
     key = f"{OWN_KEY}.{whose.container}" if whose.pod and whose.container else OWN_KEY
     if whose.pod and len(key.partition("/")[2]) > _LONGEST_KEY:
         return ""
-    return f"{key}: {LOCALHOST}{file_name(judged)}"
+    return f"{key}: {LOCALHOST}{file_name(one)}"

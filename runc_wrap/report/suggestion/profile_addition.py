@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.evidence.store import call_counts, coverage
@@ -31,8 +31,9 @@ from runc_wrap.report.suggestion import dangerous_calls, profile_denials
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runc_wrap.report.model import Row
+    from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment
@@ -55,7 +56,7 @@ class Withheld:
     `entries` would allow it as it was made.
     """
 
-    row: Row
+    row: CallRow
     why: str
     entries: list[Json]
 
@@ -81,24 +82,12 @@ class Suggestion:
     added: list[Json]
     warnings: list[str] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
-    degrading: list[Row] = field(default_factory=list)
-
-
-class Needing(Protocol):
-    """A workload of one node or of a fleet: its calls, and the profile that they met."""
-
-    @property
-    def rows(self) -> list[Row]:
-        """Its calls."""
-
-    @property
-    def filter(self) -> Filter | None:
-        """The profile under enforce, None if it is not known."""
+    degrading: list[CallRow] = field(default_factory=list)
 
 
 def suggest(
     block: Mapping[str, Any],
-    judged: Needing,
+    one: ReportedWorkload,
     load: Loading,
     *,
     degrading: bool = False,
@@ -109,7 +98,7 @@ def suggest(
     `load` makes a Filter of a block, to prove that the addition works.
     """
     found = Suggestion(json.loads(json.dumps(block)), [])
-    for row in judged.rows:
+    for row in one.rows:
         if row.verdict == DEGRADES and not degrading:
             found.degrading.append(row)
             continue
@@ -117,16 +106,16 @@ def suggest(
             continue
         why = _opens(found, row) or dangerous_calls.why(row)
         if why and not allow_dangerous and outcomes.abi_of(row.arch, row.number):
-            entries = [_entry(row, one) for one in _values(row, _asked(row, judged.filter))]
+            entries = [_entry(row, each) for each in _values(row, _asked(row, one.filter))]
             found.withheld.append(Withheld(row, why, entries))
             continue
-        _add(found, row, judged.filter, load, allow_dangerous=allow_dangerous)
+        _add(found, row, one.filter, load, allow_dangerous=allow_dangerous)
         if why:
             found.warnings.append(f"{row.syscall} is dangerous: {why}.")
     return found
 
 
-def _opens(found: Suggestion, row: Row) -> str | None:
+def _opens(found: Suggestion, row: CallRow) -> str | None:
     """Return why a call's ABI, not in the profile, is dangerous to add; None if it is listed."""
     abi = outcomes.abi_of(row.arch, row.number)
     listed = found.profile.get("architectures", [])
@@ -136,7 +125,7 @@ def _opens(found: Suggestion, row: Row) -> str | None:
 
 
 def _add(
-    found: Suggestion, row: Row, profile: Filter | None, load: Loading, *, allow_dangerous: bool
+    found: Suggestion, row: CallRow, profile: Filter | None, load: Loading, *, allow_dangerous: bool
 ) -> None:
     abi = outcomes.abi_of(row.arch, row.number)
     if abi is None or row.syscall.startswith("#"):
@@ -157,7 +146,7 @@ def _add(
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
 
 
-def _nameless(row: Row) -> str:
+def _nameless(row: CallRow) -> str:
     """Return why a number is left out: runc and crun take only names, and skip unknown ones.
 
     runc:libcontainer/seccomp/seccomp_linux.go (GetSyscallFromName), crun:src/libcrun/seccomp.c
@@ -170,7 +159,7 @@ def _nameless(row: Row) -> str:
 
 
 def _allow(
-    found: Suggestion, row: Row, values: list[profile_denials.Values], load: Loading
+    found: Suggestion, row: CallRow, values: list[profile_denials.Values], load: Loading
 ) -> bool:
     """Allow a call with these arguments; return whether rules can express that."""
     block, name = found.profile, row.syscall
@@ -187,7 +176,7 @@ def _allow(
     return True
 
 
-def _allow_all(found: Suggestion, row: Row, why: str) -> None:
+def _allow_all(found: Suggestion, row: CallRow, why: str) -> None:
     entry = _entry(row, ())
     entry["comment"] += why
     _put(found, profile_denials.taken_out(found.profile, row.syscall), [entry])
@@ -198,7 +187,7 @@ def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:
     found.added.extend(entries)
 
 
-def _list_abi(found: Suggestion, oci: str, row: Row) -> None:
+def _list_abi(found: Suggestion, oci: str, row: CallRow) -> None:
     """Add the ABI to the profile's list: calls through an unlisted one are killed."""
     listed = found.profile.setdefault("architectures", [])
     if oci not in listed and oci != syscalls.native().oci:
@@ -208,7 +197,7 @@ def _list_abi(found: Suggestion, oci: str, row: Row) -> None:
         del found.profile["architectures"]
 
 
-def _asked(row: Row, profile: Filter | None) -> tuple[int, ...]:
+def _asked(row: CallRow, profile: Filter | None) -> tuple[int, ...]:
     """Return the indexes of the arguments that decide what to allow; () for none."""
     if row.syscall == _BLIND:
         return ()
@@ -220,7 +209,7 @@ def _asked(row: Row, profile: Filter | None) -> tuple[int, ...]:
     return tuple(sorted({one.index for rule in rules for one in rule})) or usual
 
 
-def _values(row: Row, asked: tuple[int, ...]) -> list[profile_denials.Values]:
+def _values(row: CallRow, asked: tuple[int, ...]) -> list[profile_denials.Values]:
     """Return the (index, value)s to allow, each its own entry; ANY for any arguments."""
     if not asked or not row.has_args or not row.args:
         return profile_denials.ANY
@@ -233,7 +222,7 @@ def _values(row: Row, asked: tuple[int, ...]) -> list[profile_denials.Values]:
     return list(found)
 
 
-def _entry(row: Row, values: profile_denials.Values) -> Json:
+def _entry(row: CallRow, values: profile_denials.Values) -> Json:
     entry: Json = {"names": [row.syscall], "action": ALLOW}
     if values:
         entry["args"] = [{"index": index, "value": value, "op": EQ} for index, value in values]
@@ -244,16 +233,17 @@ def _entry(row: Row, values: profile_denials.Values) -> Json:
     return {**entry, "comment": shown + _evidence(row)}
 
 
-def _evidence(row: Row) -> str:
+def _evidence(row: CallRow) -> str:
     """Return the evidence for a call, in a sentence."""
     programs = sorted(row.programs, key=lambda name: -row.programs[name])
     shown = ", ".join(map(safe_text.word, programs[:_MOST_SHOWN])) or "an unknown program"
     more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
-    first, last = coverage.rfc3339(row.tally.first), coverage.rfc3339(row.tally.last)
-    return f"{row.how}; seen {coverage.times(row.tally.count)}, by {shown}{more}, {first} to {last}"
+    return (
+        f"{row.how}; seen {coverage.times(row.count)}, by {shown}{more}, {row.first} to {row.last}"
+    )
 
 
-def _lets_through(profile: Filter, row: Row) -> bool:
+def _lets_through(profile: Filter, row: CallRow) -> bool:
     return all(
         outcomes.of(
             call_counts.Call(row.arch, row.number, return_codes.LOG, args, "", ""), profile

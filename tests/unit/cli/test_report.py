@@ -11,12 +11,11 @@ from runc_wrap.cli.workload_text import call_words
 from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
-from runc_wrap.evidence.store.call_counts import Call, Tally
+from runc_wrap.evidence.store.call_counts import Call
 from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.evidence.store.evidence_store import Store
 from runc_wrap.host import procfs
-from runc_wrap.report import node_evidence
-from runc_wrap.report.model import row_of
+from runc_wrap.report import call_row, node_evidence
 from runc_wrap.report.outcomes import UNKNOWN
 from tests.unit.evidence.samples import (
     CLONE3,
@@ -519,7 +518,8 @@ def test_suggest_for_a_pod_prints_a_rule_that_the_policy_accepts(
     ],
 )
 def test_a_call_in_words_names_an_unusual_abi(arch: int, number: int, named: str) -> None:
-    row = row_of(Call(arch, number, 0, None, "", ""), Tally(1, 1.0, 1.0), UNKNOWN)
+    row = call_row.of(Call(arch, number, 0, None, "", ""), UNKNOWN)
+    row.count = 1
     row.programs["/x"] = 1
     assert call_words(row) == f"unshare{named}: not known, once by /x"
 

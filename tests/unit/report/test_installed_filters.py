@@ -204,7 +204,7 @@ def test_hostile_names_are_shown_inert(profile: Filter) -> None:
 def test_only_a_few_of_many_programs_are_named() -> None:
     hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
     container: Any = object()
-    found = installed_filters.Installed(hiding, hiding, installed_filters.NONE, [container], False)
+    found = installed_filters.OwnFilters(hiding, hiding, installed_filters.NONE, [container], False)
     assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 

@@ -9,14 +9,14 @@ import pytest
 from harness.node.node_reports import document
 from runc_wrap.report.merge import fleet_notes, node_document
 from runc_wrap.report.merge.call_fields import BadDocument
-from runc_wrap.report.merge.document_stream import Answer, Document
+from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 
 
 def _merged(**notes: list[str]) -> FleetReport:
     found = FleetReport()
     for node, said in notes.items():
-        found.take(Answer(node, Document(document(node, notes=said))))
+        found.take(NodeAnswer(node, Document(document(node, notes=said))))
     assert found.refused == []
     return found
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from harness.node.node_reports import WATCHED, call, document, fleet, unknown, workload
 from runc_wrap.report.merge import fleet_report, node_document
-from runc_wrap.report.merge.document_stream import Answer, Document
+from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport, TooMuch
 
 if TYPE_CHECKING:
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
 DEGRADES = workload("web", call(verdict="degrades", errno="ENOSYS"), verdict="degrades")
@@ -28,11 +28,11 @@ QUIET = workload(verdict=None, reason="Already enforced.", modes=["enforce"], wa
 def _merged(*documents: Any) -> FleetReport:
     found = FleetReport()
     for at, one in enumerate(documents):
-        found.take(Answer(None, Document(one), at), f"document {at}")
+        found.take(NodeAnswer(None, Document(one), at), f"document {at}")
     return found
 
 
-def _one(*rows: Any) -> MergedWorkload:
+def _one(*rows: Any) -> ReportedWorkload:
     (found,) = _merged(*(document(f"n{at}", row) for at, row in enumerate(rows))).workloads()
     return found
 
@@ -112,7 +112,7 @@ def test_calls_are_added_up_and_the_worst_outcome_counts() -> None:
     early = call(verdict="degrades", errno="ENOSYS", first="2026-11-01T00:00:00Z", count=7)
     found = _one(workload("web", early), workload("web", late), workload("web", call("bpf", 321)))
     (row, other) = found.rows
-    assert (row.syscall, row.verdict, row.errno, row.tally.count) == (
+    assert (row.syscall, row.verdict, row.errno, row.count) == (
         "unshare", "denied", "EPERM", 12,
     )  # fmt: skip
     assert set(row.programs) == {"/usr/bin/unshare", "/usr/bin/other"}
@@ -173,7 +173,7 @@ def test_two_different_answers_of_one_node_make_it_unknown(second: Any) -> None:
 def test_the_same_answer_twice_is_one() -> None:
     found = FleetReport()
     for _ in range(2):
-        found.take(Answer("a", Document(document("a", SAFE)), mark=1))
+        found.take(NodeAnswer("a", Document(document("a", SAFE)), mark=1))
     assert (found.answered, found.is_whole, found.workloads()[0].nodes) == (1, True, 1)
 
 
@@ -196,7 +196,7 @@ def test_more_than_fits_fails_and_says_which_node_to_leave_out(
             _merged(*ordered)
     found = FleetReport(without=("greedy",))
     for one in (greedy, *others):
-        found.take(Answer(None, Document(one)))
+        found.take(NodeAnswer(None, Document(one)))
     assert (found.answered, found.is_whole) == (8, True)
     assert found.as_json([])["without"] == ["greedy"]
 

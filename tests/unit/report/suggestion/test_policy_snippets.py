@@ -12,12 +12,12 @@ from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
 
 if TYPE_CHECKING:
-    from runc_wrap.report.model import Judged
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 
 
-def _judged(*containers: dict[str, Any]) -> list[Judged]:
+def _judged(*containers: dict[str, Any]) -> list[ReportedWorkload]:
     """Return workloads of containers that made calls, in their order."""
     records = {
         ("/run/test", f"c{place}"): samples.record(id=f"c{place}", **one)
@@ -28,10 +28,10 @@ def _judged(*containers: dict[str, Any]) -> list[Judged]:
     for key in records:
         evidence.add(key, samples.sighting())
     found = judging.judge(reader.Ledger(records), evidence)
-    return sorted(found, key=lambda one: one.containers[0].record.id)
+    return sorted(found, key=lambda one: one.ids[0])
 
 
-def _one(**names: Any) -> Judged:
+def _one(**names: Any) -> ReportedWorkload:
     (found,) = _judged(names)
     return found
 

@@ -30,14 +30,14 @@ from tests.unit.evidence.samples import (
 )
 
 if TYPE_CHECKING:
-    from runc_wrap.report.model import Judged
+    from runc_wrap.report.reported_workload import ReportedWorkload
 
 KEY = ("/run/test", "c1")
 LOADER = Loader.of("runc", "1.3.0")
 VSOCK, ALG, NETLINK, AUDIT_PROTOCOL = 40, 38, 16, 9
 
 
-def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) -> Judged:
+def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) -> ReportedWorkload:
     evidence = Evidence()
     evidence.add_watched(AUDIT, 0, samples.START + 100)
     for one in seen:
@@ -50,7 +50,7 @@ def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) 
 
 
 def _suggested(
-    judged: Judged, *, degrading: bool = False, allow_dangerous: bool = True
+    judged: ReportedWorkload, *, degrading: bool = False, allow_dangerous: bool = True
 ) -> Suggestion:
     assert isinstance(judged.filter, Enforced)
     return profile_addition.suggest(
@@ -226,7 +226,7 @@ def test_dangerous_calls_are_withheld_with_their_callers_and_counts() -> None:
     assert found.profile == samples.block("containerd")
     withheld = {one.row.syscall: one for one in found.withheld}
     assert sorted(withheld) == ["bpf", "unshare"]
-    assert withheld["bpf"].row.tally.count == 2
+    assert withheld["bpf"].row.count == 2
     assert "seen 2 times, by /tmp/x" in withheld["bpf"].sentence
     assert withheld["bpf"].sentence.endswith("it loads programs into the kernel.")
     shown = withheld["unshare"].as_json()

@@ -1,8 +1,9 @@
-"""One workload of many nodes: what its nodes said, added up, and the verdict on it.
+"""One workload in a report: what its nodes said, added up, and the verdict on it.
 
 What would break on one node breaks. A node that knows nothing of the workload although it should
 keeps it from being safe, as does one whose calls were not all kept. Nodes that enforce it without
-recording add nothing: where it is watched elsewhere, that decides.
+recording add nothing: where it is watched elsewhere, that decides. The report of this node is one
+of a single node, which says the verdict, the reason and the confidence itself.
 """
 
 from __future__ import annotations
@@ -12,29 +13,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.evidence.store import coverage
-from runc_wrap.report import any_filter, model, outcomes
-from runc_wrap.report.merge.merged_call import MergedCall
-from runc_wrap.report.model import place
+from runc_wrap.report import any_filter, outcomes
+from runc_wrap.report.call_row import place
+from runc_wrap.report.confidence import LostRecords
+from runc_wrap.report.node_workload import MOST_NAMES
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from runc_wrap.report.merge.call_fields import NodeCall
-    from runc_wrap.report.merge.node_workload import NodeWorkload
-    from runc_wrap.report.model import Row
+    from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.node_workload import NodeWorkload, SeenHere
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 _MOST_NODES = 10  # named as the reason of one thing
 _SHOWN_NODES = 3
-_MOST_NAMES = 10
 _MOST_BLOCKS = 8
 _BYTES_OF_CALL, _BYTES_OF_TEXT = 2000, 100  # as estimated, beside the text itself
 
 
-class Unknown(NamedTuple):
+class UnknownNodes(NamedTuple):
     """On how many nodes nothing is known, the first of them, and what the first one says."""
 
     nodes: int
@@ -42,18 +42,24 @@ class Unknown(NamedTuple):
     why: str
 
 
-class MergedWorkload:
-    """A workload of the fleet. It stands where `Judged` stands for one node's."""
+class ReportedWorkload:
+    """A workload of one node or of a fleet.
+
+    `shares_name`: only the image distinguishes it from another. `filter` is the profile to which
+    calls are added. `here` is what this node knows of it, None in the report of a fleet.
+    """
 
     def __init__(self, whose: Workload) -> None:
         self.workload = whose
         self.shares_name = False
         self.filter: Filter | None = None
+        self.here: SeenHere | None = None
         self.more: list[str] = []  # that the nodes' own profile lets through
         self.unknown_profile = ""  # why there is no filter
         self.nodes = self.containers = self.running = self.restarts = 0
-        self.lost = self.dropped = self.watched = self.watchers = 0
-        self.least: tuple[int, str] | None = None  # seconds, and on which node
+        self.lost = self.dropped = self.watchers = 0
+        self.watched = 0.0
+        self.least: tuple[float, str] | None = None  # seconds, and on which node
         self.lost_at_least = self.lost_at_most = False
         self._calm = True
         self.has_unshown = False
@@ -62,12 +68,12 @@ class MergedWorkload:
         self.profiles: Counter[str] = Counter()
         self.blocks: Counter[str] = Counter()
         self.pods: dict[str, None] = {}
-        self.calls: dict[tuple[int, int], MergedCall] = {}
+        self.calls: dict[tuple[int, int], CallRow] = {}
         self._worst: str | None = None
         self._unknown: list[str] = []
         self._unknown_nodes = 0
         self._why = self._enforced = ""
-        self._rows: list[Row] | None = None
+        self._rows: list[CallRow] | None = None
 
     def add(self, node: str, one: NodeWorkload) -> int:
         """Add what a node says; return how many bytes that took."""
@@ -79,13 +85,15 @@ class MergedWorkload:
         self.lost_at_least |= one.lost_at_least
         self.lost_at_most |= one.lost_at_most
         self.dropped += one.dropped
-        self._calm &= one.calm
+        self._calm &= one.is_calm
         self.has_unshown |= one.has_unshown
+        if one.here is not None:
+            self.here, self.filter = one.here, one.here.filter
         if one.since and (not self.since or one.since < self.since):
             self.since = one.since
         self._add_verdict(node, one)
         _count(self.blocks, one.block, _MOST_BLOCKS)
-        taken = _count(self.profiles, one.profile, _MOST_NAMES)
+        taken = _count(self.profiles, one.profile, MOST_NAMES)
         taken += _keep(self.modes, one.modes) + _keep(self.pods, one.pods)
         for call in one.calls:
             taken += self._add_call(call)
@@ -111,17 +119,17 @@ class MergedWorkload:
         if len(self._unknown) < _MOST_NODES:
             self._unknown.append(node)
 
-    def _add_call(self, call: NodeCall) -> int:
+    def _add_call(self, call: CallRow) -> int:
         """Add a call; what it saw counts, whatever the node's own verdict."""
         verdict = call.verdict
         if verdict != self._worst and verdict in (DENIED, DEPENDS):
             self._worst = min(verdict, self._worst, key=place)
         key = (call.arch, call.number)
-        known, taken = self.calls.get(key), 0
+        known = self.calls.get(key)
         if known is None:
-            taken = _BYTES_OF_CALL
-            known = self.calls[key] = MergedCall(call)
-        return taken + known.add(call)
+            self.calls[key] = call
+            return _BYTES_OF_CALL + call.size
+        return known.add(call)
 
     @property
     def name(self) -> str:
@@ -129,29 +137,34 @@ class MergedWorkload:
         return self.workload.distinct_name(is_shared=self.shares_name)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CallRow]:
         """Its calls, the worst first."""
         if self._rows is None:
-            found = [one.row() for one in self.calls.values()]
-            self._rows = sorted(found, key=lambda row: (place(row.verdict), -row.tally.count))
+            for one in self.calls.values():
+                one.name_here()
+            self._rows = sorted(
+                self.calls.values(), key=lambda row: (place(row.verdict), -row.count)
+            )
         return self._rows
 
     @property
     def ids(self) -> list[str]:
         """Containers' ids: those of other nodes are nobody's argument here."""
-        return []
+        return self.here.ids if self.here else []
 
     @property
     def instances(self) -> list[Workload]:
         """The names of its containers, as rules match them, as far as they are kept."""
+        if self.here:
+            return self.here.instances
         pods: list[str | None] = [*self.pods]
         pods = pods or [self.workload.pod]
         return [self.workload._replace(pod=pod) for pod in pods]
 
     @property
-    def unknown(self) -> Unknown:
+    def unknown(self) -> UnknownNodes:
         """Where nothing is known."""
-        return Unknown(self._unknown_nodes, self._unknown, self._why)
+        return UnknownNodes(self._unknown_nodes, self._unknown, self._why)
 
     @property
     def verdict(self) -> str | None:
@@ -176,6 +189,8 @@ class MergedWorkload:
         if self.verdict is not None:
             return None
         if self._unknown_nodes:
+            if self.here:
+                return self._why
             return f"Unknown on {self._unknown_where()}: {_end(self._why)}"
         return self._enforced or None
 
@@ -188,6 +203,8 @@ class MergedWorkload:
     @property
     def confidence(self) -> str:
         """How much the verdict is worth, in words."""
+        if self.here:
+            return self.here.confidence
         where = f"{safe_text.number(self.containers, 'container')} on {_nodes(self.nodes)}"
         if self.least is None:
             return f"Not watched: it is enforced, in {where}."
@@ -210,7 +227,7 @@ class MergedWorkload:
     def _doubts(self) -> str:
         found = ""
         if self.lost:
-            lost = model.Lost(self.lost, self.lost_at_least, self.lost_at_most)
+            lost = LostRecords(self.lost, self.lost_at_least, self.lost_at_most)
             found += f"; meanwhile {lost.amount} lost"
         if self.dropped:
             found += f"; {safe_text.number(self.dropped, 'call')} beyond the kinds that are kept"
@@ -220,9 +237,7 @@ class MergedWorkload:
         return found + (f"; enforced unwatched on {_nodes(enforced)}" if enforced else "")
 
     def as_json(self) -> Json:
-        """Return it with the keys of one node's report, and on which nodes it is."""
-        firsts = [row.tally.first for row in self.rows if row.tally.first]
-        seconds, node = self.least or (None, None)
+        """Return it as `report --json` shows it; a node's has what only that node knows, too."""
         return {
             **self.workload._asdict(),
             "name": self.name,
@@ -230,33 +245,54 @@ class MergedWorkload:
             "reason": self.reason,
             "confidence": self.confidence,
             "calm": self.is_calm,
-            "nodes": self.nodes,
-            "unknown": {"nodes": self._unknown_nodes, "names": self._unknown, "why": self._why},
             "containers": self.containers,
             "running": self.running,
             "restarts": self.restarts,
-            "first": coverage.rfc3339(min(firsts, default=None)),
-            "last": coverage.rfc3339(max((row.tally.last for row in self.rows), default=None)),
+            "first": min((row.first for row in self.rows if row.first), default=None),
+            "last": max((row.last for row in self.rows if row.last), default=None),
             "lost": self.lost,
             "lost_at_least": self.lost_at_least,
             "lost_at_most": self.lost_at_most,
             "dropped": self.dropped,
-            "watched": self.watched,
-            "watched_least": {"seconds": seconds, "node": node},
-            "watched_on": self.watchers,
+            "watched": round(self.watched),
             "since": self.since,
             "modes": sorted(self.modes),
             "profile": max(self.profiles, key=lambda one: self.profiles[one], default=None),
             "pods": sorted(self.pods),
-            "unshown": any_filter.ON_A_NODE if self.has_unshown else None,
             "calls": [row.as_json() for row in self.rows],
+            **(self.here.as_json() if self.here else self._of_fleet()),
+        }
+
+    def _of_fleet(self) -> Json:
+        seconds, node = self.least or (None, None)
+        return {
+            "nodes": self.nodes,
+            "unknown": {"nodes": self._unknown_nodes, "names": self._unknown, "why": self._why},
+            "watched_least": {"seconds": seconds, "node": node},
+            "watched_on": self.watchers,
+            "unshown": any_filter.ON_A_NODE if self.has_unshown else None,
         }
 
 
-def order(one: MergedWorkload) -> tuple[bool, int, int, str]:
-    """Return a key to sort by: what breaks, what is unknown, what degrades, what is safe."""
+def ordered(workloads: Mapping[Workload, ReportedWorkload]) -> list[ReportedWorkload]:
+    """Return the workloads, the worst first, each with its name."""
+    names = Counter(whose.name for whose in workloads)
+    for whose, one in workloads.items():
+        one.shares_name = names[whose.name] > 1
+    return sorted(workloads.values(), key=_order)
+
+
+def _order(one: ReportedWorkload) -> tuple[bool, int, int, int, int, str]:
+    """Order by consequence: what breaks, what is unknown, what degrades, what is safe.
+
+    Among equals, those of most nodes come first, on one node those that run, then those with most
+    calls; enforced ones last.
+    """
     consequence = (DENIED, DEPENDS, None, outcomes.DEGRADES, SAFE).index(one.verdict)
-    return one.is_calm, consequence, -one.nodes, one.name
+    running = calls = 0
+    if one.here:
+        running, calls = one.running, sum(row.count for row in one.calls.values())
+    return one.is_calm, consequence, -one.nodes, -running, -calls, one.name
 
 
 def _nodes(number: int) -> str:
@@ -279,10 +315,10 @@ def _count(counted: Counter[str], value: str | None, most: int) -> int:
 def _keep(kept: dict[str, None], values: Iterable[str]) -> int:
     """Keep the first few values; return the bytes that the new ones take."""
     taken = 0
-    if len(kept) >= _MOST_NAMES:
+    if len(kept) >= MOST_NAMES:
         return taken
     for value in values:
-        if value not in kept and len(kept) < _MOST_NAMES:
+        if value not in kept and len(kept) < MOST_NAMES:
             kept[value] = None
             taken += len(value) + _BYTES_OF_TEXT
     return taken

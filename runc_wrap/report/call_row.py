@@ -1,0 +1,174 @@
+"""A call in a report: what it would get under enforce, how often and by which programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence.store import coverage
+from runc_wrap.profiles import syscalls
+from runc_wrap.report import argument_names, outcomes
+from runc_wrap.report.outcomes import WORST_FIRST
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.store.call_counts import Call, Tally
+    from runc_wrap.profiles.abis import Abi
+    from runc_wrap.report.outcomes import CallOutcome
+
+Json = dict[str, Any]
+MOST_KINDS = 32  # of arguments
+_MOST_PROGRAMS = 10
+_BYTES_OF_TEXT, _BYTES_OF_KIND = 100, 350  # that one takes in memory, as estimated
+
+
+@dataclass(slots=True)
+class CallRow:
+    """One call of a workload, and its worst outcome under enforce.
+
+    `args` are known kinds of arguments; `has_args`: they are complete. `is_expected`: C libraries
+    make another call, so no verdict counts it. `first` and `last` are RFC 3339, "" if unknown.
+    `programs` has how often each made it, or on how many nodes. `unread` counts the calls of which
+    too little is known, by the reason.
+    """
+
+    arch: int
+    number: int
+    abi: str
+    syscall: str
+    verdict: str | None
+    errno: str | None
+    how: str
+    is_expected: bool = False
+    count: int = 0
+    first: str = ""
+    last: str = ""
+    programs: dict[str, int] = field(default_factory=dict)
+    args: dict[tuple[int | None, ...], None] = field(default_factory=dict)
+    has_args: bool = True
+    unread: dict[str, int] = field(default_factory=dict)
+
+    def count_in(self, call: Call, tally: Tally, outcome: CallOutcome) -> None:
+        """Count calls of one kind as this node recorded them; the worst outcome counts."""
+        self._add_outcome(
+            outcome.verdict or None, outcome.errno, outcome.how, expected=outcome.is_expected
+        )
+        self._add_times(tally.count, _text(tally.first), _text(tally.last))
+        if outcome.unread:
+            self.unread[outcome.unread] = self.unread.get(outcome.unread, 0) + tally.count
+        program = call.exe or call.comm
+        self.programs[program] = self.programs.get(program, 0) + tally.count
+        if call.args is None or (call.args not in self.args and len(self.args) >= MOST_KINDS):
+            self.has_args = False
+        else:
+            self.args[call.args] = None
+
+    def add(self, other: CallRow) -> int:
+        """Add the call as another node saw it; return how many bytes that took."""
+        self._add_outcome(other.verdict, other.errno, other.how, expected=other.is_expected)
+        self._add_times(other.count, other.first, other.last)
+        taken = 0
+        for name in other.programs:
+            if name in self.programs:
+                self.programs[name] += 1
+            elif len(self.programs) < _MOST_PROGRAMS:
+                self.programs[name] = 1
+                taken += len(name) + _BYTES_OF_TEXT
+        before = len(self.args)
+        if self.has_args and other.has_args:
+            self.args.update(other.args)
+            self.has_args = len(self.args) <= MOST_KINDS  # if not all can be kept, none is known
+        else:
+            self.has_args = False
+        if not self.has_args:
+            self.args = {}
+        return taken + (len(self.args) - before) * _BYTES_OF_KIND
+
+    def _add_outcome(
+        self, verdict: str | None, errno: str | None, how: str, *, expected: bool
+    ) -> None:
+        if (verdict, expected) != (self.verdict, self.is_expected) and (
+            (place(verdict), expected) < (place(self.verdict), self.is_expected)
+        ):
+            self.verdict, self.errno, self.how, self.is_expected = verdict, errno, how, expected
+
+    def _add_times(self, count: int, first: str, last: str) -> None:
+        self.count += count
+        if first and (not self.first or first < self.first):
+            self.first = first
+        self.last = max(self.last, last)
+
+    @property
+    def size(self) -> int:
+        """How many bytes its programs and arguments take in memory, as estimated."""
+        texts = sum(map(len, self.programs)) + len(self.programs) * _BYTES_OF_TEXT
+        return texts + len(self.args) * _BYTES_OF_KIND
+
+    def name_here(self) -> None:
+        """Name it as this machine's libseccomp does, if it knows the call."""
+        abi = outcomes.abi_of(self.arch, self.number)
+        self.abi = abi.name if abi else f"{self.arch:#x}"
+        name = name_of(abi, self.number)
+        self.syscall = self.syscall if name.startswith("#") and self.syscall else name
+
+    def words(self, limit: int = argument_names.MOST) -> str:
+        """Return the call, with up to `limit` kinds of arguments that have names."""
+        return argument_names.words(self.syscall, self.args, limit, are_all=self.has_args)
+
+    def as_json(self) -> Json:
+        """Return it as `report --json` shows it; `args` is null if they are unknown.
+
+        `arguments` are those by name, [] for a call whose arguments have no names, and without
+        those that are unknown. `expected`: C libraries make another call, so no verdict counts it.
+        """
+        is_any = bool(self.args) or self.has_args
+        programs = sorted(self.programs, key=lambda name: (-self.programs[name], name))
+        return {
+            "abi": self.abi,
+            "syscall": self.syscall,
+            "number": self.number,
+            "arch": self.arch,
+            "verdict": self.verdict,
+            "errno": self.errno,
+            "outcome": self.how,
+            "args": [list(one) for one in self.args] if self.has_args else None,
+            "arguments": argument_names.shown(self.syscall, self.args) if is_any else None,
+            "expected": self.is_expected,
+            "count": self.count,
+            "programs": programs[:_MOST_PROGRAMS],
+            "first": self.first or None,
+            "last": self.last or None,
+        }
+
+
+def count_in(
+    rows: dict[tuple[int, int], CallRow], call: Call, tally: Tally, outcome: CallOutcome
+) -> None:
+    """Count calls of one kind in their syscall's row."""
+    key = (call.arch, call.number)
+    if key not in rows:
+        rows[key] = of(call, outcome)
+    rows[key].count_in(call, tally, outcome)
+
+
+def of(call: Call, outcome: CallOutcome) -> CallRow:
+    """Return the row of a call, in which none is counted yet."""
+    found = CallRow(
+        call.arch, call.number, "", "", outcome.verdict or None, outcome.errno, outcome.how,
+        outcome.is_expected,
+    )  # fmt: skip
+    found.name_here()
+    return found
+
+
+def _text(seconds: float) -> str:
+    return coverage.rfc3339(seconds) or ""
+
+
+def name_of(abi: Abi | None, number: int) -> str:
+    """Return a call's name, #number if its architecture is unknown."""
+    return f"#{number}" if abi is None else syscalls.name_of(abi, number & 0xFFFFFFFF)
+
+
+def place(verdict: str | None) -> int:
+    """Return a verdict's place, the worst first; None comes last."""
+    return WORST_FIRST.index(verdict) if verdict in WORST_FIRST else len(WORST_FIRST)

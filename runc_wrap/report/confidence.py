@@ -1,0 +1,100 @@
+"""How much a node's verdict is worth, in words: how long was watched, and what may be missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap import safe_text
+from runc_wrap.evidence.store import coverage, loss_intervals
+from runc_wrap.report import outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from runc_wrap.report.container_evidence import ContainerEvidence
+
+
+class LostRecords(NamedTuple):
+    """How many records were lost, exactly, at least or at most, and when."""
+
+    records: int
+    at_least: bool
+    at_most: bool = False
+    begin: float = 0.0
+    end: float = 0.0
+
+    @property
+    def amount(self) -> str:
+        """How many in words."""
+        inexact = {(True, True): "about ", (True, False): "at least ", (False, True): "at most "}
+        how = inexact.get((self.at_least, self.at_most), "")
+        return how + safe_text.number(self.records, "record")
+
+    @property
+    def sentence(self) -> str:
+        """Return how many were lost and when, "" if none were."""
+        if not self.end:
+            return ""
+        begin, end = (coverage.rfc3339(one) if one else None for one in (self.begin, self.end))
+        when = f"between {begin} and {end}" if begin else f"until {end}"
+        known = f" ({when})" if self.end < loss_intervals.EVER else ""
+        were = "was" if self.records == 1 else "were"
+        lost = f"{self.amount} {were} lost" if self.records else "records may have been lost"
+        return f"{lost} while its containers ran{known}."
+
+
+class Doubts(NamedTuple):
+    """What may be missing: lost records, unattributed calls, calls beyond the kinds kept.
+
+    `clones` counts the calls of clone3 of whose purpose too little is known, by the reason, among
+    all `of` them.
+    """
+
+    lost: LostRecords
+    stray: int
+    dropped: int
+    clones: Counter[str] = Counter()  # noqa: RUF012 - it is never changed
+    of: int = 0
+
+    def words(self) -> str:
+        """Return them as the end of a sentence, "" for none."""
+        found = ""
+        if self.lost.records:
+            found += f"; meanwhile {self.lost.amount} lost"
+        if self.stray:
+            found += f"; meanwhile {safe_text.number(self.stray, 'call')} of no known container"
+        if self.dropped:
+            found += f"; {safe_text.number(self.dropped, 'call')} beyond the kinds that are kept"
+        return found + "".join(f"; {one}" for one in self._of_clones())
+
+    def _of_clones(self) -> Iterator[str]:
+        if self.clones[outcomes.IN_AUDIT]:
+            what = "make namespaces, or do what else clone cannot,"
+            yield f"whether clone3 was to {what} is unknown (observe shows it)"
+        elif self.clones[outcomes.NAMESPACES_ONLY]:
+            yield "whether clone3 was to do what clone cannot is unknown (observe shows it)"
+        if unmade := self.clones[outcomes.WAS_UNMADE]:
+            which = f"{unmade} of {safe_text.number(self.of, 'call')} of clone3"
+            yield f"what {which} was to do is unknown, as its caller was killed or interrupted"
+
+
+def confidence(
+    group: Iterable[ContainerEvidence],
+    watched: float,
+    doubts: Doubts,
+    grade: int,
+    unshown: str | None = None,
+) -> str:
+    """Return in words how much a verdict is worth; `unshown` is what no mode can show."""
+    if not watched:
+        looks = any(one.looks for one in group)
+        return "Nothing was watching." if looks else "Not watched: it is enforced."
+    seen = [one for one in group if one.watched > 0]
+    restarts = sum(one.restarts for one in seen)
+    where = safe_text.number(len(seen), "container")
+    if restarts:
+        where += f" with {safe_text.number(restarts, 'restart')}"
+    what = coverage.WORDS[grade]
+    found = f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."
+    return f"{found} {unshown}" if unshown else found
