@@ -15,7 +15,7 @@ from runc_wrap.cli import (
     output,
     progress,
 )
-from runc_wrap.engines import engine_query, removals
+from runc_wrap.engines import engine_list, registry, removals
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import steps
@@ -110,7 +110,7 @@ def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and the handlers registered with them."""
     try:
         with progress.shown("Asking the engines"):
-            found = engine_query.survey(registration_state.states(places.engines))
+            found = engine_list.survey(registration_state.states(places.engines))
     except (EngineError, OSError) as error:
         output.fail(error)
     if as_json:
@@ -139,13 +139,13 @@ def _registered_config(places: Places, name: str, handler: str) -> Path:
         raise EngineError(
             f"{handler} is registered in {' and '.join(found)}", "one of them", "--config FILE"
         )
-    return Path(found[0]) if found else engine_query.CONFIGS[name]
+    return Path(found[0]) if found else registry.ENGINES[name].usual
 
 
 def _left(where: Where, handler: str) -> list[str]:
     """Return a problem if the engine shows a handler that we have no record of."""
     ours = Handler(handler, str(where.bin_dir / handler))
-    if not engine_query.in_force(where.engine, where.config, ours):
+    if not registry.at(where.engine, where.config).shows(ours):
         return []
     return [
         f"{where.config} has {handler}, but {where.state_dir} has no record of it: edit by hand"

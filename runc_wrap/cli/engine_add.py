@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_change, engine_output, engine_transaction, output, progress
-from runc_wrap.engines import engine_query
+from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError, Handler, check_name
-from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines.registration import plan_execution, registration_plan
 from runc_wrap.engines.transaction import steps
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
@@ -61,7 +61,7 @@ def add(  # noqa: PLR0913  # one parameter per option
         if name == _AUTO:
             engine_output.end(wrong=_add_to_all(places, wanted, config))
             return
-        found = engine_query.installation(name, config) if config else _only_one(name)
+        found = registry.at(name, config) if config else _only_one(name)
         document, plan = _added(places, found, wanted)
     except (EngineError, OSError) as error:
         output.fail(error)
@@ -71,11 +71,11 @@ def add(  # noqa: PLR0913  # one parameter per option
     engine_output.end(wrong=bool(document["wrong"]))
 
 
-def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:
+def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:
     """Register with one engine; what it refuses is taken back. Return what to print."""
-    where = engine_change.where_of(places, found.engine, found.config)
-    with progress.shown(f"Asking {found.engine}"):
-        facts = engine_query.facts(found.engine, wanted.version, places.prefix, found.config)
+    where = engine_change.where_of(places, found.name, found.config)
+    with progress.shown(f"Asking {found.name}"):
+        facts = found.facts(wanted.version, places.prefix)
     planned = partial(
         registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
     )
@@ -83,9 +83,11 @@ def _added(places: Places, found: Installation, wanted: _Wanted) -> tuple[dict[s
         ours = (wanted.handler, steps.ADD, planned, wanted.default, wanted.stops)
         return engine_change.restarted(steps.Job(places, where, *ours), as_json=wanted.as_json)
     dry_run = wanted.dry_run
-    with progress.shown(f"Registering with {found.engine}"):
-        plan = engine_change.carried_out(planned(), engine_query.carry_out_checked, dry_run=dry_run)
-        wrong = [*plan.notes, *(() if dry_run else _checked(where, wanted, facts))]
+    with progress.shown(f"Registering with {found.name}"):
+        plan = engine_change.carried_out(
+            planned(), plan_execution.carry_out_checked, dry_run=dry_run
+        )
+        wrong = [*plan.notes, *(() if dry_run else _checked(found, where, wanted, facts))]
     return engine_output.document(plan, wanted.handler, wrong, dry_run=dry_run, added=True), plan
 
 
@@ -95,7 +97,7 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
         raise EngineError(
             "`auto` with an engine's own option", "neither", "name the engine instead"
         )
-    engines = engine_query.detected()
+    engines = registry.detected()
     if not engines:
         raise EngineError("no engine on this node", "one of those it knows", "engine list")
     told: list[dict[str, Any]] = []
@@ -114,12 +116,12 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
 
 
 def _attempted(
-    places: Places, found: Installation, wanted: _Wanted
+    places: Places, found: Engine, wanted: _Wanted
 ) -> tuple[dict[str, Any], Plan | None]:
     """Register with one of all, unless its CRI plugin is off, as that of Docker's containerd is."""
-    skipped = {"engine": found.engine, "config": str(found.config), "wrong": []}
+    skipped = {"engine": found.name, "config": str(found.config), "wrong": []}
     try:
-        off = engine_query.cri_is_off(found)
+        off = found.off()
         if off:
             return skipped | {"skipped": off}, None
         return _added(places, found, wanted)
@@ -130,19 +132,18 @@ def _attempted(
         return skipped | told, None
 
 
-def _only_one(name: str) -> Installation:
+def _only_one(name: str) -> Engine:
     """Return the one installation of an engine, the usual one if none is found."""
-    found = engine_query.KINDS[name].detect()
+    found = registry.ENGINES[name].detect()
     if len(found) > 1:
         raise EngineError(
             f"several: {', '.join(map(str, found))}",
             "one of them",
             f"--config {found[0].config}, or `engine add auto` for all",
         )
-    return found[0] if found else engine_query.installation(name, engine_query.CONFIGS[name])
+    return found[0] if found else registry.at(name, registry.ENGINES[name].usual)
 
 
-def _checked(where: Where, wanted: _Wanted, facts: dict[str, Any]) -> list[str]:
+def _checked(found: Engine, where: Where, wanted: _Wanted, facts: dict[str, Any]) -> list[str]:
     ours = Handler(wanted.handler, str(where.bin_dir / wanted.handler), wanted.default)
-    found = engine_query.problem(where.engine, where.config, ours, facts)
-    return [found] if found else []
+    return [*filter(None, [found.problem(ours, facts)])]

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_output, engine_transaction
+from runc_wrap.engines import registry
 from runc_wrap.engines.handler import DEFAULT_NAME
-from runc_wrap.engines.registration import (
-    plan_execution,
-    registration_plan,
-    registration_state,
-)
+from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import proofs, steps
 
 if TYPE_CHECKING:
@@ -26,9 +23,7 @@ if TYPE_CHECKING:
 
 def engine_argument(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return the argument ENGINE, which may also be one of `more`."""
-    return click.argument(
-        "name", metavar="ENGINE", type=click.Choice([*registration_plan.ENGINES, *more])
-    )
+    return click.argument("name", metavar="ENGINE", type=click.Choice([*registry.ENGINES, *more]))
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -6,15 +6,14 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import engine_transaction, output
-from runc_wrap.engines import docker_config
-from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines import registry
+from runc_wrap.engines.engine import RESTART
 
 if TYPE_CHECKING:
     from runc_wrap.engines import removals
     from runc_wrap.engines.file_tree import Change
     from runc_wrap.engines.registration.registration_plan import Plan
 
-_DOCKERS_RESTART = docker_config.reload_command(loses_default=True)
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
 kind: RuntimeClass
 metadata:
@@ -28,7 +27,7 @@ def document(
 ) -> dict[str, Any]:
     """Return what `--json` prints of a planned or executed change."""
     where = plan.where
-    kubernetes = added and where.engine in {"containerd", "crio"}
+    kubernetes = added and registry.ENGINES[where.engine].has_runtime_classes
     return {
         "engine": where.engine,
         "config": str(where.config),
@@ -46,8 +45,8 @@ def document(
 
 
 def _reload(plan: Plan) -> str:
-    command = registration_plan.ENGINES[plan.where.engine].reload_command
-    return str(command(loses_default=plan.loses_default, config=plan.where.config))
+    engine = registry.at(plan.where.engine, plan.where.config)
+    return engine.reload_command(loses_default=plan.loses_default)
 
 
 def diff(change: Change) -> str:
@@ -88,8 +87,9 @@ def _told(document: dict[str, Any], plan: Plan) -> str:
     lines += [f"created the link {plan.link_new}"] if plan.link_new else []
     lines += [f"removed the link {plan.link_gone}"] if plan.link_gone and not plan.given else []
     lines += [f"to activate it, run: {document['reload']}"] if document["reload"] else []
-    if document["reload"] == _DOCKERS_RESTART:
-        lines.append("that ends running containers, unless live-restore is on in daemon.json")
+    note = registry.ENGINES[plan.where.engine].restart_note
+    if note and f" {RESTART} " in (document["reload"] or ""):
+        lines.append(note)
     if document["runtime_class"]:
         lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
     return "\n".join(lines)

@@ -33,7 +33,7 @@ def carry_out(job: Job, *, as_json: bool) -> Outcome:
     """Carry out a transaction. Raises FAILURES; EngineError or OSError if nothing was changed."""
     _end_as_ctrl_c()
     with progress.shown("Changing the engine, proving it"):
-        return steps.run(job, Systemd(job.places), (lambda _: None) if as_json else output.warn)
+        return steps.run(job, Systemd(), (lambda _: None) if as_json else output.warn)
 
 
 def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
@@ -42,7 +42,7 @@ def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
     document = {"engine": where.engine, "config": str(where.config), "handler": handler}
     try:
         with progress.shown("Running a canary"):
-            proof = canary_alone.run(places, where, handler, Systemd(places))
+            proof = canary_alone.run(places, where, handler, Systemd())
     except canary_alone.FAILURES as error:
         if as_json:
             output.document({**document, "proved": None, "reason": str(error)})
@@ -83,7 +83,7 @@ def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
     """
     try:
         with taking_back.exclusive(places):
-            found = taking_back.everything(places, Systemd(places), is_boot=is_boot)
+            found = taking_back.everything(places, Systemd(), is_boot=is_boot)
     except OSError as error:
         output.fail(error)
     except taking_back.NotTakenBackError as error:
@@ -113,7 +113,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
     """
     try:
         with progress.shown("Asking the engines"):
-            found = [one.as_json() for one in engine_status.survey(places, Systemd(places))]
+            found = [one.as_json() for one in engine_status.survey(places, Systemd())]
     except (EngineError, OSError) as error:
         output.fail(error)
     if as_json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import engine_query
+from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.node import features, installed_programs
 from runc_wrap.policy.policy_errors import PolicyError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.node.paths import Places
 
 _FILTERS = "errno"  # an action that every kernel with filters has
@@ -36,12 +36,12 @@ def problems(
     if _FILTERS not in features.of_kernel("actions_avail"):
         yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
     yield from _without_runtime(places, policy or places.config)
-    detected = [] if config else engine_query.KINDS[engine].detect()
+    detected = [] if config else registry.ENGINES[engine].detect()
     if len(detected) > 1:
         yield f"this node has {' and '.join(map(str, detected))}: {_NAMED} says which one"
         return
-    given = engine_query.installation(engine, config or engine_query.CONFIGS[engine])
-    yield from _of_engine(detected[0] if detected else given)
+    given = registry.at(engine, config or registry.ENGINES[engine].usual)
+    yield from _of_engine(places, detected[0] if detected else given)
 
 
 def _without_runtime(places: Places, policy: Path) -> Iterator[str]:
@@ -62,18 +62,17 @@ def _without_runtime(places: Places, policy: Path) -> Iterator[str]:
         yield f"{error}{problem}"
 
 
-def _of_engine(found: Installation) -> Iterator[str]:
+def _of_engine(places: Places, found: Engine) -> Iterator[str]:
     if found.binary is None:
-        yield f"the kubelet's engine is {found.engine}, and none is found here: {_NAMED} names it"
+        yield f"the kubelet's engine is {found.name}, and none is found here: {_NAMED} names it"
         return
-    if found.engine == "containerd":
-        try:
-            engine_query.generation(found.version)
-        except EngineError as error:
-            yield str(error)
-        try:
-            yield from filter(None, [engine_query.cri_is_off(found)])
-        except EngineError as error:  # its own refusal follows, in its words
-            yield str(error)
-    if said := engine_query.refusal(found.engine, found.config):
-        yield f"{found.engine} refuses its configuration {found.config}: {said}"
+    try:
+        found.facts(None, places.prefix)
+    except EngineError as error:
+        yield str(error)
+    try:
+        yield from filter(None, [found.off()])
+    except EngineError as error:  # its own refusal follows, in its words
+        yield str(error)
+    if said := found.complaint():
+        yield f"{found.name} refuses its configuration {found.config}: {said}"

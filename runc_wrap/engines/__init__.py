@@ -1,6 +1,6 @@
 """Registering the wrapper with the engines of this node, and removing it.
 
-One module for each engine (containerd_config, podman_config, docker_config) defines what that
-engine must read; registration/ plans the changes and carries them out; marked_text, toml_text and
-json_text change a file without altering its owner's text. Only transaction/ restarts an engine.
+Each engine has a room with one class, which engine.py describes and registry.py names.
+registration/ plans a change of its files and carries it out; marked_text, toml_text and json_text
+keep the owner's text. Only transaction/ restarts an engine.
 """

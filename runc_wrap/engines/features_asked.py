@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import engine_query
+from runc_wrap.engines import registry
+from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import procfs, socket_peers
@@ -23,13 +24,10 @@ from runc_wrap.node import installed_programs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.engines.kinds.engine_kind import Installation
     from runc_wrap.node.paths import Places
 
-ENGINES = ("containerd", "crio")
 
-
-def stale(places: Places) -> list[Installation]:
+def stale(places: Places) -> list[CriEngine]:
     """Return the engines with a handler of ours that were started before the runtime changed."""
     since = runtime_changed(places)
     return [found for found in _registered(places) if started(found) < since]
@@ -39,24 +37,20 @@ def remarks(places: Places) -> list[str]:
     """Return what `apply` says of them."""
     return [
         f"warning: {found} asked for the runtime's features when it started, and the runtime has "
-        f"changed since; restart it: {restart(found)}"
+        f"changed since; restart it: {found.reload_command()}"
         for found in stale(places)
     ]
 
 
-def restart(found: Installation) -> str:
-    """Return the command that starts an engine again."""
-    return f"systemctl restart {found.unit.removesuffix('.service')}"
-
-
-def _registered(places: Places) -> Iterator[Installation]:
+def _registered(places: Places) -> Iterator[CriEngine]:
     try:
         states = registration_state.states(places.engines)
     except (EngineError, OSError):  # `engine list` reports it
         return
     for state in states:
-        if state["engine"] in ENGINES and state["handlers"]:
-            yield engine_query.installation(state["engine"], Path(state["config"]))
+        found = registry.at(state["engine"], Path(state["config"]))
+        if isinstance(found, CriEngine) and state["handlers"]:
+            yield found
 
 
 def runtime_changed(places: Places) -> float:
@@ -72,8 +66,8 @@ def runtime_changed(places: Places) -> float:
         return 0.0
 
 
-def started(found: Installation) -> float:
+def started(found: CriEngine) -> float:
     """Return when the engine that answers at its socket was started; infinity if none does."""
-    pid = socket_peers.listener(str(engine_query.answers_at(found)))
+    pid = socket_peers.listener(str(found.answers_at()))
     age = procfs.age(pid) if pid else None
     return float("inf") if age is None else time.time() - age

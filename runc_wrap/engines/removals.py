@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import dependent, dependents
+from runc_wrap.engines import dependent, dependents, registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.host import program
@@ -72,8 +72,8 @@ def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent],
 
     What users run by their own Podman is named only: any user could start such a container.
     """
-    users = dependents.of_users(handler) if where.engine == "podman" else []
-    named = [f"{each} needs {handler}" for each in users]
+    users = registry.ENGINES[where.engine].of_users(handler)
+    named = [f"{each} needs {handler}" for each in sorted(set(users))]
     try:
         path = places.wrapper.with_name(handler)
         return dependents.by_name(where.engine, where.config, path), named

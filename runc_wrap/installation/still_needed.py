@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.engines import dependent, engine_query, removals
-from runc_wrap.engines.handler import DEFAULT_NAME, EngineError
+from runc_wrap.engines import dependent, registry, removals
+from runc_wrap.engines.engine import NOTHING
+from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import engine_access
-from runc_wrap.engines.transaction.taking_back import NOTHING
 from runc_wrap.host import files, locks, procfs, runtime_state
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import reader
@@ -106,17 +105,13 @@ def _in_memory(
     """Yield each name that an engine which runs has read from its files, and has not forgotten."""
     states = registration_state.states(places.engines)
     registered = {(state["engine"], state["config"]): state for state in states}
-    for each in engine_query.detected():
-        try:
-            access = engine_access.of(each.engine, each.config, places.var)
-        except EngineError:
+    for each in registry.detected():
+        if each.binary is None or each.reload() == NOTHING:  # it reads its files by itself
             continue
-        if access.reload(loses_default=False) == NOTHING:  # it reads its files by itself
-            continue
-        state = registered.get((each.engine, str(each.config)))
-        running = access.running()
+        state = registered.get((each.name, str(each.config)))
+        running = each.running()
         if running is None and state is not None:
-            if why := access.silence():
+            if why := each.silence():
                 unsure.append(f"{each} does not answer: {why}")
             else:
                 told = f"{each} does not tell which handlers it has"

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from runc_wrap.cli.main import main
 from runc_wrap.doctor.engine_checks import handlers_in_force
-from runc_wrap.engines import containerd_config
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.containerd.handler_tables import OLD_CRI
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.host import program
 from runc_wrap.node.paths import Places
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-CRI = f'[plugins."{containerd_config.OLD_CRI}"'
+CRI = f'[plugins."{OLD_CRI}"'
 DEBIAN = f'version = 2\n\n[plugins]\n  {CRI}]\n    {CRI}.cni]\n      bin_dir = "/usr/lib/cni"\n'
 SYSTEMD = (
     f'version = 2\n{CRI}.containerd]\n  default_runtime_name = "runc"\n'
@@ -78,7 +79,7 @@ def _containerd(config: Path) -> dict[str, Any]:
     if " 1.7." not in _run(binary, "--version"):
         pytest.skip("this containerd is not 1.7")
     dump = tomllib.loads(_run(binary, "-c", str(config), "config", "dump"))
-    return dict(dump["plugins"][containerd_config.OLD_CRI]["containerd"])
+    return dict(dump["plugins"][OLD_CRI]["containerd"])
 
 
 @pytest.mark.parametrize("text", [None, "version = 2\n", DEBIAN, SYSTEMD])
@@ -133,7 +134,7 @@ def _dumped(config: Path) -> dict[str, Any] | None:
         [_needs("containerd"), "-c", config, "config", "dump"], capture_output=True, check=False
     )
     plugins = tomllib.loads(done.stdout.decode())["plugins"] if done.returncode == 0 else None
-    return None if plugins is None else dict(plugins[containerd_config.OLD_CRI]["containerd"])
+    return None if plugins is None else dict(plugins[OLD_CRI]["containerd"])
 
 
 def _cgroup(section: dict[str, Any]) -> bool:
@@ -180,7 +181,7 @@ def test_containerd_ignores_a_drop_in_that_it_does_not_import_and_doctor_says_so
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_imported: bool
 ) -> None:
     wrapper, config = _node(tmp_path), tmp_path / "config.toml"
-    monkeypatch.setattr(containerd_config, "CONFIG", config)
+    monkeypatch.setattr(Containerd, "usual", config)
     folder = tmp_path / "conf.d"
     folder.mkdir()
     (folder / "own.toml").write_text(

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding, NotMended
+from runc_wrap.engines import registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import engine_access, taking_back
+from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.engines.transaction.engine_access import Access
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.node.paths import Places
 
 NAME = "canaries"
@@ -35,7 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
         return
     for state in states:
         with contextlib.suppress(EngineError, CallFailed):
-            access = engine_access.of(state["engine"], Path(state["config"]), places.var)
+            access = registry.installed(state["engine"], Path(state["config"]))
             if count := len(access.left_canaries()):
                 yield Finding(
                     NAME,
@@ -49,7 +50,7 @@ def find(places: Places) -> Iterator[Finding]:
                 )
 
 
-def _remove(places: Places, access: Access) -> None:
+def _remove(places: Places, access: Engine) -> None:
     try:
         with taking_back.exclusive(places):
             access.remove_canaries()

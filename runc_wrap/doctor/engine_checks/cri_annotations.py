@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.engines import containerd_config, engine_query, toml_text
+from runc_wrap.engines import toml_text
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.registration import registration_state
 
@@ -38,8 +40,8 @@ _TOKEN = re.compile(r"\\(.)|\[(\^?)((?:\\.|[^\]\\])+)\]|(.)", re.DOTALL)
 def find(places: Places) -> Iterator[Finding]:
     """Find handlers of ours whose patterns pass on annotations of containerd's CRI plugin."""
     for config in _configs(places):
-        document = engine_query.dump(config) or {}
-        for plugin in (containerd_config.OLD_CRI, containerd_config.NEW_CRI):
+        document = Containerd.at(config).dump() or {}
+        for plugin in (OLD_CRI, NEW_CRI):
             runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
             for name, handler in sorted(runtimes.items()):
                 if isinstance(handler, dict) and _is_ours(handler, places):
@@ -52,8 +54,8 @@ def _configs(places: Places) -> list[Path]:
         states = registration_state.states(places.engines)
     except EngineError:  # `engine list` reports it
         states = []
-    own = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]
-    return list(dict.fromkeys([containerd_config.CONFIG, *own]))
+    own = [Path(each["config"]) for each in states if each.get("engine") == Containerd.names.name]
+    return list(dict.fromkeys([Containerd.usual, *own]))
 
 
 def _is_ours(handler: dict[str, Any], places: Places) -> bool:
@@ -79,7 +81,7 @@ def _finding(config: Path, where: str, pattern: str, key: str) -> Finding:
         f"{config}: {where} have {pattern!r}, which also passes on annotations that containerd "
         f"itself writes ({key}): a pod can then choose their values for its sandbox",
         f"name what is needed instead ({', '.join(ANNOTATIONS)}) and restart containerd",
-        commands.edit(config, containerd_config.reload_command(config=config)),
+        commands.edit(config, Containerd.at(config).reload_command()),
     )
 
 

@@ -24,5 +24,5 @@ def find(places: Places) -> Iterator[Finding]:
             f"{found} asked for the runtime's features when it started, and the runtime has "
             "changed since: it may refuse pods that need newer ones",
             "restart it when it suits the node",
-            features_asked.restart(found),
+            found.reload_command(),
         )

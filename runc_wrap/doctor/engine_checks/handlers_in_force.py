@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.engines import containerd_config, engine_query, toml_text
+from runc_wrap.engines import registry, toml_text
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
-from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
@@ -75,13 +77,14 @@ def _linked(path: Path) -> Callable[[], None]:
 
 def _of_engine(places: Places, state: dict[str, Any], handler: Handler) -> Iterator[Finding]:
     engine, config = state["engine"], Path(state["config"])
-    if engine_query.installation(engine, config).binary is None:
+    found = registry.at(engine, config)
+    if found.binary is None:
         return
-    shows = engine_query.in_force(engine, config, handler)
+    shows = found.shows(handler)
     if shows is False:
         words = ["engine", "add", engine, "--handler", handler.name, "--config", str(config)]
         words += ["--default"] if handler.default else []
-        restart = registration_plan.ENGINES[engine].reload_command(config=config)
+        restart = found.reload_command()
         yield Finding(
             NAME,
             "warning",
@@ -89,7 +92,7 @@ def _of_engine(places: Places, state: dict[str, Any], handler: Handler) -> Itera
             f"add it again, then run {restart}",
             f"{commands.ctl(places, *words)} && {restart}",
         )
-    elif shows is None and engine == "containerd" and config.exists():
+    elif shows is None and isinstance(found, Containerd) and config.exists():
         yield _unreadable(config)
 
 
@@ -99,17 +102,19 @@ def _unreadable(config: Path) -> Finding:
         "error",
         f"containerd cannot read {config} or a file that it imports: it would not start again",
         "correct what the command names",
-        commands.line("containerd", "-c", config, "config", "dump"),
+        commands.line(Containerd.names.program, "-c", config, "config", "dump"),
     )
 
 
 def _ignored(places: Places, states: list[dict[str, Any]]) -> Iterator[Finding]:
     """Find drop-ins of containerd that name our launcher, and that no configuration imports."""
     own = {(each["config"], one["name"]) for each in states for one in each.get("handlers", ())}
-    configs = [Path(each["config"]) for each in states if each.get("engine") == "containerd"]
-    for config in dict.fromkeys([containerd_config.CONFIG, *configs]):
+    configs = [
+        Path(each["config"]) for each in states if each.get("engine") == Containerd.names.name
+    ]
+    for config in dict.fromkeys([Containerd.usual, *configs]):
         drop_ins = _drop_ins(places, config)
-        document = engine_query.dump(config) if drop_ins else None
+        document = Containerd.at(config).dump() if drop_ins else None
         for name, path in drop_ins.items():
             if document is not None and not _has(document, name) and (str(config), name) not in own:
                 pattern = config.parent / "conf.d" / "*.toml"
@@ -118,7 +123,7 @@ def _ignored(places: Places, states: list[dict[str, Any]]) -> Iterator[Finding]:
                     "warning",
                     f"{path} defines the handler {name}, but {config} does not import it",
                     f'write imports = ["{pattern}"] at its top, and restart containerd',
-                    commands.edit(config, containerd_config.reload_command(config=config)),
+                    commands.edit(config, Containerd.at(config).reload_command()),
                 )
 
 
@@ -137,7 +142,7 @@ def _drop_ins(places: Places, config: Path) -> dict[str, Path]:
 
 def _runtimes(document: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for plugin in (containerd_config.OLD_CRI, containerd_config.NEW_CRI):
+    for plugin in (OLD_CRI, NEW_CRI):
         found |= toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
     return found
 

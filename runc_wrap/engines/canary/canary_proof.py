@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.ledger import reader
 from runc_wrap.node.container_state import deep_verify, status
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.container_state.status import Entry
     from runc_wrap.node.paths import Places
 
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
-
-
-class Access(Protocol):
-    """What is needed of an engine."""
-
-    def canary(self, handler: str) -> AbstractContextManager[str]:
-        """Start a container by the handler's name, "" for the default; give its id."""
-
-    def remove_canaries(self) -> None:
-        """Remove what earlier ones left."""
 
 
 class NotProved(Exception):
@@ -37,7 +26,7 @@ class Vanished(NotProved):
     """The canary has no process any more: a kubelet ends pods that it does not know."""
 
 
-def run(places: Places, access: Access, handler: str, *, is_default: bool = False) -> str:
+def run(places: Places, access: Engine, handler: str, *, is_default: bool = False) -> str:
     """Run a canary by the handler's name, and one without a name if it is the default.
 
     Return what was proved. Raises NotProved, EngineError, CallFailed and OSError.
@@ -48,10 +37,10 @@ def run(places: Places, access: Access, handler: str, *, is_default: bool = Fals
     return proof
 
 
-def _run(places: Places, access: Access, name: str, handler: str, left: int = _CANARIES) -> str:
+def _run(places: Places, access: Engine, name: str, handler: str, left: int = _CANARIES) -> str:
     """Run a canary by this name; another one if somebody ended it meanwhile."""
     try:
-        with access.canary(name) as container:
+        with access.canary(name, places.var) as container:
             return check(places, container, handler)
     except Vanished:
         if left == 1:

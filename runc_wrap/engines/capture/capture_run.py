@@ -15,10 +15,11 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.engines import engine_query
+from runc_wrap.engines import registry
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.engines.capture.cri_requests import ByCri
 from runc_wrap.engines.capture.engine_requests import BY_COMMAND, DEFAULT_CAPABILITIES
+from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.engines.capture.engine_requests import Engine
-    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.engines.engine import Engine as InstalledEngine
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -86,18 +87,18 @@ def _engine(
 ) -> Engine:
     """Return how this engine is asked; a distribution's containerd as CRI-O is: by CRI."""
     found = _chosen(name, config)
-    if found and (name == "crio" or found.flavour):
+    if isinstance(found, CriEngine) and (found.flavour or name not in BY_COMMAND):
         return ByCri(places, directory, found, socket)
     return BY_COMMAND[name](places, directory, socket)
 
 
-def _chosen(name: str, config: Path | None) -> Installation | None:
+def _chosen(name: str, config: Path | None) -> InstalledEngine | None:
     """Return the engine with this configuration, otherwise the first; None of Buildah."""
-    if name not in engine_query.KINDS:
+    if name not in registry.ENGINES:
         return None
     if config is not None:
-        return engine_query.installation(name, config.absolute())
-    return next(iter(engine_query.KINDS[name].detect()), None)
+        return registry.at(name, config.absolute())
+    return next(iter(registry.ENGINES[name].detect()), None)
 
 
 def _installed(name: str, config: str) -> str:

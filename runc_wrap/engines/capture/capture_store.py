@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import crio_config
-from runc_wrap.engines.kinds import containerd_kind, crio_kind
+from runc_wrap.engines import registry
+from runc_wrap.engines.cri_engine import CriEngine
+from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.host import files
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import captured_profile, platform
@@ -18,7 +19,7 @@ from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.captured_profile import Captured
 
@@ -86,10 +87,10 @@ def version(engine: str, config: str = "") -> str | None:
     return found.version if found else installed_programs.version(engine)
 
 
-def _installation(engine: str, config: str) -> Installation | None:
+def _installation(engine: str, config: str) -> Engine | None:
     """Return the engine with this configuration; None without one, and of what has no several."""
-    at = {"containerd": containerd_kind.at, "crio": crio_kind.at}.get(engine)
-    return at(Path(config)) if at and config else None
+    found = registry.at(engine, Path(config)) if config and engine in registry.ENGINES else None
+    return found if isinstance(found, CriEngine) else None
 
 
 def fingerprint(engine: str, config: str = "") -> str:
@@ -114,10 +115,9 @@ def _own_files(engine: str, config: str) -> bytes:
     if engine in _READS_SYSTEM_FILE:
         system = profile_files.system()
         return system[1] if system else b""
-    if engine != "crio":
+    if engine != Crio.names.name:
         return b""
-    of_crio = Path(config) if config else crio_config.CONFIG
-    named = crio_kind.seccomp_profiles(crio_kind.at(of_crio))
+    named = Crio.at(Path(config) if config else Crio.usual).seccomp_profiles()
     return b"".join(map(_content, named))
 
 

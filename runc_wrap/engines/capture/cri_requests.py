@@ -11,8 +11,6 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import engine_query
-from runc_wrap.engines.canary import sandbox_image
 from runc_wrap.engines.capture.engine_requests import COMMAND, Engine
 from runc_wrap.engines.cri import cri_containers, cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
@@ -23,7 +21,7 @@ from runc_wrap.hotpath.main import CAPTURE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.kinds.engine_kind import Installation
+    from runc_wrap.engines.cri_engine import CriEngine
     from runc_wrap.node.paths import Places
 
 _POD = "capture"
@@ -34,11 +32,11 @@ class ByCri(Engine):
     """CRI-O, or the containerd of a distribution."""
 
     def __init__(
-        self, places: Places, directory: Path, found: Installation, socket: Path | None = None
+        self, places: Places, directory: Path, found: CriEngine, socket: Path | None = None
     ) -> None:
         super().__init__(places, directory, socket)
-        self.name, self.found, self._places = found.engine, found, places
-        self._at = socket or engine_query.answers_at(found)
+        self.name, self.found, self._places = found.name, found, places
+        self._at = socket or found.answers_at()
 
     def running(self) -> str:
         """Return the version of the running engine. Raises EngineError."""
@@ -55,7 +53,7 @@ class ByCri(Engine):
         """See that there is a handler of ours, and the image of sandboxes."""
         self._handler = self._our_handler()
         try:
-            self._image = sandbox_image.required(self.found, self._at)
+            self._image = self.found.required_image(self._at)
         except CallFailed as failure:
             raise EngineError(f"{self.found}: {failure}", "an answer", "run it again") from failure
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import engine_files
+from runc_wrap.engines import engine_files, registry
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import change_set
@@ -71,6 +71,26 @@ def _begin(
         change_set.begin(plan.where.change, _changes(plan), note, empties=gone, check=accept)
     except ChangedMeanwhile as error:
         raise EngineError(str(error), "unchanged files", "run this again") from None
+
+
+def carry_out_checked(plan: Plan) -> None:
+    """Execute the plan; take all of it back if the engine then refuses what it accepted before.
+
+    Raises EngineError, also for what `carry_out` does.
+    """
+    engine = registry.at(plan.where.engine, plan.where.config)
+    was_refused = bool(plan.changes and engine.complaint())
+
+    def check() -> None:
+        if said := engine.complaint() if plan.changes and not was_refused else "":
+            raise EngineError(
+                f"{engine.name} refuses its configuration with this handler: {said}; it is as "
+                "before",
+                "one that it accepts",
+                "correct what it names, then run this again",
+            )
+
+    carry_out(plan, check=check)
 
 
 def settle(change: Path) -> None:

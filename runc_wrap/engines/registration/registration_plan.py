@@ -9,13 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import (
-    containerd_config,
-    crio_config,
-    docker_config,
-    engine_files,
-    podman_config,
-)
+from runc_wrap.engines import engine_files, registry
 from runc_wrap.engines.file_tree import Tree
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, HandedOver, Handler
 from runc_wrap.engines.registration import registration_state
@@ -27,12 +21,6 @@ if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
 
 Json = dict[str, Any]
-ENGINES = {
-    "containerd": containerd_config,
-    "crio": crio_config,
-    "podman": podman_config,
-    "docker": docker_config,
-}
 
 
 @dataclass
@@ -64,8 +52,7 @@ class Plan:
         return (had and not has) or self._loses([each.before for each in self.changes])
 
     def _loses(self, texts: list[str | None]) -> bool:
-        is_docker = self.where.engine == "docker"
-        return is_docker and not all(map(docker_config.has_runtimes, texts))
+        return not all(map(registry.ENGINES[self.where.engine].states_all, texts))
 
     @property
     def is_empty(self) -> bool:
@@ -111,7 +98,7 @@ def _plan(
     facts: dict[str, Any],
     given: HandedOver | None = None,
 ) -> Plan:
-    tree, render = Tree(state["files"]), ENGINES[where.engine].render
+    tree, render = Tree(state["files"]), registry.ENGINES[where.engine].render
     tree.open_recorded()
     if given:
         render(tree, where.config, [given], facts)

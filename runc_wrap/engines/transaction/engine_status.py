@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.engines.engine import RESTART
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import handlers_wanted, proofs, taking_back
-from runc_wrap.engines.transaction.taking_back import RESTART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runc_wrap.engines.transaction.engine_access import Access
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.engines.transaction.proofs import Proof
     from runc_wrap.engines.transaction.taking_back import Note
     from runc_wrap.engines.transaction.unit_control import Systemd
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _SLACK = 1.0  # seconds that a start's time may be wrong
-_CHECKS_ITSELF = ("containerd", "crio")  # in every release, as Docker does not
 _LOGGED_AT = re.compile(r'\btime=(?:"[^"]*"|\S+)\s*')  # logrus begins each line with it
 
 
@@ -118,7 +117,7 @@ def _shown(state: Json, node: Systemd, last: Proof | None, waiting: Note | None)
     configured, running = access.configured(), access.running()
     default = access.default()
     changed, remarks = _changed(state, access, node, last)
-    if changed and configured is None and state["engine"] in _CHECKS_ITSELF:
+    if changed and configured is None and access.checks_files:
         changed = _refused(access) or changed
     untold, older = _silence(state, access) if running is None else ([], [])
     drift = [*_differences(state, configured, running, access), *untold, *changed]
@@ -131,7 +130,7 @@ def _shown(state: Json, node: Systemd, last: Proof | None, waiting: Note | None)
     return Shown(state, *told, drift, [*remarks, *older])
 
 
-def _refused(access: Access) -> list[str]:
+def _refused(access: Engine) -> list[str]:
     """Return why the engine would not start with the files that it has not read yet, if so."""
     why = access.refusal()
     return [f"{why}; correct that before anything restarts {access.unit}"] if why else []
@@ -141,7 +140,7 @@ def _differences(
     state: Json,
     configured: Mapping[str, str | None] | None,
     running: Mapping[str, str | None] | None,
-    access: Access,
+    access: Engine,
 ) -> Iterator[str]:
     wanted, config = handlers_wanted.of_state(state), state["config"]
     lost = wanted.difference(configured)
@@ -151,12 +150,11 @@ def _differences(
         yield f"{config} has them, but in force {why}; restart {access.unit or state['engine']}"
 
 
-def _silence(state: Json, access: Access) -> tuple[list[str], list[str]]:
+def _silence(state: Json, access: Engine) -> tuple[list[str], list[str]]:
     """Return why an engine does not tell what is in force: as drift, or as a remark."""
     why, engine = access.silence(), state["engine"]
-    if engine == "crio" and not why:
-        older = "releases before 1.30 do not, so that what is in force is not known"
-        return [], [f"crio answers, and lists no handlers over CRI: {older}"]
+    if access.untold and not why:
+        return [], [f"{engine} answers, and lists no handlers over CRI: {access.untold}"]
     return [f"{engine} does not tell what is in force: {why or 'no answer'}"], []
 
 
@@ -177,7 +175,7 @@ def _not_default(state: Json, default: str | None) -> Iterator[str]:
 
 
 def _changed(
-    state: Json, access: Access, node: Systemd, last: Proof | None
+    state: Json, access: Engine, node: Systemd, last: Proof | None
 ) -> tuple[list[str], list[str]]:
     """Return which files the running engine has not read, as drift, or perhaps not, as remarks."""
     told: tuple[list[str], list[str]] = ([], [])
@@ -213,9 +211,9 @@ def _is_as_read(path: str, begun: float, last: Proof | None) -> bool | None:
     return is_same or (False if is_newer else None)
 
 
-def _not_restarted(state: Json, access: Access, version: str | None) -> Iterator[str]:
+def _not_restarted(state: Json, access: Engine, version: str | None) -> Iterator[str]:
     """Yield that another program is installed than runs. Docker's client is not its daemon."""
-    if not version or not access.version or state["engine"] not in _CHECKS_ITSELF:
+    if not version or not access.version or not access.checks_files:
         return
     if _numbers(version) != _numbers(access.version):
         yield (

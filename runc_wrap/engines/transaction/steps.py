@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.engines.canary import canary_proof
 from runc_wrap.engines.canary.canary_proof import NotProved
 from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.engine import NOTHING, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import handlers_wanted, proofs, taking_back
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.engine_access import Access
     from runc_wrap.engines.transaction.taking_back import Node
     from runc_wrap.node.paths import Places
 
@@ -83,7 +84,7 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
         access = node.access(job.where.engine, job.where.config)
         plan = job.plan()
         note = _note(job, plan, access)
-        if note.how != taking_back.NOTHING and (why := node.obstacle(note.unit)):
+        if note.how != NOTHING and (why := node.obstacle(note.unit)):
             raise why
         _refuse_ending(job, note, access)
         if job.action == "add" and (lack := access.lack()):
@@ -93,9 +94,9 @@ def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
         return _proved_or_undone(work)
 
 
-def _refuse_ending(job: Job, note: Note, access: Access) -> None:
+def _refuse_ending(job: Job, note: Note, access: Engine) -> None:
     """Raise EngineError if a restart would end containers that run, and nobody asked for that."""
-    if note.how != taking_back.RESTART or job.stops or not (ended := access.ended_by_restart()):
+    if note.how != RESTART or job.stops or not (ended := access.ended_by_restart()):
         return
     raise EngineError(
         f"this change needs a restart of {note.engine}, which ends {ended}",
@@ -105,7 +106,7 @@ def _refuse_ending(job: Job, note: Note, access: Access) -> None:
     )
 
 
-def _note(job: Job, plan: Plan, access: Access) -> Note:
+def _note(job: Job, plan: Plan, access: Engine) -> Note:
     return Note(
         id=os.urandom(6).hex(),
         engine=job.where.engine,
@@ -127,7 +128,7 @@ class _Work:
     job: Job
     plan: Plan
     node: Node
-    access: Access
+    access: Engine
     note: Note
     tell: Callable[[str], None]
     has_read: bool = False
@@ -196,10 +197,10 @@ def _files(plan: Plan) -> list[str]:
 
 
 def _restart_sentence(note: Note) -> str:
-    return f"systemctl {note.how} {note.unit}" if note.how != taking_back.NOTHING else "asking it"
+    return f"systemctl {note.how} {note.unit}" if note.how != NOTHING else "asking it"
 
 
-def _accepted_by(access: Access) -> Callable[[Mapping[Path, Path]], None]:
+def _accepted_by(access: Engine) -> Callable[[Mapping[Path, Path]], None]:
     """Return the check of files that wait to be put in place. It raises EngineError."""
 
     def check(waiting: Mapping[Path, Path]) -> None:
@@ -218,7 +219,7 @@ def _checked(work: _Work) -> None:
 
 def _restarted(work: _Work) -> None:
     note = work.note
-    if note.how != taking_back.NOTHING and (why := work.node.restart(note.unit, note.how)):
+    if note.how != NOTHING and (why := work.node.restart(note.unit, note.how)):
         raise EngineError(why, "an engine that comes back", f"`journalctl -u {note.unit}`")
     taking_back.wait_until_answers(work.node, work.access)
     wanted, until = handlers_wanted.after(work.plan), time.monotonic() + work.node.patience
@@ -242,6 +243,6 @@ def _canary(work: _Work) -> str:
     with contextlib.suppress(CallFailed):
         work.access.remove_canaries()
     if job.action == REMOVE:
-        with work.access.canary(""):
+        with work.access.canary("", job.places.var):
             return "the engine's default starts a container"
     return canary_proof.run(job.places, work.access, job.handler, is_default=job.default)

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runc_wrap.engines import docker_config, engine_files
+from runc_wrap.engines import engine_files, registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.engine import NOTHING, RELOAD, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
 from runc_wrap.host import change_set, systemd
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from runc_wrap.engines.transaction.engine_access import Access
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.host.change_set import Record
     from runc_wrap.node.paths import Places
 
-# What engines need to read their files again.
-NOTHING, RELOAD, RESTART = "none", "reload", "restart"
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -40,8 +39,8 @@ class Node(Protocol):
 
     patience: float
 
-    def access(self, engine: str, config: Path) -> Access:
-        """Return the access to an engine. Raises EngineError."""
+    def access(self, engine: str, config: Path) -> Engine:
+        """Return an installed engine. Raises EngineError."""
 
     def obstacle(self, unit: str) -> EngineError | None:
         """Return why a unit cannot be restarted."""
@@ -133,7 +132,7 @@ def command(places: Places) -> list[str]:
     return [program, "--prefix", str(places.prefix), "engine", "revert"]
 
 
-def wait_until_answers(node: Node, access: Access, also: str = "") -> None:
+def wait_until_answers(node: Node, access: Engine, also: str = "") -> None:
     """Wait until a restarted engine can run containers. Raises EngineError."""
     until = time.monotonic() + node.patience
     while why := access.silence():
@@ -223,7 +222,7 @@ def _neutral(note: Note, found: Record) -> dict[Path, bytes]:
         return {}
     config = Path(note.config).resolve()
     former = found.former(config)
-    text = docker_config.neutral(former.decode() if former is not None else None)
+    text = registry.ENGINES[note.engine].neutral(former.decode() if former is not None else None)
     return {} if text is None else {config: text.encode()}
 
 

@@ -6,15 +6,16 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.transaction import boot_unit, engine_access, taking_back
+from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.host import systemd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runc_wrap.engines.transaction.engine_access import Access
+    from runc_wrap.engines.engine import Engine
     from runc_wrap.node.paths import Places
 
 RESTART = "restart"
@@ -27,12 +28,9 @@ class Systemd:
 
     patience = 120.0
 
-    def __init__(self, places: Places) -> None:
-        self._var = places.var
-
-    def access(self, engine: str, config: Path) -> Access:
-        """Return the access to an engine. Raises EngineError."""
-        return engine_access.of(engine, config, self._var)
+    def access(self, engine: str, config: Path) -> Engine:
+        """Return an installed engine. Raises EngineError."""
+        return registry.installed(engine, config)
 
     def obstacle(self, unit: str) -> EngineError | None:
         """Return why systemd cannot restart this unit, None if it can."""

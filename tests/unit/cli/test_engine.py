@@ -11,12 +11,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.main import main
-from runc_wrap.engines import (
-    containerd_config,
-    crio_config,
-    docker_config,
-    engine_query,
-)
+from runc_wrap.engines import registry
 from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.file_tree import Change
 from runc_wrap.host import program
@@ -35,10 +30,8 @@ def _configs(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nor is any file of this machine's engines touched, whatever a defect does."""
-    modules = {"containerd": containerd_config, "crio": crio_config, "docker": docker_config}
     for name, path in _configs(tmp_path).items():
-        monkeypatch.setattr(modules[name], "CONFIG", path)
-        monkeypatch.setitem(engine_query.CONFIGS, name, path)
+        monkeypatch.setattr(registry.ENGINES[name], "usual", path)
     monkeypatch.setattr(distributions, "ALL", ())
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     (tmp_path / "bin").mkdir()
@@ -299,7 +292,7 @@ def test_auto_takes_no_option_of_one_engine(
 def test_auto_without_any_engine_is_impossible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_query, "KINDS", {})
+    monkeypatch.setattr(registry, "ENGINES", {})
     result = _ctl(tmp_path, "add", "auto")
     assert result.exit_code == 2
     assert "no engine on this node" in result.stderr

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
-from runc_wrap.engines import engine_query
+from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import proofs, steps
@@ -146,8 +146,8 @@ def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
         asked.append(job.where.engine)
         raise steps.TakenBack(steps.INTERRUPTED)
 
-    both = [engine_query.installation(one, places.prefix / one) for one in ("docker", "podman")]
-    monkeypatch.setattr(engine_query, "detected", lambda: both)
+    both = [registry.at(one, places.prefix / one) for one in ("docker", "podman")]
+    monkeypatch.setattr(registry, "detected", lambda: both)
     monkeypatch.setattr(engine_transaction, "carry_out", carry_out)
     result = _ctl(places, "engine", "add", "auto", "--restart")
     assert (result.exit_code, asked) == (1, ["docker"])

@@ -56,18 +56,19 @@ SLOW = {
     "report": (("report",), "runc_wrap.report.node_evidence.gather"),
     "apply": (("apply",), "runc_wrap.apply.apply_policy.put_in_force"),
     "metrics": (("metrics",), "runc_wrap.cli.metrics.node_metrics.gather"),
-    "engine list": (("engine", "list"), "runc_wrap.engines.engine_query.survey"),
+    "engine list": (("engine", "list"), "runc_wrap.engines.engine_list.survey"),
     "engine status": (
         ("engine", "status"), "runc_wrap.engines.transaction.engine_status.survey",
     ),
     "engine add: its version": (
-        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_query.facts",
+        ("engine", "add", *DOCKER), "runc_wrap.engines.engine.Engine.facts",
     ),
     "engine add: its own check": (
-        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_query.carry_out_checked",
+        ("engine", "add", *DOCKER),
+        "runc_wrap.engines.registration.plan_execution.carry_out_checked",
     ),
     "engine add: what it shows": (
-        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_query.problem",
+        ("engine", "add", *DOCKER), "runc_wrap.engines.docker.docker_engine.Docker.problem",
     ),
     "engine add --restart": (
         ("engine", "add", *DOCKER, "--restart"), "runc_wrap.engines.transaction.steps.run",

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 from runc_wrap.cli.main import main
 from runc_wrap.cluster import preflight
 from runc_wrap.cluster.cluster_policy import policy_files
-from runc_wrap.engines.kinds.containerd_kind import Containerd
-from runc_wrap.engines.kinds.engine_kind import Installation
+from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.host import program
 from runc_wrap.node import features
 from runc_wrap.node.paths import Places
@@ -142,8 +141,8 @@ def test_an_engine_that_is_not_there_or_there_twice_has_to_be_named(
     (place / "bin" / "containerd").unlink()
     (found,) = _problems(place)
     assert "none is found here: --engine-config=FILE" in found
-    two = [Installation("containerd", place / name) for name in ("a", "b")]
-    monkeypatch.setattr(Containerd, "detect", lambda _: two)
+    two = [Containerd(place / name) for name in ("a", "b")]
+    monkeypatch.setattr(Containerd, "detect", lambda: two)
     (found,) = preflight.problems(Places(place), "containerd", None)
     assert f"containerd ({place}/a) and containerd ({place}/b): --engine-config=FILE" in found
 

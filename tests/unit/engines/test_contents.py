@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines import containerd_config, engine_query, podman_config
+from runc_wrap.engines.containerd import containerd_engine
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI as NEW
+from runc_wrap.engines.containerd.handler_tables import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
+from runc_wrap.engines.podman import podman_config
 from runc_wrap.engines.registration import registration_plan
 from tests.unit.engines.engine_node import add, node, toml, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OLD, NEW = containerd_config.OLD_CRI, containerd_config.NEW_CRI
 OURS = "{}/conf.d/50-runc-wrap-*.toml"  # the import of our own drop-ins alone
 
 
@@ -201,9 +203,9 @@ def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: P
 def test_containerds_generation_is_of_its_version(
     printed: str, generation: tuple[int, int]
 ) -> None:
-    assert engine_query.generation(printed) == generation
+    assert containerd_engine.generation(printed) == generation
 
 
 def test_an_unknown_containerd_asks_for_its_version() -> None:
     with pytest.raises(EngineError, match="--containerd-version"):
-        engine_query.generation(None)
+        containerd_engine.generation(None)

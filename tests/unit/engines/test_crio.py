@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.engines import container_storage, crio_config, dependent, dependents
+from runc_wrap.engines import container_storage, dependent, dependents
+from runc_wrap.engines.crio import crio_config
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_plan
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write

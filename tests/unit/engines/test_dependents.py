@@ -15,6 +15,8 @@ import pytest
 
 from harness.host.processes import short_directory
 from runc_wrap.engines import container_storage, dependent, dependents
+from runc_wrap.engines.containerd import containerd_containers
+from runc_wrap.engines.docker import docker_containers
 from runc_wrap.host import procfs
 from runc_wrap.host.containers import RUNNING, Container
 from runc_wrap.ledger import record as ledger_record
@@ -98,7 +100,7 @@ def test_an_empty_file_of_docker_sets_nothing(
     docker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docker.write_text("")
-    monkeypatch.setattr(dependents, "_DOCKER_ROOT", str(docker.parent / "data"))
+    monkeypatch.setattr(docker_containers, "_ROOT", str(docker.parent / "data"))
     assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["one (docker)"]
 
 
@@ -148,7 +150,7 @@ def test_a_containerd_that_does_not_run_is_not_waited_for(programs: Path) -> Non
 def test_a_containerd_that_shows_its_pods_slowly_does_not_hold_a_removal_up_for_each(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dependents, "_PODS_SECONDS", 0.0)
+    monkeypatch.setattr(containerd_containers, "_PODS_SECONDS", 0.0)
     with pytest.raises(dependent.Unknown, match="took more than 0 s to show its pods"):
         _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
 
@@ -170,7 +172,7 @@ def roots_podman(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (storage / "libpod").mkdir(parents=True)
     monkeypatch.setattr(container_storage, "directory", lambda: storage)
     monkeypatch.setattr(users_containers, "read", lambda _trusted: [])
-    monkeypatch.setattr(dependents, "_STATES", ())
+    monkeypatch.setattr(containerd_containers, "_STATES", ())
     return storage
 
 
@@ -247,7 +249,7 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     line = {"id": "one", "handler": handler, "action": "inject"}
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
-    monkeypatch.setattr(dependents, "_STATES", ())
+    monkeypatch.setattr(containerd_containers, "_STATES", ())
     named = dependents.of_users(STRICT.name)
     assert dependents.by_name("podman", Path(), STRICT) == []
     assert dependents.by_path(Places(STRICT.parents[1]), STRICT.name) == []

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines import containerd_config, engine_query
 from runc_wrap.engines.containerd import distributions, generated_config
+from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
@@ -236,7 +236,7 @@ def test_what_a_template_says_shows_after_a_start_only(
 
 def test_each_distribution_says_what_makes_it_read_its_configuration(tmp_path: Path) -> None:
     told = [
-        containerd_config.reload_command(config=tmp_path / path)
+        Containerd.at(tmp_path / path).reload_command()
         for path in (
             f"{K3S}/config.toml",
             f"{RKE2}/config.toml",
@@ -249,6 +249,5 @@ def test_each_distribution_says_what_makes_it_read_its_configuration(tmp_path: P
         "systemctl restart snap.microk8s.daemon-containerd",
     ]
     config = tmp_path / K0S / "containerd.toml"
-    assert "nothing to restart" in containerd_config.reload_command(config=config)
-    found = engine_query.installation("containerd", config)
-    assert engine_query.KINDS["containerd"].reload(found) == "none"
+    assert "nothing to restart" in Containerd.at(config).reload_command()
+    assert Containerd.at(config).reload() == "none"

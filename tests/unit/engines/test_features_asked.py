@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.doctor.engine_checks import features_known
-from runc_wrap.engines import engine_query, features_asked
-from runc_wrap.engines.kinds.engine_kind import Installation
+from runc_wrap.engines import features_asked, registry
+from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.host import socket_peers
 from runc_wrap.node.paths import Places
 from tests.unit.engines.engine_node import add, node, write
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Containerd]:
     """A registered containerd that answers: this process."""
     where = node(tmp_path, "containerd")
     where = replace(where, state_dir=Places(tmp_path).engines)
@@ -32,8 +32,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installa
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(tmp_path / "s"))
     listening.listen()
-    found = Installation("containerd", where.config, None, "k3s.service", tmp_path / "s")
-    monkeypatch.setattr(engine_query, "installation", lambda *_: found)
+    found = Containerd(where.config, None, "k3s.service", tmp_path / "s")
+    monkeypatch.setattr(registry, "at", lambda *_: found)
     with listening:
         yield found
 
@@ -47,7 +47,7 @@ def _runtime(tmp_path: Path) -> Path:
 
 
 def test_an_engine_that_is_older_than_the_runtime_is_named(
-    tmp_path: Path, engine: Installation
+    tmp_path: Path, engine: Containerd
 ) -> None:
     _runtime(tmp_path)  # this process is older
     (remark,) = features_asked.remarks(Places(tmp_path))
@@ -60,7 +60,7 @@ def test_an_engine_that_is_older_than_the_runtime_is_named(
 
 
 def test_an_engine_that_started_later_is_not(
-    tmp_path: Path, engine: Installation, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: Containerd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert engine.socket
     _runtime(tmp_path)
@@ -81,17 +81,17 @@ def test_an_upgrade_of_the_program_counts_and_an_older_link_does_not_hide_it(
 
 
 def test_an_engine_that_does_not_run_or_has_no_handler_is_not_named(
-    tmp_path: Path, engine: Installation, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: Containerd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _runtime(tmp_path)
     silent = replace(engine, socket=tmp_path / "nothing")
-    monkeypatch.setattr(engine_query, "installation", lambda *_: silent)
+    monkeypatch.setattr(registry, "at", lambda *_: silent)
     assert features_asked.stale(Places(tmp_path)) == []
     assert features_asked.stale(Places(tmp_path / "other")) == []
 
 
 def test_an_engine_with_a_socket_of_its_own_is_asked_there(
-    tmp_path: Path, engine: Installation, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: Containerd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _runtime(tmp_path)
     dump = f"echo '[grpc]'; echo 'address = \"{engine.socket}\"'"
@@ -99,10 +99,10 @@ def test_an_engine_with_a_socket_of_its_own_is_asked_there(
     machine.fake(tmp_path / "engine", "containerd", dump)
     program = tmp_path / "engine/containerd"
     usual = replace(engine, socket=tmp_path / "nothing", binary=program)
-    monkeypatch.setattr(engine_query, "installation", lambda *_: usual)
+    monkeypatch.setattr(registry, "at", lambda *_: usual)
     assert features_asked.stale(Places(tmp_path)) == [usual]
 
 
-def test_who_listens_is_known_by_the_kernel(tmp_path: Path, engine: Installation) -> None:
+def test_who_listens_is_known_by_the_kernel(tmp_path: Path, engine: Containerd) -> None:
     assert socket_peers.listener(str(engine.socket)) == os.getpid()
     assert socket_peers.listener(str(tmp_path / "none")) == 0

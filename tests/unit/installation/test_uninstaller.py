@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import pytest
 
@@ -16,19 +16,20 @@ from runc_wrap.engines import (
     container_storage,
     dependent,
     dependents,
-    engine_query,
-    podman_containers,
+    registry,
     removals,
 )
+from runc_wrap.engines.containerd import containerd_containers
+from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.kinds.engine_kind import Installation
+from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.registration import (
     plan_execution,
     registration_plan,
     registration_state,
 )
 from runc_wrap.engines.registration.registration_state import Where
-from runc_wrap.engines.transaction import boot_unit, engine_access, taking_back
+from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.host import systemd
 from runc_wrap.installation import (
     installation_record,
@@ -55,9 +56,9 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     where = _docker(places)
     where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
     plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
-    monkeypatch.setattr(dependents, "_STATES", (str(tmp_path / "state"),))
+    monkeypatch.setattr(containerd_containers, "_STATES", (str(tmp_path / "state"),))
     monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
-    monkeypatch.setattr(engine_query, "detected", list)
+    monkeypatch.setattr(registry, "detected", list)
     return places
 
 
@@ -159,7 +160,7 @@ def test_a_container_that_is_known_counts_whatever_is_not_known_beside_it(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _start_task(places)
-    monkeypatch.setattr(podman_containers, "by_path", _unknown)
+    monkeypatch.setattr(Podman, "calling", _unknown)
     with pytest.raises(EngineError, match=r"is needed by 1 container: default/one"):
         removals.plan(places, _docker(places), "strict")
 
@@ -175,15 +176,11 @@ def test_what_users_run_is_named_and_no_veto(
     assert plan.stays == {}
 
 
-class Running:
-    """What is asked of a CRI-O that runs; `tells` is what it has in memory, None if it is old."""
+class Running(Crio):
+    """A CRI-O that runs; `tells` is what it has in memory, None if it is old."""
 
-    def __init__(self, tells: dict[str, str] | None, silence: str = "") -> None:
-        self.tells, self.why = tells, silence
-
-    def reload(self, *, loses_default: bool) -> str:
-        del loses_default
-        return "restart"
+    tells: ClassVar[dict[str, str] | None]
+    why: ClassVar[str]
 
     def running(self) -> dict[str, str] | None:
         return self.tells
@@ -201,15 +198,15 @@ def test_an_engine_that_has_a_path_in_memory_needs_it(
     where = Where("crio", config, places.wrapper.parent, places.engines)
     if is_registered:
         plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
-    path, crio = places.wrapper.with_name("strict"), Installation("crio", config)
-    monkeypatch.setattr(engine_query, "detected", lambda: [crio])
-    for running, is_needed, is_named in (
-        (Running({"strict": str(path)}), True, False),
-        (Running({"runc": "/usr/bin/runc"}), False, False),
-        (Running(None), is_registered, False),  # before 1.30 it does not tell
-        (Running(None, "nobody answers"), False, is_registered),
+    path, crio = places.wrapper.with_name("strict"), Running(config, RUNTIME)
+    monkeypatch.setattr(registry, "detected", lambda: [crio])
+    for tells, silence, is_needed, is_named in (
+        ({"strict": str(path)}, "", True, False),
+        ({"runc": "/usr/bin/runc"}, "", False, False),
+        (None, "", is_registered, False),  # before 1.30 it does not tell
+        (None, "nobody answers", False, is_registered),
     ):
-        monkeypatch.setattr(engine_access, "of", lambda *_, at=running: at)
+        Running.tells, Running.why = tells, silence
         if is_needed:
             with pytest.raises(uninstaller.Refused, match=f"{path}: crio"):
                 uninstaller.plan(places)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines.kinds import containerd_kind
+from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.installed_programs import RuntimeNotUsable
@@ -174,9 +174,9 @@ def test_with_a_data_dir_the_distributions_program_is_beneath_that(
 ) -> None:
     data = tmp_path / "srv" / name
     config = data / "agent/etc/containerd/config.toml"
-    assert containerd_kind.at(config).binary is None
+    assert Containerd.at(config).binary is None
     program = machine.fake(data / below, "containerd", "echo containerd x/v2 v2.1.5 a")
-    found = containerd_kind.at(config)
+    found = Containerd.at(config)
     assert (found.binary, found.flavour, found.version) == (program, name, "2.1.5")
     assert not [*folder.iterdir()]
 

@@ -8,8 +8,9 @@ import pytest
 
 from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.doctor.engine_checks import canaries_left
+from runc_wrap.engines import registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.transaction import engine_access, taking_back
+from runc_wrap.engines.transaction import taking_back
 from tests.unit.engines.transaction.killed_node import FakeEngine, job, node, proved, run
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Pla
     one, places = node(tmp_path, "version = 2\n")
     run(job(places, one.config), one)
 
-    def access(_engine: str, _config: Path, _var: Path) -> Any:
+    def access(_engine: str, _config: Path) -> Any:
         return FakeEngine(one)
 
-    monkeypatch.setattr(engine_access, "of", access)
+    monkeypatch.setattr(registry, "installed", access)
     return one, places
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.doctor.engine_checks import handlers_in_force
-from runc_wrap.engines import containerd_config
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.ctl import Node
 
-NEW = f'[plugins."{containerd_config.NEW_CRI}".containerd.runtimes'
+NEW = f'[plugins."{NEW_CRI}".containerd.runtimes'
 
 
 def _tables(name: str, binary: Path) -> str:
@@ -35,7 +36,7 @@ def config(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "etc" / "config.toml"
     (path.parent / "conf.d").mkdir(parents=True)
     path.write_text("version = 3\n")
-    monkeypatch.setattr(containerd_config, "CONFIG", path)
+    monkeypatch.setattr(Containerd, "usual", path)
     (node.programs / "dumped").write_text("version = 3\n")
     return path
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.doctor.policy_checks import captured_defaults
-from runc_wrap.engines import crio_config
-from runc_wrap.engines.canary import sandbox_image
 from runc_wrap.engines.capture import capture_run, capture_store
+from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
+from runc_wrap.engines.crio import crio_engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
     plan_execution,
@@ -107,10 +107,10 @@ def crio(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crio:
     """A CRI-O at its usual socket, with a handler `ours` that leads to our launcher."""
     found = Crio(node.places.capture)
     monkeypatch.setattr(grpc_call, "call", found.call)
-    document = {"crio": {"image": {"pause_image": IMAGE}}}
-    monkeypatch.setattr(sandbox_image, "_document", lambda _: document)
+    for kind in (crio_engine.Crio, Containerd):
+        monkeypatch.setattr(kind, "sandbox_image", lambda _: IMAGE)
     config = tmp_path / "crio.conf"
-    monkeypatch.setattr(crio_config, "CONFIG", config)
+    monkeypatch.setattr(crio_engine.Crio, "usual", config)
     node.places.wrapper.parent.mkdir(exist_ok=True)
     node.places.wrapper.touch()
     where = registration_state.Where(

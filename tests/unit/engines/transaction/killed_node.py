@@ -11,10 +11,11 @@ import sys
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from runc_wrap.engines import containerd_config, toml_text
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.canary import canary_proof
+from runc_wrap.engines.containerd.handler_tables import OLD_CRI
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
@@ -42,11 +43,13 @@ _CHANGES = frozenset(
 
 @dataclass
 class FakeEngine:
-    """What `engine_access.Access` asks; the engine has read what is in `read`."""
+    """What `Engine` asks; the engine has read what is in `read`."""
 
     node: FakeNode
     unit: str = UNIT
     version: str | None = "1.7.24"
+    checks_files: ClassVar[bool] = True
+    untold: ClassVar[str] = ""
 
     def running_version(self) -> str | None:
         return self.node.version
@@ -78,7 +81,8 @@ class FakeEngine:
         return None
 
     @contextmanager
-    def canary(self, handler: str) -> Iterator[str]:
+    def canary(self, handler: str, var: Path) -> Iterator[str]:
+        del var
         if self.node.hangs:
             raise EngineError("the canary hangs", "one that runs", "nothing")
         assert self.node.canaries == []
@@ -163,7 +167,7 @@ class FakeNode:
 
 def _handlers(path: Path) -> dict[str, str | None]:
     document = tomllib.loads(path.read_text()) if path.exists() else {}
-    place = ["plugins", containerd_config.OLD_CRI, "containerd", "runtimes"]
+    place = ["plugins", OLD_CRI, "containerd", "runtimes"]
     return {
         name: each.get("options", {}).get("BinaryName")
         for name, each in toml_text.lookup(document, place).items()

@@ -85,9 +85,9 @@ def test_a_handler_that_is_the_default_is_proved_without_its_name_too(
     names: list[str] = []
     started = FakeEngine.canary
 
-    def canary(engine: FakeEngine, handler: str) -> object:
+    def canary(engine: FakeEngine, handler: str, var: Path) -> object:
         names.append(handler)
-        return started(engine, handler)
+        return started(engine, handler, var)
 
     monkeypatch.setattr(FakeEngine, "canary", canary)
     canary_alone.run(places, added.where, "runc-wrap", one)
@@ -115,7 +115,7 @@ def test_the_command_says_what_is_proved_or_why_not(
     made: Made, monkeypatch: pytest.MonkeyPatch, *, is_well: bool
 ) -> None:
     one, places, where = made
-    monkeypatch.setattr(engine_transaction, "Systemd", lambda _: one)
+    monkeypatch.setattr(engine_transaction, "Systemd", lambda: one)
     monkeypatch.setattr(one, "access", lambda *_: FakeEngine(one, UNIT))
     if not is_well:
         proved(monkeypatch, NotProved("it is unconfined"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from runc_wrap.engines import registry
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.transaction import engine_status, proofs
 from tests.unit.engines.transaction.killed_node import (
@@ -100,6 +101,7 @@ def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
     run(job(places, one.config), one)
     (file,) = places.engines.iterdir()
     file.write_text(file.read_text().replace('"containerd"', f'"{engine}"'))
+    monkeypatch.setattr(FakeEngine, "untold", registry.ENGINES[engine].untold)
     for name, value in (("running", None), ("silence", silence), ("default", None)):
         monkeypatch.setattr(FakeEngine, name, lambda _, value=value: value)
     monkeypatch.setattr(one, "access", lambda _, config: FakeNode.access(one, "containerd", config))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from runc_wrap.engines import docker_config
 from runc_wrap.engines.canary import canary_proof
+from runc_wrap.engines.docker import docker_config
 from runc_wrap.engines.registration import (
     plan_execution,
     registration_plan,
@@ -117,7 +117,7 @@ def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: P
 
 
 class Dockerd:
-    """What `engine_access.Access` asks of a dockerd that reads its file at a reload."""
+    """What `Engine` asks of a dockerd that reads its file at a reload."""
 
     def __init__(self, node: DockerNode) -> None:
         self.node, self.unit = node, "docker.service"
@@ -296,7 +296,7 @@ def test_a_masked_unit_that_runs_is_not_restarted(
     monkeypatch.setattr(systemd, "BOOTED", tmp_path)
     for enabled, refusal in (("enabled", None), ("masked", "masked"), ("masked-runtime", "masked")):
         (tmp_path / "enabled").write_text(f"{enabled}\n")
-        why = unit_control.Systemd(Places(tmp_path)).obstacle("docker.service")
+        why = unit_control.Systemd().obstacle("docker.service")
         assert (why is None) is (refusal is None)
         assert why is None or "`systemctl unmask docker.service`" in str(why)
 

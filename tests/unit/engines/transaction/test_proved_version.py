@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from runc_wrap.engines.canary.canary_proof import NotProved
+from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.transaction import canary_alone, engine_status, proofs
 from tests.unit.engines.transaction.killed_node import (
     UNIT,
@@ -106,8 +107,8 @@ def test_an_engine_that_is_replaced_while_its_canary_runs_is_not_proved(
     started = FakeEngine.canary
 
     @contextmanager
-    def canary(engine: FakeEngine, handler: str) -> Iterator[str]:
-        with started(engine, handler) as container:
+    def canary(engine: FakeEngine, handler: str, var: Path) -> Iterator[str]:
+        with started(engine, handler, var) as container:
             yield container
         one.version = NEW
 
@@ -179,4 +180,5 @@ def test_dockers_client_is_not_taken_for_its_daemon(
     (file,) = places.engines.iterdir()
     file.write_text(file.read_text().replace('"containerd"', '"docker"'))
     monkeypatch.setattr(FakeEngine, "running", lambda _: {"runc-wrap": None})
+    monkeypatch.setattr(FakeEngine, "checks_files", Docker.checks_files)
     assert WAITS.replace("containerd", "docker") not in seen()[1]

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import client_inspect, container_storage
+from runc_wrap.engines import client_engine, container_storage
 from runc_wrap.engines.dependent import Dependent, Unknown, leads_to
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.host import program
+from runc_wrap.host import engine_names, program
 from runc_wrap.node.container_state import container_processes, users_containers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_NAME = engine_names.PODMAN.name
 _ROOTS = (0,)
 _OF_PODMAN = ("db.sql", "libpod")  # in the storage, once root has used Podman
 
@@ -26,16 +27,14 @@ def by_name(path: Path) -> Iterator[Dependent]:
     """Yield root's containers that need a handler's name. Raises Unknown."""
     for runtime, state, name, _ in _shown():
         if runtime == path.name:
-            yield Dependent("podman", name, state)
+            yield Dependent(_NAME, name, state)
 
 
-def by_path(path: Path) -> dict[str, Dependent]:
-    """Return root's containers for which this path is called, by their ids. Raises Unknown."""
-    return {
-        id_: Dependent("podman", name, state)
-        for runtime, state, name, id_ in _shown()
-        if runtime.startswith("/") and leads_to(runtime, path)
-    }
+def by_path(path: Path) -> Iterator[tuple[str, Dependent]]:
+    """Yield (id, container) of root's for which this path is called. Raises Unknown."""
+    for runtime, state, name, id_ in _shown():
+        if runtime.startswith("/") and leads_to(runtime, path):
+            yield id_, Dependent(_NAME, name, state)
 
 
 def _shown() -> list[list[str]]:
@@ -45,7 +44,7 @@ def _shown() -> list[list[str]]:
     """
     if program.locate("podman") is None or not _has_podman_storage():
         return []
-    rows = client_inspect.inspected("podman", "OCIRuntime", "State.Status", "Name", "Id")
+    rows = client_engine.inspected("podman", "OCIRuntime", "State.Status", "Name", "Id")
     if rows is None:
         raise Unknown("`podman ps --all` or `podman inspect` fails")
     return rows

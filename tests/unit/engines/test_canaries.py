@@ -1,4 +1,4 @@
-"""What a transaction asks of an engine before it is restarted."""
+"""How each engine starts a canary and removes it, and what a transaction asks before."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.kinds.engine_kind import Installation
-from runc_wrap.engines.transaction.engine_access import Docker, Podman
+from runc_wrap.engines.crio.crio_engine import Crio
+from runc_wrap.engines.docker.docker_engine import Docker
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.podman.podman_engine import Podman
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -37,13 +40,13 @@ def test_a_dockerd_that_can_check_its_file_is_asked(
     programs: Path, version: str | None, refusal: str
 ) -> None:
     binary = machine.fake(programs, "dockerd", "echo no such setting >&2; exit 1")
-    found = Installation("docker", CONFIG, binary, "docker.service", Path("/s"), "", version)
-    assert Docker(found, Path("/nowhere")).refusal() == refusal
+    found = Docker(CONFIG, binary, "docker.service", Path("/s"), "", version)
+    assert found.refusal() == refusal
 
 
 def test_one_that_is_not_installed_refuses() -> None:
-    found = Installation("docker", CONFIG, None, "docker.service", Path("/s"), "", "20.10.24")
-    assert "docker is not installed" in Docker(found, Path("/nowhere")).refusal()
+    found = Docker(CONFIG, None, "docker.service", Path("/s"), "", "20.10.24")
+    assert "docker is not installed" in found.refusal()
 
 
 @pytest.mark.parametrize(
@@ -66,12 +69,12 @@ def test_a_canary_counts_as_removed_only_if_it_has_gone(
     left.write_text("0123\n")
     script = f"case $1 in ps) {listed};; rm) {removes};; esac".format(left=left)
     binary = machine.fake(programs, "docker", script.replace("cat ", "/bin/cat "))
-    found = Installation("docker", CONFIG, binary, "docker.service", Path("/s"), "", "26.1.5")
+    found = Docker(CONFIG, binary, "docker.service", Path("/s"), "", "26.1.5")
     if why:
         with pytest.raises(CallFailed, match=why):
-            Docker(found, Path("/nowhere")).remove_canaries()
+            found.remove_canaries()
     else:
-        Docker(found, Path("/nowhere")).remove_canaries()
+        found.remove_canaries()
         assert left.read_text() == "\n"
 
 
@@ -86,10 +89,53 @@ def test_podmans_canary_lies_in_the_installation_wherever_the_caller_has_tempora
     monkeypatch.setattr(tempfile, "tempdir", None)
     script = f'case "$*" in *run*) echo "$*" >{asked}; echo id;; *) :;; esac'
     binary = machine.fake(programs, "podman", script)
-    found = Installation("podman", CONFIG, binary, "", Path("/s"), "", "5.4.2")
-    with Podman(found, var).canary(""):
+    found = Podman(CONFIG, binary, "", Path("/s"), "", "5.4.2")
+    with found.canary("", var):
         words = asked.read_text().split()
         root = Path(words[words.index("--rootfs") + 1])
         assert root.parent == var
         assert root.stat().st_mode & 0o777 == 0o700
     assert [*theirs.iterdir(), *var.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "name"),
+    [
+        ('[crio.image]\npause_image = "a/pause:1"\n', "a/pause:1"),
+        ('[crio.image]\n# pause_image = "a/pause:2"\n', "a/pause:2"),
+        ('[crio.image]\n# pause_image = "a/pause:2"\npause_image = "own:3"\n', "own:3"),
+        ('[crio.image]\n# pause_image_auth_file = "/x"\n', ""),
+        ("no TOML", ""),
+    ],
+)
+def test_a_default_that_crio_prints_as_a_comment_is_its_image(
+    programs: Path, printed: str, name: str
+) -> None:
+    machine.fake(programs, "crio", f"printf %s '{printed}'")
+    assert Crio.at(Path("/etc/crio/crio.conf")).sandbox_image() == name
+
+
+@pytest.mark.parametrize(
+    ("image", "has", "told"),
+    [
+        ("", True, "crio does not print which image"),
+        ("p:1", False, "has no image p:1 .*crictl pull p:1"),
+        ("p:1", True, ""),
+    ],
+)
+def test_without_its_image_no_sandbox_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, image: str, has: object, told: str
+) -> None:
+    monkeypatch.setattr(Crio, "sandbox_image", lambda _: image)
+    monkeypatch.setattr(cri_runtime, "has_image", lambda *_words: has)
+    asked: list[str] = []
+    monkeypatch.setattr(cri_runtime, "run_pod", lambda *_words: asked.append("a pod"))
+    monkeypatch.setattr(cri_runtime, "remove_pods", lambda *_words: None)
+    canary = Crio(Path("/etc/crio/crio.conf")).canary("ours", Path("/nowhere"))
+    if told:
+        with pytest.raises(EngineError, match=told), canary:
+            pass
+    else:
+        with canary:
+            pass
+    assert asked == ([] if told else ["a pod"])

@@ -28,17 +28,6 @@ def can_validate(version: str | None) -> bool:
     return found is None or int(found[1]) >= _VALIDATES
 
 
-def reload_command(*, loses_default: bool = False, config: Path | None = None) -> str:
-    """Return the command that makes dockerd read its runtimes again, without a restart if possible.
-
-    A reload keeps a default runtime that the file does not set any more, and is refused if that
-    runtime has gone ("specified default runtime does not exist", 26.1). It also keeps all runtimes
-    of a file that has no `runtimes` any more: `loses_default` is for both.
-    """
-    del config
-    return f"systemctl {'restart' if loses_default else 'reload'} docker"
-
-
 def neutral(text: str | None) -> str | None:
     """Return the same settings with those said that a reload keeps otherwise; None if all are."""
     document = json_text.parse((text or "").strip() or "{}", str(CONFIG))
@@ -51,11 +40,10 @@ def has_runtimes(text: str | None) -> bool:
     return "runtimes" in json_text.parse((text or "").strip() or "{}", str(CONFIG))
 
 
-def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
-    """Put `handlers` into the draft of daemon.json; needs no facts. Return notes: none."""
-    del facts
+def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
+    """Put `handlers` into the draft of daemon.json. Raises EngineError."""
     if not handlers:
-        return []
+        return
     draft, where = tree.draft(config), str(config)
     if not draft.text.strip():
         draft.begin("{}\n")
@@ -68,8 +56,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
     for handler in (each for each in handlers if each.is_default):
         json_text.set_member(draft, ["default-runtime"], handler.name)
     if "default-runtime" not in json_text.parse(draft.text, where) and _was_default(handlers):
-        json_text.set_member(draft, ["default-runtime"], BUILT_IN)  # see reload_command
-    return []
+        json_text.set_member(draft, ["default-runtime"], BUILT_IN)  # see Docker.reload
 
 
 def _was_default(handlers: list[Handler]) -> bool:

@@ -14,7 +14,6 @@ from runc_wrap.engines.containerd import (
     distributions,
     drop_ins,
     generated_config,
-    handler_tables,
     main_file,
 )
 
@@ -23,19 +22,6 @@ if TYPE_CHECKING:
     from runc_wrap.engines.handler import Handler
 
 CONFIG = Path("/etc/containerd/config.toml")
-RUNTIME_TYPE = handler_tables.RUNTIME_TYPE
-OLD_CRI, NEW_CRI = handler_tables.OLD_CRI, handler_tables.NEW_CRI
-
-
-def reload_command(*, loses_default: bool = False, config: Path | None = None) -> str:
-    """Return the command that makes containerd read its configuration; containers keep running."""
-    del loses_default
-    by = distributions.of_config(config or CONFIG)
-    if by is None:
-        return "systemctl restart containerd"
-    if by.name == "k0s":
-        return "nothing to restart (k0s watches its drop-ins)"
-    return f"systemctl restart {by.units[0].removesuffix('.service')}"
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ pkg/config/config.go (UpdateFromPath, RuntimeHandler, ValidateRuntimes).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runc_wrap.engines import container_storage, engine_files, toml_text
 from runc_wrap.engines.handler import EngineError, Handler
@@ -31,15 +31,8 @@ _NOT_INHERITED = frozenset(
 _MOST = 1000  # drop-ins
 
 
-def reload_command(*, loses_default: bool = False, config: Path | None = None) -> str:
-    """Return the command that makes CRI-O read its configuration; containers keep running."""
-    del loses_default, config
-    return "systemctl restart crio"
-
-
-def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
-    """Put `handlers` into the drafts of `tree`; needs no facts. Return warnings."""
-    del facts
+def render(tree: Tree, config: Path, handlers: list[Handler]) -> list[str]:
+    """Put `handlers` into the drafts of `tree`. Return warnings."""
     if not handlers:
         return []
     ours = {drop_in(config, handler) for handler in handlers} | {Path(p) for p in tree.records}

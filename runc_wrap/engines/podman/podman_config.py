@@ -27,13 +27,7 @@ BUILT_IN = {
 }
 
 
-def reload_command(*, loses_default: bool = False, config: Path | None = None) -> str:
-    """Return the command that makes Podman read it; only its API service needs one."""
-    del loses_default, config
-    return "nothing to restart (the API service: systemctl restart podman.service)"
-
-
-def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
+def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> None:
     """Put `handlers` into the drafts of `tree`. Facts: {crun: whether it is the real runtime}."""
     ours = {drop_in(config, handler) for handler in handlers}
     ours |= {Path(path) for path in tree.records}
@@ -41,7 +35,6 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
     for handler in handlers:
         _refuse_taken(engines, handler, config)
         _render_one(tree, drop_in(config, handler), handler, _lists(engines, handlers, facts))
-    return []
 
 
 def drop_in(config: Path, handler: Handler) -> Path:

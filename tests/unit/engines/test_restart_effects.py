@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines.transaction import restart_effects
+from runc_wrap.engines import restart_effects
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.host import files
 from tests.unit.node import machine
 
@@ -54,7 +56,7 @@ def test_docker_without_live_restore_ends_its_containers(
     programs: Path, told: str, words: str
 ) -> None:
     machine.fake(programs, "docker", f"echo '{told}'")
-    assert restart_effects.of_docker() == words
+    assert Docker(Docker.usual).ended_by_restart() == words
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_docker_that_is_restarted_with_containerd_ends_them_too(
 ) -> None:
     _systemd(programs, shown, docker)
     machine.fake(programs, "docker", "echo '[false,2,0]'")
-    assert restart_effects.of_unit(UNIT) == words
+    assert Containerd(Containerd.usual, unit=UNIT).ended_by_restart() == words
 
 
 @pytest.fixture

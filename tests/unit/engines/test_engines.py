@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.engines import (
-    containerd_config,
-    crio_config,
-    docker_config,
-    engine_query,
-)
+from runc_wrap.engines import registry
 from runc_wrap.engines.containerd import distributions
-from runc_wrap.engines.kinds import containerd_kind, crio_kind
-from runc_wrap.engines.kinds.engine_kind import Installation, unit_of
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.crio.crio_engine import Crio
+from runc_wrap.engines.docker.docker_engine import Docker
+from runc_wrap.engines.engine import Engine, unit_of
+from runc_wrap.engines.handler import Handler
 from runc_wrap.host import program
+from tests.unit.node import machine
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
@@ -44,12 +43,12 @@ def _file(path: Path) -> None:
     path.touch()
 
 
-def _detected(name: str, root: Path) -> list[Installation]:
-    return engine_query.KINDS[name].detect(root)
+def _detected(name: str, root: Path) -> list[Engine]:
+    return [*registry.ENGINES[name].detect(root)]
 
 
 def test_an_empty_node_has_no_engine(tmp_path: Path) -> None:
-    for kind in engine_query.KINDS.values():
+    for kind in registry.ENGINES.values():
         assert kind.detect(tmp_path) == []
 
 
@@ -86,9 +85,7 @@ def test_a_distributions_containerd_is_found_with_its_own_unit_and_socket(
     (found,) = _detected("containerd", tmp_path)
     assert (found.flavour, found.unit, str(found.socket)) == (flavour, unit, expected)
     assert str(found.config) == f"/{evidence}"
-    assert engine_query.KINDS["containerd"].reload(found) == (
-        "none" if flavour == "k0s" else "restart"
-    )
+    assert found.reload() == ("none" if flavour == "k0s" else "restart")
 
 
 def test_a_node_with_docker_and_k3s_has_two_containerds(tmp_path: Path) -> None:
@@ -118,23 +115,19 @@ def test_a_moved_data_directory_of_k3s_or_rke2_is_recognized_by_its_path() -> No
 def test_the_engine_itself_checks_its_configuration(
     engine: str, program: str, words: list[str], tmp_path: Path
 ) -> None:
-    kind, binary = engine_query.KINDS[engine], tmp_path / "bin" / program
-    assert kind.check_command(Installation(engine, Path("/c"))) is None
-    assert kind.check_command(Installation(engine, Path("/c"), binary)) == [str(binary), *words]
+    kind, binary = registry.ENGINES[engine], tmp_path / "bin" / program
+    assert kind(Path("/c")).check_command() is None
+    assert kind(Path("/c"), binary).check_command() == [str(binary), *words]
 
 
 def test_dockerd_checks_a_file_since_23() -> None:
     versions = ("20.10.24+dfsg1", "23.0.0", "28.5.2", None)
-    found = [
-        Installation("docker", Path("/c"), Path("/dockerd"), version=each) for each in versions
-    ]
-    kind = engine_query.KINDS["docker"]
-    assert [kind.check_command(each) is not None for each in found] == [False, True, True, True]
+    found = [Docker(Path("/c"), Path("/dockerd"), version=each) for each in versions]
+    assert [each.check_command() is not None for each in found] == [False, True, True, True]
 
 
 def test_microk8s_is_asked_for_the_file_that_its_template_becomes(tmp_path: Path) -> None:
-    found = Installation("containerd", TEMPLATE, tmp_path / "c", flavour="microk8s")
-    command = engine_query.KINDS["containerd"].check_command(found)
+    command = Containerd(TEMPLATE, tmp_path / "c", flavour="microk8s").check_command()
     assert command is not None
     assert command[2] == "/var/snap/microk8s/current/args/containerd.toml"
 
@@ -147,9 +140,8 @@ def test_containerds_handlers_are_read_from_its_dump(plugin: str, tmp_path: Path
         f"[plugins.'{plugin}'.containerd.runtimes.ours.options]\nBinaryName='/bin/ours'\n"
     )
     binary = _program(tmp_path / "bin/containerd", dump)
-    found = Installation("containerd", Path("/c"), binary)
     expected = {"runc": "", "x": "", "ours": "/bin/ours"}
-    assert engine_query.KINDS["containerd"].in_force(found) == expected
+    assert Containerd(Path("/c"), binary).in_force() == expected
 
 
 @pytest.mark.parametrize(("printed", "status"), [("not = toml = ", 0), ("version = 2", 1)])
@@ -158,23 +150,28 @@ def test_an_engine_that_prints_no_configuration_has_nothing_known_in_force(
 ) -> None:
     for engine, name in (("containerd", "containerd"), ("crio", "crio"), ("podman", "podman")):
         binary = _program(tmp_path / "bin" / name, printed, status)
-        config = engine_query.CONFIGS.get(engine, Path("/c"))
-        found = Installation(engine, config, binary)
-        assert engine_query.KINDS[engine].in_force(found) is None
+        kind = registry.ENGINES[engine]
+        assert kind(kind.usual, binary).in_force() is None
 
 
 def test_cri_o_is_asked_with_the_drop_ins_beside_its_configuration(tmp_path: Path) -> None:
     printed = "[crio.runtime]\ndefault_runtime = 'crun'\n[crio.runtime.runtimes.crun]\n"
     printed += "runtime_path = '/usr/bin/crun'\n[crio.runtime.runtimes.kata]\nruntime_type = 'vm'\n"
     binary = _program(tmp_path / "bin/crio", printed)
-    found = Installation("crio", Path("/etc/crio/crio.conf"), binary)
-    assert engine_query.KINDS["crio"].in_force(found) == {"crun": "/usr/bin/crun", "kata": ""}
+    found = Crio(Path("/etc/crio/crio.conf"), binary)
+    assert found.in_force() == {"crun": "/usr/bin/crun", "kata": ""}
     words = Path(f"{binary}.words").read_text()
     assert "--config-dir /etc/crio/crio.conf.d" in words
 
 
-def test_what_cri_o_comments_out_is_not_read() -> None:
-    assert crio_kind.handlers("# [crio.runtime.runtimes.x]\n# runtime_path = '/x'\n") == {}
+def test_what_cri_o_comments_out_is_not_read(tmp_path: Path) -> None:
+    printed = "# [crio.runtime.runtimes.x]\n# runtime_path = '/x'\n"
+    binary = _program(tmp_path / "bin/crio", printed)
+    assert Crio(Crio.usual, binary).in_force() == {}
+
+
+def _words(config: Path) -> list[str]:
+    return (Crio(config, Path("/crio")).check_command() or [])[1:]
 
 
 def test_a_crio_without_a_main_file_is_asked_without_naming_one(
@@ -182,22 +179,21 @@ def test_a_crio_without_a_main_file_is_asked_without_naming_one(
 ) -> None:
     """Its own packages bring drop-ins only, and it fails if a file that is named is missing."""
     usual = tmp_path / "etc/crio/crio.conf"
-    monkeypatch.setattr(crio_config, "CONFIG", usual)
+    monkeypatch.setattr(Crio, "usual", usual)
     drop_ins = ["--config-dir", f"{usual}.d", "config"]
-    assert crio_kind.config_words(usual) == drop_ins
+    assert _words(usual) == drop_ins
     _file(usual)
-    assert crio_kind.config_words(usual) == ["--config", str(usual), *drop_ins]
+    assert _words(usual) == ["--config", str(usual), *drop_ins]
     other = tmp_path / "other.conf"
-    assert crio_kind.config_words(other)[:2] == ["--config", str(other)]
+    assert _words(other)[:2] == ["--config", str(other)]
 
 
 def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
     runtimes = {"runc": {"path": "runc"}, "x": {"path": "/x"}, "shim": {"runtimeType": "io.x"}}
-    _program(tmp_path / "bin/docker", json.dumps(runtimes))
-    found = Installation("docker", Path("/c"))
-    kind = engine_query.KINDS["docker"]
-    assert kind.in_force(found) == {"runc": "runc", "x": "/x", "shim": ""}
-    assert (kind.reload(found), kind.reload(found, loses_default=True)) == ("reload", "restart")
+    _program(tmp_path / "bin/docker", json.dumps([None, runtimes]))
+    found = Docker(Path("/c"))
+    assert found.in_force() == {"runc": "runc", "x": "/x", "shim": ""}
+    assert (found.reload(), found.reload(loses_default=True)) == ("reload", "restart")
 
 
 def test_a_unit_without_a_file_is_the_usual_one(tmp_path: Path) -> None:
@@ -211,12 +207,11 @@ def test_a_containerd_without_a_file_at_the_usual_place_is_checked_by_its_defaul
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = tmp_path / "config.toml"
-    monkeypatch.setattr(containerd_config, "CONFIG", usual)
-    found = Installation("containerd", usual, tmp_path / "containerd")
-    kind = engine_query.KINDS["containerd"]
-    assert kind.check_command(found) == [str(found.binary), "config", "default"]
+    monkeypatch.setattr(Containerd, "usual", usual)
+    found = Containerd(usual, tmp_path / "containerd")
+    assert found.check_command() == [str(found.binary), "config", "default"]
     usual.write_text("version = 2")
-    assert kind.check_command(found) == [str(found.binary), "-c", str(usual), "config", "dump"]
+    assert found.check_command() == [str(found.binary), "-c", str(usual), "config", "dump"]
 
 
 def test_a_dockerd_without_a_file_at_the_usual_place_is_not_told_of_one(
@@ -224,13 +219,12 @@ def test_a_dockerd_without_a_file_at_the_usual_place_is_not_told_of_one(
 ) -> None:
     """Removing the only handler removes a daemon.json that was ours alone."""
     usual = tmp_path / "daemon.json"
-    monkeypatch.setattr(docker_config, "CONFIG", usual)
-    found = Installation("docker", usual, tmp_path / "dockerd")
-    kind = engine_query.KINDS["docker"]
-    assert kind.check_command(found) == [str(found.binary), "--validate"]
+    monkeypatch.setattr(Docker, "usual", usual)
+    found = Docker(usual, tmp_path / "dockerd")
+    assert found.check_command() == [str(found.binary), "--validate"]
     usual.write_text("{}")
     told = f"--config-file={usual}"
-    assert kind.check_command(found) == [str(found.binary), "--validate", told]
+    assert found.check_command() == [str(found.binary), "--validate", told]
 
 
 @pytest.mark.parametrize(
@@ -249,24 +243,24 @@ def test_containerd_answers_where_its_own_dump_says(
     tmp_path: Path, printed: str, socket: str
 ) -> None:
     _program(tmp_path / "bin/containerd", printed)
-    found = engine_query.installation("containerd", tmp_path / "config.toml")
-    assert str(engine_query.answers_at(found)) == socket
+    found = Containerd.at(tmp_path / "config.toml")
+    assert str(found.answers_at()) == socket
 
 
 def test_cri_o_answers_where_its_own_configuration_says(tmp_path: Path) -> None:
     _program(tmp_path / "bin/crio", '[crio.api]\nlisten = "/own/c.sock"')
-    found = engine_query.installation("crio", tmp_path / "crio.conf")
-    assert str(engine_query.answers_at(found)) == "/own/c.sock"
+    found = Crio.at(tmp_path / "crio.conf")
+    assert str(found.answers_at()) == "/own/c.sock"
     _program(tmp_path / "bin/crio", "", 1)
-    assert str(engine_query.answers_at(found)) == "/run/crio/crio.sock"
+    assert str(found.answers_at()) == "/run/crio/crio.sock"
 
 
 @pytest.mark.parametrize("each", distributions.ALL, ids=str)
 def test_a_distributions_containerd_answers_at_its_own_socket(
     each: distributions.Distribution,
 ) -> None:
-    found = engine_query.installation("containerd", Path(each.config))
-    assert str(engine_query.answers_at(found)) == each.socket
+    found = Containerd.at(Path(each.config))
+    assert str(found.answers_at()) == each.socket
 
 
 @pytest.mark.parametrize(
@@ -287,6 +281,25 @@ def test_a_flag_counts_and_not_what_a_dump_shows_instead(
 ) -> None:
     """A dump shows the usual places if the configuration names none."""
     dumped = {"grpc": {"address": "/usual/c.sock"}, "state": "/usual"}
-    found = Installation("containerd", Path("/config.toml"), None, flavour=flavour)
-    assert str(containerd_kind.answers_at(found, dumped)) == socket
-    assert str(containerd_kind.state_of(found, dumped)) == state
+    found = Containerd(Path("/config.toml"), None, flavour=flavour)
+    assert str(found.answers_at(dumped)) == socket
+    assert str(found.state(dumped)) == state
+
+
+@pytest.mark.parametrize(
+    ("version", "validate", "problem"),
+    [
+        ("26.1.5", "true", ""),
+        ("26.1.5", "false", "dockerd --validate refuses "),
+        ("20.10.24", "echo unknown flag >&2; false", ""),
+    ],
+    ids=["fine", "refused", "cannot check"],
+)
+def test_dockerd_is_asked_about_the_new_file_if_it_can_check_one(
+    tmp_path: Path, version: str, validate: str, problem: str
+) -> None:
+    says = f"[ $1 = --validate ] || exec echo Docker version {version}, build x"
+    machine.fake(tmp_path / "bin", "dockerd", f"{says}\n{validate}")
+    handler = Handler("runc-wrap", "/opt/runc-wrap/bin/runc-wrap")
+    assert Docker.at(Docker.usual).problem(handler, {}).startswith(problem)
+    assert bool(Docker.at(Docker.usual).problem(handler, {})) is bool(problem)

@@ -1,0 +1,255 @@
+"""containerd: its own packages' and the one of each distribution.
+
+Its loader is behind `config dump` too, so that a dump that fails is a containerd that does not
+start. It has no reload: SIGHUP ends it (cmd/containerd/command/main_unix.go).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.engines import engine_files, restart_effects, toml_text
+from runc_wrap.engines.containerd import (
+    containerd_config,
+    containerd_containers,
+    distributions,
+    generated_config,
+    handler_tables,
+    loaded_files,
+)
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
+from runc_wrap.engines.cri import cri_runtime
+from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.cri_engine import CriEngine
+from runc_wrap.engines.docker.docker_engine import Docker
+from runc_wrap.engines.engine import NOTHING, RESTART, ROOT, unit_of
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.host import engine_names, program
+from runc_wrap.node import installed_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Self
+
+    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.handler import Handler
+
+_GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
+_IMAGES = "io.containerd.cri.v1.images"  # has the sandbox's image from version 3 on
+_K0S = "k0s"
+
+
+@dataclass(frozen=True)
+class Containerd(CriEngine):
+    """See Engine."""
+
+    names = engine_names.CONTAINERD
+    usual = containerd_config.CONFIG
+    usual_socket = Path("/run/containerd/containerd.sock")
+    units = (
+        "containerd.service",
+        *(unit for each in distributions.ALL for unit in each.units),
+    )
+
+    # Where it is.
+
+    @classmethod
+    def detect(cls, root: Path = ROOT) -> list[Self]:
+        """Return containerd of its own packages, if installed, and those of distributions."""
+        brought = (each for each in distributions.ALL if distributions.installed(each, root))
+        return [*super().detect(root), *(cls._brought(each, root) for each in brought)]
+
+    @classmethod
+    def at(cls, config: Path, root: Path = ROOT) -> Self:
+        """Return the containerd that reads this configuration."""
+        distribution = distributions.of_config(config)
+        if distribution is not None:
+            return cls._brought(distribution, root, config)
+        return super().at(config, root)
+
+    @classmethod
+    def _brought(
+        cls, each: distributions.Distribution, root: Path, config: Path | None = None
+    ) -> Self:
+        binary = program.locate(str(root / distributions.binary(each, config).lstrip("/")))
+        version = installed_programs.version_of(binary) if binary else None
+        where = (config or Path(each.config), binary, unit_of(each.units, root))
+        return cls(*where, Path(each.socket), each.name, version)
+
+    # Its files.
+
+    def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
+        """Return {major: 1 or 2, minor}. Raises EngineError for an unknown version."""
+        del prefix
+        major, minor = generation(version or self.version)
+        return {"major": major, "minor": minor}
+
+    @classmethod
+    def render(
+        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
+    ) -> list[str]:
+        """Put `handlers` where this version and distribution read them."""
+        return containerd_config.render(tree, config, handlers, facts)
+
+    def check_command(self) -> list[str] | None:
+        """Return `containerd config dump`, which prints the configuration in force.
+
+        Without a file at the usual place that is `config default`: `dump` then fails (1.7), but
+        the daemon starts (containerd:cmd/containerd/command/main.go).
+        """
+        if self.binary is None:
+            return None
+        by = distributions.named(self.flavour)
+        config = Path(by.in_force) if by and str(self.config) == by.config else self.config
+        if config == self.usual and not config.exists():
+            return [str(self.binary), "config", "default"]
+        return [str(self.binary), "-c", str(config), "config", "dump"]
+
+    def stands_alone(self, at: Path) -> bool:
+        """Ask so of its own file, without imports."""
+        return not self.flavour and "imports" not in _parsed(at)
+
+    def off(self) -> str:
+        """Return that its CRI plugin is disabled, as Docker's package has it.
+
+        Raises EngineError for a file that cannot be read.
+        """
+        told = loaded_files.disabled(_parsed(self.config), str(self.config))
+        return told[0] if told else ""
+
+    def reload(self, *, loses_default: bool = False) -> Reload:
+        """Return a restart, but for k0s, which watches its directory of drop-ins."""
+        del loses_default
+        return NOTHING if self.flavour == _K0S else RESTART
+
+    def reads_itself(self) -> str:
+        """Return who watches."""
+        return "k0s watches its drop-ins"
+
+    def ended_by_restart(self) -> str:
+        """Return what runs in its unit, and Docker's if systemd restarts it, too."""
+        own, dockers = super().ended_by_restart(), ""
+        if restart_effects.is_restarted_with(Docker.units[0], self.unit):
+            dockers = Docker(Docker.usual).ended_by_restart()
+        dockers = dockers and f"Docker's, which systemd restarts with it: {dockers}"
+        return " and ".join(filter(None, (own, dockers)))
+
+    # What is in force.
+
+    def dump(self) -> dict[str, Any] | None:
+        """Return the configuration in force, including imports; None if it prints none."""
+        command = self.check_command()
+        printed = program.output(*command) if command else None
+        try:
+            return None if printed is None else tomllib.loads(printed)
+        except ValueError:
+            return None
+
+    def in_force(self) -> dict[str, str] | None:
+        """Return the handlers of the dump."""
+        document = self.dump()
+        return None if document is None else handlers(document)
+
+    def configured(self) -> Mapping[str, str | None] | None:
+        """Return the same, None if its distribution writes its files when it starts."""
+        return None if self._waits_for_start() else self.in_force()
+
+    def _waits_for_start(self) -> bool:
+        return bool(self.flavour) and generated_config.waits_for_start(self.config)
+
+    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
+        """Ask one of the generation that the files are for; compare our handler with runc."""
+        if self.version is None or self._waits_for_start():
+            return ""
+        if generation(self.version)[0] != facts["major"]:
+            return ""
+        return super().problem(handler, facts) or self._differing(handler)
+
+    def _differing(self, handler: Handler) -> str:
+        """Return a sentence if it shows the owner's runc with settings that ours lacks."""
+        section = loaded_files.carried_over(self.dump() or {})
+        default = section.get("default_runtime_name")
+        if handler.default and default != handler.name:
+            return f"the default handler is {default}: a later file of its configuration says so"
+        found = "; ".join(handler_tables.differing(section, handler.name))
+        return found and f"the handler {handler.name} has other settings than runc: {found}"
+
+    def default(self) -> str | None:
+        """Return what it tells in its status."""
+        try:
+            return cri_runtime.default_handler(self.answers_at())
+        except CallFailed:
+            return None
+
+    def answers_at(self, document: dict[str, Any] | None = None) -> Path:
+        """Return where it answers: as its dump says, otherwise at the usual place.
+
+        A dump does not show what a flag says, but the usual place instead.
+        """
+        by = distributions.named(self.flavour)
+        if by and by.state:
+            return Path(by.socket)
+        document = self.dump() if document is None else document
+        tables = (["grpc"], ["plugins", _GRPC_PLUGIN])
+        told = (toml_text.lookup(document or {}, table).get("address") for table in tables)
+        return Path(str(next(filter(None, told), self.socket or self.usual_socket)))
+
+    def state(self, document: dict[str, Any]) -> Path:
+        """Return the directory of its running containers: a flag's, as a dump says, or usual."""
+        by = distributions.named(self.flavour)
+        told = by.state if by and by.state else document.get("state")
+        return Path(str(told or containerd_containers.STATE))
+
+    def sandbox_image(self) -> str:
+        """Return what its dump says."""
+        document = self.dump() or {}
+        old = toml_text.lookup(document, ["plugins", OLD_CRI]).get("sandbox_image")
+        new = toml_text.lookup(document, ["plugins", _IMAGES, "pinned_images"]).get("sandbox")
+        return str(old or new or "")
+
+    # Containers that need us.
+
+    def needing(self, path: Path) -> Iterator[Dependent]:
+        """Yield its pods, whose containers are started again by the handler's name."""
+        document = self.dump() or {}
+        where = (self.state(document), self.answers_at(document), self.binary)
+        return containerd_containers.needing(*where, path)
+
+    @classmethod
+    def calling(cls, path: Path) -> Iterator[tuple[str, Dependent]]:
+        """Yield each task, of Docker's, too: its shim has the path in its bundle."""
+        return containerd_containers.calling(path)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    return toml_text.parse(engine_files.read(path) or "", str(path))
+
+
+def generation(text: str | None) -> tuple[int, int]:
+    """Return (1 or 2, minor) of containerd's version. Raises EngineError."""
+    found = re.match(r"v?(\d+)\.(\d+)?", text or "")
+    if found is None:
+        raise EngineError(
+            "containerd's version is unknown: no containerd answers to --version",
+            "1.x or 2.x, which are configured differently",
+            "--containerd-version 2.1",
+        )
+    return (1 if int(found[1]) < 2 else 2, int(found[2] or 0))  # noqa: PLR2004  # containerd 2
+
+
+def handlers(document: dict[str, Any]) -> dict[str, str]:
+    """Return {handler: BinaryName} of a dump of any version."""
+    found: dict[str, str] = {}
+    for plugin in (OLD_CRI, NEW_CRI):
+        runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
+        for name, each in runtimes.items():
+            options = each.get("options") if isinstance(each, dict) else None
+            binary = options.get("BinaryName") if isinstance(options, dict) else None
+            found[name] = str(binary or "")
+    return found

@@ -1,0 +1,1 @@
+"""What CRI-O reads, and what is asked of it."""

@@ -1,0 +1,132 @@
+"""CRI-O: crio.conf and the drop-ins in crio.conf.d beside it.
+
+`crio config` reads and validates them as the daemon does and prints the result. At SIGHUP the
+daemon logs that it has taken runtimes (since 1.26), but into a copy of its configuration that no
+pod is started with: 1.36.3 does not find a new handler until it is restarted (tried; server.New
+copies what the runtimes are looked up in). A restart fails loudly, too, and ends no container.
+Sources: cri-o internal/criocli/config.go, pkg/config/config.go, pkg/config/reload.go,
+server/server.go, internal/oci/oci.go.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.engines import toml_text
+from runc_wrap.engines.cri_engine import CriEngine
+from runc_wrap.engines.crio import crio_config, crio_containers
+from runc_wrap.engines.engine import RESTART, ROOT, below
+from runc_wrap.host import engine_names, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.handler import Handler
+
+_IMAGE = re.compile(r'^#\s*pause_image = "([^"\n]{1,255})"$', re.MULTILINE)
+_RUNTIME = ["crio", "runtime"]
+
+
+class Crio(CriEngine):
+    """See Engine."""
+
+    names = engine_names.CRIO
+    usual = crio_config.CONFIG
+    usual_socket = Path("/run/crio/crio.sock")
+    units = ("crio.service",)
+    untold = "releases before 1.30 do not, so that what is in force is not known"
+
+    @classmethod
+    def detect(cls, root: Path = ROOT) -> list[Self]:
+        """Return CRI-O if it is installed or configured."""
+        is_there = program.locate(cls.names.program) or (root / below(cls.usual.parent)).is_dir()
+        return [cls.at(cls.usual, root)] if is_there else []
+
+    @classmethod
+    def render(
+        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
+    ) -> list[str]:
+        """Put a drop-in for each handler into the drafts."""
+        del facts
+        return crio_config.render(tree, config, handlers)
+
+    def check_command(self) -> list[str] | None:
+        """Return `crio config`, which validates what it prints.
+
+        CRI-O fails if a file that is named does not exist, and reads the usual one unnamed, if
+        there is one. Its own packages bring drop-ins only.
+        """
+        if self.binary is None:
+            return None
+        is_unnamed = self.config == self.usual and not self.config.exists()
+        named = [] if is_unnamed else ["--config", str(self.config)]
+        return [str(self.binary), *named, "--config-dir", f"{self.config}.d", "config"]
+
+    def reload(self, *, loses_default: bool = False) -> Reload:
+        """Return a restart: see the module."""
+        del loses_default
+        return RESTART
+
+    def in_force(self) -> dict[str, str] | None:
+        """Return the handlers that `crio config` prints."""
+        document = parsed(self._printed())
+        if document is None:
+            return None
+        runtimes = toml_text.lookup(document, [*_RUNTIME, "runtimes"])
+        tables = {name: each for name, each in runtimes.items() if isinstance(each, dict)}
+        return {name: str(each.get("runtime_path") or "") for name, each in tables.items()}
+
+    def default(self) -> str | None:
+        """Return the default runtime by its files: it does not tell it."""
+        told = self._table(_RUNTIME).get("default_runtime")
+        return str(told) if told else None
+
+    def seccomp_profiles(self) -> list[Path]:
+        """Return the files that are the default of pods, of all or of one handler; [] if none.
+
+        A handler's own counts before that of all (since 1.34: pkg/config/config.go,
+        RuntimeHandler).
+        """
+        runtime = self._table(_RUNTIME)
+        tables = [runtime, *toml_text.lookup(runtime, ["runtimes"]).values()]
+        named = {each.get("seccomp_profile") for each in tables if isinstance(each, dict)}
+        return sorted(Path(str(each)) for each in named if each)
+
+    def answers_at(self) -> Path:
+        """Return where it answers: as `crio config` prints it, otherwise the usual place."""
+        told = self._table(["crio", "api"]).get("listen")
+        return Path(str(told or self.socket or self.usual_socket))
+
+    def sandbox_image(self) -> str:
+        """Return what `crio config` prints, a default of which is in a comment."""
+        printed = self._printed()
+        said = toml_text.lookup(parsed(printed) or {}, ["crio", "image"]).get("pause_image")
+        default = _IMAGE.search(printed)
+        return str(said or (default[1] if default else ""))
+
+    def needing(self, path: Path) -> Iterator[Dependent]:
+        """Yield each pod, whose containers it stops and starts by the handler's name."""
+        return crio_containers.needing(self.config, path)
+
+    def _table(self, keys: list[str]) -> dict[str, Any]:
+        return toml_text.lookup(parsed(self._printed()) or {}, keys)
+
+    def _printed(self) -> str:
+        """Return what `crio config` prints, "" if it fails."""
+        command = self.check_command()
+        return (program.output(*command) if command else None) or ""
+
+
+def parsed(printed: str) -> dict[str, Any] | None:
+    """Return what `crio config` printed; None if that is nothing, or no TOML."""
+    try:
+        return tomllib.loads(printed) if printed else None
+    except ValueError:
+        return None

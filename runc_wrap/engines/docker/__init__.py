@@ -1,0 +1,1 @@
+"""What Docker reads, and what is asked of it."""

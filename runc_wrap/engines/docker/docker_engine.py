@@ -1,0 +1,169 @@
+"""Docker: daemon.json, which dockerd checks by itself and reads again at SIGHUP.
+
+Its client shows what the running daemon has; of the files dockerd says only whether they are valid.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from runc_wrap.engines import client_engine
+from runc_wrap.engines.canary import idle_image
+from runc_wrap.engines.client_engine import RUN, ClientEngine
+from runc_wrap.engines.docker import docker_config, docker_containers
+from runc_wrap.engines.engine import LONG, RELOAD, RESTART, SHORT
+from runc_wrap.host import engine_names, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.handler import Handler
+
+_VERSION = "{{.Server.Version}}"
+_INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
+_RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
+# Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
+_WITHOUT_PROFILE = ("--security-opt", "seccomp=unconfined")
+
+
+class Docker(ClientEngine):
+    """See Engine."""
+
+    names = engine_names.DOCKER
+    usual = docker_config.CONFIG
+    usual_socket = Path("/run/docker.sock")
+    units = ("docker.service",)
+    checks_files: ClassVar[bool] = False  # only since 23.0
+    client = "docker"
+    restart_note = "that ends running containers, unless live-restore is on in daemon.json"
+
+    def check_command(self) -> list[str] | None:
+        """Return `dockerd --validate`, in releases since 23.0.
+
+        It needs no file at the usual place, but refuses to be told of one that is missing.
+        """
+        if self.binary is None or not docker_config.can_validate(self.version):
+            return None
+        is_usual = self.config == self.usual and not self.config.exists()
+        told = [] if is_usual else [f"--config-file={self.config}"]
+        return [str(self.binary), "--validate", *told]
+
+    def refusal(self) -> str:
+        """Ask a dockerd that can check a file.
+
+        An older one is told by a reload, at which it keeps what it has if the file is refused.
+        """
+        is_old = self.binary and not docker_config.can_validate(self.version)
+        return "" if is_old else super().refusal()
+
+    def stands_alone(self, at: Path) -> bool:
+        """Return True: it has one file."""
+        del at
+        return True
+
+    @classmethod
+    def render(
+        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
+    ) -> list[str]:
+        """Put `handlers` into the draft of daemon.json."""
+        del facts
+        docker_config.render(tree, config, handlers)
+        return []
+
+    @classmethod
+    def states_all(cls, text: str | None) -> bool:
+        """Tell whether the text sets runtimes at all."""
+        return docker_config.has_runtimes(text)
+
+    @classmethod
+    def neutral(cls, text: str | None) -> str | None:
+        """Return the text with what a reload keeps otherwise; None if it says all."""
+        return docker_config.neutral(text)
+
+    def reload(self, *, loses_default: bool = False) -> Reload:
+        """Return a reload if that is enough.
+
+        It keeps a default runtime that the file does not set any more, and is refused if that
+        runtime has gone ("specified default runtime does not exist", 26.1). It also keeps all
+        runtimes of a file that has no `runtimes` any more: `loses_default` is for both.
+        """
+        return RESTART if loses_default else RELOAD
+
+    def ended_by_restart(self) -> str:
+        """Return all that run or are paused, unless the running daemon has live-restore."""
+        try:
+            keeps, running, paused = self._info(_RUNNING)
+            count = 0 if keeps is True else int(running) + int(paused)
+        except (ValueError, TypeError):
+            return "containers that may run, unless live-restore is on"
+        containers = "1 container that runs" if count == 1 else f"{count} containers that run"
+        return f"{containers}, as live-restore is off" if count else ""
+
+    def in_force(self) -> dict[str, str] | None:
+        """Return the runtimes of the daemon that runs."""
+        runtimes = self._runtimes()[1]
+        return {name: _path(each) for name, each in runtimes.items()} or None
+
+    def shows(self, handler: Handler) -> bool | None:
+        """Ask the daemon, which reads the usual file."""
+        return super().shows(handler) if self.config == self.usual else None
+
+    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
+        """Return that dockerd refuses the file: before a reload nothing shows a handler."""
+        del handler, facts
+        return f"dockerd --validate refuses {self.config}" if self.complaint() else ""
+
+    def configured(self) -> None:
+        """Return None: `docker info` is the running daemon's."""
+
+    def default(self) -> str | None:
+        """Return what `docker info` says."""
+        return self._runtimes()[0]
+
+    def has_read(self, text: str, handler: str) -> bool:
+        """Compare `docker info` with a text of daemon.json that names both."""
+        wanted, (default, runtimes) = json.loads(text), self._runtimes()
+        has = default == wanted["default-runtime"]
+        return has and (handler in runtimes) == (handler in wanted["runtimes"])
+
+    def running_version(self) -> str | None:
+        """Return the daemon's; the client's may be another."""
+        done = program.run(self.client, "version", "--format", _VERSION, seconds=SHORT)
+        return done.printed.strip() or None if done.is_well else None
+
+    def _runtimes(self) -> tuple[str | None, Mapping[str, Any]]:
+        """Return the default runtime and all runtimes, (None, {}) if nothing answers."""
+        try:
+            default, runtimes = self._info(_INFO)
+            return (str(default) if default else None), dict(runtimes or {})
+        except (ValueError, TypeError):
+            return None, {}
+
+    def _info(self, wanted: str) -> Any:  # noqa: ANN401 - any JSON value
+        return json.loads(program.output(self.client, "info", "--format", wanted) or "null")
+
+    def needing(self, path: Path) -> Iterator[Dependent]:
+        """Yield each container with that runtime, also a stopped one, which is started by it."""
+        return docker_containers.needing(self.config, path)
+
+    def canary_words(self, runtime: list[str], directory: Path) -> list[str]:
+        """Return those for an image of our own, which is loaded and removed again."""
+        loaded = program.run(self.client, "load", stdin=idle_image.archive(), seconds=LONG)
+        del directory
+        if not loaded.is_well:
+            raise self.not_started(loaded.said)
+        return [*RUN, *client_engine.named(), *_WITHOUT_PROFILE, *runtime, idle_image.REFERENCE]
+
+    def remove_canaries(self) -> None:
+        """Remove our containers and our image."""
+        super().remove_canaries()
+        program.run(self.client, "rmi", "--force", idle_image.REFERENCE, seconds=SHORT)
+
+
+def _path(runtime: object) -> str:
+    return str(runtime.get("path") or "") if isinstance(runtime, dict) else ""

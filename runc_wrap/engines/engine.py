@@ -1,0 +1,286 @@
+"""The class that answers all that is asked of an engine; each has a room beside this module.
+
+An object is one engine with one configuration. Only its canaries change anything on the node.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+
+from runc_wrap.engines import restart_effects
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.host import program
+from runc_wrap.node import installed_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.handler import Handler
+    from runc_wrap.host.engine_names import EngineNames
+
+Reload = Literal["restart", "reload", "none"]
+NOTHING: Final = "none"
+RELOAD: Final = "reload"
+RESTART: Final = "restart"
+ROOT = Path("/")
+SHORT, LONG = 20.0, 60.0  # seconds
+_UNITS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
+          "usr/lib/systemd/system", "lib/systemd/system")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Engine(ABC):
+    """One engine with one configuration; a node may have several of the same kind.
+
+    `config`: the main file, which need not exist. `unit`: the systemd unit that runs it, "" if
+    none does. `socket`: where it answers. `flavour`: the distribution that brings it ("k3s",
+    "rke2", "k0s", "microk8s"), "" for a package of its own. `version`: of the program on disk.
+
+    A `str` that is a reason is a sentence, "" for none.
+    """
+
+    config: Path
+    binary: Path | None = None
+    unit: str = ""
+    socket: Path | None = None
+    flavour: str = ""
+    version: str | None = None
+
+    names: ClassVar[EngineNames]
+    usual: ClassVar[Path]  # the configuration of its own package
+    usual_socket: ClassVar[Path]
+    units: ClassVar[tuple[str, ...]] = ()  # all that may run it
+    checks_files: ClassVar[bool] = True  # each release has a check of its files
+    has_runtime_classes: ClassVar[bool] = False  # Kubernetes starts its containers by a handler
+    client: ClassVar[str] = ""  # the command by which a person starts a container again
+    restart_note: ClassVar[str] = ""  # what its restart ends, for a person who does it
+    untold: ClassVar[str] = ""  # why a running one may not say which handlers it has
+
+    @property
+    def name(self) -> str:
+        """Its name in `engine add NAME` and in a registration's state."""
+        return self.names.name
+
+    def __str__(self) -> str:
+        brought = f" of {self.flavour}" if self.flavour else ""
+        return f"{self.name}{brought} ({self.config})"
+
+    # Where it is.
+
+    @classmethod
+    def detect(cls, root: Path = ROOT) -> list[Self]:
+        """Return its installations. Tests give a `root` under which its files are looked for."""
+        is_there = program.locate(cls.names.program) or (root / below(cls.usual)).exists()
+        return [cls.at(cls.usual, root)] if is_there else []
+
+    @classmethod
+    def at(cls, config: Path, root: Path = ROOT) -> Self:
+        """Return the engine that reads this configuration, installed or not."""
+        binary = program.locate(cls.names.program)
+        version = installed_programs.version_of(binary) if binary else None
+        unit = unit_of(cls.units, root)
+        return cls(config, binary, unit, cls.usual_socket, version=version)
+
+    # Its files, and how a handler gets into them.
+
+    def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
+        """Return what `render` has to know of the node; `version` is what the owner states.
+
+        Raises EngineError.
+        """
+        del version, prefix
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def render(
+        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
+    ) -> list[str]:
+        """Put `handlers` into the drafts of `tree`; return warnings. Raises EngineError."""
+
+    @classmethod
+    def states_all(cls, text: str | None) -> bool:
+        """Tell whether a reload takes all handlers from this text, and keeps none of a former."""
+        del text
+        return True
+
+    @classmethod
+    def neutral(cls, text: str | None) -> str | None:
+        """Return a text after which a reload keeps nothing but `text`; None if that is enough."""
+        del text
+        return None
+
+    def check_command(self) -> list[str] | None:
+        """Return the engine's own check of its configuration; status 0: it would start with it.
+
+        None if it has none, or is not installed.
+        """
+        return None
+
+    def complaint(self) -> str:
+        """Return what the engine's own check says against its files."""
+        command = self.check_command()
+        return program.failure(*command) if command else ""
+
+    def refusal(self) -> str:
+        """Return why the engine would not start with its files, or cannot check them."""
+        if self.check_command() is None:
+            return f"{self.name} is not installed, or cannot check {self.config}"
+        said = self.complaint()
+        return said and f"{self.name} refuses its files: {said}"
+
+    def refusal_of(self, waiting: Mapping[Path, Path]) -> str:
+        """Return the same of {file: where its new text waits}, "" if that cannot be asked."""
+        at = waiting.get(self.config.resolve())
+        said = replace(self, config=at).complaint() if at and self.stands_alone(at) else ""
+        return said and (
+            f"{self.name} refuses its new file: {said.replace(str(at), str(self.config))}"
+        )
+
+    def stands_alone(self, at: Path) -> bool:
+        """Tell whether a file names no others, which would be looked for beside it."""
+        del at
+        return False
+
+    def off(self) -> str:
+        """Return why it starts no container by a handler, whatever its files say of handlers."""
+        return ""
+
+    # Reading them again.
+
+    @abstractmethod
+    def reload(self, *, loses_default: bool = False) -> Reload:
+        """Return what makes it read its configuration again; `none`: it does so by itself."""
+
+    def reload_command(self, *, loses_default: bool = False) -> str:
+        """Return the command for that, for a person."""
+        how = self.reload(loses_default=loses_default)
+        if how == NOTHING:
+            return f"nothing to restart ({self.reads_itself()})"
+        return f"systemctl {how} {self.unit.removesuffix('.service')}"
+
+    def reads_itself(self) -> str:
+        """Return how it reads its files without being restarted."""
+        return "it reads its files at every command"
+
+    def ended_by_restart(self) -> str:
+        """Return which containers a restart would end."""
+        return restart_effects.of_unit(self.unit)
+
+    # What is in force.
+
+    @abstractmethod
+    def in_force(self) -> dict[str, str] | None:
+        """Return {handler: the path of its runtime, "" for the engine's own choice}.
+
+        That is what the engine shows for its configuration; None if it cannot be asked.
+        """
+
+    def shows(self, handler: Handler) -> bool | None:
+        """Tell whether it shows a handler in its configuration, None if it cannot be asked."""
+        shown = self.in_force()
+        return None if shown is None else shown.get(handler.name) == handler.path
+
+    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
+        """Return what is wrong with a new registration, as far as it can be asked."""
+        del facts
+        if self.binary is None or self.shows(handler):
+            return ""
+        return f"{self.name} does not show the handler {handler.name} in its configuration in force"
+
+    def configured(self) -> Mapping[str, str | None] | None:
+        """Return {handler: path} by its files, None if only the running engine tells."""
+        return self.in_force()
+
+    @abstractmethod
+    def running(self) -> Mapping[str, str | None] | None:
+        """Return {handler: path} of the running engine, None if it tells none."""
+
+    @abstractmethod
+    def default(self) -> str | None:
+        """Return the handler of containers that name none, None if it is not told."""
+
+    def has_read(self, text: str, handler: str) -> bool:
+        """Tell whether a reload has given it what a text says of a handler and of the default."""
+        del text, handler
+        return False
+
+    @abstractmethod
+    def silence(self) -> str:
+        """Return why the running engine cannot run containers."""
+
+    @abstractmethod
+    def running_version(self) -> str | None:
+        """Return the running engine's version, None if it does not tell."""
+
+    # Containers that need us.
+
+    @abstractmethod
+    def needing(self, path: Path) -> Iterator[Dependent]:
+        """Yield the containers that need the name of the handler PREFIX/bin/HANDLER.
+
+        They need it in this configuration. Raises Unknown.
+        """
+
+    @classmethod
+    def calling(cls, path: Path) -> Iterator[tuple[str, Dependent]]:
+        """Yield (id, container) of those for which PREFIX/bin/HANDLER is called. Raises Unknown.
+
+        Any other is in the ledger until its runtime deletes it.
+        """
+        del path
+        yield from ()
+
+    @classmethod
+    def of_users(cls, handler: str) -> Iterator[Dependent]:
+        """Yield the containers that users started by their own engine through a handler."""
+        del handler
+        yield from ()
+
+    # A canary: a container that asks for no profile, so that it gets ours. Nothing is pulled.
+
+    def lack(self) -> EngineError | None:
+        """Return what a canary needs and the engine has not."""
+        return None
+
+    @abstractmethod
+    def canary(self, handler: str, var: Path) -> AbstractContextManager[str]:
+        """Run a canary through a handler ("": the default); give its id.
+
+        `var` is root's own directory. Raises EngineError.
+        """
+
+    @abstractmethod
+    def left_canaries(self) -> list[str]:
+        """Return the ids of those that a killed command left. Raises CallFailed."""
+
+    @abstractmethod
+    def remove_canaries(self) -> None:
+        """Remove all that a killed command left. Raises CallFailed if any stays."""
+
+    def not_started(self, why: str) -> EngineError:
+        """Return the error for a canary that does not start."""
+        return EngineError(
+            f"{self.name} does not start a container: {why}",
+            "a canary that runs",
+            f"`journalctl -u {self.unit}`" if self.unit else "the same by hand",
+        )
+
+
+def below(path: Path) -> str:
+    """Return an absolute path as one below a root."""
+    return str(path).lstrip("/")
+
+
+def unit_of(names: tuple[str, ...], root: Path = ROOT) -> str:
+    """Return the first of these units that has a file, otherwise the first; "" of none."""
+    for name in names:
+        if any((root / place / name).exists() for place in _UNITS):
+            return name
+    return names[0] if names else ""

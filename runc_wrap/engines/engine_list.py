@@ -1,0 +1,52 @@
+"""What `engine list` shows: the engines of this node, and the handlers registered with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.engines import registry
+from runc_wrap.engines.handler import Handler
+
+if TYPE_CHECKING:
+    from runc_wrap.engines.engine import Engine
+
+Json = dict[str, Any]
+
+
+def survey(states: list[Json]) -> list[Json]:
+    """Return [{engine, binary, version, found: [_found, ...], registered: [_row, ...]}].
+
+    `binary` and `version` are of the first one found.
+    """
+    return [_surveyed(engine, states) for engine in registry.ENGINES]
+
+
+def _surveyed(engine: str, states: list[Json]) -> Json:
+    own = [state for state in states if state["engine"] == engine]
+    found = [_found(each) for each in registry.ENGINES[engine].detect()]
+    first = found[0] if found else {"binary": None, "version": None}
+    return {
+        "engine": engine,
+        "binary": first["binary"],
+        "version": first["version"],
+        "found": found,
+        "registered": [_row(state, each) for state in own for each in state["handlers"]],
+    }
+
+
+def _found(each: Engine) -> Json:
+    return {
+        "config": str(each.config),
+        "binary": str(each.binary) if each.binary else None,
+        "version": each.version,
+        "distribution": each.flavour or None,
+        "unit": each.unit or None,
+        "socket": str(each.socket) if each.socket else None,
+    }
+
+
+def _row(state: Json, handler: Json) -> Json:
+    shows = registry.at(state["engine"], Path(state["config"])).shows(Handler(**handler))
+    rest = {key: handler[key] for key in ("path", "default")}
+    return {"config": state["config"], "handler": handler["name"], **rest, "in_force": shows}

@@ -1,0 +1,1 @@
+"""What Podman and Buildah read, and what is asked of them."""

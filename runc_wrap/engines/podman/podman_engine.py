@@ -1,0 +1,146 @@
+"""Podman, and Buildah by the same files: they read containers.conf at every command.
+
+`podman info` names the runtime that is chosen, and fails for a name that it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.engines import client_engine
+from runc_wrap.engines.canary import idle_image
+from runc_wrap.engines.client_engine import RUN, ClientEngine
+from runc_wrap.engines.engine import NOTHING, ROOT
+from runc_wrap.engines.podman import podman_config, podman_containers
+from runc_wrap.host import engine_names, program
+from runc_wrap.node import installed_programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.handler import Handler
+
+_SERVICE = "podman.service"
+_MOST = 50  # drop-ins of ours
+_CHOSEN = ("info", "--format", "{{json .Host.OCIRuntime}}")
+
+
+class Podman(ClientEngine):
+    """See Engine. A canary's profile is Podman's own, which is kept."""
+
+    names = engine_names.PODMAN
+    usual = podman_config.CONFIG
+    usual_socket = Path("/run/podman/podman.sock")
+    client = "podman"
+
+    @classmethod
+    def detect(cls, root: Path = ROOT) -> list[Self]:
+        """Return Podman if it or Buildah is installed."""
+        programs = (cls.names.program, engine_names.BUILDAH.program)
+        return [cls.at(cls.usual, root)] if any(map(program.locate, programs)) else []
+
+    @classmethod
+    def at(cls, config: Path, root: Path = ROOT) -> Self:
+        """Return the Podman that reads this configuration; its API service may be a unit."""
+        unit = _SERVICE if (root / "usr/lib/systemd/system" / _SERVICE).exists() else ""
+        return replace(super().at(config, root), unit=unit)
+
+    def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
+        """Return {crun: whether it is the real runtime}."""
+        del version
+        return {"crun": installed_programs.runtime_kind(prefix) == "crun"}
+
+    @classmethod
+    def render(
+        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
+    ) -> list[str]:
+        """Put a drop-in for each handler into the drafts."""
+        podman_config.render(tree, config, handlers, facts)
+        return []
+
+    def check_command(self) -> list[str] | None:
+        """Return `podman info`, which reads every file; None for another than the system's."""
+        usual = self.config == self.usual
+        return [str(self.binary), "info"] if self.binary and usual else None
+
+    def reload(self, *, loses_default: bool = False) -> Reload:
+        """Return none: every command reads the files; the API service is a command, too."""
+        del loses_default
+        return NOTHING
+
+    def reads_itself(self) -> str:
+        """Return the command for its API service."""
+        return "the API service: systemctl restart podman.service"
+
+    def in_force(self) -> dict[str, str] | None:
+        """Return our handlers and the default as `podman info` shows them."""
+        names = podman_config.handlers_in(self.config)[:_MOST]
+        known = [each for each in (self._chosen(), *map(self._chosen, names)) if each]
+        return dict(known) or None
+
+    def shows(self, handler: Handler) -> bool | None:
+        """Ask for the handler by its name."""
+        found = self._chosen(handler.name)
+        return None if found is None else found[1] == handler.path
+
+    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
+        """Ask if it reads this configuration."""
+        return super().problem(handler, facts) if self.config == self.usual else ""
+
+    def default(self) -> str | None:
+        """Return the runtime that a command chooses which names none."""
+        shown = self._chosen()
+        return shown[0] if shown else None
+
+    def _chosen(self, handler: str = "") -> tuple[str, str] | None:
+        """Return (name, path) of the runtime for a handler, "" for the default.
+
+        None if Podman does not answer, or reads another configuration.
+        """
+        if self.binary is None or self.config != self.usual:
+            return None
+        words = ("--runtime", handler) if handler else ()
+        info = program.output(str(self.binary), *words, *_CHOSEN)
+        try:
+            told = json.loads(info or "null")
+        except ValueError:
+            return None
+        if not isinstance(told, dict):
+            return None
+        return str(told.get("name")), str(told.get("path") or "")
+
+    def has_read(self, text: str, handler: str) -> bool:
+        """Return True: it has."""
+        del text, handler
+        return True
+
+    def running_version(self) -> str | None:
+        """Return the program's: nothing else runs."""
+        return self.version
+
+    def needing(self, path: Path) -> Iterator[Dependent]:
+        """Yield each container that was started with that name, also a stopped one."""
+        return podman_containers.by_name(path)
+
+    @classmethod
+    def calling(cls, path: Path) -> Iterator[tuple[str, Dependent]]:
+        """Yield each container that was started with that path, also a stopped one."""
+        return podman_containers.by_path(path)
+
+    @classmethod
+    def of_users(cls, handler: str) -> Iterator[Dependent]:
+        """Yield what users started by their own Podman."""
+        return podman_containers.of_users(handler)
+
+    def canary_words(self, runtime: list[str], directory: Path) -> list[str]:
+        """Return those for a root file system of our own."""
+        idle_image.write_rootfs(directory)
+        name = f"/{idle_image.PROGRAM}"
+        return [*runtime, *RUN, *client_engine.named(), "--rootfs", str(directory), name]

@@ -1,0 +1,40 @@
+"""The engines by their names: whoever adds one enters its class here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.crio.crio_engine import Crio
+from runc_wrap.engines.docker.docker_engine import Docker
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.podman.podman_engine import Podman
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.engines.engine import Engine
+
+ENGINES: dict[str, type[Engine]] = {
+    each.names.name: each for each in (Containerd, Crio, Podman, Docker)
+}
+
+
+def at(name: str, config: Path) -> Engine:
+    """Return the engine that reads this configuration, installed or not."""
+    return ENGINES[name].at(config)
+
+
+def installed(name: str, config: Path) -> Engine:
+    """Return the same. Raises EngineError if it is not installed."""
+    found = at(name, config)
+    if found.binary is None:
+        raise EngineError(
+            f"{name} is not installed", "an engine that runs", "`engine add` without --restart"
+        )
+    return found
+
+
+def detected() -> list[Engine]:
+    """Return every engine of this node."""
+    return [each for kind in ENGINES.values() for each in kind.detect()]

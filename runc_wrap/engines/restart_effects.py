@@ -1,0 +1,63 @@
+"""Which containers end when systemd restarts an engine's unit, in words for a message.
+
+Those whose shim or monitor is in the unit's cgroup, unless its KillMode leaves it: containerd's own
+unit does, CRI-O's monitors have scopes but for cgroupfs. And those of a unit that is restarted with
+it: docker.service requires containerd's (docker-ce 20.10) or is bound to it (19.03).
+
+Sources: systemd.unit(5), Requires=; systemd.kill(5), KillMode=; docker/docker-ce-packaging#508;
+cri-o/cri-o#2745.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from runc_wrap.host import files, systemd
+
+if TYPE_CHECKING:
+    from runc_wrap.host.systemd import Shown
+
+_RESTARTED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
+_KILLS_ALL = ("control-group", "mixed")
+_MONITORS = ("containerd-shim", "conmon", "conmonrs")  # as comm, which has 15 characters
+_LARGEST = 1 << 16  # bytes of /proc/PID/cgroup
+
+
+def of_unit(unit: str) -> str:
+    """Return whose shim or monitor a restart of this unit ends, "" for nothing."""
+    shown = systemd.show([unit], "KillMode", "ControlGroup").get(unit, {})
+    return _monitored(unit, shown)
+
+
+def is_restarted_with(other: str, unit: str) -> bool:
+    """Tell whether systemd restarts another unit, which runs, with this one."""
+    shown = systemd.show([unit], *_RESTARTED_WITH).get(unit, {})
+    if other not in {name for key in _RESTARTED_WITH for name in shown.get(key, "").split()}:
+        return False
+    return systemd.state(other) not in (systemd.STOPPED, systemd.FAILED)
+
+
+def _monitored(unit: str, shown: Shown) -> str:
+    mode, group = shown.get("KillMode"), shown.get("ControlGroup")
+    if mode not in _KILLS_ALL or not group:
+        return ""
+    count = sum(
+        one.info["name"][:15] in _MONITORS and _is_in(one.pid, group)
+        for one in psutil.process_iter(["name"])
+        if one.info["name"]
+    )
+    return (
+        f"{count} shims or monitors of containers, as {unit} has KillMode={mode}" if count else ""
+    )
+
+
+def _is_in(pid: int, group: str) -> bool:
+    try:
+        lines = files.read(Path(f"/proc/{pid}/cgroup"), _LARGEST).decode(errors="replace")
+    except (OSError, ValueError):
+        return False
+    found = (line.partition(":")[2].partition(":")[2] for line in lines.splitlines())
+    return any(f"{each}/".startswith(f"{group}/") for each in found)
