@@ -151,7 +151,7 @@ SLOW = $(patsubst %,tests/runtime/%.py,verify/test_status_speed evidence/test_au
 OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_other_runtimes.py
 # What judges by the kernel's records, where calls of other containers cast doubt on a verdict.
 READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd engine_default_adopted) \
-	$(patsubst %,tests/corpus/test_%.py,sample hostile judges) tests/campaigns/test_faults.py
+	$(patsubst %,tests/corpus/test_%.py,sample hostile) tests/campaigns/test_faults.py
 IGNORED = $(addprefix --ignore=,$(READING))
 LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))
 
@@ -290,7 +290,7 @@ test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of
 	$(call debian,$(VM_PACKAGES) $(ARCHIVE_PACKAGES))
 	.venv/bin/pytest tests/vm/arm64
 
-corpus-report: packages .venv/ready   ## compares 163 programs in every mode on runc and crun with the kernel's own trace: table, build/corpus/report.json; root, a quarter of an hour
+corpus-report: packages .venv/ready   ## compares 163 programs in every mode on runc and crun with the kernel's own trace: counts, build/corpus/report.json; root, a quarter of an hour
 	$(call debian,$(CORPUS_PACKAGES))
 	.venv/bin/python -m tests.corpus $(CORPUS)
 
@@ -308,12 +308,8 @@ BASE ?= main
 mutants: .venv/mutants-ready   ## plants defects in MODULES (those changed since BASE, main), lists those that no unit test detects; MINUTES (20)
 	.venv/bin/python -m tests.mutants --base $(BASE) --minutes $(MINUTES) $(MODULES)
 
-bench: packages .venv/bench-ready   ## measures the cost: table, build/bench/bench.json and bench.svg; root, a third of an hour
+bench: packages .venv/ready   ## measures the cost: table, build/bench/bench.json; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)
-
-picture: packages .venv/bench-ready   ## draws build/bench/cold-create.svg: where the time of a cold create goes; root
-	mkdir -p build/bench
-	.venv/bin/python -m bench.picture build/bench/cold-create.svg
 
 dist: .venv/dist-ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release
 	.venv/bin/python -m deploy.archive $(DIST) $(MACHINES)
@@ -349,10 +345,6 @@ packages:       ## installs the Debian packages that `make test` needs
 .venv/dist-ready: pyproject.toml constraints.txt | dist-debian
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dist]'
-	touch $@
-
-.venv/bench-ready: .venv/ready
-	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	touch $@
 
 .venv/mutants-ready: .venv/ready

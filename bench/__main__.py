@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print the table, write bench.json and bench.svg.
+"""`python -m bench`: measure, print the table, write bench.json.
 
 Runs as root in a private mount namespace, whose cgroups crun accepts; what it
 installs, mounts and starts is gone at its end, also after Ctrl-C.
@@ -20,7 +20,7 @@ from typing import Any
 from bench import evidence, fleet, measures, places, report, rows
 from harness.host.namespaces import UNIFIED
 from harness.host.processes import environment
-from harness.measure import agents, numbers
+from harness.measure import agents
 
 INSIDE = "RUNC_WRAP_BENCH_INSIDE"
 
@@ -32,29 +32,22 @@ def main() -> int:
         sys.exit("bench: needs root, as the runtimes do")
     _enter_namespace()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    plan = measures.Plan(options.rounds, options.few, options.bursts, options.seed)
+    plan = measures.Plan(options.rounds, options.bursts, options.seed)
     with places.prepared() as place:
-        harness = numbers.summary(numbers.column(measures.harness(plan), "true"))
-        _say(
-            f"{options.rounds} rounds of what has a bound, {options.few} of what has none. "
-            f"/bin/true by the same clock: {harness.median * 1e3:.2f} ms"
-        )
         if options.only:
             _say(report.table(_only(place, plan, options.only)))
             return 0
         measured = _measure(place, plan)
     found = rows.rows(measured)
-    _say(f"\n{report.medians(measured.commands)}\n\n{report.table(found)}\n\n{report.NOTE}")
+    _say(f"\n{report.table(found)}\n\n{report.NOTE}")
     options.out.mkdir(parents=True, exist_ok=True)
     _write(options.out / "bench.json", measured, found, options)
-    _draw(options.out / "bench.svg", measured)
-    return int(any(row.verdict in rows.FAILED for row in found))
+    return int(any(row.verdict == rows.NOT_MET for row in found))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="What does runc-wrap cost?")
     parser.add_argument("--rounds", type=int, default=200, help="of each that has a bound")
-    parser.add_argument("--few", type=int, default=20, help="rounds of each that has none")
     parser.add_argument("--bursts", type=int, default=6, help="rounds of 100 creates at once")
     parser.add_argument("--seed", type=int, default=4, help="of the order within a round")
     parser.add_argument(
@@ -62,7 +55,7 @@ def _options() -> argparse.Namespace:
         choices=("nothing", "archive", "evidence", "fleet"),
         help="these rows and no other",
     )
-    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for JSON and SVG")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="for the JSON")
     return parser.parse_args()
 
 
@@ -93,38 +86,27 @@ def _only(place: places.Places, plan: measures.Plan, what: str) -> list[rows.Row
 def _measure(place: places.Places, plan: measures.Plan) -> rows.Measured:
     commands = {}
     for runtime in places.RUNTIMES:
-        _say(f"{runtime}: create, run, state, exec")
+        _say(f"{runtime}: create, state, exec")
         commands[runtime] = measures.commands(place, runtime, plan)
     alone = measures.alone(place, plan)
     passed_on = measures.passed_on(place, plan)
     archived = measures.archived(place, plan)
-    back_to_back = measures.back_to_back(place, plan)
-    _say("small and large configs")
-    sizes = measures.sizes(place, plan)
-    one_abi = measures.one_abi(place, plan)
     _say(f"{measures.AT_ONCE} creates at once")
     bursts = measures.bursts(place, plan)
     _say(f"the agent at rest, and after {measures.MANY} creates more: some minutes")
-    ways = [way for way in measures.WAYS if way in commands["crun"]["create"][0] and way != "shell"]
     decided = agents.decided(place.installed["runc-agent"], "bench-runc-agent-")
-    cache = {way: measures.cache(place, way) for way in ways}
-    rest, news = measures.rest(place), measures.news(place)
+    rest = measures.rest(place)
     place.stop_agents()
-    _say("what evidence costs")
+    _say("what a denied call costs")
     return rows.Measured(
         commands=commands,
         alone=alone,
         passed_on=passed_on,
         archived=archived,
         archive_size=place.archive_size,
-        back_to_back=back_to_back,
-        one_abi=one_abi,
-        sizes=sizes,
         bursts=bursts,
         decided=decided,
-        cache=cache,
         rest=rest,
-        news=news,
         evidence=evidence.measured(place, plan.seed),
         fleet=fleet.measured(),
     )
@@ -137,7 +119,6 @@ def _write(
     document = {
         "machine": _machine(),
         "rounds": options.rounds,
-        "few": options.few,
         "seed": options.seed,
         "rows": [dataclasses.asdict(row) for row in found],
         **dataclasses.asdict(measured),
@@ -158,18 +139,6 @@ def _machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "runtimes": [version(runtime) for runtime in places.RUNTIMES],
     }
-
-
-def _draw(path: Path, measured: rows.Measured) -> None:
-    try:
-        from bench import plot  # noqa: PLC0415 - matplotlib is an extra that may be missing
-    except ImportError:
-        _say("no picture: matplotlib is not installed (pip install '.[bench]')")
-        return
-    machine = _machine()
-    title = f"{machine['cores']} cores, {machine['system']}, {machine['runtimes'][0]}"
-    plot.draw(path, measured.commands, measured.sizes, title)
-    _say(f"picture: {path}")
 
 
 def _say(text: str) -> None:

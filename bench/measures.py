@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.subjects import Subject
 from harness.measure import agents, numbers
-from harness.measure.timing import FailedError, seconds_of, spawned, timed
+from harness.measure.timing import FailedError, seconds_of, spawned
 from harness.node.install import use_runtime
 from harness.node.requirements import program
 
@@ -21,58 +21,46 @@ if TYPE_CHECKING:
     from bench.places import Places
     from harness.measure.numbers import Rounds
 
-WAYS = ("bare", "shell", "cold", "agent")
+WAYS = ("bare", "cold", "agent")
 COMMANDS: dict[str, Callable[[Subject], float]] = {
     "create": Subject.create,
-    "run": Subject.run,
     "state": Subject.state,
     "exec": Subject.execute,
 }
 PROMISED = {"runc": ("create", "state", "exec"), "crun": ("state", "exec")}
 CREATES = 2  # times as many rounds of runc's create: see Plan
-SIZES = (3 * 1024, 300 * 1024, 1536 * 1024, 3 * 1024 * 1024)  # bytes of config.json
 AT_ONCE = 100
 MANY = 1000  # creates after which the agent is weighed again
 REST = 10.0  # seconds that the agent is watched
-PROCESSES, APART = 1000, 0.005  # programs started beside an agent; seconds
 
 
 @dataclass(frozen=True)
 class Plan:
     """How often each is measured, and the seed of the order.
 
-    `rounds` of what has a bound, CREATES times as many of runc's create: that takes some 40 ms and
-    varies by 4, so whether 1 ms was added shows in the median of many only. `few` of what is
-    stated, and of growth, which is far from its bound.
+    CREATES times as many `rounds` of runc's create: that takes some 40 ms and varies by 4, so
+    whether 1 ms was added shows in the median of many only.
     """
 
     rounds: int
-    few: int
     bursts: int
     seed: int
 
-    def count(self, runtime: str, command: str) -> int:
+    def count(self, command: str) -> int:
         """Return how often a runtime's command is measured."""
-        if command not in PROMISED[runtime]:
-            return self.few
         return self.rounds * (CREATES if command == "create" else 1)
-
-
-def harness(plan: Plan) -> Rounds:
-    """Return the cost of timing itself: a program that does nothing."""
-    return numbers.interleaved({"true": lambda: timed(["/bin/true"]).seconds}, plan.few, 0)
 
 
 def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
     """Measure every command in every way, bare and wrapped."""
-    ways = [*WAYS]
-    subjects = {way: places.subjects[f"{runtime}/{way}"] for way in ways}
+    subjects = {way: places.subjects[f"{runtime}/{way}"] for way in WAYS}
     for subject in subjects.values():
         subject.start()
     found = {}
-    for command, method in COMMANDS.items():
+    for command in PROMISED[runtime]:
+        method = COMMANDS[command]
         ways_of = {way: partial(method, subject) for way, subject in subjects.items()}
-        count = plan.count(runtime, command)
+        count = plan.count(command)
         found[command] = numbers.interleaved(ways_of, count, plan.seed)
     for subject in subjects.values():
         subject.stop()
@@ -131,32 +119,6 @@ def _before_nothing(places: Places, ways: list[str]) -> Iterator[None]:
         yield
 
 
-def back_to_back(places: Places, plan: Plan) -> Rounds:
-    """Measure create without the pause that precedes every other measurement."""
-    ways = ["bare", "cold", "agent"]
-    creates = {way: places.subjects[f"runc/{way}"].create for way in ways}
-    return numbers.interleaved(creates, plan.few, plan.seed, pause=0)
-
-
-def one_abi(places: Places, plan: Plan) -> Rounds:
-    """Measure abis = "kernel" with the agent against the engine's own profile without wrapper."""
-    ways = {"bare": "runc/bare", "kernel": "runc/kernel"}
-    subjects = {way: places.subjects[name].create for way, name in ways.items()}
-    return numbers.interleaved(subjects, plan.rounds, plan.seed)
-
-
-def sizes(places: Places, plan: Plan) -> dict[int, Rounds]:
-    """Measure create with small and large configs."""
-    ways = ["bare", "cold", "agent"]
-
-    subjects = {way: places.subjects[f"runc/{way}"] for way in ways}
-    found = {}
-    for size in SIZES:
-        ways_of = {way: partial(subject.create, size) for way, subject in subjects.items()}
-        found[size] = numbers.interleaved(ways_of, plan.few, plan.seed)
-    return found
-
-
 def burst(subjects: list[Subject]) -> dict[str, Any]:
     """Create all at once; return the wall time, and each one's time from the first start on."""
     argvs = [subject.prepared_create(number) for number, subject in enumerate(subjects)]
@@ -180,32 +142,14 @@ def burst(subjects: list[Subject]) -> dict[str, Any]:
 
 def bursts(places: Places, plan: Plan) -> list[dict[str, Any]]:
     """Create AT_ONCE containers at once, each way in turn."""
-    ways = ["bare", "cold", "agent"]
     many = {
         way: [places.again(f"runc/{way}", f"-{number}") for number in range(AT_ONCE)]
-        for way in ways
+        for way in WAYS
     }
     return [
         {way: burst(many[way]) for way in order}
-        for order in numbers.orders(ways, plan.bursts, plan.seed)
+        for order in numbers.orders(WAYS, plan.bursts, plan.seed)
     ]
-
-
-def cache(places: Places, way: str) -> dict[str, Any]:
-    """Create two containers with crun; return whether the second uses the first one's filter.
-
-    crun keeps a compiled filter beneath its root and links it into each container's state
-    (crun src/libcrun/seccomp.c): the same inode is the proof that it was not compiled again.
-    """
-    first, second = (places.again(f"crun/{way}", f"-cache{number}") for number in range(2))
-    second.share_state(first)
-    inodes = []
-    for number, subject in enumerate((first, second)):
-        seconds_of(subject.prepared_create(number), subject.log)
-        inodes.append(subject.filter_inode(number))
-    for number, subject in enumerate((first, second)):
-        subject.delete(subject.numbered(number))
-    return {"hit": inodes[0] == inodes[1], "inodes": inodes}
 
 
 def rest(places: Places) -> agents.AtRest:
@@ -218,21 +162,3 @@ def rest(places: Places) -> agents.AtRest:
         return MANY
 
     return agents.at_rest(agent.both, REST, work)
-
-
-def news(places: Places) -> dict[str, float]:
-    """Measure the agent's CPU (s) for each program started on the machine, by what else runs.
-
-    "enforce" is beside a container in that mode, "audit" beside one that the kernel logs.
-    """
-    ways = {"enforce": "agent", "audit": "kernel"}
-    logged = places.installed["runc-kernel"]
-    found = {}
-    for mode, way in ways.items():
-        agent, subject = places.agents[f"runc-{way}"], places.subjects[f"runc/{way}"]
-        if mode == "audit":
-            logged.configure('runtime = ["runc"]\n[default]\nmode = "audit"\n')
-        subject.start()
-        found[mode] = agents.per_process(agent.both, PROCESSES, APART)
-        subject.stop()
-    return found

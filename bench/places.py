@@ -22,16 +22,14 @@ if TYPE_CHECKING:
     from harness.node.agent import Agent
 
 RUNTIMES = ("runc", "crun")
-KERNEL = '[default]\nabis = "kernel"\n'
 COPIES = 3  # of the archive, whose files the kernel keeps differently each time
-FLOOR = '#!/bin/sh\nexec {} "$@"\n'  # the least that a wrapper in a shell can do
 
 
 @dataclass
 class Places:
     """Installations by "runtime-way", subjects by "runtime/way", agents as installations.
 
-    The ways: bare, shell, cold, agent; for runc also kernel, which is agent with abis = "kernel".
+    The ways: bare, cold, agent.
     """
 
     directory: Path
@@ -55,8 +53,6 @@ class Places:
         runtime, _, way = name.partition("/")
         if way == "bare":
             return program(runtime)
-        if way == "shell":
-            return str(self.directory / f"{runtime}-shell")
         return str(self.installed[f"{runtime}-{way}"].wrapper)
 
     def again(self, name: str, copy: str) -> Subject:
@@ -101,16 +97,12 @@ def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:
 def _install(
     places: Places, base: install.Installed, runtime: str, stack: contextlib.ExitStack
 ) -> None:
-    policies = {"cold": "", "agent": "", **({"kernel": KERNEL} if runtime == "runc" else {})}
-    for way, policy in policies.items():
+    for way in ("cold", "agent"):
         own = install.copy_of(base, places.directory / f"{runtime}-{way}")
-        own.configure(f'runtime = ["{runtime}"]\n{policy}')
+        own.configure(f'runtime = ["{runtime}"]\n')
         places.installed[f"{runtime}-{way}"] = own
-        if way != "cold":
+        if way == "agent":
             places.agents[f"{runtime}-{way}"] = stack.enter_context(agent.running(own))
-    floor = places.directory / f"{runtime}-shell"
-    floor.write_text(FLOOR.format(program(runtime)))
-    floor.chmod(0o755)
 
 
 def _install_archives(places: Places) -> None:
@@ -127,11 +119,9 @@ def _install_archives(places: Places) -> None:
 
 
 def _add_subjects(places: Places, runtime: str, stack: contextlib.ExitStack) -> None:
-    """Bare and shell begin with the config that the wrapper makes; the wrapper begins without."""
+    """Bare begins with the config that the wrapper makes; the wrapper begins without."""
     cold = checked(places.subject(f"{runtime}/cold", places.program_of(f"{runtime}/cold"), {}))
-    blocks = {"bare": cold.final_block(), "shell": cold.final_block(), "agent": {}}
-    if runtime == "runc":
-        blocks["kernel"] = {}
+    blocks = {"bare": cold.final_block(), "agent": {}}
     for way, block in blocks.items():
         name = f"{runtime}/{way}"
         places.subjects[name] = checked(places.subject(name, places.program_of(name), block))

@@ -1,4 +1,4 @@
-"""The figures that were promised (issue 4), each with what was measured.
+"""The promised figures, each with what was measured.
 
 The verdict is on the median, by its 95 % confidence interval: if the interval contains the bound,
 the row is undecided.
@@ -29,14 +29,8 @@ FLEET_RESIDENT = 1000.0  # MB
 # Two copies of one release differ by up to 2 % where nothing else does: by where the kernel has put
 # the pages of their files.
 COPIES = 1.02
-# How much two slopes may differ, of 1.5 to 3 MB and of 300 KB to 1.5 MB: 1.1 times for n log n, 2.5
-# for n squared. What 3 KB to 300 KB add is too little to have a slope above a create's own noise.
-STEEPER = 1.8
 UNTOUCHED = ("state", "exec")
-MET, NOT_MET, UNDECIDED, UNMEASURED = "met", "NOT met", "undecided", "not measured"
-STATED = "stated"
-FAILED = (NOT_MET, UNMEASURED)
-NOT_MEASURED = "this release has no agent"
+MET, NOT_MET, UNDECIDED, STATED = "met", "NOT met", "undecided", "stated"
 
 
 @dataclass(frozen=True)
@@ -76,43 +70,27 @@ class Measured:
     passed_on: Rounds
     archived: Rounds
     archive_size: int  # bytes
-    back_to_back: Rounds
-    one_abi: Rounds | None
-    sizes: dict[int, Rounds]
     bursts: list[dict[str, Any]]
     decided: dict[str, int]
-    cache: dict[str, dict[str, Any]]
-    rest: AtRest | None
-    news: dict[str, float] | None
-    evidence: Found | None
+    rest: AtRest
+    evidence: Found
     fleet: dict[str, Merged]
 
 
 def rows(measured: Measured) -> list[Row]:
     """Return the whole table."""
-    agent = measured.rest is not None
-    found = [
-        untouched(runtime, way, measured.commands[runtime])
-        for way in (("agent",) if agent else ("cold",))
-        for runtime in measured.commands
-    ]
+    create = measured.commands["runc"]["create"]
     return [
-        *found,
-        create_added(measured.commands["runc"]["create"]),
-        create_cold(measured.commands["runc"]["create"]),
+        *(untouched(runtime, commands) for runtime, commands in measured.commands.items()),
+        _added("runc: create, agent running: added", create, "agent", CREATE_ADDED),
+        create_cold(create),
         *alone(measured.alone),
         passed_on(measured.passed_on),
         archived(measured.archived),
         archive_size(measured.archive_size),
-        *stated("crun: create", measured.commands["crun"]["create"]),
-        *stated("runc: create, back to back", measured.back_to_back),
-        one_abi(measured.one_abi),
-        *(cached(way, found) for way, found in measured.cache.items()),
         at_once(measured.bursts, measured.decided),
-        *(growth(way, measured.sizes) for way in ("cold", "agent")),
         at_rest(measured.rest),
         *fleet(measured.fleet),
-        news(measured.news),
         *evidence(measured.evidence),
     ]
 
@@ -127,25 +105,18 @@ def quotient(found: numbers.Summary) -> str:
     return f"{found.median:.3f} [{found.low:.3f} {found.high:.3f}]"
 
 
-def untouched(runtime: str, way: str, commands: dict[str, Rounds]) -> Row:
+def _added(name: str, rounds: Rounds, way: str, bound: float) -> Row:
+    """Return the row for what a way adds to the bare one, of which `bound` ms are allowed."""
+    found = numbers.sure(numbers.differences(rounds, way, "bare"))
+    return Row(name, f"under {bound:g} ms", milliseconds(found), below(found, bound / 1e3))
+
+
+def untouched(runtime: str, commands: dict[str, Rounds]) -> Row:
     """Return the row for a command that is none of create, run, restore."""
-    found = {
-        command: numbers.sure(numbers.differences(commands[command], way, "bare"))
-        for command in UNTOUCHED
-    }
-    figure = "; ".join(f"{command} {milliseconds(one)}" for command, one in found.items())
-    verdict = all_of(below(one, ADDED / 1e3) for one in found.values())
-    return Row(f"{runtime}: state, exec: added", f"under {ADDED} ms", figure, verdict)
-
-
-def create_added(create: Rounds) -> Row:
-    """Return the row for what the wrapper adds to a create if its agent runs."""
-    name = "runc: create, agent running: added"
-    must = f"under {CREATE_ADDED} ms"
-    if "agent" not in create[0]:
-        return Row(name, must, NOT_MEASURED, UNMEASURED)
-    found = numbers.sure(numbers.differences(create, "agent", "bare"))
-    return Row(name, must, milliseconds(found), below(found, CREATE_ADDED / 1e3))
+    each = [_added(f"{name} ", commands[name], "agent", ADDED) for name in UNTOUCHED]
+    figure = "; ".join(f"{one.measure}{one.figure}" for one in each)
+    verdict = all_of(one.verdict for one in each)
+    return Row(f"{runtime}: state, exec: added", each[0].must, figure, verdict)
 
 
 def create_cold(create: Rounds) -> Row:
@@ -156,28 +127,15 @@ def create_cold(create: Rounds) -> Row:
 
 
 def alone(rounds: Rounds) -> list[Row]:
-    """Return the rows for a runtime that does nothing: another answer to `create_added`."""
-    found = {
-        way: numbers.sure(numbers.differences(rounds, way, "bare"))
-        for way in ALONE
-        if way in rounds[0]
-    }
-    return [
-        Row(
-            f"create, {way}, before a runtime that does nothing: added",
-            f"under {ALONE[way]:g} ms",
-            milliseconds(one),
-            below(one, ALONE[way] / 1e3),
-        )
-        for way, one in found.items()
-    ]
+    """Return the rows for a create before a runtime that does nothing."""
+    name = "create, {}, before a runtime that does nothing: added"
+    return [_added(name.format(way), rounds, way, bound) for way, bound in ALONE.items()]
 
 
 def passed_on(rounds: Rounds) -> Row:
     """Return the row for the launcher's time for a command that is passed on."""
-    found = numbers.sure(numbers.differences(rounds, "cold", "bare"))
     name = "state, passed on to a runtime that does nothing: added"
-    return Row(name, f"under {PASSED_ON} ms", milliseconds(found), below(found, PASSED_ON / 1e3))
+    return _added(name, rounds, "cold", PASSED_ON)
 
 
 def archived(rounds: Rounds) -> Row:
@@ -199,42 +157,8 @@ def archive_size(size: int) -> Row:
     return Row("the release archive, packed", f"under {ARCHIVE:g} MB", f"{size / 1e6:.1f} MB", met)
 
 
-def stated(measure: str, rounds: Rounds) -> list[Row]:
-    """Return the rows without a bound: they are printed without a verdict."""
-    found = []
-    for way in (way for way in ("cold", "agent") if way in rounds[0]):
-        added = numbers.sure(numbers.differences(rounds, way, "bare"))
-        ratio = numbers.sure(numbers.ratios(rounds, way, "bare"))
-        figure = f"{milliseconds(added)}; {quotient(ratio)} times bare"
-        found.append(Row(f"{measure}, {way}: added", "stated", figure, STATED))
-    return found
-
-
-def one_abi(rounds: Rounds | None) -> Row:
-    """Return the row for whether omitting ABIs that the kernel lacks makes up for the wrapper."""
-    name = 'runc: create with abis = "kernel", agent running'
-    must = "faster than bare with the engine's profile"
-    if rounds is None:
-        return Row(name, must, NOT_MEASURED, UNMEASURED)
-    found = numbers.sure(numbers.ratios(rounds, "kernel", "bare"))
-    return Row(name, must, f"{quotient(found)} times bare", below(found, 1))
-
-
-def cached(way: str, found: dict[str, Any]) -> Row:
-    """Return the row for whether crun compiles the same profile once."""
-    first, second = found["inodes"]
-    figure = f"filter files' inodes {first} and {second}"
-    return Row(
-        f"crun, {way}: second container's filter", "from its cache", figure, exactly(found["hit"])
-    )
-
-
 def at_once(bursts: list[dict[str, Any]], decided: dict[str, int]) -> Row:
     """Return the row for whether the agent helps, and answers all, if everything starts at once."""
-    if "agent" not in bursts[0]:
-        return Row(
-            "runc: 100 creates at once", "none slower than without", NOT_MEASURED, UNMEASURED
-        )
     wall, slowest, ranks = _compared(bursts)
     slower = sum(one.median > 1 for one in ranks) / len(ranks)
     all_answered = set(decided) == {"agent"}
@@ -252,70 +176,23 @@ def _compared(
 ) -> tuple[numbers.Summary, numbers.Summary, list[numbers.Summary]]:
     """Return the wall time, the slowest, and the n-th to be done for each n: agent / cold."""
     wall = [one["agent"]["wall"] / one["cold"]["wall"] for one in bursts]
-    slowest = [one["agent"]["each"][-1] / one["cold"]["each"][-1] for one in bursts]
     ranks = range(len(bursts[0]["cold"]["each"]))
     by_rank = [
         numbers.sure([b["agent"]["each"][rank] / b["cold"]["each"][rank] for b in bursts])
         for rank in ranks
     ]
-    return numbers.sure(wall), numbers.sure(slowest), by_rank
+    return numbers.sure(wall), by_rank[-1], by_rank
 
 
-def growth(way: str, sizes: dict[int, Rounds]) -> Row:
-    """Return the row for what a larger config.json costs beyond its cost for the bare runtime.
-
-    It compares slopes, because n squared also has a correlation of 0.99.
-    """
-    name = f"runc: create, {way}: added for 3 KB, 300 KB, 1.5 MB, 3 MB"
-    name += " (over 1 MB the agent leaves it to the cold path)" if way == "agent" else ""
-    if any(way not in rounds[0] for rounds in sizes.values()):
-        return Row(name, "stated, linear", NOT_MEASURED, UNMEASURED)
-    samples = {
-        size: numbers.sure([one * 1e3 for one in numbers.differences(rounds, way, "bare")])
-        for size, rounds in sizes.items()
-    }
-    points = [(size / 2**20, one.median) for size, one in samples.items()]
-    steeper = numbers.steepening(points)[-1]
-    each = ", ".join(f"{one:+.2f}" for _, one in points)
-    figure = (
-        f"{each} ms; {numbers.slope(points):.1f} ms per MB, from 1.5 MB on {steeper:.2f} times as "
-        "steep as before"
-    )
-    if way == "agent":  # two ways in one line: a bend between them has no meaning
-        return Row(name, "stated", figure, STATED)
-    return Row(name, "stated, linear", figure, _linear(samples))
-
-
-def _linear(samples: dict[int, numbers.Summary]) -> str:
-    """Return the verdict on the growth: the least and most steepening within the intervals."""
-    first, middle, last = [*samples][-3:]
-    found = []
-    for low, high in (("low", "high"), ("high", "low")):  # of the middle; the others the other way
-        ends = {first: high, middle: low, last: high}
-        points = [(size, getattr(samples[size], end)) for size, end in ends.items()]
-        found += numbers.steepening(points)
-    least, most = sorted(found)
-    if least > 1 / STEEPER and most < STEEPER:
-        return MET
-    return NOT_MET if least >= STEEPER or most <= 1 / STEEPER else UNDECIDED
-
-
-def at_rest(found: AtRest | None) -> Row:
+def at_rest(found: AtRest) -> Row:
     """Return the row for what the idle agent takes."""
-    must = f"under {RESIDENT:.0f} MB, no CPU"
-    if found is None:
-        return Row("agent at rest", must, NOT_MEASURED, UNMEASURED)
     figure = (
         f"{found.resident:.1f} MB in {found.processes} processes (VmRSS summed: "
         f"{found.summed:.1f}), {found.worked:.1f} MB after {found.creates} creates more; "
         f"{found.cpu:.2f} s of CPU in {found.seconds:.0f} s"
     )
-    return Row(
-        "agent at rest",
-        must,
-        figure,
-        exactly(max(found.resident, found.worked) < RESIDENT and found.cpu == 0),
-    )
+    is_met = max(found.resident, found.worked) < RESIDENT and found.cpu == 0
+    return Row("agent at rest", f"under {RESIDENT:.0f} MB, no CPU", figure, exactly(is_met))
 
 
 def fleet(found: dict[str, Merged]) -> list[Row]:
@@ -337,42 +214,19 @@ def _fleet(name: str, found: Merged) -> Row:
     return Row(name, must, figure, exactly(is_met))
 
 
-def evidence(found: Found | None) -> list[Row]:
-    """Return the rows for what collecting adds to others, and for a denied call in each mode."""
-    if found is None:
-        return [Row("evidence", STATED, NOT_MEASURED, UNMEASURED)]
-    collected = [
-        Row(f"evidence: added to {name}: {state}", STATED, _microseconds(rounds, state), STATED)
-        for name, rounds in (("a program's start", found.starts), ("a create", found.creates))
-        for state in sorted(rounds[0])
-        if state != "nothing"
-    ]
-    calls = [
-        Row(f"a denied call: {asked}", STATED, _both(found, asked), STATED)
+def evidence(found: Found) -> list[Row]:
+    """Return the rows for a denied call in each mode."""
+    return [
+        Row(
+            f"a denied call: {asked}",
+            STATED,
+            f"in a loop {_plain(found.loop, asked)}, now and then {_plain(found.paused, asked)}",
+            STATED,
+        )
         for asked in sorted(found.loop[0])
     ]
-    return [*collected, *calls]
 
 
-def _microseconds(rounds: Rounds, state: str) -> str:
-    one = numbers.sure(numbers.differences(rounds, state, "nothing"))
-    return f"{one.median * 1e6:+.0f} µs [{one.low * 1e6:+.0f} {one.high * 1e6:+.0f}]"
-
-
-def _both(found: Found, asked: str) -> str:
-    loop, paused = (_plain(numbers.column(rounds, asked)) for rounds in (found.loop, found.paused))
-    return f"in a loop {loop}, now and then {paused}"
-
-
-def _plain(seconds: list[float]) -> str:
-    one = numbers.sure(seconds)
+def _plain(rounds: Rounds, asked: str) -> str:
+    one = numbers.sure(numbers.column(rounds, asked))
     return f"{one.median * 1e6:.2f} µs [{one.low * 1e6:.2f} {one.high * 1e6:.2f}]"
-
-
-def news(found: dict[str, float] | None) -> Row:
-    """Return the row for what the agent takes for programs outside containers."""
-    name = "agent: CPU for each program that starts on the node"
-    if found is None:
-        return Row(name, STATED, NOT_MEASURED, UNMEASURED)
-    quiet, logged = (round(found[mode] * 1e6) for mode in ("enforce", "audit"))
-    return Row(name, STATED, f"{quiet} µs; while a container is in audit {logged} µs", STATED)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bench.configs import Json
 
 SLEEP = ["/bin/sleep", "1000000"]
-TRUE = ["/bin/true"]
 
 
 @dataclass
@@ -59,18 +58,18 @@ class Subject:
             *("--log", self.log, "--log-format", "json", *command),
         ]
 
-    def write_config(self, identity: str, args: list[str], size: int = 0) -> None:
+    def write_config(self, identity: str, args: list[str]) -> None:
         """Rewrite config.json, as an engine does before each create."""
-        key = (identity, *args, str(size))
+        key = (identity, *args)
         if key not in self.texts:
-            text = configs.plain(identity, str(self.rootfs), args, size)
+            text = configs.plain(identity, str(self.rootfs), args)
             self.texts[key] = configs.with_block(text, self.block)
         (self.bundle / "config.json").write_bytes(self.texts[key])
 
-    def create(self, size: int = 0) -> float:
+    def create(self) -> float:
         """Create a container, and delete it after the clock has stopped."""
         identity = f"bench-{self.name}"
-        self.write_config(identity, SLEEP, size)
+        self.write_config(identity, SLEEP)
         try:
             return seconds_of(self._create_words(self.program, identity), self.log)
         finally:
@@ -85,20 +84,13 @@ class Subject:
         self.write_config(self.numbered(number), SLEEP)
         return self._create_words(self.program, self.numbered(number))
 
-    def run(self) -> float:
-        """Run a container that ends at once."""
-        identity = f"bench-{self.name}-run"
-        self.write_config(identity, TRUE)
-        words = self.words(self.program, "run", "--bundle", str(self.bundle), identity)
-        return seconds_of(words, self.log)
-
     def state(self, identity: str = "") -> float:
         """Ask for the state of a container, or of the one that `start` started."""
         return seconds_of(self.words(self.program, "state", identity or self.running), self.log)
 
     def execute(self) -> float:
         """Execute /bin/true in it, as a probe does."""
-        return seconds_of(self.words(self.program, "exec", self.running, *TRUE), self.log)
+        return seconds_of(self.words(self.program, "exec", self.running, "/bin/true"), self.log)
 
     def start(self) -> None:
         """Start the container that `state` and `execute` need."""
@@ -116,14 +108,6 @@ class Subject:
     def delete(self, identity: str) -> None:
         """Delete a container that may be there."""
         timed(self.words(self.bare, "delete", "--force", identity), self.log)
-
-    def share_state(self, other: Subject) -> None:
-        """Use another subject's state directory, because all containers of one engine share one."""
-        self.root = other.root
-
-    def filter_inode(self, number: int) -> int:
-        """Return the inode of the compiled filter that crun keeps with a container."""
-        return (self.root / self.numbered(number) / "seccomp.bpf").stat().st_ino
 
     def final_block(self) -> Json:
         """Return the linux.seccomp that a create through `program` leaves in config.json."""

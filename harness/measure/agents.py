@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 TICKS = os.sysconf("SC_CLK_TCK")
 PROCESSES = 2  # decide, observe
 MB = 1024.0  # /proc counts in KiB
-SETTLED = 4.0  # seconds until it has written its evidence
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,6 @@ def at_rest(pids: Sequence[int], seconds: float, work: Callable[[], int]) -> AtR
     )
 
 
-def per_process(pids: Sequence[int], number: int, apart: float) -> float:
-    """Start short-lived programs, so many seconds apart; return the agent's CPU for each."""
-    family = _family(pids)
-    time.sleep(SETTLED)
-    before = sum(map(_exact_cpu, family))
-    for _ in range(number):
-        os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
-        time.sleep(apart)
-    time.sleep(SETTLED)
-    return (sum(map(_exact_cpu, family)) - before) / number
-
-
 def resident(pids: Iterable[int]) -> float:
     """Return the memory of one program's processes, in MB; shared pages count once."""
     sizes = [_memory(one) for one in pids]
@@ -100,12 +87,6 @@ def _family(pids: Sequence[int]) -> set[int]:
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS  # utime, stime (proc_pid_stat(5))
-
-
-def _exact_cpu(pid: int) -> float:
-    """Return seconds, from the scheduler's nanoseconds (Documentation/scheduler/sched-stats)."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((one / "schedstat").read_text().split()[0]) for one in threads) / 1e9
 
 
 def _memory(pid: int) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Medians, quartiles, and comparisons within one round.
+"""Medians with their intervals, and comparisons within one round.
 
 A round measures every variant once, shortly after one another: other load on the machine affects
 all of them equally, so ratios and differences are taken within a round and only then summed up.
@@ -6,7 +6,6 @@ all of them equally, so ratios and differences are taken within a round and only
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 import statistics
@@ -24,7 +23,7 @@ Rounds = list[dict[str, float]]  # one round: variant -> seconds
 
 @dataclass(frozen=True)
 class Summary:
-    """A sample's median with its quartiles or its interval, in the unit of the sample."""
+    """A sample's median with its interval, in the unit of the sample."""
 
     low: float
     median: float
@@ -32,20 +31,11 @@ class Summary:
     count: int
 
 
-def summary(values: Sequence[float]) -> Summary:
-    """Return median and quartiles. One value is all three."""
-    if len(values) == 1:
-        return Summary(values[0], values[0], values[0], 1)
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Summary(low, median, high, len(values))
-
-
 def sure(values: Sequence[float]) -> Summary:
-    """Return the median with the ends of its 95 % confidence interval in place of the quartiles.
+    """Return the median with the ends of its 95 % confidence interval.
 
     By ranks: the true median lies between these two in 19 of 20 samples of six or more, whatever
-    the distribution, as long as the machine does not drift. Unlike the quartiles, the interval
-    narrows with more rounds.
+    the distribution, as long as the machine does not drift.
     """
     ordered = sorted(values)
     away = 0.98 * math.sqrt(len(ordered))
@@ -67,24 +57,6 @@ def differences(rounds: Rounds, variant: str, base: str) -> list[float]:
 def column(rounds: Rounds, variant: str) -> list[float]:
     """Return one variant's seconds."""
     return [one[variant] for one in rounds]
-
-
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return the slope of the least-squares line through (x, y)."""
-    xs, ys = zip(*points, strict=True)
-    return statistics.linear_regression(xs, ys).slope
-
-
-def steepening(points: Sequence[tuple[float, float]]) -> list[float]:
-    """Return each stretch's slope over that of the one before: all 1 if y grows linearly.
-
-    A stretch without growth makes the next ratio infinite.
-    """
-    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in itertools.pairwise(points)]
-    return [
-        later / earlier if earlier > 0 else math.inf
-        for earlier, later in itertools.pairwise(slopes)
-    ]
 
 
 def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
