@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.descriptor_store import Store, is_stored, number_of
+from runc_wrap.agent.descriptor_store import Store
 from runc_wrap.agent.systemd_protocol import Named, Supervisor
 
 if TYPE_CHECKING:
@@ -132,19 +132,6 @@ def test_what_found_no_answer_is_stored_once_there_is_one(
     ]
 
 
-def test_what_found_no_room_is_stored_once_there_is_some(
-    systemd: socket.socket, stores: Callable[..., Store]
-) -> None:
-    store = stores(b"1")
-    store.put("seccomp-1", 0)
-    store.put("seccomp-2", 0)
-    store.put_late_ones()
-    assert len(_messages(systemd)) == 1
-    store.remove("seccomp-1")
-    store.put_late_ones()
-    assert _messages(systemd)[-1] == b"FDSTORE=1\nFDNAME=seccomp-2"
-
-
 @pytest.mark.parametrize("most", [b"0", b"", b"x"])
 def test_without_a_store_nothing_is_sent(
     systemd: socket.socket, most: bytes, stores: Callable[..., Store]
@@ -153,12 +140,6 @@ def test_without_a_store_nothing_is_sent(
     store.put("seccomp-1", 0)
     store.remove("seccomp-1")
     assert _messages(systemd) == []
-
-
-def test_what_is_stored_is_told_by_its_name() -> None:
-    names = ["inflight", "seccomp-1", "arriving-22", "seccomp-", "seccomp-x", "notify", "lock"]
-    assert [is_stored(name) for name in names] == [True, True, True, False, False, False, False]
-    assert (number_of("seccomp-12"), number_of("arriving-3")) == (12, 0)
 
 
 def test_of_more_than_there_is_room_for_the_first_were_stored_and_the_last_are_late(

@@ -105,19 +105,6 @@ def test_a_message_arrives_with_its_descriptors(
         os.close(each)
 
 
-def test_an_abstract_address_is_written_as_systemd_does(notifying: Notifying) -> None:
-    name = f"runc-wrap-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taker:
-        taker.bind(f"\0{name}")
-        assert notifying(f"@{name}").send(systemd_protocol.READY)
-        assert taker.recv(99) == b"READY=1"
-
-
-@pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
-def test_a_missing_notify_socket_is_not_an_error(address: str, notifying: Notifying) -> None:
-    assert not notifying(address).send(systemd_protocol.READY)
-
-
 def test_a_notify_socket_that_was_replaced_is_connected_to_anew(
     place: Path, notifying: Notifying
 ) -> None:

@@ -274,17 +274,6 @@ def test_a_damaged_tally_starts_from_zero(tmp_path: Path, text: str) -> None:
         assert (kept.counts, kept.positions, kept.had) == ({}, {}, {})
 
 
-def test_a_pass_that_fails_counts_nothing(tmp_path: Path) -> None:
-    def one_pass() -> None:
-        with counter_state.kept(tmp_path) as kept:
-            prometheus_text.count_decision(kept, _record(LINE))
-            raise OSError("disk")
-
-    with pytest.raises(OSError, match="disk"):
-        one_pass()
-    assert counter_state.load(tmp_path).counts == {}
-
-
 @pytest.mark.parametrize("text", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
 def test_hostile_names_become_labels_that_parse(text: str) -> None:
     found = counter_state.Tally()

@@ -13,24 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.host import disk_faults
-from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.launcher import shared_words
 from runc_wrap.policy import policy_store
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from runc_wrap.policy.policy_compiler import Compiled
 
 OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})
-
-
-def test_the_first_policy_makes_its_directories(tmp_path: Path) -> None:
-    policy_store.put_in_force(OLD, tmp_path / "not/yet")
-    assert in_force(tmp_path / "not/yet") == OLD.policy
 
 
 def test_the_runtime_is_a_link_of_its_kind(tmp_path: Path) -> None:
@@ -116,53 +108,6 @@ def test_nobody_else_can_change_it_whatever_the_umask(tmp_path: Path) -> None:
     assert policies(tmp_path) in made
     assert tmp_path / "lib/runtime" in made
     assert [path for path in made if path.stat().st_mode & 0o022] == []
-
-
-class _Crash(BaseException):
-    """An exception that no code may catch."""
-
-
-def _crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], int]:
-    """Make the Nth of all calls that change the disk crash; return how many there were."""
-    count = 0
-
-    def crashing(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == number:
-                raise _Crash
-            return real(*arguments, **named)
-
-        return call
-
-    for owner, name in (
-        *((Path, name) for name in ("mkdir", "chmod", "unlink")),
-        *((posix, name) for name in ("open", "write", "fchmod", "fsync", "symlink", "rename")),
-        (json_codec, "dumps"),
-    ):
-        monkeypatch.setattr(owner, name, crashing(getattr(owner, name)))
-    return lambda: count
-
-
-def test_a_crash_at_any_step_leaves_the_old_policy_or_the_whole_new_one(tmp_path: Path) -> None:
-    number, done = 0, False
-    while not done:
-        number += 1
-        prefix = tmp_path / str(number)
-        policy_store.put_in_force(OLD, prefix)
-        with pytest.MonkeyPatch.context() as patch:
-            count = _crash_at(patch, number)
-            with contextlib.suppress(_Crash):
-                policy_store.put_in_force(NEW, prefix)
-            done = count() < number
-        found = in_force(prefix)
-        assert found in (OLD.policy, NEW.policy)
-        for name, mode in (NEW if found == NEW.policy else OLD).profiles:
-            load_profile(prefix, name, mode)
-        policy_store.put_in_force(NEW, prefix)  # and the next apply works
-        assert in_force(prefix) == NEW.policy
-    assert number > 20
 
 
 CRUN = compiled(runtime_kind="crun", runtime_path="/usr/bin/crun", runtime_version="1.21")

@@ -18,75 +18,17 @@ NOT_ALG_NOR_VSOCK = [
 ]
 
 
-def test_the_names_are_those_of_the_engines() -> None:
-    assert builtin.names() == ["containerd", "containers-common", "crio", "moby"]
-
-
-@pytest.mark.parametrize(
-    ("spec", "size"),
-    [
-        ("containerd@1.6.0", 346),
-        ("containerd@1.6.16", 349),
-        ("containerd@1.6.39", 356),
-        ("containerd@1.7.0", 348),
-        ("containerd@1.7.24", 355),
-        ("containerd@1.7.34", 355),
-        ("containerd@2.0.0", 352),
-        ("containerd@2.1.9", 352),
-        ("containerd@2.2.0", 363),
-        ("containerd", 363),
-        ("moby@23.0.0", 348),
-        ("moby@24.0.9", 349),
-        ("moby@25.0.0", 346),
-        ("moby@26.1.5", 352),
-        ("moby@28.1.1", 352),
-        ("moby@28.2.0", 361),
-        ("moby@29.4.2", 360),
-        ("moby", 361),
-    ],
-)
-def test_the_base_list_has_as_many_names_as_the_release(spec: str, size: int) -> None:
-    assert len(block_of(spec)["syscalls"][0]["names"]) == size
-
-
-@pytest.mark.parametrize(
-    ("spec", "denied", "permitted"),
-    [
-        ("containers-common@0.49.0", 28, 374),
-        ("containers-common@0.58.0", 28, 375),
-        ("containers-common@0.62.2", 35, 369),
-        ("containers-common@0.67.0", 35, 370),
-        ("containers-common", 31, 374),
-    ],
-)
-def test_containers_common_denies_and_allows_as_many_names_as_the_release(
-    spec: str, denied: int, permitted: int
-) -> None:
-    rules = block_of(spec)["syscalls"]
-    assert [len(rules[0]["names"]), len(rules[1]["names"])] == [denied, permitted]
-    assert [rules[0]["action"], rules[1]["action"]] == ["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW"]
-
-
 @pytest.mark.parametrize(
     ("spec", "rules"),
     [
         ("containerd@1.6.39", [ALLOW]),
         ("containerd@1.7.0", NOT_VSOCK),
-        ("containerd@1.7.31", NOT_VSOCK),
         ("containerd@1.7.32", NOT_ALG_NOR_VSOCK),
-        ("containerd@2.0.8", NOT_VSOCK),
         ("containerd@2.0.9", NOT_ALG_NOR_VSOCK),
-        ("containerd@2.1.0", NOT_VSOCK),
-        ("containerd@2.1.9", NOT_VSOCK),
-        ("containerd@2.2.3", NOT_VSOCK),
         ("containerd@2.2.4", NOT_ALG_NOR_VSOCK),
-        ("containerd@2.3.0", NOT_VSOCK),
         ("containerd@2.3.1", NOT_ALG_NOR_VSOCK),
-        ("containerd", NOT_ALG_NOR_VSOCK),
-        ("moby@23.0.0", NOT_VSOCK),
         ("moby@29.4.1", NOT_VSOCK),
         ("moby@29.4.2", NOT_ALG_NOR_VSOCK),
-        ("moby", NOT_ALG_NOR_VSOCK),
     ],
 )
 def test_sockets_are_confined_as_the_release_does(spec: str, rules: list[object]) -> None:
@@ -99,26 +41,18 @@ def test_sockets_are_confined_as_the_release_does(spec: str, rules: list[object]
         ("io_uring_setup", "containerd@2.0.0", "containerd@1.7.34"),
         ("pkey_alloc", "containerd@1.6.15", "containerd@1.6.16"),
         ("name_to_handle_at", "containerd@1.6.21", "containerd@1.6.22"),
-        ("name_to_handle_at", "containerd@1.7.2", "containerd@1.7.3"),
-        ("fchmodat2", "containerd@1.6.27", "containerd@1.6.28"),
         ("fchmodat2", "containerd@1.7.12", "containerd@1.7.13"),
-        ("mseal", "containerd@2.1.9", "containerd@2.2.0"),
         ("lsm_get_self_attr", "containerd@2.1.9", "containerd@2.2.0"),
-        ("ptrace", "containerd@1.6.6", "containerd@1.6.7"),
         ("process_vm_readv", "containerd@1.6.39", "containerd@1.7.0"),
         ("lsm_get_self_attr", "moby", "containerd"),
         ("riscv_hwprobe", "moby@28.1.1", "moby@28.2.0"),
         ("io_uring_setup", "moby@25.0.0", "moby@24.0.9"),
-        ("fchmodat2", "moby@24.0.9", "moby@23.0.10"),
         ("fchmodat2", "moby@25.0.2", "moby@25.0.3"),
-        ("name_to_handle_at", "moby@24.0.2", "moby@24.0.3"),
         ("socketcall", "moby@29.4.2", "moby@29.4.3"),
         ("fanotify_init", "containers-common@0.62.2", "containers-common@0.63.0"),
-        ("futex_wait", "containers-common@0.67.0", "containers-common"),
         ("syscall", "containers-common@0.60.0", "containers-common@0.59.0"),
         ("unshare", "crio@1.30.5", "containers-common@0.57.1"),
         ("clone3", "crio@1.30.6", "crio@1.30.5"),
-        ("clone3", "crio@1.29.9", "crio@1.29.8"),
     ],
 )
 def test_calls_were_added_or_removed_with_a_release(name: str, without: str, with_it: str) -> None:
@@ -170,15 +104,10 @@ def test_the_default_error_is_the_engines(spec: str, number: int | None) -> None
     [
         ("containerd", "amd64", "X86_64 X86 X32"),
         ("containerd", "arm64", "ARM AARCH64"),
-        ("moby", "arm64", "AARCH64 ARM"),
-        ("containerd", "riscv64", "RISCV64"),
         ("containerd@1.6.6", "riscv64", ""),
         ("containerd", "loong64", "LOONGARCH64"),
         ("containerd@2.0.11", "loong64", ""),
-        ("moby@29.4.2", "loong64", "LOONGARCH64"),
-        ("moby@29.4.1", "loong64", ""),
         ("containerd", "ppc64le", ""),
-        ("moby", "ppc64le", ""),
         ("containers-common", "riscv64", ""),
         ("containers-common", "s390x", "S390X S390"),
     ],
@@ -200,13 +129,10 @@ def test_tracing_is_allowed_from_kernel_4_8_on() -> None:
         ("containerd", "2.3.4"),
         ("containerd@1.7.24~ds1", "1.7.24"),
         ("containerd@1.7", "1.7.34"),
-        ("containerd@v2.1.0", "2.1.0"),
         ("containerd@2.2.0-rc.1", "2.2.0"),
         ("containerd@7.0.0", "2.3.4"),
         ("moby@26.1.5+dfsg1", "26.1.5"),
         ("moby@5:26.1.5-1~debian.12~bookworm", "26.1.5"),
-        ("moby@28", "28.5.2"),
-        ("moby@28.1", "28.1.0"),
         ("crio@1.30", "1.30.14"),
         ("containers-common@0.62.2+ds1-2", "0.62.2"),
     ],
@@ -231,13 +157,6 @@ def test_a_wrong_name_or_version_is_refused_with_the_known_ones(spec: str, sente
     with pytest.raises(ProfileError) as refusal:
         builtin.load(spec)
     assert sentence in str(refusal.value)
-
-
-def test_no_rule_names_a_call_twice_and_none_is_empty() -> None:
-    for spec in (*builtin.names(), "containerd@1.6.0", "moby@23.0.0", "crio@1.25.0"):
-        for rule in builtin.load(spec).rules:
-            assert rule.names
-            assert len(set(rule.names)) == len(rule.names)
 
 
 def test_capabilities_allow_their_calls() -> None:

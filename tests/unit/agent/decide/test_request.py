@@ -216,13 +216,6 @@ def test_a_changed_or_deleted_profile_applies_from_the_next_request(node: Node) 
     assert node.ask("runc", words(directory)) == COLD
 
 
-def test_a_deleted_policy_is_not_cached(node: Node) -> None:
-    directory = node.bundle(PLAIN)
-    assert node.ask("runc", words(directory))[1] == b"rename"
-    (node.prefix / "var" / "policy.2" / "current").unlink()
-    assert node.ask("runc", words(directory)) == COLD
-
-
 def test_another_release_is_noticed(node: Node) -> None:
     (node.prefix / "lib" / "current").symlink_to("releases/1")
     answerer = Answerer(str(node.prefix))

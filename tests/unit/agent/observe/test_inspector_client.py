@@ -7,7 +7,6 @@ import ctypes
 import errno
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.agent import agent_paths
 from runc_wrap.agent.observe import inspector_client
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
 from runc_wrap.agent.observe.observed_container import Container
@@ -205,22 +203,3 @@ def test_the_inspector_ends_with_the_service(tmp_path: Path) -> None:
 
 def _is_zombie(pid: int) -> bool:
     return procfs.is_runnable(pid) is False and ") Z " in Path(f"/proc/{pid}/stat").read_text()
-
-
-def test_the_inspector_loads_few_modules(tmp_path: Path) -> None:
-    """Each module it imports takes additional memory on a node with observed containers."""
-    argv = agent_paths.command(str(tmp_path), "inspector")
-    loaded = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from runc_wrap.agent.observe import inspector; "
-        "print(*sorted(set(sys.modules) & {'os', 're', 'socket', 'signal', 'enum', 'typing', "
-        "'json', 'logging', 'subprocess', 'threading', 'pathlib', 'orjson'}))"
-    )
-    root = argv[6].partition("/runc_wrap/")[0]
-    read, write = os.pipe()
-    words = [sys.executable, "-I", "-S", "-c", loaded, root]
-    moved = [(os.POSIX_SPAWN_DUP2, write, 1)]
-    os.waitpid(os.posix_spawn(sys.executable, words, os.environ, file_actions=moved), 0)
-    os.close(write)
-    with os.fdopen(read) as told:
-        assert told.read().split() == []

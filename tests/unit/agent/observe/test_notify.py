@@ -86,15 +86,6 @@ def test_a_call_continues_as_without_an_agent(sender: Sender, inflight: Inflight
     assert not notify.proceed(sender.listener, call.id)
 
 
-def test_a_call_received_by_a_killed_process_is_not_delivered_again(
-    sender: Sender, inflight: Inflight
-) -> None:
-    sender.call()
-    killed_with_a_call(sender, inflight)
-    assert not readable(sender.listener, 0.3)
-    assert not readable(sender.results, 0.3)
-
-
 def test_the_next_process_finds_such_a_call_and_lets_it_continue(
     sender: Sender, inflight: Inflight
 ) -> None:
@@ -106,31 +97,6 @@ def test_the_next_process_finds_such_a_call_and_lets_it_continue(
     assert number == NUMBER
     assert notify.proceed(sender.listener, call.id)
     assert os.read(sender.results, 100) == listener_process.AS_USUAL
-
-
-def test_a_call_not_yet_received_is_not_answered_by_a_guess(
-    sender: Sender, inflight: Inflight
-) -> None:
-    sender.call()
-    assert readable(sender.listener, 5)
-    first = inflight.receive(sender.listener, NUMBER)
-    assert first is not None
-    notify.proceed(sender.listener, first.id)
-    os.read(sender.results, 100)
-    sender.call()
-    assert readable(sender.listener, 5)
-    assert not notify.proceed(sender.listener, first.id + 1)  # its ids follow one another
-    assert readable(sender.listener, 5)
-
-
-def test_a_call_whose_process_died_meanwhile_does_not_count(
-    sender: Sender, inflight: Inflight
-) -> None:
-    sender.call()
-    assert readable(sender.listener, 5)
-    os.kill(sender.pid, signal.SIGKILL)
-    os.waitpid(sender.pid, 0)
-    assert inflight.receive(sender.listener, NUMBER) is None
 
 
 def test_the_kernel_writes_into_the_memory_itself(sender: Sender, inflight: Inflight) -> None:

@@ -89,13 +89,3 @@ def _secret_memory() -> int:
     assert libc.mmap(where, mmap.PAGESIZE, access, mmap.MAP_SHARED | MAP_FIXED, fd, 0) == where
     os.close(fd)
     return where
-
-
-def test_other_calls_keep_their_arguments_and_no_memory_is_read() -> None:
-    call = _call(272, 0x20000)
-    assert pointed_arguments.address(call) is None
-    assert pointed_arguments.arguments(call, None) == (0x20000, 88, 0, 0, 0, 0)
-
-
-def test_flags_that_were_not_read_are_not_known() -> None:
-    assert pointed_arguments.arguments(_call(435, 4096), None) is None

@@ -40,11 +40,6 @@ def test_who_has_most_gives_way_and_nobody_has_less_than_whom_it_gave_way_to(
         assert of not in stored[found:]  # its newest
 
 
-def test_a_containers_first_listener_stays() -> None:
-    assert giver("b", [("a", 1), ("a", 2), ("a", 3)]) == 3
-    assert giver("b", [("a", 1)]) is None
-
-
 class Systemd:
     """The descriptors that it keeps, by name; it refuses what there is no room for."""
 

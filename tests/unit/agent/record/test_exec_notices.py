@@ -69,23 +69,6 @@ def test_notices_of_other_users_are_ignored(place: Path, told: Executions, user:
     assert pid == os.getpid()
 
 
-def test_a_user_cannot_claim_to_be_root(place: Path) -> None:
-    """Nor to be another process: the kernel refuses false credentials (linux:net/core/scm.c)."""
-    forge = SEND.rpartition("s.sendto")[0] + (
-        "s.connect(sys.argv[1]); import struct; s.sendmsg([b'x'], [(socket.SOL_SOCKET, "
-        "socket.SCM_CREDENTIALS, struct.pack('=iII', 1, 0, 0))])"
-    )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
-        bound.bind(str(place))
-        place.chmod(0o666)
-        argv = [PYTHON, "-I", "-S", "-c", forge, str(place)]
-        for user in (AS_USER, AS_ROOT_OF_ITS_OWN):
-            done = subprocess.run([*user, *argv], capture_output=True, text=True, check=False)
-            assert "PermissionError" in done.stderr
-        with closing(Executions(bound.fileno())) as told:
-            assert [*told.take()] == []
-
-
 @pytest.mark.parametrize(
     "text",
     [b"", b"\0", WORDS[:-1], WORDS.replace(b"/1", b"/2"), b"runc-wrap/1", WORDS + b"x" * 5000],

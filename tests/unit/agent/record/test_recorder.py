@@ -90,15 +90,6 @@ def recorder(prefix: Path) -> Recorder:
     return Recorder(str(prefix), Inflight.new())
 
 
-@pytest.mark.parametrize(("words", "is_watched"), [(ALL, True), ("errno", False), ("log", False)])
-def test_audit_counts_as_watched_only_while_the_kernel_logs_filters_calls(
-    logged: Path, tmp_path: Path, words: str, is_watched: bool
-) -> None:
-    logged.write_text(words)
-    recorder(tmp_path).write()
-    assert watched(tmp_path) == ({AUDIT, OBSERVE} if is_watched else {OBSERVE})
-
-
 def test_the_logged_actions_are_checked_each_time_and_earlier_time_stays_unwatched(
     logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,14 +281,6 @@ def test_a_record_that_waits_at_a_flush_is_attributed_after_the_process_events(
     assert counts(tmp_path) == (1, 0)
 
 
-def test_process_events_are_read_at_each_turn_while_a_record_waits(told: Recorder) -> None:
-    """All its events may be read, so that only the records would wake the agent."""
-    hear(told, sighting(pid=7, time=time.time()))
-    hear(told, sighting(pid=7, time=time.time()))
-    hear(told)
-    assert told.may_wait
-
-
 def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_processes(
     told: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,12 +373,6 @@ def test_a_joining_process_belongs_to_the_container_from_the_time_of_its_notice(
 def hear_of(one: Recorder, *records: Sighting) -> None:
     one.live = Teller()  # type: ignore[assignment]  # as above
     hear(one, *records)
-
-
-def test_a_record_is_not_counted_before_the_join_notices_are_read(joined: Recorder) -> None:
-    hear_of(joined, sighting(pid=os.getpid(), time=time.time()))
-    joined.write()
-    assert joined.tree.lives.running == {KEY: 1}
 
 
 @pytest.mark.parametrize(("exe", "are_runtimes"), [("/usr/bin/crun", True), ("/bin/sh", False)])

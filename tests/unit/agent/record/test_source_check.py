@@ -178,14 +178,6 @@ def test_the_probes_pid_is_nobody_elses_until_its_record_has_come_or_is_overdue(
     assert clock.reaped == 2
 
 
-def test_an_older_record_proves_nothing(tmp_path: Path, clock: Clock) -> None:
-    one = SourceCheck(str(tmp_path), {AUDIT: ""})
-    one.turn()
-    one.is_own(_record(time=time.time() - 10))
-    assert not one.turn()
-    assert (one.begun, clock.provoked) == ({}, 1)
-
-
 def test_a_source_that_cannot_be_opened_is_not_tested(tmp_path: Path, clock: Clock) -> None:
     one = SourceCheck(str(tmp_path), {AUDIT: "no such thing", PROCESSES: "nor this"})
     assert one.turn()

@@ -116,16 +116,6 @@ def test_the_number_of_remembered_roots_of_one_id_is_bounded(ledger: Path) -> No
     assert len(list(Known(ledger).newest())) == len([*found, ID, "my-box"])
 
 
-@pytest.mark.parametrize(
-    ("mode", "is_recorded"),
-    [("audit", True), ("enforce-log", True), ("enforce", False), ("observe", False), (None, False)],
-)
-def test_the_kernel_logs_calls_in_some_modes(ledger: Path, mode: str, is_recorded: bool) -> None:
-    write_ledger(ledger, line("c", mode=mode))
-    assert Known(ledger).is_recorded(("/run/test", "c")) == is_recorded
-    assert not Known(ledger).is_recorded(("/elsewhere", "c"))
-
-
 def test_of_one_id_under_two_roots_the_existing_one_or_that_of_the_bundle_counts(
     tmp_path: Path,
 ) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from runc_wrap.evidence.attribution.clock_precision import COARSE
 from runc_wrap.evidence.attribution.host_processes import FASTEST, MOST_ENDED, Hosts
-from runc_wrap.host import procfs
 
 SHELL, CHILD, GRANDCHILD = 10, 11, 12
 LONG = 10 * FASTEST
@@ -108,12 +104,6 @@ def test_what_is_in_a_pid_namespace_that_is_not_ours_stays_there() -> None:
     assert one.had(CHILD, 6.0)
 
 
-def test_a_reused_pid_is_another_process() -> None:
-    one = _with()
-    one.forked(99, SHELL, 5.0)  # of a parent that is not known
-    assert [one.had(SHELL, 4.0), one.had(SHELL, 6.0)] == [True, False]
-
-
 def test_after_a_gap_no_process_is_known() -> None:
     one = _with()
     one.forget_all()
@@ -128,10 +118,3 @@ def test_a_bounded_number_of_ended_processes_is_remembered() -> None:
     assert len(one) <= MOST_ENDED + 1
     assert not one.had(100, 100.2)
     assert one.had(99 + 2 * MOST_ENDED, 99.2 + 2 * MOST_ENDED)
-
-
-def test_the_program_of_a_running_process_is_known_and_of_an_ended_one_is_not() -> None:
-    assert procfs.program(os.getpid()) == str(Path("/proc/self/exe").resolve())
-    assert procfs.program(4_194_305) is None
-    assert procfs.namespace_inode("self", "mnt") == Path("/proc/self/ns/mnt").stat().st_ino
-    assert procfs.namespace_inode(4_194_305, "mnt") == 0

@@ -239,14 +239,6 @@ def test_the_number_of_remembered_cgroups_is_bounded(
     assert machine.of(PID) is None
 
 
-def test_our_own_pid_namespace_is_known() -> None:
-    own = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - as the module looks
-    assert membership._namespaces(os.getpid())[0] == own  # noqa: SLF001 - the kernel's answer
-    assert membership._is_within(os.getpid(), own)  # noqa: SLF001 - likewise
-    assert not membership._is_within(os.getpid(), own + 1)  # noqa: SLF001 - likewise
-    assert membership._namespaces(2**22 + 1) == []  # noqa: SLF001 - likewise
-
-
 V1 = "36 31 0:33 {root} {place} rw,relatime shared:9 - cgroup cgroup rw,xattr,cpu,cpuacct\n"
 V2 = "41 31 0:38 {root} {place} rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n"
 

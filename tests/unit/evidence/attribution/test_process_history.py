@@ -139,17 +139,6 @@ def test_a_container_begins_with_the_runtime_that_the_ledger_names(
     assert end == pytest.approx(kernel.now, abs=0.001)
 
 
-def test_a_container_already_read_from_the_ledger_still_begins(
-    tree: Tree, kernel: Kernel, tmp_path: Path
-) -> None:
-    kernel.fork(SHIM, RUNTIME)
-    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
-    tree.known.refresh()
-    born = kernel.fork(RUNTIME, INIT, after=0.01)
-    kernel.exit(INIT, after=0.002)
-    assert tree.container_of(INIT, born) == ("/run/test", "new")
-
-
 def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_the_ledger(
     tree: Tree, kernel: Kernel, tmp_path: Path
 ) -> None:
@@ -250,21 +239,6 @@ def test_ended_processes_are_forgotten_in_time(
         kernel.exit(CHILD + number, after=0.0001)
     assert tree.remembered <= 101
     assert tree.container_of(CHILD + 999, kernel.now) == KEY
-
-
-def test_the_number_of_unplaced_processes_is_bounded(
-    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes.MOST", 50)
-    for number in range(500):
-        kernel.fork(SHIM, CHILD + number, after=0.0001)
-    assert tree.remembered == 50
-
-
-@pytest.mark.parametrize("length", [0, 36, 52, 60])
-def test_a_truncated_message_is_ignored(tree: Tree, length: int) -> None:
-    tree.take(bytes(length))
-    assert tree.remembered == 0
 
 
 def test_without_the_connector_the_tree_says_so_and_reads_proc(
@@ -467,32 +441,6 @@ def test_a_pid_is_a_containers_only_as_far_as_the_news_are_read(
     found += [tree.container_of(INIT, when) for when in (early, later)]
     tree.is_dry = True
     assert [*found, tree.container_of(INIT, later)] == [KEY, None, KEY, OTHER, KEY]
-
-
-def test_each_of_many_simultaneous_creates_has_its_own_processes(
-    tree: Tree, kernel: Kernel, tmp_path: Path
-) -> None:
-    kernel.now = float(int(kernel.now))
-    when = rfc3339(kernel.now)
-    many = range(200)
-    for number in many:
-        kernel.fork(1, INIT + 10 + number, after=0.0001)
-    write_ledger(tmp_path, *(line(f"m{n}", pid=INIT + 10 + n, time=when) for n in many))
-    tree.refresh()
-    found = [tree.container_of(INIT + 10 + number, kernel.now) for number in many]
-    assert found == [("/run/test", f"m{number}") for number in many]
-
-
-def test_without_a_connector_no_process_is_remembered_whose_end_would_not_be_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    born = procfs.born(os.getpid())
-    assert born is not None
-    monkeypatch.setattr(process_history, "connector", refused)
-    monkeypatch.setattr(runtime_state, "first_processes", lambda _: {(os.getpid(), born[0]): KEY})
-    tree = Tree(Known(tmp_path))
-    assert len(tree.lives) == 0
-    assert tree.has_containers  # there may be some
 
 
 class Quiet:

@@ -115,7 +115,7 @@ def read(found: list[Sighting | Lost]) -> list[int | str]:
 
 
 def test_an_overrun_ring_says_how_many_messages_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    Ring(monkeypatch, record(7), BrokenPipeError(), record(20), record(21))
+    Ring(monkeypatch, record(7), BlockingIOError(), BrokenPipeError(), record(20), record(21))
     ring = kmsg.Ring(Path(os.devnull))
     assert read(list(ring.read(0, inf))) == ["record", 12, "record", "record"]
     ring.close()

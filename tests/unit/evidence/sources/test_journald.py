@@ -146,16 +146,6 @@ def test_a_missing_or_failing_journalctl_is_reported(journalctl: Journalctl) -> 
         read()
 
 
-def test_the_arguments_are_fixed_except_the_times(journalctl: Journalctl, tmp_path: Path) -> None:
-    journalctl.does(f'echo "$*" > {tmp_path}/words')
-    read(since=12.7, until=20.1)
-    assert (
-        (tmp_path / "words")
-        .read_text()
-        .endswith("_TRANSPORT=audit _AUDIT_TYPE=1326 + _TRANSPORT=kernel --since=@12 --until=@31\n")
-    )
-
-
 @given(st.lists(st.binary(max_size=300), max_size=5))
 def test_no_bytes_make_it_raise(chunks: list[bytes]) -> None:
     entries = journald._Entries()  # noqa: SLF001 - journalctl's output is not ours to choose

@@ -106,12 +106,3 @@ def test_a_users_truncated_message_hides_at_most_eight_lines() -> None:
     cut = PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x\n"
     found = Lines("x").feed(cut + (REAL + b"\n") * 20)
     assert (len(serials(found)), lost(found)) == (12, 8)
-
-
-@given(st.lists(st.binary(max_size=400), max_size=8))
-def test_no_bytes_make_it_raise(chunks: list[bytes]) -> None:
-    lines = Lines("x")
-    for chunk in chunks:
-        lines.feed(chunk)
-        lines.feed(PREFIX + b"audit: type=1107 audit(1.000:1): msg='" + chunk + b"\n")
-    lines.end()

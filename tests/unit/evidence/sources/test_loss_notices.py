@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.sources import loss_notices
@@ -74,9 +72,3 @@ def test_auditds_notice_of_dropped_records_is_read(text: bytes) -> None:
 )
 def test_other_lines_report_no_loss(line: bytes) -> None:
     assert told(line) == []
-
-
-@given(st.binary(), st.sampled_from(list(FORMS.values())), st.integers(0, 90))
-def test_no_bytes_make_it_raise(noise: bytes, form: bytes, at: int) -> None:
-    text = form % (SUM % 5)
-    loss_notices.Notices().lost(text[:at] + noise + b"audit" + text[at:], 0.0)

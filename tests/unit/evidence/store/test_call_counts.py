@@ -147,17 +147,3 @@ def test_the_runtimes_calls_stay_separate_through_a_file_and_a_merge() -> None:
     read = call_counts.of_json(json_codec.loads(json_codec.dumps(other.as_json())))
     assert [call.number for call in read.calls] == [UNSHARE]
     assert [call.number for call in read.runtimes.calls] == [samples.MOUNT]
-
-
-def test_counts_of_the_previous_release_are_read() -> None:
-    seen = Tallies()
-    seen.add(sighting())
-    before = {name: value for name, value in seen.as_json().items() if name != "runtimes"}
-    read = call_counts.of_json(before)
-    assert (read.calls.keys(), read.runtimes.calls) == (seen.calls.keys(), {})
-
-
-@pytest.mark.parametrize("rows", [[[1]], ["x"], 5])
-def test_damage_in_the_runtimes_calls_counts_as_damage(rows: Any) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        call_counts.of_json({**Tallies().as_json(), "runtimes": rows})

@@ -10,7 +10,7 @@ from runc_wrap.evidence.model import AUDIT, Lost
 from runc_wrap.evidence.store import evidence_files, evidence_set, evidence_store
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.evidence.store.evidence_store import Store, put
-from runc_wrap.evidence.store.loss_intervals import EVER, Hole
+from runc_wrap.evidence.store.loss_intervals import Hole
 from tests.unit.evidence.samples import (
     ERRNO,
     NOTIFY,
@@ -192,19 +192,6 @@ def test_existing_containers_and_damaged_files_are_kept(
     assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
 
 
-def test_losses_of_the_previous_release_are_read_as_intervals(tmp_path: Path) -> None:
-    (tmp_path / "state.json").write_text(
-        '{"version":1,"lost":[["audit","too fast",5,100.0,160.5],["audit","hung",1,0,0]],'
-        '"watched":{"audit":[[1,200]]},"covered":[]}'
-    )
-    found = evidence_files.load(tmp_path)
-    assert found.lost == {
-        (AUDIT, "too fast"): [Hole(5, 100.0, 160.5)],
-        (AUDIT, "hung"): [Hole(1, 0, EVER)],
-    }
-    assert found.damaged == 0
-
-
 def test_intervals_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
     for begin in (10.0, 50.0):
         kept = Store(tmp_path)
@@ -266,11 +253,6 @@ def test_a_call_of_several_records_counts_each_and_covers_their_serials(
     assert [found.has(sighting(serial=number)) for number in (9, 10, 14, 15)] == [
         False, True, True, False,
     ]  # fmt: skip
-
-
-def test_a_missing_directory_is_no_evidence(tmp_path: Path) -> None:
-    found = evidence_files.load(tmp_path / "absent")
-    assert (found.containers, found.damaged) == ({}, 0)
 
 
 def test_a_call_that_comes_while_its_container_is_written_is_kept(tmp_path: Path) -> None:

@@ -89,20 +89,6 @@ def test_written_spans_are_read_back(tmp_path: Path) -> None:
     assert [call.number for call in found.elsewhere.calls] == [MOUNT]
 
 
-def test_the_previous_releases_data_is_one_span_for_each_kind(tmp_path: Path) -> None:
-    first = Store(tmp_path)
-    for when in (0, 100):
-        first.add(None, sighting(time=START + when))
-    first.flush()
-    path = tmp_path / evidence_set.UNATTRIBUTED
-    said = json.loads(path.read_text())
-    path.write_text(json.dumps({k: v for k, v in said.items() if k in _BEFORE}))
-    assert _spans(evidence_files.load(tmp_path).unattributed) == [(2, 0, 100)]
-
-
-_BEFORE = ("version", "root", "id", "ended", "dropped", "calls", "runtimes")
-
-
 @pytest.mark.parametrize("spans", [5, [5], [[5]], [[[1, 2]]], [[["a", "b", "c"]]]])
 def test_invalid_spans_are_damage(tmp_path: Path, spans: Any) -> None:
     first = Store(tmp_path)
