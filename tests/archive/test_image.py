@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import stat
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import pytest
 from deploy.archive import programs
 from deploy.archive.machines import MACHINES, here
 from deploy.image import __main__ as image_program
-from deploy.image.buildah import described_as
 from harness.host.processes import attempt, environment, run
 from harness.node.archive import build_image
 from harness.node.requirements import program, requires
@@ -113,40 +111,6 @@ def test_it_says_what_it_is(image: Image, machine: str) -> None:
         assert found.get("org.opencontainers.image.revision", "") == image_program.revision()
 
 
-def test_what_is_not_known_is_not_said_and_no_path_is_called_a_url() -> None:
-    said = described_as("1", 0, source="https://a/b", documentation="", revision="")
-    assert said["org.opencontainers.image.source"] == "https://a/b"
-    assert not {"org.opencontainers.image.documentation", "org.opencontainers.image.revision"} & {
-        *said
-    }
-    ended = attempt([sys.executable, "-m", "deploy.image", "--documentation", "docs/kubernetes.md"])
-    assert (ended.returncode, "'docs/kubernetes.md' is no URL" in ended.stderr) == (2, True)
-    ended = attempt([sys.executable, "-m", "deploy.image", "--archives", "/none", "amd64"])
-    assert "run `make dist` first" in ended.stderr
-
-
-def test_the_revision_is_the_checkouts_commit_and_none_of_changed_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(image_program, "SOURCE", tmp_path)
-    assert image_program.revision() == ""
-    git: list[str | Path] = [
-        program("git"),
-        "-C",
-        tmp_path,
-        "-c",
-        "user.name=a",
-        "-c",
-        "user.email=a@b",
-    ]
-    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "a"]):
-        run([*git, *words])
-    assert re.fullmatch("[0-9a-f]{40}", image_program.revision())
-    (tmp_path / "file").touch()
-    run([*git, "add", "file"])
-    assert image_program.revision() == ""
-
-
 @pytest.mark.parametrize("machine", MACHINES)
 def test_nothing_is_in_it_but_the_archive_and_what_the_installer_needs(
     image: Image, archives: dict[str, Path], machine: str, tmp_path: Path
@@ -163,14 +127,6 @@ def test_nothing_is_in_it_but_the_archive_and_what_the_installer_needs(
     assert not [name for name in files if name.endswith(("/sh", "/bash", "/busybox"))]
     modes = [path.lstat().st_mode for path in top.rglob("*")]
     assert not [mode for mode in modes if mode & (stat.S_ISUID | stat.S_ISGID)]
-
-
-def test_its_sbom_has_openssl_and_the_interpreter(root: Path) -> None:
-    document = json.loads((root / "installer" / "sbom.cdx.json").read_text())
-    names = {part["name"] for part in document["components"]}
-    assert {"libssl3t64", "libzstd1", "libpython3.13-stdlib", "jeepney"} <= names
-    for name in ("libssl3t64", "libzstd1"):
-        assert (root / "installer" / "licences" / name / "copyright").is_file()
 
 
 def test_the_readiness_probe_needs_nothing_of_the_image(root: Path) -> None:

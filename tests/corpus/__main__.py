@@ -1,4 +1,4 @@
-"""`make corpus-report`: the whole corpus on both runtimes; a table, and build/corpus/report.json.
+"""`make corpus-report`: the whole corpus on both runtimes; counts, and build/corpus/report.json.
 
 Exit status 1 means that something is missed, invented or wrongly safe for an unknown reason.
 """
@@ -55,17 +55,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="rw-corpus-", dir="/tmp") as scratch:
         found = measured(entries, words.runtimes, Path(scratch))
     wrong = [miss for kind, each in found.items() for miss in figures.misses(kind, entries, each)]
-    rows = [figures.row(kind, m, entries, each) for kind, each in found.items() for m in LOOKING]
-    _say("\n".join([head, figures.table(rows), *_by_abi(found), *(one.sentence for one in wrong)]))
+    counts = {f"{k} {m}": figures.counted(m, each) for k, each in found.items() for m in LOOKING}
+    _say("\n".join([head, *map(": ".join, counts.items()), *(one.sentence for one in wrong)]))
     _say(f"not installed: {', '.join(absent) or 'nothing'}")
     document = {
         "measured": head,
-        "rows": [one._asdict() for one in rows],
+        "counts": counts,
         "misses": [one._asdict() for one in wrong],
         "absent": absent,
-        "calls": {
-            f"{k} {m}": figures.by_call(m, each) for k, each in found.items() for m in LOOKING
-        },
         "programs": {
             kind: {name: asdict(one) for name, one in each.items()} for kind, each in found.items()
         },
@@ -73,14 +70,6 @@ def main() -> int:
     words.output.mkdir(parents=True, exist_ok=True)
     (words.output / "report.json").write_text(json.dumps(document, indent=1, default=sorted))
     return int(any(one.kind in _WORST and not one.is_told for one in wrong))
-
-
-def _by_abi(found: dict[str, dict[str, Measured]]) -> list[str]:
-    return [
-        f"{kind} {mode}, by ABI: {figures.by_abi(mode, each)}"
-        for kind, each in found.items()
-        for mode in LOOKING
-    ]
 
 
 def _head() -> str:

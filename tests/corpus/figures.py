@@ -1,4 +1,4 @@
-"""The corpus' results: precision and recall for each (ABI, call), verdicts, suggestions.
+"""The corpus' results: calls, verdicts and suggestions that are wrong.
 
 Functions over measure.Measured, independent of how it was measured.
 """
@@ -6,7 +6,6 @@ Functions over measure.Measured, independent of how it was measured.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.corpus import nodes
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 SAFE = "safe"
 _SHOWN = 200  # characters of an output
-_HEADS = (
-    "runtime mode programs true right invented missed precision recall"
-    " safe wrongly-safe unknown suggested behaves-as-bare"
-).split()
 
 
 class Miss(NamedTuple):
@@ -55,81 +50,15 @@ class Miss(NamedTuple):
         return f"{self.runtime} {self.mode} {self.name}: {told}"
 
 
-class Row(NamedTuple):
-    """The figures of one runtime in one mode."""
-
-    runtime: str
-    mode: str
-    programs: int
-    true: int
-    right: int
-    invented: int
-    missed: int
-    precision: float
-    recall: float
-    safe: int
-    wrongly_safe: int
-    unknown: int
-    suggested: int
-    as_bare: int
-
-
-def row(runtime: str, mode: str, entries: Sequence[Entry], found: Mapping[str, Measured]) -> Row:
-    """Count over all programs."""
-    true = right = invented = 0
-    verdicts = []
-    for entry in entries:
-        one = found[entry.name]
-        said, denied = nodes.reported(one.reports[mode]), one.ran[mode].denied
-        true, right, invented = (
-            true + len(denied),
-            right + len(said & denied),
-            invented + len(said - denied),
-        )
-        verdicts.append((one.reports[mode]["verdict"], is_alike(entry, one, ENFORCE)))
-    suggested = [entry for entry in entries if found[entry.name].reports[mode]["calls"]]
-    return Row(
-        runtime,
-        mode,
-        len(entries),
-        true,
-        right,
-        invented,
-        true - right,
-        _share(right, right + invented),
-        _share(right, true),
-        sum(verdict == SAFE for verdict, _ in verdicts),
-        verdicts.count((SAFE, False)),
-        sum(verdict in (None, "unknown") for verdict, _ in verdicts),
-        len(suggested),
-        sum(is_alike(entry, found[entry.name], SUGGESTED + mode) for entry in suggested),
-    )
-
-
-def by_call(mode: str, found: Mapping[str, Measured]) -> dict[str, Counter[str]]:
-    """Return for each (ABI, call) in how many programs it was right, invented, missed."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+def counted(mode: str, found: Mapping[str, Measured]) -> str:
+    """Return how many (ABI, call) of all programs were right, invented and missed."""
+    right = invented = missed = 0
     for one in found.values():
-        said, denied = nodes.reported(one.reports[mode]), one.ran[mode].denied
-        for call in said | denied:
-            kind = "right" if call in said & denied else "invented" if call in said else "missed"
-            counts[" ".join(call)][kind] += 1
-    return dict(sorted(counts.items()))
-
-
-def by_abi(mode: str, found: Mapping[str, Measured]) -> str:
-    """Return the same for each ABI, as words."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for call, one in by_call(mode, found).items():
-        counts[call.split()[0]].update(one)
-    return "; ".join(
-        f"{abi}: " + ", ".join(f"{one[kind]} {kind}" for kind in ("right", "invented", "missed"))
-        for abi, one in sorted(counts.items())
-    )
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 1.0
+        said, true = nodes.reported(one.reports[mode]), one.ran[mode].denied
+        right += len(said & true)
+        invented += len(said - true)
+        missed += len(true - said)
+    return f"{len(found)} programs: {right} right, {invented} invented, {missed} missed"
 
 
 def is_alike(entry: Entry, one: Measured, mode: str) -> bool:
@@ -178,17 +107,3 @@ def _difference(one: Measured, mode: str) -> str:
     bare, other = one.ran[BARE], one.ran[mode]
     ends = [f"{one.status} {one.output[-_SHOWN:]!r}" for one in (bare, other)]
     return f"bare {ends[0]}, {mode} {ends[1]}"
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Return the rows as text in aligned columns."""
-    lines = [_HEADS, *([_cell(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

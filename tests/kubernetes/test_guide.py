@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import textwrap
 import tomllib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import click
 import kubernetes_validate
 import pytest
 import yaml
@@ -18,8 +16,6 @@ import yaml
 from harness.host.processes import attempt
 from harness.node.install import SOURCE
 from harness.node.requirements import program
-from runc_wrap.cli.kubectl_plugin import plugin
-from runc_wrap.cli.main import main
 from tests.kubernetes import rendered
 
 if TYPE_CHECKING:
@@ -28,11 +24,9 @@ if TYPE_CHECKING:
     from harness.host.processes import Run
     from tests.kubernetes.rendered import Object
 
-GUIDES = ("kubernetes.md", "fleet.md")
 SCHEMA = "1.30"
 POLICY = "runc-wrap-policy"
 OWN = '[[rule]]\nname = "own"\nnamespace = ["team"]\nmode = "off"\n'
-PROGRAMS = {"runc-wrapctl": main, "kubectl runc-wrap": plugin}
 # Each overlay, and the names of its policies.
 OVERLAYS = {
     "audit": [POLICY],
@@ -162,47 +156,3 @@ def test_with_a_policy_of_ones_own_the_mode_is_still_the_overlays(
     found = [one["data"] for one in _rendered(tmp_path, overlay) if one["kind"] == "ConfigMap"]
     texts = [data["0-mode.toml"] for data in found if "0-mode.toml" in data]
     assert {tomllib.loads(text)["default"]["mode"] for text in texts} == modes
-
-
-def _commands() -> list[tuple[str, str]]:
-    """Return each command of ours in the guides: its program, and the words behind it."""
-    places = "|".join(map(re.escape, PROGRAMS))
-    ours = re.compile(rf"(?:\S*/)?({places}) ([^|<>`#;\n]+)")
-    found = []
-    for guide in GUIDES:
-        text = (SOURCE / "docs" / guide).read_text()
-        quoted = [one.replace("\n", " ") for one in re.findall(r"`([^`]+)`", text)]
-        lines = [line for block in _blocks(guide) for line in block.splitlines()]
-        for line in [*quoted, *lines]:
-            found += [(one[1], one[2].strip().rstrip("\\")) for one in ours.finditer(line)]
-    return [*dict.fromkeys(one for one in found if re.match(r"[a-z-]", one[1]))]
-
-
-def test_the_guides_have_commands_of_both_programs() -> None:
-    found = _commands()
-    assert {name for name, _ in found} == {*PROGRAMS}
-    assert ("kubectl runc-wrap", "policy check -f config.toml -f 0-mode.toml") in found
-    assert ("runc-wrapctl", "cluster report") in found
-
-
-@pytest.mark.parametrize(("name", "line"), _commands())
-def test_a_command_of_the_guides_is_one(
-    name: str, line: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each word is a command or an option that there is, with as many arguments as it takes."""
-    monkeypatch.setenv("NODE_NAME", "n1")  # as in the installer's pod
-    called: click.Command = PROGRAMS[name]
-    words = shlex.split(line.replace("…", ""))
-    context = click.Context(called, info_name=name)
-    while isinstance(called, click.Group) and words and not words[0].startswith("-"):
-        if not re.fullmatch(r"[a-z-]+", words[0]):
-            break  # `status|report`: a way of writing
-        found = called.get_command(context, words[0])
-        assert found is not None, words[0]
-        called, context, words = found, click.Context(found, parent=context), words[1:]
-    known = {one for option in called.params for one in option.opts}
-    for word in words:
-        if word.startswith("-") and word != "-":
-            assert word.partition("=")[0] in known, f"{called.name} has no {word}"
-    if not isinstance(called, click.Group) and not any(one.isupper() for one in words):
-        called.parse_args(context, [*words])

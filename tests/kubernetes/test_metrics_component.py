@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("metrics", "metrics/podmonitor")
 EACH_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
-MONITORED = "monitoring.coreos.com/v1"
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +136,6 @@ def test_it_is_told_what_the_command_takes_and_runs_the_installers_image(
         assert Path(str(defaults["state"])).parent == Path(state)
 
 
-def test_who_calls_into_the_pod_still_meets_the_installer(own: dict[str, str]) -> None:
-    """A person's `kubectl exec` names no container, unlike the plugin's."""
-    for one in rendered.of_kind(own["overlays/per-pool"], "DaemonSet"):
-        annotations = one["spec"]["template"]["metadata"]["annotations"]
-        assert annotations == {"kubectl.kubernetes.io/default-container": "installer"}
-
-
 def test_only_the_namespace_for_monitoring_reaches_the_pods(own: dict[str, str]) -> None:
     (policy,) = rendered.of_kind(own["overlays/audit"], "NetworkPolicy")
     labels = {"app.kubernetes.io/name": "runc-wrap"}
@@ -160,38 +152,3 @@ def test_only_the_namespace_for_monitoring_reaches_the_pods(own: dict[str, str])
     }
     for one in rendered.of_kind(own["overlays/audit"], "DaemonSet"):
         assert one["spec"]["template"]["metadata"]["labels"] == labels
-
-
-# kubernetes-validate has no schema of it. These are the fields that are used here, with their
-# types, read in monitoring.coreos.com_podmonitors.yaml of the Prometheus Operator 0.91.0;
-# `selector` and `podMetricsEndpoints` are what every release since 0.32 knows.
-RELABELING: dict[str, type] = {
-    "sourceLabels": list,
-    "targetLabel": str,
-    "action": str,
-    "regex": str,
-}
-ENDPOINT: dict[str, type] = {"port": str, "relabelings": list}
-SPEC: dict[str, type] = {"selector": dict, "podMetricsEndpoints": list}
-
-
-def _check(value: Object, fields: dict[str, type]) -> None:
-    assert {name: type(found) for name, found in value.items()}.items() <= fields.items()
-
-
-def test_the_podmonitor_has_fields_that_the_operator_knows(own: dict[str, str]) -> None:
-    overlay = own["overlays/audit"]
-    (monitor,) = rendered.of_kind(overlay, "PodMonitor")
-    assert monitor["apiVersion"] == MONITORED
-    _check(monitor["spec"], SPEC)
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    _check(endpoint, ENDPOINT)
-    for one in endpoint["relabelings"]:
-        _check(one, RELABELING)
-        assert one.get("action", "replace") in ("replace", "labeldrop")
-    (_, _, metrics), *_ = _containers(overlay)
-    assert endpoint["port"] in [one["name"] for one in metrics["ports"]]
-    (daemonset,) = rendered.of_kind(overlay, "DaemonSet")
-    selected = monitor["spec"]["selector"]["matchLabels"]
-    assert selected.items() <= daemonset["spec"]["template"]["metadata"]["labels"].items()
-    assert monitor["metadata"]["namespace"] == daemonset["metadata"]["namespace"]

@@ -17,7 +17,6 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
 RULES = MONITORING / "rules.yaml"
-GUIDE = ROOT / "docs" / "monitoring.md"
 CASES = Path(__file__).with_name("alert_cases.yaml")
 OTHERS = {"up"}  # Prometheus' own
 GAUGES = {
@@ -93,8 +92,3 @@ def test_every_state_that_is_named_exists() -> None:
     }
     assert named
     assert named <= {*pod_series.STATES}
-
-
-def test_every_alert_is_explained() -> None:
-    explained = re.findall(r"^\| `(RuncWrap\w+)` \|", GUIDE.read_text(), re.MULTILINE)
-    assert sorted(explained) == sorted(rule["alert"] for rule in _rules())

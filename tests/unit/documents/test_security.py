@@ -7,13 +7,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = ROOT / "docs" / "security.md"
 TEXT = DOCUMENT.read_text()
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-_LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
 _PATH = re.compile(r"`([\w./-]+)`")
 
 
@@ -56,19 +53,3 @@ def test_every_input_says_where_it_is_read() -> None:
         files = _PATH.findall(row[3])
         assert files, row
         assert [file for file in files if not (ROOT / file).is_file()] == []
-
-
-def _anchors(text: str) -> set[str]:
-    """Return the anchors of headings: lower case, blanks as dashes, no other signs."""
-    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-@pytest.mark.parametrize("name", ["docs/security.md", "SECURITY.md"])
-def test_every_link_leads_somewhere(name: str) -> None:
-    document = ROOT / name
-    text = document.read_text()
-    for path, anchor in _LINK.findall(text):
-        target = document.parent / path if path else document
-        assert target.is_file(), path
-        assert not anchor or anchor in _anchors(target.read_text()), anchor
