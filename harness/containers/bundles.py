@@ -6,8 +6,10 @@ crun refuses the hybrid cgroup hierarchy, so it runs in a separate mount namespa
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from harness.host.processes import environment, is_not_sealed
 from harness.kernel import process_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 Json = dict[str, Any]
@@ -50,6 +52,31 @@ class Bundle:
         """Return the config as it is now."""
         config: Json = json.loads(self.config.read_text())
         return config
+
+    @contextmanager
+    def edited(self) -> Iterator[Json]:
+        """Write the config again with what the body changes in it."""
+        config = self.read()
+        yield config
+        self.config.write_text(json.dumps(config))
+
+    def running(
+        self, program: Path, *words: object, name: str = "", mounts: Sequence[Path] = ()
+    ) -> Bundle:
+        """Put a program into the rootfs, and have the container execute it; `mounts` are bound."""
+        name = name or program.name
+        shutil.copy(program, self.path / "rootfs" / name)
+        with self.edited() as config:
+            config["process"]["args"] = [f"/{name}", *map(str, words)]
+            for path in mounts:
+                bound = {"type": "bind", "source": str(path), "options": ["bind"]}
+                config["mounts"].append({"destination": f"/{path.name}", **bound})
+        return self
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The container's key in the evidence."""
+        return str(self.path / "state"), self.name
 
     def argv(self, runtime: Path | str, command: str, *flags: str) -> list[str]:
         """Return the arguments of one call, as an engine writes them."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.evidence.store import evidence_files
+
+if TYPE_CHECKING:
+    from runc_wrap.evidence.store.evidence_set import Evidence
 
 SOURCE = Path(__file__).resolve().parents[2]
 OPTIONS = ("--no-services",)  # the machine's own systemd is not the tests'
@@ -42,6 +49,24 @@ class Installed:
         """Write config.toml and put it in force."""
         (self.prefix / "etc" / "config.toml").write_text(text)
         self.control("apply")
+
+    def workload(self, container: str, *words: str | Path) -> dict[str, Any]:
+        """Return the workload of `report` that has a container of this id."""
+        done = self.control("report", "--json", *words, ok=False)
+        assert done.returncode in (0, 1), done.stderr
+        (found,) = (one for one in json.loads(done.stdout) if container in one["ids"])
+        return dict(found)
+
+    def ledger(self, container: str = "") -> list[dict[str, Any]]:
+        """Return the ledger's lines, of one container or of all."""
+        path = self.prefix / "var" / "ledger" / "ledger.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [one for one in map(json.loads, lines) if container in (one["id"], "")]
+
+    @property
+    def evidence(self) -> Evidence:
+        """What is in the store."""
+        return evidence_files.load(self.prefix / "var" / "evidence")
 
 
 def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:

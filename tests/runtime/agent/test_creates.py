@@ -44,15 +44,8 @@ def agent(pair: Pair) -> Iterator[Agent]:
         yield started
 
 
-def _lines(installed: install.Installed, name: str) -> list[dict[str, Any]]:
-    """Return the ledger's lines on a container."""
-    path = installed.prefix / "var" / "ledger" / "ledger.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [line for line in map(json.loads, lines) if line["id"] == name]
-
-
 def _via(pair: Pair, bundle: Bundle) -> list[str]:
-    return [line["via"] for line in _lines(pair.installed, bundle.name)]
+    return [line["via"] for line in pair.installed.ledger(bundle.name)]
 
 
 def _mostly_agent(ways: list[list[str]]) -> bool:
@@ -110,7 +103,7 @@ def test_an_engines_default_is_taken_over_through_the_agent(
         exempt[0] = make_bundle(pair.kind, opted, seccomp=brought)
         modes = [process_status.seccomp(one.create(pair.wrapped)) for one in [*confined, *exempt]]
         assert modes == [2] * FEW + [0] * FEW
-        lines = [_lines(pair.installed, one.name)[-1] for one in [*confined, *exempt]]
+        lines = [pair.installed.ledger(one.name)[-1] for one in [*confined, *exempt]]
         assert {line["replaced"] for line in lines} == {name["unknown"]}
         assert _mostly_agent([_via(pair, one) for one in [*confined, *exempt]])
     finally:
@@ -146,7 +139,7 @@ def test_a_hundred_creates_at_once_are_all_confined(
         calls = [bundle.argv(own_installation.wrapper, "create") for bundle in made]
         assert [done.returncode for done in pool.map(attempt, calls)] == [0] * MANY
     assert all("seccomp" in bundle.read()["linux"] for bundle in made)
-    lines = [_lines(own_installation, each.name) for each in made]
+    lines = [own_installation.ledger(each.name) for each in made]
     assert _mostly_agent([[line["via"] for line in each] for each in lines])
 
 
@@ -203,7 +196,7 @@ def test_an_agent_killed_at_any_step_loses_no_container(
                 done = attempt(bundle.argv(own_installation.wrapper, "create"))
         assert done.returncode == 0, f"{step}: {done.stderr}"
         assert _blocks(bundle) == ["SCMP_ACT_ERRNO"], step
-        lines = _lines(own_installation, bundle.name)
+        lines = own_installation.ledger(bundle.name)
         assert len({line["digest"] for line in lines}) == 1, step
         via.add(tuple(line["via"] for line in lines))
     # died before the ledger, between ledger and answer, and after the answer: a launcher on a busy
@@ -227,11 +220,11 @@ def test_a_users_own_containers_take_the_cold_path() -> None:
                 done = attempt([*words, str(bundle.path), bundle.name])
                 assert done.returncode == 0, done.stderr
                 assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]
-                assert _lines(installed, bundle.name) == []
+                assert installed.ledger(bundle.name) == []
             controls = [bundles.make(place / f"control{n}", "runc") for n in range(FEW)]
             for control in controls:
                 attempt(control.argv(installed.wrapper, "create"))
-            lines = [_lines(installed, control.name) for control in controls]
+            lines = [installed.ledger(control.name) for control in controls]
             assert _mostly_agent([[line["via"] for line in each] for each in lines])
 
 
@@ -264,4 +257,4 @@ def test_killing_either_service_at_any_moment_loses_no_container(
         running.wait_both()
     assert filters == [2] * len(made)
     assert [len(_blocks(bundle)) for bundle in made] == [1] * len(made)
-    assert all(_lines(node, bundle.name) for bundle in made)
+    assert all(node.ledger(bundle.name) for bundle in made)

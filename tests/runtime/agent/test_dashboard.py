@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from harness.cluster import metrics_pod
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node.requirements import requires
 from harness.shown import prometheus
-from runc_wrap.metrics import pod_series, prometheus_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,12 +48,6 @@ NUMBERS = {
 def _dashboard() -> Json:
     found: Json = json.loads(DASHBOARD.read_text())
     return found
-
-
-def _expressions() -> dict[str, str]:
-    """Return the expressions of the alerts that stand beside the dashboard."""
-    (group,) = yaml.safe_load((DASHBOARD.parent / "rules.yaml").read_text())["groups"]
-    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
 
 
 def _queries(panel: Json) -> list[str]:
@@ -137,40 +128,3 @@ def test_every_query_has_an_answer(scraped: Prometheus) -> None:
     }
     (other,) = found["Nodes that are in another state than ready"][0]
     assert other["metric"] == {"instance": "n2", "state": "refused"}
-
-
-def test_variables_are_labels_that_metrics_have() -> None:
-    variables = {one["name"]: one for one in _dashboard()["templating"]["list"]}
-    assert list(variables) == ["datasource", "instance", "namespace"]
-    assert variables["instance"]["definition"] == "label_values(runc_wrap_build_info, instance)"
-    metric, _, labels = prometheus_text.COUNTERS[prometheus_text.DENIED_CALLS]
-    assert variables["namespace"]["definition"] == f"label_values({metric}_total, {labels[0]})"
-
-
-def test_every_metric_of_ours_is_shown() -> None:
-    text = DASHBOARD.read_text()
-    counters = [f"{name}_total" for name, _, _ in prometheus_text.COUNTERS.values()]
-    gauges = ["runc_wrap_build_info", "runc_wrap_policy_generation", prometheus_text.SEEING,
-              pod_series.UP, pod_series.STATE]  # fmt: skip
-    assert set(re.findall(r"runc_wrap_\w+", text)) == {*counters, *gauges}
-    assert "127.0.0.1" not in text
-    assert _dashboard()["uid"] == "runc-wrap"
-    (well,) = set(re.findall(r'state=~\\"([a-z|-]+)\\"', text))
-    assert {*well.split("|")} < {*pod_series.STATES}
-    assert f'state=~"{well}"' in _expressions()["RuncWrapNodeNotReady"]
-
-
-def test_panels_do_not_overlap_and_name_their_source() -> None:
-    taken: set[tuple[int, int]] = set()
-    for panel in _dashboard()["panels"]:
-        place = panel["gridPos"]
-        columns = range(place["x"], place["x"] + place["w"])
-        cells = {(x, y) for x in columns for y in range(place["y"], place["y"] + place["h"])}
-        assert not cells & taken, panel["title"]
-        assert max(columns) < 24
-        taken |= cells
-        assert {
-            panel["datasource"]["uid"],
-            *(t["datasource"]["uid"] for t in panel["targets"]),
-        } == {"${datasource}"}
-        assert panel["description"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import time
@@ -67,8 +66,7 @@ def test_decide_needs_no_more_than_its_unit_leaves_it(
         os.chown(path, 1000, 1000)
     words = [str(node.wrapper), "create", "--bundle", str(bundle.path), bundle.name]
     run(words, env=environment(XDG_RUNTIME_DIR="/own"))
-    (line,) = (node.prefix / "var/ledger/ledger.jsonl").read_text().splitlines()
-    decided = json.loads(line)
+    (decided,) = node.ledger()
     assert (decided["via"], decided["root"]) == ("agent", "/own/crun")
     found = bundle.config.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1000, 1000, 0o600)

@@ -7,7 +7,6 @@ not count.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import socket
 import threading
 import time
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -65,7 +64,7 @@ def _least(installed: install.Installed, place: Path) -> float:
         bundle = bundles.make(place / f"b{time.monotonic_ns()}", "runc")
         least = min(least, _waited(installed, bundle))
         assert _confined(bundle)
-        assert [line["via"] for line in _lines(installed, bundle.name)] == ["cold"], number
+        assert [line["via"] for line in installed.ledger(bundle.name)] == ["cold"], number
     return least
 
 
@@ -73,12 +72,6 @@ def _confined(bundle: Bundle) -> bool:
     text = bundle.config.read_text()
     block = bundle.read()["linux"]["seccomp"]
     return block["defaultAction"] == "SCMP_ACT_ERRNO" and text.count('"seccomp":') == 1
-
-
-def _lines(installed: install.Installed, name: str) -> list[dict[str, Any]]:
-    path = installed.prefix / "var" / "ledger" / "ledger.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [line for line in map(json.loads, lines) if line["id"] == name]
 
 
 @contextlib.contextmanager
@@ -122,7 +115,7 @@ def test_an_agent_without_cpu_delays_a_create_by_at_most_a_tenth_of_a_second(
     with agents.running(idle) as agent, _starved(agent):
         waits = [_waited(idle, bundle) for bundle in several]
     assert all(_confined(bundle) for bundle in several)
-    assert all(_lines(idle, bundle.name) for bundle in several)
+    assert all(idle.ledger(bundle.name) for bundle in several)
     assert sorted(waits)[len(waits) // 2] <= BOUND
     assert max(waits) > 0.02, "it was not starved"
 
@@ -193,7 +186,7 @@ def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, 
             assert done.returncode == 0, done.stderr
             assert _confined(bundle)
             wait_until(lambda bundle=bundle: _left(bundle) == [], "what was made for nobody")  # type: ignore[misc]  # bound now
-            ways = [line["via"] for line in _lines(idle, bundle.name)]
+            ways = [line["via"] for line in idle.ledger(bundle.name)]
             seen.add(tuple(ways))
             assert _counting(idle, bundle) == ("cold" if "cold" in ways else "agent"), ways
             if ways == ["agent"]:  # it has no call more of this name

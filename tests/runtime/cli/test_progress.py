@@ -34,22 +34,10 @@ class _Report(Session):
         assert status == 0, shown
         return shown
 
-    def while_it_works(self) -> None:
-        """Let it show how far it is, however fast this machine reads."""
-        self.reading(self._log)
-        self.slowly(lambda text: SHOWN in text)
-
     def beyond_the_moment(self) -> None:
         """Let so much time pass while it works that it would show how far it is."""
         self.reading(self._log)
         self.hold(2 * MOMENT)
-
-
-def _shown_at_work(report: _Report) -> str:
-    report.while_it_works()
-    shown = report.all_of_it()
-    assert SHOWN in shown
-    return shown
 
 
 def _argv(installed: Installed, log: Path, *words: str) -> list[str | Path]:
@@ -98,25 +86,7 @@ def test_a_pipe_gets_the_documents_bytes_alone(installed: Installed, long_log: P
     assert b"\x1b" not in done.stdout + done.stderr
 
 
-def test_stdout_in_a_pipe_is_the_same_while_the_terminal_shows_it(
-    installed: Installed, long_log: Path, tmp_path: Path
-) -> None:
-    line = f'exec "{installed.ctl}" report --audit-log "{long_log}" > "$0"'
-    report = _Report(long_log, ["sh", "-c", line, tmp_path / "out"])
-    _shown_at_work(report)
-    assert "\x1b" not in (tmp_path / "out").read_text()
-
-
 def test_json_on_a_terminal_shows_none(installed: Installed, long_log: Path) -> None:
     report = _Report(long_log, [*_argv(installed, long_log), "--json"])
     report.beyond_the_moment()
     assert "\x1b" not in report.all_of_it()
-
-
-def test_ctrl_c_takes_it_back_too(installed: Installed, long_log: Path) -> None:
-    session = _Report(long_log, _argv(installed, long_log))
-    session.while_it_works()
-    session.type("\x03")
-    shown, status = session.end()
-    assert (status, ERASED in shown) == (130, True)
-    assert "Traceback" not in shown

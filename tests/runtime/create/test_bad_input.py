@@ -35,9 +35,8 @@ def _write(data: bytes) -> Callable[[Bundle], object]:
 
 def _change(change: Callable[[dict[str, Any]], object]) -> Callable[[Bundle], object]:
     def spoil(bundle: Bundle) -> None:
-        config = bundle.read()
-        change(config)
-        bundle.config.write_text(json.dumps(config))
+        with bundle.edited() as config:
+            change(config)
 
     return spoil
 
@@ -47,42 +46,19 @@ def _fifo(bundle: Bundle) -> None:
     os.mkfifo(bundle.config)
 
 
-def _directory(bundle: Bundle) -> None:
-    bundle.config.unlink()
-    bundle.config.mkdir()
-
-
 def _truncated(bundle: Bundle) -> None:
     bundle.config.write_bytes(bundle.config.read_bytes()[:-3])
 
 
+# What a config may be wrong in: tests/unit/hotpath. Here is what becomes of one at each place.
 BAD: dict[str, tuple[Callable[[Bundle], object], str]] = {
     "missing": (lambda bundle: bundle.config.unlink(), "it does not exist"),
-    "empty": (_write(b""), "not valid JSON"),
     "truncated": (_truncated, "not valid JSON"),
     "64 MiB": (lambda bundle: os.truncate(bundle.config, 64 << 20), "larger than"),
-    "a list": (_write(b"[]"), "not a JSON object"),
-    "a string": (_write(b'"x"'), "not a JSON object"),
     "nested deeply": (_write(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "not valid JSON"),
-    "invalid UTF-8": (_write(b'{"linux":{},"a":"\xff"}'), "not valid JSON"),
-    "a lone surrogate": (_write(b'{"linux":{},"a":"\\udc00"}'), "not valid JSON"),
-    "NaN": (_write(b'{"linux":{},"a":NaN}'), "not valid JSON"),
-    "seccomp is a string": (_change(lambda c: c["linux"].update(seccomp="x")), "not an object"),
     "seccomp is a list": (_change(lambda c: c["linux"].update(seccomp=[1])), "not an object"),
-    "annotations are a list": (_change(lambda c: c.update(annotations=["a"])), "not an object"),
-    "an annotation is a number": (
-        _change(lambda c: c.update(annotations={"a": 1})),
-        "not a string",
-    ),
     "a FIFO": (_fifo, "not a regular file"),
-    "a directory": (_directory, "not a regular file"),
     "linux in another case": (_change(lambda c: c.update(LINUX={})), "instead of"),
-    "linux twice": (
-        lambda bundle: bundle.config.write_text(
-            bundle.config.read_text().rstrip()[:-1] + ',"linux":{}}'
-        ),
-        "twice",
-    ),
     "an unknown annotation value with escapes": (
         _change(lambda c: c.update(annotations={"runc-wrap/seccomp": "\x1b[31m\n\u202e"})),
         "\\x1b[31m\\n\\u202e",
@@ -157,17 +133,6 @@ def test_a_full_disk_is_a_refusal_and_leaves_the_old_config(
         assert sorted(path.name for path in disk.iterdir()) == ["config.json", "filler"]
 
 
-def test_a_read_only_bundle_is_a_refusal(
-    runc: Pair, make_bundle: Callable[..., Bundle], tmp_path: Path
-) -> None:
-    bundle = make_bundle("runc")
-    with _bundle_on_a_small_disk(bundle, tmp_path) as disk:
-        run(["mount", "-o", "remount,ro", disk])
-        done = _create_on(disk, bundle, runc.wrapped)
-        assert done.returncode == 1
-        assert "the file system is read-only" in done.stderr
-
-
 @pytest.mark.cold  # the agent may read what its caller may not
 def test_an_unreadable_config_is_a_refusal(runc: Pair, make_bundle: Callable[..., Bundle]) -> None:
     """Unreadable also to root: without CAP_DAC_OVERRIDE, as some engines run."""
@@ -180,16 +145,6 @@ def test_an_unreadable_config_is_a_refusal(runc: Pair, make_bundle: Callable[...
     assert done.returncode == 1
     assert "access to it is denied" in done.stderr
     assert "permission denied" not in done.stderr.lower()
-
-
-def test_a_symbolic_link_is_followed_as_the_runtime_does(
-    runc: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("runc")
-    bundle.config.rename(bundle.path / "real.json")
-    bundle.config.symlink_to("real.json")
-    assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
-    assert bundle.config.is_symlink()
 
 
 def test_no_part_of_a_broken_config_is_shown(
@@ -213,16 +168,6 @@ def test_a_config_that_is_nested_deeper_than_orjson_writes_is_confined(
     for _ in range(300):
         deep = {"a": deep}
     bundle.config.write_text(json.dumps({**bundle.read(), "deep": deep}))
-    assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
-
-
-def test_a_container_called_with_many_words_linux_is_confined(
-    runc: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("runc")
-    config = bundle.read()
-    config["process"]["args"] = ["/bin/sh", "-c", "sleep 1000", *["linux"] * 200]
-    bundle.config.write_text(json.dumps(config))
     assert process_status.seccomp(bundle.create(runc.wrapped)) == 2
 
 

@@ -72,8 +72,7 @@ def test_roots_ledger_has_the_default_root_of_a_login_shell(
         quiet = ["sh", "-c", 'exec "$0" "$@" </dev/null >/dev/null 2>&1']
         try:
             run([*login, *quiet, pair.wrapped, *words])
-            ledger = pair.installed.prefix / "var/ledger/ledger.jsonl"
-            line = json.loads(ledger.read_text().splitlines()[-1])
+            line = pair.installed.ledger()[-1]
             expected = f"{directory}/crun" if pair.kind == "crun" else "/run/runc"
             assert (line["id"], line["root"]) == (bundle.name, expected)
             status = run([*space.prefix, pair.installed.ctl, "status", "--json"])

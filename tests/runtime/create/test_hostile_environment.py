@@ -6,7 +6,6 @@ A local user controls them: a `sudo` that keeps variables, a root shell in the u
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -120,15 +119,6 @@ def test_install_runs_nothing_from_the_callers_directory_or_environment(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Seccomp: 2   with runc-wrap" in done.stdout
     assert not list((trap.place / "temporary").iterdir())
-
-
-def test_each_step_of_an_installation_is_printed_before_it_begins(tmp_path: Path) -> None:
-    requires("runc", root=True)
-    told = install.told(tmp_path / "prefix")
-    steps = ["virtual environment", "Fetching", "Building", "policy ...", "Switching"]
-    assert sorted(steps, key=told.index) == steps
-    timed = [line for line in told.splitlines() if re.fullmatch(r".+ \.\.\. \d+\.\d s", line)]
-    assert len(timed) > len(steps)
 
 
 COMMANDS = [

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.kernel import process_status
 from runc_wrap.hotpath import json_codec
@@ -18,18 +17,12 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 
-def _last(pair: Pair) -> dict[str, Any]:
-    ledger = pair.installed.prefix / "var" / "ledger" / "ledger.jsonl"
-    line: dict[str, Any] = json.loads(ledger.read_text().splitlines()[-1])
-    return line
-
-
 def test_each_create_writes_one_line_with_its_decision(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle(pair.kind)
     bundle.create(pair.wrapped)
-    line = _last(pair)
+    line = pair.installed.ledger()[-1]
     assert line["id"] == bundle.name
     assert line["bundle"] == str(bundle.path)
     assert line["root"] == str(bundle.path / "state")
@@ -43,7 +36,7 @@ def test_each_create_writes_one_line_with_its_decision(
 def test_an_opt_out_is_recorded(pair: Pair, make_bundle: Callable[..., Bundle]) -> None:
     bundle = make_bundle(pair.kind, {"runc-wrap/seccomp": "unconfined"})
     bundle.create(pair.wrapped)
-    line = _last(pair)
+    line = pair.installed.ledger()[-1]
     assert (line["id"], line["action"], line["declared"]) == (bundle.name, "leave", "unconfined")
     assert line["digest"] is None
 
@@ -53,10 +46,10 @@ def test_a_command_that_creates_nothing_leaves_no_line(
 ) -> None:
     bundle = make_bundle(pair.kind)
     bundle.create(pair.wrapped)
-    before = _last(pair)
+    before = pair.installed.ledger()[-1]
     bundle.call(pair.wrapped, "state")
     bundle.call(pair.wrapped, "delete", "--force")
-    assert _last(pair) == before
+    assert pair.installed.ledger()[-1] == before
 
 
 def test_a_container_starts_although_the_ledger_cannot_be_written(

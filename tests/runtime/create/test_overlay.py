@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -204,21 +203,3 @@ def test_a_containers_own_profile_gets_the_overlay_only_on_request(
     bundle = make_bundle(pair.kind, seccomp=ALLOWING)
     found = logged_calls.make(bundle, own_installation.wrapper, built("calls"), UNAME, UNIX)
     assert found == {UNAME: "errno 1" if existing else "errno 14", UNIX: "returned"}
-
-
-def test_the_doctor_of_a_fresh_installation_finds_nothing_wrong(
-    own_installation: Installed,
-) -> None:
-    own_installation.configure("")
-    document = json.loads(own_installation.control("doctor", "--json", ok=False).stdout)
-    assert [each for each in document["findings"] if _is_ours(each)] == []
-    (own_installation.prefix / "etc" / "config.toml").write_text("on_eror = 1\n")
-    done = own_installation.control("doctor", ok=False)
-    assert done.returncode == 1
-    assert "config.toml has changed since the policy in force was compiled" in done.stdout
-    assert "on_eror is not a setting (did you mean on_error?)" in done.stdout
-
-
-def _is_ours(finding: dict[str, str]) -> bool:
-    """Tell whether it is no note, nor of an engine that a test beside this one hides by mounts."""
-    return finding["severity"] != "note" and "in another mount namespace" not in finding["sentence"]

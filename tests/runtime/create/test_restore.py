@@ -56,8 +56,7 @@ class Dumped:
     def decision(self) -> dict[str, Any]:
         """The ledger's newest line, once the filters are none."""
         assert process_status.seccomp(self.bundle.pid) == 0
-        ledger = self.installed.prefix / "var/ledger/ledger.jsonl"
-        found: dict[str, Any] = json.loads(ledger.read_text().splitlines()[-1])
+        found = self.installed.ledger()[-1]
         assert found["id"] == self.bundle.name
         return found
 
@@ -68,12 +67,8 @@ def bundle(
 ) -> Bundle:
     """A bundle whose process CRIU can restore: busybox's sleep crashes after a restore here."""
     requires("criu", request.param, "cc")
-    bundle = make_bundle(request.param)
-    shutil.copy(built("pause"), bundle.path / "rootfs" / "pause")
-    config = bundle.read()
-    config["process"]["args"] = ["/pause"]
-    bundle.config.write_text(json.dumps(config))
-    return bundle
+    made = make_bundle(request.param)
+    return made.running(built("pause"))
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from errno import EACCES, EINVAL, EPERM
 from typing import TYPE_CHECKING
 
@@ -33,13 +31,10 @@ def test_it_is_no_call_in_any_report_which_says_so_instead(
     pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path], mode: str
 ) -> None:
     def made() -> Bundle:
-        bundle = make_bundle(pair.kind)
-        shutil.copy(built("any_filter"), bundle.path / "rootfs")
-        config = bundle.read()
-        config["process"]["args"] = ["/any_filter"]
-        for given in config["process"]["capabilities"].values():
-            given += ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]
-        bundle.config.write_text(json.dumps(config))
+        bundle = make_bundle(pair.kind).running(built("any_filter"))
+        with bundle.edited() as config:
+            for given in config["process"]["capabilities"].values():
+                given += ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]
         return bundle
 
     def run(bundle: Bundle, by: str | Path) -> dict[str, str]:
@@ -58,8 +53,7 @@ def test_it_is_no_call_in_any_report_which_says_so_instead(
             assert run(bundle, node.wrapper) == REFUSED
 
             def confidence() -> str:
-                told = json.loads(node.control("report", "--json", ok=False).stdout)
-                (found,) = [one for one in told if bundle.name in one["ids"]]
+                found = node.workload(bundle.name)
                 assert found["calls"] == []
                 return str(found["confidence"])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -38,11 +37,7 @@ class Asking:
     short: Path
 
     def run(self, number: int) -> Bundle:
-        bundle = self.make_bundle(self.kind)
-        shutil.copy(self.short, bundle.path / "rootfs" / "short")
-        config = bundle.read()
-        config["process"]["args"] = ["/short", "1", str(number)]
-        bundle.config.write_text(json.dumps(config))
+        bundle = self.make_bundle(self.kind).running(self.short, 1, number)
         done = bundle.call(self.node.wrapper, "run")
         assert done.returncode == 0, done.stdout
         return bundle

@@ -19,7 +19,6 @@ from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent import wakeup_limit
-from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,22 +47,10 @@ def _in_mode(node: install.Installed, pair: Pair, mode: str) -> install.Installe
     return node
 
 
-def _calling(bundle: Bundle, program: Path, *words: str) -> Bundle:
-    shutil.copy(program, bundle.path / "rootfs")
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", *words]
-    bundle.config.write_text(json.dumps(config))
-    return bundle
-
-
-def _key(bundle: Bundle) -> tuple[str, str]:
-    return str(bundle.path / "state"), bundle.name
-
-
 def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
     """Return how often each call of a container was seen; None: unattributed calls."""
-    evidence = evidence_files.load(node.prefix / "var" / "evidence")
-    seen = evidence.containers.get(_key(bundle)) if bundle else evidence.unattributed
+    evidence = node.evidence
+    seen = evidence.containers.get(bundle.key) if bundle else evidence.unattributed
     both = [seen.calls] if seen else []
     both += [evidence.unattributed.elsewhere.calls] if bundle is None else []
     found: dict[int, int] = {}
@@ -86,7 +73,7 @@ def test_a_runtime_with_unreadable_memory_delays_no_observed_container(  # noqa:
     place: Path,
 ) -> None:
     _in_mode(node, runc, "observe")
-    observed = _calling(make_bundle("runc"), built("short"), str(CALLS), str(KEYCTL))
+    observed = make_bundle("runc").running(built("short"), CALLS, KEYCTL)
     with agents.running(node) as agent:
         agent.wait_ready()
         before = agent.observe  # looked for now: who reads all command lines waits, too
@@ -222,23 +209,21 @@ def test_the_runtimes_calls_before_the_program_are_counted_separately(
     policy = f'[default]\nmode = "{mode}"\nprofile = "localhost/capset.json"\n'
     node.configure(f'runtime = ["{pair.kind}"]\n{policy}')
     calls = f"/short {TIMES} {CAPSET}"
-    bundle = _calling(make_bundle(pair.kind), built("short"))
-    config = bundle.read()
-    config["process"]["args"] = ["/bin/sh", "-c", f"{calls}; exec /bin/sleep 1000"]
-    bundle.config.write_text(json.dumps(config))
+    bundle = make_bundle(pair.kind).running(built("short"))
+    with bundle.edited() as config:
+        config["process"]["args"] = ["/bin/sh", "-c", f"{calls}; exec /bin/sleep 1000"]
     with agents.running(node) as agent:
         agent.wait_ready()
         bundle.create(node.wrapper)
         done = bundle.call(node.wrapper, "exec", after=tuple(calls.split()))
         assert done.returncode == 0, done.stdout
         wait_until(lambda: _counts(node, bundle).get(CAPSET, 0) >= 2 * TIMES, "the calls")
-    seen = evidence_files.load(node.prefix / "var" / "evidence").containers[_key(bundle)]
+    seen = node.evidence.containers[bundle.key]
     by_program = {(call.exe, call.number): tally.count for call, tally in seen.calls.items()}
     assert by_program == {("/short", CAPSET): 2 * TIMES}
     apart = {call.number for part in (seen.runtimes, seen.unsure) for call in part.calls}
     assert apart == {CAPSET}  # the runtime's, or either's if the agent looked too late
-    told = node.control("report", "--json", ok=False).stdout
-    (found,) = [one for one in json.loads(told) if one["container"] == bundle.name]
+    found = node.workload(bundle.name)
     assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("capset", 2 * TIMES)]
     assert {one["syscall"] for one in found["runtime_calls"]} <= {"capset"}
 
@@ -260,9 +245,8 @@ def test_a_users_own_logged_calls_remove_safe_from_no_workload(
         forging = f"sleep 0.3; for one in $(seq 20); do {place}/forger calls || exit 1; done"
         assert attacker.as_user(["/bin/sh", "-c", forging]).wait(60) == 0
         wait_until(lambda: _are_strays(node), "its calls in the store")
-    nobodys = evidence_files.load(node.prefix / "var" / "evidence").unattributed
+    nobodys = node.evidence.unattributed
     assert {call.number for call in nobodys.elsewhere.calls} >= LOGGED
     assert not LOGGED & {call.number for call in nobodys.calls}
-    told = node.control("report", "--json", ok=False).stdout
-    (found,) = [one for one in json.loads(told) if victim.name in one["ids"]]
+    found = node.workload(victim.name)
     assert "no known container" not in found["confidence"]

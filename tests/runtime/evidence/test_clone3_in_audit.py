@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,22 +37,12 @@ def test_a_clone3_that_created_namespaces_is_denied_and_others_are_not(
     with short_directory("clones") as place:
         node = install.copy_of(pair.installed, place / "p")
         node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
-        bundle = make_bundle(pair.kind)
-        shutil.copy(built("clones"), bundle.path / "rootfs")
-        config = bundle.read()
-        config["process"]["args"] = ["/clones", *words]
-        bundle.config.write_text(json.dumps(config))
+        bundle = make_bundle(pair.kind).running(built("clones"), *words)
         with agents.running(node) as agent:
             agent.wait_ready()
             assert bundle.call(node.wrapper, "run").returncode == 0
-
-            def reported() -> dict[str, Any]:
-                told = node.control("report", "--json", ok=False).stdout
-                (found,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
-                return dict(found)
-
-            wait_until(lambda: bool(reported()["calls"]), "the calls on disk", 30)
-            found = reported()
+            wait_until(lambda: bool(node.workload(bundle.name)["calls"]), "the calls on disk", 30)
+            found = node.workload(bundle.name)
         (clone3,) = [one for one in found["calls"] if one["syscall"] == "clone3"]
         flags = clone3["args"][0][0] if clone3["args"] else None
         assert clone3["verdict"] == expected[0]

@@ -5,7 +5,6 @@ Each test is an attack that once made a workload `safe` whose processes made den
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -16,7 +15,6 @@ import pytest
 
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.evidence.store import evidence_files
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:
@@ -45,27 +43,9 @@ def auditing(pair: Pair, node: install.Installed) -> install.Installed:
     return node
 
 
-def _reported(node: install.Installed, bundle: Bundle) -> Json:
-    done = node.control("report", "--json", ok=False)
-    assert done.returncode in (0, 1), done.stderr
-    (found,) = (one for one in json.loads(done.stdout) if bundle.name in one["ids"])
-    return dict(found)
-
-
-def _having(bundle: Bundle, program: Path, name: str, *words: str) -> Bundle:
-    """Put a program into a container under a name; with words, the container begins with it."""
-    shutil.copy(program, bundle.path / "rootfs" / name)
-    if words:
-        config = bundle.read()
-        config["process"]["args"] = [f"/{name}", *words]
-        bundle.config.write_text(json.dumps(config))
-    return bundle
-
-
 def _seen(node: install.Installed, bundle: Bundle) -> dict[str, int]:
     """Return how often each call was counted as the container's, doubtful ones included."""
-    evidence = evidence_files.load(node.prefix / "var" / "evidence")
-    seen = evidence.containers.get((str(bundle.path / "state"), bundle.name))
+    seen = node.evidence.containers.get(bundle.key)
     found: dict[str, int] = {}
     for call, tally in [*seen.calls.items(), *seen.unsure.calls.items()] if seen else ():
         name = next(name for name, number in NUMBERS.items() if number == call.number)
@@ -83,11 +63,11 @@ def test_a_program_named_like_the_runtime_is_not_the_runtime(
 ) -> None:
     """Its first calls come so soon after its exec that their time may be before it."""
     words = ("calls", *(str(NUMBERS[name]) for name in DANGEROUS))
-    bundle = _having(make_bundle(pair.kind), built("impostor"), pair.kind, *words)
+    bundle = make_bundle(pair.kind).running(built("impostor"), *words, name=pair.kind)
     with agents.running(auditing) as agent:
         agent.wait_ready()
         assert bundle.call(auditing.wrapper, "run").returncode == 0, times
-        found = _reported(auditing, bundle)
+        found = auditing.workload(bundle.name)
     assert found["verdict"] != "safe"
     assert found["runtime_calls"] == []
     assert _seen(auditing, bundle) == dict.fromkeys(DANGEROUS, 1)
@@ -100,12 +80,12 @@ def test_a_program_named_like_the_runtime_cannot_hide_its_own_filter(
     built: Callable[[str], Path],
 ) -> None:
     words = ("seccomp", "listener", str(NUMBERS["keyctl"]))
-    bundle = _having(make_bundle(pair.kind), built("own_filter"), pair.kind, *words)
+    bundle = make_bundle(pair.kind).running(built("own_filter"), *words, name=pair.kind)
     with agents.running(auditing) as agent:
         agent.wait_ready()
         done = bundle.call(auditing.wrapper, "run")
         assert "installed 0" in done.stdout
-        assert _reported(auditing, bundle)["verdict"] != "safe"
+        assert auditing.workload(bundle.name)["verdict"] != "safe"
 
 
 @pytest.mark.parametrize("how", ["detached", "attached"])
@@ -120,7 +100,8 @@ def test_a_sibling_made_by_clone_parent_is_the_containers(  # noqa: PLR0917 - fi
 ) -> None:
     """The kernel names as its parent the runtime, or whoever took over the runtime's child."""
     name = pair.kind if named == "runtime" else named
-    bundle = _having(make_bundle(pair.kind), built("impostor"), name)
+    bundle = make_bundle(pair.kind)
+    shutil.copy(built("impostor"), bundle.path / "rootfs" / name)
     words = (f"/{name}", "siblings", str(TIMES), str(NUMBERS["keyctl"]))
     with agents.running(auditing) as agent:
         agent.wait_ready()
@@ -129,7 +110,7 @@ def test_a_sibling_made_by_clone_parent_is_the_containers(  # noqa: PLR0917 - fi
         shim = (sys.executable, "-c", SHIM)
         done = bundle.call(auditing.wrapper, "exec", *flags, after=words, before=shim)
         assert done.returncode == 0, done.stdout
-        found = _reported(auditing, bundle)
+        found = auditing.workload(bundle.name)
     assert found["verdict"] != "safe", found
     assert found["runtime_calls"] == []
 
@@ -147,9 +128,9 @@ def test_a_containers_process_with_the_probes_name_is_counted(
             _add_probes_names(name)
         agent.wait_ready()
         words = ("named", (name or ["runc-wrap-probe"])[0], str(TIMES), str(NUMBERS["keyctl"]))
-        bundle = _having(make_bundle(pair.kind), built("impostor"), "impostor", *words)
+        bundle = make_bundle(pair.kind).running(built("impostor"), *words)
         assert bundle.call(auditing.wrapper, "run").returncode == 0
-        found = _reported(auditing, bundle)
+        found = auditing.workload(bundle.name)
     assert found["verdict"] == "denied", found
     assert _seen(auditing, bundle) == {"keyctl": TIMES}
 
@@ -183,7 +164,7 @@ def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services
     words = ("calls", str(NUMBERS["keyctl"]))
     calm = [make_bundle(pair.kind) for _ in range(CALM)]
     guests = [
-        _having(make_bundle(pair.kind, seccomp=LOGS), built("impostor"), "guest", *words)
+        make_bundle(pair.kind, seccomp=LOGS).running(built("impostor"), *words, name="guest")
         for _ in range(GUESTS)
     ]
     with agents.running(auditing) as agent:
@@ -192,8 +173,8 @@ def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services
             one.create(auditing.wrapper)
         for one in guests:
             assert one.call(pair.bare, "run").returncode == 0
-        found = [_reported(auditing, one) for one in calm]
-    strays = evidence_files.load(auditing.prefix / "var" / "evidence").unattributed
+        found = [auditing.workload(one.name) for one in calm]
+    strays = auditing.evidence.unattributed
     known, doubtful = _guests(strays.elsewhere.calls), _guests(strays.calls)
 
     assert known + doubtful == GUESTS

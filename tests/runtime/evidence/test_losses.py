@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -47,11 +46,7 @@ def test_records_suppressed_by_a_rate_limit_are_reported_lost_and_lower_the_conf
     built: Callable[[str], Path],
 ) -> None:
     def called(times: int) -> Bundle:
-        bundle = make_bundle(runc.kind)
-        shutil.copy(built("short"), bundle.path / "rootfs" / "short")
-        config = bundle.read()
-        config["process"]["args"] = ["/short", str(times), str(UNSHARE)]
-        bundle.config.write_text(json.dumps(config))
+        bundle = make_bundle(runc.kind).running(built("short"), times, UNSHARE)
         assert bundle.call(node.wrapper, "run").returncode == 0
         return bundle
 
@@ -94,19 +89,13 @@ class Running:
     built: Callable[[str], Path]
 
     def run(self, name: str, *words: object) -> Bundle:
-        bundle = self.make_bundle(self.kind)
-        shutil.copy(self.built(name), bundle.path / "rootfs" / name)
-        config = bundle.read()
-        config["process"]["args"] = [f"/{name}", *map(str, words)]
-        bundle.config.write_text(json.dumps(config))
+        bundle = self.make_bundle(self.kind).running(self.built(name), *words)
         done = bundle.call(self.node.wrapper, "run", seconds=300)
         assert done.returncode == 0, done.stdout
         return bundle
 
     def reported(self, bundle: Bundle) -> dict[str, Any]:
-        told = self.node.control("report", "--json", ok=False).stdout
-        (found,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
-        return dict(found)
+        return self.node.workload(bundle.name)
 
 
 @pytest.fixture

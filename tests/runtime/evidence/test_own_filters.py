@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,27 +28,11 @@ def auditing(pair: Pair, own_installation: Installed) -> Installed:
     return own_installation
 
 
-def with_program(bundle: Bundle, program: Path, *words: str) -> None:
-    """Have a container execute a program."""
-    shutil.copy(program, bundle.path / "rootfs" / program.name)
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", *words]
-    bundle.config.write_text(json.dumps(config))
-
-
 def run(bundle: Bundle, installed: Installed, program: Path, *words: str) -> dict[str, str]:
     """Run a container with own_filter; return its output."""
-    with_program(bundle, program, *words)
-    done = bundle.call(installed.wrapper, "run")
+    done = bundle.running(program, *words).call(installed.wrapper, "run")
     assert done.returncode == 0, done.stdout
     return dict(line.split(" ", 1) for line in done.stdout.splitlines())
-
-
-def reported(installed: Installed, bundle: Bundle) -> Json:
-    done = installed.control("report", "--json", ok=False)
-    assert done.returncode in (0, 1), done.stderr
-    (found,) = (one for one in json.loads(done.stdout) if one["container"] == bundle.name)
-    return dict(found)
 
 
 def test_a_container_whose_program_installs_a_filter_is_not_safe_in_audit(
@@ -70,14 +52,14 @@ def test_a_container_whose_program_installs_a_filter_is_not_safe_in_audit(
         run(probing, auditing, built("own_filter"), "probe", "trace", str(GETPID))
     for key, bundle in made.items():
         assert said[key]["installed"] == "0"
-        found = reported(auditing, bundle)
+        found = auditing.workload(bundle.name)
         assert found["verdict"] is None, key
         assert "keyctl" not in {call["syscall"] for call in found["calls"]}  # audit never heard
         assert "installed filters of their own (once, by /own_filter)" in found["reason"]
         assert "observe" in found["reason"]
         assert found["own_filters"]["installations"] == 1
         assert found["own_filters"]["programs"] == ["/own_filter"]
-    assert reported(auditing, probing)["verdict"] == "safe"
+    assert auditing.workload(probing.name)["verdict"] == "safe"
 
 
 def test_strace_with_a_filter_hides_calls_from_audit_and_the_report_says_so(
@@ -85,14 +67,13 @@ def test_strace_with_a_filter_hides_calls_from_audit_and_the_report_says_so(
 ) -> None:
     def strace(*words: str) -> Json:
         bundle = with_hosts_programs(make_bundle(pair.kind))
-        config = bundle.read()
         traced = ["-e", "trace=unshare", "/usr/bin/unshare", "-u", "/bin/true"]
-        config["process"]["args"] = ["/usr/bin/strace", "-f", *words, *traced]
-        bundle.config.write_text(json.dumps(config))
+        with bundle.edited() as config:
+            config["process"]["args"] = ["/usr/bin/strace", "-f", *words, *traced]
         with evidence_thread.collecting(auditing.prefix):
             done = bundle.call(auditing.wrapper, "run")
         assert "unshare(CLONE_NEWUTS)" in done.stdout
-        return reported(auditing, bundle)
+        return auditing.workload(bundle.name)
 
     plain, filtered = strace(), strace("--seccomp-bpf")
     assert (plain["verdict"], plain["own_filters"]["installations"]) == ("denied", 0)
@@ -107,8 +88,7 @@ def with_hosts_programs(bundle: Bundle) -> Bundle:
     for name in ("lib", "lib64"):
         if not (root / name).exists():
             (root / name).symlink_to(f"usr/{name}")
-    config = bundle.read()
     mount = {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["bind", "ro"]}
-    config["mounts"].append(mount)
-    bundle.config.write_text(json.dumps(config))
+    with bundle.edited() as config:
+        config["mounts"].append(mount)
     return bundle

@@ -20,7 +20,6 @@ from harness.kernel import evidence_thread, process_status
 from runc_wrap.evidence.attribution import proc_connector, process_history
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import Tree
-from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,19 +43,6 @@ def auditing(pair: Pair, own_installation: Installed) -> Installed:
     return _installed(pair, own_installation, "audit")
 
 
-def _with_program(
-    bundle: Bundle, program: Path, *args: str, annotations: Json | None = None
-) -> Bundle:
-    target = bundle.path / "rootfs" / program.name
-    target.write_bytes(program.read_bytes())
-    target.chmod(0o755)
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", *args]
-    config["annotations"].update(annotations or {})
-    bundle.config.write_text(json.dumps(config))
-    return bundle
-
-
 def _report(installed: Installed, *words: str) -> dict[str, Json]:
     """Return the workloads by their container's name; the exit status is looked at elsewhere."""
     done = installed.control("report", "--json", *words, ok=False)
@@ -77,10 +63,9 @@ def test_short_lived_children_are_attributed_to_their_workloads(
     short = built("short")
     calls = {"unshare": UNSHARE, "mount": MOUNT, "keyctl": KEYCTL}
     made = {
-        name: _with_program(make_bundle(pair.kind), short, "50", str(number))
-        for name, number in calls.items()
+        name: make_bundle(pair.kind).running(short, 50, number) for name, number in calls.items()
     }
-    quiet = _with_program(make_bundle(pair.kind), short, "50", str(GETPID))
+    quiet = make_bundle(pair.kind).running(short, 50, GETPID)
     with evidence_thread.collecting(auditing.prefix), ThreadPoolExecutor(4) as pool:
         done = list(
             pool.map(lambda one: one.call(auditing.wrapper, "run"), [*made.values(), quiet])
@@ -107,12 +92,12 @@ def test_without_the_process_connector_short_lived_children_are_unattributed(
         raise proc_connector.Unavailable(1, "not for this test")
 
     monkeypatch.setattr(process_history, "connector", refused)
-    bundle = _with_program(make_bundle(pair.kind), built("short"), "50", str(UNSHARE))
+    bundle = make_bundle(pair.kind).running(built("short"), 50, UNSHARE)
     with evidence_thread.collecting(auditing.prefix):
         bundle.call(auditing.wrapper, "run")
     counted = _syscalls(_report(auditing)[bundle.name]).get("unshare", 0)
     assert counted < 50
-    strays = evidence_files.load(auditing.prefix / "var" / "evidence").unattributed.calls.items()
+    strays = auditing.evidence.unattributed.calls.items()
     assert sum(tally.count for call, tally in strays if call.exe == "/short") == 50 - counted
     assert "of no known container (" in auditing.control("report", ok=False).stdout
 
@@ -123,7 +108,7 @@ def test_without_a_watcher_the_same_containers_are_not_safe(
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    bundle = _with_program(make_bundle(pair.kind), built("short"), "1", str(GETPID))
+    bundle = make_bundle(pair.kind).running(built("short"), 1, GETPID)
     assert bundle.call(auditing.wrapper, "run").returncode == 0
     done = auditing.control("report", "--json", "--audit-log", "/dev/null", ok=False)
     (found,) = json.loads(done.stdout)
@@ -142,9 +127,8 @@ def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
 ) -> None:
     def unsharing(annotations: Json | None = None) -> Bundle:
         bundle = make_bundle(pair.kind, annotations)
-        config = bundle.read()
-        config["process"]["args"] = ["/bin/unshare", "-U", "/bin/true"]
-        bundle.config.write_text(json.dumps(config))
+        with bundle.edited() as config:
+            config["process"]["args"] = ["/bin/unshare", "-U", "/bin/true"]
         return bundle
 
     enforcing = _installed(pair, own_installation, "enforce")
@@ -190,10 +174,7 @@ def test_enforce_log_denies_what_audit_predicts(
     for mode in ("audit", "enforce-log"):
         installed = _installed(pair, own_installation, mode)
         calls = (UNSHARE, MOUNT, KEYCTL, 435, GETPID, 5000)
-        made = [
-            _with_program(make_bundle(pair.kind), built("short"), "3", str(number))
-            for number in calls
-        ]
+        made = [make_bundle(pair.kind).running(built("short"), 3, number) for number in calls]
         with evidence_thread.collecting(installed.prefix):
             for bundle in made:
                 bundle.call(installed.wrapper, "run")
@@ -263,7 +244,7 @@ def test_a_pid_reused_at_once_never_names_the_wrong_container(
 ) -> None:
     calls = {"unshare": UNSHARE, "mount": MOUNT}
     made = {
-        name: _with_program(make_bundle(pair.kind), built("short"), "1500", str(number))
+        name: make_bundle(pair.kind).running(built("short"), 1500, number)
         for name, number in calls.items()
     }
     with (
@@ -288,7 +269,7 @@ def test_watch_prints_a_call_as_it_happens(
     built: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
-    bundle = _with_program(make_bundle(pair.kind), built("short"), "20", str(UNSHARE))
+    bundle = make_bundle(pair.kind).running(built("short"), 20, UNSHARE)
     output = tmp_path / "watched"
 
     def printed() -> list[Json]:

@@ -7,8 +7,7 @@ these calls, so they affect no verdict and no suggestion.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 OPEN_TREE, FSOPEN, FSCONFIG, FSMOUNT = 428, 430, 431, 432
 
 
-def _reported(installed: Installed, container: str) -> dict[str, Any]:
-    done = installed.control("report", "--json", ok=False)
-    assert done.returncode in (0, 1), done.stderr
-    found = {one["container"]: one for one in json.loads(done.stdout)}
-    reported: dict[str, Any] = found[container]
-    return reported
-
-
 @pytest.mark.parametrize("mode", ["audit", "observe"])
 def test_the_calls_of_runc_before_the_program_are_not_the_containers(
     runc: Pair, node: Installed, make_bundle: Callable[..., Bundle], mode: str
@@ -49,7 +40,7 @@ def test_the_calls_of_runc_before_the_program_are_not_the_containers(
         bundle.delete(runc.bare)
     if mode == "audit" and _makes_mount_calls():  # the control: they were made and seen
         assert {OPEN_TREE, FSOPEN, FSCONFIG} <= {number for _, number, _ in logged}
-    reported = _reported(node, bundle.name)
+    reported = node.workload(bundle.name)
     if mode == "observe" and _makes_mount_calls():  # the same: the agent was asked about them
         assert {"open_tree", "fsopen"} <= {one["syscall"] for one in reported["runtime_calls"]}
     assert reported["calls"] == []

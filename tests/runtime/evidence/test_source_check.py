@@ -6,9 +6,7 @@ joining them works or fails silently. What such an agent did not receive never c
 
 from __future__ import annotations
 
-import json
-import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
 from harness.node import agent as agents
@@ -16,7 +14,6 @@ from harness.node.requirements import program
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.model import AUDIT
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,18 +32,10 @@ def _sight(node: Installed) -> dict[str, str]:
 
 
 def _calling(bundle: Bundle, built: Path, number: int) -> Bundle:
-    shutil.copy(built, bundle.path / "rootfs" / "short")
-    config = bundle.read()
     script = f"while :; do /short 1 {number}; /bin/sleep 1; done"
-    config["process"]["args"] = ["/bin/sh", "-c", script]
-    bundle.config.write_text(json.dumps(config))
+    with bundle.running(built).edited() as config:
+        config["process"]["args"] = ["/bin/sh", "-c", script]
     return bundle
-
-
-def _found(node: Installed, bundle: Bundle) -> dict[str, Any]:
-    told = node.control("report", "--json", "--audit-log", "/dev/null", ok=False).stdout
-    (found,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
-    return dict(found)
 
 
 def test_an_agent_that_receives_no_records_says_so_and_has_watched_nothing(
@@ -71,8 +60,8 @@ def test_an_agent_that_receives_no_records_says_so_and_has_watched_nothing(
         assert gauge in node.control("metrics").stdout
         assert "receives none of the audit records" in agent.log.read_text()
         assert "receives none of the audit records" in node.control("report", ok=False).stderr
-    assert AUDIT not in evidence_files.load(node.prefix / "var" / "evidence").watched
-    found = _found(node, bundle)
+    assert AUDIT not in node.evidence.watched
+    found = node.workload(bundle.name, "--audit-log", "/dev/null")
     assert found["verdict"] is None, found["confidence"]
 
 
@@ -89,10 +78,10 @@ def test_an_agent_that_receives_records_says_so_and_does_not_count_its_own(
         assert gauge in node.control("metrics").stdout
         assert "receives none" not in node.control("doctor", ok=False).stdout
     assert _sight(node) == {}
-    found = evidence_files.load(node.prefix / "var" / "evidence")
+    found = node.evidence
     assert AUDIT in found.watched
     assert PROCESSES in found.watched
     both = (found.unattributed, found.unattributed.elsewhere)
     assert not [call for one in both for call in one.calls if call.number == GETPRIORITY]
-    assert _found(node, bundle)["verdict"] == "safe"
+    assert node.workload(bundle.name, "--audit-log", "/dev/null")["verdict"] == "safe"
     assert runc.kind == bundle.kind

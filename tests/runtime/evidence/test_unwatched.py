@@ -5,9 +5,7 @@ Calls of ended processes may be any container's: they remove `safe` from all tha
 
 from __future__ import annotations
 
-import json
-import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,19 +31,11 @@ pytestmark = pytest.mark.skipif(
 
 def _running(bundle: Bundle, built: Path, script: str, node: Installed, pair: Pair) -> Bundle:
     """Run a container whose script has /short, which makes calls, and ends when /stop is there."""
-    shutil.copy(built, bundle.path / "rootfs" / "short")
-    config = bundle.read()
-    config["process"]["args"] = ["/bin/sh", "-c", script]
-    bundle.config.write_text(json.dumps(config))
+    with bundle.running(built).edited() as config:
+        config["process"]["args"] = ["/bin/sh", "-c", script]
     bundle.create(node.wrapper)
     bundle.call(pair.bare, "start")
     return bundle
-
-
-def _found(node: Installed, bundle: Bundle) -> dict[str, Any]:
-    told = node.control("report", "--json", ok=False).stdout
-    (found,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
-    return dict(found)
 
 
 def test_a_call_after_the_agents_stop_is_found_in_the_ring_buffer(
@@ -62,9 +52,11 @@ def test_a_call_after_the_agents_stop_is_found_in_the_ring_buffer(
     with agents.running(node) as agent:
         agent.wait_ready()
         _running(bundle, built("short"), script, node, runc)
-    assert _found(node, bundle)["verdict"] in ("safe", None)
+    assert node.workload(bundle.name)["verdict"] in ("safe", None)
     (bundle.path / "rootfs" / "go").touch()
-    wait_until(lambda: _found(node, bundle)["verdict"] == "denied", "its call in the report", LONG)
+    wait_until(
+        lambda: node.workload(bundle.name)["verdict"] == "denied", "its call in the report", LONG
+    )
 
 
 @pytest.mark.parametrize("with_agent_before", [True, False])
@@ -82,8 +74,8 @@ def test_calls_of_ended_processes_remove_safe_from_workloads_that_ran_then(
     script = f"while :; do /short 1 {UNSHARE}; /bin/sleep 0.5; done"
     bundle = _running(make_bundle("runc"), built("short"), script, node, runc)
     wait_until(
-        lambda: "may have been its own" in str(_found(node, bundle)["reason"]),
+        lambda: "may have been its own" in str(node.workload(bundle.name)["reason"]),
         "its calls as nobody's",
         LONG,
     )
-    assert _found(node, bundle)["verdict"] is None
+    assert node.workload(bundle.name)["verdict"] is None

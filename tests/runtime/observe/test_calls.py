@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -14,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.containers import logged_calls
-from harness.host.processes import CommandError, Run, short_directory, wait_until
+from harness.host.processes import CommandError, Run, wait_until
 from harness.node import agent as agents
 from harness.node import install, releases
-from runc_wrap.evidence.store import evidence_files, loss_intervals
+from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
     from harness.node.agent import Agent, Supervised
-    from runc_wrap.evidence.store.evidence_set import Evidence
     from tests.runtime.conftest import Pair
 
 UNSHARE, CLONE_NEWNS = "x86_64:272:0x20000", 0x20000
@@ -40,35 +38,11 @@ NOTIFY, LOG = 0x7FC00000, "7ffc0000"
 KEYCTL_ARGS = (99, None, None, None, None, None)
 
 
-@pytest.fixture
-def node(pair: Pair) -> Iterator[install.Installed]:
-    """An installation in observe, whose path is short enough for sockets."""
-    with short_directory("observe") as place:
-        own = install.copy_of(pair.installed, place / "p")
-        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        yield own
-
-
-@pytest.fixture
-def agent(node: install.Installed) -> Iterator[Agent]:
-    with agents.running(node) as started:
-        yield started
-
-
-def evidence(node: install.Installed) -> Evidence:
-    return evidence_files.load(node.prefix / "var" / "evidence")
-
-
-def ledger(node: install.Installed) -> list[dict[str, Any]]:
-    lines = (node.prefix / "var/ledger/ledger.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def seen(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list[Any]]:
     """Return what was sent by a bundle's container: {(arch, number): [args]}."""
     found: dict[tuple[str, int], list[Any]] = {}
-    for key, tallies in evidence(node).containers.items():
-        if key == (str(bundle.path / "state"), bundle.name):
+    for key, tallies in node.evidence.containers.items():
+        if key == bundle.key:
             for call in tallies.calls:
                 found.setdefault((f"{call.arch:x}", call.number), []).append(call.args)
     return found
@@ -76,7 +50,7 @@ def seen(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list[
 
 def counted(node: install.Installed) -> tuple[int, int]:
     """Return how many calls were recorded from listeners, and how many were reported lost."""
-    found = evidence(node)
+    found = node.evidence
     calls = [
         tally.count
         for one in (*found.containers.values(), found.unattributed)
@@ -99,12 +73,7 @@ def block(mode: str) -> dict[str, Any]:
 def in_background(
     bundle: Bundle, runtime: Path, program: Path, *words: str
 ) -> subprocess.Popen[bytes]:
-    (bundle.path / "rootfs" / "repeat").write_bytes(program.read_bytes())
-    (bundle.path / "rootfs" / "repeat").chmod(0o755)
-    config = bundle.read()
-    config["process"]["args"] = ["/repeat", *words]
-    bundle.config.write_text(json.dumps(config))
-    before = bundle.config_now()
+    before = bundle.running(program, *words).config_now()
     process = started(bundle, runtime)
     if bundle.kind == "runc":
         state = bundle.path / "state" / bundle.name / "state.json"
@@ -149,7 +118,7 @@ def test_observe_records_what_enforce_denies_and_denies_nothing(
     assert found[logged_calls.number(UNSHARE)][0][0] == CLONE_NEWNS
     assert found[logged_calls.number(VSOCK)][0][:3] == (40, 99, 0)
     assert [args[0] for args in found[logged_calls.number(ODD_PERSONALITY)]] == [0x40000]
-    line = ledger(node)[-1]
+    line = node.ledger()[-1]
     assert (line["mode"], line["id"]) == ("observe", bundle.name)
 
 
@@ -175,8 +144,7 @@ def test_the_flags_of_clone3_show_whether_clone_replaces_it(
         _wait_for(node, bundle, CLONE3)
         (args,) = seen(node, bundle)[logged_calls.number(CLONE3)]
         assert args[0] == int(call.removeprefix("clone3:"), 0)
-        told = node.control("report", "--json", ok=False).stdout
-        verdicts += [one["verdict"] for one in json.loads(told) if bundle.name in one["ids"]]
+        verdicts.append(node.workload(bundle.name)["verdict"])
     assert verdicts == ["safe", "denied"]
 
 
@@ -192,7 +160,7 @@ def test_without_an_agent_observe_becomes_audit_and_the_ledger_says_why(
     made = bundle.read()["linux"]["seccomp"]
     assert "listenerPath" not in made
     assert (*logged_calls.number(MOUNT), LOG) in log
-    line = ledger(node)[-1]
+    line = node.ledger()[-1]
     assert line["mode"] == "audit"
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
 
@@ -298,10 +266,10 @@ def test_without_a_descriptor_store_a_create_gets_audit_and_the_log_says_why(
         with agents.running(node, flags=flags, without_store=()) as agent:
             logged_calls.make(make_bundle(pair.kind), node.wrapper, built("calls"), MOUNT)
             assert agent.said("a create in observe gets audit instead") == (not flags)
-        return [line["mode"] for line in ledger(node)]
+        return [line["mode"] for line in node.ledger()]
 
     assert modes_with() == ["audit"]
-    assert "No agent listens" in ledger(node)[-1]["reason"]
+    assert "No agent listens" in node.ledger()[-1]["reason"]
     assert modes_with("--without-descriptor-store") == ["audit", "observe"]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
-import shutil
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,26 +42,18 @@ def cgroup2(place: Path) -> Iterator[Path]:
 
 
 def _prepared(bundle: Bundle, program: Path, words: list[str], own: Path | None = None) -> Bundle:
-    shutil.copy(program, bundle.path / "rootfs")
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", *words]
-    for given in config["process"]["capabilities"].values():
-        given.append("CAP_CHECKPOINT_RESTORE")
-    if own:
-        bound = {"type": "bind", "source": str(own), "options": ["bind"]}
-        config["mounts"].append({"destination": CGROUP, **bound})
-    bundle.config.write_text(json.dumps(config))
+    with bundle.running(program, *words).edited() as config:
+        for given in config["process"]["capabilities"].values():
+            given.append("CAP_CHECKPOINT_RESTORE")
+        if own:
+            bound = {"type": "bind", "source": str(own), "options": ["bind"]}
+            config["mounts"].append({"destination": CGROUP, **bound})
     return bundle
 
 
 def _reported(node: install.Installed, bundle: Bundle) -> dict[str, Any]:
-    def found() -> dict[str, Any]:
-        told = node.control("report", "--json", ok=False).stdout
-        (one,) = [one for one in json.loads(told) if bundle.name in one["ids"]]
-        return dict(one)
-
-    wait_until(lambda: bool(found()["calls"]), "the calls on disk", 30)
-    return found()
+    wait_until(lambda: bool(node.workload(bundle.name)["calls"]), "the calls on disk", 30)
+    return node.workload(bundle.name)
 
 
 @pytest.mark.parametrize(
@@ -101,16 +91,16 @@ def test_what_clone_cannot_do_fails_under_enforce_and_observe_names_it(
 
 
 def test_a_process_that_is_killed_while_its_clone3_waits_makes_nothing_depend(
-    pair: Pair, make_bundle: Callable[..., Any], built: Callable[[str], Path]
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Any],
+    built: Callable[[str], Path],
 ) -> None:
-    with short_directory("killed") as place:
-        node = install.copy_of(pair.installed, place / "p")
-        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        with agents.running(node) as agent:
-            agent.wait_ready()
-            bundle = _prepared(make_bundle(pair.kind), built("clones"), ["killed", str(KILLED)])
-            assert bundle.call(node.wrapper, "run").returncode == 0
-            found = _reported(node, bundle)
+    with agents.running(node) as agent:
+        agent.wait_ready()
+        bundle = _prepared(make_bundle(pair.kind), built("clones"), ["killed", str(KILLED)])
+        assert bundle.call(node.wrapper, "run").returncode == 0
+        found = _reported(node, bundle)
     assert found["verdict"] == "safe", found["reason"]
     assert "was to do is unknown, as its caller was killed" in found["confidence"]
     (clone3,) = found["calls"]
@@ -118,19 +108,19 @@ def test_a_process_that_is_killed_while_its_clone3_waits_makes_nothing_depend(
 
 
 def test_a_clone3_whose_flags_only_its_process_can_read_is_unknown(
-    pair: Pair, make_bundle: Callable[..., Any], built: Callable[[str], Path]
+    pair: Pair,
+    node: install.Installed,
+    make_bundle: Callable[..., Any],
+    built: Callable[[str], Path],
 ) -> None:
     """By memfd_secret(2), which the default profiles allow: besides it the kernel reads it."""
-    with short_directory("secret") as place:
-        node = install.copy_of(pair.installed, place / "p")
-        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        with agents.running(node) as agent:
-            agent.wait_ready()
-            bundle = _prepared(make_bundle(pair.kind), built("clones"), ["secret", CLONE_NEWUSER])
-            status = bundle.call(node.wrapper, "run").returncode
-            if status == errno.ENOSYS:
-                pytest.skip("this kernel has no memfd_secret")
-            assert status == 0
-            found = _reported(node, bundle)
+    with agents.running(node) as agent:
+        agent.wait_ready()
+        bundle = _prepared(make_bundle(pair.kind), built("clones"), ["secret", CLONE_NEWUSER])
+        status = bundle.call(node.wrapper, "run").returncode
+        if status == errno.ENOSYS:
+            pytest.skip("this kernel has no memfd_secret")
+        assert status == 0
+        found = _reported(node, bundle)
     assert found["verdict"] is None
     assert "the flags of 1 of 1 call of clone3 could not be read" in found["reason"]

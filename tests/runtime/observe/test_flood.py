@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -11,16 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from harness.host.processes import Daemon, short_directory, wait_until
+from harness.host.processes import Daemon, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent.observe.rate_limit import BURST, RATE
-from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
@@ -32,22 +28,6 @@ BOUND = 1.0  # seconds that a victim's call may take: on a machine that is loade
 SHARE = 0.5  # of a CPU, in the agent: it was all of one before
 
 
-@pytest.fixture
-def node(pair: Pair) -> Iterator[install.Installed]:
-    with short_directory("flood") as place:
-        own = install.copy_of(pair.installed, place / "p")
-        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        yield own
-
-
-def _with(bundle: Bundle, program: Path, *words: str) -> Bundle:
-    shutil.copy(program, bundle.path / "rootfs")
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", *words]
-    bundle.config.write_text(json.dumps(config))
-    return bundle
-
-
 def _cpu(pids: list[int]) -> float:
     """Return the seconds of CPU that processes have used (sched-stats, nanoseconds)."""
     spent = [Path(f"/proc/{pid}/schedstat").read_text().split()[0] for pid in pids]
@@ -55,8 +35,7 @@ def _cpu(pids: list[int]) -> float:
 
 
 def _counted(node: install.Installed, bundle: Bundle) -> int:
-    found = evidence_files.load(node.prefix / "var" / "evidence").containers
-    seen = found.get((str(bundle.path / "state"), bundle.name))
+    seen = node.evidence.containers.get(bundle.key)
     return sum(tally.count for tally in seen.calls.values()) if seen else 0
 
 
@@ -69,7 +48,7 @@ def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
 ) -> None:
     flooding = make_bundle(pair.kind)
     shutil.copy(built("repeat"), flooding.path / "rootfs")
-    victim = _with(make_bundle(pair.kind), built("slowest"), str(SECONDS))
+    victim = make_bundle(pair.kind).running(built("slowest"), SECONDS)
     exec_ = flooding.argv(node.wrapper, "exec")[:-1]
     words = [*exec_, flooding.name, "/repeat", str(EACH), "1"]
     with agents.running(node) as agent, ThreadPoolExecutor(1) as background:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness.containers import logged_calls
-from harness.host.processes import short_directory, wait_until
+from harness.host.processes import wait_until
 from harness.kernel import strace
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires
-from runc_wrap.evidence.store import evidence_files, loss_intervals
+from runc_wrap.evidence.store import loss_intervals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
@@ -32,17 +29,9 @@ TAKING = "recvmsg getsockopt sendmsg socket connect close openat write rename fc
 WRITTEN = 12  # each so many steps, what was taken is waited for on disk
 
 
-@pytest.fixture
-def node(pair: Pair) -> Iterator[install.Installed]:
-    with short_directory("arrive") as place:
-        own = install.copy_of(pair.installed, place / "p")
-        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        yield own
-
-
 def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
     """Return the calls of each container by its id, those of nobody, and those said to be lost."""
-    found = evidence_files.load(node.prefix / "var" / "evidence")
+    found = node.evidence
     number = logged_calls.number(KEYCTL)[1]
 
     def count(tallies: Tallies) -> int:
@@ -127,8 +116,7 @@ def test_a_service_killed_while_it_takes_a_listener_loses_none_but_between_accep
     assert set(whose) <= set(made)
     assert set(whose.values()) == {1}
     assert set(made[-3:]) <= set(whose), "nobody killed who counted these"
-    lines = (node.prefix / "var/ledger/ledger.jsonl").read_text().splitlines()
-    assert [json.loads(line)["mode"] for line in lines] == ["observe"] * len(made)
+    assert [line["mode"] for line in node.ledger()] == ["observe"] * len(made)
 
 
 def _all_told(node: install.Installed, made: list[str]) -> bool:

@@ -7,31 +7,19 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.host.processes import short_directory, wait_until
+from harness.host.processes import wait_until
 from harness.node import agent as agents
-from harness.node import install
 from runc_wrap.node.container_state import lost_listeners
-from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.containers.bundles import Bundle
     from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
-
-
-@pytest.fixture
-def node(pair: Pair) -> Iterator[Installed]:
-    with short_directory("lost") as place:
-        own = install.copy_of(pair.installed, place / "p")
-        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        yield own
 
 
 def lose(node: Installed) -> None:
@@ -139,15 +127,3 @@ def test_no_listener_is_reported_lost_while_the_service_is_replaced(
         agent.wait_both()
         agent.control("restart", "runc-wrap-observe")
         assert found(node) == NOTHING
-
-
-def test_the_paths_are_the_agents(node: Installed) -> None:
-    from runc_wrap.agent import sockets  # noqa: PLC0415
-    from runc_wrap.agent.descriptor_store import Store  # noqa: PLC0415
-    from runc_wrap.agent.observe.listeners import Listeners  # noqa: PLC0415
-    from runc_wrap.agent.systemd_protocol import Supervisor  # noqa: PLC0415
-
-    places = Places(node.prefix)
-    own = Listeners(str(node.prefix), Store(Supervisor({}), {}, []), lambda *_: None)
-    assert own.directory == str(places.listeners)
-    assert lost_listeners.lock(places) == Path(sockets.lock_path(str(node.prefix), "observe"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import short_directory, wait_until
+from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
 
@@ -38,29 +37,6 @@ HOW = ["prctl", "seccomp", "prctl86", "seccomp86"]
 
 
 @pytest.fixture
-def node(pair: Pair) -> Iterator[install.Installed]:
-    """An installation in observe, whose path is short enough for sockets."""
-    with short_directory("own") as place:
-        own = install.copy_of(pair.installed, place / "p")
-        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        yield own
-
-
-@pytest.fixture
-def agent(node: install.Installed) -> Iterator[Agent]:
-    with agents.running(node) as started:
-        yield started
-
-
-def prepared(bundle: Bundle, program: Path, *words: str) -> Bundle:
-    shutil.copy(program, bundle.path / "rootfs" / program.name)
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", *words]
-    bundle.config.write_text(json.dumps(config))
-    return bundle
-
-
-@pytest.fixture
 def said(
     node: install.Installed,
     agent: Agent,
@@ -71,7 +47,7 @@ def said(
     """Run own_filter in a container; return its output. `bare` is without us."""
 
     def run(*words: str, bare: bool = False) -> dict[str, str]:
-        bundle = prepared(make_bundle(pair.kind), built("own_filter"), *words)
+        bundle = make_bundle(pair.kind).running(built("own_filter"), *words)
         done = bundle.call(pair.bare if bare else node.wrapper, "run")
         assert done.returncode == 0, done.stdout
         return dict(line.split(" ", 1) for line in done.stdout.splitlines())
@@ -105,29 +81,12 @@ def test_calls_to_a_missing_listener_are_not_received_and_the_report_says_so(  #
     action: str,
     verdict: str | None,
 ) -> None:
-    bundle = prepared(make_bundle(pair.kind), built("own_filter"), "seccomp", action, KEYCTL)
+    bundle = make_bundle(pair.kind).running(built("own_filter"), "seccomp", action, KEYCTL)
     assert bundle.call(node.wrapper, "run").returncode == 0
     assert agent.never_ended
-    told = json.loads(node.control("report", "--json", ok=False).stdout)
-    (found,) = [one for one in told if bundle.name in one["ids"]]
+    found = node.workload(bundle.name)
     assert found["verdict"] == verdict, found["reason"]
     assert ("a listener that does not exist" in str(found["reason"])) is (verdict is None)
-
-
-def test_probes_for_support_are_no_installations(
-    node: install.Installed,
-    agent: Agent,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    pair: Pair,
-) -> None:
-    bundle = prepared(make_bundle(pair.kind), built("own_filter"), "probe", "trace", KEYCTL)
-    assert bundle.call(node.wrapper, "run").returncode == 0
-    assert agent.never_ended
-    told = json.loads(node.control("report", "--json", ok=False).stdout)
-    (found,) = [one for one in told if bundle.name in one["ids"]]
-    assert [call["syscall"] for call in found["calls"]] == ["keyctl"]
-    assert found["own_filters"]["installations"] == 0
 
 
 @pytest.mark.parametrize("mode", ["audit", "observe"])
@@ -140,14 +99,13 @@ def test_a_program_that_asks_for_strict_mode_by_seccomp_is_unknown(
 ) -> None:
     """Bare, it gets it: the kernel refuses it only to a process that has a filter."""
     node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n')
-    bundle = prepared(make_bundle(pair.kind), built("own_filter"), "strict", "allow", GETPID)
+    bundle = make_bundle(pair.kind).running(built("own_filter"), "strict", "allow", GETPID)
     with agents.running(node) as agent:
         agent.wait_ready()
         assert "installed 22" in bundle.call(node.wrapper, "run").stdout
 
         def reason() -> str:
-            told = json.loads(node.control("report", "--json", ok=False).stdout)
-            return str([one["reason"] for one in told if bundle.name in one["ids"]])
+            return str(node.workload(bundle.name)["reason"])
 
         why = "filters of their own" if mode == "audit" else "asked for strict mode"
         wait_until(lambda: why in reason(), "what the program asked for", 30)
@@ -197,7 +155,7 @@ def test_the_next_service_knows_the_filters_of_a_killed_or_stopped_one(
     built: Callable[[str], Path],
 ) -> None:
     words = ("seccomp", "trace", KEYCTL, "stays", "thread", "writes")
-    bundle = prepared(make_bundle(pair.kind), built("own_filter"), *words)
+    bundle = make_bundle(pair.kind).running(built("own_filter"), *words)
     output = bundle.path / "rootfs" / "output"
     with agents.supervised(node) as agent:
         try:

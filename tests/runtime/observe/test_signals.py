@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -36,14 +34,6 @@ INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")
 def _takes_the_flag(pair: Pair) -> bool:
     runtime = Runtime(Path(pair.bare), pair.kind, installed_version(pair.kind))
     return modes.KILLABLE_FLAG in features.of(runtime, platform.kernel()).flags
-
-
-def _with(bundle: Bundle, program: Path) -> Bundle:
-    shutil.copy(program, bundle.path / "rootfs")
-    config = bundle.read()
-    config["process"]["args"] = ["/interrupted", CALLS, MICROSECONDS]
-    bundle.config.write_text(json.dumps(config))
-    return bundle
 
 
 def _block(path: Path, *, killable: bool) -> dict[str, object]:
@@ -95,7 +85,9 @@ def test_a_received_call_is_not_interrupted_if_the_runtime_supports_the_flag(
         for killable in (False, True) if _takes_the_flag(pair) else (False,):
             door = place / f"{killable}.sock"
             bundle = make_bundle(pair.kind, seccomp=_block(door, killable=killable))
-            found = _waits_out_signals(_with(bundle, built("interrupted")), pair.bare, door)
+            found = _waits_out_signals(
+                bundle.running(built("interrupted"), CALLS, MICROSECONDS), pair.bare, door
+            )
             assert found is killable
         if not _takes_the_flag(pair):
             bundle = make_bundle(pair.kind, seccomp=_block(place / "no.sock", killable=True))
@@ -112,7 +104,7 @@ def test_observe_sets_the_flag_where_supported_and_loses_no_call(
         assert ("SA_RESTART" in told) is not _takes_the_flag(pair)
         with agents.running(node) as agent:
             agent.wait_ready()
-            bundle = _with(make_bundle(pair.kind), built("interrupted"))
+            bundle = make_bundle(pair.kind).running(built("interrupted"), CALLS, MICROSECONDS)
             done = bundle.call(node.wrapper, "run")
         flags = bundle.read()["linux"]["seccomp"].get("flags", [])
         assert (modes.KILLABLE_FLAG in flags) is _takes_the_flag(pair)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,6 @@ from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent.record.recorder import WRITE_AFTER
-from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,22 +18,9 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 
-def _with(bundle: Bundle, program: Path, seconds: float) -> Bundle:
-    shutil.copy(program, bundle.path / "rootfs")
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", str(seconds)]
-    bundle.config.write_text(json.dumps(config))
-    return bundle
-
-
 def _writes(service: int) -> bool:
     """Tell whether there is a thread beside the one that answers."""
     return len([*Path(f"/proc/{service}/task").iterdir()]) > 1
-
-
-def _has(evidence: Path, *bundles: Bundle) -> bool:
-    found = evidence_files.load(evidence).containers
-    return all((str(one.path / "state"), one.name) in found for one in bundles)
 
 
 def test_calls_are_answered_while_the_store_cannot_be_written(
@@ -51,11 +35,12 @@ def test_calls_are_answered_while_the_store_cannot_be_written(
             agent.wait_ready()
             service = agent.observe
             with frozen(evidence):
-                first = _with(make_bundle("runc"), built("slowest"), WRITE_AFTER + 2)
+                first = make_bundle("runc").running(built("slowest"), WRITE_AFTER + 2)
                 assert first.call(node.wrapper, "run").returncode == 0
                 wait_until(lambda: _writes(service), "the writing that does not end", 30)
-                second = _with(make_bundle("runc"), built("slowest"), 1)
+                second = make_bundle("runc").running(built("slowest"), 1)
                 assert second.call(node.wrapper, "run").returncode == 0
                 assert _writes(service)
                 assert agent.observe == service
-            wait_until(lambda: _has(evidence, first, second), "both containers on disk", 30)
+            both = {first.key, second.key}
+            wait_until(lambda: both <= node.evidence.containers.keys(), "both on disk", 30)

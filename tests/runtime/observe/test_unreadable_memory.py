@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -13,14 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.deaf_file import deaf_file
-from harness.host.processes import short_directory, wait_until
+from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent.observe import observed_container
-from runc_wrap.evidence.store import evidence_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
@@ -31,34 +28,14 @@ SAID = "reading callers in "
 JAMMING = 3  # calls of the container's own
 # What it may take is containers.PATIENCE and the start of another reader; it was 11 to 13 s before.
 BOUND = 1.0
+pytestmark = pytest.mark.parametrize("pair", ["runc"], indirect=True)  # it makes no difference
 RESTART = 1.5  # seconds more until the service is back, on a busy machine
 assert BOUND > 10 * observed_container.PATIENCE
 
 
-@pytest.fixture
-def node(runc: Pair) -> Iterator[install.Installed]:
-    """An installation in observe, whose path is short enough for sockets."""
-    with short_directory("stuck") as place:
-        own = install.copy_of(runc.installed, place / "p")
-        own.configure(f'runtime = ["{runc.kind}"]\n[default]\nmode = "observe"\n')
-        yield own
-
-
-def _with(bundle: Bundle, program: Path, *words: str, mounts: tuple[Path, ...] = ()) -> Bundle:
-    shutil.copy(program, bundle.path / "rootfs")
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program.name}", *words]
-    for path in mounts:
-        bound = {"type": "bind", "source": str(path), "options": ["bind"]}
-        config["mounts"].append({"destination": f"/{path.name}", **bound})
-    bundle.config.write_text(json.dumps(config))
-    return bundle
-
-
 def _calls(node: install.Installed, bundle: Bundle) -> dict[tuple[int, bool], int]:
     """Return how many calls there are in the store, by number and whether arguments are known."""
-    found = evidence_files.load(node.prefix / "var" / "evidence").containers
-    seen = found.get((str(bundle.path / "state"), bundle.name))
+    seen = node.evidence.containers.get(bundle.key)
     counts: dict[tuple[int, bool], int] = {}
     for call, tally in seen.calls.items() if seen else ():
         key = (call.number, call.args is not None)
@@ -80,13 +57,13 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
     built: Callable[[str], Path],
 ) -> None:
     """It is not read again, whichever process joins its container or is restarted."""
-    victims = [_with(make_bundle(runc.kind), built("slowest"), "4") for _ in "12"]
+    victims = [make_bundle(runc.kind).running(built("slowest"), 4) for _ in "12"]
     with (
         agents.supervised(node) as agent,
         deaf_file(node.prefix.parent / "deaf") as deaf,
         ThreadPoolExecutor(1) as background,
     ):
-        jamming = _with(make_bundle(runc.kind), built("jam"), str(JAMMING), "/deaf", mounts=(deaf,))
+        jamming = make_bundle(runc.kind).running(built("jam"), JAMMING, "/deaf", mounts=(deaf,))
 
         def join() -> None:
             joined = jamming.call(
@@ -129,14 +106,13 @@ def test_callers_of_another_container_are_known_while_a_reader_hangs(
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
 ) -> None:
-    other = _with(make_bundle(runc.kind), built("short"), "20", str(KEYCTL))
+    other = make_bundle(runc.kind).running(built("short"), 20, KEYCTL)
     with agents.running(node), deaf_file(node.prefix.parent / "deaf") as deaf:
-        jamming = _with(make_bundle(runc.kind), built("jam"), "1", "/deaf", mounts=(deaf,))
+        jamming = make_bundle(runc.kind).running(built("jam"), 1, "/deaf", mounts=(deaf,))
         jamming.create(node.wrapper)
         assert other.call(node.wrapper, "run").returncode == 0
         wait_until(lambda: _calls(node, other) == {(KEYCTL, True): 20}, "all calls in the store")
-        found = evidence_files.load(node.prefix / "var" / "evidence").containers
-        seen = found[str(other.path / "state"), other.name]
+        seen = node.evidence.containers[other.key]
         assert {call.exe for call in seen.calls} == {"/short"}
         jamming.delete(runc.bare)
 
@@ -148,7 +124,7 @@ def test_a_container_created_while_the_service_is_stopped_does_not_hang(
     built: Callable[[str], Path],
 ) -> None:
     """systemd's watchdog notices, although no listener is held yet."""
-    bundle = _with(make_bundle(runc.kind), built("short"), "20", str(KEYCTL))
+    bundle = make_bundle(runc.kind).running(built("short"), 20, KEYCTL)
     with agents.supervised(node, agents.impatient) as agent:
         stopped = agent.observe
         os.kill(stopped, signal.SIGSTOP)

@@ -267,13 +267,9 @@ def test_a_bare_container_in_a_known_root_has_no_decision(
 
 def _runs(bundle: Bundle, program_file: Path, *words: str) -> None:
     """Make the container run our static program."""
-    (bundle.path / "rootfs" / program_file.name).write_bytes(program_file.read_bytes())
-    (bundle.path / "rootfs" / program_file.name).chmod(0o755)
-    config = bundle.read()
-    config["process"]["args"] = [f"/{program_file.name}", *words]
-    for kind in ("bounding", "effective", "permitted"):
-        config["process"]["capabilities"][kind] = ["CAP_SETGID"]
-    bundle.config.write_text(json.dumps(config))
+    with bundle.running(program_file, *words).edited() as config:
+        for kind in ("bounding", "effective", "permitted"):
+            config["process"]["capabilities"][kind] = ["CAP_SETGID"]
 
 
 def _end(pid: int) -> None:

@@ -30,11 +30,7 @@ def node(runc: Pair, tmp_path: Path) -> Installed:
 
 
 def unstoppable(bundle: Bundle, program: Path, *words: int) -> None:
-    (bundle.path / "rootfs" / "unstoppable").write_bytes(program.read_bytes())
-    (bundle.path / "rootfs" / "unstoppable").chmod(0o755)
-    config = bundle.read()
-    config["process"]["args"] = ["/unstoppable", *map(str, words)]
-    bundle.config.write_text(json.dumps(config))
+    bundle.running(program, *words)
 
 
 def states(pid: int) -> list[str]:

@@ -1,0 +1,24 @@
+"""An installation of each runtime in observe, and its agent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import short_directory
+from harness.node import install
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.runtime.conftest import Pair
+
+
+@pytest.fixture
+def node(pair: Pair) -> Iterator[install.Installed]:
+    """A separate installation in observe, whose path is short enough for sockets."""
+    with short_directory("observe") as place:
+        own = install.copy_of(pair.installed, place / "p")
+        own.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
+        yield own
