@@ -118,7 +118,8 @@ absolute() {
     esac
 }
 
-# Installs required Debian packages that are missing.
+# Installs required Debian packages that are missing, before it takes the lock: a daemon that apt
+# starts would keep that.
 provide() {
     [ -z "$archive" ] && command -v apt-get >/dev/null ||
         fail "$1 is missing; install it and run install.sh again"
@@ -133,9 +134,9 @@ provide() {
 }
 
 apt_install() {
-    apt-get update -qq 9>&- &&
+    apt-get update -qq &&
         DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "$@" 9>&- >/dev/null
+            apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 is_usable() {
@@ -199,6 +200,11 @@ find_compiler() {
     [ -z "$cc" ] && command -v apt-get >/dev/null ||
         fail "there is no C compiler ${cc:-(cc or gcc)}; install one, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), which needs none"
     provide gcc libc6-dev musl-tools
+}
+
+find_rest() {
+    [ -n "$archive" ] || "$python" -I -c 'import ensurepip' 2>/dev/null || provide python3-venv
+    command -v runc >/dev/null || command -v crun >/dev/null || provide runc
 }
 
 # Nobody but root may change what root will run, or the directories above it.
@@ -282,7 +288,6 @@ this_version() {
 }
 
 make_venv() {
-    "$python" -I -c 'import ensurepip' 2>/dev/null || provide python3-venv
     python=$(this_version)
     step "Making a virtual environment with $python" \
         "$(room), or name another interpreter with --python"
@@ -355,14 +360,13 @@ leave_directory
 find_archive
 find_python
 find_compiler
+find_rest
 if [ -n "$dry_run" ]; then
     check_ownership
-    command -v runc >/dev/null || command -v crun >/dev/null || provide runc
     describe
     exit
 fi
 take_prefix
-command -v runc >/dev/null || command -v crun >/dev/null || provide runc
 release=$(mktemp -d "$prefix/lib/releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
 if [ -n "$archive" ]; then

@@ -12,7 +12,7 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host.locks import locked
 from runc_wrap.host.systemd import UnitFailed
-from runc_wrap.installation import uninstaller
+from runc_wrap.installation import unfinished, uninstaller
 from runc_wrap.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def uninstall(
         uninstaller.check(places)
         # what is planned is still so when it is done: no engine is changed meanwhile, either
         with locked(places.var, "install") as lock, taking_back.exclusive(places):
+            unfinished.keep(places.prefix)
             plan = _planned(places, purge=purge, hand_over=hand_over)
             done = _carry_out(plan, is_quiet=as_json)
             _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)

@@ -13,6 +13,7 @@ Whoever finds a record undoes it; what a kill leaves before the commit or after 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -35,12 +36,16 @@ _NOTHING = ""
 
 @dataclass(frozen=True)
 class Change:
-    """One path before and after; a file that is replaced keeps mode, owner and attributes."""
+    """One path before and after.
+
+    A file that is replaced keeps mode, owner and attributes, unless it `is_ours`.
+    """
 
     path: Path
     before: Content
     after: Content
     mode: int = 0o644
+    is_ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,9 +163,24 @@ def restore(found: Record, ours: Mapping[Path, bytes] | None = None) -> list[str
     Raises OSError.
     """
     more = {str(path): _word(data) for path, data in (ours or {}).items()}
-    left = [one.path for one in reversed(found.entries) if not _restored(one, more)]
-    _sync(one.path for one in found.entries)
+    left = []
+    for one in reversed(found.entries):
+        if not _restored(one, more):
+            left.append(one.path)
+        _sync([one.path])
     return left
+
+
+def content(path: Path) -> Content:
+    """Return what a path is now, for `before`. Raises OSError and ValueError."""
+    if path.is_symlink():
+        return str(path.readlink())
+    try:
+        return files.read(path, _MOST)
+    except FileNotFoundError:
+        return None
+    except files.Irregular:
+        raise FileExistsError(errno.EEXIST, "no file or link is there", str(path)) from None
 
 
 class ChangedMeanwhile(Exception):
@@ -210,7 +230,8 @@ def _prepare(change: Change, entry: _Entry) -> None:
     if isinstance(change.after, str):
         Path(entry.new).symlink_to(change.after)
     elif change.after is not None:
-        files.write_new(entry.new, change.after, change.mode, like=entry.path)
+        like = "" if change.is_ours else entry.path
+        files.write_new(entry.new, change.after, change.mode, like=like)
     if isinstance(change.before, str):
         Path(entry.old).symlink_to(change.before)
     elif change.before is not None:
@@ -221,6 +242,7 @@ def _prepare(change: Change, entry: _Entry) -> None:
 
 
 def _put(found: Record) -> None:
+    """Put the new contents in place, in order also for a power cut: each name is synced."""
     for one in found.entries:
         if _look(one.path) != one.before:
             raise _others([one.path])
@@ -229,8 +251,8 @@ def _put(found: Record) -> None:
             Path(one.new).rename(one.path)
         else:
             Path(one.path).unlink()
-    made = [each for each in found.directories if Path(each).exists()]
-    _sync([*(one.path for one in found.entries), *made])
+        files.sync(Path(one.path).parent)
+    _sync(each for each in found.directories if Path(each).exists())
 
 
 def _restored(one: _Entry, ours: Mapping[str, str]) -> bool:

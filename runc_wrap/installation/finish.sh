@@ -15,7 +15,7 @@ if [ "$own" != "$prefix/bin/runc-wrapctl" ]; then
     exit 2
 fi
 cd -- "$prefix"
-rm -f hooks bin/.runc-wrapctl.finish.new bin/.runc-wrap.former bin/runc-wrap.new
+rm -f hooks bin/.runc-wrapctl.finish.new
 names='agent capture changes cluster engines proofs transactions'
 records='captured evidence ledger metrics'
 [ -z "$purges" ] || names="$names $records"
@@ -26,7 +26,7 @@ for name in $records; do
     rmdir "var/$name"/* "var/$name" 2>/dev/null || : # if they are empty
 done
 rm -rf var/policy.* lib/releases/[0-9]*
-rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json lib/.installation.json.*
+rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json lib/.installation.json.* lib/.installing.json.*
 rm -rf var/lock # not before: the lock keeps an install.sh away meanwhile
 for directory in etc/conf.d etc/profiles etc var lib/releases lib/runtime lib; do
     [ -L "$directory" ] || [ ! -d "$directory" ] || rmdir --ignore-fail-on-non-empty "$directory"

@@ -1,7 +1,6 @@
 """What an installation did outside of its directory, so that `uninstall` takes back exactly that.
 
-PREFIX/lib/installation.json is written before each such change and after it. Reads what earlier
-releases wrote, which have none, as empty.
+PREFIX/lib/installation.json is part of the change set (installer.py). One that is missing is empty.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.documents.reader import read
-from runc_wrap.host import files
+from runc_wrap.host import change_set, files
+from runc_wrap.host.change_set import Change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,5 +68,14 @@ def load(prefix: Path) -> Record:
 
 def save(prefix: Path, record: Record) -> None:
     """Replace the record."""
-    text = json.dumps(asdict(record), indent=1) + "\n"
-    files.replace(place(prefix), text.encode(), 0o644, writer="record")
+    files.replace(place(prefix), _text(record), 0o644, writer="record")
+
+
+def change(prefix: Path, record: Record) -> Change:
+    """Return what replaces it, as a part of a change set. Raises OSError and ValueError."""
+    path = place(prefix)
+    return Change(path, change_set.content(path), _text(record), is_ours=True)
+
+
+def _text(record: Record) -> bytes:
+    return (json.dumps(asdict(record), indent=1) + "\n").encode()

@@ -2,34 +2,39 @@
 
     python -I -m runc_wrap.installation.installer --prefix DIR --release DIR [--checkout DIR] …
 
-Each step prints one line. If one fails, the release in force before is in force afterwards, with
-its units and links; a first installation leaves nothing in force. install.sh removes the release
-that is not in force, and holds the lock.
+Each step prints one line. The release, its units and links are one change set: if a step fails, the
+release before is in force again; if it is killed, the next install.sh or uninstall sees to that. A
+first installation leaves nothing in force. install.sh removes a release that is not in force, and
+holds the lock.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import functools
 import signal
 import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runc_wrap.host import program, systemd
-from runc_wrap.installation import failure_advice, release_parts, services
+from runc_wrap.host import change_set, program, systemd
+from runc_wrap.installation import (
+    failure_advice,
+    links,
+    release_parts,
+    release_switch,
+    services,
+    unfinished,
+)
 from runc_wrap.installation import installation_record as records
-from runc_wrap.installation.links import Links, missing_directories
-from runc_wrap.installation.links import wanted as wanted_links
 from runc_wrap.installation.progress import Progress
-from runc_wrap.installation.release_switch import Switch
 from runc_wrap.installation.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+
+    from runc_wrap.host.change_set import Change
 
 _SECONDS = 600.0  # of one command, on a slow machine
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
@@ -60,27 +65,30 @@ class Installer:
         self._release: Path = options.release
         self._command = self._release / "venv" / "bin" / "runc-wrapctl"
         self._progress = Progress(is_quiet=options.quiet)
+        self._take_back()  # what another one left that was killed
         self._record = records.load(self._prefix)
-        self._before = copy.deepcopy(self._record)
-        self._switch = Switch(self._prefix, self._release)
-        self._services: Services | None = None
-        self._links: Links | None = None
+        self._before = release_switch.in_force(self._prefix)
 
     def run(self) -> None:
-        """Carry out all steps; take back the last ones if one fails."""
+        """Carry out all steps; undo the last ones if one fails."""
+        if more := self._options.package:  # they stay, whatever becomes of the release
+            self._record.packages = sorted({*self._record.packages, *more})
+            records.save(self._prefix, self._record)
         self._complete()
         with self._progress.step("Compiling the policy"):
             self._progress.note(self._said("--prefix", self._prefix, "apply"))
-        self._note_plan()
         try:
             self._put_in_force()
-            records.save(self._prefix, self._record)
-            _listen_to_signals(signal.SIG_IGN)  # it is in force
+            _listen_to_signals(signal.SIG_IGN)
+            change_set.close(unfinished.place(self._prefix))
         except BaseException:
             _listen_to_signals(signal.SIG_IGN)
-            self._take_back()
+            try:
+                self._take_back()
+            except (OSError, records.Damaged) as error:
+                self._warn(f"not taken back: {error}; the next install.sh does it")
             raise
-        self._switch.end()
+        release_switch.remove_others(self._release, self._before)
 
     def _complete(self) -> None:
         """Make the parts that only a release from an archive has already."""
@@ -101,19 +109,6 @@ class Installer:
             )
         release_parts.lay_hooks_and_units(self._options.checkout, self._release)
 
-    def _note_plan(self) -> None:
-        """Record what is about to be done outside of the prefix, in case this is killed."""
-        planned = copy.deepcopy(self._record)
-        planned.packages = sorted({*planned.packages, *self._options.package})
-        self._record.packages = planned.packages
-        if not self._why_no_services():
-            planned.units = sorted({*planned.units, *self._units()})
-        links = wanted_links(self._prefix, self._release)
-        planned.links |= {str(link): target for link, target in links.items()}
-        made = missing_directories(links)
-        planned.directories = list(dict.fromkeys([*planned.directories, *made]))
-        records.save(self._prefix, planned)
-
     def _units(self) -> dict[str, str]:
         return services.texts(self._release / "share" / "systemd", self._prefix)
 
@@ -123,25 +118,36 @@ class Installer:
         return services.obstacle(self._prefix, self._units())
 
     def _put_in_force(self) -> None:
+        services = self._services()
         with self._progress.step("Switching to the new release"):
-            self._switch.forward()
-        self._start_services()
-        links = wanted_links(self._prefix, self._release)
-        if links or self._record.links:
-            self._links = Links(self._record, links, self._progress.note)
-            with self._progress.step("Linking commands, manual and completions"):
-                self._links.put()
+            note = {"new": services.new, "ran": services.ran} if services else {}
+            change_set.begin(unfinished.place(self._prefix), self._changes(services), note)
+        if services:
+            with self._progress.step("Starting the services"):
+                services.start()
         self._try_containers()
 
-    def _start_services(self) -> None:
-        if why := self._why_no_services():
-            if self._units():
-                self._progress.note(f"No services: {why}.")
-            return
-        self._services = Services(self._units())
-        with self._progress.step("Starting the services"):
-            self._services.put(self._record)
-            self._services.start()
+    def _services(self) -> Services | None:
+        if not (why := self._why_no_services()):
+            return Services(self._units())
+        if self._units():
+            self._progress.note(f"No services: {why}.")
+        return None
+
+    def _changes(self, services: Services | None) -> list[Change]:
+        """Return all that puts the release in force.
+
+        Removals, then the record of what is outside of the prefix, then what that names: so an
+        uninstall finds all, also after a kill.
+        """
+        wanted = links.wanted(self._prefix, self._release)
+        changes = [
+            *release_switch.changes(self._prefix, self._release),
+            *(services.changes(self._record) if services else ()),
+            *links.changes(self._record, wanted, self._progress.note),
+        ]
+        changes.insert(0, records.change(self._prefix, self._record))
+        return sorted(changes, key=lambda one: one.after is not None)
 
     def _try_containers(self) -> None:
         head = f"\nrunc-wrap is installed in {self._prefix}."
@@ -166,25 +172,14 @@ class Installer:
         done = _ended(self._command, *words)
         if not done.is_well:
             said = (done.complaint or done.printed or done.said).strip()
-            is_first = not self._switch.before
+            is_first = not self._before
             advice = failure_advice.of_policy(said, self._prefix, is_first=is_first)
             raise Failed(f"{said}\n{advice}")
         return done.printed
 
     def _take_back(self) -> None:
-        """Undo the steps in the other order, as far as possible."""
-        undo: list[Callable[[], None]] = [
-            *([self._links.put_back] if self._links else []),
-            *([self._services.put_back] if self._services else []),
-            self._switch.back,
-            *([self._services.start_former] if self._services else []),
-            functools.partial(records.save, self._prefix, self._before),
-        ]
-        for step in undo:
-            try:
-                step()
-            except OSError as error:
-                self._warn(f"not taken back: {error}")
+        for path in unfinished.take_back(self._prefix):
+            self._warn(f"{path} is left, as somebody else changed it meanwhile")
 
     def _warn(self, text: str) -> None:
         sys.stdout.flush()
@@ -192,8 +187,8 @@ class Installer:
 
     def told_in_force(self) -> str:
         """Return which release is in force after a failure."""
-        current = self._switch.before.rpartition("/")[2]
-        return f"the release {current} is in force as before" if current else "nothing is in force"
+        before = self._before
+        return f"the release {before} is in force as before" if before else "nothing is in force"
 
 
 def _ended(command: Path, *words: str | Path) -> program.Ended:
@@ -231,6 +226,7 @@ def main(words: Sequence[str]) -> int:
         installer.run()
     except (
         Failed, systemd.UnitFailed, OSError, ValueError, program.ProgramFailed,
+        change_set.ChangedMeanwhile,
     ) as error:  # fmt: skip
         _say_what_to_do(error, options.prefix, f"; {installer.told_in_force()}.")
         return 1

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import systemd
+from runc_wrap.host import change_set, systemd
+from runc_wrap.host.change_set import Change
 from runc_wrap.installation.release_parts import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
@@ -48,20 +49,22 @@ def _is_of(text: str, prefix: Path) -> bool:
 
 
 class Services:
-    """The units of one release; `put_back` and `start_former` undo `put` and `start`."""
+    """The units of one release, before and while it is put in force."""
 
     def __init__(self, wanted: dict[str, str]) -> None:
-        self._wanted = wanted
-        self._before = {name: systemd.text(systemd.UNITS / name) for name in wanted}
-        self._states = {name: systemd.state(name) for name in self._before}
-        self._new = [name for name in wanted if self._before[name] is None]
+        masked = [name for name in wanted if systemd.is_masked(name)]  # by its owner
+        self._wanted = {name: text for name, text in wanted.items() if name not in masked}
+        self._before = {name: systemd.text(systemd.UNITS / name) for name in self._wanted}
+        self.new = [name for name, text in self._before.items() if text is None]
+        former = [name for name in self._wanted if name not in self.new]
+        self.ran = [name for name in former if systemd.state(name) in _RUNS]
 
-    def put(self, record: Record) -> None:
-        """Write the units. Raises OSError."""
+    def changes(self, record: Record) -> Iterator[Change]:
+        """Yield what makes the units' files those of this release, and record them."""
         record.units = sorted({*record.units, *self._wanted})
-        systemd.UNITS.mkdir(parents=True, exist_ok=True)
         for name, text in self._wanted.items():
-            systemd.write(systemd.UNITS / name, text)
+            path = systemd.UNITS / name
+            yield Change(path, change_set.content(path), text.encode(), is_ours=True)
 
     def start(self) -> None:
         """Enable and start new units, restart those that run. Raises UnitFailed.
@@ -69,36 +72,20 @@ class Services:
         What its owner stopped is left alone.
         """
         systemd.do("daemon-reload")
-        if self._new:
-            systemd.do("enable", "--now", *self._new)
+        if self.new:
+            systemd.do("enable", "--now", *self.new)
         restarted = [name for name in self._wanted if self._must_restart(name)]
         if restarted:
             systemd.do("restart", *restarted)
-        for name in (*self._new, *restarted):
+        for name in (*self.new, *restarted):
             if (found := systemd.state(name)) != systemd.ACTIVE:
                 raise systemd.UnitFailed(f"{name} is {found}; `journalctl -u {name}` says why")
 
     def _must_restart(self, name: str) -> bool:
         """Tell whether it ran; a socket stays as it is, unless its text is another one."""
-        if name in self._new or self._states[name] not in _RUNS:
+        if name not in self.ran:
             return False
         return not name.endswith(".socket") or self._before[name] != self._wanted[name]
-
-    def put_back(self) -> None:
-        """Restore the units' files."""
-        if self._new:
-            systemd.failure("disable", "--now", *self._new)
-        for name, text in self._before.items():
-            if text is None:
-                systemd.unlink(systemd.UNITS / name)
-            else:
-                systemd.write(systemd.UNITS / name, text)
-
-    def start_former(self) -> None:
-        """Restart what ran before, once the release before is in force again."""
-        systemd.failure("daemon-reload")
-        if ran := [name for name in self._before if self._states[name] in _RUNS]:
-            systemd.failure("restart", *ran)
 
 
 def remove(names: Iterable[str]) -> None:

@@ -13,12 +13,36 @@ from harness.engines.cri import Ask, client
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import SOURCE
 from tests.vm.guest_choice import CRI_WORKS
-from tests.vm.node import IMAGE, UNITS
+from tests.vm.node import IMAGE, LISTING, PREFIX, UNITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.vm.node import Node
 
 ENGINES = ("docker", "podman", *(["containerd"] if CRI_WORKS else []))
+# Each new release's decide runs a script first, which fails it or holds it up.
+_WITH_A_NEW_RELEASE = f"""
+cat > /run/fault <<END
+[ \\$(readlink {PREFIX}/lib/current) = $(readlink {PREFIX}/lib/current) ] || $1
+END
+mkdir /run/systemd/system/runc-wrap-decide.service.d
+printf '[Service]\\nExecStartPre=/bin/sh /run/fault\\n' \\
+    > /run/systemd/system/runc-wrap-decide.service.d/fault.conf
+systemctl daemon-reload
+"""
+_AS_BEFORE = "rm -r /run/systemd/system/runc-wrap-decide.service.d; systemctl daemon-reload"
+_INSTALL = "/root/archive/install.sh 2>&1"
+_KILLED = f"""
+systemd-run --quiet --unit upgrade {_INSTALL.removesuffix(" 2>&1")} --quiet
+until systemctl is-active runc-wrap-decide | grep -qx activating; do sleep 0.1; done
+systemctl kill --signal KILL upgrade
+"""
+_CREATES = f"""
+while [ ! -e /run/enough ]; do
+    docker run --rm --network none --runtime runc-wrap {IMAGE} true 2>&1 && echo started || :
+done > /root/creates 2>&1
+"""
 
 
 @pytest.mark.short
@@ -70,6 +94,58 @@ def test_engines_start_containers_through_it_and_after_a_reboot_as_before(node: 
     assert node.machine.sh("systemctl --failed --quiet --no-legend") == ""
     told = node.machine.sh(f"systemctl is-active {' '.join(UNITS)}").split()
     assert told == ["active"] * len(UNITS)
+
+
+def _releases(node: Node) -> tuple[str, list[str]]:
+    """Return the release in force, and all there are."""
+    current = node.machine.sh(f"basename $(readlink {PREFIX}/lib/current)").strip()
+    return current, node.machine.sh(f"ls {PREFIX}/lib/releases").split()
+
+
+def _is_whole(node: Node) -> None:
+    told = node.machine.sh(f"systemctl is-active {' '.join(UNITS)}").split()
+    assert told == ["active"] * len(UNITS)
+    assert node.ctl("selftest").returncode == 0
+
+
+@pytest.fixture(scope="module", name="creates")
+def creates_meanwhile(node: Node) -> Iterator[None]:
+    """Docker starts containers all the time; none of them may fail."""
+    node.machine.sh('systemd-run --quiet --unit creates sh -c "$1"', _CREATES)
+    yield
+    told = node.machine.sh("touch /run/enough; sleep 3; cat /root/creates")
+    assert {*told.split("\n")} == {"started", ""}
+    assert len(told.splitlines()) > 3
+
+
+@pytest.mark.usefixtures("creates")
+def test_an_upgrade_whose_service_does_not_start_is_taken_back(node: Node) -> None:
+    machine, (before, releases) = node.machine, _releases(node)
+    listing = machine.sh(LISTING)
+    machine.sh(_WITH_A_NEW_RELEASE, "exit 1")
+    told = machine.attempt(_INSTALL)
+    machine.sh(_AS_BEFORE)
+    assert told.returncode == 1
+    assert "`systemctl restart runc-wrap-decide.service" in told.stdout
+    assert f"the release {before} is in force as before" in told.stdout
+    assert _releases(node) == (before, releases)
+    assert machine.sh(LISTING) == listing
+    _is_whole(node)
+
+
+@pytest.mark.usefixtures("creates")
+def test_what_a_killed_upgrade_left_is_undone_by_the_next(node: Node) -> None:
+    machine, (before, releases) = node.machine, _releases(node)
+    machine.sh(_WITH_A_NEW_RELEASE, "sleep 60")
+    machine.sh(_KILLED)
+    machine.sh(_AS_BEFORE)
+    killed, _ = _releases(node)
+    assert killed != before
+    assert machine.attempt(_INSTALL).returncode == 0
+    after, left = _releases(node)
+    assert {*left} == {before, after}
+    assert before in releases
+    _is_whole(node)
 
 
 @pytest.mark.short

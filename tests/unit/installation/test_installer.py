@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.host import ownership, program, systemd
+from harness.host import disk_faults
+from runc_wrap.host import change_set, files, ownership, program, systemd
 from runc_wrap.installation import (
     failure_advice,
     installation_record,
     installer,
     links,
+    services,
+    unfinished,
 )
-from runc_wrap.installation.links import Links
-from runc_wrap.installation.release_switch import Switch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from harness.host.disk_faults import Tree
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -50,15 +54,16 @@ def _release(prefix: Path, name: str, selftest: str) -> Path:
 
 @pytest.fixture(name="prefix")
 def with_a_release(tmp_path: Path) -> Path:
-    _release(tmp_path, "1.000000", "exit 0")
-    (tmp_path / "lib" / "current").symlink_to("releases/1.000000")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "runc-wrap").write_text("1.000000")
-    return tmp_path
+    prefix = tmp_path / "prefix"
+    _release(prefix, "1.000000", "exit 0")
+    (prefix / "lib" / "current").symlink_to("releases/1.000000")
+    (prefix / "bin").mkdir()
+    (prefix / "bin" / "runc-wrap").write_text("1.000000")
+    return prefix
 
 
-def _install(prefix: Path, selftest: str) -> int:
-    release = _release(prefix, "2.000000", selftest)
+def _install(prefix: Path, selftest: str, name: str = "2.000000") -> int:
+    release = _release(prefix, name, selftest)
     words = ["--prefix", str(prefix), "--release", str(release), "--no-services", "--quiet"]
     return installer.main(words)
 
@@ -72,25 +77,71 @@ def test_it_puts_the_new_release_in_force(prefix: Path) -> None:
     assert _in_force(prefix) == ("2.000000", "2.000000")
 
 
-def test_a_second_ctrl_c_does_not_keep_the_release_before_from_being_in_force_again(
-    prefix: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def back(switch: Switch) -> None:
-        signal.raise_signal(signal.SIGINT)
-        original(switch)
-
-    original = Switch.back
-    monkeypatch.setattr(Switch, "back", back)
+def test_a_path_that_was_handed_over_is_ours_again(prefix: Path) -> None:
+    wrapper = prefix / "bin" / "runc-wrap"
+    wrapper.unlink()
+    wrapper.symlink_to("/bin/true")
     assert _install(prefix, "exit 1") == 1
+    assert str(wrapper.readlink()) == "/bin/true"
+    assert _install(prefix, "exit 0", "3.000000") == 0
+    assert not wrapper.is_symlink()
+    assert (wrapper.read_text(), wrapper.stat().st_mode & 0o777) == ("3.000000", 0o755)
+
+
+def test_the_release_before_stays_for_creates_that_are_under_way(prefix: Path) -> None:
+    for name, before in (("2.000000", "1.000000"), ("3.000000", "2.000000")):
+        assert _install(prefix, "exit 0", name) == 0
+        assert {one.name for one in (prefix / "lib" / "releases").iterdir()} == {name, before}
+
+
+def test_what_a_killed_one_put_in_force_is_not_the_release_before(prefix: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(change_set, "close", lambda _: None)
+        assert _install(prefix, "exit 0") == 0
+    assert _in_force(prefix) == ("2.000000", "2.000000")
+    assert _install(prefix, "exit 1", "3.000000") == 1
     assert _in_force(prefix) == ("1.000000", "1.000000")
 
 
-def test_if_the_record_cannot_be_written_the_release_before_is_in_force_as_it_says(
-    prefix: Path, capsys: pytest.CaptureFixture[str]
+def test_a_failed_upgrade_leaves_units_as_they_were_and_runs_what_ran(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = prefix / "lib" / "installation.json"
-    assert _install(prefix, f"rm {record}; mkdir -p {record}/x") == 1
-    assert "the release 1.000000 is in force as before" in capsys.readouterr().err
+    """Real units: tests/vm/test_install.py."""
+    asked = list[str]()
+
+    def failure(*words: str) -> str:
+        asked.append(" ".join(words))
+        return ""
+
+    monkeypatch.setattr(systemd, "UNITS", tmp_path / "units")
+    monkeypatch.setattr(services, "obstacle", lambda *_: "")
+    monkeypatch.setattr(services, "texts", lambda *_: {"a.service": "new", "b.service": "new"})
+    monkeypatch.setattr(systemd, "state", lambda _: "active")
+    monkeypatch.setattr(systemd, "is_masked", lambda _: False)
+    monkeypatch.setattr(systemd, "failure", failure)
+    systemd.UNITS.mkdir()
+    (systemd.UNITS / "a.service").write_text("old")
+    release = _release(prefix, "2.000000", "exit 1")
+    assert installer.main(["--prefix", str(prefix), "--release", str(release), "--quiet"]) == 1
+    assert asked == [
+        "daemon-reload", "enable --now b.service", "restart a.service",
+        "disable --now b.service", "daemon-reload", "restart a.service",
+    ]  # fmt: skip
+    found = {one.name: one.read_text() for one in systemd.UNITS.iterdir()}
+    assert found == {"a.service": "old"}
+
+
+def test_a_second_ctrl_c_does_not_keep_the_release_before_from_being_in_force_again(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_back(of: Path) -> list[str]:
+        signal.raise_signal(signal.SIGINT)
+        return original(of)
+
+    original = unfinished.take_back
+    monkeypatch.setattr(unfinished, "take_back", take_back)
+    monkeypatch.setattr(installer, "_end", lambda *_: None)  # the first call is before any step
+    assert _install(prefix, "exit 1") == 1
     assert _in_force(prefix) == ("1.000000", "1.000000")
 
 
@@ -120,9 +171,9 @@ def test_each_kind_of_failure_has_its_advice(error: Exception, advice: str) -> N
 
 
 @pytest.fixture(name="local")
-def with_links(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def with_links(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory for links, which this prefix gets as if it were the default one."""
-    local = tmp_path / "local"
+    local = prefix / "local"  # in it, for the model of the disk
     local.mkdir()
     monkeypatch.setattr(links, "DEFAULT_PREFIX", str(prefix))
     monkeypatch.setattr(links, "LOCAL", local)
@@ -130,19 +181,60 @@ def with_links(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return local
 
 
-def test_killed_before_it_makes_a_link_it_has_recorded_the_directories_that_it_made(
-    prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+def _sync(_name: str, _option: str, directory: str, *, seconds: float) -> None:
+    """Do what `sync -f` does to the whole file system, as the model of the disk sees it."""
+    del seconds
+    for place, _, names in os.walk(Path(directory).parents[2]):
+        for path in (place, *(f"{place}/{name}" for name in names)):
+            files.sync(path) if path == place else _sync_file(path)
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def _state(tree: Tree) -> tuple[str, Any]:
+    """Return the name of the release in force, and the launcher."""
+    return str(tree.get("lib/current", "")).rpartition("/")[2], tree.get("bin/runc-wrap")
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_after_a_kill_or_a_power_cut_at_any_step_a_whole_release_starts_containers(
+    prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch, *, is_first: bool
 ) -> None:
-    monkeypatch.setattr(Links, "_change", lambda *_words: os._exit(9))
-    child = os.fork()
-    if not child:
-        _install(prefix, "exit 0")
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert [*local.iterdir()]
-    record = installation_record.load(prefix)
-    assert list(links.removed(record)) == []
-    assert [*local.iterdir()] == []
+    """And the next install.sh finds the release before, an uninstall all that was made."""
+    if is_first:
+        shutil.rmtree(prefix / "lib")
+        (prefix / "bin" / "runc-wrap").unlink()
+    monkeypatch.setattr(program, "do", _sync)
+    monkeypatch.setattr(program, "run", lambda *_, **__: program.Ended(0, "", ""))
+    before = ("", None) if is_first else ("1.000000", b"1.000000")
+    put, close = list[int](), change_set.close
+
+    def closed(record: Path) -> None:
+        put.append(len(moments))
+        close(record)
+
+    with disk_faults.recorded(prefix) as moments, monkeypatch.context() as patch:
+        patch.setattr(change_set, "close", closed)
+        assert _install(prefix, "exit 0") == 0
+    checked = 0
+    for call, tree in disk_faults.crashes(moments[: put[0]]):
+        name, launcher = _state(tree)
+        assert (name, launcher) in (before, ("2.000000", before[1]), ("2.000000", b"2.000000"))
+        assert tree.get(f"lib/releases/{name}/runc-wrap", b"") == name.encode(), call
+        shutil.rmtree(prefix)
+        disk_faults.put(tree, prefix)
+        found = {each for each in local.rglob("[!.]*") if each.is_symlink()}
+        assert {str(each) for each in found} <= {*installation_record.load(prefix).links}, call
+        assert unfinished.take_back(prefix) == []
+        now = prefix / "lib" / "current"
+        assert (now.readlink().name if now.is_symlink() else "") == before[0], call
+        assert [*local.rglob("*")] == [], call
+        checked += 1
+    assert checked > 30
 
 
 def test_if_it_fails_afterwards_the_directories_for_links_are_gone_with_these(
@@ -168,3 +260,34 @@ def test_a_file_that_is_not_our_link_stays_and_is_not_recorded(prefix: Path, loc
     assert _install(prefix, "exit 0") == 0
     assert other.read_text() == "mine"
     assert str(other) not in installation_record.load(prefix).links
+
+
+def test_no_link_is_made_where_others_may_change_it(
+    prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = {str(local / "bin"): "is pete's"}
+    monkeypatch.setattr(
+        ownership, "of", lambda path: [(path, theirs[path])] if path in theirs else ()
+    )
+    assert _install(prefix, "exit 0") == 0
+    assert [path.name for path in local.iterdir()] == ["share"]
+
+
+def test_links_stay_as_they_are_where_usr_is_read_only_and_are_known_as_ours(
+    prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _install(prefix, "exit 0") == 0
+    made = installation_record.load(prefix)
+    monkeypatch.setattr(links, "_is_read_only", lambda _: True)
+    assert _install(prefix, "exit 0", "3.000000") == 0
+    assert installation_record.load(prefix) == made
+    left = dict(links.removed(made))
+    assert {str(path) for path in left} == {
+        str(path) for path in local.rglob("*") if path.is_symlink()
+    }
+    assert set(left.values()) == {links.READ_ONLY}
+    shutil.rmtree(local)  # as after another image of /usr
+    assert _install(prefix, "exit 0", "4.000000") == 0
+    record = installation_record.load(prefix)
+    assert record.links == {}
+    assert list(links.removed(record)) == []

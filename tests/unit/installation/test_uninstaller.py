@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import pytest
@@ -30,12 +31,13 @@ from runc_wrap.engines.registration import (
 )
 from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import boot_unit, taking_back
-from runc_wrap.host import systemd
+from runc_wrap.host import procfs, runtime_state, systemd
 from runc_wrap.installation import (
     installation_record,
     still_needed,
     uninstaller,
 )
+from runc_wrap.ledger import reader
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -128,6 +130,35 @@ def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
     assert path.readlink() == RUNTIME
     left = [each.what for each in uninstaller.left(plan)]
     assert f"{path}, which leads to {RUNTIME}" in left
+
+
+def test_killed_after_any_step_it_can_be_run_again(places: Places) -> None:
+    done = list[str]()
+    while (step := next(uninstaller.steps(uninstaller.plan(places)))).what not in done:
+        step.do()
+        done.append(step.what)
+    assert len(done) == 3
+    assert [*places.wrapper.parent.iterdir()] == []
+    assert "strict" not in _docker(places).config.read_text()
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_while_containers_in_observe_run_it_is_refused_whatever_is_handed_over(
+    places: Places, monkeypatch: pytest.MonkeyPatch, *, runs: bool
+) -> None:
+    """Without the service, what their profiles would deny fails with ENOSYS."""
+    its = SimpleNamespace(is_injected=True, mode="observe", id="one", handler="x")
+    others = SimpleNamespace(is_injected=True, mode="enforce", id="two", handler="x")
+    read = SimpleNamespace(records={"one": its, "two": others})
+    monkeypatch.setattr(reader, "read", lambda _: read)
+    own = os.getpid(), procfs.started(os.getpid()) if runs else -1
+    monkeypatch.setattr(runtime_state, "first_process", lambda _: own)
+    for hands_over in (False, True):
+        if not runs:
+            uninstaller.plan(places, hands_over=hands_over)
+            continue
+        with pytest.raises(uninstaller.Refused, match="1 container in mode observe: one"):
+            uninstaller.plan(places, hands_over=hands_over)
 
 
 def test_without_a_real_runtime_nothing_is_handed_over(places: Places) -> None:
