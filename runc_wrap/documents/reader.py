@@ -19,7 +19,6 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
-from itertools import repeat
 from typing import (
     Annotated,
     Any,
@@ -140,22 +139,28 @@ def _reads(kind: Any, *marks: Any) -> Reads:
     return _KINDS[origin](inner, {type(one): one for one in marks})
 
 
-def _members(kind: Any) -> list[tuple[str, str, Reads, bool]]:
-    """Return of each field its name, its key in the document, what reads it, if it is needed."""
+def _members(kind: Any) -> list[tuple[str, str, Reads, tuple[Any, ...]]]:
+    """Return of each field its name, its key in the document, what reads it, and its default."""
     hints = get_type_hints(kind, include_extras=True)
-    return [
-        (one.name, _key(one.name, hints[one.name]), _reads(hints[one.name]), _is_needed(one))
-        for one in fields(kind)
-    ]
+    return [(one.name, *_member(one, hints[one.name])) for one in fields(kind)]
+
+
+def _member(field: Field[Any], hint: Any) -> tuple[str, Reads, tuple[Any, ...]]:
+    key, reads = _key(field.name, hint), _reads(hint)
+    if field.default_factory is not MISSING:
+        made = field.default_factory
+        return key, lambda value: made() if value is None else reads(value), ()
+    if field.default is MISSING:
+        return key, reads, ()
+    inner = [one for one in get_args(hint) if one is not type(None)]
+    if get_origin(hint) in (Union, types.UnionType):  # what reads it gets no null
+        reads = _reads(inner[0])
+    return key, reads, (field.default,)
 
 
 def _key(name: str, hint: Any) -> str:
     marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     return next((one.name for one in marks if isinstance(one, Key)), name)
-
-
-def _is_needed(field: Field[Any]) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _object(kind: Any) -> Reads:
@@ -164,21 +169,35 @@ def _object(kind: Any) -> Reads:
     def reads(value: Any) -> Any:
         if type(value) is not dict:
             raise _unfit(value, "an object")
-        made, key = {}, ""
+        get = value.get
         try:
-            for name, key, inner, is_needed in members:
-                member = value.get(key)
-                if member is not None or is_needed:
-                    made[name] = inner(member)
-        except _Unfit as error:
-            error.steps.append(key)
-            raise
+            made = [
+                default[0] if (member := get(key)) is None and default else inner(member)
+                for _, key, inner, default in members
+            ]
+        except _Unfit:
+            raise _first_unfit(
+                (key, inner, get(key))
+                for _, key, inner, default in members
+                if not default or get(key) is not None
+            ) from None
         try:
-            return kind(**made)
+            return kind(*made)
         except ValueError as error:
             raise _Unfit(str(error)) from None
 
     return reads
+
+
+def _first_unfit(members: Iterable[tuple[str | int, Reads, Any]]) -> _Unfit:
+    """Return why the first member that does not fit does not, with the way to it."""
+    for key, inner, member in members:
+        try:
+            inner(member)
+        except _Unfit as error:
+            error.steps.append(key)
+            return error
+    raise AssertionError("one of them does not fit")
 
 
 def _exact(among: Among) -> Reads:
@@ -201,11 +220,13 @@ def _text(_: Any, marks: Marks) -> Reads:
     like: Like | Among | None = marks.get(Like) or marks.get(Among)
 
     def reads(value: Any) -> Any:
-        if type(value) is not str or (len(value) > most and not is_cut):
-            raise _unfit(value, f"a text of at most {most} characters")
-        if like and not like.fits(value):
+        if type(value) is str and len(value) <= most:
+            if like is None or like.fits(value):
+                return value
             raise _unfit(value, like.words)
-        return value[:most]
+        if type(value) is str and is_cut:
+            return value[:most]
+        raise _unfit(value, f"a text of at most {most} characters")
 
     return reads
 
@@ -224,7 +245,7 @@ def _between(marks: Marks, kinds: tuple[type, ...], words: str) -> Reads:
 
     def reads(value: Any) -> Any:
         if type(value) in kinds and least <= value <= largest:
-            return make(value)
+            return value if type(value) is make else make(value)
         raise _unfit(value, f"{words} from {least} to {largest}")
 
     return reads
@@ -241,12 +262,15 @@ def _flag(*_: Any) -> Reads:
 
 def _list(inner: Any, marks: Marks) -> Reads:
     most, is_cut = _length(marks, bounds.MOST)
-    items = repeat(_reads(inner[0]))
+    item = _reads(inner[0])
 
     def reads(value: Any) -> Any:
         if type(value) is not list or (len(value) > most and not is_cut):
             raise _unfit(value, f"a list of at most {most}")
-        return _each(items, value[:most])
+        try:
+            return [*map(item, value[:most])]
+        except _Unfit:
+            raise _first_unfit((at, item, one) for at, one in enumerate(value)) from None
 
     return reads
 
@@ -260,20 +284,12 @@ def _tuple(inner: Any, marks: Marks) -> Reads:
     def reads(value: Any) -> Any:
         if type(value) is not list or len(value) != len(items):
             raise _unfit(value, f"a list of {len(items)}")
-        return tuple(_each(items, value))
+        try:
+            return tuple(item(one) for item, one in zip(items, value, strict=True))
+        except _Unfit:
+            raise _first_unfit(zip(range(len(items)), items, value, strict=True)) from None
 
     return reads
-
-
-def _each(items: Iterable[Reads], values: list[Any]) -> list[Any]:
-    made: list[Any] = []
-    try:
-        for reads, value in zip(items, values):  # noqa: B905 - `items` may have no end
-            made.append(reads(value))
-    except _Unfit as error:
-        error.steps.append(len(made))
-        raise
-    return made
 
 
 def _map(inner: Any, marks: Marks) -> Reads:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from runc_wrap.documents.bounds import Among, Count, First, Most, Time, Within
+from runc_wrap.documents.reader import record
 from runc_wrap.evidence.store import coverage
 from runc_wrap.profiles import syscalls
 from runc_wrap.report import argument_names, outcomes
@@ -18,7 +20,50 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 MOST_KINDS = 32  # of arguments
 _MOST_PROGRAMS = 10
+Verdict = Annotated[str, Among(*WORST_FIRST)]
+_Word = Annotated[str, Most(64)]
+_Argument = Annotated[int, Within(0, (1 << 64) - 1)]
+_Arguments = Annotated[tuple[_Argument | None, ...], Most(6)]
 _BYTES_OF_TEXT, _BYTES_OF_KIND = 100, 350  # that one takes in memory, as estimated
+
+
+@record
+class NodeCall:
+    """One call of a workload on one node, as its document has it; no `args` are unknown ones."""
+
+    arch: Annotated[int, Within(0, (1 << 32) - 1)]
+    # the kernel records a call's number as a signed one
+    number: Annotated[int, Within(-(1 << 31), (1 << 32) - 1)]
+    count: Count
+    programs: Annotated[list[Annotated[str, First(500)]], First(_MOST_PROGRAMS)]
+    abi: _Word = ""
+    syscall: _Word = ""
+    verdict: Verdict | None = None
+    errno: _Word | None = None
+    outcome: Annotated[str, Most(400)] = "not known"
+    args: Annotated[list[_Arguments], Most(MOST_KINDS)] | None = None
+    expected: bool = False  # releases before 0.3 do not say it
+    first: Time = ""
+    last: Time = ""
+
+    def row(self) -> CallRow:
+        """Return it as a report has it."""
+        return CallRow(
+            self.arch,
+            self.number,
+            self.abi,
+            self.syscall,
+            self.verdict,
+            self.errno,
+            self.outcome,
+            self.expected,
+            self.count,
+            self.first,
+            self.last,
+            dict.fromkeys(self.programs, 1),
+            dict.fromkeys(self.args or ()),
+            self.args is not None,
+        )
 
 
 @dataclass(slots=True)
@@ -62,9 +107,10 @@ class CallRow:
         else:
             self.args[call.args] = None
 
-    def add(self, other: CallRow) -> int:
+    def add(self, other: NodeCall) -> int:
         """Add the call as another node saw it; return how many bytes that took."""
-        self._add_outcome(other.verdict, other.errno, other.how, expected=other.is_expected)
+        if (other.verdict, other.expected) != (self.verdict, self.is_expected):
+            self._add_outcome(other.verdict, other.errno, other.outcome, expected=other.expected)
         self._add_times(other.count, other.first, other.last)
         taken = 0
         for name in other.programs:
@@ -74,8 +120,8 @@ class CallRow:
                 self.programs[name] = 1
                 taken += len(name) + _BYTES_OF_TEXT
         before = len(self.args)
-        if self.has_args and other.has_args:
-            self.args.update(other.args)
+        if self.has_args and other.args is not None:
+            self.args.update(dict.fromkeys(other.args))
             self.has_args = len(self.args) <= MOST_KINDS  # if not all can be kept, none is known
         else:
             self.has_args = False
@@ -86,9 +132,7 @@ class CallRow:
     def _add_outcome(
         self, verdict: str | None, errno: str | None, how: str, *, expected: bool
     ) -> None:
-        if (verdict, expected) != (self.verdict, self.is_expected) and (
-            (place(verdict), expected) < (place(self.verdict), self.is_expected)
-        ):
+        if (place(verdict), expected) < (place(self.verdict), self.is_expected):
             self.verdict, self.errno, self.how, self.is_expected = verdict, errno, how, expected
 
     def _add_times(self, count: int, first: str, last: str) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+from runc_wrap.documents.bounds import Count, Digest, First, Most, Time
+from runc_wrap.documents.reader import record
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
+from runc_wrap.report.call_row import CallRow, NodeCall, Verdict
 from runc_wrap.report.outcomes import SAFE
 from runc_wrap.report.workloads import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.installed_filters import OwnFilters
     from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 MOST_NAMES = 10  # of pods or containers in a document
+_Name = Annotated[str, Most(1000)]
 _ENFORCED = frozenset((ENFORCE, ENFORCE_LOG))
 _SILENT = frozenset((ENFORCE,))  # records no calls
 
@@ -31,6 +34,7 @@ class SeenHere(NamedTuple):
     """
 
     confidence: str
+    rows: Sequence[CallRow]
     containers: Sequence[ContainerEvidence]
     runtimes: Sequence[CallRow]
     filter: Filter | None
@@ -63,43 +67,48 @@ class SeenHere(NamedTuple):
         }
 
 
-class NodeWorkload(NamedTuple):
-    """One workload on one node. Times are RFC 3339; `watched` in seconds; `block` a digest.
+@record
+class NodeWorkload:
+    """One workload on one node, as its document has it. `watched` is in seconds."""
 
-    `here` is None for another node's.
-    """
-
-    whose: Workload
-    verdict: str | None
-    reason: str | None
-    containers: int
-    running: int
-    restarts: int
-    lost: int
+    containers: Count
+    running: Count
+    restarts: Count
+    lost: Count
     lost_at_least: bool
     lost_at_most: bool
-    dropped: int
-    watched: float
-    since: str | None
-    modes: Sequence[str]
-    profile: str | None
-    pods: Sequence[str]
-    block: str | None
-    calls: Sequence[CallRow]
-    has_unshown: bool = False
-    here: SeenHere | None = None
+    dropped: Count
+    watched: Count
+    modes: Annotated[list[Annotated[str, First(100)]], First(10)]
+    pods: Annotated[list[_Name], First(MOST_NAMES)]
+    calls: Annotated[list[NodeCall], Most(1000)]  # of one workload: more than there are
+    namespace: _Name | None = None
+    pod: _Name | None = None
+    container: _Name | None = None
+    image: _Name | None = None
+    verdict: Verdict | None = None
+    reason: Annotated[str, Most(4000)] | None = None
+    since: Time | None = None
+    profile: _Name | None = None
+    unshown: Any = None
+    block_digest: Digest | None = None
+    block: dict[str, Any] | None = None
+
+    @property
+    def whose(self) -> Workload:
+        """The names that its containers share."""
+        return Workload(self.namespace, self.pod, self.container, self.image)
 
     @property
     def looks(self) -> bool:
         """Whether in one of its modes calls would be recorded."""
         return not self.modes or not _SILENT.issuperset(self.modes)
 
-    @property
-    def is_calm(self) -> bool:
-        """Whether it is enforced, and nothing known needs attention."""
+    def is_calm(self, *, is_quiet: bool) -> bool:
+        """Return whether it is enforced, and needs no attention; `is_quiet`: no call was seen."""
         if not self.modes or not _ENFORCED.issuperset(self.modes):
             return False
-        return self.verdict == SAFE or not (self.verdict or self.looks or self.calls)
+        return self.verdict == SAFE or not (self.verdict or self.looks or not is_quiet)
 
     @property
     def is_unknown(self) -> bool:

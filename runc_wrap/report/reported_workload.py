@@ -22,7 +22,7 @@ from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.call_row import CallRow, NodeCall
     from runc_wrap.report.node_workload import NodeWorkload, SeenHere
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.workloads import Workload
@@ -57,9 +57,8 @@ class ReportedWorkload:
         self.more: list[str] = []  # that the nodes' own profile lets through
         self.unknown_profile = ""  # why there is no filter
         self.nodes = self.containers = self.running = self.restarts = 0
-        self.lost = self.dropped = self.watchers = 0
-        self.watched = 0.0
-        self.least: tuple[float, str] | None = None  # seconds, and on which node
+        self.lost = self.dropped = self.watched = self.watchers = 0
+        self.least: tuple[int, str] | None = None  # seconds, and on which node
         self.lost_at_least = self.lost_at_most = False
         self._calm = True
         self.has_unshown = False
@@ -75,8 +74,14 @@ class ReportedWorkload:
         self._why = self._enforced = ""
         self._rows: list[CallRow] | None = None
 
-    def add(self, node: str, one: NodeWorkload) -> int:
-        """Add what a node says; return how many bytes that took."""
+    def add(
+        self, node: str, one: NodeWorkload, block: str | None = None, here: SeenHere | None = None
+    ) -> int:
+        """Add what a node says; return how many bytes that took.
+
+        `block` is its profile's digest; `here` is what the node knows beside its document if it is
+        this one.
+        """
         self.nodes += 1
         self.containers += one.containers
         self.running += one.running
@@ -85,14 +90,16 @@ class ReportedWorkload:
         self.lost_at_least |= one.lost_at_least
         self.lost_at_most |= one.lost_at_most
         self.dropped += one.dropped
-        self._calm &= one.is_calm
-        self.has_unshown |= one.has_unshown
-        if one.here is not None:
-            self.here, self.filter = one.here, one.here.filter
+        self.has_unshown |= bool(one.unshown)
+        is_quiet = not (here.rows if here else one.calls)
+        self._calm = self._calm and one.is_calm(is_quiet=is_quiet)
+        if here:
+            self.here, self.filter = here, here.filter
+            self.calls = {(row.arch, row.number): row for row in here.rows}
         if one.since and (not self.since or one.since < self.since):
             self.since = one.since
         self._add_verdict(node, one)
-        _count(self.blocks, one.block, _MOST_BLOCKS)
+        _count(self.blocks, block, _MOST_BLOCKS)
         taken = _count(self.profiles, one.profile, MOST_NAMES)
         taken += _keep(self.modes, one.modes) + _keep(self.pods, one.pods)
         for call in one.calls:
@@ -119,7 +126,7 @@ class ReportedWorkload:
         if len(self._unknown) < _MOST_NODES:
             self._unknown.append(node)
 
-    def _add_call(self, call: CallRow) -> int:
+    def _add_call(self, call: NodeCall) -> int:
         """Add a call; what it saw counts, whatever the node's own verdict."""
         verdict = call.verdict
         if verdict != self._worst and verdict in (DENIED, DEPENDS):
@@ -127,8 +134,8 @@ class ReportedWorkload:
         key = (call.arch, call.number)
         known = self.calls.get(key)
         if known is None:
-            self.calls[key] = call
-            return _BYTES_OF_CALL + call.size
+            self.calls[key] = call.row()
+            return _BYTES_OF_CALL + self.calls[key].size
         return known.add(call)
 
     @property
@@ -254,7 +261,7 @@ class ReportedWorkload:
             "lost_at_least": self.lost_at_least,
             "lost_at_most": self.lost_at_most,
             "dropped": self.dropped,
-            "watched": round(self.watched),
+            "watched": self.watched,
             "since": self.since,
             "modes": sorted(self.modes),
             "profile": max(self.profiles, key=lambda one: self.profiles[one], default=None),

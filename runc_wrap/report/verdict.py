@@ -108,11 +108,12 @@ class Judging:
                 container = self._container(key, record, ledger, evidence)
                 if container.end >= self.since and not _is_nobodys(container):
                     groups[workloads.of(record)].append(container)
-        found = {}
-        for whose, group in groups.items():
-            found[whose] = reported_workload.ReportedWorkload(whose)
-            found[whose].add("", self._said_of(whose, group, evidence, suspicion))
-        return reported_workload.ordered(found)
+        return reported_workload.ordered(
+            {
+                whose: self._reported(whose, group, evidence, suspicion)
+                for whose, group in groups.items()
+            }
+        )
 
     def _container(
         self, key: Key, record: Record, ledger: Ledger, evidence: Evidence
@@ -134,13 +135,13 @@ class Judging:
         is_whole = often == 1 and any(a <= start + _SECOND < z for a, z in times)
         return replace(one, watched=self._watched(one, start, evidence, times), is_whole=is_whole)
 
-    def _said_of(
+    def _reported(
         self,
         whose: Workload,
         group: list[ContainerEvidence],
         evidence: Evidence,
         suspicion: Suspicion,
-    ) -> NodeWorkload:
+    ) -> ReportedWorkload:
         group.sort(key=lambda one: one.begin)
         rows: dict[tuple[int, int], CallRow] = {}
         apart: dict[tuple[int, int], CallRow] = {}
@@ -173,27 +174,30 @@ class Judging:
         known = None if isinstance(profile, str) else profile
         sure = confidence(conclusive, watched, doubts, grade, unshown)
         own_calls = sorted(apart.values(), key=lambda row: -row.count)
-        return NodeWorkload(
-            whose=whose,
-            verdict=verdict,
-            reason=reason,
-            containers=len(group),
-            running=sum(one.is_there for one in group),
-            restarts=sum(one.restarts for one in group),
-            lost=lost.records,
-            lost_at_least=lost.at_least,
-            lost_at_most=lost.at_most,
-            dropped=sum(one.seen.dropped for one in group),
-            watched=watched,
-            since=coverage.rfc3339(min(one.begin for one in group)),
-            modes=sorted({str(one.record.mode) for one in group}),
-            profile=group[-1].record.profile,
-            pods=sorted({one.record.pod for one in group if one.record.pod})[:MOST_NAMES],
-            block=None,
-            calls=ordered,
-            has_unshown=unshown is not None,
-            here=SeenHere(sure, group, own_calls, known, own, unshown),
+        found = reported_workload.ReportedWorkload(whose)
+        found.add(
+            "",
+            NodeWorkload(
+                **whose._asdict(),
+                verdict=verdict,
+                reason=reason,
+                containers=len(group),
+                running=sum(one.is_there for one in group),
+                restarts=sum(one.restarts for one in group),
+                lost=lost.records,
+                lost_at_least=lost.at_least,
+                lost_at_most=lost.at_most,
+                dropped=sum(one.seen.dropped for one in group),
+                watched=max(round(watched), 1) if watched > 0 else 0,
+                since=coverage.rfc3339(min(one.begin for one in group)),
+                modes=sorted({str(one.record.mode) for one in group}),
+                profile=group[-1].record.profile,
+                pods=sorted({one.record.pod for one in group if one.record.pod})[:MOST_NAMES],
+                calls=[],
+            ),
+            here=SeenHere(sure, ordered, group, own_calls, known, own, unshown),
         )
+        return found
 
     def _unshown(self, newest: ContainerEvidence, rows: list[CallRow]) -> str | None:
         """Return what a container's mode cannot show, None if nothing makes that likely."""

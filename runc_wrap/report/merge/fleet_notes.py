@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import safe_text
-from runc_wrap.report.merge.call_fields import texts
+from runc_wrap.documents.bounds import First
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,22 +24,14 @@ _MOST_OF_NODE = 50
 _LONGEST = 600  # characters
 _BYTES = 300  # that one takes beside its text, as estimated
 _MOST_NAMES = 10  # nodes of one
+# of a document; one of an older release has none
+Notes = Annotated[tuple[Annotated[str, First(_LONGEST)], ...], First(_MOST_OF_NODE)]
 _NUMBER = re.compile(r"\d+", re.ASCII)
 
 
 def fitting(notes: Sequence[str]) -> list[str]:
     """Return what a node's document has of these sentences."""
     return [safe_text.fitted(one, _LONGEST) for one in notes[:_MOST_OF_NODE]]
-
-
-def read(value: Json) -> list[str]:
-    """Return a document's `notes`; none if it has none, as of an older release.
-
-    Raises BadDocument.
-    """
-    if value.get("notes") is None:
-        return []
-    return fitting(texts(value, "notes", _MOST_OF_NODE))
 
 
 @dataclass

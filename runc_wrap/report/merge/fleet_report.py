@@ -10,19 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
+from runc_wrap.documents.reader import DocumentError
 from runc_wrap.report import reported_workload
 from runc_wrap.report.merge import node_document
-from runc_wrap.report.merge.call_fields import BadDocument
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
 from runc_wrap.report.merge.kept_defaults import FleetKept
 from runc_wrap.report.reported_workload import ReportedWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from runc_wrap.report.merge.node_document import NodeDocument
-    from runc_wrap.report.node_workload import NodeWorkload
     from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
@@ -100,7 +99,7 @@ class FleetReport:
                 self.refuse(name, one.found.why)
             else:
                 self._add_silent(one.asked, f"its answer {one.found.why}", one.mark)
-        except BadDocument as error:
+        except DocumentError as error:
             self.refuse(one.asked or name, str(error))
 
     def refuse(self, name: str, why: str) -> None:
@@ -148,13 +147,13 @@ class FleetReport:
     def _add(self, found: NodeDocument, answer: NodeAnswer) -> None:
         node = found.node
         if answer.asked not in (None, node):
-            raise BadDocument(
+            raise DocumentError(
                 f"says that it is of the node {safe_text.word(node)}, which was not asked"
             )
         if node in self.without:
             return
         if len(self._answered) + len(self._silent) >= MOST_NODES:
-            raise BadDocument(f"is of one more node than the {MOST_NODES} that can be merged")
+            raise DocumentError(f"is of one more node than the {MOST_NODES} that can be merged")
         if found.error is not None:
             self._add_silent(node, found.error, answer.mark)
         elif node in self._answered:
@@ -169,14 +168,14 @@ class FleetReport:
         else:
             self._silent.setdefault(node, why)
 
-    def _contradict(self, node: str, mark: int, workloads: Sequence[NodeWorkload]) -> None:
+    def _contradict(self, node: str, mark: int, workloads: Iterable[Workload]) -> None:
         """Take a further answer of a node: unless it is the same, nothing is known of the node."""
         before, own = self._answered[node]
         if mark == before or node in self._contradicting:
             return
         self._contradicting.add(node)
         self.refuse(node, f"{_TWICE} Ask it again, and give its answer once")
-        named = (self._workloads.get(one.whose) for one in workloads)
+        named = (self._workloads.get(one) for one in workloads)
         for one in dict.fromkeys((*own, *named)):
             if one is not None:
                 one.doubt(node, _TWICE)
@@ -187,15 +186,17 @@ class FleetReport:
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
         taken = self.kept.add(found.kept) + self.notes.add(node, found.notes)
-        taken += sum(len(one) for key, one in found.blocks.items() if key not in self.blocks)
-        self.blocks |= found.blocks
+        blocks = dict(found.blocks.values())
+        taken += sum(len(one) for key, one in blocks.items() if key not in self.blocks)
+        self.blocks |= blocks
+        digests = {claimed: ours for claimed, (ours, _) in found.blocks.items()}
         own = []
-        for one in found.workloads:
-            known = self._workloads.get(one.whose)
+        for whose, one in found.workloads.items():
+            known = self._workloads.get(whose)
             if known is None:
-                taken += _BYTES_OF_WORKLOAD + sum(len(part or "") for part in one.whose)
-                known = self._workloads[one.whose] = ReportedWorkload(one.whose)
-            taken += known.add(node, one)
+                taken += _BYTES_OF_WORKLOAD + sum(len(part or "") for part in whose)
+                known = self._workloads[whose] = ReportedWorkload(whose)
+            taken += known.add(node, one, digests.get(one.block_digest or ""))
             own.append(known)
             if self._taken + taken > ROOM:
                 break

@@ -11,30 +11,27 @@ They are in no workload's row: the policy decides nothing about them.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated, Any
 
 from runc_wrap import safe_text
+from runc_wrap.documents.bounds import Count, Most
+from runc_wrap.documents.reader import record
 from runc_wrap.node.container_state import kept_sentence
-from runc_wrap.report.merge.call_fields import BadDocument, flag, number, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Json = dict[str, Any]
 MOST_PROFILES = 16  # of one node: engines, each in a version or two
-_LONGEST = 100  # characters of a profile's name
-_MOST_CONTAINERS = 10_000  # of one node; Kubernetes is made for 110 pods
 _MOST_NAMED = 64  # of a fleet; the containers of further ones are counted with the others
 _MOST_SHOWN = 5
 _BYTES = 200  # that a name takes beside its text, as estimated
 _OTHERS = "others"
 
 
-class Kept(NamedTuple):
+@record
+class Kept:
     """A node's containers that keep their engine's default: {profile: how many}."""
 
     adopts: bool
-    profiles: Mapping[str, int]
+    profiles: Annotated[dict[Annotated[str, Most(100)], Count], Most(MOST_PROFILES)]
 
     @property
     def sentence(self) -> str:
@@ -42,26 +39,6 @@ class Kept(NamedTuple):
         total = sum(self.profiles.values())
         told = kept_sentence.told(total, ", ".join(sorted(self.profiles)), adopts=self.adopts)
         return told if total else ""
-
-
-def read(value: object) -> Kept | None:
-    """Return a document's `kept`; None for null, as of a release that did not count them.
-
-    Raises BadDocument.
-    """
-    if value is None:
-        return None
-    found = value.get("profiles") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not isinstance(found, dict) or len(found) > MOST_PROFILES:
-        what = shown(value) if found is None else shown(found)
-        raise BadDocument(f"kept is {what}, not how many containers keep which profile")
-    if long := next((one for one in found if len(one) > _LONGEST), None):
-        raise BadDocument(f"kept names {shown(long)}, longer than {_LONGEST} characters")
-    profiles = {name: number(found, name) for name in found}
-    if (total := sum(profiles.values())) > _MOST_CONTAINERS:
-        most = f"more than the {_MOST_CONTAINERS} that a node may run"
-        raise BadDocument(f"kept counts {total} containers, {most}")
-    return Kept(flag(value, "adopts"), profiles)
 
 
 class FleetKept:

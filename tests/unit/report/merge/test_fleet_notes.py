@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.node.node_reports import document
-from runc_wrap.report.merge import fleet_notes, node_document
-from runc_wrap.report.merge.call_fields import BadDocument
+from runc_wrap.documents.reader import DocumentError
+from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 
@@ -66,19 +66,19 @@ def test_what_most_nodes_remark_comes_first_however_much_one_node_does() -> None
 
 @pytest.mark.parametrize("notes", [3, "x", {"a": 1}, [1], ["x", None]])
 def test_remarks_of_another_type_refuse_the_document(notes: Any) -> None:
-    with pytest.raises(BadDocument, match=r"^notes is .*, not a list of texts"):
+    with pytest.raises(DocumentError, match=r"^notes.*: found"):
         node_document.read(document("a", notes=notes))
 
 
 def test_a_document_of_a_release_without_remarks_has_none() -> None:
     old = document("a")
     del old["notes"]
-    assert node_document.read(old).notes == []
-    assert node_document.read(document("a", notes=None)).notes == []
+    assert node_document.read(old).notes == ()
+    assert node_document.read(document("a", notes=None)).notes == ()
 
 
 def test_what_is_written_is_what_is_read() -> None:
     said = ["x" * 2000, *(f"{'y' * at}" for at in range(100))]
     written = node_document.written([], "a", None, None, said)
-    assert written["notes"] == fleet_notes.read(written)
+    assert tuple(written["notes"]) == node_document.read(written).notes
     assert len(written["notes"]) == 50

@@ -182,7 +182,7 @@ def test_a_refused_document_adds_nothing() -> None:
     found = _merged(document("a", SAFE), bad)
     assert [one.name for one in found.workloads()] == ["shop/web/app"]
     assert (found.answered, found.is_whole) == (1, False)
-    assert found.refused[0].sentence.startswith('"document 1": has a workload 2 that cannot be')
+    assert found.refused[0].sentence.startswith('"document 1": workloads[1].containers: found -1')
 
 
 def test_more_than_fits_fails_and_says_which_node_to_leave_out(
