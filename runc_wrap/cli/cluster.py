@@ -112,7 +112,9 @@ def apply(places: Places, /, *, only_files: bool) -> None:
 
 
 @cluster.command("preflight")
-@click.argument("engine", type=click.Choice(sorted(next_step.ENGINES.values())))
+@click.argument(
+    "engine", type=click.Choice(sorted(each.name for each in next_step.ENGINES.values()))
+)
 @click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
 @click.option("--candidate", is_flag=True, help="With the policy that the pod has laid down.")
 @click.pass_obj

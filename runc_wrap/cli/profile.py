@@ -8,10 +8,11 @@ import click
 
 from runc_wrap.cli import output, profile_capture
 from runc_wrap.engines.capture import capture_store
+from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import policy_compiler
@@ -96,7 +97,7 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
 )
 @click.option(
     "--engine",
-    type=click.Choice([*ENGINES, UNKNOWN]),
+    type=click.Choice([*engine_names.KNOWN, UNKNOWN]),
     default=UNKNOWN,
     help="The engine whose runtime-default is shown.",
 )

@@ -14,9 +14,10 @@ from runc_wrap.apply import node_facts
 from runc_wrap.cli import output, progress
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.host import engine_names
 from runc_wrap.policy import captured_comparison
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles import captured_profile, engine_versions
+from runc_wrap.profiles import engine_versions
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("engine", type=click.Choice(captured_profile.ENGINES))
+@click.argument("engine", type=click.Choice([*engine_names.KNOWN]))
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),

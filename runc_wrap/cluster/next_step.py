@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from runc_wrap.host import engine_names
+
 # What to do
 INSTALL, POLICY, REGISTER, PROVE = "install", "policy", "register", "prove"
 LOOK, NOTHING = "look", "nothing"
@@ -25,8 +27,7 @@ WELL = frozenset((READY, DRIFTED))  # there is nothing to do, and pods run as th
 
 OTHER_RELEASE = "another release was installed by hand; it is left as it is"
 HANDLER = "runc-wrap"
-ENGINES = {"containerd": "containerd", "cri-o": "crio"}  # in node.status.nodeInfo -> ours
-OLDEST_CONTAINERD = (1, 6)  # the first one with the CRI that is spoken, v1
+ENGINES = {each.kubelet: each for each in engine_names.KNOWN.values() if each.kubelet}
 FIRST_PAUSE, LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
 NO_VERSION = "the engine does not tell the kubelet its version now; it is asked again"
 
@@ -260,14 +261,14 @@ def is_known(runtime_version: str) -> bool:
 def engine(runtime_version: str) -> tuple[str, str, str]:
     """Return (engine, version, why it cannot be installed with) from containerRuntimeVersion."""
     found = re.fullmatch(r"([a-z-]{1,32})://([\w.+~-]{1,64})", runtime_version)
-    name = ENGINES.get(found[1], "") if found else ""
+    names = ENGINES.get(found[1]) if found else None
     shown = runtime_version if found else "something unknown"
-    if not found or not name:
+    if not found or not names:
         needs = "containerd or CRI-O"
-    elif name == "containerd" and _is_older(found[2], OLDEST_CONTAINERD):
-        needs = f"containerd {'.'.join(map(str, OLDEST_CONTAINERD))} or newer"
+    elif _is_older(found[2], names.oldest):
+        needs = f"{names.name} {'.'.join(map(str, names.oldest))} or newer"
     else:
-        return name, found[2], ""
+        return names.name, found[2], ""
     return "", "", f"this node's container engine is {shown}; runc-wrap needs {needs}"
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.cri_requests import CriRequests
 from runc_wrap.engines.engine import Engine
 from runc_wrap.engines.handler import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from runc_wrap.engines.profile_requests import Asked, Requests
 
 
 class CriEngine(Engine):
@@ -31,6 +34,10 @@ class CriEngine(Engine):
     @abstractmethod
     def sandbox_image(self) -> str:
         """Return the image of pods' sandboxes, "" if it does not print it."""
+
+    def requests(self, asked: Asked) -> Requests:
+        """Ask by the CRI."""
+        return CriRequests(asked, self.answers_at(), self.required_image)
 
     def silence(self) -> str:
         """Return why it does not answer, or is not ready."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.dependent import Dependent
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.profile_requests import Asked, Requests
     from runc_wrap.host.engine_names import EngineNames
 
 Reload = Literal["restart", "reload", "none"]
@@ -263,6 +264,16 @@ class Engine(ABC):
     @abstractmethod
     def remove_canaries(self) -> None:
         """Remove all that a killed command left. Raises CallFailed if any stays."""
+
+    # Its default profile.
+
+    @abstractmethod
+    def requests(self, asked: Asked) -> Requests:
+        """Return how it is asked for containers whose default profile is captured."""
+
+    def default_files(self) -> list[Path]:
+        """Return the files that its default profile is in, if it is not in its program."""
+        return []
 
     def not_started(self, why: str) -> EngineError:
         """Return the error for a canary that does not start."""

@@ -8,7 +8,7 @@ from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.podman.podman_engine import Podman
+from runc_wrap.engines.podman.podman_engine import Buildah, Podman
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 ENGINES: dict[str, type[Engine]] = {
     each.names.name: each for each in (Containerd, Crio, Podman, Docker)
 }
+_BY_ANOTHERS_FILES: dict[str, type[Engine]] = {Buildah.names.name: Buildah}
+
+
+def kind(name: str) -> type[Engine]:
+    """Return the class of any engine of engine_names, registered or not."""
+    return ENGINES[name] if name in ENGINES else _BY_ANOTHERS_FILES[name]
 
 
 def at(name: str, config: Path) -> Engine:

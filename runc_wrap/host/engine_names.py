@@ -34,4 +34,6 @@ CRIO = EngineNames("crio", "crio", "crio", kubelet="cri-o")
 PODMAN = EngineNames("podman", "podman", "containers-common", is_users=True)
 BUILDAH = EngineNames("buildah", "buildah", "containers-common", is_users=True)
 
+COMMON = PODMAN.profile  # of all that are built with containers/common
+
 KNOWN = {each.name: each for each in (CONTAINERD, DOCKER, CRIO, PODMAN, BUILDAH)}

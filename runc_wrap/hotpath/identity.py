@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
     Annotations = dict[str, str]
 
-ENGINES = ("containerd", "docker", "crio", "podman", "buildah")
 UNKNOWN = "unknown"
 
 _SHIM_DIRECTORY = (
@@ -48,7 +47,8 @@ _PID_FILE = "pidfile"
 class Identity:
     """A container's names; those that are unknown, or that its pod could forge, are None.
 
-    `engine` is one of ENGINES or UNKNOWN, `handler` the name by which the runtime was called.
+    `engine` is its name in host/engine_names, or UNKNOWN; `handler` the name by which the runtime
+    was called.
     `sandbox` is the id of its pod's sandbox if the engine gives containers the pod's present
     annotations, which may differ from the sandbox's; otherwise None. containerd does so; CRI-O's
     containers get those with which their sandbox was made.
@@ -104,7 +104,7 @@ def is_sandbox(annotations: "Annotations", sandbox: str) -> bool:
 
 
 def engine(invocation: "Invocation", annotations: "Annotations", only: str = "") -> str:
-    """Return one of ENGINES, or UNKNOWN.
+    """Return the engine's name, or UNKNOWN.
 
     A pod's author can claim another manager for a CRI-O sandbox, unless CRI-O is the `only` engine.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
+from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
 from runc_wrap.metrics.counter_state import OTHER
 
@@ -52,7 +53,7 @@ _KNOWN = {
     "mode": MODES,
     "action": ("inject", "keep", "leave"),
     "via": ("agent", "cold", "hook"),
-    "engine": ("containerd", "crio", "docker", "podman", "buildah"),
+    "engine": (*engine_names.KNOWN,),
 }
 _KEPT = {
     OWN_PROFILE: "own-profile",

@@ -6,19 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from runc_wrap.host import program
+from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.settings import schema
 
-PROGRAMS = {
-    "containerd": "containerd",
-    "docker": "dockerd",
-    "crio": "crio",
-    "podman": "podman",
-    "buildah": "buildah",
-}
 # {distribution of Kubernetes: where its containerd is}
 DISTRIBUTIONS = {
     "k3s": "/var/lib/rancher/k3s/data/current/bin/containerd",
@@ -148,8 +141,8 @@ def runtime_kind(prefix: Path) -> str | None:
 
 def program_of(engine: str) -> Path | None:
     """Return an engine's program: the one on the path, otherwise that of a distribution."""
-    name = PROGRAMS[engine]
-    others = DISTRIBUTIONS.values() if engine == "containerd" else ()
+    name = engine_names.KNOWN[engine].program
+    others = DISTRIBUTIONS.values() if engine == engine_names.CONTAINERD.name else ()
     return next(filter(None, map(program.locate, (name, *others))), None)
 
 
@@ -166,8 +159,8 @@ def version_of(path: Path) -> str | None:
 
 
 def engine_versions() -> dict[str, str]:
-    """Return {installed engine of PROGRAMS: the numbers of its version}."""
-    printed = {engine: _printed(engine) for engine in PROGRAMS}
+    """Return {installed engine: the numbers of its version}."""
+    printed = {engine: _printed(engine) for engine in engine_names.KNOWN}
     return {engine: found[2] for engine, found in printed.items() if found}
 
 

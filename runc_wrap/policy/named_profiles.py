@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENFORCE_LOG, LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.model import Profile
 
 SYSTEM = "containers-common@system"
-_BUILT_IN_OF = {"containerd": "containerd", "docker": "moby", "crio": "crio"}
+_OF_UNKNOWN = engine_names.CONTAINERD.name  # whose default an unknown caller's containers get
 _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
 _NAME_MAX = 255  # bytes
 _CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
@@ -43,19 +44,21 @@ def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, 
     remarks: list[str] = []
     own = _own(values, facts, remarks)
     always = str(values["runtime_default.engine"])
-    chosen = {engine: own[engine if always == schema.AUTO else always] for engine in ENGINES}
-    return {**chosen, UNKNOWN: chosen["containerd"]}, remarks
+    chosen = {
+        engine: own[engine if always == schema.AUTO else always] for engine in engine_names.KNOWN
+    }
+    return {**chosen, UNKNOWN: chosen[_OF_UNKNOWN]}, remarks
 
 
 def _own(values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> dict[str, str]:
     """Return {engine: its own default profile}; append remarks. Raises PolicyError."""
-    return {engine: _own_default(engine, values, facts, remarks) for engine in ENGINES}
+    return {engine: _own_default(engine, values, facts, remarks) for engine in engine_names.KNOWN}
 
 
 def _own_default(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
     if _is_captured(engine, values) and engine in facts.engines:
         return _captured(engine, values, facts)
-    if engine in podman.ENGINES:
+    if _setting_of(engine) == _CONTAINERS_COMMON_SETTING:
         return _containers_common(engine, values, facts, remarks)
     return _spec(engine, values, facts, remarks)
 
@@ -83,13 +86,14 @@ def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
 
 
 def _setting_of(engine: str) -> str:
-    setting = f"runtime_default.{engine}"
-    return setting if setting in schema.BY_NAME else _CONTAINERS_COMMON_SETTING
+    is_common = engine_names.KNOWN[engine].profile == engine_names.COMMON
+    return _CONTAINERS_COMMON_SETTING if is_common else f"runtime_default.{engine}"
 
 
 def _aside(engine: str, facts: Facts) -> str:
     """Return a value of an engine's setting that takes the table whatever the source."""
-    return '"builtin"' if engine in podman.ENGINES else f'"{facts.engines[engine]}"'
+    is_common = _setting_of(engine) == _CONTAINERS_COMMON_SETTING
+    return '"builtin"' if is_common else f'"{facts.engines[engine]}"'
 
 
 def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
@@ -98,7 +102,7 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
     They are those of the table for the installed version, the captured one while it holds, and what
     the owner wrote, if another; `runtime_default.engine` does not count here. Raises PolicyError.
     """
-    settings = dict.fromkeys(map(_setting_of, ENGINES), schema.AUTO)
+    settings = dict.fromkeys(map(_setting_of, engine_names.KNOWN), schema.AUTO)
     of_table = {**values, **settings, "runtime_default.source": schema.TABLE}
     table, written = _own(of_table, facts, []), _own(values, facts, [])
     captured = {engine: one.name for engine, one in facts.captured.items() if not one.stale}
@@ -106,14 +110,14 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
         engine: [
             *dict.fromkeys(filter(None, (table[engine], captured.get(engine), written[engine])))
         ]
-        for engine in ENGINES
+        for engine in engine_names.KNOWN
     }
-    return {**found, UNKNOWN: found["containerd"]}
+    return {**found, UNKNOWN: found[_OF_UNKNOWN]}
 
 
 def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
     wanted = str(values[f"runtime_default.{engine}"])
-    name = _BUILT_IN_OF[engine]
+    name = engine_names.KNOWN[engine].profile
     if wanted != schema.AUTO:
         return f"{name}@{wanted}"
     installed = facts.engines.get(engine)

@@ -51,7 +51,7 @@ def deciding_capabilities() -> frozenset[str]:
 
 
 def load(spec: str) -> Profile:
-    """Return the built-in profile named by a spec: "containerd" or "containerd@1.7.24".
+    """Return the built-in profile named by a spec: NAME or NAME@VERSION, as above.
 
     Raises ProfileError for an unknown name and for a version older than the oldest known.
     """

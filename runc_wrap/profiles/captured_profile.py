@@ -30,7 +30,6 @@ Caps = frozenset[str]
 Key = tuple[str, int]  # a rule's text, and which one of those with this text it is in its block
 
 FORMAT = 1
-ENGINES = ("containerd", "crio", "docker", "podman", "buildah")  # those that can be captured
 MARK = "@captured"  # in the profile's name: containerd@captured-1f2e3d4c
 _BYTES = 4  # of the digest in a name
 

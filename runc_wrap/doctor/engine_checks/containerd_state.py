@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.host import program
+from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import engine_versions
 from runc_wrap.profiles.model import ProfileError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.engine_versions import Version
 
 NAME = "state-timeout"
+_CONTAINERD = engine_names.CONTAINERD
 _FATAL_SINCE, _ANSWERS_SINCE = "2.3.0", "2.3.2"
 _SHIM = "containerd-shim-runc-v2"
 _SHIMS_VERSION = re.compile(r"^\s*Version:\s+(\S+)$", re.MULTILINE)
@@ -33,10 +34,10 @@ _SHIMS_VERSION = re.compile(r"^\s*Version:\s+(\S+)$", re.MULTILINE)
 
 def find(_: Places) -> Iterator[Finding]:
     """Find a containerd that gives up a container whose shim it cannot ask during a create."""
-    containerd = _parsed(installed_programs.version("containerd"))
+    containerd = _parsed(installed_programs.version(_CONTAINERD.name))
     if containerd is None or not engine_versions.reached(containerd, _FATAL_SINCE):
         return
-    path = installed_programs.program_of("containerd") or Path("/usr/bin/containerd")
+    path = installed_programs.program_of(_CONTAINERD.name) or Path("/usr/bin/containerd")
     brought = {path: name for name, path in installed_programs.DISTRIBUTIONS.items()}
     by = brought.get(str(path), "")
     shim_path = path.with_name(_SHIM) if by else program.locate(_SHIM)

@@ -15,7 +15,7 @@ from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.registration import registration_state
 
@@ -42,7 +42,7 @@ def find(places: Places) -> Iterator[Finding]:
     for config in _configs(places):
         document = Containerd.at(config).dump() or {}
         for plugin in (OLD_CRI, NEW_CRI):
-            runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
+            runtimes = toml_text.lookup(document, [*section_path(plugin), "runtimes"])
             for name, handler in sorted(runtimes.items()):
                 if isinstance(handler, dict) and _is_ours(handler, places):
                     yield from _of_handler(config, name, handler)

@@ -15,7 +15,7 @@ from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import registry, toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
@@ -143,7 +143,7 @@ def _drop_ins(places: Places, config: Path) -> dict[str, Path]:
 def _runtimes(document: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for plugin in (OLD_CRI, NEW_CRI):
-        found |= toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
+        found |= toml_text.lookup(document, [*section_path(plugin), "runtimes"])
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OFF, RUNTIME_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
@@ -48,7 +49,7 @@ def enforced(places: Places) -> Iterator[CompiledProfile]:
     here = {
         profile
         for engine, profile in defaults.items()
-        if engine in installed_programs.PROGRAMS and installed_programs.program_of(engine)
+        if engine in engine_names.KNOWN and installed_programs.program_of(engine)
     }
     absent = set(defaults.values()) - here - {policy["default"]["profile"]} if here else set()
     for name, mode in sorted(decided(policy)):

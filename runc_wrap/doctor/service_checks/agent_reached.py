@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.engines import registry
 from runc_wrap.host import procfs
 from runc_wrap.ledger import reader
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "reached"
-_ENGINES = (b"containerd", b"crio", b"dockerd")
 # where engines keep bundles, or a directory above that
 _BUNDLES = (
     "/run",
@@ -68,12 +68,18 @@ def _of_engines(agent: int, paths: Sequence[str]) -> Iterator[Finding]:
     processes, mounts = (procfs.namespace_inode(agent, kind) for kind in ("pid", "mnt"))
     for pid in procfs.pids() if mounts else ():
         name = (procfs.read(f"/proc/{pid}/comm") or b"").strip()
-        is_engine = name in _ENGINES and _is_roots(pid)
+        is_engine = name in _daemons() and _is_roots(pid)
         theirs = procfs.namespace_inode(pid, "mnt") if is_engine else 0
         if theirs not in (0, mounts) and procfs.namespace_inode(pid, "pid") == processes:
             hidden = next((path for path in paths if _file(agent, path) != _file(pid, path)), None)
             if hidden:
                 yield _apart(pid, name.decode(), hidden)
+
+
+def _daemons() -> set[bytes]:
+    """Return the names of the engines' programs, as comm has them."""
+    kinds = registry.ENGINES.values()
+    return {kind.names.program.encode() for kind in kinds if kind.units}
 
 
 def _file(pid: int, path: str) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.engines import registry
 from runc_wrap.node.container_state import lost_listeners, status
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def _restart(places: Places, entry: Entry) -> str:
     """Return the engine's command; the kubelet starts a stopped container of a pod again."""
     engine = entry.record.engine if entry.record else None
     container = entry.container
-    if engine in ("docker", "podman"):
-        return commands.line(engine, "restart", container.id)
+    client = registry.ENGINES[engine].client if engine in registry.ENGINES else ""
+    if client:
+        return commands.line(client, "restart", container.id)
     if entry.record and entry.record.pod:
         return commands.line("crictl", "stop", container.id)
     return commands.line(places.wrapper, "--root", container.root, "kill", container.id, "KILL")

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.engines import registry
 from runc_wrap.engines.capture import capture_store
-from runc_wrap.engines.capture.cri_requests import ByCri
-from runc_wrap.engines.capture.engine_requests import BY_COMMAND, DEFAULT_CAPABILITIES
-from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.profile_requests import DEFAULT_CAPABILITIES, Asked
+from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
 from runc_wrap.host.meter import Meter
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.engines.capture.engine_requests import Engine
-    from runc_wrap.engines.engine import Engine as InstalledEngine
+    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.profile_requests import Requests
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -66,7 +65,9 @@ def capture(
     named = str(config.absolute()) if config else ""
     installed = _installed(name, named)
     with _requests(places) as directory:
-        engine = _engine(places, name, directory, socket, config)
+        found = _chosen(name, config)
+        handler = _our_handler(places, found)
+        engine = found.requests(Asked(name, places.wrapper, directory, socket, handler))
         _check_running(engine, installed)
         engine.clean()
         try:
@@ -82,23 +83,21 @@ def capture(
     return made, blocks
 
 
-def _engine(
-    places: Places, name: str, directory: Path, socket: Path | None, config: Path | None
-) -> Engine:
-    """Return how this engine is asked; a distribution's containerd as CRI-O is: by CRI."""
-    found = _chosen(name, config)
-    if isinstance(found, CriEngine) and (found.flavour or name not in BY_COMMAND):
-        return ByCri(places, directory, found, socket)
-    return BY_COMMAND[name](places, directory, socket)
-
-
-def _chosen(name: str, config: Path | None) -> InstalledEngine | None:
-    """Return the engine with this configuration, otherwise the first; None of Buildah."""
-    if name not in registry.ENGINES:
-        return None
+def _chosen(name: str, config: Path | None) -> Engine:
+    """Return the engine with this configuration, otherwise the first."""
+    kind = registry.kind(name)
     if config is not None:
-        return registry.at(name, config.absolute())
-    return next(iter(registry.ENGINES[name].detect()), None)
+        return kind.at(config.absolute())
+    return next(iter(kind.detect()), kind.at(kind.usual))
+
+
+def _our_handler(places: Places, found: Engine) -> str | None:
+    """Return a handler of this engine that leads to our launcher, if one is registered."""
+    ours = (found.name, str(found.config))
+    for state in registration_state.states(places.engines):
+        if (state["engine"], state["config"]) == ours and state["handlers"]:
+            return registration_state.handlers_of(state)[0].name
+    return None
 
 
 def _installed(name: str, config: str) -> str:
@@ -111,7 +110,7 @@ def _installed(name: str, config: str) -> str:
     return version
 
 
-def _check_running(engine: Engine, installed: str) -> None:
+def _check_running(engine: Requests, installed: str) -> None:
     running, parse = engine.running(), engine_versions.parse
     if running is not None and parse(running) != parse(installed):
         raise EngineError(
@@ -150,7 +149,7 @@ class Cases(NamedTuple):
     more: tuple[Caps, ...]
 
 
-def cases(engine: Engine) -> Cases:
+def cases(engine: Requests) -> Cases:
     """Return what to ask an engine for; `more` are none, all, and what engines give unasked."""
     has = frozenset(CAPABILITIES) if engine.grants_any else own_capabilities()
     known = builtin.deciding_capabilities() & has
@@ -158,7 +157,7 @@ def cases(engine: Engine) -> Cases:
     return Cases(tuple(Caps([name]) for name in sorted(known)), has - known, more)
 
 
-def _blocks(places: Places, engine: Engine, meter: Meter) -> dict[Caps, Json]:
+def _blocks(places: Places, engine: Requests, meter: Meter) -> dict[Caps, Json]:
     """Return each set's block; ask for the others one by one only if they change anything."""
     asked = cases(engine)
     wanted = list(dict.fromkeys([*asked.more, *asked.known, asked.others]))
@@ -169,7 +168,7 @@ def _blocks(places: Places, engine: Engine, meter: Meter) -> dict[Caps, Json]:
     return found
 
 
-def _block(places: Places, engine: Engine, caps: Caps) -> Json:
+def _block(places: Places, engine: Requests, caps: Caps) -> Json:
     """Ask once, and once more if the engine did not get to it. Raises EngineError."""
     record, said = _asked(places, engine, caps)
     if record is None:
@@ -197,7 +196,7 @@ def _block(places: Places, engine: Engine, caps: Caps) -> Json:
     return captured_profile.checked(record["seccomp"], engine.name)
 
 
-def _asked(places: Places, engine: Engine, caps: Caps) -> tuple[Json | None, str]:
+def _asked(places: Places, engine: Requests, caps: Caps) -> tuple[Json | None, str]:
     """Return the launcher's record, None if there is none, and what the engine said."""
     token = secrets.token_hex(TOKEN_LENGTH // 2)
     request = places.capture / token

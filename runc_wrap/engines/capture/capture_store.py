@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import registry
-from runc_wrap.engines.cri_engine import CriEngine
-from runc_wrap.engines.crio.crio_engine import Crio
-from runc_wrap.host import files
+from runc_wrap.host import engine_names, files
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import captured_profile, platform
-from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.captured_profile import Captured
 
-_READS_SYSTEM_FILE = frozenset({"podman", "buildah"})
 _DIGEST = 16  # bytes
 _LARGEST = 2 * 1024 * 1024
 _BEGINNING = 64 * 1024
@@ -46,7 +42,7 @@ def write(places: Places, captured: Captured) -> Path:
 def read(places: Places) -> dict[str, Captured]:
     """Return {engine: its capture}, each with what makes it stale. Raises ProfileError."""
     found = {}
-    for engine in installed_programs.PROGRAMS:
+    for engine in engine_names.KNOWN:
         where = path(places, engine)
         if os.path.lexists(where):
             captured = captured_profile.parse(_bytes(where), str(where))
@@ -89,8 +85,7 @@ def version(engine: str, config: str = "") -> str | None:
 
 def _installation(engine: str, config: str) -> Engine | None:
     """Return the engine with this configuration; None without one, and of what has no several."""
-    found = registry.at(engine, Path(config)) if config and engine in registry.ENGINES else None
-    return found if isinstance(found, CriEngine) else None
+    return registry.kind(engine).at(Path(config)) if config else None
 
 
 def fingerprint(engine: str, config: str = "") -> str:
@@ -112,13 +107,9 @@ def fingerprint(engine: str, config: str = "") -> str:
 
 def _own_files(engine: str, config: str) -> bytes:
     """Return the files that an engine's default is in, if it is not in its program."""
-    if engine in _READS_SYSTEM_FILE:
-        system = profile_files.system()
-        return system[1] if system else b""
-    if engine != Crio.names.name:
-        return b""
-    named = Crio.at(Path(config) if config else Crio.usual).seccomp_profiles()
-    return b"".join(map(_content, named))
+    kind = registry.kind(engine)
+    found = kind.at(Path(config) if config else kind.usual)
+    return b"".join(map(_content, found.default_files()))
 
 
 def _content(path: Path) -> bytes:

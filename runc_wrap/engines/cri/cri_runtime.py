@@ -21,6 +21,7 @@ from runc_wrap.engines.cri.protobuf_wire import (
     text,
     texts,
 )
+from runc_wrap.host import engine_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ _RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
 _SHORT, _LONG = 10.0, 60.0  # seconds
 _NODE, _UNCONFINED = 2, 1  # NamespaceMode, ProfileType
 _NOT_FOUND = 5
+_OF_CONTAINERD = engine_names.CONTAINERD.name  # a section of its configuration
 _SLICE = "system.slice"  # each systemd has it
 
 
@@ -80,7 +82,7 @@ def _verbose_status(socket: Path) -> dict[int, list[int | bytes]]:
 def _configured(answer: dict[int, list[int | bytes]]) -> dict[str, Any]:
     """Return what containerd tells of its own configuration, {} of another engine."""
     try:
-        found = json.loads(texts(answer, 2).get("config", ""))["containerd"]
+        found = json.loads(texts(answer, 2).get("config", ""))[_OF_CONTAINERD]
     except (ValueError, LookupError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}

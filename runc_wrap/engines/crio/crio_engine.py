@@ -88,7 +88,7 @@ class Crio(CriEngine):
         told = self._table(_RUNTIME).get("default_runtime")
         return str(told) if told else None
 
-    def seccomp_profiles(self) -> list[Path]:
+    def default_files(self) -> list[Path]:
         """Return the files that are the default of pods, of all or of one handler; [] if none.
 
         A handler's own counts before that of all (since 1.34: pkg/config/config.go,

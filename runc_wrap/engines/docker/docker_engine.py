@@ -13,6 +13,7 @@ from runc_wrap.engines import client_engine
 from runc_wrap.engines.canary import idle_image
 from runc_wrap.engines.client_engine import RUN, ClientEngine
 from runc_wrap.engines.docker import docker_config, docker_containers
+from runc_wrap.engines.docker.docker_requests import DockerRequests
 from runc_wrap.engines.engine import LONG, RELOAD, RESTART, SHORT
 from runc_wrap.host import engine_names, program
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.profile_requests import Asked, Requests
 
 _VERSION = "{{.Server.Version}}"
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
@@ -150,6 +152,10 @@ class Docker(ClientEngine):
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container with that runtime, also a stopped one, which is started by it."""
         return docker_containers.needing(self.config, path)
+
+    def requests(self, asked: Asked) -> Requests:
+        """Ask by the client."""
+        return DockerRequests(asked)
 
     def canary_words(self, runtime: list[str], directory: Path) -> list[str]:
         """Return those for an image of our own, which is loaded and removed again."""

@@ -15,8 +15,10 @@ from runc_wrap.engines.canary import idle_image
 from runc_wrap.engines.client_engine import RUN, ClientEngine
 from runc_wrap.engines.engine import NOTHING, ROOT
 from runc_wrap.engines.podman import podman_config, podman_containers
+from runc_wrap.engines.podman.podman_requests import BuildahRequests, PodmanRequests
 from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
+from runc_wrap.profiles.json_profiles import profile_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.profile_requests import Asked, Requests
 
 _SERVICE = "podman.service"
 _MOST = 50  # drop-ins of ours
@@ -139,8 +142,28 @@ class Podman(ClientEngine):
         """Yield what users started by their own Podman."""
         return podman_containers.of_users(handler)
 
+    def requests(self, asked: Asked) -> Requests:
+        """Ask by the command itself."""
+        return PodmanRequests(asked)
+
+    def default_files(self) -> list[Path]:
+        """Return the node's seccomp.json."""
+        system = profile_files.system()
+        return [Path(system[0])] if system else []
+
     def canary_words(self, runtime: list[str], directory: Path) -> list[str]:
         """Return those for a root file system of our own."""
         idle_image.write_rootfs(directory)
         name = f"/{idle_image.PROGRAM}"
         return [*runtime, *RUN, *client_engine.named(), "--rootfs", str(directory), name]
+
+
+class Buildah(Podman):
+    """Buildah, which is registered by Podman's files, and has a default of its own release."""
+
+    names = engine_names.BUILDAH
+    client = "buildah"
+
+    def requests(self, asked: Asked) -> Requests:
+        """Ask by the command itself."""
+        return BuildahRequests(asked)

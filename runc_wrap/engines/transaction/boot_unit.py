@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import files, systemd
 from runc_wrap.node import paths
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 _WANTED_BY = "multi-user.target.wants"
-_ENGINES = (
-    "containerd", "crio", "docker", "k3s", "k3s-agent", "rke2-server", "rke2-agent",
-    "k0scontroller", "k0sworker", "snap.microk8s.daemon-containerd",
-)  # fmt: skip
 _TEXT = """# Of `runc-wrapctl engine`, while a change of an engine is not proved.
 [Unit]
 Description=runc-wrap: taking back an unfinished change of an engine
@@ -52,7 +49,7 @@ def text(places: Places, unit: str) -> str:
             "a prefix of letters, digits and /._+@:-",
             "`engine add` without --restart",
         )
-    names = [f"{name}.service" for name in _ENGINES]
+    names = [name for kind in registry.ENGINES.values() for name in kind.units]
     before = dict.fromkeys([*names, *([unit] if unit else [])])
     # the state may be on a file system that is mounted late, as one of the network
     var = places.var.resolve()

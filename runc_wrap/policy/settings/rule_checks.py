@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, cast
 
+from runc_wrap.host import engine_names
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import ANYTHING, SELECTORS, matches
 from runc_wrap.policy.settings import schema
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 Rule = dict[str, Any]
 _ALL = 100
 _OF_KUBERNETES = ("namespace", "pod", "container", "image")
-_WITHOUT_NAMES = frozenset({"docker", "podman", "buildah", "unknown"})
+_WITHOUT_NAMES = {UNKNOWN, *(each.name for each in engine_names.KNOWN.values() if each.is_users)}
 _ONE_DAY = dt.timedelta(days=1)
 MOST = 1000  # rules: each is compared with every one before it
 

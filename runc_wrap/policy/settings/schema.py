@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, HONOUR, MODES
-from runc_wrap.hotpath.identity import ENGINES
 from runc_wrap.policy.settings import value_types
 from runc_wrap.policy.settings.setting_docs import MEANINGS
 
@@ -61,11 +61,13 @@ SETTINGS = (
     Setting("default.int_arguments", "kernel", value_types.choice("kernel", "engine")),
     Setting("default.privileged", "leave", value_types.choice("leave", "audit", "confine")),
     Setting("default.adopt", ADOPT_NONE, _ADOPT),
-    Setting("runtime_default.engine", AUTO, value_types.choice(AUTO, *ENGINES)),
+    Setting("runtime_default.engine", AUTO, value_types.choice(AUTO, *engine_names.KNOWN)),
     Setting("runtime_default.source", TABLE, value_types.choice(TABLE, CAPTURED)),
-    Setting("runtime_default.containerd", AUTO, _VERSION),
-    Setting("runtime_default.docker", AUTO, _VERSION),
-    Setting("runtime_default.crio", AUTO, _VERSION),
+    *(
+        Setting(f"runtime_default.{each.name}", AUTO, _VERSION)
+        for each in engine_names.KNOWN.values()
+        if each.profile != engine_names.COMMON
+    ),
     Setting(
         "runtime_default.containers_common",
         AUTO,

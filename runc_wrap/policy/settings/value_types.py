@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.host import engine_names
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ def _pattern(of: str, pattern: str) -> str | None:
             f"the pattern {pattern!r:.80} matches nothing: no {of} has {pattern[begin.end()]!a} in "
             "its name; * is any run of characters, ? is any one, others stand for themselves"
         )
-    if of == "engine" and not any(matches(pattern, engine) for engine in (*ENGINES, UNKNOWN)):
-        known = (*ENGINES, UNKNOWN)
+    known = (*engine_names.KNOWN, UNKNOWN)
+    if of == "engine" and not any(matches(pattern, engine) for engine in known):
         return (
             f"there is no engine {pattern!r:.80}; there are {', '.join(known)}"
             f"{near(pattern, known)}"

@@ -4,6 +4,7 @@ Source: contrib/seccomp/seccomp_default.go, every release tag from v1.6.0 to v2.
 August 2026, which equals v2.3.4. It has no defaultErrnoRet: the runtime's default, EPERM, applies.
 """
 
+from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.shared import (
     ADMIN,
     AF_VSOCK,
@@ -115,7 +116,7 @@ _ARCHITECTURES = (
 )
 
 CONTAINERD = Engine(
-    name="containerd",
+    name=engine_names.CONTAINERD.profile,
     oldest="1.6.0",
     releases="1.6.39 1.7.34 2.0.11 2.1.9 2.2.7 2.3.4",
     default_action=ERRNO,

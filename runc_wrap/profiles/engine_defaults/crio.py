@@ -9,6 +9,7 @@ v1.36.3 (0.64.1 stands for the containers/common 0.64.2 of 1.34, which was not a
 import errno
 from dataclasses import replace
 
+from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.engine_defaults.shared import ADMIN, NAMESPACE_FLAGS, S390, clone3_unknown
 from runc_wrap.profiles.engine_defaults.version_notation import DatedRule, calls, on
@@ -16,7 +17,7 @@ from runc_wrap.profiles.engine_versions import Version, listed, parse, reached
 from runc_wrap.profiles.model import ANYWHERE, Argument, Condition, Profile, Rule
 from runc_wrap.profiles.vocabulary import ALLOW, ERRNO
 
-NAME = "crio"
+NAME = engine_names.CRIO.profile
 OLDEST = "1.25.0"
 RELEASES = "1.25.5 1.26.5 1.27.8 1.28.11 1.29.13 1.30.14 1.31.13 1.32.13 1.33.13 1.34.11 1.36.3"
 

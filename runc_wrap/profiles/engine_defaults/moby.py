@@ -6,6 +6,7 @@ moby/profiles as vendored there, to docker-v29.7.2. defaultErrnoRet is EPERM, ex
 
 import errno
 
+from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.shared import (
     ADMIN,
     AF_VSOCK,
@@ -120,7 +121,7 @@ _ARCHITECTURES = (
 )
 
 MOBY = Engine(
-    name="moby",
+    name=engine_names.DOCKER.profile,
     oldest="23.0.0",
     releases="23.0.18 24.0.9 25.0.17 26.1.5 27.5.1 28.5.2 29.7.2",
     default_action=ERRNO,

@@ -63,7 +63,7 @@ def _findings(node: Node) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def _no_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of this machine, which another test may have started in namespaces of their own."""
-    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_reached._ENGINES", ())
+    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_reached._daemons", set)
 
 
 def _well(node: Node) -> Node:

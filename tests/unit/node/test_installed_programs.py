@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.host import program
+from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import policy_store
@@ -152,7 +152,7 @@ def test_a_program_that_is_not_a_runtime_is_refused_with_its_output(
 def test_a_version_is_read_as_each_engine_prints_it(
     engine: str, printed: str, version: str, numbers: str, folder: Path
 ) -> None:
-    machine.fake(folder, installed_programs.PROGRAMS[engine], f"echo '{printed}'")
+    machine.fake(folder, engine_names.KNOWN[engine].program, f"echo '{printed}'")
     assert installed_programs.version(engine) == version
     assert installed_programs.engine_versions() == {engine: numbers}
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runc_wrap.host.engine_names import KNOWN as ENGINES
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.policy import compiled_lint, policy_store
 from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.settings.source import PolicyError

@@ -11,32 +11,28 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.capture.engine_requests import COMMAND, Engine
 from runc_wrap.engines.cri import cri_containers, cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.registration import registration_state
-from runc_wrap.hotpath.main import CAPTURE
+from runc_wrap.engines.profile_requests import COMMAND, VARIABLE, Requests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from runc_wrap.engines.cri_engine import CriEngine
-    from runc_wrap.node.paths import Places
+    from runc_wrap.engines.profile_requests import Asked
 
 _POD = "capture"
 _TRIES, _PATIENCE = 5, 20.0  # and seconds in which one more is begun
 
 
-class ByCri(Engine):
-    """CRI-O, or the containerd of a distribution."""
+class CriRequests(Requests):
+    """See Requests. `image` returns the image of sandboxes, for a socket."""
 
-    def __init__(
-        self, places: Places, directory: Path, found: CriEngine, socket: Path | None = None
-    ) -> None:
-        super().__init__(places, directory, socket)
-        self.name, self.found, self._places = found.name, found, places
-        self._at = socket or found.answers_at()
+    def __init__(self, asked: Asked, at: Path, image: Callable[[Path], str]) -> None:
+        super().__init__(asked)
+        self._at, self._handler = asked.socket or at, asked.handler or ""
+        self._find_image = image
 
     def running(self) -> str:
         """Return the version of the running engine. Raises EngineError."""
@@ -44,24 +40,29 @@ class ByCri(Engine):
             return cri_runtime.version(self._at)
         except CallFailed as failure:
             raise EngineError(
-                f"{self.found} does not answer: {failure}",
+                f"{self.name} does not answer: {failure}",
                 "one that runs",
                 "--socket, if it answers elsewhere",
             ) from failure
 
     def prepare(self) -> None:
         """See that there is a handler of ours, and the image of sandboxes."""
-        self._handler = self._our_handler()
+        if not self._handler:
+            raise EngineError(
+                f"{self.name} has no handler that leads to {self.launcher}",
+                "one, as CRI takes no runtime by its path",
+                f"runc-wrapctl engine add {self.name} --restart",
+            )
         try:
-            self._image = self.found.required_image(self._at)
+            self._image = self._find_image(self._at)
         except CallFailed as failure:
-            raise EngineError(f"{self.found}: {failure}", "an answer", "run it again") from failure
+            raise EngineError(f"{self.name}: {failure}", "an answer", "run it again") from failure
 
     def request(self, caps: frozenset[str], token: str) -> str:
         """Ask as the module says, a few times: a kubelet, which looks often, may end the pod."""
-        variables = {CAPTURE.decode().removesuffix("="): token}
+        variables = {VARIABLE: token}
         wish = cri_containers.Wish(_POD, self._image, COMMAND, caps, variables)
-        until, record = time.monotonic() + _PATIENCE, self._places.capture / token
+        until, record = time.monotonic() + _PATIENCE, self.directory.parent / token
         for _ in range(_TRIES):
             said = self._once(wish)
             if record.stat().st_size or time.monotonic() > until:
@@ -85,15 +86,3 @@ class ByCri(Engine):
     def _remove_pods(self) -> None:
         with contextlib.suppress(CallFailed):  # the next request tries it again
             cri_runtime.remove_pods(self._at, _POD)
-
-    def _our_handler(self) -> str:
-        """Return a handler of this engine that leads to our launcher. Raises EngineError."""
-        ours = (self.name, str(self.found.config))
-        for state in registration_state.states(self._places.engines):
-            if (state["engine"], state["config"]) == ours and state["handlers"]:
-                return registration_state.handlers_of(state)[0].name
-        raise EngineError(
-            f"{self.found} has no handler that leads to {self.launcher}",
-            "one, as CRI takes no runtime by its path",
-            f"runc-wrapctl engine add {self.name} --restart",
-        )
