@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.model import Profile
 
 SYSTEM = "containers-common@system"
-_OF_UNKNOWN = engine_names.CONTAINERD.name  # whose default an unknown caller's containers get
+_OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get
 _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
 _NAME_MAX = 255  # bytes
 _CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
@@ -47,7 +47,7 @@ def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, 
     chosen = {
         engine: own[engine if always == schema.AUTO else always] for engine in engine_names.KNOWN
     }
-    return {**chosen, UNKNOWN: chosen[_OF_UNKNOWN]}, remarks
+    return {**chosen, UNKNOWN: chosen[_OF_UNKNOWN.name]}, remarks
 
 
 def _own(values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> dict[str, str]:
@@ -86,8 +86,9 @@ def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
 
 
 def _setting_of(engine: str) -> str:
-    is_common = engine_names.KNOWN[engine].profile == engine_names.COMMON
-    return _CONTAINERS_COMMON_SETTING if is_common else f"runtime_default.{engine}"
+    names = engine_names.KNOWN.get(engine, _OF_UNKNOWN)
+    is_common = names.profile == engine_names.COMMON
+    return _CONTAINERS_COMMON_SETTING if is_common else f"runtime_default.{names.name}"
 
 
 def _aside(engine: str, facts: Facts) -> str:
@@ -112,7 +113,7 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
         ]
         for engine in engine_names.KNOWN
     }
-    return {**found, UNKNOWN: found[_OF_UNKNOWN]}
+    return {**found, UNKNOWN: found[_OF_UNKNOWN.name]}
 
 
 def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:

@@ -1,0 +1,151 @@
+"""What runc-wrap has to know of a sixth engine, which exists only in the tests.
+
+Run as a program this is runc-wrapctl that knows this engine. What the engine does itself is in
+sixth_program.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap.host import engine_names
+
+NAMES = engine_names.EngineNames("sixth", "sixth", "moby", is_users=True)
+engine_names.KNOWN[NAMES.name] = NAMES  # before the modules that read it are imported
+
+from runc_wrap.engines import registry  # noqa: E402
+from runc_wrap.engines.canary import idle_image  # noqa: E402
+from runc_wrap.engines.cri.grpc_call import CallFailed  # noqa: E402
+from runc_wrap.engines.dependent import Dependent  # noqa: E402
+from runc_wrap.engines.engine import RESTART, SHORT, Engine, Reload  # noqa: E402
+from runc_wrap.engines.handler import EngineError, Handler  # noqa: E402
+from runc_wrap.engines.profile_requests import COMMAND, VARIABLE, Asked, Requests  # noqa: E402
+from runc_wrap.host import program  # noqa: E402
+from tests.engine.sixth_program import STATE  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.engines.file_tree import Tree
+
+CANARY = "canary"
+
+
+class Sixth(Engine):
+    """What runc-wrap asks of it."""
+
+    names = NAMES
+    usual = Path("/etc/sixth/sixth.conf")
+    usual_socket = STATE / "socket"
+    units = ("sixth.service",)
+    client = "sixth"
+
+    @classmethod
+    def render(
+        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
+    ) -> list[str]:
+        """Add the lines of handlers."""
+        del facts
+        draft = tree.draft(config)
+        for one in handlers:
+            if f"runtime {one.name} " in draft.text:
+                raise EngineError(f"{config}: {one.name} is taken", "an unused name", "--handler")
+            lines = [f"runtime {one.name} {one.path}\n", *([f"default {one.name}\n"] * one.default)]
+            end = len(draft.text)
+            draft.replace(end, end, "".join(lines), lines[0])
+        return []
+
+    def check_command(self) -> list[str] | None:
+        """Return what reads the file."""
+        return [str(self.binary), "show", str(self.config)] if self.binary else None
+
+    def reload(self, *, loses_default: bool = False) -> Reload:
+        """Return a restart."""
+        del loses_default
+        return RESTART
+
+    def in_force(self) -> dict[str, str] | None:
+        """Return what its file says."""
+        return self._shown(str(self.config))[1]
+
+    def running(self) -> dict[str, str] | None:
+        """Return what it read when it was started."""
+        return self._shown(str(STATE / "loaded"))[1]
+
+    def default(self) -> str | None:
+        """Return what it read when it was started."""
+        return self._shown(str(STATE / "loaded"))[0]
+
+    def _shown(self, path: str) -> tuple[str | None, dict[str, str] | None]:
+        printed = program.output(str(self.binary), "show", path)
+        shown: tuple[str | None, dict[str, str] | None] = json.loads(printed or "[null, null]")
+        return shown
+
+    def silence(self) -> str:
+        """Return that it has read no file."""
+        return "" if (STATE / "loaded").exists() else "it does not run"
+
+    def running_version(self) -> str | None:
+        """Return the program's."""
+        return self.version
+
+    def needing(self, path: Path) -> Iterator[Dependent]:
+        """Yield its containers of this handler."""
+        for line in (program.output(str(self.binary), "list") or "").splitlines():
+            name, handler = line.split()
+            if handler == path.name:
+                yield Dependent(self.name, name, "running")
+
+    @contextlib.contextmanager
+    def canary(self, handler: str, var: Path) -> Iterator[str]:
+        """Run the idle program."""
+        root = var / "sixth-canary"
+        root.mkdir()
+        try:
+            idle_image.write_rootfs(root)
+            words = ("run", CANARY, handler, "none", "", str(root), f"/{idle_image.PROGRAM}")
+            done = program.run(str(self.binary), *words, seconds=SHORT)
+            if not done.is_well:
+                raise self.not_started(done.said)
+            yield CANARY
+        finally:
+            self.remove_canaries()
+            program.run("rm", "-r", str(root), seconds=SHORT)
+
+    def left_canaries(self) -> list[str]:
+        """Return the one that there may be."""
+        listed = program.output(str(self.binary), "list")
+        if listed is None:
+            raise CallFailed("sixth does not list its containers")
+        return [CANARY] if f"{CANARY} " in listed else []
+
+    def remove_canaries(self) -> None:
+        """Remove it."""
+        for name in self.left_canaries():
+            program.run(str(self.binary), "remove", name, seconds=SHORT)
+
+    def requests(self, asked: Asked) -> Requests:
+        """Ask by its own client."""
+        return _Requests(asked)
+
+
+class _Requests(Requests):
+    def request(self, caps: frozenset[str], token: str) -> str:
+        """Run a container of which our launcher records what it gets."""
+        words = ("run", token, "runc-wrap", "default", ",".join(sorted(caps)), str(self.root))
+        environment = {**self.environment, VARIABLE: token}
+        return program.failure("sixth", *words, COMMAND, environment=environment)
+
+    def clean(self) -> None:
+        """Remove what a request left: nothing was started."""
+
+
+registry.ENGINES[NAMES.name] = Sixth
+
+if __name__ == "__main__":
+    from runc_wrap.cli.entry_point import start
+
+    start()
