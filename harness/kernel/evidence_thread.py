@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from harness.host.processes import wait_for_next_second
 from harness.kernel import kernel_log
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_history import Tree
-from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.attribution.process_history import ProcessTree
+from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_store import Store
+from runc_wrap.evidence.store.evidence_store import EvidenceStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,8 @@ class Collector:
     """Counts all seccomp records into a store."""
 
     def __init__(self, prefix: Path) -> None:
-        self.store = Store(prefix / "var" / "evidence")
-        self.tree = Tree(Known(prefix / "var" / "ledger"))
+        self.store = EvidenceStore(prefix / "var" / "evidence")
+        self.tree = ProcessTree(Known(prefix / "var" / "ledger"))
         self.live = Live()
         self.pids: dict[int, set[int]] = defaultdict(set)  # by the call's number
         self._stopping = threading.Event()
@@ -35,7 +35,7 @@ class Collector:
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            both: list[Live | Tree] = [self.live, self.tree]
+            both: list[Live | ProcessTree] = [self.live, self.tree]
             if self.tree.fileno() < 0:
                 both.remove(self.tree)
             if select.select(both, [], [], 0.1)[0]:
@@ -46,7 +46,7 @@ class Collector:
         for lost in self.tree.read():
             self.store.lost(lost)
         for record in records:
-            if isinstance(record, Lost):
+            if isinstance(record, LossSpan):
                 self.store.lost(record)
             else:
                 self.pids[record.number].add(record.pid)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.host.namespace_holder import parents_of_all
 from harness.measure.timing import FailedError
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -43,7 +43,7 @@ class AtRest:
 
 def decided(installed: Installed, name: str) -> dict[str, int]:
     """Return who decided the containers whose id begins with `name`: "agent" or "cold"."""
-    records = reader.read(installed.prefix / "var" / "ledger").records.values()
+    records = whole_ledger.read(installed.prefix / "var" / "ledger").records.values()
     return dict(Counter(record.via or "" for record in records if record.id.startswith(name)))
 
 

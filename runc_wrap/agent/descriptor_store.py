@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runc_wrap.agent.systemd_protocol import Named, Supervisor
+    from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor
 
 LISTENER = "seccomp-"  # followed by a number from 1
 ARRIVING = "arriving-"  # followed by its listener's number: a runtime's connection
@@ -37,14 +37,17 @@ def is_stored(name: str) -> bool:
     return name == INFLIGHT or bool(number_of(name) or number_of(name, ARRIVING))
 
 
-class Store:
+class DescriptorStore:
     """The store of one service: `most` is how many descriptors it takes, 0 without a store.
 
     `handed` are stored as far as there is room, the first ones first; see `is_late`.
     """
 
     def __init__(
-        self, supervisor: Supervisor, environment: Mapping[bytes, bytes], handed: Iterable[Named]
+        self,
+        supervisor: Supervisor,
+        environment: Mapping[bytes, bytes],
+        handed: Iterable[NamedDescriptor],
     ) -> None:
         self.most = room(environment)
         self._supervisor = supervisor

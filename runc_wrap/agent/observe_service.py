@@ -14,7 +14,7 @@ import time
 from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import descriptor_store, service, sockets, systemd_protocol
-from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER, Store, number_of
+from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER, DescriptorStore, number_of
 from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.metrics_writer import MetricsWriter
 from runc_wrap.agent.observe import handshake
@@ -26,9 +26,9 @@ from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions
 from runc_wrap.agent.service import Release
 from runc_wrap.agent.signals import Signals
-from runc_wrap.agent.systemd_protocol import Named, Supervisor, Watchdog
+from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
 from runc_wrap.agent.wakeup_limit import Resting
-from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.hotpath.main import described
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runc_wrap.agent.observe.handshake import Arrival
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
 ROLE = "observe"
@@ -71,12 +71,12 @@ def main(prefix: str) -> None:
 class Observer:
     """`held` are the descriptors that were handed over, by name."""
 
-    def __init__(self, prefix: str, held: list[Named]) -> None:
+    def __init__(self, prefix: str, held: list[NamedDescriptor]) -> None:
         self.prefix = prefix
         self.held = held
         self.supervisor = Supervisor(os.environb)
         self.watchdog = Watchdog(self.supervisor, os.environb)
-        self.store = Store(self.supervisor, os.environb, held)
+        self.store = DescriptorStore(self.supervisor, os.environb, held)
         self.release = Release(prefix)
         self.signals = Signals(SIGCHLD, SIGTERM, SIGINT)
         self.poll = select.epoll()
@@ -110,7 +110,7 @@ class Observer:
         for records, source in ((unwritten, OBSERVE), (memory.records, AUDIT)):
             if records:
                 since = self.recorder.looked_until
-                self.recorder.lost(Lost(time.time(), records, source, _KILLED, since))
+                self.recorder.lost(LossSpan(time.time(), records, source, _KILLED, since))
 
     def _recorder(self) -> Recorder | None:
         try:
@@ -330,17 +330,17 @@ class Observer:
             self.listeners.inspector.reap()
         self.is_over = bool(numbers & {SIGTERM, SIGINT})
 
-    def _to_pass_on(self) -> Iterator[Named]:
+    def _to_pass_on(self) -> Iterator[NamedDescriptor]:
         """Yield what the next release goes on with."""
         for each in self.held:
             if not descriptor_store.is_stored(each.name):
                 yield each
         for name, fd in self.listeners.named():
-            yield Named(name, fd)
+            yield NamedDescriptor(name, fd)
         for fd, arrival in self.arriving:
-            yield Named(f"{ARRIVING}{arrival.number}", fd)
+            yield NamedDescriptor(f"{ARRIVING}{arrival.number}", fd)
             if arrival.listener is not None:
-                yield Named(f"{LISTENER}{arrival.number}", arrival.listener)
+                yield NamedDescriptor(f"{LISTENER}{arrival.number}", arrival.listener)
 
     def _finish(self) -> None:
         self.listeners.inspector.stop()

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from runc_wrap.agent.systemd_protocol import Named
+    from runc_wrap.agent.systemd_protocol import NamedDescriptor
 
 
-def begin(prefix: str, role: str, names: Sequence[str]) -> list[Named]:
+def begin(prefix: str, role: str, names: Sequence[str]) -> list[NamedDescriptor]:
     """Return the descriptors that were handed over and those of all sockets of these names.
 
     Exits with 2 if the service cannot start.
@@ -24,7 +24,7 @@ def begin(prefix: str, role: str, names: Sequence[str]) -> list[Named]:
     posix.umask(0o077)
     try:
         return sockets.take(prefix, role, names, systemd_protocol.received(posix.environ))
-    except sockets.Unusable as error:
+    except sockets.UnusableSocket as error:
         warn(str(error))
         sys.exit(2)
 
@@ -41,7 +41,7 @@ class Release:
         return agent_paths.release(self._prefix) == self._own
 
 
-def begin_anew(prefix: str, role: str, held: Sequence[Named]) -> NoReturn:
+def begin_anew(prefix: str, role: str, held: Sequence[NamedDescriptor]) -> NoReturn:
     """Become the installed release's service, with these descriptors."""
     words = agent_paths.command_anew(prefix, role)
     say("another release is installed; it takes over.")

@@ -9,7 +9,7 @@ import posix
 import time
 
 from runc_wrap.agent import agent_paths
-from runc_wrap.agent.systemd_protocol import Named
+from runc_wrap.agent.systemd_protocol import NamedDescriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
 _PREDECESSOR_SECONDS = 1.0  # for a service that is ending to let go of sockets and lock
 
 
-class Unusable(Exception):
+class UnusableSocket(Exception):
     """The service cannot start; the message says why."""
 
 
@@ -42,15 +42,17 @@ def lock_path(prefix: str, role: str) -> str:
     return f"{agent_paths.directory(prefix)}/{role}.{LOCK}"
 
 
-def take(prefix: str, role: str, names: Sequence[str], given: Iterable[Named]) -> list[Named]:
+def take(
+    prefix: str, role: str, names: Sequence[str], given: Iterable[NamedDescriptor]
+) -> list[NamedDescriptor]:
     """Return all descriptors by name: `given` ones, the lock, and these sockets, bound if need be.
 
-    Raises Unusable.
+    Raises UnusableSocket.
     """
     held = {_name(prefix, each): each.fd for each in given}
     longest = max((path(prefix, name) for name in KINDS), key=len)
     if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
-        raise Unusable(
+        raise UnusableSocket(
             f"{longest} is longer than the {_LONGEST} bytes that a socket's path can have. "
             "Install runc-wrap beneath a shorter path."
         )
@@ -62,15 +64,15 @@ def take(prefix: str, role: str, names: Sequence[str], given: Iterable[Named]) -
         for name in [name for name in names if name not in held]:
             held[name] = _listening(path(prefix, name), KINDS[name])
     except OSError as error:
-        raise Unusable(
+        raise UnusableSocket(
             f"{agent_paths.directory(prefix)}: {error.strerror}. Run it as root."
         ) from None
     for name in held.keys() & KINDS.keys():
         posix.set_blocking(held[name], False)
-    return [Named(name, fd) for name, fd in held.items()]
+    return [NamedDescriptor(name, fd) for name, fd in held.items()]
 
 
-def _name(prefix: str, given: Named) -> str:
+def _name(prefix: str, given: NamedDescriptor) -> str:
     """Return a descriptor's name: by a socket's path, as systemd names all of a unit alike."""
     try:
         looked_at = _socket.socket(fileno=given.fd)
@@ -106,7 +108,7 @@ def _opened(name: str, *, is_locked: bool) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
-                raise Unusable(_another(name, descriptor)) from None
+                raise UnusableSocket(_another(name, descriptor)) from None
             time.sleep(0.05)
         else:
             break
@@ -134,11 +136,11 @@ def _listening(name: str, kind: int) -> int:
 
 
 def _clear(name: str, kind: int) -> None:
-    """Remove a socket on which no process listens. Raises Unusable if one does."""
+    """Remove a socket on which no process listens. Raises UnusableSocket if one does."""
     until = time.monotonic() + _PREDECESSOR_SECONDS
     while _answers(name, kind):
         if time.monotonic() > until:
-            raise Unusable(f"another program listens at {name}.")
+            raise UnusableSocket(f"another program listens at {name}.")
         time.sleep(0.05)
     try:
         posix.unlink(name)

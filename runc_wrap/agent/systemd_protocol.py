@@ -22,7 +22,7 @@ _LONG = 8 if sys.maxsize > 1 << 32 else 4  # bytes
 _A_SECOND = (1).to_bytes(_LONG, sys.byteorder) + bytes(_LONG)  # struct timeval
 
 
-class Named:
+class NamedDescriptor:
     """An open descriptor, and its name."""
 
     __slots__ = ("fd", "name")
@@ -32,7 +32,7 @@ class Named:
         self.fd = fd
 
 
-def received(environment: Mapping[bytes, bytes]) -> list[Named]:
+def received(environment: Mapping[bytes, bytes]) -> list[NamedDescriptor]:
     """Return the descriptors that were handed to this process, now closed on exec."""
     count = _number(environment.get(b"LISTEN_FDS", b""))
     if _number(environment.get(b"LISTEN_PID", b"")) != posix.getpid():
@@ -41,7 +41,7 @@ def received(environment: Mapping[bytes, bytes]) -> list[Named]:
     found = []
     for at in range(count):
         posix.set_inheritable(FIRST + at, False)  # noqa: FBT003 - takes it by position only
-        found.append(Named(names[at] if at < len(names) else "unknown", FIRST + at))
+        found.append(NamedDescriptor(names[at] if at < len(names) else "unknown", FIRST + at))
     return found
 
 
@@ -50,7 +50,7 @@ def _number(text: bytes) -> int:
 
 
 def become(
-    argv: Sequence[str], handed: Sequence[Named], environment: Mapping[bytes, bytes]
+    argv: Sequence[str], handed: Sequence[NamedDescriptor], environment: Mapping[bytes, bytes]
 ) -> NoReturn:
     """Exec a program with these descriptors, and none of this process' others but 0, 1 and 2.
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.apply import node_facts
 from runc_wrap.engines import features_asked
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import stated_defaults
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import adoption, compiled_lint, freshness, policy_compiler, policy_store
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import source
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -33,7 +33,7 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
 def kept_defaults(places: Places, compiled: Compiled) -> list[str]:
     """Return how many containers keep their engine's default profile, as a remark; [] for none."""
     try:
-        records = reader.read(places.ledger).records.values()
+        records = whole_ledger.read(places.ledger).records.values()
     except OSError:  # `status` reports it
         return []
     found = stated_defaults.counted(records, stated_defaults.of_compiled(compiled))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.node.container_state.redecide import Change
+    from runc_wrap.node.container_state.redecide import DecisionChange
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 
@@ -68,13 +68,13 @@ def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
     return compiled, remarks
 
 
-def _changes(places: Places, compiled: Compiled) -> list[Change]:
+def _changes(places: Places, compiled: Compiled) -> list[DecisionChange]:
     entries = status.look(places).entries
     with progress.shown("Deciding again") as meter:
         return list(redecide.changes(compiled, meter.counting(entries)))
 
 
-def _document(compiled: Compiled, changes: Sequence[Change] | None) -> dict[str, Any]:
+def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> dict[str, Any]:
     policy = compiled.policy
     settings = ("runtime", "on_error", "default", "runtime_default", "overlay")
     rules = [
@@ -90,7 +90,7 @@ def _document(compiled: Compiled, changes: Sequence[Change] | None) -> dict[str,
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: DecisionChange) -> dict[str, Any]:
     """Return a container, and the decision that it would get; `then` is None if it is refused."""
     found = status.as_document(change.entry)
     names = ("id", "namespace", "pod", "container", "action", "mode", "profile")
@@ -103,7 +103,7 @@ def _change(change: Change) -> dict[str, Any]:
     return {**{name: found[name] for name in names}, "then": then, "refused": change.refused}
 
 
-def _differences(compiled: Compiled, changes: Sequence[Change] | None) -> Iterator[str]:
+def _differences(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> Iterator[str]:
     """Yield a line for each running container that this policy would decide differently."""
     if changes is None:
         return

@@ -16,7 +16,7 @@ from runc_wrap.report.merge.fleet_report import TooMuch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from runc_wrap.fleet.node_list import Asked, Node
+    from runc_wrap.fleet.node_list import AskedNode, ListedNode
 
 _SHOWN = 20  # nodes
 _LISTING = 120.0  # seconds
@@ -46,7 +46,7 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[Asked], list[str]]:
+def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[AskedNode], list[str]]:
     """Return whom to ask on each node, and which nodes are left out. Raises KubectlError.
 
     Left out are those that say that they do not run Linux, and have no pod of the installer.
@@ -56,7 +56,7 @@ def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[Asked], l
     return found, sorted({one.name for one in everyone} - {one.node for one in found})
 
 
-def _asked(cluster: Cluster, everyone: Sequence[Node]) -> list[Asked]:
+def _asked(cluster: Cluster, everyone: Sequence[ListedNode]) -> list[AskedNode]:
     pods = object_list.pods(cluster.namespace)
     found = object_list.items(
         cluster.kubectl, pods, node_list.PodObject, node_list.SELECTOR, _LISTING
@@ -64,7 +64,7 @@ def _asked(cluster: Cluster, everyone: Sequence[Node]) -> list[Asked]:
     return node_list.asked(everyone, found)
 
 
-def doubts(cluster: Cluster, everyone: Sequence[Node]) -> dict[str, str]:
+def doubts(cluster: Cluster, everyone: Sequence[ListedNode]) -> dict[str, str]:
     """Return {node: why what it says of itself may be old}. Raises KubectlError.
 
     Labels and annotations outlive the installer's pod and the kubelet.
@@ -86,7 +86,7 @@ def say_who_is_left_out(names: Sequence[str]) -> None:
         )
 
 
-def nodes(cluster: Cluster, selector: str | None = None) -> list[Node]:
+def nodes(cluster: Cluster, selector: str | None = None) -> list[ListedNode]:
     """Return the nodes, those with these labels if `selector` is given. Raises KubectlError."""
     listed = object_list.items(
         cluster.kubectl, object_list.NODES, node_list.NodeObject, selector or "", _LISTING

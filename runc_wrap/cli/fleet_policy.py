@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runc_wrap.cli.fleet_cluster import Cluster
-    from runc_wrap.fleet.policy_answers import Change, Where
+    from runc_wrap.fleet.policy_answers import NodeCounts, PolicyChange
 
 # What the installer's pod runs: its node's own check, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy")
@@ -106,7 +106,7 @@ def _show(found: PolicyAnswers) -> None:
     _say_what_is_missing(found)
 
 
-def _row(one: tuple[Change, Where]) -> tuple[str, ...]:
+def _row(one: tuple[PolicyChange, NodeCounts]) -> tuple[str, ...]:
     change, where = one
     then = f"refused: {safe_text.name(change.refused, _LONGEST)}" if change.refused else change.then
     containers = safe_text.number(where.containers, "container")

@@ -27,7 +27,7 @@ from runc_wrap.report.merge.fleet_report import FleetReport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runc_wrap.fleet.node_list import Node
+    from runc_wrap.fleet.node_list import ListedNode
 
 # What the installer's pod runs: its node's own report, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "report")
@@ -161,7 +161,7 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
         raise SystemExit(output.WRONG)
 
 
-def _row(one: Node, doubt: str) -> tuple[str, ...]:
+def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
     health = _HEALTH.get(one.health, "Unknown")
     is_ready = "not ready" if not one.is_ready else "unknown" if doubt else "ready"
     state = "; ".join(filter(None, (one.state, doubt)))

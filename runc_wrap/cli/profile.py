@@ -18,8 +18,8 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import policy_compiler
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_files
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places

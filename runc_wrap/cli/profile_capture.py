@@ -18,13 +18,13 @@ from runc_wrap.host import engine_names
 from runc_wrap.policy import captured_comparison
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import engine_versions
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.captured_comparison import TableDifference
     from runc_wrap.policy.facts import Facts
-    from runc_wrap.profiles.captured_profile import Captured
+    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 
 @click.command()
@@ -73,7 +73,7 @@ def capture(
         raise SystemExit(output.WRONG)
 
 
-def _facts(captured: Captured) -> Facts:
+def _facts(captured: CapturedProfile) -> Facts:
     """Return this node's facts, with the engine that was asked, where there are several of it."""
     facts = node_facts.of_engines()
     if not captured.config:
@@ -83,7 +83,7 @@ def _facts(captured: Captured) -> Facts:
 
 
 def _document(
-    captured: Captured, answers: int, table: str, found: list[TableDifference]
+    captured: CapturedProfile, answers: int, table: str, found: list[TableDifference]
 ) -> dict[str, Any]:
     return {
         **{name: getattr(captured, name) for name in ("engine", "version", "time", "name")},
@@ -94,7 +94,9 @@ def _document(
     }
 
 
-def _print(captured: Captured, table: str, found: list[TableDifference], where: Path) -> None:
+def _print(
+    captured: CapturedProfile, table: str, found: list[TableDifference], where: Path
+) -> None:
     if not found:
         output.say(f"its default is {table}, rule for rule")
     else:

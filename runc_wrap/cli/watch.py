@@ -12,7 +12,7 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.store import coverage
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.report import argument_names, call_row, node_evidence, outcomes, workloads
 from runc_wrap.report.live_feed import Watching
 
@@ -75,7 +75,7 @@ class _Teller:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._profile_of: Callable[[Record], Filter | str] = node_evidence.profiles(places)
-        self._ledger = reader.Ledger({})
+        self._ledger = whole_ledger.Ledger({})
 
     def tell(self, seen: Iterable[Seen]) -> Iterator[Json]:
         """Yield a document for each call that the profile does not let through."""
@@ -90,7 +90,7 @@ class _Teller:
             return None
         if one.key not in self._ledger.records:
             try:
-                self._ledger = reader.read(self._places.ledger)
+                self._ledger = whole_ledger.read(self._places.ledger)
             except OSError as error:
                 output.fail(error)
         return self._ledger.records.get(one.key)

@@ -12,7 +12,7 @@ from runc_wrap.engines import dependent, dependents
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.installation import still_needed
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,7 +63,7 @@ def _pods(places: Places) -> dict[str, str]:
     """Return {a container's or sandbox's id: its namespace/pod}, as the ledger has them."""
     return {
         record.id: f"{record.namespace}/{record.pod}"
-        for record in reader.read(places.ledger).records.values()
+        for record in whole_ledger.read(places.ledger).records.values()
         if record.namespace and record.pod
     }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines.dependent import Dependent
 from runc_wrap.host import runtime_state
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 
 def of_handler(places: Places, handler: str) -> Iterator[Dependent]:
     """Yield those that were started as this handler. Raises OSError."""
-    for key, record in reader.read(places.ledger).records.items():
+    for key, record in whole_ledger.read(places.ledger).records.items():
         if record.handler == handler and runtime_state.directory(key):
             yield Dependent(record.engine or "", record.id)

@@ -21,7 +21,7 @@ _MOST_PROGRAMS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FilterDifference:
     """One call whose result differs from the profile's.
 
     `expected` and `found` are SECCOMP_RET_* with data. `args` are an example; None if the
@@ -66,7 +66,7 @@ class Expectation:
     def __init__(self, block: Block, loader: Loader) -> None:
         self.simulation = Simulation(block, loader)
         self._reference = bpf.program(libseccomp.filter_bytes(self.simulation.load))
-        self._seen: dict[tuple[bytes, ...], tuple[Difference, ...]] = {}
+        self._seen: dict[tuple[bytes, ...], tuple[FilterDifference, ...]] = {}
         self._sampled: dict[tuple[bytes, ...], tuple[str, ...]] = {}
 
     def code(self, abi: Abi, number: int, args: bpf.Args = bpf.NO_ARGS) -> int:
@@ -74,9 +74,9 @@ class Expectation:
         verdict = self.simulation.verdict(abi, number, args)
         if verdict.certain:
             return verdict.code
-        return bpf.evaluate(self._reference, bpf.Call(abi.audit, number, args))
+        return bpf.evaluate(self._reference, bpf.SeccompData(abi.audit, number, args))
 
-    def differences(self, filters: Sequence[bytes]) -> tuple[Difference, ...]:
+    def differences(self, filters: Sequence[bytes]) -> tuple[FilterDifference, ...]:
         """Compare filters (oldest first, as ptrace.read returns them) with the profile.
 
         Returns the first difference found for each number. () filters allow everything.
@@ -102,7 +102,7 @@ class Expectation:
 
     def _compared(
         self, programs: tuple[bpf.Program, ...], sampled: list[str]
-    ) -> Iterator[Difference]:
+    ) -> Iterator[FilterDifference]:
         for abi in abis.runnable(syscalls.native()):
             for number in numbers(abi):
                 found = self._one(programs, abi, number, sampled)
@@ -111,7 +111,7 @@ class Expectation:
 
     def _one(
         self, programs: tuple[bpf.Program, ...], abi: Abi, number: int, sampled: list[str]
-    ) -> Difference | None:
+    ) -> FilterDifference | None:
         interest = bpf_outcomes.interest(programs, abi.audit, number)
         for rule in self.simulation.rules(abi, number):
             for condition in rule:
@@ -119,12 +119,12 @@ class Expectation:
         if interest.is_sampled:
             sampled.append(f"{abi.name} {syscalls.name_of(abi, number)}")
         for args in interest.calls():
-            found = bpf.combined(programs, bpf.Call(abi.audit, number, args))
+            found = bpf.combined(programs, bpf.SeccompData(abi.audit, number, args))
             expected = self.code(abi, number, args)
             if found != expected:
                 shown = args if interest.indexes else None
                 name = syscalls.name_of(abi, number)
-                return Difference(abi.name, name, number, expected, found, shown)
+                return FilterDifference(abi.name, name, number, expected, found, shown)
         return None
 
 

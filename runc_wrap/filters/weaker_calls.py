@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate.bpf_outcomes import Interest
 from runc_wrap.filters.evaluate.simulate import Simulation
-from runc_wrap.filters.filter_comparison import Difference, Expectation
+from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscalls
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -40,7 +40,7 @@ _MULTIPLEXERS = ("socketcall", "ipc")  # rules on socket and the like become rul
 class Weaker(NamedTuple):
     """A call that is let through more, and the capabilities of a container for which it is."""
 
-    call: Difference
+    call: FilterDifference
     capabilities: Capabilities
 
 
@@ -108,7 +108,7 @@ def _subsets(names: Iterable[str]) -> Iterator[Capabilities]:
 
 def _differences(
     before: _Loaded, after: _Loaded, calls: Collection[str] | None
-) -> Iterator[Difference]:
+) -> Iterator[FilterDifference]:
     """Yield the first difference of each number; `calls` None means all, named or not."""
     for abi in abis.runnable(syscalls.native()):
         numbers = syscalls.numbers(abi)
@@ -119,7 +119,7 @@ def _differences(
                 found = after.code(abi, number, args)
                 name = syscalls.name_of(abi, number)
                 shown = args if compared else None
-                one = Difference(abi.name, name, number, expected, found, shown)
+                one = FilterDifference(abi.name, name, number, expected, found, shown)
                 if expected != found and one.is_weaker:
                     yield one
                     break

@@ -20,7 +20,7 @@ from runc_wrap.report.merge import document_stream, node_document
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from runc_wrap.fleet.node_list import Asked
+    from runc_wrap.fleet.node_list import AskedNode
     from runc_wrap.host.meter import Meter
 
 Json = dict[str, Any]
@@ -42,7 +42,7 @@ class Collection:
     seconds: float
     given: bytes = b""
 
-    def documents(self, nodes: Sequence[Asked], meter: Meter) -> Generator[Json]:
+    def documents(self, nodes: Sequence[AskedNode], meter: Meter) -> Generator[Json]:
         """Yield a document for each node, in the order in which they answer."""
         meter.total = len(nodes)
         waiting = iter(nodes)
@@ -64,7 +64,7 @@ class Collection:
                 self.kubectl.given_up.set()  # else an interrupted command would wait for it
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _asked(self, one: Asked) -> Json:
+    def _asked(self, one: AskedNode) -> Json:
         """Return the answer of one node, or why there is none."""
         why = one.why
         for _ in range(0 if why else ATTEMPTS):
@@ -76,7 +76,7 @@ class Collection:
                 why = str(error)
         return node_document.silent(one.node, why)
 
-    def _answer(self, one: Asked) -> Json:
+    def _answer(self, one: AskedNode) -> Json:
         """Return the node's document. Raises KubectlError."""
         stdin = ("--stdin",) if self.given else ()
         where = ("--namespace", self.namespace, one.pod, "--container", _CONTAINER)

@@ -78,7 +78,7 @@ class PodObject:
     status: _PodStatus = _PodStatus()
 
 
-class Node(NamedTuple):
+class ListedNode(NamedTuple):
     """A node; `health` is the kubelet's, `state` the installer's word and digest, "" if none.
 
     `system` is the operating system that its kubelet says it has.
@@ -109,7 +109,7 @@ class Node(NamedTuple):
         return self._asdict()
 
 
-class Asked(NamedTuple):
+class AskedNode(NamedTuple):
     """A node and the pod to ask there; `why` says why there is none to ask, "" if there is.
 
     `is_reached`: the installer has a pod there, or has had one.
@@ -121,15 +121,15 @@ class Asked(NamedTuple):
     is_reached: bool = True
 
 
-def nodes(items: Iterable[NodeObject]) -> list[Node]:
+def nodes(items: Iterable[NodeObject]) -> list[ListedNode]:
     """Return the nodes, ordered by name."""
     return sorted(map(_node, items))
 
 
-def _node(one: NodeObject) -> Node:
+def _node(one: NodeObject) -> ListedNode:
     labels = one.metadata.labels
     health = (each.status for each in one.status.conditions if each.type == "Ready")
-    return Node(
+    return ListedNode(
         one.metadata.name,
         next(health, ""),
         labels.ready == "true",
@@ -139,7 +139,7 @@ def _node(one: NodeObject) -> Node:
     )
 
 
-def asked(nodes_: Sequence[Node], items: Iterable[PodObject]) -> list[Asked]:
+def asked(nodes_: Sequence[ListedNode], items: Iterable[PodObject]) -> list[AskedNode]:
     """Return for each node the pod to ask, from the installer's pods.
 
     Of nodes that are not for us only those are asked that have such a pod all the same.
@@ -153,8 +153,8 @@ def asked(nodes_: Sequence[Node], items: Iterable[PodObject]) -> list[Asked]:
     return [_asked(node, *pods.get(node.name, ("", ""))) for node in wanted]
 
 
-def _asked(node: Node, pod: str, phase: str) -> Asked:
+def _asked(node: ListedNode, pod: str, phase: str) -> AskedNode:
     if not pod:
-        return Asked(node.name, "", _NO_POD, node.has_installer)
+        return AskedNode(node.name, "", _NO_POD, node.has_installer)
     why = "" if phase == _RUNNING else f"its pod {pod} is {phase or 'not running'}"
-    return Asked(node.name, pod, why)
+    return AskedNode(node.name, pod, why)

@@ -28,14 +28,14 @@ _MOST_CONTAINERS = 4_000_000  # lists and objects of one: the largest node has 5
 
 
 @record
-class _Metadata:
+class _ListMetadata:
     following: Annotated[str, Key("continue")] = ""  # the next page's token, "" at the end
 
 
 @record
 class _Page:
     items: list[Any]
-    metadata: _Metadata = _Metadata()
+    metadata: _ListMetadata = _ListMetadata()
 
 
 def pods(namespace: str) -> str:

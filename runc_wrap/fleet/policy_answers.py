@@ -27,7 +27,7 @@ _SHOWN_NODES = 10
 OTHER_FILTER = "the same profile, another filter"
 
 
-class Change(NamedTuple):
+class PolicyChange(NamedTuple):
     """A container of one node; `now` and `then` in words; `refused`: why it would not start."""
 
     whose: Workload
@@ -60,18 +60,18 @@ class _ChangeOfNode:
     container: _Words | None = None
     image: _Words | None = None
 
-    def summed(self) -> Change:
+    def summed(self) -> PolicyChange:
         """Return it as one of the workload, of which there may be several."""
         pod = self.pod and workloads.without_owner(self.pod)
         whose = Workload(self.namespace, pod, self.container or self.id, self.image)
         now, then = str(self.now), str(self.then)
         if self.then is None:
-            return Change(whose, now, "refused", self.refused or "it does not say why")
-        return Change(whose, now, OTHER_FILTER if then == now else then, None)
+            return PolicyChange(whose, now, "refused", self.refused or "it does not say why")
+        return PolicyChange(whose, now, OTHER_FILTER if then == now else then, None)
 
 
 @record
-class Answer:
+class PolicyAnswer:
     """One node's; `refused` is why the policy would not be put in force there, None if it would."""
 
     form: Literal[1]
@@ -87,7 +87,7 @@ class Answer:
 
 
 @dataclass
-class Where:
+class NodeCounts:
     """On how many nodes something is so, the first of them, and in how many containers."""
 
     nodes: int = 0
@@ -115,8 +115,8 @@ class PolicyAnswers:
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.not_reached: list[str] = []  # nodes on which the installer has never been
         self.refused: dict[str, list[str]] = {}  # why -> nodes
-        self.remarks: dict[str, Where] = {}
-        self.changes: dict[Change, Where] = {}
+        self.remarks: dict[str, NodeCounts] = {}
+        self.changes: dict[PolicyChange, NodeCounts] = {}
         self._largest = (0, "")  # how many rows one node added, and which
 
     def take(self, document: Json) -> None:
@@ -127,12 +127,12 @@ class PolicyAnswers:
             self.silent.append((node, why if isinstance(why, str) else "it did not say why"))
             return
         try:
-            self._add(taken(Answer, document))
+            self._add(taken(PolicyAnswer, document))
         except DocumentError as error:
             why = "its answer is none about a policy; its release may be an older one"
             self.silent.append((node, f"{why} ({error})"))
 
-    def _add(self, answer: Answer) -> None:
+    def _add(self, answer: PolicyAnswer) -> None:
         if answer.refused is not None:
             why = answer.refused or "it does not say why"
             self.refused.setdefault(why, []).append(answer.node)
@@ -140,9 +140,9 @@ class PolicyAnswers:
         self.taken += 1
         before = self._rows
         for remark in answer.remarks:
-            self.remarks.setdefault(remark, Where()).add(answer.node)
+            self.remarks.setdefault(remark, NodeCounts()).add(answer.node)
         for change in answer.changes:
-            self.changes.setdefault(change.summed(), Where()).add(answer.node)
+            self.changes.setdefault(change.summed(), NodeCounts()).add(answer.node)
         self._largest = max(self._largest, (self._rows - before, answer.node))
         if self._rows > MOST_ROWS:
             raise TooMuch(
@@ -160,7 +160,7 @@ class PolicyAnswers:
             one.refused is not None for one in self.changes
         ))  # fmt: skip
 
-    def ordered(self) -> list[tuple[Change, Where]]:
+    def ordered(self) -> list[tuple[PolicyChange, NodeCounts]]:
         """Return the changes, those that would be refused first, then by how many there are."""
         found = self.changes.items()
         return sorted(found, key=lambda one: (one[0].refused is None, -one[1].containers))
@@ -182,7 +182,7 @@ class PolicyAnswers:
         }
 
 
-def _as_json(change: Change, where: Where) -> Json:
+def _as_json(change: PolicyChange, where: NodeCounts) -> Json:
     return {
         **change.whose._asdict(),
         "now": change.now,

@@ -43,7 +43,7 @@ def run(work: Mapping[int, Callable[[], Iterable[Any]]], seconds: float) -> dict
 
     Work yields JSON values; it may import nothing.
     """
-    processes = [Process(uid, what) for uid, what in work.items()]
+    processes = [Worker(uid, what) for uid, what in work.items()]
     outputs = {one.uid: Output() for one in processes}
     deadline = time.monotonic() + seconds
     waiting = {one.fd: one for one in processes}
@@ -63,7 +63,7 @@ def run(work: Mapping[int, Callable[[], Iterable[Any]]], seconds: float) -> dict
     return outputs
 
 
-class Process:
+class Worker:
     """A process of a user; `is_over`: its output has ended; `received`: bytes of it so far."""
 
     def __init__(self, uid: int, work: Callable[[], Iterable[Any]]) -> None:

@@ -35,7 +35,7 @@ _NOTHING = ""
 
 
 @dataclass(frozen=True)
-class Change:
+class PathChange:
     """One path before and after.
 
     A file that is replaced keeps mode, owner and attributes, unless it `is_ours`.
@@ -60,7 +60,7 @@ class _Entry:
 
 
 @dataclass(frozen=True)
-class Record:
+class ChangeRecord:
     """A change that is not over; `note` is its owner's."""
 
     note: dict[str, Any]
@@ -87,7 +87,7 @@ class Record:
 
 def begin(
     record: Path,
-    changes: Iterable[Change],
+    changes: Iterable[PathChange],
     note: dict[str, Any] | None = None,
     *,
     empties: Iterable[str] = (),
@@ -119,10 +119,10 @@ def begin(
         raise
 
 
-def read(record: Path) -> Record | None:
+def read(record: Path) -> ChangeRecord | None:
     """Return a change that is not over, None without one. Raises OSError and ValueError."""
     try:
-        return documents.read(Record, files.read(record, _MOST))
+        return documents.read(ChangeRecord, files.read(record, _MOST))
     except FileNotFoundError:
         return None
     except documents.DocumentError as error:
@@ -156,7 +156,7 @@ def undo(record: Path) -> list[str]:
     return left
 
 
-def restore(found: Record, ours: Mapping[Path, bytes] | None = None) -> list[str]:
+def restore(found: ChangeRecord, ours: Mapping[Path, bytes] | None = None) -> list[str]:
     """Restore what was there before; return the paths that somebody else changed meanwhile.
 
     `ours` are other contents that the caller itself wrote. May be interrupted and done again.
@@ -191,7 +191,9 @@ def _aside(record: Path) -> Path:
     return record.with_name(f".{record.name}.aside")
 
 
-def _planned(changes: list[Change], note: dict[str, Any], empties: Iterable[str]) -> Record:
+def _planned(
+    changes: list[PathChange], note: dict[str, Any], empties: Iterable[str]
+) -> ChangeRecord:
     name = f".runc-wrap-{secrets.token_hex(6)}"
     made = [
         str(each)
@@ -206,7 +208,7 @@ def _planned(changes: list[Change], note: dict[str, Any], empties: Iterable[str]
         new = "" if one.after is None else f"{waits}.new"
         old = "" if one.before is None else f"{waits}.old"
         entries.append(_Entry(str(one.path), _word(one.before), _word(one.after), new, old))
-    return Record(note, entries, list(dict.fromkeys([*empties, *made])))
+    return ChangeRecord(note, entries, list(dict.fromkeys([*empties, *made])))
 
 
 def _waiting_place(path: Path) -> Path:
@@ -226,7 +228,7 @@ def _mount(directory: Path) -> bytes:
     return told.partition(b"mnt_id:")[2].split()[0]
 
 
-def _prepare(change: Change, entry: _Entry) -> None:
+def _prepare(change: PathChange, entry: _Entry) -> None:
     if isinstance(change.after, str):
         Path(entry.new).symlink_to(change.after)
     elif change.after is not None:
@@ -241,7 +243,7 @@ def _prepare(change: Change, entry: _Entry) -> None:
             files.write_new(entry.old, change.before, change.mode, like=entry.path)
 
 
-def _put(found: Record) -> None:
+def _put(found: ChangeRecord) -> None:
     """Put the new contents in place, in order also for a power cut: each name is synced."""
     for one in found.entries:
         if _look(one.path) != one.before:
@@ -295,7 +297,7 @@ def _back(path: Path) -> Path:
     return path.with_name(f".{path.name}.runc-wrap.back")
 
 
-def _refuse_others(found: Record) -> None:
+def _refuse_others(found: ChangeRecord) -> None:
     if changed := [one.path for one in found.entries if _look(one.path) != one.before]:
         raise _others(changed)
 
@@ -310,7 +312,7 @@ def _drop(record: Path) -> None:
     try:
         found = read(aside)
     except ValueError:  # not as it was written: nothing of it is believed
-        found = Record({}, [])
+        found = ChangeRecord({}, [])
     if found is None:
         return
     names = [name for one in found.entries for name in (one.new, one.old) if name]

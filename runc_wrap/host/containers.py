@@ -20,7 +20,7 @@ RUNNING, CREATED, STOPPED = "running", "created", "stopped"
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class RuntimeContainer:
     """One container from its runtime's state; `pid` is None if its first process has ended.
 
     `owner` is the user to whom the state belongs.
@@ -49,13 +49,13 @@ OF_A_USER = Bounds(100, 100_000, 1 << 20)
 
 
 @dataclass(slots=True)
-class Found:
+class FoundContainers:
     """The containers, and a sentence for each state that could not be read.
 
     `more` counts the directories beyond the bounds, which were not read.
     """
 
-    containers: list[Container] = field(default_factory=list)
+    containers: list[RuntimeContainer] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     more: int = 0
 
@@ -66,9 +66,11 @@ def known_roots(top: Path = Path("/"), patterns: Iterable[str] = ()) -> Iterator
         yield from map(str, sorted(top.glob(pattern)))
 
 
-def find(roots: Iterable[str], trusted: Collection[int] = (0,), bounds: Bounds = OF_ROOT) -> Found:
+def find(
+    roots: Iterable[str], trusted: Collection[int] = (0,), bounds: Bounds = OF_ROOT
+) -> FoundContainers:
     """Return the containers in these roots; one that does not exist has none."""
-    found = Found()
+    found = FoundContainers()
     seen: set[tuple[int, int]] = set()
     for root in roots:
         try:
@@ -105,7 +107,7 @@ def _owner(root: str, trusted: Collection[int]) -> int | None:
 
 
 def _gather(
-    root: str, names: Sequence[str], owner: int | None, found: Found, bounds: Bounds
+    root: str, names: Sequence[str], owner: int | None, found: FoundContainers, bounds: Bounds
 ) -> None:
     for at, name in enumerate(names):
         if len(found.containers) + len(found.unreadable) >= bounds.containers:
@@ -123,13 +125,13 @@ def _gather(
             found.containers.append(container)
 
 
-def _read(root: str, name: str, owner: int | None, bounds: Bounds) -> Container | None:
+def _read(root: str, name: str, owner: int | None, bounds: Bounds) -> RuntimeContainer | None:
     state = runtime_state.read(f"{root}/{name}", bounds.largest)
     if state is None:
         return None
     pid, start = state.first or (None, None)
     there = pid is not None and procfs.started(pid) == start
-    return Container(
+    return RuntimeContainer(
         root=root,
         id=name,
         kind=state.kind,

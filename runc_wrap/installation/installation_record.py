@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.documents.reader import read
 from runc_wrap.host import change_set, files
-from runc_wrap.host.change_set import Change
+from runc_wrap.host.change_set import PathChange
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ class Damaged(Exception):
 
 
 @dataclass
-class Record:
+class InstallationRecord:
     """`units` in systemd's directory; `links` {path: target}; `directories` made for them.
 
     `packages`: Debian packages that install.sh installed.
@@ -52,13 +52,13 @@ def told_missing(prefix: Path) -> str:
     return f"{prefix} has no installation: give the one that has by --prefix"
 
 
-def load(prefix: Path) -> Record:
+def load(prefix: Path) -> InstallationRecord:
     """Return the record, an empty one if there is none. Raises Damaged and OSError."""
     path = place(prefix)
     try:
-        return read(Record, files.read(path, _LARGEST))
+        return read(InstallationRecord, files.read(path, _LARGEST))
     except FileNotFoundError:
-        return Record()
+        return InstallationRecord()
     except ValueError as error:  # too large, not regular, or no such record
         raise Damaged(
             f"{path} cannot be used ({error}): use the install.sh or runc-wrapctl of the newer "
@@ -66,16 +66,16 @@ def load(prefix: Path) -> Record:
         ) from None
 
 
-def save(prefix: Path, record: Record) -> None:
+def save(prefix: Path, record: InstallationRecord) -> None:
     """Replace the record."""
     files.replace(place(prefix), _text(record), 0o644, writer="record")
 
 
-def change(prefix: Path, record: Record) -> Change:
+def change(prefix: Path, record: InstallationRecord) -> PathChange:
     """Return what replaces it, as a part of a change set. Raises OSError and ValueError."""
     path = place(prefix)
-    return Change(path, change_set.content(path), _text(record), is_ours=True)
+    return PathChange(path, change_set.content(path), _text(record), is_ours=True)
 
 
-def _text(record: Record) -> bytes:
+def _text(record: InstallationRecord) -> bytes:
     return (json.dumps(asdict(record), indent=1) + "\n").encode()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from runc_wrap.host.change_set import Change
+    from runc_wrap.host.change_set import PathChange
 
 _SECONDS = 600.0  # of one command, on a slow machine
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
@@ -134,7 +134,7 @@ class Installer:
             self._progress.note(f"No services: {why}.")
         return None
 
-    def _changes(self, services: Services | None) -> list[Change]:
+    def _changes(self, services: Services | None) -> list[PathChange]:
         """Return all that puts the release in force.
 
         Removals, then the record of what is outside of the prefix, then what that names: so an

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import change_set, ownership
-from runc_wrap.host.change_set import Change
+from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation.release_parts import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.installation.installation_record import Record
+    from runc_wrap.installation.installation_record import InstallationRecord
 
 LOCAL = Path("/usr/local")
 COMMANDS = ("runc-wrap", "runc-wrapctl")
@@ -55,8 +55,8 @@ def _shared(share: Path) -> Iterator[tuple[str, Path]]:
 
 
 def changes(
-    record: Record, links: dict[Path, str], note: Callable[[str], None]
-) -> Iterator[Change]:
+    record: InstallationRecord, links: dict[Path, str], note: Callable[[str], None]
+) -> Iterator[PathChange]:
     """Yield what makes these links, and removes recorded ones that are no longer wanted.
 
     The record becomes what it is afterwards. On a read-only file system, as /usr is on minimal
@@ -75,12 +75,12 @@ def changes(
         name for name in missing_directories(made) if name not in record.directories
     ]
     record.links |= {str(link): target for link, target in made.items()}
-    yield from (Change(link, change_set.content(link), target) for link, target in made.items())
+    yield from (PathChange(link, change_set.content(link), target) for link, target in made.items())
     for name in [name for name in record.links if Path(name) not in links]:
         yield from _removal(record, name)
 
 
-def _leave_out(record: Record, links: list[Path], note: Callable[[str], None]) -> None:
+def _leave_out(record: InstallationRecord, links: list[Path], note: Callable[[str], None]) -> None:
     """Say once that these are not made, and forget those that are gone."""
     if links:
         place = os.path.commonpath([link.parent for link in links])
@@ -91,17 +91,19 @@ def _leave_out(record: Record, links: list[Path], note: Callable[[str], None]) -
             del record.links[name]
 
 
-def _removal(record: Record, name: str) -> Iterator[Change]:
+def _removal(record: InstallationRecord, name: str) -> Iterator[PathChange]:
     """Yield the removal of a former release's link; a read-only one stays, and stays recorded."""
     link, target = Path(name), record.links[name]
     if _leads_to(link, target):
         if _is_read_only(link):
             return
-        yield Change(link, target, None)
+        yield PathChange(link, target, None)
     del record.links[name]
 
 
-def _may_make(record: Record, link: Path, target: str, note: Callable[[str], None]) -> bool:
+def _may_make(
+    record: InstallationRecord, link: Path, target: str, note: Callable[[str], None]
+) -> bool:
     if found := list(ownership.of(str(link.parent))):
         path, how = found[0]
         note(f"{link} is not linked, because {path} {how}.")
@@ -128,7 +130,7 @@ def is_stuck(path: Path) -> bool:
     return os.path.lexists(path) and _is_read_only(path)
 
 
-def removed(record: Record) -> Iterator[tuple[Path, str]]:
+def removed(record: InstallationRecord) -> Iterator[tuple[Path, str]]:
     """Remove the recorded links and empty directories; yield what is left, and why.
 
     What is read-only stays recorded.

@@ -11,7 +11,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import change_set, files, program
-from runc_wrap.host.change_set import Change
+from runc_wrap.host.change_set import PathChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def _current(prefix: Path) -> Path:
     return prefix / "lib" / "current"
 
 
-def changes(prefix: Path, release: Path) -> Iterator[Change]:
+def changes(prefix: Path, release: Path) -> Iterator[PathChange]:
     """Yield, in order, what puts a release in force. Raises OSError and ValueError.
 
     It is on the disk already: a power cut after the switch leaves no empty files.
@@ -43,7 +43,7 @@ def changes(prefix: Path, release: Path) -> Iterator[Change]:
         (prefix / "bin" / "runc-wrapctl", "../lib/current/venv/bin/runc-wrapctl"),
         (prefix / "hooks", "lib/current/hooks"),
     ):
-        yield Change(path, change_set.content(path), after, 0o755, is_ours=True)
+        yield PathChange(path, change_set.content(path), after, 0o755, is_ours=True)
 
 
 def remove_others(release: Path, before: str) -> None:

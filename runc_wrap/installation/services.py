@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import change_set, systemd
-from runc_wrap.host.change_set import Change
+from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation.release_parts import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from runc_wrap.installation.installation_record import Record
+    from runc_wrap.installation.installation_record import InstallationRecord
 
 _LONGEST_SOCKET = 107  # bytes of a path, unix(7)
 _RUNS = frozenset({"active", "activating", "reloading", "refreshing", "failed"})
@@ -59,12 +59,12 @@ class Services:
         former = [name for name in self._wanted if name not in self.new]
         self.ran = [name for name in former if systemd.state(name) in _RUNS]
 
-    def changes(self, record: Record) -> Iterator[Change]:
+    def changes(self, record: InstallationRecord) -> Iterator[PathChange]:
         """Yield what makes the units' files those of this release, and record them."""
         record.units = sorted({*record.units, *self._wanted})
         for name, text in self._wanted.items():
             path = systemd.UNITS / name
-            yield Change(path, change_set.content(path), text.encode(), is_ours=True)
+            yield PathChange(path, change_set.content(path), text.encode(), is_ours=True)
 
     def start(self) -> None:
         """Enable and start new units, restart those that run. Raises UnitFailed.

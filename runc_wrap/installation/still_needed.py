@@ -17,7 +17,7 @@ from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, locks, procfs, runtime_state
 from runc_wrap.hotpath.decision import OBSERVE
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ _LARGEST = 4 << 20  # bytes of an engine's file
 def observed(places: Places) -> list[str]:
     """Return the containers in observe that run."""
     found = []
-    for key, one in reader.read(places.ledger).records.items():
+    for key, one in whole_ledger.read(places.ledger).records.items():
         if one.is_injected and one.mode == OBSERVE:
             first = runtime_state.first_process(key)
             if first and procfs.started(first[0]) == first[1]:
@@ -68,7 +68,7 @@ def told_foreground(found: list[str]) -> str:
     )
 
 
-def calls(places: Places, found: record.Record) -> tuple[dict[str, str], list[str]]:
+def calls(places: Places, found: record.InstallationRecord) -> tuple[dict[str, str], list[str]]:
     """Return {name in PREFIX/bin: why an engine will call it}, and what is not certain."""
     why: dict[str, str] = {}
     unsure: list[str] = []
@@ -100,7 +100,7 @@ def names(places: Places) -> list[str]:
 
 
 def _in_memory(
-    places: Places, found: record.Record, unsure: list[str]
+    places: Places, found: record.InstallationRecord, unsure: list[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield each name that an engine which runs has read from its files, and has not forgotten."""
     states = registration_state.states(places.engines)
@@ -122,13 +122,13 @@ def _in_memory(
                 yield name, f"{each} has it in memory"
 
 
-def _paths(places: Places, name: str, found: record.Record) -> list[str]:
+def _paths(places: Places, name: str, found: record.InstallationRecord) -> list[str]:
     """Return the paths by which an engine may call a name: its own, and links that lead to it."""
     own = str(places.wrapper.with_name(name))
     return [own, *links_to(found.links, own)]
 
 
-def _named_by_hand(places: Places, name: str, found: record.Record) -> str:
+def _named_by_hand(places: Places, name: str, found: record.InstallationRecord) -> str:
     """Return a configuration file with our path that `engine add` did not write."""
     paths = "|".join(re.escape(path) for path in _paths(places, name, found))
     path = re.compile(rf"(?:{paths})(?![\w-])")

@@ -61,7 +61,7 @@ class Plan:
     """`stays`: {name in PREFIX/bin: why it is still called}; `unsure`: what is no veto."""
 
     places: Places
-    record: record.Record
+    record: record.InstallationRecord
     removals: list[Removal]
     stays: dict[str, str]
     runtime: Path | None

@@ -44,7 +44,7 @@ class Following:
 
     def records(self) -> Iterator[Record]:
         """Yield the new records. Raises OSError if the ledger cannot be read."""
-        with Opened(self._directory, self._names) as descriptors:
+        with OpenedLedger(self._directory, self._names) as descriptors:
             for descriptor in descriptors:
                 yield from self._new(descriptor)
         if self._known and self.positions and not self._known.keys() & self.positions.keys():
@@ -81,7 +81,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_dev, found.st_ino, found.st_size
 
 
-class Opened:
+class OpenedLedger:
     """The existing ones of these files of a ledger, held open for reading. Raises OSError.
 
     The last name is the newest file, which is opened first: a rotation in between may then show

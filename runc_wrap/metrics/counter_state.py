@@ -32,7 +32,7 @@ LARGEST = 64 * 1024 * 1024  # bytes of the file
 _FILE = "tally.json"
 
 
-class Tally:
+class CounterState:
     """`counts`: {metric: {label values: count}}; `had`: {name: the total at the last pass}.
 
     `judged` has a call's name and outcome by its kind, as long as `judged_by` stays the same.
@@ -87,7 +87,7 @@ class Tally:
 
 
 @contextmanager
-def kept(directory: Path) -> Iterator[Tally]:
+def kept(directory: Path) -> Iterator[CounterState]:
     """Load the tally, one program at a time, and save it if the block succeeds.
 
     If it cannot be written, the next pass counts the same again from where it stood. It is synced:
@@ -115,17 +115,17 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def load(directory: Path) -> Tally:
+def load(directory: Path) -> CounterState:
     """Return the tally; a new one if there is none or it is damaged."""
-    tally = Tally()
+    tally = CounterState()
     try:
         _take(tally, json_codec.loads(files.read(directory / _FILE, LARGEST)))
     except (OSError, json_codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
-        return Tally()
+        return CounterState()
     return tally
 
 
-def _take(tally: Tally, state: Json) -> None:
+def _take(tally: CounterState, state: Json) -> None:
     if state["version"] != VERSION:
         raise ValueError
     tally.positions = {str(name): int(at) for name, at in state["positions"].items()}
@@ -142,7 +142,7 @@ def _labels(values: Sequence[object]) -> Labels:
     return tuple(str(value) for value in values)
 
 
-def _save(directory: Path, tally: Tally) -> None:
+def _save(directory: Path, tally: CounterState) -> None:
     state = {
         "version": VERSION,
         "positions": tally.positions,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.hotpath.ledger_file import is_late, replaces
-from runc_wrap.ledger import reader, tail
+from runc_wrap.ledger import tail, whole_ledger
 from runc_wrap.metrics import counter_state, prometheus_text
 from runc_wrap.metrics.counter_state import OTHER
 from runc_wrap.report import workloads
@@ -21,11 +21,11 @@ from runc_wrap.report import workloads
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.evidence.store.call_counts import Call, Tallies
+    from runc_wrap.evidence.store.call_counts import CallKind, Tallies
     from runc_wrap.evidence.store.evidence_set import Evidence
-    from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
-    from runc_wrap.metrics.counter_state import Tally
+    from runc_wrap.ledger.whole_ledger import Ledger
+    from runc_wrap.metrics.counter_state import CounterState
     from runc_wrap.node.paths import Places
     from runc_wrap.report.enforced_profile import Profiles
 
@@ -44,7 +44,9 @@ def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
         for (source, why), lost in evidence.lost.items():
             new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
             kept.add(prometheus_text.LOST, (prometheus_text.source(source),), new)
-        decided = reader.read(places.ledger) if evidence.containers else reader.Ledger({})
+        decided = (
+            whole_ledger.read(places.ledger) if evidence.containers else whole_ledger.Ledger({})
+        )
         when = time.time() if now is None else now
         by = f"{_version()} {generation(places)}"
         if kept.judged_by != by or len(kept.judged) > MOST_JUDGED:
@@ -77,7 +79,7 @@ def _version() -> str:
         return UNKNOWN
 
 
-def _decisions(places: Places, kept: Tally) -> None:
+def _decisions(places: Places, kept: CounterState) -> None:
     ahead = tail.Following(places.ledger, kept.positions)
     for record in _once(ahead.records()):
         prometheus_text.count_decision(kept, record)
@@ -104,7 +106,7 @@ def _once(records: Iterable[Record]) -> Iterator[Record]:
 class _Denied:
     """Counts the calls that profiles do not let through."""
 
-    def __init__(self, places: Places, kept: Tally, now: float) -> None:
+    def __init__(self, places: Places, kept: CounterState, now: float) -> None:
         self._prefix = places.prefix
         self._profiles: Profiles | None = None
         self._kept = kept
@@ -122,7 +124,7 @@ class _Denied:
             total = sum(one.count for one in seen.calls.values())
             self._add(_OTHERS, self._kept.grown(f"all\0{name}", total))
             return
-        grouped: dict[Call, int] = {}
+        grouped: dict[CallKind, int] = {}
         for call, one in seen.calls.items():
             kind = call._replace(comm="", exe="")
             grouped[kind] = grouped.get(kind, 0) + one.count
@@ -131,7 +133,7 @@ class _Denied:
             if new:
                 self._count(record, call, new)
 
-    def _count(self, record: Record | None, call: Call, new: int) -> None:
+    def _count(self, record: Record | None, call: CallKind, new: int) -> None:
         if record and not record.is_injected:
             return  # the record comes from another filter
         kind = "\0".join(map(str, (*_decided(record), _text(call))))
@@ -141,7 +143,7 @@ class _Denied:
         if outcome != SAFE:
             self._add((*_whose(record), syscall, outcome), new)
 
-    def _judged(self, record: Record | None, call: Call) -> list[str]:
+    def _judged(self, record: Record | None, call: CallKind) -> list[str]:
         """Return a call's name and outcome; SAFE also if a record comes from another filter."""
         # What judges takes most of the CPU time, and most passes meet no new kind of call.
         from runc_wrap.report import call_row, outcomes  # noqa: PLC0415
@@ -172,5 +174,5 @@ def _whose(record: Record | None) -> tuple[str, str]:
     return prometheus_text.label(found.namespace), prometheus_text.label(name or UNKNOWN)
 
 
-def _text(call: Call) -> str:
+def _text(call: CallKind) -> str:
     return f"{call.arch:x}:{call.number}:{call.code:x}:{call.args}"

@@ -54,7 +54,7 @@ class PodServer(ThreadingHTTPServer):
         self._open: dict[Request, float] = {}  # since when, on the monotonic clock
         if socket.has_dualstack_ipv6():
             self.address_family = socket.AF_INET6
-        super().__init__(("", port), _Answer)
+        super().__init__(("", port), _Reply)
 
     def server_bind(self) -> None:
         """Bind, for both families."""
@@ -116,7 +116,7 @@ class PodServer(ThreadingHTTPServer):
             return ""
 
 
-class _Answer(BaseHTTPRequestHandler):
+class _Reply(BaseHTTPRequestHandler):
     """One request: GET /metrics."""
 
     timeout = SECONDS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runc_wrap.ledger.record import Record
-    from runc_wrap.metrics.counter_state import Tally
+    from runc_wrap.metrics.counter_state import CounterState
 
 LONGEST_LABEL = 100  # characters
 DENIED_CALLS, LOST, DECISIONS, FALLBACKS = "denied_calls", "lost_records", "decisions", "fallbacks"
@@ -71,7 +71,7 @@ COUNTER, GAUGE = "counter", "gauge"
 _SOURCES = ("audit", "observe", "processes")
 
 
-class Family(NamedTuple):
+class MetricFamily(NamedTuple):
     """One metric: its name without `_total`, its kind and help, and numbers by labels."""
 
     name: str
@@ -88,27 +88,27 @@ class Family(NamedTuple):
 class Series(NamedTuple):
     """A tally and present values: `seen` is, by source, why it delivers nothing."""
 
-    tally: Tally
+    tally: CounterState
     generation: int | None
     version: str
     now: float
     seen: Mapping[str, str]
 
-    def families(self) -> Iterator[Family]:
+    def families(self) -> Iterator[MetricFamily]:
         """Yield the families; counters without labels start at 0."""
         for metric, (name, what, labels) in COUNTERS.items():
             of = self.tally.counts.get(metric, {} if labels else {(): 0})
             counts = [(dict(zip(labels, key, strict=True)), of[key]) for key in sorted(of)]
-            yield Family(name, COUNTER, what, counts)
+            yield MetricFamily(name, COUNTER, what, counts)
         if self.generation is not None:
-            yield Family(GENERATION, GAUGE, _GENERATION, [({}, self.generation)])
+            yield MetricFamily(GENERATION, GAUGE, _GENERATION, [({}, self.generation)])
         if self.seen:
             seeing = [
                 ({"source": source(name)}, not why) for name, why in sorted(self.seen.items())
             ]
-            yield Family(SEEING, GAUGE, _SEEING, [*seeing])
-        yield Family(WRITTEN, GAUGE, _WRITTEN, [({}, self.now)])
-        yield Family(BUILD, GAUGE, "The version.", [({"version": self.version}, 1)])
+            yield MetricFamily(SEEING, GAUGE, _SEEING, [*seeing])
+        yield MetricFamily(WRITTEN, GAUGE, _WRITTEN, [({}, self.now)])
+        yield MetricFamily(BUILD, GAUGE, "The version.", [({"version": self.version}, 1)])
 
 
 def exposition(found: Series) -> bytes:
@@ -116,12 +116,12 @@ def exposition(found: Series) -> bytes:
     return text_of(found.families())
 
 
-def text_of(families: Iterable[Family]) -> bytes:
+def text_of(families: Iterable[MetricFamily]) -> bytes:
     """Return families in that format."""
     return "".join(line for one in families for line in _lines(one)).encode()
 
 
-def _lines(one: Family) -> Iterator[str]:
+def _lines(one: MetricFamily) -> Iterator[str]:
     yield f"# HELP {one.sample_name} {_escaped(one.help)}\n"
     yield f"# TYPE {one.sample_name} {one.kind}\n"
     for labels, value in one.samples:
@@ -159,7 +159,7 @@ def label(value: object) -> str:
     return safe_text.name(value, LONGEST_LABEL)
 
 
-def count_decision(tally: Tally, record: Record) -> None:
+def count_decision(tally: CounterState, record: Record) -> None:
     """Count one line of the ledger, except those of `selftest`, which opts out each time."""
     if record.is_selftest:
         return

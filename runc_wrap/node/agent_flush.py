@@ -22,7 +22,7 @@ _SILENT = "the agent did not answer"
 _LARGEST = 256
 
 
-class Answer(NamedTuple):
+class FlushAnswer(NamedTuple):
     """`why`: the reason why not all earlier calls are written, "" if all are.
 
     `until` is the time up to which they are, None if unknown.
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
         return f"as of {until}: {self.why}" if self.why and until else ""
 
 
-def ask(places: Places, seconds: float = SECONDS) -> Answer:
+def ask(places: Places, seconds: float = SECONDS) -> FlushAnswer:
     """Make the agent write all calls up to now, and wait for that."""
     asked = time.time()
     end = time.monotonic() + seconds
@@ -46,17 +46,19 @@ def ask(places: Places, seconds: float = SECONDS) -> Answer:
         try:
             received = _received(str(places.agent / _SOCKET), left)
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-            return Answer("no agent runs", is_absent=True)
+            return FlushAnswer("no agent runs", is_absent=True)
         except PermissionError:
-            return Answer("", is_absent=True)  # only root may connect
+            return FlushAnswer("", is_absent=True)  # only root may connect
         except OSError:  # including TimeoutError
             received = b""
         until = _until(received)
         if until is not None:
             is_complete = until >= asked
-            return Answer("" if is_complete else "the agent could not write all in time", until)
+            return FlushAnswer(
+                "" if is_complete else "the agent could not write all in time", until
+            )
         time.sleep(max(min(_AGAIN, end - time.monotonic()), 0.0))
-    return Answer(f"{_SILENT} within {seconds:g} seconds")
+    return FlushAnswer(f"{_SILENT} within {seconds:g} seconds")
 
 
 def _received(path: str, seconds: float) -> bytes:

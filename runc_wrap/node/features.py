@@ -17,14 +17,14 @@ from runc_wrap.documents.bounds import Key
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.host import program
 from runc_wrap.profiles import engine_versions, syscalls
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.node.installed_programs import Runtime
-    from runc_wrap.profiles.model import Kernel
+    from runc_wrap.node.installed_programs import InstalledRuntime
+    from runc_wrap.profiles.source_profile import Kernel
 
 _KERNEL = Path("/proc/sys/kernel/seccomp")
 _PREFIX = "SECCOMP_FILTER_FLAG_"
@@ -68,7 +68,7 @@ class _Linux:
 
 
 @record
-class _Annotations:
+class _RuntimeAnnotations:
     libseccomp: Annotated[str, Key("io.github.seccomp.libseccomp.version")] = ""
 
 
@@ -77,7 +77,7 @@ class Printed:
     """What `runtime features` prints (OCI runtime-spec), as far as it is asked."""
 
     linux: _Linux = _Linux()
-    annotations: _Annotations = _Annotations()
+    annotations: _RuntimeAnnotations = _RuntimeAnnotations()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def takes(bits: int) -> bool | None:
     return {errno.EFAULT: True, errno.EINVAL: False}.get(ctypes.get_errno())
 
 
-def of(runtime: Runtime, kernel: Kernel, ask: Callable[[int], bool | None] = takes) -> Features:
+def of(
+    runtime: InstalledRuntime, kernel: Kernel, ask: Callable[[int], bool | None] = takes
+) -> Features:
     """Query the runtime and the kernel; the release `kernel` decides what probing cannot."""
     seccomp = printed(runtime.path).linux.seccomp
     available = of_kernel("actions_avail")
@@ -121,7 +123,7 @@ def printed(runtime: Path) -> Printed:
         return Printed()
 
 
-def _flags(runtime: Runtime, seccomp: _Seccomp) -> frozenset[str]:
+def _flags(runtime: InstalledRuntime, seccomp: _Seccomp) -> frozenset[str]:
     listed = seccomp.known_flags if seccomp.supported_flags is None else seccomp.supported_flags
     if listed is not None:
         return frozenset(listed)

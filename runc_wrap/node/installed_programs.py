@@ -44,7 +44,7 @@ class RuntimeNotUsable(ValueError):
 
 
 @dataclass(frozen=True)
-class Runtime:
+class InstalledRuntime:
     """A low-level OCI runtime: absolute path, kind ("runc" or "crun") and version."""
 
     path: Path
@@ -52,7 +52,7 @@ class Runtime:
     version: str
 
 
-def find_runtime(names: list[str]) -> Runtime:
+def find_runtime(names: list[str]) -> InstalledRuntime:
     """Return the first runtime that exists, or else the first among those that engines bring.
 
     A name without a slash is looked up in the fixed path. Raises RuntimeNotUsable.
@@ -75,7 +75,7 @@ def _found_instead() -> str:
     return f" There is {path}, but runc-wrap needs runc or crun." if path else ""
 
 
-def _identified(path: Path, lasting: Path) -> Runtime:
+def _identified(path: Path, lasting: Path) -> InstalledRuntime:
     if why := program.refusal(path):
         raise RuntimeNotUsable(f"{why}. chown and chmod go-w that, or name another in config.toml.")
     if _is_ours(path):
@@ -95,7 +95,7 @@ def _identified(path: Path, lasting: Path) -> Runtime:
             f"{path} --version printed {printed[:80]!r}, not `runc version ...` or "
             "`crun version ...`. Name another runtime in config.toml."
         )
-    return Runtime(lasting, found[1], found[2])
+    return InstalledRuntime(lasting, found[1], found[2])
 
 
 def _is_ours(path: Path) -> bool:

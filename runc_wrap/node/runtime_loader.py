@@ -22,7 +22,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, installed_programs
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     import os

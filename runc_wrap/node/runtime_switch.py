@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import installed_programs
 from runc_wrap.policy.policy_errors import PolicyError
 
@@ -30,7 +30,7 @@ def check(places: Places, kind: str) -> None:
     before = installed_programs.kind_in_force(places.runtime)
     if before in (None, kind):
         return
-    if existing := sorted(_existing(reader.read(places.ledger).records)):
+    if existing := sorted(_existing(whole_ledger.read(places.ledger).records)):
         raise PolicyError(
             f"the runtime would change from {before} to {kind}, which cannot manage containers of "
             f"{before}: {_named(existing)} would be orphaned. Stop and delete these first, or keep "

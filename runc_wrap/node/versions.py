@@ -19,7 +19,7 @@ from runc_wrap.node.installed_programs import KINDS, RuntimeNotUsable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.installed_programs import Runtime
+    from runc_wrap.node.installed_programs import InstalledRuntime
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -98,7 +98,7 @@ def _in_force(places: Places) -> str | None:
         return None
 
 
-def _runtime(path: str) -> Runtime | None:
+def _runtime(path: str) -> InstalledRuntime | None:
     try:
         return installed_programs.find_runtime([path])
     except (RuntimeNotUsable, OSError):

@@ -21,8 +21,8 @@ from runc_wrap.policy.named_profiles import of_facts, placing
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

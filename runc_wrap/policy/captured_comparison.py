@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.policy.facts import Facts
-    from runc_wrap.profiles.captured_profile import Captured
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.captured_profile import CapturedProfile
+    from runc_wrap.profiles.source_profile import Profile
 
 Caps = frozenset[str]
 
@@ -39,7 +39,7 @@ def table_name(engine: str, facts: Facts) -> str:
     return named_profiles.runtime_default(schema.defaults(), facts)[0][engine]
 
 
-def with_table(captured: Captured, facts: Facts) -> list[TableDifference]:
+def with_table(captured: CapturedProfile, facts: Facts) -> list[TableDifference]:
     """Return every difference, those of containers without capabilities first.
 
     Raises PolicyError and ProfileError.
@@ -51,7 +51,7 @@ def with_table(captured: Captured, facts: Facts) -> list[TableDifference]:
 
 def _differences(captured: Profile, table: Profile, facts: Facts) -> Iterator[TableDifference]:
     """Yield what differs for no capability, for each one, and for all; each rule once."""
-    seen: set[block_comparison.Difference] = set()
+    seen: set[block_comparison.BlockDifference] = set()
     singles = [(name, frozenset([name])) for name in sorted(CAPABILITIES)]
     for label, caps in [("", Caps()), *singles, ("ALL", CAPABILITIES)]:
         first, second = (

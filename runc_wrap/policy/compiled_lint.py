@@ -8,8 +8,8 @@ from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.settings.source import PolicyError
 from runc_wrap.profiles import engine_versions, lint
-from runc_wrap.profiles.lint_finding import Context, Finding
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.lint_finding import Context, LintFinding
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def _unsupported(name: str, compiled: Compiled, facts: Facts) -> Iterator[str]:
             yield f"profile {name}: flags: {where} does not support {flag}; remove it."
 
 
-def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, Finding]]:
+def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, LintFinding]]:
     context = Context(facts.arch, _runc(facts))
     for name, profile in compiled.sources.items():
         for finding in lint.check(profile, context):
@@ -71,5 +71,5 @@ def _is_own(name: str, default: str) -> bool:
     return name.startswith(LOCALHOST) or name == SYSTEM == default
 
 
-def _line(name: str, finding: Finding) -> str:
+def _line(name: str, finding: LintFinding) -> str:
     return f"profile {name}: {finding.place}: {finding.sentence}; {finding.remedy}."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.profiles.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
-    from runc_wrap.profiles.captured_profile import Captured
+    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Facts:
     engines: dict[str, str] = field(default_factory=dict)
     own_profiles: dict[str, bytes] = field(default_factory=dict)
     system_profile: tuple[str, bytes] | None = None
-    captured: dict[str, Captured] = field(default_factory=dict)
+    captured: dict[str, CapturedProfile] = field(default_factory=dict)
     flags: frozenset[str] = frozenset()
     actions: frozenset[str] = ACTIONS
     logged: bool = True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.documents.reader import DocumentError, read
 from runc_wrap.profiles.json_profiles import profile_files
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

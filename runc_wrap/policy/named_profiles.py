@@ -14,14 +14,14 @@ from runc_wrap.profiles import builtin, captured_profile, engine_versions
 from runc_wrap.profiles.engine_defaults import podman
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runc_wrap.policy.facts import Facts
-    from runc_wrap.profiles.captured_profile import Captured
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.captured_profile import CapturedProfile
+    from runc_wrap.profiles.source_profile import Profile
 
 SYSTEM = "containers-common@system"
 _OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get
@@ -232,7 +232,7 @@ def load(
     name: str,
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None,
-    captured: dict[str, Captured] | None = None,
+    captured: dict[str, CapturedProfile] | None = None,
 ) -> Profile:
     """Return the profile that policy and annotations call by this name. Raises ProfileError.
 
@@ -253,7 +253,7 @@ def load(
     return formats.parse(own_profiles[path], path)
 
 
-def _load_captured(name: str, captured: dict[str, Captured]) -> Profile:
+def _load_captured(name: str, captured: dict[str, CapturedProfile]) -> Profile:
     engine = name.partition("@")[0]
     found = captured.get(engine)
     if found is None or name not in (found.name, f"{engine}{captured_profile.MARK}"):

@@ -61,7 +61,7 @@ def _by_ring(values: Mapping[str, Any]) -> list[str]:
     return [*found, *([_DENIED] if values[SOCKETS] else [])]
 
 
-class Profiles:
+class ProfilesInForce:
     """The compiled profiles in force, to find what they permit. `arch` is a GOARCH."""
 
     def __init__(self, compiled: Mapping[tuple[str, str], CompiledProfile], arch: str) -> None:
@@ -131,7 +131,7 @@ def _verdict(compiled: CompiledProfile, call: str, caps: frozenset[str]) -> bool
     return True if any(passing) else None
 
 
-def ways(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
+def ways(values: Mapping[str, Any], profiles: ProfilesInForce) -> Iterator[str]:
     """Yield the ways around each denial, and what to write to close them."""
     yield from _rings(values, profiles)
     for call in values[DENY]:
@@ -152,7 +152,7 @@ def ways(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
         )
 
 
-def _rings(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
+def _rings(values: Mapping[str, Any], profiles: ProfilesInForce) -> Iterator[str]:
     """Yield that rings are denied as well, or which denied calls they still can replace."""
     denied, setup = _by_ring(values), profiles.open(io_uring.SETUP)
     beyond = [call for call in denied if call not in io_uring.CALLS]
@@ -171,7 +171,11 @@ def _rings(values: Mapping[str, Any], profiles: Profiles) -> Iterator[str]:
 
 
 def _beside(
-    denied: str, setting: str, others: Iterable[str], values: Mapping[str, Any], profiles: Profiles
+    denied: str,
+    setting: str,
+    others: Iterable[str],
+    values: Mapping[str, Any],
+    profiles: ProfilesInForce,
 ) -> Iterator[str]:
     """Yield those of `others` that stay open, grouped by the containers that may call them."""
     stay: dict[str, list[str]] = {}
@@ -190,7 +194,7 @@ def _beside(
     )
 
 
-def _found(call: str, values: Mapping[str, Any], profiles: Profiles) -> str:
+def _found(call: str, values: Mapping[str, Any], profiles: ProfilesInForce) -> str:
     """Return to whom a call stays open, directly or by a ring; "" if to no container."""
     itself = profiles.open(call)
     by_ring = call in io_uring.RINGABLE and not rings_denied(values)

@@ -92,4 +92,4 @@ def remarks(
             f"warning: {placing(values)(_DENY)}{_DENY} has {', '.join(needed)}, which runc or crun "
             "needs after loading the filter; containers may not start."
         )
-    yield from overlay_bypass.ways(values, overlay_bypass.Profiles(profiles, arch))
+    yield from overlay_bypass.ways(values, overlay_bypass.ProfilesInForce(profiles, arch))

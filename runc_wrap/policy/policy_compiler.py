@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default
     from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.source_profile import Profile
 
 __all__ = ["SYSTEM", "Compiled", "compile_policy", "load"]
 
@@ -129,7 +129,7 @@ def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts)
     kept = _kept_abis(values["default.abis"], facts)
     source = made.profile
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
-    listener = modes.Listener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
+    listener = modes.AgentListener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
     compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener)
     overlaid = overlay_settings.put_on(compiled, overlay_settings.overlay(values))
     return {**overlaid, "narrowed": list(made.calls)} if made.calls else overlaid

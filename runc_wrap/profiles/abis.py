@@ -9,7 +9,7 @@ argument libseccomp compares (src/arch-*.c, .size): x32 and the n32 ABIs count a
 
 from dataclasses import dataclass
 
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 X32_BIT = 1 << 30
 _OCI_PREFIX = "SCMP_ARCH_"

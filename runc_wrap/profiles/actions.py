@@ -7,8 +7,8 @@ mask.
 from errno import EPERM, errorcode
 
 from runc_wrap.profiles import return_codes
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.return_codes import ACTION_MASK, DATA_MASK
+from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO
 
 _CODES = {

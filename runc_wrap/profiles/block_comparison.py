@@ -34,23 +34,23 @@ class CallRule(NamedTuple):
         return f"{self.call}: {self.action}{number}{_in_words(self.args)}"
 
 
-class Difference(NamedTuple):
+class BlockDifference(NamedTuple):
     """What only one of two blocks has: `of` is 0 for the first block, 1 for the second."""
 
     of: int
     what: str
 
 
-def differences(first: Json, second: Json) -> list[Difference]:
+def differences(first: Json, second: Json) -> list[BlockDifference]:
     """Return what only one block has, sorted; [] if they have the same result for every call."""
     return between(lines(first), lines(second))
 
 
-def between(first: frozenset[str], second: frozenset[str]) -> list[Difference]:
+def between(first: frozenset[str], second: frozenset[str]) -> list[BlockDifference]:
     """Return the lines that only one of two sets has, those of the first one first."""
     return [
-        *(Difference(0, line) for line in sorted(first - second)),
-        *(Difference(1, line) for line in sorted(second - first)),
+        *(BlockDifference(0, line) for line in sorted(first - second)),
+        *(BlockDifference(1, line) for line in sorted(second - first)),
     ]
 
 

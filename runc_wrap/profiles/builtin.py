@@ -13,9 +13,9 @@ from runc_wrap.profiles.engine_defaults import crio
 from runc_wrap.profiles.engine_defaults.containerd import CONTAINERD
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.engine_defaults.moby import MOBY
-from runc_wrap.profiles.engine_defaults.version_notation import Engine
+from runc_wrap.profiles.engine_defaults.version_notation import DefaultByRelease
 from runc_wrap.profiles.engine_versions import Version, parse
-from runc_wrap.profiles.model import Profile, ProfileError
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 
 
 class _Source(NamedTuple):
@@ -24,7 +24,7 @@ class _Source(NamedTuple):
     known: tuple[Version, ...]
 
 
-def _source(engine: Engine) -> _Source:
+def _source(engine: DefaultByRelease) -> _Source:
     return _Source(engine.at, engine.oldest, engine.known())
 
 

@@ -17,13 +17,13 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import block_comparison
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from runc_wrap.profiles.model import Kernel, Profile
+    from runc_wrap.profiles.source_profile import Kernel, Profile
 
 Json = dict[str, Any]
 Caps = frozenset[str]
@@ -50,7 +50,7 @@ class _Capture:
 
 
 @dataclass(frozen=True)
-class Captured:
+class CapturedProfile:
     """A captured default: `profile` is JSON text in moby's format, for this `arch` and `kernel`.
 
     `version` is the engine's, `kernel` is like "6.12", `time` is RFC 3339. `program` is a digest of
@@ -79,7 +79,7 @@ class Captured:
         return formats.parse(self.profile, self.name)
 
 
-def text(captured: Captured) -> bytes:
+def text(captured: CapturedProfile) -> bytes:
     """Return the file's content."""
     fields = {one.name: getattr(captured, one.name) for one in dataclasses.fields(captured)}
     del fields["stale"]
@@ -87,7 +87,7 @@ def text(captured: Captured) -> bytes:
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
-def parse(data: bytes, source: str) -> Captured:
+def parse(data: bytes, source: str) -> CapturedProfile:
     """Return the capture in a file's bytes. Raises ProfileError."""
     try:
         found = vars(read(_Capture, data))
@@ -97,7 +97,7 @@ def parse(data: bytes, source: str) -> Captured:
             "remove it, or capture it again"
         ) from None
     del found["format"]
-    captured = Captured(**{**found, "profile": _compact(found["profile"])})
+    captured = CapturedProfile(**{**found, "profile": _compact(found["profile"])})
     captured.parsed()
     return captured
 

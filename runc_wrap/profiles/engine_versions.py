@@ -9,7 +9,7 @@ example 2.2.4 and 2.3.0 have it, and no 2.1 does.
 import re
 from typing import NamedTuple
 
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 _VERSION = re.compile(r"(?:\d+:)?v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:[-+~].*)?")
 

@@ -11,8 +11,15 @@ from runc_wrap.hotpath.comparison import GE, GT, NE
 from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
 from runc_wrap.profiles.bypass import profile_bypass
 from runc_wrap.profiles.engine_versions import Version, reached
-from runc_wrap.profiles.lint_finding import PERMISSIVE, Check, Context, Finding, architectures, may
-from runc_wrap.profiles.model import Argument, Profile, Rule
+from runc_wrap.profiles.lint_finding import (
+    PERMISSIVE,
+    Check,
+    Context,
+    LintFinding,
+    architectures,
+    may,
+)
+from runc_wrap.profiles.source_profile import Argument, Profile, Rule
 from runc_wrap.profiles.syscalls import known_to_libseccomp
 from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
 
@@ -31,7 +38,7 @@ RUNTIME_CALLS = frozenset(
 )
 
 
-def check(profile: Profile, context: Context) -> list[Finding]:
+def check(profile: Profile, context: Context) -> list[LintFinding]:
     """Return the findings of all checks, in the order of CHECKS, then of profile_bypass.CHECKS."""
     checks = (*CHECKS, *profile_bypass.CHECKS)
     return [finding for one in checks for finding in one(profile, context)]
@@ -41,12 +48,12 @@ def _place(index: int) -> str:
     return f"syscalls[{index}]"
 
 
-def unknown_syscalls(profile: Profile, _: Context) -> Iterator[Finding]:
+def unknown_syscalls(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find names that libseccomp does not know: runc and crun ignore them."""
     named = {name for rule in profile.rules for name in rule.names}
     known = known_to_libseccomp(named)
     if known is None:
-        yield Finding(
+        yield LintFinding(
             "unknown-syscalls",
             "note",
             "syscalls",
@@ -56,7 +63,7 @@ def unknown_syscalls(profile: Profile, _: Context) -> Iterator[Finding]:
         return
     for index, rule in enumerate(profile.rules):
         if unknown := [name for name in rule.names if name not in known]:
-            yield Finding(
+            yield LintFinding(
                 "unknown-syscalls",
                 "warning",
                 _place(index),
@@ -65,12 +72,12 @@ def unknown_syscalls(profile: Profile, _: Context) -> Iterator[Finding]:
             )
 
 
-def same_as_default(profile: Profile, _: Context) -> Iterator[Finding]:
+def same_as_default(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find rules with the same effect as the default action: runc drops them."""
     default = _outcome(profile.default_action, profile.default_errno_ret)
     for index, rule in enumerate(profile.rules):
         if _outcome(rule.action, rule.errno_ret) == default:
-            yield Finding(
+            yield LintFinding(
                 "same-as-default",
                 "note",
                 _place(index),
@@ -85,12 +92,12 @@ def _outcome(action: str, errno_ret: int | None) -> tuple[str, int]:
     return action, number if action in ACTIONS_WITH_ERRNO else 0
 
 
-def repeated_arguments(profile: Profile, _: Context) -> Iterator[Finding]:
+def repeated_arguments(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find rules that compare one argument twice: runc and crun split them into several rules."""
     for index, rule in enumerate(profile.rules):
         indexes = [argument.index for argument in rule.args]
         if len(set(indexes)) < len(indexes):
-            yield Finding(
+            yield LintFinding(
                 "repeated-arguments",
                 "warning",
                 _place(index),
@@ -99,7 +106,7 @@ def repeated_arguments(profile: Profile, _: Context) -> Iterator[Finding]:
             )
 
 
-def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[Finding]:
+def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find comparisons that a program evades by setting register bits that the kernel ignores.
 
     Such bits do not defeat a rule that allows a single number. They defeat a rule that allows all
@@ -111,7 +118,7 @@ def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[Finding]:
             continue
         passed = [name for name in rule.names if any(_passed(rule, a, name) for a in rule.args)]
         if passed:
-            yield Finding(
+            yield LintFinding(
                 UPPER_BITS,
                 "warning",
                 _place(index),
@@ -129,10 +136,10 @@ def _passed(rule: Rule, one: Argument, name: str) -> bool:
     return (one.op in _HOLD_ABOVE) == (rule.action in PERMISSIVE)
 
 
-def flags_refused(profile: Profile, context: Context) -> Iterator[Finding]:
+def flags_refused(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find flags if runc is older than 1.2, which refuses any."""
     if profile.flags and context.runc is not None and not reached(context.runc, "1.2.0"):
-        yield Finding(
+        yield LintFinding(
             "flags-refused",
             "error",
             "flags",
@@ -147,7 +154,7 @@ _ARCHITECTURE_SINCE = {
 }
 
 
-def architectures_refused(profile: Profile, context: Context) -> Iterator[Finding]:
+def architectures_refused(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find architectures that the runc in use does not know: it refuses their names.
 
     This is a warning if a later runc knows the name: distributions backport that to older ones
@@ -156,7 +163,7 @@ def architectures_refused(profile: Profile, context: Context) -> Iterator[Findin
     for name in architectures(profile, context):
         since = _ARCHITECTURE_SINCE.get(name)
         if context.runc is not None and not _takes(context.runc, name):
-            yield Finding(
+            yield LintFinding(
                 "architectures-refused",
                 "warning" if since else "error",
                 "architectures",
@@ -171,11 +178,11 @@ def _takes(runc: Version, architecture: str) -> bool:
     return architecture in GOARCH and (since is None or reached(runc, since))
 
 
-def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:
+def native_missing(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find a list of architectures without the machine's own."""
     listed = architectures(profile, context)
     if listed and OCI[context.arch] not in listed:
-        yield Finding(
+        yield LintFinding(
             "native-missing",
             "warning",
             "architectures",
@@ -185,12 +192,12 @@ def native_missing(profile: Profile, context: Context) -> Iterator[Finding]:
         )
 
 
-def unknown_capabilities(profile: Profile, _: Context) -> Iterator[Finding]:
+def unknown_capabilities(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find conditions on capabilities that no Linux release known here has."""
     for index, rule in enumerate(profile.rules):
         asked = {*rule.includes.caps, *rule.excludes.caps}
         if unknown := sorted(asked - CAPABILITIES):
-            yield Finding(
+            yield LintFinding(
                 "unknown-capabilities",
                 "warning",
                 _place(index),
@@ -199,12 +206,12 @@ def unknown_capabilities(profile: Profile, _: Context) -> Iterator[Finding]:
             )
 
 
-def listener_missing(profile: Profile, context: Context) -> Iterator[Finding]:
+def listener_missing(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find SCMP_ACT_NOTIFY without a listener: runc refuses it, crun needs an annotation."""
     if profile.listener_path is None:
         for index, rule in enumerate(profile.rules):
             if rule.action == NOTIFY:
-                yield Finding(
+                yield LintFinding(
                     "listener-missing",
                     "warning" if context.runc is None else "error",
                     _place(index),
@@ -214,14 +221,14 @@ def listener_missing(profile: Profile, context: Context) -> Iterator[Finding]:
                 )
 
 
-def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[Finding]:
+def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find denied calls that the runtime itself makes after it has loaded the filter.
 
     Only a denied execve stops every container: with noNewPrivileges the filter is loaded last.
     """
     denied = [name for name in sorted(RUNTIME_CALLS) if not may(profile, name)]
     if denied:
-        yield Finding(
+        yield LintFinding(
             "runtime-calls-denied",
             "error" if "execve" in denied else "warning",
             "syscalls",

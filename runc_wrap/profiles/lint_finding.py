@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runc_wrap.profiles.engine_versions import Version
-from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.source_profile import Profile, Rule
 from runc_wrap.profiles.vocabulary import NOTIFY
 
 Severity = Literal["error", "warning", "note"]
@@ -20,7 +20,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One finding: its place in the profile, its consequence, and what to do.
 
     error: no container starts with the profile. warning: containers start, but their confinement
@@ -34,7 +34,7 @@ class Finding:
     remedy: str
 
 
-Check = Callable[[Profile, Context], Iterator[Finding]]
+Check = Callable[[Profile, Context], Iterator[LintFinding]]
 
 PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
 

@@ -4,7 +4,7 @@ import platform
 import re
 import sys
 
-from runc_wrap.profiles.model import Kernel, ProfileError
+from runc_wrap.profiles.source_profile import Kernel, ProfileError
 
 # uname -m -> GOARCH, where the kernel's name is sufficient
 _GOARCH = {

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, ProfileError, Rule
+from runc_wrap.profiles.source_profile import (
+    Argument,
+    Condition,
+    Kernel,
+    Profile,
+    ProfileError,
+    Rule,
+)
 from runc_wrap.profiles.vocabulary import NATIVE
 
 if TYPE_CHECKING:

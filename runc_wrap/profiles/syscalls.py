@@ -13,7 +13,7 @@ from typing import Any
 
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 # NR_SCMP_ERROR: no architecture has a call of this name.
 UNKNOWN = -1

@@ -13,7 +13,7 @@ from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import WORST_FIRST
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.store.call_counts import Call, Tally
+    from runc_wrap.evidence.store.call_counts import CallKind, Tally
     from runc_wrap.profiles.abis import Abi
     from runc_wrap.report.outcomes import CallOutcome
 
@@ -92,7 +92,7 @@ class CallRow:
     has_args: bool = True
     unread: dict[str, int] = field(default_factory=dict)
 
-    def count_in(self, call: Call, tally: Tally, outcome: CallOutcome) -> None:
+    def count_in(self, call: CallKind, tally: Tally, outcome: CallOutcome) -> None:
         """Count calls of one kind as this node recorded them; the worst outcome counts."""
         self._add_outcome(
             outcome.verdict or None, outcome.errno, outcome.how, expected=outcome.is_expected
@@ -185,7 +185,7 @@ class CallRow:
 
 
 def count_in(
-    rows: dict[tuple[int, int], CallRow], call: Call, tally: Tally, outcome: CallOutcome
+    rows: dict[tuple[int, int], CallRow], call: CallKind, tally: Tally, outcome: CallOutcome
 ) -> None:
     """Count calls of one kind in their syscall's row."""
     key = (call.arch, call.number)
@@ -194,7 +194,7 @@ def count_in(
     rows[key].count_in(call, tally, outcome)
 
 
-def of(call: Call, outcome: CallOutcome) -> CallRow:
+def of(call: CallKind, outcome: CallOutcome) -> CallRow:
     """Return the row of a call, in which none is counted yet."""
     found = CallRow(
         call.arch, call.number, "", "", outcome.verdict or None, outcome.errno, outcome.how,

@@ -21,7 +21,7 @@ from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import runtime_loader
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

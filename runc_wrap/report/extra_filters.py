@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs, runtime_state
-from runc_wrap.host.containers import Container
+from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.node.container_state import container_processes, status
 from runc_wrap.report.installed_filters import Carried
 
@@ -27,8 +27,8 @@ def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
     if not there:
         return {}
     running = container_processes.snapshot()
-    placed = [Container(*key, "", "", pid, None, os.geteuid()) for key, _, pid in there]
-    membership = container_processes.Membership(placed, running)
+    placed = [RuntimeContainer(*key, "", "", pid, None, os.geteuid()) for key, _, pid in there]
+    membership = container_processes.ContainerMembers(placed, running)
     return {
         key: _counted(membership.of(place), record.filters, running)
         for place, (key, record, _) in enumerate(there)

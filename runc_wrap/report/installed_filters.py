@@ -14,7 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
-from runc_wrap.evidence.model import HIDES
+from runc_wrap.evidence.sightings import HIDES
 from runc_wrap.evidence.store import coverage
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscalls
@@ -24,7 +24,7 @@ from runc_wrap.report import outcomes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.evidence.store.call_counts import Call, Tallies
+    from runc_wrap.evidence.store.call_counts import CallKind, Tallies
     from runc_wrap.ledger.record import Record
     from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.outcomes import Filter
@@ -166,7 +166,7 @@ def _strict(seen: Tallies) -> Counter[str]:
     return found
 
 
-def is_one(call: Call, profile: Filter) -> bool:
+def is_one(call: CallKind, profile: Filter) -> bool:
     """Return whether a call installed a filter, or tried to.
 
     Without a filter's address it is a probe, as libseccomp makes several. A record of audit has no
@@ -185,12 +185,12 @@ def is_one(call: Call, profile: Filter) -> bool:
     return name == "seccomp" or outcomes.of(call, profile).verdict == outcomes.SAFE
 
 
-def _is_strict(name: str | None, call: Call) -> bool:
+def _is_strict(name: str | None, call: CallKind) -> bool:
     wanted = _STRICT.get(name or "")
     return wanted is not None and (call.args or ())[: len(wanted)] == wanted
 
 
-def _name(call: Call) -> str | None:
+def _name(call: CallKind) -> str | None:
     """Return the call's name if it can install filters, else None."""
     abi = outcomes.abi_of(call.arch, call.number)
     if abi is None:

@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_history import Tree
-from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.attribution.process_history import ProcessTree
+from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_files
-from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_set import is_repeated
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 
@@ -32,7 +32,7 @@ class Seen(NamedTuple):
 
     time: float
     key: Key | None
-    call: Call
+    call: CallKind
     times: int
 
 
@@ -41,10 +41,10 @@ class Watching:
 
     def __init__(self, places: Places) -> None:
         self._live = Live()
-        self.tree = Tree(Known(places.ledger))
+        self.tree = ProcessTree(Known(places.ledger))
         self._directory = str(places.evidence)
         self._changed: dict[str, float] = {}
-        self._counts: dict[str, dict[Call, int]] = {}
+        self._counts: dict[str, dict[CallKind, int]] = {}
         for _ in self._stored():
             pass  # older calls are not news
 
@@ -53,13 +53,13 @@ class Watching:
         self._live.close()
         self.tree.close()
 
-    def look(self, seconds: float) -> tuple[list[Seen], list[Lost]]:
+    def look(self, seconds: float) -> tuple[list[Seen], list[LossSpan]]:
         """Wait so long, and return calls and losses meanwhile, calls of one kind together."""
-        found: dict[tuple[Key | None, Call], list[float]] = {}
-        lost: list[Lost] = []
+        found: dict[tuple[Key | None, CallKind], list[float]] = {}
+        lost: list[LossSpan] = []
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            waited: list[Live | Tree] = (
+            waited: list[Live | ProcessTree] = (
                 [self._live, self.tree] if self.tree.fileno() >= 0 else [self._live]
             )
             if select.select(waited, [], [], left)[0]:
@@ -67,16 +67,18 @@ class Watching:
         news = [Seen(times[0], key, call, len(times)) for (key, call), times in found.items()]
         return sorted([*news, *self._stored()], key=lambda one: one.time), lost
 
-    def _read(self, found: dict[tuple[Key | None, Call], list[float]], lost: list[Lost]) -> None:
+    def _read(
+        self, found: dict[tuple[Key | None, CallKind], list[float]], lost: list[LossSpan]
+    ) -> None:
         records = self._live.read()
         lost += self.tree.read()  # after the records: it must know the processes that made them
         for record in records:
-            if isinstance(record, Lost):
+            if isinstance(record, LossSpan):
                 lost.append(record)
             elif not is_repeated(record):
                 key = self.tree.container_of(record.pid, record.time)
                 comm, exe = call_counts.text(record.comm), call_counts.text(record.exe)
-                call = Call(record.arch, record.number, record.code, None, comm, exe)
+                call = CallKind(record.arch, record.number, record.code, None, comm, exe)
                 found.setdefault((key, call), []).append(record.time)
 
     def _stored(self) -> Iterator[Seen]:
@@ -108,6 +110,6 @@ class Watching:
                 yield Seen(tally.last, key, call, more)
 
 
-def _is_observed(call: Call) -> bool:
+def _is_observed(call: CallKind) -> bool:
     """Tell whether only the agent received a call. One of audit may have arguments, too."""
     return call.code & ACTION_MASK == USER_NOTIF

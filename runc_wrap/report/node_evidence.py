@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
-from runc_wrap.evidence.model import AUDIT, LOGGED_MODES, Lost
+from runc_wrap.evidence.sightings import AUDIT, LOGGED_MODES, LossSpan
 from runc_wrap.evidence.sources import Unavailable, audit_health, source_status
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from runc_wrap.host.meter import Meter
     from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.outcomes import Filter
@@ -173,7 +173,7 @@ def take_in(
     present = Present(containers)
     try:
         for item in gather_records(sources, since, float("inf"), notes):
-            if isinstance(item, Lost):
+            if isinstance(item, LossSpan):
                 evidence.add_lost(item)
             else:
                 evidence.add(present.container_of(item.pid, item.time), item)

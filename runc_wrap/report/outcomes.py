@@ -15,7 +15,7 @@ from errno import ENOSYS, errorcode
 from itertools import islice, product
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from runc_wrap.evidence.model import UNMADE
+from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
@@ -25,7 +25,7 @@ from runc_wrap.report import argument_names
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.evidence.store.call_counts import Args, Call
+    from runc_wrap.evidence.store.call_counts import Args, CallKind
     from runc_wrap.filters.evaluate.runtime_load import Comparison
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
@@ -94,7 +94,7 @@ UNKNOWN = CallOutcome("", None, "not known", frozenset())
 LET_THROUGH = CallOutcome(SAFE, None, "let through", frozenset())
 
 
-def of_record(call: Call, profile: Filter | str) -> CallOutcome:
+def of_record(call: CallKind, profile: Filter | str) -> CallOutcome:
     """Return what a container's recorded call would get from its profile.
 
     UNKNOWN if `profile` is a sentence why the profile is unknown; LET_THROUGH if the record comes
@@ -106,7 +106,7 @@ def of_record(call: Call, profile: Filter | str) -> CallOutcome:
     return found if _is_ours(call, found) else LET_THROUGH
 
 
-def _is_ours(call: Call, outcome: CallOutcome) -> bool:
+def _is_ours(call: CallKind, outcome: CallOutcome) -> bool:
     action = call.code & ACTION_MASK
     known = {code & ACTION_MASK for code in outcome.codes}
     return action in (return_codes.LOG, return_codes.USER_NOTIF) or action in known
@@ -120,7 +120,7 @@ def abi_of(arch: int, number: int) -> Abi | None:
     return native
 
 
-def of(call: Call, profile: Filter) -> CallOutcome:
+def of(call: CallKind, profile: Filter) -> CallOutcome:
     """Return what a call would get from a profile."""
     abi = abi_of(call.arch, call.number)
     if abi is None:
@@ -131,7 +131,7 @@ def of(call: Call, profile: Filter) -> CallOutcome:
     return found
 
 
-def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: CallOutcome) -> CallOutcome:
+def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutcome) -> CallOutcome:
     """Return what a program gets if its clone3 gets ENOSYS."""
     flags, tids = (call.args or (None, None))[:2]
     if flags is None:
@@ -151,7 +151,7 @@ def _by_way_of_clone(call: Call, abi: Abi, profile: Filter, found: CallOutcome) 
     return found._replace(is_expected=True, unread=NAMESPACES_ONLY if tids is None else "")
 
 
-def _why_unread(call: Call) -> str:
+def _why_unread(call: CallKind) -> str:
     if call.code & ACTION_MASK != return_codes.USER_NOTIF:
         return IN_AUDIT
     return WAS_UNMADE if call.code & UNMADE else UNREADABLE
@@ -166,7 +166,7 @@ def _beyond_clone(flags: int, tids: int) -> str:
     return " and ".join(filter(None, (found, "set_tid" if tids else "")))
 
 
-def _answered(call: Call, abi: Abi, profile: Filter) -> CallOutcome:
+def _answered(call: CallKind, abi: Abi, profile: Filter) -> CallOutcome:
     number = call.number & 0xFFFFFFFF
     rules = profile.rules(abi, number)
     codes = {profile.code(abi, number, args) for args in _tried(rules, call.args)}

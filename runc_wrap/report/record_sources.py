@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from math import floor
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources import journald, kmsg, log_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.evidence.sources.merge import Source
     from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.host.meter import Meter
@@ -44,7 +44,7 @@ class Timed:
         self.begin = begin
         self.end = end
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
         """Yield the source's records and losses."""
         for item in self._source.read(since, until):
             if item.time:
@@ -115,17 +115,17 @@ class _Unwatched:
         self._watched = watched
         self._no_loss = [(0.0, first), *((float(floor(begin)), end) for begin, end in watched)]
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
         """Yield records and losses in those times."""
         for item in self._source.read(since, until):
-            if isinstance(item, Lost):
+            if isinstance(item, LossSpan):
                 if lost := unwatched_part(item, self._no_loss):
                     yield lost
             elif not any(a <= item.time <= z for a, z in self._watched):
                 yield item
 
 
-def unwatched_part(lost: Lost, watched: Iterable[Interval]) -> Lost | None:
+def unwatched_part(lost: LossSpan, watched: Iterable[Interval]) -> LossSpan | None:
     """Return a loss without the times at its ends that an agent watched, None if nothing is left.
 
     The agent has what a source lost while it watched. How many of the records were lost in the rest

@@ -25,7 +25,7 @@ from runc_wrap.report.outcomes import SAFE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.evidence.store.call_counts import Call, Tally
+    from runc_wrap.evidence.store.call_counts import CallKind, Tally
     from runc_wrap.evidence.store.unattributed_calls import Strays
     from runc_wrap.ledger.record import Record
     from runc_wrap.report.container_evidence import ContainerEvidence
@@ -76,7 +76,7 @@ class Suspicion:
             if any(begin <= one.last and one.first <= end for begin, end in times)
         )
 
-    def _may_be(self, call: Call, kind: Kind, record: Record) -> bool:
+    def _may_be(self, call: CallKind, kind: Kind, record: Record) -> bool:
         key = (kind, call[:4])
         if key not in self._known:
             profile = self._profile_of(record)
@@ -89,7 +89,7 @@ class Suspicion:
         return self._known[key]
 
 
-def may_be(call: Call, mode: str, outcome: CallOutcome | None) -> bool:
+def may_be(call: CallKind, mode: str, outcome: CallOutcome | None) -> bool:
     """Return whether a filter of this mode may have led to a record; `outcome` None: unknown.
 
     ENOSYS for clone3 is expected: it does not prevent `safe` if it is known to be the container's,

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.evidence.store.loss_intervals import Hole
     from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.installed_filters import Carried
     from runc_wrap.report.outcomes import CallOutcome, Filter

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.observe import handshake
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.filters.evaluate import bpf, bpf_outcomes
@@ -30,7 +30,7 @@ from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +142,7 @@ def _read(reader: line_stream.Lines, *chunks: bytes) -> tuple[list[Sighting], Co
     found = [item for chunk in chunks for item in reader.feed(chunk)] + reader.end()
     lost: Counter[str] = Counter()
     for item in found:
-        if isinstance(item, Lost):
+        if isinstance(item, LossSpan):
             lost[item.why] += item.records
     return [item for item in found if isinstance(item, Sighting)], lost
 
@@ -150,7 +150,7 @@ def _read(reader: line_stream.Lines, *chunks: bytes) -> tuple[list[Sighting], Co
 def message(data: bytes) -> None:
     """Read a datagram of the audit socket."""
     found = netlink._item(data)  # noqa: SLF001 - what a datagram becomes
-    if found is not None and not isinstance(found, Sighting | Lost):
+    if found is not None and not isinstance(found, Sighting | LossSpan):
         raise Defect(f"neither a record nor a loss: {found!r}")
 
 
@@ -221,12 +221,14 @@ def program(data: bytes) -> None:
         found = bpf.program(data[:size])
     except bpf.BpfError:
         return
-    call = bpf.Call(0xC000003E, 41, (1, 2, 3, 4, 5, 6))
+    call = bpf.SeccompData(0xC000003E, 41, (1, 2, 3, 4, 5, 6))
     returned = bpf.evaluate(found, call)
     if not 0 <= returned <= 0xFFFFFFFF:
         raise Defect(f"a filter returned {returned}")
     told = bpf_outcomes.interest([found], call.arch, call.number)
-    if not told.indexes and returned != bpf.evaluate(found, bpf.Call(call.arch, call.number)):
+    if not told.indexes and returned != bpf.evaluate(
+        found, bpf.SeccompData(call.arch, call.number)
+    ):
         raise Defect("no argument is said to matter, and one does")
 
 

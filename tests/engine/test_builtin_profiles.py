@@ -25,8 +25,8 @@ from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.model import Profile
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import Profile
 
 Json = dict[str, Any]
 NONE, ALL = "no capability", "ALL"

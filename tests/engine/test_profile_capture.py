@@ -26,7 +26,7 @@ from runc_wrap.apply import node_facts
 from runc_wrap.hotpath.main import CAPTURE
 from runc_wrap.policy import captured_comparison
 from runc_wrap.profiles import block_comparison, captured_profile, platform
-from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import formats
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def test_containerds_capture_is_what_its_cri_plugin_gives_a_pod(
 def test_a_table_that_is_not_the_engines_differs_call_by_call(of_containerd: Json) -> None:
     facts = node_facts.of_engines()
     data = json.dumps(of_containerd["profile"]).encode()
-    captured = Captured("containerd", of_containerd["version"], "", "", "", "", data)
+    captured = CapturedProfile("containerd", of_containerd["version"], "", "", "", "", data)
     assert captured_comparison.with_table(captured, facts) == []
     older = replace(facts, engines={"containerd": "1.6.0"})
     found = captured_comparison.with_table(captured, older)

@@ -65,7 +65,12 @@ PLANTS = [
         "from runc_wrap.agent.record import recorder",
         "-> ",
     ),
-    (WITHIN, "profiles/model.py", f"{TYPES}from runc_wrap.profiles.bypass import io_uring", "-> "),
+    (
+        WITHIN,
+        "profiles/source_profile.py",
+        f"{TYPES}from runc_wrap.profiles.bypass import io_uring",
+        "-> ",
+    ),
     (HOT, "hotpath/agent_probe.py", "import zlib", "zlib"),
     (HOT, "hotpath/agent_probe.py", "def f() -> None:\n    import zlib", "zlib"),
     (HOT, "hotpath/main.py", "print()", "uses print"),

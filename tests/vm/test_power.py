@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from tests.vm.node import IMAGE, PREFIX
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def bundles(node: Node) -> Iterator[Guest]:
 def _damage(node: Node, to: Path) -> tuple[set[str], int]:
     """Return the ids in the ledger, as its reader has them, and how many lines are damaged."""
     (to / "ledger.jsonl").write_text(node.machine.sh(_LEDGER))
-    found = reader.read(to)
+    found = whole_ledger.read(to)
     return {name for _, name in found.records}, found.damaged
 
 

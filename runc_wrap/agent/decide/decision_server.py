@@ -20,7 +20,7 @@ from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import service, systemd_protocol
 from runc_wrap.agent.decide import wire
-from runc_wrap.agent.decide.request import COLD, Answer, Answerer
+from runc_wrap.agent.decide.request import COLD, Answerer, AnswerPacket
 from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
@@ -178,7 +178,7 @@ class Server:
             self._close(connection)
         self._tidy()
 
-    def _answer(self, packet: bytes, connection: Connection) -> Answer:
+    def _answer(self, packet: bytes, connection: Connection) -> AnswerPacket:
         try:
             if self.answerer.is_current():
                 return self.answerer.answer(packet, connection.pid, connection.is_open)

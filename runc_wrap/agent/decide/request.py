@@ -43,7 +43,7 @@ LARGEST = 1024 * 1024
 _NOT_OURS = ("/proc/", "/dev/fd/")  # these paths may name another file for each process
 
 
-class Answer:
+class AnswerPacket:
     """A packet, and the path of the file that was made for it, "" for none."""
 
     __slots__ = ("made", "packet")
@@ -53,7 +53,7 @@ class Answer:
         self.made = made
 
 
-COLD = Answer(wire.COLD)
+COLD = AnswerPacket(wire.COLD)
 
 
 class Answerer:
@@ -66,7 +66,7 @@ class Answerer:
         self._number = 0
         self._is_unrecorded = False
 
-    def answer(self, packet: bytes, pid: int, is_waited_for: Callable[[], bool]) -> Answer:
+    def answer(self, packet: bytes, pid: int, is_waited_for: Callable[[], bool]) -> AnswerPacket:
         """Return the answer to a request from the process `pid`.
 
         A launcher that has hung up has decided itself, and may have changed the config: then this
@@ -86,7 +86,7 @@ class Answerer:
         except (Refusal, Malformed):
             return COLD
         if not is_waited_for():
-            return Answer(wire.COLD, answer.made)
+            return AnswerPacket(wire.COLD, answer.made)
         root = invocation.root or _default_root(request, pid)
         runtime = {"root": root, "pid": pid}  # the launcher becomes the runtime
         self._record(invocation, outcome, runtime, started)
@@ -103,16 +103,16 @@ class Answerer:
         call = Call(invocation, request.kind, request.called_as, engine_has)
         return consider(found.text, call, policy)
 
-    def _answer(self, found: Found, outcome: Outcome) -> Answer:
+    def _answer(self, found: Found, outcome: Outcome) -> AnswerPacket:
         if _is_elsewhere(found.real):
             return COLD
         was = found.path, found.stat.st_dev, found.stat.st_ino
         if outcome.text is None:
-            return Answer(wire.go(*was))
+            return AnswerPacket(wire.go(*was))
         self._number += 1
         name = f"agent.{posix.getpid()}.{self._number}"
         new = config_file.write_beside(found, outcome.text, name)
-        return Answer(wire.rename(*was, new, found.real), new[0])
+        return AnswerPacket(wire.rename(*was, new, found.real), new[0])
 
     def _record(
         self, invocation: Invocation, outcome: Outcome, runtime: Json, started: float

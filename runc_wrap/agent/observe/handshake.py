@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from runc_wrap.agent.descriptor_store import Store
+    from runc_wrap.agent.descriptor_store import DescriptorStore
     from runc_wrap.agent.observe.argument_rules import Groups
 
     Json = dict[str, Any]
@@ -196,7 +196,7 @@ class Acceptor:
     it, and if this process is killed meanwhile, its successor reads it.
     """
 
-    def __init__(self, listening: int, store: Store, taken: Iterable[int]) -> None:
+    def __init__(self, listening: int, store: DescriptorStore, taken: Iterable[int]) -> None:
         self._listening = socket.socket(fileno=os.dup(listening))
         self._listening.settimeout(0)
         self._store = store

@@ -21,7 +21,7 @@ from runc_wrap.host.procfs import is_runnable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runc_wrap.agent.observe.observed_container import Container
+    from runc_wrap.agent.observe.observed_container import ObservedContainer
 
     Described = tuple[int, int, str, str]
     PointedAt = tuple[int, int | None] | bytes | None
@@ -43,7 +43,7 @@ _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 class Late(Exception):
     """Reading about `container` has used up its time."""
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: ObservedContainer) -> None:
         self.container = container
 
 
@@ -78,7 +78,7 @@ class Inspector:
         self._pending = 0.0  # since when a question is unanswered, on the monotonic clock
         self._not_before = 0.0  # when the next may start after one has ended by itself
         self._is_reported = False
-        self._about: Container | None = None
+        self._about: ObservedContainer | None = None
 
     def reap(self) -> int:
         """Reap those that have ended; return how many are stuck."""
@@ -116,7 +116,7 @@ class Inspector:
 
     def ask(
         self,
-        container: Container,
+        container: ObservedContainer,
         tid: int,
         address: int | None,
         what: int = PURPOSE,
@@ -195,7 +195,7 @@ class Inspector:
         self.stop()
         self._not_before = time.monotonic() + _AGAIN
 
-    def _given_up(self, container: Container) -> Late:
+    def _given_up(self, container: ObservedContainer) -> Late:
         self.stop()
         self.start()
         return Late(container)

@@ -20,9 +20,9 @@ from runc_wrap.agent.observe.argument_rules import allows, bits
 from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.agent.observe.handshake import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector, Late
-from runc_wrap.agent.observe.observed_container import Container
-from runc_wrap.agent.observe.traced_calls import KEY, Checks, OwnFilters
-from runc_wrap.evidence.model import HIDES, OBSERVE, UNMADE, Sighting
+from runc_wrap.agent.observe.observed_container import ObservedContainer
+from runc_wrap.agent.observe.traced_calls import KEY, Checks, TracingFilters
+from runc_wrap.evidence.sightings import HIDES, OBSERVE, UNMADE, Sighting
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from runc_wrap.agent.descriptor_store import Store
+    from runc_wrap.agent.descriptor_store import DescriptorStore
     from runc_wrap.agent.observe.inspector_client import Read
     from runc_wrap.agent.observe.observed_container import Whose
-    from runc_wrap.agent.systemd_protocol import Named
+    from runc_wrap.agent.systemd_protocol import NamedDescriptor
     from runc_wrap.hotpath.ledger_file import Key
 
     Json = dict[str, Any]
@@ -55,7 +55,7 @@ class Listener:
 
     __slots__ = ("allowed", "container", "fd", "key", "number", "own")
 
-    def __init__(self, number: int, fd: int, state: Json, container: Container) -> None:
+    def __init__(self, number: int, fd: int, state: Json, container: ObservedContainer) -> None:
         self.number = number
         self.fd = fd
         self.container = container
@@ -65,7 +65,7 @@ class Listener:
         self.key: Key | None = (root, name) if is_known else None  # type: ignore[assignment]  # both are str
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
-        self.own = OwnFilters(state.get(KEY))
+        self.own = TracingFilters(state.get(KEY))
         if state.get(_UNREAD) is True:
             container.patience = 0.0
 
@@ -76,12 +76,12 @@ class Listeners:
     `record` is called with each call that a profile would have denied.
     """
 
-    def __init__(self, prefix: str, store: Store, record: Record) -> None:
+    def __init__(self, prefix: str, store: DescriptorStore, record: Record) -> None:
         self.store = store
         self.record = record
         self.directory = f"{prefix}/var/agent/listeners"
         self.by_fd: dict[int, Listener] = {}
-        self.containers: dict[Whose, Container] = {}
+        self.containers: dict[Whose, ObservedContainer] = {}
         self.inspector = Inspector(prefix)
         self.checks = Checks(self.inspector, self._read_no_more)
         self._expected = 0.0  # until when a listener may come, on the monotonic clock
@@ -89,7 +89,7 @@ class Listeners:
         self.unsettled: dict[int, int] = {}
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
-    def restore(self, handed: Iterable[Named]) -> int:
+    def restore(self, handed: Iterable[NamedDescriptor]) -> int:
         """Take the stored listeners, and answer the call that a killed process had received.
 
         Listeners of an unknown container, whose connection is still held, are left in `unsettled`.
@@ -128,7 +128,7 @@ class Listeners:
             if is_left and not inflight.is_counted(call.id):
                 inflight.count(call.id)
 
-    def _error(self, listener: Listener, call: notify.Call) -> int:
+    def _error(self, listener: Listener, call: notify.Notification) -> int:
         """Return the error of a call that must not continue, 0 for all others."""
         return self.checks.error(
             listener.own, listener.container, call, lambda: self._keep_own(listener)
@@ -139,7 +139,7 @@ class Listeners:
         state = read_state(self.directory, name)
         return write_state(self.directory, name, {**state, KEY: listener.own.as_state()})
 
-    def _read_no_more(self, container: Container) -> None:
+    def _read_no_more(self, container: ObservedContainer) -> None:
         """Read nothing more about a container's callers until it ends, whoever joins it."""
         name = container.whose[0] or "a container without a name"
         warn(f"reading callers in {name} took too long; they are not read any more.")
@@ -187,7 +187,7 @@ class Listeners:
 
     def _made(self, number: int, fd: int, state: Json) -> Listener:
         whose = observed_container.whose(state)
-        container = self.containers.setdefault(whose, Container(whose))
+        container = self.containers.setdefault(whose, ObservedContainer(whose))
         return Listener(number, fd, state, container)
 
     def _add(self, listener: Listener) -> None:
@@ -246,7 +246,7 @@ class Listeners:
         self.record(listener.key, _sighting(call, caller, args, received))
 
     def _look(
-        self, container: Container, call: notify.Call
+        self, container: ObservedContainer, call: notify.Notification
     ) -> tuple[Caller, tuple[int, ...] | None]:
         """Return the caller, and the arguments or None if they are not known."""
         address = pointed_arguments.address(call)
@@ -262,7 +262,7 @@ class Listeners:
         caller = known or (read.caller if read else Caller(call.tid))
         return caller, pointed_arguments.arguments(call, read.purpose if read else None)
 
-    def _read(self, container: Container, tid: int, address: int | None) -> Read | None:
+    def _read(self, container: ObservedContainer, tid: int, address: int | None) -> Read | None:
         """Have the inspector read it, within the time that the container may hold up others."""
         if not container.may_be_read:
             return None
@@ -307,7 +307,7 @@ def _plain(value: object) -> object:
 
 
 def _sighting(
-    call: notify.Call, caller: Caller, args: tuple[int, ...] | None, received: float
+    call: notify.Notification, caller: Caller, args: tuple[int, ...] | None, received: float
 ) -> Sighting:
     return Sighting(
         time=received,

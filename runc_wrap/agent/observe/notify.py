@@ -43,7 +43,7 @@ ID_VALID = _request(_WRITE, 2, _ID.size)
 SET_FLAGS = _request(_WRITE, 4, _ID.size)
 
 
-class Call:
+class Notification:
     """One call that waits for an answer; `tid` is its thread, 0 outside our pid namespace.
 
     `args` are the six registers, `ip` the instruction pointer. `hides`: it installs a filter that
@@ -106,10 +106,10 @@ class Inflight:
         return 0 < since < time.monotonic_ns() - BUSY_SECONDS * 1e9
 
     @property
-    def left(self) -> tuple[int, Call] | None:
+    def left(self) -> tuple[int, Notification] | None:
         """The listener's number and the last call received, None if there is none."""
         call = _NOTIFICATION.unpack_from(self.memory)
-        return (self._number(self._WHOSE), Call(call)) if any(call) else None
+        return (self._number(self._WHOSE), Notification(call)) if any(call) else None
 
     @property
     def unwritten(self) -> int:
@@ -153,7 +153,7 @@ class Inflight:
         self._count(self.unwritten - calls, self._counted()[1])
         _ID.pack_into(self.memory, self._AUDIT, self.records - records)
 
-    def receive(self, listener: int, number: int) -> Call | None:
+    def receive(self, listener: int, number: int) -> Notification | None:
         """Receive a call from a readable listener; None if the call has ended meanwhile.
 
         The previous call must have been answered. Raises OSError.
@@ -166,7 +166,7 @@ class Inflight:
             if error.errno == ENOENT:
                 return None
             raise
-        return Call(_NOTIFICATION.unpack_from(self.memory))
+        return Notification(_NOTIFICATION.unpack_from(self.memory))
 
     def _number(self, at: int) -> int:
         found: int = _ID.unpack_from(self.memory, at)[0]

@@ -25,7 +25,7 @@ def whose(state: Mapping[str, object]) -> Whose:
     return (name if isinstance(name, str) else "", bundle if isinstance(bundle, str) else "")
 
 
-class Container:
+class ObservedContainer:
     """`patience` is how long reading about its callers may still take; 0: nothing is read.
 
     `waiting` is how long its calls may still wait for the inspector.

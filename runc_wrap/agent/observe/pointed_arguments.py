@@ -13,7 +13,7 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runc_wrap.agent.observe.notify import Call
+    from runc_wrap.agent.observe.notify import Notification
 
     Purpose = tuple[int, int | None]  # clone3's flags, and set_tid_size if it could be read
 
@@ -28,12 +28,12 @@ _NULL = 4096  # vm.mmap_min_addr: nothing is mapped below
 _INSTRUCTION, _MOST = 8, 4096
 
 
-def address(call: Call) -> int | None:
+def address(call: Notification) -> int | None:
     """Return the address of a clone3's struct clone_args, None for other calls."""
     return call.args[0] if call.number & 0xFFFFFFFF in _NUMBERS else None
 
 
-def arguments(call: Call, purpose: Purpose | None) -> tuple[int, ...] | None:
+def arguments(call: Notification, purpose: Purpose | None) -> tuple[int, ...] | None:
     """Return a call's arguments, for clone3 its flags and set_tid_size in their place.
 
     None if these are not known. They are what the kernel will read if the call still waits

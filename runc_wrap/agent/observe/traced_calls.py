@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.inspector_client import Inspector, Read
-    from runc_wrap.agent.observe.notify import Call
-    from runc_wrap.agent.observe.observed_container import Container
+    from runc_wrap.agent.observe.notify import Notification
+    from runc_wrap.agent.observe.observed_container import ObservedContainer
 
     Kept = tuple[int, bytes | None]
 
@@ -84,22 +84,22 @@ _FIRST = {
 }
 
 
-def is_installation(call: Call) -> bool:
+def is_installation(call: Notification) -> bool:
     """Return whether a call installs a filter that it names."""
     first = _FIRST.get((call.arch, call.number & _INT))
     return first is not None and call.args[0] & _INT == first and _address(call) != 0
 
 
-def _address(call: Call) -> int:
+def _address(call: Notification) -> int:
     return call.args[2] & bits(call.arch, call.number)
 
 
-def _asks_for_listener(call: Call) -> bool:
+def _asks_for_listener(call: Notification) -> bool:
     """Return whether an installation asks for a listener: beside ours it fails (EBUSY)."""
     return call.args[0] & _INT == _SET_MODE_FILTER and bool(call.args[1] & _NEW_LISTENER)
 
 
-class OwnFilters:
+class TracingFilters:
     """Filters that processes of one listener installed and that could answer TRACE.
 
     Each with how many filters the installer had before; None for a filter that is not known.
@@ -131,7 +131,7 @@ class OwnFilters:
             self.kept = [(min(one for one, _ in self.kept), None)]
         return True
 
-    def traces(self, call: Call, count: int | None) -> bool:
+    def traces(self, call: Notification, count: int | None) -> bool:
         """Return whether one may answer TRACE to a call of a thread with `count` filters."""
         number = call.number & _INT
         words = _WORDS.unpack(_DATA.pack(number, call.arch, call.ip, *call.args))
@@ -152,12 +152,16 @@ def _traces(program: bytes, words: tuple[int, ...]) -> bool:
 class Checks:
     """Decides on calls. `late` is called with a container about which reading took too long."""
 
-    def __init__(self, inspector: Inspector, late: Callable[[Container], None]) -> None:
+    def __init__(self, inspector: Inspector, late: Callable[[ObservedContainer], None]) -> None:
         self._inspector = inspector
         self._late = late
 
     def error(
-        self, own: OwnFilters, container: Container, call: Call, keep: Callable[[], bool]
+        self,
+        own: TracingFilters,
+        container: ObservedContainer,
+        call: Notification,
+        keep: Callable[[], bool],
     ) -> int:
         """Return the error that a call gets, 0 if it continues.
 
@@ -177,7 +181,11 @@ class Checks:
             return EPERM
 
     def _install(
-        self, own: OwnFilters, container: Container, call: Call, keep: Callable[[], bool]
+        self,
+        own: TracingFilters,
+        container: ObservedContainer,
+        call: Notification,
+        keep: Callable[[], bool],
     ) -> int:
         whole = bits(call.arch, call.number) > _INT
         read = self._read(container, call.tid, _address(call), NATIVE if whole else COMPAT)
@@ -190,14 +198,18 @@ class Checks:
         count = (read.filters if read else None) or 0
         return 0 if not own.add(count, program) or keep() else ENOMEM
 
-    def _refused(self, own: OwnFilters, container: Container, call: Call) -> int:
+    def _refused(
+        self, own: TracingFilters, container: ObservedContainer, call: Notification
+    ) -> int:
         read = self._read(container, call.tid, None, 0)
         if not own.traces(call, read.filters if read else None):
             return 0
         is_alone = read is not None and read.tracer == 0
         return ENOSYS if is_alone or call.number & 0xFFF == _CLONE3 else EPERM
 
-    def _read(self, container: Container, tid: int, address: int | None, what: int) -> Read | None:
+    def _read(
+        self, container: ObservedContainer, tid: int, address: int | None, what: int
+    ) -> Read | None:
         for _ in range(_TRIES if tid else 0):
             if not container.may_be_read:
                 return None

@@ -14,11 +14,11 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.clock_precision import COARSE
-from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.profiles.return_codes import LOG
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
 
 GETPRIORITY = (140, 96, 141)  # x86_64's number; i386's, 32-bit arm's and s390's; the generic one
 _PROGRAM = f"{__file__.rpartition('/')[0]}/probe_process.py"

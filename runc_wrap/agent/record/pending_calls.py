@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from runc_wrap.evidence.attribution.child_namespaces import Clones
 from runc_wrap.evidence.attribution.runtime_programs import Runtimes
-from runc_wrap.evidence.model import AUDIT, Sighting
+from runc_wrap.evidence.sightings import AUDIT, Sighting
 from runc_wrap.evidence.store.call_counts import PROGRAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
-    from runc_wrap.evidence.attribution.process_history import Tree
+    from runc_wrap.evidence.attribution.process_history import ProcessTree
     from runc_wrap.evidence.sources.netlink import Counted
-    from runc_wrap.evidence.store.evidence_store import Store
+    from runc_wrap.evidence.store.evidence_store import EvidenceStore
     from runc_wrap.hotpath.ledger_file import Key
 
 _MOST_DOUBTFUL = 256  # calls that wait for news of processes
@@ -21,7 +21,9 @@ _MOST_DOUBTFUL = 256  # calls that wait for news of processes
 class PendingCalls:
     """Calls of processes that the tree may not know yet, and of those that may be the runtime."""
 
-    def __init__(self, prefix: str, tree: Tree, store: Store, check: SourceCheck) -> None:
+    def __init__(
+        self, prefix: str, tree: ProcessTree, store: EvidenceStore, check: SourceCheck
+    ) -> None:
         self._tree = tree
         self._store = store
         self._check = check

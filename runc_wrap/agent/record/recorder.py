@@ -19,11 +19,11 @@ from runc_wrap.evidence.attribution import exec_joins
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.inotify import Appended
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
-from runc_wrap.evidence.attribution.process_history import Tree
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.attribution.process_history import ProcessTree
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_store import Store
+from runc_wrap.evidence.store.evidence_store import EvidenceStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ class Recorder:
         self._memory = memory
         self._meanwhile = meanwhile
         self._is_reading = False
-        self._store = Store(f"{prefix}/var/evidence")
+        self._store = EvidenceStore(f"{prefix}/var/evidence")
         self._writer = EvidenceWriter(self._store, memory)
         self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
         self._executions = None if notices < 0 else Executions(notices)
-        self.tree = Tree(self.known)
+        self.tree = ProcessTree(self.known)
         self.tree.meanwhile = meanwhile
         self.live, why = _audit()
         self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.problem))
@@ -159,7 +159,7 @@ class Recorder:
         records = live.counts(_AT_ONCE)
         self._memory.read(sum(map(self._counts, records)))
         for one in records:
-            if isinstance(one, Lost):
+            if isinstance(one, LossSpan):
                 self._read_all()
                 self._settle()
                 self.lost(one)
@@ -167,9 +167,9 @@ class Recorder:
                 self._calls.records.append(one)
         self._read_tree()  # afterwards: it must know every process that made these calls
 
-    def _counts(self, record: Counted | Lost) -> int:
+    def _counts(self, record: Counted | LossSpan) -> int:
         """Return how many calls would be lost with a record; the probe's own do not count."""
-        if isinstance(record, Lost) or self.check.is_own(record.one):
+        if isinstance(record, LossSpan) or self.check.is_own(record.one):
             return 0
         return record.times
 
@@ -202,7 +202,7 @@ class Recorder:
         if self._calls.are_too_many and not self._is_reading:
             self._settle()
 
-    def lost(self, one: Lost) -> None:
+    def lost(self, one: LossSpan) -> None:
         """Note a known loss."""
         self._store.lost(one)
         self._change()

@@ -19,11 +19,11 @@ from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.record.own_probe import Probe
 from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
-from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
 
 PATIENCE = 3.0  # seconds for an ended probe to show up
 SLOWEST = 60.0  # seconds for it to end; its own alarm is earlier

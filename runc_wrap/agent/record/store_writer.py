@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.observe.notify import Counts, Inflight
     from runc_wrap.agent.record.disk_thread import Outdated
-    from runc_wrap.evidence.store.evidence_store import Store
+    from runc_wrap.evidence.store.evidence_store import EvidenceStore
 
 SLOW = 30.0  # seconds of writing after which it is reported
 CLEAR_EVERY = 86400.0
@@ -24,7 +24,7 @@ class EvidenceWriter:
     `memory` counts what is not on disk.
     """
 
-    def __init__(self, store: Store, memory: Inflight) -> None:
+    def __init__(self, store: EvidenceStore, memory: Inflight) -> None:
         self._store = store
         self._memory = memory
         self._disk = Disk()

@@ -6,13 +6,13 @@ import time
 
 from runc_wrap.agent.log import warn
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
-from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.sources import audit_health, netlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
-    from runc_wrap.evidence.store.evidence_store import Store
+    from runc_wrap.evidence.store.evidence_store import EvidenceStore
 
 _DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
 _CLOCK_SET = 1.0  # seconds: what keeps a clock right makes smaller steps
@@ -24,7 +24,7 @@ class WatchedTime:
     `has_audit`: audit records are read.
     """
 
-    def __init__(self, store: Store, check: SourceCheck, *, has_audit: bool) -> None:
+    def __init__(self, store: EvidenceStore, check: SourceCheck, *, has_audit: bool) -> None:
         self._store = store
         self._check = check
         self._has_audit = has_audit
@@ -78,7 +78,7 @@ class WatchedTime:
         since, self._dropped_until = self._dropped_until, now
         is_more = dropped and before is not None and dropped > before
         if is_more and not audit_health.counts_what_came():
-            self._store.lost(Lost(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
+            self._store.lost(LossSpan(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
 
 
 def _clock_offset() -> float:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.ledger.record import Record
-    from runc_wrap.node.container_state.redecide import Change
+    from runc_wrap.node.container_state.redecide import DecisionChange
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 
@@ -73,11 +73,11 @@ def _is_other_release(places: Places) -> bool:
     return installed not in (None, archive_copy.release_in_force(places))
 
 
-def _rows(changes: Iterable[Change]) -> list[Json]:
+def _rows(changes: Iterable[DecisionChange]) -> list[Json]:
     return [_row(change, change.entry.record) for change in changes if change.entry.record]
 
 
-def _row(change: Change, record: Record) -> Json:
+def _row(change: DecisionChange, record: Record) -> Json:
     names = (record.namespace, record.pod, record.container, record.image)
     keys = ("namespace", "pod", "container", "image")
     return {

@@ -17,7 +17,7 @@ from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import engine_versions
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,14 +12,14 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.policy import captured_comparison
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.facts import Facts
-    from runc_wrap.profiles.captured_profile import Captured
+    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 NAME = "captured"
 
@@ -47,7 +47,7 @@ def find(places: Places) -> Iterator[Finding]:
             yield from _differing(places, each, facts, in_force.get(each.engine, ""))
 
 
-def _stale(places: Places, captured: Captured, *, is_used: bool) -> Finding:
+def _stale(places: Places, captured: CapturedProfile, *, is_used: bool) -> Finding:
     """Return the finding; the check of the policy's sources says if `apply` would refuse."""
     of = ("--config", captured.config) if captured.config else ()
     command = commands.ctl(places, "profile", "capture", captured.engine, *of)
@@ -56,7 +56,7 @@ def _stale(places: Places, captured: Captured, *, is_used: bool) -> Finding:
 
 
 def _differing(
-    places: Places, captured: Captured, facts: Facts, in_force: str
+    places: Places, captured: CapturedProfile, facts: Facts, in_force: str
 ) -> Iterator[Finding]:
     try:
         table = captured_comparison.table_name(captured.engine, facts)

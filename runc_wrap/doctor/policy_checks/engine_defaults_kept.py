@@ -8,7 +8,7 @@ from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import stated_defaults
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def find(places: Places) -> Iterator[Finding]:
     """Find the existing containers that keep it, unless the policy takes such profiles over."""
     try:
         policy = policy_file.load(str(places.prefix))
-        records = reader.read(places.ledger).records.values()
+        records = whole_ledger.read(places.ledger).records.values()
     except (Refusal, OSError):  # policy_in_force and records_written report it
         return
     if "adoption" in policy:

@@ -24,7 +24,7 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, runtime_loader
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

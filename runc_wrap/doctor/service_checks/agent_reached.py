@@ -18,7 +18,7 @@ from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import registry
 from runc_wrap.host import procfs
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,7 +121,7 @@ def _of_ledger(places: Places, path: Path) -> Iterator[Finding]:
     """Find that no create asked since the agent's socket exists."""
     try:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(path.stat().st_mtime))
-        records = reader.read(places.ledger, _LARGEST).records.values()
+        records = whole_ledger.read(places.ledger, _LARGEST).records.values()
     except OSError:
         return
     later = [each.via for each in records if each.time and each.time > since]

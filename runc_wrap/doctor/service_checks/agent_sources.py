@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import modes_available
 from runc_wrap.doctor.service_checks import units
-from runc_wrap.evidence.model import LOGGED_MODES
+from runc_wrap.evidence.sightings import LOGGED_MODES
 from runc_wrap.evidence.sources import source_status
 
 if TYPE_CHECKING:

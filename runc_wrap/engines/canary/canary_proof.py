@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import deep_verify, status
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def check(places: Places, container: str, handler: str) -> str:
 
 
 def _decision(places: Places, container: str, handler: str) -> Record:
-    records = reader.read(places.ledger).records.values()
+    records = whole_ledger.read(places.ledger).records.values()
     found = next((one for one in records if one.id == container), None)
     if found is None:
         raise NotProved(

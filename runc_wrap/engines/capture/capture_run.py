@@ -33,7 +33,7 @@ from runc_wrap.profiles import (
     engine_versions,
     platform,
 )
-from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import json_fields
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def capture(
     socket: Path | None = None,
     meter: Meter | None = None,
     config: Path | None = None,
-) -> tuple[Captured, dict[Caps, Json]]:
+) -> tuple[CapturedProfile, dict[Caps, Json]]:
     """Return the captured default of the engine `name`, and the blocks that it is made of.
 
     `socket` and `config` are the engine's, where there are several or it is not at the usual place.
@@ -79,7 +79,9 @@ def capture(
     kernel = ".".join(map(str, platform.kernel()))
     time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     program = capture_store.fingerprint(name, named)
-    made = Captured(name, installed, time, platform.goarch(), kernel, program, profile, named)
+    made = CapturedProfile(
+        name, installed, time, platform.goarch(), kernel, program, profile, named
+    )
     return made, blocks
 
 

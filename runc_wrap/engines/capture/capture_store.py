@@ -13,12 +13,12 @@ from runc_wrap.engines import registry
 from runc_wrap.host import engine_names, files
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import captured_profile, platform
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.engines.engine import Engine
     from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.captured_profile import Captured
+    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 _DIGEST = 16  # bytes
 _LARGEST = 2 * 1024 * 1024
@@ -30,7 +30,7 @@ def path(places: Places, engine: str) -> Path:
     return places.captured / f"{engine}.json"
 
 
-def write(places: Places, captured: Captured) -> Path:
+def write(places: Places, captured: CapturedProfile) -> Path:
     """Store a capture in place of the engine's former one; return its file. Raises OSError."""
     with contextlib.suppress(FileExistsError):
         places.captured.mkdir(mode=0o755)
@@ -39,7 +39,7 @@ def write(places: Places, captured: Captured) -> Path:
     return where
 
 
-def read(places: Places) -> dict[str, Captured]:
+def read(places: Places) -> dict[str, CapturedProfile]:
     """Return {engine: its capture}, each with what makes it stale. Raises ProfileError."""
     found = {}
     for engine in engine_names.KNOWN:
@@ -57,7 +57,7 @@ def _bytes(where: Path) -> bytes:
         raise ProfileError(f"{where}: {error}; remove it, or capture it again") from error
 
 
-def _stale(captured: Captured) -> str:
+def _stale(captured: CapturedProfile) -> str:
     """Return what has changed since the capture, in half a sentence, "" if nothing has."""
     engine, was = captured.engine, captured.version
     now = version(engine, captured.config)

@@ -13,7 +13,7 @@ from runc_wrap.engines import engine_files, registry
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import change_set
-from runc_wrap.host.change_set import Change, ChangedMeanwhile
+from runc_wrap.host.change_set import ChangedMeanwhile, PathChange
 from runc_wrap.host.locks import locked
 
 if TYPE_CHECKING:
@@ -125,19 +125,19 @@ def _settle(change: Path) -> None:
         )
 
 
-def _changes(plan: Plan) -> Iterator[Change]:
+def _changes(plan: Plan) -> Iterator[PathChange]:
     """Yield the link before the files that name it, and the other way round for a removal."""
     if plan.link_new:
-        yield Change(plan.link_new, None, DEFAULT_NAME)
+        yield PathChange(plan.link_new, None, DEFAULT_NAME)
     for each in plan.changes:
-        yield Change(each.path, _encoded(each.before), _encoded(each.after))
+        yield PathChange(each.path, _encoded(each.before), _encoded(each.after))
     record = _encoded(engine_files.read(plan.where.state_file))
     has_any = registration_state.names(plan.after)
     after = registration_state.text(plan.after).encode() if has_any else None
     if record != after:
-        yield Change(plan.where.state_file, record, after, _OURS)
+        yield PathChange(plan.where.state_file, record, after, _OURS)
     if plan.link_gone:
-        yield Change(plan.link_gone, DEFAULT_NAME, plan.given.path if plan.given else None)
+        yield PathChange(plan.link_gone, DEFAULT_NAME, plan.given.path if plan.given else None)
 
 
 def _encoded(text: str | None) -> bytes | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from runc_wrap.engines.engine import Engine
-    from runc_wrap.host.change_set import Record
+    from runc_wrap.host.change_set import ChangeRecord
     from runc_wrap.node.paths import Places
 
 _PAUSE = 0.2  # seconds
@@ -109,7 +109,7 @@ def unfinished(places: Places) -> dict[Path, Note]:
     return {path: note for path, note in found.items() if note}
 
 
-def _read(path: Path) -> tuple[Record | None, Note | None]:
+def _read(path: Path) -> tuple[ChangeRecord | None, Note | None]:
     try:
         found = change_set.read(path)
         return found, Note(**found.note) if found and found.note else None
@@ -207,7 +207,7 @@ def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) 
     return note
 
 
-def _put_back(found: Record, note: Note, node: Node) -> list[str]:
+def _put_back(found: ChangeRecord, note: Note, node: Node) -> list[str]:
     """Put the files back, and have the engine read them; return those that are left."""
     neutral = _neutral(note, found)
     has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
@@ -216,7 +216,7 @@ def _put_back(found: Record, note: Note, node: Node) -> list[str]:
     return left
 
 
-def _neutral(note: Note, found: Record) -> dict[Path, bytes]:
+def _neutral(note: Note, found: ChangeRecord) -> dict[Path, bytes]:
     """Return {daemon.json: what Docker must read before its former text}, {} if that is enough."""
     if (note.how, note.how_back) != (RELOAD, RESTART):
         return {}
@@ -226,7 +226,7 @@ def _neutral(note: Note, found: Record) -> dict[Path, bytes]:
     return {} if text is None else {config: text.encode()}
 
 
-def _has_forgotten(note: Note, found: Record, neutral: dict[Path, bytes], node: Node) -> bool:
+def _has_forgotten(note: Note, found: ChangeRecord, neutral: dict[Path, bytes], node: Node) -> bool:
     """Have Docker, whose reload keeps what its former file does not say, forget it.
 
     It reads a text that says it, and no container ends. If that fails, only a restart helps.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
 # linux:include/uapi/linux/sched.h; the last two have separate links for future children

@@ -18,7 +18,7 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.model import LOGGED_MODES
+from runc_wrap.evidence.sightings import LOGGED_MODES
 from runc_wrap.evidence.store import coverage
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import ledger_file
@@ -37,7 +37,7 @@ _MOST_ASKED = 500  # containers whose first process is looked for, the newest
 _ASKED = 60.0  # seconds that a runtime has from the ledger's line to its state
 
 
-class Entry(NamedTuple):
+class LedgerEntry(NamedTuple):
     """A container's entry in the ledger; `creator` is the runtime's pid, and when (s).
 
     `origin` is who wrote it.
@@ -54,7 +54,7 @@ class Known:
 
     def __init__(self, *directories: str | os.PathLike[str]) -> None:
         self._ledgers = [_Ledger(os.fspath(one)) for one in directories]
-        self._keys: dict[str, dict[Key, Entry]] = {}
+        self._keys: dict[str, dict[Key, LedgerEntry]] = {}
         self._news: list[Key] = []
         self._firsts = FirstProcesses()
         self.refresh()
@@ -185,11 +185,11 @@ class FirstProcesses:
         return self._found.get((pid, start))
 
 
-def _entry(record: Record) -> Entry:
+def _entry(record: Record) -> LedgerEntry:
     when = coverage.epoch(record.time)
     is_creator = record.pid is not None and record.pid > 0 and when is not None
     creator = (record.pid, when) if is_creator else None
-    return Entry(creator, record.mode, record.bundle, record.origin)  # type: ignore[arg-type]  # both are numbers
+    return LedgerEntry(creator, record.mode, record.bundle, record.origin)  # type: ignore[arg-type]  # both are numbers
 
 
 def ids(path: str) -> Iterator[str]:

@@ -31,18 +31,18 @@ _SO_RCVBUFFORCE = 33
 _INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
 
 
-class Unavailable(OSError):
+class NoConnector(OSError):
     """The process connector cannot be used; the text says why."""
 
 
 def connector() -> socket.socket:
-    """Return a socket that receives forks, execs and exits. Raises Unavailable."""
+    """Return a socket that receives forks, execs and exits. Raises NoConnector."""
     if not all(map(is_initial, _INITIAL)):
-        raise Unavailable(errno.EPERM, "the process connector is for the initial namespaces alone")
+        raise NoConnector(errno.EPERM, "the process connector is for the initial namespaces alone")
     try:
         made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
     except OSError as error:
-        raise Unavailable(error.errno, f"no process connector: {error.strerror}") from None
+        raise NoConnector(error.errno, f"no process connector: {error.strerror}") from None
     try:
         made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         _attach_filter(made)
@@ -51,7 +51,7 @@ def connector() -> socket.socket:
         made.setblocking(False)  # noqa: FBT003 - socket's own
     except OSError as error:
         made.close()
-        raise Unavailable(error.errno, f"no process connector: {error.strerror}") from None
+        raise NoConnector(error.errno, f"no process connector: {error.strerror}") from None
     return made
 
 

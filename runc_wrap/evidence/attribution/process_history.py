@@ -32,13 +32,13 @@ from runc_wrap.evidence.attribution.proc_connector import (
     FOUR,
     TWO,
     WHAT,
-    Unavailable,
+    NoConnector,
     connector,
 )
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Life, Lives
 from runc_wrap.evidence.attribution.runtime_programs import Family
 from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcesses
-from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs, runtime_state
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.evidence.attribution.container_index import Known
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
 SOURCE = "processes"
@@ -58,7 +58,7 @@ _ASK_EVERY = 1.0  # seconds between checks of processes whose first thread has e
 _LATE = 0.5  # seconds from an exec to a reading of /proc within which no pid is reused
 
 
-class Tree:
+class ProcessTree:
     """The processes of containers. `fileno` is readable when there is something to `read`.
 
     `problem` says why there is no process connector, "" if there is one. Without one `fileno` is
@@ -91,7 +91,7 @@ class Tree:
         self._socket: socket.socket | None = None
         try:
             self._socket = connector()
-        except Unavailable as error:
+        except NoConnector as error:
             self.problem = error.strerror or str(error)
         if self._socket:  # without it ends would not be noticed
             self.scan()
@@ -134,7 +134,7 @@ class Tree:
         if self._socket:
             self._socket.close()
 
-    def read(self, most: int = 1 << 30) -> list[Lost]:
+    def read(self, most: int = 1 << 30) -> list[LossSpan]:
         """Take in the kernel's news; return the losses for want of room in the socket.
 
         At most so many messages: `is_dry` says whether those were all. After a loss /proc is
@@ -142,7 +142,7 @@ class Tree:
         more. The loss lasts from the last news before it to the end of the scan: processes that
         started and ended meanwhile are unknown, and so are their children.
         """
-        lost: list[Lost] = []
+        lost: list[LossSpan] = []
         self.is_dry = self._socket is None
         for _ in range(most if self._socket else 0):
             try:
@@ -154,7 +154,7 @@ class Tree:
                 if error.errno != errno.ENOBUFS:
                     raise
                 begin = self._latest or self._began
-                lost.append(Lost(time.time(), 1, SOURCE, _OVERRUN, begin))
+                lost.append(LossSpan(time.time(), 1, SOURCE, _OVERRUN, begin))
                 self._hole_since = self._hole_since or begin
                 continue
             self.taken += 1
@@ -162,7 +162,7 @@ class Tree:
         if self._hole_since and self.is_dry:
             begin, self._hole_since = self._hole_since, 0.0
             self.scan()
-            lost.append(Lost(time.time(), 0, SOURCE, _OVERRUN, begin))
+            lost.append(LossSpan(time.time(), 0, SOURCE, _OVERRUN, begin))
         self._starts.have_joined(self.has_told)
         return lost
 

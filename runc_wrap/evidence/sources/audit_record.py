@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from runc_wrap.evidence.model import AUDIT, Sighting
+from runc_wrap.evidence.sightings import AUDIT, Sighting
 
 TYPE = 1326  # AUDIT_SECCOMP (linux:include/uapi/linux/audit.h)
 LONGEST = 16 * 1024  # bytes of a line; a record's exe has at most 2 * 4096, the rest is short

@@ -13,7 +13,7 @@ import time
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, loss_notices
 from runc_wrap.evidence.sources.line_stream import Lines
 from runc_wrap.host import program
@@ -44,10 +44,10 @@ class Journal:
         self._directory = directory
         self._patience = patience
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
         """Yield the journal's records. Raises Unavailable if journalctl is missing or fails.
 
-        journalctl is killed after `patience` seconds without output, and a Lost reports it.
+        journalctl is killed after `patience` seconds without output, and a LossSpan reports it.
         """
         entries = _Entries()
         with program.reading(*self._argv(since, until)) as (process, output):
@@ -55,7 +55,7 @@ class Journal:
                 if not chunk:
                     process.kill()
                     why = "at least one record: journalctl hung"
-                    yield Lost(time.time(), 1, AUDIT, why, entries.time)
+                    yield LossSpan(time.time(), 1, AUDIT, why, entries.time)
                     break
                 yield from entries.feed(chunk)
             yield from entries.end()
@@ -81,18 +81,18 @@ class _Entries:
         self._overlong = False
         self._boot: object = None
         self._sent = False  # this boot's records were sent as well as printed
-        self._unprinted: list[Lost] = []
+        self._unprinted: list[LossSpan] = []
         self._lines = Lines("the journal")
         self.time = 0.0
 
-    def feed(self, chunk: bytes) -> Iterator[Sighting | Lost]:
+    def feed(self, chunk: bytes) -> Iterator[Sighting | LossSpan]:
         """Yield the records in the entries that this chunk completes."""
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
         if lines and self._overlong:
             del lines[0]
             self._overlong = False
-            yield Lost(
+            yield LossSpan(
                 self.time, 1, AUDIT, "at least one record: an entry of the journal is too long"
             )
         if self._overlong or len(self._rest) > LONGEST:
@@ -100,23 +100,23 @@ class _Entries:
         for line in lines:
             yield from self._entry(line)
 
-    def end(self) -> list[Sighting | Lost]:
+    def end(self) -> list[Sighting | LossSpan]:
         """Return all that is held back."""
         return [*self._settled(self._lines.settle(max(self.time, time.time()))), *self.flush()]
 
-    def flush(self) -> list[Lost]:
+    def flush(self) -> list[LossSpan]:
         """Return the losses held back for the boot that ends here, if they are real."""
         held = [] if self._sent else self._unprinted
         self._sent, self._unprinted = False, []
         return held
 
-    def _entry(self, line: bytes) -> Iterator[Sighting | Lost]:
+    def _entry(self, line: bytes) -> Iterator[Sighting | LossSpan]:
         try:
             entry = json_codec.loads(line)
         except json_codec.Unreadable:
             entry = None
         if not isinstance(entry, dict):
-            yield Lost(
+            yield LossSpan(
                 self.time, 1, AUDIT, "at least one record: an unreadable entry of the journal"
             )
             return
@@ -130,21 +130,21 @@ class _Entries:
             yield item
         self._sent |= sent
 
-    def _printed(self, entry: Entry) -> list[Sighting | Lost]:
+    def _printed(self, entry: Entry) -> list[Sighting | LossSpan]:
         # A message of several lines is one message: a program's newline begins no record.
         message = _message(entry).replace(b"\n", b" ")
         return self._settled(self._lines.feed(message + b"\n"))
 
-    def _settled(self, items: list[Sighting | Lost]) -> list[Sighting | Lost]:
-        found: list[Sighting | Lost] = []
+    def _settled(self, items: list[Sighting | LossSpan]) -> list[Sighting | LossSpan]:
+        found: list[Sighting | LossSpan] = []
         for item in items:
-            if isinstance(item, Lost) and item.why == loss_notices.UNPRINTED:
+            if isinstance(item, LossSpan) and item.why == loss_notices.UNPRINTED:
                 self._hold(item)
             else:
                 found.append(item)
         return found
 
-    def _hold(self, lost: Lost) -> None:
+    def _hold(self, lost: LossSpan) -> None:
         if len(self._unprinted) < _HELD:
             self._unprinted.append(lost)
         else:
@@ -160,15 +160,15 @@ def _when(entry: Entry) -> float:
         return 0.0
 
 
-def _sent(entry: Entry) -> list[Sighting | Lost]:
+def _sent(entry: Entry) -> list[Sighting | LossSpan]:
     message = _message(entry)
     try:
         time = int(entry["_SOURCE_REALTIME_TIMESTAMP"]) // 1000 / 1000
         serial = int(entry["_AUDIT_ID"])
     except (KeyError, TypeError, ValueError):
-        return [Lost(0, 1, AUDIT, "a SECCOMP record in the journal without a stamp")]
+        return [LossSpan(0, 1, AUDIT, "a SECCOMP record in the journal without a stamp")]
     found = audit_record.fields(message.removeprefix(b"SECCOMP "), time, serial)
-    return [found or Lost(time, 1, AUDIT, "damaged SECCOMP records in the journal")]
+    return [found or LossSpan(time, 1, AUDIT, "damaged SECCOMP records in the journal")]
 
 
 def _message(entry: Entry) -> bytes:

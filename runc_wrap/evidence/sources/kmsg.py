@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.line_stream import Lines
 
@@ -48,14 +48,14 @@ class Ring:
             os.close(self._descriptor)
         self._descriptor = -1
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:  # noqa: ARG002 - gathering cuts
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:  # noqa: ARG002 - gathering cuts
         """Yield the ring's records. Raises Unavailable."""
         while found := self.read_new():
             yield from found
 
-    def read_new(self) -> list[Sighting | Lost]:
+    def read_new(self) -> list[Sighting | LossSpan]:
         """Return records new since the last call, at most MOST; never waits."""
-        found: list[Sighting | Lost] = []
+        found: list[Sighting | LossSpan] = []
         for _ in range(MOST):
             try:
                 record = os.read(self.fileno(), _LARGEST)
@@ -68,7 +68,7 @@ class Ring:
             found += self._one(record)
         return found + self._lines.settle(time.time())
 
-    def _one(self, record: bytes) -> list[Sighting | Lost]:
+    def _one(self, record: bytes) -> list[Sighting | LossSpan]:
         line = record.partition(b"\n")[0]
         missed = self._missed(line)
         before = self._lines.time
@@ -76,7 +76,7 @@ class Ring:
         if missed <= 0:
             return found
         why = "messages of all kinds, overwritten in the kernel's ring before they were read"
-        return [Lost(time.time(), missed, AUDIT, why, before), *found]
+        return [LossSpan(time.time(), missed, AUDIT, why, before), *found]
 
     def _missed(self, line: bytes) -> int:
         """Return how many messages were missed between the last one and this."""

@@ -1,4 +1,4 @@
-"""Parses a stream of bytes into Sighting and Lost, chunk by chunk.
+"""Parses a stream of bytes into Sighting and LossSpan, chunk by chunk.
 
 A line over audit_record.LONGEST is skipped, and counted as a loss if it began as a record.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_record, loss_notices
 
 _BEGINNING = 1024  # bytes that suffice to recognize a line
@@ -36,14 +36,14 @@ class Lines:
         self._time = 0.0
         self._damaged = 0
         self._doubtful = 0
-        self._held: dict[str, Lost] = {}  # by why: no more than there are kinds of lines
+        self._held: dict[str, LossSpan] = {}  # by why: no more than there are kinds of lines
 
     @property
     def time(self) -> float:
         """The time of the last record, 0.0 before the first."""
         return self._time
 
-    def feed(self, chunk: bytes) -> list[Sighting | Lost]:
+    def feed(self, chunk: bytes) -> list[Sighting | LossSpan]:
         """Return the records and losses in the lines that this chunk completes, in order."""
         head, newline, rest = chunk.rpartition(b"\n")
         if not newline:
@@ -56,14 +56,14 @@ class Lines:
         self._keep(rest)
         return self._read(lines)
 
-    def end(self) -> list[Sighting | Lost]:
+    def end(self) -> list[Sighting | LossSpan]:
         """Drop an unfinished line for good; it counts as a loss if it began as a record."""
         self._check_claim(self._rest[:_BEGINNING])
         self._rest, self._overlong = b"", False
         self._damage()
         return []
 
-    def settle(self, until: float) -> list[Sighting | Lost]:
+    def settle(self, until: float) -> list[Sighting | LossSpan]:
         """Return the losses held back: no record has come after them until then."""
         held, self._held = self._held, {}
         return [one._replace(time=max(until, one.begin or 0.0)) for one in held.values()]
@@ -76,8 +76,8 @@ class Lines:
             self._check_claim(self._rest[:_BEGINNING])
             self._rest, self._overlong = b"", True
 
-    def _read(self, lines: list[bytes]) -> list[Sighting | Lost]:
-        found: list[Sighting | Lost] = []
+    def _read(self, lines: list[bytes]) -> list[Sighting | LossSpan]:
+        found: list[Sighting | LossSpan] = []
         parse, add = audit_record.parse, found.append
         for line in lines:
             sighting = parse(line)
@@ -102,7 +102,7 @@ class Lines:
         elif lost := self._notices.lost(line, self._time):
             self._hold(lost)
 
-    def _hold(self, lost: Lost) -> None:
+    def _hold(self, lost: LossSpan) -> None:
         why = lost.why if lost.why in self._held or len(self._held) < _KINDS else ""
         before = self._held.get(why)
         begin = before.begin if before else self._time
@@ -123,4 +123,4 @@ class Lines:
         damaged, self._damaged = self._damaged, 0
         why = f"damaged SECCOMP records in {self._name}"
         if damaged:
-            self._hold(Lost(self._time, damaged, AUDIT, why))
+            self._hold(LossSpan(self._time, damaged, AUDIT, why))

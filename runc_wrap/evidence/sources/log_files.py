@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.line_stream import Lines
 from runc_wrap.host.files import Irregular
@@ -52,7 +52,7 @@ class Log:
         self.path = path
         self._meter = meter or Meter()
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:  # noqa: ARG002 - gathering cuts
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:  # noqa: ARG002 - gathering cuts
         """Yield the records in the files, except files last written before `since`.
 
         An unfinished last line is left out. Raises Unavailable if the log cannot be opened.
@@ -68,9 +68,11 @@ class Log:
                 seen |= {file.identity for file in files}
                 yield from self._files([file for file in files if file.changed >= since])
 
-    def _files(self, files: list[_Opened]) -> Iterator[Sighting | Lost]:
+    def _files(self, files: list[_Opened]) -> Iterator[Sighting | LossSpan]:
         if len(files) > MOST:
-            yield Lost(0, 1, AUDIT, f"at least one record: of {self.path}, {MOST} files are read")
+            yield LossSpan(
+                0, 1, AUDIT, f"at least one record: of {self.path}, {MOST} files are read"
+            )
         read = files[:MOST]
         self._meter.total += sum(file.size for file in read)
         for file in reversed(read):
@@ -112,7 +114,7 @@ def _opened(path: Path, stack: ExitStack) -> _Opened | None:
     )
 
 
-def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | Lost]:
+def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | LossSpan]:
     lines = Lines(file.name)
     before = meter.done
     try:
@@ -121,7 +123,7 @@ def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | Lost]:
             meter.done = before + os.lseek(file.descriptor, 0, os.SEEK_CUR)
     except (OSError, EOFError, zlib.error):
         why = f"at least one record: {file.name} cannot be read to its end"
-        yield Lost(file.changed, 1, AUDIT, why, min(lines.time, file.changed))
+        yield LossSpan(file.changed, 1, AUDIT, why, min(lines.time, file.changed))
     yield from lines.settle(file.changed)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_record
 
 UNPRINTED = "not printed by the kernel (rate limit of printk)"
@@ -46,7 +46,7 @@ class Notices:
         self._sum = 0
         self._explains = False
 
-    def lost(self, line: bytes, time: float) -> Lost | None:
+    def lost(self, line: bytes, time: float) -> LossSpan | None:
         """Return the loss that a line reports, None if none; `time` is a neighbouring record's."""
         if line.startswith(_RECORDS) or b"audit" not in line or b"audit: type=" in line:
             return None  # most lines; searching the others takes longer
@@ -54,7 +54,7 @@ class Notices:
             return None
         return self._summed(line, time) or self._suppressed(line, time) or self._other(line, time)
 
-    def _summed(self, line: bytes, time: float) -> Lost | None:
+    def _summed(self, line: bytes, time: float) -> LossSpan | None:
         found = _SUM(line)
         if not found:
             return None
@@ -63,13 +63,15 @@ class Notices:
         more = self._sum - before if self._sum >= before else self._sum
         self._explains = more > 0
         why = f"dropped by the kernel (audit_lost reached {self._sum})"
-        return Lost(time, more, AUDIT, why) if more else None
+        return LossSpan(time, more, AUDIT, why) if more else None
 
-    def _suppressed(self, line: bytes, time: float) -> Lost | None:
+    def _suppressed(self, line: bytes, time: float) -> LossSpan | None:
         found = _SUPPRESSED(line)
-        return Lost(time, int(found[1]), AUDIT, UNPRINTED) if found and self._unprinted else None
+        return (
+            LossSpan(time, int(found[1]), AUDIT, UNPRINTED) if found and self._unprinted else None
+        )
 
-    def _other(self, line: bytes, time: float) -> Lost | None:
+    def _other(self, line: bytes, time: float) -> LossSpan | None:
         found = _WHY(line)
         if found and self._explains:  # already counted in the sum printed just before
             self._explains = False
@@ -77,4 +79,4 @@ class Notices:
         found = found or _DAEMON(line)
         if not found:
             return None
-        return Lost(time, 1, AUDIT, f"at least one record: {found[1].decode('ascii')}")
+        return LossSpan(time, 1, AUDIT, f"at least one record: {found[1].decode('ascii')}")

@@ -13,7 +13,7 @@ from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ SEEN = 131072  # records by which copies may lie apart, at least
 _time = itemgetter(0)
 _order = itemgetter(0, 1)
 _same = itemgetter(0, 1, 2, 7, 8)  # time, serial, pid, number, code
-_FIELDS = len(Sighting._fields)  # a Lost has fewer
+_FIELDS = len(Sighting._fields)  # a LossSpan has fewer
 
 
 class Source(Protocol):
     """A source of records."""
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
         """Yield roughly in time order, perhaps more than asked for. May raise Unavailable."""
 
 
 def gather(
     sources: Iterable[Source], since: float, until: float, missing: list[str] | None = None
-) -> Iterator[Sighting | Lost]:
+) -> Iterator[Sighting | LossSpan]:
     """Yield records with since <= time < until once each, in time order, and losses.
 
     Why a source cannot be read is appended to `missing`; raises Unavailable if none can. A record
@@ -48,7 +48,7 @@ def gather(
     seen = _Seen()
     while items := _settled(streams):
         for item in seen.new(items):
-            if since <= item.time < until or (item.time == 0 and isinstance(item, Lost)):
+            if since <= item.time < until or (item.time == 0 and isinstance(item, LossSpan)):
                 yield item
     if streams and len(absent) == len(streams):
         raise Unavailable("; ".join(absent))
@@ -56,7 +56,7 @@ def gather(
 
 def _read(
     source: Source, since: float, until: float, missing: list[str]
-) -> Iterator[Sighting | Lost]:
+) -> Iterator[Sighting | LossSpan]:
     try:
         yield from source.read(since, until)
     except Unavailable as error:
@@ -66,9 +66,9 @@ def _read(
 class _Stream:
     """One source; holds at most some 3 * WINDOW items, in order."""
 
-    def __init__(self, items: Iterator[Sighting | Lost]) -> None:
+    def __init__(self, items: Iterator[Sighting | LossSpan]) -> None:
         self._items = items
-        self._held: list[Sighting | Lost] = []
+        self._held: list[Sighting | LossSpan] = []
         self._ended = False
 
     def settled(self) -> float:
@@ -80,7 +80,7 @@ class _Stream:
             self._held.sort(key=_order)
         return inf if self._ended else self._held[-WINDOW].time
 
-    def take(self, until: float) -> list[Sighting | Lost]:
+    def take(self, until: float) -> list[Sighting | LossSpan]:
         """Return and drop what is not later than that."""
         end = bisect_right(self._held, until, key=_time)
         taken = self._held[:end]
@@ -88,7 +88,7 @@ class _Stream:
         return taken
 
 
-def _settled(streams: list[_Stream]) -> list[Sighting | Lost]:
+def _settled(streams: list[_Stream]) -> list[Sighting | LossSpan]:
     until = min((stream.settled() for stream in streams), default=inf)
     items = [item for stream in streams for item in stream.take(until)]
     items.sort(key=_order)
@@ -102,7 +102,7 @@ class _Seen:
         self._newer: set[int] = set()
         self._older: set[int] = set()
 
-    def new(self, items: list[Sighting | Lost]) -> Iterator[Sighting | Lost]:
+    def new(self, items: list[Sighting | LossSpan]) -> Iterator[Sighting | LossSpan]:
         """Yield the items that have not come before."""
         for item in items:
             key = hash(_same(item) if len(item) == _FIELDS else item)

@@ -20,7 +20,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record
 
 if TYPE_CHECKING:
@@ -102,17 +102,17 @@ class Live:
         """Leave the group."""
         self._socket.close()
 
-    def read(self, most: int = MOST) -> list[Sighting | Lost]:
+    def read(self, most: int = MOST) -> list[Sighting | LossSpan]:
         """Return records that have come, at most so many; the next call returns more."""
-        items = (one if isinstance(one, Lost) else _item(one) for one in self._taken(most))
+        items = (one if isinstance(one, LossSpan) else _item(one) for one in self._taken(most))
         return [item for item in items if item]
 
-    def counts(self, most: int = MOST) -> list[Counted | Lost]:
+    def counts(self, most: int = MOST) -> list[Counted | LossSpan]:
         """Return the same with equal records grouped: parsing each would take far longer."""
-        found: list[Counted | Lost] = []
+        found: list[Counted | LossSpan] = []
         groups: dict[tuple[bytes, bytes], _Group] = {}
         for one in self._taken(most):
-            if isinstance(one, Lost):
+            if isinstance(one, LossSpan):
                 found += [*_counted(groups), one]
                 groups.clear()
                 continue
@@ -127,7 +127,7 @@ class Live:
                 group.last = serial
         return found + _counted(groups)
 
-    def _taken(self, most: int) -> Iterator[bytes | Lost]:
+    def _taken(self, most: int) -> Iterator[bytes | LossSpan]:
         """Yield the kernel's datagrams, and each loss in its place among them."""
         receive = self._socket.recvfrom
         self._is_dry = False
@@ -156,7 +156,7 @@ class Live:
         found: int = _WORDS.unpack(raw)[word]
         return found
 
-    def _hole(self) -> list[Lost]:
+    def _hole(self) -> list[LossSpan]:
         """Return an overrun in its place among the records: it lasts from the last one until now.
 
         The kernel reports it by an error before the datagrams queued until then, and queues nothing
@@ -169,7 +169,7 @@ class Live:
         before, self._drops = self._drops, self._memory(_DROPS)
         dropped = (self._drops - before) % (1 << 32)
         begin = max(self.last - _LATE, 0.0)
-        return [Lost(time.time(), max(dropped, 1), AUDIT, _OVERRUN, begin)]
+        return [LossSpan(time.time(), max(dropped, 1), AUDIT, _OVERRUN, begin)]
 
 
 class Counted(NamedTuple):
@@ -192,8 +192,8 @@ class _Group:
         self.last = b""
 
 
-def _counted(groups: dict[tuple[bytes, bytes], _Group]) -> list[Counted | Lost]:
-    found: list[Counted | Lost] = []
+def _counted(groups: dict[tuple[bytes, bytes], _Group]) -> list[Counted | LossSpan]:
+    found: list[Counted | LossSpan] = []
     for group in groups.values():
         item = _item(group.first)
         if isinstance(item, Sighting):
@@ -278,8 +278,8 @@ def _attach_filter(of: socket.socket) -> None:
     of.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", len(_FILTER), where))
 
 
-def _item(datagram: bytes) -> Sighting | Lost | None:
+def _item(datagram: bytes) -> Sighting | LossSpan | None:
     if len(datagram) < _HEADER.size or _HEADER.unpack_from(datagram)[1] != audit_record.TYPE:
         return None
     found = audit_record.payload(datagram[_HEADER.size :].rstrip(b"\0\n"))
-    return found or Lost(time.time(), 1, AUDIT, "a damaged SECCOMP record from the kernel")
+    return found or LossSpan(time.time(), 1, AUDIT, "a damaged SECCOMP record from the kernel")

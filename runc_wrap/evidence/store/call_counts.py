@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
 
 Json = dict[str, Any]
 Args = tuple["int | None", ...]
@@ -61,7 +61,7 @@ for _name, _x86_64, _x86, _arm, _generic, _indexes in _ASKED:
             _NAMES[_arch, _number] = _name
 
 
-class Call(NamedTuple):
+class CallKind(NamedTuple):
     """One kind of call; `args` are six, None in the place of one that does not matter."""
 
     arch: int
@@ -99,7 +99,7 @@ class Tallies:
     __slots__ = ("_runtimes", "_unsure", "_variety", "calls", "dropped", "ended")
 
     def __init__(self) -> None:
-        self.calls: dict[Call, Tally] = {}
+        self.calls: dict[CallKind, Tally] = {}
         self.dropped = 0
         self.ended: float | None = None
         self._variety: dict[tuple[int, int], set[Args]] = {}
@@ -139,14 +139,14 @@ class Tallies:
     def add(self, s: Sighting, times: int = 1) -> None:
         """Count a call that was made `times` times at its time."""
         args = None if s.args is None else self._kept(s.arch, s.number, argument_values(s))
-        call = Call(s.arch, s.number, s.code, args, text(s.comm), text(s.exe))
+        call = CallKind(s.arch, s.number, s.code, args, text(s.comm), text(s.exe))
         self.count(call, Tally(times, s.time, s.time))
 
-    def count(self, call: Call, tally: Tally) -> Call | None:
+    def count(self, call: CallKind, tally: Tally) -> CallKind | None:
         """Count calls of one kind; return the kind that they were counted as, None for dropped."""
         found = self.calls.get(call)
         if found is None and len(self.calls) >= MOST:
-            call = Call(call.arch, call.number, call.code, None, "", "")
+            call = CallKind(call.arch, call.number, call.code, None, "", "")
             found = self.calls.get(call)
         if found is not None:
             found.add(tally)
@@ -167,7 +167,7 @@ class Tallies:
         if other._unsure:
             self.unsure.merge(other._unsure)
 
-    def know(self, call: Call) -> None:
+    def know(self, call: CallKind) -> None:
         """Count a call's arguments, read from a file, towards the variety that is kept."""
         if call.args is not None and any(one is not None for one in call.args):
             self._kept(call.arch, call.number, call.args)
@@ -191,7 +191,7 @@ class Tallies:
         }
 
 
-def as_rows(calls: dict[Call, Tally]) -> list[list[Any]]:
+def as_rows(calls: dict[CallKind, Tally]) -> list[list[Any]]:
     """Return what `take` reads."""
     return [[*call, tally.count, tally.first, tally.last] for call, tally in calls.items()]
 
@@ -219,7 +219,7 @@ def take(made: Tallies, rows: Iterable[Any]) -> None:
     for row in _rows(rows):
         arch, number, code, args, comm, exe, count, first, last = row
         kept = None if args is None else tuple(None if a is None else int(a) for a in args)
-        call = Call(int(arch), int(number), int(code), kept, text(comm), text(exe))
+        call = CallKind(int(arch), int(number), int(code), kept, text(comm), text(exe))
         made.count(call, Tally(int(count), float(first), float(last)))
         made.know(call)
 

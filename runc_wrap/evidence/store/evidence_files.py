@@ -21,7 +21,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.store import call_counts, unattributed_calls
 from runc_wrap.evidence.store.evidence_set import (
     ASIDE,
@@ -150,7 +150,7 @@ def load_state(directory: str, found: Evidence) -> None:
 def _holes(fields: list[list[Any]]) -> Holes:
     found: Holes = {}
     for source, why, records, begin, end in fields:
-        lose(found, Lost(float(end), int(records), str(source), str(why), float(begin)))
+        lose(found, LossSpan(float(end), int(records), str(source), str(why), float(begin)))
     return found
 
 

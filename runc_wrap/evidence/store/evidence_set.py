@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
@@ -13,7 +13,7 @@ from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.evidence.store.loss_intervals import Holes
     from runc_wrap.hotpath.ledger_file import Key
 
@@ -89,7 +89,7 @@ class Evidence:
             for first, last, begin, end in self.covered[max(place - _NEIGHBOURS, 0) : place]
         )
 
-    def add_lost(self, one: Lost) -> None:
+    def add_lost(self, one: LossSpan) -> None:
         """Count records that are known to be lost."""
         lose(self.lost, one)
 

@@ -9,7 +9,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import call_counts, unattributed_calls
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_files import (
@@ -40,7 +40,7 @@ from runc_wrap.hotpath import json_codec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
 File = tuple[str, bytes]  # its path, what is to be in it
@@ -51,7 +51,7 @@ _IN_MEMORY = 256
 _WRITER = "store"
 
 
-class Store:
+class EvidenceStore:
     """Writes evidence; `flush` writes what has changed. Only one process may have one.
 
     Raises OSError if the directory cannot be made, and from `flush` if it cannot be written; the
@@ -104,7 +104,7 @@ class Store:
         count(strays.elsewhere if isinstance(strays, Strays) else strays, s, times=times)
         self._changed.add(None)
 
-    def lost(self, one: Lost) -> None:
+    def lost(self, one: LossSpan) -> None:
         """Note lost records: a new covered interval begins after them."""
         lose(self._state.lost, one)
         self._state_changed = True

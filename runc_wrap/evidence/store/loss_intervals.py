@@ -14,7 +14,7 @@ from runc_wrap.evidence.store import call_counts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.evidence.model import Lost
+    from runc_wrap.evidence.sightings import LossSpan
 
 Kind = tuple[str, str]  # source, why
 
@@ -35,7 +35,7 @@ class Hole(NamedTuple):
 Holes = dict[Kind, list[Hole]]
 
 
-def hole_of(one: Lost) -> Hole:
+def hole_of(one: LossSpan) -> Hole:
     """Return the interval of a loss."""
     if not one.time:
         return Hole(one.records, 0.0, EVER)
@@ -43,7 +43,7 @@ def hole_of(one: Lost) -> Hole:
     return Hole(one.records, begin, one.time)
 
 
-def lose(into: Holes, one: Lost) -> None:
+def lose(into: Holes, one: LossSpan) -> None:
     """Add a loss to others of its kind; beyond MOST_KINDS the reasons are dropped."""
     kind = (one.source, call_counts.text(one.why))
     if kind not in into and len(into) >= MOST_KINDS:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.store import call_counts
-from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
+from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,11 +33,11 @@ class Strays(Tallies):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spans: dict[Call, list[Tally]] = {}
+        self.spans: dict[CallKind, list[Tally]] = {}
         self.beyond: list[Tally] = []  # of calls beyond the kinds that are kept
         self.elsewhere = Tallies()
 
-    def count(self, call: Call, tally: Tally) -> Call | None:
+    def count(self, call: CallKind, tally: Tally) -> CallKind | None:
         """Count calls of one kind, and keep their times."""
         kind = super().count(call, tally)
         spans = self.beyond if kind is None else self.spans.setdefault(kind, [])

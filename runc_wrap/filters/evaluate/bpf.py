@@ -83,7 +83,7 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SeccompData:
     """The struct seccomp_data of one call: `arch` is AUDIT_ARCH_*; `number` has x32's bit 30."""
 
     arch: int
@@ -162,7 +162,7 @@ def is_branch(code: int) -> bool:
     return code & 0x07 == _JMP and code & ~FROM_X & 0xFFF8 in _JUMPS
 
 
-def evaluate(program: Program, call: Call) -> int:
+def evaluate(program: Program, call: SeccompData) -> int:
     """Return one filter's result for a call: action and data, SECCOMP_RET_*.
 
     Never takes more steps than there are instructions, since jumps only lead forward.
@@ -240,7 +240,7 @@ def arithmetic(code: int, a: int, operand: int) -> int:
     }[code & 0xF0]() & _MASK
 
 
-def combined(programs: Sequence[Program], call: Call) -> int:
+def combined(programs: Sequence[Program], call: SeccompData) -> int:
     """Return the kernel's result for several filters, oldest first as ptrace counts them.
 
     seccomp_run_filters runs the newest first and keeps a later result only if its action, as a

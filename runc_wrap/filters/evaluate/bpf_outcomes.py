@@ -86,7 +86,7 @@ def _with(chosen: dict[int, int]) -> bpf.Args:
 def interest(programs: Iterable[bpf.Program], arch: int, number: int) -> Interest:
     """Return the values that the programs compare arguments of this number with, if any."""
     found = Interest()
-    words = bpf.Call(arch, number).words()
+    words = bpf.SeccompData(arch, number).words()
     for program in programs:
         _walk(program, words, found)
     return found

@@ -20,7 +20,7 @@ from runc_wrap.profiles import abis, actions, libseccomp_releases, return_codes,
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.engine_versions import Version, parse, reached
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
 
 Block = Mapping[str, Any]

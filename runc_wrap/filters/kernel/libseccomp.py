@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from runc_wrap.filters.evaluate.runtime_load import Added, Load
 from runc_wrap.hotpath.comparison import PREFIX
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -130,7 +130,7 @@ def _never(pid: int, found: Mapping[int, Read]) -> Read:
 
 def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | None]:
     """Read with one tracer; return what it read, and the process that blocks it, if any."""
-    tracer = bounded_work.Process(os.geteuid(), lambda: _traced(pids))
+    tracer = bounded_work.Worker(os.geteuid(), lambda: _traced(pids))
     found: dict[int, Read] = {}
     begun: int | None = None
     while not tracer.is_over and (left := deadline - time.monotonic()) > 0:

@@ -22,7 +22,7 @@ from runc_wrap.host import procfs
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from runc_wrap.host.containers import Container
+    from runc_wrap.host.containers import RuntimeContainer
 
 _KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them
 _GET_OWNER_UID = 0xB704  # NS_GET_OWNER_UID, linux/nsfs.h
@@ -98,7 +98,7 @@ def _living_thread(pid: int) -> dict[bytes, bytes]:
     raise KeyError(pid)
 
 
-def is_alive(container: Container) -> bool:
+def is_alive(container: RuntimeContainer) -> bool:
     """Tell whether a container has a first process that its state may name."""
     try:
         first = look(psutil.Process(container.pid)) if container.pid else None
@@ -107,10 +107,12 @@ def is_alive(container: Container) -> bool:
     return first is not None and _is_believable(container, first)
 
 
-class Membership:
+class ContainerMembers:
     """The processes of each container with a first process, by its index in `containers`."""
 
-    def __init__(self, containers: Sequence[Container], processes: Mapping[int, Process]) -> None:
+    def __init__(
+        self, containers: Sequence[RuntimeContainer], processes: Mapping[int, Process]
+    ) -> None:
         self._processes = processes
         self._inits = {
             place: init
@@ -189,7 +191,7 @@ class Membership:
         return {process.namespace for process in (*starters, ours) if process}
 
 
-def _is_believable(container: Container, init: Process) -> bool:
+def _is_believable(container: RuntimeContainer, init: Process) -> bool:
     """Tell whether a state may name this process: a user's state may name only the user's own.
 
     Such a process has the user's uid, or is in a user namespace that the user owns.

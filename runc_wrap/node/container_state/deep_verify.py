@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters.evaluate.bpf import BpfError
-from runc_wrap.filters.filter_comparison import Difference, Expectation
+from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import ptrace
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -26,7 +26,7 @@ from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.node import runtime_loader
 from runc_wrap.node.container_state import bundle_config
 from runc_wrap.profiles.libseccomp_releases import LATER
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     import os
@@ -52,7 +52,7 @@ class Wrong:
     pid: int | None
     expected: Json
     found: Json
-    calls: tuple[Difference, ...] = ()
+    calls: tuple[FilterDifference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Expectations:
         self._others = runtime_loader.of_other_libraries(block, loader)
         self._made: dict[Loader, Expectation] = {}
 
-    def closest(self, read: tuple[bytes, ...]) -> tuple[Difference, ...]:
+    def closest(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
         """Return the differences of the most similar filter; () if one is the decided one."""
         found = _closest(read, self._present)
         if found and any(self._is_of(other, read) for other in self._others):
@@ -191,7 +191,7 @@ def _process(
         result.wrong.append(Wrong(process.pid, {"seccomp": 2, "filters": 1}, found, closest))
 
 
-def _closest(read: tuple[bytes, ...], expectation: Expectation) -> tuple[Difference, ...]:
+def _closest(read: tuple[bytes, ...], expectation: Expectation) -> tuple[FilterDifference, ...]:
     """Return the differences of the most similar filter; () if one is the decided one.
 
     The decided filter is among the oldest, and none after it is compared: a program may have loaded

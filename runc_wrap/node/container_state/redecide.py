@@ -11,7 +11,7 @@ from runc_wrap.hotpath.create_facts import Call, bounding, seccomp_of
 from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import bundle_config, stated_defaults
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DEFAULT_HANDLER = "runc-wrap"
 
 
 @dataclass(frozen=True)
-class Change:
+class DecisionChange:
     """A running container about which a policy would decide differently.
 
     `then` is None if the policy would refuse it, and `refused` says why. If action, mode and
@@ -45,7 +45,7 @@ class Change:
 
 def last_of(directory: Path, place: str) -> Record | None:
     """Return the last record of the container with this bundle. Raises OSError."""
-    found = [one for one in reader.read(directory).records.values() if one.bundle == place]
+    found = [one for one in whole_ledger.read(directory).records.values() if one.bundle == place]
     return max(found, key=lambda one: one.time or "", default=None)
 
 
@@ -93,7 +93,7 @@ def as_it_came(text: bytes, record: Record | None, made: Made) -> bytes:
     return json_codec.dumps({**config, "linux": linux})
 
 
-def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
+def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[DecisionChange]:
     """Yield the running containers about which this compiled policy would decide differently.
 
     Pause containers are left out: each pod has one, which its owner did not write.
@@ -105,11 +105,11 @@ def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[Change]:
         try:
             then, found = _again(compiled, record)
         except Refusal as refusal:
-            yield Change(entry, None, str(refusal))
+            yield DecisionChange(entry, None, str(refusal))
             continue
         words = (then.action, then.mode, then.profile)
         if (*words, found) != (record.action, record.mode, record.profile, record.digest):
-            yield Change(entry, then)
+            yield DecisionChange(entry, then)
 
 
 def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:

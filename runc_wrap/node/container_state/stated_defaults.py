@@ -21,8 +21,8 @@ from runc_wrap.node.container_state import bundle_config, kept_sentence
 from runc_wrap.policy import named_profiles, policy_store
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import bounded_work, containers, runtime_state
-from runc_wrap.host.containers import Container, Found
+from runc_wrap.host.containers import FoundContainers, RuntimeContainer
 from runc_wrap.node.container_state import container_processes, users_containers, visible_containers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.users_containers import User
 
@@ -47,7 +47,7 @@ class Entry:
     another or none (stated_defaults).
     """
 
-    container: Container
+    container: RuntimeContainer
     record: Record | None
     members: list[Process] = field(default_factory=list)
     deviating: list[Process] = field(default_factory=list)
@@ -125,7 +125,9 @@ def gather(prefix_ledger: Path) -> Node:
     return Node(entries, visible_containers.merged(decided).damaged, found.unreadable, shown, notes)
 
 
-def _found(ledgers: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, dict[str, str]]:
+def _found(
+    ledgers: Sequence[Ledger], trusted: Collection[int]
+) -> tuple[FoundContainers, dict[str, str]]:
     """Return the containers in the roots, and {root: its real path}.
 
     A child process reads them, since a user may control part of a path and make it hang.
@@ -146,17 +148,21 @@ def _found(ledgers: Sequence[Ledger], trusted: Collection[int]) -> tuple[Found, 
         rest = output.values.pop()
     else:
         rest["unreadable"] = [f"reading the states took longer than {_SECONDS:g} s, or failed"]
-    return Found([Container(**one) for one in output.values], rest["unreadable"]), rest["places"]
+    return FoundContainers(
+        [RuntimeContainer(**one) for one in output.values], rest["unreadable"]
+    ), rest["places"]
 
 
 def _record_of(
-    container: Container, decided: Sequence[Ledger], real: Mapping[str, str]
+    container: RuntimeContainer, decided: Sequence[Ledger], real: Mapping[str, str]
 ) -> Record | None:
     found = [users_containers.record_of(container, one, real) for one in decided]
     return max((one for one in found if one), key=lambda one: one.time or "", default=None)
 
 
-def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[User]) -> None:
+def _hand_over(
+    joined: Iterable[tuple[RuntimeContainer, Record | None]], others: list[User]
+) -> None:
     """Move containers that users control, in roots that root's ledger names, to the users'."""
     known = {user.uid: user for user in others}
     for container, record in joined:
@@ -171,9 +177,11 @@ def _hand_over(joined: Iterable[tuple[Container, Record | None]], others: list[U
 
 
 def _entries(
-    joined: Sequence[tuple[Container, Record | None]], running: Mapping[int, Process]
+    joined: Sequence[tuple[RuntimeContainer, Record | None]], running: Mapping[int, Process]
 ) -> list[Entry]:
-    membership = container_processes.Membership([container for container, _ in joined], running)
+    membership = container_processes.ContainerMembers(
+        [container for container, _ in joined], running
+    )
     return [
         _entry(container, record, membership.of(place), running)
         for place, (container, record) in enumerate(joined)
@@ -186,7 +194,7 @@ def _apart(user: User, running: Mapping[int, Process]) -> Apart:
 
 
 def _entry(
-    container: Container,
+    container: RuntimeContainer,
     record: Record | None,
     members: list[Process],
     running: Mapping[int, Process],

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import bounded_work, containers, runtime_state
-from runc_wrap.host.containers import OF_A_USER, Container
+from runc_wrap.host.containers import OF_A_USER, RuntimeContainer
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
-from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.visible_containers import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from runc_wrap.ledger.reader import Ledger
     from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.whole_ledger import Ledger
 
 SECONDS = 5.0  # for all users' states together
 _AT_ONCE = 64  # users
@@ -39,7 +39,7 @@ class User:
     """
 
     uid: int
-    found: list[tuple[Container, Record | None]] = field(default_factory=list)
+    found: list[tuple[RuntimeContainer, Record | None]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     more: int = 0
 
@@ -70,7 +70,7 @@ def _user(uid: int, output: bounded_work.Output) -> User:
         else:
             line = value.pop("line")
             record = ledger_record.of(line) if line else None
-            user.found.append((Container(**{**value, "owner": uid}), record))
+            user.found.append((RuntimeContainer(**{**value, "owner": uid}), record))
     if not output.is_complete:
         user.unreadable.insert(0, f"reading its states took longer than {SECONDS:g} s, or failed")
     return user
@@ -79,7 +79,7 @@ def _user(uid: int, output: bounded_work.Output) -> User:
 def _read(uid: int) -> Iterator[dict[str, Any]]:
     """Yield, running as that user, each container, and finally what was left out."""
     own = Path(f"{RUN_DIRECTORIES}{uid}")
-    ledger = reader.read(own / LEDGER, _LARGEST_LEDGER)
+    ledger = whole_ledger.read(own / LEDGER, _LARGEST_LEDGER)
     named = sorted(ledger.roots)[:_MOST_ROOTS]
     roots = dict.fromkeys([*containers.known_roots(own, runtime_state.USERS_ROOTS), *named])
     found = containers.find(roots, (), OF_A_USER)
@@ -100,10 +100,12 @@ def places(roots: Iterable[str]) -> dict[str, str]:
 def canonical(ledger: Ledger, real: Mapping[str, str]) -> Ledger:
     """Return a ledger in which each root is a real path."""
     records = {(real.get(root, root), name): one for (root, name), one in ledger.records.items()}
-    return reader.Ledger(records, ledger.damaged)
+    return whole_ledger.Ledger(records, ledger.damaged)
 
 
-def record_of(container: Container, ledger: Ledger, real: Mapping[str, str]) -> Record | None:
+def record_of(
+    container: RuntimeContainer, ledger: Ledger, real: Mapping[str, str]
+) -> Record | None:
     """Return a container's last record; one without --root means the runtime's default root."""
     root = real.get(container.root, container.root)
     own = f"{RUN_DIRECTORIES}{container.owner}"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.hotpath.main import INITIAL
-from runc_wrap.ledger import reader
-from runc_wrap.ledger.reader import Ledger
+from runc_wrap.ledger import whole_ledger
+from runc_wrap.ledger.whole_ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,7 @@ def read(node: Path) -> tuple[list[Ledger], list[str]]:
     found, notes = [], []
     for directory in ledgers(node):
         try:
-            found.append(reader.read(directory))
+            found.append(whole_ledger.read(directory))
         except PermissionError:
             if directory != node or is_root():
                 raise

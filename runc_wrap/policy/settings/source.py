@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import rule_checks, schema, toml_lines
 from runc_wrap.profiles.json_profiles import profile_files
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS, WHOLE, bits
 from runc_wrap.profiles.arguments.spans import Block, blocks, meet, rest, spans
-from runc_wrap.profiles.model import ANYWHERE, Argument, Profile, Rule
+from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Profile, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

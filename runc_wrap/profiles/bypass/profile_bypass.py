@@ -8,23 +8,23 @@ from runc_wrap.profiles.lint_finding import (
     PERMISSIVE,
     Check,
     Context,
-    Finding,
+    LintFinding,
     architectures,
     is_plain_denial,
     may,
 )
-from runc_wrap.profiles.model import Profile, Rule
+from runc_wrap.profiles.source_profile import Profile, Rule
 from runc_wrap.profiles.syscalls import having
 from runc_wrap.profiles.vocabulary import OCI
 
 
-def done_by_a_ring(profile: Profile, _: Context) -> Iterator[Finding]:
+def done_by_a_ring(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find calls, denied or compared by arguments, that io_uring replaces unseen by filters."""
     plain = {name for rule in profile.rules if _passes_plainly(rule) for name in rule.names}
     compared = {name for rule in profile.rules if rule.args for name in rule.names} - plain
     open_to = sorted(io_uring.RINGABLE.intersection(compared.union(_denied(profile))))
     if open_to and may(profile, io_uring.SETUP):
-        yield Finding(
+        yield LintFinding(
             "done-by-a-ring",
             "warning",
             "syscalls",
@@ -45,7 +45,7 @@ def _denied(profile: Profile) -> list[str]:
     return [name for name in named if not may(profile, name)]
 
 
-def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
+def done_by_siblings(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find calls denied by name while others that do the same, or part of it, are permitted."""
     listed = {*architectures(profile, context), OCI[context.arch]}
     for call in _denied(profile):
@@ -55,7 +55,7 @@ def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
             if may(profile, other) and having(other, listed)
         ]
         if others:
-            yield Finding(
+            yield LintFinding(
                 "done-by-siblings",
                 "note",
                 "syscalls",
@@ -65,10 +65,10 @@ def done_by_siblings(profile: Profile, context: Context) -> Iterator[Finding]:
             )
 
 
-def exempt_from_filters(profile: Profile, _: Context) -> Iterator[Finding]:
+def exempt_from_filters(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find denials of calls that Linux exempts from every filter."""
     if exempt := [name for name in _denied(profile) if name in sibling_calls.EXEMPT]:
-        yield Finding(
+        yield LintFinding(
             "exempt-from-filters",
             "note",
             "syscalls",

@@ -26,12 +26,12 @@ from runc_wrap.profiles.engine_defaults.shared import (
 from runc_wrap.profiles.engine_defaults.version_notation import (
     Architectures,
     DatedRule,
-    Engine,
+    DefaultByRelease,
     calls,
     on,
     with_caps,
 )
-from runc_wrap.profiles.model import Condition
+from runc_wrap.profiles.source_profile import Condition
 from runc_wrap.profiles.vocabulary import ERRNO
 
 _ALG_BLOCKED = "1.7.32 2.0.9 2.2.4 2.3.1"
@@ -115,7 +115,7 @@ _ARCHITECTURES = (
     Architectures("loong64", "LOONGARCH64", since="2.1.0"),
 )
 
-CONTAINERD = Engine(
+CONTAINERD = DefaultByRelease(
     name=engine_names.CONTAINERD.profile,
     oldest="1.6.0",
     releases="1.6.39 1.7.34 2.0.11 2.1.9 2.2.7 2.3.4",

@@ -22,12 +22,12 @@ from runc_wrap.profiles.engine_defaults.shared import (
 from runc_wrap.profiles.engine_defaults.version_notation import (
     Calls,
     DatedRule,
-    Engine,
+    DefaultByRelease,
     calls,
     on,
     with_caps,
 )
-from runc_wrap.profiles.model import Argument
+from runc_wrap.profiles.source_profile import Argument
 from runc_wrap.profiles.vocabulary import ERRNO
 
 _AF_NETLINK, _NETLINK_AUDIT = 16, 9
@@ -179,7 +179,7 @@ _BPF_AND_PERF = (
 
 _ARCHITECTURES = (*ARCHITECTURES,)
 
-CONTAINERS_COMMON = Engine(
+CONTAINERS_COMMON = DefaultByRelease(
     name="containers-common",
     oldest="0.49.0",
     releases="0.57.7 0.59.2 0.62.3 0.64.1 0.66.1 0.67.1 0.68.0",

@@ -30,12 +30,12 @@ from runc_wrap.profiles.engine_defaults.shared import (
 from runc_wrap.profiles.engine_defaults.version_notation import (
     Architectures,
     DatedRule,
-    Engine,
+    DefaultByRelease,
     calls,
     on,
     with_caps,
 )
-from runc_wrap.profiles.model import Condition
+from runc_wrap.profiles.source_profile import Condition
 from runc_wrap.profiles.vocabulary import ERRNO
 
 _ALG_BLOCKED = "29.4.2"
@@ -120,7 +120,7 @@ _ARCHITECTURES = (
     Architectures("loong64", "LOONGARCH64", since="29.4.2"),
 )
 
-MOBY = Engine(
+MOBY = DefaultByRelease(
     name=engine_names.DOCKER.profile,
     oldest="23.0.0",
     releases="23.0.18 24.0.9 25.0.17 26.1.5 27.5.1 28.5.2 29.7.2",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from runc_wrap.profiles.engine_versions import Version, listed, within
-from runc_wrap.profiles.model import ANYWHERE, Argument, Condition, Profile, Rule
+from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Condition, Profile, Rule
 from runc_wrap.profiles.vocabulary import ALLOW
 
 
@@ -51,7 +51,7 @@ class Architectures:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class DefaultByRelease:
     """An engine's default profile by release. `releases`: the last one read of each series."""
 
     name: str

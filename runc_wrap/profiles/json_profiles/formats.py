@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
-from runc_wrap.profiles.model import Argument, Condition, Kernel, Profile, Rule
+from runc_wrap.profiles.source_profile import Argument, Condition, Kernel, Profile, Rule
 from runc_wrap.profiles.vocabulary import (
     ACTIONS,
     ACTIONS_WITH_ERRNO,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 MAX_BYTES = 4 << 20
 UINT64_MAX = (1 << 64) - 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
-    from runc_wrap.profiles.model import Kernel, Profile
+    from runc_wrap.profiles.source_profile import Kernel, Profile
 
 Json = dict[str, Any]
 
@@ -32,7 +32,7 @@ _SPEC_ALLOW_SINCE = (4, 17)
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class AgentListener:
     """Where the agent listens; with `killable`, only fatal signals interrupt a received call.
 
     `killable` needs a runtime and a kernel that accept the flag WAIT_KILLABLE_RECV.
@@ -42,11 +42,11 @@ class Listener:
     killable: bool = False
 
 
-NOWHERE = Listener("")
+NOWHERE = AgentListener("")
 
 
 def compiled(
-    profile: Profile, mode: str, *, arch: str, kernel: Kernel, listener: Listener = NOWHERE
+    profile: Profile, mode: str, *, arch: str, kernel: Kernel, listener: AgentListener = NOWHERE
 ) -> CompiledProfile:
     """Return the compiled profile of a mode; `arch` is a GOARCH. Raises ProfileError."""
     if mode == ENFORCE_LOG:
@@ -89,7 +89,9 @@ def audited(made: CompiledProfile, abis: tuple[str, ...]) -> CompiledProfile:
     return {**made, "block": block, "rules": [*split, *filter_installation.probes(rules)]}
 
 
-def observed(made: CompiledProfile, abis: tuple[str, ...], listener: Listener) -> CompiledProfile:
+def observed(
+    made: CompiledProfile, abis: tuple[str, ...], listener: AgentListener
+) -> CompiledProfile:
     """Return a compiled profile that sends the agent what `made` denies; see observe_mode.
 
     It also sends calls that install a filter.

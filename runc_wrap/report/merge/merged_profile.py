@@ -16,8 +16,8 @@ from runc_wrap.policy import named_profiles
 from runc_wrap.profiles import block_comparison, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.json_profiles import formats, profile_files
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import ALLOW
 from runc_wrap.report.enforced_profile import USUAL, Enforced
 from runc_wrap.report.suggestion.profile_denials import is_open
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.profiles.block_comparison import CallRule
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.source_profile import Profile
     from runc_wrap.report.reported_workload import ReportedWorkload
 
 Json = dict[str, Any]

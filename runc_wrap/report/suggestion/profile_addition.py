@@ -246,7 +246,7 @@ def _evidence(row: CallRow) -> str:
 def _lets_through(profile: Filter, row: CallRow) -> bool:
     return all(
         outcomes.of(
-            call_counts.Call(row.arch, row.number, return_codes.LOG, args, "", ""), profile
+            call_counts.CallKind(row.arch, row.number, return_codes.LOG, args, "", ""), profile
         ).verdict
         == outcomes.SAFE
         for args in row.args

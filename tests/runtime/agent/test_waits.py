@@ -27,7 +27,7 @@ from harness.node import agent as agents
 from harness.node import install, launchers
 from harness.node.launchers import VERSION, message
 from harness.node.requirements import program, requires
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,7 +204,7 @@ def _continues(agent: Agent) -> bool:
 
 def _counting(installed: install.Installed, bundle: Bundle) -> str | None:
     """Return who decided, as a reader of the ledger sees it."""
-    records = reader.read(installed.prefix / "var" / "ledger").records
+    records = whole_ledger.read(installed.prefix / "var" / "ledger").records
     (via,) = [one.via for (_, name), one in records.items() if name == bundle.name]
     return via
 

@@ -22,7 +22,7 @@ from harness.host.processes import run, wait_until
 from harness.kernel import kernel_log
 from harness.kernel.audit_records import FIELDS, provoke
 from harness.node.requirements import program, requires, unmet
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import (
     Unavailable,
     audit_health,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 NAMES = (b"plain", b'a" b', b"exe=syscall=1", b"a\\x41", b"\x1b[31m<b>", b"\xff\x01", b"\xc3\xa4")
 COMMS = [name.decode("utf-8", "surrogateescape") for name in NAMES]
-Found = list[Sighting | Lost]
+Found = list[Sighting | LossSpan]
 
 _STATUS_PID = 3  # the place of auditd's pid among struct audit_status' 32-bit words
 _USER_AVC = 1107  # may be sent while audit is not enabled
@@ -63,7 +63,7 @@ def live() -> Iterator[netlink.Live]:
     source.close()
 
 
-def by(pid: int, found: Iterator[Sighting | Lost] | Found) -> list[Sighting]:
+def by(pid: int, found: Iterator[Sighting | LossSpan] | Found) -> list[Sighting]:
     return [item for item in found if isinstance(item, Sighting) and item.pid == pid]
 
 
@@ -95,7 +95,7 @@ def test_a_reader_that_is_too_slow_learns_of_its_loss(monkeypatch: pytest.Monkey
     found = slow.read()
     slow.close()
     assert 0 < len(by(pid, found)) < 200
-    assert [item for item in found if isinstance(item, Lost)]
+    assert [item for item in found if isinstance(item, LossSpan)]
 
 
 def _settle_after(makers: list[Future[int]]) -> None:
@@ -114,7 +114,7 @@ def test_none_of_many_records_is_missing_unreported(live: netlink.Live) -> None:
             select.select([live], [], [], 0.1)
             found += live.read()
     got = sum(len(by(maker.result(), found)) for maker in makers)
-    said = [item for item in found if isinstance(item, Lost)]
+    said = [item for item in found if isinstance(item, LossSpan)]
     assert got == 20_000 or said or netlink.kernel_lost() != before
     assert got > 10_000
 

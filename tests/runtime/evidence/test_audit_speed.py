@@ -80,7 +80,7 @@ _KEEPING = (
     + """
 import sys
 sys.path.insert(0, sys.argv[1])
-from runc_wrap.evidence.model import Sighting
+from runc_wrap.evidence.sightings import Sighting
 before = peak()
 kept = [Sighting(n + .5, n, n, 0, "a", "b", 1, 2, 3, None, "audit") for n in range(1_000_000)]
 print(peak() - before)

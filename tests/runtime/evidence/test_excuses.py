@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.containers.bundles import Bundle
-    from runc_wrap.evidence.store.call_counts import Call, Tally
+    from runc_wrap.evidence.store.call_counts import CallKind, Tally
     from tests.runtime.conftest import Pair
 
 Json = dict[str, Any]
@@ -181,5 +181,5 @@ def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services
     assert doubtful == 0 or all("Recreate it" in one["reason"] for one in found), found[0]
 
 
-def _guests(calls: dict[Call, Tally]) -> int:
+def _guests(calls: dict[CallKind, Tally]) -> int:
     return sum(tally.count for call, tally in calls.items() if call.exe == "/guest")

@@ -19,7 +19,7 @@ from harness.host.processes import CommandError, wait_until
 from harness.kernel import evidence_thread, process_status
 from runc_wrap.evidence.attribution import proc_connector, process_history
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_history import Tree
+from runc_wrap.evidence.attribution.process_history import ProcessTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ def test_without_the_process_connector_short_lived_children_are_unattributed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused() -> None:
-        raise proc_connector.Unavailable(1, "not for this test")
+        raise proc_connector.NoConnector(1, "not for this test")
 
     monkeypatch.setattr(process_history, "connector", refused)
     bundle = make_bundle(pair.kind).running(built("short"), 50, UNSHARE)
@@ -299,7 +299,7 @@ def test_watch_prints_a_call_as_it_happens(
 def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_found_again(
     auditing: Installed, pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
-    tree = Tree(Known(auditing.prefix / "var" / "ledger"))
+    tree = ProcessTree(Known(auditing.prefix / "var" / "ledger"))
     try:
         small = socket.fromfd(tree.fileno(), socket.AF_NETLINK, socket.SOCK_DGRAM)
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -12,7 +12,7 @@ from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node.requirements import program
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
-from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
 
 if TYPE_CHECKING:

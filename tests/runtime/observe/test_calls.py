@@ -168,7 +168,7 @@ def test_without_an_agent_observe_becomes_audit_and_the_ledger_says_why(
 def test_a_bare_runtime_refuses_a_container_whose_agent_is_missing(
     pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
-    listener = modes.Listener(str(node.prefix / "var/agent/notify.sock"))
+    listener = modes.AgentListener(str(node.prefix / "var/agent/notify.sock"))
     compiled = modes.compiled(
         builtin.load("containerd"), "observe", arch="amd64", kernel=(6, 12), listener=listener
     )

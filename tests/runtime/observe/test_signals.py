@@ -17,7 +17,7 @@ from harness.node.versions import installed_version
 from runc_wrap.agent.observe import notify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
-from runc_wrap.node.installed_programs import Runtime
+from runc_wrap.node.installed_programs import InstalledRuntime
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.mode_profiles import modes
 
@@ -32,12 +32,12 @@ INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")
 
 
 def _takes_the_flag(pair: Pair) -> bool:
-    runtime = Runtime(Path(pair.bare), pair.kind, installed_version(pair.kind))
+    runtime = InstalledRuntime(Path(pair.bare), pair.kind, installed_version(pair.kind))
     return modes.KILLABLE_FLAG in features.of(runtime, platform.kernel()).flags
 
 
 def _block(path: Path, *, killable: bool) -> dict[str, object]:
-    listener = modes.Listener(str(path), killable)
+    listener = modes.AgentListener(str(path), killable)
     profile = builtin.load("containerd")
     made = modes.compiled(
         profile, "observe", arch=platform.goarch(), kernel=platform.kernel(), listener=listener

@@ -49,7 +49,7 @@ def test_every_filter_of_a_process_is_read_and_the_process_continues(
 ) -> None:
     read = ptrace.read(confined.pid)
     assert len(read) == 2
-    code = bpf.combined([bpf.program(one) for one in read], bpf.Call(0xC000003E, 165))
+    code = bpf.combined([bpf.program(one) for one in read], bpf.SeccompData(0xC000003E, 165))
     assert code == actions.code("SCMP_ACT_ERRNO", 111)
     assert ptrace.status(confined.pid).tracer == 0
     wait_until(lambda: status(confined.pid)["State"].startswith("S"), "the process going on")

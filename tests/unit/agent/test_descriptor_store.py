@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.descriptor_store import Store
-from runc_wrap.agent.systemd_protocol import Named, Supervisor
+from runc_wrap.agent.descriptor_store import DescriptorStore
+from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,14 +32,14 @@ def systemd(path: Path) -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def stores(path: Path) -> Iterator[Callable[..., Store]]:
+def stores(path: Path) -> Iterator[Callable[..., DescriptorStore]]:
     """Make stores at this address; their connections are closed afterwards."""
     made = []
 
-    def make(most: bytes = b"9", held: Sequence[str] = ()) -> Store:
+    def make(most: bytes = b"9", held: Sequence[str] = ()) -> DescriptorStore:
         environment = {b"FDSTORE": most, b"NOTIFY_SOCKET": os.fsencode(path)}
         made.append(Supervisor(environment))
-        return Store(made[-1], environment, [Named(name, 0) for name in held])
+        return DescriptorStore(made[-1], environment, [NamedDescriptor(name, 0) for name in held])
 
     yield make
     for one in made:
@@ -59,7 +59,7 @@ def _messages(systemd: socket.socket) -> list[bytes]:
 
 
 def test_descriptors_are_stored_and_removed_by_name(
-    systemd: socket.socket, stores: Callable[..., Store]
+    systemd: socket.socket, stores: Callable[..., DescriptorStore]
 ) -> None:
     """A connection whose runtime has hung up still holds its message: systemd must not drop it."""
     store = stores()
@@ -74,7 +74,9 @@ def test_descriptors_are_stored_and_removed_by_name(
 
 
 def test_a_descriptor_that_finds_no_room_is_reported_and_not_sent(
-    systemd: socket.socket, capfd: pytest.CaptureFixture[str], stores: Callable[..., Store]
+    systemd: socket.socket,
+    capfd: pytest.CaptureFixture[str],
+    stores: Callable[..., DescriptorStore],
 ) -> None:
     """Those count that were handed over, too."""
     store = stores(b"2", ["inflight", "notify"])
@@ -92,14 +94,14 @@ def test_a_descriptor_that_finds_no_room_is_reported_and_not_sent(
 
 
 def test_a_supervisor_that_does_not_answer_is_reported(
-    capfd: pytest.CaptureFixture[str], stores: Callable[..., Store]
+    capfd: pytest.CaptureFixture[str], stores: Callable[..., DescriptorStore]
 ) -> None:
     stores().put("seccomp-1", 0)
     assert "does not answer: calls through seccomp-1 fail" in capfd.readouterr().err
 
 
 def test_a_removal_that_a_busy_supervisor_did_not_take_is_repeated(
-    path: Path, systemd: socket.socket, stores: Callable[..., Store]
+    path: Path, systemd: socket.socket, stores: Callable[..., DescriptorStore]
 ) -> None:
     store = stores()
     path.rename(path.with_name("aside"))
@@ -113,7 +115,7 @@ def test_a_removal_that_a_busy_supervisor_did_not_take_is_repeated(
 
 
 def test_what_found_no_answer_is_stored_once_there_is_one(
-    path: Path, systemd: socket.socket, stores: Callable[..., Store]
+    path: Path, systemd: socket.socket, stores: Callable[..., DescriptorStore]
 ) -> None:
     """Of those that have not ended meanwhile: else a restart fails calls of a container."""
     store = stores()
@@ -134,7 +136,7 @@ def test_what_found_no_answer_is_stored_once_there_is_one(
 
 @pytest.mark.parametrize("most", [b"0", b"", b"x"])
 def test_without_a_store_nothing_is_sent(
-    systemd: socket.socket, most: bytes, stores: Callable[..., Store]
+    systemd: socket.socket, most: bytes, stores: Callable[..., DescriptorStore]
 ) -> None:
     store = stores(most)
     store.put("seccomp-1", 0)
@@ -143,7 +145,7 @@ def test_without_a_store_nothing_is_sent(
 
 
 def test_of_more_than_there_is_room_for_the_first_were_stored_and_the_last_are_late(
-    systemd: socket.socket, stores: Callable[..., Store]
+    systemd: socket.socket, stores: Callable[..., DescriptorStore]
 ) -> None:
     """A release hands all to the next one, also what was not stored."""
     store = stores(b"2", ["inflight", "seccomp-2", "seccomp-1", "arriving-3"])

@@ -17,7 +17,7 @@ from harness.host.processes import short_directory, wait_until
 from runc_wrap.agent import observe_service
 from runc_wrap.agent.observe_service import Observer
 from runc_wrap.agent.record.recorder import Recorder
-from runc_wrap.agent.systemd_protocol import Named
+from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def running(place: Path) -> Iterator[Running]:
         pid = os.fork()
         if pid == 0:
             try:
-                Observer(str(place), [Named("notify", listening.fileno())]).serve()
+                Observer(str(place), [NamedDescriptor("notify", listening.fileno())]).serve()
             finally:
                 os._exit(1)
         try:

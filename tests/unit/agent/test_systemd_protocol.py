@@ -13,7 +13,7 @@ import pytest
 
 from harness.host.processes import short_directory
 from runc_wrap.agent import systemd_protocol
-from runc_wrap.agent.systemd_protocol import Named, Supervisor, Watchdog
+from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
     pairs = [os.pipe() for _ in range(3)]
     for at, (_, writer) in enumerate(pairs):
         os.write(writer, b"%d" % at)
-    handed = [Named(f"n{at}", pairs[at][0]) for at in (2, 0, 1)]
+    handed = [NamedDescriptor(f"n{at}", pairs[at][0]) for at in (2, 0, 1)]
     out = tmp_path / "out"
     child = os.fork()
     if child == 0:

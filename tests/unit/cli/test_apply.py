@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.profiles import platform
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.node.machine import fake
 from tests.unit.policy.node import PROFILE, profile
 

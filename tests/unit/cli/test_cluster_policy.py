@@ -13,7 +13,7 @@ from runc_wrap.cli.main import main
 from runc_wrap.cluster import next_step, node_record
 from runc_wrap.cluster.cluster_policy import policy_files
 from runc_wrap.documents.reader import taken
-from runc_wrap.fleet.policy_answers import Answer
+from runc_wrap.fleet.policy_answers import PolicyAnswer
 from runc_wrap.node.paths import Places
 from tests.unit.cluster.host_stand_in import Host
 
@@ -65,7 +65,7 @@ def test_a_policy_is_tried_with_the_nodes_own_settings_and_nothing_changes(
     assert not node.places.config.exists()
     assert not node.places.current.exists()
     assert not (node.places.cluster / "check-1" / "etc").exists()
-    assert taken(Answer, found).refused == found["refused"]
+    assert taken(PolicyAnswer, found).refused == found["refused"]
 
 
 def test_a_file_that_the_cluster_did_not_write_would_be_in_the_way(node: Node) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from runc_wrap.cli import progress, verify
 from runc_wrap.evidence.sources import log_files
-from runc_wrap.host.containers import RUNNING, Container
+from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.host.meter import Meter
 from runc_wrap.node.container_state.status import Entry, Node
 from tests.unit.node import machine
@@ -105,7 +105,9 @@ def test_each_command_that_may_take_long_shows_progress_while_it_does(
 
     if command == "verify --deep":
         found = Node(
-            [Entry(Container("/run/runc", "one", "runc", RUNNING, 1, None, 0), None, [])], 0, []
+            [Entry(RuntimeContainer("/run/runc", "one", "runc", RUNNING, 1, None, 0), None, [])],
+            0,
+            [],
         )
         monkeypatch.setattr(verify, "look", lambda _places: found)
     monkeypatch.setattr(progress, "shown", showing)

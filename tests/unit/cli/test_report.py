@@ -9,11 +9,11 @@ import pytest
 
 from runc_wrap.cli.workload_text import call_words
 from runc_wrap.evidence.attribution.membership import Membership
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
-from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.coverage import rfc3339
-from runc_wrap.evidence.store.evidence_store import Store
+from runc_wrap.evidence.store.evidence_store import EvidenceStore
 from runc_wrap.host import procfs
 from runc_wrap.report import call_row, node_evidence
 from runc_wrap.report.outcomes import UNKNOWN
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.node.paths import Places
     from tests.unit.cli.ctl import Node
 
@@ -49,7 +49,7 @@ class Evidence:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.store = Store(places.evidence)
+        self.store = EvidenceStore(places.evidence)
         self.now = time.time()
         self.store.watched(AUDIT, self.now - 3600, self.now)
 
@@ -67,7 +67,7 @@ class Evidence:
         self.store.flush()
 
     def lost(self, number: int) -> None:
-        self.store.lost(Lost(self.now - 500, number, AUDIT, "they came too fast"))
+        self.store.lost(LossSpan(self.now - 500, number, AUDIT, "they came too fast"))
         self.store.flush()
 
 
@@ -518,7 +518,7 @@ def test_suggest_for_a_pod_prints_a_rule_that_the_policy_accepts(
     ],
 )
 def test_a_call_in_words_names_an_unusual_abi(arch: int, number: int, named: str) -> None:
-    row = call_row.of(Call(arch, number, 0, None, "", ""), UNKNOWN)
+    row = call_row.of(CallKind(arch, number, 0, None, "", ""), UNKNOWN)
     row.count = 1
     row.programs["/x"] = 1
     assert call_words(row) == f"unshare{named}: not known, once by /x"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.filters.filter_comparison import Difference
+from runc_wrap.filters.filter_comparison import FilterDifference
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node.container_state import deep_verify, status, users_containers
 from tests.unit.host.test_containers import runc
@@ -156,7 +156,7 @@ class _Fake:
 
 def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.MonkeyPatch) -> None:
     container(node, child, "a", **{**DECIDED, "filters": 0})
-    calls = tuple(Difference("x86_64", f"call{n}", n, 0x50001, 0x7FFF0000) for n in range(12))
+    calls = tuple(FilterDifference("x86_64", f"call{n}", n, 0x50001, 0x7FFF0000) for n in range(12))
     found = {"seccomp": 2, "filters": 1}
     _Fake.results = {
         "a": deep_verify.Result([deep_verify.Wrong(child, found, found, calls)], ["a reason"])

@@ -46,7 +46,7 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
     """It would be registered with what is gone by then."""
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
     record.place(tmp_path).parent.mkdir()
-    record.save(tmp_path, record.Record())
+    record.save(tmp_path, record.InstallationRecord())
     with taking_back.exclusive(Places(tmp_path)):
         assert "transaction" in _failed(tmp_path)
     assert record.is_there(tmp_path)
@@ -61,6 +61,6 @@ def test_a_record_that_cannot_be_read_stops_it(text: str, tmp_path: Path) -> Non
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
-    written = record.Record(units=["a"], links={"b": "c"})
+    written = record.InstallationRecord(units=["a"], links={"b": "c"})
     record.save(tmp_path, written)
     assert record.load(tmp_path) == written

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.cli import verify
-from runc_wrap.host.containers import RUNNING, Container
+from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Result
 from runc_wrap.node.container_state.status import Entry, Node
@@ -25,7 +25,7 @@ def test_calls_of_which_only_a_part_was_compared_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampled: set[str]
 ) -> None:
     node = ctl.node(tmp_path, monkeypatch)
-    container = Container("/run/runc", "one", "runc", RUNNING, 1, None, 0)
+    container = RuntimeContainer("/run/runc", "one", "runc", RUNNING, 1, None, 0)
     entry = Entry(container, None, [])
     monkeypatch.setattr(verify, "look", lambda _: Node([entry], 0, [], [], []))
     result = Result(sampled=sampled)

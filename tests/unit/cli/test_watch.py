@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli import watch
-from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.report.live_feed import Seen
 from tests.unit.cli import ctl
 from tests.unit.evidence.samples import GETPID, LOG, MOUNT, X86_64, line, write_ledger
@@ -36,7 +36,9 @@ class Looking:
 
 def _watched(node: ctl.Node, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> list[str]:
     """Return the outcomes that are printed of calls in the container."""
-    calls = [Seen(1.0, KEY, Call(X86_64, number, LOG, None, "x", "/x"), 1) for number in numbers]
+    calls = [
+        Seen(1.0, KEY, CallKind(X86_64, number, LOG, None, "x", "/x"), 1) for number in numbers
+    ]
     monkeypatch.setattr(watch, "Watching", lambda _: Looking(calls))
     done = node.ctl("watch", "--json", "--seconds", "0.01")
     assert done.exit_code == 0, done.output

@@ -18,7 +18,7 @@ from runc_wrap.engines import container_storage, dependent, dependents
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.docker import docker_containers
 from runc_wrap.host import procfs
-from runc_wrap.host.containers import RUNNING, Container
+from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.node.container_state import users_containers
 from runc_wrap.node.container_state.users_containers import User
@@ -245,7 +245,7 @@ def test_the_storage_is_where_the_first_of_its_files_says(
 
 def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "strict") -> list[str]:
     """Return what holds Podman's name for a user whose state names this process."""
-    container = Container("/run/user/1/runc", "one", "runc", RUNNING, pid, None, USER)
+    container = RuntimeContainer("/run/user/1/runc", "one", "runc", RUNNING, pid, None, USER)
     line = {"id": "one", "handler": handler, "action": "inject"}
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)

@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.filters.evaluate import bpf, bpf_outcomes
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
-from runc_wrap.filters.filter_comparison import Difference, Expectation
+from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
@@ -55,7 +55,7 @@ def with_rule(block: Any, *names: str, **fields: Any) -> Any:
     return {**block, "syscalls": [*block["syscalls"], rule]}
 
 
-def names_of(differences: tuple[Difference, ...], abi: str = "x86_64") -> set[str]:
+def names_of(differences: tuple[FilterDifference, ...], abi: str = "x86_64") -> set[str]:
     return {one.syscall for one in differences if one.abi == abi}
 
 
@@ -136,7 +136,7 @@ def test_without_filters_all_denied_calls_differ() -> None:
 
 
 def test_a_difference_shows_the_call_with_its_arguments_and_both_answers() -> None:
-    one = Difference(
+    one = FilterDifference(
         "x86_64", "socket", 41, return_codes.ERRNO | 1, return_codes.ALLOW, (40, 1, 0, 0, 0, 0)
     )
     assert one.as_json() == {

@@ -14,8 +14,8 @@ from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, platform, syscalls
-from runc_wrap.profiles.model import ProfileError
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
 
 Json = dict[str, Any]
 RUNC = Loader("runc")

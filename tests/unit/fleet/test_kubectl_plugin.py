@@ -20,7 +20,7 @@ from runc_wrap.evidence.store import coverage
 from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.kubectl import Kubectl
-from runc_wrap.fleet.node_list import Asked
+from runc_wrap.fleet.node_list import AskedNode
 from runc_wrap.host.meter import Meter
 from runc_wrap.report.merge import fleet_report
 from tests.unit.fleet.stand_in import StandIn
@@ -217,14 +217,14 @@ def test_no_more_answers_are_waited_for_than_may_be_held(cluster: StandIn) -> No
         cluster.node(name, document(name, WEB))
     taken: list[str] = []
 
-    class Nodes(list[Asked]):
-        def __iter__(self) -> Iterator[Asked]:
+    class Nodes(list[AskedNode]):
+        def __iter__(self) -> Iterator[AskedNode]:
             for one in list.__iter__(self):
                 taken.append(one.node)
                 yield one
 
     asking = Collection(Kubectl(str(cluster.place / "kubectl")), "n", ("report",), 3, 60.0)
-    documents = asking.documents(Nodes(Asked(name, f"pod-{name}") for name in names), Meter())
+    documents = asking.documents(Nodes(AskedNode(name, f"pod-{name}") for name in names), Meter())
     assert next(documents)["node"] in taken
     assert len(taken) == 3
     documents.close()

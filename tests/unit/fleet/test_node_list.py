@@ -8,7 +8,7 @@ import pytest
 
 from runc_wrap.documents.reader import taken
 from runc_wrap.fleet import node_list
-from runc_wrap.fleet.node_list import Asked, Node, NodeObject, PodObject
+from runc_wrap.fleet.node_list import AskedNode, ListedNode, NodeObject, PodObject
 from tests.unit.fleet.stand_in import node_object, pod_object
 
 Json = dict[str, Any]
@@ -24,16 +24,16 @@ NODES: list[Json] = [
 def test_nodes_are_told_apart_by_what_they_say_and_by_what_the_installer_wrote() -> None:
     found = node_list.nodes(taken(list[NodeObject], NODES))
     assert found == [
-        Node("a", "False", False, "", ""),
-        Node("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44"),
-        Node("new", "", False, "", "", ""),
-        Node("old", "True", False, "", 'refused "0" \u2028 0', ""),
-        Node("windows", "True", False, "", "", "windows"),
+        ListedNode("a", "False", False, "", ""),
+        ListedNode("b", "True", True, "0.2.0", "ready 1f0c5b2e9a44"),
+        ListedNode("new", "", False, "", "", ""),
+        ListedNode("old", "True", False, "", 'refused "0" \u2028 0', ""),
+        ListedNode("windows", "True", False, "", "", "windows"),
     ]
     assert [one.name for one in found if not one.is_linux] == ["windows"]
 
 
-HIDING = Node("b", "True", False, "", "", "windows")
+HIDING = ListedNode("b", "True", False, "", "", "windows")
 NO_POD = "the installer has no pod on it"
 
 
@@ -41,14 +41,14 @@ NO_POD = "the installer has no pod on it"
     ("node", "pods", "asked"),
     [
         (HIDING, [], []),
-        (HIDING, [pod_object("b", "pod-b")], [Asked("b", "pod-b")]),
-        (HIDING._replace(is_ready=True), [], [Asked("b", "", NO_POD)]),
-        (HIDING._replace(state="ready 1"), [], [Asked("b", "", NO_POD)]),
-        (HIDING._replace(version="1"), [], [Asked("b", "", NO_POD)]),
+        (HIDING, [pod_object("b", "pod-b")], [AskedNode("b", "pod-b")]),
+        (HIDING._replace(is_ready=True), [], [AskedNode("b", "", NO_POD)]),
+        (HIDING._replace(state="ready 1"), [], [AskedNode("b", "", NO_POD)]),
+        (HIDING._replace(version="1"), [], [AskedNode("b", "", NO_POD)]),
     ],
 )
 def test_a_node_cannot_hide_as_one_of_another_system(
-    node: Node, pods: list[Json], asked: list[Asked]
+    node: ListedNode, pods: list[Json], asked: list[AskedNode]
 ) -> None:
     assert node_list.asked([node], taken(list[PodObject], pods)) == asked
 
@@ -56,24 +56,27 @@ def test_a_node_cannot_hide_as_one_of_another_system(
 @pytest.mark.parametrize(
     ("pods", "asked"),
     [
-        ([pod_object("b", "pod-b")], Asked("b", "pod-b")),
-        ([pod_object("b", "pod-b", "Pending")], Asked("b", "pod-b", "its pod pod-b is Pending")),
-        ([pod_object("b", "old", "Failed"), pod_object("b", "new")], Asked("b", "new")),
-        ([pod_object("b", "new"), pod_object("b", "old", "Failed")], Asked("b", "new")),
-        ([pod_object("", "pod-b", "Pending")], Asked("b", "", NO_POD)),
-        ([], Asked("b", "", NO_POD)),
+        ([pod_object("b", "pod-b")], AskedNode("b", "pod-b")),
+        (
+            [pod_object("b", "pod-b", "Pending")],
+            AskedNode("b", "pod-b", "its pod pod-b is Pending"),
+        ),
+        ([pod_object("b", "old", "Failed"), pod_object("b", "new")], AskedNode("b", "new")),
+        ([pod_object("b", "new"), pod_object("b", "old", "Failed")], AskedNode("b", "new")),
+        ([pod_object("", "pod-b", "Pending")], AskedNode("b", "", NO_POD)),
+        ([], AskedNode("b", "", NO_POD)),
     ],
 )
-def test_each_node_has_a_pod_to_ask_or_a_reason(pods: list[Json], asked: Asked) -> None:
-    assert node_list.asked([Node("b", "True", True, "", "")], taken(list[PodObject], pods)) == [
-        asked
-    ]
+def test_each_node_has_a_pod_to_ask_or_a_reason(pods: list[Json], asked: AskedNode) -> None:
+    assert node_list.asked(
+        [ListedNode("b", "True", True, "", "")], taken(list[PodObject], pods)
+    ) == [asked]
 
 
 def test_where_the_installer_has_never_been_nothing_of_it_is_in_force() -> None:
-    node = Node("b", "True", False, "", "")
-    assert node_list.asked([node], []) == [Asked("b", "", NO_POD, is_reached=False)]
-    assert node_list.asked([node._replace(version="1")], []) == [Asked("b", "", NO_POD)]
+    node = ListedNode("b", "True", False, "", "")
+    assert node_list.asked([node], []) == [AskedNode("b", "", NO_POD, is_reached=False)]
+    assert node_list.asked([node._replace(version="1")], []) == [AskedNode("b", "", NO_POD)]
 
 
 def test_nothing_that_a_node_writes_hides_others() -> None:

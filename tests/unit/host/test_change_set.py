@@ -13,7 +13,7 @@ import pytest
 
 from harness.host import disk_faults
 from runc_wrap.host import change_set
-from runc_wrap.host.change_set import Change, ChangedMeanwhile
+from runc_wrap.host.change_set import ChangedMeanwhile, PathChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,9 +49,9 @@ class Node:
                 path.write_bytes(content)
         self.record.parent.mkdir(parents=True)
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[PathChange]:
         names = [*NEW, *(name for name in OLD if name not in NEW)]
-        return [Change(self.root / name, OLD.get(name), NEW.get(name)) for name in names]
+        return [PathChange(self.root / name, OLD.get(name), NEW.get(name)) for name in names]
 
     def begin(self, check: Callable[[Mapping[Path, Path]], None] | None = None) -> None:
         change_set.begin(

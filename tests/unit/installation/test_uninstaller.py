@@ -37,7 +37,7 @@ from runc_wrap.installation import (
     still_needed,
     uninstaller,
 )
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_while_containers_in_observe_run_it_is_refused_whatever_is_handed_over(
     its = SimpleNamespace(is_injected=True, mode="observe", id="one", handler="x")
     others = SimpleNamespace(is_injected=True, mode="enforce", id="two", handler="x")
     read = SimpleNamespace(records={"one": its, "two": others})
-    monkeypatch.setattr(reader, "read", lambda _: read)
+    monkeypatch.setattr(whole_ledger, "read", lambda _: read)
     own = os.getpid(), procfs.started(os.getpid()) if runs else -1
     monkeypatch.setattr(runtime_state, "first_process", lambda _: own)
     for hands_over in (False, True):
@@ -260,7 +260,7 @@ def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
     places: Places, by_hand: Path, more: str
 ) -> None:
     links = {name: by_hand.with_name(name) for name in ("runc-wrap", "runc-wrapctl", "page")}
-    recorded = installation_record.Record()
+    recorded = installation_record.InstallationRecord()
     for name, link in links.items():
         link.symlink_to(places.wrapper.with_name(name))
         recorded.links[str(link)] = str(link.readlink())

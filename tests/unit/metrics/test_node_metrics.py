@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT, Lost, Sighting
-from runc_wrap.evidence.store.evidence_store import Store
-from runc_wrap.ledger import reader
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
+from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.metrics import node_metrics, prometheus_text
 from runc_wrap.node.paths import Places
 from tests.unit.cli import ctl
@@ -57,7 +57,7 @@ def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
 
 def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -> None:
     decided(node, LINE)
-    store = Store(node.places.evidence)
+    store = EvidenceStore(node.places.evidence)
     key = ("/run/runc", "c1")
     for number in (MOUNT, MOUNT, CLONE3, GETPID):
         store.add(key, seen(number))
@@ -81,7 +81,7 @@ def test_calls_of_a_container_without_a_profile_of_ours_are_not_counted(
 ) -> None:
     """The report does not judge it: its own filter, or its program's, wrote the record."""
     decided(node, {**LINE, "action": action, "mode": None, "profile": None})
-    store = Store(node.places.evidence)
+    store = EvidenceStore(node.places.evidence)
     store.add(("/run/runc", "c1"), seen(MOUNT))
     store.flush()
     assert samples(node, "denied_calls") == {}
@@ -89,7 +89,7 @@ def test_calls_of_a_container_without_a_profile_of_ours_are_not_counted(
 
 def test_counts_stay_when_the_store_forgets(node: ctl.Node) -> None:
     decided(node, LINE)
-    store = Store(node.places.evidence)
+    store = EvidenceStore(node.places.evidence)
     store.add(("/run/runc", "c1"), seen(MOUNT))
     store.flush()
     before = samples(node, "denied_calls")
@@ -100,8 +100,8 @@ def test_counts_stay_when_the_store_forgets(node: ctl.Node) -> None:
 
 
 def test_losses_are_counted_once(node: ctl.Node) -> None:
-    store = Store(node.places.evidence)
-    store.lost(Lost(1.0, 40, "audit", "backlog"))
+    store = EvidenceStore(node.places.evidence)
+    store.lost(LossSpan(1.0, 40, "audit", "backlog"))
     store.flush()
     assert samples(node, "lost_records") == {("audit",): 40}
     assert samples(node, "lost_records") == {("audit",): 40}
@@ -112,7 +112,7 @@ def test_beyond_the_bound_a_container_counts_as_one(
 ) -> None:
     monkeypatch.setattr(node_metrics, "MOST_KINDS", 1)
     decided(node, LINE)
-    store = Store(node.places.evidence)
+    store = EvidenceStore(node.places.evidence)
     for number in (MOUNT, CLONE3):
         store.add(("/run/runc", "c1"), seen(number))
     store.flush()
@@ -177,5 +177,5 @@ def test_a_create_decided_by_the_agent_and_then_again_counts_once(
     assert sum(samples(node, "decisions").values()) == number
     assert sum(samples(node, "decisions").values()) == number
     assert sum(samples(node, "agent_fallbacks").values()) == sum("fallback" in x for x in lines)
-    starts = reader.read(node.places.ledger).starts
+    starts = whole_ledger.read(node.places.ledger).starts
     assert sum(often for _, often in starts.values()) == number

@@ -164,8 +164,8 @@ def _record(line: dict[str, Any]) -> Record:
     return ledger_record.of({"id": "c", **line})
 
 
-def counted(*lines: dict[str, Any]) -> counter_state.Tally:
-    found = counter_state.Tally()
+def counted(*lines: dict[str, Any]) -> counter_state.CounterState:
+    found = counter_state.CounterState()
     for line in lines:
         prometheus_text.count_decision(found, _record(line))
     return found
@@ -178,7 +178,9 @@ def test_selftests_containers_count_nowhere() -> None:
     assert families(counted(opted_out)) != families(ours)
 
 
-def families(found: counter_state.Tally, generation: int | None = 7) -> dict[str, dict[Any, float]]:
+def families(
+    found: counter_state.CounterState, generation: int | None = 7
+) -> dict[str, dict[Any, float]]:
     text = prometheus_text.exposition(
         prometheus_text.Series(found, generation, "1.0", 5.0, {})
     ).decode()
@@ -213,7 +215,7 @@ def test_invented_values_create_no_series() -> None:
 
 
 def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
-    found = counter_state.Tally()
+    found = counter_state.CounterState()
     for n in range(counter_state.MOST_SERIES + 50):
         for _ in range(2):
             found.add_bounded("m", (f"ns{n}", "w"), 1, now=float(n))
@@ -223,7 +225,7 @@ def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
 
 
 def test_an_old_series_makes_room() -> None:
-    found = counter_state.Tally()
+    found = counter_state.CounterState()
     for n in range(counter_state.MOST_SERIES):
         found.add_bounded("m", (f"ns{n}",), 1, now=float(n))
     found.add_bounded("m", ("new",), 1, now=counter_state.REST + 0.5)
@@ -276,7 +278,7 @@ def test_a_damaged_tally_starts_from_zero(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
 def test_hostile_names_become_labels_that_parse(text: str) -> None:
-    found = counter_state.Tally()
+    found = counter_state.CounterState()
     labels = (*(prometheus_text.label(text) for _ in range(3)), "denied")
     found.add_bounded(prometheus_text.DENIED_CALLS, labels, 1, 0.0)
     told = families(found)["runc_wrap_denied_calls"]

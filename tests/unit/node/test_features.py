@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.node import abi_probe, features
-from runc_wrap.node.installed_programs import Runtime
+from runc_wrap.node.installed_programs import InstalledRuntime
 from tests.unit.node import machine
 
 LOG, KILLABLE = "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
@@ -22,7 +22,7 @@ def _of(
 ) -> features.Features:
     document = json.dumps({"linux": {"seccomp": said}} if said else {})
     path = machine.fake(tmp_path, kind, f"echo '{document}'")
-    return features.of(Runtime(path, kind, version), kernel, lambda _: None)
+    return features.of(InstalledRuntime(path, kind, version), kernel, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_runtimes_own_statement_counts_if_the_kernel_supports_it(tmp_path: P
 
 
 def test_the_kernels_own_statement_counts_whatever_its_release(tmp_path: Path) -> None:
-    runtime = Runtime(machine.fake(tmp_path, "crun", "echo '{}'"), "crun", "1.21")
+    runtime = InstalledRuntime(machine.fake(tmp_path, "crun", "echo '{}'"), "crun", "1.21")
     backported = features.of(runtime, (5, 14), lambda _: True)
     assert KILLABLE in backported.flags
     without = features.of(runtime, (6, 12), lambda bits: not bits & 32)

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_first_program_found_wins(folder: Path) -> None:
     crun = machine.fake(folder, "crun", CRUN)
     found = installed_programs.find_runtime(["runc", "crun"])
-    assert found == installed_programs.Runtime(crun, "crun", "1.21")
+    assert found == installed_programs.InstalledRuntime(crun, "crun", "1.21")
     runc = machine.fake(folder, "runc", RUNC)
     assert installed_programs.find_runtime(["runc", "crun"]).version == "1.1.15+ds1"
     assert installed_programs.find_runtime([str(crun), str(runc)]).path == crun

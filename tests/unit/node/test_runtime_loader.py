@@ -11,7 +11,7 @@ from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import runtime_loader
 from runc_wrap.policy import policy_store
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.node import machine
 from tests.unit.policy.node import compiled
 

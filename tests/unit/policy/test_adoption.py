@@ -16,7 +16,7 @@ from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.policy_store import engine_defaults, put_in_force
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import platform
-from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from tests.unit.policy.node import PROFILE, compiled, facts, load_profile
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def test_an_own_profile_that_lets_through_more_than_the_default_is_remarked() ->
     assert remark.endswith(f"runtime-default ({NAME}): bpf.")
 
 
-def _captured(changed: bytes = b"", stale: str = "") -> Captured:
+def _captured(changed: bytes = b"", stale: str = "") -> CapturedProfile:
     """Return containerd's default as captured: that of the table, or one of two calls."""
     text = changed or json.dumps(NEWER).encode()
-    return Captured("containerd", "1.7.24", "", platform.goarch(), "6.12", "", text, stale)
+    return CapturedProfile("containerd", "1.7.24", "", platform.goarch(), "6.12", "", text, stale)
 
 
 NEWER = {

@@ -11,7 +11,7 @@ import pytest
 from runc_wrap.policy import captured_comparison
 from runc_wrap.policy.settings.source import PolicyError
 from runc_wrap.profiles import builtin, captured_profile
-from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.vocabulary import CAPABILITIES
 from tests.unit.policy.node import PROFILE, compiled, facts
 
@@ -24,7 +24,9 @@ CAPTURED = {SOURCE: "captured"}
 CONTAINERD = {"containerd": "1.7.24"}
 
 
-def _capture(engine: str, spec: str, change: Callable[[Json], None] = lambda _: None) -> Captured:
+def _capture(
+    engine: str, spec: str, change: Callable[[Json], None] = lambda _: None
+) -> CapturedProfile:
     """Return what capturing an engine gives whose default is this built-in profile, changed."""
     profile = builtin.load(spec)
     sets = [frozenset(), *(frozenset([name]) for name in CAPABILITIES), CAPABILITIES]
@@ -32,7 +34,7 @@ def _capture(engine: str, spec: str, change: Callable[[Json], None] = lambda _: 
     document = json.loads(captured_profile.derived(blocks, engine))
     change(document)
     data = json.dumps(document).encode()
-    return Captured(engine, spec.partition("@")[2], "", "amd64", "6.12", "", data)
+    return CapturedProfile(engine, spec.partition("@")[2], "", "amd64", "6.12", "", data)
 
 
 OURS = _capture("containerd", "containerd@1.7.24")
@@ -96,7 +98,7 @@ def test_an_engine_with_a_version_in_the_policy_needs_no_capture(
     ],
 )
 def test_a_missing_or_stale_capture_refuses_the_policy(
-    engines: dict[str, str], captured: dict[str, Captured], said: str
+    engines: dict[str, str], captured: dict[str, CapturedProfile], said: str
 ) -> None:
     with pytest.raises(PolicyError) as told:
         compiled(CAPTURED, engines=engines, captured=captured)

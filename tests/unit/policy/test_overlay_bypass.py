@@ -38,7 +38,7 @@ def _own(default: str, *rules: dict[str, Any], **written: Any) -> list[str]:
     text = json.dumps({"defaultAction": default, "syscalls": list(rules)}).encode()
     changed = {f"overlay.{name}": value for name, value in written.items()}
     made = compiled(changed, own_profiles={"a": text}).profiles["localhost/a", "enforce"]
-    profiles = overlay_bypass.Profiles({("localhost/a", "enforce"): made}, "amd64")
+    profiles = overlay_bypass.ProfilesInForce({("localhost/a", "enforce"): made}, "amd64")
     told = overlay_bypass.ways({**schema.defaults(), **changed}, profiles)
     return [line for line in told if not line.startswith("note: io_uring can replace")]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.model import Kernel, Profile
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import Kernel, Profile
 
 Json = dict[str, Any]
 ADMIN = frozenset({"CAP_SYS_ADMIN"})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.profiles import block_comparison, builtin
-from runc_wrap.profiles.block_comparison import Difference
+from runc_wrap.profiles.block_comparison import BlockDifference
 from tests.unit.profiles.resolving import block_of
 from tests.unit.profiles.strategies import oci_blocks
 
@@ -72,8 +72,8 @@ def test_blocks_that_do_the_same_do_not_differ(one: Json, other: Json) -> None:
 )
 def test_each_difference_is_told_in_words(changed: Json, said: str) -> None:
     plain = _block(_rule("read"))
-    assert Difference(0, said) in block_comparison.differences(changed, plain)
-    assert Difference(1, said) in block_comparison.differences(plain, changed)
+    assert BlockDifference(0, said) in block_comparison.differences(changed, plain)
+    assert BlockDifference(1, said) in block_comparison.differences(plain, changed)
 
 
 @pytest.mark.parametrize("name", ENGINE)

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.profiles.resolving import ADMIN, NONE, allowed, block_of, rules_on
 
 ALLOW = {"action": "SCMP_ACT_ALLOW"}

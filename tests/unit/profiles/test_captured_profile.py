@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from runc_wrap.profiles import builtin, captured_profile
-from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.model import Profile, ProfileError
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 from runc_wrap.profiles.vocabulary import CAPABILITIES
 from tests.unit.profiles.strategies import bounding
 
@@ -23,7 +23,9 @@ ALLOW = "SCMP_ACT_ALLOW"
 ENGINES = ["containerd@1.7.24", "moby@26.1.5", "containers-common@0.62.3", "crio@1.36"]
 ENGINES += ["containerd", "moby", "containers-common"]
 PROFILE = b'{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}'
-CAPTURED = Captured("containerd", "1.7.24", "2026-11-26T12:00:00Z", "amd64", "6.12", "ab", PROFILE)
+CAPTURED = CapturedProfile(
+    "containerd", "1.7.24", "2026-11-26T12:00:00Z", "amd64", "6.12", "ab", PROFILE
+)
 
 
 def _sets() -> list[Caps]:
@@ -93,8 +95,8 @@ def test_a_capture_reads_back_as_it_was_written() -> None:
 
 
 def test_equal_profiles_have_equal_names_and_others_do_not() -> None:
-    other = Captured("containerd", "2", "", "", "", "", PROFILE.replace(b"ERRNO", b"KILL"))
-    again = Captured("containerd", "2", "later", "arm64", "7.0", "", PROFILE)
+    other = CapturedProfile("containerd", "2", "", "", "", "", PROFILE.replace(b"ERRNO", b"KILL"))
+    again = CapturedProfile("containerd", "2", "later", "arm64", "7.0", "", PROFILE)
     assert CAPTURED.name == again.name != other.name
     assert CAPTURED.name.startswith("containerd@captured-")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from runc_wrap.profiles.engine_versions import Version, listed, parse, reached, within
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 BACKPORTED = "1.7.32 2.0.9 2.2.4 2.3.1"
 

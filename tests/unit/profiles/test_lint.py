@@ -10,14 +10,14 @@ from runc_wrap.profiles import builtin, lint
 from runc_wrap.profiles.bypass import io_uring
 from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.json_profiles.formats import parse
-from runc_wrap.profiles.lint_finding import Context, Finding
+from runc_wrap.profiles.lint_finding import Context, LintFinding
 
 ALLOW_ALL = {"defaultAction": "SCMP_ACT_ALLOW"}
 RULE = {"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}
 TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
 
 
-def _found(document: dict[str, Any], runc: Version | None = None) -> list[Finding]:
+def _found(document: dict[str, Any], runc: Version | None = None) -> list[LintFinding]:
     profile = parse(json.dumps(document).encode(), "p.json")
     return lint.check(profile, Context("amd64", runc))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from runc_wrap.profiles import platform
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import NATIVE, OCI
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
@@ -48,7 +48,7 @@ def _enforced(node: ctl.Node, **changes: object) -> Enforced:
 
 
 def _denies(profile: Enforced, number: int) -> bool:
-    call = Call(samples.X86_64, number, samples.LOG, None, "", "")
+    call = CallKind(samples.X86_64, number, samples.LOG, None, "", "")
     return outcomes.of(call, profile).verdict == outcomes.DENIED
 
 
@@ -122,5 +122,5 @@ def test_the_runtime_is_recognized_by_its_state_file(
     (tmp_path / "c1").mkdir()
     (tmp_path / "c1" / state).write_text("{}")
     profile = _enforced(node, root=str(tmp_path), digest=_digest(node, FOURTEEN))
-    above = Call(samples.X86_64, 5000, samples.LOG, None, "", "")
+    above = CallKind(samples.X86_64, 5000, samples.LOG, None, "", "")
     assert outcomes.of(above, profile).errno == errno

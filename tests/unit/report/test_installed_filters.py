@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT, OBSERVE, Sighting
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.store import coverage
-from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.evaluate.runtime_load import Loader
-from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.report import installed_filters
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.installed_filters import Carried
@@ -58,7 +58,7 @@ def judged(
             evidence.add(key, one)
     carries = {("/run/test", "c0"): carried} if carried else {}
     judging = Judging(lambda _: profile, lambda _: True, BEGIN + HOUR, carried=carries)
-    (found,) = judging.judge(reader.Ledger(records, 0, starts), evidence)
+    (found,) = judging.judge(whole_ledger.Ledger(records, 0, starts), evidence)
     return found.as_json()
 
 
@@ -211,7 +211,7 @@ def test_only_a_few_of_many_programs_are_named() -> None:
 def test_a_denied_prctl_is_not_a_known_installation() -> None:
     denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
     profile = Enforced(denying, Loader.of("runc", "1.3.0"))
-    prctl = Call(samples.X86_64, PRCTL, samples.LOG, None, "", "")
+    prctl = CallKind(samples.X86_64, PRCTL, samples.LOG, None, "", "")
     assert not installed_filters.is_one(prctl, profile)
     assert installed_filters.is_one(prctl._replace(number=SECCOMP), profile)
     assert not installed_filters.is_one(prctl._replace(number=SECCOMP, code=samples.ERRNO), profile)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_set
-from runc_wrap.evidence.store.evidence_store import Store
+from runc_wrap.evidence.store.evidence_store import EvidenceStore
 from runc_wrap.node.paths import Places
 from runc_wrap.report import live_feed
 from runc_wrap.report.live_feed import Watching
@@ -26,17 +26,17 @@ class Kernel:
     """Simulates the audit multicast: a pipe that is readable while there are records."""
 
     def __init__(self) -> None:
-        self.given: list[Sighting | Lost] = []
+        self.given: list[Sighting | LossSpan] = []
         self._read, self._write = os.pipe()
 
-    def give(self, *records: Sighting | Lost) -> None:
+    def give(self, *records: Sighting | LossSpan) -> None:
         self.given += records
         os.write(self._write, b"x")
 
     def fileno(self) -> int:
         return self._read
 
-    def read(self) -> list[Sighting | Lost]:
+    def read(self) -> list[Sighting | LossSpan]:
         os.read(self._read, 1)
         found, self.given = self.given, []
         return found
@@ -57,7 +57,7 @@ class Processes:
     def fileno(self) -> int:
         return -1
 
-    def read(self) -> list[Lost]:
+    def read(self) -> list[LossSpan]:
         return []
 
     def container_of(self, pid: int, _: float) -> Key | None:
@@ -71,13 +71,13 @@ class Processes:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
     monkeypatch.setattr(live_feed, "Live", lambda: made)
-    monkeypatch.setattr(live_feed, "Tree", Processes)
+    monkeypatch.setattr(live_feed, "ProcessTree", Processes)
     return made
 
 
 def test_calls_of_one_kind_are_one_line_of_one_look(tmp_path: Path, kernel: Kernel) -> None:
     looking = Watching(Places(tmp_path))
-    lost = Lost(5.0, 3, "audit", "too fast")
+    lost = LossSpan(5.0, 3, "audit", "too fast")
     kernel.give(sighting(), sighting(serial=2), sighting(pid=7), sighting(code=NOTIFY), lost)
     seen, losses = looking.look(0.05)
     assert sorted((one.key or ("", ""), one.times) for one in seen) == [(("", ""), 1), (KEY, 2)]
@@ -90,7 +90,7 @@ def test_observed_calls_appear_once_the_agent_has_written_them(
     tmp_path: Path, kernel: Kernel
 ) -> None:
     places = Places(tmp_path)
-    agent = Store(places.evidence)
+    agent = EvidenceStore(places.evidence)
     agent.add(KEY, observed(UNSHARE, NEWUSER))
     agent.flush()
     looking = Watching(places)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced
@@ -27,8 +27,8 @@ from tests.unit.evidence.samples import (
 VSOCK, INET, NEWEST = 40, 2, 5000
 
 
-def _call(number: int, args: tuple[Any, ...] | None = None, arch: int = X86_64) -> Call:
-    return Call(arch, number, LOG, args, "", "")
+def _call(number: int, args: tuple[Any, ...] | None = None, arch: int = X86_64) -> CallKind:
+    return CallKind(arch, number, LOG, args, "", "")
 
 
 def _args(*given: int | None) -> tuple[int | None, ...]:
@@ -57,7 +57,9 @@ def _args(*given: int | None) -> tuple[int | None, ...]:
         (_call(-1), DENIED, "ENOSYS"),
     ],
 )
-def test_a_call_gets_what_the_profile_gives_it(call: Call, verdict: str, errno: str | None) -> None:
+def test_a_call_gets_what_the_profile_gives_it(
+    call: CallKind, verdict: str, errno: str | None
+) -> None:
     found = outcomes.of(call, samples.enforced())
     if call.number == -1:
         assert found.errno in ("ENOSYS", "EPERM")

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.report.record_sources import unwatched_part
 
 
@@ -33,5 +33,5 @@ def test_only_the_unwatched_part_of_a_loss_is_kept(
     watched: list[tuple[float, float]],
     left: tuple[float, float] | None,
 ) -> None:
-    found = unwatched_part(Lost(end, 3, AUDIT, "not printed", begin), watched)
+    found = unwatched_part(LossSpan(end, 3, AUDIT, "not printed", begin), watched)
     assert (found and (found.begin, found.time)) == left

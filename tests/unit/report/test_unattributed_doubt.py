@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence.store import coverage
-from runc_wrap.evidence.store.call_counts import Call, Tallies, Tally
+from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
 from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.report import outcomes
 from runc_wrap.report.unattributed_doubt import Suspicion, may_be
@@ -67,13 +67,13 @@ def test_calls_of_nobody_count_if_one_may_have_been_made_while_the_container_ran
 def test_a_record_fits_a_filter_whose_mode_and_profile_cause_it(
     profile: Filter, number: int, code: int, mode: str, may: bool
 ) -> None:
-    call = Call(X86_64, number, code, None, "x", "/x")
+    call = CallKind(X86_64, number, code, None, "x", "/x")
     assert may_be(call, mode, outcomes.of(call, profile)) is may
 
 
 @pytest.mark.parametrize(("code", "may"), [(LOG, True), (KILL, False)])
 def test_without_the_profile_only_the_action_decides(code: int, may: bool) -> None:
-    assert may_be(Call(X86, 1, code, None, "x", "/x"), "audit", None) is may
+    assert may_be(CallKind(X86, 1, code, None, "x", "/x"), "audit", None) is may
 
 
 def _ended(case: Case) -> None:
@@ -142,7 +142,7 @@ def test_calls_beyond_the_kept_kinds_may_belong_to_any_container(case: Case) -> 
     for number in range(2100):
         case.evidence.add(None, sighting(5_000_000 + number, time=BEGIN - 50, serial=number))
     case.evidence.unattributed.count(
-        Call(X86_64, 6_000_000, LOG, None, "", ""), Tally(1, BEGIN + 5, BEGIN + 5)
+        CallKind(X86_64, 6_000_000, LOG, None, "", ""), Tally(1, BEGIN + 5, BEGIN + 5)
     )
     assert "1 call of no known container" in case.one()["confidence"]
 

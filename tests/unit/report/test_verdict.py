@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT, OBSERVE, UNMADE, Lost
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, UNMADE, LossSpan
 from runc_wrap.evidence.store import coverage, evidence_set
 from runc_wrap.evidence.store.call_counts import EITHER, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_set import Evidence, file_name
-from runc_wrap.ledger import reader
 from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import (
@@ -66,7 +66,7 @@ class Case:
             records[key] = ledger_record.of(one)
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
-        decided = reader.Ledger(records, 0, starts)
+        decided = whole_ledger.Ledger(records, 0, starts)
         is_there = self.there.__contains__
         judging = Judging(
             self.profile_of,
@@ -453,10 +453,12 @@ def test_enforce_log_shows_current_denials(case: Case) -> None:
 def test_doubts_lower_the_confidence_and_are_named(case: Case, kind: str, words: str) -> None:
     case.container()
     if kind == "lost":
-        case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, "too fast"))
+        case.evidence.add_lost(LossSpan(BEGIN + 9, 3, AUDIT, "too fast"))
     elif kind == "at least":
-        case.evidence.add_lost(Lost(BEGIN + 9, 2, AUDIT, "dropped by the kernel"))
-        case.evidence.add_lost(Lost(BEGIN + 9, 1, AUDIT, "at least one record: journalctl hung"))
+        case.evidence.add_lost(LossSpan(BEGIN + 9, 2, AUDIT, "dropped by the kernel"))
+        case.evidence.add_lost(
+            LossSpan(BEGIN + 9, 1, AUDIT, "at least one record: journalctl hung")
+        )
     else:
         case.evidence.add(None, sighting(time=BEGIN + 9))
     found = case.one()
@@ -467,7 +469,7 @@ def test_doubts_lower_the_confidence_and_are_named(case: Case, kind: str, words:
 
 def test_losses_at_other_times_raise_no_doubt(case: Case) -> None:
     case.container()
-    case.evidence.add_lost(Lost(BEGIN - 900, 3, AUDIT, "too fast"))
+    case.evidence.add_lost(LossSpan(BEGIN - 900, 3, AUDIT, "too fast"))
     assert case.one()["lost"] == 0
 
 
@@ -485,7 +487,7 @@ def test_only_losses_of_a_containers_own_source_are_a_doubt(
 ) -> None:
     """In observe the call itself identifies its container."""
     case.container(mode=mode)
-    case.evidence.add_lost(Lost(BEGIN + 9, 1, source, "too fast"))
+    case.evidence.add_lost(LossSpan(BEGIN + 9, 1, source, "too fast"))
     assert case.one()["lost"] == lost
 
 
@@ -505,7 +507,7 @@ def test_a_workload_that_ran_during_a_loss_is_not_safe(
         case.evidence.add(KEY, sighting(number, time=BEGIN + 5))
     begin, end = (BEGIN + each for each in TIMES[name])
     assert (before := case.one()["verdict"]) is not None
-    case.evidence.add_lost(Lost(end, 812331, AUDIT, "too fast", begin))
+    case.evidence.add_lost(LossSpan(end, 812331, AUDIT, "too fast", begin))
     found = case.one()
     assert found["verdict"] == (verdict if is_lost else before)
     sentence = "Unknown: 812331 records were lost while its containers ran (between 2026-11-1"
@@ -519,7 +521,7 @@ def test_a_workload_that_ran_during_a_loss_is_not_safe(
 )  # fmt: skip
 def test_an_inexact_number_is_reported_as_such(case: Case, why: str, amount: str) -> None:
     case.container()
-    case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, why))
+    case.evidence.add_lost(LossSpan(BEGIN + 9, 3, AUDIT, why))
     assert case.one()["reason"].startswith(f"Unknown: {amount} lost")
 
 
@@ -539,19 +541,19 @@ def test_a_container_whose_end_was_not_seen_may_have_run_until_the_next_check(
         case.evidence.containers[KEY].ended = BEGIN + ended
     if next_life:
         case.evidence.add_watched(AUDIT, BEGIN + next_life, BEGIN + WEEK)
-    case.evidence.add_lost(Lost(BEGIN + 40, 3, AUDIT, "too fast", BEGIN + 30))
+    case.evidence.add_lost(LossSpan(BEGIN + 40, 3, AUDIT, "too fast", BEGIN + 30))
     assert bool(case.one()["lost"]) == is_lost
 
 
 def test_a_loss_before_the_requested_time_is_no_doubt(case: Case) -> None:
     case.container()
-    case.evidence.add_lost(Lost(BEGIN + 9, 3, AUDIT, "too fast"))
+    case.evidence.add_lost(LossSpan(BEGIN + 9, 3, AUDIT, "too fast"))
     assert [one["lost"] for one in case.judge(since=BEGIN + 50)] == [0]
 
 
 def test_a_loss_at_an_unknown_time_is_a_doubt(case: Case) -> None:
     case.container()
-    case.evidence.add_lost(Lost(0, 2, AUDIT, "of so many files some are not read"))
+    case.evidence.add_lost(LossSpan(0, 2, AUDIT, "of so many files some are not read"))
     assert case.one()["lost"] == 2
 
 

@@ -17,14 +17,14 @@ import pytest
 
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.store import evidence_files
-from runc_wrap.evidence.store.call_counts import Call, Tally
+from runc_wrap.evidence.store.call_counts import CallKind, Tally
 from runc_wrap.hotpath import agent_probe, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call as Created
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.ledger import reader, tail
+from runc_wrap.ledger import tail, whole_ledger
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_compiler import compile_policy
@@ -80,7 +80,7 @@ def test_the_sample_has_every_kind_of_line() -> None:
 
 
 def test_every_word_of_every_ledger_line_is_read() -> None:
-    ledger = reader.read(DATA / "var/ledger")
+    ledger = whole_ledger.read(DATA / "var/ledger")
     assert ledger.damaged == 0
     assert {key: record.line for key, record in ledger.records.items()} == {
         _key(line): line for line in LINES
@@ -124,7 +124,7 @@ def test_every_count_of_the_evidence_is_read() -> None:
     assert evidence.cleared_until == state["cleared_until"]
 
 
-def _stored(calls: dict[Call, Tally]) -> Iterator[list[Any]]:
+def _stored(calls: dict[CallKind, Tally]) -> Iterator[list[Any]]:
     for call, tally in calls.items():
         args = None if call.args is None else list(call.args)
         yield [*call[:3], args, *call[4:], tally.count, tally.first, tally.last]
@@ -247,9 +247,9 @@ def test_what_a_container_of_before_was_denied_is_not_let_through_by_the_policy_
     rebuilt: Places,
 ) -> None:
     """Its bundle is deleted."""
-    chroot = Call(samples.X86_64, 161, samples.LOG, None, "", "")  # they lack CAP_SYS_CHROOT
+    chroot = CallKind(samples.X86_64, 161, samples.LOG, None, "", "")  # they lack CAP_SYS_CHROOT
     profiles = Profiles(rebuilt.prefix)
-    for record in reader.read(rebuilt.ledger).records.values():
+    for record in whole_ledger.read(rebuilt.ledger).records.values():
         if record.action == "inject":
             profile = profiles.of(record)
             assert isinstance(profile, Enforced), profile

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.descriptor_store import Store
+from runc_wrap.agent.descriptor_store import DescriptorStore
 from runc_wrap.agent.observe import argument_rules, handshake
 from runc_wrap.agent.observe.handshake import Acceptor, Arrival
 from runc_wrap.agent.systemd_protocol import Supervisor
@@ -231,7 +231,7 @@ def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -
 
 def test_without_free_descriptors_a_connection_waits_in_the_queue() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    store = Store(Supervisor({}), {}, [])
+    store = DescriptorStore(Supervisor({}), {}, [])
     with short_directory("door") as place, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(place / "notify"))
         listening.listen()

@@ -17,15 +17,15 @@ import pytest
 from harness.host.processes import wait_until
 from runc_wrap.agent.observe import inspector_client
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
-from runc_wrap.agent.observe.observed_container import Container
+from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _about(name: str, patience: float) -> Container:
-    made = Container((name, ""))
+def _about(name: str, patience: float) -> ObservedContainer:
+    made = ObservedContainer((name, ""))
     made.patience = patience
     return made
 

@@ -9,27 +9,27 @@ import pytest
 
 from runc_wrap.agent.observe import notify
 from runc_wrap.agent.observe.listeners import Listener, Listeners
-from runc_wrap.agent.observe.observed_container import Container
-from runc_wrap.evidence.model import UNMADE
+from runc_wrap.agent.observe.observed_container import ObservedContainer
+from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.agent.descriptor_store import Store
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.agent.descriptor_store import DescriptorStore
+    from runc_wrap.evidence.sightings import Sighting
 
 CAPSET, CLONE3, X86_64 = 126, 435, 0xC000003E
-CALL = notify.Call((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))
+CALL = notify.Notification((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))
 
 
 class _Received:
     """Stands for the memory into which the kernel writes a notification."""
 
-    def __init__(self, call: notify.Call = CALL) -> None:
+    def __init__(self, call: notify.Notification = CALL) -> None:
         self._call = call
 
-    def receive(self, _listener: int, _number: int) -> notify.Call:
+    def receive(self, _listener: int, _number: int) -> notify.Notification:
         return self._call
 
     def count(self, _call: int) -> None:
@@ -50,10 +50,10 @@ def test_a_call_has_the_time_before_its_answer_after_which_its_thread_may_run_an
     monkeypatch.setattr(notify, "is_valid", lambda *_: True)
     seen: list[Sighting] = []
     listeners = Listeners(
-        str(tmp_path), cast("Store", None), lambda _, sighting: seen.append(sighting)
+        str(tmp_path), cast("DescriptorStore", None), lambda _, sighting: seen.append(sighting)
     )
     listeners.inflight = cast("notify.Inflight", _Received())
-    listeners.answer(Listener(1, -1, {}, Container(("c", "/b"))))
+    listeners.answer(Listener(1, -1, {}, ObservedContainer(("c", "/b"))))
     assert seen[0].number == CAPSET
     assert seen[0].time <= answered[0]
 
@@ -66,9 +66,11 @@ def test_a_clone3_whose_caller_is_killed_while_it_waits_was_not_made(
     monkeypatch.setattr(notify, "proceed", lambda *_: False)
     monkeypatch.setattr(notify, "is_valid", lambda *_: False)
     seen: list[Sighting] = []
-    listeners = Listeners(str(tmp_path), cast("Store", None), lambda _, one: seen.append(one))
-    call = notify.Call((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6))
+    listeners = Listeners(
+        str(tmp_path), cast("DescriptorStore", None), lambda _, one: seen.append(one)
+    )
+    call = notify.Notification((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6))
     listeners.inflight = cast("notify.Inflight", _Received(call))
-    listeners.answer(Listener(1, -1, {}, Container(("c", "/b"))))
+    listeners.answer(Listener(1, -1, {}, ObservedContainer(("c", "/b"))))
     assert (seen[0].code == USER_NOTIF | UNMADE) is is_unmade
     assert (seen[0].args is None) is is_unmade

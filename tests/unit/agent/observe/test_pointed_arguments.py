@@ -8,15 +8,15 @@ import struct
 import pytest
 
 from runc_wrap.agent.observe import pointed_arguments
-from runc_wrap.agent.observe.notify import Call
+from runc_wrap.agent.observe.notify import Notification
 
 X86_64 = 0xC000003E
 MEMFD_SECRET = 447
 MAP_FIXED = 0x10
 
 
-def _call(number: int, address: int, size: int = 88) -> Call:
-    return Call((1, os.getpid(), 0, number, X86_64, 0, address, size, 0, 0, 0, 0))
+def _call(number: int, address: int, size: int = 88) -> Notification:
+    return Notification((1, os.getpid(), 0, number, X86_64, 0, address, size, 0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("number", [435, 435 | 0x40000000])

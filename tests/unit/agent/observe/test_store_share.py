@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.descriptor_store import Store
+from runc_wrap.agent.descriptor_store import DescriptorStore
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listeners
 from runc_wrap.agent.observe.store_share import giver
@@ -88,7 +88,7 @@ def listeners_of_a_service(
     }
     supervisor = Supervisor(environment)
     monkeypatch.setattr(Inspector, "start", lambda _self: None)
-    made = Listeners(str(place), Store(supervisor, environment, []), lambda *_: None)
+    made = Listeners(str(place), DescriptorStore(supervisor, environment, []), lambda *_: None)
     made.restore([])
     assert systemd.names() == {"inflight"}
     yield made

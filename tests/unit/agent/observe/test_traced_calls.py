@@ -19,9 +19,9 @@ from runc_wrap.agent.observe import (
     pointed_arguments,
     traced_calls,
 )
-from runc_wrap.agent.observe.notify import Call
-from runc_wrap.agent.observe.observed_container import Container
-from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, OwnFilters
+from runc_wrap.agent.observe.notify import Notification
+from runc_wrap.agent.observe.observed_container import ObservedContainer
+from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, TracingFilters
 from runc_wrap.filters.evaluate import bpf, filter_answer
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
@@ -48,8 +48,8 @@ def answering(number: int, action: int) -> bytes:
 TRACING = answering(KEYCTL, TRACE)
 
 
-def call(number: int = KEYCTL, *args: int, arch: int = X86_64) -> Call:
-    return Call((1, 100, 0, number, arch, 0x400000, *(*args, 0, 0, 0, 0, 0, 0)[:6]))
+def call(number: int = KEYCTL, *args: int, arch: int = X86_64) -> Notification:
+    return Notification((1, 100, 0, number, arch, 0x400000, *(*args, 0, 0, 0, 0, 0, 0)[:6]))
 
 
 class Fake:
@@ -68,13 +68,13 @@ class Fake:
         return Checks(self, lambda _: None)  # type: ignore[arg-type]
 
 
-def install(fake: Fake, own: OwnFilters, *, keep: Callable[[], bool] = lambda: True) -> int:
+def install(fake: Fake, own: TracingFilters, *, keep: Callable[[], bool] = lambda: True) -> int:
     one = call(SECCOMP, 1, 0, MEMORY)
-    return fake.checks().error(own, Container(("c", "")), one, keep)
+    return fake.checks().error(own, ObservedContainer(("c", "")), one, keep)
 
 
-def asks(fake: Fake, own: OwnFilters, one: Call | None = None) -> int:
-    return fake.checks().error(own, Container(("c", "")), one or call(), lambda: True)
+def asks(fake: Fake, own: TracingFilters, one: Notification | None = None) -> int:
+    return fake.checks().error(own, ObservedContainer(("c", "")), one or call(), lambda: True)
 
 
 @pytest.mark.parametrize(("name", "first"), [("seccomp", 1), ("prctl", 22)])
@@ -99,13 +99,13 @@ def test_the_call_numbers_match_libseccomp(name: str, first: int) -> None:
         (call(354, 1, 0, MEMORY), False),  # another call of x86_64's
     ],
 )
-def test_calls_that_install_a_filter_are_recognized(one: Call, is_one: bool) -> None:
+def test_calls_that_install_a_filter_are_recognized(one: Notification, is_one: bool) -> None:
     assert traced_calls.is_installation(one) is is_one
 
 
 @pytest.mark.parametrize("action", [ALLOW, ERRNO, 0x30000, 0x80000000, 0x7FFC0000, 0x7FC00000])
 def test_a_filter_that_cannot_trace_changes_nothing_and_costs_nothing(action: int) -> None:
-    own, fake = OwnFilters(), Fake(answering(KEYCTL, action), 1)
+    own, fake = TracingFilters(), Fake(answering(KEYCTL, action), 1)
     assert install(fake, own) == 0
     assert own.kept == []
     fake.asked.clear()
@@ -120,7 +120,7 @@ def test_a_filter_that_cannot_trace_changes_nothing_and_costs_nothing(action: in
 def test_a_thread_that_may_have_the_filter_is_refused_the_calls_it_traces(
     filters: int | None, tracer: int, error: int
 ) -> None:
-    own = OwnFilters()
+    own = TracingFilters()
     assert install(Fake(TRACING, 1), own) == 0
     assert asks(Fake(None, filters, tracer), own) == error
     assert asks(Fake(None, filters, tracer), own, call(PRCTL)) == 0  # it allows that
@@ -128,7 +128,7 @@ def test_a_thread_that_may_have_the_filter_is_refused_the_calls_it_traces(
 
 def test_a_caller_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traced_calls, "_PAUSE", 0)
-    own, fake = OwnFilters(), Fake(TRACING, 1)
+    own, fake = TracingFilters(), Fake(TRACING, 1)
     install(fake, own)
     fake.read = None
     assert asks(fake, own) == EPERM
@@ -138,7 +138,7 @@ def test_a_caller_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_filter_that_cannot_be_read_counts_as_tracing_everything() -> None:
-    own = OwnFilters()
+    own = TracingFilters()
     assert install(Fake(None, 1), own) == 0
     assert own.kept == [(1, None)]
     assert asks(Fake(None, 2), own, call(PRCTL)) == ENOSYS
@@ -146,22 +146,22 @@ def test_a_filter_that_cannot_be_read_counts_as_tracing_everything() -> None:
 
 
 def test_a_filter_is_stored_first_or_not_installed() -> None:
-    own = OwnFilters()
+    own = TracingFilters()
     assert install(Fake(TRACING, 1), own, keep=lambda: False) == ENOMEM
-    assert OwnFilters(own.as_state()).kept == own.kept == [(1, TRACING)]
-    assert OwnFilters("nonsense").kept == []
-    assert OwnFilters([["x", 1]]).kept == [(0, None)]
+    assert TracingFilters(own.as_state()).kept == own.kept == [(1, TRACING)]
+    assert TracingFilters("nonsense").kept == []
+    assert TracingFilters([["x", 1]]).kept == [(0, None)]
 
 
 def test_the_stored_filters_are_bounded_and_none_is_forgotten() -> None:
-    own = OwnFilters()
+    own = TracingFilters()
     for at in range(1000):
         own.add(3, answering(at, TRACE))
         assert len(own.kept) <= MOST
     assert all(own.traces(call(at), 4) for at in (0, 500, 999))
     assert not own.traces(call(0), 3)
     long = raw(*[(0, 0, 0, 0)] * (MOST_INSTRUCTIONS - 1), (6, 0, 0, TRACE))
-    own = OwnFilters()
+    own = TracingFilters()
     assert own.add(1, long)
     assert not own.add(2, long)  # who has more has it too
     assert own.add(1, TRACING)
@@ -169,7 +169,7 @@ def test_the_stored_filters_are_bounded_and_none_is_forgotten() -> None:
 
 
 def test_our_own_error_does_not_let_a_traced_call_through() -> None:
-    own, fake = OwnFilters([[1, None]]), Fake(None, 2)
+    own, fake = TracingFilters([[1, None]]), Fake(None, 2)
     fake.read = object()
     assert asks(fake, own) == EPERM
 
@@ -202,8 +202,8 @@ def test_the_fast_evaluation_answers_like_the_careful_one(steps: list[Any], args
     data = raw(*kept, (0x16, 0, 0, 0))
     program = bpf.program(data)
     one = call(KEYCTL, *args)
-    words = bpf.Call(one.arch, one.number, args).words()
-    found = bpf.evaluate(program, bpf.Call(one.arch, one.number, args))
+    words = bpf.SeccompData(one.arch, one.number, args).words()
+    found = bpf.evaluate(program, bpf.SeccompData(one.arch, one.number, args))
     assert filter_answer.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
     assert filter_answer.may_answer(data, return_codes.TRACE)
 
@@ -227,9 +227,9 @@ def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
-    fake, own = Fake(TRACING, 1), OwnFilters([[0, TRACING.hex()]])
+    fake, own = Fake(TRACING, 1), TracingFilters([[0, TRACING.hex()]])
     fake.read = None
-    container, checks = Container(("", "")), fake.checks()
+    container, checks = ObservedContainer(("", "")), fake.checks()
     for _ in range(1000):
         assert checks.error(own, container, call(), lambda: True)
     assert sum(waits) == pytest.approx(observed_container.WAITING)
@@ -251,5 +251,7 @@ def test_an_installation_records_whether_the_filter_may_hide_calls(
     program: bytes | None, flags: int, hides: bool
 ) -> None:
     one = call(SECCOMP, 1, flags, MEMORY)
-    Fake(program, 1).checks().error(OwnFilters(), Container(("c", "")), one, lambda: True)
+    Fake(program, 1).checks().error(
+        TracingFilters(), ObservedContainer(("c", "")), one, lambda: True
+    )
     assert one.hides is hides

@@ -19,7 +19,7 @@ from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution import proc_connector, process_history
-from runc_wrap.evidence.model import AUDIT, OBSERVE, Lost
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.sources import audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Counted
 from runc_wrap.evidence.store import evidence_files
@@ -30,14 +30,14 @@ from tests.unit.evidence.samples import line, observed, sighting, write_ledger
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
 
 KEY = ("/run/test", "c1")
 ALL = "log errno"
 
 
 def _refused() -> None:
-    raise proc_connector.Unavailable(errno.EPERM, "not for a test")
+    raise proc_connector.NoConnector(errno.EPERM, "not for a test")
 
 
 class Silent:
@@ -197,11 +197,11 @@ class Teller(Silent):
     """Audit's socket with pending records."""
 
     def __init__(self) -> None:
-        self.records: list[Sighting | Lost] = []
+        self.records: list[Sighting | LossSpan] = []
 
-    def counts(self, _: int) -> list[Counted | Lost]:
+    def counts(self, _: int) -> list[Counted | LossSpan]:
         found, self.records = self.records, []
-        return [one if isinstance(one, Lost) else Counted(one, 1, one.serial) for one in found]
+        return [one if isinstance(one, LossSpan) else Counted(one, 1, one.serial) for one in found]
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def told(logged: Path, tmp_path: Path) -> Recorder:
     turns = [False, True]
     one.tree.is_dry = False
 
-    def read(most: int = 0) -> list[Lost]:  # noqa: ARG001 - as the tree calls it
+    def read(most: int = 0) -> list[LossSpan]:  # noqa: ARG001 - as the tree calls it
         one.tree.is_dry = turns.pop(0) if turns else True
         if one.tree.is_dry:
             one.tree.lives.begin(7, 0.0, KEY)
@@ -224,7 +224,7 @@ def told(logged: Path, tmp_path: Path) -> Recorder:
     return one
 
 
-def hear(one: Recorder, *records: Sighting | Lost) -> None:
+def hear(one: Recorder, *records: Sighting | LossSpan) -> None:
     one.live.records = list(records)  # type: ignore[union-attr]
     one._read_audit(one.live)  # type: ignore[arg-type]  # noqa: SLF001 - what `read` calls
 
@@ -288,7 +288,7 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
     news = 5
     answered = looked = 0
 
-    def read(_most: int) -> list[Lost]:
+    def read(_most: int) -> list[LossSpan]:
         nonlocal news, looked
         news -= 1
         told.tree.is_dry = news == 0
@@ -316,7 +316,7 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
 def test_a_record_before_a_loss_waits_for_the_process_events(
     told: Recorder, tmp_path: Path
 ) -> None:
-    hear(told, sighting(pid=7, time=time.time()), Lost(time.time(), 1, AUDIT, "too fast"))
+    hear(told, sighting(pid=7, time=time.time()), LossSpan(time.time(), 1, AUDIT, "too fast"))
     told.write()
     assert counts(tmp_path) == (1, 0)
 

@@ -13,7 +13,7 @@ from runc_wrap.agent.record import recorder, source_check
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
-from runc_wrap.evidence.model import AUDIT
+from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files, evidence_set
 from tests.unit.agent.record import test_recorder
@@ -23,7 +23,7 @@ from tests.unit.evidence.samples import KILL, START, UNSHARE, sighting
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
 
 connected, logged = test_recorder.connected, test_recorder.logged  # fixtures
 PROBE, GETPRIORITY = 77, 140

@@ -10,9 +10,9 @@ import pytest
 
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.profiles import platform
-from runc_wrap.profiles.captured_profile import Captured
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import profile_files
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
 from tests.unit.node import machine
 
@@ -39,13 +39,13 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     return made
 
 
-def _captured() -> Captured:
+def _captured() -> CapturedProfile:
     kernel = ".".join(map(str, platform.kernel()))
     program = capture_store.fingerprint("podman")
-    return Captured("podman", "5.4.2", "", platform.goarch(), kernel, program, PROFILE)
+    return CapturedProfile("podman", "5.4.2", "", platform.goarch(), kernel, program, PROFILE)
 
 
-def _stored(node: Node, captured: Captured) -> str:
+def _stored(node: Node, captured: CapturedProfile) -> str:
     capture_store.write(node.places, captured)
     return capture_store.read(node.places)["podman"].stale
 

@@ -225,7 +225,7 @@ def test_a_change_without_a_restart_that_another_command_is_at_is_not_undone(
     """It holds its lock until the engine has checked its files; without it, it was killed."""
     one, places = made
     work = job(places, one.config)
-    change_set.begin(work.where.change, [change_set.Change(one.config, TEXT.encode(), b"#\n")])
+    change_set.begin(work.where.change, [change_set.PathChange(one.config, TEXT.encode(), b"#\n")])
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     with (
         locks.locked(places.var, "engines"),

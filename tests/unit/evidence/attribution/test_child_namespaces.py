@@ -15,7 +15,7 @@ from runc_wrap.profiles.abis import ABIS
 from tests.unit.evidence.samples import sighting
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.model import Sighting
+    from runc_wrap.evidence.sightings import Sighting
 
 KEY = ("/run/test", "c1")
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000

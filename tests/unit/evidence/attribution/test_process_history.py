@@ -19,7 +19,7 @@ from runc_wrap.evidence.attribution import (
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.attribution.membership import Membership
-from runc_wrap.evidence.attribution.process_history import Tree
+from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.coverage import rfc3339
@@ -36,14 +36,14 @@ INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above
 FORK, EXEC, EXIT = 1, 2, 0x80000000
 
 
-def _is_runtimes(tree: Tree, pid: int, when: float) -> bool:
+def _is_runtimes(tree: ProcessTree, pid: int, when: float) -> bool:
     return tree.made_by(sighting(pid=pid, time=when)) == call_counts.RUNTIME
 
 
 class Kernel:
     """Sends a tree the kernel's events, at chosen times."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: ProcessTree) -> None:
         self.tree = tree
         self.now = time.time() - 50
 
@@ -72,25 +72,27 @@ class Kernel:
 
 
 def refused() -> None:
-    raise proc_connector.Unavailable(errno.EPERM, "not for a test")
+    raise proc_connector.NoConnector(errno.EPERM, "not for a test")
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessTree:
     monkeypatch.setattr(process_history, "connector", refused)
     monkeypatch.setattr(process_history, "_offset", lambda: 0.0)  # a machine's clock may be younger
     monkeypatch.setattr(runtime_programs, "_filters", lambda _pid: 0)
     monkeypatch.setattr(runtime_programs, "_file", lambda _pid: (1, 2))
     monkeypatch.setattr(runtime_programs, "_now", lambda: 0.0)  # each look is in time
-    return Tree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
+    return ProcessTree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
 
 
 @pytest.fixture
-def kernel(tree: Tree) -> Kernel:
+def kernel(tree: ProcessTree) -> Kernel:
     return Kernel(tree)
 
 
-def test_a_short_lived_child_belongs_to_its_parents_container(tree: Tree, kernel: Kernel) -> None:
+def test_a_short_lived_child_belongs_to_its_parents_container(
+    tree: ProcessTree, kernel: Kernel
+) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     born = kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD, after=0.001)
@@ -99,7 +101,7 @@ def test_a_short_lived_child_belongs_to_its_parents_container(tree: Tree, kernel
     assert tree.container_of(RUNTIME, kernel.now) is None
 
 
-def test_a_reused_pid_is_distinguished_by_time(tree: Tree, kernel: Kernel) -> None:
+def test_a_reused_pid_is_distinguished_by_time(tree: ProcessTree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     tree.lives.begin(RUNTIME, kernel.now, OTHER)
     first = kernel.fork(INIT, CHILD)
@@ -113,7 +115,7 @@ def test_a_reused_pid_is_distinguished_by_time(tree: Tree, kernel: Kernel) -> No
 
 
 def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_distinguish(
-    tree: Tree, kernel: Kernel
+    tree: ProcessTree, kernel: Kernel
 ) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     tree.lives.begin(RUNTIME, kernel.now, OTHER)
@@ -126,7 +128,7 @@ def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_distinguish(
 
 
 def test_a_container_begins_with_the_runtime_that_the_ledger_names(
-    tree: Tree, kernel: Kernel, tmp_path: Path
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path
 ) -> None:
     kernel.fork(SHIM, RUNTIME)
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
@@ -140,7 +142,7 @@ def test_a_container_begins_with_the_runtime_that_the_ledger_names(
 
 
 def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_the_ledger(
-    tree: Tree, kernel: Kernel, tmp_path: Path
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path
 ) -> None:
     """The ledger's clock is the kernel's coarse one, which is up to a few ticks behind."""
     second = float(int(kernel.now) + 1)
@@ -154,7 +156,7 @@ def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_
 
 
 def test_a_container_being_created_at_our_start_is_found_when_it_starts(
-    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger has it, but the runtime has not yet recorded its first process."""
     there = procfs.born(os.getpid())
@@ -169,7 +171,7 @@ def test_a_container_being_created_at_our_start_is_found_when_it_starts(
 
 @pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
 def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
-    tree: Tree, kernel: Kernel, tmp_path: Path, later: float, key: Key | None
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path, later: float, key: Key | None
 ) -> None:
     """Not a process that gets the pid long afterwards."""
     kernel.now = float(int(kernel.now))
@@ -183,7 +185,7 @@ def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
 
 
 def test_a_runtime_that_ran_before_our_start_creates_its_container(
-    tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a process that began after the ledger's line, or long before: that is another one."""
     kernel.now = float(int(time.time()))
@@ -202,7 +204,9 @@ def test_a_runtime_that_ran_before_our_start_creates_its_container(
     assert found == [({("/run/test", f"c{RUNTIME}")}, True), (set(), False), (set(), False)]
 
 
-def test_a_reused_runtime_pid_creates_nothing(tree: Tree, kernel: Kernel, tmp_path: Path) -> None:
+def test_a_reused_runtime_pid_creates_nothing(
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path
+) -> None:
     kernel.fork(SHIM, RUNTIME)
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
     kernel.exit(RUNTIME, after=0.01)
@@ -211,7 +215,7 @@ def test_a_reused_runtime_pid_creates_nothing(tree: Tree, kernel: Kernel, tmp_pa
     assert tree.container_of(INIT, born) is None
 
 
-def test_a_container_ends_with_its_last_process(tree: Tree, kernel: Kernel) -> None:
+def test_a_container_ends_with_its_last_process(tree: ProcessTree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.fork(INIT, CHILD)
     kernel.exit(INIT)
@@ -223,14 +227,14 @@ def test_a_container_ends_with_its_last_process(tree: Tree, kernel: Kernel) -> N
     assert tree.ended() == []
 
 
-def test_threads_are_not_processes(tree: Tree, kernel: Kernel) -> None:
+def test_threads_are_not_processes(tree: ProcessTree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.thread(INIT, CHILD)
     assert tree.container_of(CHILD, kernel.now) is None
 
 
 def test_ended_processes_are_forgotten_in_time(
-    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_lifetimes, "MOST_ENDED", 100)
     tree.lives.begin(INIT, kernel.now, KEY)
@@ -242,7 +246,7 @@ def test_ended_processes_are_forgotten_in_time(
 
 
 def test_without_the_connector_the_tree_says_so_and_reads_proc(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
     monkeypatch.setattr(Membership, "of", lambda *_: KEY)
@@ -250,7 +254,7 @@ def test_without_the_connector_the_tree_says_so_and_reads_proc(
 
 
 def test_a_process_that_began_after_the_record_did_not_make_it(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Membership, "of", lambda *_: KEY)
     there = procfs.born(os.getpid())
@@ -263,7 +267,7 @@ def test_a_process_that_began_after_the_record_did_not_make_it(
 
 
 def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent = os.getppid()
     monkeypatch.setattr(Membership, "of", lambda _, pid: OTHER if pid == parent else None)
@@ -271,7 +275,7 @@ def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
 
 
 def test_processes_whose_first_thread_ended_are_read_once_a_second(
-    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -289,7 +293,7 @@ def test_processes_whose_first_thread_ended_are_read_once_a_second(
 
 
 def test_a_process_whose_end_was_not_reported_ends_when_its_pid_is_reused(
-    tree: Tree, kernel: Kernel
+    tree: ProcessTree, kernel: Kernel
 ) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.fork(INIT, CHILD)
@@ -300,7 +304,9 @@ def test_a_process_whose_end_was_not_reported_ends_when_its_pid_is_reused(
     assert tree.container_of(CHILD, born - 0.5) == KEY
 
 
-def test_a_late_start_event_of_a_known_process_ends_nothing(tree: Tree, kernel: Kernel) -> None:
+def test_a_late_start_event_of_a_known_process_ends_nothing(
+    tree: ProcessTree, kernel: Kernel
+) -> None:
     """As after a scan, which found the child of a process outside."""
     tree.lives.begin(INIT, kernel.now + 1.005, KEY)
     born = kernel.fork(SHIM, INIT)
@@ -308,7 +314,7 @@ def test_a_late_start_event_of_a_known_process_ends_nothing(tree: Tree, kernel: 
     assert tree.ended() == []
 
 
-def test_a_scan_ends_processes_whose_pid_was_reused(tree: Tree) -> None:
+def test_a_scan_ends_processes_whose_pid_was_reused(tree: ProcessTree) -> None:
     started = {}
     for pid in (os.getpid(), os.getppid()):
         there = procfs.born(pid)
@@ -338,7 +344,7 @@ class Overrun:
 
 
 def test_after_a_gap_proc_is_read_once_the_queue_is_empty(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel sends no more events until then."""
     scans: list[int] = []
@@ -354,7 +360,7 @@ def test_after_a_gap_proc_is_read_once_the_queue_is_empty(
 
 
 def test_events_may_wait_unless_the_kernel_logs_a_running_container(
-    tree: Tree, kernel: Kernel, tmp_path: Path
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path
 ) -> None:
     write_ledger(tmp_path, line("quiet", mode="enforce"), line("loud"))
     for _ in range(2):
@@ -378,7 +384,7 @@ def test_events_may_not_wait_while_a_runtime_starts_a_process_in_observe(
     monkeypatch.setattr(process_history, "connector", refused)
     key = ("/run/test", "asked")
     write_ledger(tmp_path, line("asked", mode=mode, pid=SHIM, time=rfc3339(time.time() - 3600)))
-    tree = Tree(Known(tmp_path))
+    tree = ProcessTree(Known(tmp_path))
     tree.refresh()
     tree.lives.begin(INIT, time.time() - 3600, key)
     found = [tree.may_wait]
@@ -406,7 +412,7 @@ def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
 ) -> None:
     monkeypatch.setattr(process_history, "connector", refused)
-    tree = Tree(Known(tmp_path))
+    tree = ProcessTree(Known(tmp_path))
     found = [tree.may_wait]
     when = rfc3339(time.time() - ago)
     write_ledger(tmp_path, line("c1", mode=mode, pid=RUNTIME, time=when))
@@ -415,7 +421,7 @@ def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
 
 
 def test_a_process_of_the_host_is_known_as_such_only_as_far_as_the_news_are_read(
-    tree: Tree, kernel: Kernel
+    tree: ProcessTree, kernel: Kernel
 ) -> None:
     """A container that makes more news than are read may have its pid by then."""
     kernel.now = time.time()
@@ -429,7 +435,7 @@ def test_a_process_of_the_host_is_known_as_such_only_as_far_as_the_news_are_read
 
 
 def test_a_pid_is_a_containers_only_as_far_as_the_news_are_read(
-    tree: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a storm of forks another container may have it by then: /proc tells, or nobody."""
     tree.lives.begin(INIT, kernel.now, KEY)
@@ -451,13 +457,13 @@ class Quiet:
 
 
 @pytest.fixture
-def heard(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
+def heard(tree: ProcessTree, monkeypatch: pytest.MonkeyPatch) -> ProcessTree:
     monkeypatch.setattr(tree, "_socket", Quiet())
     return tree
 
 
 def test_a_process_started_by_the_runtimes_exec_is_the_containers(
-    heard: Tree, kernel: Kernel
+    heard: ProcessTree, kernel: Kernel
 ) -> None:
     """It ended before its cgroup could be read."""
     kernel.fork(1, RUNTIME)
@@ -472,7 +478,7 @@ def test_a_process_started_by_the_runtimes_exec_is_the_containers(
 
 
 def test_children_of_a_shell_that_later_became_the_runtime_do_not_join(
-    heard: Tree, kernel: Kernel
+    heard: ProcessTree, kernel: Kernel
 ) -> None:
     kernel.fork(1, RUNTIME)
     before = kernel.fork(RUNTIME, CHILD)
@@ -486,7 +492,7 @@ def test_children_of_a_shell_that_later_became_the_runtime_do_not_join(
     assert heard.container_of(INIT, after) == KEY
 
 
-def test_a_pid_that_was_reused_joins_nothing(heard: Tree, kernel: Kernel) -> None:
+def test_a_pid_that_was_reused_joins_nothing(heard: ProcessTree, kernel: Kernel) -> None:
     kernel.fork(1, RUNTIME)
     told = kernel.now + 0.1
     kernel.exit(RUNTIME)
@@ -501,7 +507,9 @@ def test_a_pid_that_was_reused_joins_nothing(heard: Tree, kernel: Kernel) -> Non
     assert heard.container_of(CHILD, born) is None
 
 
-def test_a_process_older_than_our_start_joins_if_it_still_runs(heard: Tree, kernel: Kernel) -> None:
+def test_a_process_older_than_our_start_joins_if_it_still_runs(
+    heard: ProcessTree, kernel: Kernel
+) -> None:
     kernel.now = time.time()
     heard.join(KEY, os.getpid(), kernel.now)
     heard.join(OTHER, os.getppid(), 1000.0)  # it was another's pid then
@@ -513,7 +521,7 @@ def test_a_process_older_than_our_start_joins_if_it_still_runs(heard: Tree, kern
 
 
 def test_joins_wait_for_their_events_and_their_number_is_bounded(
-    heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    heard: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(container_starts, "_MOST_JOINING", 2)
     for pid in (SHIM, RUNTIME, INIT):
@@ -528,7 +536,9 @@ def test_joins_wait_for_their_events_and_their_number_is_bounded(
     assert [heard.container_of(pid, max(born)) for pid in pids] == [None, KEY, KEY]
 
 
-def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kernel: Kernel) -> None:
+def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(
+    heard: ProcessTree, kernel: Kernel
+) -> None:
     kernel.fork(1, RUNTIME)
     heard.join(KEY, RUNTIME, kernel.now + 0.001)
     heard.read()
@@ -545,7 +555,7 @@ def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(heard: Tree, kerne
 
 
 def test_a_process_read_before_its_events_is_what_the_events_say(
-    tree: Tree, kernel: Kernel, tmp_path: Path
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path
 ) -> None:
     """The first process is in the runtime's state before its start event is read."""
     kernel.now = float(int(kernel.now))
@@ -561,7 +571,7 @@ def test_a_process_read_before_its_events_is_what_the_events_say(
 
 
 def test_what_a_runtime_made_that_is_read_after_its_end_stays_open(
-    tree: Tree, kernel: Kernel, tmp_path: Path
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path
 ) -> None:
     kernel.fork(SHIM, RUNTIME)
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
@@ -578,7 +588,7 @@ def test_what_a_runtime_made_that_is_read_after_its_end_stays_open(
 
 
 def test_expectations_that_never_come_true_are_bounded_and_expire(
-    tree: Tree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tree: ProcessTree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes._MOST_EXPECTED", 1)
     kernel.now = float(int(kernel.now))
@@ -594,7 +604,7 @@ def test_expectations_that_never_come_true_are_bounded_and_expire(
 
 
 def test_what_ended_before_its_runtimes_join_was_known_does_not_run_for_ever(
-    heard: Tree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    heard: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its cgroup was read at its fork; the container never ended."""
     monkeypatch.setattr(Membership, "of", lambda _, pid: KEY if pid == INIT else None)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.kernel.audit_records import STAMP, fields
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_health, kmsg, netlink
 
 EQUAL, NOT_EQUAL, BELOW, ABOVE = 0x40000000, 0x30000000, 0x10000000, 0x20000000
@@ -110,8 +110,8 @@ def record(sequence: int, *, priority: int = 5) -> bytes:
     return head + STAMP + fields() + b"\n SUBSYSTEM=x\n"
 
 
-def read(found: list[Sighting | Lost]) -> list[int | str]:
-    return [item.records if isinstance(item, Lost) else "record" for item in found]
+def read(found: list[Sighting | LossSpan]) -> list[int | str]:
+    return [item.records if isinstance(item, LossSpan) else "record" for item in found]
 
 
 def test_an_overrun_ring_says_how_many_messages_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:

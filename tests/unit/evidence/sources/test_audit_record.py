@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.kernel.audit_records import FIELDS, SECCOMP, STAMP, fields, untrusted
-from runc_wrap.evidence.model import AUDIT, Sighting
+from runc_wrap.evidence.sightings import AUDIT, Sighting
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 

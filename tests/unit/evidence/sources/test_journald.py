@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.kernel.audit_records import FIELDS, STAMP, fields
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, journald
 from runc_wrap.host import program
 
@@ -57,7 +57,7 @@ def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journalctl:
     return Journalctl(tmp_path)
 
 
-def read(patience: float = 20, since: float = 0, until: float = inf) -> list[Sighting | Lost]:
+def read(patience: float = 20, since: float = 0, until: float = inf) -> list[Sighting | LossSpan]:
     return list(journald.Journal(patience=patience).read(since, until))
 
 
@@ -82,12 +82,12 @@ def test_a_newline_in_a_programs_message_begins_no_record(journalctl: Journalctl
 
 def test_an_unprinted_record_is_lost_unless_it_was_sent(journalctl: Journalctl) -> None:
     journalctl.prints(PRINTED, SUPPRESSED)
-    assert [item.records for item in read() if isinstance(item, Lost)] == [189]
+    assert [item.records for item in read() if isinstance(item, LossSpan)] == [189]
     journalctl.prints(SENT, SUPPRESSED)
-    assert [item for item in read() if isinstance(item, Lost)] == []
+    assert [item for item in read() if isinstance(item, LossSpan)] == []
     other_boot = {**SUPPRESSED, "_BOOT_ID": "c"}
     journalctl.prints(SENT, SUPPRESSED, other_boot, {**SENT, "_BOOT_ID": "d"})
-    assert [item.records for item in read() if isinstance(item, Lost)] == [189]
+    assert [item.records for item in read() if isinstance(item, LossSpan)] == [189]
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_damage_is_counted_and_skipped(journalctl: Journalctl, entry: object) ->
     journalctl.prints(PRINTED, entry, PRINTED)
     found = read()
     assert len([item for item in found if isinstance(item, Sighting)]) == 2
-    assert [item.records for item in found if isinstance(item, Lost)] == [1]
+    assert [item.records for item in found if isinstance(item, LossSpan)] == [1]
 
 
 def test_an_endless_entry_takes_no_memory(journalctl: Journalctl) -> None:
     endless = {**SENT, "MESSAGE": "x" * 20_000_000}
     journalctl.prints(PRINTED, endless, PRINTED)
-    assert [type(item) for item in read()] == [Sighting, Lost, Sighting]
+    assert [type(item) for item in read()] == [Sighting, LossSpan, Sighting]
 
 
 def test_a_silent_journalctl_is_ended(journalctl: Journalctl) -> None:

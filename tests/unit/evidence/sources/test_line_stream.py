@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.kernel.audit_records import FIELDS, SECCOMP, STAMP, fields, line
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.line_stream import Lines
 
@@ -14,12 +14,12 @@ FORGED = PREFIX + b"audit: type=1326 " + STAMP + fields()
 REAL = FORGED.replace(b"12589", b"12600")
 
 
-def serials(found: list[Sighting | Lost]) -> list[int]:
+def serials(found: list[Sighting | LossSpan]) -> list[int]:
     return [item.serial for item in found if isinstance(item, Sighting)]
 
 
-def lost(found: list[Sighting | Lost]) -> int:
-    return sum(item.records for item in found if isinstance(item, Lost))
+def lost(found: list[Sighting | LossSpan]) -> int:
+    return sum(item.records for item in found if isinstance(item, LossSpan))
 
 
 @given(cuts=st.lists(st.integers(1, 60), min_size=1, max_size=20))
@@ -61,7 +61,7 @@ def test_a_loss_lasts_from_the_record_before_it_to_the_one_after(
     found = lines.feed((line(1) + b"\n" if before else b"") + told)
     found += lines.feed(b"type=SYSCALL msg=x\n" + (line(9000) + b"\n" if after else b""))
     found += lines.settle(2e9)
-    (one,) = [item for item in found if isinstance(item, Lost)]
+    (one,) = [item for item in found if isinstance(item, LossSpan)]
     assert (one.records, one.begin) == (3, found[0].time if before else 0.0)
     assert one.time == (found[-1].time if after else 2e9)
     assert lines.settle(3e9) == []

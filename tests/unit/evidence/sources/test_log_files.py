@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.kernel.audit_records import line, write
-from runc_wrap.evidence.model import Lost, Sighting
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, log_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def serials(found: list[Sighting | Lost]) -> list[int]:
+def serials(found: list[Sighting | LossSpan]) -> list[int]:
     return [item.serial for item in found if isinstance(item, Sighting)]
 
 
-def lost(found: list[Sighting | Lost]) -> list[str]:
-    return [item.why for item in found if isinstance(item, Lost)]
+def lost(found: list[Sighting | LossSpan]) -> list[str]:
+    return [item.why for item in found if isinstance(item, LossSpan)]
 
 
-def read(path: Path, since: float = 0) -> list[Sighting | Lost]:
+def read(path: Path, since: float = 0) -> list[Sighting | LossSpan]:
     return list(log_files.Log(path).read(since, inf))
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import loss_notices
 
 SUM = b"audit: audit_lost=%d audit_rate_limit=0 audit_backlog_limit=64"
@@ -42,7 +42,9 @@ def test_a_reason_counts_once_with_the_sum_and_alone(why: bytes) -> None:
 
 def test_records_that_printk_suppressed_are_counted() -> None:
     line = FORMS["syslog"] % b"kauditd_printk_skb: 189 callbacks suppressed"
-    assert loss_notices.Notices().lost(line, 5.0) == Lost(5.0, 189, AUDIT, loss_notices.UNPRINTED)
+    assert loss_notices.Notices().lost(line, 5.0) == LossSpan(
+        5.0, 189, AUDIT, loss_notices.UNPRINTED
+    )
     assert loss_notices.Notices(unprinted=False).lost(line, 5.0) is None
 
 

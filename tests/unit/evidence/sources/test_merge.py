@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.kernel.audit_records import line
-from runc_wrap.evidence.model import AUDIT, Lost, Sighting
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, merge
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class Fixed:
     """A source of these items; `reason` makes it unavailable."""
 
-    def __init__(self, *items: Sighting | Lost, reason: str = "") -> None:
+    def __init__(self, *items: Sighting | LossSpan, reason: str = "") -> None:
         self._items = items
         self._reason = reason
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | Lost]:
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
         assert since <= until
         if self._reason:
             raise Unavailable(self._reason)
@@ -70,7 +70,7 @@ def test_any_split_with_copies_and_disorder_is_merged_completely(
     chance: random.Random, count: int
 ) -> None:
     whole = [sighting(number) for number in range(200)]
-    parts: list[list[Sighting | Lost]] = [[] for _ in range(count)]
+    parts: list[list[Sighting | LossSpan]] = [[] for _ in range(count)]
     for item in whole:
         for part in chance.sample(parts, chance.randint(1, count)):
             part.insert(max(0, len(part) - chance.randint(0, 5)), item)
@@ -100,7 +100,7 @@ def test_only_records_of_the_requested_time_are_returned() -> None:
 
 def test_a_loss_reported_by_two_sources_counts_once_and_within_the_time() -> None:
     one = sighting(1)
-    lost = Lost(one.time, 5, AUDIT, "dropped")
+    lost = LossSpan(one.time, 5, AUDIT, "dropped")
     undated, before = lost._replace(time=0.0), lost._replace(time=1.0)
     found = merge.gather([Fixed(before, one, lost), Fixed(undated, lost)], one.time, inf)
     assert sorted(found, key=len) == [undated, lost, one]

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from runc_wrap.evidence.model import Lost
+from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources import audit_record, netlink
 
 LENGTH = 700  # bytes that a record takes in the queue
@@ -63,13 +63,13 @@ def test_an_overrun_is_reported_at_the_gap_and_after_the_queued_records(
     for most in (2, 100):  # also in several turns
         source = live(monkeypatch, 5, 1)
         found = [one for _ in range(5) for one in source.read(most)]
-        told = ["lost" if isinstance(one, Lost) else one.serial for one in found]
+        told = ["lost" if isinstance(one, LossSpan) else one.serial for one in found]
         assert told == [1, 2, 3, 4, 5, "lost", 101]
 
 
 def test_an_overrun_followed_by_silence_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     found = live(monkeypatch, 1, 0).read()
-    assert [isinstance(one, Lost) for one in found] == [False, True]
+    assert [isinstance(one, LossSpan) for one in found] == [False, True]
 
 
 def test_a_message_from_another_process_is_not_a_kernel_record(
@@ -77,9 +77,9 @@ def test_a_message_from_another_process_is_not_a_kernel_record(
 ) -> None:
     """Whoever has CAP_NET_ADMIN in our network namespace may send to the group."""
     forged = live(monkeypatch, 3, 1, sender=4711).read()
-    assert [isinstance(one, Lost) for one in forged] == [True]  # only the overrun, our own word
+    assert [isinstance(one, LossSpan) for one in forged] == [True]  # only the overrun, our own word
     genuine = live(monkeypatch, 3, 1).read()
-    assert [isinstance(one, Lost) for one in genuine].count(False) == 4
+    assert [isinstance(one, LossSpan) for one in genuine].count(False) == 4
 
 
 def test_a_gap_lasts_from_the_last_record_before_it_and_has_the_kernels_count(
@@ -87,7 +87,7 @@ def test_a_gap_lasts_from_the_last_record_before_it_and_has_the_kernels_count(
 ) -> None:
     before = time.time()
     (_, lost, _) = live(monkeypatch, 1, 1).read()
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, LossSpan)
     assert lost.records == 3  # the kernel's counter was at 4
     assert lost.begin == pytest.approx(1700000000.001 - 1.0)
     assert before <= lost.time <= time.time()
@@ -111,7 +111,7 @@ def test_counts_are_returned_before_the_gap_that_follows_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = live(monkeypatch, 3, 2).counts()
-    told = ["lost" if isinstance(one, Lost) else one.one.serial for one in found]
+    told = ["lost" if isinstance(one, LossSpan) else one.one.serial for one in found]
     assert told == [1, 2, 3, "lost", 101, 102]
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import evidence_files, evidence_set, evidence_store
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.evidence.store.evidence_store import Store, put
+from runc_wrap.evidence.store.evidence_store import EvidenceStore, put
 from runc_wrap.evidence.store.loss_intervals import Hole
 from tests.unit.evidence.samples import (
     ERRNO,
@@ -35,11 +35,11 @@ def _counts(found: Evidence, key: Key | None = KEY) -> list[int]:
 
 
 def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
-    first = Store(tmp_path)
+    first = EvidenceStore(tmp_path)
     first.add(KEY, sighting())
     first.add(None, sighting(serial=2))
     first.flush()
-    again = Store(tmp_path)
+    again = EvidenceStore(tmp_path)
     again.add(KEY, sighting(serial=9))
     again.ended(KEY, START + 99)
     again.flush()
@@ -51,7 +51,7 @@ def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path:
 def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
     tmp_path: Path,
 ) -> None:
-    kept = Store(tmp_path)
+    kept = EvidenceStore(tmp_path)
     kept.add(KEY, sighting())
     assert evidence_files.load(tmp_path).containers == {}
     kept.flush()
@@ -63,7 +63,7 @@ def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
 
 
 def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
-    live = Store(tmp_path)
+    live = EvidenceStore(tmp_path)
     for serial in (10, 12, 15):
         live.add(KEY, sighting(serial=serial, time=START + serial))
     live.flush()
@@ -74,7 +74,7 @@ def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path
 
 
 def test_the_same_serial_of_another_boot_is_another_record(tmp_path: Path) -> None:
-    live = Store(tmp_path)
+    live = EvidenceStore(tmp_path)
     live.add(KEY, sighting(serial=10))
     live.flush()
     found = evidence_files.load(tmp_path)
@@ -83,9 +83,9 @@ def test_the_same_serial_of_another_boot_is_another_record(tmp_path: Path) -> No
 
 
 def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None:
-    live = Store(tmp_path)
+    live = EvidenceStore(tmp_path)
     live.add(KEY, sighting(serial=10))
-    live.lost(Lost(START, 5, AUDIT, "too fast"))
+    live.lost(LossSpan(START, 5, AUDIT, "too fast"))
     live.add(KEY, sighting(serial=20))
     live.flush()
     found = evidence_files.load(tmp_path)
@@ -95,7 +95,7 @@ def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None
 
 
 def test_an_observed_call_that_audit_also_reports_is_counted_once(tmp_path: Path) -> None:
-    kept = Store(tmp_path)
+    kept = EvidenceStore(tmp_path)
     kept.add(KEY, observed(UNSHARE, 1))
     kept.add(KEY, sighting(code=NOTIFY))
     kept.add(KEY, sighting(code=ERRNO))
@@ -112,7 +112,7 @@ def test_watched_intervals_are_joined_if_they_touch_and_not_over_a_gap() -> None
 
 def test_the_time_between_two_agents_is_unwatched(tmp_path: Path) -> None:
     for begin in (100.0, 163.0):
-        kept = Store(tmp_path)
+        kept = EvidenceStore(tmp_path)
         for later in (0, 30, 60):
             kept.watched(AUDIT, begin, begin + later)
             kept.flush()
@@ -121,7 +121,7 @@ def test_the_time_between_two_agents_is_unwatched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2}', b'{"version":1,"root":5}'])
 def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> None:
-    kept = Store(tmp_path)
+    kept = EvidenceStore(tmp_path)
     for name in ("c1", "c2"):
         kept.add(("/run/test", name), sighting())
     kept.watched(AUDIT, 1, 2)
@@ -130,7 +130,7 @@ def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> N
     (tmp_path / "state.json").write_bytes(text)
     found = evidence_files.load(tmp_path)
     assert (list(found.containers), found.damaged) == ([("/run/test", "c2")], 2)
-    again = Store(tmp_path)
+    again = EvidenceStore(tmp_path)
     again.add(KEY, sighting())
     again.flush()
     found = evidence_files.load(tmp_path)
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> N
 
 
 def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
-    kept = Store(tmp_path / "evidence")
+    kept = EvidenceStore(tmp_path / "evidence")
     for name in ("../../x", "/etc/x", "a" * 5000, "\udc9b"):
         kept.add(("/run/test", name), sighting())
     kept.flush()
@@ -151,7 +151,7 @@ def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
 
 
 def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -> None:
-    kept = Store(tmp_path, now=lambda: 100 * 86400.0)
+    kept = EvidenceStore(tmp_path, now=lambda: 100 * 86400.0)
     for place, days in enumerate((10, 80, 90, 95)):
         key = ("/run/test", str(place))
         kept.add(key, sighting())
@@ -162,12 +162,12 @@ def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -
     assert {name for _, name in found.containers} == {"2", "3"}
     assert found.cleared(("/run/test", "0")) == 80 * 86400
     assert found.cleared(("/run/test", "2")) == 0
-    assert clear_old(Store(tmp_path), days=1e6) == 0
+    assert clear_old(EvidenceStore(tmp_path), days=1e6) == 0
     assert evidence_files.load(tmp_path).cleared_until == 80 * 86400
 
 
 def test_a_later_removal_of_older_evidence_takes_nothing_of_the_former_back(tmp_path: Path) -> None:
-    kept = Store(tmp_path)
+    kept = EvidenceStore(tmp_path)
     kept.cleared([(80.0, "x")])
     put([kept.cleared([(30.0, "y")])])
     assert evidence_files.load(tmp_path).cleared_until == 80
@@ -177,7 +177,7 @@ def test_a_later_removal_of_older_evidence_takes_nothing_of_the_former_back(tmp_
 def test_existing_containers_and_damaged_files_are_kept(
     tmp_path: Path, days: float, most: int
 ) -> None:
-    kept = Store(tmp_path / "evidence", now=lambda: 100 * 86400.0)
+    kept = EvidenceStore(tmp_path / "evidence", now=lambda: 100 * 86400.0)
     for name in ("runs", "damaged", "gone"):
         key = (str(tmp_path / "root"), name)
         kept.add(key, sighting())
@@ -194,8 +194,8 @@ def test_existing_containers_and_damaged_files_are_kept(
 
 def test_intervals_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
     for begin in (10.0, 50.0):
-        kept = Store(tmp_path)
-        kept.lost(Lost(begin + 5, 3, AUDIT, "too fast", begin))
+        kept = EvidenceStore(tmp_path)
+        kept.lost(LossSpan(begin + 5, 3, AUDIT, "too fast", begin))
         kept.flush()
     expected = [Hole(3, 10, 15), Hole(3, 50, 55)]
     assert evidence_files.load(tmp_path).lost == {(AUDIT, "too fast"): expected}
@@ -205,7 +205,7 @@ def test_files_that_are_being_written_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader in between would have a container newer than the common state."""
-    kept = Store(tmp_path)
+    kept = EvidenceStore(tmp_path)
     kept.add(KEY, sighting())
     kept.flush()
     os.utime(tmp_path / "state.json", (1000, 1000))
@@ -226,7 +226,7 @@ def test_files_that_are_being_written_are_read_again(
 def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = Store(tmp_path)
+    kept = EvidenceStore(tmp_path)
     kept.add(KEY, sighting())
     kept.flush()
     os.utime(tmp_path / "state.json", (1000, 1000))
@@ -245,7 +245,7 @@ def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
 def test_a_call_of_several_records_counts_each_and_covers_their_serials(
     tmp_path: Path,
 ) -> None:
-    kept = Store(tmp_path)
+    kept = EvidenceStore(tmp_path)
     kept.add(KEY, sighting(serial=10), times=5, last=14)
     kept.flush()
     found = evidence_files.load(tmp_path)
@@ -257,7 +257,7 @@ def test_a_call_of_several_records_counts_each_and_covers_their_serials(
 
 def test_a_call_that_comes_while_its_container_is_written_is_kept(tmp_path: Path) -> None:
     """Also if there are so many containers that the oldest leave memory after each write."""
-    store = Store(tmp_path)
+    store = EvidenceStore(tmp_path)
     keys = [("/run/test", f"c{number}") for number in range(300)]
     for key in keys:
         store.add(key, sighting())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence.model import AUDIT, Lost
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.evidence.store.loss_intervals import Hole
 
@@ -64,19 +64,19 @@ def test_the_nearest_of_too_many_intervals_become_one() -> None:
 @pytest.mark.parametrize(
     ("lost", "hole"),
     [
-        (Lost(50, 3, AUDIT, ""), Hole(3, 50, 50)),
-        (Lost(50, 3, AUDIT, "", 40), Hole(3, 40, 50)),
-        (Lost(50, 3, AUDIT, "", 60), Hole(3, 50, 50)),  # a clock was set back
-        (Lost(0, 3, AUDIT, ""), Hole(3, 0, loss_intervals.EVER)),
+        (LossSpan(50, 3, AUDIT, ""), Hole(3, 50, 50)),
+        (LossSpan(50, 3, AUDIT, "", 40), Hole(3, 40, 50)),
+        (LossSpan(50, 3, AUDIT, "", 60), Hole(3, 50, 50)),  # a clock was set back
+        (LossSpan(0, 3, AUDIT, ""), Hole(3, 0, loss_intervals.EVER)),
     ],
 )
-def test_a_loss_lasts_from_its_begin_or_is_at_any_time(lost: Lost, hole: Hole) -> None:
+def test_a_loss_lasts_from_its_begin_or_is_at_any_time(lost: LossSpan, hole: Hole) -> None:
     assert loss_intervals.hole_of(lost) == hole
 
 
 def test_with_too_many_kinds_the_reasons_are_not_distinguished() -> None:
     found: loss_intervals.Holes = {}
     for place in range(2 * loss_intervals.MOST_KINDS):
-        loss_intervals.lose(found, Lost(place, 1, AUDIT, f"why {place}"))
+        loss_intervals.lose(found, LossSpan(place, 1, AUDIT, f"why {place}"))
     assert len(found) == loss_intervals.MOST_KINDS + 1
     assert sum(map(loss_intervals.total, found.values())) == 2 * loss_intervals.MOST_KINDS

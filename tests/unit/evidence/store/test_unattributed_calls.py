@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.evidence.store import call_counts, evidence_files, evidence_set, unattributed_calls
-from runc_wrap.evidence.store.evidence_store import Store
+from runc_wrap.evidence.store.evidence_store import EvidenceStore
 from runc_wrap.evidence.store.unattributed_calls import MOST, MOST_OF_ONE, Strays
 from tests.unit.evidence.samples import MOUNT, START, UNSHARE, sighting
 
@@ -76,12 +76,12 @@ def test_calls_of_ever_new_kinds_take_a_bounded_number_of_spans() -> None:
 
 
 def test_written_spans_are_read_back(tmp_path: Path) -> None:
-    first = Store(tmp_path)
+    first = EvidenceStore(tmp_path)
     for when in (0, 100, 200):
         first.add(None, sighting(time=START + when))
     first.add_elsewhere(sighting(MOUNT, time=START))
     first.flush()
-    again = Store(tmp_path)
+    again = EvidenceStore(tmp_path)
     again.add(None, sighting(time=START + 300))
     again.flush()
     found = evidence_files.load(tmp_path).unattributed
@@ -91,7 +91,7 @@ def test_written_spans_are_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spans", [5, [5], [[5]], [[[1, 2]]], [[["a", "b", "c"]]]])
 def test_invalid_spans_are_damage(tmp_path: Path, spans: Any) -> None:
-    first = Store(tmp_path)
+    first = EvidenceStore(tmp_path)
     first.add(None, sighting())
     first.flush()
     path = tmp_path / evidence_set.UNATTRIBUTED

@@ -22,7 +22,7 @@ def raw(*instructions: tuple[int, int, int, int]) -> bytes:
 def run(
     *instructions: tuple[int, int, int, int], number: int = 0, args: bpf.Args = bpf.NO_ARGS
 ) -> int:
-    return bpf.evaluate(bpf.program(raw(*instructions)), bpf.Call(X86_64, number, args))
+    return bpf.evaluate(bpf.program(raw(*instructions)), bpf.SeccompData(X86_64, number, args))
 
 
 RETURN_A = (bpf.RET_A, 0, 0, 0)
@@ -107,7 +107,7 @@ def test_any_bytes_are_refused_or_run_to_an_end(data: bytes) -> None:
         program = bpf.program(data[: len(data) // 8 * 8])
     except bpf.BpfError:
         return
-    assert 0 <= bpf.evaluate(program, bpf.Call(X86_64, 1)) < 2**32
+    assert 0 <= bpf.evaluate(program, bpf.SeccompData(X86_64, 1)) < 2**32
 
 
 # Most restrictive first: kernel/seccomp.c, seccomp(2)
@@ -127,12 +127,12 @@ ORDER = [
 def test_the_most_restrictive_answer_of_several_filters_applies(names: list[str]) -> None:
     programs = [bpf.program(raw((bpf.RET_K, 0, 0, actions.code(name)))) for name in names]
     strictest = min(names, key=ORDER.index, default="SCMP_ACT_ALLOW")
-    assert bpf.combined(programs, bpf.Call(X86_64, 1)) == actions.code(strictest)
+    assert bpf.combined(programs, bpf.SeccompData(X86_64, 1)) == actions.code(strictest)
 
 
 def test_of_equal_actions_the_newest_filters_data_applies() -> None:
     programs = [bpf.program(raw((bpf.RET_K, 0, 0, return_codes.ERRNO | data))) for data in (1, 2)]
-    assert bpf.combined(programs, bpf.Call(X86_64, 1)) == return_codes.ERRNO | 2
+    assert bpf.combined(programs, bpf.SeccompData(X86_64, 1)) == return_codes.ERRNO | 2
 
 
 def test_a_filter_that_returns_an_argument_depends_on_it() -> None:
@@ -165,4 +165,4 @@ def test_chains_of_tests_lead_where_single_steps_do(data: st.DataObject) -> None
     whole = [*body, *((bpf.RET_K, 0, 0, place) for place in range(6))]
     made = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), *whole))
     for a in range(7):
-        assert bpf.evaluate(made, bpf.Call(X86_64, a)) == _steps(whole, a)
+        assert bpf.evaluate(made, bpf.SeccompData(X86_64, a)) == _steps(whole, a)

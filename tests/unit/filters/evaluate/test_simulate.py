@@ -15,7 +15,7 @@ from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import abis, actions, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT
 from runc_wrap.profiles.engine_versions import parse
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.profiles.resolving import block_of
 
 pytestmark = pytest.mark.skipif(
@@ -87,7 +87,7 @@ def test_a_certain_verdict_is_what_libseccomps_filter_returns(
         for number in sorted({*numbers, other | bit}):
             for args in arguments:
                 verdict = made.verdict(abi, number, args)
-                found = bpf.evaluate(program, bpf.Call(abi.audit, number, args))
+                found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
                 assert not verdict.certain or verdict.code == found
 
 
@@ -104,7 +104,7 @@ def test_engines_profiles_are_simulated_as_libseccomp_compiles_them(
             for first in (0, 16, 38, 40, 1 << 17, 2**64 - 1):
                 args = (first, 0, 9, 0, 0, 0)
                 verdict = made.verdict(abi, number, args)
-                found = bpf.evaluate(program, bpf.Call(abi.audit, number, args))
+                found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
                 assert not verdict.certain or verdict.code == found, (abi.name, number, args)
 
 
@@ -228,7 +228,7 @@ def test_libseccomp_compiles_two_ranges_of_one_argument_wrongly_and_we_say_uncer
     program = compiled(made)
     assert program is not None
     args = (0, 2, 0, 0, 0, 0)  # below 2**32 + 1, so that the second rule holds
-    assert bpf.evaluate(program, bpf.Call(NATIVE.audit, 39, args)) == return_codes.ALLOW
+    assert bpf.evaluate(program, bpf.SeccompData(NATIVE.audit, 39, args)) == return_codes.ALLOW
     assert not made.verdict(NATIVE, 39, args).certain
 
 
@@ -239,7 +239,9 @@ def test_libseccomp_loses_an_abi_whose_list_a_foreign_name_leads_and_we_say_unce
     assert program is not None
     verdict = made.verdict(X86, 20)
     assert verdict.code == actions.code(DENY)
-    assert not verdict.certain or bpf.evaluate(program, bpf.Call(X86.audit, 20)) == verdict.code
+    assert (
+        not verdict.certain or bpf.evaluate(program, bpf.SeccompData(X86.audit, 20)) == verdict.code
+    )
 
 
 RANGES = (("LE", 1), ("LT", 2**32 + 1))

@@ -9,7 +9,7 @@ from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 pytestmark = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None, reason="it needs libseccomp"

@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from runc_wrap.host.containers import Container
+from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.node.container_state import container_processes
-from runc_wrap.node.container_state.container_processes import Membership, Process
+from runc_wrap.node.container_state.container_processes import ContainerMembers, Process
 
 HOST = "pid:[1]"
 HANDLE = psutil.Process()
@@ -35,14 +35,14 @@ def process(pid: int, parent: int = 1, **changes: Any) -> Process:
     return Process(pid=pid, parent=parent, **made)
 
 
-def container(pid: int | None, owner: int = 0) -> Container:
-    return Container("/r", f"c{pid}", "runc", "running", pid, "/b", owner)
+def container(pid: int | None, owner: int = 0) -> RuntimeContainer:
+    return RuntimeContainer("/r", f"c{pid}", "runc", "running", pid, "/b", owner)
 
 
-def members(containers: list[Container], *others: Process) -> list[set[int]]:
+def members(containers: list[RuntimeContainer], *others: Process) -> list[set[int]]:
     """Return the pids in each container; ours is one of the host's processes."""
     known = [process(1, 0), process(os.getpid(), 1, cgroups="/session"), *others]
-    found = Membership(containers, {one.pid: one for one in known})
+    found = ContainerMembers(containers, {one.pid: one for one in known})
     return [{one.pid for one in found.of(place)} for place in range(len(containers))]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli import status as status_command
-from runc_wrap.host.containers import Container
+from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import record
 from runc_wrap.node.container_state import redecide, stated_defaults
@@ -61,7 +61,7 @@ def test_a_report_counts_workloads_that_keep_their_engines_default(
 def _entries(records: dict[str, Record]) -> list[Entry]:
     return [
         Entry(
-            Container(one.root or "", one.id, "runc", "running", 1, one.bundle, 0),
+            RuntimeContainer(one.root or "", one.id, "runc", "running", 1, one.bundle, 0),
             one,
             engine_default=DEFAULT,
         )

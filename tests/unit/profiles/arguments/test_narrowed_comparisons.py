@@ -25,10 +25,10 @@ from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
 from runc_wrap.profiles.arguments.spans import blocks, meet, rest, span_of, spans
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import modes
-from runc_wrap.profiles.model import Argument, ProfileError
+from runc_wrap.profiles.source_profile import Argument, ProfileError
 
 if TYPE_CHECKING:
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.source_profile import Profile
 
 needs_libseccomp = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
@@ -83,7 +83,7 @@ class Asked:
 
     def __call__(self, *args: int, name: str = "socket", abi: Abi = X86_64) -> int:
         a, b, c, d, e, f = (*args, *(0,) * (6 - len(args)))
-        call = bpf.Call(abi.audit, syscalls.numbers(abi)[name], (a, b, c, d, e, f))
+        call = bpf.SeccompData(abi.audit, syscalls.numbers(abi)[name], (a, b, c, d, e, f))
         return bpf.evaluate(self._program, call)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
-from runc_wrap.profiles.model import Argument, Condition, Profile, ProfileError
+from runc_wrap.profiles.source_profile import Argument, Condition, Profile, ProfileError
 from tests.unit.profiles.strategies import texts
 
 RULE = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}

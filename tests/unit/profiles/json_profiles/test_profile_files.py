@@ -7,7 +7,7 @@ import pytest
 
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.profiles.resolving import block_of
 
 SYSTEM = [Path(path) for path in profile_files.SYSTEM_FILES]

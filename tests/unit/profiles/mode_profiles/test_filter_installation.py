@@ -20,11 +20,11 @@ from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import filter_installation, modes
 from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.source_profile import Profile
 
 pytestmark = pytest.mark.skipif(
     syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
@@ -43,7 +43,7 @@ _registers = st.integers(0, 2**64 - 1) | st.builds(
 
 
 def made(profile: Profile, mode: str) -> dict[str, Any]:
-    listener = modes.Listener("/notify.sock")
+    listener = modes.AgentListener("/notify.sock")
     compiled = modes.compiled(profile, mode, arch="amd64", kernel=(6, 12), listener=listener)
     return resolve(compiled, frozenset())
 
@@ -64,7 +64,7 @@ def loaded(profile: Profile, mode: str, kind: Any = "runc") -> bpf.Program:
 def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
     six = (*args, 0, 0, 0, 0, 0, 0)[:6]
     number = syscalls.numbers(ABIS[abi])[name]
-    return bpf.evaluate(filtered, bpf.Call(ABIS[abi].audit, number, six))  # type: ignore[arg-type]
+    return bpf.evaluate(filtered, bpf.SeccompData(ABIS[abi].audit, number, six))  # type: ignore[arg-type]
 
 
 @given(

@@ -20,7 +20,7 @@ from tests.unit.profiles import strategies
 from tests.unit.profiles.resolving import block_of, rules_on
 
 if TYPE_CHECKING:
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.source_profile import Profile
 
 BUILT_IN = ["containerd@1.6.0", "moby", "containers-common", "containers-common@0.49.0", "crio"]
 AF_VSOCK = 40

@@ -62,7 +62,7 @@ class Both:
 
     def asked(self, abi: abis.Abi, number: int, args: bpf.Args) -> tuple[int, int]:
         """Return a call's answer, enforced and observed; what the agent ignores is allowed."""
-        call = bpf.Call(abi.audit, number, args)
+        call = bpf.SeccompData(abi.audit, number, args)
         enforced, seen = (bpf.evaluate(self.programs[m], call) for m in ("enforce", "observe"))
         groups = self.whole.get((abi.audit, number))
         if seen == NOTIFY and groups is not None:
@@ -79,7 +79,7 @@ class Both:
 
 
 def block(profile: Any, mode: str, bounding: frozenset[str]) -> dict[str, Any]:
-    listener = modes.Listener(PATH)
+    listener = modes.AgentListener(PATH)
     made = modes.compiled(profile, mode, arch="amd64", kernel=(6, 12), listener=listener)
     return resolve(made, bounding)
 
@@ -297,7 +297,7 @@ def test_what_a_capability_allows_is_not_told_to_the_agent_which_does_not_know_i
 
 def test_received_calls_are_not_interrupted_if_runtime_and_kernel_support_it() -> None:
     def flags(killable: bool) -> Any:
-        listener = modes.Listener(PATH, killable=killable)
+        listener = modes.AgentListener(PATH, killable=killable)
         profile = builtin.load("containerd")
         made = modes.compiled(profile, "observe", arch="amd64", kernel=(6, 12), listener=listener)
         return made["block"].get("flags")

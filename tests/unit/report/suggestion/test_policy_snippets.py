@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.report.suggestion import policy_snippets
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
@@ -27,7 +27,7 @@ def _judged(*containers: dict[str, Any]) -> list[ReportedWorkload]:
     evidence = Evidence()
     for key in records:
         evidence.add(key, samples.sighting())
-    found = judging.judge(reader.Ledger(records), evidence)
+    found = judging.judge(whole_ledger.Ledger(records), evidence)
     return sorted(found, key=lambda one: one.ids[0])
 
 

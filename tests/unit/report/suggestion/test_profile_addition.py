@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.model import AUDIT
-from runc_wrap.evidence.store.call_counts import Call
+from runc_wrap.evidence.sightings import AUDIT
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.evaluate.runtime_load import Loader
-from runc_wrap.ledger import reader
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.report import outcomes
@@ -42,7 +42,7 @@ def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) 
     evidence.add_watched(AUDIT, 0, samples.START + 100)
     for one in seen:
         evidence.add(KEY, one)
-    decided = reader.Ledger({KEY: samples.record(**changes)})
+    decided = whole_ledger.Ledger({KEY: samples.record(**changes)})
     filter_ = samples.enforced(profile) if isinstance(profile, str) else profile
     judging = Judging(lambda _: filter_, lambda _: True, samples.START + 100)
     (found,) = judging.judge(decided, evidence)
@@ -64,7 +64,7 @@ def _suggested(
 
 def _gets(found: Suggestion, number: int, *args: int, arch: int = samples.X86_64) -> str | None:
     six = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    outcome = outcomes.of(Call(arch, number, 0, six, "", ""), Enforced(found.profile, LOADER))
+    outcome = outcomes.of(CallKind(arch, number, 0, six, "", ""), Enforced(found.profile, LOADER))
     return outcome.errno
 
 

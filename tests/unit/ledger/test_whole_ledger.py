@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.ledger import reader, tail
 from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import tail, whole_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,14 +24,14 @@ def write(directory: Path, name: str, *lines: object) -> None:
 
 
 def test_an_absent_ledger_is_empty(tmp_path: Path) -> None:
-    assert reader.read(tmp_path / "none") == reader.Ledger({})
+    assert whole_ledger.read(tmp_path / "none") == whole_ledger.Ledger({})
 
 
 def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
     write(tmp_path, "ledger.2.jsonl", {**LINE, "reason": "1"}, {**LINE, "id": "old", "reason": "2"})
     write(tmp_path, "ledger.1.jsonl", {**LINE, "reason": "3"}, {**LINE, "root": "/other"})
     write(tmp_path, "ledger.jsonl", {**LINE, "reason": "4"}, {**LINE, "reason": "5"})
-    found = reader.read(tmp_path)
+    found = whole_ledger.read(tmp_path)
     assert found.damaged == 0
     assert {key: record.reason for key, record in found.records.items()} == {
         ("/r", "a"): "5",
@@ -50,7 +50,7 @@ def test_an_agents_line_after_the_cold_paths_decision_does_not_count(
 ) -> None:
     lines = [{**LINE, "via": "cold", "pid": pids[0]}, {**LINE, "via": "agent", "pid": pids[1]}]
     write(tmp_path, "ledger.jsonl", *lines, {**lines[1], "root": "/other"})
-    found = reader.read(tmp_path)
+    found = whole_ledger.read(tmp_path)
     assert [one.via for one in found.records.values()] == [counts, "agent"]
 
 
@@ -69,7 +69,7 @@ def test_an_agents_line_after_the_cold_paths_decision_does_not_count(
 )
 def test_damaged_lines_are_counted_and_skipped(tmp_path: Path, damaged: bytes) -> None:
     write(tmp_path, "ledger.jsonl", LINE, damaged, {**LINE, "id": "b"})
-    found = reader.read(tmp_path)
+    found = whole_ledger.read(tmp_path)
     assert found.damaged == 1
     assert {name for _, name in found.records} == {"a", "b"}
 
@@ -77,7 +77,7 @@ def test_damaged_lines_are_counted_and_skipped(tmp_path: Path, damaged: bytes) -
 def test_a_truncated_record_at_the_end_is_damaged(tmp_path: Path) -> None:
     text = json.dumps(LINE)
     (tmp_path / "ledger.jsonl").write_text(f"{text}\n{text[:-5]}")
-    assert reader.read(tmp_path).damaged == 1
+    assert whole_ledger.read(tmp_path).damaged == 1
 
 
 def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: 
         json.dumps({**LINE, "id": name}, separators=(",", ":")) for name in ("a", "torn", "b")
     )
     (tmp_path / "ledger.jsonl").write_text(f"{whole}\n{torn[:40]}{after}\n")
-    found = reader.read(tmp_path)
+    found = whole_ledger.read(tmp_path)
     assert (found.damaged, [name for _, name in found.records]) == (1, ["a", "b"])
     following = tail.Following(tmp_path, {})
     assert [record.id for record in following.records()] == ["a", "b"]
@@ -97,7 +97,7 @@ def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
     write(
         tmp_path, "ledger.jsonl", {**LINE, "pod": ["x"], "reason": 7, "root": None, "filters": "2"}
     )
-    record = reader.read(tmp_path).records["", "a"]
+    record = whole_ledger.read(tmp_path).records["", "a"]
     assert (record.pod, record.reason, record.root, record.filters) == (None, None, None, 1)
 
 
@@ -119,7 +119,7 @@ def test_the_number_of_expected_filters_is_known(line: dict[str, Any], filters: 
 
 def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
     write(tmp_path, "ledger.jsonl", *({**LINE, "id": str(n)} for n in range(100)))
-    found = reader.read(tmp_path, 1000)
+    found = whole_ledger.read(tmp_path, 1000)
     assert ("/r", "99") in found.records
     assert len(found.records) < 20
 
@@ -127,7 +127,7 @@ def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
 def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ledger.jsonl")
     (tmp_path / "ledger.1.jsonl").mkdir()
-    assert reader.read(tmp_path).records == {}
+    assert whole_ledger.read(tmp_path).records == {}
 
 
 @given(st.binary(max_size=300))
@@ -137,12 +137,12 @@ def test_no_bytes_break_the_reader(text: bytes) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "ledger.jsonl").write_bytes(text)
-        found = reader.read(Path(name))
+        found = whole_ledger.read(Path(name))
     assert found.damaged + len(found.records) <= text.count(b"\n") + 1
 
 
 @pytest.mark.parametrize("line", [{"id": "a", "root": "/r\0x"}, {"id": "a\0", "root": "/r"}])
 def test_a_line_with_a_nul_in_a_path_is_damaged(line: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
-    found = reader.read(tmp_path)
+    found = whole_ledger.read(tmp_path)
     assert (found.records, found.damaged) == ({}, 1)

@@ -32,7 +32,7 @@ class Sighting(NamedTuple):
     source: str  # AUDIT or OBSERVE
 
 
-class Lost(NamedTuple):
+class LossSpan(NamedTuple):
     """Records that the kernel or a reader is known to have dropped, between `begin` and `time`.
 
     `begin` is None for a single moment; `time` is 0 if unknown.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import record
-from runc_wrap.ledger.tail import LARGEST, Opened
+from runc_wrap.ledger.tail import LARGEST, OpenedLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
 
 def _entries(directory: Path, largest: int) -> Iterator[Json | None]:
     """Yield all records, the oldest first, and None for what is malformed or cut short."""
-    with Opened(str(directory), ledger_file.OLDEST_FIRST) as descriptors:
+    with OpenedLedger(str(directory), ledger_file.OLDEST_FIRST) as descriptors:
         for descriptor in descriptors:
             for line in _last_lines(descriptor, largest):
                 yield from (found for _, found in ledger_file.entries(line))
