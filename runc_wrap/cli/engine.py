@@ -133,8 +133,8 @@ def _registered(places: Places, name: str, handler: str, config: Path | None) ->
 
 def _registered_config(places: Places, name: str, handler: str) -> Path:
     """Return the one configuration that has `handler`, or the default one if none has."""
-    states = [each for each in registration_state.states(places.engines) if each["engine"] == name]
-    found = [s["config"] for s in states if handler in registration_state.names(s)]
+    states = [each for each in registration_state.states(places.engines) if each.engine == name]
+    found = [str(each.config) for each in states if handler in each.names]
     if len(found) > 1:
         raise EngineError(
             f"{handler} is registered in {' and '.join(found)}", "one of them", "--config FILE"

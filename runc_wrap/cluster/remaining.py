@@ -52,8 +52,8 @@ def sentence(found: Sequence[str]) -> str:
 
 def _dependents(places: Places) -> Iterator[Dependent]:
     for state in registration_state.states(places.engines):
-        where = registration_state.where_of(state, places)
-        for name in registration_state.names(state):
+        where = state.where(places)
+        for name in state.names:
             yield from dependents.by_name(where.engine, where.config, where.bin_dir / name)
     for name in still_needed.names(places):
         yield from dependents.by_path(places, name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-from runc_wrap.engines import restart_effects
+from runc_wrap.engines import marked_text, restart_effects
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.dependent import Dependent
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.marked_text import Saved
     from runc_wrap.engines.profile_requests import Asked, Requests
     from runc_wrap.host.engine_names import EngineNames
 
@@ -104,6 +105,11 @@ class Engine(ABC):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put `handlers` into the drafts of `tree`; return warnings. Raises EngineError."""
+
+    @classmethod
+    def without_ours(cls, text: str, saved: Saved, where: str) -> str:
+        """Return a changed text without our parts. Raises EngineError if they were changed, too."""
+        return marked_text.without_ours(text, saved, where)
 
     @classmethod
     def states_all(cls, text: str | None) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import registry
-from runc_wrap.engines.handler import Handler
 
 if TYPE_CHECKING:
     from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.registration.registration_state import Registered
 
 Json = dict[str, Any]
 
 
-def survey(states: list[Json]) -> list[Json]:
+def survey(states: list[Registered]) -> list[Json]:
     """Return [{engine, binary, version, found: [_found, ...], registered: [_row, ...]}].
 
     `binary` and `version` are of the first one found.
@@ -22,8 +22,8 @@ def survey(states: list[Json]) -> list[Json]:
     return [_surveyed(engine, states) for engine in registry.ENGINES]
 
 
-def _surveyed(engine: str, states: list[Json]) -> Json:
-    own = [state for state in states if state["engine"] == engine]
+def _surveyed(engine: str, states: list[Registered]) -> Json:
+    own = [state for state in states if state.engine == engine]
     found = [_found(each) for each in registry.ENGINES[engine].detect()]
     first = found[0] if found else {"binary": None, "version": None}
     return {
@@ -31,7 +31,7 @@ def _surveyed(engine: str, states: list[Json]) -> Json:
         "binary": first["binary"],
         "version": first["version"],
         "found": found,
-        "registered": [_row(state, each) for state in own for each in state["handlers"]],
+        "registered": [_row(state, each) for state in own for each in state.handlers],
     }
 
 
@@ -46,7 +46,7 @@ def _found(each: Engine) -> Json:
     }
 
 
-def _row(state: Json, handler: Json) -> Json:
-    shows = registry.at(state["engine"], Path(state["config"])).shows(Handler(**handler))
-    rest = {key: handler[key] for key in ("path", "default")}
-    return {"config": state["config"], "handler": handler["name"], **rest, "in_force": shows}
+def _row(state: Registered, one: Handler) -> Json:
+    shows = registry.at(state.engine, state.config).shows(one)
+    rest = {"path": one.path, "default": one.default, "in_force": shows}
+    return {"config": str(state.config), "handler": one.name, **rest}

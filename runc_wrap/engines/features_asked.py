@@ -11,7 +11,6 @@ pkg/kubelet/userns/userns_manager.go.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import registry
@@ -48,8 +47,8 @@ def _registered(places: Places) -> Iterator[CriEngine]:
     except (EngineError, OSError):  # `engine list` reports it
         return
     for state in states:
-        found = registry.at(state["engine"], Path(state["config"]))
-        if isinstance(found, CriEngine) and state["handlers"]:
+        found = registry.at(state.engine, state.config)
+        if isinstance(found, CriEngine) and state.handlers:
             yield found
 
 

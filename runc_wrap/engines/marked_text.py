@@ -1,99 +1,162 @@
-"""A file's text, our insertions in it, and removing exactly these.
+"""Our blocks in a text, each between two marks, and taking them out again.
 
-An `Edit` is one replacement (`old` is empty for an insertion). Edits are undone in reverse order,
-each at its offset, so that an unchanged file is restored byte for byte. In a changed file an edit
-is found by its text, which must then occur once.
+A block that changes a line of the owner's keeps that line as a comment. The owner's TOML is never
+serialised again: an edit is kept only if the whole file then parses to exactly the wanted document.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+import re
+import tomllib
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
+from runc_wrap.documents.bounds import Most
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError
 
-Kind = Literal["text", "tables", "base", "whole"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runc_wrap.engines.toml_text import Table
+
+_BLOCK = re.compile(r"^# BEGIN (runc-wrap: .*), written by .*\n(?s:(.*?))^# END \1\n", re.MULTILINE)
+_WAS = "# was: "
+_LONGEST = 4 << 20  # characters of a file
+_HEADER = re.compile(r"^[ \t]*\[[^\n]*(?:\n|\Z)", re.MULTILINE)
+_IMPORTS = re.compile(r"^[ \t]*imports[ \t]*=[ \t]*\[", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Edit:
-    """`new` replaces `old` at `offset`. If the text lacks `mark`, its owner removed the edit.
+class Saved:
+    """A file's text without our parts, None if there was no file, and as we wrote it."""
 
-    `kind` tables: `new` is whole TOML tables. base: the beginning of a file that we created, which
-    stays once the file has text of its owner's. whole: a file that is entirely ours.
-    """
-
-    offset: int
-    old: str
-    new: str
-    mark: str
-    kind: Kind = "text"
+    before: Annotated[str | None, Most(_LONGEST)]
+    after: Annotated[str, Most(_LONGEST)]
 
 
-@dataclass(frozen=True)
-class Member:
-    """A JSON member that we set: its keys, its value's text and that of its former value."""
-
-    keys: tuple[str, ...]
-    new: str
-    old: str | None = None
+def block(title: str, body: str) -> str:
+    """Return `body` between the marks by which a reader recognizes it as ours."""
+    begin = f"# BEGIN {title}, written by `runc-wrapctl engine add`, taken out by `engine remove`\n"
+    return begin + body + f"# END {title}\n"
 
 
-@dataclass
-class Draft:
-    """A file's text while we change it, and our changes so far."""
-
-    text: str
-    edits: list[Edit] = field(default_factory=list)
-    members: list[Member] = field(default_factory=list)
-
-    def replace(self, start: int, end: int, new: str, mark: str, kind: Kind = "text") -> None:
-        """Replace text[start:end] by `new` and record that."""
-        self.edits.append(Edit(start, self.text[start:end], new, mark, kind))
-        self.text = self.text[:start] + new + self.text[end:]
-
-    def begin(self, base: str) -> None:
-        """Begin an empty file, which may have white space, with `base`."""
-        self.replace(0, len(self.text), base, base, "base")
-
-    def record(self) -> dict[str, Any]:
-        """Return the edits and members in the form that `parts` reads."""
-        edits = [asdict(edit) for edit in self.edits]
-        return {
-            "edits": edits,
-            "members": [asdict(m) | {"keys": list(m.keys)} for m in self.members],
-        }
+def appended(text: str, title: str, body: str) -> str:
+    """Return `text` with a block after it."""
+    glue = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+    return text + glue + block(title, body)
 
 
-def parts(record: dict[str, Any]) -> tuple[list[Edit], list[Member]]:
-    """Return the edits and members of a record made by `Draft.record`."""
-    members = [Member(tuple(m["keys"]), m["new"], m["old"]) for m in record["members"]]
-    return [Edit(**edit) for edit in record["edits"]], members
+def with_tables(text: str, title: str, body: str, where: str) -> str:
+    """Return a TOML text with the tables in `body`. Raises EngineError if none can be appended."""
+    new = appended(text, title, body)
+    if _gives(new, toml_text.merged(toml_text.parse(text, where), tomllib.loads(body))):
+        return new
+    raise EngineError(
+        f"{where}: its tables are inline or complete, so that none can be appended",
+        "tables under [headers]",
+        f"add this by hand:\n{body}",
+    )
 
 
-def undo(text: str, edit: Edit, where: str) -> str:
-    """Return `text` without `edit`. Raises EngineError if our part has been changed since."""
-    if edit.kind == "base" and text != edit.new:
-        return text
-    if edit.kind == "whole" and text != edit.new and edit.mark in text:
-        raise changed(where, edit.new, text)
-    start = edit.offset
-    if text[start : start + len(edit.new)] != edit.new:
-        if edit.mark not in text:
-            return text
-        start = _only_place(text, edit, where)
-    return text[:start] + edit.old + text[start + len(edit.new) :]
+def with_import(text: str, pattern: str, where: str) -> str:
+    """Return a TOML text with `pattern` first in the list of the root key `imports`."""
+    wanted = toml_text.parse(text, where)
+    listed, title = wanted.get("imports", []), "runc-wrap: imports"
+    wanted["imports"] = [pattern, *(listed if isinstance(listed, list) else [listed])]
+    value = toml_text.value(pattern)
+    candidates = [_edited(text, title, (place.end(), place.end()), f"{value}, ")
+                  for place in _IMPORTS.finditer(text)]  # fmt: skip
+    candidates.append(block(title, f"imports = [{value}]\n") + text)
+    if (new := _first_good(candidates, wanted)) is None:
+        raise EngineError(
+            f"{where}: no `imports = [` to which a pattern can be added",
+            f"imports to list {pattern}",
+            f"add {value} to imports by hand, then run this again",
+        )
+    return new
 
 
-def _only_place(text: str, edit: Edit, where: str) -> int:
-    if text.count(edit.new) == 1:
-        return text.index(edit.new)
-    raise changed(where, edit.new, _near(text, edit.mark))
+def with_value(text: str, path: Sequence[str], name: str, item: str, where: str) -> str:
+    """Return a TOML text in which the table at `path` sets `name` to `item`."""
+    inner: Table = {name: item}
+    for part in reversed(path):
+        inner = {part: inner}
+    wanted = toml_text.merged(deepcopy(toml_text.parse(text, where)), inner)
+    if (new := _first_good(_settings(text, path, name, item), wanted)) is None:
+        raise EngineError(
+            f"{where}: no place found to set {name}",
+            f"{name} = {toml_text.value(item)} in [{'.'.join(map(toml_text.key, path))}]",
+            "set it by hand, and omit --default",
+        )
+    return new
 
 
-def _near(text: str, mark: str) -> str:
-    lines = text[text.rfind("\n", 0, text.index(mark)) + 1 :].splitlines()
-    return "\n".join(lines[:30])
+def _settings(text: str, path: Sequence[str], name: str, item: str) -> Iterator[str]:
+    """Yield `text` with a table after it, a line changed that sets `name`, or a new line."""
+    title, line = f"runc-wrap: {name}", f"{name} = {toml_text.value(item)}"
+    yield appended(text, title, toml_text.table(path, {name: item}))
+    for found in re.finditer(rf"\b{name}[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*')", text):
+        yield _edited(text, title, found.span(), line)
+    for found in _HEADER.finditer(text):
+        glue = "" if found.group().endswith("\n") else "\n"
+        yield text[: found.end()] + glue + block(title, f"{line}\n") + text[found.end() :]
+
+
+def _edited(text: str, title: str, span: tuple[int, int], new: str) -> str:
+    """Return `text` with a part of one line replaced, in a block that keeps that line."""
+    first, end = text.rfind("\n", 0, span[0]) + 1, text.find("\n", span[1]) + 1 or len(text)
+    line, changed = text[first:end], text[first : span[0]] + new + text[span[1] : end]
+    glue = "" if line.endswith("\n") else "\n"
+    return text[:first] + block(title, f"{changed}{glue}{_WAS}{line}{glue}") + text[end:]
+
+
+def _first_good(candidates: Iterable[str], wanted: Table) -> str | None:
+    return next((each for each in candidates if _gives(each, wanted)), None)
+
+
+def _gives(text: str, wanted: Table) -> bool:
+    return _document(text) == wanted
+
+
+def _document(text: str) -> Table | None:
+    """Return the document of a text, None of one that is no TOML, as a template is none."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def without_ours(text: str, saved: Saved, where: str) -> str:
+    """Return `text` without our blocks. Raises EngineError if one has been changed since."""
+    theirs = {found.group() for found in _BLOCK.finditer(saved.before or "")}
+    for found in _BLOCK.finditer(saved.after):
+        ours, begin = found.group(), found.group().partition("\n")[0]
+        if ours not in theirs and begin in text:
+            is_whole = ours == saved.after  # with more in it, it is not only ours any more
+            rest = None if is_whole or text.count(ours) != 1 else _cut(text, ours)
+            if rest is None or _moves(text, rest, found[2]):
+                raise changed(where, ours, text[text.index(begin) :][:2000])
+            text = rest
+    return text
+
+
+def _cut(text: str, ours: str) -> str:
+    """Return `text` without a block, and with the owner's lines that it keeps."""
+    head, _, tail = text.partition(ours)
+    was = "".join(re.findall(rf"^{_WAS}(.*\n)", ours, re.MULTILINE))
+    has_glue = not was and (head.endswith("\n\n") or head == "\n")
+    return (head[:-1] if has_glue else head) + was + tail
+
+
+def _moves(text: str, rest: str, body: str) -> bool:
+    """Tell whether a setting that the owner wrote after our tables is in another table now."""
+    before = _document(text)
+    if before is None or not body.startswith("["):
+        return False
+    after = _document(rest)
+    return after is None or toml_text.merged(after, tomllib.loads(body)) != before
 
 
 def changed(where: str, ours: str, found: str) -> EngineError:

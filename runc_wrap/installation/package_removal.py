@@ -22,6 +22,7 @@ from runc_wrap.node import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from runc_wrap.node.paths import Places
 
@@ -56,11 +57,11 @@ def _called(places: Places) -> Iterator[tuple[str, str]]:
         yield from ((name, unsure[0]) for name in still_needed.names(places))
     yield from why.items()
     for state in registration_state.states(places.engines):
-        for name in registration_state.names(state):
-            yield name, _to_take_back(state["engine"], state["config"], name)
+        for name in state.names:
+            yield name, _to_take_back(state.engine, state.config, name)
 
 
-def _to_take_back(engine: str, config: str, name: str) -> str:
+def _to_take_back(engine: str, config: Path, name: str) -> str:
     command = f"runc-wrapctl engine remove {engine} --handler {name}"
     return (
         f"{config} has it; to take that back, install runc-wrap again, run `{command}`, and "

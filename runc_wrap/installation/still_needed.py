@@ -104,18 +104,18 @@ def _in_memory(
 ) -> Iterator[tuple[str, str]]:
     """Yield each name that an engine which runs has read from its files, and has not forgotten."""
     states = registration_state.states(places.engines)
-    registered = {(state["engine"], state["config"]): state for state in states}
+    registered = {(state.engine, state.config): state for state in states}
     for each in registry.detected():
         if each.binary is None or each.reload() == NOTHING:  # it reads its files by itself
             continue
-        state = registered.get((each.name, str(each.config)))
+        state = registered.get((each.name, each.config))
         running = each.running()
         if running is None and state is not None:
             if why := each.silence():
                 unsure.append(f"{each} does not answer: {why}")
             else:
                 told = f"{each} does not tell which handlers it has"
-                yield from ((name, told) for name in registration_state.names(state))
+                yield from ((name, told) for name in state.names)
         for name in names(places):
             paths = _paths(places, name, found)
             if any(path in paths for path in (running or {}).values()):
@@ -132,7 +132,7 @@ def _named_by_hand(places: Places, name: str, found: record.InstallationRecord) 
     """Return a configuration file with our path that `engine add` did not write."""
     paths = "|".join(re.escape(path) for path in _paths(places, name, found))
     path = re.compile(rf"(?:{paths})(?![\w-])")
-    ours = {file for state in registration_state.states(places.engines) for file in state["files"]}
+    ours = {file for state in registration_state.states(places.engines) for file in state.files}
     for directory in _BY_HAND:
         for file in sorted(Path(directory).rglob("*")):
             if str(file.resolve()) not in ours and file.is_file() and path.search(_text(file)):

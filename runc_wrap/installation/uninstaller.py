@@ -111,8 +111,8 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> P
 
 def _registered(places: Places) -> Iterator[tuple[Where, str]]:
     for state in registration_state.states(places.engines):
-        for name in registration_state.names(state):
-            yield registration_state.where_of(state, places), name
+        for name in state.names:
+            yield state.where(places), name
 
 
 def _needed(places: Places, stays: dict[str, str]) -> list[str]:

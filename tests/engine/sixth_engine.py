@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.marked_text import Saved
 
 CANARY = "canary"
 
@@ -49,14 +50,21 @@ class Sixth(Engine):
     ) -> list[str]:
         """Add the lines of handlers."""
         del facts
-        draft = tree.draft(config)
+        text = tree.text(config)
         for one in handlers:
-            if f"runtime {one.name} " in draft.text:
+            if f"runtime {one.name} " in text:
                 raise EngineError(f"{config}: {one.name} is taken", "an unused name", "--handler")
-            lines = [f"runtime {one.name} {one.path}\n", *([f"default {one.name}\n"] * one.default)]
-            end = len(draft.text)
-            draft.replace(end, end, "".join(lines), lines[0])
+            text += f"runtime {one.name} {one.path}\n"
+            text += f"default {one.name}\n" * one.default
+        tree.put(config, text)
         return []
+
+    @classmethod
+    def without_ours(cls, text: str, saved: Saved, where: str) -> str:
+        """Take the lines of handlers out."""
+        del where
+        ours = {*saved.after.splitlines()} - {*(saved.before or "").splitlines()}
+        return "".join(f"{line}\n" for line in text.splitlines() if line not in ours)
 
     def check_command(self) -> list[str] | None:
         """Return what reads the file."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
@@ -36,12 +35,12 @@ def find(places: Places) -> Iterator[Finding]:
         return
     for state in states:
         with contextlib.suppress(EngineError, CallFailed):
-            access = registry.installed(state["engine"], Path(state["config"]))
+            access = registry.installed(state.engine, state.config)
             if count := len(access.left_canaries()):
                 yield Finding(
                     NAME,
                     "warning",
-                    f"{state['engine']} ({state['config']}) still has "
+                    f"{state.engine} ({state.config}) still has "
                     f"{safe_text.number(count, 'test container')} of ours, which a killed command "
                     "left there",
                     "remove what is left",

@@ -54,7 +54,7 @@ def _configs(places: Places) -> list[Path]:
         states = registration_state.states(places.engines)
     except EngineError:  # `engine list` reports it
         states = []
-    own = [Path(each["config"]) for each in states if each.get("engine") == Containerd.names.name]
+    own = [each.config for each in states if each.engine == Containerd.names.name]
     return list(dict.fromkeys([Containerd.usual, *own]))
 
 

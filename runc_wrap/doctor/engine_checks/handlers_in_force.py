@@ -23,6 +23,7 @@ from runc_wrap.host import files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from runc_wrap.engines.registration.registration_state import Registered
     from runc_wrap.node.paths import Places
 
 NAME = "handlers"
@@ -39,7 +40,7 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "warning", str(error), "restore that file from a backup", command)
         return
     for state in states:
-        for handler in registration_state.handlers_of(state):
+        for handler in state.handlers:
             yield from _link(places, handler)
             yield from _of_engine(places, state, handler)
     yield from _ignored(places, states)
@@ -75,8 +76,8 @@ def _linked(path: Path) -> Callable[[], None]:
     return lambda: files.replace_link(path, DEFAULT_NAME)
 
 
-def _of_engine(places: Places, state: dict[str, Any], handler: Handler) -> Iterator[Finding]:
-    engine, config = state["engine"], Path(state["config"])
+def _of_engine(places: Places, state: Registered, handler: Handler) -> Iterator[Finding]:
+    engine, config = state.engine, state.config
     found = registry.at(engine, config)
     if found.binary is None:
         return
@@ -106,17 +107,15 @@ def _unreadable(config: Path) -> Finding:
     )
 
 
-def _ignored(places: Places, states: list[dict[str, Any]]) -> Iterator[Finding]:
+def _ignored(places: Places, states: list[Registered]) -> Iterator[Finding]:
     """Find drop-ins of containerd that name our launcher, and that no configuration imports."""
-    own = {(each["config"], one["name"]) for each in states for one in each.get("handlers", ())}
-    configs = [
-        Path(each["config"]) for each in states if each.get("engine") == Containerd.names.name
-    ]
+    own = {(each.config, name) for each in states for name in each.names}
+    configs = [each.config for each in states if each.engine == Containerd.names.name]
     for config in dict.fromkeys([Containerd.usual, *configs]):
         drop_ins = _drop_ins(places, config)
         document = Containerd.at(config).dump() if drop_ins else None
         for name, path in drop_ins.items():
-            if document is not None and not _has(document, name) and (str(config), name) not in own:
+            if document is not None and not _has(document, name) and (config, name) not in own:
                 pattern = config.parent / "conf.d" / "*.toml"
                 yield Finding(
                     NAME,

@@ -95,10 +95,10 @@ def _chosen(name: str, config: Path | None) -> Engine:
 
 def _our_handler(places: Places, found: Engine) -> str | None:
     """Return a handler of this engine that leads to our launcher, if one is registered."""
-    ours = (found.name, str(found.config))
+    ours = (found.name, found.config)
     for state in registration_state.states(places.engines):
-        if (state["engine"], state["config"]) == ours and state["handlers"]:
-            return registration_state.handlers_of(state)[0].name
+        if (state.engine, state.config) == ours and state.handlers:
+            return state.handlers[0].name
     return None
 
 

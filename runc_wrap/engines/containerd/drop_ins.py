@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import toml_text
+from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 
 if TYPE_CHECKING:
@@ -45,19 +45,20 @@ def folder_of(config: Path, files: list[loaded_files.Loaded]) -> Path:
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> list[str]:
     """Put the drop-ins, and the import if it is missing, into the drafts of `tree`."""
-    draft, where = tree.draft(config), str(config)
-    if not draft.text.strip():
+    text, where = tree.text(config), str(config)
+    if not text.strip():
         pattern = config.parent / "conf.d" / f"{HEAD}*.toml"
-        draft.begin(_NEW_MAIN.format(pattern=toml_text.value(str(pattern))))
-    main = toml_text.parse(draft.text, where)
+        text = _NEW_MAIN.format(pattern=toml_text.value(str(pattern)))
+        tree.put(config, text)
+    main = toml_text.parse(text, where)
     loaded_files.check_version(main, where, wanted=(1, 2, 3, 4))
-    files = loaded_files.load(config, main, map(Path, tree.records))
+    files = loaded_files.load(config, main, map(Path, tree.saved))
     folder = folder_of(config, files)
     paths = [drop_in(folder, handler) for handler in handlers]
     files = [each for each in files if each.path not in paths]
     imported = loaded_files.patterns(config, main)
     if not any(paths[0].match(pattern) for pattern in imported):
-        toml_text.add_import(draft, str(folder / f"{HEAD}*.toml"), where)
+        tree.put(config, marked_text.with_import(text, str(folder / f"{HEAD}*.toml"), where))
     return write(tree, folder, handlers, files, facts)
 
 
@@ -71,12 +72,12 @@ def write(
     """Put one drop-in for each handler into `folder`, in the dialect of the files before them."""
     version, plugin = loaded_files.dialect(files, facts)
     section = loaded_files.section(files, facts)
-    new = [each for each in handlers if not handler_tables.is_recorded(tree.records, each)]
+    new = [each for each in handlers if not tree.has_recorded(handler_tables.title(each))]
     handler_tables.refuse_taken(section, new, str(files[0].path))
     for handler in handlers:
         said = f"version = {version}\n\n" if version else ""
         body = said + handler_tables.tables(handler, section, plugin)
         if handler.is_default:
             body += handler_tables.default_table(handler, plugin)
-        tree.write_whole(drop_in(folder, handler), handler_tables.title(handler), body)
+        tree.put_whole(drop_in(folder, handler), handler_tables.title(handler), body)
     return [each for one in files for each in loaded_files.disabled(one.table, str(one.path))]

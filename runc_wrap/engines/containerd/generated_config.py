@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import engine_files, toml_text
+from runc_wrap.engines import engine_files, marked_text, toml_text
 from runc_wrap.engines.containerd import (
     distributions,
     drop_ins,
@@ -30,11 +30,11 @@ def render(
 ) -> list[str]:
     """Put `handlers` where distribution `by` reads them. Raises EngineError. Return warnings."""
     if by.name == "microk8s":
-        if not tree.draft(config).text:
+        if not tree.text(config):
             raise EngineError(f"{config} does not exist", "MicroK8s' template", "install MicroK8s")
         return main_file.render(tree, config, handlers, (2, 3, 4))
-    main = toml_text.parse(tree.draft(config).text, str(config))
-    files = loaded_files.load(config, main, map(Path, tree.records))
+    main = toml_text.parse(tree.text(config), str(config))
+    files = loaded_files.load(config, main, map(Path, tree.saved))
     if by.name == "k0s":
         return _k0s(tree, config, handlers, facts, files)
     folder = drop_ins.folder_of(config, files)
@@ -64,7 +64,7 @@ def _k0s(
     files: list[loaded_files.Loaded],
 ) -> list[str]:
     """k0s merges drop-ins for 1.x itself, and from 1.36 on refuses any but of version 3."""
-    if not tree.draft(config).text.lstrip("\n").startswith(MANAGED):  # before 1.30, in line 2
+    if not tree.text(config).lstrip("\n").startswith(MANAGED):  # before 1.30, in line 2
         raise EngineError(
             f"{config} is not k0s' own any more: its first line is not {MANAGED!r}",
             f"drop-ins in {config.parent}/containerd.d to count",
@@ -89,26 +89,24 @@ def _template(
             f"omit --default; `default-runtime: NAME` in /etc/rancher/{name}/config.yaml says it",
         )
     path = _template_path(tree, config, facts)
-    draft, plugin = tree.draft(path), NEW_CRI if "-v3" in path.name else OLD_CRI
-    generated = toml_text.parse(tree.draft(config).text, str(config))
+    text, plugin = tree.text(path), NEW_CRI if "-v3" in path.name else OLD_CRI
+    generated = toml_text.parse(tree.text(config), str(config))
     section = loaded_files.carried_over(generated)
-    new = [each for each in handlers if not handler_tables.is_recorded(tree.records, each)]
+    new = [each for each in handlers if not tree.has_recorded(handler_tables.title(each))]
     handler_tables.refuse_taken(section, new, str(path))
-    _refuse_in_template(draft.text, handlers, path)
-    if not draft.text.strip():
-        draft.begin(_BASE)
+    _refuse_in_template(text, handlers, path)
+    text = text if text.strip() else _BASE
     for handler in handlers:
-        title = handler_tables.title(handler)
-        glue = "\n" if draft.text.endswith("\n") else "\n\n"
-        block = glue + toml_text.block(title, handler_tables.tables(handler, section, plugin))
-        draft.replace(len(draft.text), len(draft.text), block, f"# BEGIN {title},")
+        body = handler_tables.tables(handler, section, plugin)
+        text = marked_text.appended(text, handler_tables.title(handler), body)
+    tree.put(path, text)
     return []
 
 
 def _template_path(tree: Tree, config: Path, facts: dict[str, Any]) -> Path:
     """Return the template that exists, the newer one first, as k3s looks for them."""
     paths = [config.parent / name for name in _TEMPLATES.values()]
-    found = [path for path in paths if tree.draft(path).text]
+    found = [path for path in paths if tree.text(path)]
     return found[0] if found else config.parent / _TEMPLATES[facts["major"]]
 
 

@@ -5,7 +5,7 @@ A handler inherits nothing by itself: SystemdCgroup, base_runtime_spec and the l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler
@@ -69,13 +69,6 @@ def default_table(handler: Handler, plugin: str) -> str:
 def title(handler: Handler) -> str:
     """Return the title of the handler's block."""
     return f"runc-wrap: handler {handler.name}"
-
-
-def is_recorded(records: dict[str, Any], handler: Handler) -> bool:
-    """Tell whether a registration's records of files have a block of this handler."""
-    mark = f"# BEGIN {title(handler)},"
-    versions = (version for file in records.values() for version in file["versions"])
-    return any(edit["mark"] == mark for version in versions for edit in version["edits"])
 
 
 def refuse_taken(section: Table, handlers: list[Handler], where: str) -> None:

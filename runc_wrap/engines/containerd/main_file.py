@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import toml_text
+from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI, RUNTIME_TYPE
 from runc_wrap.engines.handler import EngineError, Handler
@@ -27,10 +27,9 @@ def render(
     tree: Tree, config: Path, handlers: list[Handler], versions: tuple[int, ...]
 ) -> list[str]:
     """Put `handlers` into the draft of a main file of one of these versions. Return warnings."""
-    draft, where = tree.draft(config), str(config)
-    if not draft.text.strip():
-        draft.begin(_NEW_MAIN)
-    document = toml_text.parse(draft.text, where)
+    where = str(config)
+    text = tree.text(config) if tree.text(config).strip() else _NEW_MAIN
+    document = toml_text.parse(text, where)
     loaded_files.check_version(document, where, wanted=versions)
     plugin = handler_tables.plugin_of(document["version"])
     if plugin == OLD_CRI:
@@ -40,12 +39,14 @@ def render(
     path = handler_tables.section_path(plugin)
     if not section.get("runtimes"):
         body = toml_text.table([*path, "runtimes", "runc"], {"runtime_type": RUNTIME_TYPE})
-        toml_text.append(draft, "runc-wrap: runc as containerd has it built in", body, where)
+        title = "runc-wrap: runc as containerd has it built in"
+        text = marked_text.with_tables(text, title, body, where)
     for handler in handlers:
         body = handler_tables.tables(handler, section, plugin)
-        toml_text.append(draft, handler_tables.title(handler), body, where)
+        text = marked_text.with_tables(text, handler_tables.title(handler), body, where)
     for handler in (each for each in handlers if each.is_default):
-        toml_text.set_value(draft, path, "default_runtime_name", handler.name, where)
+        text = marked_text.with_value(text, path, "default_runtime_name", handler.name, where)
+    tree.put(config, text)
     return loaded_files.disabled(document, where)
 
 

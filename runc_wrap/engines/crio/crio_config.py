@@ -35,7 +35,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler]) -> list[str]:
     """Put `handlers` into the drafts of `tree`. Return warnings."""
     if not handlers:
         return []
-    ours = {drop_in(config, handler) for handler in handlers} | {Path(p) for p in tree.records}
+    ours = {drop_in(config, handler) for handler in handlers} | {Path(p) for p in tree.saved}
     files = _files(config, ours)
     runtime: Table = {}
     for _, table in files:  # a runtime's table replaces the one before
@@ -92,7 +92,7 @@ def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
     body += toml_text.table(where, plain)
     for key, value in own.items():
         body += toml_text.table([*where, key], value) if isinstance(value, dict) else ""
-    tree.write_whole(path, f"runc-wrap: runtime {handler.name}", body)
+    tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
 
 
 def _overridden(files: list[tuple[Path, Table]], config: Path, handler: Handler) -> list[str]:

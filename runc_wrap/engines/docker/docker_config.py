@@ -11,14 +11,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import json_text
+from runc_wrap.engines import json_text, marked_text
 from runc_wrap.engines.handler import EngineError, HandedOver, Handler
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.marked_text import Saved
 
 CONFIG = Path("/etc/docker/daemon.json")
+_Json = dict[str, Any]
 BUILT_IN = "runc"  # dockerd's name for its own default
+_DEFAULT = "default-runtime"
 _VALIDATES = 23  # the first release with --validate
 
 
@@ -30,33 +33,55 @@ def can_validate(version: str | None) -> bool:
 
 def neutral(text: str | None) -> str | None:
     """Return the same settings with those said that a reload keeps otherwise; None if all are."""
-    document = json_text.parse((text or "").strip() or "{}", str(CONFIG))
+    document = json_text.parse(text or "", str(CONFIG))
     said = {"runtimes": {}, "default-runtime": BUILT_IN} | document
     return None if said.keys() == document.keys() else json.dumps(said, indent=2) + "\n"
 
 
 def has_runtimes(text: str | None) -> bool:
     """Tell whether the text of daemon.json sets runtimes at all."""
-    return "runtimes" in json_text.parse((text or "").strip() or "{}", str(CONFIG))
+    return "runtimes" in json_text.parse(text or "", str(CONFIG))
+
+
+def without_ours(text: str, saved: Saved, where: str) -> str:
+    """Return daemon.json without what we set there. Raises EngineError if that was changed."""
+    texts = (text, saved.before or "", saved.after)
+    found, before, after = (json_text.parse(each, where) for each in texts)
+    runtimes = found.get("runtimes")
+    if isinstance(runtimes, dict):
+        _put_back(runtimes, before.get("runtimes", {}), after.get("runtimes", {}), where)
+        if not runtimes and "runtimes" not in before:
+            del found["runtimes"]
+    _put_back(found, before, {key: after[key] for key in after if key == _DEFAULT}, where)
+    return "" if not (found or before) else json_text.printed(found, text, where)
+
+
+def _put_back(found: _Json, before: _Json, ours: _Json, where: str) -> None:
+    for key in [key for key in ours if key in found and ours[key] != before.get(key)]:
+        if found[key] != ours[key]:
+            words = (json.dumps({key: each[key]}) for each in (ours, found))
+            raise marked_text.changed(where, *words)
+        if key in before:
+            found[key] = before[key]
+        else:
+            del found[key]
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
     """Put `handlers` into the draft of daemon.json. Raises EngineError."""
     if not handlers:
         return
-    draft, where = tree.draft(config), str(config)
-    if not draft.text.strip():
-        draft.begin("{}\n")
-    document = json_text.parse(draft.text, where)
+    text, where = tree.text(config), str(config)
+    document = json_text.parse(text, where)
     _check(document, handlers, where)
-    if "runtimes" not in document:
-        json_text.set_member(draft, ["runtimes"], {})
-    for handler in handlers:
-        json_text.set_member(draft, ["runtimes", handler.name], {"path": handler.path})
+    document.setdefault("runtimes", {}).update(
+        {handler.name: {"path": handler.path} for handler in handlers}
+    )
     for handler in (each for each in handlers if each.is_default):
-        json_text.set_member(draft, ["default-runtime"], handler.name)
-    if "default-runtime" not in json_text.parse(draft.text, where) and _was_default(handlers):
-        json_text.set_member(draft, ["default-runtime"], BUILT_IN)  # see Docker.reload
+        document[_DEFAULT] = handler.name
+    if _was_default(handlers):
+        document.setdefault(_DEFAULT, BUILT_IN)  # see Docker.reload
+    tree.put(config, json_text.printed(document, text, where))
 
 
 def _was_default(handlers: list[Handler]) -> bool:

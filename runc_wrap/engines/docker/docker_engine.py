@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.marked_text import Saved
     from runc_wrap.engines.profile_requests import Asked, Requests
 
 _VERSION = "{{.Server.Version}}"
@@ -76,6 +77,11 @@ class Docker(ClientEngine):
         del facts
         docker_config.render(tree, config, handlers)
         return []
+
+    @classmethod
+    def without_ours(cls, text: str, saved: Saved, where: str) -> str:
+        """Return daemon.json without our members."""
+        return docker_config.without_ours(text, saved, where)
 
     @classmethod
     def states_all(cls, text: str | None) -> bool:

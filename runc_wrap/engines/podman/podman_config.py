@@ -30,7 +30,7 @@ BUILT_IN = {
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> None:
     """Put `handlers` into the drafts of `tree`. Facts: {crun: whether it is the real runtime}."""
     ours = {drop_in(config, handler) for handler in handlers}
-    ours |= {Path(path) for path in tree.records}
+    ours |= {Path(path) for path in tree.saved}
     engines = _in_force(config, ours) if handlers else []
     for handler in handlers:
         _refuse_taken(engines, handler, config)
@@ -52,7 +52,7 @@ def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
     engine = ({"runtime": handler.name} if handler.is_default else {}) | lists
     body = toml_text.table(["engine"], engine)
     body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
-    tree.write_whole(path, f"runc-wrap: runtime {handler.name}", body)
+    tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
 
 
 def _lists(engines: list[Table], handlers: list[Handler], facts: dict[str, Any]) -> Table:

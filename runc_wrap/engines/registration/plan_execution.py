@@ -66,7 +66,7 @@ def _begin(
     note: dict[str, Any] | None,
     accept: Callable[[Mapping[Path, Path]], None] | None,
 ) -> None:
-    gone = [] if registration_state.names(plan.after) else plan.after["dirs"]
+    gone = [] if plan.after.handlers else plan.after.dirs
     try:
         change_set.begin(plan.where.change, _changes(plan), note, empties=gone, check=accept)
     except ChangedMeanwhile as error:
@@ -132,8 +132,7 @@ def _changes(plan: Plan) -> Iterator[PathChange]:
     for each in plan.changes:
         yield PathChange(each.path, _encoded(each.before), _encoded(each.after))
     record = _encoded(engine_files.read(plan.where.state_file))
-    has_any = registration_state.names(plan.after)
-    after = registration_state.text(plan.after).encode() if has_any else None
+    after = plan.after.text().encode() if plan.after.handlers else None
     if record != after:
         yield PathChange(plan.where.state_file, record, after, _OURS)
     if plan.link_gone:

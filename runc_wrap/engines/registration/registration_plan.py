@@ -6,7 +6,7 @@ real runtime, and no record of it is kept.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, registry
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.engines.file_tree import Change
-    from runc_wrap.engines.registration.registration_state import Where
-
-Json = dict[str, Any]
+    from runc_wrap.engines.registration.registration_state import Registered, Where
 
 
 @dataclass
@@ -29,8 +27,8 @@ class Plan:
 
     where: Where
     changes: list[Change]
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: Registered
+    after: Registered
     link_new: Path | None = None
     link_gone: Path | None = None
     given: HandedOver | None = None
@@ -39,17 +37,15 @@ class Plan:
     @property
     def loses_default(self) -> bool:
         """Tell whether a reload would keep a default of ours, or a name, that is removed."""
-        had = any(each.default for each in registration_state.handlers_of(self.before))
-        has = any(each.default for each in registration_state.handlers_of(self.after))
-        has = has or bool(self.given and self.given.default)  # then the real one is named
-        return (had and not has) or self._loses([each.after for each in self.changes])
+        has = _has_default(self.after) or bool(self.given and self.given.default)
+        lost = _has_default(self.before) and not has
+        return lost or self._loses([each.after for each in self.changes])
 
     @property
     def undone_loses_default(self) -> bool:
         """Tell the same of the way back."""
-        had = any(each.default for each in registration_state.handlers_of(self.after))
-        has = any(each.default for each in registration_state.handlers_of(self.before))
-        return (had and not has) or self._loses([each.before for each in self.changes])
+        lost = _has_default(self.after) and not _has_default(self.before)
+        return lost or self._loses([each.before for each in self.changes])
 
     def _loses(self, texts: list[str | None]) -> bool:
         return not all(map(registry.ENGINES[self.where.engine].states_all, texts))
@@ -64,7 +60,7 @@ def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = 
     """Plan the registration of handler `name`. Raises EngineError if it is impossible."""
     state = registration_state.of(where)
     link = _link_wanted(where.bin_dir, name)
-    old = {handler.name: handler for handler in registration_state.handlers_of(state)}
+    old = {handler.name: handler for handler in state.handlers}
     default = default or (name in old and old[name].default)
     if default:
         old = {key: replace(each, default=False) for key, each in old.items()}
@@ -80,12 +76,12 @@ def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
     With `runtime`, the real one, the name is handed over and leads to it.
     """
     state = registration_state.of(where)
-    was = {handler.name: handler for handler in registration_state.handlers_of(state)}
+    was = {handler.name: handler for handler in state.handlers}
     if name not in was:
         return Plan(where, [], state, state)
     gone = was.pop(name)
     given = HandedOver(name, str(runtime), gone.default) if runtime else None
-    plan = _plan(where, state, [*was.values()], state["facts"], given)
+    plan = _plan(where, state, [*was.values()], state.facts, given)
     if name != DEFAULT_NAME and not _used_elsewhere(where, name):
         plan.link_gone = our_link(where.bin_dir / name)
     return plan
@@ -93,27 +89,38 @@ def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
 
 def _plan(
     where: Where,
-    state: dict[str, Any],
+    state: Registered,
     handlers: list[Handler],
     facts: dict[str, Any],
     given: HandedOver | None = None,
 ) -> Plan:
-    tree, render = Tree(state["files"]), registry.ENGINES[where.engine].render
+    engine = registry.ENGINES[where.engine]
+    tree, render = Tree(state.files, engine.without_ours), engine.render
     tree.open_recorded()
     if given:
         render(tree, where.config, [given], facts)
         tree.give_away()
     notes = render(tree, where.config, handlers, facts)
-    changes, recorded = tree.changes(), tree.records_after()
+    changes = tree.changes()
     made = [str(parent) for each in changes if each.before is None and each.after is not None
             for parent in engine_files.missing_parents(each.path)]  # fmt: skip
-    after = {
-        "format": registration_state.FORMAT,
-        "engine": where.engine, "config": str(where.config), "facts": facts,
-        "handlers": [asdict(handler) for handler in handlers], "files": recorded,
-        "dirs": list(dict.fromkeys([*state["dirs"], *made])),
-    }  # fmt: skip
+    dirs = list(dict.fromkeys([*state.dirs, *made]))
+    after = replace(state, facts=facts, handlers=handlers, files=tree.saved_after(), dirs=dirs)
+    _refuse_large(after)
     return Plan(where, changes, state, after, given=given, notes=notes)
+
+
+def _refuse_large(state: Registered) -> None:
+    if len(state.text().encode()) > engine_files.MAX_BYTES:
+        raise EngineError(
+            f"the files of {state.engine} are too large to be kept as they were",
+            f"{engine_files.MAX_BYTES} bytes at most, before and after",
+            "a smaller configuration file",
+        )
+
+
+def _has_default(state: Registered) -> bool:
+    return any(each.default for each in state.handlers)
 
 
 def _link_wanted(bin_dir: Path, name: str) -> Path | None:
@@ -144,5 +151,6 @@ def our_link(link: Path) -> Path | None:
 
 
 def _used_elsewhere(where: Where, name: str) -> bool:
-    others = [path for path in where.state_dir.glob("*.json") if path != where.state_file]
-    return any(name in registration_state.names(registration_state.load(path)) for path in others)
+    ours = (where.engine, where.config)
+    others = registration_state.states(where.state_dir)
+    return any(name in each.names for each in others if (each.engine, each.config) != ours)

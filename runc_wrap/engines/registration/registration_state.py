@@ -1,7 +1,7 @@
 """What is registered with an engine, as our own record of it says; see registration_plan.py.
 
-The state directory holds what the undo needs, for each engine and configuration: the handlers, our
-own text in each file (of the owner's only what we replaced), and the directories that we made.
+The state directory holds what the removal needs, for each engine and configuration: the handlers,
+each file that we wrote to as it was before and after, and the directories that we made.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from runc_wrap.documents import reader
+from runc_wrap.documents.bounds import Key
+from runc_wrap.documents.reader import record
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError, Handler
+from runc_wrap.engines.marked_text import Saved
+from runc_wrap.engines.registration import former_state
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
-FORMAT = 1
-_KEYS = ("engine", "config", "facts", "handlers", "files", "dirs")  # of every release's states
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -44,59 +48,71 @@ class Where:
         return self.state_dir.parent / "changes" / self.state_file.name
 
 
-def states(state_dir: Path) -> list[dict[str, Any]]:
-    """Return every registration: [{format, engine, config, facts, handlers, files, dirs}]."""
-    return [load(path) for path in sorted(state_dir.glob("*.json"))]
+@record
+class Registered:
+    """What is registered in one configuration; `facts` are what the handlers were written by.
+
+    `files`: {path: what we wrote}; `dirs`: those that we made.
+    """
+
+    engine: str
+    at: Annotated[str, Key("config")]
+    facts: dict[str, Any]
+    handlers: list[Handler]
+    files: dict[str, Saved]
+    dirs: list[str]
+
+    @property
+    def config(self) -> Path:
+        """The engine's configuration."""
+        return Path(self.at)
+
+    @property
+    def names(self) -> list[str]:
+        """The names that are in the engine's configuration through us."""
+        return [handler.name for handler in self.handlers]
+
+    def text(self) -> str:
+        """Return the text of its file."""
+        document = {"format": FORMAT, **reader.written(self)}
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+    def where(self, places: Places) -> Where:
+        """Return where it is, as one of this installation."""
+        return Where(self.engine, self.config, places.wrapper.parent, places.engines)
 
 
-def of(where: Where) -> dict[str, Any]:
-    """Return the state of one configuration, an empty one if nothing is registered there."""
-    return load(where.state_file)
+def states(state_dir: Path) -> list[Registered]:
+    """Return every registration. Raises EngineError."""
+    found = (_load(path) for path in sorted(state_dir.glob("*.json")))
+    return [each for each in found if each]
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Return the state in a file, an empty one without it. Raises EngineError."""
+def of(where: Where) -> Registered:
+    """Return the one of a configuration, an empty one if nothing is registered there."""
+    return _load(where.state_file) or empty(where.engine, where.config)
+
+
+def empty(engine: str, config: Path) -> Registered:
+    """Return the one of a configuration in which nothing is registered."""
+    return Registered(engine, str(config), {}, [], {}, [])
+
+
+def _load(path: Path) -> Registered | None:
     text = engine_files.read(path)
-    if text is None:
-        return empty()
     try:
-        state = json.loads(text)
-        known = state["format"] == FORMAT
-        for key in _KEYS if known else ():
-            state[key]
-    except (ValueError, KeyError, TypeError) as error:
+        return None if text is None else _read(json.loads(text), path)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(
             f"{path}: {error!r}", "a registration's state", "restore it from a backup"
         ) from error
-    if not known:
+
+
+def _read(found: dict[str, Any], path: Path) -> Registered:
+    if found["format"] == former_state.FORMAT:
+        found = former_state.carried_over(found)
+    elif found["format"] != FORMAT:
         raise EngineError(
-            f"{path}: format {state['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
+            f"{path}: format {found['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
         )
-    # an earlier build kept the names of removed handlers: they can be removed as the others
-    return {**state, "handlers": [*state["handlers"], *state.pop("kept", [])]}
-
-
-def text(state: dict[str, Any]) -> str:
-    """Return the text of a state's file."""
-    return json.dumps(state, indent=1) + "\n"
-
-
-def empty() -> dict[str, Any]:
-    """Return the state of a configuration in which nothing is registered."""
-    return {"format": FORMAT, "handlers": [], "files": {}, "dirs": [], "facts": {}}
-
-
-def where_of(state: dict[str, Any], places: Places) -> Where:
-    """Return where a registration of this installation is."""
-    bin_dir = places.wrapper.parent
-    return Where(state["engine"], Path(state["config"]), bin_dir, places.engines)
-
-
-def handlers_of(state: dict[str, Any]) -> list[Handler]:
-    """Return the handlers that a state records."""
-    return [Handler(**each) for each in state["handlers"]]
-
-
-def names(state: dict[str, Any]) -> list[str]:
-    """Return the names that are in an engine's configuration through us."""
-    return [handler.name for handler in handlers_of(state)]
+    return reader.taken(Registered, found)

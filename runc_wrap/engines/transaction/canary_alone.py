@@ -45,7 +45,7 @@ def run(places: Places, where: Where, handler: str, node: Node) -> str:
 
 
 def _registered(where: Where, handler: str) -> Handler:
-    found = registration_state.handlers_of(registration_state.of(where))
+    found = registration_state.of(where).handlers
     for one in found:
         if one.name == handler:
             return one

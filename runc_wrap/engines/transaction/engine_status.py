@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.registration.registration_state import Registered
     from runc_wrap.engines.transaction.proofs import Proof
     from runc_wrap.engines.transaction.taking_back import Note
     from runc_wrap.engines.transaction.unit_control import Systemd
@@ -33,7 +34,7 @@ _LOGGED_AT = re.compile(r'\btime=(?:"[^"]*"|\S+)\s*')  # logrus begins each line
 class Shown:
     """One registration: what our record says, and what the engine says, None if it says nothing."""
 
-    state: Json
+    state: Registered
     unit: str = ""
     version: str | None = None
     configured: Mapping[str, str | None] | None = None
@@ -49,17 +50,15 @@ class Shown:
         """Return the document of one registration."""
         last = self.last
         return {
-            "engine": self.state["engine"],
-            "config": self.state["config"],
+            "engine": self.state.engine,
+            "config": str(self.state.config),
             "unit": self.unit or None,
             "version": self.running_version or self.version,
-            "handlers": [self._handler(one) for one in registration_state.handlers_of(self.state)],
+            "handlers": [self._handler(one) for one in self.state.handlers],
             "since": _time(last.begun) if last else None,
             "by": last.by if last else None,
             "transaction": self.unfinished.as_json() if self.unfinished else None,
-            "upgraded": any(
-                map(self._proved_with_other, registration_state.handlers_of(self.state))
-            ),
+            "upgraded": any(map(self._proved_with_other, self.state.handlers)),
             "drift": self.drift,
             "remarks": self.remarks,
         }
@@ -99,19 +98,22 @@ def survey(places: Places, node: Systemd) -> list[Shown]:
     waiting = taking_back.unfinished(places)
     found = []
     for state in registration_state.states(places.engines):
-        where = registration_state.where_of(state, places)
+        where = state.where(places)
         found.append(_shown(state, node, proofs.read(where), waiting.pop(where.change, None)))
     return [*found, *map(_only_begun, waiting.values())]
 
 
 def _only_begun(note: Note) -> Shown:
-    state = {"engine": note.engine, "config": note.config, "handlers": [], "files": {}}
-    return Shown(state, unfinished=note, drift=[*_interrupted(note)])
+    return Shown(
+        registration_state.empty(note.engine, Path(note.config)),
+        unfinished=note,
+        drift=[*_interrupted(note)],
+    )
 
 
-def _shown(state: Json, node: Systemd, last: Proof | None, waiting: Note | None) -> Shown:
+def _shown(state: Registered, node: Systemd, last: Proof | None, waiting: Note | None) -> Shown:
     try:
-        access = node.access(state["engine"], Path(state["config"]))
+        access = node.access(state.engine, state.config)
     except EngineError as error:
         return Shown(state, last=last, unfinished=waiting, drift=[str(error)])
     configured, running = access.configured(), access.running()
@@ -137,52 +139,52 @@ def _refused(access: Engine) -> list[str]:
 
 
 def _differences(
-    state: Json,
+    state: Registered,
     configured: Mapping[str, str | None] | None,
     running: Mapping[str, str | None] | None,
     access: Engine,
 ) -> Iterator[str]:
-    wanted, config = handlers_wanted.of_state(state), state["config"]
+    wanted, config = handlers_wanted.of_state(state), state.config
     lost = wanted.difference(configured)
     if lost:
         yield f"{config}: {lost}; run `{_command('add', state)} --restart` again"
     if running is not None and not lost and (why := wanted.difference(running)):
-        yield f"{config} has them, but in force {why}; restart {access.unit or state['engine']}"
+        yield f"{config} has them, but in force {why}; restart {access.unit or state.engine}"
 
 
-def _silence(state: Json, access: Engine) -> tuple[list[str], list[str]]:
+def _silence(state: Registered, access: Engine) -> tuple[list[str], list[str]]:
     """Return why an engine does not tell what is in force: as drift, or as a remark."""
-    why, engine = access.silence(), state["engine"]
+    why, engine = access.silence(), state.engine
     if access.untold and not why:
         return [], [f"{engine} answers, and lists no handlers over CRI: {access.untold}"]
     return [f"{engine} does not tell what is in force: {why or 'no answer'}"], []
 
 
-def _command(verb: str, state: Json) -> str:
+def _command(verb: str, state: Registered) -> str:
     """Return the command for this registration: a node may have several engines of a kind."""
-    return f"engine {verb} {state['engine']} --config {shlex.quote(state['config'])}"
+    return f"engine {verb} {state.engine} --config {shlex.quote(str(state.config))}"
 
 
-def _not_default(state: Json, default: str | None) -> Iterator[str]:
+def _not_default(state: Registered, default: str | None) -> Iterator[str]:
     """Yield that containers are started by another handler than by ours, which is the default."""
-    for one in registration_state.handlers_of(state):
+    for one in state.handlers:
         if one.is_default and default not in (None, one.name):
             yield (
-                f"containers of {state['engine']} that name no handler are started by {default}, "
+                f"containers of {state.engine} that name no handler are started by {default}, "
                 f"not by {one.name}: look for a later file that says so, then run "
                 f"`{_command('add', state)} --default --restart` again"
             )
 
 
 def _changed(
-    state: Json, access: Engine, node: Systemd, last: Proof | None
+    state: Registered, access: Engine, node: Systemd, last: Proof | None
 ) -> tuple[list[str], list[str]]:
     """Return which files the running engine has not read, as drift, or perhaps not, as remarks."""
     told: tuple[list[str], list[str]] = ([], [])
     if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
         return told
     since = f"{access.unit} was started before that, at {_time(begun)}"
-    for path in sorted({state["config"], *state["files"]}):
+    for path in sorted({str(state.config), *state.files}):
         with contextlib.suppress(OSError):
             found = Path(path).stat()
             is_read = found.st_ctime <= begun + _SLACK or _is_as_read(path, begun, last)
@@ -211,23 +213,23 @@ def _is_as_read(path: str, begun: float, last: Proof | None) -> bool | None:
     return is_same or (False if is_newer else None)
 
 
-def _not_restarted(state: Json, access: Engine, version: str | None) -> Iterator[str]:
+def _not_restarted(state: Registered, access: Engine, version: str | None) -> Iterator[str]:
     """Yield that another program is installed than runs. Docker's client is not its daemon."""
     if not version or not access.version or not access.checks_files:
         return
     if _numbers(version) != _numbers(access.version):
         yield (
-            f"{state['engine']} {access.version} is installed, and {version} runs: restart "
-            f"{access.unit or state['engine']} if it was upgraded"
+            f"{state.engine} {access.version} is installed, and {version} runs: restart "
+            f"{access.unit or state.engine} if it was upgraded"
         )
 
 
-def _upgraded(state: Json, version: str | None, last: Proof | None) -> Iterator[str]:
-    for one in registration_state.handlers_of(state):
+def _upgraded(state: Registered, version: str | None, last: Proof | None) -> Iterator[str]:
+    for one in state.handlers:
         if former := _proved_with_other(last, one, version):
             more = "" if one.name == DEFAULT_NAME else f" --handler {shlex.quote(one.name)}"
             yield (
-                f"{state['engine']} was {former} when {one.name} was proved, and is {version}; "
+                f"{state.engine} was {former} when {one.name} was proved, and is {version}; "
                 f"run `{_command('prove', state)}{more}`"
             )
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.registration import registration_state
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from runc_wrap.engines.registration.registration_plan import Plan
+    from runc_wrap.engines.registration.registration_state import Registered
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,9 @@ class Wanted:
         return next((f"the handler {name} is still there" for name in self.gone & {*found}), "")
 
 
-def of_state(state: dict[str, Any]) -> Wanted:
+def of_state(state: Registered) -> Wanted:
     """Return what a registration's state records."""
-    return Wanted({each.name: each.path for each in registration_state.handlers_of(state)})
+    return Wanted({each.name: each.path for each in state.handlers})
 
 
 def after(plan: Plan) -> Wanted:
@@ -43,4 +41,4 @@ def after(plan: Plan) -> Wanted:
     present = dict(of_state(plan.after).present)
     if plan.given:
         present[plan.given.name] = plan.given.path
-    return Wanted(present, frozenset(registration_state.names(plan.before)) - present.keys())
+    return Wanted(present, frozenset(plan.before.names) - present.keys())

@@ -23,7 +23,7 @@ from runc_wrap.engines.canary.canary_proof import NotProved
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine import NOTHING, RESTART
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.registration import plan_execution, registration_state
+from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import handlers_wanted, proofs, taking_back
 from runc_wrap.engines.transaction.proofs import Proof
 from runc_wrap.engines.transaction.taking_back import Note
@@ -185,7 +185,7 @@ def _steps(work: _Work) -> tuple[str, Proof]:
 def _versions(work: _Work, version: str | None) -> dict[str, str]:
     """Return {handler: the engine's version with which it was proved}, now or before."""
     last = proofs.read(work.job.where)
-    names = registration_state.names(work.plan.after)
+    names = work.plan.after.names
     now = {work.job.handler: version} if version else {}
     found = {**(last.versions if last else {}), **now}
     return {name: found[name] for name in names if name in found}
@@ -193,7 +193,7 @@ def _versions(work: _Work, version: str | None) -> dict[str, str]:
 
 def _files(plan: Plan) -> list[str]:
     """Return what the engine reads of a registration, as `engine status` looks at it."""
-    return [str(plan.where.config), *plan.after["files"]]
+    return [str(plan.where.config), *plan.after.files]
 
 
 def _restart_sentence(note: Note) -> str:

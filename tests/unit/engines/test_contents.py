@@ -180,11 +180,11 @@ def test_the_owners_own_podman_runtime_is_refused(tmp_path: Path) -> None:
 
 def test_docker_keeps_order_and_indentation(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
-    write(where.config, '{\n  "z": 1,\n  "runtimes": {},\n  "a": [1,2]\n}\n')
+    write(where.config, '{\n  "z": 1,\n  "runtimes": {},\n  "a": "é"\n}\n')
     add(where)
     assert where.config.read_text() == (
         '{\n  "z": 1,\n  "runtimes": {\n    "runc-wrap": {\n'
-        f'      "path": "{where.bin_dir}/runc-wrap"\n    }}\n  }},\n  "a": [1,2]\n}}\n'
+        f'      "path": "{where.bin_dir}/runc-wrap"\n    }}\n  }},\n  "a": "é"\n}}\n'
     )
 
 

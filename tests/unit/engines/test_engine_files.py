@@ -119,13 +119,13 @@ def test_a_file_that_is_not_text_is_refused(data: bytes, tmp_path: Path) -> None
 def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> None:
     """`doctor` reports it; without the check it would end with a traceback."""
     where = node(tmp_path, "docker")
-    write(where.state_file, '{"format": 1, "engine": "docker", "config": "/x", "facts": {}}')
-    with pytest.raises(EngineError, match="'handlers'"):
+    write(where.state_file, '{"format": 2, "engine": "docker", "config": "/x", "facts": {}}')
+    with pytest.raises(EngineError, match="handlers: found nothing"):
         registration_state.states(where.state_dir)
 
 
 def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
-    write(where.state_file, '{"format": 2}')
-    with pytest.raises(EngineError, match="format 2"):
+    write(where.state_file, '{"format": 3}')
+    with pytest.raises(EngineError, match="format 3"):
         registration_plan.plan_remove(where, "runc-wrap")

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.engines import json_text, toml_text
-from runc_wrap.engines.handler import EngineError, check_name
-from runc_wrap.engines.marked_text import Draft, parts, undo
+from runc_wrap.engines import marked_text, toml_text
+from runc_wrap.engines.docker import docker_config
+from runc_wrap.engines.file_tree import Tree
+from runc_wrap.engines.handler import EngineError, Handler, check_name
+from runc_wrap.engines.marked_text import Saved
 
+CRI = ["plugins", "io.containerd.grpc.v1.cri", "containerd"]
+PATTERN = "/etc/containerd/conf.d/*.toml"
+OURS = "[ours]\nb = 1\n"
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=8,
-)
+)  # fmt: skip
 daemon_json = st.builds(
-    lambda document, indent, ascii_only: json.dumps(
-        document, indent=indent, ensure_ascii=ascii_only
-    ),
+    lambda document, indent, end: json.dumps(document, indent=indent) + end,
     st.dictionaries(st.text(max_size=6), json_values)
     | st.fixed_dictionaries({"runtimes": st.dictionaries(st.text(max_size=6), json_values)}),
     st.sampled_from([None, 1, 2, 4, "\t"]),
-    st.booleans(),
+    st.sampled_from(["", "\n"]),
 )
 toml_lines = st.lists(
     st.sampled_from(
@@ -49,84 +54,65 @@ toml_lines = st.lists(
 )
 
 
-def _strip_json(draft: Draft, text: str) -> str:
-    return json_text.strip(text, *parts(draft.record()), "daemon.json")
+def _with_runtime(text: str) -> str:
+    tree = Tree({}, docker_config.without_ours)
+    tree.put(Path("/daemon.json"), text)
+    docker_config.render(tree, Path("/daemon.json"), [Handler("runc-wrap", "/x", default=True)])
+    return tree.text(Path("/daemon.json"))
 
 
-def _strip_toml(draft: Draft, text: str) -> str:
-    for edit in reversed(parts(draft.record())[0]):
-        text = undo(text, edit, "config.toml")
-    return text
-
-
-def _with_runtime(text: str) -> Draft:
-    draft = Draft(text)
-    if "runtimes" not in json.loads(text):
-        json_text.set_member(draft, ["runtimes"], {})
-    json_text.set_member(draft, ["runtimes", "runc-wrap"], {"path": "/x"})
-    json_text.set_member(draft, ["default-runtime"], "runc-wrap")
-    return draft
-
-
-@given(daemon_json)
-def test_setting_and_removing_a_member_preserves_every_byte(text: str) -> None:
-    draft = _with_runtime(text)
-    wanted = json.loads(text)
-    wanted.setdefault("runtimes", {})["runc-wrap"] = {"path": "/x"}
-    wanted["default-runtime"] = "runc-wrap"
-    assert json.loads(draft.text) == wanted
-    assert _strip_json(draft, draft.text) == text
+def _without_runtime(text: str, before: str) -> Any:
+    saved = Saved(before, _with_runtime(before))
+    return json.loads(docker_config.without_ours(text, saved, "daemon.json") or "{}")
 
 
 @given(daemon_json, st.sampled_from([None, 3]))
-def test_a_member_is_found_again_after_a_reformat(text: str, indent: int | None) -> None:
-    draft = _with_runtime(text)
-    reformatted = json.dumps(json.loads(draft.text), indent=indent)
-    assert json.loads(_strip_json(draft, reformatted)) == json.loads(text)
+def test_a_runtime_of_docker_is_found_again_after_a_reformat(text: str, indent: int | None) -> None:
+    wanted, given_ = json.loads(text), json.loads(_with_runtime(text))
+    assert _without_runtime(json.dumps(given_, indent=indent), text) == wanted
+    wanted.setdefault("runtimes", {})["runc-wrap"] = {"path": "/x"}
+    assert given_ == wanted | {"default-runtime": "runc-wrap"}
 
 
 @pytest.mark.parametrize(
     ("before", "theirs", "left"),
     [
-        ("{}", '{"runtimes": {"runc-wrap": {"path": "/x"}, "k": {}}}', {"runtimes": {"k": {}}}),
+        ("", '{"runtimes": {"runc-wrap": {"path": "/x"}, "k": {}}}', {"runtimes": {"k": {}}}),
         ("{}", '{"default-runtime": "runc-wrap", "a": 1}', {"a": 1}),
         ('{"a": 1}', "{}", {}),
         ('{"default-runtime": "k"}', '{"default-runtime":"runc-wrap"}', {"default-runtime": "k"}),
+        (
+            '{"runtimes": {"k": {}}}',
+            '{"runtimes": {"k": {"path": "/k"}, "runc-wrap": {"path": "/x"}}}',
+            {"runtimes": {"k": {"path": "/k"}}},
+        ),
     ],
 )
 def test_the_owners_changes_elsewhere_stay(before: str, theirs: str, left: Any) -> None:
-    assert json.loads(_strip_json(_with_runtime(before), theirs)) == left
-
-
-def test_of_two_texts_like_ours_none_is_taken_out() -> None:
-    draft = Draft("a\n")
-    draft.replace(2, 2, "ours\n", "ours")
-    (edit,) = draft.edits
-    assert undo("b\nab\nours\n", edit, "file") == "b\nab\n"
-    with pytest.raises(EngineError, match="file: the text that runc-wrapctl wrote was changed"):
-        undo("b\nab\nours\nours\n", edit, "file")
+    assert _without_runtime(theirs, before) == left
 
 
 def test_our_runtime_with_another_path_is_not_removed() -> None:
     with pytest.raises(EngineError, match="changed since") as refused:
-        _strip_json(_with_runtime("{}"), '{"runtimes": {"runc-wrap": {"path": "/theirs"}}}')
+        _without_runtime('{"runtimes": {"runc-wrap": {"path": "/theirs"}}}', "{}")
     assert "/theirs" in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "wanted valid JSON"),
         ("{", "wanted valid JSON"),
         ("[]", "not an object"),
         ('{"a": {"b": 1, "b": 2}}', "'b' occurs twice"),
         ('{"a": NaN}', "NaN is not JSON"),
+        ('{"a": 1e999}', "wanted valid JSON"),
+        ('{"a": "\\ud800"}', "wanted valid JSON"),
         ("[" * 100_000, "wanted valid JSON"),
     ],
 )
 def test_a_daemon_json_that_dockerd_would_reject_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(EngineError, match=sentence):
-        json_text.parse(text, "daemon.json")
+        _with_runtime(text)
 
 
 def _valid(text: str) -> bool:
@@ -136,19 +122,38 @@ def _valid(text: str) -> bool:
         return False
 
 
-@given(toml_lines.map("\n".join).filter(_valid), st.booleans())
-def test_toml_edits_give_the_wanted_document_and_can_be_removed(text: str, newline: bool) -> None:
-    text += "\n" if newline else ""
-    draft, cri = Draft(text), ["plugins", "io.containerd.grpc.v1.cri", "containerd"]
-    toml_text.append(draft, "t", toml_text.table([*cri, "runtimes", "x"], {"a": 1}), "f")
-    toml_text.add_import(draft, "/etc/containerd/conf.d/*.toml", "f")
-    toml_text.set_value(draft, cri, "default_runtime_name", "x", "f")
-    after, before = tomllib.loads(draft.text), tomllib.loads(text)
-    section = toml_text.lookup(after, cri)
+def _edited(text: str) -> str:
+    text = marked_text.with_tables(
+        text, "runc-wrap: t", toml_text.table([*CRI, "runtimes", "x"], {"a": 1}), "f"
+    )
+    text = marked_text.with_import(text, PATTERN, "f")
+    return marked_text.with_value(text, CRI, "default_runtime_name", "x", "f")
+
+
+@given(toml_lines.map("\n".join).filter(_valid), st.sampled_from(["", "\n"]))
+def test_toml_edits_give_the_wanted_document_and_can_be_removed(text: str, end: str) -> None:
+    """Also from a file to which its owner has added since: but for a line end that it lacked."""
+    text += end
+    edited = _edited(text)
+    after, before = tomllib.loads(edited), tomllib.loads(text)
+    section = toml_text.lookup(after, CRI)
     assert section["default_runtime_name"] == "x"
     assert section["runtimes"]["x"] == {"a": 1}
-    assert after["imports"] == ["/etc/containerd/conf.d/*.toml", *before.get("imports", [])]
-    assert _strip_toml(draft, draft.text) == text
+    assert after["imports"] == [PATTERN, *before.get("imports", [])]
+    saved = Saved(text, edited)
+    rest = marked_text.without_ours(f"# top\n{edited}\n[theirs]\n", saved, "f")
+    assert rest in (f"# top\n{text}\n[theirs]\n", f"# top\n{text}\n\n[theirs]\n",
+                    f"# top\n{text}\n\n\n[theirs]\n")  # fmt: skip
+
+
+def test_the_owners_line_stands_in_our_block_until_it_goes() -> None:
+    text = "version = 3\nimports = ['a.toml']  # mine\n"
+    edited = marked_text.with_import(text, "b", "f")
+    assert edited == (
+        "version = 3\n# BEGIN runc-wrap: imports, written by `runc-wrapctl engine add`, taken out "
+        "by `engine remove`\nimports = [\"b\", 'a.toml']  # mine\n# was: imports = ['a.toml']  # "
+        "mine\n# END runc-wrap: imports\n"
+    )
 
 
 @given(st.text(st.characters(codec="utf-8")))
@@ -158,16 +163,34 @@ def test_any_string_survives_as_a_toml_value(text: str) -> None:
 
 def test_tables_are_not_added_to_a_file_written_inline() -> None:
     with pytest.raises(EngineError, match="by hand"):
-        toml_text.append(Draft("plugins = {a = 1}\n"), "t", "[plugins.b]\nc = 1\n", "f")
+        marked_text.with_tables("plugins = {a = 1}\n", "t", "[plugins.b]\nc = 1\n", "f")
 
 
-def test_a_setting_that_the_owner_wrote_after_our_block_is_not_moved() -> None:
-    draft = Draft("[theirs]\na = 1\n")
-    toml_text.append(draft, "t", "[ours]\nb = 1\n", "f")
-    before = draft.text + "c = 1\n"
-    after = undo(before, draft.edits[0], "f")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + "c = 1\n",  # in our table, which it would leave
+        lambda text: text + text,
+        lambda text: text.replace("b = 1", "b = 2"),
+    ],
+)
+def test_a_block_that_is_not_as_we_wrote_it_is_left(change: Any) -> None:
+    text = marked_text.appended("[theirs]\na = 1\n", "runc-wrap: t", OURS)
     with pytest.raises(EngineError, match="changed since"):
-        toml_text.check_undone(before, after, draft.edits[0], "f")
+        marked_text.without_ours(change(text), Saved("[theirs]\na = 1\n", text), "f")
+
+
+@pytest.mark.parametrize("text", ["", "# END runc-wrap: t\n", "# BEGIN runc-wrap: u, by them\n"])
+def test_a_block_that_its_owner_removed_is_not_missed(text: str) -> None:
+    saved = Saved("", marked_text.appended("#\n", "runc-wrap: t", OURS))
+    assert marked_text.without_ours(text, saved, "f") == text
+
+
+def test_a_block_that_was_handed_over_is_its_owners() -> None:
+    before = marked_text.appended("", "runc-wrap: u", "[u]\n")
+    after = marked_text.appended(before, "runc-wrap: t", OURS)
+    rest = marked_text.without_ours(f"# top\n{after}", Saved(before, after), "f")
+    assert rest == f"# top\n{before}"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -218,14 +217,3 @@ def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     assert snapshot(tmp_path / "etc") == alone
     with pytest.raises(EngineError, match="wanted an unused name"):
         add(where, **facts)
-
-
-def test_a_name_that_an_earlier_build_kept_can_be_removed(tmp_path: Path) -> None:
-    where = node(tmp_path, "docker")
-    add(where, "x")
-    state = json.loads(where.state_file.read_text())
-    state["kept"] = [one | {"path": "/real"} for one in state.pop("handlers")]
-    where.state_file.write_text(json.dumps(state | {"handlers": []}))
-    remove(where, "x")
-    assert not where.config.exists()
-    assert registration_state.states(where.state_dir) == []

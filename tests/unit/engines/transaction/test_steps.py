@@ -239,7 +239,7 @@ def test_a_change_without_a_restart_that_another_command_is_at_is_not_undone(
 
 def _registered(places: Places) -> list[Handler]:
     (state,) = registration_state.states(places.engines)
-    return registration_state.handlers_of(state)
+    return state.handlers
 
 
 def test_a_full_disk_changes_nothing(
