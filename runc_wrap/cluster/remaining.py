@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.engines import dependent, dependents
+from runc_wrap.engines import dependent, dependents, probe_container
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.installation import still_needed
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from runc_wrap.engines.dependent import Dependent
     from runc_wrap.node.paths import Places
 
-_CANARY = f"{cri_runtime.NAMESPACE}/{cri_runtime.POD}"  # the next change of the engine removes it
+_CANARY = (
+    f"{cri_runtime.NAMESPACE}/{probe_container.CANARY}"  # the next change of the engine removes it
+)
 _MOST = 10  # names in a sentence
 
 

@@ -1,27 +1,24 @@
-"""What Docker and Podman have in common: their own client shows, starts and removes containers.
-
-A canary has a name of its own, not a label, which an image's author could give all containers.
-"""
+"""What Docker and Podman have in common: their own client shows, starts and removes containers."""
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 from abc import abstractmethod
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.engines import probe_container
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine import LONG, SHORT, Engine
+from runc_wrap.engines.probe_container import CANARY, Started
 from runc_wrap.host import program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
-_NAME, _DIGITS = "runc-wrap-canary", 16
+    from runc_wrap.engines.probe_container import Probe
+
 # It takes no notice of SIGTERM, after which Podman's `rm` would wait ten seconds.
-RUN = ("run", "--detach", "--network", "none", "--cap-drop", "all", "--stop-signal", "KILL")
+_RUN = ("run", "--detach", "--network", "none", "--stop-signal", "KILL")
 _AT_ONCE = 100  # containers in one command line
 _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 
@@ -37,45 +34,41 @@ class ClientEngine(Engine):
         """Return why `info` fails."""
         return program.failure(self.client, "info")
 
-    @contextmanager
-    def canary(self, handler: str, var: Path) -> Iterator[str]:
+    def start_probe(self, probe: Probe, directory: Path) -> Started:
         """Run a container."""
-        runtime = ["--runtime", handler] if handler else []
-        with tempfile.TemporaryDirectory(prefix=f"{_NAME}-", dir=var) as directory:
-            words = self.canary_words(runtime, Path(directory))
-            done = program.run(self.client, *words, seconds=LONG)
-            try:
-                if not done.is_well:
-                    raise self.not_started(done.said)
-                yield done.printed.split()[-1]
-            finally:
-                with suppress(CallFailed):  # no reason to take back what is proved
-                    self.remove_canaries()
+        caps = ("--cap-drop", "ALL", *(f"--cap-add={name}" for name in sorted(probe.caps)))
+        variables = (word for name in probe.variables for word in ("--env", name))
+        named = ("--name", probe_container.name(probe.purpose))
+        words = self.probe_words(probe, [*_RUN, *named, *caps, *variables], directory)
+        environment = {**self.environment(), **probe.variables}
+        done = program.run(self.client, *words, seconds=LONG, environment=environment)
+        return Started(done.printed.split()[-1] if done.is_well else "", done.said)
 
     @abstractmethod
-    def canary_words(self, runtime: list[str], directory: Path) -> list[str]:
-        """Return the words that start one; `directory` is empty. Raises EngineError."""
+    def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
+        """Return the words that start one, with those of `run`. Raises EngineError."""
 
-    def remove_canaries(self) -> None:
+    def environment(self) -> dict[str, str]:
+        """Return the client's variables."""
+        return program.made_environment()
+
+    def remove_probes(self, purpose: str = CANARY) -> None:
         """Remove our containers. Raises CallFailed if any stays, or it is not told."""
-        if listed := self.left_canaries():
-            done = program.run(self.client, "rm", "--force", *listed, seconds=LONG)
-            if self.left_canaries():
-                raise CallFailed(f"{self.name} does not remove our canary: {done.said}")
+        if listed := self.left_probes(purpose):
+            done = self._done("rm", "--force", *listed, seconds=LONG)
+            if self.left_probes(purpose):
+                raise CallFailed(f"{self.name} does not remove our {purpose}: {done.said}")
 
-    def left_canaries(self) -> list[str]:
+    def left_probes(self, purpose: str = CANARY) -> list[str]:
         """Return our containers, by their names."""
-        ours = f"name=^{_NAME}-[0-9a-f]{{{_DIGITS}}}$"
-        words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", ours)
-        done = program.run(self.client, *words, seconds=SHORT)
+        ours = f"name={probe_container.pattern(purpose)}"
+        done = self._done("ps", "--all", "--quiet", "--no-trunc", "--filter", ours, seconds=SHORT)
         if not done.is_well:
             raise CallFailed(f"{self.name} does not tell its containers: {done.said}")
         return done.printed.split()
 
-
-def named() -> list[str]:
-    """Return the words that name a canary."""
-    return ["--name", f"{_NAME}-{secrets.token_hex(_DIGITS // 2)}"]
+    def _done(self, *words: str, seconds: float) -> program.Ended:
+        return program.run(self.client, *words, seconds=seconds, environment=self.environment())
 
 
 def inspected(client: str, *columns: str) -> list[list[str]] | None:

@@ -1,25 +1,22 @@
-"""What containerd and CRI-O have in common: they serve pods by Kubernetes' CRI.
-
-A canary is a pod on the host's network, whose sandbox goes through the handler.
-"""
+"""What containerd and CRI-O have in common: they serve pods by Kubernetes' CRI."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from runc_wrap.engines.cri import cri_runtime
+from runc_wrap.engines.cri import cri_containers, cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.cri_requests import CriRequests
 from runc_wrap.engines.engine import Engine
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.probe_container import CANARY, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from runc_wrap.engines.profile_requests import Asked, Requests
+    from runc_wrap.engines.probe_container import Probe
 
 
 class CriEngine(Engine):
@@ -31,38 +28,38 @@ class CriEngine(Engine):
     def answers_at(self) -> Path:
         """Return its socket, as its own files say."""
 
+    def where(self) -> Path:
+        """Return the socket that somebody named, otherwise that of its files."""
+        return self.named_socket or self.answers_at()
+
     @abstractmethod
     def sandbox_image(self) -> str:
         """Return the image of pods' sandboxes, "" if it does not print it."""
 
-    def requests(self, asked: Asked) -> Requests:
-        """Ask by the CRI."""
-        return CriRequests(asked, self.answers_at(), self.required_image)
-
     def silence(self) -> str:
         """Return why it does not answer, or is not ready."""
         try:
-            return cri_runtime.is_ready(self.answers_at())
+            return cri_runtime.is_ready(self.where())
         except CallFailed as failure:
             return str(failure)
 
     def running_version(self) -> str | None:
         """Return what it tells."""
         with suppress(CallFailed):
-            return cri_runtime.version(self.answers_at()) or None
+            return cri_runtime.version(self.where()) or None
         return None
 
     def running(self) -> Mapping[str, str | None] | None:
         """Return what it tells in its status; an older CRI-O tells no handlers."""
         try:
-            return cri_runtime.handlers(self.answers_at()) or None
+            return cri_runtime.handlers(self.where()) or None
         except CallFailed:
             return None
 
     def lack(self) -> EngineError | None:
         """Return that the image of sandboxes is missing, or that nobody tells."""
         try:
-            self.required_image(self.answers_at())
+            self.required_image(self.where())
         except EngineError as why:
             return why
         except CallFailed as failure:
@@ -90,23 +87,29 @@ class CriEngine(Engine):
             )
         return name
 
-    @contextmanager
-    def canary(self, handler: str, var: Path) -> Iterator[str]:
-        """Run a pod."""
-        del var
-        socket = self.answers_at()
-        if why := self.lack():
-            raise why
+    def start_probe(self, probe: Probe, directory: Path) -> Started:
+        """Start a pod on the host's network, whose sandbox goes through the handler.
+
+        A request is a container in it, and its pod ends with it: a kubelet would end it, too.
+        """
+        del directory
+        at = self.where()
         try:
-            yield cri_runtime.run_pod(socket, handler)
-            cri_runtime.remove_pods(socket)
+            pod = cri_runtime.start_pod(at, probe.handler, probe.purpose)
+            if probe.token:
+                cri_containers.start(at, pod, probe, self.required_image(at))
         except CallFailed as failure:
-            raise self.not_started(str(failure)) from failure
+            return Started("", str(failure))
+        finally:
+            if probe.token:
+                with suppress(CallFailed):  # the next request tries it again
+                    self.remove_probes(probe.purpose)
+        return Started(pod.id)
 
-    def left_canaries(self) -> list[str]:
+    def left_probes(self, purpose: str = CANARY) -> list[str]:
         """Return our pods."""
-        return cri_runtime.pods(self.answers_at())
+        return cri_runtime.pods(self.where(), purpose)
 
-    def remove_canaries(self) -> None:
+    def remove_probes(self, purpose: str = CANARY) -> None:
         """Remove our pods."""
-        cri_runtime.remove_pods(self.answers_at())
+        cri_runtime.remove_pods(self.where(), purpose)

@@ -1,29 +1,32 @@
 """The class that answers all that is asked of an engine; each has a room beside this module.
 
-An object is one engine with one configuration. Only its canaries change anything on the node.
+An object is one engine with one configuration. Only its probe containers change the node.
 """
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from runc_wrap.engines import marked_text, restart_effects
+from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.probe_container import CANARY, Probe
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
 
     from runc_wrap.engines.dependent import Dependent
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.marked_text import Saved
-    from runc_wrap.engines.profile_requests import Asked, Requests
+    from runc_wrap.engines.probe_container import Started
     from runc_wrap.host.engine_names import EngineNames
 
 Reload = Literal["restart", "reload", "none"]
@@ -53,6 +56,7 @@ class Engine(ABC):
     socket: Path | None = None
     flavour: str = ""
     version: str | None = None
+    named_socket: Path | None = None  # where somebody says that it answers
 
     names: ClassVar[EngineNames]
     usual: ClassVar[Path]  # the configuration of its own package
@@ -62,6 +66,7 @@ class Engine(ABC):
     has_runtime_classes: ClassVar[bool] = False  # Kubernetes starts its containers by a handler
     client: ClassVar[str] = ""  # the command by which a person starts a container again
     restart_note: ClassVar[str] = ""  # what its restart ends, for a person who does it
+    takes_path: ClassVar[bool] = False  # a runtime by its path, without a handler
     untold: ClassVar[str] = ""  # why a running one may not say which handlers it has
 
     @property
@@ -250,39 +255,70 @@ class Engine(ABC):
         del handler
         yield from ()
 
-    # A canary: a container that asks for no profile, so that it gets ours. Nothing is pulled.
-
-    def lack(self) -> EngineError | None:
-        """Return what a canary needs and the engine has not."""
-        return None
-
-    @abstractmethod
-    def canary(self, handler: str, var: Path) -> AbstractContextManager[str]:
-        """Run a canary through a handler ("": the default); give its id.
-
-        `var` is root's own directory. Raises EngineError.
-        """
-
-    @abstractmethod
-    def left_canaries(self) -> list[str]:
-        """Return the ids of those that a killed command left. Raises CallFailed."""
-
-    @abstractmethod
-    def remove_canaries(self) -> None:
-        """Remove all that a killed command left. Raises CallFailed if any stays."""
-
     # Its default profile.
-
-    @abstractmethod
-    def requests(self, asked: Asked) -> Requests:
-        """Return how it is asked for containers whose default profile is captured."""
 
     def default_files(self) -> list[Path]:
         """Return the files that its default profile is in, if it is not in its program."""
         return []
 
+    # Probe containers: see probe_container.
+
+    def lack(self) -> EngineError | None:
+        """Return what one needs and the engine has not."""
+        return None
+
+    def prepare_probes(self, directory: Path) -> None:
+        """Make what they need; `directory` is empty and root's own. Raises EngineError, OSError."""
+        del directory
+
+    @abstractmethod
+    def start_probe(self, probe: Probe, directory: Path) -> Started:
+        """Start one, after `prepare_probes` in that directory."""
+
+    @abstractmethod
+    def left_probes(self, purpose: str = CANARY) -> list[str]:
+        """Return the ids of those that run, or that a killed command left. Raises CallFailed."""
+
+    @abstractmethod
+    def remove_probes(self, purpose: str = CANARY) -> None:
+        """Remove all of them. Raises CallFailed if any stays."""
+
+    @contextmanager
+    def canary(self, handler: str, var: Path) -> Iterator[str]:
+        """Run a canary through a handler ("": the default); give its id.
+
+        `var` is root's own directory. Raises EngineError and OSError.
+        """
+        if why := self.lack():
+            raise why
+        with tempfile.TemporaryDirectory(prefix="canary-", dir=var) as directory:
+            try:
+                self.prepare_probes(Path(directory))
+                started = self.start_probe(Probe(CANARY, handler), Path(directory))
+                if not started.id:
+                    raise self.not_started(started.said)
+                yield started.id
+            finally:
+                with suppress(CallFailed):  # no reason to take back what is proved
+                    self.remove_probes()
+
+    def leading_to(self, launcher: Path) -> str:
+        """Return its handler that leads to a launcher, by name or as a link beside it.
+
+        Raises EngineError if there is none.
+        """
+        shown = {**(self.in_force() or {}), **(self.running() or {})}
+        for handler, path in shown.items():
+            if path and Path(path).parent == launcher.parent:
+                return handler
+        raise EngineError(
+            f"{self} has no handler that leads to {launcher}",
+            "one, as it takes no runtime by its path",
+            f"runc-wrapctl engine add {self.name} --restart",
+        )
+
     def not_started(self, why: str) -> EngineError:
-        """Return the error for a canary that does not start."""
+        """Return the error for a probe container that does not start."""
         return EngineError(
             f"{self.name} does not start a container: {why}",
             "a canary that runs",

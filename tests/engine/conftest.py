@@ -183,13 +183,15 @@ def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
     """containerd with its CRI plugin, and some handlers more.
 
     `deaf` is `wrapped` without pod annotations passed on, `deviceless` with
-    privileged_without_host_devices; those of OPEN pass all annotations on.
+    privileged_without_host_devices; those of OPEN pass all annotations on; `capturing` leads to an
+    installation that test_profile_capture makes.
     """
     (place / "c").mkdir()
     handlers = {name: Handler(path) for name, path in runtimes.items()}
     handlers["deaf"] = Handler(runtimes["wrapped"], pod_annotations=())
     for name, opened in OPEN.items():
         handlers[opened] = Handler(runtimes[name], pod_annotations=("*", "*/*"))
+    handlers["capturing"] = Handler(place / "capturing" / "bin" / "runc-wrap")
     handlers["deviceless"] = Handler(runtimes["wrapped"], without_host_devices=True)
     with containerd(place / "c", handlers) as engine:
         engine.load(image)

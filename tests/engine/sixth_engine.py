@@ -6,7 +6,6 @@ sixth_program.py.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,12 @@ from runc_wrap.host import engine_names
 NAMES = engine_names.EngineNames("sixth", "sixth", "moby", is_users=True)
 engine_names.KNOWN[NAMES.name] = NAMES  # before the modules that read it are imported
 
-from runc_wrap.engines import registry  # noqa: E402
-from runc_wrap.engines.canary import idle_image  # noqa: E402
+from runc_wrap.engines import probe_image, registry  # noqa: E402
 from runc_wrap.engines.cri.grpc_call import CallFailed  # noqa: E402
 from runc_wrap.engines.dependent import Dependent  # noqa: E402
 from runc_wrap.engines.engine import RESTART, SHORT, Engine, Reload  # noqa: E402
 from runc_wrap.engines.handler import EngineError, Handler  # noqa: E402
-from runc_wrap.engines.profile_requests import COMMAND, VARIABLE, Asked, Requests  # noqa: E402
+from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402
 from runc_wrap.host import program  # noqa: E402
 from tests.engine.sixth_program import STATE  # noqa: E402
 
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.marked_text import Saved
-
-CANARY = "canary"
 
 
 class Sixth(Engine):
@@ -107,48 +103,30 @@ class Sixth(Engine):
             if handler == path.name:
                 yield Dependent(self.name, name, "running")
 
-    @contextlib.contextmanager
-    def canary(self, handler: str, var: Path) -> Iterator[str]:
-        """Run the idle program."""
-        root = var / "sixth-canary"
-        root.mkdir()
-        try:
-            idle_image.write_rootfs(root)
-            words = ("run", CANARY, handler, "none", "", str(root), f"/{idle_image.PROGRAM}")
-            done = program.run(str(self.binary), *words, seconds=SHORT)
-            if not done.is_well:
-                raise self.not_started(done.said)
-            yield CANARY
-        finally:
-            self.remove_canaries()
-            program.run("rm", "-r", str(root), seconds=SHORT)
+    def prepare_probes(self, directory: Path) -> None:
+        """Make a root file system."""
+        probe_image.write_rootfs(directory)
 
-    def left_canaries(self) -> list[str]:
+    def start_probe(self, probe: Probe, directory: Path) -> Started:
+        """Run the idle program; a request's variables are in its client's environment."""
+        default, caps = "default" if probe.token else "none", ",".join(sorted(probe.caps))
+        words = ("run", probe.purpose, probe.handler, default, caps, str(directory))
+        environment = {**program.made_environment(), **probe.variables}
+        idle = f"/{probe_image.PROGRAM}"
+        done = program.run(str(self.binary), *words, idle, seconds=SHORT, environment=environment)
+        return Started(probe.purpose if done.is_well else "", done.said)
+
+    def left_probes(self, purpose: str = CANARY) -> list[str]:
         """Return the one that there may be."""
         listed = program.output(str(self.binary), "list")
         if listed is None:
             raise CallFailed("sixth does not list its containers")
-        return [CANARY] if f"{CANARY} " in listed else []
+        return [purpose] if f"{purpose} " in listed else []
 
-    def remove_canaries(self) -> None:
+    def remove_probes(self, purpose: str = CANARY) -> None:
         """Remove it."""
-        for name in self.left_canaries():
+        for name in self.left_probes(purpose):
             program.run(str(self.binary), "remove", name, seconds=SHORT)
-
-    def requests(self, asked: Asked) -> Requests:
-        """Ask by its own client."""
-        return _Requests(asked)
-
-
-class _Requests(Requests):
-    def request(self, caps: frozenset[str], token: str) -> str:
-        """Run a container of which our launcher records what it gets."""
-        words = ("run", token, "runc-wrap", "default", ",".join(sorted(caps)), str(self.root))
-        environment = {**self.environment, VARIABLE: token}
-        return program.failure("sixth", *words, COMMAND, environment=environment)
-
-    def clean(self) -> None:
-        """Remove what a request left: nothing was started."""
 
 
 registry.ENGINES[NAMES.name] = Sixth

@@ -95,7 +95,8 @@ def _check(document: Json, config: Json) -> None:
 
 @pytest.fixture(scope="module")
 def of_containerd(node_of_ours: Installed, node: Containerd) -> Json:
-    return _capture(node_of_ours, node.space, "containerd", "--socket", node.socket)
+    config = node.directory / "config.toml"
+    return _capture(node_of_ours, node.space, "containerd", "--config", config)
 
 
 @pytest.mark.parametrize("add", [[], ["SYS_ADMIN"], ["NET_ADMIN", "SYS_TIME", "BPF"], ["ALL"]])
@@ -123,11 +124,10 @@ def test_a_table_that_is_not_the_engines_differs_call_by_call(of_containerd: Jso
     assert ("captured", "CAP_SYS_NICE", "set_mempolicy_home_node: SCMP_ACT_ALLOW") in found
 
 
-def test_containerd_keeps_no_container_and_no_namespace(
-    of_containerd: Json, node: Containerd
-) -> None:
+def test_containerd_keeps_no_pod_of_a_request(of_containerd: Json, node: Containerd) -> None:
     assert of_containerd["answers"] == 19
-    assert "runc-wrap-capture" not in node.ctr("namespaces", "list", "--quiet").stdout.split()
+    left = node.ctr("containers", "list", namespace="k8s.io").stdout
+    assert "runc-wrap/capture" not in left
 
 
 # What an image's author can give every container of it, and a name that only resembles a request's.

@@ -18,7 +18,7 @@ from harness.host.namespaces import private_mounts
 from harness.host.processes import Daemon, attempt, environment, run, short_directory, wait_until
 from harness.node.install import copy_of
 from harness.node.requirements import program
-from runc_wrap.engines.canary import idle_image
+from runc_wrap.engines import probe_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Node:
         self.root = place / "root"
         self.config.write_text(OWNERS)
         self.root.mkdir()
-        idle_image.write_rootfs(self.root)
+        probe_image.write_rootfs(self.root)
 
     def engine(self, *words: str | Path) -> Run:
         return attempt([*self.space.prefix, "sixth", *map(str, words)])
@@ -88,7 +88,7 @@ def test_it_is_registered_asked_and_removed_as_the_others(node: Node) -> None:
     (handler,) = found["handlers"]
     assert (found["version"], found["drift"]) == ("29.0.0", [])
     assert (handler["configured"], handler["in_force"], handler["default_in_force"]) == (True,) * 3
-    words = ("run", "one", "", "none", "", node.root, f"/{idle_image.PROGRAM}")
+    words = ("run", "one", "", "none", "", node.root, f"/{probe_image.PROGRAM}")
     started = node.engine(*words)
     assert started.returncode == 0, started.stderr
     state = json.loads(run([*node.space.prefix, program("runc"), "state", "one"]).stdout)

@@ -36,7 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
     for state in states:
         with contextlib.suppress(EngineError, CallFailed):
             access = registry.installed(state.engine, state.config)
-            if count := len(access.left_canaries()):
+            if count := len(access.left_probes()):
                 yield Finding(
                     NAME,
                     "warning",
@@ -52,6 +52,6 @@ def find(places: Places) -> Iterator[Finding]:
 def _remove(places: Places, access: Engine) -> None:
     try:
         with taking_back.exclusive(places):
-            access.remove_canaries()
+            access.remove_probes()
     except CallFailed as failure:
         raise NotMended(str(failure)) from None

@@ -13,19 +13,19 @@ import datetime as dt
 import os
 import secrets
 import shutil
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.engines import registry
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.profile_requests import DEFAULT_CAPABILITIES, Asked
-from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.probe_container import CAPTURE, Probe
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
 from runc_wrap.host.meter import Meter
 from runc_wrap.hotpath.capture import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
-from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.profiles import (
     block_comparison,
     builtin,
@@ -38,16 +38,21 @@ from runc_wrap.profiles.json_profiles import json_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from runc_wrap.engines.engine import Engine
-    from runc_wrap.engines.profile_requests import Requests
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
 Caps = frozenset[str]
 _LARGEST = 1024 * 1024  # bytes of a record; the longest default of an engine has 10 KB
 _SAID = 200  # characters of an engine's failure
+_TRIES = 5
+# containerd:pkg/oci/spec.go defaultUnixCaps, the same since 1.0: what a container has unless asked
+USUAL = frozenset(
+    f"CAP_{name}"
+    for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
+    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
+)
 
 
 def capture(
@@ -63,18 +68,18 @@ def capture(
     Raises EngineError, ProfileError and OSError.
     """
     named = str(config.absolute()) if config else ""
-    installed = _installed(name, named)
+    engine, installed = _installed(name, named, socket)
+    _check_running(engine, installed)
+    if why := engine.lack():
+        raise why
     with _requests(places) as directory:
-        found = _chosen(name, config)
-        handler = _our_handler(places, found)
-        engine = found.requests(Asked(name, places.wrapper, directory, socket, handler))
-        _check_running(engine, installed)
-        engine.clean()
+        handler = str(places.wrapper) if engine.takes_path else engine.leading_to(places.wrapper)
+        engine.remove_probes(CAPTURE)
         try:
-            engine.prepare()
-            blocks = _blocks(places, engine, meter or Meter())
+            engine.prepare_probes(directory)
+            blocks = _blocks(_Asking(places, engine, handler, directory), meter or Meter())
         finally:
-            engine.clean()
+            engine.remove_probes(CAPTURE)
     profile = captured_profile.derived(blocks, name)
     kernel = ".".join(map(str, platform.kernel()))
     time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -85,36 +90,38 @@ def capture(
     return made, blocks
 
 
-def _chosen(name: str, config: Path | None) -> Engine:
-    """Return the engine with this configuration, otherwise the first."""
+class _Asking(NamedTuple):
+    """An engine that is asked, its handler or path that leads to us, and its own directory."""
+
+    places: Places
+    engine: Engine
+    handler: str
+    directory: Path
+
+
+def _installed(name: str, config: str, socket: Path | None) -> tuple[Engine, str]:
+    """Return the engine with this configuration, otherwise the first, and its version."""
     kind = registry.kind(name)
-    if config is not None:
-        return kind.at(config.absolute())
-    return next(iter(kind.detect()), kind.at(kind.usual))
-
-
-def _our_handler(places: Places, found: Engine) -> str | None:
-    """Return a handler of this engine that leads to our launcher, if one is registered."""
-    ours = (found.name, found.config)
-    for state in registration_state.states(places.engines):
-        if (state.engine, state.config) == ours and state.handlers:
-            return state.handlers[0].name
-    return None
-
-
-def _installed(name: str, config: str) -> str:
+    found = kind.at(Path(config)) if config else next(iter(kind.detect()), None)
     version = capture_store.version(name, config)
-    if version is None:
+    if found is None or version is None:
         of = f" of {config}" if config else ""
         raise EngineError(
             f"no {name}{of} answers to --version", "an installed engine", "install it"
         )
-    return version
+    return replace(found, named_socket=socket), version
 
 
-def _check_running(engine: Requests, installed: str) -> None:
-    running, parse = engine.running(), engine_versions.parse
-    if running is not None and parse(running) != parse(installed):
+def _check_running(engine: Engine, installed: str) -> None:
+    """Compare what runs with what is installed. Raises EngineError."""
+    running, parse = engine.running_version(), engine_versions.parse
+    if running is None:
+        raise EngineError(
+            f"{engine} does not answer: {engine.silence() or 'it does not tell its version'}",
+            "one that runs",
+            "--socket, if it answers elsewhere",
+        )
+    if parse(running) != parse(installed):
         raise EngineError(
             f"{engine.name} {running} runs, and {installed} is installed",
             "the installed one, since that decides after the next restart",
@@ -151,61 +158,68 @@ class Cases(NamedTuple):
     more: tuple[Caps, ...]
 
 
-def cases(engine: Requests) -> Cases:
-    """Return what to ask an engine for; `more` are none, all, and what engines give unasked."""
-    has = frozenset(CAPABILITIES) if engine.grants_any else own_capabilities()
+def cases(has: Caps) -> Cases:
+    """Return what to ask for with these capabilities; `more`: none, all, and the usual ones."""
     known = builtin.deciding_capabilities() & has
-    more = (Caps(), has, DEFAULT_CAPABILITIES & has)
+    more = (Caps(), has, USUAL & has)
     return Cases(tuple(Caps([name]) for name in sorted(known)), has - known, more)
 
 
-def _blocks(places: Places, engine: Requests, meter: Meter) -> dict[Caps, Json]:
+def _blocks(asking: _Asking, meter: Meter) -> dict[Caps, Json]:
     """Return each set's block; ask for the others one by one only if they change anything."""
-    asked = cases(engine)
+    asked = cases(own_capabilities())
     wanted = list(dict.fromkeys([*asked.more, *asked.known, asked.others]))
-    found = {caps: _block(places, engine, caps) for caps in meter.counting(wanted)}
+    found = {caps: _block(asking, caps) for caps in meter.counting(wanted)}
     if block_comparison.differences(found[Caps()], found[asked.others]):
         others = [Caps([name]) for name in sorted(asked.others)]
-        found |= {caps: _block(places, engine, caps) for caps in meter.counting(others)}
+        found |= {caps: _block(asking, caps) for caps in meter.counting(others)}
     return found
 
 
-def _block(places: Places, engine: Requests, caps: Caps) -> Json:
-    """Ask once, and once more if the engine did not get to it. Raises EngineError."""
-    record, said = _asked(places, engine, caps)
-    if record is None:
-        record, said = _asked(places, engine, caps)
+def _block(asking: _Asking, caps: Caps) -> Json:
+    """Ask, and again if the engine did not get to it: a kubelet may end the pod.
+
+    Raises EngineError.
+    """
+    name, said = asking.engine.name, ""
     wished = f"a container with {', '.join(sorted(caps)) or 'no capability'}"
-    if record is None:
-        raise EngineError(
-            f"{engine.name} did not hand {wished} to runc-wrap: {said[-_SAID:]}",
-            "a call of the runtime",
-            "mend what it says, then run this again",
-        )
+    for _ in range(_TRIES):
+        record, said = _asked(asking, caps)
+        if record is not None:
+            return _checked(record, caps, name, wished)
+    raise EngineError(
+        f"{name} did not hand {wished} to runc-wrap: {said[-_SAID:]}",
+        "a call of the runtime",
+        "mend what it says, then run this again",
+    )
+
+
+def _checked(record: Json, caps: Caps, name: str, wished: str) -> Json:
     if frozenset(record["bounding"]) != caps:
         given = ", ".join(map(str, record["bounding"]))[:_SAID] or "none"
         raise EngineError(
-            f"{engine.name} was asked for {wished} and gave it {given}",
+            f"{name} was asked for {wished} and gave it {given}",
             "exactly those",
             "run it with all capabilities of this node, as its package does",
         )
     if not record["seccomp"]:
         raise EngineError(
-            f"{engine.name} gives {wished} no seccomp profile",
+            f"{name} gives {wished} no seccomp profile",
             "its default",
             "a build of it with seccomp support",
         )
-    return captured_profile.checked(record["seccomp"], engine.name)
+    return captured_profile.checked(record["seccomp"], name)
 
 
-def _asked(places: Places, engine: Requests, caps: Caps) -> tuple[Json | None, str]:
+def _asked(asking: _Asking, caps: Caps) -> tuple[Json | None, str]:
     """Return the launcher's record, None if there is none, and what the engine said."""
     token = secrets.token_hex(TOKEN_LENGTH // 2)
-    request = places.capture / token
+    request = asking.places.capture / token
     os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        said = engine.request(caps, token)
-        return _record(files.read(request, _LARGEST), engine.name), said
+        probe = Probe(CAPTURE, asking.handler, caps, token)
+        said = asking.engine.start_probe(probe, asking.directory).said
+        return _record(files.read(request, _LARGEST), asking.engine.name), said
     except files.TooLarge as error:
         raise EngineError(str(error), "a record of a seccomp profile", "look at it") from error
     finally:

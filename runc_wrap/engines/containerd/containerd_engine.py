@@ -21,7 +21,6 @@ from runc_wrap.engines.containerd import (
     handler_tables,
     loaded_files,
 )
-from runc_wrap.engines.containerd.containerd_requests import ContainerdRequests
 from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.profile_requests import Asked, Requests
 
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _IMAGES = "io.containerd.cri.v1.images"  # has the sandbox's image from version 3 on
@@ -185,7 +183,7 @@ class Containerd(CriEngine):
     def default(self) -> str | None:
         """Return what it tells in its status."""
         try:
-            return cri_runtime.default_handler(self.answers_at())
+            return cri_runtime.default_handler(self.where())
         except CallFailed:
             return None
 
@@ -214,10 +212,6 @@ class Containerd(CriEngine):
         old = toml_text.lookup(document, ["plugins", OLD_CRI]).get("sandbox_image")
         new = toml_text.lookup(document, ["plugins", _IMAGES, "pinned_images"]).get("sandbox")
         return str(old or new or "")
-
-    def requests(self, asked: Asked) -> Requests:
-        """Ask by `ctr`, of a distribution's by the CRI: it may have no `ctr` of its own build."""
-        return super().requests(asked) if self.flavour else ContainerdRequests(asked)
 
     # Containers that need us.
 

@@ -6,53 +6,45 @@ k8s.io/cri-api/pkg/apis/runtime/v1/api.proto.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.cri_runtime import malformed_fails_the_call
 from runc_wrap.engines.cri.protobuf_wire import fields, message, text
+from runc_wrap.engines.probe_container import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.engines.cri.cri_runtime import Pod
+    from runc_wrap.engines.probe_container import Probe
 
 _RUNTIME = "/runtime.v1.RuntimeService"
 _SECONDS = 20.0
 _RUNTIME_DEFAULT = b""  # a SecurityProfile whose fields all have their default
 
 
-class Wish(NamedTuple):
-    """What the container shall have: exactly these capabilities, as CAP_NAME."""
-
-    name: str
-    image: str
-    command: str
-    caps: frozenset[str]
-    variables: dict[str, str]
-
-
 @malformed_fails_the_call()
-def start(socket: Path, pod: Pod, wish: Wish) -> None:
+def start(socket: Path, pod: Pod, probe: Probe, image: str) -> None:
     """Have a container created in a pod and started; CRI-O calls the runtime to create it first.
 
     Raises CallFailed, also if the runtime refuses it.
     """
-    asked = message({1: pod.id, 2: _container(wish), 3: pod.config})
+    asked = message({1: pod.id, 2: _container(probe, image), 3: pod.config})
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/CreateContainer", asked, _SECONDS))
     request = message({1: text(answer, 1)})
     grpc_call.call(socket, f"{_RUNTIME}/StartContainer", request, _SECONDS)
 
 
-def _container(wish: Wish) -> bytes:
+def _container(probe: Probe, image: str) -> bytes:
     # The second is what the pod says, by which CRI-O judges the image if it has a policy for them.
-    name, image = message({1: wish.name}), message({1: wish.image, 18: wish.image})
+    name, of = message({1: probe.purpose}), message({1: image, 18: image})
     variables = _repeated(
-        6, (message({1: name, 2: value}) for name, value in wish.variables.items())
+        6, (message({1: name, 2: value}) for name, value in probe.variables.items())
     )
-    security = message({1: _exactly(wish.caps), 15: _RUNTIME_DEFAULT})
-    head = message({1: name, 2: image, 3: wish.command})
+    security = message({1: _exactly(probe.caps), 15: _RUNTIME_DEFAULT})
+    head = message({1: name, 2: of, 3: COMMAND})
     return head + variables + message({15: message({2: security})})
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OF_NAMESPACE = "io.kubernetes.pod.namespace"  # kubernetes:pkg/kubelet/kuberuntime/labels.go
-NAMESPACE, POD = "runc-wrap", "canary"
+NAMESPACE = "runc-wrap"
 LABEL = "runc-wrap/"  # with the pod's name: what it is for
 _RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
 _SHORT, _LONG = 10.0, 60.0  # seconds
@@ -127,11 +127,6 @@ class Pod(NamedTuple):
     config: bytes
 
 
-def run_pod(socket: Path, handler: str) -> str:
-    """Start a canary's pod; return its id. Raises CallFailed."""
-    return start_pod(socket, handler, POD).id
-
-
 @malformed_fails_the_call()
 def start_pod(socket: Path, handler: str, name: str) -> Pod:
     """Start a pod without a seccomp profile through a handler ("": the default).
@@ -159,7 +154,7 @@ def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
     return _SLICE if is_systemds is True else ""
 
 
-def _pod(uid: str, parent: str, name: str = POD) -> bytes:
+def _pod(uid: str, parent: str, name: str) -> bytes:
     metadata = message({1: f"{name}-{uid[:8]}", 2: uid, 3: NAMESPACE})
     security = message({1: message({1: _NODE}), 9: message({1: _UNCONFINED})})
     labels = {
@@ -172,7 +167,7 @@ def _pod(uid: str, parent: str, name: str = POD) -> bytes:
 
 
 @malformed_fails_the_call()
-def pods(socket: Path, name: str = POD) -> list[str]:
+def pods(socket: Path, name: str) -> list[str]:
     """Return the ids of every pod of this name that `start_pod` started. Raises CallFailed.
 
     Any pod's author can write our label, but not the namespace's, which kubelets write last.
@@ -183,7 +178,7 @@ def pods(socket: Path, name: str = POD) -> list[str]:
     return [text(one, 1) for one in inner(listed, 1)]
 
 
-def remove_pods(socket: Path, name: str = POD) -> None:
+def remove_pods(socket: Path, name: str) -> None:
     """Remove them. Raises CallFailed."""
     for pod in pods(socket, name):
         for method in ("StopPodSandbox", "RemovePodSandbox"):

@@ -9,12 +9,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runc_wrap.engines import client_engine
-from runc_wrap.engines.canary import idle_image
-from runc_wrap.engines.client_engine import RUN, ClientEngine
+from runc_wrap.engines import probe_image
+from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.docker import docker_config, docker_containers
-from runc_wrap.engines.docker.docker_requests import DockerRequests
 from runc_wrap.engines.engine import LONG, RELOAD, RESTART, SHORT
+from runc_wrap.engines.probe_container import CANARY
 from runc_wrap.host import engine_names, program
 
 if TYPE_CHECKING:
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.marked_text import Saved
-    from runc_wrap.engines.profile_requests import Asked, Requests
+    from runc_wrap.engines.probe_container import Probe
 
 _VERSION = "{{.Server.Version}}"
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
 _RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
 # Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
-_WITHOUT_PROFILE = ("--security-opt", "seccomp=unconfined")
+_UNCONFINED = "unconfined"
 
 
 class Docker(ClientEngine):
@@ -141,7 +140,7 @@ class Docker(ClientEngine):
 
     def running_version(self) -> str | None:
         """Return the daemon's; the client's may be another."""
-        done = program.run(self.client, "version", "--format", _VERSION, seconds=SHORT)
+        done = self._done("version", "--format", _VERSION, seconds=SHORT)
         return done.printed.strip() or None if done.is_well else None
 
     def _runtimes(self) -> tuple[str | None, Mapping[str, Any]]:
@@ -153,28 +152,40 @@ class Docker(ClientEngine):
             return None, {}
 
     def _info(self, wanted: str) -> Any:  # noqa: ANN401 - any JSON value
-        return json.loads(program.output(self.client, "info", "--format", wanted) or "null")
+        done = self._done("info", "--format", wanted, seconds=SHORT)
+        return json.loads((done.is_well and done.printed) or "null")
 
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container with that runtime, also a stopped one, which is started by it."""
         return docker_containers.needing(self.config, path)
 
-    def requests(self, asked: Asked) -> Requests:
-        """Ask by the client."""
-        return DockerRequests(asked)
+    def environment(self) -> dict[str, str]:
+        """Return where the daemon answers, if somebody says so."""
+        at = {"DOCKER_HOST": f"unix://{self.named_socket}"} if self.named_socket else {}
+        return {**super().environment(), **at}
 
-    def canary_words(self, runtime: list[str], directory: Path) -> list[str]:
-        """Return those for an image of our own, which is loaded and removed again."""
-        loaded = program.run(self.client, "load", stdin=idle_image.archive(), seconds=LONG)
+    def prepare_probes(self, directory: Path) -> None:
+        """Load an image of our own."""
         del directory
+        loaded = program.run(
+            self.client, "load", stdin=probe_image.archive(), seconds=LONG,
+            environment=self.environment(),
+        )  # fmt: skip
         if not loaded.is_well:
             raise self.not_started(loaded.said)
-        return [*RUN, *client_engine.named(), *_WITHOUT_PROFILE, *runtime, idle_image.REFERENCE]
 
-    def remove_canaries(self) -> None:
+    def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
+        """Return those for that image."""
+        del directory
+        runtime = ("--runtime", probe.handler) if probe.handler else ()
+        profile = "builtin" if probe.token else _UNCONFINED
+        words = ("--pull", "never", "--security-opt", f"seccomp={profile}")
+        return [*run, *words, *runtime, probe_image.REFERENCE]
+
+    def remove_probes(self, purpose: str = CANARY) -> None:
         """Remove our containers and our image."""
-        super().remove_canaries()
-        program.run(self.client, "rmi", "--force", idle_image.REFERENCE, seconds=SHORT)
+        super().remove_probes(purpose)
+        self._done("rmi", "--force", probe_image.REFERENCE, seconds=SHORT)
 
 
 def _path(runtime: object) -> str:

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import client_engine
-from runc_wrap.engines.canary import idle_image
-from runc_wrap.engines.client_engine import RUN, ClientEngine
+from runc_wrap.engines import probe_image
+from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.engine import NOTHING, ROOT
 from runc_wrap.engines.podman import podman_config, podman_containers
-from runc_wrap.engines.podman.podman_requests import BuildahRequests, PodmanRequests
 from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles.json_profiles import profile_files
@@ -28,17 +26,24 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.profile_requests import Asked, Requests
+    from runc_wrap.engines.probe_container import Probe, Started
 
 _SERVICE = "podman.service"
 _MOST = 50  # drop-ins of ours
 _CHOSEN = ("info", "--format", "{{json .Host.OCIRuntime}}")
 
 
+_ROOT, _OVERRIDE = "rootfs", "default.conf"
+
+
+@dataclass(frozen=True)
 class Podman(ClientEngine):
     """See Engine. A canary's profile is Podman's own, which is kept."""
 
+    override: Path | None = None
+
     names = engine_names.PODMAN
+    takes_path = True
     usual = podman_config.CONFIG
     usual_socket = Path("/run/podman/podman.sock")
     client = "podman"
@@ -142,28 +147,29 @@ class Podman(ClientEngine):
         """Yield what users started by their own Podman."""
         return podman_containers.of_users(handler)
 
-    def requests(self, asked: Asked) -> Requests:
-        """Ask by the command itself."""
-        return PodmanRequests(asked)
-
     def default_files(self) -> list[Path]:
         """Return the node's seccomp.json."""
         system = profile_files.system()
         return [Path(system[0])] if system else []
 
-    def canary_words(self, runtime: list[str], directory: Path) -> list[str]:
+    def prepare_probes(self, directory: Path) -> None:
+        """Make a root file system, and a file that leaves a request Podman's own default."""
+        (directory / _ROOT).mkdir()
+        probe_image.write_rootfs(directory / _ROOT)
+        (directory / _OVERRIDE).write_text('[containers]\nseccomp_profile = ""\n')
+
+    def start_probe(self, probe: Probe, directory: Path) -> Started:
+        """Run a container; of a request's default no containers.conf of the owner's decides."""
+        own = replace(self, override=directory / _OVERRIDE) if probe.token else self
+        return super(Podman, own).start_probe(probe, directory)
+
+    def environment(self) -> dict[str, str]:
+        """Return the file that comes after the owner's, if there is one."""
+        of = {"CONTAINERS_CONF_OVERRIDE": str(self.override)} if self.override else {}
+        return {**super().environment(), **of}
+
+    def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
         """Return those for a root file system of our own."""
-        idle_image.write_rootfs(directory)
-        name = f"/{idle_image.PROGRAM}"
-        return [*runtime, *RUN, *client_engine.named(), "--rootfs", str(directory), name]
-
-
-class Buildah(Podman):
-    """Buildah, which is registered by Podman's files, and has a default of its own release."""
-
-    names = engine_names.BUILDAH
-    client = "buildah"
-
-    def requests(self, asked: Asked) -> Requests:
-        """Ask by the command itself."""
-        return BuildahRequests(asked)
+        runtime = ("--runtime", probe.handler) if probe.handler else ()
+        root = str(directory / _ROOT)
+        return [*runtime, *run, "--log-driver", "none", "--rootfs", root, f"/{probe_image.PROGRAM}"]

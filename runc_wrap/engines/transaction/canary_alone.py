@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.canary import canary_proof
+from runc_wrap.engines import canary_proof
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
@@ -33,13 +33,13 @@ def run(places: Places, where: Where, handler: str, node: Node) -> str:
         ours = _registered(where, handler)
         access = node.access(where.engine, where.config)
         with contextlib.suppress(CallFailed):
-            access.remove_canaries()
+            access.remove_probes()
         version = access.running_version()  # of one that is replaced meanwhile, the former
         try:
             proof = canary_proof.run(places, access, handler, is_default=ours.default)
         finally:
             with taking_back.uninterrupted(), contextlib.suppress(CallFailed):
-                access.remove_canaries()
+                access.remove_probes()
         proofs.write_version(where, handler, version)
         return proof
 

@@ -18,8 +18,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.canary import canary_proof
-from runc_wrap.engines.canary.canary_proof import NotProved
+from runc_wrap.engines import canary_proof
+from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine import NOTHING, RESTART
 from runc_wrap.engines.handler import EngineError
@@ -241,7 +241,7 @@ def _canary(work: _Work) -> str:
     """
     job = work.job
     with contextlib.suppress(CallFailed):
-        work.access.remove_canaries()
+        work.access.remove_probes()
     if job.action == REMOVE:
         with work.access.canary("", job.places.var):
             return "the engine's default starts a container"

@@ -265,4 +265,4 @@ def _restart(note: Note, node: Node, *, is_needed: bool) -> None:
             raise EngineError(why, "its former state", f"`journalctl -u {note.unit}`")
     wait_until_answers(node, access, ", with its former files")
     with contextlib.suppress(CallFailed):  # the next command removes it, and `doctor --fix`
-        access.remove_canaries()
+        access.remove_probes()

@@ -72,9 +72,9 @@ def test_a_canary_counts_as_removed_only_if_it_has_gone(
     found = Docker(CONFIG, binary, "docker.service", Path("/s"), "", "26.1.5")
     if why:
         with pytest.raises(CallFailed, match=why):
-            found.remove_canaries()
+            found.remove_probes()
     else:
-        found.remove_canaries()
+        found.remove_probes()
         assert left.read_text() == "\n"
 
 
@@ -93,8 +93,8 @@ def test_podmans_canary_lies_in_the_installation_wherever_the_caller_has_tempora
     with found.canary("", var):
         words = asked.read_text().split()
         root = Path(words[words.index("--rootfs") + 1])
-        assert root.parent == var
-        assert root.stat().st_mode & 0o777 == 0o700
+        assert root.parent.parent == var
+        assert root.parent.stat().st_mode & 0o777 == 0o700
     assert [*theirs.iterdir(), *var.iterdir()] == []
 
 
@@ -124,14 +124,19 @@ def test_a_default_that_crio_prints_as_a_comment_is_its_image(
     ],
 )
 def test_without_its_image_no_sandbox_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, image: str, has: object, told: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: str, has: object, told: str
 ) -> None:
     monkeypatch.setattr(Crio, "sandbox_image", lambda _: image)
     monkeypatch.setattr(cri_runtime, "has_image", lambda *_words: has)
     asked: list[str] = []
-    monkeypatch.setattr(cri_runtime, "run_pod", lambda *_words: asked.append("a pod"))
+
+    def start(*_words: object) -> cri_runtime.Pod:
+        asked.append("a pod")
+        return cri_runtime.Pod("id", b"")
+
+    monkeypatch.setattr(cri_runtime, "start_pod", start)
     monkeypatch.setattr(cri_runtime, "remove_pods", lambda *_words: None)
-    canary = Crio(Path("/etc/crio/crio.conf")).canary("ours", Path("/nowhere"))
+    canary = Crio(Path("/etc/crio/crio.conf")).canary("ours", tmp_path)
     if told:
         with pytest.raises(EngineError, match=told), canary:
             pass

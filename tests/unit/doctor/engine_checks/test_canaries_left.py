@@ -66,5 +66,5 @@ def test_an_engine_that_does_not_answer_is_another_checks(
     def fails(_: FakeEngine) -> list[str]:
         raise CallFailed("nobody answers")
 
-    monkeypatch.setattr(FakeEngine, "left_canaries", fails)
+    monkeypatch.setattr(FakeEngine, "left_probes", fails)
     assert [*canaries_left.find(places)] == []

@@ -158,11 +158,8 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         "docker 25.0.3 runs, and 26.1.5 is installed",
     ),
     "containerd": (
-        {
-            "containerd": "echo containerd github.com/containerd/containerd 1.7.24 x",
-            "ctr": "printf 'Client:\\n  Version: 1.7.24\\nServer:\\n  Version: 2.1.0\\n'",
-        },
-        "ctr is of containerd 1.7.24, and containerd 2.1.0 runs",
+        {"containerd": "echo containerd github.com/containerd/containerd 1.7.24 x"},
+        "does not answer: ",
     ),
 }
 
@@ -177,14 +174,15 @@ def test_an_engine_that_is_not_the_installed_one_is_not_asked(node: Node, engine
 
 def test_docker_needs_a_runtime_that_leads_to_us(node: Node) -> None:
     machine.fake(node.programs, "dockerd", "echo Docker version 26.1.5, build x")
-    listed = """echo '"runc" "runc"'; echo '"ours" "/elsewhere/runc-wrap"'"""
+    runtimes = '{"runc": {"path": "runc"}, "ours": {"path": "/elsewhere/runc-wrap"}}'
+    listed = f"echo '[\"runc\", {runtimes}]'"
     machine.fake(
         node.programs,
         "docker",
         f"case $1 in version) echo 26.1.5 ;; info) {listed} ;; esac",
     )
     said = node.failure("profile", "capture", "docker")
-    assert f"none of Docker's runtimes is {node.places.wrapper}; wanted" in said
+    assert f"no handler that leads to {node.places.wrapper}; wanted" in said
     assert "runc-wrapctl engine add docker" in said
 
 

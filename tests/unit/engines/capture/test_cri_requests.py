@@ -14,11 +14,6 @@ from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
 from runc_wrap.engines.crio import crio_engine
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.registration import (
-    plan_execution,
-    registration_plan,
-    registration_state,
-)
 from runc_wrap.hotpath.main import own_capabilities
 from tests.unit.cli import ctl
 from tests.unit.node import machine
@@ -40,8 +35,9 @@ _BEFORE_LOSSES, _LOSSES = 3, 4
 class Crio:
     """What it was asked, and the pods that it has: {id: [handler, labels]}."""
 
-    def __init__(self, requests: Path) -> None:
+    def __init__(self, requests: Path, runtimes: dict[str, Any]) -> None:
         self.requests = requests
+        self.runtimes = runtimes
         self.version = "1.34.1"
         self.pods: dict[str, tuple[str, dict[str, str]]] = {}
         self.configs: dict[str, bytes] = {}
@@ -67,7 +63,12 @@ class Crio:
             return b"".join(message({1: message({1: pod})}) for pod in found)
         if name == "RemovePodSandbox":
             del self.pods[text(asked, 1)]
-        answers = {"Version": message({3: self.version}), "ImageStatus": message({1: b""})}
+        told = json.dumps({"containerd": {"runtimes": self.runtimes}})
+        answers = {
+            "Version": message({3: self.version}),
+            "ImageStatus": message({1: b""}),
+            "Status": message({2: message({1: "config", 2: told})}),
+        }
         return answers.get(name, b"")
 
     def _create(self, asked: dict[int, list[int | bytes]]) -> bytes:
@@ -105,18 +106,12 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 @pytest.fixture
 def crio(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crio:
     """A CRI-O at its usual socket, with a handler `ours` that leads to our launcher."""
-    found = Crio(node.places.capture)
+    ours = {"options": {"BinaryName": str(node.places.wrapper.with_name("ours"))}}
+    found = Crio(node.places.capture, {"runc": {"options": {}}, "ours": ours})
     monkeypatch.setattr(grpc_call, "call", found.call)
     for kind in (crio_engine.Crio, Containerd):
         monkeypatch.setattr(kind, "sandbox_image", lambda _: IMAGE)
-    config = tmp_path / "crio.conf"
-    monkeypatch.setattr(crio_engine.Crio, "usual", config)
-    node.places.wrapper.parent.mkdir(exist_ok=True)
-    node.places.wrapper.touch()
-    where = registration_state.Where(
-        "crio", config, node.places.wrapper.parent, node.places.engines
-    )
-    plan_execution.carry_out(registration_plan.plan_add(where, "ours", {}))
+    monkeypatch.setattr(crio_engine.Crio, "usual", tmp_path / "crio.conf")
     return found
 
 
@@ -144,8 +139,7 @@ def test_only_the_captures_own_pods_are_removed(node: Node, crio: Crio) -> None:
 
 
 def test_without_a_handler_of_ours_it_is_refused_with_the_command(node: Node, crio: Crio) -> None:
-    (state,) = node.places.engines.glob("*.json")
-    state.unlink()
+    del crio.runtimes["ours"]
     with pytest.raises(EngineError, match=r"no handler that leads to .*engine add crio --restart"):
         capture_run.capture(node.places, "crio")
     assert crio.created == []
@@ -169,16 +163,11 @@ def test_a_capture_is_stale_when_the_file_changes_that_is_crios_default(
     assert crio.pods == {}
 
 
-def _k3s(node: Node, tmp_path: Path, printed: str) -> Path:
+def _k3s(tmp_path: Path, printed: str) -> Path:
     """Install k3s, whose data is elsewhere, with a handler of ours; return its configuration."""
     data = tmp_path / "srv" / "k3s"
     machine.fake(data / "data" / "current" / "bin", "containerd", printed)
-    config = data / "agent" / "etc" / "containerd" / "config.toml"
-    handler = {"name": "ours", "path": str(node.places.wrapper), "default": False}
-    node.places.engines.mkdir(parents=True, exist_ok=True)
-    state = machine.registered(str(config), handler)
-    (node.places.engines / "k3s.json").write_text(json.dumps(state))
-    return config
+    return data / "agent" / "etc" / "containerd" / "config.toml"
 
 
 @pytest.mark.parametrize("own", ["v2.1.0", "v1.7.24"])
@@ -188,7 +177,7 @@ def test_a_distributions_containerd_beside_another_is_what_is_captured(
     """The version, the program and the comparison are its own, not those of the one on the path."""
     crio.version = "v2.1.0-k3s1"
     printed = "case $* in *--version) echo containerd x/v2 v2.1.0-k3s1 a ;; esac"
-    config = _k3s(node, tmp_path, printed)
+    config = _k3s(tmp_path, printed)
     machine.fake(node.programs, "containerd", f"echo containerd x/v2 {own} a")
     result = node.ctl("profile", "capture", "containerd", "--config", str(config))
     assert result.stdout.startswith("containerd 2.1.0-k3s1: "), result.stderr
@@ -199,7 +188,7 @@ def test_a_distributions_containerd_beside_another_is_what_is_captured(
     )  # fmt: skip
     machine.fake(node.programs, "containerd", "echo containerd x/v2 v2.2.0 a")
     assert capture_store.read(node.places)["containerd"].stale == ""
-    _k3s(node, tmp_path, f"{printed} # rebuilt")
+    _k3s(tmp_path, f"{printed} # rebuilt")
     assert "different file now" in capture_store.read(node.places)["containerd"].stale
     config.parents[3].joinpath("data/current/bin/containerd").unlink()
     told = capture_store.read(node.places)["containerd"].stale
@@ -222,10 +211,6 @@ def test_a_named_crio_is_captured_with_the_file_that_its_own_configuration_names
 *other.conf*) echo "[crio.runtime]"; echo "seccomp_profile = '{profile}'" ;;
 esac"""
     machine.fake(node.programs, "crio", script)
-    where = registration_state.Where(
-        "crio", config, node.places.wrapper.parent, node.places.engines
-    )
-    plan_execution.carry_out(registration_plan.plan_add(where, "ours", {}))
     captured, _ = capture_run.capture(node.places, "crio", config=config)
     capture_store.write(node.places, captured)
     assert capture_store.read(node.places)["crio"].stale == ""

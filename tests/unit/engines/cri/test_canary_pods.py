@@ -32,7 +32,7 @@ def test_a_pod_with_the_canarys_label_in_another_namespace_is_not_removed(
         return b"".join(message({1: message({1: name})}) for name in found)
 
     monkeypatch.setattr(grpc_call, "call", call)
-    cri_runtime.remove_pods(Path("/run/none.sock"))
+    cri_runtime.remove_pods(Path("/run/none.sock"), "canary")
     assert removed == [message({1: "canary"})] * 2
 
 
@@ -63,5 +63,5 @@ def test_a_canarys_pod_is_in_a_slice_where_cgroups_are_systemds(
     configured: dict[str, Any], handler: str, parent: str
 ) -> None:
     assert cri_runtime.cgroup_parent(configured, handler) == parent
-    pod = fields(cri_runtime._pod("uid", parent))  # noqa: SLF001 - what is sent
+    pod = fields(cri_runtime._pod("uid", parent, "canary"))  # noqa: SLF001 - what is sent
     assert [text(one, 1) for one in inner(pod, 8)] == [parent]

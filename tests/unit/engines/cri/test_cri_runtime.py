@@ -26,8 +26,8 @@ def answers_no_message(peer: Peer) -> None:
         cri_runtime.handlers,
         cri_runtime.is_ready,
         lambda path: cri_runtime.has_image(path, "x"),
-        lambda path: cri_runtime.run_pod(path, ""),
-        cri_runtime.remove_pods,
+        lambda path: cri_runtime.start_pod(path, "", "canary"),
+        lambda path: cri_runtime.remove_pods(path, "canary"),
     ],
 )
 def test_an_answer_that_is_no_message_is_a_failed_call(ask: Any) -> None:

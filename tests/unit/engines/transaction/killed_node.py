@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runc_wrap.engines import toml_text
-from runc_wrap.engines.canary import canary_proof
+from runc_wrap.engines import canary_proof, toml_text
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
@@ -93,10 +92,10 @@ class FakeEngine:
     def ended_by_restart(self) -> str:
         return self.node.ended
 
-    def left_canaries(self) -> list[str]:
+    def left_probes(self) -> list[str]:
         return self.node.canaries
 
-    def remove_canaries(self) -> None:
+    def remove_probes(self) -> None:
         if not self.node.answers():
             raise CallFailed("nobody answers")
         self.node.canaries.clear()

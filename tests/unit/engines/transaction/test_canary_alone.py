@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
-from runc_wrap.engines.canary.canary_proof import NotProved
+from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction import canary_alone
 from tests.unit.engines.engine_node import snapshot

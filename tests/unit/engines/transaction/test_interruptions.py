@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from runc_wrap.engines.canary import canary_proof
+from runc_wrap.engines import canary_proof
 from runc_wrap.engines.docker import docker_config
 from runc_wrap.engines.registration import (
     plan_execution,
@@ -129,7 +129,7 @@ class Dockerd:
     def silence(self) -> str:
         return ""
 
-    def remove_canaries(self) -> None:
+    def remove_probes(self) -> None:
         pass
 
 

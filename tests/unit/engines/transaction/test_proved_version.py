@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from runc_wrap.engines.canary.canary_proof import NotProved
+from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.transaction import canary_alone, engine_status, proofs
 from tests.unit.engines.transaction.killed_node import (

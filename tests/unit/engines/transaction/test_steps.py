@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.engines.canary.canary_proof import NotProved
+from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import proofs, steps, taking_back

@@ -46,7 +46,7 @@ def _run(places: Places, access: Engine, name: str, handler: str, left: int = _C
         if left == 1:
             raise
     with contextlib.suppress(CallFailed):
-        access.remove_canaries()
+        access.remove_probes()
     return _run(places, access, name, handler, left - 1)
 
 

@@ -1,4 +1,4 @@
-"""An image of our own for the canary: one program that waits, as a rootfs and as an archive.
+"""An image of our own for probe containers: a program that waits, as a rootfs and as an archive.
 
 Nothing is pulled, and no program of the node is needed: the program is a few instructions.
 """
