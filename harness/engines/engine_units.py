@@ -96,7 +96,7 @@ class Units:
         if "restart" in words:
             return (0, "") if unit.restart() else (1, "")
         if "show" in words:
-            return 0, f"{int(unit.begun * 1e6)}\n"
+            return 0, f"ExecMainStartTimestampMonotonic={int(unit.begun * 1e6)}\n"
         if "reload" in words:
             unit.daemon.process.send_signal(signal.SIGHUP)
         return 0, ""
