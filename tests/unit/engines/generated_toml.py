@@ -64,25 +64,8 @@ def _documents(
 
 
 documents = _documents(_ROOTS, _TABLES)
-_NO_ROOT = st.just("")
-of_crio = _documents(
-    _NO_ROOT,
-    st.sampled_from(
-        [
-            "[crio]\nroot = '/s'",
-            "[crio.runtime]\ndefault_runtime = 'crun'  # as ever",
-            "[ crio . \"runtime\" ]\nruntimes.crun.monitor_path = '/c'",
-            "[crio.runtime.runtimes.crun]\nruntime_root = '/r'\nallowed_annotations = ['a',\n 'b']",
-            "[crio.runtime.runtimes.crun.default_annotations]\n'a.b/c' = \"d # e\"",
-            "[crio.runtime.runtimes]\nrunc = {runtime_type = 'oci', runtime_path = '/x'}",
-            "[crio.runtime.runtimes.x]",
-            "[crio.image]\npause_image = 'p'",
-            "[[crio]]",
-        ]
-    ),
-)
 of_podman = _documents(
-    _NO_ROOT,
+    st.just(""),
     st.sampled_from(
         [
             "[engine]\nruntime = 'crun'",
@@ -95,44 +78,4 @@ of_podman = _documents(
             "engine = 1",
         ]
     ),
-)
-_RUNTIMES = st.sampled_from(["crun", "runc", "own"])
-_SETTINGS = st.sampled_from(
-    [
-        "runtime_path = '/own'",
-        "runtime_type = 'oci'",
-        'runtime_type = ""',
-        "runtime_type = 'vm'",
-        "runtime_root = '/r'  # as ever",
-        'monitor_path = "/\\u00e9 # \\""',
-        "monitor_env = ['A=1', \"B='2'\"]",
-        "allowed_annotations = [\n  'a', # one\n  'b',\n]",
-        "default_annotations = {'a.b/c' = \"d\", e = 'f'}",
-        "default_annotations.'a.b/c' = 'd'",
-        "privileged_without_host_devices = true",
-        "inherit_default_runtime = true",
-        "platform_runtime_paths = {'linux/arm64' = '/a'}",
-    ]
-)
-
-
-def _crio_file(
-    default: str | None, tables: dict[str, list[str]], comment: str, end: str, has_end: bool
-) -> str:
-    lines = [comment, "[crio.runtime]", *([f"default_runtime = '{default}'"] if default else [])]
-    for name, settings in tables.items():
-        keys: dict[str, str] = {each.split(" ")[0].split(".")[0]: each for each in settings}
-        lines += [f"[crio.runtime.runtimes.{name}]", *keys.values()]
-    text = "\n".join(lines).replace("\n", end)
-    return text + end if has_end else text
-
-
-# Valid ones, which differ in what is the default and what its table says.
-of_crio_runtimes = st.builds(
-    _crio_file,
-    st.none() | _RUNTIMES,
-    st.dictionaries(_RUNTIMES, st.lists(_SETTINGS, max_size=5), max_size=3),
-    st.sampled_from(["# CRI-O", "", "\t# [crio]"]),
-    st.sampled_from(["\n", "\r\n"]),
-    st.booleans(),
 )

@@ -33,6 +33,7 @@ allowed_annotations = [
 ]
 default_annotations = {"a.b/c" = "d"}
 platform_runtime_paths = {"linux/arm64" = "/usr/bin/crun-arm64"}
+inherit_default_runtime = true
 
 [crio.runtime.runtimes.runc]
 runtime_path = "/usr/libexec/crio/runc"

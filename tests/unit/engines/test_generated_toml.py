@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import tomlkit
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from tomlkit.exceptions import ParseError
 
 from runc_wrap.engines import toml_text
-from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.handler import EngineError
 from tests.unit.engines.engine_node import add, node, remove, snapshot, write
-from tests.unit.engines.generated_toml import CRI, documents, of_crio, of_podman
+from tests.unit.engines.generated_toml import CRI, documents
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
+
+    from runc_wrap.engines.registration.registration_state import Where
 
 SECTION = ["plugins", CRI, "containerd"]
 
@@ -59,10 +60,10 @@ def _ours(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str,
     return {"plugins": {CRI: {"containerd": added}}}
 
 
-@given(text=documents, default=st.booleans())
+@given(text=documents, default=st.booleans(), edited=st.booleans())
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_main_file_of_containerd_1_gets_our_handler_and_loses_it_again(
-    text: str, default: bool, tmp_path_factory: pytest.TempPathFactory
+    text: str, default: bool, edited: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     where = node(tmp_path_factory.mktemp("node"), "containerd")
     write(where.config, text)
@@ -81,18 +82,29 @@ def test_any_main_file_of_containerd_1_gets_our_handler_and_loses_it_again(
     runc = sections[0].get("runtimes", {}).get("runc", {}).get("options", {})
     ours = sections[1]["runtimes"]["x"]["options"]
     assert ours == {"BinaryName": str(where.bin_dir / "x"), **runc}
+    _removed(where, before, edited=edited)
+
+
+def _removed(where: Where, before: dict[str, Any], *, edited: bool) -> None:
+    """Remove it, also from a file in which its owner has written since."""
+    if not edited:
+        remove(where, "x")
+        assert snapshot(where.config.parent) == before
+        return
+    owners = before[str(where.config)][1].decode()
+    write(where.config, f"# theirs\n{_text(where.config)}")
     remove(where, "x")
-    assert snapshot(where.config.parent) == before
+    assert _text(where.config).rstrip("\n") == f"# theirs\n{owners}".rstrip("\n")
 
 
 def _text(path: Path) -> str:
     return path.read_bytes().decode()
 
 
-@given(text=documents, minor=st.sampled_from([1, 3]), default=st.booleans())
+@given(text=documents, minor=st.sampled_from([1, 3]), default=st.booleans(), edited=st.booleans())
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_main_file_of_containerd_2_gets_an_import_and_nothing_else(
-    text: str, minor: int, default: bool, tmp_path_factory: pytest.TempPathFactory
+    text: str, minor: int, default: bool, edited: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     where = node(tmp_path_factory.mktemp("node"), "containerd")
     write(where.config, text)
@@ -106,60 +118,4 @@ def test_any_main_file_of_containerd_2_gets_an_import_and_nothing_else(
     pattern = str(where.config.parent / "conf.d/50-runc-wrap-*.toml")
     assert read_by_both(_text(where.config)) == {**read_by_both(text), "imports": [pattern]}
     read_by_both(_text(where.config.parent / "conf.d/50-runc-wrap-x.toml"))
-    remove(where, "x")
-    assert snapshot(where.config.parent) == before
-
-
-@given(text=st.one_of(of_crio, of_podman), default=st.booleans(), is_main=st.booleans())
-@settings(suppress_health_check=list(HealthCheck), deadline=None)
-def test_any_files_of_cri_o_and_podman_stay_as_they_are(
-    text: str, default: bool, is_main: bool, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Ours is a file of its own, which says the same to both readers."""
-    for engine in ("crio", "podman"):
-        where = node(tmp_path_factory.mktemp("node"), engine)
-        below = where.config.with_name(f"{where.config.name}.d")
-        write(where.config if is_main else below / "10-own.conf", text)
-        before = snapshot(where.config.parent)
-        try:
-            add(where, "x", default=default)
-        except EngineError as error:
-            event(f"{engine} refused: {str(error).split(';')[-2][:40]}")
-            assert snapshot(where.config.parent) == before
-            continue
-        event(f"{engine} added")
-        after = snapshot(where.config.parent)
-        assert {path: after[path] for path in before} == before
-        (ours,) = (path for path in below.iterdir() if path.name == "50-runc-wrap-x.conf")
-        read_by_both(_text(ours))
-        remove(where, "x")
-        assert snapshot(where.config.parent) == before
-
-
-@given(text=documents, default=st.booleans())
-@settings(suppress_health_check=list(HealthCheck), deadline=None)
-def test_any_template_of_microk8s_gets_our_handler_and_loses_it_again(
-    text: str, default: bool, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("node")
-    config = folder / "template.toml"
-    microk8s = replace(distributions.ALL[-1], config=str(config))
-    where = replace(node(folder, "containerd"), config=config)
-    write(config, text)
-    before = snapshot(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributions, "ALL", (*distributions.ALL[:-1], microk8s))
-        try:
-            add(where, "x", default=default)
-        except EngineError as error:
-            event(f"refused: {str(error).split(';')[1][:30]}")
-            assert snapshot(folder) == before
-            return
-        event("added")
-        version = read_by_both(_text(config))["version"]
-        plugin = CRI if version == 2 else "io.containerd.cri.v1.runtime"
-        section = toml_text.lookup(read_by_both(_text(config)), ["plugins", plugin, "containerd"])
-        assert section["runtimes"]["x"]["options"]["BinaryName"] == str(where.bin_dir / "x")
-        assert (section.get("default_runtime_name") == "x") is default
-        remove(where, "x")
-    assert snapshot(folder) == before
+    _removed(where, before, edited=edited)

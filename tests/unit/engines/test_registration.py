@@ -50,6 +50,7 @@ OWNERS = {
 
 
 CASES = [(engine, text) for engine, texts in OWNERS.items() for text in texts]
+MAJORS = [("containerd", 1), ("containerd", 2), ("crio", 0), ("podman", 0), ("docker", 0)]
 
 
 @pytest.mark.parametrize(("engine", "text"), CASES)
@@ -124,8 +125,7 @@ def test_a_file_that_we_created_stays_if_its_owner_wrote_into_it(tmp_path: Path)
     assert not (tmp_path / "etc/conf.d").exists()
 
 
-@pytest.mark.parametrize("engine", CONFIGS)
-@pytest.mark.parametrize("major", [1, 2])
+@pytest.mark.parametrize(("engine", "major"), MAJORS)
 def test_our_part_is_shown_and_left_if_it_was_changed(
     engine: str, major: int, tmp_path: Path
 ) -> None:
@@ -193,8 +193,10 @@ def test_a_wrapper_that_is_not_installed_is_not_registered(tmp_path: Path) -> No
         registration_plan.plan_add(where, "x", {})
 
 
-@pytest.mark.parametrize(("engine", "text"), CASES)
-@pytest.mark.parametrize("major", [1, 2])
+@pytest.mark.parametrize(
+    ("engine", "text", "major"),
+    [(engine, text, major) for engine, major in MAJORS for text in OWNERS[engine]],
+)
 def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     engine: str, text: str | None, major: int, tmp_path: Path
 ) -> None:
