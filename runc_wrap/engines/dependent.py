@@ -1,21 +1,18 @@
-"""A container that needs a handler, what engines' files say of it, and the sentences on it."""
+"""A container that needs a handler, and the sentences on such containers."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 _MOST_LINKS = 40  # as path_resolution(7)
-_LARGEST = 1 << 20  # bytes of an engine's file of a container
 
 
 @dataclass(frozen=True, order=True)
@@ -44,24 +41,6 @@ def names(found: Iterable[Dependent], most: int = 5) -> str:
     all_ = [str(each) for each in found]
     more = f" and {len(all_) - most} more" if len(all_) > most else ""
     return ", ".join(all_[:most]) + more
-
-
-def object_in(path: Path, because: str) -> dict[str, Any]:
-    """Return a file's JSON object, {} if there is no file.
-
-    Raises Unknown for anything else; `because` says why the file is read.
-    """
-    try:
-        found = json.loads(files.read(path, _LARGEST, follows=True) or b"{}")
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise Unknown(f"{because}, and {path}: {error.strerror}") from None
-    except ValueError as error:  # too large, irregular, not JSON
-        raise Unknown(f"{because}, and {path}: {error}") from None
-    if not isinstance(found, dict):
-        raise Unknown(f"{because}, and {path} is not a JSON object")
-    return found
 
 
 def leads_to(named: str, path: Path) -> bool:

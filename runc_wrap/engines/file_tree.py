@@ -29,7 +29,7 @@ class Change:
 
 
 @dataclass
-class _Opened:
+class _OpenedText:
     """A file's text now, its owner's part of it, None without one, and what it becomes."""
 
     now: str | None
@@ -43,7 +43,7 @@ class Tree:
 
     saved: Mapping[str, Saved]
     without_ours: Callable[[str, Saved, str], str]
-    _opened: dict[Path, _Opened] = field(default_factory=dict)
+    _opened: dict[Path, _OpenedText] = field(default_factory=dict)
 
     def text(self, path: Path) -> str:
         """Return what `path` (links are followed) becomes: at first its owner's text, or ""."""
@@ -67,12 +67,12 @@ class Tree:
         """Tell whether a block of this title is recorded."""
         return any(f"# BEGIN {title}," in each.after for each in self.saved.values())
 
-    def _open(self, path: Path) -> _Opened:
+    def _open(self, path: Path) -> _OpenedText:
         path = path.resolve()
         if path not in self._opened:
             now = engine_files.read(path)
             owners = self._owners(path, now)
-            self._opened[path] = _Opened(now, owners, owners or "")
+            self._opened[path] = _OpenedText(now, owners, owners or "")
         return self._opened[path]
 
     def _owners(self, path: Path, now: str | None) -> str | None:
@@ -108,5 +108,5 @@ class Tree:
         }
 
 
-def _after(each: _Opened) -> str | None:
+def _after(each: _OpenedText) -> str | None:
     return each.text if each.text or each.owners is not None else None

@@ -11,7 +11,6 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "runc_wrap"
 # Still to be told apart: name -> why it is not
 CLASSES = {
-    "Asked": "what a container is started for, and which records `report` is given",
     "Decision": "of a create, and the cluster loop's",
     "Ended": "of a program, and of a systemd unit",
     "Installer": "install.sh's, and the cluster's loop",

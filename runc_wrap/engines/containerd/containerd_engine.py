@@ -218,7 +218,7 @@ class Containerd(CriEngine):
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield its pods, whose containers are started again by the handler's name."""
         document = self.dump() or {}
-        where = (self.state(document), self.answers_at(document), self.binary)
+        where = (self.state(document), self.answers_at(document))
         return containerd_containers.needing(*where, path)
 
     @classmethod

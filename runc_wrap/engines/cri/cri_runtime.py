@@ -178,6 +178,16 @@ def pods(socket: Path, name: str) -> list[str]:
     return [text(one, 1) for one in inner(listed, 1)]
 
 
+@malformed_fails_the_call()
+def handlers_of_pods(socket: Path) -> dict[str, str]:
+    """Return {id of a pod: the handler that it was started with}; of CRI-O's "".
+
+    Raises CallFailed.
+    """
+    listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", b"", _LONG))
+    return {text(one, 1): text(one, 7) for one in inner(listed, 1)}
+
+
 def remove_pods(socket: Path, name: str) -> None:
     """Remove them. Raises CallFailed."""
     for pod in pods(socket, name):

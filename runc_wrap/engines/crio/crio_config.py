@@ -13,11 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import container_storage, engine_files, toml_text
-from runc_wrap.engines.handler import EngineError, Handler
+from runc_wrap.engines import drop_in_folder, toml_text
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.toml_text import Table
 
 CONFIG = Path("/etc/crio/crio.conf")
@@ -28,47 +28,22 @@ _NOT_INHERITED = frozenset(
     {"runtime_path", "runtime_type", "runtime_config_path", "runtime_pull_image"}
     | {"platform_runtime_paths", "inherit_default_runtime"}
 )
-_MOST = 1000  # drop-ins
 
 
 def render(tree: Tree, config: Path, handlers: list[Handler]) -> list[str]:
     """Put `handlers` into the drafts of `tree`. Return warnings."""
     if not handlers:
         return []
-    ours = {drop_in(config, handler) for handler in handlers} | {Path(p) for p in tree.saved}
-    files = _files(config, ours)
+    files = drop_in_folder.others(tree, config, handlers)
     runtime: Table = {}
     for _, table in files:  # a runtime's table replaces the one before
         new = toml_text.lookup(table, _RUNTIME)
         runtimes = {**runtime.get("runtimes", {}), **toml_text.lookup(new, ["runtimes"])}
         runtime = {**runtime, **new, "runtimes": runtimes}
+    drop_in_folder.refuse_taken(config, handlers, runtime["runtimes"])
     for handler in handlers:
-        _refuse_taken(runtime, handler, config)
-        _render_one(tree, drop_in(config, handler), handler, _base(runtime))
+        _render_one(tree, drop_in_folder.path(config, handler), handler, _base(runtime))
     return [each for handler in handlers for each in _overridden(files, config, handler)]
-
-
-def storage(config: Path) -> Path:
-    """Return the directory of CRI-O's storage, of whatever driver. Raises EngineError."""
-    root: object = None
-    for _, table in _files(config, set()):
-        root = toml_text.lookup(table, ["crio"]).get("root") or root
-    return Path(str(root)) if root else container_storage.directory()
-
-
-def drop_in(config: Path, handler: Handler) -> Path:
-    """Return the drop-in file of one handler."""
-    return config.parent / f"{config.name}.d" / f"50-runc-wrap-{handler.name}.conf"
-
-
-def _files(config: Path, ours: set[Path]) -> list[tuple[Path, Table]]:
-    """Return the main file and the drop-ins below its directory, in CRI-O's order, without ours."""
-    folder = config.parent / f"{config.name}.d"
-    below = sorted(path for path in folder.rglob("*") if path.is_file())
-    if len(below) > _MOST:
-        raise EngineError(f"{folder} has over {_MOST} files", "fewer", "remove what is not needed")
-    others = [path for path in (config, *below) if not {path, path.resolve()} & ours]
-    return [(path, toml_text.parse(engine_files.read(path) or "", str(path))) for path in others]
 
 
 def _base(runtime: Table) -> Table:
@@ -99,19 +74,10 @@ def _overridden(files: list[tuple[Path, Table]], config: Path, handler: Handler)
     """Return a warning if a later file names another default."""
     if not handler.is_default:
         return []
-    mine = drop_in(config, handler)
+    mine = drop_in_folder.path(config, handler)
     later = [
         path
         for path, table in files[1:]
         if path > mine and "default_runtime" in toml_text.lookup(table, _RUNTIME)
     ]
     return [f"{path} names another default runtime, after {mine.name}" for path in later[-1:]]
-
-
-def _refuse_taken(runtime: Table, handler: Handler, config: Path) -> None:
-    if handler.name in runtime["runtimes"]:
-        raise EngineError(
-            f'{config} or its drop-ins: a runtime "{handler.name}" that is not ours',
-            "an unused name",
-            "another --handler, or remove that runtime first",
-        )

@@ -15,11 +15,14 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import toml_text
+from runc_wrap.engines import ledger_containers, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
-from runc_wrap.engines.crio import crio_config, crio_containers
+from runc_wrap.engines.crio import crio_config
+from runc_wrap.engines.dependent import Unknown
 from runc_wrap.engines.engine import RESTART, ROOT, below
 from runc_wrap.host import engine_names, program
+from runc_wrap.hotpath.identity import UNKNOWN
+from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,8 +115,16 @@ class Crio(CriEngine):
         return str(said or (default[1] if default else ""))
 
     def needing(self, path: Path) -> Iterator[Dependent]:
-        """Yield each pod, whose containers it stops and starts by the handler's name."""
-        return crio_containers.needing(self.config, path)
+        """Yield each pod, whose containers it stops and starts by the handler's name.
+
+        The ledger knows them. What CRI-O keeps of a pod has the name as an annotation, which the
+        pod's author may have replaced (server/sandbox_run_linux.go).
+        """
+        try:
+            started = [*ledger_containers.of_handler(Places(path.parent.parent), path.name)]
+        except OSError as error:
+            raise Unknown(f"CRI-O's pods are known by the ledger: {error}") from None
+        yield from (one for one in started if one.engine in (self.name, UNKNOWN))
 
     def _table(self, keys: list[str]) -> dict[str, Any]:
         return toml_text.lookup(parsed(self._printed()) or {}, keys)

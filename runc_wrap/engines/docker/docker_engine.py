@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runc_wrap.engines import probe_image
+from runc_wrap.engines import client_engine, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
-from runc_wrap.engines.docker import docker_config, docker_containers
+from runc_wrap.engines.dependent import Dependent, Unknown
+from runc_wrap.engines.docker import docker_config
 from runc_wrap.engines.engine import LONG, RELOAD, RESTART, SHORT
 from runc_wrap.engines.probe_container import CANARY
 from runc_wrap.host import engine_names, program
@@ -19,7 +20,6 @@ from runc_wrap.host import engine_names, program
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runc_wrap.engines.dependent import Dependent
     from runc_wrap.engines.engine import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
@@ -157,7 +157,12 @@ class Docker(ClientEngine):
 
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container with that runtime, also a stopped one, which is started by it."""
-        return docker_containers.needing(self.config, path)
+        shown = client_engine.inspected(self.client, "HostConfig.Runtime", "State.Status", "Name")
+        if shown is None and self.binary:
+            raise Unknown("the Docker daemon does not answer")
+        for runtime, state, name in shown or ():
+            if runtime == path.name:
+                yield Dependent(self.name, name.removeprefix("/"), state)
 
     def environment(self) -> dict[str, str]:
         """Return where the daemon answers, if somebody says so."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import engine_files, toml_text
-from runc_wrap.engines.handler import EngineError, Handler
+from runc_wrap.engines import drop_in_folder, engine_files, toml_text
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.toml_text import Table
 
 CONFIG = Path("/etc/containers/containers.conf")
@@ -29,23 +29,17 @@ BUILT_IN = {
 
 def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]) -> None:
     """Put `handlers` into the drafts of `tree`. Facts: {crun: whether it is the real runtime}."""
-    ours = {drop_in(config, handler) for handler in handlers}
-    ours |= {Path(path) for path in tree.saved}
-    engines = _in_force(config, ours) if handlers else []
+    if not handlers:
+        return
+    files = drop_in_folder.others(tree, config, handlers, "*.conf")
+    if config == CONFIG:
+        files.insert(0, (VENDOR, toml_text.parse(engine_files.read(VENDOR) or "", str(VENDOR))))
+    engines = [toml_text.lookup(table, ["engine"]) for _, table in files]
+    runtimes = (toml_text.lookup(engine, ["runtimes"]) for engine in engines)
+    drop_in_folder.refuse_taken(config, handlers, *runtimes)
     for handler in handlers:
-        _refuse_taken(engines, handler, config)
-        _render_one(tree, drop_in(config, handler), handler, _lists(engines, handlers, facts))
-
-
-def drop_in(config: Path, handler: Handler) -> Path:
-    """Return the drop-in file of one handler."""
-    return config.parent / f"{config.name}.d" / f"50-runc-wrap-{handler.name}.conf"
-
-
-def handlers_in(config: Path) -> list[str]:
-    """Return the names of the handlers that have a drop-in of ours."""
-    folder, head = config.parent / f"{config.name}.d", "50-runc-wrap-"
-    return [path.stem.removeprefix(head) for path in sorted(folder.glob(f"{head}*.conf"))]
+        path = drop_in_folder.path(config, handler)
+        _render_one(tree, path, handler, _lists(engines, handlers, facts))
 
 
 def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
@@ -78,22 +72,3 @@ def _list(engines: list[Table], name: str) -> list[str]:
             appending = bool(flags[-1]) if flags else appending
             result = _with(result, words) if appending else words
     return result
-
-
-def _in_force(config: Path, ours: set[Path]) -> list[Table]:
-    folder = config.parent / f"{config.name}.d"
-    paths = [*([VENDOR] if config == CONFIG else []), config, *sorted(folder.glob("*.conf"))]
-    others = [path for path in paths if path not in ours and path.resolve() not in ours]
-    return [
-        toml_text.lookup(toml_text.parse(engine_files.read(p) or "", str(p)), ["engine"])
-        for p in others
-    ]
-
-
-def _refuse_taken(engines: list[Table], handler: Handler, config: Path) -> None:
-    if any(handler.name in toml_text.lookup(engine, ["runtimes"]) for engine in engines):
-        raise EngineError(
-            f'{config} or its drop-ins: a runtime "{handler.name}" that is not ours',
-            "an unused name",
-            "another --handler, or remove that runtime first",
-        )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import client_engine, container_storage
+from runc_wrap.engines import client_engine
 from runc_wrap.engines.dependent import Dependent, Unknown, leads_to
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.podman import container_storage
 from runc_wrap.host import engine_names, program
 from runc_wrap.node.container_state import container_processes, users_containers
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import probe_image
+from runc_wrap.engines import drop_in_folder, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.engine import NOTHING, ROOT
 from runc_wrap.engines.podman import podman_config, podman_containers
@@ -89,7 +89,7 @@ class Podman(ClientEngine):
 
     def in_force(self) -> dict[str, str] | None:
         """Return our handlers and the default as `podman info` shows them."""
-        names = podman_config.handlers_in(self.config)[:_MOST]
+        names = drop_in_folder.handlers_in(self.config)[:_MOST]
         known = [each for each in (self._chosen(), *map(self._chosen, names)) if each]
         return dict(known) or None
 

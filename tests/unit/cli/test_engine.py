@@ -13,6 +13,8 @@ from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.main import main
 from runc_wrap.engines import registry
 from runc_wrap.engines.containerd import distributions
+from runc_wrap.engines.dependent import Dependent
+from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.file_tree import Change
 from runc_wrap.host import program
 
@@ -165,15 +167,6 @@ def test_a_diff_marks_a_missing_newline_at_the_end() -> None:
     )
 
 
-def _made(tmp_path: Path, runtime: str) -> Path:
-    """Make a container in the files of a Docker that does not run; return its directory."""
-    found = tmp_path / "data" / "containers" / "0123"
-    found.mkdir(parents=True)
-    (found / "hostconfig.json").write_text(json.dumps({"Runtime": runtime}))
-    (found / "config.v2.json").write_text(json.dumps({"Name": "/one\x1b[2J"}))
-    return found
-
-
 def _real_runtime(tmp_path: Path) -> Path:
     real = tmp_path / "real"
     real.write_text("#!/bin/sh\n")
@@ -183,12 +176,15 @@ def _real_runtime(tmp_path: Path) -> Path:
     return real
 
 
-def test_a_name_that_a_container_needs_is_not_removed_but_handed_over(tmp_path: Path) -> None:
+def test_a_name_that_a_container_needs_is_not_removed_but_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tmp_path / "daemon.json"
-    config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
+    config.write_text("{}")
     _ctl(tmp_path, "add", *_docker(tmp_path), "--default", "--handler", "x")
     registered = config.read_text()
-    _made(tmp_path, "x")
+    found = [Dependent("docker", "one\x1b[2J")]
+    monkeypatch.setattr(Docker, "needing", lambda *_: iter(found))
     real = _real_runtime(tmp_path)
     words = ("remove", *_docker(tmp_path), "--handler", "x")
     refused = _ctl(tmp_path, *words)
@@ -210,8 +206,7 @@ def test_a_name_that_a_container_needs_is_not_removed_but_handed_over(tmp_path: 
 
 
 def test_a_removed_default_of_docker_is_read_at_a_restart_only(tmp_path: Path) -> None:
-    (tmp_path / "daemon.json").write_text(json.dumps({"data-root": str(tmp_path / "data")}))
-    (tmp_path / "data" / "containers").mkdir(parents=True)
+    (tmp_path / "daemon.json").write_text("{}")
     _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
     told = _ctl(tmp_path, "remove", *_docker(tmp_path)).output
     assert "systemctl restart docker" in told

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.engines import container_storage, dependent, dependents
-from runc_wrap.engines.crio import crio_config
+from runc_wrap.engines import dependent, dependents
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_plan
+from runc_wrap.ledger import whole_ledger
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runc_wrap.engines.registration.registration_state import Where
 
 # as CRI-O's own packages have it
@@ -114,59 +115,24 @@ def test_a_file_that_cri_o_cannot_read_is_named(tmp_path: Path) -> None:
         registration_plan.plan_add(where, "x", {})
 
 
-def test_a_pod_needs_the_name_of_its_handler(
+def test_a_pod_needs_the_name_by_which_our_launcher_was_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path)
-    handler, sandbox = "io.kubernetes.cri-o.RuntimeHandler", "io.kubernetes.cri-o.SandboxID"
-    for name, text in {
-        "one": f'{{"annotations": {{"{handler}": "x", "{sandbox}": "pod"}}}}',
-        "two": f'{{"annotations": {{"{handler}": "y"}}}}',
-        "three": '{"annotations": []}',
-    }.items():
-        write(tmp_path / "vfs-containers" / name / "userdata/config.json", text)
-    found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
-    assert [str(each) for each in found] == ["pod (crio)"]
-    write(tmp_path / "overlay-containers/four/userdata/config.json", "{")
-    found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
-    assert [str(each) for each in found] == ["pod (crio)"]  # one pod's file hides no other pod
-    with pytest.raises(dependent.Unknown, match="CRI-O's pods"):
-        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/z")
-    write(tmp_path / "crio.conf", "[crio")
-    with pytest.raises(dependent.Unknown, match="where they are is not known"):
-        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
-
-
-def test_a_pod_that_says_another_handler_than_its_own_is_known_by_the_ledger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """CRI-O writes a pod's annotations after its own (server/sandbox_run_linux.go)."""
-    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path)
-    forged = '{"annotations": {"io.kubernetes.cri-o.RuntimeHandler": "runc"}}'
-    write(tmp_path / "overlay-containers/forger/userdata/config.json", forged)
-    for name in ("forger", "others"):
+    for name in ("pod", "others"):
         (tmp_path / "state" / name).mkdir(parents=True)
     lines = [
         {"id": name, "root": str(tmp_path / "state"), "handler": "x", "engine": engine}
-        for name, engine in (("forger", "crio"), ("others", "docker"), ("deleted", "crio"))
+        for name, engine in (("pod", "crio"), ("others", "docker"), ("deleted", "crio"))
     ]
     text = "".join(f"{json.dumps(each | {'action': 'inject'})}\n" for each in lines)
     write(tmp_path / "var/ledger/ledger.jsonl", text)
     found = dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
-    assert [str(each) for each in found] == ["forger (crio)"]
+    assert [str(each) for each in found] == ["pod (crio)"]
     assert dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/y") == []
 
+    def unreadable(_: Path) -> object:
+        raise PermissionError("denied")
 
-def test_its_storage_is_where_its_configuration_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config, below = tmp_path / "crio.conf", tmp_path / "storage.conf"
-    monkeypatch.setattr(container_storage, "FILES", (below,))
-    assert crio_config.storage(config) == Path("/var/lib/containers/storage")
-    write(below, '[storage]\ngraphroot = "/a"\n')
-    assert crio_config.storage(config) == Path("/a")
-    write(config, '[crio]\nroot = "/b"\n')
-    assert crio_config.storage(config) == Path("/b")
-    write(tmp_path / "crio.conf.d/10", '[crio]\nroot = "/c"\n[crio.runtime]\n')
-    write(tmp_path / "crio.conf.d/20", '[crio]\nroot = ""\n')
-    assert crio_config.storage(config) == Path("/c")
+    monkeypatch.setattr(whole_ledger, "read", unreadable)
+    with pytest.raises(dependent.Unknown, match="known by the ledger"):
+        dependents.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")

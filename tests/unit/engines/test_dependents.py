@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import short_directory
-from runc_wrap.engines import container_storage, dependent, dependents
+from runc_wrap.engines import dependent, dependents
 from runc_wrap.engines.containerd import containerd_containers
-from runc_wrap.engines.docker import docker_containers
+from runc_wrap.engines.cri import grpc_call
+from runc_wrap.engines.cri.protobuf_wire import message
+from runc_wrap.engines.podman import container_storage
 from runc_wrap.host import procfs
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.ledger import record as ledger_record
@@ -25,12 +22,8 @@ from runc_wrap.node.container_state.users_containers import User
 from runc_wrap.node.paths import Places
 from tests.unit.node import machine
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 STRICT = Path("/p/bin/strict")
 USER = 12345
-MEBIBYTE = 1 << 20
 
 
 @pytest.fixture(name="programs")
@@ -39,120 +32,43 @@ def directory_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return machine.empty(tmp_path, monkeypatch)
 
 
-@pytest.fixture(name="docker")
-def stopped_docker(programs: Path, tmp_path: Path) -> Path:
-    """The file of a Docker that does not run, with a container of the handler strict."""
+def test_a_docker_that_does_not_answer_may_have_containers(programs: Path) -> None:
+    config = programs / "daemon.json"
+    assert dependents.by_name("docker", config, STRICT) == []
     machine.fake(programs, "dockerd", "exit 1")
-    config = tmp_path / "daemon.json"
-    config.write_text(json.dumps({"data-root": str(tmp_path / "data")}))
-    directory = tmp_path / "data" / "containers" / "0123"
-    directory.mkdir(parents=True)
-    (directory / "hostconfig.json").write_text('{"Runtime": "strict"}')
-    (directory / "config.v2.json").write_text('{"Name": "/one"}')
-    return config
-
-
-def _lengthen(path: Path) -> None:
-    path.write_text(path.read_text().rstrip("}") + f', "more": "{"x" * MEBIBYTE}"}}')
-
-
-def _break(path: Path) -> None:
-    path.write_text("{")
-
-
-def _empty_list(path: Path) -> None:
-    path.write_text("[]")
-
-
-def _make_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def test_a_stopped_docker_shows_its_containers_by_its_files(docker: Path) -> None:
-    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["one (docker)"]
-
-
-@pytest.mark.parametrize("file", ["daemon.json", "data/containers/0123/hostconfig.json"])
-@pytest.mark.parametrize("damage", [_lengthen, _break, _empty_list, _make_directory])
-def test_a_file_of_docker_that_cannot_be_read_does_not_mean_that_it_has_no_containers(
-    damage: Callable[[Path], None], file: str, docker: Path
-) -> None:
-    damage(docker.parent / file)
-    with pytest.raises(dependent.Unknown, match=Path(file).name):
-        dependents.by_name("docker", docker, STRICT)
-
-
-@pytest.mark.parametrize("damage", [_lengthen, _break, Path.unlink])
-def test_a_docker_container_without_a_readable_name_is_shown_by_its_id(
-    damage: Callable[[Path], None], docker: Path
-) -> None:
-    damage(docker.parent / "data" / "containers" / "0123" / "config.v2.json")
-    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["0123 (docker)"]
-
-
-def test_a_docker_container_that_is_removed_meanwhile_is_none(docker: Path) -> None:
-    (docker.parent / "data" / "containers" / "0123" / "hostconfig.json").unlink()
-    assert dependents.by_name("docker", docker, STRICT) == []
-
-
-def test_an_empty_file_of_docker_sets_nothing(
-    docker: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    docker.write_text("")
-    monkeypatch.setattr(docker_containers, "_ROOT", str(docker.parent / "data"))
-    assert list(map(str, dependents.by_name("docker", docker, STRICT))) == ["one (docker)"]
+    with pytest.raises(dependent.Unknown, match="the Docker daemon does not answer"):
+        dependents.by_name("docker", config, STRICT)
 
 
 # CRI ----------------------------------------------------------------------------------------------
 
-SHOWN = {
-    "Extensions": {
-        "io.cri-containerd.sandbox.metadata": {
-            "value": base64.b64encode(b'{"Metadata": {"RuntimeHandler": "strict"}}').decode()
-        }
-    }
-}
+
+def _containerd(programs: Path, monkeypatch: pytest.MonkeyPatch, answer: object) -> list[str]:
+    def call(*_: object) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(grpc_call, "call", call)
+    found = dependents.by_name("containerd", programs / "config.toml", STRICT)
+    return [each.name for each in found]
 
 
-def _containerd(
-    programs: Path, info: str, *, listed: str = "echo a b", listens: bool = True
-) -> list[dependent.Dependent]:
-    """Ask a containerd whose pods `ctr` shows."""
-    script = f'case "$*" in *list*) {listed};; *) {info};; esac'
-    machine.fake(programs, "ctr", script)
-    with short_directory("dep") as place, socket.socket(socket.AF_UNIX) as at:
-        dump = f"printf '[grpc]\\naddress = \"{place}/c.sock\"\\n'"
-        machine.fake(programs, "containerd", dump)
-        at.bind(f"{place}/c.sock")
-        if listens:
-            at.listen()
-        return dependents.by_name("containerd", programs / "config.toml", STRICT)
-
-
-def test_a_pod_needs_the_name_that_it_was_started_with(programs: Path) -> None:
-    found = _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
-    assert [each.name for each in found] == ["k8s.io/a", "k8s.io/b"]
-
-
-def test_a_containerd_that_runs_and_does_not_show_its_pods_may_have_some(programs: Path) -> None:
-    assert _containerd(programs, "exit 1", listed=":") == []
-    with pytest.raises(dependent.Unknown, match="`ctr` does not show its pods"):
-        _containerd(programs, "exit 1", listed="exit 1")
-
-
-def test_a_containerd_that_does_not_run_is_not_waited_for(programs: Path) -> None:
-    asked = programs.parent / "asked"
-    assert _containerd(programs, f"touch {asked}", listens=False) == []
-    assert not asked.exists()
-
-
-def test_a_containerd_that_shows_its_pods_slowly_does_not_hold_a_removal_up_for_each(
+def test_a_pod_needs_the_name_that_it_was_started_with(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(containerd_containers, "_PODS_SECONDS", 0.0)
-    with pytest.raises(dependent.Unknown, match="took more than 0 s to show its pods"):
-        _containerd(programs, f"echo '{json.dumps(SHOWN)}'")
+    pods = (("a", "strict"), ("b", ""), ("c", "strict"), ("d", "other"))
+    listed = b"".join(message({1: message({1: name, 7: handler})}) for name, handler in pods)
+    assert _containerd(programs, monkeypatch, listed) == ["k8s.io/a", "k8s.io/c"]
+
+
+def test_a_containerd_without_cri_has_no_pods_and_one_that_does_not_answer_may_have_some(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = grpc_call.CallFailed("unknown service runtime.v1.RuntimeService", 12)
+    assert _containerd(programs, monkeypatch, off) == []
+    with pytest.raises(dependent.Unknown, match="containerd does not show its pods: no answer"):
+        _containerd(programs, monkeypatch, grpc_call.CallFailed("no answer"))
 
 
 # Root's Podman ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines import container_storage
+from runc_wrap.engines.podman import container_storage
 from runc_wrap.installation import package_removal
 from runc_wrap.node.paths import Places
 from tests.unit.engines import engine_node

@@ -1,4 +1,4 @@
-"""Where containers/storage, which Podman and CRI-O share, keeps the containers of root.
+"""Where containers/storage, which Podman uses, keeps the containers of root.
 
 Source: containers/storage storage.conf(5): the file in /etc takes the place of the vendor's.
 """
