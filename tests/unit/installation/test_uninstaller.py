@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 import pytest
 
 from runc_wrap.engines import (
+    container_storage,
     dependent,
     dependents,
     registry,
@@ -21,9 +22,7 @@ from runc_wrap.engines import (
 )
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.crio.crio_engine import Crio
-from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.podman import container_storage
 from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.registration import (
     plan_execution,
@@ -51,16 +50,15 @@ RUNTIME = Path("/bin/true")  # stands for the real one
 def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """One with the handler `strict` in a Docker without containers, and a containerd's task."""
     places = Places(tmp_path / "prefix")
-    for directory in (places.wrapper.parent, places.runtime):
+    for directory in (places.wrapper.parent, places.runtime, tmp_path / "docker" / "containers"):
         directory.mkdir(parents=True)
     places.wrapper.touch(0o755)
     (places.runtime / "runc").symlink_to(RUNTIME)
     (places.prefix / "lib" / "current").symlink_to("releases/1")
     where = _docker(places)
-    where.config.write_text('{"debug": true}')
+    where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
     plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(containerd_containers, "_STATES", (str(tmp_path / "state"),))
-    monkeypatch.setattr(Docker, "needing", lambda *_: iter(()))
     monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
     monkeypatch.setattr(registry, "detected", list)
     return places
@@ -279,6 +277,18 @@ def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
     )
     assert not links["page"].is_symlink()
     assert str(links["runc-wrapctl"]) in installation_record.load(places.prefix).links
+
+
+def test_a_name_that_is_handed_over_is_there_at_every_moment(places: Places, by_hand: Path) -> None:
+    """Though no container needs the registered handler of that name."""
+    path = places.wrapper.with_name("strict")
+    by_hand.write_text(f'path = "{path}"\n')
+    plan = uninstaller.plan(places, hands_over=True)
+    assert [one.given for one in plan.removals] == [[]]
+    for step in uninstaller.steps(plan):
+        step.do()
+        assert path.is_symlink(), step.what
+    assert path.readlink() == RUNTIME
 
 
 def test_the_boots_unit_of_a_killed_change_goes_too(
