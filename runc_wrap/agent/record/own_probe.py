@@ -24,7 +24,7 @@ GETPRIORITY = (140, 96, 141)  # x86_64's number; i386's, 32-bit arm's and s390's
 _PROGRAM = f"{__file__.rpartition('/')[0]}/probe_process.py"
 
 
-class Probe:
+class OwnProbe:
     """`pid` is 0 if there is none; `is_running` is as of the last `look`.
 
     It is a zombie from its end until `reap`, so that no other process has its pid.

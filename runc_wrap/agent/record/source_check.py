@@ -16,7 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.log import say, warn
-from runc_wrap.agent.record.own_probe import Probe
+from runc_wrap.agent.record.own_probe import OwnProbe
 from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
@@ -54,7 +54,7 @@ class SourceCheck:
         self._asked = [name for name in absent if name not in self.blind]
         self._opened = dict.fromkeys(self._asked, time.time())  # of those never blind since
         self._proven: dict[str, float] = {}
-        self._probe = Probe()
+        self._probe = OwnProbe()
         self._latest = 0.0  # for the probe to end
         self._was_running = False
         self._since = 0.0
