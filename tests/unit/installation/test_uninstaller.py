@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 import pytest
 
 from runc_wrap.engines import (
-    container_storage,
     dependent,
     dependents,
     registry,
@@ -22,7 +21,9 @@ from runc_wrap.engines import (
 )
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.crio.crio_engine import Crio
+from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.podman import container_storage
 from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.registration import (
     plan_execution,
@@ -50,15 +51,16 @@ RUNTIME = Path("/bin/true")  # stands for the real one
 def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """One with the handler `strict` in a Docker without containers, and a containerd's task."""
     places = Places(tmp_path / "prefix")
-    for directory in (places.wrapper.parent, places.runtime, tmp_path / "docker" / "containers"):
+    for directory in (places.wrapper.parent, places.runtime):
         directory.mkdir(parents=True)
     places.wrapper.touch(0o755)
     (places.runtime / "runc").symlink_to(RUNTIME)
     (places.prefix / "lib" / "current").symlink_to("releases/1")
     where = _docker(places)
-    where.config.write_text(json.dumps({"data-root": str(tmp_path / "docker")}))
+    where.config.write_text('{"debug": true}')
     plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(containerd_containers, "_STATES", (str(tmp_path / "state"),))
+    monkeypatch.setattr(Docker, "needing", lambda *_: iter(()))
     monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
     monkeypatch.setattr(registry, "detected", list)
     return places
