@@ -12,7 +12,7 @@ from runc_wrap.node.container_state import stated_defaults
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import adoption, compiled_lint, freshness, policy_compiler, policy_store
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import source
+from runc_wrap.policy.settings import policy_sources, source
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -24,14 +24,20 @@ FAILURES = (PolicyError, ProfileError, RuntimeNotUsable, OSError)
 
 def check(places: Places) -> tuple[Compiled, list[str]]:
     """Return the compiled policy and remarks for the owner. Raises FAILURES."""
-    values = source.read(places.config, places.config_directory)
+    values = source.read(*places.sources())
     node = node_facts.gather(places, values.written("runtime"))
     compiled = adoption.settle(policy_compiler.compile_policy(values, node), values, node)
     return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
 
 
-def kept_defaults(places: Places, compiled: Compiled) -> list[str]:
-    """Return how many containers keep their engine's default profile, as a remark; [] for none."""
+def notes(places: Places, compiled: Compiled) -> list[str]:
+    """Return what else is remarked: files that are not read, and how many defaults are kept."""
+    unread = policy_sources.replaced(*places.sources())
+    why = f"is not read: the cluster's policy has such a file, too; write {places.config}"
+    return [*(f"note: {path} {why}." for path in unread), *_kept_defaults(places, compiled)]
+
+
+def _kept_defaults(places: Places, compiled: Compiled) -> list[str]:
     try:
         records = whole_ledger.read(places.ledger).records.values()
     except OSError:  # `status` reports it
@@ -45,7 +51,7 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
 
     `orphans`: switch between runc and crun even if containers of the other exist.
     """
-    seen = freshness.snapshot(places.etc)
+    seen = freshness.snapshot(*places.sources())
     compiled, remarks = check(places)
     if not orphans:
         runtime_switch.check(places, compiled.policy["runtime"]["kind"])

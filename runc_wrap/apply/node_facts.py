@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.node import abi_probe, features, installed_programs
 from runc_wrap.policy.facts import Facts
+from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
 
@@ -30,7 +31,7 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
         arch=platform.goarch(),
         kernel=platform.kernel(),
         engines=installed_programs.engine_versions(),
-        own_profiles=profile_files.beneath(places.profiles),
+        own_profiles=policy_sources.read_profiles(*places.sources()),
         system_profile=profile_files.system(),
         captured=capture_store.read(places),
         flags=can.flags,

@@ -50,7 +50,7 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json:
     except apply_policy.FAILURES as error:
         output.fail(error)
     changes = _changes(places, compiled) if diff else None
-    remarks = [*remarks, *apply_policy.kept_defaults(places, compiled)]
+    remarks = [*remarks, *apply_policy.notes(places, compiled)]
     in_force = not (only_check or diff)
     if as_json:
         document = _document(compiled, changes)

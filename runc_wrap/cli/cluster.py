@@ -14,14 +14,13 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.cluster import archive_copy, next_step, node_record, preflight, remaining
-from runc_wrap.cluster.cluster_policy import policy_files, policy_trial
+from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
 from runc_wrap.cluster.host_commands import host_documents
 from runc_wrap.cluster.host_commands.node_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdError
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Pod, Reporter
-from runc_wrap.cluster.reconciler import Installer
-from runc_wrap.cluster.removal import Remover
+from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import files
 from runc_wrap.host.locks import LastingLock, LockHeldError
@@ -81,7 +80,7 @@ def _pod_options(command: Callable[..., None]) -> Callable[..., None]:
 def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str) -> None:
     """Bring the node to the image's release and the mounted policy, and keep it there."""
     reporter = _reporter(node, pod, taint=taint)
-    installer = Installer(_PLACES, _commands(engine_config), reporter)
+    installer = Reconciler(_PLACES, _commands(engine_config), reporter)
     _keep(_alone(installer.run, installs=True), reporter, once=once, well=next_step.WELL)
 
 
@@ -90,22 +89,18 @@ def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str)
 def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
     """Take everything off the node again."""
     reporter = _reporter(node, pod, taint=False)
-    remover = Remover(_PLACES, _commands(engine_config), reporter)
+    remover = Reconciler(_PLACES, _commands(engine_config), reporter, removes=True)
     work = _alone(remover.run, installs=False)
     _keep(work, reporter, once=once, well=frozenset((next_step.REMOVED,)))
 
 
 @cluster.command()
-@click.option("--only-files", is_flag=True, help="Write it to PREFIX/etc; install.sh follows.")
+@click.argument("name")
 @click.pass_obj
-def apply(places: Places, /, *, only_files: bool) -> None:
-    """Put the policy in force that the pod has laid beneath PREFIX/var/cluster: on the host."""
-    remarks: list[str] = []
+def apply(places: Places, /, name: str) -> None:
+    """Put a policy in force that the pod has written to PREFIX/var/cluster/policy: on the host."""
     try:
-        if only_files:
-            policy_files.lay_down(places)
-        else:
-            remarks = policy_files.put_in_force(places)
+        remarks = policy_directory.put_in_force(places, name)
     except (policy_files.PolicyNotTaken, OSError) as error:
         output.fail(error)
     output.document({"remarks": remarks})
@@ -116,13 +111,18 @@ def apply(places: Places, /, *, only_files: bool) -> None:
     "engine", type=click.Choice(sorted(each.name for each in next_step.ENGINES.values()))
 )
 @click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
-@click.option("--candidate", is_flag=True, help="With the policy that the pod has laid down.")
+@click.option("--policy", help="With this policy, which is laid down for the release.")
 @click.pass_obj
-def check_node(places: Places, /, engine: str, *, config: Path | None, candidate: bool) -> None:
+def check_node(places: Places, /, engine: str, *, config: Path | None, policy: str | None) -> None:
     """Say whether this release can be installed on the node: on the host, from the archive."""
-    policy = policy_files.candidate_config(places) if candidate else None
-    found = [*preflight.problems(places, engine, config, policy)]
-    output.document({"reason": "; ".join(found)})
+    chosen = policy_directory.candidate(places, policy) if policy else places
+    found, refused = [*preflight.problems(chosen, engine, config)], ""
+    if policy and not found:
+        try:
+            policy_directory.lay(places, policy)
+        except (policy_files.PolicyNotTaken, OSError) as error:
+            refused = str(error)
+    output.document({"reason": "; ".join(found), "policy": refused})
     if found:
         raise SystemExit(output.WRONG)
 

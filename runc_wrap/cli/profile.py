@@ -16,6 +16,7 @@ from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import policy_compiler
+from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -49,12 +50,12 @@ def list_(places: Places, *, as_json: bool) -> None:
 def _rows(places: Places) -> list[dict[str, Any]]:
     try:
         in_force = policy_file.load(str(places.prefix))["runtime_default"]
-        own = sorted(profile_files.beneath(places.profiles))
+        own = policy_sources.profiles(*places.sources())
     except (Refusal, ProfileError) as error:
         output.fail(error)
     sources = dict.fromkeys(builtin.names(), "built in")
     sources |= {name: _source(name) for name in in_force.values()}
-    sources |= {LOCALHOST + path: str(places.profiles / path) for path in own}
+    sources |= {LOCALHOST + name: str(path) for name, path in sorted(own.items())}
     return [
         {"name": name, "source": source, "runtime_default_of": _engines(in_force, name)}
         for name, source in sources.items()
@@ -112,7 +113,7 @@ def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str
     try:
         if name == RUNTIME_DEFAULT:
             name = policy_file.load(str(places.prefix))["runtime_default"][engine]
-        own = profile_files.beneath(places.profiles)
+        own = policy_sources.read_profiles(*places.sources())
         captured = capture_store.read(places) if captured_profile.MARK in name else {}
         loaded = policy_compiler.load(name, own, profile_files.system(), captured)
         compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())

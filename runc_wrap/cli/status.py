@@ -16,6 +16,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import lost_listeners, stated_defaults
 from runc_wrap.node.container_state import status as node_status
 from runc_wrap.policy import freshness
+from runc_wrap.policy.policy_errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,13 @@ def _say_what_is_newer(places: Places) -> None:
     """Print a warning if the sources differ from the policy in force, if there is one."""
     if not places.current.exists():
         return
-    changed = freshness.changes(places.etc, places.current)
+    try:
+        changed = freshness.changes(places.sources(), places.current)
+    except PermissionError:  # a cluster's is root's
+        return
+    except (PolicyError, OSError) as error:
+        output.warn(f"the policy's sources cannot be read: {error}")
+        return
     if changed:
         what = "; ".join(changed)
         output.warn(f"not in force yet: {what}. Run `runc-wrapctl apply`.")

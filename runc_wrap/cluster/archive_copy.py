@@ -28,17 +28,12 @@ def version(archive: Path) -> str:
     return Path((archive / "lib" / "current").readlink()).name
 
 
-def place(archive: Path, places: Places) -> Path:
-    """Return where an archive is laid down on the node. Raises OSError and ValueError."""
-    return places.cluster / f"{_PREFIX}{digest(archive)[:12]}"
-
-
 def lay(archive: Path, places: Places) -> Path:
     """Copy an archive to the node and return where it lies. Raises OSError and ValueError.
 
     install.sh compares the copy with its SHA256SUMS. What an interrupted copy left is replaced.
     """
-    to = place(archive, places)
+    to = places.cluster / f"{_PREFIX}{digest(archive)[:12]}"
     if not to.is_dir():
         places.cluster.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove(places)

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
+from runc_wrap.cluster.kubernetes_api import node_object
 from runc_wrap.host import engine_names
+
+if TYPE_CHECKING:
+    from runc_wrap.cluster.node_record import Attempt, NodeRecord
+
 
 # What to do
 INSTALL, POLICY, REGISTER, PROVE = "install", "policy", "register", "prove"
-LOOK, NOTHING = "look", "nothing"
-# The states, each one word in the node's annotation
+WITHDRAW, UNREGISTER, UNINSTALL = "withdraw", "unregister", "uninstall"
+LOOK, NOTHING = "look", "nothing"  # LOOK: what is not known yet is asked of the host
+# The states, each one word in the node's annotation; REMOVED is none
 INSTALLING, READY, WAITING, REFUSED = "installing", "ready", "waiting", "refused"
 DRIFTED = "drifted"  # ready, but what is in force is not what the files say
 FAILED, REVERTED, EDITED, POLICY_REFUSED = "failed", "reverted", "edited", "policy-refused"
@@ -24,107 +30,105 @@ REMOVING, REMOVED = "removing", "removed"
 STATES = (INSTALLING, READY, WAITING, REFUSED, DRIFTED, FAILED, REVERTED, EDITED, POLICY_REFUSED,
           UNPROVED, REMOVING, REMOVED)  # fmt: skip
 WELL = frozenset((READY, DRIFTED))  # there is nothing to do, and pods run as they should
+# What `engine status` says of the handler
+ABSENT, GONE, CHANGED, UPGRADED, UNREADABLE = "absent", "gone", "changed", "upgraded", "unreadable"
+INTERRUPTED, IN_FORCE, OTHER_FILES = "interrupted", "in force", "other files"
 
 OTHER_RELEASE = "another release was installed by hand; it is left as it is"
 HANDLER = "runc-wrap"
 ENGINES = {each.kubelet: each for each in engine_names.KNOWN.values() if each.kubelet}
-FIRST_PAUSE, LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
 NO_VERSION = "the engine does not tell the kubelet its version now; it is asked again"
+_ASK = f"`kubectl annotate node NODE {node_object.AGAIN}=` has it registered again"
 
 
-@dataclass(frozen=True)
-class Registration:
-    """What `engine status` says of our handler with the node's engine.
+class NodeEngine(NamedTuple):
+    """The node's engine: its name here, its version, and why it cannot be installed with.
 
-    `is_gone`: the engine's files do not have it at all, though it was registered.
+    `is_known` is False while the engine does not answer the kubelet.
     """
 
-    is_registered: bool = False
-    is_configured: bool | None = None
-    is_in_force: bool | None = None
-    is_upgraded: bool = False
-    is_interrupted: bool = False
+    name: str = ""
+    version: str = ""
+    obstacle: str = ""
+    is_known: bool = True
+
+
+class Registration(NamedTuple):
+    """What `engine status` says of the handler, in one of the words above, and what differs."""
+
+    word: str = ABSENT
     drift: str = ""
-    is_gone: bool = False
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The last attempt that failed: of which step and key, when, and for the how-many-th time."""
-
-    step: str
-    key: str
-    at: float
-    count: int
-    word: str
-    reason: str
-
-    @property
-    def again(self) -> float:
-        """Return when it may be tried again."""
-        return self.at + min(FIRST_PAUSE * (1 << min(self.count - 1, 16)), LONGEST_PAUSE)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen; `wanted` and `policy` are digests.
+    """What was seen of a node; `wanted` and the policies are digests.
 
-    `wanted` is the image's archive, `installed` the one that was installed, `proved` the one that a
-    canary proved, `policy` the mounted files. `machine` names the engine and the kernel, on which
-    the compiled policy depends; `policy_machine` are those that it was compiled for. `boot` is this
-    boot, `well_boot` the one in which the handler was in force last, "" if it was edited since.
-    `handlers` is None where the kubelet lists none. `is_engine_known` is False while the engine
-    does not answer the kubelet: then nothing depends on its version, and nothing is begun.
+    What failed before `since` is tried at once. `is_asked`: a person wants the handler registered
+    again. `wanted` is the image's archive, `release` the one in force. `policy` are the mounted
+    files. `handlers` is None where the kubelet lists none. `is_offered`: the RuntimeClass selects
+    the node. `needed` says why a removal waits for containers, `left` why it did not end; both None
+    and `registration` None: not asked yet.
     """
 
-    now: float
-    obstacle: str
-    wanted: str
-    installed: str | None
-    proved: str | None
-    is_other_release: bool
-    policy: str
-    policy_in_force: str | None
-    machine: str
-    policy_machine: str
-    policy_problem: str
-    policy_edit: str
-    engine_version: str
+    record: NodeRecord
+    engine: NodeEngine
+    kernel: str
     boot: str
-    well_boot: str
-    registration: Registration | None
+    wanted: str
+    release: str | None
+    policy: str
+    policy_problem: str
+    policy_in_force: str | None
     handlers: frozenset[str] | None
-    attempts: tuple[Attempt, ...] = ()  # at most one of each step
-    is_engine_known: bool = True
+    registration: Registration | None
+    now: float
+    since: float = 0.0
+    is_asked: bool = False
+    is_offered: bool = False
+    needed: str | None = None
+    left: str = ""
+
+    @property
+    def machine(self) -> str:
+        """Return what the compiled policy depends on."""
+        return f"{self.engine.name} {self.engine.version}, kernel {self.kernel}"
+
+    @property
+    def installed(self) -> str | None:
+        """Return the digest of the archive that is installed."""
+        return self.record.installed(self.release)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, the state to show and why; `is_ready` is None where the label stays as it is."""
+    """What to do, the state to show and why; a label that is None stays as it is.
+
+    Without a word the state that is shown stays.
+    """
 
     step: str
     word: str
     why: str = ""
     is_ready: bool | None = None
+    is_installed: bool | None = None
 
 
 def key_of(seen: Seen, step: str) -> str:
     """Return what an attempt of a step depends on: another one is tried at once if it differs."""
     more = {
         INSTALL: seen.policy,  # which may name the runtime that was missing
-        REGISTER: seen.engine_version,
-        PROVE: seen.engine_version,
         POLICY: f"{seen.policy} {seen.machine}",
-    }.get(step, "")
+    }.get(step, seen.engine.version)
     return f"{seen.wanted} {more}".strip()
 
 
 def decide(seen: Seen) -> Decision:
-    """Return what to do next."""
-    if not seen.is_engine_known:
+    """Return what to do next for the image's release and the mounted policy."""
+    if not seen.engine.is_known:
         return Decision(NOTHING, WAITING, NO_VERSION)
-    if seen.obstacle:
-        return Decision(NOTHING, REFUSED, seen.obstacle, is_ready=False)
+    if seen.engine.obstacle:
+        return Decision(NOTHING, REFUSED, seen.engine.obstacle, is_ready=False)
     if seen.installed == seen.wanted:
         return _of_installed(seen)
     found = _unless_failed(seen, Decision(INSTALL, INSTALLING, is_ready=_kept(seen)))
@@ -145,12 +149,12 @@ def _beside(failed: Decision, found: Decision) -> Decision:
 
 def _of_installed(seen: Seen) -> Decision:
     """Return what to do with the release that is installed."""
-    if seen.is_other_release:
+    if seen.record.is_other_release(seen.release):
         return Decision(NOTHING, EDITED, OTHER_RELEASE, is_ready=_kept(seen))
-    if not _is_compiled(seen) and not (seen.policy_edit or _policy_problem(seen)):
-        return Decision(POLICY, INSTALLING)
+    if not (_is_compiled(seen) or _policy_problem(seen)):
+        return Decision(POLICY, "")
     if seen.registration is None:
-        return Decision(LOOK, INSTALLING)
+        return Decision(LOOK, "")
     return _registered(seen, seen.registration)
 
 
@@ -161,46 +165,49 @@ def _kept(seen: Seen) -> bool | None:
 
 def _is_compiled(seen: Seen) -> bool:
     """Tell whether the mounted policy is in force, compiled for the engine and kernel that run."""
-    return (seen.policy, seen.machine) == (seen.policy_in_force, seen.policy_machine)
+    return (seen.policy, seen.machine) == (seen.policy_in_force, seen.record.machine)
 
 
 def _policy_problem(seen: Seen) -> str:
     """Return why the mounted policy is not put in force, "" if that is to be tried."""
     if _is_compiled(seen):
         return ""
-    last = _failed(seen, POLICY)
+    last = waiting(seen, POLICY)
     return seen.policy_problem or (last.reason if last else "")
 
 
-def _failed(seen: Seen, step: str) -> Attempt | None:
+def waiting(seen: Seen, step: str) -> Attempt | None:
     """Return the failed attempt of a step whose time has not come again, None without one."""
-    for last in seen.attempts:
-        if last.step == step and last.key == key_of(seen, step) and seen.now < last.again:
+    for last in seen.record.failed:
+        is_same = (last.step, last.key) == (step, key_of(seen, step))
+        if is_same and seen.since <= last.at and seen.now < last.again:
             return last
     return None
 
 
 def _unless_failed(seen: Seen, decision: Decision) -> Decision:
     """Return the decision, or that it has failed and waits for its time."""
-    last = _failed(seen, decision.step)
+    last = waiting(seen, decision.step)
     if last is None:
         return decision
     is_ready = False if last.word in (REVERTED, UNPROVED) else decision.is_ready
-    return Decision(NOTHING, last.word, last.reason, is_ready=is_ready)
+    return Decision(NOTHING, last.word, last.reason, is_ready, decision.is_installed)
 
 
 def _registered(seen: Seen, found: Registration) -> Decision:
-    if found.is_interrupted or not found.is_registered:
-        return _unless_failed(seen, Decision(REGISTER, INSTALLING, is_ready=False))
-    if found.is_gone and seen.well_boot not in ("", seen.boot):  # as nodeadm does at each boot
-        return _unless_failed(seen, Decision(REGISTER, INSTALLING, found.drift, is_ready=False))
-    if found.is_configured is False or found.is_in_force is False:
-        return Decision(NOTHING, EDITED, found.drift, is_ready=False)
-    if found.is_upgraded:
+    register = Decision(REGISTER, INSTALLING, found.drift, is_ready=False)
+    if found.word in (ABSENT, INTERRUPTED):
+        return _unless_failed(seen, register)
+    if found.word in (GONE, CHANGED):
+        booted = found.word == GONE and seen.record.boot not in ("", seen.boot)  # as by nodeadm
+        if booted or seen.is_asked:
+            return _unless_failed(seen, register)
+        return Decision(NOTHING, EDITED, f"{found.drift}; {_ASK}", is_ready=False)
+    if found.word == UPGRADED:
         return _unless_failed(seen, Decision(PROVE, INSTALLING, found.drift))
-    if found.is_configured is None and found.drift:  # as a configuration that does not parse
+    if found.word == UNREADABLE:
         return Decision(NOTHING, EDITED, found.drift)
-    if seen.proved != seen.installed:
+    if seen.record.proved != seen.installed:
         return _unless_failed(seen, Decision(PROVE, INSTALLING))
     if seen.handlers is not None and HANDLER not in seen.handlers:
         why = f"the kubelet does not list the handler {HANDLER} yet"
@@ -214,52 +221,54 @@ def _in_force(seen: Seen, found: Registration) -> Decision:
     Where none of the cluster's was in force before, the default is: it enforces, and pods that
     were to be looked at first must not meet it.
     """
-    if seen.policy_edit:
-        return Decision(NOTHING, EDITED, seen.policy_edit, is_ready=True)
     if why := _policy_problem(seen):
         return Decision(NOTHING, POLICY_REFUSED, why, is_ready=seen.policy_in_force is not None)
-    if found.is_configured and found.is_in_force and found.drift:
+    if found.word == OTHER_FILES:
         return Decision(NOTHING, DRIFTED, found.drift, is_ready=True)
     return Decision(NOTHING, READY, is_ready=True)
 
 
-def registration(document: Any, engine: str, config: str = "") -> Registration:  # noqa: ANN401
-    """Return what `engine status --json` says of our handler; nothing of what it does not say.
+def remove(seen: Seen) -> Decision:
+    """Return what to do next to take everything off.
 
-    `config` is the engine's configuration if it has to be that one.
+    As long as a container needs the handler it stays in force, and the RuntimeClass goes on
+    selecting the node: a kubelet that starts rejects running pods whose selector the node does not
+    meet. Then the node is selected no more, is looked at again, as a pod may have come meanwhile,
+    and everything goes.
     """
-    for one in document if isinstance(document, list) else []:
-        if not isinstance(one, dict) or one.get("engine") != engine:
-            continue
-        if config in ("", one.get("config")):
-            return _of_engine(one)
-    return Registration()
+    if not seen.engine.is_known:
+        return Decision(NOTHING, REMOVING, NO_VERSION, is_ready=False)
+    if seen.release is None:
+        return Decision(NOTHING, REMOVED, seen.left, is_ready=False, is_installed=False)
+    if seen.needed is None:
+        return Decision(LOOK, "")
+    selected: bool | None = seen.record.was_ready or None
+    if seen.needed:
+        why = seen.left or seen.needed
+        return Decision(NOTHING, REMOVING, why, is_ready=False, is_installed=selected)
+    if seen.left:
+        selected = None if seen.is_offered else False
+        return Decision(NOTHING, REMOVING, seen.left, is_ready=False, is_installed=selected)
+    if seen.is_offered:
+        return Decision(WITHDRAW, "")
+    if seen.engine.name and seen.registration is None:
+        return Decision(LOOK, "")
+    if seen.registration and seen.registration.word != ABSENT:
+        found = Decision(UNREGISTER, "", is_ready=False, is_installed=False)
+        return _unless_failed(seen, found)
+    return Decision(UNINSTALL, "")
 
 
-def _of_engine(one: dict[str, Any]) -> Registration:
-    ours = [each for each in one.get("handlers") or [] if each.get("handler") == HANDLER]
-    waiting = one.get("transaction") or {}
-    drift = "; ".join(str(each) for each in one.get("drift") or [])
-    if not ours:
-        return Registration(is_interrupted=bool(waiting))
-    return Registration(
-        is_registered=True,
-        is_configured=ours[0].get("configured"),
-        is_in_force=ours[0].get("in_force"),
-        is_upgraded=bool(ours[0].get("upgraded")),
-        is_interrupted=bool(waiting),
-        drift=drift,
-        is_gone=bool(ours[0].get("gone")),
-    )
+def _is_older(version: str, oldest: tuple[int, int]) -> bool:
+    """Tell whether a version's first two numbers are less; False without such numbers."""
+    found = re.match(r"v?(\d{1,9})\.(\d{1,9})", version)
+    return found is not None and (int(found[1]), int(found[2])) < oldest
 
 
-def is_known(runtime_version: str) -> bool:
-    """Tell whether containerRuntimeVersion says a version: none while the engine is down."""
-    return runtime_version.partition("://")[2].lower() not in ("", "unknown")
-
-
-def engine(runtime_version: str) -> tuple[str, str, str]:
-    """Return (engine, version, why it cannot be installed with) from containerRuntimeVersion."""
+def engine(runtime_version: str) -> NodeEngine:
+    """Return the engine of a node's containerRuntimeVersion, which has none while it is down."""
+    if runtime_version.partition("://")[2].lower() in ("", "unknown"):
+        return NodeEngine(is_known=False)
     found = re.fullmatch(r"([a-z-]{1,32})://([\w.+~-]{1,64})", runtime_version)
     names = ENGINES.get(found[1]) if found else None
     shown = runtime_version if found else "something unknown"
@@ -268,11 +277,5 @@ def engine(runtime_version: str) -> tuple[str, str, str]:
     elif _is_older(found[2], names.oldest):
         needs = f"{names.name} {'.'.join(map(str, names.oldest))} or newer"
     else:
-        return names.name, found[2], ""
-    return "", "", f"this node's container engine is {shown}; runc-wrap needs {needs}"
-
-
-def _is_older(version: str, oldest: tuple[int, int]) -> bool:
-    """Tell whether a version's first two numbers are less; False without such numbers."""
-    found = re.match(r"v?(\d{1,9})\.(\d{1,9})", version)
-    return found is not None and (int(found[1]), int(found[2])) < oldest
+        return NodeEngine(names.name, found[2])
+    return NodeEngine(obstacle=f"this node's container engine is {shown}; runc-wrap needs {needs}")

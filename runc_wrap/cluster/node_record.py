@@ -1,180 +1,143 @@
-"""What the installer remembers on the node, in PREFIX/var/cluster: JSON files, for root only.
+"""What the installer remembers of its node: one file, PREFIX/var/cluster/state.json, for root only.
 
-    installed.json   which archive was installed, and the release that came of it; `begun` while
-                     another one is installed
-    proved.json      which archive a canary proved, the boot in which it was in force last, and
-                     whether the node was ever ready
-    applied.json     for which engine and kernel the policy was compiled, and what `apply` remarked
-    attempts.json    what failed last, so that it is not tried again before its time
-    state.json       the state that is shown and since when, for `kubectl runc-wrap` and for people;
-                     `told` is the last one of which an Event was told, `untold_proof` whether a
-                     canary was to run since the last Event `Installed`, and did not fail
-
-One that is missing or damaged is as if nothing had been remembered.
+It has what cannot be seen on the node: which archive came to be the release in force, what a canary
+proved, what failed, and the state that was shown. A file that is missing or damaged is as if
+nothing had been remembered: then each step is done again.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
-from runc_wrap import safe_text
-from runc_wrap.cluster import archive_copy
-from runc_wrap.cluster.next_step import Attempt
+from runc_wrap.documents.bounds import First
+from runc_wrap.documents.reader import read as read_document
+from runc_wrap.documents.reader import record, written
 from runc_wrap.evidence.store import coverage
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
 
-_INSTALLED, _ATTEMPTS, _STATE = "installed.json", "attempts.json", "state.json"
-_PROVED, _APPLIED = "proved.json", "applied.json"
+_FILE = "state.json"
 _LARGEST = 256 << 10  # bytes: of a state with all findings of a policy, twice, each letter escaped
-_SINCE, _BEGUN = "since", "begun"
-_MOST_REMARKS, _LONGEST = 20, 1000  # of `apply`; characters of one
+_FIRST_PAUSE, _LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
+_TRIES, _WITHIN = 3, 3600.0  # new pods that try at once, in so many seconds
 
 
-@dataclass(frozen=True)
-class Installed:
-    """The digest of the archive that was installed, its release's name on the node, its version."""
-
-    archive: str | None = None
-    release: str | None = None
-    version: str = ""
+Reason = Annotated[str, First(20_000)]  # all findings of a policy, and more beside them
 
 
-@dataclass(frozen=True)
-class Proved:
-    """The digest of the archive that a canary proved, and the boot in which it was well last.
+@record
+class Attempt:
+    """The last attempt of a step that failed: for which key, when, and for the how-manieth time."""
 
-    `boot` is "" if somebody took the handler away since. `was_ready`: the node was ready once, so
-    that pods of the RuntimeClass may run on it.
+    step: str
+    key: str
+    at: float
+    count: int
+    word: str
+    reason: Reason
+
+    @property
+    def again(self) -> float:
+        """Return when it may be tried again."""
+        return self.at + min(_FIRST_PAUSE * (1 << min(self.count - 1, 16)), _LONGEST_PAUSE)
+
+
+@record
+class NodeRecord:
+    """What is remembered; times are seconds since 1970.
+
+    `archive` is the digest of the archive that was installed, `release` the release that came of
+    it and `version` of that archive; `begun` are digest and version of one whose end nobody has
+    seen. `machine` names the engine and the kernel
+    that the policy was compiled for, `remarks` are those of `apply`. `proved` is the archive that a
+    canary proved, `boot` the one in which the handler was in force last, "" if somebody took it
+    away since; `was_ready`: pods of the RuntimeClass may run here. `failed` has one attempt a step,
+    `tries` when new pods tried at once. The rest is what is shown, since when.
     """
 
     archive: str | None = None
-    boot: str = ""
-    was_ready: bool = False
-
-
-@dataclass(frozen=True)
-class Applied:
-    """The engine and the kernel that the policy was compiled for, and remarks of `apply`."""
-
+    release: str | None = None
+    release_version: str = ""
+    begun: tuple[str, str] | None = None
     machine: str = ""
     remarks: tuple[str, ...] = ()
+    proved: str | None = None
+    boot: str = ""
+    was_ready: bool = False
+    failed: tuple[Attempt, ...] = ()
+    tries: tuple[float, ...] = ()
+    state: str | None = None
+    reason: Reason = ""
+    version: str = ""
+    engine: str = ""
+    policy: str = ""
+    since: float | None = None
+
+    def installed(self, release: str | None) -> str | None:
+        """Return the archive that was installed, None if no release is in force."""
+        return None if release is None else self.archive
+
+    def is_other_release(self, release: str | None) -> bool:
+        """Tell whether somebody installed the release in force by hand."""
+        return self.installed(release) is not None and self.release != release
+
+    def without(self, step: str) -> tuple[Attempt, ...]:
+        """Return the attempts of other steps that failed."""
+        return tuple(one for one in self.failed if one.step != step)
+
+    def with_failure(self, new: Attempt) -> tuple[Attempt, ...]:
+        """Return the attempts with one more, which is counted on if it has the key of the last."""
+        same = [one.count for one in self.failed if (one.step, one.key) == (new.step, new.key)]
+        return (*self.without(new.step), replace(new, count=sum(same) + 1))
+
+    def waits(self, now: float) -> bool:
+        """Tell whether something that failed waits for its time."""
+        return any(now < one.again for one in self.failed)
+
+    def tries_at(self, now: float) -> tuple[float, ...] | None:
+        """Return `tries` with one more, None if there were enough within the hour."""
+        last = tuple(at for at in self.tries if abs(now - at) < _WITHIN)
+        return (*last, now) if len(last) < _TRIES else None
 
 
-def installed(places: Places) -> Installed:
-    """Return what was installed by the cluster; nothing if no release is in force."""
-    found, in_force = _read(places, _INSTALLED), archive_copy.release_in_force(places)
-    if not isinstance(found, dict) or not found.get("archive") or in_force is None:
-        return Installed()
-    if found.get(_BEGUN) and found.get("release") != in_force:
-        return Installed()  # what came of an installation that a pod began, and did not see end
-    version = str(found.get("version", ""))
-    return Installed(str(found.get("archive")), str(found.get("release")), version)
-
-
-def begin_installation(places: Places) -> None:
-    """Record that a release is being installed, which is none that somebody installed by hand."""
-    found = _read(places, _INSTALLED)
-    _write(places, _INSTALLED, {**(found if isinstance(found, dict) else {}), _BEGUN: True})
-
-
-def end_installation(places: Places) -> None:
-    """Record that no release is being installed, if the one that was recorded is in force."""
-    found = _read(places, _INSTALLED)
-    if not isinstance(found, dict) or not found.get(_BEGUN):
-        return
-    if found.get("release") == archive_copy.release_in_force(places):
-        _write(places, _INSTALLED, {key: one for key, one in found.items() if key != _BEGUN})
-
-
-def install(places: Places, archive: str, release: str | None, version: str) -> None:
-    """Record what was installed. Raises OSError."""
-    _write(places, _INSTALLED, {"archive": archive, "release": release, "version": version})
-
-
-def proved(places: Places) -> Proved:
-    """Return which archive was proved."""
-    found = _read(places, _PROVED)
-    if not isinstance(found, dict):
-        return Proved()
-    archive, was_ready = found.get("archive"), found.get("was_ready") is True
-    return Proved(archive and str(archive), str(found.get("boot", "")), was_ready)
-
-
-def prove(places: Places, archive: str | None, boot: str, *, is_ready: bool = False) -> None:
-    """Record which archive was proved, if it is another record. Raises OSError."""
-    before = proved(places)
-    new = Proved(archive, boot, before.was_ready or is_ready)
-    if before != new:
-        _write(places, _PROVED, asdict(new))
-
-
-def applied(places: Places) -> Applied:
-    """Return for what the policy was compiled."""
-    found = _read(places, _APPLIED)
-    if not isinstance(found, dict):
-        return Applied()
-    remarks = found.get("remarks")
-    told = remarks if isinstance(remarks, list) else []
-    return Applied(str(found.get("machine", "")), tuple(map(str, told)))
-
-
-def apply(places: Places, machine: str, remarks: Iterable[object]) -> None:
-    """Record for what the policy was compiled, and what was remarked. Raises OSError."""
-    told = [safe_text.name(one, _LONGEST) for one in [*remarks][:_MOST_REMARKS]]
-    _write(places, _APPLIED, {"machine": machine, "remarks": told})
-
-
-def attempts(places: Places) -> tuple[Attempt, ...]:
-    """Return the attempts that failed, at most one of each step."""
-    found = _read(places, _ATTEMPTS)
+def read(places: Places) -> NodeRecord:
+    """Return what is remembered."""
     try:
-        return tuple(Attempt(**one) for one in found)
-    except TypeError:
-        return ()
+        return read_document(NodeRecord, files.read(places.cluster / _FILE, _LARGEST))
+    except (OSError, ValueError):
+        return NodeRecord()
 
 
-def failed(places: Places, attempt: Attempt) -> None:
-    """Record an attempt that failed; it is counted on if it is the same as before."""
-    others = [one for one in attempts(places) if one.step != attempt.step]
-    for one in attempts(places):
-        if (one.step, one.key) == (attempt.step, attempt.key):
-            attempt = replace(attempt, count=one.count + 1)
-    _write(places, _ATTEMPTS, [asdict(one) for one in (*others, attempt)])
+def change(places: Places, **changes: Any) -> NodeRecord:  # noqa: ANN401 - the record's fields
+    """Remember something else, and return the whole. Raises OSError."""
+    before = read(places)
+    new = replace(before, **changes)
+    if new != before:
+        places.cluster.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.replace(places.cluster / _FILE, json.dumps(written(new)).encode())
+    return new
 
 
-def succeeded(places: Places, step: str) -> None:
-    """Forget that a step failed."""
-    found = attempts(places)
-    left = [asdict(one) for one in found if one.step != step]
-    if len(left) != len(found):
-        _write(places, _ATTEMPTS, left)
+def file(places: Places) -> Path:
+    """Return the file, for people."""
+    return places.cluster / _FILE
 
 
-def show(places: Places, shown: dict[str, Any]) -> None:
-    """Write the state, if it is another one, with its time. Raises OSError."""
-    last = state(places)
-    if {**last, _SINCE: None} != {**shown, _SINCE: None}:
-        _write(places, _STATE, {**shown, _SINCE: time.time()})
+_SHOWN = ("state", "reason", "version", "engine", "policy", "remarks")
 
 
-def state_file(places: Places) -> Path:
-    """Return the file that has the state."""
-    return places.cluster / _STATE
-
-
-def state(places: Places) -> dict[str, Any]:
-    """Return the state that was shown last."""
-    found = _read(places, _STATE)
-    return found if isinstance(found, dict) else {}
+def show(places: Places, **shown: str) -> None:
+    """Remember the state that is shown, and since when if it is another one. Raises OSError."""
+    before = read(places)
+    if any(getattr(before, name) != value for name, value in shown.items()):
+        change(places, **shown, since=time.time())
 
 
 def document(places: Places) -> dict[str, Any]:
@@ -183,24 +146,13 @@ def document(places: Places) -> dict[str, Any]:
     {state, reason, version, engine, policy, remarks, since, attempts: [{step, state, reason, count,
     at, again}]}; `state` is None if there is none.
     """
-    shown = state(places)
-    since = shown.get(_SINCE)
-    failed_ = [
+    found = read(places)
+    attempts = [
         {"step": one.step, "state": one.word, "reason": one.reason, "count": one.count,
          "at": coverage.rfc3339(one.at), "again": coverage.rfc3339(one.again)}
-        for one in attempts(places)
+        for one in found.failed
     ]  # fmt: skip
-    told = coverage.rfc3339(since) if isinstance(since, float) else None
-    return {"state": None, **shown, _SINCE: told, "attempts": failed_}
-
-
-def _read(places: Places, name: str) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return json.loads(files.read(places.cluster / name, _LARGEST))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _write(places: Places, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
-    places.cluster.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.replace(places.cluster / name, json.dumps(value).encode())
+    since = None if found.since is None else coverage.rfc3339(found.since)
+    return {
+        **{name: getattr(found, name) for name in _SHOWN}, "since": since, "attempts": attempts,
+    }  # fmt: skip

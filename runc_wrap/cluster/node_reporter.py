@@ -1,11 +1,12 @@
-"""Telling what became of a node: the API server, the record on the node, and the pod's log.
+"""Telling what became of a node: the API server, and the pod's log.
 
-What the API server cannot be told now is told later.
+The node's annotation is what was told last: where it differs from the state, an Event is due. So
+what the API server cannot be told now is told later, also by another pod.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,11 @@ from runc_wrap.cluster.kubernetes_api.node_object import Wanted
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
-    from runc_wrap.cluster.kubernetes_api.node_object import Node
+    from runc_wrap.cluster.kubernetes_api.node_object import Json, Node
     from runc_wrap.cluster.next_step import Decision
     from runc_wrap.node.paths import Places
 
@@ -32,16 +33,11 @@ _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Rea
     next_step.EDITED: "Edited",
     next_step.DRIFTED: "Drifted",
     next_step.POLICY_REFUSED: "PolicyRefused",
-    next_step.REMOVED: "Removed",
+    next_step.REMOVING: "NotRemoved",
 }
 _EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
-_UNTOLD = frozenset((next_step.INSTALLING, next_step.WAITING))  # on the way to another state
-_CHANGING = frozenset((next_step.INSTALL, next_step.REGISTER))  # what comes of it is told anyway
-_PROVING = frozenset((next_step.REGISTER, next_step.PROVE))  # by a canary
-_DISPROVED = frozenset((next_step.REVERTED, next_step.UNPROVED))  # those failed
 _LONGEST_FINDING = 300  # characters, in an Event
 _TROUBLE = (api_server.Unreachable, api_server.Refused)
-_MOST = 64  # Events that wait for an API server
 
 
 @dataclass(frozen=True)
@@ -62,15 +58,11 @@ class Pod:
 
 @dataclass(frozen=True)
 class Shown:
-    """What belongs to a state: the release's version, the engine's, and the policy's digest.
+    """What belongs to a state: the release's version, the engine's, and the policy's digest."""
 
-    `remarks` are those of the policy's `apply`.
-    """
-
-    version: str
-    engine: str
-    policy: str
-    remarks: list[str] = field(default_factory=list)
+    version: str = ""
+    engine: str = ""
+    policy: str = ""
 
 
 @dataclass
@@ -83,10 +75,7 @@ class Reporter:
     tell: Callable[[str], None]
     is_heard: bool = True  # False: the API server was away, or refuses for now
     _node: Node | None = None
-    _shown: list[str] | None = None  # state and reason
-    _told: list[str] | None = None  # the same, of the last Event; None: the next one is told anyway
-    _untold_proof: bool = False  # a canary was to run and did not fail, and no Event has told so
-    _events: list[tuple[str, str]] = field(default_factory=list)  # not told yet
+    _last: tuple[str, str] = ("", "")  # state and reason, as in the log
 
     def node(self) -> Node:
         """Return the node as it is, or as it was if the API server is away.
@@ -105,58 +94,79 @@ class Reporter:
     def _path(self) -> str:
         return f"/api/v1/nodes/{self.pod.node}"
 
-    def add_event(self, reason: str, note: str) -> None:
-        """Have an Event told with the next report."""
-        self._events = [*self._events, (reason, note)][-_MOST:]
+    @property
+    def is_offered(self) -> bool:
+        """Whether the RuntimeClass selects the node, as far as is known."""
+        return self._node is not None and node_object.is_installed(self._node)
 
-    def offer(self) -> None:
-        """Have the RuntimeClass select the node, which its object may have forgotten."""
-        if self._node is None or node_object.is_installed(self._node):
-            return
+    def offer(self, *, is_offered: bool) -> bool:
+        """Have the RuntimeClass select the node, or not; tell whether it is so now."""
+        change = node_object.offer(is_offered=is_offered)
+        return self.is_offered == is_offered or self._changed(change)
+
+    def take_request(self) -> bool:
+        """Tell whether a person asks for the handler, and take that from the node: once is once."""
+        is_asked = self._node is not None and node_object.AGAIN in self._node.annotations
+        return is_asked and self._changed(node_object.ANSWERED)
+
+    def _changed(self, change: Json) -> bool:
         try:
-            self._node = node_object.read(self.api.patch(self._path, node_object.OFFER))
+            self._node = node_object.read(self.api.patch(self._path, change))
         except _TROUBLE as error:
-            self.tell(str(error))  # the report that follows has it, too
+            self.tell(str(error))
+            return False
+        return True
 
-    def report(
-        self, decision: Decision, shown: Shown, note: str, *, is_installed: bool | None
-    ) -> None:
-        """Tell a state; `note` is its Event's, if it has no reason of its own.
-
-        `is_installed`: whether the RuntimeClass selects the node; None: as before.
-        """
+    def report(self, decision: Decision, shown: Shown, note: str = "") -> None:
+        """Tell a state; `note` is the Event's of a canary that ran, or of a removal."""
         self._log(decision)
-        before = self._told
-        if self._is_change(decision):
-            self._add_events(decision, before, shown.version, note)
+        self._write(decision.word)
+        before = node_record.read(self.places)
+        is_other = self.is_heard is False or (before.state, before.reason) != _what(decision)
         is_over = decision.word == next_step.REMOVED
         if not is_over:
-            document = {"state": decision.word, "reason": decision.why, **vars(shown)}
-            document |= {"told": self._told, "untold_proof": self._untold_proof}
-            node_record.show(self.places, document)
-        self._write(decision.word)
+            node_record.show(self.places, state=decision.word, reason=decision.why, **vars(shown))
+        state = None if is_over else node_object.state(decision.word, shown.policy)
         try:
-            self._tell(Wanted(
-                None if is_over else node_object.state(decision.word, shown.policy), shown.version,
-                decision.is_ready, is_installed, self.pod.taints,
-            ))  # fmt: skip
+            node = self._node or self.node()
+            events = self._events(node, decision, shown, note, is_other=is_other)
+            self._create_events(node, events)
+            wanted = Wanted(
+                state, shown.version, decision.is_ready, decision.is_installed, self.pod.taints
+            )
+            if (change := node_object.change(node, wanted)) is not None:
+                self._node = node_object.read(self.api.patch(self._path, change))
             self.is_heard = True
         except _TROUBLE as error:
             self.tell(str(error))
             self.is_heard = _is_final(error)
 
-    def _add_events(
-        self, decision: Decision, before: list[str] | None, version: str, note: str
-    ) -> None:
-        """Add the Event of a state, if it has one; `before` is what the last one told."""
-        if decision.word == next_step.READY:
-            is_proved, self._untold_proof = self._untold_proof, False
-            event = ("Installed", note) if is_proved else ("Ready", _ready_again(version, before))
-            self.add_event(*event)
+    def _events(
+        self, node: Node, decision: Decision, shown: Shown, note: str, *, is_other: bool
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the Events that are due: of another policy, and of another state or reason."""
+        word, _, policy = node.annotations.get(node_object.STATE, "").partition(" ")
+        if (digits := node_object.state("", shown.policy)) not in ("", policy):
+            yield "PolicyApplied", f"policy {digits}, for {shown.engine}"
+        if decision.word == word and not (is_other and decision.why):
             return
-        is_removing = decision.word == next_step.REMOVING and decision.why
-        if reason := "NotRemoved" if is_removing else _REASONS.get(decision.word):
-            self.add_event(reason, self._note(decision) or note)
+        if decision.word == next_step.REMOVED and word:
+            yield "Removed", note
+        elif word == next_step.INSTALLING and _is_proved(decision):
+            yield "Installed", note
+        elif decision.word == next_step.READY and word != next_step.WAITING:
+            again = f" again: it was {word}" if word in _REASONS else ""
+            yield "Ready", f"runc-wrap {shown.version} is ready{again}"
+        elif decision.word in _REASONS and decision.why:
+            yield _REASONS[decision.word], self._note(decision)
+
+    def _create_events(self, node: Node, events: Iterable[tuple[str, str]]) -> None:
+        for reason, note in events:
+            event = node_object.event(node, self.pod.name, reason, note, _now())
+            try:
+                self.api.create(_EVENTS, event)
+            except api_server.Refused as error:
+                self.tell(str(error))  # what is refused is refused again: the state matters more
 
     def _write(self, word: str) -> None:
         """Write the state's word for the pod's other container, if there is a place for it."""
@@ -168,31 +178,10 @@ class Reporter:
             self.tell(str(error))
 
     def _log(self, decision: Decision) -> None:
-        """Tell a state in the pod's log, unless it was shown last, maybe by a pod before."""
-        now = [decision.word, decision.why]
-        if self._shown is None:
-            last = node_record.state(self.places)
-            self._shown = [str(last.get("state")), str(last.get("reason"))]
-            self._told = last.get("told", self._shown)
-            self._untold_proof = last.get("untold_proof", self._told is None) is True
-        if now != self._shown:
-            self._shown = now
+        """Tell a state in the pod's log, unless it was the last one there."""
+        if self._last != _what(decision):
+            self._last = _what(decision)
             self.tell(f"{decision.word}: {decision.why}" if decision.why else decision.word)
-
-    def _is_change(self, decision: Decision) -> bool:
-        """Tell whether an Event is due: in another state than the last Event's, or after a change.
-
-        States on the way to another count for nothing: a roll-out that changes the policy only
-        leads from `ready` to `ready`.
-        """
-        self._untold_proof |= decision.step in _PROVING
-        self._untold_proof &= decision.word not in _DISPROVED
-        if decision.step in _CHANGING:
-            self._told = None
-        if decision.word in _UNTOLD:
-            return False
-        before, self._told = self._told, [decision.word, decision.why]
-        return before != self._told or (decision.word == next_step.READY and self._untold_proof)
 
     def _note(self, decision: Decision) -> str:
         """Return why a node is in a state; of a policy's findings the first, and where all are."""
@@ -202,29 +191,17 @@ class Reporter:
         ):
             return decision.why
         more = f"and {len(others)} more; all" if others else "the whole"
-        return f"{_shortened(first)} ({more} in {node_record.state_file(self.places)} on the node)"
-
-    def _tell(self, wanted: Wanted) -> None:
-        """Change the node's object where it differs, then create Events. Raises _TROUBLE."""
-        node = self._node or self.node()
-        change = node_object.change(node, wanted)
-        if change is not None:
-            self._node = node_object.read(self.api.patch(self._path, change))
-        while self._events:
-            event = node_object.event(node, self.pod.name, *self._events[0], _now())
-            try:
-                self.api.create(_EVENTS, event)
-            except api_server.Refused as error:
-                if error.status not in (api_server.BAD_REQUEST, api_server.INVALID):
-                    raise
-                self.tell(str(error))  # nor would it be taken later, and others wait behind it
-            del self._events[0]
+        return f"{_shortened(first)} ({more} in {node_record.file(self.places)} on the node)"
 
 
-def _ready_again(version: str, before: list[str] | None) -> str:
-    """Return the note of a node that is ready without a canary; `before` is what was told."""
-    word = before[0] if before else ""
-    return f"runc-wrap {version} is ready{f' again: it was {word}' if word in _REASONS else ''}"
+def _is_proved(decision: Decision) -> bool:
+    """Tell whether a canary ran: what is waited for then is the kubelet's list."""
+    is_listed_later = decision.word == next_step.WAITING and decision.is_ready is False
+    return decision.word in next_step.WELL or is_listed_later
+
+
+def _what(decision: Decision) -> tuple[str, str]:
+    return decision.word, decision.why
 
 
 def waiting_for(units: Iterable[str]) -> str:

@@ -25,17 +25,14 @@ _FILTERS = "errno"  # an action that every kernel with filters has
 _NAMED = "--engine-config=FILE in the args of the DaemonSet's container"
 
 
-def problems(
-    places: Places, engine: str, config: Path | None, policy: Path | None = None
-) -> Iterator[str]:
+def problems(places: Places, engine: str, config: Path | None) -> Iterator[str]:
     """Yield why runc-wrap cannot be installed here with this engine, a sentence each.
 
-    `config` names the engine's configuration on a node with several, `policy` the config.toml that
-    is installed together with the release; by default the node's own counts.
+    `config` names the engine's configuration on a node with several.
     """
     if _FILTERS not in features.of_kernel("actions_avail"):
         yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
-    yield from _without_runtime(places, policy or places.config)
+    yield from _without_runtime(places)
     detected = [] if config else registry.ENGINES[engine].detect()
     if len(detected) > 1:
         yield f"this node has {' and '.join(map(str, detected))}: {_NAMED} says which one"
@@ -44,14 +41,14 @@ def problems(
     yield from _of_engine(places, detected[0] if detected else given)
 
 
-def _without_runtime(places: Places, policy: Path) -> Iterator[str]:
+def _without_runtime(places: Places) -> Iterator[str]:
     """Yield that there is no runtime that can be used; what the policy says is for `apply`.
 
     A policy that names one counts for nothing if it cannot be read: then that is said, too.
     """
     written, problem = None, ""
     try:
-        written = source.read(policy, places.config_directory).written("runtime")
+        written = source.read(*places.sources()).written("runtime")
     except (PolicyError, OSError) as error:
         problem = f" The policy cannot be read: {error}"
     try:

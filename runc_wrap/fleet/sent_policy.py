@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from runc_wrap import safe_text
-from runc_wrap.cluster.cluster_policy.policy_files import CONFIG, LARGEST, MODE, PROFILES
+from runc_wrap.cluster.cluster_policy.policy_files import LARGEST, MODE
 from runc_wrap.documents.bounds import Most
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.host import files
+from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

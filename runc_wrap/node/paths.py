@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -24,12 +25,26 @@ class Places:
 
     @property
     def etc(self) -> Path:
-        """The owner's settings and profiles: everything that `apply` compiles."""
+        """The owner's settings and profiles."""
         return self.prefix / "etc"
 
     @property
+    def cluster_policy(self) -> Path:
+        """A symbolic link to the settings and profiles that a cluster sent; none elsewhere."""
+        return self.cluster / "policy" / "current"
+
+    def sources(self) -> tuple[Path, Path]:
+        """Return the directories that `apply` compiles; of two files of one name the second's."""
+        return self.etc, self.cluster_policy
+
+    @property
     def config(self) -> Path:
-        """The owner's policy; may be missing."""
+        """The file in which this node's owner writes settings; may be missing.
+
+        In a cluster config.toml is the cluster's, and the node's own settings are in conf.d.
+        """
+        if os.path.islink(self.cluster_policy):  # noqa: PTH114 - False for who may not look
+            return self.config_directory / "90-node.toml"
         return self.etc / "config.toml"
 
     @property
@@ -104,16 +119,16 @@ class Places:
 
 
 class Candidate(Places):
-    """The same installation with other sources of the policy, which are only checked."""
+    """The same installation with another policy of the cluster."""
 
-    def __init__(self, prefix: Path, sources: Path) -> None:
+    def __init__(self, prefix: Path, candidate: Path) -> None:
         super().__init__(prefix)
-        self.sources = sources
+        self._candidate = candidate
 
     @property
-    def etc(self) -> Path:
+    def cluster_policy(self) -> Path:
         """The candidate's settings and profiles."""
-        return self.sources
+        return self._candidate
 
 
 def installed() -> Places:

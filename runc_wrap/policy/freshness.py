@@ -11,37 +11,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.documents.reader import DocumentError, read
+from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SOURCES = "sources.json"
 UNRECORDED = "what the policy in force was compiled from is not recorded: it may have changed"
 _UNREADABLE = "unreadable"
 
 
-def snapshot(etc: Path) -> dict[str, str]:
+def snapshot(*directories: Path) -> dict[str, str]:
     """Return the digest of every source: config.toml, conf.d, profiles, the system's file.
 
-    Names are relative to `etc`; the system's file, which engines share, has its full path.
+    Names are relative to the directories, of which `source.read` says what counts; the system's
+    file, which engines share, has its full path. Raises PolicyError and OSError.
     """
-    return {name: _digest(path) for name, path in _sources(etc)}
+    return {name: _digest(path) for name, path in _sources(*directories)}
 
 
-def _sources(etc: Path) -> Iterator[tuple[str, Path]]:
-    config = etc / "config.toml"
-    found = [config] if config.exists() or config.is_symlink() else []
-    found += sorted((etc / "conf.d").glob("*.toml"))
-    found += sorted(path for path in (etc / "profiles").rglob("*") if not path.is_dir())
-    yield from ((str(path.relative_to(etc)), path) for path in found if not _is_hidden(path, etc))
+def _sources(*directories: Path) -> Iterator[tuple[str, Path]]:
+    yield from policy_sources.settings(*directories).items()
+    for name, path in policy_sources.profiles(*directories).items():
+        yield f"{policy_sources.PROFILES}/{name}", path
     yield from ((name, Path(name)) for name in profile_files.SYSTEM_FILES if Path(name).exists())
-
-
-def _is_hidden(path: Path, etc: Path) -> bool:
-    parts = path.relative_to(etc).parts
-    return parts[0] == "profiles" and any(part.startswith(".") for part in parts)
 
 
 def _digest(path: Path) -> str:
@@ -52,15 +47,16 @@ def _digest(path: Path) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def changes(etc: Path, current: Path) -> list[str]:
+def changes(directories: Iterable[Path], current: Path) -> list[str]:
     """Return one sentence for each source that has changed since the policy was compiled.
 
-    `current` is var/policy.2/current. [] means that the policy in force is up to date.
+    `current` is var/policy.2/current. [] means that the policy in force is up to date. Raises
+    PolicyError, and OSError as where only root may look.
     """
     then = _recorded(current)
     if then is None:
         return [UNRECORDED]
-    now = snapshot(etc)
+    now = snapshot(*directories)
     return [
         f"{name} {_verb(then.get(name), now.get(name))}"
         for name in sorted({*then, *now})

@@ -13,13 +13,11 @@ SOURCE = Path(__file__).resolve().parents[2] / "runc_wrap"
 CLASSES = {
     "Decision": "of a create, and the cluster loop's",
     "Ended": "of a program, and of a systemd unit",
-    "Installer": "install.sh's, and the cluster's loop",
     "Manager": "systemd by D-Bus, and its protocol",
     "Node": "in status, in a transaction's undoing, and the API's",
     "Outcome": "of a create, and of a transaction's step",
     "Plan": "of a registration, and of a removal",
     "Pod": "in CRI, and in the API",
-    "Record": "of a decision, and of the cluster's policy files",
     "Refused": "by the API server, and by a removal",
     "Seen": "by `watch`, and by the cluster's loop",
     "Shown": "what `engine status` shows, and what a node's annotation does",

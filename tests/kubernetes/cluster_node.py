@@ -164,15 +164,23 @@ class ClusterNode:
         """
         self.machine.copy_in(programs, _PROGRAMS)
         self.machine.sh(_UPGRADE, _PROGRAMS)
+        info = _info(self.machine)
+        self._change(lambda node: node["status"].update(nodeInfo=info))
+        return info["containerRuntimeVersion"].removeprefix("containerd://")
+
+    def annotate(self, name: str) -> None:
+        """Give the node an annotation, as a person does."""
+        self._change(lambda node: node["metadata"]["annotations"].update({name: ""}))
+
+    def _change(self, change: Callable[[Any], object]) -> None:
+        """Change what the API server knows of the node."""
         self.stop_api()
         known = self.known()
-        info = _info(self.machine)
-        known["node"]["status"]["nodeInfo"] = info
+        change(known["node"])
         file = self.place / node_api_server.STATE
         file.write_text(json.dumps(known))
         self.machine.copy_in([file], _API)
         self.start_api()
-        return info["containerRuntimeVersion"].removeprefix("containerd://")
 
     def start(self) -> None:
         """Start the pod again, as a kubelet does whenever its container ends."""

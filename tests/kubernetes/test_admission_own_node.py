@@ -68,7 +68,15 @@ def test_all_that_the_installer_does_is_allowed(
 
 
 def test_a_new_node_object_is_offered_at_once(policies: Policies) -> None:
-    policies.admit(_update(node_object.OFFER))
+    policies.admit(_update(node_object.offer(is_offered=True)))
+
+
+def test_a_request_for_the_handler_is_taken_off_the_node(policies: Policies) -> None:
+    asked = merged(NODE, {"metadata": {"annotations": {node_object.AGAIN: ""}}})
+    after = policies.admit(
+        ByInstaller(merged(asked, node_object.ANSWERED), asked, "UPDATE", "nodes")
+    )
+    assert node_object.AGAIN not in after["metadata"]["annotations"]
 
 
 def test_a_taint_of_its_name_that_somebody_else_gave_the_node_is_taken_off(

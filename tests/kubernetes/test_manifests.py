@@ -97,6 +97,16 @@ def test_the_installers_account_is_confined_to_its_own_node(overlay: str) -> Non
 
 
 @EACH_OVERLAY
+def test_one_node_is_changed_at_a_time_and_the_next_when_it_is_ready(overlay: str) -> None:
+    for one in rendered.of_kind(overlay, "DaemonSet"):
+        strategy = one["spec"]["updateStrategy"]
+        assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+        probe = rendered.pod(one)["containers"][0]["readinessProbe"]
+        assert probe == {"exec": {"command": ["/installer/is-ready"]},
+                         "periodSeconds": 15, "timeoutSeconds": 10}  # fmt: skip
+
+
+@EACH_OVERLAY
 def test_the_class_selects_a_label_that_stays_while_pods_run(overlay: str) -> None:
     """A kubelet that starts rejects running pods whose selector the node does not meet."""
     (one,) = rendered.of_kind(overlay, "RuntimeClass")

@@ -24,7 +24,7 @@ from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccom
 from harness.node import archive
 from harness.node.requirements import requires
 from runc_wrap.cluster.host_commands.node_commands import STEPS
-from runc_wrap.cluster.kubernetes_api.node_object import INSTALLED, READY, VERSION
+from runc_wrap.cluster.kubernetes_api.node_object import AGAIN, INSTALLED, READY, VERSION
 from tests.boxes import box
 from tests.kubernetes import cluster_node
 from tests.kubernetes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from harness.engines.cri import Cri
 
 AUDIT, ENFORCE, UNINSTALL = "overlays/audit", "overlays/enforce", "overlays/uninstall"
-MODE = "conf.d/0-mode.toml"
+MODE, SENT = "conf.d/0-mode.toml", f"{PREFIX}/var/cluster/policy/current"
 IS_READY = f"podman exec {INSTALLER} /installer/is-ready | grep -qx ready"
 _RIGHTS = """
 pid=$(podman inspect --format '{{.State.Pid}}' "$1")
@@ -58,7 +58,7 @@ METRICS_FILE = f"{PREFIX}/var/metrics/runc-wrap.prom"
 _NOT_OVER = f"ls {PREFIX}/var/changes/*.json"
 INSTALLING = {
     "laying down the archive": f"[ -e {PREFIX}/var/cluster/archive-*.new ]",
-    **{step: _runs(step) for step in ("preflight", "lay", "install", "apply", "status")},
+    **{step: _runs(step) for step in ("preflight", "install", "apply", "status")},
     POWER: f"{_CHANGED} && {_NOT_OVER}",
     "register": _runs("register"),
     "the engine is changed, nobody was told": _CHANGED,
@@ -206,7 +206,7 @@ def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
 ) -> None:
     since, before = node.engine_start(), node.state()
     node.play(ENFORCE, "# nothing but the overlay's mode\n")
-    node.until(f"grep -q enforce {PREFIX}/etc/{MODE} && grep -q nothing {PREFIX}/etc/config.toml")
+    node.until(f"grep -q enforce {SENT}/{MODE} && grep -q nothing {SENT}/config.toml")
     assert node.wait_state("ready") not in before
     _started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
@@ -270,12 +270,26 @@ def test_an_engine_configuration_that_does_not_parse_is_told_and_left_alone(
     node.wait_state("ready")
 
 
+def test_a_handler_that_somebody_took_out_comes_back_when_a_person_asks(node: ClusterNode) -> None:
+    """As configuration management does, which renders the engine's file anew."""
+    since = node.engine_start()
+    node.machine.sh(f"sed -i '/runc-wrap/d' {CONFIG}; cat {CONFIG}")
+    node.kill()  # and a new pod does not do it by itself
+    node.start()
+    node.wait_state("edited")
+    assert node.engine_start() == since
+    node.annotate(AGAIN)
+    node.wait_state("ready")
+    assert node.engine_start() != since
+    assert AGAIN not in node.metadata()["annotations"]
+
+
 def test_an_api_server_that_goes_away_keeps_nothing_on_the_node_back(node: ClusterNode) -> None:
     """It is away while a policy is put in force, and hears of that soon after its return."""
     node.play(ENFORCE)
     node.until(_runs("apply"))
     node.stop_api()
-    node.until(f"grep -q enforce {PREFIX}/etc/{MODE} && ! {_runs('apply')}")
+    node.until(f"grep -q enforce {SENT}/{MODE} && ! {_runs('apply')}")
     node.start_api()
     node.wait_state("ready")
 

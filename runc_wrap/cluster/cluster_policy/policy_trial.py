@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import archive_copy, next_step, node_record
-from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import redecide, status
 from runc_wrap.policy.policy_errors import PolicyError
@@ -50,27 +50,16 @@ def document(places: Places, candidate: Path, node: str) -> Json:
     return {**found, "remarks": shown, "changed": len(changes), "changes": rows}
 
 
-def _checked(places: Places, candidate: Path) -> tuple[Compiled, list[str]]:
+def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
     """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
-    if _is_other_release(places):
+    record = node_record.read(places)
+    if record.is_other_release(archive_copy.release_in_force(places)):
         raise policy_files.PolicyNotTaken(next_step.OTHER_RELEASE)
-    wanted = policy_files.mounted(candidate, candidate / policy_files.PROFILES)
-    wanted = policy_files.mode_in_force(places) | wanted
-    if why := policy_files.edit(places, wanted):
-        raise policy_files.PolicyNotTaken(why)
-    trial = candidate / "etc"
-    compiled, remarks = policy_files.check(places, wanted, trial)
+    if not (directory / policy_files.MODE).exists():  # a config.toml alone changes no overlay
+        policy_directory.add_files(directory, policy_directory.mode_in_force(places))
+    compiled, remarks = policy_directory.check(places, directory)
     runtime_switch.check(places, compiled.policy["runtime"]["kind"])
-    return compiled, [one.replace(f"{trial}/", "") for one in remarks]
-
-
-def _is_other_release(places: Places) -> bool:
-    """Tell whether the installer keeps off this node, as next_step decides.
-
-    Where it has installed nothing yet it will, and then put the policy in force.
-    """
-    installed = node_record.installed(places).release
-    return installed not in (None, archive_copy.release_in_force(places))
+    return compiled, [one.replace(f"{directory}/", "") for one in remarks]
 
 
 def _rows(changes: Iterable[DecisionChange]) -> list[Json]:

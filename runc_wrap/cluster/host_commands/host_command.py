@@ -1,8 +1,7 @@
 """A command on the host: a transient unit of its systemd, which the pod's end does not end.
 
-Its unit is named after its words. So a pod that follows one that was killed finds the command that
-still runs and waits for it, instead of beginning it twice. What ended while nobody waited is
-forgotten: what it did is seen on the node, and its answer may be old.
+A pod that follows one that was killed waits for what still runs, whoever began it, and then looks:
+what a command did is seen on the node. What ended while nobody waited is forgotten.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap import safe_text
@@ -34,6 +33,7 @@ _PAUSE = 0.5  # seconds
 _LARGEST = 1 << 20  # bytes of what a command printed
 _LONGEST = 600  # characters of a sentence
 _LONGEST_FINDINGS = 8000  # characters
+_MOST_TEXTS, _LONGEST_TEXT = 20, 1000  # characters of one
 _COMPLAINT = re.compile(r"^Error: ", re.MULTILINE)
 _PREFIX = "runc-wrap-cluster-"
 _UNHEARD = 60.0  # seconds for which systemd need not answer while a command runs
@@ -42,10 +42,10 @@ _UNHEARD = 60.0  # seconds for which systemd need not answer while a command run
 class Manager(Protocol):
     """The host's systemd: systemd_manager.Manager."""
 
-    def start(
-        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float
+    def start(  # noqa: PLR0913 - what a unit is made of
+        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float, stays: bool
     ) -> None:
-        """Start a command as a unit. Raises SystemdError."""
+        """Start a command as a unit, which `stays` when it is over. Raises SystemdError."""
 
     def end(self, unit: str) -> UnitEnd:
         """Return what became of a unit. Raises SystemdError."""
@@ -61,13 +61,14 @@ class Manager(Protocol):
 class Command:
     """One step's command; `seconds`: after which systemd ends it.
 
-    `is_taken_up`: one that runs already does what this one would; another's answer may be too old.
+    `stays`: its unit does until somebody has seen how it ended; otherwise only what it prints is
+    wanted.
     """
 
     step: str
     argv: tuple[str, ...]
     seconds: float
-    is_taken_up: bool = True
+    stays: bool = True
 
     @property
     def unit(self) -> str:
@@ -78,15 +79,11 @@ class Command:
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that is over: whether it succeeded, and what it printed.
-
-    `was_running`: it was taken up, and may have begun with another release than the one in force.
-    """
+    """A command that is over: whether it succeeded, and what it printed."""
 
     is_well: bool
     printed: str = ""
     said: str = ""
-    was_running: bool = False
 
     @property
     def document(self) -> Any:  # noqa: ANN401 - any JSON value
@@ -95,6 +92,13 @@ class Ended:
             return json.loads(self.printed)
         except (ValueError, RecursionError):
             return None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of the document, or one text of it, as far as it can be shown."""
+        document = self.document
+        found = document.get(name) if isinstance(document, dict) else None
+        each = found if isinstance(found, list) else [found] if found else []
+        return tuple(safe_text.name(one, _LONGEST_TEXT) for one in each[:_MOST_TEXTS])
 
     @property
     def reason(self) -> str:
@@ -124,16 +128,16 @@ def run(manager: Manager, place: Path, command: Command) -> Ended:
     """
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     out, err = (place / f"{command.step}.{name}" for name in ("out", "err"))
-    found = manager.end(command.unit)
-    if found.state == RUNNING:
-        found = wait(manager, command.unit, command.seconds)
-        if command.is_taken_up:
-            return replace(_result(manager, command, found, out, err), was_running=True)
-    if found.state != GONE:
+    if wait(manager, command.unit, command.seconds).state != GONE:
         manager.forget(command.unit)
-    manager.start(command.unit, command.argv, out, err, seconds=command.seconds)
+    manager.start(
+        command.unit, command.argv, out, err, seconds=command.seconds, stays=command.stays
+    )
     found = wait(manager, command.unit, command.seconds)
-    return _result(manager, command, found, out, err)
+    ended = _ended(command, found, _text(out), _text(err))
+    if command.stays:
+        manager.forget(command.unit)
+    return ended
 
 
 def forget_old(manager: Manager, steps: Collection[str]) -> None:
@@ -153,23 +157,13 @@ def _in_states(manager: Manager, steps: Collection[str], states: Collection[str]
     return [unit for unit in ours if manager.end(unit).state in states]
 
 
-def units_of(manager: Manager, step: str) -> list[str]:
-    """Return the units of one step's commands. Raises SystemdError."""
-    return manager.names(f"{_PREFIX}{step}-*.service")
-
-
-def _result(manager: Manager, command: Command, end: UnitEnd, out: Path, err: Path) -> Ended:
-    ended = _ended(command, end, _text(out), _text(err))
-    manager.forget(command.unit)
-    return ended
-
-
 def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> Ended:
     if end.state == DONE:
         return Ended(is_well=True, printed=printed, said=said)
     if end.state == GONE:
-        why = "it was ended by somebody, or by a restart of the host"
-        return Ended(is_well=False, said=f"{command.unit} is gone: {why}")
+        why = "is gone: it was ended by somebody, or by a restart of the host"
+        said = said or f"{command.unit} {why if command.stays else 'said nothing'}"
+        return Ended(is_well=False, printed=printed, said=said)
     if end.result == "timeout":
         late = f"{command.unit} took longer than {command.seconds:g} s"
         return Ended(is_well=False, printed=printed, said=f"{said}\n{late}".strip())

@@ -15,14 +15,13 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.cluster.host_commands import host_command
 from runc_wrap.cluster.host_commands.host_command import Command
-from runc_wrap.cluster.host_commands.systemd_manager import RUNNING, SystemdError
+from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.cluster.host_commands.host_command import Manager
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 LARGEST = 16 << 20  # bytes, as of a document that is merged
 _SECONDS = 50.0  # less than `kubectl runc-wrap` waits
 _OLD = 600.0  # seconds after which no request waits for its files any more
-_TIDYING = 5.0  # seconds after which no further one is forgotten
 _REPORT, _CHECK = "report-", "check-"
 
 
@@ -52,13 +50,13 @@ def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> by
     request = _request(_CHECK)
     try:
         wanted = policy_files.received(sent)
-        policy_files.write_candidate(places, wanted, request)
+        policy_directory.write_files(places.cluster / request, wanted)
         words = ("cluster", "try-policy", request, "--node", node)
         return _asked(places, manager, request, words)
     except policy_files.PolicyNotTaken as error:
         raise NoAnswer(str(error)) from None
     finally:
-        shutil.rmtree(places.cluster / request, ignore_errors=True)
+        _remove(places.cluster, request)
 
 
 def _request(step: str) -> str:
@@ -72,8 +70,9 @@ def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...
         raise NoAnswer("runc-wrap is not installed on this node")
     argv = (str(program), "--prefix", str(places.prefix), *words)
     try:
-        forget_interrupted(places, manager)
-        ended = host_command.run(manager, places.cluster, Command(request, argv, _SECONDS))
+        forget_interrupted(places.cluster)
+        command = Command(request, argv, _SECONDS, stays=False)
+        ended = host_command.run(manager, places.cluster, command)
         printed = _printed(places.cluster / f"{request}.out")
     except SystemdError as error:
         raise NoAnswer(str(error)) from None
@@ -94,42 +93,17 @@ def _printed(path: Path) -> bytes:
         return b""
 
 
-def forget_interrupted(places: Places, manager: Manager) -> None:
-    """Remove units and files of requests that were interrupted, but one that systemd keeps.
-
-    systemd makes a request's file when it starts its unit: where no old file is, no unit was left.
-    What cannot be removed now keeps nothing else from being done; it is tried again next time.
-    """
-    until = time.monotonic() + _TIDYING
-    for request in sorted({*_interrupted(places.cluster)}):
-        if time.monotonic() > until:
-            return  # a systemd that does not answer takes its time for each
-        with contextlib.suppress(SystemdError):
-            _forget(places, manager, request)
-
-
-def _forget(places: Places, manager: Manager, request: str) -> None:
-    """Remove what a request left, unless it runs still. Raises SystemdError."""
-    units = host_command.units_of(manager, request)
-    if any(manager.end(one).state == RUNNING for one in units):
-        return  # its own time ends it
-    for unit in units:
-        manager.forget(unit)
-    _remove(places.cluster, request)
-    shutil.rmtree(places.cluster / request, ignore_errors=True)
-
-
-def _interrupted(place: Path) -> Iterator[str]:
-    """Yield the requests for whose files nobody waits any more."""
-    before = time.time() - _OLD
+def forget_interrupted(place: Path) -> None:
+    """Remove the files of requests that were interrupted; their units are gone by themselves."""
     for step in (_REPORT, _CHECK):
         for path in place.glob(f"{step}*"):
             with contextlib.suppress(OSError):
-                if path.lstat().st_mtime < before:
-                    yield path.name.partition(".")[0]
+                if path.lstat().st_mtime < time.time() - _OLD:
+                    _remove(place, path.name.partition(".")[0])
 
 
 def _remove(place: Path, request: str) -> None:
     for name in ("out", "err"):
         with contextlib.suppress(OSError):
             (place / f"{request}.{name}").unlink()
+    shutil.rmtree(place / request, ignore_errors=True)

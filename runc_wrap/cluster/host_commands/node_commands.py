@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cluster import next_step
-from runc_wrap.cluster.host_commands import host_command, host_documents
+from runc_wrap.cluster.host_commands import host_command
 from runc_wrap.cluster.host_commands.host_command import Command, Ended
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.cluster.next_step import Registration
+from runc_wrap.documents.reader import DocumentError, record, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,17 +22,16 @@ if TYPE_CHECKING:
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
 _CHECKING, _PROVING = 120.0, 600.0  # as five canaries may take, each a minute and more
 STEPS = (
-    "preflight", "lay", "install", "apply", "register", "prove", "unregister", "uninstall",
-    "status", "remaining",
+    "preflight", "install", "apply", "register", "prove", "unregister", "uninstall", "status",
+    "remaining",
 )  # fmt: skip
-_OF_ARCHIVE, _REMOVING = ("preflight", "lay", "install"), ("unregister", "uninstall")
-_ASKING = ("status", "remaining")
+_ASKING = ("status", "remaining")  # the last of them, which change nothing
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 
 
 @dataclass(frozen=True)
 class NodeCommands:
-    """The host's commands for one installation. Each raises SystemdError but forget_interrupted.
+    """The host's commands for one installation. Each raises SystemdError.
 
     `config` is the engine's configuration where a node has several engines, "" otherwise.
     """
@@ -39,48 +40,35 @@ class NodeCommands:
     manager: Manager
     config: str = ""
 
-    def preflight(self, archive: Path, engine: str, *, brings_policy: bool) -> Ended:
+    def preflight(self, archive: Path, engine: str, policy: str | None) -> Ended:
         """Ask whether the release of an archive that lies on the node can be installed there.
 
-        `brings_policy`: with the candidate of the policy, not with the policy that is there.
+        `policy`: with this one, which is then laid down for the release, unless it is refused.
         """
-        more = ("--candidate",) if brings_policy else ()
-        words = ("cluster", "preflight", engine, *self._which(), *more)
-        return self._of_archive("preflight", archive, *words)
-
-    def lay_policy(self, archive: Path) -> Ended:
-        """Check the candidate of the policy, and write it for the release to be installed."""
-        return self._of_archive("lay", archive, "cluster", "apply", "--only-files")
-
-    def _of_archive(self, step: str, archive: Path, *words: str) -> Ended:
         program = str(archive / "bin" / "runc-wrapctl")
+        more = ("--policy", policy) if policy else ()
+        words = ("cluster", "preflight", engine, *self._which(), *more)
         argv = (program, "--prefix", str(self.places.prefix), *words)
-        return self._run(Command(step, argv, _CHECKING, is_taken_up=False))
+        return self._run(Command("preflight", argv, _CHECKING))
 
     def install(self, archive: Path) -> Ended:
         """Install the release of an archive that lies on the node."""
-        return self._run(self._installation(archive))
-
-    def _installation(self, archive: Path) -> Command:
         script = str(archive / "install.sh")
         words = ("/bin/sh", script, "--prefix", str(self.places.prefix))
-        return Command("install", words, _INSTALLING)
+        return self._run(Command("install", words, _INSTALLING))
 
-    def apply(self) -> Ended:
-        """Check the candidate of the policy, and put it in force."""
-        return self._ctl("apply", _APPLYING, "cluster", "apply", is_taken_up=False)
+    def apply(self, policy: str) -> Ended:
+        """Check a policy that the pod has written, and put it in force."""
+        return self._ctl("apply", _APPLYING, "cluster", "apply", policy)
 
     def register(self, engine: str) -> Ended:
         """Register the handler as a transaction, proved by a canary."""
         return self._changed("register", "add", engine)
 
     def prove(self, engine: str) -> Ended:
-        """Run a canary through the registered handler; the engine is not restarted.
-
-        One that runs already may have begun with the release before.
-        """
+        """Run a canary through the registered handler; the engine is not restarted."""
         words = ("engine", "prove", engine, *self._which(), "--json")
-        return self._ctl("prove", _PROVING, *words, is_taken_up=False)
+        return self._ctl("prove", _PROVING, *words)
 
     def unregister(self, engine: str) -> Ended:
         """Remove the handler as a transaction."""
@@ -100,37 +88,26 @@ class NodeCommands:
 
     def remaining(self) -> str:
         """Return why the handler has to stay for containers, "" if none needs it."""
-        ended = self._ctl("remaining", _LOOKING, "cluster", "remaining", is_taken_up=False)
+        ended = self._ctl("remaining", _LOOKING, "cluster", "remaining")
         document = ended.document
         if not ended.is_well or not isinstance(document, dict):
             return f"it is not known what still runs: {ended.reason}"
         return str(document.get("reason", ""))
 
-    def registration(self, engine: str) -> next_step.Registration:
+    def registration(self, engine: str) -> Registration:
         """Return what the running engine says of our handler."""
         words = ("engine", "status", "--json")
-        ended = self._ctl("status", _LOOKING, *words, is_taken_up=False)
+        ended = self._ctl("status", _LOOKING, *words)
         if ended.document is None:
-            raise SystemdError(f"`engine status` told nothing that can be read: {ended.reason}")
-        return next_step.registration(ended.document, engine, self.config)
+            raise SystemdError(f"`engine status` printed no document: {ended.reason}")
+        try:
+            return registration(ended.document, engine, self.config)
+        except DocumentError as error:
+            raise SystemdError(f"what `engine status` printed cannot be read: {error}") from None
 
-    def forget_interrupted(self) -> None:
-        """Forget what somebody asked of the node, and went away. Asks systemd only if there is."""
-        host_documents.forget_interrupted(self.places, self.manager)
-
-    def installing(self, archive: Path) -> list[str]:
-        """Return the units that run and install anything but this archive, or take it off."""
-        ours = self._installation(archive).unit
-        found = host_command.running(self.manager, (*_OF_ARCHIVE, *_REMOVING))
-        return [unit for unit in found if unit != ours]
-
-    def changing(self, *, is_gone: bool) -> list[str]:
-        """Return the units that run and are no removal's; a removal's, too, if no release is left.
-
-        Such a removal has its program no more, with which it could be done again.
-        """
-        others = [step for step in STEPS if step not in (*_REMOVING, *_ASKING)]
-        return host_command.running(self.manager, [*others, *(_REMOVING if is_gone else ())])
+    def running(self) -> list[str]:
+        """Return the units that run and change the node, whoever began them."""
+        return host_command.running(self.manager, STEPS[: -len(_ASKING)])
 
     def wait(self, units: Iterable[str]) -> None:
         """Wait for the ends of commands that another pod began."""
@@ -141,10 +118,60 @@ class NodeCommands:
         """Forget what ended while no pod was there."""
         host_command.forget_old(self.manager, STEPS)
 
-    def _ctl(self, step: str, seconds: float, *words: str, is_taken_up: bool = True) -> Ended:
+    def _ctl(self, step: str, seconds: float, *words: str) -> Ended:
         program = str(self.places.wrapper.with_name("runc-wrapctl"))
         argv = (program, "--prefix", str(self.places.prefix), *words)
-        return self._run(Command(step, argv, seconds, is_taken_up))
+        return self._run(Command(step, argv, seconds))
 
     def _run(self, command: Command) -> Ended:
         return host_command.run(self.manager, self.places.cluster, command)
+
+
+@record
+class _Handler:
+    """What `engine status` says of one handler; null: not known."""
+
+    handler: str = ""
+    configured: bool | None = None
+    in_force: bool | None = None
+    upgraded: bool = False
+    gone: bool = False
+
+
+@record
+class _Engine:
+    """What `engine status` says of one engine; `transaction` is none, or not over."""
+
+    engine: str = ""
+    config: str = ""
+    handlers: tuple[_Handler, ...] = ()
+    transaction: Any = None
+    drift: tuple[str, ...] = ()
+
+
+def registration(document: object, engine: str, config: str = "") -> Registration:
+    """Return what `engine status --json` says of our handler. Raises DocumentError.
+
+    `config` is the engine's configuration if it has to be that one.
+    """
+    for one in taken(list[_Engine], document):
+        if one.engine == engine and config in ("", one.config):
+            drift = "; ".join(one.drift)
+            ours = [each for each in one.handlers if each.handler == next_step.HANDLER]
+            words = [next_step.INTERRUPTED if one.transaction else _word(each, drift)
+                     for each in ours]  # fmt: skip
+            return Registration(words[0], drift) if words else Registration()
+    return Registration()
+
+
+def _word(found: _Handler, drift: str) -> str:
+    if found.gone:
+        return next_step.GONE
+    if found.configured is False or found.in_force is False:
+        return next_step.CHANGED
+    if found.upgraded:
+        return next_step.UPGRADED
+    if found.configured is None and drift:  # as a configuration that does not parse
+        return next_step.UNREADABLE
+    is_in_force = found.configured and found.in_force
+    return next_step.OTHER_FILES if is_in_force and drift else next_step.IN_FORCE

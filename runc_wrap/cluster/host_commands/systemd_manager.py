@@ -75,17 +75,18 @@ class Manager:
 
     path: Path
 
-    def start(
-        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float
+    def start(  # noqa: PLR0913 - what a unit is made of
+        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float, stays: bool
     ) -> None:
-        """Start a command as a unit that stays until `forget`. Raises SystemdError.
+        """Start a command as a unit; one that `stays` does until `forget`. Raises SystemdError.
 
         `out` and `err` are the host's paths. A unit of that name that exists is left as it is.
         """
         properties = [
             ("Description", ("s", f"runc-wrap: {unit}")),
             ("Type", ("s", "oneshot")),
-            ("RemainAfterExit", ("b", True)),
+            ("RemainAfterExit", ("b", stays)),
+            ("CollectMode", ("s", "inactive" if stays else "inactive-or-failed")),
             ("ExecStart", ("a(sasb)", [(argv[0], [_plain(one) for one in argv], False)])),
             ("StandardOutputFileToTruncate", ("s", str(out))),
             ("StandardErrorFileToTruncate", ("s", str(err))),

@@ -4,6 +4,7 @@ label       runc-wrap.dev/installed=true    it was ready once; until no containe
             runc-wrap.dev/ready=true        the canary ran and the kubelet lists the handler
             runc-wrap.dev/version=0.2.0     what it ran with
 annotation  runc-wrap.dev/state="ready 1f2e3d4c5b6a"    the state, and the policy's digest
+            runc-wrap.dev/register-again        a person's: taken off when it is done
 taint       runc-wrap.dev/not-ready:PreferNoSchedule    installed, and not ready
             runc-wrap.dev/installing:NoSchedule         only where that is asked for
 
@@ -20,8 +21,8 @@ from typing import Any
 from runc_wrap import safe_text
 
 PREFIX = "runc-wrap.dev"
-INSTALLED, READY, VERSION, STATE = (
-    f"{PREFIX}/{name}" for name in ("installed", "ready", "version", "state")
+INSTALLED, READY, VERSION, STATE, AGAIN = (
+    f"{PREFIX}/{name}" for name in ("installed", "ready", "version", "state", "register-again")
 )
 NOT_READY, INSTALLING = f"{PREFIX}/not-ready", f"{PREFIX}/installing"
 EFFECTS = {NOT_READY: "PreferNoSchedule", INSTALLING: "NoSchedule"}  # of each taint
@@ -30,7 +31,7 @@ _LONGEST_NOTE = 1000  # bytes of an Event's; 1024 are allowed
 _TRUE = "true"
 
 Json = dict[str, Any]
-OFFER: Json = {"metadata": {"labels": {INSTALLED: _TRUE}}}  # a merge patch
+ANSWERED: Json = {"metadata": {"annotations": {AGAIN: None}}}  # a merge patch
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,11 @@ def change(node: Node, wanted: Wanted) -> Json | None:
 
 def _different(found: dict[str, str], wanted: dict[str, str | None]) -> dict[str, str | None]:
     return {key: value for key, value in wanted.items() if found.get(key) != value}
+
+
+def offer(*, is_offered: bool) -> Json:
+    """Return the merge patch that has the RuntimeClass select a node, or not."""
+    return {"metadata": {"labels": {INSTALLED: _TRUE if is_offered else None}}}
 
 
 def is_installed(node: Node) -> bool:

@@ -25,11 +25,11 @@ _APPLY = "run runc-wrapctl apply"
 
 def find(places: Places) -> Iterator[Finding]:
     """Find changed and invalid sources, and changes of the node since the policy was compiled."""
-    for change in freshness.changes(places.etc, places.current):
-        is_whole = change == freshness.UNRECORDED
-        sentence = change if is_whole else f"{change} since the policy in force was compiled"
-        yield _stale(places, sentence)
     try:
+        for change in freshness.changes(places.sources(), places.current):
+            is_whole = change == freshness.UNRECORDED
+            sentence = change if is_whole else f"{change} since the policy in force was compiled"
+            yield _stale(places, sentence)
         compiled, remarks = apply_policy.check(places)
     except apply_policy.FAILURES as error:
         for line in str(error).splitlines():

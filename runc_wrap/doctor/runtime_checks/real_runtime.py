@@ -56,7 +56,7 @@ def _remedy(places: Places, path: Path, kind: str) -> str:
 def _taken_now(places: Places, kind: str) -> Path | None:
     """Return the runtime that `apply` would take, None if it is of another kind or unusable."""
     try:
-        names = source.read(places.config, places.config_directory).written("runtime")
+        names = source.read(*places.sources()).written("runtime")
         names = installed_programs.default_runtimes(places.runtime) if names is None else names
         found = installed_programs.find_runtime(names)
     except (PolicyError, RuntimeNotUsable, OSError):
@@ -67,7 +67,7 @@ def _taken_now(places: Places, kind: str) -> Path | None:
 def _is_meant(places: Places, used: str) -> bool:
     """Tell whether the runtime was found by a full path that the policy's owner wrote."""
     try:
-        names = source.read(places.config, places.config_directory).written("runtime") or []
+        names = source.read(*places.sources()).written("runtime") or []
     except (PolicyError, OSError):
         return False  # policy_freshness reports it
     found = next((name for name in names if program.locate(name)), "")

@@ -1,16 +1,15 @@
-"""Reading the owner's settings: config.toml, then conf.d/*.toml.
+"""Reading the settings: config.toml, then conf.d/*.toml.
 
 The last value of a setting applies; rules are added in the order of the files.
 """
 
 from __future__ import annotations
 
-import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import rule_checks, schema, toml_lines
+from runc_wrap.policy.settings import policy_sources, rule_checks, schema, toml_lines
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -46,18 +45,17 @@ class Values(dict[str, Any]):
         return f"{found}: " if found else ""
 
 
-def read(config: Path, directory: Path) -> Values:
-    """Return every setting's value, or its default if no file sets it. Raises PolicyError."""
-    values = Values()
-    problems = [wrong for file in _sources(config, directory) for wrong in _take(file, values)]
+def read(*directories: Path) -> Values:
+    """Return every setting's value, or its default if no file sets it.
+
+    Of two directories with a file of one name the later one's is read. Raises PolicyError, OSError.
+    """
+    values, files = Values(), policy_sources.settings(*directories).values()
+    problems = [wrong for file in files for wrong in _take(file, values)]
     problems += rule_checks.problems(values[schema.RULES], values.place)
     if problems:
         raise PolicyError("\n".join(problems))
     return values
-
-
-def _sources(config: Path, directory: Path) -> list[Path]:
-    return [*([config] if os.path.lexists(config) else []), *sorted(directory.glob("*.toml"))]
 
 
 def _take(file: Path, values: Values) -> Iterator[str]:

@@ -48,7 +48,7 @@ def beneath(directory: Path) -> dict[str, bytes]:
 
     Raises ProfileError for a file that cannot be read, or that a symbolic link puts outside.
     """
-    paths = [path for path in sorted(directory.rglob("*")) if _is_meant(path, directory)]
+    paths = found(directory)
     if len(paths) > _MOST_FILES:
         raise ProfileError(
             f"{directory}: has {len(paths)} files; at most {_MOST_FILES} are compiled"
@@ -66,6 +66,11 @@ def _read_each(paths: list[Path], directory: Path) -> Iterator[tuple[str, bytes]
         if not real.is_relative_to(root):
             raise ProfileError(f"{path}: a symbolic link that leads out of {directory}")
         yield str(path.relative_to(directory)), read_bytes(path)
+
+
+def found(directory: Path) -> list[Path]:
+    """Return the files in a directory and in those beneath it; hidden ones are skipped."""
+    return [path for path in sorted(directory.rglob("*")) if _is_meant(path, directory)]
 
 
 def _is_meant(path: Path, directory: Path) -> bool:

@@ -6,7 +6,6 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,7 +51,9 @@ def test_a_look_at_a_unit_is_one_connection(
 ) -> None:
     """It is made every half second, and systemd sets all its interfaces up on each connection."""
     out, err = tmp_path / "out", tmp_path / "err"
-    manager.start("looked-at.service", ["/bin/sleep", "1000"], out, err, seconds=SECONDS)
+    manager.start(
+        "looked-at.service", ["/bin/sleep", "1000"], out, err, seconds=SECONDS, stays=True
+    )
     made: list[object] = []
 
     class Noted(socket.socket):
@@ -99,25 +100,25 @@ def test_a_command_that_takes_too_long_is_ended(manager: Manager, tmp_path: Path
     assert ended.reason == f"before {command.unit} took longer than 1 s"
 
 
-def test_the_end_of_the_pod_ends_no_command_and_the_next_pod_takes_it_up(
+def test_the_end_of_the_pod_ends_no_command_and_the_next_pod_waits_for_it(
     manager: Manager, tmp_path: Path
 ) -> None:
-    """Whoever began it is gone: the same command is waited for, not begun a second time."""
+    """Whoever began it is gone, and what it answers may be old: it is begun again after its end."""
     waits = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
-    script = f"echo begun >> {tmp_path}/begun; {waits}; echo end"
-    command = _sh("long", script)
+    command = _sh("long", f"echo begun >> {tmp_path}/begun; {waits}; echo end >> {tmp_path}/begun")
     out, err = (tmp_path / f"long.{name}" for name in ("out", "err"))
-    manager.start(command.unit, command.argv, out, err, seconds=SECONDS)
+    manager.start(command.unit, command.argv, out, err, seconds=SECONDS, stays=True)
+    assert host_command.running(manager, ("another", "long")) == [command.unit]
     threading.Timer(0.5, (tmp_path / "go").touch).start()
-    assert host_command.run(manager, tmp_path, command).printed == "end\n"
-    assert (tmp_path / "begun").read_text() == "begun\n"
+    assert host_command.run(manager, tmp_path, command).is_well
+    assert (tmp_path / "begun").read_text() == "begun\nend\n" * 2
 
 
 def _over(manager: Manager, place: Path, script: str) -> Command:
     """Begin a command and wait until it is over, as a pod that was killed meanwhile."""
     command = _sh("over", script)
     out, err = (place / f"over.{name}" for name in ("out", "err"))
-    manager.start(command.unit, command.argv, out, err, seconds=SECONDS)
+    manager.start(command.unit, command.argv, out, err, seconds=SECONDS, stays=True)
     until = time.monotonic() + SECONDS
     while manager.end(command.unit).state not in (DONE, FAILED):
         assert time.monotonic() < until
@@ -141,16 +142,6 @@ def test_what_ended_while_nobody_waited_is_forgotten(manager: Manager, tmp_path:
     assert manager.names("runc-wrap-cluster-*") == [command.unit]
     host_command.forget_old(manager, ("another", "over"))
     assert manager.names("runc-wrap-cluster-*") == []
-
-
-def test_an_answer_that_may_be_old_is_asked_for_again(manager: Manager, tmp_path: Path) -> None:
-    waits = f"until [ -e {tmp_path}/go ]; do sleep 0.1; done"
-    command = replace(_sh("asked", f"echo x >> {tmp_path}/asked; {waits}"), is_taken_up=False)
-    out, err = (tmp_path / f"asked.{name}" for name in ("out", "err"))
-    manager.start(command.unit, command.argv, out, err, seconds=SECONDS)
-    threading.Timer(0.5, (tmp_path / "go").touch).start()
-    assert host_command.run(manager, tmp_path, command).is_well
-    assert (tmp_path / "asked").read_text() == "x\nx\n"
 
 
 def test_a_command_that_somebody_ends_is_told(

@@ -13,17 +13,11 @@ import pytest
 
 from harness.node import systemd as systemds
 from harness.node.node_reports import document, workload
-from runc_wrap.cluster.cluster_policy import policy_files
-from runc_wrap.cluster.host_commands import host_documents
+from runc_wrap.cluster.cluster_policy import policy_directory
+from runc_wrap.cluster.host_commands import host_command, host_documents
 from runc_wrap.cluster.host_commands.host_command import Command
 from runc_wrap.cluster.host_commands.host_documents import NoAnswer
-from runc_wrap.cluster.host_commands.systemd_manager import (
-    DONE,
-    FAILED,
-    GONE,
-    RUNNING,
-    Manager,
-)
+from runc_wrap.cluster.host_commands.systemd_manager import GONE, Manager
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import document_stream
 
@@ -99,51 +93,26 @@ def test_without_a_report_it_says_why_and_leaves_nothing(
     assert not places.cluster.exists() or [*places.cluster.iterdir()] == []
 
 
-def _interrupted(manager: Manager, places: Places, request: str, script: str) -> str:
-    """Start a request's unit as a pod does that is ended then; return its name once it is begun."""
-    places.cluster.mkdir(parents=True, exist_ok=True)
-    command = Command(request, ("/bin/sh", "-c", script), 300.0)
-    out, err = (places.cluster / f"{request}.{name}" for name in ("out", "err"))
-    manager.start(command.unit, command.argv, out, err, seconds=command.seconds)
-    until = time.monotonic() + 60
-    while not out.exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    os.utime(out, (time.time() - 3600,) * 2)
-    return command.unit
-
-
-def _ended(manager: Manager, unit: str) -> str:
-    until = time.monotonic() + 60
-    while (state := manager.end(unit).state) == RUNNING and time.monotonic() < until:
-        time.sleep(0.05)
-    return state
-
-
 def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: Places) -> None:
-    """Its unit stays otherwise until the host is booted again: it remains after its exit."""
+    """Its unit goes by itself when it ends, also if it fails."""
     _printing(places, "[]")
-    ends = {"report-0a": DONE, "check-0b": FAILED}
-    units = [
-        _interrupted(manager, places, request, "exit 1" if end == FAILED else ":")
-        for request, end in ends.items()
-    ]
-    assert [_ended(manager, one) for one in units] == [*ends.values()]
-    policy_files.write_candidate(places, {"config.toml": b""}, "check-0b")
+    places.cluster.mkdir(parents=True)
+    left = []
+    for request, script in (("report-0a", "true"), ("check-0b", "exit 1")):
+        command = Command(request, ("/bin/sh", "-c", script), 300.0, stays=False)
+        out, err = (places.cluster / f"{request}.{name}" for name in ("out", "err"))
+        manager.start(command.unit, command.argv, out, err, seconds=300.0, stays=False)
+        assert host_command.wait(manager, command.unit, 300.0).state == GONE
+        left += [out, err]
+    policy_directory.write_files(places.cluster / "check-0b", {"config.toml": b""})
     new, other = (places.cluster / name for name in ("report-2.out", "state.json"))
     for path in (new, other):
         path.touch()
-    os.utime(other, (time.time() - 3600,) * 2)
+    for path in (*left, places.cluster / "check-0b", other):
+        os.utime(path, (time.time() - 3600,) * 2)
     host_documents.report(places, manager, "n1")
-    assert [manager.end(one).state for one in units] == [GONE, GONE]
+    assert manager.names("runc-wrap-cluster-*") == []
     assert {*places.cluster.iterdir()} == {new, other}
-
-
-def test_a_request_that_runs_is_not_forgotten(manager: Manager, places: Places) -> None:
-    unit = _interrupted(manager, places, "report-0c", "exec sleep 300")
-    host_documents.forget_interrupted(places, manager)
-    assert manager.end(unit).state == RUNNING
-    assert (places.cluster / "report-0c.out").exists()  # by which it is found when it has ended
-    manager.forget(unit)
 
 
 def test_no_systemd_is_said(places: Places) -> None:

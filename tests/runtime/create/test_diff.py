@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness.node.versions import installed_version
-from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.node.paths import Places
 
 COUNT = "Running containers that would get a different filter or none:"
@@ -53,7 +53,7 @@ def test_a_policy_that_a_cluster_would_send_is_tried_on_the_running_containers(
     words = ("cluster", "try-policy", "check-1", "--node", "n1")
 
     def tried(text: bytes) -> Any:
-        policy_files.write_candidate(places, {"config.toml": text}, "check-1")
+        policy_directory.write_files(places.cluster / "check-1", {"config.toml": text})
         return json.loads(own_installation.control(*words).stdout)
 
     assert tried(b"")["changes"] == []

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
 from runc_wrap.cluster import next_step, node_record
-from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.documents.reader import taken
 from runc_wrap.fleet.policy_answers import PolicyAnswer
 from runc_wrap.node.paths import Places
@@ -41,7 +41,7 @@ TRIED: dict[str, tuple[dict[str, str], str, str | None]] = {
 
 def _tried(node: Node, files: dict[str, str]) -> dict[str, Any]:
     data = {name: text.encode() for name, text in files.items()}
-    policy_files.write_candidate(node.places, data, "check-1")
+    policy_directory.write_files(node.places.cluster / "check-1", data)
     result = node.ctl("cluster", "try-policy", "check-1", "--node", "n1")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
@@ -64,14 +64,7 @@ def test_a_policy_is_tried_with_the_nodes_own_settings_and_nothing_changes(
         assert "check-1" not in found["refused"]  # no path of the candidate
     assert not node.places.config.exists()
     assert not node.places.current.exists()
-    assert not (node.places.cluster / "check-1" / "etc").exists()
     assert taken(PolicyAnswer, found).refused == found["refused"]
-
-
-def test_a_file_that_the_cluster_did_not_write_would_be_in_the_way(node: Node) -> None:
-    node.configure(AUDIT)
-    assert "not what the cluster wrote" in _tried(node, {"config.toml": WITH_OWN})["refused"]
-    assert _tried(node, {"config.toml": AUDIT})["refused"] is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +82,7 @@ def test_where_the_installer_keeps_off_it_would_not_be_put_in_force(
     for name in ("lib", "etc"):
         (node.places.prefix / name).mkdir(parents=True, exist_ok=True)
     if installed:
-        node_record.install(node.places, "a" * 64, installed, "0.2.0")
+        node_record.change(node.places, archive="a" * 64, release=installed)
     current = node.places.prefix / "lib" / "current"
     current.unlink(missing_ok=True)
     if in_force:

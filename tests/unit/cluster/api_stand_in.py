@@ -32,6 +32,7 @@ class StandIn:
     changes: list[dict[str, Any]] = field(default_factory=list)  # of the node, as they came
     answer: bytes | None = None
     refuses: int = 0
+    refuses_change: bool = False  # of the node
     invalid: str = ""  # the reason of an Event that is not taken
     port: int = 0
 
@@ -52,6 +53,8 @@ class StandIn:
             return self.refuses, {"kind": "Status", "message": "no\x1b[31m"}
         if (method, path) == ("GET", NODE):
             return 200, self.node
+        if (method, path) == ("PATCH", NODE) and self.refuses_change:
+            return 503, {"message": "later"}
         if (method, path) == ("PATCH", NODE):
             change = json.loads(body)
             version = change.get("metadata", {}).get("resourceVersion")

@@ -22,9 +22,9 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     for name in ("config", "own", "prefix/etc"):
         (tmp_path / name).mkdir(parents=True)
     # compiling needs a runtime and root; what is checked here is who calls it, and when
-    monkeypatch.setattr(apply_policy, "check", lambda _: None)
+    monkeypatch.setattr(apply_policy, "check", lambda _: (None, []))
     monkeypatch.setattr(apply_policy, "put_in_force", lambda _: (None, []))
-    monkeypatch.setattr(apply_policy, "kept_defaults", lambda *_: [])
+    monkeypatch.setattr(apply_policy, "notes", lambda *_: [])
     with api_stand_in.running(node_document()) as api:
         found = Scene(tmp_path, api, Host(Places(tmp_path / "prefix")))
         found.host.on_register = found.kubelet_lists_it

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cluster import remaining
-from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy import policy_directory
+from runc_wrap.cluster.cluster_policy.policy_files import PolicyNotTaken
 from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
@@ -61,7 +62,7 @@ class Host:
             raise Killed
 
     def start(
-        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float
+        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float, stays: bool
     ) -> None:
         del seconds
         self._called()
@@ -76,17 +77,18 @@ class Host:
         elif step in ("preflight", "prove"):
             out.write_text(json.dumps({"reason": said}))
         err.write_text(said or "")
-        self.units[unit] = UnitEnd(FAILED if said else DONE, 1 if said else 0)
+        if stays:
+            self.units[unit] = UnitEnd(FAILED if said else DONE, 1 if said else 0)
         self._called()
 
     def _do(self, step: str, argv: Sequence[str]) -> str:
         if step == "install":
             assert argv[0] == "/bin/sh"
             self.install()
-        elif step == "lay":
-            policy_files.lay_down(self.places)
+        elif step == "preflight":
+            return json.dumps({"reason": "", "policy": self._lay(argv)})
         elif step == "apply":
-            policy_files.put_in_force(self.places)
+            policy_directory.put_in_force(self.places, argv[-1])
             return json.dumps({"remarks": self.remarks})
         elif step == "register":
             self.handlers = [OURS]
@@ -103,6 +105,14 @@ class Host:
             self.purged = "--purge" in argv
             (self.places.prefix / "lib" / "current").unlink()
         return json.dumps(self._status() if step == "status" else {})
+
+    def _lay(self, argv: Sequence[str]) -> str:
+        try:
+            if "--policy" in argv:
+                policy_directory.lay(self.places, argv[-1])
+        except PolicyNotTaken as error:
+            return str(error)
+        return ""
 
     def _status(self) -> list[dict[str, Any]]:
         if not self.handlers:
@@ -123,8 +133,10 @@ class Host:
 
     def install(self) -> None:
         """Do as install.sh does, as far as it is seen here."""
-        release = self.places.prefix / "lib" / "releases" / f"r{len(self.done)}"
-        release.mkdir(parents=True)
+        releases = self.places.prefix / "lib" / "releases"
+        releases.mkdir(parents=True, exist_ok=True)
+        release = releases / f"r{len([*releases.iterdir()])}"
+        release.mkdir()
         current = self.places.prefix / "lib" / "current"
         current.unlink(missing_ok=True)
         current.symlink_to(f"releases/{release.name}")

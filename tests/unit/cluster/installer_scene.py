@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cluster.host_commands.node_commands import NodeCommands
 from runc_wrap.cluster.node_reporter import Pod, Reporter
-from runc_wrap.cluster.reconciler import Installer
-from runc_wrap.cluster.removal import Remover
+from runc_wrap.cluster.reconciler import Reconciler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,19 +49,19 @@ class Scene:
         api = self.api.api(self.place)
         return Reporter(self.host.places, pod or self.pod, api, self.told.append)
 
-    def installer(self, pod: Pod | None = None) -> Installer:
+    def installer(self, pod: Pod | None = None) -> Reconciler:
         """A new pod."""
         places = self.host.places
-        return Installer(places, NodeCommands(places, self.host), self.reporter(pod))
+        return Reconciler(places, NodeCommands(places, self.host), self.reporter(pod))
 
     def become_ready(self) -> None:
         """Run until the handler is registered, and again: the kubelet lists it by then."""
         self.installer().run()
         self.installer().run()
 
-    def remover(self) -> Remover:
+    def remover(self) -> Reconciler:
         places = self.host.places
-        return Remover(places, NodeCommands(places, self.host), self.reporter())
+        return Reconciler(places, NodeCommands(places, self.host), self.reporter(), removes=True)
 
     def kubelet_lists_it(self) -> None:
         self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]

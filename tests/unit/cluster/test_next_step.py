@@ -9,140 +9,96 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from runc_wrap.cluster import next_step
-from runc_wrap.cluster.kubernetes_api import node_object
-from runc_wrap.cluster.next_step import (
-    DRIFTED,
-    EDITED,
-    FAILED,
-    INSTALL,
-    INSTALLING,
-    LOOK,
-    NOTHING,
-    POLICY,
-    POLICY_REFUSED,
-    PROVE,
-    READY,
-    REFUSED,
-    REGISTER,
-    REVERTED,
-    UNPROVED,
-    WAITING,
-    Attempt,
-    Registration,
-    Seen,
-)
+from runc_wrap.cluster import next_step as steps
+from runc_wrap.cluster.host_commands import node_commands
+from runc_wrap.cluster.next_step import NodeEngine, Registration, Seen
+from runc_wrap.cluster.node_record import Attempt, NodeRecord
+from runc_wrap.documents.reader import DocumentError
 
-PROVED = Registration(is_registered=True, is_configured=True, is_in_force=True)
-GONE = replace(PROVED, is_configured=False, is_in_force=False, is_gone=True)
+LISTED = frozenset({"runc", "runc-wrap"})
+M1 = "containerd 1.7.24, kernel 6.1"
+WELL = NodeRecord("new", "r1", machine=M1, proved="new", boot="b2", was_ready=True)
 SETTLED = Seen(
-    now=10_000.0,
-    obstacle="",
-    wanted="new",
-    installed="new",
-    proved="new",
-    is_other_release=False,
-    policy="p1",
-    policy_in_force="p1",
-    machine="m1",
-    policy_machine="m1",
-    policy_problem="",
-    policy_edit="",
-    engine_version="1.7.24",
-    boot="b2",
-    well_boot="b2",
-    registration=PROVED,
-    handlers=frozenset({"runc", "runc-wrap"}),
-)
+    record=WELL, engine=NodeEngine("containerd", "1.7.24"), kernel="6.1", boot="b2", wanted="new",
+    release="r1", policy="p1", policy_problem="", policy_in_force="p1", handlers=LISTED,
+    registration=Registration(steps.IN_FORCE), now=10_000.0,
+)  # fmt: skip
+RECORDED = NodeRecord.__dataclass_fields__.keys() - Seen.__dataclass_fields__.keys()
 
 
-def _failed(step: str, key: str, word: str = REVERTED, at: float = 9_900.0) -> Any:
+def _seen(**differs: Any) -> Seen:
+    """Return a settled node that differs in this, in its record or in what was seen."""
+    differs = {"well_boot": "b2", **differs}
+    record = {name: value for name, value in differs.items() if name in RECORDED}
+    record["boot"] = differs.pop("well_boot")
+    others = {name: value for name, value in differs.items() if name not in RECORDED}
+    if isinstance(word := others.get("registration"), str):
+        others["registration"] = Registration(word)
+    if isinstance(version := others.get("engine"), str):
+        others["engine"] = NodeEngine("containerd", version)
+    return replace(SETTLED, record=replace(WELL, **record), **others)
+
+
+def _failed(step: str, key: str, word: str = steps.REVERTED, at: float = 9_900.0) -> Any:
     return (Attempt(step, key, at, 1, word, "it broke"),)
 
 
 # another release was not installed, and an earlier one is in force
-EARLIER = {"installed": "old", "proved": "old", "attempts": _failed(INSTALL, "new p1", FAILED)}
+EARLIER = {"archive": "old", "proved": "old",
+           "failed": _failed(steps.INSTALL, "new p1", steps.FAILED)}  # fmt: skip
+NEW: dict[str, Any] = {"release": None}
+REGISTERING = {"registration": steps.ABSENT, "failed": _failed(steps.REGISTER, "new 1.7.24")}
 # what differs from a settled node -> step, word, whether the label is set
 CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
-    ({}, NOTHING, READY, True),
-    ({"handlers": None}, NOTHING, READY, True),
-    ({"handlers": frozenset({"runc"})}, NOTHING, WAITING, False),
-    ({"obstacle": "it is Docker"}, NOTHING, REFUSED, False),
-    ({"obstacle": "it is Docker", "is_engine_known": False}, NOTHING, WAITING, None),
-    ({"installed": None, "is_engine_known": False}, NOTHING, WAITING, None),
-    ({"machine": "m2", "engine_version": "Unknown", "is_engine_known": False},
-     NOTHING, WAITING, None),
-    ({"installed": None}, INSTALL, INSTALLING, False),
-    ({"installed": "old"}, INSTALL, INSTALLING, None),
-    ({"installed": "old", "registration": None}, INSTALL, INSTALLING, None),
-    (EARLIER, NOTHING, FAILED, True),
-    (EARLIER | {"proved": None}, PROVE, INSTALLING, None),
-    (EARLIER | {"registration": None}, LOOK, INSTALLING, None),
-    (EARLIER | {"registration": Registration()}, REGISTER, INSTALLING, False),
-    (EARLIER | {"registration": GONE, "well_boot": "b1"}, REGISTER, INSTALLING, False),
-    (EARLIER | {"registration": GONE}, NOTHING, EDITED, False),
-    (EARLIER | {"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
-    (EARLIER | {"handlers": frozenset({"runc"})}, NOTHING, WAITING, False),
-    (EARLIER | {"policy_in_force": "p0"}, POLICY, INSTALLING, None),
-    (EARLIER | {"machine": "m2"}, POLICY, INSTALLING, None),
-    (EARLIER | {"policy_in_force": "p0", "policy_problem": "too large"}, NOTHING, FAILED, True),
-    (EARLIER | {"is_other_release": True}, NOTHING, FAILED, None),
-    (EARLIER | {"now": 10_500.0}, INSTALL, INSTALLING, None),
-    ({"installed": None, "attempts": _failed(INSTALL, "new p1", FAILED)}, NOTHING, FAILED, False),
-    ({"installed": "old", "attempts": _failed(INSTALL, "x p1", FAILED)}, INSTALL, INSTALLING, None),
-    ({"installed": None, "policy": "p2", "attempts": _failed(INSTALL, "new p1", REFUSED)},
-     INSTALL, INSTALLING, False),
-    ({"is_other_release": True}, NOTHING, EDITED, None),
-    ({"policy": "p2"}, POLICY, INSTALLING, None),
-    ({"policy": "p2", "registration": Registration()}, POLICY, INSTALLING, None),
-    ({"policy": "p2", "policy_edit": "config.toml"}, NOTHING, EDITED, True),
-    ({"policy": "p2", "policy_problem": "too large"}, NOTHING, POLICY_REFUSED, True),
-    ({"policy_in_force": None, "policy_problem": "a typo"}, NOTHING, POLICY_REFUSED, False),
-    ({"policy_in_force": None, "policy_edit": "config.toml"}, NOTHING, EDITED, True),
-    ({"policy": "p2", "attempts": _failed(POLICY, "new p2 m1")}, NOTHING, POLICY_REFUSED, True),
-    ({"policy": "p3", "attempts": _failed(POLICY, "new p2 m1", FAILED)}, POLICY, INSTALLING, None),
-    ({"policy_machine": ""}, POLICY, INSTALLING, None),
-    ({"machine": "m2", "registration": replace(PROVED, is_upgraded=True)},
-     POLICY, INSTALLING, None),
-    ({"machine": "m2", "attempts": _failed(POLICY, "new p1 m1")}, POLICY, INSTALLING, None),
-    ({"machine": "m2", "attempts": _failed(POLICY, "new p1 m2")}, NOTHING, POLICY_REFUSED, True),
-    ({"machine": "m2", "policy_edit": "config.toml"}, NOTHING, EDITED, True),
-    ({"proved": "old"}, PROVE, INSTALLING, None),
-    ({"proved": None, "handlers": frozenset({"runc"})}, PROVE, INSTALLING, None),
-    ({"proved": "old", "registration": replace(PROVED, is_upgraded=True)},
-     PROVE, INSTALLING, None),
-    ({"proved": "old", "attempts": _failed(PROVE, "new 1.7.24", UNPROVED)},
-     NOTHING, UNPROVED, False),
-    ({"proved": "old", "attempts": _failed(PROVE, "new 1.7.23", UNPROVED)},
-     PROVE, INSTALLING, None),
-    ({"registration": GONE}, NOTHING, EDITED, False),
-    ({"registration": GONE, "well_boot": ""}, NOTHING, EDITED, False),
-    ({"registration": GONE, "well_boot": "b1"}, REGISTER, INSTALLING, False),
-    ({"registration": GONE, "well_boot": "b1", "attempts": _failed(REGISTER, "new 1.7.24")},
-     NOTHING, REVERTED, False),
-    ({"registration": replace(GONE, is_gone=False), "well_boot": "b1"}, NOTHING, EDITED, False),
-    ({"registration": None}, LOOK, INSTALLING, None),
-    ({"registration": Registration()}, REGISTER, INSTALLING, False),
-    ({"registration": Registration(is_interrupted=True)}, REGISTER, INSTALLING, False),
-    ({"registration": replace(PROVED, is_interrupted=True)}, REGISTER, INSTALLING, False),
-    ({"registration": replace(PROVED, is_configured=False)}, NOTHING, EDITED, False),
-    ({"registration": replace(PROVED, is_in_force=False)}, NOTHING, EDITED, False),
-    ({"registration": replace(PROVED, is_configured=None)}, NOTHING, READY, True),
-    ({"registration": replace(PROVED, drift="it was changed")}, NOTHING, DRIFTED, True),
-    ({"registration": replace(PROVED, drift="it was changed"), "handlers": frozenset({"runc"})},
-     NOTHING, WAITING, False),
-    ({"registration": replace(PROVED, drift="it was changed"), "policy": "p2",
-      "policy_problem": "too large"}, NOTHING, POLICY_REFUSED, True),
-    ({"registration": replace(PROVED, is_in_force=None, drift="no answer")}, NOTHING, READY, True),
-    ({"registration": replace(PROVED, is_configured=None, is_in_force=None, drift="no TOML")},
-     NOTHING, EDITED, None),
-    ({"registration": replace(PROVED, is_upgraded=True)}, PROVE, INSTALLING, None),
-    ({"registration": Registration(), "attempts": _failed(REGISTER, "new 1.7.24")},
-     NOTHING, REVERTED, False),
-    ({"registration": Registration(), "attempts": _failed(REGISTER, "new 1.7.23")},
-     REGISTER, INSTALLING, False),
-    ({"registration": replace(PROVED, is_upgraded=True),
-      "attempts": _failed(PROVE, "new 1.7.24", UNPROVED)}, NOTHING, UNPROVED, False),
+    ({}, steps.NOTHING, "ready", True),
+    ({"handlers": None}, steps.NOTHING, "ready", True),
+    ({"handlers": frozenset({"runc"})}, steps.NOTHING, "waiting", False),
+    ({"engine": NodeEngine(obstacle="it is Docker")}, steps.NOTHING, "refused", False),
+    (NEW | {"engine": NodeEngine(is_known=False)}, steps.NOTHING, "waiting", None),
+    (NEW, steps.INSTALL, "installing", False),
+    ({"archive": "old", "registration": None}, steps.INSTALL, "installing", None),
+    (EARLIER, steps.NOTHING, "failed", True),
+    (EARLIER | {"proved": None}, steps.PROVE, "installing", None),
+    (EARLIER | {"registration": None}, steps.LOOK, "", None),
+    (EARLIER | {"registration": steps.ABSENT}, steps.REGISTER, "installing", False),
+    (EARLIER | {"registration": steps.GONE}, steps.NOTHING, "edited", False),
+    (EARLIER | {"handlers": frozenset({"runc"})}, steps.NOTHING, "waiting", False),
+    (EARLIER | {"policy_in_force": "p0"}, steps.POLICY, "", None),
+    (EARLIER | {"release": "by hand"}, steps.NOTHING, "failed", None),
+    (EARLIER | {"now": 10_500.0}, steps.INSTALL, "installing", None),
+    (NEW | {"failed": EARLIER["failed"]}, steps.NOTHING, "failed", False),
+    (NEW | {"failed": EARLIER["failed"], "policy": "p2"}, steps.INSTALL, "installing", False),
+    ({"release": "by hand"}, steps.NOTHING, "edited", None),
+    ({"policy": "p2"}, steps.POLICY, "", None),
+    ({"policy": "p2", "registration": steps.ABSENT}, steps.POLICY, "", None),
+    ({"policy": "p2", "policy_problem": "too large"}, steps.NOTHING, "policy-refused", True),
+    ({"policy_in_force": None, "policy_problem": "x"}, steps.NOTHING, "policy-refused", False),
+    ({"policy": "p2", "failed": _failed(steps.POLICY, f"new p2 {M1}")},
+     steps.NOTHING, "policy-refused", True),
+    ({"policy": "p3", "failed": _failed(steps.POLICY, f"new p2 {M1}")}, steps.POLICY, "", None),
+    ({"machine": "another kernel"}, steps.POLICY, "", None),
+    ({"proved": "old"}, steps.PROVE, "installing", None),
+    ({"proved": "old", "failed": _failed(steps.PROVE, "new 1.7.24", steps.UNPROVED)},
+     steps.NOTHING, "unproved", False),
+    ({"proved": "old", "failed": _failed(steps.PROVE, "new 1.7.23", steps.UNPROVED)},
+     steps.PROVE, "installing", None),
+    ({"registration": steps.GONE}, steps.NOTHING, "edited", False),
+    ({"registration": steps.GONE, "well_boot": ""}, steps.NOTHING, "edited", False),
+    ({"registration": steps.GONE, "well_boot": "b1"}, steps.REGISTER, "installing", False),
+    ({"registration": steps.GONE, "is_asked": True}, steps.REGISTER, "installing", False),
+    ({"registration": steps.CHANGED, "is_asked": True}, steps.REGISTER, "installing", False),
+    ({"registration": steps.UNREADABLE, "is_asked": True}, steps.NOTHING, "edited", None),
+    ({"release": "by hand", "is_asked": True}, steps.NOTHING, "edited", None),
+    ({"registration": steps.INTERRUPTED}, steps.REGISTER, "installing", False),
+    ({"registration": steps.OTHER_FILES}, steps.NOTHING, "drifted", True),
+    ({"registration": steps.UPGRADED}, steps.PROVE, "installing", None),
+    (REGISTERING, steps.NOTHING, "reverted", False),
+    (REGISTERING | {"engine": "1.7.25", "machine": "containerd 1.7.25, kernel 6.1"},
+     steps.REGISTER, "installing", False),
+    (REGISTERING | {"since": 9_901.0}, steps.REGISTER, "installing", False),
+    (REGISTERING | {"since": 9_900.0}, steps.NOTHING, "reverted", False),
+    (REGISTERING | {"now": 10_499.0}, steps.NOTHING, "reverted", False),
+    (REGISTERING | {"now": 10_500.0}, steps.REGISTER, "installing", False),
 ]  # fmt: skip
 
 
@@ -150,25 +106,42 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
 def test_what_is_seen_decides(
     differs: dict[str, Any], step: str, word: str, is_ready: bool | None
 ) -> None:
-    found = next_step.decide(replace(SETTLED, **differs))
+    found = steps.decide(_seen(**differs))
     assert (found.step, found.word, found.is_ready) == (step, word, is_ready)
-
-
-@pytest.mark.parametrize(("differs", "step", "word", "is_ready"), CASES)
-def test_what_stops_the_installer_says_why(
-    differs: dict[str, Any], step: str, word: str, is_ready: bool | None
-) -> None:
-    del is_ready
-    drifted = {"drift": "containerd: it differs"}
-    if registration := differs.get("registration"):
-        differs = {**differs, "registration": replace(registration, **drifted)}
-    found = next_step.decide(replace(SETTLED, **differs))
-    assert found.why or word == READY or step != NOTHING
 
 
 def test_what_else_is_wrong_is_said_beside_an_installation_that_failed() -> None:
     differs = EARLIER | {"policy_in_force": "p0", "policy_problem": "it is too large"}
-    assert next_step.decide(replace(SETTLED, **differs)).why == "it broke; it is too large"
+    assert steps.decide(_seen(**differs)).why == "it broke; it is too large"
+
+
+PODS, LEFT = {"needed": "a pod runs"}, {"needed": "", "left": "it is busy"}
+# what a removal differs in -> step, word, whether the RuntimeClass selects the node
+GOING: list[tuple[dict[str, Any], str, str, bool | None]] = [
+    ({}, steps.LOOK, "", None),
+    ({"release": None}, steps.NOTHING, "removed", False),
+    ({"engine": NodeEngine(is_known=False)}, steps.NOTHING, "removing", None),
+    (PODS, steps.NOTHING, "removing", True),
+    (PODS | {"was_ready": False}, steps.NOTHING, "removing", None),
+    ({"needed": "", "is_offered": True}, steps.WITHDRAW, "", None),
+    (LEFT | {"is_offered": True}, steps.NOTHING, "removing", None),
+    (LEFT, steps.NOTHING, "removing", False),
+    ({"needed": "", "registration": None}, steps.LOOK, "", None),
+    ({"needed": ""}, steps.UNREGISTER, "", False),
+    ({"needed": "", "failed": _failed(steps.UNREGISTER, "1.7.24", "removing"), "wanted": ""},
+     steps.NOTHING, "removing", False),
+    ({"needed": "", "registration": steps.ABSENT}, steps.UNINSTALL, "", None),
+    ({"needed": "", "engine": NodeEngine(obstacle="Docker"), "registration": None},
+     steps.UNINSTALL, "", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("differs", "step", "word", "is_installed"), GOING)
+def test_what_is_seen_decides_what_goes(
+    differs: dict[str, Any], step: str, word: str, is_installed: bool | None
+) -> None:
+    found = steps.remove(_seen(**differs))
+    assert (found.step, found.word, found.is_installed) == (step, word, is_installed)
 
 
 PAUSES = [(1, 600.0), (2, 1200.0), (3, 2400.0), (9, 86400.0), (10**6, 86400.0)]
@@ -176,89 +149,93 @@ PAUSES = [(1, 600.0), (2, 1200.0), (3, 2400.0), (9, 86400.0), (10**6, 86400.0)]
 
 @pytest.mark.parametrize(("count", "pause"), PAUSES)
 def test_what_failed_waits_longer_each_time(count: int, pause: float) -> None:
-    last = Attempt(REGISTER, "new 1.7.24", 1000.0, count, REVERTED, "it broke")
-    seen = replace(SETTLED, registration=Registration(), attempts=(last,))
-    assert next_step.decide(replace(seen, now=1000.0 + pause - 1)).step == NOTHING
-    assert next_step.decide(replace(seen, now=1000.0 + pause)).step == REGISTER
+    assert Attempt("register", "", 1000.0, count, "", "").again == 1000.0 + pause
 
 
-_FLAG = some.booleans()
-_MAYBE = some.sampled_from([True, False, None])
-_REGISTRATIONS = some.builds(
-    Registration,
-    _FLAG,
-    _MAYBE,
-    _MAYBE,
-    _FLAG,
-    _FLAG,
-    some.sampled_from(["", "alice"]),
-    is_gone=_FLAG,
-)
+def test_a_failure_of_another_policy_is_counted_from_the_beginning() -> None:
+    """A corrected policy that fails at first does not wait as long as the one before it."""
+    first, other = (Attempt("apply", key, 1.0, 1, "failed", "") for key in ("p1", "p2"))
+    twice = NodeRecord(failed=NodeRecord(failed=(first,)).with_failure(first))
+    assert [one.count for one in twice.failed] == [2]
+    assert [one.count for one in twice.with_failure(other)] == [1]
+
+
+def test_new_pods_try_at_once_three_times_an_hour() -> None:
+    record, now = NodeRecord(), 5000.0
+    for at in (now, now + 1, now + 2):
+        tries = record.tries_at(at)
+        assert tries is not None
+        record = NodeRecord(tries=tries)
+    assert record.tries_at(now + 3599) is None
+    assert record.tries_at(now + 3600) == (now + 1, now + 2, now + 3600)
 
 
 _SEEN = some.builds(
-    Seen,
-    now=some.just(0.0),
-    obstacle=some.sampled_from(["", "no"]),
-    wanted=some.just("new"),
-    installed=some.sampled_from([None, "old", "new"]),
+    _seen,
+    engine=some.sampled_from([NodeEngine("containerd", "1"), NodeEngine(obstacle="no")]),
+    archive=some.sampled_from([None, "old", "new"]),
     proved=some.sampled_from([None, "old", "new"]),
-    is_other_release=_FLAG,
-    policy=some.just("p"),
-    policy_in_force=some.sampled_from([None, "p", "q"]),
-    machine=some.just("m"),
-    policy_machine=some.sampled_from(["", "m", "n"]),
+    release=some.sampled_from([None, "r1", "by hand"]),
+    policy_in_force=some.sampled_from([None, "p1", "q"]),
     policy_problem=some.sampled_from(["", "bad"]),
-    policy_edit=some.sampled_from(["", "edited"]),
-    engine_version=some.just("1"),
-    boot=some.just("b"),
-    well_boot=some.sampled_from(["", "a", "b"]),
-    registration=some.none() | _REGISTRATIONS,
-    handlers=some.sampled_from([None, frozenset({"runc"}), frozenset({"runc-wrap"})]),
-    attempts=some.sampled_from([(), _failed(INSTALL, "new p", FAILED, at=0.0)]),
-)
+    machine=some.sampled_from(["", "containerd 1, kernel 6.1"]),
+    registration=some.none() | some.builds(Registration, some.sampled_from([
+        steps.ABSENT, steps.GONE, steps.CHANGED, steps.UPGRADED, steps.UNREADABLE,
+        steps.INTERRUPTED, steps.IN_FORCE, steps.OTHER_FILES,
+    ])),
+    handlers=some.sampled_from([None, frozenset({"runc"}), LISTED]),
+    failed=some.sampled_from([(), EARLIER["failed"]]),
+    is_asked=some.booleans(),
+)  # fmt: skip
 
 
 @given(_SEEN)
 def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None:
-    if next_step.decide(seen).is_ready:
-        found = seen.registration
-        assert found is not None
-        assert found.is_registered
-        assert found.is_configured is not False
-        assert found.is_in_force is not False
-        assert not any((found.is_interrupted, found.is_upgraded))
+    found = steps.decide(seen)
+    if found.is_ready:
+        assert seen.registration is not None
+        assert seen.registration.word in (steps.IN_FORCE, steps.OTHER_FILES)
         assert seen.handlers is None or "runc-wrap" in seen.handlers
-        assert seen.installed == seen.proved
-        assert seen.installed == seen.wanted or seen.attempts
+        assert seen.installed == seen.record.proved
+        assert seen.installed == seen.wanted or seen.record.failed
+    assert found.is_installed is None  # the installer never has a node selected no more
 
 
 OURS = {"handler": "runc-wrap", "configured": True, "in_force": True}
-STATUS: list[tuple[Any, Registration]] = [
-    ([{"engine": "containerd", "handlers": [OURS]}], PROVED),
-    ([{"engine": "crio", "handlers": [OURS]}], Registration()),
-    ([{"engine": "containerd", "handlers": [OURS | {"handler": "other"}]}], Registration()),
-    ([{"engine": "containerd", "handlers": [OURS | {"configured": False}], "drift": ["a", "b"]}],
-     replace(PROVED, is_configured=False, drift="a; b")),
+STATUS: list[tuple[Any, str]] = [
+    ([{"engine": "containerd", "handlers": [OURS]}], steps.IN_FORCE),
+    ([{"engine": "crio", "handlers": [OURS]}], steps.ABSENT),
+    ([{"engine": "containerd", "handlers": [OURS | {"handler": "other"}]}], steps.ABSENT),
+    ([{"engine": "containerd", "handlers": [OURS | {"configured": False}]}], steps.CHANGED),
+    ([{"engine": "containerd", "handlers": [OURS | {"in_force": False}]}], steps.CHANGED),
     ([{"engine": "containerd", "handlers": [OURS | {"configured": False, "gone": True}]}],
-     replace(PROVED, is_configured=False, is_gone=True)),
-    ([{"engine": "containerd", "handlers": [OURS | {"upgraded": True}], "upgraded": True}],
-     replace(PROVED, is_upgraded=True)),
-    ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}], PROVED),  # another handler
+     steps.GONE),
+    ([{"engine": "containerd", "handlers": [OURS | {"upgraded": True}]}], steps.UPGRADED),
+    ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}], steps.IN_FORCE),  # another's
+    ([{"engine": "containerd", "handlers": [OURS], "drift": ["a", "b"]}], steps.OTHER_FILES),
+    ([{"engine": "containerd", "handlers": [OURS | {"configured": None}], "drift": ["no TOML"]}],
+     steps.UNREADABLE),
+    ([{"engine": "containerd", "handlers": [OURS | {"in_force": None}], "drift": ["no answer"]}],
+     steps.IN_FORCE),
     ([{"engine": "containerd", "handlers": [OURS], "transaction": {"handler": "runc-wrap"}}],
-     replace(PROVED, is_interrupted=True)),
+     steps.INTERRUPTED),
     ([{"engine": "containerd", "handlers": [], "transaction": {"handler": "runc-wrap"}}],
-     Registration(is_interrupted=True)),
-    ([], Registration()),
-    (None, Registration()),
-    ({"engine": "containerd"}, Registration()),
-    ([None, 3, {"engine": "containerd"}], Registration()),
+     steps.ABSENT),
+    ([{"engine": "containerd"}], steps.ABSENT),
+    ([], steps.ABSENT),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("document", "found"), STATUS)
-def test_what_engine_status_says_of_our_handler(document: Any, found: Registration) -> None:
-    assert next_step.registration(document, "containerd") == found
+@pytest.mark.parametrize(("document", "word"), STATUS)
+def test_what_engine_status_says_of_our_handler(document: Any, word: str) -> None:
+    assert node_commands.registration(document, "containerd").word == word
+
+
+@pytest.mark.parametrize("document", [None, {"engine": "containerd"}, [3], [{"engine": 3}]])
+def test_what_is_no_status_is_not_taken_for_a_handler_that_is_missing(document: Any) -> None:
+    """Which would be registered, by a restart of the engine."""
+    with pytest.raises(DocumentError):
+        node_commands.registration(document, "containerd")
 
 
 def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
@@ -266,58 +243,23 @@ def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
         {"engine": "containerd", "config": "/a", "handlers": []},
         {"engine": "containerd", "config": "/b", "handlers": [OURS]},
     ]
-    assert next_step.registration(document, "containerd", "/b") == PROVED
-    assert next_step.registration(document, "containerd", "/a") == Registration()
-    assert next_step.registration(document, "containerd", "/c") == Registration()
+    for config, word in (("/a", steps.ABSENT), ("/b", steps.IN_FORCE)):
+        assert node_commands.registration(document, "containerd", config).word == word
 
 
 ENGINES = [
-    ("containerd://1.7.24", ("containerd", "1.7.24")),
-    ("containerd://2.2.2-bd1.34", ("containerd", "2.2.2-bd1.34")),
-    ("cri-o://1.34.1", ("crio", "1.34.1")),
-    ("containerd://1.6.20~ds1", ("containerd", "1.6.20~ds1")),
-    ("containerd://1.5.18", ("", "")),
-    ("containerd://v0.9", ("", "")),
-    ("containerd://unknown", ("containerd", "unknown")),
-    ("docker://26.1", ("", "")),
-    ("", ("", "")),
-    ("containerd", ("", "")),
-    ("containerd://\x1b[31m", ("", "")),
+    ("containerd://1.7.24", NodeEngine("containerd", "1.7.24")),
+    ("containerd://2.2.2-bd1.34", NodeEngine("containerd", "2.2.2-bd1.34")),
+    ("cri-o://1.34.1", NodeEngine("crio", "1.34.1")),
+    ("containerd://1.6.20~ds1", NodeEngine("containerd", "1.6.20~ds1")),
+    *((told, None) for told in ("containerd://1.5.18", "docker://26.1", "containerd://\x1b[31m")),
+    *((told, NodeEngine(is_known=False)) for told in ("containerd://Unknown", "cri-o://", "", "x")),
 ]
-
-
-KNOWN = [
-    ("containerd://1.7.24", True),
-    ("docker://26.1", True),
-    ("containerd://Unknown", False),
-    ("cri-o://unknown", False),
-    ("containerd://", False),
-    ("Unknown", False),
-    ("", False),
-]
-
-
-@pytest.mark.parametrize(("told", "is_known"), KNOWN)
-def test_an_engine_that_is_down_has_no_version(told: str, *, is_known: bool) -> None:
-    assert next_step.is_known(told) == is_known
 
 
 @pytest.mark.parametrize(("told", "found"), ENGINES)
-def test_the_engine_that_the_kubelet_names(told: str, found: tuple[str, str]) -> None:
-    *engine, why = next_step.engine(told)
-    assert tuple(engine) == found
-    assert bool(why) == (not found[0])
-    assert why.isprintable()
-
-
-@given(_SEEN, some.booleans(), some.sampled_from([None, True]))
-def test_whatever_is_seen_the_installer_never_has_a_node_selected_no_more(
-    seen: Seen, is_ready: bool, is_installed: bool | None
-) -> None:
-    """A pod of the RuntimeClass may run there, and a kubelet that starts would reject it."""
-    labels = {node_object.INSTALLED: "true"} | ({node_object.READY: "true"} if is_ready else {})
-    node = node_object.read({"metadata": {"labels": labels}})
-    found = next_step.decide(seen)
-    wanted = node_object.Wanted(found.word, "1", found.is_ready, is_installed)
-    change = node_object.change(node, wanted) or {}
-    assert node_object.INSTALLED not in change.get("metadata", {}).get("labels", {})
+def test_the_engine_that_the_kubelet_names(told: str, found: NodeEngine | None) -> None:
+    engine = steps.engine(told)
+    assert engine == (found or NodeEngine(obstacle=engine.obstacle))
+    assert bool(engine.obstacle) == (found is None)
+    assert engine.obstacle.isprintable()

@@ -78,22 +78,9 @@ def test_a_canary_that_failed_is_not_told_as_one_that_ran(scene: Scene) -> None:
     assert scene.reasons[2:] == ["Unproved", "Ready"]
 
 
-def test_what_a_release_before_recorded_says_whether_an_installation_is_to_be_told(
-    scene: Scene,
-) -> None:
-    scene.become_ready()
-    for told, reason in ((None, "Installed"), (["drifted", "x"], "Ready"), (["ready", ""], None)):
-        state = node_record.state(scene.host.places)
-        del state["untold_proof"]
-        node_record.show(scene.host.places, {**state, "told": told})
-        before = len(scene.reasons)
-        assert scene.installer().run().word == "ready"
-        assert scene.reasons[before:] == ([reason] if reason else [])
-
-
 def test_a_canary_that_ran_anew_is_told_though_nothing_else_changed(scene: Scene) -> None:
     scene.become_ready()
-    (scene.host.places.cluster / "proved.json").unlink()
+    node_record.change(scene.host.places, proved=None)
     for _ in range(2):
         assert scene.installer().run().word == "ready"
     assert scene.host.done.count("prove") == 1
@@ -133,14 +120,15 @@ def test_the_event_of_a_refused_policy_has_its_first_finding_and_the_state_has_a
     scene.write_policy("[defualt]")
     said = "\n".join(findings)
     scene.host.fails["apply"] = f"a warning\nError: {said}\n"
-    assert scene.installer().run().word == "policy-refused"
+    pod = scene.installer()
+    assert pod.run().word == "policy-refused"
     told = scene.api.events[-1]["note"]
     assert told.startswith(note)
     assert len(told) < 450
-    assert node_record.state(scene.host.places)["reason"].split("\n") == [
+    assert node_record.read(scene.host.places).reason.split("\n") == [
         one.strip() for one in findings
     ]
-    assert scene.installer().run().word == "policy-refused"
+    assert pod.run().word == "policy-refused"
     assert scene.host.done.count("apply") == 2  # nor is it tried again, or told
     assert scene.reasons.count("PolicyRefused") == 1
 
@@ -221,7 +209,7 @@ def test_the_pods_other_container_reads_each_state_beside_it(
     monkeypatch.setattr(Reporter, "report", report)
     scene.installer().run()
     scene.remover().run()
-    assert words == ["ready", "removing", "removing", "removed"]
+    assert words == ["ready", "removing", "removed"]
     assert [path.name for path in state.parent.iterdir()] == ["state"]
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
 from runc_wrap.cluster import preflight
-from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.host import program
 from runc_wrap.node import features
@@ -123,18 +123,6 @@ def test_the_runtime_of_the_policy_in_force_counts(place: Path) -> None:
     assert "none of the runtimes" in found
 
 
-def test_the_runtime_of_the_policy_that_comes_with_the_release_counts(place: Path) -> None:
-    (place / "bin" / "runc").rename(place / "own-runc")
-    candidate = place / "candidate.toml"
-    prefix, config = Places(place / "prefix"), place / "config.toml"
-    candidate.write_text(f'runtime = ["{place}/own-runc"]\n')
-    assert [*preflight.problems(prefix, "containerd", config, candidate)] == []
-    candidate.write_text(f'runtime = ["{place}/own-runc"]\n[typo')
-    (found,) = preflight.problems(prefix, "containerd", config, candidate)
-    assert "none of the runtimes" in found
-    assert f"The policy cannot be read: {candidate}: " in found
-
-
 def test_an_engine_that_is_not_there_or_there_twice_has_to_be_named(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,11 +146,29 @@ def test_the_command_ends_with_one_document(place: Path, *, is_well: bool) -> No
     assert bool(json.loads(result.stdout)["reason"]) is not is_well
 
 
-def test_the_command_reads_the_candidate_if_it_is_told_to(place: Path) -> None:
-    (place / "bin" / "runc").rename(place / "own-runc")
-    own = f'runtime = ["{place}/own-runc"]\n'.encode()
-    policy_files.write_candidate(Places(place / "prefix"), {"config.toml": own})
-    words = ["--prefix", str(place / "prefix"), "cluster", "preflight", "containerd"]
+def test_the_runtime_of_the_policy_that_comes_with_the_release_counts(place: Path) -> None:
+    """Then the policy is laid down: what it lacks beside that is no reason to install nothing."""
+    (place / "bin" / "runc").rename(place / "bin" / "crun-of-our-own")
+    prefix = Places(place / "prefix")
+    words = ["--prefix", str(prefix.prefix), "cluster", "preflight", "containerd"]
     words += ["--config", str(place / "config.toml")]
     assert CliRunner().invoke(main, words).exit_code == 1
-    assert CliRunner().invoke(main, [*words, "--candidate"]).exit_code == 0
+
+    def said(text: str) -> dict[str, str]:
+        name = policy_directory.write(prefix, {"config.toml": text.encode()})
+        result = CliRunner().invoke(main, [*words, "--policy", name])
+        found: dict[str, str] = json.loads(result.stdout)
+        assert result.exit_code == bool(found["reason"])
+        if not any(found.values()):
+            assert policy_directory.in_force(prefix) == name
+        return found
+
+    own = 'runtime = ["crun-of-our-own"]\n'
+    assert "The policy cannot be read: " in said(f"{own}[typo")["reason"]
+    assert said(own) == {"reason": "", "policy": ""}
+    (place / "bin" / "crun-of-our-own").rename(place / "bin" / "runc")
+    assert "crun-of-our-own" in said(own)["reason"]
+    before = policy_directory.in_force(prefix)
+    found = said('[default]\nmode = "enforec"\n')
+    assert (found["reason"], "enforec" in found["policy"]) == ("", True)
+    assert policy_directory.in_force(prefix) == before

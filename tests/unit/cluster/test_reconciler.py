@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cluster import node_record
-from runc_wrap.cluster.cluster_policy import policy_files
-from runc_wrap.cluster.host_commands.systemd_manager import (
-    DONE,
-    SystemdError,
-    UnitEnd,
-)
-from tests.unit.cluster.host_stand_in import Host, Killed
+from runc_wrap.cluster.cluster_policy import policy_directory
+from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from tests.unit.cluster.host_stand_in import OURS, Host, Killed
 from tests.unit.cluster.installer_scene import INSTALLED, READY, node_document
 
 if TYPE_CHECKING:
@@ -29,14 +25,14 @@ def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scen
     assert READY not in scene.labels
     assert installer.run().word == "ready"
     assert scene.host.done == [
-        "preflight", "lay", "install", "apply", "status", "register", "status", "status",
+        "preflight", "install", "apply", "status", "register", "status", "status",
     ]  # fmt: skip
     assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
     word, digest = scene.state.split()
     assert word == "ready"
-    assert policy_files.record(scene.host.places).digest.startswith(digest)
+    assert str(policy_directory.in_force(scene.host.places)).startswith(digest)
     assert scene.reasons == ["PolicyApplied", "Installed"]
-    assert node_record.state(scene.host.places)["state"] == "ready"
+    assert node_record.read(scene.host.places).state == "ready"
 
 
 def test_where_nothing_is_to_be_done_nothing_is_done(scene: Scene) -> None:
@@ -48,27 +44,43 @@ def test_where_nothing_is_to_be_done_nothing_is_done(scene: Scene) -> None:
     assert [method for method, _ in scene.api.requests] == ["GET"]
 
 
-CALLS = 40  # of the host's systemd, until a new node is ready
+CALLS = {"coming": 35, "going": 30}  # of the host's systemd
+KILLS = [(way, at) for way, calls in CALLS.items() for at in range(1, calls + 1)]
 
 
-@pytest.mark.parametrize("dies_at", range(1, CALLS + 1))
-def test_killed_at_any_call_the_next_pod_goes_on(scene: Scene, dies_at: int) -> None:
-    scene.host.dies_at = dies_at
-    with contextlib.suppress(Killed):
+def _go(scene: Scene, way: str) -> str:
+    """Come or go, with a new pod for each pass; return the state at the end."""
+    for _ in range(2):
+        word = (scene.remover() if way == "going" else scene.installer()).run().word
+    return word
+
+
+@pytest.mark.parametrize(("way", "dies_at"), KILLS)
+def test_killed_at_any_call_the_next_pod_goes_on_to_the_same_end(
+    scene: Scene, way: str, dies_at: int
+) -> None:
+    if way == "going":
         scene.become_ready()
+    scene.host.calls, scene.host.dies_at = 0, dies_at
+    with contextlib.suppress(Killed):
+        _go(scene, way)
     assert scene.host.calls == dies_at
     scene.host.dies_at = 0
-    for _ in range(2):
-        decision = scene.installer().run()
-    assert decision.word == "ready"
-    assert scene.labels[READY] == "true"
+    end = "removed" if way == "going" else "ready"
+    assert _go(scene, way) == end
+    assert (READY in scene.labels) == (end == "ready")
     assert scene.host.done.count("register") == 1
+    assert scene.host.done.count("unregister") == (end == "removed")
     assert not scene.host.units
 
 
-def test_the_kills_reach_to_the_end(scene: Scene) -> None:
-    scene.become_ready()
-    assert scene.host.calls == CALLS
+@pytest.mark.parametrize("way", CALLS)
+def test_the_kills_reach_to_the_end(scene: Scene, way: str) -> None:
+    if way == "going":
+        scene.become_ready()
+    scene.host.calls = 0
+    _go(scene, way)
+    assert scene.host.calls == CALLS[way]
 
 
 FAILURES = [
@@ -83,8 +95,9 @@ def test_what_fails_is_said_once_and_not_tried_again_at_once(
     scene: Scene, step: str, why: str, word: str, reason: str
 ) -> None:
     scene.host.fails[step] = f"Error: {why}\n"
+    pod = scene.installer()
     for _ in range(3):
-        decision = scene.installer().run()
+        decision = pod.run()
     assert (decision.word, decision.why) == (word, why)
     assert scene.host.done.count(step) == 1
     assert READY not in scene.labels
@@ -147,59 +160,96 @@ def test_a_systemd_that_does_not_answer_is_trouble_and_no_failed_attempt(scene: 
     scene.host.start = silent  # type: ignore[method-assign]
     with pytest.raises(SystemdError):
         scene.installer().run()
-    assert node_record.attempts(scene.host.places) == ()
+    assert node_record.read(scene.host.places).failed == ()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '[{"step": 1}]', "[" * 5000, '{"archive": 3}'])
-def test_damaged_records_are_as_none(scene: Scene, text: str) -> None:
-    scene.host.places.cluster.mkdir(parents=True)
-    for name in (
-        "installed.json",
-        "attempts.json",
-        "state.json",
-        "policy.json",
-        "proved.json",
-        "applied.json",
-    ):
-        (scene.host.places.cluster / name).write_text(text)
-    scene.installer().run()
-    assert scene.installer().run().word == "ready"
+DAMAGED = ["", "{", "[]", '{"failed": [{"step": 1}]}', "[" * 5000, '{"tries": "x"}', "\xff"]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_record_is_as_none(scene: Scene, text: str) -> None:
+    scene.become_ready()
+    (scene.host.places.cluster / "state.json").write_text(text)
+    assert scene.installer().run().word == "ready"  # by what is on the node: all is done again
+    assert scene.host.done.count("register") == 1  # but the engine is not restarted
+
+
+def test_a_new_pod_tries_once_and_at_once_what_failed_before(scene: Scene) -> None:
+    """Three times an hour: a pod that is evicted again and again must not restart the engine."""
+    scene.host.fails["register"] = "Error: a canary does not run\n"
+    for tries in (1, 2, 3, 4, 4, 4):
+        pod = scene.installer()
+        for _ in range(3):
+            assert pod.run().word == "reverted"
+        assert scene.host.done.count("register") == tries
+    del scene.host.fails["register"]
+    assert scene.installer().run().word == "reverted"
+
+
+def test_what_was_mended_is_found_by_a_new_pod(scene: Scene) -> None:
+    scene.host.fails["register"] = "Error: a canary does not run\n"
+    pod = scene.installer()
+    assert [pod.run().word, pod.run().word] == ["reverted"] * 2
+    del scene.host.fails["register"]
+    assert pod.run().word == "reverted"
+    scene.become_ready()
+    assert node_record.read(scene.host.places).failed == ()
+
+
+AGAIN = "runc-wrap.dev/register-again"
+
+
+def _asks(scene: Scene) -> None:
+    scene.api.node["metadata"].setdefault("annotations", {})[AGAIN] = ""
+
+
+def test_a_person_has_the_handler_registered_again_that_somebody_took_out(scene: Scene) -> None:
+    """As configuration management does, which renders the engine's file anew."""
+    scene.become_ready()
+    pod = scene.installer()
+    for _ in range(2):
+        scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+        decision = pod.run()
+        assert decision.word == "edited"
+        assert f"`kubectl annotate node NODE {AGAIN}=`" in decision.why  # which says how
+        scene.host.done.clear()
+        _asks(scene)
+        assert pod.run().word == "ready"
+        assert scene.host.done == ["status", "register", "status"]
+        assert AGAIN not in scene.api.node["metadata"]["annotations"]
+
+
+def test_a_person_who_asks_restarts_the_engine_once_whatever_comes_of_it(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    scene.host.fails["register"] = "Error: a canary does not run\n"
+    pod = scene.installer()
+    for count in (1, 2):
+        scene.host.done.clear()
+        _asks(scene)
+        assert pod.run().word == "reverted"
+        for _ in range(3):
+            assert pod.run().word == "edited"
+        assert scene.host.done.count("register") == 1
+        assert node_record.read(scene.host.places).failed[0].count == count
+
+
+def test_a_request_that_cannot_be_taken_off_the_node_is_not_followed(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    _asks(scene)
+    scene.api.refuses_change = True
+    assert scene.installer().run().word == "edited"
 
 
 def test_what_an_interrupted_request_left_goes_though_nobody_asks_again(scene: Scene) -> None:
     """`kubectl runc-wrap report` that was ended by Ctrl-C, say."""
     scene.become_ready()
-    old = scene.host.places.cluster / "report-0a.out"
-    old.touch()
-    os.utime(old, (time.time() - 3600,) * 2)
-    scene.host.units["runc-wrap-cluster-report-0a-12345678.service"] = UnitEnd(DONE)
-    scene.host.units["runc-wrap-cluster-report-0b-12345678.service"] = UnitEnd(DONE)
-    scene.installer().run()
-    assert not old.exists()
-    assert [*scene.host.units] == ["runc-wrap-cluster-report-0b-12345678.service"]
-
-
-def test_a_request_that_systemd_does_not_forget_blocks_nothing(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene.host.places.cluster.mkdir(parents=True)
-    units = {}
-    for request in ("check-0a", "report-0b"):
-        old = scene.host.places.cluster / f"{request}.out"
+    place = scene.host.places.cluster
+    (place / "check-0b").mkdir()
+    for old in (place / "report-0a.out", place / "check-0b"):
         old.touch()
         os.utime(old, (time.time() - 3600,) * 2)
-        units[request] = f"runc-wrap-cluster-{request}-12345678.service"
-        scene.host.units[units[request]] = UnitEnd(DONE)
-    forget = scene.host.forget
-
-    def refuses(unit: str) -> None:
-        if unit == units["check-0a"]:
-            raise SystemdError(f"the host's systemd does not forget {unit}")
-        forget(unit)
-
-    monkeypatch.setattr(scene.host, "forget", refuses)
+    (place / "report-0c.out").touch()
     scene.installer().run()
-    assert scene.installer().run().word == "ready"
-    assert [*scene.host.units] == [units["check-0a"]]
-    assert [one.name for one in scene.host.places.cluster.glob("*-0?.out")] == ["check-0a.out"]
-    assert scene.remover().run().word == "removed"
+    assert sorted(path.name for path in place.glob("*-0*")) == ["report-0c.out"]

@@ -59,8 +59,9 @@ def test_a_handler_that_is_not_seen_after_its_canary_restarts_the_engine_once(sc
         scene.host.handlers = []
 
     scene.host.on_register = forgets
+    pod = scene.installer()
     for _ in range(3):
-        assert scene.installer().run().word == "reverted"
+        assert pod.run().word == "reverted"
     assert scene.host.done.count("register") == 1
 
 
@@ -68,11 +69,11 @@ def test_a_handler_that_is_never_seen_is_tried_more_and_more_rarely(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.host.on_register = lambda: setattr(scene.host, "handlers", [])
-    now = 0.0
+    now, pod = 0.0, scene.installer()
     for count in (1, 2, 3):
         monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda at=now: at)
-        scene.installer().run()
-        (last,) = node_record.attempts(scene.host.places)
+        pod.run()
+        (last,) = node_record.read(scene.host.places).failed
         assert last.count == count
         assert scene.host.done.count("register") == count
         now = last.again
@@ -80,7 +81,7 @@ def test_a_handler_that_is_never_seen_is_tried_more_and_more_rarely(
     monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
     scene.installer().run()
     assert scene.installer().run().word == "ready"
-    assert node_record.attempts(scene.host.places) == ()
+    assert node_record.read(scene.host.places).failed == ()
 
 
 def test_an_upgraded_engine_is_proved_again_and_not_restarted(scene: Scene) -> None:
@@ -155,12 +156,13 @@ def test_a_version_that_comes_and_goes_does_not_end_the_pause_after_a_failure(
 ) -> None:
     """Each attempt restarts the engine, which is what makes its version come and go."""
     scene.host.fails["register"] = "a canary does not run"
+    pod = scene.installer()
     for _ in range(3):
         for version, word in (("1.7.24", "reverted"), ("Unknown", "waiting")):
             _engine_says(scene, version)
-            assert scene.installer().run().word == word
+            assert pod.run().word == word
     assert scene.host.done.count("register") == 1
-    (last,) = node_record.attempts(scene.host.places)
+    (last,) = node_record.read(scene.host.places).failed
     assert last.count == 1
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.apply import apply_policy
 from runc_wrap.cluster import node_record
-from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.policy.policy_errors import PolicyError
+from tests.unit.cluster.host_stand_in import OURS
 from tests.unit.cluster.installer_scene import READY
 
 if TYPE_CHECKING:
+    from runc_wrap.node.paths import Places
     from tests.unit.cluster.installer_scene import Scene
 
 
@@ -23,12 +29,12 @@ def test_a_policy_that_fails_leaves_the_one_before_and_the_node_ready(scene: Sce
     assert decision.word == "policy-refused"
     assert "defualt" in decision.why
     assert scene.labels[READY] == "true"
-    assert "audit" in (scene.host.places.etc / "config.toml").read_text()
+    assert "audit" in (scene.host.places.cluster_policy / "config.toml").read_text()
     assert scene.reasons[-1] == "PolicyRefused"
     scene.write_policy('[default]\nmode = "enforce"\n')
     del scene.host.fails["apply"]
     assert scene.installer().run().word == "ready"
-    assert "enforce" in (scene.host.places.etc / "config.toml").read_text()
+    assert "enforce" in (scene.host.places.cluster_policy / "config.toml").read_text()
     assert scene.reasons[-2:] == ["PolicyApplied", "Ready"]
 
 
@@ -49,12 +55,19 @@ def test_a_config_map_whose_key_is_misspelt_puts_no_default_in_force(scene: Scen
     decision = scene.installer().run()
     assert decision.word == "policy-refused"
     assert "has no config.toml" in decision.why
-    assert "audit" in (scene.host.places.etc / "config.toml").read_text()
+    assert "audit" in (scene.host.places.cluster_policy / "config.toml").read_text()
     assert scene.labels[READY] == "true"
     assert scene.host.done == ["status"]
 
 
-def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(scene: Scene) -> None:
+def _refuses(_: Places) -> None:
+    raise PolicyError("config.toml:2: unknown setting defualt")
+
+
+def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply_policy, "check", _refuses)
     scene.host.fails["apply"] = "Error: config.toml:1: unknown setting defualt\n"
     scene.installer().run()  # the kubelet has not been asked since
     assert scene.installer().run().word == "policy-refused"
@@ -63,7 +76,7 @@ def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(scen
     scene.write_policy('[default]\nmode = "observe"\n')
     assert scene.installer().run().word == "ready"
     assert scene.labels[READY] == "true"
-    assert scene.reasons == ["PolicyRefused", "PolicyApplied", "Installed"]
+    assert scene.reasons == ["Installed", "PolicyRefused", "PolicyApplied", "Ready"]
 
 
 @pytest.mark.parametrize("what", ["containerRuntimeVersion", "kernelVersion"])
@@ -78,7 +91,6 @@ def test_the_policy_is_compiled_again_for_another_engine_or_kernel_before_that_i
     scene.host.done.clear()
     assert scene.installer().run().word == "ready"
     assert scene.host.done == ["apply", "status", "prove", "status"]
-    assert other[what].rpartition("/")[2] in scene.api.events[-2]["note"]
     scene.host.done.clear()
     assert scene.installer().run().word == "ready"
     assert scene.host.done == ["status"]
@@ -87,12 +99,12 @@ def test_the_policy_is_compiled_again_for_another_engine_or_kernel_before_that_i
 def test_what_apply_remarks_is_in_the_state(scene: Scene) -> None:
     scene.host.remarks = ["warning: restart it", "note: \x1b[31m"]
     scene.become_ready()
-    state = node_record.state(scene.host.places)
-    assert state["remarks"] == ["warning: restart it", "note: \\u001b[31m"]
-    assert state["since"] <= time.time()
-    before = state["since"]
+    record = node_record.read(scene.host.places)
+    assert record.remarks == ("warning: restart it", "note: \\u001b[31m")
+    assert record.since is not None
+    assert record.since <= time.time()
     scene.installer().run()
-    assert node_record.state(scene.host.places)["since"] == before
+    assert node_record.read(scene.host.places) == record
 
 
 def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runtime(
@@ -100,53 +112,66 @@ def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runti
 ) -> None:
     """As where only CRI-O's own crun is there, which runc-wrap does not look for."""
     scene.host.fails["preflight"] = "none of the runtimes runc, crun was found"
+    pod = scene.installer()
     for _ in range(2):
-        assert scene.installer().run().word == "refused"
+        assert pod.run().word == "refused"
     assert scene.host.done == ["preflight"]
     del scene.host.fails["preflight"]
-    told: dict[str, Any] = {}
-    start = scene.host.start
-
-    def look(unit: str, argv: list[str], *rest: Any, **more: Any) -> None:
-        step = unit.removeprefix("runc-wrap-cluster-").rpartition("-")[0]
-        told.setdefault(step, (argv, policy_files.candidate_config(scene.host.places).read_text(),
-                               scene.host.places.config.exists()))  # fmt: skip
-        start(unit, argv, *rest, **more)
-
-    scene.host.start = look  # type: ignore[method-assign,assignment]
     scene.write_policy('runtime = ["crun"]\n')
-    assert scene.installer().run().word == "waiting"  # and not an hour later
-    argv, candidate, is_there = told["preflight"]
-    assert argv[-1] == "--candidate"
-    assert ("crun" in candidate, is_there) == (True, False)
-    assert told["install"][2]
-    assert [*told].index("lay") < [*told].index("install")
+    install, laid = scene.host.install, list[str | None]()
+
+    def look() -> None:
+        laid.append(policy_directory.in_force(scene.host.places))
+        install()
+
+    scene.host.install = look  # type: ignore[method-assign]
+    assert pod.run().word == "waiting"  # and not an hour later
+    assert scene.host.argv["preflight"][-2:] == ["--policy", laid[0]]
     scene.make_image("2")
-    told.clear()
     scene.installer().run()
-    assert told["preflight"][0][-1] != "--candidate"  # install.sh compiles what is there
-    assert "lay" not in told
+    assert "--policy" not in scene.host.argv["preflight"]  # install.sh compiles what is there
 
 
 def test_a_first_policy_that_does_not_check_is_said_where_the_release_cannot_do_without_it(
-    scene: Scene,
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene.host.fails["lay"] = "Error: config.toml:2: unknown setting defualt\n"
+    monkeypatch.setattr(apply_policy, "check", _refuses)
     scene.host.fails["install"] = "none of the runtimes was found"
     decision = scene.installer().run()
     assert decision.word == "failed"
     assert "none of the runtimes was found; the policy was not taken: config.toml" in decision.why
+    assert policy_directory.in_force(scene.host.places) is None
     scene.make_image("2")
     del scene.host.fails["install"]
     scene.installer().run()
     assert scene.installer().run().word == "ready"  # with what `apply` takes
 
 
-def test_a_policy_of_the_nodes_own_counts_for_its_first_release(scene: Scene) -> None:
-    scene.host.places.config.write_text("# mine\n")
-    scene.installer().run()
-    assert "lay" not in scene.host.done
-    assert scene.host.places.config.read_text() == "# mine\n"
+def test_what_0_2_0_wrote_goes_when_the_clusters_policy_is_in_force(scene: Scene) -> None:
+    """It wrote into etc, and five records; its own handler is found, and the engine not touched."""
+    places, sums = scene.host.places, dict[str, str]()
+    files = {"config.toml": b"# old", "conf.d/0-mode.toml": b"", "profiles/old.json": b"{}"}
+    for name, data in (files | {"conf.d/90-node.toml": b"", "profiles/edited.json": b"x"}).items():
+        (places.etc / name).parent.mkdir(exist_ok=True)
+        (places.etc / name).write_bytes(data)
+        sums[name] = hashlib.sha256(files.get(name, b"{}")).hexdigest()
+    del sums["conf.d/90-node.toml"]
+    places.cluster.mkdir(parents=True)
+    (places.cluster / "policy" / "profiles").mkdir(parents=True)  # its candidate
+    known = {"digest": "d", "files": sums, "begun": {"../../x": "", "conf.d/90-node.toml": "y"}}
+    (places.cluster / "policy.json").write_text(json.dumps(known))
+    (places.cluster / "installed.json").write_text('{"archive": "a"}')
+    (places.cluster / "state.json").write_text('{"state": "ready", "told": ["ready", ""]}')
+    scene.host.install()
+    scene.host.handlers = [OURS]
+    scene.kubelet_lists_it()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["preflight", "install", "apply", "status", "prove", "status"]
+    left = sorted(path.name for path in places.etc.rglob("*") if path.is_file())
+    assert left == ["90-node.toml", "edited.json"]
+    records = sorted(path.name for path in places.cluster.glob("*.json"))
+    assert records == ["state.json"]
+    assert len([*places.cluster_policy.parent.iterdir()]) == 2  # the policy and the link
 
 
 @pytest.mark.parametrize("name", ["config.toml", "0-mode.toml"])

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runc_wrap.cluster import archive_copy, node_record
 from runc_wrap.cluster.host_commands import host_command
-from runc_wrap.cluster.host_commands.host_command import Command
-from runc_wrap.cluster.host_commands.systemd_manager import (
-    DONE,
-    RUNNING,
-    UnitEnd,
-)
 from tests.unit.cluster.host_stand_in import OURS, Killed
 from tests.unit.cluster.installer_scene import INSTALLED, READY
 
@@ -46,8 +42,9 @@ def test_a_release_that_is_not_proved_loses_the_label_and_is_said_to_be_in_force
     scene.become_ready()
     scene.make_image("2")
     scene.host.fails["prove"] = "the canary's filter is not the decided one"
+    pod = scene.installer()
     for _ in range(2):
-        decision = scene.installer().run()
+        decision = pod.run()
     assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
     assert scene.host.done.count("prove") == 1
     assert READY not in scene.labels
@@ -90,42 +87,17 @@ def test_another_release_changes_nothing_of_what_is_known_of_the_handler(
     assert scene.host.done[-2:] == ["register", "status"]
 
 
-def test_a_canary_that_began_with_the_release_before_proves_nothing(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A pod that was killed left its unit, which still runs when the next one looks."""
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("step", ["prove", "register"])
+def test_what_began_with_the_release_before_proves_nothing(scene: Scene, step: str) -> None:
+    """A pod was killed, and left its unit, which still runs when one of another image looks."""
     scene.become_ready()
     scene.make_image("2")
-    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
-
-    def ends(unit: str) -> UnitEnd:
-        return running.pop(0) if "-prove-" in unit and running else end(unit)
-
-    monkeypatch.setattr(scene.host, "end", ends)
+    scene.host.leave(f"runc-wrap-cluster-{step}-aaaaaaaa.service", *[lambda: None] * 3)
+    scene.host.done.clear()
     assert scene.installer().run().word == "ready"
-    assert running == []
-    assert scene.host.done.count("prove") == 1
-
-
-def test_a_registration_that_began_with_the_release_before_proves_nothing(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A pod died while its unit registered, and one of another image takes that up."""
-    running, end = [UnitEnd(RUNNING), UnitEnd(DONE)], scene.host.end
-
-    def ends(unit: str) -> UnitEnd:
-        if "-register-" not in unit or not running:
-            return end(unit)
-        if len(running) == 1:  # it ends, and what it did is seen
-            scene.host.handlers = [OURS]
-        return running.pop(0)
-
-    monkeypatch.setattr(scene.host, "end", ends)
-    scene.kubelet_lists_it()
-    assert scene.installer().run().word == "ready"
-    assert running == []
-    assert "register" not in scene.host.done
-    assert scene.host.done.count("prove") == 1
+    assert not any(scene.host.left.values())
+    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
 
 
 def test_a_release_that_is_refused_leaves_the_one_before_and_the_label(scene: Scene) -> None:
@@ -158,11 +130,11 @@ def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_r
     labels: list[bool] = []
     scene.host.on_register = lambda: labels.append(READY in scene.labels)
     assert scene.installer().run().word == "refused"
-    assert scene.host.done == ["status", "register", "status"]
+    assert scene.host.done == ["preflight", "status", "register", "status"]
     assert labels == [False]  # no pod came meanwhile
     assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
-    proved, installed = node_record.proved, node_record.installed
-    assert proved(scene.host.places).archive == installed(scene.host.places).archive
+    record = node_record.read(scene.host.places)
+    assert record.proved == record.archive
 
 
 def test_an_earlier_release_that_lost_its_handler_loses_the_label_though_another_is_refused(
@@ -178,9 +150,33 @@ def test_a_policy_reaches_a_node_on_which_another_release_is_refused(scene: Scen
     _refused_with_an_earlier_release(scene)
     scene.write_policy('[default]\nmode = "off"\n')
     assert scene.installer().run().word == "refused"
-    assert "off" in (scene.host.places.etc / "config.toml").read_text()
+    assert "off" in (scene.host.places.cluster_policy / "config.toml").read_text()
     assert scene.host.done == ["preflight", "apply", "status"]
     assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
+
+
+def test_half_an_archive_that_a_killed_pod_laid_down_is_replaced(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """install.sh would refuse it again and again."""
+    image = scene.place / "image"
+    for name in ("a", "b"):
+        (image / name).write_text(name)
+    copy, copied = shutil.copy2, list[str]()
+
+    def dies(file: str, *words: Any, **more: Any) -> Any:
+        if copied:
+            raise Killed
+        copied.append(file)
+        return copy(file, *words, **more)
+
+    real = shutil.copytree
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", partial(real, copy_function=dies))
+        with pytest.raises(Killed):
+            archive_copy.lay(image, scene.host.places)
+    laid = archive_copy.lay(image, scene.host.places)
+    assert {path.name for path in laid.iterdir()} == {path.name for path in image.iterdir()}
 
 
 @pytest.mark.usefixtures("_quick")
@@ -211,19 +207,17 @@ def test_a_removal_that_runs_is_waited_for_and_its_end_is_where_the_installation
     before = len(scene.host.done)
     scene.host.leave("runc-wrap-cluster-uninstall-aaaaaaaa.service", lambda: None, current.unlink)
     assert scene.installer().run().word == "ready"
-    assert scene.host.done[before : before + 3] == ["preflight", "lay", "install"]
+    assert scene.host.done[before : before + 2] == ["preflight", "install"]
 
 
 @pytest.mark.usefixtures("_quick")
 def test_what_a_killed_pod_of_the_same_image_began_is_taken_up_and_not_done_twice(
     scene: Scene,
 ) -> None:
-    laid = archive_copy.lay(scene.place / "image", scene.host.places)
-    words = ("/bin/sh", str(laid / "install.sh"), "--prefix", str(scene.host.places.prefix))
-    unit = Command("install", words, 1.0).unit
-    scene.host.leave(unit, *[lambda: None] * 3, scene.host.install)
+    _replaced_while_it_installs(scene, "1")
+    scene.host.done.clear()
     scene.become_ready()
-    assert scene.host.done[:3] == ["preflight", "lay", "apply"]
+    assert scene.host.done[:2] == ["apply", "status"]
     assert scene.labels[READY] == "true"
 
 

@@ -14,7 +14,7 @@ from tests.unit.cluster.installer_scene import INSTALLED, NOT_READY, READY, STAT
 if TYPE_CHECKING:
     from tests.unit.cluster.installer_scene import Scene
 
-REMOVAL = ["remaining", "remaining", "status", "unregister", "uninstall"]
+REMOVAL = ["remaining", "remaining", "status", "unregister", "status", "uninstall"]
 
 
 def test_everything_is_taken_off_again(scene: Scene) -> None:
@@ -62,18 +62,19 @@ def test_a_handler_that_cannot_be_removed_is_tried_more_and_more_rarely(
     scene.installer().run()
     scene.host.fails["unregister"] = "Error: containerd does not start a container\n"
     now = 0.0
+    pod = scene.remover()
     for count in (1, 2, 3):
-        monkeypatch.setattr("runc_wrap.cluster.removal.time.time", lambda at=now: at)
+        monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda at=now: at)
         for _ in range(3):
-            decision = scene.remover().run()
+            decision = pod.run()
             assert decision.word == "removing"
             assert decision.why == "containerd does not start a container"
         assert scene.host.done.count("unregister") == count
-        (last,) = node_record.attempts(scene.host.places)
+        (last,) = node_record.read(scene.host.places).failed
         now = last.again
     del scene.host.fails["unregister"]
-    monkeypatch.setattr("runc_wrap.cluster.removal.time.time", lambda: now)
-    assert scene.remover().run().word == "removed"
+    monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
+    assert pod.run().word == "removed"
 
 
 INSTALL = "runc-wrap-cluster-install-aaaaaaaa.service"
@@ -94,7 +95,7 @@ def test_nothing_is_said_to_be_removed_while_a_killed_pods_installation_runs(sce
     scene.host.leave(INSTALL, look, scene.host.install, look)
     assert scene.remover().run().word == "removed"
     assert "removed" not in states
-    assert scene.host.done == [step for step in REMOVAL if step != "unregister"]
+    assert scene.host.done == ["remaining", "status", "uninstall"]
     assert not (scene.host.places.prefix / "lib" / "current").is_symlink()
 
 

@@ -12,7 +12,8 @@ from runc_wrap.cli import cluster as cluster_command
 from runc_wrap.cli.kubectl_plugin import plugin
 from runc_wrap.cli.main import main
 from runc_wrap.cluster import node_record
-from runc_wrap.cluster.next_step import REGISTER, REVERTED, Attempt
+from runc_wrap.cluster.next_step import REGISTER, REVERTED
+from runc_wrap.cluster.node_record import Attempt
 from runc_wrap.node.paths import Places
 from tests.unit.fleet.stand_in import StandIn
 
@@ -130,9 +131,10 @@ def test_the_pods_command_prints_what_is_remembered(
     def document() -> Any:
         return json.loads(CliRunner().invoke(main, ["cluster", "state"]).stdout)
 
-    assert document() == {"state": None, "since": None, "attempts": []}
-    node_record.show(places, {"state": "reverted", "reason": "no canary", "remarks": ["a"]})
-    node_record.failed(places, Attempt(REGISTER, "k", 0.0, 1, REVERTED, "no canary"))
+    assert (document()["state"], document()["since"], document()["attempts"]) == (None, None, [])
+    node_record.show(places, state="reverted", reason="no canary")
+    failure = Attempt(REGISTER, "k", 0.0, 1, REVERTED, "no canary")
+    node_record.change(places, remarks=("a",), failed=(failure,))
     found = document()
     assert (found["state"], found["remarks"]) == ("reverted", ["a"])
     assert found["since"].startswith("20")

@@ -27,7 +27,7 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _changes(etc: Path) -> list[str]:
-    return freshness.changes(etc, policies(etc.parent) / "current")
+    return freshness.changes([etc], policies(etc.parent) / "current")
 
 
 def test_nothing_touched_is_nothing_changed(etc: Path) -> None:

@@ -208,7 +208,7 @@ def test_a_policy_that_the_release_before_compiled_gives_the_same_filter(
 @pytest.fixture
 def rebuilt(places: Places) -> Places:
     """The same node after this release has recompiled its policy."""
-    settings = source.read(places.config, places.config_directory)
+    settings = source.read(*places.sources())
     own = {"own.json": (places.profiles / "own.json").read_bytes()}
     facts = policies.facts(
         runtime_version="1.1.15+ds1",

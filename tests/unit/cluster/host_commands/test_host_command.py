@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from runc_wrap.cluster.host_commands import exit_status, host_command
 from runc_wrap.cluster.host_commands.host_command import Command, Ended
-from runc_wrap.cluster.host_commands.systemd_manager import FAILED, UnitEnd
+from runc_wrap.cluster.host_commands.systemd_manager import (
+    DONE,
+    FAILED,
+    RUNNING,
+    SystemdError,
+    UnitEnd,
+)
 
 LONG = "there is no setting defualt; there are " + ", ".join(map(str, range(500)))
 REASONS = [
@@ -33,6 +40,31 @@ def test_commands_of_other_words_are_other_units() -> None:
     units = {Command("add", words, 1.0).unit for words in (("a", "b"), ("ab",), ("a", "c"))}
     assert len(units) == 3
     assert all(unit.startswith("runc-wrap-cluster-add-") for unit in units)
+
+
+@pytest.mark.parametrize(("silent", "is_heard"), [(59.0, True), (61.0, False)])
+def test_a_silence_of_systemd_is_counted_from_its_last_answer(
+    monkeypatch: pytest.MonkeyPatch, silent: float, *, is_heard: bool
+) -> None:
+    """A command that has run for ten minutes fails by no look that finds systemd upgraded."""
+    now = [0.0]
+
+    def look(_: str) -> UnitEnd:
+        if 600.0 <= now[0] < 600.0 + silent:
+            raise SystemdError("it does not answer")
+        return UnitEnd(RUNNING if now[0] < 700.0 else DONE)
+
+    class Clock:
+        monotonic = staticmethod(lambda: now[0])
+        sleep = staticmethod(lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    manager = SimpleNamespace(end=look)
+    monkeypatch.setattr(host_command, "time", Clock)
+    if is_heard:
+        assert host_command.wait(manager, "x", 900.0).state == DONE
+    else:
+        with pytest.raises(SystemdError):
+            host_command.wait(manager, "x", 900.0)
 
 
 PROGRAM = "/opt/runc-wrap/bin/runc-wrapctl"

@@ -23,11 +23,27 @@ def _read(tmp_path: Path, **files: str | bytes) -> Values:
         folder = tmp_path if name == "config" else tmp_path / "conf.d"
         data = text if isinstance(text, bytes) else text.encode()
         (folder / f"{name}.toml").write_bytes(data)
-    return source.read(tmp_path / "config.toml", tmp_path / "conf.d")
+    return source.read(tmp_path)
 
 
 def test_without_files_all_settings_are_defaults(tmp_path: Path) -> None:
-    assert source.read(tmp_path / "none.toml", tmp_path / "none.d") == schema.defaults()
+    assert source.read(tmp_path / "none") == schema.defaults()
+
+
+def test_a_file_of_the_cluster_is_read_in_place_of_the_nodes_of_its_name(tmp_path: Path) -> None:
+    for name, text in {
+        "etc/config.toml": 'on_error = "run-unmodified"\n[default]\nmode = "off"',
+        "etc/conf.d/0-mode.toml": '[default]\nmode = "off"',
+        "etc/conf.d/90-node.toml": '[default]\nabis = "native"',
+        "sent/config.toml": '[default]\nabis = "kernel"',
+        "sent/conf.d/0-mode.toml": '[default]\nmode = "audit"',
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = source.read(tmp_path / "etc", tmp_path / "sent")
+    read = [found[name] for name in ("on_error", "default.mode", "default.abis")]
+    assert read == ["refuse", "audit", "native"]
+    assert found.place("default.mode") == f"{tmp_path}/sent/conf.d/0-mode.toml:2: "
 
 
 def test_the_last_value_applies_and_the_others_stay(tmp_path: Path) -> None:

@@ -1,0 +1,186 @@
+"""The cluster's policies on a node: a directory for each, and one link to the one in force.
+
+PREFIX/var/cluster/policy/DIGEST     config.toml, conf.d/0-mode.toml, profiles/*.json: never changed
+PREFIX/var/cluster/policy/current -> DIGEST     what `apply` reads beside PREFIX/etc
+
+The pod writes a directory, and on the host `runc-wrapctl cluster apply` checks it, compiles it and
+switches the link last. A kill anywhere leaves the policy before or this one, each whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from typing import TYPE_CHECKING
+
+from runc_wrap.apply import apply_policy
+from runc_wrap.cluster.cluster_policy import policy_files
+from runc_wrap.cluster.cluster_policy.policy_files import MODE, PolicyNotTaken
+from runc_wrap.documents.reader import read, record
+from runc_wrap.host import files
+from runc_wrap.host.locks import locked
+from runc_wrap.node.paths import Candidate
+from runc_wrap.policy.settings.policy_sources import PROFILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runc_wrap.cluster.cluster_policy.policy_files import Files
+    from runc_wrap.node.paths import Places
+    from runc_wrap.policy.policy_compiler import Compiled
+
+_FILE_MODE = 0o644
+_DIGITS = 32
+_FORMER = ("policy", "installed", "proved", "applied", "attempts")  # 0.2.0's records
+_LARGEST = 1 << 20
+
+
+@record
+class _Former:
+    """0.2.0's record: {name beneath etc: digest} of what it wrote, and had begun to write."""
+
+    files: dict[str, str]
+    begun: dict[str, str]
+
+
+def name_of(found: Files) -> str:
+    """Return the name of a policy's directory."""
+    return policy_files.digest(found)[:_DIGITS]
+
+
+def in_force(places: Places) -> str | None:
+    """Return the name of the policy that the link leads to, None if there is none."""
+    try:
+        return places.cluster_policy.readlink().name
+    except OSError:
+        return None
+
+
+def write(places: Places, found: Files) -> str:
+    """Write a policy's directory unless it is there, and return its name. Raises OSError."""
+    name = name_of(found)
+    to = places.cluster_policy.with_name(name)
+    if not to.is_dir():
+        write_files(to.with_name(f"{name}.new"), found)
+        to.with_name(f"{name}.new").rename(to)
+        files.sync(to.parent)
+    return name
+
+
+def write_files(to: Path, found: Files) -> None:
+    """Write files into a directory, in place of what is there. Raises OSError."""
+    shutil.rmtree(to, ignore_errors=True)
+    (to / PROFILES).mkdir(mode=0o700, parents=True)
+    add_files(to, found)
+
+
+def add_files(to: Path, found: Files) -> None:
+    """Write files into a directory. Raises OSError."""
+    for name, data in found.items():
+        (to / name).parent.mkdir(mode=0o700, exist_ok=True)
+        files.replace(to / name, data, _FILE_MODE)
+
+
+def lay(places: Places, name: str) -> None:
+    """Check a policy and switch to it before a release is in force: install.sh compiles it.
+
+    Raises PolicyNotTaken and OSError.
+    """
+    with locked(places.var, "cluster"):
+        _check(_whole(candidate(places, name)))
+        _switch(places, name)
+
+
+def put_in_force(places: Places, name: str) -> list[str]:
+    """Check a policy, put it in force, and switch to it: on the host.
+
+    Return remarks for the owner, as those of `apply`. Raises PolicyNotTaken and OSError, and then
+    everything is as it was.
+    """
+    with locked(places.var, "cluster"):
+        chosen = _whole(candidate(places, name))
+        with _refusals(chosen):
+            compiled, remarks = apply_policy.put_in_force(chosen)
+        _switch(places, name)
+        drop_former(places)
+    return [*remarks, *apply_policy.notes(places, compiled)]
+
+
+def check(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
+    """Return what `apply` does with a policy in a directory. Raises PolicyNotTaken and OSError."""
+    return _check(Candidate(places.prefix, directory))
+
+
+def _check(chosen: Candidate) -> tuple[Compiled, list[str]]:
+    with _refusals(chosen):
+        return apply_policy.check(chosen)
+
+
+def candidate(places: Places, name: str) -> Candidate:
+    """Return the installation as it would be with a policy."""
+    return Candidate(places.prefix, places.cluster_policy.with_name(name))
+
+
+@contextlib.contextmanager
+def _refusals(chosen: Candidate) -> Iterator[None]:
+    try:
+        policy_files.refuse_two_modes(_files(chosen))
+        yield
+    except apply_policy.FAILURES as error:
+        if isinstance(error, OSError):
+            raise
+        text = str(error).replace(f"{chosen.cluster_policy}/", "")
+        raise PolicyNotTaken(text.replace(f"{chosen.etc}/", "")) from error
+
+
+def _whole(chosen: Candidate) -> Candidate:
+    """Return it if its policy's directory has what its name says. Raises PolicyNotTaken."""
+    found = chosen.cluster_policy
+    if name_of(_files(chosen)) != found.name:
+        raise PolicyNotTaken(f"{found} is not what the pod wrote; a new pod writes it again")
+    return chosen
+
+
+def _files(chosen: Candidate) -> Files:
+    found = chosen.cluster_policy
+    return policy_files.mounted(found, found / PROFILES)
+
+
+def _switch(places: Places, name: str) -> None:
+    """Have the link lead to a policy, and drop the others."""
+    link = places.cluster_policy
+    files.replace_link(link, name)
+    files.sync(link.parent)
+    for other in link.parent.iterdir():
+        if other.name not in (link.name, name) and not other.is_symlink():
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def mode_in_force(places: Places) -> Files:
+    """Return the file with the overlay's mode that the cluster sent last, {} if it sent none."""
+    with contextlib.suppress(OSError):
+        return {MODE: files.read(places.cluster_policy / MODE, policy_files.LARGEST)}
+    return {}
+
+
+def drop_former(places: Places) -> None:
+    """Remove what 0.2.0 wrote: the cluster's files in etc, unless they were edited, and records."""
+    for name, digest in _written(places):
+        path = places.etc / name
+        with contextlib.suppress(OSError, ValueError):
+            if hashlib.sha256(files.read(path, policy_files.LARGEST)).hexdigest() == digest:
+                path.unlink()
+    for name in _FORMER:
+        (places.cluster / f"{name}.json").unlink(missing_ok=True)
+
+
+def _written(places: Places) -> list[tuple[str, str]]:
+    """Return (name beneath etc, digest) of what 0.2.0's record says."""
+    try:
+        found = read(_Former, files.read(places.cluster / "policy.json", _LARGEST))
+    except (OSError, ValueError):
+        return []
+    each = [*found.begun.items(), *found.files.items()]
+    return [(name, digest) for name, digest in each if policy_files.is_name(name)]
