@@ -198,8 +198,6 @@ class FleetReport:
                 known = self._workloads[whose] = ReportedWorkload(whose)
             taken += known.add(node, one, digests.get(one.block_digest or ""))
             own.append(known)
-            if self._taken + taken > ROOM:
-                break
         self._take_room(node, taken)
         return tuple(own)
 

@@ -444,9 +444,3 @@ def test_by_the_guides_recipe_no_node_answers_for_another(
     missing = [one["node"] for one in merged["silent"]]
     assert sorted([*missing, *(one["document"] for one in merged["refused"])]) == ["b", "c"]
     assert result.exit_code == 1
-
-
-def test_no_document_at_all_is_a_problem(applied: Node) -> None:
-    result = _stdin(applied, b"")
-    assert result.exit_code == 1
-    assert "stdin: has no document; collect the report again" in result.stderr

@@ -134,11 +134,16 @@ def test_arguments_are_known_only_if_every_node_knows_them() -> None:
     known, other = call(args=[[1, None]]), call(args=[[2, None]])
     (row,) = _one(workload("web", known), workload("web", other)).rows
     assert (row.has_args, [*row.args]) == (True, [(1, None), (2, None)])
-    (row,) = _one(workload("web", known), workload("web", call())).rows
-    assert not row.has_args
+    for calls in ([call()], [known, call()], [call(), known]):
+        (row,) = _one(*(workload("web", one) for one in calls)).rows
+        assert (row.has_args, row.as_json()["args"]) == (False, None)
     many = [workload("web", call(args=[[at]])) for at in range(33)]
-    (row,) = _one(*many).rows
-    assert not row.has_args
+    assert [_one(*many[:kinds]).rows[0].has_args for kinds in (32, 33)] == [True, False]
+
+
+def test_the_first_programs_of_a_call_are_kept() -> None:
+    rows = [workload("web", call(programs=[f"/{at}"])) for at in range(11)]
+    assert [len(_one(*rows[:most]).rows[0].programs) for most in (9, 10, 11)] == [9, 10, 10]
 
 
 def test_a_name_that_the_kernel_does_not_have_is_not_believed() -> None:
@@ -265,15 +270,6 @@ def test_memory_grows_with_workloads_and_not_with_nodes() -> None:
 
     few, many = taken(50), taken(250)
     assert many < few + 200 * 1000  # a node's name, and its place in a set
-
-
-def test_a_fleet_is_read_whole() -> None:
-    found = FleetReport()
-    data = b"".join(fleet(60, 20))
-    found.read(io.BytesIO(data).readline, "x")
-    assert (found.answered, found.is_whole) == (60, True)
-    assert sum(one.nodes for one in found.workloads()) == 60 * 20
-    assert json.loads(json.dumps(found.as_json([])))["nodes"] == 60
 
 
 def test_there_is_a_most_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
