@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.live_feed import Seen
+    from runc_wrap.report.live_feed import SeenCall
     from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
@@ -77,7 +77,7 @@ class _Teller:
         self._profile_of: Callable[[Record], Filter | str] = node_evidence.profiles(places)
         self._ledger = whole_ledger.Ledger({})
 
-    def tell(self, seen: Iterable[Seen]) -> Iterator[Json]:
+    def tell(self, seen: Iterable[SeenCall]) -> Iterator[Json]:
         """Yield a document for each call that the profile does not let through."""
         for one in seen:
             record = self._record(one)
@@ -85,7 +85,7 @@ class _Teller:
             if row:
                 yield _document(one, record, row)
 
-    def _record(self, one: Seen) -> Record | None:
+    def _record(self, one: SeenCall) -> Record | None:
         if one.key is None:
             return None
         if one.key not in self._ledger.records:
@@ -95,7 +95,7 @@ class _Teller:
                 output.fail(error)
         return self._ledger.records.get(one.key)
 
-    def _row(self, one: Seen, record: Record | None) -> CallRow | None:
+    def _row(self, one: SeenCall, record: Record | None) -> CallRow | None:
         """Return what is told of a call, None where it is not stopped by a profile of ours."""
         if record and not record.is_injected:
             return None
@@ -105,7 +105,7 @@ class _Teller:
         return call_row.of(one.call, outcome)
 
 
-def _document(one: Seen, record: Record | None, row: CallRow) -> Json:
+def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:
     whose = workloads.of(record) if record else workloads.Workload(None, None, None, None)
     return {
         "time": coverage.rfc3339(one.time),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 
-class Seen(NamedTuple):
+class SeenCall(NamedTuple):
     """Calls of one kind since the last look; `key` is None if their container is unknown."""
 
     time: float
@@ -53,7 +53,7 @@ class Watching:
         self._live.close()
         self.tree.close()
 
-    def look(self, seconds: float) -> tuple[list[Seen], list[LossSpan]]:
+    def look(self, seconds: float) -> tuple[list[SeenCall], list[LossSpan]]:
         """Wait so long, and return calls and losses meanwhile, calls of one kind together."""
         found: dict[tuple[Key | None, CallKind], list[float]] = {}
         lost: list[LossSpan] = []
@@ -64,7 +64,7 @@ class Watching:
             )
             if select.select(waited, [], [], left)[0]:
                 self._read(found, lost)
-        news = [Seen(times[0], key, call, len(times)) for (key, call), times in found.items()]
+        news = [SeenCall(times[0], key, call, len(times)) for (key, call), times in found.items()]
         return sorted([*news, *self._stored()], key=lambda one: one.time), lost
 
     def _read(
@@ -81,7 +81,7 @@ class Watching:
                 call = CallKind(record.arch, record.number, record.code, None, comm, exe)
                 found.setdefault((key, call), []).append(record.time)
 
-    def _stored(self) -> Iterator[Seen]:
+    def _stored(self) -> Iterator[SeenCall]:
         """Yield the observed calls that the agent has counted since."""
         try:
             entries = list(os.scandir(f"{self._directory}/containers"))
@@ -96,7 +96,7 @@ class Watching:
                 self._changed[entry.name] = changed
                 yield from self._grown(entry)
 
-    def _grown(self, entry: os.DirEntry[str]) -> Iterator[Seen]:
+    def _grown(self, entry: os.DirEntry[str]) -> Iterator[SeenCall]:
         read = evidence_files.container(entry.path)
         if read is None:
             return
@@ -107,7 +107,7 @@ class Watching:
         for call, tally in now.items():
             more = tally.count - before.get(call, 0)
             if more > 0:
-                yield Seen(tally.last, key, call, more)
+                yield SeenCall(tally.last, key, call, more)
 
 
 def _is_observed(call: CallKind) -> bool:

@@ -19,7 +19,6 @@ CLASSES = {
     "Plan": "of a registration, and of a removal",
     "Pod": "in CRI, and in the API",
     "Refused": "by the API server, and by a removal",
-    "Seen": "by `watch`, and by the cluster's loop",
     "Shown": "what `engine status` shows, and what a node's annotation does",
     "Wanted": "handlers, and the API's annotations",
 }

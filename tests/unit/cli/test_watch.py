@@ -8,7 +8,7 @@ import pytest
 
 from runc_wrap.cli import watch
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.report.live_feed import Seen
+from runc_wrap.report.live_feed import SeenCall
 from tests.unit.cli import ctl
 from tests.unit.evidence.samples import GETPID, LOG, MOUNT, X86_64, line, write_ledger
 
@@ -24,10 +24,10 @@ class Looking:
     class tree:  # noqa: N801 - an attribute
         problem = ""
 
-    def __init__(self, calls: list[Seen]) -> None:
+    def __init__(self, calls: list[SeenCall]) -> None:
         self._looks = itertools.chain([calls], itertools.repeat([]))
 
-    def look(self, _: float) -> tuple[list[Seen], list[Any]]:
+    def look(self, _: float) -> tuple[list[SeenCall], list[Any]]:
         return next(self._looks), []
 
     def close(self) -> None:
@@ -37,7 +37,7 @@ class Looking:
 def _watched(node: ctl.Node, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> list[str]:
     """Return the outcomes that are printed of calls in the container."""
     calls = [
-        Seen(1.0, KEY, CallKind(X86_64, number, LOG, None, "x", "/x"), 1) for number in numbers
+        SeenCall(1.0, KEY, CallKind(X86_64, number, LOG, None, "x", "/x"), 1) for number in numbers
     ]
     monkeypatch.setattr(watch, "Watching", lambda _: Looking(calls))
     done = node.ctl("watch", "--json", "--seconds", "0.01")
