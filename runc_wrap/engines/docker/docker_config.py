@@ -53,7 +53,8 @@ def without_ours(text: str, saved: Saved, where: str) -> str:
         if not runtimes and "runtimes" not in before:
             del found["runtimes"]
     _put_back(found, before, {key: after[key] for key in after if key == _DEFAULT}, where)
-    return "" if not (found or before) else json_text.printed(found, text, where)
+    had_none = not (saved.before or "").strip()
+    return "" if had_none and not found else json_text.printed(found, text, where)
 
 
 def _put_back(found: _Json, before: _Json, ours: _Json, where: str) -> None:

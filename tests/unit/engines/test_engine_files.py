@@ -16,7 +16,7 @@ from runc_wrap.engines.registration import (
     registration_state,
 )
 from runc_wrap.host import change_set
-from tests.unit.engines.engine_node import add, node, snapshot, write
+from tests.unit.engines.engine_node import add, node, remove, snapshot, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +108,23 @@ def test_a_file_that_is_not_text_is_refused(data: bytes, tmp_path: Path) -> None
     where.config.write_bytes(data)
     with pytest.raises(EngineError, match="wanted"):
         registration_plan.plan_add(where, "runc-wrap", {})
+
+
+def test_files_that_are_too_large_to_be_kept_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that cannot be read again would lock the handler in."""
+    where = node(tmp_path, "docker")
+    write(where.config, '{"a": "\u00e9"}')
+    plan = registration_plan.plan_add(where, "x", {})
+    size = len(plan.after.text().encode())
+    monkeypatch.setattr(engine_files, "MAX_BYTES", size)
+    plan_execution.carry_out(registration_plan.plan_add(where, "x", {}))
+    assert registration_state.of(where) == plan.after
+    remove(where, "x")
+    monkeypatch.setattr(engine_files, "MAX_BYTES", size - 1)
+    with pytest.raises(EngineError, match=f"wanted {size - 1} bytes at most"):
+        registration_plan.plan_add(where, "x", {})
 
 
 def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,28 @@ def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     assert snapshot(tmp_path / "etc") == alone
     with pytest.raises(EngineError, match="wanted an unused name"):
         add(where, **facts)
+
+
+@pytest.mark.parametrize("engine", CONFIGS)
+def test_what_is_handed_over_stays_when_the_other_handler_goes(engine: str, tmp_path: Path) -> None:
+    where = node(tmp_path, engine)
+    add(where, "a")
+    add(where, "b")
+    remove(where, "a", runtime=Path("/real"))
+    remove(where, "b")
+    files = [path.read_text() for path in (tmp_path / "etc").rglob("*.*") if path.is_file()]
+    assert sum("/real" in text for text in files) == 1
+    assert not any(str(where.bin_dir) in text for text in files)
+
+
+@pytest.mark.parametrize(("text", "left"), [(None, None), ("", ""), ("{}", "{}\n")])
+def test_a_daemon_json_that_is_empty_again_is_as_it_was(
+    text: str | None, left: str | None, tmp_path: Path
+) -> None:
+    where = node(tmp_path, "docker")
+    if text is not None:
+        write(where.config, text)
+    add(where)
+    where.config.write_text(json.dumps(json.loads(where.config.read_text())) + "\n")
+    remove(where)
+    assert (where.config.read_text() if where.config.exists() else None) == left

@@ -69,9 +69,12 @@ def test_what_the_owner_wrote_since_stays(tmp_path: Path) -> None:
     assert where.config.read_text() == f"# top\n{before['etc/config.toml']}[theirs]\n"
 
 
-def test_what_was_changed_within_ours_is_named_and_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change", [lambda text: text.replace("bin/b", "bin/theirs"), lambda text: f"# top\n{text}" * 2]
+)
+def test_what_was_changed_within_ours_is_named_and_left(change: Any, tmp_path: Path) -> None:
     where, _ = _left(tmp_path, "containerd 1")
-    where.config.write_text(where.config.read_text().replace("bin/b", "bin/theirs"))
+    where.config.write_text(change(where.config.read_text()))
     files = snapshot(tmp_path)
     with pytest.raises(EngineError, match="changed since"):
         remove(where)
