@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(runc_wrap.__file__).parent
-ROOMS = ("engines/containerd/", "engines/crio/", "engines/docker/", "engines/podman/")
+ROOMS = tuple(f"engines/{kind.__module__.split('.')[2]}/" for kind in registry.ENGINES.values())
 TABLES = ("host/engine_names.py", "hotpath/identity.py", "hotpath/privileged.py")
 WORDS = {
     word
