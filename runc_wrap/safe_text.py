@@ -1,4 +1,4 @@
-"""Foreign text made safe to print: shortened, without control characters.
+"""Foreign text made safe to print: shortened, without control characters; misspelled words.
 
 A workload chooses its program's name, a pod's owner its labels. Jinja escapes HTML; this module
 removes what HTML lets through: control characters, bidirectional controls, invisible letters, and
@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LONGEST_NAME = 120  # characters
 LONGEST_PASTE = 32 * 1024  # characters; longer text is left out, because half of it would be wrong
@@ -40,6 +44,29 @@ def fitted(text: str, limit: int) -> str:
 def number(count: int, noun: str) -> str:
     """Return `1 container`, `2 containers`: for nouns whose plural has an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def lines(text: str) -> str:
+    """Return text for a terminal: control characters are escaped, line breaks stay."""
+    return "".join(one if one.isprintable() or one == "\n" else _shown(one) for one in text)
+
+
+def _shown(character: str) -> str:
+    return "    " if character == "\t" else ascii(character)[1:-1]
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """Return what a misspelling probably means, "" if it looks like nothing that is known."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only after a mistake
+
+    found = get_close_matches(word, sorted(known), 1) if isinstance(word, str) else []
+    return found[0] if found else ""
+
+
+def near(word: object, known: Iterable[str]) -> str:
+    """Return " (did you mean ...?)" for what looks like a misspelling, otherwise ""."""
+    found = nearest(word, known)
+    return f" (did you mean {found}?)" if found else ""
 
 
 def paste(value: object) -> str | None:

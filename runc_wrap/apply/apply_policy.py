@@ -9,21 +9,16 @@ from runc_wrap.engines import features_asked
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import stated_defaults
-from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.policy import adoption, compiled_lint, freshness, policy_compiler, policy_store
-from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import policy_sources, source
-from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 
-FAILURES = (PolicyError, ProfileError, RuntimeNotUsable, OSError)
-
 
 def check(places: Places) -> tuple[Compiled, list[str]]:
-    """Return the compiled policy and remarks for the owner. Raises FAILURES."""
+    """Return the compiled policy and remarks for the owner. Raises Failure and OSError."""
     values = source.read(*places.sources())
     node = node_facts.gather(places, values.written("runtime"))
     compiled = adoption.settle(policy_compiler.compile_policy(values, node), values, node)
@@ -47,7 +42,7 @@ def _kept_defaults(places: Places, compiled: Compiled) -> list[str]:
 
 
 def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, list[str]]:
-    """Check, then switch to the compiled policy; return what `check` does. Raises FAILURES.
+    """Check, then switch to the compiled policy; return what `check` does, and raise the same.
 
     `orphans`: switch between runc and crun even if containers of the other exist.
     """

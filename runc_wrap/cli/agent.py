@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.agent import agent_paths, descriptor_store, systemd_protocol
-from runc_wrap.cli import output
+from runc_wrap.failure import Failure
 from runc_wrap.node import descriptor_room
 
 if TYPE_CHECKING:
@@ -71,13 +71,10 @@ def _become(
 ) -> None:
     """Replace this process by a service of the installed release."""
     if os.geteuid() != 0:
-        raise output.Failure(
+        raise Failure(
             "The agent does not run as root, whose creates it must answer; run it as root."
         )
     words = agent_paths.command_anew(str(places.prefix), role)
     handed = systemd_protocol.received(os.environb)
     variables = {**_FRUGAL, **os.environb, **(environment or {})}
-    try:
-        systemd_protocol.become(words, handed, variables)
-    except OSError as error:
-        output.fail(error)
+    systemd_protocol.become(words, handed, variables)

@@ -41,14 +41,11 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json:
     If there is any error, the policy in force stays in force. apply does not switch between runc
     and crun while containers of the current runtime exist.
     """
-    try:
-        with progress.shown("Compiling the policy"):
-            if only_check or diff:
-                compiled, remarks = _checked(places, orphans=force)
-            else:
-                compiled, remarks = apply_policy.put_in_force(places, orphans=force)
-    except apply_policy.FAILURES as error:
-        output.fail(error)
+    with progress.shown("Compiling the policy"):
+        if only_check or diff:
+            compiled, remarks = _checked(places, orphans=force)
+        else:
+            compiled, remarks = apply_policy.put_in_force(places, orphans=force)
     changes = _changes(places, compiled) if diff else None
     remarks = [*remarks, *apply_policy.notes(places, compiled)]
     in_force = not (only_check or diff)

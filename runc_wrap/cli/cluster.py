@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,15 +16,14 @@ from runc_wrap.cluster import archive_copy, next_step, node_record, preflight, r
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
 from runc_wrap.cluster.host_commands import host_documents
 from runc_wrap.cluster.host_commands.node_commands import NodeCommands
-from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdError
+from runc_wrap.cluster.host_commands.systemd_manager import Manager
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
-from runc_wrap.engines.handler import EngineError
-from runc_wrap.host import files
+from runc_wrap.failure import Failure
+from runc_wrap.host import files, patience
 from runc_wrap.host.locks import LastingLock, LockHeldError
 from runc_wrap.hotpath import config_file
-from runc_wrap.installation.installation_record import Damaged
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
@@ -51,7 +49,6 @@ _ANOTHER = (
     "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
     "any more (`kubectl -n runc-wrap get daemonsets`)"
 )
-_TROUBLE = (api_server.Unreachable, api_server.Refused, SystemdError, OSError, ValueError)
 
 
 @click.group()
@@ -99,10 +96,7 @@ def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
 @click.pass_obj
 def apply(places: Places, /, name: str) -> None:
     """Put a policy in force that the pod has written to PREFIX/var/cluster/policy: on the host."""
-    try:
-        remarks = policy_directory.put_in_force(places, name)
-    except (policy_files.PolicyNotTaken, OSError) as error:
-        output.fail(error)
+    remarks = policy_directory.put_in_force(places, name)
     output.document({"remarks": remarks})
 
 
@@ -131,10 +125,7 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, policy: s
 @click.pass_obj
 def still_needed(places: Places, /) -> None:
     """Say which pods still need the handler: on the host."""
-    try:
-        output.document({"reason": remaining.reason(places)})
-    except (Damaged, EngineError, OSError) as error:
-        output.fail(error)
+    output.document({"reason": remaining.reason(places)})
 
 
 _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
@@ -162,10 +153,7 @@ def check_policy(*, node: str) -> None:
 
 
 def _answer(asked: Callable[[], bytes]) -> None:
-    try:
-        click.echo(asked(), nl=False)
-    except (host_documents.NoAnswer, OSError) as error:
-        output.fail(error)
+    click.echo(asked(), nl=False)
 
 
 @cluster.command("try-policy")
@@ -174,10 +162,7 @@ def _answer(asked: Callable[[], bytes]) -> None:
 @click.pass_obj
 def try_policy(places: Places, /, request: str, *, node: str) -> None:
     """Print what this node says of the policy that check-policy has laid down: on the host."""
-    try:
-        output.document(policy_trial.document(places, places.cluster / request, node))
-    except OSError as error:
-        output.fail(error)
+    output.document(policy_trial.document(places, places.cluster / request, node))
 
 
 @cluster.command()
@@ -191,11 +176,8 @@ def metrics(*, port: int, file: Path, state: Path) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    try:
-        with pod_server.PodServer(port, file, state, output.warn) as server:
-            server.serve()
-    except (OSError, pod_server.CutOff) as error:
-        output.fail(error)
+    with pod_server.PodServer(port, file, state, output.warn) as server:
+        server.serve()
 
 
 def _commands(engine_config: str) -> NodeCommands:
@@ -204,10 +186,7 @@ def _commands(engine_config: str) -> NodeCommands:
 
 def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:
     given = Pod(node, pod, archive_copy.IMAGE, _CONFIG, _PROFILES, taint, _STATE)
-    try:
-        return Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
-    except (api_server.Unreachable, OSError) as error:
-        output.fail(error)
+    return Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
 
 
 def _alone(
@@ -252,7 +231,7 @@ def _attempted(work: Callable[[], Decision]) -> tuple[str, str]:
     """Return the state's word, "" if it could not be found out, and a sentence on it."""
     try:
         found = work()
-    except _TROUBLE as error:
+    except (Failure, OSError, ValueError) as error:
         output.warn(str(error))
         return "", f"the node's state is not known: {error}"
     return found.word, f"{found.word}: {found.why}" if found.why else found.word
@@ -260,9 +239,8 @@ def _attempted(work: Callable[[], Decision]) -> tuple[str, str]:
 
 def _rest(seconds: float) -> None:
     """Wait, but not if the mounted policy changes."""
-    until, before = time.monotonic() + seconds, _policy()
-    while time.monotonic() < until and _policy() == before:
-        time.sleep(_GLANCE)
+    before = _policy()
+    patience.wait_for(lambda: _policy() != before, seconds, _GLANCE)
 
 
 def _policy() -> str:

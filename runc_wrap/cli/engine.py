@@ -71,8 +71,6 @@ def remove(  # noqa: PLR0913  # one parameter per option
             return
         # not checked: what is left is the owner's own
         engine_change.carried_out(removal.plan, plan_execution.carry_out, dry_run=dry_run)
-    except (EngineError, OSError) as error:
-        output.fail(error)
     except engine_transaction.FAILURES as error:
         engine_transaction.end(name, error, as_json=as_json)
     plan = removal.plan
@@ -96,10 +94,7 @@ def prove(
 
     Exit status 1: it does not run, or not under the decided filter.
     """
-    try:
-        where = _registered(places, name, handler, config)
-    except (EngineError, OSError) as error:
-        output.fail(error)
+    where = _registered(places, name, handler, config)
     engine_transaction.prove(places, where, handler, as_json=as_json)
 
 
@@ -108,11 +103,8 @@ def prove(
 @click.pass_obj
 def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and the handlers registered with them."""
-    try:
-        with progress.shown("Asking the engines"):
-            found = engine_list.survey(registration_state.states(places.engines))
-    except (EngineError, OSError) as error:
-        output.fail(error)
+    with progress.shown("Asking the engines"):
+        found = engine_list.survey(registration_state.states(places.engines))
     if as_json:
         output.document(found)
     else:

@@ -13,6 +13,7 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError, Handler, check_name
 from runc_wrap.engines.registration import plan_execution, registration_plan
 from runc_wrap.engines.transaction import steps
+from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,8 +64,6 @@ def add(  # noqa: PLR0913  # one parameter per option
             return
         found = registry.at(name, config) if config else _only_one(name)
         document, plan = _added(places, found, wanted)
-    except (EngineError, OSError) as error:
-        output.fail(error)
     except engine_transaction.FAILURES as error:
         engine_transaction.end(name, error, as_json=as_json)
     engine_output.show(document, plan, as_json=as_json)
@@ -125,11 +124,8 @@ def _attempted(
         if off:
             return skipped | {"skipped": off}, None
         return _added(places, found, wanted)
-    except (EngineError, OSError) as error:
+    except (Failure, OSError) as error:
         return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
-    except engine_transaction.FAILURES as error:
-        told = {"skipped": str(error), "wrong": [str(error)]}
-        return skipped | told, None
 
 
 def _only_one(name: str) -> Engine:

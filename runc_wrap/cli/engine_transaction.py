@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction import canary_alone, engine_status, steps, taking_back
 from runc_wrap.engines.transaction.unit_control import Systemd
+from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
@@ -43,7 +43,7 @@ def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
     try:
         with progress.shown("Running a canary"):
             proof = canary_alone.run(places, where, handler, Systemd())
-    except canary_alone.FAILURES as error:
+    except (Failure, OSError) as error:
         if as_json:
             output.document({**document, "proved": None, "reason": str(error)})
         else:
@@ -81,14 +81,8 @@ def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
 
     A timer runs it half an hour after such a change, and the boot, with --boot, before the engines.
     """
-    try:
-        with taking_back.exclusive(places):
-            found = taking_back.everything(places, Systemd(), is_boot=is_boot)
-    except OSError as error:
-        output.fail(error)
-    except taking_back.NotTakenBackError as error:
-        output.warn(str(error))
-        raise SystemExit(output.WRONG) from None
+    with taking_back.exclusive(places):
+        found = taking_back.everything(places, Systemd(), is_boot=is_boot)
     if as_json:
         output.document([_row_of(one) for one in found])
         return
@@ -111,11 +105,8 @@ def status(places: Places, /, *, as_json: bool) -> None:
 
     Exit status 1: something differs, and is named.
     """
-    try:
-        with progress.shown("Asking the engines"):
-            found = [one.as_json() for one in engine_status.survey(places, Systemd())]
-    except (EngineError, OSError) as error:
-        output.fail(error)
+    with progress.shown("Asking the engines"):
+        found = [one.as_json() for one in engine_status.survey(places, Systemd())]
     if as_json:
         output.document(found)
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
+from runc_wrap.failure import Failure
 from runc_wrap.hotpath import config_file, create_facts, json_codec, policy_file
 from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
@@ -41,9 +42,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         decision, profile, brought = _decision(places, path.absolute(), handler)
         unshown = _unshown(path)
     except Refusal as refusal:
-        raise output.Failure(f"a create would be refused: {refusal}") from None
-    except OSError as error:
-        output.fail(error)
+        raise Failure(f"a create would be refused: {refusal}") from None
     if as_json:
         output.document(_as_json(decision))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -11,10 +10,9 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.fleet import node_list, object_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
-from runc_wrap.report.merge.fleet_report import TooMuch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from runc_wrap.fleet.node_list import AskedNode, ListedNode
 
@@ -95,12 +93,3 @@ def nodes(cluster: Cluster, selector: str | None = None) -> list[ListedNode]:
     if not any(one.is_linux for one in found):
         raise KubectlError("the cluster lists no Linux node")
     return found
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """End the command with a sentence if kubectl or a file fails."""
-    try:
-        yield
-    except (KubectlError, TooMuch, OSError) as error:
-        output.fail(error)

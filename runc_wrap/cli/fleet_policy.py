@@ -65,7 +65,7 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     not answer.
     """
     found = PolicyAnswers()
-    with fleet_cluster.told(), progress.shown("Asking nodes") as meter:
+    with progress.shown("Asking nodes") as meter:
         given = _given(cluster, paths, maps)
         one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds, given)
         listed, found.not_linux = fleet_cluster.asked(cluster, selector)
@@ -83,11 +83,8 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
 
 def _given(cluster: Cluster, paths: tuple[Path, ...], maps: tuple[str, ...]) -> bytes:
     """Return the policy as nodes get it. Raises KubectlError."""
-    try:
-        found = sent_policy.of_config_maps(cluster.kubectl, cluster.namespace, maps)
-        return sent_policy.line(found | sent_policy.of_files(paths))
-    except sent_policy.NoPolicy as error:
-        output.fail(error)
+    found = sent_policy.of_config_maps(cluster.kubectl, cluster.namespace, maps)
+    return sent_policy.line(found | sent_policy.of_files(paths))
 
 
 def _show(found: PolicyAnswers) -> None:

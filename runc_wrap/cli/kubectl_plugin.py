@@ -62,8 +62,7 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
     Exit status: 0, success; 1, it found a problem; 2, it could not run.
     """
     words = [f"--{name}={value}" for name, value in given.items() if value]
-    with fleet_cluster.told():
-        context.obj = Cluster(kubectl.found(words), namespace)
+    context.obj = Cluster(kubectl.found(words), namespace)
 
 
 @plugin.command()
@@ -147,12 +146,11 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
     the policy, what failed and when that is tried again. Exit status 1: a node is not ready, or is
     looked after by no running pod, so that what it said last may be old.
     """
-    with fleet_cluster.told():
-        if node is not None:
-            fleet_state.show(cluster, node, as_json=as_json, seconds=seconds)
-            return
-        nodes = fleet_cluster.nodes(cluster)
-        doubts = fleet_cluster.doubts(cluster, nodes)
+    if node is not None:
+        fleet_state.show(cluster, node, as_json=as_json, seconds=seconds)
+        return
+    nodes = fleet_cluster.nodes(cluster)
+    doubts = fleet_cluster.doubts(cluster, nodes)
     if as_json:
         output.document([{**one.as_json(), "doubt": doubts.get(one.name)} for one in nodes])
     else:
@@ -182,7 +180,6 @@ def _gathered(
     found = FleetReport(without)
     asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
     with (
-        fleet_cluster.told(),
         progress.shown("Asking nodes") as meter,
         _kept(save) as keep,
         report_merged.without_collector(),

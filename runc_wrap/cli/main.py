@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runc_wrap.failure import Failure
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 
 class Tidy(click.Group):
-    """A group of which neither Ctrl-C nor a reader that has enough shows a traceback."""
+    """A group in which a failure is a sentence; Ctrl-C, or a reader that has enough, is none."""
 
     def invoke(self, context: click.Context) -> object:
         """Run the called command."""
@@ -60,6 +62,10 @@ class Tidy(click.Group):
         except BrokenPipeError:
             _discard_the_rest()
             raise SystemExit(_UNREAD) from None
+        except (Failure, Refusal, OSError) as error:
+            from runc_wrap.cli import output  # noqa: PLC0415 - what has to start fast has none
+
+            output.end(error)
 
 
 class Lazy(Tidy):

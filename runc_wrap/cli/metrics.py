@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output, progress
+from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.metrics import metrics_file, node_metrics, prometheus_text
 from runc_wrap.node import agent_flush
@@ -34,22 +35,19 @@ def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
     if textfile and as_json:
         raise click.UsageError("--textfile writes Prometheus' text format; leave --json out")
     if textfile and textfile.suffix != ".prom":
-        raise output.Failure(
+        raise Failure(
             f"{textfile} does not end in .prom, so node_exporter would not read it; rename it"
         )
     asked = agent_flush.ask(places)
     if asked.why and not asked.is_absent:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
-    try:
-        with progress.shown("Counting decisions and calls"):
-            found = node_metrics.gather(places)
-        text = prometheus_text.exposition(found)
-        if textfile:
-            files.replace(textfile.absolute(), text, _MODE, is_synced=False)
-        elif not asked.is_absent:
-            metrics_file.write(places, found)
-    except OSError as error:
-        output.fail(error)
+    with progress.shown("Counting decisions and calls"):
+        found = node_metrics.gather(places)
+    text = prometheus_text.exposition(found)
+    if textfile:
+        files.replace(textfile.absolute(), text, _MODE, is_synced=False)
+    elif not asked.is_absent:
+        metrics_file.write(places, found)
     if as_json:
         output.document(prometheus_text.document(found))
     elif not textfile:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.cli import output, profile_capture
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
@@ -20,7 +20,6 @@ from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -48,11 +47,8 @@ def list_(places: Places, *, as_json: bool) -> None:
 
 
 def _rows(places: Places) -> list[dict[str, Any]]:
-    try:
-        in_force = policy_file.load(str(places.prefix))["runtime_default"]
-        own = policy_sources.profiles(*places.sources())
-    except (Refusal, ProfileError) as error:
-        output.fail(error)
+    in_force = policy_file.load(str(places.prefix))["runtime_default"]
+    own = policy_sources.profiles(*places.sources())
     sources = dict.fromkeys(builtin.names(), "built in")
     sources |= {name: _source(name) for name in in_force.values()}
     sources |= {LOCALHOST + name: str(path) for name, path in sorted(own.items())}
@@ -79,7 +75,7 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
     names = frozenset(word if word.startswith("CAP_") else f"CAP_{word}" for word in words)
     unknown = sorted(names - set(CAPABILITIES))
     if unknown:
-        raise click.BadParameter(f"{output.printable(', '.join(unknown))}: no such capability")
+        raise click.BadParameter(f"{safe_text.lines(', '.join(unknown))}: no such capability")
     return names
 
 
@@ -110,13 +106,10 @@ def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str
     NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24), an
     engine's captured one (containerd@captured) or localhost/<file>.
     """
-    try:
-        if name == RUNTIME_DEFAULT:
-            name = policy_file.load(str(places.prefix))["runtime_default"][engine]
-        own = policy_sources.read_profiles(*places.sources())
-        captured = capture_store.read(places) if captured_profile.MARK in name else {}
-        loaded = policy_compiler.load(name, own, profile_files.system(), captured)
-        compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())
-    except (ProfileError, Refusal) as error:
-        output.fail(error)
+    if name == RUNTIME_DEFAULT:
+        name = policy_file.load(str(places.prefix))["runtime_default"][engine]
+    own = policy_sources.read_profiles(*places.sources())
+    captured = capture_store.read(places) if captured_profile.MARK in name else {}
+    loaded = policy_compiler.load(name, own, profile_files.system(), captured)
+    compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())
     output.document(resolve(compiled, caps))

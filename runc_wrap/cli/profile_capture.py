@@ -13,12 +13,9 @@ import click
 from runc_wrap.apply import node_facts
 from runc_wrap.cli import output, progress
 from runc_wrap.engines.capture import capture_run, capture_store
-from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import engine_names
 from runc_wrap.policy import captured_comparison
-from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import engine_versions
-from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -54,15 +51,12 @@ def capture(
     Exit status 1: it differs from the built-in profile of the engine's version.
     """
     started = time.monotonic()
-    try:
-        with progress.shown(f"Asking {engine}") as meter:
-            captured, blocks = capture_run.capture(places, engine, socket, meter, config)
-        facts = _facts(captured)
-        table = captured_comparison.table_name(engine, facts)
-        found = captured_comparison.with_table(captured, facts)
-        where = capture_store.write(places, captured)
-    except (EngineError, PolicyError, ProfileError, OSError) as error:
-        output.fail(error)
+    with progress.shown(f"Asking {engine}") as meter:
+        captured, blocks = capture_run.capture(places, engine, socket, meter, config)
+    facts = _facts(captured)
+    table = captured_comparison.table_name(engine, facts)
+    found = captured_comparison.with_table(captured, facts)
+    where = capture_store.write(places, captured)
     if as_json:
         output.document(_document(captured, len(blocks), table, found))
     else:

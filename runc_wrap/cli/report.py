@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import safe_text
+from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output, progress, report_merged, report_page, report_table
 from runc_wrap.cli.report_document import of_node
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import in_full
-from runc_wrap.evidence.store import coverage, loss_intervals
+from runc_wrap.evidence.store import loss_intervals
+from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import stated_defaults, visible_containers
@@ -48,7 +49,7 @@ def _since(_context: click.Context, _option: click.Parameter, given: str | None)
     if span:
         return time.time() - int(span[1]) * _SECONDS[span[2]]
     day = f"{given}T00:00:00Z" if len(given) == len("2027-01-31") else given
-    found = coverage.epoch(day)
+    found = time_text.epoch(day)
     if found is None:
         raise click.BadParameter("write 90m, 12h or 7d, 2027-01-31 or 2027-01-31T18:00:00Z")
     if found > time.time():
@@ -147,7 +148,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         report_page.write(page, documents, places, _meta(found, asked, kept))
     if as_json:
         if node:
-            now = coverage.rfc3339(time.time())
+            now = time_text.rfc3339(time.time())
             output.line(node_document.written(documents, node, now, kept, found.notes))
         else:
             output.document(documents)
@@ -184,16 +185,13 @@ def _check_words(
     if not 0 < len(node) <= node_document.LONGEST_NODE:
         raise click.UsageError(f"a node's name has 1 to {node_document.LONGEST_NODE} characters")
     if not visible_containers.is_root():
-        raise output.Failure("a user sees only own containers of the node; try: run it as root")
+        raise Failure("a user sees only own containers of the node; try: run it as root")
 
 
 def gathered(places: Places, asked: Asked) -> NodeReport:
     """Return the report; print a warning about each source that could not be read."""
-    try:
-        with progress.shown("Reading records of calls") as meter:
-            found = node_evidence.gather(places, asked, meter=meter)
-    except OSError as error:
-        output.fail(error)
+    with progress.shown("Reading records of calls") as meter:
+        found = node_evidence.gather(places, asked, meter=meter)
     for note in found.notes:
         output.warn(f"note: {note}")
     return found
@@ -214,7 +212,7 @@ def _kept(places: Places, found: NodeReport) -> Kept:
 def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:
     return {
         "node": socket.gethostname(),
-        "since": coverage.rfc3339(asked.since) if asked.since else None,
+        "since": time_text.rfc3339(asked.since) if asked.since else None,
         "kept": [kept.sentence] if kept.sentence else [],
         "unattributed": [row.as_json() for row in found.strays],
         "lost": sum(map(loss_intervals.total, found.evidence.lost.values())),

@@ -17,7 +17,7 @@ from runc_wrap.cli.report_document import document
 from runc_wrap.cli.workload_argument import chosen
 from runc_wrap.cli.workload_text import in_full
 from runc_wrap.node import installed_programs, runtime_loader
-from runc_wrap.report.merge.fleet_report import FleetReport, TooMuch
+from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.merged_profile import Bases
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ def gathered(names: Iterable[str], without: Collection[str]) -> FleetReport:
                     found.read(_counting(file, meter), where)
             except OSError as error:
                 found.refuse(where, f"cannot be read: {error.strerror}")
-            except TooMuch as error:
-                output.fail(error)
     return found
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap import safe_text
+from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
-from runc_wrap.evidence.store import coverage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,14 +21,11 @@ def write(page: Path, documents: list[Json], places: Places, meta: Json) -> None
     from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
 
     here = {
-        "generated": coverage.rfc3339(time.time()),
+        "generated": time_text.rfc3339(time.time()),
         "policy": str(places.config),
         "profiles": str(places.profiles),
     }
-    try:
-        page.write_text(render(documents, {**here, **meta}), encoding="utf-8")
-    except OSError as error:
-        output.fail(error)
+    page.write_text(render(documents, {**here, **meta}), encoding="utf-8")
 
 
 def say(page: Path, documents: list[Json]) -> None:

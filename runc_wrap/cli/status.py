@@ -69,12 +69,9 @@ def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
 
 def look(places: Places) -> Node:
     """Return the node's state; print a warning about whatever could not be read."""
-    try:
-        with progress.shown("Looking at this node's containers"):
-            found = lost_listeners.mark(node_status.gather(places.ledger), places)
-            node = stated_defaults.mark(found, places)
-    except OSError as error:
-        output.fail(error)
+    with progress.shown("Looking at this node's containers"):
+        found = lost_listeners.mark(node_status.gather(places.ledger), places)
+        node = stated_defaults.mark(found, places)
     for sentence in node.notes:
         output.warn(f"note: {sentence}")
     for sentence in _of_sight(places):

@@ -13,6 +13,7 @@ from runc_wrap.cli.report import gathered, sources
 from runc_wrap.cli.report_document import suggested
 from runc_wrap.cli.workload_argument import chosen, listed
 from runc_wrap.cli.workload_text import call_words
+from runc_wrap.failure import Failure
 from runc_wrap.report.merge import merged_profile
 from runc_wrap.report.suggestion import policy_snippets
 
@@ -112,7 +113,7 @@ def show(
     one = chosen(everyone, workload)
     made = suggested(one, **allowing)
     if made is None:
-        raise output.Failure(f"{safe_text.name(one.name)}: {_why(one)}")
+        raise Failure(f"{safe_text.name(one.name)}: {_why(one)}")
     output.document(_as_json(one, made) if as_json else made.profile)
     of_base = [] if one.here else merged_profile.sentences(one)
     for warning in (*of_base, *made.warnings):

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host.locks import locked
-from runc_wrap.host.systemd import UnitFailed
 from runc_wrap.installation import unfinished, uninstaller
-from runc_wrap.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
     from runc_wrap.installation.uninstaller import Plan
@@ -37,23 +34,20 @@ def uninstall(
     they call stay, lead to the real runtime, and are yours to delete. Without --purge your settings
     and records (ledger, evidence, captured profiles, counters) stay. Restarts no engine.
     """
-    try:
-        if dry_run:
-            plan = _planned(places, purge=purge, hand_over=hand_over)
-            _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
-                  as_json=as_json, dry_run=True)  # fmt: skip
-            return
-        uninstaller.check(places)
-        # what is planned is still so when it is done: no engine is changed meanwhile, either
-        with locked(places.var, "install") as lock, taking_back.exclusive(places):
-            unfinished.keep(places.prefix)
-            plan = _planned(places, purge=purge, hand_over=hand_over)
-            done = _carry_out(plan, is_quiet=as_json)
-            _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
-            sys.stdout.flush()
-            uninstaller.finish(plan, lock, is_quiet=as_json)
-    except (uninstaller.Refused, UnitFailed, Damaged, EngineError, OSError) as error:
-        output.fail(error)
+    if dry_run:
+        plan = _planned(places, purge=purge, hand_over=hand_over)
+        _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
+              as_json=as_json, dry_run=True)  # fmt: skip
+        return
+    uninstaller.check(places)
+    # what is planned is still so when it is done: no engine is changed meanwhile, either
+    with locked(places.var, "install") as lock, taking_back.exclusive(places):
+        unfinished.keep(places.prefix)
+        plan = _planned(places, purge=purge, hand_over=hand_over)
+        done = _carry_out(plan, is_quiet=as_json)
+        _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
+        sys.stdout.flush()
+        uninstaller.finish(plan, lock, is_quiet=as_json)
 
 
 def _planned(places: Places, *, purge: bool, hand_over: bool) -> Plan:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import safe_text
+from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
-from runc_wrap.evidence.store import coverage
+from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.report import argument_names, call_row, node_evidence, outcomes, workloads
 from runc_wrap.report.live_feed import Watching
@@ -44,7 +44,7 @@ def watch(places: Places, *, as_json: bool, seconds: float | None) -> None:
     try:
         looking = Watching(places)
     except Unavailable as error:
-        output.fail(error)
+        raise Failure(str(error)) from error
     if looking.tree.problem:
         output.warn(f"note: {looking.tree.problem}: short-lived processes stay unknown")
     end = None if seconds is None else time.monotonic() + seconds
@@ -89,10 +89,7 @@ class _Teller:
         if one.key is None:
             return None
         if one.key not in self._ledger.records:
-            try:
-                self._ledger = whole_ledger.read(self._places.ledger)
-            except OSError as error:
-                output.fail(error)
+            self._ledger = whole_ledger.read(self._places.ledger)
         return self._ledger.records.get(one.key)
 
     def _row(self, one: SeenCall, record: Record | None) -> CallRow | None:
@@ -108,7 +105,7 @@ class _Teller:
 def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:
     whose = workloads.of(record) if record else workloads.Workload(None, None, None, None)
     return {
-        "time": coverage.rfc3339(one.time),
+        "time": time_text.rfc3339(one.time),
         **whose._asdict(),
         "pod": record and record.pod,
         "id": record and record.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output
+from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def chosen(workloads: Sequence[ReportedWorkload], name: str) -> ReportedWorkload
         return found[0]
     names = listed([one.name for one in found or workloads]) or "none"
     what = "several workloads have this name" if found else "there is no such workload"
-    raise output.Failure(f"{name}: {what}; give one of: {names}")
+    raise Failure(f"{name}: {what}; give one of: {names}")
 
 
 def _has(one: ReportedWorkload, name: str) -> bool:

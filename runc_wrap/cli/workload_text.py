@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap import safe_text
-from runc_wrap.evidence.store import coverage
+from runc_wrap import safe_text, time_text
 from runc_wrap.report import argument_names, outcomes
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def _call(row: CallRow, kinds: int, most: int | None) -> str:
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
     programs = ", ".join(map(safe_text.word, order))
     abi = "" if row.abi in _USUAL else f" ({row.abi})"
-    times = coverage.times(row.count)
+    times = time_text.times(row.count)
     return f"{row.words(kinds)}{abi}: {row.how}, {times} by {programs}"
 
 
@@ -84,12 +83,12 @@ def _containers(one: SeenHere) -> Iterator[str]:
     """Yield a line for each of the newest containers, the newest first."""
     for each in reversed(one.containers[-_MOST_CONTAINERS:]):
         record = each.record
-        until = "running" if each.is_there else f"until {coverage.rfc3339(each.end)}"
+        until = "running" if each.is_there else f"until {time_text.rfc3339(each.end)}"
         pod = f" of the pod {safe_text.word(record.pod)}" if record.pod else ""
         yield (
             f"  {safe_text.word(record.id)}{pod}: {safe_text.name(record.profile)} "
             f"({record.mode}), "
-            f"since {coverage.rfc3339(each.begin)}, {until}"
+            f"since {time_text.rfc3339(each.begin)}, {until}"
         )
     if len(one.containers) > _MOST_CONTAINERS:
         yield f"  and {len(one.containers) - _MOST_CONTAINERS} more"

@@ -12,10 +12,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from runc_wrap import time_text
 from runc_wrap.documents.bounds import First
 from runc_wrap.documents.reader import read as read_document
 from runc_wrap.documents.reader import record, written
-from runc_wrap.evidence.store import coverage
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
@@ -149,10 +149,10 @@ def document(places: Places) -> dict[str, Any]:
     found = read(places)
     attempts = [
         {"step": one.step, "state": one.word, "reason": one.reason, "count": one.count,
-         "at": coverage.rfc3339(one.at), "again": coverage.rfc3339(one.again)}
+         "at": time_text.rfc3339(one.at), "again": time_text.rfc3339(one.again)}
         for one in found.failed
     ]  # fmt: skip
-    since = None if found.since is None else coverage.rfc3339(found.since)
+    since = None if found.since is None else time_text.rfc3339(found.since)
     return {
         **{name: getattr(found, name) for name in _SHOWN}, "since": since, "attempts": attempts,
     }  # fmt: skip

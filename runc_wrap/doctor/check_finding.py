@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from runc_wrap.failure import Failure
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 
 
-class NotMended(Exception):
+class NotMended(Failure):
     """A fix failed and changed nothing, or nothing that matters; the message says why."""
 
 

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import deep_verify, status
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
 
 
-class NotProved(Exception):
+class NotProved(Failure):
     """The canary does not show what it should; the message says what it shows."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
+from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -27,7 +28,7 @@ class Dependent:
         return f"{self.name} ({', '.join(word for word in (self.engine, self.state) if word)})"
 
 
-class Unknown(Exception):
+class Unknown(Failure):
     """An engine is installed and does not say which containers it has; the message names it."""
 
 

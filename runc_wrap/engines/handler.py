@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from runc_wrap.failure import Failure
+
 DEFAULT_NAME = "runc-wrap"
 RESERVED = frozenset({"runc", "crun"})
 ANNOTATIONS = (
@@ -15,7 +17,7 @@ ANNOTATIONS = (
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-class EngineError(Exception):
+class EngineError(Failure):
     """The command failed and changed nothing: what was found, what was wanted, what to try."""
 
     def __init__(self, found: str, wanted: str, advice: str) -> None:

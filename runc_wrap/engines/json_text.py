@@ -8,6 +8,7 @@ from typing import Any
 
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.profiles.json_profiles.json_fields import refuse_constant, unique_members
+from runc_wrap.profiles.source_profile import ProfileError
 
 _INDENT = re.compile(r"\n([ \t]+)\"")
 
@@ -20,7 +21,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
             object_pairs_hook=unique_members,
             parse_constant=refuse_constant,
         )
-    except (ValueError, RecursionError) as error:
+    except (ProfileError, ValueError, RecursionError) as error:
         raise EngineError(f"{where}: {error}", "valid JSON", "correct the file first") from error
     if not isinstance(document, dict):
         raise EngineError(f"{where}: not an object", "a JSON object", "correct the file first")

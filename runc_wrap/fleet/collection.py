@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.store import coverage
+from runc_wrap import time_text
 from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 from runc_wrap.hotpath import json_codec
@@ -102,7 +102,7 @@ def _named(value: Any, node: str) -> Json:  # noqa: ANN401 - any JSON value
 
     By our clock: it is made when it is asked for, and a node could call it as old as it likes.
     """
-    now = coverage.rfc3339(time.time())
+    now = time_text.rfc3339(time.time())
     if isinstance(value, list):
         return node_document.written(value, node, now)
     if isinstance(value, dict):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runc_wrap import safe_text
+from runc_wrap.failure import Failure
 from runc_wrap.host import program
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _VIEWING = 60.0  # seconds
 _LARGEST_VIEW = 1 << 16
 
 
-class KubectlError(Exception):
+class KubectlError(Failure):
     """kubectl could not do it; the message is a sentence."""
 
 

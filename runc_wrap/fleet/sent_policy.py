@@ -10,6 +10,7 @@ from runc_wrap import safe_text
 from runc_wrap.cluster.cluster_policy.policy_files import LARGEST, MODE
 from runc_wrap.documents.bounds import Most
 from runc_wrap.documents.reader import DocumentError, read, record
+from runc_wrap.failure import Failure
 from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
@@ -30,20 +31,16 @@ class _ConfigMap:
     data: dict[str, Annotated[str, Most(LARGEST)]]
 
 
-class NoPolicy(Exception):
-    """There is no policy in what was given; the message is a sentence."""
-
-
 def of_files(paths: Iterable[Path]) -> dict[str, str]:
     """Return files by their places on a node, and the directory `profiles` beside a config.toml.
 
-    What begins with a dot is an editor's, say, and no node takes it. Raises NoPolicy.
+    What begins with a dot is an editor's, say, and no node takes it. Raises Failure.
     """
     found: dict[str, str] = {}
     for path in paths:
         place = _place(path.name) or CONFIG
         if place in found:
-            raise NoPolicy(f"{path} is a second {place}; give one")
+            raise Failure(f"{path} is a second {place}; give one")
         found[place] = _text(path)
         own = sorted((path.parent / PROFILES).glob(f"[!.]*{_PROFILE}")) if place == CONFIG else ()
         found |= {f"{PROFILES}/{one.name}": _text(one) for one in own}
@@ -51,7 +48,7 @@ def of_files(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def of_config_maps(kubectl: Kubectl, namespace: str, names: Iterable[str]) -> dict[str, str]:
-    """Return what these ConfigMaps bring to the installer. Raises NoPolicy and KubectlError."""
+    """Return what these ConfigMaps bring to the installer. Raises Failure and KubectlError."""
     found: dict[str, str] = {}
     for name in names:
         words = ("get", "configmap", name, "--namespace", namespace, "--output=json")
@@ -79,15 +76,15 @@ def _text(path: Path) -> str:
     try:
         return files.read(path, LARGEST, follows=True).decode()
     except UnicodeDecodeError:
-        raise NoPolicy(f"{path} is not UTF-8, which a ConfigMap needs") from None
+        raise Failure(f"{path} is not UTF-8, which a ConfigMap needs") from None
     except (OSError, ValueError) as error:
-        raise NoPolicy(f"{path} cannot be read: {error}") from error
+        raise Failure(f"{path} cannot be read: {error}") from error
 
 
 def line(found: Mapping[str, str]) -> bytes:
-    """Return the files as they are sent to a node: one line. Raises NoPolicy."""
+    """Return the files as they are sent to a node: one line. Raises Failure."""
     if CONFIG not in found:
-        raise NoPolicy(f"there is no {CONFIG}; give it by -f or --config-map")
+        raise Failure(f"there is no {CONFIG}; give it by -f or --config-map")
     if (size := sum(len(one.encode()) for one in found.values())) > LARGEST:
-        raise NoPolicy(f"the policy has {size} bytes, more than the {LARGEST} of a ConfigMap")
+        raise Failure(f"the policy has {size} bytes, more than the {LARGEST} of a ConfigMap")
     return json.dumps(found).encode() + b"\n"

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.documents import reader as documents
+from runc_wrap.failure import Failure
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def content(path: Path) -> Content:
         raise FileExistsError(errno.EEXIST, "no file or link is there", str(path)) from None
 
 
-class ChangedMeanwhile(Exception):
+class ChangedMeanwhile(Failure):
     """Somebody else changed these files; the message names them."""
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import patience
 from runc_wrap.hotpath.errors import quoted
 
 if TYPE_CHECKING:
@@ -102,12 +102,9 @@ def _restrict(descriptor: int, mode: int) -> None:
 
 
 def _wait(descriptor: int, path: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while not _taken(descriptor):
-        if time.monotonic() > until:
-            held = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
-            raise LockHeldError(errno.EWOULDBLOCK, f"{held}: wait for it, or end it", path)
-        time.sleep(_PAUSE)
+    if not patience.wait_for(lambda: _taken(descriptor), PATIENCE, _PAUSE):
+        held = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
+        raise LockHeldError(errno.EWOULDBLOCK, f"{held}: wait for it, or end it", path)
 
 
 def _taken(descriptor: int) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from runc_wrap.failure import Failure
 from runc_wrap.host import ownership
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def locate(name: str) -> Path | None:
     return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
 
 
-class ProgramFailed(Exception):
+class ProgramFailed(Failure):
     """A program failed; the message says which, and what it said."""
 
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.failure import Failure
 from runc_wrap.host import files, program
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _WRITER = "runc-wrap"
 Shown = dict[str, str]  # property -> value, as systemctl prints it
 
 
-class UnitFailed(Exception):
+class UnitFailed(Failure):
     """systemctl failed, or a unit is not active; the message says what to do."""
 
 

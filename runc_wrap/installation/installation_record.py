@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.documents.reader import read
+from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files
 from runc_wrap.host.change_set import PathChange
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 20  # bytes
 
 
-class Damaged(Exception):
+class Damaged(Failure):
     """The record cannot be read; the message says why."""
 
 

@@ -17,7 +17,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runc_wrap.host import change_set, program, systemd
+from runc_wrap.failure import Failure
+from runc_wrap.host import change_set, program
 from runc_wrap.installation import (
     failure_advice,
     links,
@@ -40,7 +41,7 @@ _SECONDS = 600.0  # of one command, on a slow machine
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
 
 
-class Failed(Exception):
+class Failed(Failure):
     """A step failed; the message says why and what to do."""
 
 
@@ -224,10 +225,7 @@ def main(words: Sequence[str]) -> int:
         return 1
     try:
         installer.run()
-    except (
-        Failed, systemd.UnitFailed, OSError, ValueError, program.ProgramFailed,
-        change_set.ChangedMeanwhile,
-    ) as error:  # fmt: skip
+    except (Failure, OSError, ValueError) as error:
         _say_what_to_do(error, options.prefix, f"; {installer.told_in_force()}.")
         return 1
     return 0

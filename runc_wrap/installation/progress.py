@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from runc_wrap import safe_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,7 +44,5 @@ class Progress:
 
     def _write(self, text: str) -> None:
         if not self._is_quiet:
-            sys.stdout.write(
-                "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-            )
+            sys.stdout.write(safe_text.lines(text))
             sys.stdout.flush()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from runc_wrap.engines import dependent, removals
 from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import boot_unit, taking_back
+from runc_wrap.failure import Failure
 from runc_wrap.host import files, program, systemd
 from runc_wrap.installation import installation_record as record
 from runc_wrap.installation import links, services, still_needed
@@ -35,10 +36,6 @@ UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service"
 RECORDS = ("captured", "evidence", "ledger", "metrics")  # in PREFIX/var; as in finish.sh
 _YOURS = "yours to delete when nothing needs it"
 _FINISH = Path(__file__).with_name("finish.sh")
-
-
-class Refused(Exception):
-    """It cannot be taken back without harm; the message says what to do. Nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +67,27 @@ class Plan:
 
 
 def check(places: Places) -> None:
-    """Raise Refused if there is no installation that install.sh made."""
+    """Raise Failure if there is no installation that install.sh made."""
     if places.prefix == PACKAGED:
-        raise Refused(f"{PACKAGED} belongs to a package: remove that with apt")
+        raise Failure(f"{PACKAGED} belongs to a package: remove that with apt")
     if not record.is_there(places.prefix):
-        raise Refused(record.told_missing(places.prefix))
+        raise Failure(record.told_missing(places.prefix))
 
 
 def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> Plan:
-    """Return what to do. Raises Refused, EngineError and OSError."""
+    """Return what to do. Raises Failure, EngineError and OSError."""
     check(places)
     for change in sorted(taking_back.directory(places).glob("*.json")):
         plan_execution.settle(change)
     if found := still_needed.observed(places):
-        raise Refused(still_needed.told_observed(found))
+        raise Failure(still_needed.told_observed(found))
     if running := still_needed.foreground(places):
-        raise Refused(still_needed.told_foreground(running))
+        raise Failure(still_needed.told_foreground(running))
     recorded = record.load(places.prefix)
     stays, unsure = still_needed.calls(places, recorded)
     needed = _needed(places, stays)
     if needed and not hands_over:
-        raise Refused(
+        raise Failure(
             f"runc-wrap is needed still: {'; '.join(needed)}. Stop and remove these containers, "
             "and take the handlers out by `runc-wrapctl engine remove ENGINE --restart`; or use "
             "--hand-over, after which they run on without runc-wrap"

@@ -11,6 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.metrics import pod_series
 
@@ -27,16 +28,6 @@ FRESH = 120.0  # seconds: a file that is older is of an agent that has ended or 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LONGEST_WORD = 64  # bytes of a state
 _GLANCE = 1.0  # seconds between looks at old connections and at the directory
-
-
-class CutOff(Exception):
-    """The file's directory is not the node's any more."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(
-            f"{directory} was removed on the node: this container ends, and is started again with "
-            "the one that is there then."
-        )
 
 
 class PodServer(ThreadingHTTPServer):
@@ -63,17 +54,20 @@ class PodServer(ThreadingHTTPServer):
         super().server_bind()
 
     def serve(self) -> None:
-        """Answer until the directory is removed on the node. Raises CutOff."""
+        """Answer until the directory is removed on the node. Raises Failure."""
         self.serve_forever(_GLANCE)
 
     def service_actions(self) -> None:
-        """Hang up on clients that take too long. Raises CutOff."""
+        """Hang up on clients that take too long. Raises Failure."""
         for request, since in [*self._open.items()]:
             if time.monotonic() - since > SECONDS:
                 with contextlib.suppress(OSError):  # it has ended
                     request.shutdown(socket.SHUT_RDWR)
         if not self._file.parent.stat().st_nlink:
-            raise CutOff(self._file.parent)
+            raise Failure(
+                f"{self._file.parent} was removed on the node: this container ends, and is started "
+                "again with the one that is there then."
+            )
 
     def process_request(self, request: Request, client_address: object) -> None:
         """Answer in a thread of its own, if there is room."""

@@ -10,7 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.store import coverage
+from runc_wrap import time_text
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -34,7 +34,7 @@ class FlushAnswer(NamedTuple):
 
     def note(self, looked_until: float) -> str:
         """Return a note on until when the store is complete, "" if it is or was never written."""
-        until = coverage.rfc3339(self.until or looked_until) if looked_until else None
+        until = time_text.rfc3339(self.until or looked_until) if looked_until else None
         return f"as of {until}: {self.why}" if self.why and until else ""
 
 

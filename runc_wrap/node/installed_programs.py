@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -39,7 +40,7 @@ _MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or sh
 _READ_AT_MOST = 4 * 1024 * 1024
 
 
-class RuntimeNotUsable(ValueError):
+class RuntimeNotUsable(Failure):
     """There is no real runtime by the names in the policy; the message says what was found."""
 
 

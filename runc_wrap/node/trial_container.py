@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.failure import Failure
 from runc_wrap.host import program
 from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
@@ -31,7 +32,7 @@ _HOST_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
 
 
-class TrialFailed(RuntimeError):
+class TrialFailed(Failure):
     """The container did not run; the message is the runtime's."""
 
 

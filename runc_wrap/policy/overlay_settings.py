@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.named_profiles import placing
@@ -56,7 +57,7 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
         if known is not None and name not in known:
             yield (
                 f"{place}{_DENY} has {name}, which libseccomp does not know: runtimes would ignore "
-                f"it and deny nothing{value_types.near(name, _common())}."
+                f"it and deny nothing{safe_text.near(name, _common())}."
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."

@@ -8,10 +8,12 @@ Architectures in conditions have libseccomp's names (x86, amd64, arm64, mipsel64
 
 from dataclasses import dataclass, field
 
+from runc_wrap.failure import Failure
+
 Kernel = tuple[int, int]
 
 
-class ProfileError(ValueError):
+class ProfileError(Failure):
     """A profile that cannot be used; the text is one sentence for the operator."""
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
+from runc_wrap import time_text
 from runc_wrap.documents.bounds import Among, Count, First, Most, Time, Within
 from runc_wrap.documents.reader import record
-from runc_wrap.evidence.store import coverage
 from runc_wrap.profiles import syscalls
 from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import WORST_FIRST
@@ -205,7 +205,7 @@ def of(call: CallKind, outcome: CallOutcome) -> CallRow:
 
 
 def _text(seconds: float) -> str:
-    return coverage.rfc3339(seconds) or ""
+    return time_text.rfc3339(seconds) or ""
 
 
 def name_of(abi: Abi | None, number: int) -> str:

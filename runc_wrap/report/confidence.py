@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap import safe_text
+from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.report import outcomes
 
@@ -36,7 +36,7 @@ class LostRecords(NamedTuple):
         """Return how many were lost and when, "" if none were."""
         if not self.end:
             return ""
-        begin, end = (coverage.rfc3339(one) if one else None for one in (self.begin, self.end))
+        begin, end = (time_text.rfc3339(one) if one else None for one in (self.begin, self.end))
         when = f"between {begin} and {end}" if begin else f"until {end}"
         known = f" ({when})" if self.end < loss_intervals.EVER else ""
         were = "was" if self.records == 1 else "were"
@@ -96,5 +96,6 @@ def confidence(
     if restarts:
         where += f" with {safe_text.number(restarts, 'restart')}"
     what = coverage.WORDS[grade]
-    found = f"{what[0].upper()}{what[1:]}: {coverage.words(watched)} in {where}{doubts.words()}."
+    watched_for = time_text.duration(watched)
+    found = f"{what[0].upper()}{what[1:]}: {watched_for} in {where}{doubts.words()}."
     return f"{found} {unshown}" if unshown else found

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import safe_text
+from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import HIDES
-from runc_wrap.evidence.store import coverage
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
@@ -109,7 +108,7 @@ def _shown(programs: Counter[str]) -> str:
     names = [name for name, _ in programs.most_common()]
     shown = ", ".join(map(safe_text.word, names[:_MOST_SHOWN]))
     more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-    return f"{coverage.times(sum(programs.values()))}, by {shown}{more}"
+    return f"{time_text.times(sum(programs.values()))}, by {shown}{more}"
 
 
 def of(

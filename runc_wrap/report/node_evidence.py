@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from runc_wrap import time_text
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.sightings import AUDIT, LOGGED_MODES, LossSpan
 from runc_wrap.evidence.sources import Unavailable, audit_health, source_status
 from runc_wrap.evidence.sources.merge import gather as gather_records
-from runc_wrap.evidence.store import coverage, evidence_files, loss_intervals
+from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.hotpath import decision
@@ -126,7 +127,7 @@ def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
 def _first(decided: Ledger) -> float:
     """Return the start of the first container in the ledger."""
     starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
-    return min((coverage.epoch(one) or 0.0 for one in starts), default=inf)
+    return min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:

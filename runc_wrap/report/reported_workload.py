@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap import safe_text
+from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import coverage
 from runc_wrap.report import any_filter, outcomes
 from runc_wrap.report.call_row import place
@@ -224,12 +224,11 @@ class ReportedWorkload:
         return f"{found} {any_filter.ON_A_NODE}" if self.has_unshown else found
 
     def _spans(self) -> str:
-        most, least = coverage.words(self.watched), self.least
+        most, least = time_text.duration(self.watched), self.least
         if least is None or self.watchers == 1 or least[0] == self.watched:
             return most
-        return (
-            f"{most} at most, {coverage.words(least[0])} at least (on {safe_text.word(least[1])}),"
-        )
+        shortest, node = time_text.duration(least[0]), safe_text.word(least[1])
+        return f"{most} at most, {shortest} at least (on {node}),"
 
     def _doubts(self) -> str:
         found = ""

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from runc_wrap import safe_text
+from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import coverage, loss_intervals
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.report import (
@@ -119,14 +119,14 @@ class Judging:
         self, key: Key, record: Record, ledger: Ledger, evidence: Evidence
     ) -> ContainerEvidence:
         first, often = ledger.starts.get(key, (record.time, 1))
-        last_start = coverage.epoch(record.time) or 0.0
+        last_start = time_text.epoch(record.time) or 0.0
         seen = evidence.containers.get(key) or Tallies()
         end = self.now
         is_there = self.is_there(key)
         if not is_there:
             ends = (last_start, seen.ended or 0.0, seen.last or 0.0)
             end = min(max(ends), self.now)
-        begin = coverage.epoch(first) or last_start
+        begin = time_text.epoch(first) or last_start
         is_over = not is_there and seen.ended is not None and seen.ended >= last_start
         until = end if is_there or is_over else self.now
         one = ContainerEvidence(record, seen, begin, end, often - 1, is_there, until=until)
@@ -189,7 +189,7 @@ class Judging:
                 lost_at_most=lost.at_most,
                 dropped=sum(one.seen.dropped for one in group),
                 watched=max(round(watched), 1) if watched > 0 else 0,
-                since=coverage.rfc3339(min(one.begin for one in group)),
+                since=time_text.rfc3339(min(one.begin for one in group)),
                 modes=sorted({str(one.record.mode) for one in group}),
                 profile=group[-1].record.profile,
                 pods=sorted({one.record.pod for one in group if one.record.pod})[:MOST_NAMES],

@@ -77,7 +77,7 @@ PLANTS = [
     (CODEC, "host/files.py", "import orjson", "runc_wrap.host.files"),
     (DECIDING, "hotpath/decision.py", "import posix", "posix"),
     (DECIDING, "report/matrix_picture.py", "open('/etc/passwd')", "uses open"),
-    (DECIDING, "evidence/store/coverage.py", "NOW = time.time()", "uses time.time"),
+    (DECIDING, "time_text.py", "NOW = time.time()", "uses time.time"),
     (DECIDING, "hotpath/splice.py", "from runc_wrap.hotpath.errors import report", "errors.report"),
     (
         DECIDING,

@@ -18,7 +18,6 @@ CLASSES = {
     "Outcome": "of a create, and of a transaction's step",
     "Plan": "of a registration, and of a removal",
     "Pod": "in CRI, and in the API",
-    "Refused": "by the API server, and by a removal",
     "Shown": "what `engine status` shows, and what a node's annotation does",
     "Wanted": "handlers, and the API's annotations",
 }

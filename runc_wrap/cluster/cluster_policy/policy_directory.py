@@ -18,6 +18,7 @@ from runc_wrap.apply import apply_policy
 from runc_wrap.cluster.cluster_policy import policy_files
 from runc_wrap.cluster.cluster_policy.policy_files import MODE, PolicyNotTaken
 from runc_wrap.documents.reader import read, record
+from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
 from runc_wrap.node.paths import Candidate
@@ -128,9 +129,7 @@ def _refusals(chosen: Candidate) -> Iterator[None]:
     try:
         policy_files.refuse_two_modes(_files(chosen))
         yield
-    except apply_policy.FAILURES as error:
-        if isinstance(error, OSError):
-            raise
+    except Failure as error:
         text = str(error).replace(f"{chosen.cluster_policy}/", "")
         raise PolicyNotTaken(text.replace(f"{chosen.etc}/", "")) from error
 

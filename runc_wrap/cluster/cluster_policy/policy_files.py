@@ -9,6 +9,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text as shown
+from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, CONFIG_DIRECTORY, PROFILES
 
@@ -27,7 +28,7 @@ _TWO_MODES = (
 )
 
 
-class PolicyNotTaken(Exception):
+class PolicyNotTaken(Failure):
     """The policy cannot be put in force, and the one before still is; the message is a sentence."""
 
 

@@ -19,6 +19,7 @@ from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.cluster.host_commands import host_command
 from runc_wrap.cluster.host_commands.host_command import Command
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.failure import Failure
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
@@ -33,19 +34,15 @@ _OLD = 600.0  # seconds after which no request waits for its files any more
 _REPORT, _CHECK = "report-", "check-"
 
 
-class NoAnswer(Exception):
-    """There is no document to be had; the message says why."""
-
-
 def report(places: Places, manager: Manager, node: str) -> bytes:
-    """Return what the node's `report --json` prints under this name. Raises NoAnswer."""
+    """Return what the node's `report --json` prints under this name. Raises Failure."""
     return _asked(places, manager, _request(_REPORT), ("report", "--json", "--node", node))
 
 
 def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> bytes:
     """Return what the node says of a policy that is not put in force: policy_trial's document.
 
-    Raises NoAnswer, and OSError if the candidate cannot be written.
+    Raises Failure, and OSError if the candidate cannot be written.
     """
     request = _request(_CHECK)
     try:
@@ -54,7 +51,7 @@ def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> by
         words = ("cluster", "try-policy", request, "--node", node)
         return _asked(places, manager, request, words)
     except policy_files.PolicyNotTaken as error:
-        raise NoAnswer(str(error)) from None
+        raise Failure(str(error)) from None
     finally:
         _remove(places.cluster, request)
 
@@ -64,10 +61,10 @@ def _request(step: str) -> str:
 
 
 def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...]) -> bytes:
-    """Return what the node's runc-wrapctl prints. Raises NoAnswer."""
+    """Return what the node's runc-wrapctl prints. Raises Failure."""
     program = places.wrapper.with_name("runc-wrapctl")
     if not program.exists():
-        raise NoAnswer("runc-wrap is not installed on this node")
+        raise Failure("runc-wrap is not installed on this node")
     argv = (str(program), "--prefix", str(places.prefix), *words)
     try:
         forget_interrupted(places.cluster)
@@ -75,11 +72,11 @@ def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...
         ended = host_command.run(manager, places.cluster, command)
         printed = _printed(places.cluster / f"{request}.out")
     except SystemdError as error:
-        raise NoAnswer(str(error)) from None
+        raise Failure(str(error)) from None
     finally:
         _remove(places.cluster, request)
     if not printed.strip():
-        raise NoAnswer(ended.reason)
+        raise Failure(ended.reason)
     return printed
 
 
@@ -88,7 +85,7 @@ def _printed(path: Path) -> bytes:
     try:
         return files.read(path, LARGEST)
     except files.TooLarge:
-        raise NoAnswer(f"the answer is larger than {LARGEST >> 20} MiB") from None
+        raise Failure(f"the answer is larger than {LARGEST >> 20} MiB") from None
     except OSError:
         return b""
 

@@ -17,6 +17,7 @@ from jeepney import DBusAddress, HeaderFields, MessageType, Parser, new_method_c
 from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 
 from runc_wrap import safe_text
+from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +43,7 @@ _STATES = {
 }
 
 
-class SystemdError(Exception):
+class SystemdError(Failure):
     """systemd does not answer, or refuses; the message is a sentence."""
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from runc_wrap import safe_text
 from runc_wrap.cluster.kubernetes_api import tls
+from runc_wrap.failure import Failure
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ _SUCCESS = range(200, 300)
 CONFLICT, BAD_REQUEST, INVALID = 409, 400, 422
 
 
-class Unreachable(Exception):
+class Unreachable(Failure):
     """The API server gave no usable answer; it is asked again later."""
 
 
-class Refused(Exception):
+class Refused(Failure):
     """The API server's answer is no; `status` is HTTP's."""
 
     def __init__(self, status: int, message: str) -> None:

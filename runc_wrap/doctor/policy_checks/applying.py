@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.doctor.check_finding import NotMended
+from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +20,7 @@ def fix(places: Places) -> Callable[[], None]:
     def act() -> None:
         try:
             apply_policy.put_in_force(places)
-        except OSError:
-            raise
-        except apply_policy.FAILURES as error:
+        except Failure as error:
             raise NotMended(str(error)) from error
 
     return act

@@ -8,6 +8,7 @@ from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import applying
+from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.policy import freshness
@@ -31,7 +32,7 @@ def find(places: Places) -> Iterator[Finding]:
             sentence = change if is_whole else f"{change} since the policy in force was compiled"
             yield _stale(places, sentence)
         compiled, remarks = apply_policy.check(places)
-    except apply_policy.FAILURES as error:
+    except (Failure, OSError) as error:
         for line in str(error).splitlines():
             remedy = f"fix it, then {_APPLY}; until then the policy in force stays"
             yield Finding(NAME, "error", line, remedy, commands.policy(places))

@@ -29,6 +29,8 @@ from h2.events import (
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
+from runc_wrap.failure import Failure
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -41,7 +43,7 @@ _PREFIX = 5  # bytes before a message: whether it is compressed, and its length 
 _LONGEST_TEXT = 1000  # characters of a server's words in a message of ours
 
 
-class CallFailed(Exception):
+class CallFailed(Failure):
     """The server refused, ended or did not answer in time; `code` is gRPC's, None without one."""
 
     def __init__(self, message: str, code: int | None = None) -> None:

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from runc_wrap.engines.transaction.taking_back import Node
     from runc_wrap.node.paths import Places
 
-FAILURES = (canary_proof.NotProved, CallFailed, EngineError, OSError)
-
 
 def run(places: Places, where: Where, handler: str, node: Node) -> str:
-    """Return what a canary through the handler proves. Raises FAILURES.
+    """Return what a canary through the handler proves. Raises Failure and OSError.
 
     One that a kill leaves is removed by the next command, and by `doctor --fix`.
     """

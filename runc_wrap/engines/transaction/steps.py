@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import canary_proof
-from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine import NOTHING, RESTART
 from runc_wrap.engines.handler import EngineError
@@ -27,7 +26,8 @@ from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import handlers_wanted, proofs, taking_back
 from runc_wrap.engines.transaction.proofs import Proof
 from runc_wrap.engines.transaction.taking_back import Note
-from runc_wrap.host import change_set
+from runc_wrap.failure import Failure
+from runc_wrap.host import change_set, patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,11 +42,12 @@ if TYPE_CHECKING:
 ADD, REMOVE = "add", "remove"
 INTERRUPTED = "it was interrupted"  # the whole message of TakenBack, then
 _PAUSE = 0.2  # seconds
-_FAILURES = (EngineError, NotProved, CallFailed, OSError)
 
 
-class TakenBack(Exception):
+class TakenBack(Failure):
     """A step failed, and everything is as it was; the message says why."""
+
+    status = 1
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,12 @@ def _proved_or_undone(work: _Work) -> Outcome:
 def _ended_by(failure: BaseException) -> TakenBack:
     if isinstance(failure, KeyboardInterrupt):
         return TakenBack(INTERRUPTED)
-    is_expected = isinstance(failure, _FAILURES)
+    is_expected = isinstance(failure, (Failure, OSError))
     return TakenBack(str(failure) if is_expected else f"{type(failure).__name__}: {failure}")
 
 
 def _steps(work: _Work) -> tuple[str, Proof]:
-    """Do all that may fail; return what was proved. Raises _FAILURES."""
+    """Do all that may fail; return what was proved. Raises Failure and OSError."""
     job, engine, access = work.job, work.job.where.engine, work.access
     work.say(f"writing {job.where.config}")
     plan_execution.carry_out(work.plan, work.note.as_json(), accept=_accepted_by(access))
@@ -222,15 +223,14 @@ def _restarted(work: _Work) -> None:
     if note.how != NOTHING and (why := work.node.restart(note.unit, note.how)):
         raise EngineError(why, "an engine that comes back", f"`journalctl -u {note.unit}`")
     taking_back.wait_until_answers(work.node, work.access)
-    wanted, until = handlers_wanted.after(work.plan), time.monotonic() + work.node.patience
-    while why := wanted.difference(work.access.running()):
-        if time.monotonic() > until:
-            raise EngineError(
-                f"{note.engine} answers, but {why}",
-                "what its files say",
-                f"`journalctl -u {note.unit}`",
-            )
-        time.sleep(_PAUSE)
+    wanted, seconds = handlers_wanted.after(work.plan), work.node.patience
+    patience.wait_for(lambda: not wanted.difference(work.access.running()), seconds, _PAUSE)
+    if why := wanted.difference(work.access.running()):
+        raise EngineError(
+            f"{note.engine} answers, but {why}",
+            "what its files say",
+            f"`journalctl -u {note.unit}`",
+        )
 
 
 def _canary(work: _Work) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +18,8 @@ from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine import NOTHING, RELOAD, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
-from runc_wrap.host import change_set, systemd
+from runc_wrap.failure import Failure
+from runc_wrap.host import change_set, patience, systemd
 from runc_wrap.host.locks import locked
 
 if TYPE_CHECKING:
@@ -61,8 +61,10 @@ class Node(Protocol):
         """Take that back, but for the boot's unit while another change is not over."""
 
 
-class NotTakenBackError(Exception):
+class NotTakenBackError(Failure):
     """A change could not be taken back; its record stays, for the next try."""
+
+    status = 1
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,18 @@ def command(places: Places) -> list[str]:
 
 def wait_until_answers(node: Node, access: Engine, also: str = "") -> None:
     """Wait until a restarted engine can run containers. Raises EngineError."""
-    until = time.monotonic() + node.patience
-    while why := access.silence():
-        failed = access.unit and node.state(access.unit) == systemd.FAILED
-        if failed or time.monotonic() > until:
-            raise EngineError(
-                f"{access.unit or 'the engine'} does not answer{also}: {why}",
-                "an engine that runs containers",
-                f"`journalctl -u {access.unit}`",
-            )
-        time.sleep(_PAUSE)
+
+    def is_over() -> bool:
+        has_failed = bool(access.unit) and node.state(access.unit) == systemd.FAILED
+        return not access.silence() or has_failed
+
+    patience.wait_for(is_over, node.patience, _PAUSE)
+    if why := access.silence():
+        raise EngineError(
+            f"{access.unit or 'the engine'} does not answer{also}: {why}",
+            "an engine that runs containers",
+            f"`journalctl -u {access.unit}`",
+        )
 
 
 @contextlib.contextmanager
@@ -241,12 +245,8 @@ def _has_forgotten(note: Note, found: ChangeRecord, neutral: dict[Path, bytes], 
         return False
     if node.restart(note.unit, RELOAD):
         return False
-    access, until = node.access(note.engine, config), time.monotonic() + node.patience
-    while (
-        not (is_read := access.has_read(text.decode(), note.handler)) and time.monotonic() < until
-    ):
-        time.sleep(_PAUSE)
-    return is_read
+    access, wanted = node.access(note.engine, config), text.decode()
+    return patience.wait_for(lambda: access.has_read(wanted, note.handler), node.patience, _PAUSE)
 
 
 def _restart(note: Note, node: Node, *, is_needed: bool) -> None:

@@ -18,8 +18,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from runc_wrap import time_text
 from runc_wrap.evidence.sightings import LOGGED_MODES
-from runc_wrap.evidence.store import coverage
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import tail
@@ -128,7 +128,7 @@ class Known:
         keys.pop(key, None)
         newest = islice(keys.items(), max(len(keys) - _MOST_ROOTS + 1, 0), None)
         self._keys[key[1]] = {**dict(newest), key: _entry(record)}
-        self._firsts.add(key, coverage.epoch(record.time) or time.time())
+        self._firsts.add(key, time_text.epoch(record.time) or time.time())
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return True
@@ -186,7 +186,7 @@ class FirstProcesses:
 
 
 def _entry(record: Record) -> LedgerEntry:
-    when = coverage.epoch(record.time)
+    when = time_text.epoch(record.time)
     is_creator = record.pid is not None and record.pid > 0 and when is not None
     creator = (record.pid, when) if is_creator else None
     return LedgerEntry(creator, record.mode, record.bundle, record.origin)  # type: ignore[arg-type]  # both are numbers

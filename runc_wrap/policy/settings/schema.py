@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap import safe_text
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, HONOUR, MODES
 from runc_wrap.policy.settings import value_types
@@ -113,7 +114,7 @@ def problem(name: str, value: object) -> str | None:
     if setting is None:
         known = ", ".join(sorted(BY_NAME))
         is_outermost = "." not in name and name not in _OUTERMOST
-        near = value_types.near(name, _OUTERMOST if is_outermost else BY_NAME)
+        near = safe_text.near(name, _OUTERMOST if is_outermost else BY_NAME)
         return f"{name:.80} is not a setting{near}; there are {known}"
     if not setting.kind.fits(value):
         return f"{name} is {_shown(value)}; it takes {setting.takes}"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runc_wrap import safe_text
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 
 def is_word(value: object) -> bool:
@@ -34,19 +34,13 @@ class Kind:
     problem: Callable[[object], str | None] = field(default=_fits)
 
 
-def near(word: object, words: Iterable[str]) -> str:
-    """Return " (did you mean ...?)" for what looks like a misspelling, otherwise ""."""
-    found = difflib.get_close_matches(word, list(words), 1) if isinstance(word, str) else []
-    return f" (did you mean {found[0]}?)" if found else ""
-
-
 def choice(*words: str) -> Kind:
     """Return a kind that takes one of these words."""
 
     def problem(value: object) -> str | None:
         if value in words:
             return None
-        return f"it takes {takes}{near(value, words)}"
+        return f"it takes {takes}{safe_text.near(value, words)}"
 
     shown = [f'"{word}"' for word in words] if "," in "".join(words) else words
     takes = f"{', '.join(shown[:-1])} or {shown[-1]}"
@@ -131,7 +125,7 @@ def _families(value: object) -> str | None:
     found = value if isinstance(value, list) else []
     unknown = next((item for item in found if family(item) is None), None)
     if unknown is not None:
-        return f"{unknown!r:.80} is not a socket family{near(unknown, FAMILIES)}"
+        return f"{unknown!r:.80} is not a socket family{safe_text.near(unknown, FAMILIES)}"
     return _duplicate([family(item) for item in found])
 
 
@@ -173,6 +167,6 @@ def _pattern(of: str, pattern: str) -> str | None:
     if of == "engine" and not any(matches(pattern, engine) for engine in known):
         return (
             f"there is no engine {pattern!r:.80}; there are {', '.join(known)}"
-            f"{near(pattern, known)}"
+            f"{safe_text.near(pattern, known)}"
         )
     return None

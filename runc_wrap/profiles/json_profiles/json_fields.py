@@ -4,11 +4,11 @@ A misspelt key in a profile would silently loosen it, so every reader here lists
 accepts. Messages have one form: source: place: what was found; what was wanted or to try.
 """
 
-import difflib
 import json
 from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
+from runc_wrap import safe_text
 from runc_wrap.profiles.source_profile import ProfileError
 
 MAX_BYTES = 4 << 20
@@ -161,7 +161,6 @@ def _kind(value: object) -> str:
 
 
 def _suggestion(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, sorted(known), n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
+    if near := safe_text.nearest(word, known):
+        return f"did you mean {near!r}?"
     return "known are: " + ", ".join(sorted(known))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.documents.reader import DocumentError
+from runc_wrap.failure import Failure
 from runc_wrap.report import reported_workload
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
@@ -34,7 +35,7 @@ _BYTES_OF_WORKLOAD = 4000
 _TWICE = "it gave two different answers."
 
 
-class TooMuch(Exception):
+class TooMuch(Failure):
     """The nodes report more than fits; the message says which one to leave out."""
 
     def __init__(self, what: str, node: str) -> None:

@@ -19,8 +19,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap import safe_text
-from runc_wrap.evidence.store import call_counts, coverage
+from runc_wrap import safe_text, time_text
+from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.vocabulary import ALLOW
@@ -239,7 +239,7 @@ def _evidence(row: CallRow) -> str:
     shown = ", ".join(map(safe_text.word, programs[:_MOST_SHOWN])) or "an unknown program"
     more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
     return (
-        f"{row.how}; seen {coverage.times(row.count)}, by {shown}{more}, {row.first} to {row.last}"
+        f"{row.how}; seen {time_text.times(row.count)}, by {shown}{more}, {row.first} to {row.last}"
     )
 
 

@@ -16,8 +16,8 @@ from harness.node.node_reports import document, workload
 from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.cluster.host_commands import host_command, host_documents
 from runc_wrap.cluster.host_commands.host_command import Command
-from runc_wrap.cluster.host_commands.host_documents import NoAnswer
 from runc_wrap.cluster.host_commands.systemd_manager import GONE, Manager
+from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import document_stream
 
@@ -88,7 +88,7 @@ def test_without_a_report_it_says_why_and_leaves_nothing(
     script, why = WITHOUT[kind]
     if script is not None:
         _installed(places, script)
-    with pytest.raises(NoAnswer, match=why):
+    with pytest.raises(Failure, match=why):
         host_documents.report(places, manager, "n1")
     assert not places.cluster.exists() or [*places.cluster.iterdir()] == []
 
@@ -117,7 +117,7 @@ def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: P
 
 def test_no_systemd_is_said(places: Places) -> None:
     _printing(places, "[]")
-    with pytest.raises(NoAnswer, match="systemd does not answer"):
+    with pytest.raises(Failure, match="systemd does not answer"):
         host_documents.report(places, Manager(Path("/nowhere/private")), "n1")
 
 

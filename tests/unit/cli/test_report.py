@@ -12,11 +12,11 @@ from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.evidence.store.evidence_store import EvidenceStore
 from runc_wrap.host import procfs
 from runc_wrap.report import call_row, node_evidence
 from runc_wrap.report.outcomes import UNKNOWN
+from runc_wrap.time_text import rfc3339
 from tests.unit.evidence.samples import (
     CLONE3,
     MOUNT,

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
+from runc_wrap import time_text
 from runc_wrap.cli.kubectl_plugin import plugin
-from runc_wrap.evidence.store import coverage
 from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.kubectl import Kubectl
@@ -174,10 +174,10 @@ def test_who_calls_itself_another_system_is_named(cluster: StandIn) -> None:
 
 
 def test_the_time_of_a_report_is_ours_and_not_what_its_node_says(cluster: StandIn) -> None:
-    before = coverage.rfc3339(time.time()) or ""
+    before = time_text.rfc3339(time.time()) or ""
     cluster.node("a", document("a", WEB, generated="1999-01-01T00:00:00Z"))
     cluster.node("b", [WEB])
-    assert before <= _merged()["oldest"] <= (coverage.rfc3339(time.time()) or "")
+    assert before <= _merged()["oldest"] <= (time_text.rfc3339(time.time()) or "")
 
 
 def test_a_node_that_is_left_out_is_not_asked(cluster: StandIn) -> None:

@@ -32,6 +32,7 @@ from runc_wrap.engines.registration import (
 )
 from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import boot_unit, taking_back
+from runc_wrap.failure import Failure
 from runc_wrap.host import procfs, runtime_state, systemd
 from runc_wrap.installation import (
     installation_record,
@@ -122,7 +123,7 @@ def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
     places: Places,
 ) -> None:
     path = _start_task(places)
-    with pytest.raises(uninstaller.Refused, match=f"{path}: 1 container: default/one"):
+    with pytest.raises(Failure, match=f"{path}: 1 container: default/one"):
         uninstaller.plan(places)
     plan = uninstaller.plan(places, hands_over=True)
     assert list(plan.stays) == ["strict"]
@@ -159,7 +160,7 @@ def test_while_containers_in_observe_run_it_is_refused_whatever_is_handed_over(
         if not runs:
             uninstaller.plan(places, hands_over=hands_over)
             continue
-        with pytest.raises(uninstaller.Refused, match="1 container in mode observe: one"):
+        with pytest.raises(Failure, match="1 container in mode observe: one"):
             uninstaller.plan(places, hands_over=hands_over)
 
 
@@ -241,7 +242,7 @@ def test_an_engine_that_has_a_path_in_memory_needs_it(
     ):
         Running.tells, Running.why = tells, silence
         if is_needed:
-            with pytest.raises(uninstaller.Refused, match=f"{path}: crio"):
+            with pytest.raises(Failure, match=f"{path}: crio"):
                 uninstaller.plan(places)
         else:
             told = [each.why for each in uninstaller.left(uninstaller.plan(places))]
@@ -269,7 +270,7 @@ def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
     installation_record.save(places.prefix, recorded)
     by_hand.write_text(f'path = "{links["runc-wrap"]}{more}"\n')
     if not more:
-        with pytest.raises(uninstaller.Refused, match=f"{by_hand} names it"):
+        with pytest.raises(Failure, match=f"{by_hand} names it"):
             uninstaller.plan(places)
     plan = uninstaller.plan(places, hands_over=True)
     for step in uninstaller.steps(plan):
@@ -320,7 +321,7 @@ def service_in_the_foreground(places: Places) -> Iterator[int]:
 def test_an_uninstall_is_refused_while_a_service_runs_that_systemd_did_not_start(
     places: Places, service: int
 ) -> None:
-    with pytest.raises(uninstaller.Refused) as refused:
+    with pytest.raises(Failure) as refused:
         uninstaller.plan(places)
     told = str(refused.value)
     assert told.startswith("1 service of the agent that systemd did not start would go on from")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.failure import Failure
 from runc_wrap.metrics import pod_server
-from runc_wrap.metrics.pod_server import CutOff, PodServer
+from runc_wrap.metrics.pod_server import PodServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Served:
     def run(self) -> None:
         try:
             self.server.serve()
-        except CutOff as error:
+        except Failure as error:
             self.ended.append(str(error))
 
     def get(self, path: str = "/metrics") -> bytes:

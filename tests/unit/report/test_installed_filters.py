@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
-from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.evaluate.runtime_load import Loader
@@ -24,7 +24,7 @@ from tests.unit.evidence.samples import UNSHARE, line, observed, sighting
 if TYPE_CHECKING:
     from runc_wrap.report.outcomes import Filter
 
-BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
+BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0
 HOUR = 3600.0
 SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
 SECCOMP_X32 = 0x40000000 | SECCOMP
@@ -51,7 +51,7 @@ def judged(
     starts: dict[Any, Any] = {}
     for at, (mode, one) in enumerate(said):
         key = ("/run/test", f"c{at}")
-        time = coverage.rfc3339(BEGIN + at)
+        time = time_text.rfc3339(BEGIN + at)
         records[key] = ledger_record.of(line(key[1], mode=mode, container="app", time=time))
         starts[key] = (time or "", 1)
         if one:

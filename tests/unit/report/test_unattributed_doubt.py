@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.store import coverage
+from runc_wrap import time_text
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
 from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.report import outcomes
@@ -169,7 +169,7 @@ def test_a_doubt_ends_when_another_container_was_watched_as_long_without_it(
     _ended(case)
     case.evidence.add(None, sighting(time=BEGIN + ENDED - 30))
     case.now = BEGIN + 2 * ENDED + 300
-    case.container("c2", time=coverage.rfc3339(BEGIN + begins))
+    case.container("c2", time=time_text.rfc3339(BEGIN + begins))
     for one in case.lines:
         one.update(namespace="shop", pod="web", container="app")
     found = case.one()

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, UNMADE, LossSpan
-from runc_wrap.evidence.store import coverage, evidence_set
+from runc_wrap.evidence.store import evidence_set
 from runc_wrap.evidence.store.call_counts import EITHER, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_set import Evidence, file_name
 from runc_wrap.ledger import record as ledger_record
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.outcomes import Filter
 
 KEY = ("/run/test", "c1")
-BEGIN = coverage.epoch("2026-11-18T00:00:00Z") or 0.0
+BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0
 NEW = 4000  # a call newer than the profile: runc's stub answers it
 KCMP = 312
 INTO_CGROUP, PIDFD_AND_TID = 0x200000000, 0x101000

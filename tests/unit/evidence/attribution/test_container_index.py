@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap import time_text
 from runc_wrap.evidence.attribution import container_index
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.store import coverage
 from runc_wrap.host import runtime_state
 from tests.unit.evidence.samples import line, write_ledger
 
@@ -148,7 +148,7 @@ def test_a_runtimes_state_is_read_for_a_first_process_for_at_most_a_minute(
         return said.get(key[1])
 
     monkeypatch.setattr(runtime_state, "first_process", first)
-    fresh = coverage.rfc3339(time.time())
+    fresh = time_text.rfc3339(time.time())
     containers = Known(write_ledger(tmp_path, line("old"), line("new", time=fresh)))
     assert containers.of_first_process(5, 77) is None
     said["new"] = (5, 77)

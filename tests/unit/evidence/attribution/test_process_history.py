@@ -22,8 +22,8 @@ from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
 from runc_wrap.evidence.store import call_counts
-from runc_wrap.evidence.store.coverage import rfc3339
 from runc_wrap.host import procfs, runtime_state
+from runc_wrap.time_text import rfc3339
 from tests.unit.evidence.samples import line, sighting, write_ledger
 
 if TYPE_CHECKING:
