@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import client_engine, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent import Dependent, Unknown
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
     from runc_wrap.engines.marked_text import Saved
     from runc_wrap.engines.probe_container import Probe
 
+DockerInfo = TypeVar("DockerInfo")
 _VERSION = "{{.Server.Version}}"
 _INFO = "[{{json .DefaultRuntime}},{{json .Runtimes}}]"
 _RUNNING = "[{{json .LiveRestoreEnabled}},{{json .ContainersRunning}},{{json .ContainersPaused}}]"
 # Docker then writes no profile, so that ours is injected; Podman would write an opt-out.
 _UNCONFINED = "unconfined"
+
+
+@record
+class _Runtime:
+    path: str = ""
 
 
 class Docker(ClientEngine):
@@ -104,17 +111,17 @@ class Docker(ClientEngine):
     def ended_by_restart(self) -> str:
         """Return all that run or are paused, unless the running daemon has live-restore."""
         try:
-            keeps, running, paused = self._info(_RUNNING)
-            count = 0 if keeps is True else int(running) + int(paused)
-        except (ValueError, TypeError):
+            keeps, running, paused = self._info(tuple[bool, int, int], _RUNNING)
+        except DocumentError:
             return "containers that may run, unless live-restore is on"
+        count = 0 if keeps else running + paused
         containers = "1 container that runs" if count == 1 else f"{count} containers that run"
         return f"{containers}, as live-restore is off" if count else ""
 
     def in_force(self) -> dict[str, str] | None:
         """Return the runtimes of the daemon that runs."""
         runtimes = self._runtimes()[1]
-        return {name: _path(each) for name, each in runtimes.items()} or None
+        return {name: each.path for name, each in runtimes.items()} or None
 
     def shows(self, handler: Handler) -> bool | None:
         """Ask the daemon, which reads the usual file."""
@@ -143,17 +150,18 @@ class Docker(ClientEngine):
         done = self._done("version", "--format", _VERSION, seconds=SHORT)
         return done.printed.strip() or None if done.is_well else None
 
-    def _runtimes(self) -> tuple[str | None, Mapping[str, Any]]:
+    def _runtimes(self) -> tuple[str | None, Mapping[str, _Runtime]]:
         """Return the default runtime and all runtimes, (None, {}) if nothing answers."""
         try:
-            default, runtimes = self._info(_INFO)
-            return (str(default) if default else None), dict(runtimes or {})
-        except (ValueError, TypeError):
+            default, runtimes = self._info(tuple[str | None, dict[str, _Runtime] | None], _INFO)
+        except DocumentError:
             return None, {}
+        return default or None, runtimes or {}
 
-    def _info(self, wanted: str) -> Any:  # noqa: ANN401 - any JSON value
+    def _info(self, kind: type[DockerInfo], wanted: str) -> DockerInfo:
+        """Return what `docker info` shows in this form. Raises DocumentError."""
         done = self._done("info", "--format", wanted, seconds=SHORT)
-        return json.loads((done.is_well and done.printed) or "null")
+        return read(kind, done.raw if done.is_well else b"")
 
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container with that runtime, also a stopped one, which is started by it."""
@@ -191,7 +199,3 @@ class Docker(ClientEngine):
         """Remove our containers and our image."""
         super().remove_probes(purpose)
         self._done("rmi", "--force", probe_image.REFERENCE, seconds=SHORT)
-
-
-def _path(runtime: object) -> str:
-    return str(runtime.get("path") or "") if isinstance(runtime, dict) else ""

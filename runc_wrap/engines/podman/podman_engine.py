@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import drop_in_folder, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.engine import NOTHING, ROOT
@@ -34,6 +34,12 @@ _CHOSEN = ("info", "--format", "{{json .Host.OCIRuntime}}")
 
 
 _ROOT, _OVERRIDE = "rootfs", "default.conf"
+
+
+@record
+class _Chosen:
+    name: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,12 +123,10 @@ class Podman(ClientEngine):
         words = ("--runtime", handler) if handler else ()
         info = program.output(str(self.binary), *words, *_CHOSEN)
         try:
-            told = json.loads(info or "null")
-        except ValueError:
+            found = read(_Chosen, (info or "").encode())
+        except DocumentError:
             return None
-        if not isinstance(told, dict):
-            return None
-        return str(told.get("name")), str(told.get("path") or "")
+        return found.name, found.path
 
     def has_read(self, text: str, handler: str) -> bool:
         """Return True: it has."""
