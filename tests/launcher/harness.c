@@ -54,7 +54,7 @@ static void words(char *bytes, size_t length)
     memcpy(exact, all, (count + 1) * sizeof *exact);
     free(all);
     const char *command = command_of(exact);
-    printf("%s", command != NULL && is_edited(command) ? "create" : "other");
+    printf("%s", command == NULL ? "other" : is_edited(command) ? "create" : command);
     struct log log = find_log(exact);
     if (log.path != NULL) {
         printf(" %s", log.json ? "json" : "text");

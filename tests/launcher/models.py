@@ -40,23 +40,23 @@ def answer(message: bytes) -> str:
 
 def words(given: list[bytes]) -> str:
     """Return the line that the harness prints for the caller's arguments."""
-    command = "create" if _is_create(given) else "other"
+    command = _command(given)
     path, form = _log(given)
     if path is None or path.startswith((b"journald:", b"syslog:")):
         return command
     return f"{command} {form} {path.removeprefix(b'file:').hex()}"
 
 
-def _is_create(given: list[bytes]) -> bool:
+def _command(given: list[bytes]) -> str:
     before = b""
     for word in given:
         if word in _EDITED:
-            return True
+            return "create"
         takes_word = before.startswith(b"-") and b"=" not in before and not _ALONE.match(before)
         if word in _OTHERS and not takes_word:
-            return False
+            return word.decode()
         before = word
-    return False
+    return "other"
 
 
 def _log(given: list[bytes]) -> tuple[bytes | None, str]:

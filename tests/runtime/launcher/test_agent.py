@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,6 +119,21 @@ def test_the_answer_rename_installs_the_new_config_without_python(
         bundle.create(node.wrapper)
     assert bundle.read()["linux"]["seccomp"] == BLOCK
     assert not bundle.config.with_name(".new").exists()
+
+
+def test_an_answer_that_takes_a_moment_is_waited_for(
+    node: install.Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    """tests/runtime/agent/test_waits.py shows that none is waited for long."""
+    bundle = make_bundle("runc")
+    _without_python(node)
+
+    def answer(_: list[bytes]) -> Answer:
+        time.sleep(0.005)
+        return _go(bundle.config)
+
+    with agent(node, answer):
+        bundle.create(node.wrapper)
 
 
 @pytest.mark.parametrize("run_directory", [None, "", "/run/user/\udcff=0"])

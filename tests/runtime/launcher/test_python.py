@@ -106,7 +106,11 @@ def _no_interpreter_link(own: install.Installed) -> None:
     (own.release / "python").unlink()
 
 
-NOT_EVEN_STARTED = [_no_link, _no_interpreter, _no_interpreter_link]
+NOT_EVEN_STARTED: dict[Callable[[install.Installed], None], str] = {  # and what the sentence names
+    _no_link: "/lib/current cannot be read",
+    _no_interpreter: "/nowhere/python3",
+    _no_interpreter_link: "/python cannot be read",
+}
 
 
 @pytest.mark.parametrize("damage", STARTED)
@@ -288,6 +292,7 @@ def test_with_run_unmodified_the_container_starts_unchanged_with_a_warning(
     (warning,) = bundle.log.read_text().splitlines()
     assert json.loads(warning)["level"] == "warning"
     assert json.loads(warning)["msg"].startswith("runc-wrap: started unmodified: ")
+    assert NOT_EVEN_STARTED.get(damage, "") in json.loads(warning)["msg"]
     assert json.loads(bundle.call("runc", "state").stdout)["status"] == "running"
 
 

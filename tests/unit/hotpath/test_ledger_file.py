@@ -122,6 +122,32 @@ def test_a_line_that_does_not_fit_leaves_no_part_and_is_reported(
     assert [line["id"] for line in _read(prefix)] == ["whole", "after"]
 
 
+def test_a_part_of_a_line_is_not_taken_back_with_another_creates_line(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger_file.append(prefix, _line(name="whole"))
+    whole = posix.write
+
+    def write(to: int, data: bytes) -> int:
+        monkeypatch.setattr("posix.write", whole)
+        written = whole(to, data[:10])
+        ledger_file.append(prefix, _line(name="another's"))
+        return written
+
+    monkeypatch.setattr("posix.write", write)
+    with pytest.raises(OSError, match="No space left on device"):
+        ledger_file.append(prefix, _line(name="short"))
+    assert "another's" in (Path(prefix) / "var/ledger/ledger.jsonl").read_text()
+
+
+def test_the_second_of_two_creates_that_rotate_leaves_the_new_file(prefix: str) -> None:
+    directory = Path(prefix) / "var/ledger"
+    ledger_file.append(prefix, _line(name="new"))
+    (directory / "ledger.1.jsonl").write_text("full")
+    ledger_file._rotate(str(directory))  # noqa: SLF001 - it had seen the file before the other's turn
+    assert (directory / "ledger.1.jsonl").read_text() == "full"
+
+
 def test_a_ledger_far_over_its_limit_is_rotated(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,7 +232,7 @@ def test_a_caller_that_gave_up_leaves_no_line_and_its_new_file_is_known(node: No
     before = ledger(node.prefix)
     late = node.answerer.answer(packet, os.getpid(), lambda: False)
     assert late.packet.split(b"\0")[:-1] == COLD
-    assert Path(late.made).exists()
+    assert Path(late.made).is_file()
     assert ledger(node.prefix) == before
 
 

@@ -222,6 +222,16 @@ def test_who_is_late_is_taken_with_what_it_has_said(
     assert ([one.listener for one in door.taken], len(door.arrivals)) == ([None], 0)
 
 
+def test_a_taken_connection_wakes_nobody_although_systemd_still_has_it(door: Door) -> None:
+    fd = door.connect(3)
+    copy = os.dup(fd)
+    door.runtimes[0].close()
+    assert [one for one, _ in door.poll.poll(0)] == [fd]
+    door.arrivals.read(fd)
+    assert (len(door.taken), door.poll.poll(0)) == (1, [])
+    os.close(copy)
+
+
 def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -> None:
     for number in range(handshake._MOST + 1):  # noqa: SLF001 - the bound is what is tested
         door.connect(number)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from harness.host import moments
+from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER
 from runc_wrap.agent.observe import notify
-from runc_wrap.agent.observe.listeners import Listener, Listeners
+from runc_wrap.agent.observe.listeners import Listener, Listeners, read_state, write_state
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.profiles.return_codes import USER_NOTIF
@@ -74,3 +76,77 @@ def test_a_clone3_whose_caller_is_killed_while_it_waits_was_not_made(
     listeners.answer(Listener(1, -1, {}, ObservedContainer(("c", "/b"))))
     assert (seen[0].code == USER_NOTIF | UNMADE) is is_unmade
     assert (seen[0].args is None) is is_unmade
+
+
+class _Left(_Received):
+    """The memory that a killed process left: a call it had received, counted or not."""
+
+    was_stuck = False
+    left = (1, CALL)
+
+    def __init__(self, *, is_counted: bool) -> None:
+        super().__init__()
+        self.counted = [CALL.id] if is_counted else []
+
+    def is_counted(self, call: int) -> bool:
+        return call in self.counted
+
+    def count(self, call: int) -> None:
+        self.counted.append(call)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_call_that_a_killed_process_left_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_counted: bool
+) -> None:
+    """It was killed between counting and answering, or before."""
+    monkeypatch.setattr(notify, "proceed", lambda *_: True)
+    monkeypatch.setattr(notify, "is_valid", lambda *_: True)
+    listeners = Listeners(str(tmp_path), cast("DescriptorStore", None), lambda *_: None)
+    listeners.by_fd[-1] = Listener(1, -1, {}, ObservedContainer(("c", "/b")))
+    memory = _Left(is_counted=is_counted)
+    listeners._answer_left(cast("notify.Inflight", memory))  # noqa: SLF001 - a part of `restore`
+    assert memory.counted == [CALL.id]
+
+
+class _Stored:
+    """Stands for the descriptor store; `names` are what it has."""
+
+    is_full = False
+
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+
+    def remove(self, name: str) -> None:
+        self.names.remove(name)
+
+    def is_late(self, _name: str) -> bool:
+        return False
+
+
+STATE = {"id": "c", "bundle": "/b", "root": "/run/r"}
+
+
+def test_a_listener_is_its_containers_whenever_the_process_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection, from which another process could read whose it is, goes last."""
+    monkeypatch.setattr(Listeners, "_add", lambda *_: None)
+    store = _Stored("listener-1", f"{ARRIVING}1")
+    listeners = Listeners(str(tmp_path), cast("DescriptorStore", store), lambda *_: None)
+
+    def left() -> tuple[bool, bool]:
+        known = read_state(listeners.directory, f"{LISTENER}1") == STATE
+        return known, f"{ARRIVING}1" in store.names
+
+    found = moments.of(Listeners.add, lambda: listeners.add(1, -1, STATE), left)
+    assert set(found) == {(False, True), (True, True), (True, False)}
+
+
+def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
+    tmp_path: Path,
+) -> None:
+    listeners = Listeners(str(tmp_path), cast("DescriptorStore", None), lambda *_: None)
+    write_state(listeners.directory, f"{LISTENER}1", STATE)
+    assert listeners._keep_own(Listener(1, -1, STATE, ObservedContainer(("c", "/b"))))  # noqa: SLF001 - called in a call's check
+    assert STATE.items() <= read_state(listeners.directory, f"{LISTENER}1").items()

@@ -321,6 +321,30 @@ def test_a_record_before_a_loss_waits_for_the_process_events(
     assert counts(tmp_path) == (1, 0)
 
 
+def test_a_record_before_a_loss_is_counted_before_it(
+    told: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the time from that record on would seem to be covered up to after the loss."""
+    monkeypatch.setattr(told.tree, "read", lambda _: [])  # more news than can be read at once
+    waiting: list[int] = []
+    monkeypatch.setattr(told, "lost", lambda _: waiting.append(len(told._calls.records)))  # noqa: SLF001 - what waits
+    hear(told, sighting(pid=7, time=time.time()), LossSpan(time.time(), 1, AUDIT, "too fast"))
+    assert waiting == [0]
+
+
+def test_the_first_check_of_the_sources_is_waited_for_at_the_end(
+    told: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a blind source would count as watched until then."""
+    states = iter([True, True, False])
+    checked: list[bool] = []
+    monkeypatch.setattr(Seeing, "is_new", property(lambda _: next(states, False)))
+    monkeypatch.setattr(told, "_look", lambda: checked.append(True))
+    monkeypatch.setattr(told, "write", lambda: checked.append(False))
+    told.finish()
+    assert checked == [True, True, False]
+
+
 def test_at_the_end_all_pending_events_are_read(told: Recorder, tmp_path: Path) -> None:
     told.tree.lives.begin(8, 0.0, KEY)
     told.tree.lives.end(8, 5.0)

@@ -7,9 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.host import disk_faults
+from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.record.recorder import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.record.source_check import SourceCheck
+from runc_wrap.agent.record.store_writer import EvidenceWriter
 from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store.evidence_store import EvidenceStore
 from tests.unit.agent.record.test_recorder import KEY, logged, recorder
 from tests.unit.evidence.samples import UNSHARE, observed
 
@@ -49,3 +52,16 @@ def test_after_a_failed_write_the_service_pauses_and_then_writes_everything(
     one.write()
     (calls,) = evidence_files.load(tmp_path / "var" / "evidence").containers.values()
     assert [tally.count for tally in calls.calls.values()] == [2]
+
+
+def test_what_comes_while_the_disk_writes_does_not_count_as_written(tmp_path: Path) -> None:
+    store, memory = EvidenceStore(tmp_path), Inflight.new()
+    writer = EvidenceWriter(store, memory)
+    memory.count(1)
+    memory.read(3)
+    assert writer.begin()
+    memory.count(2)
+    memory.read(4)
+    while writer.is_busy:
+        assert writer.ended()
+    assert memory.counts() == (1, 4)

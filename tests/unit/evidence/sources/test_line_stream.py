@@ -33,6 +33,10 @@ def test_lines_are_complete_however_the_bytes_are_split(cuts: list[int]) -> None
     assert lost(found + lines.end() + lines.settle(0)) == 0
 
 
+def test_a_record_that_is_printed_after_a_later_one_is_counted() -> None:
+    assert serials(Lines("x").feed(line(9000) + b"\n" + line(1) + b"\n")) == [9000, 1]
+
+
 def test_an_unfinished_line_waits_and_is_damage_only_at_the_end() -> None:
     lines = Lines("x")
     assert lines.feed(line(1)) == []

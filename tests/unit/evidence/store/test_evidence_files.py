@@ -223,6 +223,27 @@ def test_files_that_are_being_written_are_read_again(
     assert found.has(sighting(serial=2))
 
 
+def test_files_that_were_replaced_while_they_were_read_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole write fits between the state and the containers."""
+    kept = EvidenceStore(tmp_path)
+    kept.flush()
+    load_state = evidence_files.load_state
+    times: list[float] = []
+
+    def load(where: str, found: Evidence) -> None:
+        load_state(where, found)
+        if not times:
+            kept.watched(AUDIT, 1.0, 2.0)
+            kept.flush()
+        times.append(time.monotonic())
+
+    monkeypatch.setattr(evidence_files, "load_state", load)
+    assert evidence_files.load(tmp_path).watched == {AUDIT: [(1.0, 2.0)]}
+    assert len(times) == 2
+
+
 def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

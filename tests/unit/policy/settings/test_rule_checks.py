@@ -56,6 +56,7 @@ def test_each_rule_has_a_unique_name() -> None:
         ({"pod": ["x-*"]}, {"pod": ["x-1", "x-*"]}, False),
         ({"pod": ["x-*"]}, {"pod": ["x-1"], "image": ["y"]}, False),
         ({"pod": ["x-*"]}, {"pod": ["x?1"]}, True),
+        ({"pod": ["x-?"]}, {"pod": ["x-*"]}, True),
         ({"pod": ["x"], "image": ["y"]}, {"pod": ["x"]}, True),
         ({"pod": ["x"]}, {}, True),
         ({"percent": 99}, {}, True),
