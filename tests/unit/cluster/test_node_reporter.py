@@ -57,18 +57,6 @@ def test_a_node_that_is_ready_again_without_a_canary_tells_no_installation(scene
     assert event["type"] == "Normal"
 
 
-def test_a_roll_out_that_is_taken_back_before_it_installed_tells_no_installation(
-    scene: Scene,
-) -> None:
-    scene.become_ready()
-    scene.make_image("2")
-    scene.host.fails["install"] = "no room"
-    assert scene.installer().run().word == "failed"
-    scene.make_image("1")
-    assert scene.installer().run().word == "ready"
-    assert scene.reasons[2:] == ["NotInstalled", "Ready"]
-
-
 def test_a_canary_that_failed_is_not_told_as_one_that_ran(scene: Scene) -> None:
     scene.become_ready()
     scene.host.upgraded, scene.host.fails["prove"] = True, "no canary"
@@ -76,15 +64,6 @@ def test_a_canary_that_failed_is_not_told_as_one_that_ran(scene: Scene) -> None:
     scene.host.upgraded = False  # the engine is the one before again
     assert scene.installer().run().word == "ready"
     assert scene.reasons[2:] == ["Unproved", "Ready"]
-
-
-def test_a_canary_that_ran_anew_is_told_though_nothing_else_changed(scene: Scene) -> None:
-    scene.become_ready()
-    node_record.change(scene.host.places, proved=None)
-    for _ in range(2):
-        assert scene.installer().run().word == "ready"
-    assert scene.host.done.count("prove") == 1
-    assert scene.reasons[2:] == ["Installed"]
 
 
 def test_a_kubelet_that_forgets_the_handler_for_a_while_tells_no_installation(scene: Scene) -> None:

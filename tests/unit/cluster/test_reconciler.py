@@ -186,16 +186,6 @@ def test_a_new_pod_tries_once_and_at_once_what_failed_before(scene: Scene) -> No
     assert scene.installer().run().word == "reverted"
 
 
-def test_what_was_mended_is_found_by_a_new_pod(scene: Scene) -> None:
-    scene.host.fails["register"] = "Error: a canary does not run\n"
-    pod = scene.installer()
-    assert [pod.run().word, pod.run().word] == ["reverted"] * 2
-    del scene.host.fails["register"]
-    assert pod.run().word == "reverted"
-    scene.become_ready()
-    assert node_record.read(scene.host.places).failed == ()
-
-
 AGAIN = "runc-wrap.dev/register-again"
 
 

@@ -43,17 +43,6 @@ def test_a_configuration_that_the_engine_has_not_read_is_told_and_the_node_stays
     assert scene.installer().run().word == "ready"
 
 
-def test_an_edited_engine_configuration_is_said_and_not_fought_over(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.handlers = [OURS | {"configured": False}]
-    scene.host.done.clear()
-    for _ in range(2):
-        assert scene.installer().run().word == "edited"
-    assert scene.host.done == ["status", "status"]
-    assert READY not in scene.labels
-    assert scene.reasons[-1] == "Edited"
-
-
 def test_a_handler_that_is_not_seen_after_its_canary_restarts_the_engine_once(scene: Scene) -> None:
     def forgets() -> None:
         scene.host.handlers = []
@@ -82,14 +71,6 @@ def test_a_handler_that_is_never_seen_is_tried_more_and_more_rarely(
     scene.installer().run()
     assert scene.installer().run().word == "ready"
     assert node_record.read(scene.host.places).failed == ()
-
-
-def test_an_upgraded_engine_is_proved_again_and_not_restarted(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.upgraded = True
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["status", "prove", "status"]
 
 
 def _taken_away(scene: Scene) -> None:
@@ -124,16 +105,6 @@ def test_a_registration_that_somebody_took_away_stays_away_after_a_boot(
     assert scene.host.done == ["status"]
 
 
-def test_what_outlived_a_boot_and_is_taken_away_within_it_stays_away(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene.become_ready()
-    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
-    assert scene.installer().run().word == "ready"
-    _taken_away(scene)
-    assert scene.installer().run().word == "edited"
-
-
 def _engine_says(scene: Scene, version: str) -> None:
     scene.api.node["status"]["nodeInfo"]["containerRuntimeVersion"] = f"containerd://{version}"
 
@@ -164,13 +135,3 @@ def test_a_version_that_comes_and_goes_does_not_end_the_pause_after_a_failure(
     assert scene.host.done.count("register") == 1
     (last,) = node_record.read(scene.host.places).failed
     assert last.count == 1
-
-
-def test_a_removal_waits_for_an_engine_that_is_down(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.done.clear()
-    _engine_says(scene, "Unknown")
-    assert scene.remover().run().word == "removing"
-    assert scene.host.done == []
-    _engine_says(scene, "1.7.24")
-    assert scene.remover().run().word == "removed"

@@ -38,28 +38,6 @@ def test_a_policy_that_fails_leaves_the_one_before_and_the_node_ready(scene: Sce
     assert scene.reasons[-2:] == ["PolicyApplied", "Ready"]
 
 
-def test_a_policy_of_more_than_a_config_map_is_refused_without_asking_the_host(
-    scene: Scene,
-) -> None:
-    scene.write_policy("#" * (1 << 20) + "\n")
-    scene.installer().run()
-    assert scene.installer().run().word == "policy-refused"
-    assert "apply" not in scene.host.done
-
-
-def test_a_config_map_whose_key_is_misspelt_puts_no_default_in_force(scene: Scene) -> None:
-    scene.become_ready()
-    config = scene.place / "config" / "config.toml"
-    config.rename(config.with_name("confg.toml"))
-    scene.host.done.clear()
-    decision = scene.installer().run()
-    assert decision.word == "policy-refused"
-    assert "has no config.toml" in decision.why
-    assert "audit" in (scene.host.places.cluster_policy / "config.toml").read_text()
-    assert scene.labels[READY] == "true"
-    assert scene.host.done == ["status"]
-
-
 def _refuses(_: Places) -> None:
     raise PolicyError("config.toml:2: unknown setting defualt")
 

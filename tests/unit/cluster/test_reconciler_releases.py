@@ -100,15 +100,6 @@ def test_what_began_with_the_release_before_proves_nothing(scene: Scene, step: s
     assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
 
 
-def test_a_release_that_is_refused_leaves_the_one_before_and_the_label(scene: Scene) -> None:
-    scene.become_ready()
-    scene.make_image("2")
-    scene.host.fails["preflight"] = "containerd refuses its configuration"
-    assert scene.installer().run().word == "refused"
-    assert scene.host.done.count("install") == 1
-    assert scene.labels[READY] == "true"
-
-
 def _refused_with_an_earlier_release(scene: Scene) -> None:
     scene.become_ready()
     releases = scene.place / "image" / "lib"
@@ -135,24 +126,6 @@ def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_r
     assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
     record = node_record.read(scene.host.places)
     assert record.proved == record.archive
-
-
-def test_an_earlier_release_that_lost_its_handler_loses_the_label_though_another_is_refused(
-    scene: Scene,
-) -> None:
-    _refused_with_an_earlier_release(scene)
-    scene.host.handlers = [OURS | {"configured": False, "in_force": False}]
-    assert scene.installer().run().word == "edited"
-    assert READY not in scene.labels
-
-
-def test_a_policy_reaches_a_node_on_which_another_release_is_refused(scene: Scene) -> None:
-    _refused_with_an_earlier_release(scene)
-    scene.write_policy('[default]\nmode = "off"\n')
-    assert scene.installer().run().word == "refused"
-    assert "off" in (scene.host.places.cluster_policy / "config.toml").read_text()
-    assert scene.host.done == ["preflight", "apply", "status"]
-    assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
 
 
 def test_half_an_archive_that_a_killed_pod_laid_down_is_replaced(
