@@ -185,7 +185,7 @@ test-records: .venv/ready build/installed build/api.proto   ## what reads the ke
 test-archive: .venv/ready build/archive   ## the release archive, run with nothing else there; root
 	$(ARCHIVE) .venv/bin/pytest -k 'not arm64 and not second_build' tests/archive --ignore=tests/archive/test_image.py
 
-test-box: .venv/ready build/archive   ## the archive under Debian 12's systemd and engines in a box: installed, registered, served, the cluster's loop, uninstalled; root
+test-box: .venv/ready build/archive build/api.proto   ## the archive under Debian 12's systemd and engines in a box: installed, registered, served, the cluster's loop, uninstalled; root
 	$(ARCHIVE) RUNC_WRAP_BOX=1 RUNC_WRAP_VM=bookworm .venv/bin/pytest $(patsubst %,tests/vm/test_%.py,install registration services cluster uninstall)
 
 test-forky: build/api.proto   ## each mode on each engine on Debian's next release, beside this one; root, 1 GB
