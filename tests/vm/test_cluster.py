@@ -207,6 +207,7 @@ def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
     since, before = node.engine_start(), node.state()
     node.play(ENFORCE, "# nothing but the overlay's mode\n")
     node.until(f"grep -q enforce {SENT}/{MODE} && grep -q nothing {SENT}/config.toml")
+    node.wait_event("PolicyApplied", "policy ")
     assert node.wait_state("ready") not in before
     _started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
@@ -291,6 +292,7 @@ def test_an_api_server_that_goes_away_keeps_nothing_on_the_node_back(node: Clust
     node.stop_api()
     node.until(f"grep -q enforce {SENT}/{MODE} && ! {_runs('apply')}")
     node.start_api()
+    node.wait_event("PolicyApplied", "policy ")
     node.wait_state("ready")
 
 
