@@ -1,7 +1,7 @@
 """Running processes that carry more seccomp filters than their container's runtime loaded.
 
-For containers whose filter does not log installations, such as those of earlier releases, this is
-the only evidence: it shows the present processes only.
+An installation that nothing recorded, as no agent watched yet or its record was lost, leaves no
+other evidence. Only present processes are seen.
 """
 
 from __future__ import annotations
