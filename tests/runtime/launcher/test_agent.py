@@ -129,7 +129,7 @@ def test_an_answer_that_takes_a_moment_is_waited_for(
     _without_python(node)
 
     def answer(_: list[bytes]) -> Answer:
-        time.sleep(0.005)
+        time.sleep(0.025)  # the kernel rounds a wait up to its tick
         return _go(bundle.config)
 
     with agent(node, answer):
