@@ -43,7 +43,7 @@ FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_argume
 	verify/test_filters verify/test_verify
 FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles profile_capture \
 	optout_containerd \
-	modes_containerd $(addprefix transaction_,containerd docker_podman)
+	modes_containerd
 ALL_OF_FORKY = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 SOME_OF_FORKY = tests/worlds/test_forky.py tests/worlds/test_pods_own_users.py tests/runtime/create/test_modes.py \
@@ -62,7 +62,7 @@ VM_CLUSTER = tests/vm/test_cluster.py
 VM_FORKY = $(patsubst %,tests/vm/test_%.py,install services transaction uninstall)
 
 # And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
-BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration services packages uninstall cluster)
+BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration transaction services packages uninstall cluster)
 
 .PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' Makefile)
 
@@ -185,8 +185,8 @@ test-records: .venv/ready build/installed build/api.proto   ## what reads the ke
 test-archive: .venv/ready build/archive   ## the release archive, run with nothing else there; root
 	$(ARCHIVE) .venv/bin/pytest -k 'not arm64 and not second_build' tests/archive --ignore=tests/archive/test_image.py
 
-test-box: .venv/ready build/archive build/api.proto   ## the archive under Debian 12's systemd and engines in a box: installed, registered, served, the cluster's loop, uninstalled; root
-	$(ARCHIVE) RUNC_WRAP_BOX=1 RUNC_WRAP_VM=bookworm .venv/bin/pytest $(patsubst %,tests/vm/test_%.py,install registration services cluster uninstall)
+test-box: .venv/ready build/archive build/api.proto   ## the archive under Debian 12's systemd and engines in a box: installed, registered, taken back, served, the cluster's loop, uninstalled; root
+	$(ARCHIVE) RUNC_WRAP_BOX=1 RUNC_WRAP_VM=bookworm .venv/bin/pytest $(patsubst %,tests/vm/test_%.py,install registration transaction services cluster uninstall)
 
 test-forky: build/api.proto   ## each mode on each engine on Debian's next release, beside this one; root, 1 GB
 	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky-some

@@ -2,7 +2,7 @@
 
 The engines' releases are the point: containerd 1.6 with runc 1.1, Docker 20.10 and Podman 4.3 on
 bookworm; containerd 2, runc 1.3, Docker 28 and Podman 5.8 on forky. A fault in between:
-test_transaction.py of tests/engine.
+test_transaction.py.
 """
 
 from __future__ import annotations

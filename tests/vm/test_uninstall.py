@@ -57,5 +57,5 @@ def test_what_is_handed_over_is_the_real_runtime_and_all_that_is_left(node: Node
     told = machine.sh(_UNINSTALL.replace("--purge", "--purge --hand-over"))
     assert f"left: {WRAPPER}, which leads to /usr/" in told
     machine.sh(f"{WRAPPER} exec ours true; {WRAPPER} kill ours KILL; {WRAPPER} delete --force ours")
-    machine.sh(f"rm {WRAPPER}; rmdir {PREFIX}/bin {PREFIX}")
+    machine.sh(f"rm {WRAPPER} /usr/local/bin/runc-wrap; rmdir {PREFIX}/bin {PREFIX}")
     assert set(before) ^ set(machine.sh(LISTING).splitlines()) == set(), told

@@ -1,6 +1,6 @@
 """Pods with users of their own (`hostUsers: false`), which Debian 13's runc 1.1 cannot start.
 
-A runtime that is replaced while containerd runs: tests/engine/test_transaction_containerd.py.
+A runtime that is replaced while containerd runs: tests/unit/engines/test_features_asked.py.
 """
 
 from __future__ import annotations
