@@ -66,7 +66,7 @@ def _fields(finding: Finding) -> dict[str, Any]:
 
 def _print(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsal: bool) -> None:
     for done in mended:
-        output.say(_told(done))
+        output.say(_mended(done))
     for each in findings:
         output.say(f"{each.severity}: {each.sentence.rstrip('.')}; {each.remedy}.")
         if each.command and each.command not in each.remedy:
@@ -78,7 +78,7 @@ def _print(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsa
     output.say(_summary(findings, mended, is_rehearsal=is_rehearsal))
 
 
-def _told(done: Mended) -> str:
+def _mended(done: Mended) -> str:
     finding = done.finding
     if done.failure:
         return f"not mended: {finding.sentence.rstrip('.')}: {done.failure}"

@@ -118,7 +118,7 @@ def list_(places: Places, /, *, as_json: bool) -> None:
 
 
 def _registered(places: Places, name: str, handler: str, config: Path | None) -> Where:
-    """Return where an engine is told of a handler: in `config`, or where our record says."""
+    """Return where a handler is registered: in `config`, or where our record says."""
     found = config or _registered_config(places, name, handler)
     return engine_change.where_of(places, name, found)
 

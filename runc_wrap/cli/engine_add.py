@@ -28,7 +28,7 @@ _AUTO = "auto"
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What `add` was told to register, with one engine or with each."""
+    """What the options of `add` ask to register, with one engine or with each."""
 
     handler: str
     default: bool
@@ -99,10 +99,10 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
     engines = registry.detected()
     if not engines:
         raise EngineError("no engine on this node", "one of those it knows", "engine list")
-    told: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     for found in engines:
         document, plan = _attempted(places, found, wanted)
-        told.append(document)
+        documents.append(document)
         if plan is not None and not wanted.as_json:
             engine_output.show(document, plan, as_json=False)
         elif not wanted.as_json:
@@ -110,14 +110,14 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
         if document.get("skipped") == steps.INTERRUPTED:
             break  # whoever interrupts one wants none of the others to be restarted
     if wanted.as_json:
-        output.document({"engines": told})
-    return any(each["wrong"] for each in told)
+        output.document({"engines": documents})
+    return any(each["wrong"] for each in documents)
 
 
 def _attempted(
     places: Places, found: Engine, wanted: _Wanted
 ) -> tuple[dict[str, Any], Plan | None]:
-    """Register with one of all, unless its CRI plugin is off, as that of Docker's containerd is."""
+    """Register with one of all, unless its CRI plugin is off, as in Docker's containerd."""
     skipped = {"engine": found.name, "config": str(found.config), "wrong": []}
     try:
         off = found.off()

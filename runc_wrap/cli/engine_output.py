@@ -76,12 +76,12 @@ def show(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
     elif document["dry_run"]:
         output.say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))
     else:
-        output.say("\n".join([_told(document, plan), *engine_transaction.told(document)]))
+        output.say("\n".join([_changes(document, plan), *engine_transaction.proved(document)]))
     for sentence in document["wrong"]:
         output.warn(sentence)
 
 
-def _told(document: dict[str, Any], plan: Plan) -> str:
+def _changes(document: dict[str, Any], plan: Plan) -> str:
     removed = {str(change.path) for change in plan.changes if change.after is None}
     lines = [f"{'removed' if c in removed else 'changed'} {c}" for c in document["changed"]]
     lines += [f"created the link {plan.link_new}"] if plan.link_new else []

@@ -67,8 +67,8 @@ def end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:
     raise SystemExit(output.WRONG) from None
 
 
-def told(document: dict[str, Any]) -> list[str]:
-    """Return what was proved; nothing without a transaction."""
+def proved(document: dict[str, Any]) -> list[str]:
+    """Return what a canary proved; nothing without a transaction."""
     return [f"proved by a canary: {document['proved']}"] if "proved" in document else []
 
 

@@ -6,9 +6,9 @@ import signal
 
 
 def start() -> None:
-    """Run the command. What it starts has an environment of ours (host/program.py).
+    """Run the command. The programs that it starts get a fixed environment (host/program.py).
 
-    By whatever path it was called, its name is that which the shells' completions have.
+    It always has the name that the shells' completions know, whatever path called it.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up before `main`

@@ -48,7 +48,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         if shown := safe_text.name(document.get(name), _LONGEST):
             yield f"{name:<8} {shown}"
     if document.get("state") is None:
-        yield "state    the installer has told none yet"
+        yield "state    the installer has reported none yet"
     for remark in _items(document, "remarks"):
         yield f"remark   {safe_text.name(remark, _LONGEST)}"
     for one in _items(document, "attempts"):

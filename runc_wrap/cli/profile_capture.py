@@ -46,7 +46,7 @@ def capture(
     The engine is asked for a container for each set of capabilities that matters. None is started:
     runc-wrap, which the engine calls, records the profile and refuses the container.
 
-    The policy uses the stored profile with source = "captured" beneath [runtime_default].
+    The policy uses the stored profile with source = "captured" in [runtime_default].
 
     Exit status 1: it differs from the built-in profile of the engine's version.
     """

@@ -1,7 +1,7 @@
-"""Shows on a terminal how far a command is that takes longer than a moment.
+"""Shows on a terminal how far a long command is.
 
-Only on stderr, only if that is a terminal, and not with --json or --quiet. It is gone when the work
-is done. It has words of ours alone, never another's.
+It writes to stderr, if that is a terminal, and not with --json or --quiet. It disappears when the
+work is done. Every word that it shows is a constant of runc-wrap, never input.
 """
 
 from __future__ import annotations

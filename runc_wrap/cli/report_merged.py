@@ -147,8 +147,8 @@ def _show(found: FleetReport, workloads: list[ReportedWorkload], *, everyone: bo
         report_table.show(workloads, everyone=everyone)
     else:
         output.say("No node that answered has injected a profile into any container.")
-    for told in found.kept.sentences():
-        output.say(f"Not in this report: {told}.")
+    for sentence in found.kept.sentences():
+        output.say(f"Not in this report: {sentence}.")
 
 
 def say_what_is_missing(found: FleetReport) -> None:
@@ -170,8 +170,8 @@ def say_what_is_missing(found: FleetReport) -> None:
 
 def _say_notes(notes: FleetNotes) -> None:
     found = notes.sentences()
-    for told in found[:_MOST_SHOWN]:
-        output.warn(f"note: {told}")
+    for sentence in found[:_MOST_SHOWN]:
+        output.warn(f"note: {sentence}")
     if len(found) > _MOST_SHOWN:
         more = safe_text.number(len(found) - _MOST_SHOWN, "further remark")
         output.warn(f"note: {more} of nodes; --json lists them")

@@ -47,6 +47,6 @@ def _seen_in(one: ReportedWorkload) -> str:
 
 
 def _calls(rows: Iterable[CallRow]) -> str:
-    told = [call_words(row) for row in rows]
-    more = [f"and {len(told) - MOST_CALLS} more"] if len(told) > MOST_CALLS else []
-    return "\n".join([*told[:MOST_CALLS], *more])
+    shown = [call_words(row) for row in rows]
+    more = [f"and {len(shown) - MOST_CALLS} more"] if len(shown) > MOST_CALLS else []
+    return "\n".join([*shown[:MOST_CALLS], *more])

@@ -78,7 +78,7 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
 
     WORKLOAD is its name in `report`, with @IMAGE if several have that name, or a container's id or
     the beginning of one. With --merge, its calls are those that any node has seen. Save the profile
-    beneath etc/profiles, run `runc-wrapctl apply`, and name it localhost/<file>.
+    in etc/profiles, run `runc-wrapctl apply`, and name it localhost/<file>.
     """
     if (without or base) and not merge:
         raise click.UsageError("--without and --base are for --merge")

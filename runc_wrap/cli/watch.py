@@ -62,11 +62,11 @@ def _follow(looking: Watching, teller: _Teller, end: float | None, *, as_json: b
         seen, lost = looking.look(left)
         for one in [one for one in lost if one.records]:
             output.warn(f"note: {one.records} records were lost: {one.why}")
-        told = list(teller.tell(seen))
-        for line in told[:_MOST_LINES]:
+        rows = list(teller.tell(seen))
+        for line in rows[:_MOST_LINES]:
             click.echo(json.dumps(line)) if as_json else output.say(_words(line))
-        if len(told) > _MOST_LINES:
-            output.warn(f"note: and {len(told) - _MOST_LINES} more kinds of calls")
+        if len(rows) > _MOST_LINES:
+            output.warn(f"note: and {len(rows) - _MOST_LINES} more kinds of calls")
 
 
 class _Teller:
@@ -93,7 +93,7 @@ class _Teller:
         return self._ledger.records.get(one.key)
 
     def _row(self, one: SeenCall, record: Record | None) -> CallRow | None:
-        """Return what is told of a call, None where it is not stopped by a profile of ours."""
+        """Return the row to show for a call, None if no profile of runc-wrap stopped it."""
         if record and not record.is_injected:
             return None
         outcome = outcomes.of_record(one.call, self._profile_of(record) if record else "")

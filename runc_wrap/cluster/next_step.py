@@ -169,7 +169,7 @@ def _is_compiled(seen: Seen) -> bool:
 
 
 def _policy_problem(seen: Seen) -> str:
-    """Return why the mounted policy is not put in force, "" if that is to be tried."""
+    """Return why the mounted policy is not put in force, "" if the loop may try it."""
     if _is_compiled(seen):
         return ""
     last = waiting(seen, POLICY)

@@ -1,7 +1,7 @@
-"""Telling what became of a node: the API server, and the pod's log.
+"""Reports what became of a node to the API server and to the pod's log.
 
-The node's annotation is what was told last: where it differs from the state, an Event is due. So
-what the API server cannot be told now is told later, also by another pod.
+The node's annotation is the last report. Where it differs from the state, an Event is due: a report
+that fails is made later, by this pod or by another.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Reporter:
         except _TROUBLE as error:
             if self._node is None:
                 raise
-            self.tell(str(error))  # what is to be done on the node does not wait for it
+            self.tell(str(error))  # the work on the node does not wait for it
         return self._node
 
     @property

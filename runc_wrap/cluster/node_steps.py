@@ -36,7 +36,7 @@ WORDS = {  # the state after each step that failed
     next_step.PROVE: next_step.UNPROVED,
     next_step.UNREGISTER: next_step.REMOVING,
 }
-_UNHEARD = "the API server was not told yet that the RuntimeClass selects this node no more"
+_UNHEARD = "the API server does not know yet that the RuntimeClass no longer selects this node"
 _NEEDED = "something on the node needs it still; it goes on when that is gone"
 _LONGEST = 600  # characters of a sentence
 # What a person at the node may do, and a pod cannot: as uninstall and engine remove say it.
@@ -109,7 +109,7 @@ class NodeSteps:
         return None if ended.is_well else StepFailure(word, f"{ended.reason}{complaint}")
 
     def _write_policy(self) -> str | None:
-        """Write the mounted policy beneath var/cluster, and return its name; None if it cannot."""
+        """Write the mounted policy into var/cluster. Return its name, None if it cannot."""
         try:
             files = policy_files.mounted(self._pod.config, self._pod.profiles)
             return policy_directory.write(self.places, files)
@@ -188,5 +188,5 @@ def _left(ended: Ended) -> str:
     document = ended.document if isinstance(ended.document, dict) else {}
     left = document.get("left")
     found = [one for one in left if isinstance(one, dict)] if isinstance(left, list) else []
-    told = "; ".join(f"{one.get('what')}: {one.get('why')}" for one in found)
-    return safe_text.name(told, _LONGEST) or _NEEDED
+    reasons = "; ".join(f"{one.get('what')}: {one.get('why')}" for one in found)
+    return safe_text.name(reasons, _LONGEST) or _NEEDED

@@ -1,7 +1,7 @@
 """What a node must have before anything is installed on it: asked on the host, changing nothing.
 
-It runs from the archive that the pod has copied beneath PREFIX/var/cluster: no release is in force
-yet, or an older one, which does not know what this one needs.
+It runs from the archive that the pod copied into PREFIX/var/cluster. No release is in force yet, or
+an older one, which does not know what this one needs.
 """
 
 from __future__ import annotations

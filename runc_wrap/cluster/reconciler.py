@@ -1,4 +1,4 @@
-"""The installer in a pod: looks at its node, does what is missing, and has it told.
+"""The installer in a pod: looks at its node, does what is missing, and reports it.
 
 Each step may be done again and changes nothing then. So a new pod goes on where one was killed, and
 where there is nothing to do it does nothing. Coming and going are one loop.
@@ -55,7 +55,7 @@ class Reconciler:
             decision = next_step.remove(seen) if self.removes else next_step.decide(seen)
             is_calm = decision.step == next_step.NOTHING and not seen.record.begun
             if not is_tidy and (self.removes or not is_calm):
-                is_tidy = True  # a node where nothing is to be done needs no systemd
+                is_tidy = True  # a node that needs nothing needs no systemd
                 self._wait_for_others(seen)
                 continue
             if decision.step == next_step.LOOK:

@@ -53,7 +53,7 @@ class ClientEngine(Engine):
         return program.made_environment()
 
     def remove_probes(self, purpose: str = CANARY) -> None:
-        """Remove our containers. Raises CallFailed if any stays, or it is not told."""
+        """Remove our containers. Raises CallFailed if any stays or might."""
         if listed := self.left_probes(purpose):
             done = self._done("rm", "--force", *listed, seconds=LONG)
             if self.left_probes(purpose):

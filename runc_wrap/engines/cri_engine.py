@@ -29,7 +29,7 @@ class CriEngine(Engine):
         """Return its socket, as its own files say."""
 
     def where(self) -> Path:
-        """Return the socket that somebody named, otherwise that of its files."""
+        """Return the socket that somebody named, otherwise the one in its files."""
         return self.named_socket or self.answers_at()
 
     @abstractmethod

@@ -26,7 +26,7 @@ def path(config: Path, handler: Handler) -> Path:
 
 
 def handlers_in(config: Path) -> list[str]:
-    """Return the names of the handlers that have a file of ours."""
+    """Return the names of the handlers whose files runc-wrap wrote."""
     found = sorted(_folder(config).glob(f"{_HEAD}*{_TAIL}"))
     return [each.stem.removeprefix(_HEAD) for each in found]
 

@@ -216,7 +216,7 @@ class Engine(ABC):
 
     @abstractmethod
     def default(self) -> str | None:
-        """Return the handler of containers that name none, None if it is not told."""
+        """Return the handler of containers that name none, None if the engine does not say."""
 
     def has_read(self, text: str, handler: str) -> bool:
         """Tell whether a reload has given it what a text says of a handler and of the default."""

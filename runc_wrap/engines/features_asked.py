@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def stale(places: Places) -> list[CriEngine]:
-    """Return the engines with a handler of ours that were started before the runtime changed."""
+    """Return the engines with our handlers that were started before the runtime changed."""
     since = runtime_changed(places)
     return [found for found in _registered(places) if started(found) < since]
 

@@ -1,7 +1,7 @@
 """The files of one registration without our parts, ready to be rendered again.
 
-Adding, changing and removing are the same operation: take everything of ours out, then put in what
-the remaining handlers need. A file that is still as we wrote it gets its former text back; from
+Adding, changing and removing are the same operation: take all our parts out, then put in what the
+remaining handlers need. A file that is still as we wrote it gets its former text back; from
 another one the engine's room takes our parts out.
 """
 

@@ -160,7 +160,7 @@ def _moves(text: str, rest: str, body: str) -> bool:
 
 
 def changed(where: str, ours: str, found: str) -> EngineError:
-    """Return the error for a part of ours that was edited."""
+    """Return the error for text that runc-wrap wrote and somebody edited."""
     return EngineError(
         f"{where}: the text that runc-wrapctl wrote was changed since, to:\n{found.strip()}\n",
         f"the text as it was written:\n{ours.strip()}\n",

@@ -4,10 +4,10 @@ A canary asks for no seccomp profile, so that it gets ours (Podman's keeps Podma
 A request of a capture asks for the engine's own default and exactly some capabilities; our launcher
 records what the engine hands to it and refuses, so that no process ever starts.
 
-Nothing is pulled: Docker loads an image of ours, Podman has a root file system of ours, containerd
-and CRI-O start a pod, of the sandboxes' image. A name shows whose they are, not a label, which an
-image's author could give all containers. A capture's token is in no command line, which every user
-can read: a container that has it while a request waits would be recorded instead.
+Nothing is pulled: Docker loads our image, Podman gets our root file system, containerd and CRI-O
+start a pod with the sandboxes' image. A name marks them as ours, not a label: an image's author
+could give that to all containers. A capture's token is in no command line, which every user can
+read: a container that has it while a request waits would be recorded instead.
 """
 
 from __future__ import annotations

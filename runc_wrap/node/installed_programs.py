@@ -141,7 +141,7 @@ def runtime_kind(prefix: Path) -> str | None:
 
 
 def program_of(engine: str) -> Path | None:
-    """Return an engine's program: the one on the path, otherwise that of a distribution."""
+    """Return an engine's program: the one on the path, otherwise a distribution's."""
     name = engine_names.KNOWN[engine].program
     others = DISTRIBUTIONS.values() if engine == engine_names.CONTAINERD.name else ()
     return next(filter(None, map(program.locate, (name, *others))), None)

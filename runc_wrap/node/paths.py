@@ -1,4 +1,4 @@
-"""The paths of an installation, which is beneath one directory."""
+"""The paths of an installation, all in one directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGED = Path("/usr/lib/runc-wrap")  # the prefix of the .deb
 
 
 class Places:
-    """The paths of one installation; `prefix` is that of `install.sh --prefix`."""
+    """The paths of one installation; `prefix` is the argument of `install.sh --prefix`."""
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix  # no dataclass: the agent's program for metrics would load inspect

@@ -2,8 +2,8 @@
 
 A call that the runtime's libseccomp does not know is left out of a filter, and runc's answer for
 the calls above all that a filter names (ENOSYS) begins lower; crun has no such answer. Both print
-the library's version in `features`, runc also in --version: that of the library which they have
-loaded, or which is linked into them, as into upstream's runc.
+the version of the library that they loaded, or that is linked into them as into upstream's runc, in
+`features`; runc also in --version.
 
 The runtime in force counts, as it is now. A container that an earlier one created may differ, and
 so may a libseccomp to which a distribution added calls: `of_other_libraries` has what else may be.
@@ -53,8 +53,8 @@ def libseccomp(path: Path) -> str | None:
     """Return the version of a runtime's libseccomp, None if it says none."""
     found = features.printed(path).annotations.libseccomp
     if not found:
-        told = _PRINTED.search(program.output(str(path), "--version") or "")
-        found = told[1] if told else ""
+        printed = _PRINTED.search(program.output(str(path), "--version") or "")
+        found = printed[1] if printed else ""
     return found if _VERSION.fullmatch(found) else None
 
 

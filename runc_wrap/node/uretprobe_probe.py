@@ -20,7 +20,7 @@ Answer = Literal["absent", "filtered", "exempt"]
 URETPROBE = 335
 _MACHINE = "x86_64"
 _NO_NEW_PRIVS, _SET_DUMPABLE, _SECCOMP, _FILTER_MODE = 38, 4, 22, 2  # prctl(2)
-_ERRNO = 77  # EBADFD: no call of ours fails so otherwise
+_ERRNO = 77  # EBADFD: no call here fails so otherwise
 _BROKEN = 255
 # linux:include/uapi/linux/bpf_common.h: load the call's number; return ERRNO if it is ours; allow
 _LOAD, _EQUALS, _RETURN = 0x20, 0x15, 0x06

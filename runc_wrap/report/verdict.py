@@ -306,9 +306,9 @@ def _clones(rows: list[CallRow]) -> tuple[Counter[str], int]:
 def _is_nobodys(one: ContainerEvidence) -> bool:
     """Return whether it is a pod's sandbox or one of `selftest`, without any recorded call.
 
-    Engines give the sandbox of a pod, whose program only waits, no container name; that of a
-    privileged pod gets a profile, as it asks for no privileges itself. A container of `selftest`
-    is over before anything could watch it: each installation would leave an unknown workload.
+    Engines give a pod's sandbox, whose program only waits, no container name. A privileged pod's
+    sandbox gets a profile, as it asks for no privileges itself. A container of `selftest` ends
+    before anything could watch it: each installation would leave an unknown workload.
     """
     record = one.record
     is_sandbox = bool(record.pod) and record.container is None

@@ -40,7 +40,7 @@ _LARGEST = 1 << 20
 
 @record
 class _Former:
-    """0.2.0's record: {name beneath etc: digest} of what it wrote, and had begun to write."""
+    """0.2.0's record: {name in etc: digest} of what it wrote, and had begun to write."""
 
     files: dict[str, str]
     begun: dict[str, str]
@@ -176,7 +176,7 @@ def drop_former(places: Places) -> None:
 
 
 def _written(places: Places) -> list[tuple[str, str]]:
-    """Return (name beneath etc, digest) of what 0.2.0's record says."""
+    """Return (name in etc, digest) of what 0.2.0's record says."""
     try:
         found = read(_Former, files.read(places.cluster / "policy.json", _LARGEST))
     except (OSError, ValueError):

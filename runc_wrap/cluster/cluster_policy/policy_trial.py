@@ -82,5 +82,5 @@ def _decision(found: Decision | Record) -> Json:
     return {name: getattr(found, name) for name in ("action", "mode", "profile", "reason")}
 
 
-def _sentence(told: str) -> str:
-    return safe_text.name(" ".join(told.split()), _LONGEST)
+def _sentence(printed: str) -> str:
+    return safe_text.name(" ".join(printed.split()), _LONGEST)

@@ -104,9 +104,9 @@ class Ended:
     def reason(self) -> str:
         """Return why it failed, in its own words: the last lines that fit, the last one anyway."""
         document = self.document
-        told = document.get("reason") if isinstance(document, dict) else None
+        given = document.get("reason") if isinstance(document, dict) else None
         found = ""
-        for line in reversed(str(told or self.said or self.printed).splitlines()):
+        for line in reversed(str(given or self.said or self.printed).splitlines()):
             joined = f"{line.strip()} {found}".strip()
             if found and len(joined) > _LONGEST:
                 break

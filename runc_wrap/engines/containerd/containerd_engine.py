@@ -120,8 +120,8 @@ class Containerd(CriEngine):
 
         Raises EngineError for a file that cannot be read.
         """
-        told = loaded_files.disabled(_parsed(self.config), str(self.config))
-        return told[0] if told else ""
+        said = loaded_files.disabled(_parsed(self.config), str(self.config))
+        return said[0] if said else ""
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return a restart, but for k0s, which watches its directory of drop-ins."""
@@ -197,14 +197,14 @@ class Containerd(CriEngine):
             return Path(by.socket)
         document = self.dump() if document is None else document
         tables = (["grpc"], ["plugins", _GRPC_PLUGIN])
-        told = (toml_text.lookup(document or {}, table).get("address") for table in tables)
-        return Path(str(next(filter(None, told), self.socket or self.usual_socket)))
+        said = (toml_text.lookup(document or {}, table).get("address") for table in tables)
+        return Path(str(next(filter(None, said), self.socket or self.usual_socket)))
 
     def state(self, document: dict[str, Any]) -> Path:
         """Return the directory of its running containers: a flag's, as a dump says, or usual."""
         by = distributions.named(self.flavour)
-        told = by.state if by and by.state else document.get("state")
-        return Path(str(told or containerd_containers.STATE))
+        said = by.state if by and by.state else document.get("state")
+        return Path(str(said or containerd_containers.STATE))
 
     def sandbox_image(self) -> str:
         """Return what its dump says."""

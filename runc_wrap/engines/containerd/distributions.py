@@ -91,7 +91,7 @@ def of_config(config: Path) -> Distribution | None:
 
 
 def binary(each: Distribution, config: Path | None = None) -> str:
-    """Return the path of its containerd; with `--data-dir` it is beneath that, as `config` is."""
+    """Return the path of its containerd; `--data-dir` moves it, as it moves `config`."""
     if config is None or str(config) == each.config or not str(config).endswith(f"/{_RANCHER}"):
         return each.binary
     usual, moved = (str(one).removesuffix(f"/{_RANCHER}") for one in (each.config, config))

@@ -106,7 +106,7 @@ def _together(files: list[Loaded]) -> Table:
 
 
 def _renamed(each: Loaded) -> Table:
-    """Return a file's content with the plugin's name of version 1 as that of version 2."""
+    """Return a file's content; version 1's name of the plugin becomes version 2's."""
     plugins = each.table.get("plugins")
     if each.version > _FIRST or not isinstance(plugins, dict) or _FIRST_CRI not in plugins:
         return each.table

@@ -55,7 +55,7 @@ def _refuse_imported(config: Path, document: Table) -> None:
     for each in reversed(loaded_files.load(config, document)[1:]):
         if {OLD_CRI, "cri"} & set(toml_text.lookup(each.table, ["plugins"])):
             raise EngineError(
-                f"{config} imports {each.path}, whose CRI section replaces that of {config.name}",
+                f"{config} imports {each.path}, whose CRI section replaces {config.name}'s",
                 "the CRI section in only one file",
                 f"--config {each.path}, or move its section into {config} and run this again",
             )

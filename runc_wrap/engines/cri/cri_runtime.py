@@ -71,8 +71,8 @@ def default_handler(socket: Path) -> str | None:
 
     Raises CallFailed.
     """
-    told = _configured(_verbose_status(socket)).get("defaultRuntimeName")
-    return str(told) if told else None
+    named = _configured(_verbose_status(socket)).get("defaultRuntimeName")
+    return str(named) if named else None
 
 
 def _verbose_status(socket: Path) -> dict[int, list[int | bytes]]:
@@ -141,7 +141,7 @@ def start_pod(socket: Path, handler: str, name: str) -> Pod:
 
 
 def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
-    """Return the cgroup beneath which a pod of a handler belongs; "" leaves it to the engine.
+    """Return the parent cgroup of a handler's pods; "" leaves it to the engine.
 
     With SystemdCgroup containerd passes a path that no runtime takes, unless its parent is a slice
     (containerd:internal/cri/server/helpers.go, getCgroupsPath). CRI-O has a parent of its own.

@@ -40,7 +40,7 @@ _LARGEST = 16 << 20  # bytes of one answer, frames included
 _CHUNK = 1 << 16  # bytes that are read and computed between two looks at the clock
 _HEADERS = 1 << 16  # bytes of header fields, as h2 counts them (RFC 9113 section 6.5.2)
 _PREFIX = 5  # bytes before a message: whether it is compressed, and its length in four
-_LONGEST_TEXT = 1000  # characters of a server's words in a message of ours
+_LONGEST_TEXT = 1000  # characters of a server's words in our message
 
 
 class CallFailed(Failure):
@@ -154,8 +154,8 @@ def _message(answer: _Answer, path: Path) -> bytes:
     fields = answer.fields
     kind = fields.get("content-type", "")
     if fields.get(":status") != "200" or not kind.startswith("application/grpc"):
-        told = f"status {fields.get(':status')}, content type {kind!r}"
-        raise CallFailed(f"{path} does not speak gRPC: HTTP {told}")
+        answered = f"status {fields.get(':status')}, content type {kind!r}"
+        raise CallFailed(f"{path} does not speak gRPC: HTTP {answered}")
     status = fields.get("grpc-status", "")
     if status != "0":
         why = _decoded(fields.get("grpc-message", "")) or f"gRPC status {status or 'none'}"

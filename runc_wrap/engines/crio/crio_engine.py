@@ -87,14 +87,14 @@ class Crio(CriEngine):
         return {name: str(each.get("runtime_path") or "") for name, each in tables.items()}
 
     def default(self) -> str | None:
-        """Return the default runtime by its files: it does not tell it."""
-        told = self._table(_RUNTIME).get("default_runtime")
-        return str(told) if told else None
+        """Return the default runtime as its files say; its socket does not."""
+        said = self._table(_RUNTIME).get("default_runtime")
+        return str(said) if said else None
 
     def default_files(self) -> list[Path]:
         """Return the files that are the default of pods, of all or of one handler; [] if none.
 
-        A handler's own counts before that of all (since 1.34: pkg/config/config.go,
+        A handler's own file counts before the general one (since 1.34: pkg/config/config.go,
         RuntimeHandler).
         """
         runtime = self._table(_RUNTIME)
@@ -104,8 +104,8 @@ class Crio(CriEngine):
 
     def answers_at(self) -> Path:
         """Return where it answers: as `crio config` prints it, otherwise the usual place."""
-        told = self._table(["crio", "api"]).get("listen")
-        return Path(str(told or self.socket or self.usual_socket))
+        said = self._table(["crio", "api"]).get("listen")
+        return Path(str(said or self.socket or self.usual_socket))
 
     def sandbox_image(self) -> str:
         """Return what `crio config` prints, a default of which is in a comment."""

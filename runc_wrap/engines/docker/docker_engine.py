@@ -54,18 +54,18 @@ class Docker(ClientEngine):
     def check_command(self) -> list[str] | None:
         """Return `dockerd --validate`, in releases since 23.0.
 
-        It needs no file at the usual place, but refuses to be told of one that is missing.
+        It refuses `--config-file` for a missing file: the usual place is named only if it has one.
         """
         if self.binary is None or not docker_config.can_validate(self.version):
             return None
         is_usual = self.config == self.usual and not self.config.exists()
-        told = [] if is_usual else [f"--config-file={self.config}"]
-        return [str(self.binary), "--validate", *told]
+        option = [] if is_usual else [f"--config-file={self.config}"]
+        return [str(self.binary), "--validate", *option]
 
     def refusal(self) -> str:
         """Ask a dockerd that can check a file.
 
-        An older one is told by a reload, at which it keeps what it has if the file is refused.
+        An older one learns of it at a reload; if it refuses the file it keeps what it has.
         """
         is_old = self.binary and not docker_config.can_validate(self.version)
         return "" if is_old else super().refusal()

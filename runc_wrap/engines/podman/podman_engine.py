@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.probe_container import Probe, Started
 
 _SERVICE = "podman.service"
-_MOST = 50  # drop-ins of ours
+_MOST = 50  # drop-ins that runc-wrap wrote
 _CHOSEN = ("info", "--format", "{{json .Host.OCIRuntime}}")
 
 

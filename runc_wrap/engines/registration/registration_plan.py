@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def loses_default(self) -> bool:
-        """Tell whether a reload would keep a default of ours, or a name, that is removed."""
+        """Tell whether a reload would keep our default, or a name, although this removes it."""
         has = _has_default(self.after) or bool(self.given and self.given.default)
         lost = _has_default(self.before) and not has
         return lost or self._loses([each.after for each in self.changes])
@@ -146,7 +146,7 @@ def _link_wanted(bin_dir: Path, name: str) -> Path | None:
 
 
 def our_link(link: Path) -> Path | None:
-    """Return a link in bin if it is one of ours, or None."""
+    """Return a link in bin if runc-wrap made it, or None."""
     return link if link.is_symlink() and str(link.readlink()) == DEFAULT_NAME else None
 
 

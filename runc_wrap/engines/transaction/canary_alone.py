@@ -49,6 +49,6 @@ def _registered(where: Where, handler: str) -> Handler:
             return one
     raise EngineError(
         f"{handler} is not registered in {where.config}",
-        "a handler of ours",
+        "a handler that `engine add` registered",
         f"`engine add {where.engine} --restart`",
     )

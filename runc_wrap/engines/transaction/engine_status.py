@@ -128,8 +128,8 @@ def _shown(state: Registered, node: Systemd, last: Proof | None, waiting: Note |
     drift += [*_upgraded(state, version, last), *_interrupted(waiting)]
     remarks += _not_restarted(state, access, version)
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
-    told = (access.unit, access.version, configured, running, last, waiting, default, version)
-    return Shown(state, *told, drift, [*remarks, *older])
+    shown = (access.unit, access.version, configured, running, last, waiting, default, version)
+    return Shown(state, *shown, drift, [*remarks, *older])
 
 
 def _refused(access: Engine) -> list[str]:
@@ -180,9 +180,9 @@ def _changed(
     state: Registered, access: Engine, node: Systemd, last: Proof | None
 ) -> tuple[list[str], list[str]]:
     """Return which files the running engine has not read, as drift, or perhaps not, as remarks."""
-    told: tuple[list[str], list[str]] = ([], [])
+    unread: tuple[list[str], list[str]] = ([], [])
     if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
-        return told
+        return unread
     since = f"{access.unit} was started before that, at {_time(begun)}"
     for path in sorted({str(state.config), *state.files}):
         with contextlib.suppress(OSError):
@@ -190,11 +190,11 @@ def _changed(
             is_read = found.st_ctime <= begun + _SLACK or _is_as_read(path, begun, last)
             if is_read is False:
                 when = f"{path} was changed at {_time(found.st_ctime)}"
-                told[0].append(f"{when}, and {since}; restart it")
+                unread[0].append(f"{when}, and {since}; restart it")
             elif is_read is None:
                 when = f"{path} has another mode, owner or name since {_time(found.st_ctime)}"
-                told[1].append(f"{when}, and {since}; restart it if another file was put there")
-    return told
+                unread[1].append(f"{when}, and {since}; restart it if another file was put there")
+    return unread
 
 
 def _is_as_read(path: str, begun: float, last: Proof | None) -> bool | None:

@@ -20,7 +20,7 @@ class Wanted:
     gone: frozenset[str] = frozenset()
 
     def difference(self, found: Mapping[str, str | None] | None) -> str:
-        """Return in one phrase what is different; "" if nothing is, or if nothing is told."""
+        """Return in one phrase what is different; "" if nothing is or `found` is None."""
         if found is None:
             return ""
         for name, path in self.present.items():

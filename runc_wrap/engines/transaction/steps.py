@@ -145,7 +145,7 @@ def _proved_or_undone(work: _Work) -> Outcome:
     try:
         proof, what = _steps(work)
         change_set.close(change)
-    except BaseException as failure:  # a defect of ours, too, must not leave a change unproved
+    except BaseException as failure:  # our own defect, too, must not leave a change unproved
         with taking_back.uninterrupted():
             work.say("taking it back")
             has_read = work.has_read
@@ -236,8 +236,8 @@ def _restarted(work: _Work) -> None:
 def _canary(work: _Work) -> str:
     """Return what a canary proves.
 
-    After a removal there is nothing of ours to prove: the engine's default must start one. What an
-    interrupted command left of an earlier one goes first.
+    After a removal the engine's own default must start it. Canaries that an interrupted command
+    left are removed first.
     """
     job = work.job
     with contextlib.suppress(CallFailed):

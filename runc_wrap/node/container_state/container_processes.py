@@ -1,9 +1,9 @@
 """Which processes are in which container, and what the kernel reports of each.
 
-A process is in a container if it is in the container's cgroup or one beneath, or in its pid
-namespace, or descends from its first process. It may be in several: a process of a nested container
-is in both and, since filters are inherited, must have the filters of both. A process that only
-joined a container's other namespaces is not found.
+A process is in a container if it is in the container's cgroup or a child of it, is in its pid
+namespace, or descends from its first process. A process of a nested container is in both. Filters
+are inherited, so it must have the filters of both. A process that only joined a container's other
+namespaces is not found.
 """
 
 from __future__ import annotations

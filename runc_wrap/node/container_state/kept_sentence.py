@@ -5,7 +5,7 @@ from __future__ import annotations
 from runc_wrap.hotpath.decision import ADOPT
 
 
-def told(number: int, names: str, *, adopts: bool, where: str = "") -> str:
+def of(number: int, names: str, *, adopts: bool, where: str = "") -> str:
     """Return the sentence for a number of containers, and the names of what they keep.
 
     `where` stands behind the containers, from its space on.

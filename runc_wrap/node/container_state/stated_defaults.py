@@ -144,7 +144,7 @@ def _exists(record: Record) -> bool:
 
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:
     """Return what to tell the owner about the containers that keep an engine's default."""
-    return kept_sentence.told(sum(found.values()), ", ".join(sorted(found)), adopts=adopts(policy))
+    return kept_sentence.of(sum(found.values()), ", ".join(sorted(found)), adopts=adopts(policy))
 
 
 def adopts(policy: CompiledPolicy) -> bool:

@@ -1,7 +1,7 @@
 """What the caller may see: the whole node for root, a user's own containers for a user.
 
-A user's ledger is beneath the user's run directory, as in the hot path. Of what only root may read
-(the node's ledger, other states, the agent's evidence), a user is told that it is unknown.
+A user's ledger is in the user's run directory, as in the hot path. What only root may read (the
+node's ledger, other states, the agent's evidence) is shown to a user as unknown.
 """
 
 from __future__ import annotations

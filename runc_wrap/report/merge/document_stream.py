@@ -4,8 +4,8 @@ r"""Lines of JSON: each node's answer, after a line of whoever asks that names t
     {"form": 1, "node": "a", "workloads": [...], ...}       what that node answered, in one line
     {"form": 1, "node": "b", "error": "it timed out"}       from who asked: there is no answer
 
-An answer is the one line behind that of who asks, so a node can neither name another nor begin an
-answer of another's; an empty line is none. A document of which nobody says whom it was asked of
+An answer is the single line that follows the asker's line, so a node can neither name another nor
+begin another's answer; an empty line is none. A document of which nobody says whom it was asked of
 must be alone in its file.
 """
 

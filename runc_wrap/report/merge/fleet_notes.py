@@ -3,8 +3,8 @@
     ["3 records were lost (they came too fast): …"]                                of a node
     [{"note": "3 records …", "nodes": 40, "names": ["a", …], "varies": true}, …]   of a fleet
 
-Sentences that differ in numbers only, such as the time at which a node says something, are one:
-that of the first node. `varies`: the others have other numbers.
+Sentences that differ only in numbers, such as a time, count as the same; the first node's is shown.
+`varies`: other nodes have other numbers.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def fitting(notes: Sequence[str]) -> list[str]:
 
 @dataclass
 class _Note:
-    """A sentence, as the first node says it; `at` is its place among that node's."""
+    """`first` is the sentence as the first node says it; `at` is its place among that node's."""
 
-    told: str
+    first: str
     at: int
     nodes: int = 0
     names: list[str] = field(default_factory=list)  # the first ones
     varies: bool = False
 
-    def add(self, node: str, told: str) -> None:
+    def add(self, node: str, sentence: str) -> None:
         self.nodes += 1
-        self.varies |= told != self.told
+        self.varies |= sentence != self.first
         if len(self.names) < _MOST_NAMES:
             self.names.append(node)
 
@@ -57,7 +57,7 @@ class _Note:
         names = ", ".join([*map(safe_text.word, self.names), *([f"{more} more"] if more else [])])
         of = f"; the numbers are those of {safe_text.word(self.names[0])}" if self.varies else ""
         where = f"on {safe_text.number(self.nodes, 'node')} ({names}{of})"
-        return f"{where}: {safe_text.name(self.told, _LONGEST)}"
+        return f"{where}: {safe_text.name(self.first, _LONGEST)}"
 
 
 class FleetNotes:
@@ -70,17 +70,17 @@ class FleetNotes:
         """Add what one node remarks; return how many bytes that took."""
         taken = 0
         said = {_NUMBER.sub("0", one): one for one in notes}
-        for at, (key, told) in enumerate(said.items()):
+        for at, (key, sentence) in enumerate(said.items()):
             if key not in self._notes:
-                self._notes[key] = _Note(told, at)
-                taken += len(key) + len(told) + _BYTES
-            self._notes[key].add(node, told)
+                self._notes[key] = _Note(sentence, at)
+                taken += len(key) + len(sentence) + _BYTES
+            self._notes[key].add(node, sentence)
         return taken
 
     def as_json(self) -> list[Json]:
         """Return a row for each: those of most nodes first, then the first one of each node."""
         return [
-            {"note": one.told, "nodes": one.nodes, "names": one.names, "varies": one.varies}
+            {"note": one.first, "nodes": one.nodes, "names": one.names, "varies": one.varies}
             for one in self._ranked()
         ]
 

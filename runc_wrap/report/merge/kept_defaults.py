@@ -37,8 +37,8 @@ class Kept:
     def sentence(self) -> str:
         """Return what to tell the node's owner, "" if there are none."""
         total = sum(self.profiles.values())
-        told = kept_sentence.told(total, ", ".join(sorted(self.profiles)), adopts=self.adopts)
-        return told if total else ""
+        names = ", ".join(sorted(self.profiles))
+        return kept_sentence.of(total, names, adopts=self.adopts) if total else ""
 
 
 class FleetKept:
@@ -70,7 +70,7 @@ class FleetKept:
     def sentences(self) -> list[str]:
         """Return what to tell the fleet's owner, safe to print."""
         return [
-            kept_sentence.told(
+            kept_sentence.of(
                 found.total(),
                 _names(found),
                 adopts=adopts,

@@ -149,7 +149,7 @@ def sentences(one: ReportedWorkload) -> list[str]:
         )
     elif len(one.blocks) > 1:
         found.append(
-            f"its nodes have {len(one.blocks)} different filters of {name}; this adds to that of a "
-            "container with the usual capabilities."
+            f"its nodes have {len(one.blocks)} different filters of {name}; this adds to the "
+            "filter of a container with the usual capabilities."
         )
     return found
