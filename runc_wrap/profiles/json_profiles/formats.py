@@ -109,14 +109,21 @@ def _rule(fields: Fields) -> Rule:
     if action == NOTIFY and "write" in names:
         fields.fail("action", "runc refuses SCMP_ACT_NOTIFY on write; leave write out")
     fields.text("comment")
+    includes, excludes = conditions(fields)
     return Rule(
         names=names,
         action=action,
         errno_ret=_errno(fields, "errno", "errnoRet", action),
-        args=tuple(_arguments(fields)),
-        includes=_condition(fields.nested("includes", _CONDITION)),
-        excludes=_condition(fields.nested("excludes", _CONDITION)),
+        args=tuple(arguments(fields)),
+        includes=includes,
+        excludes=excludes,
     )
+
+
+def conditions(fields: Fields) -> tuple[Condition, Condition]:
+    """Return an entry's `includes` and `excludes`. Raises ProfileError."""
+    includes, excludes = (fields.nested(key, _CONDITION) for key in ("includes", "excludes"))
+    return _condition(includes), _condition(excludes)
 
 
 def _names(fields: Fields) -> tuple[str, ...]:
@@ -154,7 +161,8 @@ def _errno_of(fields: Fields, key: str, text: str) -> int:
     return number
 
 
-def _arguments(fields: Fields) -> Iterator[Argument]:
+def arguments(fields: Fields) -> Iterator[Argument]:
+    """Yield the comparisons of an entry's `args`. Raises ProfileError."""
     for argument in fields.objects("args", _ARGUMENT):
         index = argument.integer("index", LAST_ARGUMENT)
         value = argument.integer("value", UINT64_MAX)

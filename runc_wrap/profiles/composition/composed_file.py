@@ -1,0 +1,81 @@
+"""A profile file with a base: {"base": NAME, "add": [...], "remove": [...]}.
+
+    {"base": "runtime-default",
+     "add": [{"names": ["@aio", "keyctl"], "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+             {"names": ["socket"], "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]}],
+     "remove": [{"names": ["@mount"], "excludes": {"minKernel": "6.1"}}]}
+
+Entries have the keys of a profile's rules (formats.py) without action and errno. Additions come
+first, then removals. A removal has no args: what stays of a call would depend on what others wrote.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.profiles.composition import groups
+from runc_wrap.profiles.composition.expression import ADD, CALL, REMOVE
+from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
+from runc_wrap.profiles.model import Rule
+from runc_wrap.profiles.vocabulary import ALLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TOP = frozenset({"base", "add", "remove", "comment"})
+_ENTRY = frozenset({"names", "args", "comment", "includes", "excludes"})
+
+
+class Change(NamedTuple):
+    """One entry of `add` or `remove`, with its groups expanded; `place` is like "add[0]"."""
+
+    sign: str
+    rule: Rule
+    place: str
+
+
+class ComposedFile(NamedTuple):
+    """The base's name, and the changes in the order in which they apply."""
+
+    base: str
+    changes: tuple[Change, ...]
+
+
+def has_base(data: bytes, source: str) -> bool:
+    """Tell whether a profile file is composed. Raises ProfileError if it is not JSON."""
+    document = decode(data, source)
+    return isinstance(document, dict) and "base" in document
+
+
+def parse(data: bytes, source: str) -> ComposedFile:
+    """Return what a file says; `source` names it in errors. Raises ProfileError."""
+    top = Fields(decode(data, source), source, "", _TOP)
+    top.text("comment")
+    base = top.text("base") or top.fail("base", "missing; name a profile like runtime-default")
+    changes = [*_changes(top, "add", ADD), *_changes(top, "remove", REMOVE)]
+    return ComposedFile(base, tuple(changes))
+
+
+def _changes(top: Fields, key: str, sign: str) -> Iterator[Change]:
+    for number, fields in enumerate(top.objects(key, _ENTRY)):
+        fields.text("comment")
+        args = tuple(formats.arguments(fields))
+        if args and sign == REMOVE:
+            fields.fail("args", "a removal is of the whole call; remove it and add what stays")
+        includes, excludes = formats.conditions(fields)
+        rule = Rule(_names(fields), ALLOW, None, args, includes, excludes)
+        yield Change(sign, rule, f"{key}[{number}]")
+
+
+def _names(fields: Fields) -> tuple[str, ...]:
+    written = fields.words("names") or fields.fail("names", "names no call; name one or a group")
+    found: dict[str, None] = {}
+    for name in written:
+        if name.startswith(groups.MARK):
+            found |= dict.fromkeys(groups.calls(name))
+        elif CALL.fullmatch(name):
+            found[name] = None
+        else:
+            fields.fail("names", f"{name!r} is neither a call like openat nor a group like @aio")
+    return tuple(found)

@@ -1,0 +1,102 @@
+"""Makes a composed profile of its parts, and says which part answers for a call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.profiles.composition import expression, operations
+from runc_wrap.profiles.composition.expression import ADD
+from runc_wrap.profiles.model import ANYWHERE, Profile, ProfileError, Rule
+from runc_wrap.profiles.vocabulary import ALLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runc_wrap.profiles.composition.composed_file import ComposedFile
+    from runc_wrap.profiles.composition.expression import Term
+
+    Load = Callable[[str], Profile]
+
+_EVERYWHERE = (ANYWHERE, ANYWHERE)
+
+
+class Step(NamedTuple):
+    """One part as applied: `text` as its author wrote it; the calls and conditions it is about."""
+
+    text: str
+    sign: str
+    rule: Rule
+
+
+class Composed(NamedTuple):
+    """A composed profile, the name of its base, and the parts in the order applied."""
+
+    profile: Profile
+    base: str
+    steps: tuple[Step, ...]
+
+    def answers(self, call: str) -> list[str]:
+        """Return the parts that decide about a call: the last that always applies, and later ones.
+
+        Each as its author wrote it; the base by its name, if it still has a say.
+        """
+        found: list[str] = []
+        for step in reversed(self.steps):
+            if call in step.rule.names:
+                found.append(step.text)
+                if _always(step.rule):
+                    return found[::-1]
+        return [self.base, *found[::-1]]
+
+
+def of_text(text: str, load: Load) -> Composed:
+    """Return what an expression makes; `load` gives profiles by name. Raises ProfileError."""
+    parsed = expression.parse(text)
+    steps = [step for term in parsed.terms for step in _of_term(term, load)]
+    return _composed(text, parsed.base, tuple(steps), load)
+
+
+def of_file(name: str, parsed: ComposedFile, load: Load) -> Composed:
+    """Return what a file with a base makes; `name` is its own. Raises ProfileError."""
+    steps = tuple(Step(f"{name}: {each.place}", each.sign, each.rule) for each in parsed.changes)
+    return _composed(name, parsed.base, steps, load)
+
+
+def _composed(name: str, base: str, steps: tuple[Step, ...], load: Load) -> Composed:
+    profile = load(base)
+    for step in steps:
+        try:
+            profile = _applied(profile, step)
+        except ProfileError as error:
+            raise ProfileError(f"{step.text}: {error}") from None
+    return Composed(replace(profile, name=name, version=None), base, steps)
+
+
+def _applied(profile: Profile, step: Step) -> Profile:
+    if step.sign == ADD:
+        return operations.added(profile, step.rule)
+    return operations.removed(profile, step.rule.names, (step.rule.includes, step.rule.excludes))
+
+
+def _of_term(term: Term, load: Load) -> Iterator[Step]:
+    calls = term.calls
+    if calls is not None:
+        yield Step(str(term), term.sign, Rule(calls, ALLOW))
+        return
+    if term.sign != ADD:
+        raise ProfileError(f"{term}: a profile can only be added; remove calls or @groups")
+    yield from (Step(str(term), ADD, rule) for rule in _allowing(load(term.operand), str(term)))
+
+
+def _allowing(profile: Profile, text: str) -> Iterator[Rule]:
+    """Yield the rules of a profile whose calls are added. Raises ProfileError."""
+    if profile.default_action == ALLOW:
+        raise ProfileError(
+            f"{text}: that profile allows what it does not name, which is no addition"
+        )
+    yield from (rule for rule in profile.rules if rule.action == ALLOW)
+
+
+def _always(rule: Rule) -> bool:
+    return not rule.args and (rule.includes, rule.excludes) == _EVERYWHERE

@@ -1,0 +1,61 @@
+"""The text of a composed profile: "runtime-default + @aio + localhost/extra.json - keyctl"."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from runc_wrap.profiles.composition import groups
+from runc_wrap.profiles.model import ProfileError
+
+ADD, REMOVE = "+", "-"
+_SIGN = re.compile(r" +([+-]) +")
+CALL = re.compile(r"[a-z_][a-z0-9_]*")
+_MOST = 64  # terms; more belong into a file
+
+
+class Term(NamedTuple):
+    """One addition or removal: `operand` is a call, a group with its @, or a profile's name."""
+
+    sign: str
+    operand: str
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.operand}"
+
+    @property
+    def calls(self) -> tuple[str, ...] | None:
+        """The calls that it names, None if it names a profile. Raises ProfileError."""
+        if self.operand.startswith(groups.MARK):
+            return groups.calls(self.operand)
+        return (self.operand,) if CALL.fullmatch(self.operand) else None
+
+
+class Expression(NamedTuple):
+    """A base by its name, and what is added to it and removed, from left to right."""
+
+    base: str
+    terms: tuple[Term, ...]
+
+    def __str__(self) -> str:
+        return " ".join([self.base, *map(str, self.terms)])
+
+
+def is_composed(name: str) -> bool:
+    """Tell whether a profile's name is such a text."""
+    return _SIGN.search(name) is not None
+
+
+def parse(text: str) -> Expression:
+    """Return the parts of a text; blanks stand on both sides of each sign. Raises ProfileError."""
+    base, *rest = _SIGN.split(text.strip())
+    terms = tuple(Term(sign, operand) for sign, operand in zip(rest[::2], rest[1::2], strict=True))
+    if len(terms) > _MOST:
+        raise ProfileError(f"it has {len(terms)} terms, {_MOST} at most; write a file with a base")
+    for word in (base, *(term.operand for term in terms)):
+        if not word or " " in word:
+            raise ProfileError(
+                f"{word!r} is no operand; write calls, @groups and profiles, and a + or - with "
+                "blanks around it between them"
+            )
+    return Expression(base, terms)

@@ -1,0 +1,151 @@
+"""Adding calls to a profile, and removing them, by meaning: what a call gets afterwards.
+
+`added` has a call allowed where an addition applies, whatever rules the profile has for it.
+`removed` has it denied as calls are that no rule names. Elsewhere, under other capabilities,
+architectures or kernels, every call keeps what it had. What linux.seccomp cannot say is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
+from runc_wrap.profiles.model import Condition, Profile, ProfileError, Rule
+from runc_wrap.profiles.vocabulary import ALLOW, ERRNO, LOG, NOTIFY, TRACE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from runc_wrap.profiles.model import Argument
+
+_PASSING = frozenset({ALLOW, LOG, NOTIFY, TRACE})  # something other than a denial may follow
+
+
+def added(profile: Profile, rule: Rule) -> Profile:
+    """Return the profile with the calls of a rule allowed where the rule applies.
+
+    Raises ProfileError for arguments that cannot be added to what the profile says of a call.
+    """
+    kept = [one for each in profile.rules for one in _beside(each, rule, profile)]
+    mine = replace(rule, action=ALLOW, errno_ret=None)
+    is_said = profile.default_action == ALLOW and not rule.args
+    return replace(profile, rules=tuple(kept if is_said else _with(kept, mine)))
+
+
+def removed(profile: Profile, names: Iterable[str], where: tuple[Condition, Condition]) -> Profile:
+    """Return the profile with these calls denied where (includes, excludes) hold."""
+    gone = frozenset(names)
+    kept = [one for each in profile.rules for one in _without(each, gone, where)]
+    if profile.default_action in _PASSING:
+        kept = _with(kept, Rule(tuple(sorted(gone)), ERRNO, includes=where[0], excludes=where[1]))
+    return replace(profile, rules=tuple(kept))
+
+
+def _with(rules: list[Rule], new: Rule) -> list[Rule]:
+    """Append a rule, joined with the last one if they differ only in names."""
+    if rules and replace(rules[-1], names=()) == replace(new, names=()):
+        names = dict.fromkeys((*rules[-1].names, *new.names))
+        return [*rules[:-1], replace(new, names=tuple(names))]
+    return [*rules, new]
+
+
+def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
+    """Yield what stays of a rule when calls of a new one are allowed."""
+    common = frozenset(old.names) & frozenset(new.names)
+    if not common:
+        yield old
+    elif not new.args:
+        yield from _without(old, common, (new.includes, new.excludes), only=lambda _: True)
+    elif old.action == ALLOW or _are_apart(old.args, new.args):
+        yield old
+    elif _is_default(old, profile):
+        yield from _of(old, frozenset(old.names) - common)
+    else:
+        raise ProfileError(
+            f"{', '.join(sorted(common))}: the profile has {old.action} for arguments that are to "
+            "be added, and no profile can say both; remove the call first, then add it whole"
+        )
+
+
+def _without(
+    old: Rule,
+    names: frozenset[str],
+    where: tuple[Condition, Condition],
+    only: Callable[[Rule], bool] = lambda rule: rule.action in _PASSING,
+) -> Iterator[Rule]:
+    """Yield a rule without these calls where the conditions hold, if it is one of `only`."""
+    common = frozenset(old.names) & names
+    if not common or not only(old):
+        yield old
+        return
+    yield from _of(old, frozenset(old.names) - common)
+    yield from _elsewhere(replace(old, names=_ordered(old, common)), *where)
+
+
+def _of(rule: Rule, names: frozenset[str]) -> Iterator[Rule]:
+    if names:
+        yield replace(rule, names=_ordered(rule, names))
+
+
+def _ordered(rule: Rule, names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in rule.names if name in names)
+
+
+def _elsewhere(rule: Rule, includes: Condition, excludes: Condition) -> Iterator[Rule]:
+    """Yield copies of a rule that together apply where it does and the conditions do not hold."""
+    for cap in includes.caps:
+        yield replace(rule, excludes=_more(rule.excludes, caps=(cap,)))
+    if includes.arches:
+        yield replace(rule, excludes=_more(rule.excludes, arches=includes.arches))
+    if includes.min_kernel:
+        known = rule.excludes.min_kernel or includes.min_kernel
+        before = replace(rule.excludes, min_kernel=min(known, includes.min_kernel))
+        yield replace(rule, excludes=before)
+    yield from _where_excluded(rule, excludes)
+
+
+def _where_excluded(rule: Rule, excludes: Condition) -> Iterator[Rule]:
+    """Yield copies of a rule for what an addition or a removal excludes."""
+    for cap in excludes.caps:
+        yield replace(rule, includes=_more(rule.includes, caps=(cap,)))
+    if excludes.arches:
+        own = rule.includes.arches
+        arches = tuple(one for one in excludes.arches if not own or one in own)
+        if arches:
+            yield replace(rule, includes=replace(rule.includes, arches=arches))
+    if excludes.min_kernel:
+        known = rule.includes.min_kernel or excludes.min_kernel
+        since = replace(rule.includes, min_kernel=max(known, excludes.min_kernel))
+        yield replace(rule, includes=since)
+
+
+def _more(
+    condition: Condition, caps: tuple[str, ...] = (), arches: tuple[str, ...] = ()
+) -> Condition:
+    return replace(
+        condition,
+        caps=tuple(dict.fromkeys((*condition.caps, *caps))),
+        arches=tuple(dict.fromkeys((*condition.arches, *arches))),
+    )
+
+
+def _is_default(rule: Rule, profile: Profile) -> bool:
+    mine, default = (
+        (rule.action, rule.errno_ret),
+        (profile.default_action, profile.default_errno_ret),
+    )
+    return mine == default
+
+
+def _are_apart(some: tuple[Argument, ...], others: tuple[Argument, ...]) -> bool:
+    """Tell whether no call fits both: one argument must have two values."""
+    return any(_excludes(one, other) for one in some for other in others)
+
+
+def _excludes(one: Argument, other: Argument) -> bool:
+    if one.index != other.index or one.op != other.op:
+        return False
+    if one.op == EQ:
+        return one.value != other.value
+    return one.op == MASKED_EQ and bool((one.value_two ^ other.value_two) & one.value & other.value)
