@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.filters import weaker_calls
+from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.identity import UNKNOWN
@@ -171,7 +171,7 @@ class _Comparing:
     def _compared(self, default: str, other: str) -> str:
         try:
             loader = Loader.of(self._facts.runtime_kind, self._facts.runtime_version)
-            found = weaker_calls.find(self._made(default), self._made(other), loader)
+            found = profile_difference.weaker(self._made(default), self._made(other), loader)
         except ProfileError as error:
             return f"they cannot be compared, as {error}".rstrip(".")
         named = list(dict.fromkeys(_in_words(one) for one in found))
@@ -194,6 +194,6 @@ class _Comparing:
         return self._profiles[name]
 
 
-def _in_words(one: weaker_calls.Weaker) -> str:
+def _in_words(one: profile_difference.Change) -> str:
     held = [name.removeprefix("CAP_") for name in sorted(one.capabilities)]
     return one.call.syscall + (f" (with {', '.join(held)})" if held else "")

@@ -25,7 +25,7 @@ similar call also becomes one for the multiplexer, with the call's number as its
 (src/syscalls.c).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
 
@@ -54,28 +54,44 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Call:
-    """The rules of one number on one ABI, in the order added.
+    """The rules of one number on one ABI, in the order added; `mask` has an argument's bits.
 
-    `is_plain`: each rule tests one argument for equality.
+    `equal` has those that test one argument for equality, by argument and value: a list of
+    thousands is not searched for each call. `is_plain`: each rule tests one argument for equality.
     """
 
+    mask: int = 0
     action: int | None = None
     conditional: list[tuple[Conditions, int]] = field(default_factory=list)
+    equal: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    others: list[int] = field(default_factory=list)
     is_plain: bool = True
 
     def add(self, conditions: Conditions, code: int) -> None:
         if conditions:
+            place, one = len(self.conditional), conditions[0]
             self.conditional.append((conditions, code))
-            self.is_plain &= len(conditions) == 1 and conditions[0].op in _TELLS_EQUALITY
+            if len(conditions) == 1 and one.op == EQ:
+                self.equal.setdefault((one.index, one.value & self.mask), []).append(place)
+            else:
+                self.others.append(place)
+            self.is_plain &= len(conditions) == 1 and one.op in _TELLS_EQUALITY
         elif self.action is None:
             self.action = code
 
-    def verdict(self, args: Sequence[int], default: int, mask: int) -> Verdict:
+    def verdict(self, args: Sequence[int], default: int) -> Verdict:
         if self.action is not None:
             return Verdict(self.action)
-        found = [code for rule, code in self.conditional if _holds(rule, args, mask)]
+        found = [self.conditional[place][1] for place in sorted(self._holding(args))]
         certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self.is_plain)
         return Verdict(found[0] if found else default, certain)
+
+    def _holding(self, args: Sequence[int]) -> Iterator[int]:
+        """Yield the places of the rules that hold."""
+        for one in enumerate(args) if self.equal else ():
+            yield from self.equal.get((one[0], one[1] & self.mask), ())
+        rules = self.conditional
+        yield from (place for place in self.others if _holds(rules[place][0], args, self.mask))
 
 
 _UNNAMED = _Call()
@@ -99,7 +115,7 @@ class Simulation:
         if _is_beyond(self.load.stub, abi, number):
             return Verdict(_ENOSYS)
         call = self._calls[abi].get(number, _UNNAMED)
-        verdict = call.verdict(args, self.load.default, (1 << abi.bits) - 1)
+        verdict = call.verdict(args, self.load.default)
         return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
 
     def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
@@ -132,7 +148,8 @@ def _calls(loaded: Load, abi: Abi) -> dict[int, _Call]:
     calls: dict[int, _Call] = {}
     for rule in loaded.rules:
         for number, conditions in _targets(abi, rule.name, rule.conditions):
-            calls.setdefault(number, _Call()).add(_meaningful(conditions, abi), rule.code)
+            call = calls.setdefault(number, _Call((1 << abi.bits) - 1))
+            call.add(_meaningful(conditions, abi), rule.code)
     return calls
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.node.requirements import machine
-from runc_wrap.filters import weaker_calls
+from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.hotpath.resolve import resolve
@@ -32,7 +32,7 @@ def _profile(*rules: Json, default: str = "SCMP_ACT_ERRNO") -> Any:
 
 
 def _found(strict: Any, other: Any) -> set[tuple[str, frozenset[str]]]:
-    found = weaker_calls.find(strict, other, RUNC)
+    found = profile_difference.weaker(strict, other, RUNC)
     return {(one.call.syscall, one.capabilities) for one in found}
 
 
@@ -79,8 +79,8 @@ def test_an_abi_that_one_profile_leaves_out_is_a_difference() -> None:
     wide["block"]["architectures"] = [f"SCMP_ARCH_{one}" for one in ("X86_64", "X86", "X32")]
     if platform.goarch() != "amd64":
         wide["block"]["architectures"] = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
-    assert weaker_calls.find(_profile(READ), wide, RUNC)
-    assert not weaker_calls.find(wide, _profile(READ), RUNC)
+    assert profile_difference.weaker(_profile(READ), wide, RUNC)
+    assert not profile_difference.weaker(wide, _profile(READ), RUNC)
 
 
 def test_rules_on_sockets_reach_the_multiplexer_of_a_32_bit_abi() -> None:
@@ -89,7 +89,9 @@ def test_rules_on_sockets_reach_the_multiplexer_of_a_32_bit_abi() -> None:
     for one in (strict, other):
         one["block"]["architectures"] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     held = frozenset({"CAP_NET_RAW"})
-    found = weaker_calls.find(strict, other, Loader("crun"))  # runc's stub would deny socketcall
+    found = profile_difference.weaker(
+        strict, other, Loader("crun")
+    )  # runc's stub would deny socketcall
     assert ("socketcall", held) in {(one.call.syscall, one.capabilities) for one in found}
 
 
@@ -124,7 +126,7 @@ def test_engines_defaults(strict: str, other: str, some: set[str]) -> None:
 def test_too_many_capabilities_of_one_call_are_not_compared() -> None:
     rules = [{"names": ["acct"], "all": [f"CAP_{number}"]} for number in range(7)]
     with pytest.raises(ProfileError, match="more than 6 capabilities"):
-        weaker_calls.find(_profile(*rules), _profile(READ), RUNC)
+        profile_difference.weaker(_profile(*rules), _profile(READ), RUNC)
 
 
 def _at(index: int, value: int) -> Json:
@@ -155,7 +157,7 @@ def test_a_call_with_too_many_combinations_of_arguments_does_not_count_as_equal(
         {"names": ["acct"], "args": [_at(index, 100 * n) for index in range(4)]} for n in range(5)
     ]
     with pytest.raises(ProfileError, match="the rules of acct compare several arguments with more"):
-        weaker_calls.find(_profile(READ, *many), _profile(READ, *many), RUNC)
+        profile_difference.weaker(_profile(READ, *many), _profile(READ, *many), RUNC)
 
 
 VALUES = st.sampled_from([0, 1, 2, 3, 7, 8, 9, 1 << 32, (1 << 64) - 1])
@@ -187,10 +189,10 @@ def test_each_engines_default_can_be_compared_with_another_engines() -> None:
         compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
         for name in names
     ]
-    assert weaker_calls.find(made[0], made[0], RUNC) == []
+    assert profile_difference.weaker(made[0], made[0], RUNC) == []
     for strict, other in zip(made, [*made[1:], made[0]], strict=True):
         there, back = (
-            weaker_calls.find(*both, RUNC) for both in ((strict, other), (other, strict))
+            profile_difference.weaker(*both, RUNC) for both in ((strict, other), (other, strict))
         )
         assert there or back, "no two engines have the same default"
         assert not {(one.call, one.capabilities) for one in there} & {

@@ -1,27 +1,28 @@
-"""Which calls one profile lets through and another denies, whatever a container's capabilities.
+"""What two profiles do differently: call by call, ABI by ABI, for every set of capabilities.
 
 Both are compiled profiles, whose rules depend on capabilities. A call's outcome depends only on the
 capabilities that its own rules name, so all subsets of those are tried for it, and none but the
 empty one for most calls. Every number of every ABI is compared, with arguments at, below and above
 the values that rules compare, in every combination: rules with too many are refused, since the call
-that is let through may be among those not tried. Takes a quarter of a second.
+that differs may be among those not tried. Takes a quarter of a second for two engines' defaults.
 """
 
 from __future__ import annotations
 
-from itertools import chain, combinations, product
+from contextlib import contextmanager
+from itertools import chain, combinations, groupby, product
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate.bpf_outcomes import Interest
 from runc_wrap.filters.evaluate.simulate import Simulation
-from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
+from runc_wrap.filters.filter_comparison import Difference, Expectation
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscalls
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -34,14 +35,19 @@ if TYPE_CHECKING:
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three
 _MOST_COMBINATIONS = 4096  # of values of one call's arguments; engines' have a hundred
+_SHOWN = 4  # ranges of an argument in one line
 _MULTIPLEXERS = ("socketcall", "ipc")  # rules on socket and the like become rules on these
 
 
-class Weaker(NamedTuple):
-    """A call that is let through more, and the capabilities of a container for which it is."""
+class Change(NamedTuple):
+    """A call with another outcome, and the capabilities of a container for which it has that.
 
-    call: FilterDifference
+    `when` says for which arguments, "" for all: "argument 0 is 0x26 to 0x28".
+    """
+
+    call: Difference
     capabilities: Capabilities
+    when: str
 
 
 class _Loaded:
@@ -63,19 +69,32 @@ class _Loaded:
         return self._exact.code(abi, number, args)
 
 
-def find(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[Weaker]:
-    """Return the calls that `other` restricts less than `strict`, one for each name and ABI.
+def find(first: CompiledProfile, second: CompiledProfile, loader: Loader) -> list[Change]:
+    """Return the calls that the profiles treat differently, in the order of ABIs and numbers.
 
+    A call has one for each set of capabilities, and each pair of outcomes, that make a difference.
     Raises ProfileError for a profile that cannot be loaded or compared.
     """
-    found: dict[tuple[str, str], Weaker] = {}
-    named = _capabilities(strict, other)
+    found: list[Change] = []
+    named = _capabilities(first, second)
     for capabilities in _sets(named):
-        before = _Loaded(resolve(strict, capabilities), loader)
-        after = _Loaded(resolve(other, capabilities), loader)
+        before = _Loaded(resolve(first, capabilities), loader)
+        after = _Loaded(resolve(second, capabilities), loader)
         calls = {name for name, own in named.items() if own >= capabilities}
-        for call in _differences(before, after, calls if capabilities else None):
-            found.setdefault((call.abi, call.syscall), Weaker(call, capabilities))
+        for call, when in _differences(before, after, calls if capabilities else None):
+            found.append(Change(call, capabilities, when))
+    return found
+
+
+def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[Change]:
+    """Return the calls that `other` restricts less than `strict`, one for each name and ABI.
+
+    Raises ProfileError as `find` does.
+    """
+    found: dict[tuple[str, str], Change] = {}
+    for one in find(strict, other, loader):
+        if one.call.is_weaker:
+            found.setdefault((one.call.abi, one.call.syscall), one)
     return list(found.values())
 
 
@@ -108,36 +127,68 @@ def _subsets(names: Iterable[str]) -> Iterator[Capabilities]:
 
 def _differences(
     before: _Loaded, after: _Loaded, calls: Collection[str] | None
-) -> Iterator[FilterDifference]:
-    """Yield the first difference of each number; `calls` None means all, named or not."""
+) -> Iterator[tuple[Difference, str]]:
+    """Yield what differs of each number, and when; `calls` None means all, named or not."""
     for abi in abis.runnable(syscalls.native()):
         numbers = syscalls.numbers(abi)
         some = [numbers[name] for name in (*(calls or ()), *_MULTIPLEXERS) if name in numbers]
-        for number in filter_comparison.numbers(abi) if calls is None else sorted(some):
-            for args, compared in _patterns(before, after, abi, number):
-                expected = before.code(abi, number, args)
-                found = after.code(abi, number, args)
-                name = syscalls.name_of(abi, number)
-                shown = args if compared else None
-                one = FilterDifference(abi.name, name, number, expected, found, shown)
-                if expected != found and one.is_weaker:
-                    yield one
-                    break
+        for number in filter_comparison.numbers(abi) if calls is None else sorted({*some}):
+            yield from _of_number(before, after, abi, number)
 
 
-def _patterns(
+def _of_number(
     before: _Loaded, after: _Loaded, abi: Abi, number: int
-) -> Iterator[tuple[Args, bool]]:
-    """Yield the arguments to try, and whether any argument is compared. Raises ProfileError."""
+) -> Iterator[tuple[Difference, str]]:
+    tried: dict[Args, tuple[int, int]] = {}
+    conditions = _conditions(before, after, abi, number)
+    with _unless_differing(tried):
+        for args in _patterns(conditions, abi, number):
+            tried[args] = before.code(abi, number, args), after.code(abi, number, args)
+    name = syscalls.name_of(abi, number)
+    for expected, found in dict.fromkeys(tried.values()):
+        if expected != found:
+            where = [args for args, one in tried.items() if one == (expected, found)]
+            when = "" if len(where) == len(tried) else _when(where, tried, conditions)
+            shown = where[0] if conditions else None
+            yield Difference(abi.name, name, number, expected, found, shown), when
+
+
+@contextmanager
+def _unless_differing(tried: dict[Args, tuple[int, int]]) -> Iterator[None]:
+    """Let a ProfileError pass that says that not all is tried, if what was tried differs."""
+    try:
+        yield
+    except ProfileError:
+        if all(one == other for one, other in tried.values()):
+            raise
+
+
+def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison]) -> str:
+    """Return for which arguments: ranges of a single one, otherwise an example."""
+    indexes = {one.index for one in conditions}
+    if len(indexes) > 1 or any(one.op == MASKED_EQ for one in conditions):
+        return f"for instance ({', '.join(map(hex, where[0]))})"
+    index = min(indexes)
+    inside, values = {args[index] for args in where}, sorted({args[index] for args in tried})
+    runs = [list(run) for is_in, run in groupby(values, inside.__contains__) if is_in]
+    shown = [f"{run[0]:#x}" + (f" to {run[-1]:#x}" if run[1:] else "") for run in runs]
+    more = f", and {len(shown) - _SHOWN} more ranges" if len(shown) > _SHOWN else ""
+    return f"argument {index} is {', '.join(shown[:_SHOWN])}{more}"
+
+
+def _conditions(before: _Loaded, after: _Loaded, abi: Abi, number: int) -> list[Comparison]:
     rules = [rule for one in (before, after) for rule in one.simulation.rules(abi, number)]
-    conditions = list(chain.from_iterable(rules))
+    return list(chain.from_iterable(rules))
+
+
+def _patterns(conditions: list[Comparison], abi: Abi, number: int) -> Iterator[Args]:
+    """Yield the arguments to try. Raises ProfileError."""
     interest = Interest()
     for condition in conditions:
         interest.note_condition(condition)
-    compared = bool(interest.indexes)
-    yield from ((args, compared) for args in interest.calls())
+    yield from interest.calls()
     if interest.is_sampled:
-        yield from ((args, True) for args in _combinations(conditions, abi, number))
+        yield from _combinations(conditions, abi, number)
 
 
 def _combinations(conditions: Iterable[Comparison], abi: Abi, number: int) -> Iterator[Args]:
