@@ -15,7 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.evaluate.bpf_outcomes import Interest
+from runc_wrap.filters.evaluate import bpf, bpf_outcomes
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.filter_comparison import Difference, Expectation
 from runc_wrap.hotpath.comparison import MASKED_EQ
@@ -26,11 +26,16 @@ from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from typing import TypeAlias
 
     from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.runtime_load import Block, Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
+
+    Side: TypeAlias = "CompiledProfile | Installed"
+    _Outcome: TypeAlias = "_Loaded | Installed"
+    _Found = tuple[Difference, str]
 
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three
@@ -48,6 +53,17 @@ class Change(NamedTuple):
     call: Difference
     capabilities: Capabilities
     when: str
+
+
+class Installed(NamedTuple):
+    """The filters that a process has, oldest first, and its bounding set."""
+
+    programs: tuple[bpf.Program, ...]
+    capabilities: Capabilities
+
+    def code(self, abi: Abi, number: int, args: Args) -> int:
+        """Return SECCOMP_RET_* with data."""
+        return bpf.combined(self.programs, bpf.Call(abi.audit, number, args))
 
 
 class _Loaded:
@@ -69,21 +85,27 @@ class _Loaded:
         return self._exact.code(abi, number, args)
 
 
-def find(first: CompiledProfile, second: CompiledProfile, loader: Loader) -> list[Change]:
-    """Return the calls that the profiles treat differently, in the order of ABIs and numbers.
+def find(first: Side, second: Side, loader: Loader) -> list[Change]:
+    """Return the calls that the two treat differently, in the order of ABIs and numbers.
 
-    A call has one for each set of capabilities, and each pair of outcomes, that make a difference.
-    Raises ProfileError for a profile that cannot be loaded or compared.
+    A call has one for each set of capabilities, and each pair of outcomes, that make a difference;
+    beside a process' filters only its own bounding set counts. Raises ProfileError for a profile
+    that cannot be loaded or compared.
     """
+    fixed = [one.capabilities for one in (first, second) if isinstance(one, Installed)]
+    named = {} if fixed else _capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
     found: list[Change] = []
-    named = _capabilities(first, second)
-    for capabilities in _sets(named):
-        before = _Loaded(resolve(first, capabilities), loader)
-        after = _Loaded(resolve(second, capabilities), loader)
+    for capabilities in fixed[:1] or _sets(named):
+        before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
-        for call, when in _differences(before, after, calls if capabilities else None):
-            found.append(Change(call, capabilities, when))
+        some = calls if capabilities and not fixed else None
+        for call, when in _differences(before, after, some):
+            found.append(Change(call, frozenset() if fixed else capabilities, when))
     return found
+
+
+def _loaded(one: Side, capabilities: Capabilities, loader: Loader) -> _Loaded | Installed:
+    return one if isinstance(one, Installed) else _Loaded(resolve(one, capabilities), loader)
 
 
 def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[Change]:
@@ -126,8 +148,8 @@ def _subsets(names: Iterable[str]) -> Iterator[Capabilities]:
 
 
 def _differences(
-    before: _Loaded, after: _Loaded, calls: Collection[str] | None
-) -> Iterator[tuple[Difference, str]]:
+    before: _Outcome, after: _Outcome, calls: Collection[str] | None
+) -> Iterator[_Found]:
     """Yield what differs of each number, and when; `calls` None means all, named or not."""
     for abi in abis.runnable(syscalls.native()):
         numbers = syscalls.numbers(abi)
@@ -136,20 +158,18 @@ def _differences(
             yield from _of_number(before, after, abi, number)
 
 
-def _of_number(
-    before: _Loaded, after: _Loaded, abi: Abi, number: int
-) -> Iterator[tuple[Difference, str]]:
+def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iterator[_Found]:
     tried: dict[Args, tuple[int, int]] = {}
-    conditions = _conditions(before, after, abi, number)
+    interest, conditions = _interest((before, after), abi, number)
     with _unless_differing(tried):
-        for args in _patterns(conditions, abi, number):
+        for args in _patterns(interest, conditions, abi, number):
             tried[args] = before.code(abi, number, args), after.code(abi, number, args)
     name = syscalls.name_of(abi, number)
     for expected, found in dict.fromkeys(tried.values()):
         if expected != found:
             where = [args for args, one in tried.items() if one == (expected, found)]
             when = "" if len(where) == len(tried) else _when(where, tried, conditions)
-            shown = where[0] if conditions else None
+            shown = where[0] if interest.indexes else None
             yield Difference(abi.name, name, number, expected, found, shown), when
 
 
@@ -166,7 +186,7 @@ def _unless_differing(tried: dict[Args, tuple[int, int]]) -> Iterator[None]:
 def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison]) -> str:
     """Return for which arguments: ranges of a single one, otherwise an example."""
     indexes = {one.index for one in conditions}
-    if len(indexes) > 1 or any(one.op == MASKED_EQ for one in conditions):
+    if len(indexes) != 1 or any(one.op == MASKED_EQ for one in conditions):
         return f"for instance ({', '.join(map(hex, where[0]))})"
     index = min(indexes)
     inside, values = {args[index] for args in where}, sorted({args[index] for args in tried})
@@ -176,16 +196,24 @@ def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison]
     return f"argument {index} is {', '.join(shown[:_SHOWN])}{more}"
 
 
-def _conditions(before: _Loaded, after: _Loaded, abi: Abi, number: int) -> list[Comparison]:
-    rules = [rule for one in (before, after) for rule in one.simulation.rules(abi, number)]
-    return list(chain.from_iterable(rules))
-
-
-def _patterns(conditions: list[Comparison], abi: Abi, number: int) -> Iterator[Args]:
-    """Yield the arguments to try. Raises ProfileError."""
-    interest = Interest()
+def _interest(
+    sides: tuple[_Outcome, _Outcome], abi: Abi, number: int
+) -> tuple[bpf_outcomes.Interest, list[Comparison]]:
+    """Return which arguments matter at which values, and the conditions of profiles."""
+    programs = [program for one in sides if isinstance(one, Installed) for program in one.programs]
+    interest = bpf_outcomes.interest(programs, abi.audit, number)
+    loaded = [one for one in sides if isinstance(one, _Loaded)]
+    rules = [rule for one in loaded for rule in one.simulation.rules(abi, number)]
+    conditions = list(chain.from_iterable(rules))
     for condition in conditions:
         interest.note_condition(condition)
+    return interest, conditions if len(loaded) == len(sides) else []
+
+
+def _patterns(
+    interest: bpf_outcomes.Interest, conditions: list[Comparison], abi: Abi, number: int
+) -> Iterator[Args]:
+    """Yield the arguments to try. Raises ProfileError."""
     yield from interest.calls()
     if interest.is_sampled:
         yield from _combinations(conditions, abi, number)
