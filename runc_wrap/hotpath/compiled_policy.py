@@ -94,8 +94,9 @@ if TYPE_CHECKING:
         """A policy for one machine.
 
         `engine` is the one engine of this node, "auto" for any; `runtime_default` tells each
-        engine's profile; `adoption` exists if the policy may take over an engine's default; one
-        that an older release compiled has no `restore`.
+        engine's profile, `composed` {profile composed on that: {engine: its profile}}; `adoption`
+        exists if the policy may take over an engine's default; a policy that an older release
+        compiled has no `restore`.
         policy_file.load adds the last three: where it lies, its file's version, and {path:
         (version, profile)} of profiles that were read.
         """
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
         rules: list[PolicyRule]
         overlay: Overlay | None
         adoption: NotRequired[Adoption]
+        composed: NotRequired[dict[str, dict[str, str]]]
         directory: NotRequired[str]
         seen: NotRequired[object]
         loaded: NotRequired[dict[str, tuple[object, CompiledProfile]]]

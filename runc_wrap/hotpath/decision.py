@@ -223,7 +223,7 @@ def _by_policy(
         decision.mode = policy["privileged"] if privileged else mode
         if decision.mode == "confine":
             decision.mode = mode
-        decision.profile = _profile(wish.asked or profile, facts.who, policy)
+        decision.profile = profile_of(wish.asked or profile, facts.who.engine, policy)
     decision.rule = rule["name"] if rule else None
     decision.ignored = wish.ignored
     if wish.because:
@@ -305,12 +305,11 @@ def _deciding_key(annotations: "dict[str, str]", who: "Identity") -> str:
     return next((key for key in keys if key in annotations), "")
 
 
-def _profile(name: str, who: "Identity", policy: "CompiledPolicy") -> str:
+def profile_of(name: str, engine: str, policy: "CompiledPolicy") -> str:
     """Return the profile's own name: runtime-default is the one that the engine itself applies."""
-    if name != RUNTIME_DEFAULT:
-        return name
-    profile: str = policy["runtime_default"][who.engine]
-    return profile
+    composed = policy.get("composed", {})
+    on = policy["runtime_default"] if name == RUNTIME_DEFAULT else composed.get(name)
+    return on[engine] if on else name
 
 
 def _is_empty(seccomp: "Json") -> bool:

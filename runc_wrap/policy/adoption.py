@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.runtime_load import Loader
-from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import (
+    ADOPT,
+    ADOPT_WEAKER,
+    AS_STRICT,
+    LOCALHOST,
+    RUNTIME_DEFAULT,
+    profile_of,
+)
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches_any
 from runc_wrap.policy.named_profiles import of_facts, placing
@@ -156,8 +163,7 @@ class _Comparing:
         return {default: sorted(names) for default, names in sorted(found.items())}
 
     def _of_engine(self, profile: str, engine: str) -> str:
-        runtime_default = self._compiled.policy["runtime_default"]
-        return runtime_default[engine] if profile == RUNTIME_DEFAULT else profile
+        return profile_of(profile, engine, self._compiled.policy)
 
     def _calls(self, default: str, other: str) -> str:
         """Return in words the calls that `other` lets through more, "" for none."""

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENFORCE_LOG, LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.identity import UNKNOWN
+from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import builtin, captured_profile, engine_versions
+from runc_wrap.profiles.composition import composed_file, composer, expression
+from runc_wrap.profiles.composition.composer import Composed
 from runc_wrap.profiles.engine_defaults import podman
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.model import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runc_wrap.policy.facts import Facts
-    from runc_wrap.profiles.captured_profile import CapturedProfile
-    from runc_wrap.profiles.source_profile import Profile
+    from runc_wrap.profiles.captured_profile import Captured
+    from runc_wrap.profiles.model import Profile
 
 SYSTEM = "containers-common@system"
-_OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get
+ON = " on "  # before the engine's default that stands for runtime-default in a composed profile
+_DEEPEST = 8  # profiles that are each the base of the next
+_BUILT_IN_OF = {"containerd": "containerd", "docker": "moby", "crio": "crio"}
 _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
 _NAME_MAX = 255  # bytes
 _CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
@@ -44,21 +48,19 @@ def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, 
     remarks: list[str] = []
     own = _own(values, facts, remarks)
     always = str(values["runtime_default.engine"])
-    chosen = {
-        engine: own[engine if always == schema.AUTO else always] for engine in engine_names.KNOWN
-    }
-    return {**chosen, UNKNOWN: chosen[_OF_UNKNOWN.name]}, remarks
+    chosen = {engine: own[engine if always == schema.AUTO else always] for engine in ENGINES}
+    return {**chosen, UNKNOWN: chosen["containerd"]}, remarks
 
 
 def _own(values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> dict[str, str]:
     """Return {engine: its own default profile}; append remarks. Raises PolicyError."""
-    return {engine: _own_default(engine, values, facts, remarks) for engine in engine_names.KNOWN}
+    return {engine: _own_default(engine, values, facts, remarks) for engine in ENGINES}
 
 
 def _own_default(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
     if _is_captured(engine, values) and engine in facts.engines:
         return _captured(engine, values, facts)
-    if _setting_of(engine) == _CONTAINERS_COMMON_SETTING:
+    if engine in podman.ENGINES:
         return _containers_common(engine, values, facts, remarks)
     return _spec(engine, values, facts, remarks)
 
@@ -86,15 +88,13 @@ def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
 
 
 def _setting_of(engine: str) -> str:
-    names = engine_names.KNOWN.get(engine, _OF_UNKNOWN)
-    is_common = names.profile == engine_names.COMMON
-    return _CONTAINERS_COMMON_SETTING if is_common else f"runtime_default.{names.name}"
+    setting = f"runtime_default.{engine}"
+    return setting if setting in schema.BY_NAME else _CONTAINERS_COMMON_SETTING
 
 
 def _aside(engine: str, facts: Facts) -> str:
     """Return a value of an engine's setting that takes the table whatever the source."""
-    is_common = _setting_of(engine) == _CONTAINERS_COMMON_SETTING
-    return '"builtin"' if is_common else f'"{facts.engines[engine]}"'
+    return '"builtin"' if engine in podman.ENGINES else f'"{facts.engines[engine]}"'
 
 
 def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
@@ -103,7 +103,7 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
     They are those of the table for the installed version, the captured one while it holds, and what
     the owner wrote, if another; `runtime_default.engine` does not count here. Raises PolicyError.
     """
-    settings = dict.fromkeys(map(_setting_of, engine_names.KNOWN), schema.AUTO)
+    settings = dict.fromkeys(map(_setting_of, ENGINES), schema.AUTO)
     of_table = {**values, **settings, "runtime_default.source": schema.TABLE}
     table, written = _own(of_table, facts, []), _own(values, facts, [])
     captured = {engine: one.name for engine, one in facts.captured.items() if not one.stale}
@@ -111,14 +111,14 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
         engine: [
             *dict.fromkeys(filter(None, (table[engine], captured.get(engine), written[engine])))
         ]
-        for engine in engine_names.KNOWN
+        for engine in ENGINES
     }
-    return {**found, UNKNOWN: found[_OF_UNKNOWN.name]}
+    return {**found, UNKNOWN: found["containerd"]}
 
 
 def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
     wanted = str(values[f"runtime_default.{engine}"])
-    name = engine_names.KNOWN[engine].profile
+    name = _BUILT_IN_OF[engine]
     if wanted != schema.AUTO:
         return f"{name}@{wanted}"
     installed = facts.engines.get(engine)
@@ -182,7 +182,29 @@ def _library_version(wanted: str, place: str) -> str:
 
 
 def named(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> dict[str, str]:
-    """Return {every profile that a container can get: the place that names it, or ""}."""
+    """Return {every profile that a container can get: the place that names it, or ""}.
+
+    A profile composed on runtime-default is there once for each default that engines have.
+    """
+    found = _written(values, defaults, facts)
+    for name, on in on_defaults(values, defaults, facts).items():
+        found |= dict.fromkeys(on.values(), found.pop(name))
+    return dict(sorted(found.items()))
+
+
+def on_defaults(
+    values: Mapping[str, Any], defaults: dict[str, str], facts: Facts
+) -> dict[str, dict[str, str]]:
+    """Return {each profile that is composed on runtime-default: {engine: its name there}}."""
+    return {
+        name: {engine: f"{name}{ON}{default}" for engine, default in defaults.items()}
+        for name in _written(values, defaults, facts)
+        if _is_on_default(name, facts)
+    }
+
+
+def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> dict[str, str]:
+    """Return {every profile that the policy names, and each of the owner's files: its place}."""
     place = placing(values)
     found = {LOCALHOST + path: "" for path in facts.own_profiles}
     found |= {name: _place_of_default(engine, place) for engine, name in defaults.items()}
@@ -191,7 +213,28 @@ def named(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> 
         if "profile" in rule:
             found.setdefault(str(rule["profile"]), place(schema.RULES, number, "profile"))
     found.pop(RUNTIME_DEFAULT, None)
-    return dict(sorted(found.items()))
+    return found
+
+
+def _is_on_default(name: str, facts: Facts, depth: int = _DEEPEST) -> bool:
+    """Tell whether a profile's base is runtime-default, or the base of its base."""
+    if name == RUNTIME_DEFAULT:
+        return depth < _DEEPEST
+    try:
+        base = _base(name, facts.own_profiles)
+    except ProfileError:  # loading it says why
+        return False
+    return bool(base and depth) and _is_on_default(base, facts, depth - 1)
+
+
+def _base(name: str, own_profiles: Mapping[str, bytes]) -> str:
+    """Return the name of a composed profile's base, "" of another. Raises ProfileError."""
+    if expression.is_composed(name):
+        return expression.parse(name).base
+    data = own_profiles.get(name.removeprefix(LOCALHOST)) if name.startswith(LOCALHOST) else None
+    if data is None or not composed_file.has_base(data, name):
+        return ""
+    return composed_file.parse(data, name).base
 
 
 def _place_of_default(engine: str, place: Callable[..., str]) -> str:
@@ -232,12 +275,54 @@ def load(
     name: str,
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None,
-    captured: dict[str, CapturedProfile] | None = None,
+    captured: dict[str, Captured] | None = None,
 ) -> Profile:
     """Return the profile that policy and annotations call by this name. Raises ProfileError.
 
     `own_profiles`, `system_profile` and `captured` are as in Facts.
     """
+    found = loaded(name, own_profiles, system_profile, captured)
+    return found.profile if isinstance(found, Composed) else found
+
+
+def loaded(
+    name: str,
+    own_profiles: dict[str, bytes],
+    system_profile: tuple[str, bytes] | None,
+    captured: dict[str, Captured] | None = None,
+) -> Profile | Composed:
+    """Return what `load` does, a composed profile with its parts. Raises ProfileError."""
+    plain, on, default = name.rpartition(ON)
+    if not on or name.removeprefix(LOCALHOST) in own_profiles:
+        plain, default = name, ""
+
+    def part(name: str, depth: int) -> Profile | Composed:
+        if depth == 0:
+            raise ProfileError(f"{name}: {_DEEPEST} bases lead to no profile that has none")
+        inner = partial(_profile_of, part, depth - 1)
+        if name == RUNTIME_DEFAULT and default:
+            return inner(default)
+        if expression.is_composed(name):
+            return composer.of_text(name, inner)
+        data = own_profiles.get(name.removeprefix(LOCALHOST), b"")
+        if name.startswith(LOCALHOST) and data and composed_file.has_base(data, name):
+            return composer.of_file(name, composed_file.parse(data, name), inner)
+        return _plain(name, own_profiles, system_profile, captured)
+
+    return part(plain, _DEEPEST)
+
+
+def _profile_of(part: Callable[[str, int], Profile | Composed], depth: int, name: str) -> Profile:
+    found = part(name, depth)
+    return found.profile if isinstance(found, Composed) else found
+
+
+def _plain(
+    name: str,
+    own_profiles: dict[str, bytes],
+    system_profile: tuple[str, bytes] | None,
+    captured: dict[str, Captured] | None,
+) -> Profile:
     if captured_profile.MARK in name and not name.startswith(LOCALHOST):
         return _load_captured(name, captured or {})
     if name == SYSTEM and system_profile is not None:
@@ -253,7 +338,7 @@ def load(
     return formats.parse(own_profiles[path], path)
 
 
-def _load_captured(name: str, captured: dict[str, CapturedProfile]) -> Profile:
+def _load_captured(name: str, captured: dict[str, Captured]) -> Profile:
     engine = name.partition("@")[0]
     found = captured.get(engine)
     if found is None or name not in (found.name, f"{engine}{captured_profile.MARK}"):

@@ -81,6 +81,8 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}
     policy = _policy(values, runtime_default, facts)
+    if on := named_profiles.on_defaults(values, runtime_default, facts):
+        policy["composed"] = on
     defaults = named_profiles.engine_defaults(values, facts)
     if _adopts(values):
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OFF, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OFF, RUNTIME_DEFAULT, profile_of
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
 
@@ -31,9 +31,11 @@ def decided(policy: CompiledPolicy) -> set[tuple[str, str]]:
     rules = policy["rules"]
     modes = {ENFORCE, policy["default"]["mode"], *(rule.get("mode", ENFORCE) for rule in rules)}
     modes |= {AUDIT} if policy["privileged"] == AUDIT else set()
-    named = {policy["default"]["profile"], *policy["runtime_default"].values()}
+    named = {policy["default"]["profile"], RUNTIME_DEFAULT}
     named |= {rule["profile"] for rule in rules if "profile" in rule}
-    return {(name, mode) for name in named - {RUNTIME_DEFAULT} for mode in modes - {OFF}}
+    engines = policy["runtime_default"]
+    profiles = {profile_of(name, engine, policy) for name in named for engine in engines}
+    return {(name, mode) for name in profiles for mode in modes - {OFF}}
 
 
 def enforced(places: Places) -> Iterator[CompiledProfile]:
