@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.profiles.composition import groups
-from runc_wrap.profiles.composition.expression import ADD, CALL, REMOVE
+from runc_wrap.profiles.composition.expression import ADD, CALL, REMOVE, known
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
 from runc_wrap.profiles.model import Rule
@@ -75,7 +75,7 @@ def _names(fields: Fields) -> tuple[str, ...]:
         if name.startswith(groups.MARK):
             found |= dict.fromkeys(groups.calls(name))
         elif CALL.fullmatch(name):
-            found[name] = None
+            found[known(name)] = None
         else:
             fields.fail("names", f"{name!r} is neither a call like openat nor a group like @aio")
     return tuple(found)

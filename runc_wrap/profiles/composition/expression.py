@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import NamedTuple
 
+from runc_wrap.profiles import builtin, syscalls
 from runc_wrap.profiles.composition import groups
 from runc_wrap.profiles.model import ProfileError
 
@@ -28,7 +30,22 @@ class Term(NamedTuple):
         """The calls that it names, None if it names a profile. Raises ProfileError."""
         if self.operand.startswith(groups.MARK):
             return groups.calls(self.operand)
-        return (self.operand,) if CALL.fullmatch(self.operand) else None
+        if self.operand in builtin.names() or not CALL.fullmatch(self.operand):
+            return None
+        return (known(self.operand),)
+
+
+def known(call: str) -> str:
+    """Return a call that libseccomp knows: a misspelt removal would do nothing, without a word.
+
+    Raises ProfileError for another, if libseccomp is installed.
+    """
+    if syscalls.known_to_libseccomp([call]) == frozenset():
+        named = {one for group in groups.names() for one in groups.calls(group)}
+        near = get_close_matches(call, sorted(named), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "write it like openat"
+        raise ProfileError(f"libseccomp knows no call {call!r}; {hint}")
+    return call
 
 
 class Expression(NamedTuple):

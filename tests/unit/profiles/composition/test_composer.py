@@ -1,0 +1,95 @@
+"""Composed profiles: their text, their files, and which part answers for a call."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from runc_wrap.profiles import builtin
+from runc_wrap.profiles.composition import composed_file, composer, expression, groups
+from runc_wrap.profiles.composition.expression import Expression, Term
+from runc_wrap.profiles.model import ProfileError
+
+AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("containerd", ()),
+        ("containerd + @aio", (Term("+", "@aio"),)),
+        ("containerd  -  keyctl +  moby", (Term("-", "keyctl"), Term("+", "moby"))),
+        ("containers-common-x + a-b/c+d.json", (Term("+", "a-b/c+d.json"),)),
+    ],
+)
+def test_signs_have_blanks_on_both_sides(text: str, terms: tuple[Term, ...]) -> None:
+    assert expression.parse(text) == Expression(text.split(maxsplit=1)[0], terms)
+    assert expression.is_composed(text) == bool(terms)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("containerd + ", "'containerd \\+' is no operand"),
+        (" + @aio", "'' is no operand|is no operand"),
+        ("containerd + a b", "'a b' is no operand"),
+        ("containerd" + " + read" * 65, "it has 65 terms, 64 at most"),
+        ("containerd + @nothing", "no group is called '@nothing'"),
+        ("containerd - moby@29.0.0", "a profile can only be added"),
+        ("containerd - keyclt", "libseccomp knows no call 'keyclt'; did you mean 'keyctl'"),
+        ("containerd + none@1", "no built-in profile is called 'none'"),
+    ],
+)
+def test_what_is_no_composition_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(ProfileError, match=why):
+        composer.of_text(text, builtin.load)
+
+
+def test_each_part_answers_for_its_calls() -> None:
+    made = composer.of_text("containerd + @aio - io_submit + moby - mount", builtin.load)
+    assert made.answers("io_getevents") == ["+ moby"]
+    assert made.answers("io_uring_setup") == ["+ @aio"]  # Docker's default lacks it
+    assert made.answers("mount") == ["- mount"]
+    assert made.answers("acct") == ["containerd", "+ moby"]  # under a capability only
+    assert made.profile.name == "containerd + @aio - io_submit + moby - mount"
+
+
+def _file(**keys: Any) -> bytes:
+    return json.dumps({"base": "containerd", **keys}).encode()
+
+
+def test_a_file_adds_first_and_then_removes() -> None:
+    data = _file(
+        remove=[{"names": ["keyctl"]}],
+        add=[{"names": ["@keyring"], "includes": {"caps": ["CAP_SYS_ADMIN"]}, "comment": "why"}],
+    )
+    made = composer.of_file("x.json", composed_file.parse(data, "x.json"), builtin.load)
+    assert [step.text for step in made.steps] == ["x.json: add[0]", "x.json: remove[0]"]
+    assert made.answers("keyctl") == ["x.json: remove[0]"]
+    assert made.answers("add_key") == ["containerd", "x.json: add[0]"]
+    assert made.steps[0].rule.names == groups.calls("@keyring")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'{"base": ""}', "base: missing"),
+        (_file(ad=[]), "ad: the key is not known; did you mean 'add'"),
+        (_file(add=[{"names": []}]), r"add\[0\].names: names no call"),
+        (_file(add=[{"names": ["Read!"]}]), "neither a call like openat nor a group"),
+        (_file(remove=[{"names": ["read"], "args": [AT]}]), "a removal is of the whole call"),
+        (_file(add=[{"names": ["read"], "action": "SCMP_ACT_KILL"}]), "action: the key is not"),
+    ],
+)
+def test_what_a_file_cannot_say_is_refused_with_its_place(data: bytes, why: str) -> None:
+    with pytest.raises(ProfileError, match=why):
+        composed_file.parse(data, "x.json")
+
+
+def test_groups_are_systemds_expanded() -> None:
+    assert groups.SOURCE == "systemd 257.13"
+    assert {"@aio", "@system-service", "@privileged"} <= {*groups.names()}
+    assert {*groups.calls("@chown")} < {*groups.calls("@privileged")}
+    assert not [call for name in groups.names() for call in groups.calls(name) if "@" in call]
