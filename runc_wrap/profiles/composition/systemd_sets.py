@@ -1,4 +1,4 @@
-"""The sets of systemd's SystemCallFilter=, as `systemd-analyze syscall-filter` of one release prints.
+"""The sets of systemd's SystemCallFilter=, as one release of `systemd-analyze` prints them.
 
 Source: systemd 257.13 (Debian 13), src/shared/seccomp-util.c, syscall_filter_sets. A set may name
 others, with an @. @known, which lists every call, is left out. Data only.
