@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf, bpf_outcomes
 from runc_wrap.filters.evaluate.simulate import Simulation
-from runc_wrap.filters.filter_comparison import Difference, Expectation
+from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscalls
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Side: TypeAlias = "CompiledProfile | Installed"
     _Outcome: TypeAlias = "_Loaded | Installed"
-    _Found = tuple[Difference, str]
+    _Found = tuple[FilterDifference, str]
 
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three
@@ -50,7 +50,7 @@ class Change(NamedTuple):
     `when` says for which arguments, "" for all: "argument 0 is 0x26 to 0x28".
     """
 
-    call: Difference
+    call: FilterDifference
     capabilities: Capabilities
     when: str
 
@@ -63,7 +63,7 @@ class Installed(NamedTuple):
 
     def code(self, abi: Abi, number: int, args: Args) -> int:
         """Return SECCOMP_RET_* with data."""
-        return bpf.combined(self.programs, bpf.Call(abi.audit, number, args))
+        return bpf.combined(self.programs, bpf.SeccompData(abi.audit, number, args))
 
 
 class _Loaded:
@@ -170,7 +170,7 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
             where = [args for args, one in tried.items() if one == (expected, found)]
             when = "" if len(where) == len(tried) else _when(where, tried, conditions)
             shown = where[0] if interest.indexes else None
-            yield Difference(abi.name, name, number, expected, found, shown), when
+            yield FilterDifference(abi.name, name, number, expected, found, shown), when
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENFORCE_LOG, LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.identity import ENGINES, UNKNOWN
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
@@ -16,19 +17,19 @@ from runc_wrap.profiles.composition.composer import Composed
 from runc_wrap.profiles.engine_defaults import podman
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runc_wrap.policy.facts import Facts
-    from runc_wrap.profiles.captured_profile import Captured
-    from runc_wrap.profiles.model import Profile
+    from runc_wrap.profiles.captured_profile import CapturedProfile
+    from runc_wrap.profiles.source_profile import Profile
 
 SYSTEM = "containers-common@system"
 ON = " on "  # before the engine's default that stands for runtime-default in a composed profile
 _DEEPEST = 8  # profiles that are each the base of the next
-_BUILT_IN_OF = {"containerd": "containerd", "docker": "moby", "crio": "crio"}
+_OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get
 _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
 _NAME_MAX = 255  # bytes
 _CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
@@ -48,19 +49,21 @@ def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, 
     remarks: list[str] = []
     own = _own(values, facts, remarks)
     always = str(values["runtime_default.engine"])
-    chosen = {engine: own[engine if always == schema.AUTO else always] for engine in ENGINES}
-    return {**chosen, UNKNOWN: chosen["containerd"]}, remarks
+    chosen = {
+        engine: own[engine if always == schema.AUTO else always] for engine in engine_names.KNOWN
+    }
+    return {**chosen, UNKNOWN: chosen[_OF_UNKNOWN.name]}, remarks
 
 
 def _own(values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> dict[str, str]:
     """Return {engine: its own default profile}; append remarks. Raises PolicyError."""
-    return {engine: _own_default(engine, values, facts, remarks) for engine in ENGINES}
+    return {engine: _own_default(engine, values, facts, remarks) for engine in engine_names.KNOWN}
 
 
 def _own_default(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
     if _is_captured(engine, values) and engine in facts.engines:
         return _captured(engine, values, facts)
-    if engine in podman.ENGINES:
+    if _setting_of(engine) == _CONTAINERS_COMMON_SETTING:
         return _containers_common(engine, values, facts, remarks)
     return _spec(engine, values, facts, remarks)
 
@@ -88,13 +91,15 @@ def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
 
 
 def _setting_of(engine: str) -> str:
-    setting = f"runtime_default.{engine}"
-    return setting if setting in schema.BY_NAME else _CONTAINERS_COMMON_SETTING
+    names = engine_names.KNOWN.get(engine, _OF_UNKNOWN)
+    is_common = names.profile == engine_names.COMMON
+    return _CONTAINERS_COMMON_SETTING if is_common else f"runtime_default.{names.name}"
 
 
 def _aside(engine: str, facts: Facts) -> str:
     """Return a value of an engine's setting that takes the table whatever the source."""
-    return '"builtin"' if engine in podman.ENGINES else f'"{facts.engines[engine]}"'
+    is_common = _setting_of(engine) == _CONTAINERS_COMMON_SETTING
+    return '"builtin"' if is_common else f'"{facts.engines[engine]}"'
 
 
 def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
@@ -103,7 +108,7 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
     They are those of the table for the installed version, the captured one while it holds, and what
     the owner wrote, if another; `runtime_default.engine` does not count here. Raises PolicyError.
     """
-    settings = dict.fromkeys(map(_setting_of, ENGINES), schema.AUTO)
+    settings = dict.fromkeys(map(_setting_of, engine_names.KNOWN), schema.AUTO)
     of_table = {**values, **settings, "runtime_default.source": schema.TABLE}
     table, written = _own(of_table, facts, []), _own(values, facts, [])
     captured = {engine: one.name for engine, one in facts.captured.items() if not one.stale}
@@ -111,14 +116,14 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
         engine: [
             *dict.fromkeys(filter(None, (table[engine], captured.get(engine), written[engine])))
         ]
-        for engine in ENGINES
+        for engine in engine_names.KNOWN
     }
-    return {**found, UNKNOWN: found["containerd"]}
+    return {**found, UNKNOWN: found[_OF_UNKNOWN.name]}
 
 
 def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
     wanted = str(values[f"runtime_default.{engine}"])
-    name = _BUILT_IN_OF[engine]
+    name = engine_names.KNOWN[engine].profile
     if wanted != schema.AUTO:
         return f"{name}@{wanted}"
     installed = facts.engines.get(engine)
@@ -275,7 +280,7 @@ def load(
     name: str,
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None,
-    captured: dict[str, Captured] | None = None,
+    captured: dict[str, CapturedProfile] | None = None,
 ) -> Profile:
     """Return the profile that policy and annotations call by this name. Raises ProfileError.
 
@@ -289,7 +294,7 @@ def loaded(
     name: str,
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None,
-    captured: dict[str, Captured] | None = None,
+    captured: dict[str, CapturedProfile] | None = None,
 ) -> Profile | Composed:
     """Return what `load` does, a composed profile with its parts. Raises ProfileError."""
     plain, on, default = name.rpartition(ON)
@@ -321,7 +326,7 @@ def _plain(
     name: str,
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None,
-    captured: dict[str, Captured] | None,
+    captured: dict[str, CapturedProfile] | None,
 ) -> Profile:
     if captured_profile.MARK in name and not name.startswith(LOCALHOST):
         return _load_captured(name, captured or {})
@@ -338,7 +343,7 @@ def _plain(
     return formats.parse(own_profiles[path], path)
 
 
-def _load_captured(name: str, captured: dict[str, Captured]) -> Profile:
+def _load_captured(name: str, captured: dict[str, CapturedProfile]) -> Profile:
     engine = name.partition("@")[0]
     found = captured.get(engine)
     if found is None or name not in (found.name, f"{engine}{captured_profile.MARK}"):

@@ -17,7 +17,7 @@ from runc_wrap.profiles.composition import groups
 from runc_wrap.profiles.composition.expression import ADD, CALL, REMOVE, known
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
-from runc_wrap.profiles.model import Rule
+from runc_wrap.profiles.source_profile import Rule
 from runc_wrap.profiles.vocabulary import ALLOW
 
 if TYPE_CHECKING:

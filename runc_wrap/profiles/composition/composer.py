@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.profiles.composition import expression, operations
 from runc_wrap.profiles.composition.expression import ADD
-from runc_wrap.profiles.model import ANYWHERE, Profile, ProfileError, Rule
+from runc_wrap.profiles.source_profile import ANYWHERE, Profile, ProfileError, Rule
 from runc_wrap.profiles.vocabulary import ALLOW
 
 if TYPE_CHECKING:

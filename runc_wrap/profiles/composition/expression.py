@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from runc_wrap.profiles import builtin, syscalls
 from runc_wrap.profiles.composition import groups
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 ADD, REMOVE = "+", "-"
 _SIGN = re.compile(r" +([+-]) +")

@@ -4,7 +4,7 @@ from functools import cache
 
 from runc_wrap.profiles.composition.systemd_sets import SETS, SOURCE
 from runc_wrap.profiles.json_profiles.json_fields import suggestion
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 __all__ = ["MARK", "SOURCE", "calls", "names"]
 

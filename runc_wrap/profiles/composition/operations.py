@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
-from runc_wrap.profiles.model import Condition, Profile, ProfileError, Rule
+from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule
 from runc_wrap.profiles.vocabulary import ALLOW, ERRNO, LOG, NOTIFY, TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.profiles.model import Argument
+    from runc_wrap.profiles.source_profile import Argument
 
 _PASSING = frozenset({ALLOW, LOG, NOTIFY, TRACE})  # something other than a denial may follow
 

@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression, groups
 from runc_wrap.profiles.composition.expression import Expression, Term
-from runc_wrap.profiles.model import ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
 

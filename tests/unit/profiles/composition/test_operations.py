@@ -14,8 +14,15 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, return_codes
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.composition.operations import added, removed
-from runc_wrap.profiles.model import ANYWHERE, Argument, Condition, Profile, ProfileError, Rule
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import (
+    ANYWHERE,
+    Argument,
+    Condition,
+    Profile,
+    ProfileError,
+    Rule,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
