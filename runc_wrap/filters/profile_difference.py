@@ -44,7 +44,7 @@ _SHOWN = 4  # ranges of an argument in one line
 _MULTIPLEXERS = ("socketcall", "ipc")  # rules on socket and the like become rules on these
 
 
-class Change(NamedTuple):
+class ProfileChange(NamedTuple):
     """A call with another outcome, and the capabilities of a container for which it has that.
 
     `when` says for which arguments, "" for all: "argument 0 is 0x26 to 0x28".
@@ -85,7 +85,7 @@ class _Loaded:
         return self._exact.code(abi, number, args)
 
 
-def find(first: Side, second: Side, loader: Loader) -> list[Change]:
+def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     """Return the calls that the two treat differently, in the order of ABIs and numbers.
 
     A call has one for each set of capabilities, and each pair of outcomes, that make a difference;
@@ -94,13 +94,13 @@ def find(first: Side, second: Side, loader: Loader) -> list[Change]:
     """
     fixed = [one.capabilities for one in (first, second) if isinstance(one, Installed)]
     named = {} if fixed else _capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
-    found: list[Change] = []
+    found: list[ProfileChange] = []
     for capabilities in fixed[:1] or _sets(named):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
         some = calls if capabilities and not fixed else None
         for call, when in _differences(before, after, some):
-            found.append(Change(call, frozenset() if fixed else capabilities, when))
+            found.append(ProfileChange(call, frozenset() if fixed else capabilities, when))
     return found
 
 
@@ -108,12 +108,12 @@ def _loaded(one: Side, capabilities: Capabilities, loader: Loader) -> _Loaded | 
     return one if isinstance(one, Installed) else _Loaded(resolve(one, capabilities), loader)
 
 
-def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[Change]:
+def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[ProfileChange]:
     """Return the calls that `other` restricts less than `strict`, one for each name and ABI.
 
     Raises ProfileError as `find` does.
     """
-    found: dict[tuple[str, str], Change] = {}
+    found: dict[tuple[str, str], ProfileChange] = {}
     for one in find(strict, other, loader):
         if one.call.is_weaker:
             found.setdefault((one.call.abi, one.call.syscall), one)

@@ -200,6 +200,6 @@ class _Comparing:
         return self._profiles[name]
 
 
-def _in_words(one: profile_difference.Change) -> str:
+def _in_words(one: profile_difference.ProfileChange) -> str:
     held = [name.removeprefix("CAP_") for name in sorted(one.capabilities)]
     return one.call.syscall + (f" (with {', '.join(held)})" if held else "")

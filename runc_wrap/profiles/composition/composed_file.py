@@ -27,7 +27,7 @@ _TOP = frozenset({"base", "add", "remove", "comment"})
 _ENTRY = frozenset({"names", "args", "comment", "includes", "excludes"})
 
 
-class Change(NamedTuple):
+class Amendment(NamedTuple):
     """One entry of `add` or `remove`, with its groups expanded; `place` is like "add[0]"."""
 
     sign: str
@@ -39,7 +39,7 @@ class ComposedFile(NamedTuple):
     """The base's name, and the changes in the order in which they apply."""
 
     base: str
-    changes: tuple[Change, ...]
+    changes: tuple[Amendment, ...]
 
 
 def has_base(data: bytes, source: str) -> bool:
@@ -57,7 +57,7 @@ def parse(data: bytes, source: str) -> ComposedFile:
     return ComposedFile(base, tuple(changes))
 
 
-def _changes(top: Fields, key: str, sign: str) -> Iterator[Change]:
+def _changes(top: Fields, key: str, sign: str) -> Iterator[Amendment]:
     for number, fields in enumerate(top.objects(key, _ENTRY)):
         fields.text("comment")
         args = tuple(formats.arguments(fields))
@@ -65,7 +65,7 @@ def _changes(top: Fields, key: str, sign: str) -> Iterator[Change]:
             fields.fail("args", "a removal is of the whole call; remove it and add what stays")
         includes, excludes = formats.conditions(fields)
         rule = Rule(_names(fields), ALLOW, None, args, includes, excludes)
-        yield Change(sign, rule, f"{key}[{number}]")
+        yield Amendment(sign, rule, f"{key}[{number}]")
 
 
 def _names(fields: Fields) -> tuple[str, ...]:
