@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 
-    Side: TypeAlias = "CompiledProfile | Installed"
-    _Outcome: TypeAlias = "_Loaded | Installed"
+    Side: TypeAlias = "CompiledProfile | ProcessFilters"
+    _Outcome: TypeAlias = "_Loaded | ProcessFilters"
     _Found = tuple[FilterDifference, str]
 
 Capabilities = frozenset[str]
@@ -55,7 +55,7 @@ class ProfileChange(NamedTuple):
     when: str
 
 
-class Installed(NamedTuple):
+class ProcessFilters(NamedTuple):
     """The filters that a process has, oldest first, and its bounding set."""
 
     programs: tuple[bpf.Program, ...]
@@ -92,7 +92,7 @@ def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     beside a process' filters only its own bounding set counts. Raises ProfileError for a profile
     that cannot be loaded or compared.
     """
-    fixed = [one.capabilities for one in (first, second) if isinstance(one, Installed)]
+    fixed = [one.capabilities for one in (first, second) if isinstance(one, ProcessFilters)]
     named = {} if fixed else _capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
     found: list[ProfileChange] = []
     for capabilities in fixed[:1] or _sets(named):
@@ -104,8 +104,8 @@ def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     return found
 
 
-def _loaded(one: Side, capabilities: Capabilities, loader: Loader) -> _Loaded | Installed:
-    return one if isinstance(one, Installed) else _Loaded(resolve(one, capabilities), loader)
+def _loaded(one: Side, capabilities: Capabilities, loader: Loader) -> _Loaded | ProcessFilters:
+    return one if isinstance(one, ProcessFilters) else _Loaded(resolve(one, capabilities), loader)
 
 
 def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[ProfileChange]:
@@ -200,7 +200,7 @@ def _interest(
     sides: tuple[_Outcome, _Outcome], abi: Abi, number: int
 ) -> tuple[bpf_outcomes.Interest, list[Comparison]]:
     """Return which arguments matter at which values, and the conditions of profiles."""
-    programs = [program for one in sides if isinstance(one, Installed) for program in one.programs]
+    programs = [program for one in sides if isinstance(one, ProcessFilters) for program in one.programs]
     interest = bpf_outcomes.interest(programs, abi.audit, number)
     loaded = [one for one in sides if isinstance(one, _Loaded)]
     rules = [rule for one in loaded for rule in one.simulation.rules(abi, number)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EVERYWHERE = (ANYWHERE, ANYWHERE)
 
 
-class Step(NamedTuple):
+class Part(NamedTuple):
     """One part as applied: `text` as its author wrote it; the calls and conditions it is about."""
 
     text: str
@@ -34,7 +34,7 @@ class Composed(NamedTuple):
 
     profile: Profile
     base: str
-    steps: tuple[Step, ...]
+    steps: tuple[Part, ...]
 
     def answers(self, call: str) -> list[str]:
         """Return the parts that decide about a call: the last that always applies, and later ones.
@@ -59,11 +59,11 @@ def of_text(text: str, load: Load) -> Composed:
 
 def of_file(name: str, parsed: ComposedFile, load: Load) -> Composed:
     """Return what a file with a base makes; `name` is its own. Raises ProfileError."""
-    steps = tuple(Step(f"{name}: {each.place}", each.sign, each.rule) for each in parsed.changes)
+    steps = tuple(Part(f"{name}: {each.place}", each.sign, each.rule) for each in parsed.changes)
     return _composed(name, parsed.base, steps, load)
 
 
-def _composed(name: str, base: str, steps: tuple[Step, ...], load: Load) -> Composed:
+def _composed(name: str, base: str, steps: tuple[Part, ...], load: Load) -> Composed:
     profile = load(base)
     for step in steps:
         try:
@@ -73,20 +73,20 @@ def _composed(name: str, base: str, steps: tuple[Step, ...], load: Load) -> Comp
     return Composed(replace(profile, name=name, version=None), base, steps)
 
 
-def _applied(profile: Profile, step: Step) -> Profile:
+def _applied(profile: Profile, step: Part) -> Profile:
     if step.sign == ADD:
         return operations.added(profile, step.rule)
     return operations.removed(profile, step.rule.names, (step.rule.includes, step.rule.excludes))
 
 
-def _of_term(term: Term, load: Load) -> Iterator[Step]:
+def _of_term(term: Term, load: Load) -> Iterator[Part]:
     calls = term.calls
     if calls is not None:
-        yield Step(str(term), term.sign, Rule(calls, ALLOW))
+        yield Part(str(term), term.sign, Rule(calls, ALLOW))
         return
     if term.sign != ADD:
         raise ProfileError(f"{term}: a profile can only be added; remove calls or @groups")
-    yield from (Step(str(term), ADD, rule) for rule in _allowing(load(term.operand), str(term)))
+    yield from (Part(str(term), ADD, rule) for rule in _allowing(load(term.operand), str(term)))
 
 
 def _allowing(profile: Profile, text: str) -> Iterator[Rule]:
