@@ -1,4 +1,4 @@
-"""runc-wrapctl profile list, profile show; capture is in profile_capture."""
+"""runc-wrapctl profile list, show and groups; the other commands have modules of their own."""
 
 from __future__ import annotations
 
@@ -7,30 +7,49 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, profile_capture
-from runc_wrap.engines.capture import capture_store
+from runc_wrap.apply import profile_operand
+from runc_wrap.cli import output, profile_capture, profile_diff, profile_lint
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import policy_compiler
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
-from runc_wrap.profiles.json_profiles import profile_files
+from runc_wrap.profiles.composition import groups
+from runc_wrap.profiles.composition.composer import Composed
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
+    from runc_wrap.profiles.source_profile import Profile
 
 
 @click.group()
 def profile() -> None:
-    """List profiles, show one as a container gets it, or capture an engine's own."""
+    """List, show, compare and check profiles, or capture an engine's own."""
 
 
 profile.add_command(profile_capture.capture)
+profile.add_command(profile_diff.diff)
+profile.add_command(profile_lint.lint)
+
+
+@profile.command("groups")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def groups_(name: str | None, *, as_json: bool) -> None:
+    """List the groups of calls that a composed profile may name, or the calls of one."""
+    chosen = {one: groups.calls(one) for one in ([name] if name else groups.names())}
+    if as_json:
+        output.document({"source": groups.SOURCE, "groups": chosen})
+    elif name:
+        output.say("\n".join(chosen[name]))
+    else:
+        rows = [(one, str(len(calls)), " ".join(calls)) for one, calls in chosen.items()]
+        output.table(("group", "calls", groups.SOURCE), rows)
 
 
 @profile.command("list")
@@ -98,18 +117,32 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
     default=UNKNOWN,
     help="The engine whose runtime-default is shown.",
 )
+@click.option(
+    "--explain", "explained", is_flag=True, help="Print which part answers for each call."
+)
 @click.option("--json", is_flag=True, expose_value=False, help="Is always so: one JSON document.")
 @click.pass_obj
-def show(places: Places, name: str, caps: frozenset[str], arch: str, engine: str) -> None:
+def show(  # noqa: PLR0913 - click's parameters
+    places: Places, name: str, caps: frozenset[str], arch: str, engine: str, *, explained: bool
+) -> None:
     """Print the linux.seccomp object that a container with these capabilities gets.
 
     NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24), an
-    engine's captured one (containerd@captured) or localhost/<file>.
+    engine's captured one (containerd@captured), localhost/<file>, a composed one
+    ("runtime-default + @aio - keyctl"), a file by its path, or - for stdin.
     """
-    if name == RUNTIME_DEFAULT:
-        name = policy_file.load(str(places.prefix))["runtime_default"][engine]
-    own = policy_sources.read_profiles(*places.sources())
-    captured = capture_store.read(places) if captured_profile.MARK in name else {}
-    loaded = policy_compiler.load(name, own, profile_files.system(), captured)
-    compiled = compile_profile(loaded, arch=arch, kernel=platform.kernel())
-    output.document(resolve(compiled, caps))
+    stdin = profile_operand.read_stdin(name)
+    found = profile_operand.profile(places, name, engine, stdin)
+    source = profile_operand.plain(found)
+    compiled = compile_profile(source, arch=arch, kernel=platform.kernel())
+    output.document(_answers(found) if explained else resolve(compiled, caps))
+
+
+def _answers(found: Profile | Composed) -> dict[str, list[str]]:
+    """Return {call: the parts of a composed profile that decide about it}."""
+    source = profile_operand.plain(found)
+    calls = {name for rule in source.rules for name in rule.names}
+    if not isinstance(found, Composed):
+        return {call: [source.name] for call in sorted(calls)}
+    calls |= {name for part in found.parts for name in part.rule.names}
+    return {call: found.answers(call) for call in sorted(calls)}

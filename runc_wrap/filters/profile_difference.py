@@ -200,7 +200,8 @@ def _interest(
     sides: tuple[_Outcome, _Outcome], abi: Abi, number: int
 ) -> tuple[bpf_outcomes.Interest, list[Comparison]]:
     """Return which arguments matter at which values, and the conditions of profiles."""
-    programs = [program for one in sides if isinstance(one, ProcessFilters) for program in one.programs]
+    running = [one for one in sides if isinstance(one, ProcessFilters)]
+    programs = [program for one in running for program in one.programs]
     interest = bpf_outcomes.interest(programs, abi.audit, number)
     loaded = [one for one in sides if isinstance(one, _Loaded)]
     rules = [rule for one in loaded for rule in one.simulation.rules(abi, number)]

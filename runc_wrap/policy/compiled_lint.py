@@ -50,14 +50,14 @@ def _unsupported(name: str, compiled: Compiled, facts: Facts) -> Iterator[str]:
 
 
 def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, LintFinding]]:
-    context = Context(facts.arch, _runc(facts))
+    context = Context(facts.arch, runc(facts))
     for name, profile in compiled.sources.items():
         for finding in lint.check(profile, context):
             if finding.check != lint.UPPER_BITS or not compiled.as_kernel:
                 yield name, finding
 
 
-def _runc(facts: Facts) -> engine_versions.Version | None:
+def runc(facts: Facts) -> engine_versions.Version | None:
     """Return the version of runc, None for another runtime or an unreadable version."""
     try:
         return (

@@ -34,7 +34,7 @@ class Composed(NamedTuple):
 
     profile: Profile
     base: str
-    steps: tuple[Part, ...]
+    parts: tuple[Part, ...]
 
     def answers(self, call: str) -> list[str]:
         """Return the parts that decide about a call: the last that always applies, and later ones.
@@ -42,10 +42,10 @@ class Composed(NamedTuple):
         Each as its author wrote it; the base by its name, if it still has a say.
         """
         found: list[str] = []
-        for step in reversed(self.steps):
-            if call in step.rule.names:
-                found.append(step.text)
-                if _always(step.rule):
+        for part in reversed(self.parts):
+            if call in part.rule.names:
+                found.append(part.text)
+                if _always(part.rule):
                     return found[::-1]
         return [self.base, *found[::-1]]
 
@@ -53,30 +53,30 @@ class Composed(NamedTuple):
 def of_text(text: str, load: Load) -> Composed:
     """Return what an expression makes; `load` gives profiles by name. Raises ProfileError."""
     parsed = expression.parse(text)
-    steps = [step for term in parsed.terms for step in _of_term(term, load)]
-    return _composed(text, parsed.base, tuple(steps), load)
+    parts = [part for term in parsed.terms for part in _of_term(term, load)]
+    return _composed(text, parsed.base, tuple(parts), load)
 
 
 def of_file(name: str, parsed: ComposedFile, load: Load) -> Composed:
     """Return what a file with a base makes; `name` is its own. Raises ProfileError."""
-    steps = tuple(Part(f"{name}: {each.place}", each.sign, each.rule) for each in parsed.changes)
-    return _composed(name, parsed.base, steps, load)
+    parts = tuple(Part(f"{name}: {each.place}", each.sign, each.rule) for each in parsed.changes)
+    return _composed(name, parsed.base, parts, load)
 
 
-def _composed(name: str, base: str, steps: tuple[Part, ...], load: Load) -> Composed:
+def _composed(name: str, base: str, parts: tuple[Part, ...], load: Load) -> Composed:
     profile = load(base)
-    for step in steps:
+    for part in parts:
         try:
-            profile = _applied(profile, step)
+            profile = _applied(profile, part)
         except ProfileError as error:
-            raise ProfileError(f"{step.text}: {error}") from None
-    return Composed(replace(profile, name=name, version=None), base, steps)
+            raise ProfileError(f"{part.text}: {error}") from None
+    return Composed(replace(profile, name=name, version=None), base, parts)
 
 
-def _applied(profile: Profile, step: Part) -> Profile:
-    if step.sign == ADD:
-        return operations.added(profile, step.rule)
-    return operations.removed(profile, step.rule.names, (step.rule.includes, step.rule.excludes))
+def _applied(profile: Profile, part: Part) -> Profile:
+    if part.sign == ADD:
+        return operations.added(profile, part.rule)
+    return operations.removed(profile, part.rule.names, (part.rule.includes, part.rule.excludes))
 
 
 def _of_term(term: Term, load: Load) -> Iterator[Part]:

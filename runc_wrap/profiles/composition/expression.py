@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from runc_wrap.profiles import builtin, syscalls
 from runc_wrap.profiles.composition import groups
 from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.safe_text import near
 
 ADD, REMOVE = "+", "-"
 _SIGN = re.compile(r" +([+-]) +")
@@ -42,9 +42,7 @@ def known(call: str) -> str:
     """
     if syscalls.known_to_libseccomp([call]) == frozenset():
         named = {one for group in groups.names() for one in groups.calls(group)}
-        near = get_close_matches(call, sorted(named), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "write it like openat"
-        raise ProfileError(f"libseccomp knows no call {call!r}; {hint}")
+        raise ProfileError(f"libseccomp knows no call {call!r}{near(call, named)}")
     return call
 
 

@@ -3,8 +3,8 @@
 from functools import cache
 
 from runc_wrap.profiles.composition.systemd_sets import SETS, SOURCE
-from runc_wrap.profiles.json_profiles.json_fields import suggestion
 from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.safe_text import near
 
 __all__ = ["MARK", "SOURCE", "calls", "names"]
 
@@ -21,6 +21,6 @@ def calls(name: str) -> tuple[str, ...]:
     """Return the calls of a group, sorted; `name` begins with @. Raises ProfileError."""
     listed = SETS.get(name.removeprefix(MARK))
     if listed is None:
-        raise ProfileError(f"no group is called {name!r}; {suggestion(name, names())}")
+        raise ProfileError(f"no group is called {name!r}{near(name, names())}")
     found = [calls(one) if one.startswith(MARK) else (one,) for one in listed.split()]
     return tuple(sorted({call for each in found for call in each}))

@@ -26,8 +26,8 @@ class Node:
     places: Places
     programs: Path
 
-    def ctl(self, *words: str) -> Result:
-        return CliRunner().invoke(main, ["--prefix", str(self.places.prefix), *words])
+    def ctl(self, *words: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(main, ["--prefix", str(self.places.prefix), *words], input=stdin)
 
     def json(self, *words: str) -> Any:
         result = self.ctl(*words, "--json")

@@ -1,0 +1,106 @@
+"""What a person may name where a profile is asked for, and what that is on this node.
+
+runtime-default    the default in force of the engine that is asked about
+containerd@2.1     a built-in, captured or composed profile, or localhost/<file>
+./file.json  -     a file, or stdin
+container:ID       the filters that a running container's first process has, from the kernel
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines.capture import capture_store
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.profile_difference import ProcessFilters
+from runc_wrap.host import procfs
+from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.node.container_state import status
+from runc_wrap.policy import named_profiles
+from runc_wrap.policy.settings import policy_sources
+from runc_wrap.profiles import captured_profile, platform
+from runc_wrap.profiles.composition import composed_file, composer
+from runc_wrap.profiles.composition.composer import Composed
+from runc_wrap.profiles.json_profiles import formats, profile_files
+from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
+
+if TYPE_CHECKING:
+    from runc_wrap.filters.profile_difference import Side
+    from runc_wrap.node.paths import Places
+    from runc_wrap.profiles.source_profile import Profile
+
+CONTAINER = "container:"
+STDIN = "-"
+
+
+def read_stdin(*names: str) -> bytes:
+    """Return what stdin holds, as far as a profile may be long, if a name stands for it."""
+    return sys.stdin.buffer.read(MAX_BYTES + 1) if STDIN in names else b""
+
+
+def side(places: Places, name: str, engine: str, arch: str, stdin: bytes = b"") -> Side:
+    """Return what a name stands for, to be compared. Raises ProfileError, Refusal and OSError."""
+    if name.startswith(CONTAINER):
+        return _of_container(places, name.removeprefix(CONTAINER))
+    found = profile(places, name, engine, stdin)
+    return compile_profile(plain(found), arch=arch, kernel=platform.kernel())
+
+
+def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Profile | Composed:
+    """Return the profile that a name stands for. Raises ProfileError, Refusal and OSError."""
+    if name == STDIN:
+        return _of_bytes(places, "stdin", engine, stdin)
+    if "/" in name and not name.startswith(LOCALHOST) and " " not in name:
+        return _of_bytes(places, name, engine, profile_files.read_bytes(name))
+    return _named(places, name, engine)
+
+
+def plain(found: Profile | Composed) -> Profile:
+    """Return the profile itself."""
+    return found.profile if isinstance(found, Composed) else found
+
+
+def _named(places: Places, name: str, engine: str) -> Profile | Composed:
+    own = policy_sources.read_profiles(*places.sources())
+    captured = capture_store.read(places) if captured_profile.MARK in name else {}
+    if RUNTIME_DEFAULT in name or name.startswith(LOCALHOST):
+        default = policy_file.load(str(places.prefix))["runtime_default"][engine]
+        name = default if name == RUNTIME_DEFAULT else f"{name}{named_profiles.ON}{default}"
+        captured = captured or capture_store.read(places)
+    return named_profiles.loaded(name, own, profile_files.system(), captured)
+
+
+def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Profile | Composed:
+    if not composed_file.has_base(data, name):
+        return formats.parse(data, name)
+
+    def base(other: str) -> Profile:
+        return plain(_named(places, other, engine))
+
+    return composer.of_file(name, composed_file.parse(data, name), base)
+
+
+def _of_container(places: Places, wanted: str) -> ProcessFilters:
+    """Return the filters of a container's first process. Raises ProfileError, also for no match."""
+    entries = status.gather(places.ledger).entries
+    found = [one for one in entries if wanted and one.container.id.startswith(wanted)]
+    if len(found) != 1 or not found[0].members:
+        what = f"{len(found)} containers" if found else "no container"
+        raise ProfileError(
+            f"{what} that runs has an id that begins with {wanted!a}; `runc-wrapctl status` lists "
+            "them"
+        )
+    pid = found[0].members[0].pid
+    mask = int(procfs.status(pid).get(b"CapBnd", b"0"), 16)
+    try:
+        programs = tuple(map(bpf.program, ptrace.read(pid)))
+    except (ptrace.FiltersUnreadableError, bpf.BpfError) as error:
+        raise ProfileError(f"the filters of the process {pid} cannot be read: {error}") from error
+    held = frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)
+    return ProcessFilters(programs, held)

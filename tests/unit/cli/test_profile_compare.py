@@ -1,0 +1,88 @@
+"""profile diff, lint, groups, and show of a composed profile."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.cli import ctl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    made = ctl.node(tmp_path, monkeypatch)
+    made.configure("")
+    assert made.ctl("apply").exit_code == 0
+    return made
+
+
+def test_two_releases_differ_call_by_call_and_one_is_itself(node: Node) -> None:
+    result = node.ctl("profile", "diff", "containerd@1.7.24", "containerd@2.1.0")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1] == "The second denies 3 calls more."
+    assert "io_uring_setup" in result.stdout
+    same = node.ctl("profile", "diff", "containerd", "containerd")
+    assert (same.exit_code, same.stdout) == (0, "They do the same for every call.\n")
+
+
+def test_what_differs_under_arguments_and_capabilities_is_named(node: Node, tmp_path: Path) -> None:
+    base, other = tmp_path / "a.json", tmp_path / "b.json"
+    read = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+    at = {"names": ["socket"], "action": "SCMP_ACT_ALLOW",
+          "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_LT"}]}  # fmt: skip
+    held = {"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_BPF"]}}
+    base.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [read]}))
+    other.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [at, held]}))
+    result = node.ctl("profile", "diff", str(base), str(other), "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    rows = {one["syscall"]: one for one in document["differences"]}
+    assert rows["socket"]["arguments"] == "argument 0 is 0x0 to 0x27"
+    assert rows["bpf"]["capabilities"] == ["CAP_BPF"]
+    said = (
+        "The second denies 1 call more, allows 2 calls more (1 under arguments), has another error"
+    )
+    assert document["summary"].startswith(said)  # runc answers ENOSYS above what a profile names
+
+
+def test_a_composed_profile_says_which_part_decides(node: Node) -> None:
+    name = "runtime-default + @aio - keyctl"
+    answers = node.json("profile", "show", name, "--explain")
+    assert answers["io_setup"] == ["+ @aio"]
+    assert answers["keyctl"] == ["- keyctl"]
+    assert answers["read"] == ["runtime-default"]
+    shown = node.json("profile", "show", name)
+    named = {call for rule in shown["syscalls"] for call in rule["names"]}
+    assert "io_uring_setup" in named
+    assert "keyctl" not in named
+
+
+def test_a_rule_may_name_a_composed_profile_which_is_compiled_for_each_engine(node: Node) -> None:
+    node.configure('[[rule]]\nname = "aio"\npod = ["db-*"]\nprofile = "runtime-default + @aio"\n')
+    assert node.ctl("apply").exit_code == 0, node.ctl("apply").stderr
+    directory = next(node.places.prefix.glob("var/policy.2/*"))
+    compiled = json.loads((directory / "policy.json").read_text())
+    on = compiled["composed"]["runtime-default + @aio"]
+    assert on["containerd"].startswith("runtime-default + @aio on containerd")
+    assert on["docker"].startswith("runtime-default + @aio on moby")
+    node.configure('[[rule]]\nname = "x"\nprofile = "runtime-default + @nothing"\n')
+    assert "no group is called '@nothing'" in node.failure("apply")
+
+
+def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(node: Node) -> None:
+    bad = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["no_such_call"], "action": "SCMP_ACT_ALLOW"}]})  # fmt: skip
+    result = node.ctl("profile", "lint", "-", stdin=bad)
+    assert result.exit_code == 1
+    assert "libseccomp does not know no_such_call" in result.stdout
+    assert "io_submit\n" in node.ctl("profile", "groups", "@aio").stdout
+    assert "no group is called '@ai' (did you mean @aio?)" in node.failure(
+        "profile", "groups", "@ai"
+    )
