@@ -69,7 +69,7 @@ def plain(found: Profile | Composed) -> Profile:
 def _named(places: Places, name: str, engine: str) -> Profile | Composed:
     own = policy_sources.read_profiles(*places.sources())
     captured = capture_store.read(places) if captured_profile.MARK in name else {}
-    if RUNTIME_DEFAULT in name or name.startswith(LOCALHOST):
+    if name == RUNTIME_DEFAULT or named_profiles.is_on_default(name, own):
         default = policy_file.load(str(places.prefix))["runtime_default"][engine]
         name = default if name == RUNTIME_DEFAULT else f"{name}{named_profiles.ON}{default}"
         captured = captured or capture_store.read(places)

@@ -204,7 +204,7 @@ def on_defaults(
     return {
         name: {engine: f"{name}{ON}{default}" for engine, default in defaults.items()}
         for name in _written(values, defaults, facts)
-        if _is_on_default(name, facts)
+        if is_on_default(name, facts.own_profiles)
     }
 
 
@@ -221,25 +221,26 @@ def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) 
     return found
 
 
-def _is_on_default(name: str, facts: Facts, depth: int = _DEEPEST) -> bool:
+def is_on_default(name: str, own_profiles: Mapping[str, bytes], depth: int = _DEEPEST) -> bool:
     """Tell whether a profile's base is runtime-default, or the base of its base."""
     if name == RUNTIME_DEFAULT:
         return depth < _DEEPEST
     try:
-        base = _base(name, facts.own_profiles)
+        base = _base(name, own_profiles)
     except ProfileError:  # loading it says why
         return False
-    return bool(base and depth) and _is_on_default(base, facts, depth - 1)
+    return bool(base and depth) and is_on_default(base, own_profiles, depth - 1)
 
 
 def _base(name: str, own_profiles: Mapping[str, bytes]) -> str:
     """Return the name of a composed profile's base, "" of another. Raises ProfileError."""
     if expression.is_composed(name):
         return expression.parse(name).base
-    data = own_profiles.get(name.removeprefix(LOCALHOST)) if name.startswith(LOCALHOST) else None
-    if data is None or not composed_file.has_base(data, name):
+    path = name.removeprefix(LOCALHOST)
+    data = own_profiles.get(path) if name.startswith(LOCALHOST) else None
+    if data is None or not composed_file.has_base(data, path):
         return ""
-    return composed_file.parse(data, name).base
+    return composed_file.parse(data, path).base
 
 
 def _place_of_default(engine: str, place: Callable[..., str]) -> str:
@@ -309,9 +310,10 @@ def loaded(
             return inner(default)
         if expression.is_composed(name):
             return composer.of_text(name, inner)
-        data = own_profiles.get(name.removeprefix(LOCALHOST), b"")
-        if name.startswith(LOCALHOST) and data and composed_file.has_base(data, name):
-            return composer.of_file(name, composed_file.parse(data, name), inner)
+        path = name.removeprefix(LOCALHOST)
+        data = own_profiles.get(path, b"") if name.startswith(LOCALHOST) else b""
+        if data and composed_file.has_base(data, path):
+            return composer.of_file(name, composed_file.parse(data, path), inner)
         return _plain(name, own_profiles, system_profile, captured)
 
     return part(plain, _DEEPEST)

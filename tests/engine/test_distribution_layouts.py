@@ -117,9 +117,6 @@ def node(layout: Layout, installed: Installed, image: Path, tmp_path: Path) -> I
         assert done.returncode == 0, done.stderr
         layout.generate()
         assert layout.files() == before
-        again = engine.control("profile", "capture", "containerd")
-        assert again.returncode == 2
-        assert "has no handler that leads to" in again.stderr
     finally:
         engine.daemon.stop()
 
