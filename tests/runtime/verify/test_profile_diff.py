@@ -1,0 +1,39 @@
+"""`profile diff` with a running container: its filters come from the kernel."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from harness.host.processes import attempt
+from tests.runtime.verify.test_filters import CRI_DEFAULT, give
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.containers.bundles import Bundle
+    from tests.runtime.conftest import Pair
+
+
+def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_added(
+    pair: Pair, make_bundle: Callable[..., Bundle]
+) -> None:
+    name = "containerd + @swap - keyctl"
+    policy = f'runtime = ["{pair.kind}"]\n[default]\nint_arguments = "engine"\nprofile = "{name}"\n'
+    kept = f'runtime = ["{pair.kind}"]\n'
+    bundle = make_bundle(pair.kind)
+    give(bundle, CRI_DEFAULT)
+    pair.installed.configure(policy)
+    try:
+        bundle.create(pair.wrapped)
+        container = f"container:{bundle.key[1]}"
+        same = attempt([pair.installed.ctl, "profile", "diff", container, name])
+        assert (same.returncode, same.stdout) == (0, "They do the same for every call.\n"), same
+        done = attempt([pair.installed.ctl, "profile", "diff", "containerd", container, "--json"])
+        assert done.returncode == 1, done.stderr
+        rows = {one["syscall"]: one for one in json.loads(done.stdout)["differences"]}
+        assert {"swapon", "swapoff", "keyctl"} <= {*rows}
+        assert rows["swapon"]["second"] == "SCMP_ACT_ALLOW"
+        assert rows["keyctl"]["second"] == "SCMP_ACT_ERRNO(EPERM)"
+    finally:
+        pair.installed.configure(kept)
