@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_added(
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
-    name = "containerd + @swap - keyctl"
+    name = "containerd + @swap - io_setup"
     policy = f'runtime = ["{pair.kind}"]\n[default]\nint_arguments = "engine"\nprofile = "{name}"\n'
     kept = f'runtime = ["{pair.kind}"]\n'
     bundle = make_bundle(pair.kind)
@@ -32,8 +32,8 @@ def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_
         done = attempt([pair.installed.ctl, "profile", "diff", "containerd", container, "--json"])
         assert done.returncode == 1, done.stderr
         rows = {one["syscall"]: one for one in json.loads(done.stdout)["differences"]}
-        assert {"swapon", "swapoff", "keyctl"} <= {*rows}
+        assert {"swapon", "swapoff", "io_setup"} <= {*rows}
         assert rows["swapon"]["second"] == "SCMP_ACT_ALLOW"
-        assert rows["keyctl"]["second"] == "SCMP_ACT_ERRNO(EPERM)"
+        assert rows["io_setup"]["second"] == "SCMP_ACT_ERRNO(EPERM)"
     finally:
         pair.installed.configure(kept)
