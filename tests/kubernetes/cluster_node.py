@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NODE, POD = "n1", "runc-wrap-x7k2p"
 INSTALLER, METRICS = f"{POD}-{CONTAINER}", f"{POD}-metrics"  # as Podman names the containers
-CONFIG = "/etc/containerd/config.toml"
+CONFIG, ORIGINAL = "/etc/containerd/config.toml", "/root/containerd.toml"
 _API, _PLAYED, _TOKEN, _PROGRAMS = (f"/root/{name}" for name in "api played token programs".split())
 _PATIENT = 1500  # seconds: an emulated machine beside other work needs ten minutes to install
 # Seconds between two looks, which keep an emulated CPU from what is waited for.
@@ -260,6 +260,7 @@ def prepared(machine: Guest, image: Path, place: Path) -> ClusterNode:
     before = ClusterNode(machine, overlays, given, "").listing()
     made = ClusterNode(machine, overlays, given, before)
     made.settle()  # which notes the engine's file as it was
+    machine.sh(f"cp {CONFIG} {ORIGINAL}")
     return made
 
 

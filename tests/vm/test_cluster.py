@@ -274,7 +274,7 @@ def test_an_engine_configuration_that_does_not_parse_is_told_and_left_alone(
 def test_a_handler_that_somebody_took_out_comes_back_when_a_person_asks(node: ClusterNode) -> None:
     """As configuration management does, which renders the engine's file anew."""
     since = node.engine_start()
-    node.machine.sh(f"sed -i '/^# BEGIN runc-wrap/,/^# END runc-wrap/d' {CONFIG}")
+    node.machine.sh(f"cp {cluster_node.ORIGINAL} {CONFIG}")
     node.kill()  # and a new pod does not do it by itself
     node.start()
     node.wait_state("edited")
