@@ -54,7 +54,7 @@ def take(
     if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
         raise UnusableSocket(
             f"{longest} is longer than the {_LONGEST} bytes that a socket's path can have. "
-            "Install runc-wrap beneath a shorter path."
+            "Install runc-wrap in a directory with a shorter path."
         )
     try:
         _make_directory(agent_paths.directory(prefix))

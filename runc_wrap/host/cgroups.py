@@ -49,7 +49,7 @@ class Hierarchies:
         if mount is None or not path.startswith(f"{mount.root}/"):
             return False
         rest = path[len(mount.root) :]
-        return ".." not in rest.split("/") and root_owned.is_beneath(mount.place, rest)
+        return ".." not in rest.split("/") and root_owned.is_alone_below(mount.place, rest)
 
     def _mount(self, controllers: str) -> Mount | None:
         wanted = {*controllers.split(",")}

@@ -223,10 +223,10 @@ def _mount(directory: Path) -> bytes:
     """Return the mount that a directory is on: no rename leads from one to another."""
     descriptor = os.open(directory, os.O_PATH | os.O_CLOEXEC)
     try:
-        told = files.read(Path(f"/proc/self/fdinfo/{descriptor}"), _MOST)
+        shown = files.read(Path(f"/proc/self/fdinfo/{descriptor}"), _MOST)
     finally:
         os.close(descriptor)
-    return told.partition(b"mnt_id:")[2].split()[0]
+    return shown.partition(b"mnt_id:")[2].split()[0]
 
 
 def _prepare(change: PathChange, entry: _Entry) -> None:

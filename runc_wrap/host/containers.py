@@ -61,7 +61,7 @@ class FoundContainers:
 
 
 def known_roots(top: Path = Path("/"), patterns: Iterable[str] = ()) -> Iterator[str]:
-    """Yield the existing roots of engines and runtimes beneath a directory."""
+    """Yield the existing roots of engines and runtimes below a directory."""
     for pattern in patterns or runtime_state.KNOWN_ROOTS:
         yield from map(str, sorted(top.glob(pattern)))
 

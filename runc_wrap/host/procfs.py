@@ -97,7 +97,7 @@ def age(pid: int) -> float | None:
 
 
 def has_ended(state: bytes) -> bool:
-    """Tell whether a state, in stat or status, is that of a thread that has ended."""
+    """Tell whether a state, in stat or status, means that the thread has ended."""
     return state[:1] in _ENDED
 
 

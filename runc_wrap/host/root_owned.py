@@ -13,13 +13,13 @@ _OTHERS, _GROUP = 0o002, 0o020
 
 def is_alone(path: str) -> bool:
     """Tell whether no other user can add, replace or rename anything on the path of a directory."""
-    return is_beneath("/", os.path.realpath(path))
+    return is_alone_below("/", os.path.realpath(path))
 
 
-def is_beneath(base: str, path: str) -> bool:
-    """Tell the same of the directories of a path beneath root's base; a link in it is untrusted.
+def is_alone_below(base: str, path: str) -> bool:
+    """Tell the same of the directories of a path below `base`; a link in it is untrusted.
 
-    It stops at the first that another user can write: everything beneath is untrusted.
+    It stops at the first that another user can write: everything below it is untrusted.
     """
     place = base.rstrip("/")
     for name in [None, *filter(None, path.split("/"))]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     First = tuple[int, int]  # pid and start time
 
-KNOWN_ROOTS = (  # of engines and runtimes, beneath /
+KNOWN_ROOTS = (  # of engines and runtimes, below /
     "run/runc",
     "run/crun",
     "run/containerd/runc/*",  # a directory for each of containerd's namespaces
@@ -44,7 +44,7 @@ _FIRST = {
 
 
 def default_roots(directory: str) -> tuple[str, ...]:
-    """Return the runtimes' state directories without --root, beneath a run directory."""
+    """Return the runtimes' state directories in a run directory, as without --root."""
     return tuple(f"{directory}/{kind}" for kind in _FILES)
 
 

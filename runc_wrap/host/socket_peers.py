@@ -15,7 +15,7 @@ def uid_of(connection: _socket.socket) -> int:
 def pid_of(connection: _socket.socket) -> int:
     """Return the process at the other end of a unix socket: who called listen(), for its client.
 
-    0 if it is in no pid namespace of ours. Raises OSError.
+    0 if our pid namespace does not see it. Raises OSError.
     """
     return int.from_bytes(_credentials(connection)[:4], "little")
 

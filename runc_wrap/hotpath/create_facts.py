@@ -39,7 +39,7 @@ class Call:
 
 
 class CreateFacts:
-    """One container that is to be created.
+    """A container that an engine asks the runtime to create.
 
     `who` is its identity, `annotations` are all of its annotations. `seccomp` is the config's
     block, {} for none; `has_linux` is False if the config has no linux section. `bounding` is its

@@ -123,7 +123,7 @@ def restore(decision: Decision, setting: "str | None") -> None:
         if setting != AS_DUMPED:
             raise Forbidden(
                 "a container restored from a checkpoint has the filters that it was dumped with, "
-                f"which may be none, and {quoted(decision.profile)} is to be enforced. Create it "
+                f"which may be none, and {quoted(decision.profile)} must be enforced. Create it "
                 'anew, or set restore = "as-dumped" in config.toml and run `runc-wrapctl apply`.'
             )
         decision.mode = None

@@ -46,6 +46,6 @@ def of_policy(said: str, prefix: Path, *, is_first: bool) -> str:
 
 
 def _place(error: OSError, prefix: Path) -> Path:
-    """Return the directory of a file: the file itself may be one of ours, and gone by now."""
+    """Return the directory of a file: the file itself may be ours, and gone by now."""
     named = Path(str(error.filename2 or error.filename or ""))
     return named.parent if named.is_absolute() else prefix

@@ -1,4 +1,4 @@
-"""Who still needs an installation that is to be removed.
+"""Who still needs an installation that uninstall would remove.
 
 Containers in observe, whose calls its service answers; services that systemd did not start; engines
 that call a name in PREFIX/bin for a container, or have it in memory or in a configuration.
@@ -73,8 +73,8 @@ def calls(places: Places, found: record.InstallationRecord) -> tuple[dict[str, s
     why: dict[str, str] = {}
     unsure: list[str] = []
     in_memory: dict[str, list[str]] = {}
-    for name, told in _in_memory(places, found, unsure):
-        in_memory.setdefault(name, []).append(told)
+    for name, why_kept in _in_memory(places, found, unsure):
+        in_memory.setdefault(name, []).append(why_kept)
     for name in names(places):
         containers, more = removals.called_by_path(places, name)
         unsure += [each for each in more if each not in unsure]
@@ -114,8 +114,8 @@ def _in_memory(
             if why := each.silence():
                 unsure.append(f"{each} does not answer: {why}")
             else:
-                told = f"{each} does not tell which handlers it has"
-                yield from ((name, told) for name in state.names)
+                unknown = f"{each} does not tell which handlers it has"
+                yield from ((name, unknown) for name in state.names)
         for name in names(places):
             paths = _paths(places, name, found)
             if any(path in paths for path in (running or {}).values()):

@@ -114,11 +114,11 @@ def _registered(places: Places) -> Iterator[tuple[Where, str]]:
 
 def _needed(places: Places, stays: dict[str, str]) -> list[str]:
     """Return who needs it, in a sentence for each name."""
-    told = [f"{places.wrapper.with_name(name)}: {why}" for name, why in stays.items()]
+    needed = [f"{places.wrapper.with_name(name)}: {why}" for name, why in stays.items()]
     for where, name in _registered(places):
         if found := removals.needed(places, where, name)[0]:
-            told.append(f"{name} in {where.config}: {dependent.counted(found)}")
-    return told
+            needed.append(f"{name} in {where.config}: {dependent.counted(found)}")
+    return needed
 
 
 def steps(todo: Plan) -> Iterator[Step]:

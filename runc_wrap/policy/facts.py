@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Facts:
     """Facts about this node: everything that compiling needs apart from the owner's settings.
 
-    `engines` is {engine: installed version}; `own_profiles` is {path beneath the profile directory:
+    `engines` is {engine: installed version}; `own_profiles` is {path below the profile directory:
     a file's bytes}; `system_profile` is (path, bytes) of containers-common's seccomp.json, if it
     exists; `captured` is {engine: its own default profile as captured}; `arch` is a GOARCH;
     `kernel` is (major, minor). `flags` and `actions` are those that runtime and kernel both

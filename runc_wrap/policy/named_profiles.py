@@ -264,7 +264,7 @@ def _check_name(name: str) -> None:
     if not name.isprintable():
         raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
     if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
-        raise ProfileError("the name is not a plain path beneath the profile directory; rename it.")
+        raise ProfileError("the name is not a plain path below the profile directory; rename it.")
     if len(name) > _LONGEST_NAME or len(file_name(name, ENFORCE_LOG).encode()) > _NAME_MAX:
         raise ProfileError(
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "

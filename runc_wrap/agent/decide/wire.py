@@ -57,7 +57,7 @@ def go(path: str, device: int, inode: int) -> bytes:
 
 
 def rename(path: str, device: int, inode: int, new: tuple[str, int], real: str) -> bytes:
-    """Return the answer that `new` (path, inode) is to be renamed to `real`."""
+    """Return the answer that asks to rename `new` (path, inode) to `real`."""
     return _packet("rename", path, device, inode, new[0], real, new[1])
 
 

@@ -41,8 +41,7 @@ def find(places: Places) -> Iterator[Finding]:
                     NAME,
                     "warning",
                     f"{state.engine} ({state.config}) still has "
-                    f"{safe_text.number(count, 'test container')} of ours, which a killed command "
-                    "left there",
+                    f"{safe_text.number(count, 'test container')} that a killed command left there",
                     "remove what is left",
                     commands.ctl(places, "doctor", "--fix"),
                     partial(_remove, places, access),

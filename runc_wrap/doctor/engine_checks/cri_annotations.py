@@ -38,7 +38,7 @@ _TOKEN = re.compile(r"\\(.)|\[(\^?)((?:\\.|[^\]\\])+)\]|(.)", re.DOTALL)
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find handlers of ours whose patterns pass on annotations of containerd's CRI plugin."""
+    """Find our handlers whose patterns pass on annotations of containerd's CRI plugin."""
     for config in _configs(places):
         document = Containerd.at(config).dump() or {}
         for plugin in (OLD_CRI, NEW_CRI):

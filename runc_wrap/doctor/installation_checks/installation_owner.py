@@ -40,7 +40,7 @@ def _open_to_others(places: Places, path: Path, how: str) -> Finding:
         "error",
         f"{path} {how}, which lets others run programs as the engine",
         f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
-        "install beneath a directory of which that is true",
+        "install in a directory that only root can write",
         commands.line(*(("chmod", "go-w") if by_mode else words), path),
         _close(path) if by_mode and _is_ours(places, path) else None,
     )

@@ -69,5 +69,5 @@ def _differing(
             f"{captured.engine} {captured.version} applies another default than {table}, which the "
             f"policy gives: {len(found)} differences ({first})"
         )
-        remedy = 'write source = "captured" beneath [runtime_default], and apply'
+        remedy = 'write source = "captured" in [runtime_default], and apply'
         yield Finding(NAME, "warning", sentence, remedy, commands.policy(places))

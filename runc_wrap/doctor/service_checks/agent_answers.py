@@ -51,7 +51,7 @@ def _of_decide(places: Places) -> Iterator[Finding]:
         yield _restarted(sentence)
     except OSError as error:
         why = f"no agent can be reached at {path} ({error.strerror or error})"
-        yield _without(why, "install beneath a shorter path, if the path is too long")
+        yield _without(why, "install in a directory with a shorter path, if the path is too long")
     else:
         if not answers:
             sentence = f"the agent behind {path} closes connections: creates are decided without it"

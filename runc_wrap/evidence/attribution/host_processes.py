@@ -81,7 +81,7 @@ class Hosts:
             self._end(pid, when - COARSE)  # a record's time may be so early
 
     def forked(self, parent: int, child: int, when: float) -> bool:
-        """Note a new process, which is where its parent is; return whether that is to be seen."""
+        """Note a new process in its parent's place; return whether to look where it is."""
         self.exited(child, when)
         found = self._alive.get(parent)
         if found is None:

@@ -401,7 +401,7 @@ class ProcessTree:
     def _program(self, pid: int) -> float | None:
         """Return since when a process found in /proc runs a program: it may be the runtime's.
 
-        The runtime's parent is outside the container, and so is that of its child.
+        The parents of the runtime and of its child are outside the container.
         """
         there = procfs.born(pid)
         return 0.0 if there and there[1] in self.lives.alive else None

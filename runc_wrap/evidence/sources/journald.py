@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 
 
 class Journal:
-    """The machine's journal, or that of one directory."""
+    """The machine's journal, or a directory's."""
 
     def __init__(self, directory: Path | None = None, patience: float = PATIENCE) -> None:
         self._directory = directory

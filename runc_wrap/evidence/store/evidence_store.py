@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
-File = tuple[str, bytes]  # its path, what is to be in it
+File = tuple[str, bytes]  # its path, its content
 
 DAYS = 30
 MOST_CONTAINERS = 10_000

@@ -52,14 +52,14 @@ def replaced(first: Path, second: Path) -> list[Path]:
 
 
 def profiles(*directories: Path) -> dict[str, Path]:
-    """Return {path beneath the directory of profiles: file}."""
+    """Return {path below the directory of profiles: file}."""
     places = [one / PROFILES for one in directories]
     return {str(path.relative_to(one)): path for one in places for path in profile_files.found(one)}
 
 
 def read_profiles(*directories: Path) -> dict[str, bytes]:
-    """Return {path beneath the directory of profiles: content}. Raises ProfileError."""
+    """Return {path below the directory of profiles: content}. Raises ProfileError."""
     read: dict[str, bytes] = {}
     for one in directories:
-        read |= profile_files.beneath(one / PROFILES)
+        read |= profile_files.below(one / PROFILES)
     return read

@@ -11,7 +11,7 @@ MEANINGS = {
     ),
     "on_error": "What a create does when it cannot be decided or carried out.",
     "restore": (
-        "What happens to a container that is restored from a checkpoint although its profile is to "
+        "What happens to a container that is restored from a checkpoint although its profile must "
         "be enforced (`enforce`, `enforce-log`). CRIU gives its processes the filters that they "
         "were dumped with, whatever the config says, and who made the dump may have had none. "
         "`refuse`: it does not start, whatever `on_error` says. `as-dumped`: it starts, and the "
@@ -101,7 +101,7 @@ MEANINGS = {
         "affected."
     ),
     "runtime_default.containerd": (
-        "Which containerd's default profile: that of the installed one, or of this version."
+        "Which containerd's default profile: `auto` takes the installed version's."
     ),
     "runtime_default.docker": "Which Docker Engine's default profile.",
     "runtime_default.crio": "Which CRI-O's default profile.",

@@ -43,7 +43,7 @@ def system() -> tuple[str, bytes] | None:
     return (path, read_bytes(path)) if path else None
 
 
-def beneath(directory: Path) -> dict[str, bytes]:
+def below(directory: Path) -> dict[str, bytes]:
     """Return {path relative to the directory: bytes}; hidden files are skipped.
 
     Raises ProfileError for a file that cannot be read, or that a symbolic link puts outside.
@@ -69,7 +69,7 @@ def _read_each(paths: list[Path], directory: Path) -> Iterator[tuple[str, bytes]
 
 
 def found(directory: Path) -> list[Path]:
-    """Return the files in a directory and in those beneath it; hidden ones are skipped."""
+    """Return the files in a directory and below it; hidden ones are skipped."""
     return [path for path in sorted(directory.rglob("*")) if _is_meant(path, directory)]
 
 

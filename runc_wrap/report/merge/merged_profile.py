@@ -75,7 +75,7 @@ class Bases:
         try:
             if self._given is not None:
                 return formats.parse(self._given.read_bytes(), str(self._given))
-            return named_profiles.load(name, profile_files.beneath(self._own), None)
+            return named_profiles.load(name, profile_files.below(self._own), None)
         except OSError as error:
             raise ProfileError(f"{self._given}: {error.strerror}") from None
         except ProfileError as error:

@@ -1,7 +1,7 @@
 """restore: CRIU gives processes the filters that they were dumped with, whatever the config says.
 
-So what is to be enforced is refused, unless the policy says otherwise. The config decides about
-processes that are exec'd later: it is edited as at a create.
+So it is refused if its profile must be enforced, unless the policy says otherwise. The config
+decides about processes that are exec'd later: it is edited as at a create.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def test_what_is_left_is_found_and_removed(made: tuple[FakeNode, Places]) -> Non
     assert [*canaries_left.find(places)] == []
     one.canaries += ["a", "b"]
     (finding,) = canaries_left.find(places)
-    assert "still has 2 test containers of ours" in finding.sentence
+    assert "still has 2 test containers that a killed command left there" in finding.sentence
     assert finding.fix
     finding.fix()
     assert one.canaries == []

@@ -68,14 +68,14 @@ def test_the_administrators_file_wins_over_the_packages(
 
 
 def test_the_files_beneath_a_directory_are_named_by_their_paths(tmp_path: Path) -> None:
-    assert profile_files.beneath(tmp_path / "none") == {}
+    assert profile_files.below(tmp_path / "none") == {}
     (tmp_path / "..data").mkdir()
     (tmp_path / "..data/a").write_bytes(b"1")  # as Kubernetes mounts a ConfigMap
     (tmp_path / "a").symlink_to("..data/a")
     (tmp_path / ".hidden").write_bytes(b"2")
     (tmp_path / "team").mkdir()
     (tmp_path / "team/b.json").write_bytes(b"3")
-    assert profile_files.beneath(tmp_path) == {"a": b"1", "team/b.json": b"3"}
+    assert profile_files.below(tmp_path) == {"a": b"1", "team/b.json": b"3"}
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_a_link_that_leads_out_or_nowhere_is_refused(
     directory.mkdir()
     (directory / "link").symlink_to(target)
     with pytest.raises(ProfileError, match=f"link: a symbolic link that {said}"):
-        profile_files.beneath(directory)
+        profile_files.below(directory)
 
 
 def test_a_fifo_beneath_a_directory_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
-        profile_files.beneath(tmp_path)
+        profile_files.below(tmp_path)
