@@ -180,7 +180,8 @@ def waiting(seen: Seen, step: str) -> Attempt | None:
     """Return the failed attempt of a step whose time has not come again, None without one."""
     for last in seen.record.failed:
         is_same = (last.step, last.key) == (step, key_of(seen, step))
-        if is_same and seen.since <= last.at and seen.now < last.again:
+        is_due = last.at < seen.since <= seen.now  # not by a clock that was set back since
+        if is_same and not is_due and last.waits(seen.now):
             return last
     return None
 

@@ -48,6 +48,10 @@ class Attempt:
         """Return when it may be tried again."""
         return self.at + min(_FIRST_PAUSE * (1 << min(self.count - 1, 16)), _LONGEST_PAUSE)
 
+    def waits(self, now: float) -> bool:
+        """Tell whether its time has not come; one of the future has none: the clock was set."""
+        return self.at <= now < self.again
+
 
 @record
 class NodeRecord:
@@ -99,7 +103,7 @@ class NodeRecord:
 
     def waits(self, now: float) -> bool:
         """Tell whether something that failed waits for its time."""
-        return any(now < one.again for one in self.failed)
+        return any(one.waits(now) for one in self.failed)
 
     def tries_at(self, now: float) -> tuple[float, ...] | None:
         """Return `tries` with one more, None if there were enough within the hour."""

@@ -101,9 +101,9 @@ class NodeSteps:
         if ended.is_well:
             complaint = "".join(f"; the policy was not taken: {it}" for it in ended.texts("policy"))
             version = archive_copy.version(self._pod.archive)
-            node_record.change(self.places, begun=(seen.wanted, version))
+            node_record.change(self.places, **_before(seen), begun=(seen.wanted, version))
             word, ended = next_step.FAILED, self.commands.install(archive)
-            settle_release(self.places)
+            settle_release(self.places, is_well=ended.is_well)
         archive_copy.remove(self.places)
         self.registration = None
         return None if ended.is_well else StepFailure(word, f"{ended.reason}{complaint}")
@@ -168,14 +168,22 @@ class NodeSteps:
         self.needed = None
 
 
-def settle_release(places: Places) -> None:
+def _before(seen: Seen) -> dict[str, str | None]:
+    """Return the release that is in force before another one, if it is not the one remembered."""
+    is_known = seen.record.release == seen.release
+    return {} if is_known else {"release": seen.release, "archive": None}
+
+
+def settle_release(places: Places, *, is_well: bool = False) -> None:
     """Remember what came of an installation that is over; no canary has proved another release.
+
+    Without `is_well` nobody has seen its end, or it failed: it counts if another is in force.
 
     Also not one that was proved before: what broke the canary of the release between them may be
     the node.
     """
     record, release = node_record.read(places), archive_copy.release_in_force(places)
-    if record.begun and release != record.release:
+    if record.begun and (is_well or release != record.release):
         archive, version = record.begun
         node_record.change(places, archive=archive, release=release, release_version=version,
                            begun=None, proved=None)  # fmt: skip

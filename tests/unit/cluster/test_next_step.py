@@ -97,6 +97,8 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
      steps.REGISTER, "installing", False),
     (REGISTERING | {"since": 9_901.0}, steps.REGISTER, "installing", False),
     (REGISTERING | {"since": 9_900.0}, steps.NOTHING, "reverted", False),
+    (REGISTERING | {"since": 10_001.0}, steps.NOTHING, "reverted", False),  # the clock was set back
+    (REGISTERING | {"now": 9_899.0}, steps.REGISTER, "installing", False),
     (REGISTERING | {"now": 10_499.0}, steps.NOTHING, "reverted", False),
     (REGISTERING | {"now": 10_500.0}, steps.REGISTER, "installing", False),
 ]  # fmt: skip

@@ -243,3 +243,19 @@ def test_what_an_interrupted_request_left_goes_though_nobody_asks_again(scene: S
     (place / "report-0c.out").touch()
     scene.installer().run()
     assert sorted(path.name for path in place.glob("*-0*")) == ["report-0c.out"]
+
+
+def test_a_clock_that_is_set_back_neither_ends_the_pauses_nor_makes_them_longer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by NTP after a boot with a wrong clock, while the pod is at work."""
+    scene.host.fails["register"] = "Error: a canary does not run\n"
+    now, clock = time.time(), "runc_wrap.cluster.reconciler.time.time"
+    pod = scene.installer()
+    # the second pod tries at once; a failure of the future counts no more; the last pod, at once
+    for ahead, is_new, tries in ((1e8, 1, 1), (2e8, 1, 2), (0, 0, 3), (1, 0, 3), (2, 1, 4)):
+        monkeypatch.setattr(clock, lambda at=now + ahead: at)
+        pod = scene.installer() if is_new else pod
+        for _ in range(2):
+            assert pod.run().word == "reverted"
+        assert scene.host.done.count("register") == tries

@@ -229,3 +229,22 @@ def test_what_somebody_installs_by_hand_later_is_left_alone(scene: Scene) -> Non
     assert scene.installer().run().word == "ready"
     scene.host.install()
     assert scene.installer().run().word == "edited"
+
+
+@pytest.mark.parametrize("is_remembered", [False, True])
+def test_an_installation_that_failed_does_not_make_the_release_before_the_images(
+    scene: Scene, *, is_remembered: bool
+) -> None:
+    """As with 0.2.0's release, of which nothing is remembered, or one installed by hand."""
+    if is_remembered:
+        scene.become_ready()
+        scene.make_image("2")
+    scene.host.install()
+    scene.host.fails["install"] = "no space left on device"
+    decision = scene.installer().run()
+    assert (decision.word, decision.why) == ("failed", "no space left on device")
+    assert "apply" not in scene.host.done[-2:]
+    del scene.host.fails["install"]
+    scene.become_ready()
+    assert scene.host.done.count("install") == 2 + is_remembered
+    assert scene.state.startswith("ready ")
