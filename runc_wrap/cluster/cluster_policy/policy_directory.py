@@ -105,7 +105,9 @@ def put_in_force(places: Places, name: str) -> list[str]:
         with _refusals(chosen):
             compiled, remarks = apply_policy.put_in_force(chosen)
         _switch(places, name)
-        drop_former(places)
+        if drop_former(places):  # the new policy was compiled with what it does not have any more
+            with _refusals(chosen):
+                compiled, remarks = apply_policy.put_in_force(places)
     return [*remarks, *apply_policy.notes(places, compiled)]
 
 
@@ -164,15 +166,21 @@ def mode_in_force(places: Places) -> Files:
     return {}
 
 
-def drop_former(places: Places) -> None:
-    """Remove what 0.2.0 wrote: the cluster's files in etc, unless they were edited, and records."""
+def drop_former(places: Places) -> bool:
+    """Remove what 0.2.0 wrote: the cluster's files in etc, unless they were edited, and records.
+
+    Tell whether there was such a file.
+    """
+    is_changed = False
     for name, digest in _written(places):
         path = places.etc / name
         with contextlib.suppress(OSError, ValueError):
             if hashlib.sha256(files.read(path, policy_files.LARGEST)).hexdigest() == digest:
                 path.unlink()
+                is_changed = True
     for name in _FORMER:
         (places.cluster / f"{name}.json").unlink(missing_ok=True)
+    return is_changed
 
 
 def _written(places: Places) -> list[tuple[str, str]]:

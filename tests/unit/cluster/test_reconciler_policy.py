@@ -13,7 +13,8 @@ from runc_wrap.apply import apply_policy
 from runc_wrap.cluster import node_record
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.policy.policy_errors import PolicyError
-from tests.unit.cluster.host_stand_in import OURS
+from runc_wrap.policy.settings import policy_sources
+from tests.unit.cluster.host_stand_in import OURS, Killed
 from tests.unit.cluster.installer_scene import READY
 
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ def test_a_first_policy_that_does_not_check_is_said_where_the_release_cannot_do_
     assert scene.installer().run().word == "ready"  # with what `apply` takes
 
 
-def test_what_0_2_0_wrote_goes_when_the_clusters_policy_is_in_force(scene: Scene) -> None:
+def test_what_0_2_0_wrote_goes_when_the_clusters_policy_is_in_force(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It wrote into etc, and five records; its own handler is found, and the engine not touched."""
     places, sums = scene.host.places, dict[str, str]()
     files = {"config.toml": b"# old", "conf.d/0-mode.toml": b"", "profiles/old.json": b"{}"}
@@ -143,8 +146,16 @@ def test_what_0_2_0_wrote_goes_when_the_clusters_policy_is_in_force(scene: Scene
     scene.host.install()
     scene.host.handlers = [OURS]
     scene.kubelet_lists_it()
+    compiled: list[set[str]] = []
+
+    def compiles(places: Places) -> tuple[None, list[str]]:
+        compiled.append({*policy_sources.settings(*places.sources())})
+        return None, []
+
+    monkeypatch.setattr(apply_policy, "put_in_force", compiles)
     assert scene.installer().run().word == "ready"
     assert scene.host.done == ["preflight", "install", "apply", "status", "prove", "status"]
+    assert compiled[-1] == {"config.toml", "conf.d/90-node.toml"}  # its mode is not in force
     left = sorted(path.name for path in places.etc.rglob("*") if path.is_file())
     assert left == ["90-node.toml", "edited.json"]
     records = sorted(path.name for path in places.cluster.glob("*.json"))
@@ -168,3 +179,24 @@ def test_a_policy_that_names_a_runtime_by_its_path_is_not_taken(
     assert decision.word == "policy-refused"
     assert f"runtime names the path {path}; in a cluster it takes names" in decision.why
     assert scene.host.done == ["status"]
+
+
+def test_a_policy_that_was_compiled_when_it_was_killed_does_not_stay_in_force_unseen(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner goes back to the one before, to which the link still leads."""
+    scene.become_ready()
+    before = (scene.place / "config" / "config.toml").read_text()
+    scene.write_policy('[default]\nmode = "off"\n')
+
+    def dies(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(policy_directory, "_switch", dies)
+        with pytest.raises(Killed):
+            scene.installer().run()
+    scene.write_policy(before)
+    scene.host.done.clear()
+    assert scene.installer().run().word == "ready"
+    assert scene.host.done == ["apply", "status"]
