@@ -144,7 +144,8 @@ def _proved_or_undone(work: _Work) -> Outcome:
     change = work.job.where.change
     try:
         proof, what = _steps(work)
-        change_set.close(change)
+        with taking_back.uninterrupted():  # what is over cannot be taken back any more
+            change_set.close(change)
     except BaseException as failure:  # our own defect, too, must not leave a change unproved
         with taking_back.uninterrupted():
             work.say("taking it back")

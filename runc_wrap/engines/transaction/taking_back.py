@@ -195,7 +195,9 @@ def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) 
         if note is None:  # without a restart; perhaps a command is at it, under its own lock
             plan_execution.settle(path)
             return None
-        left = _put_back(found, note, node) if has_read else change_set.restore(found)
+        neutral = _neutral(note, found)
+        left = (_put_back(found, note, node, neutral) if has_read
+                else change_set.restore(found, neutral))  # fmt: skip
         change_set.close(path)
     except (EngineError, OSError) as error:
         raise NotTakenBackError(
@@ -211,9 +213,8 @@ def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) 
     return note
 
 
-def _put_back(found: ChangeRecord, note: Note, node: Node) -> list[str]:
+def _put_back(found: ChangeRecord, note: Note, node: Node, neutral: dict[Path, bytes]) -> list[str]:
     """Put the files back, and have the engine read them; return those that are left."""
-    neutral = _neutral(note, found)
     has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
     left = change_set.restore(found, neutral)
     _restart(note, node, is_needed=not has_forgotten)

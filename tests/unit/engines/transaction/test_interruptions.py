@@ -63,6 +63,24 @@ def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
     assert _is_as_before(one, places)
 
 
+def test_what_is_over_is_not_said_to_be_taken_back(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes between the record's end and the removal of what it names."""
+    one, places = made
+    sync = files.sync
+
+    def interrupted(directory: Path) -> None:
+        has_read = "runc-wrap" in one.read.read_text()
+        if directory == taking_back.directory(places) and has_read:
+            os.kill(os.getpid(), signal.SIGINT)
+        sync(directory)
+
+    monkeypatch.setattr(files, "sync", interrupted)
+    assert run(job(places, one.config), one).plan.after.names == ["runc-wrap"]
+    assert "runc-wrap" in one.config.read_text()
+
+
 def test_a_defect_of_ours_does_not_keep_it_from_being_taken_back(
     made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,11 +178,8 @@ class DockerNode:
         del places, timer
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
-    tmp_path: Path, *, killed: bool
-) -> None:
-    """By a reload, which ends no container; also if the first one to do so was killed then."""
+def _begun_docker(tmp_path: Path) -> tuple[DockerNode, Places]:
+    """Return a Docker that has read a new default runtime; the change is not over."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
     config, places = tmp_path / "etc/daemon.json", Places(tmp_path)
@@ -175,13 +190,28 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     note = Note(*named, "reload", "restart", 1e9, "alice")
     plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
     plan_execution.carry_out(plan, note.as_json())
-    one = DockerNode(config)
+    return DockerNode(config), places
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
+    tmp_path: Path, *, killed: bool
+) -> None:
+    """By a reload, which ends no container; also if the first one to do so was killed then."""
+    one, places = _begun_docker(tmp_path)
     if killed:
-        config.write_text(docker_config.neutral('{"debug": true}') or "")
+        one.config.write_text(docker_config.neutral('{"debug": true}') or "")
     taking_back.everything(places, cast("Node", one))
     (said,) = map(json.loads, one.read)
     assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
-    assert (config.read_text(), one.restarts) == ('{"debug": true}', 0)
+    assert (one.config.read_text(), one.restarts) == ('{"debug": true}', 0)
+
+
+def test_a_boot_after_a_power_cut_knows_what_docker_had_to_read_first(tmp_path: Path) -> None:
+    one, places = _begun_docker(tmp_path)
+    one.config.write_text(docker_config.neutral('{"debug": true}') or "")
+    taking_back.everything(places, cast("Node", one), is_boot=True)
+    assert (one.config.read_text(), one.read) == ('{"debug": true}', [])
 
 
 def test_a_second_registration_is_taken_back_on_a_full_disk(
