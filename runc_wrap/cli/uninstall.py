@@ -9,6 +9,7 @@ import click
 
 from runc_wrap.cli import output, progress
 from runc_wrap.engines.transaction import taking_back
+from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
 from runc_wrap.installation import unfinished, uninstaller
 
@@ -35,6 +36,11 @@ def uninstall(
     and records (ledger, evidence, captured profiles, counters) stay. Restarts no engine.
     """
     if dry_run:
+        if taking_back.is_any_left(places):  # which planning takes back
+            raise Failure(
+                "a change of an engine is under way or was interrupted: run it without --dry-run, "
+                "or `runc-wrapctl engine revert` first"
+            )
         plan = _planned(places, purge=purge, hand_over=hand_over)
         _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
               as_json=as_json, dry_run=True)  # fmt: skip
@@ -42,8 +48,8 @@ def uninstall(
     uninstaller.check(places)
     # what is planned is still so when it is done: no engine is changed meanwhile, either
     with locked(places.var, "install") as lock, taking_back.exclusive(places):
-        unfinished.keep(places.prefix)
         plan = _planned(places, purge=purge, hand_over=hand_over)
+        unfinished.keep(places.prefix)  # not before: a refusal changes nothing
         done = _carry_out(plan, is_quiet=as_json)
         _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
         sys.stdout.flush()

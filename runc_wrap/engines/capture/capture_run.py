@@ -21,8 +21,8 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.probe_container import CAPTURE, Probe
+from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host import files
-from runc_wrap.host.locks import locked
 from runc_wrap.host.meter import Meter
 from runc_wrap.hotpath.capture import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
@@ -134,9 +134,9 @@ def _check_running(engine: Engine, installed: str) -> None:
 def _requests(places: Places) -> Iterator[Path]:
     """Make the directory of requests, for root only, and in it one for what an engine needs.
 
-    Nobody else captures meanwhile.
+    Nobody else captures meanwhile, nor restarts an engine, nor removes Docker's image.
     """
-    with locked(places.var, "capture"):
+    with taking_back.exclusive(places):
         shutil.rmtree(places.capture, ignore_errors=True)  # a killed one's
         places.capture.mkdir(mode=0o700)
         directory = places.capture / "engine"

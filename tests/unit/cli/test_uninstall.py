@@ -8,18 +8,20 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
+from runc_wrap.engines import registry
 from runc_wrap.engines.transaction import taking_back
-from runc_wrap.host import locks
+from runc_wrap.host import change_set, locks
+from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation import installation_record as record
-from runc_wrap.installation import uninstaller
+from runc_wrap.installation import still_needed, unfinished, uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _failed(prefix: Path) -> str:
-    result = CliRunner().invoke(main, ["--prefix", str(prefix), "uninstall"])
+def _failed(prefix: Path, *words: str) -> str:
+    result = CliRunner().invoke(main, ["--prefix", str(prefix), "uninstall", *words])
     assert result.exit_code == 2
     return result.stderr
 
@@ -50,6 +52,44 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
     with taking_back.exclusive(Places(tmp_path)):
         assert "transaction" in _failed(tmp_path)
     assert record.is_there(tmp_path)
+
+
+def _killed_install(prefix: Path) -> tuple[Path, Path]:
+    """Return the record of an install.sh that was killed, and what it has put in force."""
+    made, current = prefix / "lib" / "installing.json", prefix / "lib" / "current"
+    current.parent.mkdir()
+    current.symlink_to("releases/1")
+    change_set.begin(made, [PathChange(current, "releases/1", "releases/2")])
+    return made, current
+
+
+@pytest.mark.parametrize("words", [(), ("--hand-over",), ("--dry-run",)])
+def test_a_killed_install_is_still_taken_back_after_an_uninstall_that_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    made, current = _killed_install(tmp_path)
+    monkeypatch.setattr(still_needed, "observed", lambda _: ["one"])
+    assert "1 container in mode observe" in _failed(tmp_path, *words)
+    assert made.exists()
+    assert unfinished.take_back(tmp_path) == []
+    assert str(current.readlink()) == "releases/1"
+
+
+def test_a_dry_run_leaves_a_killed_registration_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib").mkdir()
+    record.save(tmp_path, record.InstallationRecord())
+    places, config = Places(tmp_path), tmp_path / "daemon.json"
+    config.write_text("{}")
+    change = taking_back.directory(places) / "docker-1.json"
+    change_set.begin(change, [PathChange(config, b"{}", b'{"runtimes": {}}')])
+    for module, name in ((registry, "detected"), (still_needed, "names")):
+        monkeypatch.setattr(module, name, lambda *_: [])
+    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "uninstall", "--dry-run"])
+    assert result.exit_code == 2
+    assert "run it without --dry-run" in result.stderr
+    assert (config.read_text(), change.exists()) == ('{"runtimes": {}}', True)
 
 
 @pytest.mark.parametrize("text", ["{", '{"format": 2}'])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.engines.capture import capture_run
+from runc_wrap.engines.transaction import taking_back
+from runc_wrap.host import locks
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.source_profile import ProfileError
@@ -149,6 +151,17 @@ def test_what_a_killed_capture_left_is_nobodys_request_any_more(
     podman()
     capture_run.capture(node.places, "podman")
     assert not node.places.capture.exists()
+
+
+def test_no_engine_is_asked_while_it_is_changed_or_proved(
+    node: Node, podman: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Docker's canary and its requests have the same image, which each removes at its end."""
+    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    calls = podman()
+    with taking_back.exclusive(node.places):
+        assert "has held this lock" in node.failure("profile", "capture", "podman")
+    assert not calls.exists()
 
 
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
