@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs runc-wrap beneath one directory, then runs real containers through it.
+# Installs runc-wrap in one directory, then runs real containers through it.
 # Usage: install.sh [--prefix DIR]      default /opt/runc-wrap; no other user may write in it or above it
 #                   [--quiet]           print nothing but failures
 #                   [--dry-run]         say what would be done, and change nothing

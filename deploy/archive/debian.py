@@ -43,7 +43,7 @@ IMAGE = {"libssl3t64": "Apache-2.0", "libzstd1": "BSD-3-Clause"}
 
 @dataclass(frozen=True)
 class Package:
-    """One Debian package, unpacked beneath `tree`."""
+    """One Debian package, unpacked in `tree`."""
 
     name: str
     version: str

@@ -22,7 +22,7 @@ _PROGRAM = str(archive_copy.IMAGE / "bin" / "runc-wrapctl")
 
 @dataclass(frozen=True)
 class Buildah:
-    """buildah with a storage of its own beneath `place`, so that it leaves nothing behind."""
+    """buildah with a storage of its own in `place`, so that it leaves nothing behind."""
 
     place: Path
 

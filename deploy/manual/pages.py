@@ -41,7 +41,7 @@ _OF_THE_RUNTIME = """
 Engines call it in place of runc or crun. It gives the container a seccomp profile as the node's
 policy decides, then executes the real runtime, which is given the same words.
 
-Register it with an engine by `runc-wrapctl engine add`. The policy is beneath etc of the
+Register it with an engine by `runc-wrapctl engine add`. The policy is in etc of the
 installation, and `runc-wrapctl apply` puts it in force.
 
 Its words, its exit status and its output are those of the real runtime. If it cannot decide, it

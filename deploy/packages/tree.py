@@ -74,7 +74,7 @@ class Archive:
 
 
 def lay(archive: Archive, root: Path) -> None:
-    """Lay the files out beneath `root`, but for documents."""
+    """Lay the files out in `root`, except documents."""
     release = root / f"{PREFIX[1:]}/lib/releases/{archive.version}"
     ignored = shutil.ignore_patterns("licences")  # deb.py has them in one file
     shutil.copytree(archive.release, release, symlinks=True, ignore=ignored)

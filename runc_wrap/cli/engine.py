@@ -44,7 +44,7 @@ for _command in (
 @engine_change.engine_argument()
 @engine_change.common_options
 @click.option(
-    "--hand-over", is_flag=True, help="While containers need it: lead its name to the real runtime."
+    "--hand-over", is_flag=True, help="If containers need it: lead its name to the real runtime."
 )
 @click.pass_obj
 def remove(  # noqa: PLR0913  # one parameter per option
@@ -53,10 +53,10 @@ def remove(  # noqa: PLR0913  # one parameter per option
 ) -> None:  # fmt: skip
     """Remove from ENGINE's configuration what `add` wrote.
 
-    Refused while containers need the handler, stopped ones of Docker and Podman included. With
-    --hand-over its name and path lead to the real runtime then, it is no default any more, and
-    what is left is yours to delete: this command forgets it. With --restart the engine is
-    restarted, and if it does not start a container then, everything is put back.
+    Refused while containers need the handler; stopped ones of Docker and Podman count. With
+    --hand-over it goes on: the handler's name and path then lead to the real runtime, it is no
+    longer the default, and runc-wrap forgets it, so that you delete what is left. With --restart:
+    restart the engine and have it start a container. If it does not, undo everything.
     """
     engine_change.check_restart(restart=restart, dry_run=dry_run, stops=stops)
     try:
@@ -90,9 +90,9 @@ def remove(  # noqa: PLR0913  # one parameter per option
 def prove(
     places: Places, /, *, name: str, handler: str, config: Path | None, as_json: bool
 ) -> None:
-    """Run a canary through the registered handler; the engine is not changed, nor restarted.
+    """Run a canary through the registered handler; change and restart nothing.
 
-    Exit status 1: it does not run, or not under the decided filter.
+    Exit status 1: the canary does not run, or lacks the decided filter.
     """
     where = _registered(places, name, handler, config)
     engine_transaction.prove(places, where, handler, as_json=as_json)

@@ -50,10 +50,10 @@ def add(  # noqa: PLR0913  # one parameter per option
     as_json: bool, default: bool, containerd_version: str | None, restart: bool,
     stops: bool,
 ) -> None:  # fmt: skip
-    """Register runc-wrap with ENGINE; `auto`: with each that this node has, one by one.
+    """Register runc-wrap with ENGINE; `auto` means each engine of this node in turn.
 
-    With --restart the engine is restarted and a container started by it, and if anything fails,
-    everything is put back.
+    With --restart: restart the engine and have it start a container. If anything fails, undo
+    everything.
     """
     engine_change.check_restart(restart=restart, dry_run=dry_run, stops=stops)
     wanted = _Wanted(handler, default, dry_run, containerd_version, restart, stops, as_json)

@@ -38,13 +38,15 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--dry-run", is_flag=True, help="Print the changes as a diff, write nothing."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
         click.option(
-            "--restart", is_flag=True, help="Restart it, prove it by a canary, or take it all back."
+            "--restart",
+            is_flag=True,
+            help="Restart the engine and run a canary; if anything fails, undo everything.",
         ),
         click.option(
             "--stop-containers",
             "stops",
             is_flag=True,
-            help="With --restart: also if it ends containers, as Docker's without live-restore.",
+            help="With --restart: even if that ends containers, as Docker's without live-restore.",
         ),
     ):
         command = option(command)

@@ -74,12 +74,13 @@ def proved(document: dict[str, Any]) -> list[str]:
 
 @click.command()
 @_JSON
-@click.option("--boot", "is_boot", is_flag=True, help="Only the files: no engine runs yet.")
+@click.option("--boot", "is_boot", is_flag=True, help="Undo only the files: no engine runs yet.")
 @click.pass_obj
 def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
-    """Take back each change of an engine that was interrupted.
+    """Undo each interrupted change of an engine.
 
-    A timer runs it half an hour after such a change, and the boot, with --boot, before the engines.
+    A timer runs this half an hour after such a change. At boot a unit runs it with --boot, before
+    the engines start.
     """
     with taking_back.exclusive(places):
         found = taking_back.everything(places, Systemd(), is_boot=is_boot)
@@ -103,7 +104,7 @@ def _row_of(one: Note) -> dict[str, Any]:
 def status(places: Places, /, *, as_json: bool) -> None:
     """Show what is configured and in force in each engine, since when and by whom.
 
-    Exit status 1: something differs, and is named.
+    Exit status 1: something differs; the output says what.
     """
     with progress.shown("Asking the engines"):
         found = [one.as_json() for one in engine_status.survey(places, Systemd())]

@@ -34,8 +34,8 @@ _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave
 def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> None:
     """Print the decision for CONFIG, a config.json or a bundle that contains one.
 
-    The calling engine is recognized by the bundle's path if it is in an engine's own directory,
-    otherwise by the annotations.
+    The bundle's path shows the calling engine if it is in an engine's own directory; otherwise the
+    annotations do.
     """
     path = config / "config.json" if config.is_dir() else config
     try:

@@ -53,7 +53,7 @@ def start() -> None:
 @click.option("--kubeconfig", help="The kubeconfig file to use.")
 @click.option("--as", help="Ask as this user.")
 @click.option("-n", "--namespace", default="runc-wrap", show_default=True, help="The installer's.")
-@click.option("--quiet", is_flag=True, help="Do not show on a terminal how far it is.")
+@click.option("--quiet", is_flag=True, help="Show no progress on a terminal.")
 @click.version_option(package_name="runc-wrap")
 @click.pass_context
 def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: str | None) -> None:  # noqa: ARG001 - progress.py asks the context

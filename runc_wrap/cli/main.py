@@ -111,7 +111,7 @@ def _discard_the_rest() -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="The installation to use.  [default: the one this program belongs to]",
 )
-@click.option("--quiet", is_flag=True, help="Do not show on a terminal how far a command is.")
+@click.option("--quiet", is_flag=True, help="Show no progress on a terminal.")
 @click.version_option(package_name="runc-wrap")
 @click.pass_context
 def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  # noqa: ARG001 - progress.py asks the context

@@ -30,7 +30,7 @@ _MODE = 0o644  # node_exporter runs as another user
 def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
     """Print this node's metrics in Prometheus' text format.
 
-    Where the agent runs, its file var/metrics/runc-wrap.prom is written anew, too.
+    Where the agent runs, this also rewrites its file var/metrics/runc-wrap.prom.
     """
     if textfile and as_json:
         raise click.UsageError("--textfile writes Prometheus' text format; leave --json out")

@@ -120,7 +120,12 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
 @click.option(
     "--explain", "explained", is_flag=True, help="Print which part answers for each call."
 )
-@click.option("--json", is_flag=True, expose_value=False, help="Is always so: one JSON document.")
+@click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    help="Accepted for consistency; the output is JSON in any case.",
+)
 @click.pass_obj
 def show(  # noqa: PLR0913 - click's parameters
     places: Places, name: str, caps: frozenset[str], arch: str, engine: str, *, explained: bool

@@ -31,9 +31,10 @@ def uninstall(
 ) -> None:
     """Take back what install.sh and `engine add` did, and list what is left.
 
-    Refused while containers or engines need runc-wrap; with --hand-over the paths and names that
-    they call stay, lead to the real runtime, and are yours to delete. Without --purge your settings
-    and records (ledger, evidence, captured profiles, counters) stay. Restarts no engine.
+    Refused while containers or engines need runc-wrap. With --hand-over it goes on: the paths and
+    names that they call stay and lead to the real runtime, and you delete them later. Without
+    --purge your settings and records (ledger, evidence, captured profiles, counters) stay. No
+    engine is restarted.
     """
     if dry_run:
         if taking_back.is_any_left(places):  # which planning takes back

@@ -32,7 +32,10 @@ def can_validate(version: str | None) -> bool:
 
 
 def neutral(text: str | None) -> str | None:
-    """Return the same settings with those said that a reload keeps otherwise; None if all are."""
+    """Return the file with Docker's defaults for the keys that it lacks, None if it lacks none.
+
+    A reload keeps the old value of a key that the file no longer has.
+    """
     document = json_text.parse(text or "", str(CONFIG))
     said = {"runtimes": {}, "default-runtime": BUILT_IN} | document
     return None if said.keys() == document.keys() else json.dumps(said, indent=2) + "\n"

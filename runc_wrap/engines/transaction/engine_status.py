@@ -153,11 +153,11 @@ def _differences(
 
 
 def _silence(state: Registered, access: Engine) -> tuple[list[str], list[str]]:
-    """Return why an engine does not tell what is in force: as drift, or as a remark."""
+    """Return why the active handlers of an engine are unknown: as drift, or as a remark."""
     why, engine = access.silence(), state.engine
     if access.untold and not why:
         return [], [f"{engine} answers, and lists no handlers over CRI: {access.untold}"]
-    return [f"{engine} does not tell what is in force: {why or 'no answer'}"], []
+    return [f"{engine} does not say which handlers are active: {why or 'no answer'}"], []
 
 
 def _command(verb: str, state: Registered) -> str:

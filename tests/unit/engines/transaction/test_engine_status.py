@@ -83,8 +83,8 @@ def test_what_does_not_reach_us_is_not_called_in_force(
 @pytest.mark.parametrize(
     ("engine", "silence", "told"),
     [
-        ("containerd", "", ("containerd does not tell what is in force: no answer", "")),
-        ("crio", "it is down", ("crio does not tell what is in force: it is down", "")),
+        ("containerd", "", ("containerd does not say which handlers are active: no answer", "")),
+        ("crio", "it is down", ("crio does not say which handlers are active: it is down", "")),
         ("crio", "", ("", "crio answers, and lists no handlers over CRI: releases before 1.30")),
     ],
 )
