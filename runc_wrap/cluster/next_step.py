@@ -64,11 +64,11 @@ class Registration(NamedTuple):
 class Seen:
     """What was seen of a node; `wanted` and the policies are digests.
 
-    What failed before `since` is tried at once. `is_asked`: a person wants the handler registered
-    again. `wanted` is the image's archive, `release` the one in force. `policy` are the mounted
-    files. `handlers` is None where the kubelet lists none. `is_offered`: the RuntimeClass selects
-    the node. `needed` says why a removal waits for containers, `left` why it did not end; both None
-    and `registration` None: not asked yet.
+    `wanted` is the image's archive, `release` the one in force, `policy` the mounted files.
+    `handlers` is None where the kubelet lists none. Steps that failed before `since` are tried
+    again at once. `is_asked`: a person wants the handler registered again. `is_offered`: the
+    RuntimeClass selects the node. `needed` says why a removal waits for containers, `left` why it
+    did not end. `needed` and `registration` are None until they are asked for.
     """
 
     record: NodeRecord
@@ -102,9 +102,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, the state to show and why; a label that is None stays as it is.
+    """What to do, the state to show and why.
 
-    Without a word the state that is shown stays.
+    A label that is None stays as it is; so does the state without a word.
     """
 
     step: str
@@ -232,10 +232,10 @@ def _in_force(seen: Seen, found: Registration) -> Decision:
 def remove(seen: Seen) -> Decision:
     """Return what to do next to take everything off.
 
-    As long as a container needs the handler it stays in force, and the RuntimeClass goes on
-    selecting the node: a kubelet that starts rejects running pods whose selector the node does not
-    meet. Then the node is selected no more, is looked at again, as a pod may have come meanwhile,
-    and everything goes.
+    While a container needs the handler, the handler stays and the RuntimeClass selects the node: a
+    kubelet that starts rejects running pods whose selector the node does not meet. After that the
+    node loses its label, is looked at once more, as a pod may have come meanwhile, and everything
+    is removed.
     """
     if not seen.engine.is_known:
         return Decision(NOTHING, REMOVING, NO_VERSION, is_ready=False)

@@ -55,15 +55,15 @@ class Attempt:
 
 @record
 class NodeRecord:
-    """What is remembered; times are seconds since 1970.
+    """What the installer remembers of its node; times are seconds since 1970.
 
-    `archive` is the digest of the archive that was installed, `release` the release that came of
-    it and `version` of that archive; `begun` are digest and version of one whose end nobody has
-    seen. `machine` names the engine and the kernel
-    that the policy was compiled for, `remarks` are those of `apply`. `proved` is the archive that a
-    canary proved, `boot` the one in which the handler was in force last, "" if somebody took it
-    away since; `was_ready`: pods of the RuntimeClass may run here. `failed` has one attempt a step,
-    `tries` when new pods tried at once. The rest is what is shown, since when.
+    `archive` is the digest of the installed archive; `release` and `release_version` are what it
+    installed. `begun` has digest and version of an installation whose end nobody has seen.
+    `machine` names the engine and kernel that the policy was compiled for. `remarks` are what
+    `apply` remarked. `proved` is the archive that a canary proved. `boot` is the last boot in which
+    the handler was in force, "" if somebody removed it since. `was_ready`: pods of the RuntimeClass
+    may run here. `failed` has one attempt a step, `tries` the times at which new pods tried at
+    once. The other fields are the state that is shown, and since when.
     """
 
     archive: str | None = None

@@ -176,12 +176,11 @@ def _before(seen: Seen) -> dict[str, str | None]:
 
 
 def settle_release(places: Places, *, is_well: bool = False) -> None:
-    """Remember what came of an installation that is over; no canary has proved another release.
+    """Remember the result of an installation that is over, as not proved by a canary.
 
-    Without `is_well` nobody has seen its end, or it failed: it counts if another is in force.
-
-    Also not one that was proved before: what broke the canary of the release between them may be
-    the node.
+    Without `is_well` it failed, or nobody saw its end: it counts if another release is in force.
+    An archive that was proved before is proved again: the node itself may have broken the canary of
+    the release in between.
     """
     record, release = node_record.read(places), archive_copy.release_in_force(places)
     if record.begun and (is_well or release != record.release):

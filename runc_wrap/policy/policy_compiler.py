@@ -33,8 +33,8 @@ class Compiled:
     """A policy to put in force, and its sources.
 
     `profiles` are the compiled ones by (name, mode), `sources` the profiles by name before that.
-    `narrowed` lists, for each profile, the calls of which only those bits of arguments are compared
-    that the kernel uses, not all as written; `as_kernel`: the settings require that. `remarks` are
+    `narrowed` lists for each profile the calls whose arguments are compared only in the bits that
+    the kernel uses, not in all as written; `as_kernel`: the settings require that. `remarks` are
     for the owner, one line each. `engine_defaults` names for each engine what counts as its default
     in a config; `as_applied` has these compiled as the engines apply them.
     """

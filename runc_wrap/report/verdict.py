@@ -7,14 +7,13 @@
                engines' own defaults answer so to the start of every thread, and C libraries then
                use clone. Whether clone3 was to make namespaces, for which clone may be denied, is
                known in observe, and in audit by its children
-               (evidence.attribution.child_namespaces); whether it was to do what clone cannot, in
-               observe only. Else `confidence` says so
-    None       unknown: nothing was watching, records were lost while one of them ran, evidence was
-               cleared, is damaged, exceeds what is kept or belongs to a profile that no longer
-               exists, may be incomplete as programs in audit have filters of their own, a clone3's
-               flags could not be read, or
-               unattributed calls may be its own (report.unattributed_doubt), and the rest is no
-               worse than degrades; or all are already enforced
+               (evidence.attribution.child_namespaces). Whether it was to do what clone cannot is
+               known in observe only. `confidence` says what is not known
+    None       all containers are already enforced, or unknown: the rest is no worse than degrades,
+               and nothing was watching, records were lost while a container ran, a clone3's flags
+               could not be read, unattributed calls may be its own (report.unattributed_doubt), or
+               evidence was cleared, is damaged, exceeds what is kept, belongs to a profile that no
+               longer exists, or may be incomplete, as programs in audit have own filters
 
 The first of these that holds is the workload's. The runtime's own calls before the container's
 program started do not count, and are shown apart. `confidence` says what "safe" is worth: how long

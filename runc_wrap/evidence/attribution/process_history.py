@@ -112,12 +112,11 @@ class ProcessTree:
 
     @property
     def may_wait(self) -> bool:
-        """Return whether hardly anything is lost if news are read a little later.
+        """Return whether reading the news a little later loses hardly anything.
 
-        More is lost if the kernel logs a container's calls: a process that joins it for a moment is
-        found only if it is read in that moment. (In other containers the kernel logs only killed
-        processes, which is hardly anything.) In observe, a runtime that starts a process is known
-        to be one only if it is looked at before that runs its program.
+        It loses more if the kernel logs a container's calls: a process that joins the container for
+        a moment is found only in that moment. In observe, a runtime that starts a process is
+        recognized only before that process runs its program.
         """
         awaited = self._starts.awaited()
         if not self.is_dry or any(map(self.known.is_recorded, (*self.lives.running, *awaited))):
@@ -135,12 +134,12 @@ class ProcessTree:
             self._socket.close()
 
     def read(self, most: int = 1 << 30) -> list[LossSpan]:
-        """Take in the kernel's news; return the losses for want of room in the socket.
+        """Read at most `most` messages of the kernel; return the losses for want of room.
 
-        At most so many messages: `is_dry` says whether those were all. After a loss /proc is
-        scanned, but only once everything queued was read: until then the kernel queues nothing
-        more. The loss lasts from the last news before it to the end of the scan: processes that
-        started and ended meanwhile are unknown, and so are their children.
+        `is_dry` says whether those were all. After a loss /proc is scanned, but only once the queue
+        is empty: until then the kernel queues nothing more. The loss lasts from the last message
+        before it to the end of the scan. Processes that started and ended meanwhile are unknown,
+        and so are their children.
         """
         lost: list[LossSpan] = []
         self.is_dry = self._socket is None

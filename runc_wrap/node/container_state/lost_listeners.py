@@ -7,8 +7,8 @@ belongs. So this relies on the agent's record of each listener that it holds,
     PREFIX/var/agent/listeners/seccomp-N.json    {id, root, pid, ...}; removed with its listener
 
 and on which processes have open both listeners and the service's lock, a file that only root can
-open. If there are none, the records are those of a service that has ended. Each process that a
-runtime brought into a container has its own listener.
+open. If no process has, the service that wrote the records has ended. Each process that a runtime
+brought into a container has its own listener.
 """
 
 from __future__ import annotations

@@ -40,11 +40,10 @@ _PAUSE = 0.1  # seconds
 class Entry:
     """One container.
 
-    `members` begin with its first process; `deviating` are those of them that have fewer filters
-    than they should; `record` is None if we decided nothing. `unheard` are those whose watched
-    calls fail, since their seccomp listener was closed (lost_listeners).
-    `engine_default` names the engine's default profile that it brought and keeps, "" if it brought
-    another or none (stated_defaults).
+    `members` begin with its first process. `deviating` are the members with too few filters,
+    `unheard` the members whose watched calls fail because their seccomp listener was closed
+    (lost_listeners). `record` is None if we decided nothing. `engine_default` names the engine's
+    default profile that it brought and keeps, "" if it brought another or none (stated_defaults).
     """
 
     container: RuntimeContainer
