@@ -64,7 +64,7 @@ def _refuse_paths(settings: bytes) -> None:
     """
     try:
         named = tomllib.loads(settings.decode()).get("runtime")
-    except ValueError:  # its own sentence follows
+    except (ValueError, RecursionError):  # its own sentence follows
         return
     for name in named if isinstance(named, list) else ():
         if "/" in str(name):

@@ -200,3 +200,12 @@ def test_a_policy_that_was_compiled_when_it_was_killed_does_not_stay_in_force_un
     scene.host.done.clear()
     assert scene.installer().run().word == "ready"
     assert scene.host.done == ["apply", "status"]
+
+
+def test_a_policy_that_is_nested_too_deeply_is_refused_by_apply_and_ends_no_pod(
+    scene: Scene,
+) -> None:
+    scene.become_ready()
+    scene.write_policy("a = " + "[" * 5000)
+    scene.host.fails["apply"] = "Error: config.toml: nested too deeply for a policy.\n"
+    assert scene.installer().run().word == "policy-refused"
