@@ -118,10 +118,10 @@ class NodeSteps:
             return None
 
     def _put_policy_in_force(self, seen: Seen) -> StepFailure | None:
+        node_record.change(self.places, machine="")  # killed, it may have compiled another policy
         name = self._write_policy()
         if name is None:
             return StepFailure(next_step.FAILED, "it cannot be written; the pod's log says why")
-        node_record.change(self.places, machine="")  # killed, it may have compiled another policy
         ended = self.commands.apply(name)
         if not ended.is_well:
             return StepFailure(next_step.FAILED, ended.findings)

@@ -156,6 +156,8 @@ class Reconciler:
 
     def _report(self, decision: Decision, seen: Seen) -> None:
         """Tell a state, and remember in which boot the handler was in force, or was taken away."""
+        if decision.word == next_step.REMOVED:
+            policy_directory.forget(self.places)
         if decision.word in (next_step.REMOVING, next_step.REMOVED):
             self.reporter.report(decision, Shown(), _WAS_REMOVED)
             return

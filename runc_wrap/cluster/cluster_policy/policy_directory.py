@@ -60,11 +60,12 @@ def in_force(places: Places) -> str | None:
 
 
 def write(places: Places, found: Files) -> str:
-    """Write a policy's directory unless it is there, and return its name. Raises OSError."""
+    """Write a policy's directory unless it is there, whole, and return its name. Raises OSError."""
     name = name_of(found)
     to = places.cluster_policy.with_name(name)
-    if not to.is_dir():
+    if not _is_whole(to):
         write_files(to.with_name(f"{name}.new"), found)
+        shutil.rmtree(to, ignore_errors=True)
         to.with_name(f"{name}.new").rename(to)
         files.sync(to.parent)
     return name
@@ -129,7 +130,7 @@ def candidate(places: Places, name: str) -> Candidate:
 @contextlib.contextmanager
 def _refusals(chosen: Candidate) -> Iterator[None]:
     try:
-        policy_files.refuse_two_modes(_files(chosen))
+        policy_files.refuse_two_modes(_files(chosen.cluster_policy))
         yield
     except Failure as error:
         text = str(error).replace(f"{chosen.cluster_policy}/", "")
@@ -139,14 +140,21 @@ def _refusals(chosen: Candidate) -> Iterator[None]:
 def _whole(chosen: Candidate) -> Candidate:
     """Return it if its policy's directory has what its name says. Raises PolicyNotTaken."""
     found = chosen.cluster_policy
-    if name_of(_files(chosen)) != found.name:
+    if not _is_whole(found):
         raise PolicyNotTaken(f"{found} is not what the pod wrote; a new pod writes it again")
     return chosen
 
 
-def _files(chosen: Candidate) -> Files:
-    found = chosen.cluster_policy
-    return policy_files.mounted(found, found / PROFILES)
+def _is_whole(directory: Path) -> bool:
+    """Tell whether a policy's directory has what its name says."""
+    try:
+        return name_of(_files(directory)) == directory.name
+    except PolicyNotTaken:
+        return False
+
+
+def _files(directory: Path) -> Files:
+    return policy_files.mounted(directory, directory / PROFILES)
 
 
 def _switch(places: Places, name: str) -> None:
@@ -157,6 +165,11 @@ def _switch(places: Places, name: str) -> None:
     for other in link.parent.iterdir():
         if other.name not in (link.name, name) and not other.is_symlink():
             shutil.rmtree(other, ignore_errors=True)
+
+
+def forget(places: Places) -> None:
+    """Remove the policies where no release is in force: one installed by hand would read them."""
+    shutil.rmtree(places.cluster_policy.parent, ignore_errors=True)
 
 
 def mode_in_force(places: Places) -> Files:

@@ -209,3 +209,14 @@ def test_a_policy_that_is_nested_too_deeply_is_refused_by_apply_and_ends_no_pod(
     scene.write_policy("a = " + "[" * 5000)
     scene.host.fails["apply"] = "Error: config.toml: nested too deeply for a policy.\n"
     assert scene.installer().run().word == "policy-refused"
+
+
+def test_a_policy_that_is_not_what_the_pod_wrote_is_written_again(scene: Scene) -> None:
+    """It was edited, or damaged; the node has another kernel now, for which it is compiled."""
+    scene.become_ready()
+    config = scene.host.places.cluster_policy / "config.toml"
+    was = config.read_bytes()
+    config.write_text("")
+    scene.api.node["status"]["nodeInfo"]["kernelVersion"] = "6.12.0"
+    assert scene.installer().run().word == "ready"
+    assert config.read_bytes() == was

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.cluster import node_record
+from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.cluster.host_commands import host_command
 from tests.unit.cluster.installer_scene import INSTALLED, NOT_READY, READY, STATE
 
@@ -217,3 +218,12 @@ def test_a_removal_offers_nothing_that_a_pod_cannot_do(scene: Scene, step: str, 
     assert why
     assert why == said[: len(why)]
     assert "hand-over" not in why
+
+
+def test_the_policy_of_an_installation_that_failed_goes_too(scene: Scene) -> None:
+    """A release that is installed by hand later would be compiled with it."""
+    scene.host.fails["install"] = "no space left on device"
+    scene.installer().run()
+    assert policy_directory.in_force(scene.host.places)
+    assert scene.remover().run().word == "removed"
+    assert policy_directory.in_force(scene.host.places) is None
