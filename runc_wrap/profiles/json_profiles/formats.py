@@ -3,13 +3,15 @@
 The three are one family: moby adds archMap, name, comment, includes and excludes; containers/common
 adds errno and defaultErrno as strings, which override the numbers. A file may use all of these.
 minKernel applies in every file, though containers/common itself ignores it, and archMap applies to
-every architecture. What runc or crun refuses is refused here, with its place.
+every architecture. What runc or crun refuses is refused here, with its place. An object of
+security-profiles-operator holds such a profile (operator_profile).
 """
 
 import errno
 import re
 from collections.abc import Iterator
 
+from runc_wrap.profiles.json_profiles import operator_profile
 from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
 from runc_wrap.profiles.source_profile import Argument, Condition, Kernel, Profile, Rule
 from runc_wrap.profiles.vocabulary import (
@@ -66,7 +68,7 @@ def parse(data: bytes, source: str) -> Profile:
 
     Raises ProfileError.
     """
-    top = Fields(decode(data, source), source, "", _TOP)
+    top = Fields(operator_profile.unwrapped(decode(data, source), source), source, "", _TOP)
     action = top.word("defaultAction", ACTIONS) or top.fail(
         "defaultAction", "missing; write SCMP_ACT_ERRNO to deny what no rule names"
     )
