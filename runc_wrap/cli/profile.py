@@ -8,7 +8,7 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output, profile_capture, profile_diff, profile_lint
+from runc_wrap.cli import output, profile_capture, profile_diff, profile_lint, profile_simulate
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST
@@ -35,6 +35,7 @@ def profile() -> None:
 profile.add_command(profile_capture.capture)
 profile.add_command(profile_diff.diff)
 profile.add_command(profile_lint.lint)
+profile.add_command(profile_simulate.simulate)
 
 
 @profile.command("groups")

@@ -47,6 +47,7 @@ SHOWING: dict[str, list[str]] = {
     "profile lint": ["containerd"],
     "profile list": [],
     "profile show": ["containerd"],
+    "profile simulate": ["containerd"],
     "report": [],
     "selftest": [],
     "status": [],

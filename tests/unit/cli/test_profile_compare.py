@@ -86,3 +86,30 @@ def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(node: 
     assert "no group is called '@ai' (did you mean @aio?)" in node.failure(
         "profile", "groups", "@ai"
     )
+
+
+RECORD = (
+    "type=SECCOMP msg=audit(1700000000.123:7): auid=0 uid=0 gid=0 ses=1 pid=9 "
+    'comm="x" exe="/x" sig=0 arch=c000003e syscall=165 compat=0 ip=0x1 code=0x7ffc0000\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("calls", "rows"),
+    [
+        ("getpid() = 1\nmount(0, 0) = 0\nmount(0, 0) = 0\n", [("mount", "denied", 2, "line 2")]),
+        ("socket(AF_INET, 1, 0) = 3\n", [("socket", "depends", 1, "line 1")]),
+        ("socket(0x2, 1, 0) = 3\n", []),
+        (RECORD, [("mount", "denied", 1, "line 1")]),
+        ("", []),
+    ],
+)
+def test_simulate_says_what_is_denied_and_where_first(
+    node: Node, tmp_path: Path, calls: str, rows: list[tuple[str, str, int, str]]
+) -> None:
+    path = tmp_path / "calls"
+    path.write_text(calls)
+    result = node.ctl("profile", "simulate", "containerd@2.3.1", str(path), "--json")
+    assert result.exit_code == int(bool(rows)), result.output
+    found = json.loads(result.stdout)
+    assert [(o["syscall"], o["verdict"], o["count"], o["first"]) for o in found] == rows

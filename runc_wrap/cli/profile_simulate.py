@@ -1,0 +1,73 @@
+"""runc-wrapctl profile simulate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.apply import profile_operand
+from runc_wrap.cli import output
+from runc_wrap.evidence.store import evidence_files
+from runc_wrap.hotpath.identity import UNKNOWN
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.ledger import whole_ledger
+from runc_wrap.node import installed_programs, runtime_loader
+from runc_wrap.profiles import platform
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.report import outcomes, profile_simulation
+from runc_wrap.report.enforced_profile import USUAL, Enforced
+from runc_wrap.report.profile_simulation import SeenAt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from runc_wrap.node.paths import Places
+
+
+@click.command()
+@click.argument("name")
+@click.argument("calls", type=click.File("rb"), required=False)
+@click.option("--engine", default=UNKNOWN, help="The engine whose runtime-default is meant.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def simulate(
+    places: Places, name: str, calls: BinaryIO | None, engine: str, *, as_json: bool
+) -> None:
+    """Print what the profile NAME would deny of calls that were seen, and where each was first.
+
+    CALLS is strace's output (best with -f -X raw) or an audit log, - for stdin; without it, the
+    calls in this node's evidence. NAME is as for `profile show`; it counts for a container with an
+    engine's usual capabilities.
+
+    Exit status 1: a call would be denied, or may be.
+    """
+    source = profile_operand.plain(profile_operand.profile(places, name, engine))
+    compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
+    kind = installed_programs.kind_in_force(places.runtime) or ""
+    profile = Enforced(resolve(compiled, USUAL), runtime_loader.of(places.prefix, kind))
+    seen = profile_simulation.of_lines(calls) if calls else _of_evidence(places)
+    rows = profile_simulation.simulated(seen, profile)
+    if as_json:
+        output.document([one.as_json() for one in rows])
+    elif rows:
+        cells = [
+            (one.syscall, one.abi, one.outcome.verdict, one.outcome.how, str(one.times), one.first)
+            for one in rows
+        ]
+        output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
+    else:
+        output.say("It lets every call through that was seen.")
+    if any(one.outcome.verdict in (outcomes.DENIED, outcomes.DEPENDS) for one in rows):
+        raise SystemExit(output.WRONG)
+
+
+def _of_evidence(places: Places) -> Iterator[SeenAt]:
+    """Yield the calls that the agent recorded, each with its workload."""
+    records = whole_ledger.read(places.ledger).records
+    for key, seen in evidence_files.load(places.evidence).containers.items():
+        record = records.get(key)
+        named = filter(None, (record.namespace, record.pod, record.container) if record else ())
+        where = "/".join(named) or key[1]
+        yield from (SeenAt(kind, where) for kind in seen.calls)

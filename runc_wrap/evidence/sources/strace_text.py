@@ -1,0 +1,87 @@
+"""Calls in strace's output: its own text, with -f, -t, -tt, -T or -o; best with -X raw.
+
+An argument is known only if strace printed a number. A call that strace shows in two parts counts
+where it begins. Source: strace 6.13, src/strace.c (printleader) and strace.1.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.evidence.sightings import Args
+
+_LINE = re.compile(
+    rb"(?:\[pid +(\d{1,10})\] |(\d{1,10}) +)?(?:(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
+    rb"([a-z_][a-z0-9_]{0,63})\((.{0,2000})"
+)
+_MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64) bit mode\. \]")
+_NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|\d{1,20})")
+_OPENING, _CLOSING = b"([{", b")]}"
+_ARGUMENTS = 6
+_MASK = (1 << 64) - 1
+
+
+class TracedCall(NamedTuple):
+    """One call: `bits` is "64", "32" or "x32"; `args` are six, None for what is no number."""
+
+    name: str
+    bits: str
+    args: Args
+
+
+class Reader:
+    """Reads lines; remembers which processes run in which mode."""
+
+    def __init__(self) -> None:
+        self._modes: dict[bytes, str] = {}
+
+    def read(self, lines: Iterator[bytes]) -> Iterator[TracedCall]:
+        """Yield the calls; other lines are passed over."""
+        for line in lines:
+            if mode := _MODE.search(line):
+                self._modes[mode[1]] = mode[2].decode()
+            elif found := _LINE.match(line):
+                bits = self._modes.get(found[1] or found[2] or b"", "64")
+                yield TracedCall(found[3].decode(), bits, _arguments(found[4]))
+
+
+def _arguments(text: bytes) -> Args:
+    words = list(_words(text))[:_ARGUMENTS]
+    known = [_number(word.strip()) for word in words]
+    return (*known, *[None] * (_ARGUMENTS - len(known)))
+
+
+def _number(word: bytes) -> int | None:
+    return int(word, 0) & _MASK if _NUMBER.fullmatch(word) and _is_plain(word) else None
+
+
+def _is_plain(word: bytes) -> bool:
+    """Tell whether Python reads a number as C does: 017 is octal, as strace prints modes."""
+    return word.lstrip(b"-") == b"0" or not word.lstrip(b"-").startswith(b"0") or b"x" in word
+
+
+def _words(text: bytes) -> Iterator[bytes]:
+    """Yield the arguments up to the closing bracket, whole strings and structures."""
+    depth, quoted, begin, at = 0, False, 0, 0
+    while at < len(text):
+        byte = text[at : at + 1]
+        if quoted:
+            at += byte == b"\\"
+            quoted = byte != b'"'
+        elif byte == b'"':
+            quoted = True
+        elif byte in _OPENING:
+            depth += 1
+        elif byte in _CLOSING:
+            depth -= 1
+        if depth < 0 or (byte == b"," and not depth and not quoted):
+            if text[begin:at].strip():
+                yield text[begin:at]
+            begin = at + 1
+            if depth < 0:
+                return
+        at += 1

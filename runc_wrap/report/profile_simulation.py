@@ -1,0 +1,89 @@
+"""What a profile would do to calls that were seen: strace's, an audit log's, or the evidence's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap.evidence.sources import audit_record
+from runc_wrap.evidence.sources.strace_text import Reader
+from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.profiles import abis, return_codes, syscalls
+from runc_wrap.report import outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from runc_wrap.evidence.sources.strace_text import TracedCall
+    from runc_wrap.profiles.abis import Abi
+    from runc_wrap.report.outcomes import CallOutcome, Filter
+
+_ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
+
+
+class SeenAt(NamedTuple):
+    """A call that a source shows, and where: a line, or a workload."""
+
+    kind: CallKind
+    where: str
+
+
+class Simulated(NamedTuple):
+    """What one kind of call would get: how often it was seen, and where first."""
+
+    syscall: str
+    abi: str
+    outcome: CallOutcome
+    times: int
+    first: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return {syscall, abi, verdict, errno, outcome, count, first}."""
+        return {
+            "syscall": self.syscall,
+            "abi": self.abi,
+            "verdict": self.outcome.verdict,
+            "errno": self.outcome.errno,
+            "outcome": self.outcome.how,
+            "count": self.times,
+            "first": self.first,
+        }
+
+
+def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
+    """Yield the calls in an audit log or strace's output, each with its line's number."""
+    strace = Reader()
+    for number, line in enumerate(lines, 1):
+        if record := audit_record.parse(line):
+            kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")
+            yield SeenAt(kind, f"line {number}")
+        else:
+            made = map(_traced, strace.read(iter([line])))
+            yield from (SeenAt(each, f"line {number}") for each in made if each)
+
+
+def _traced(call: TracedCall) -> CallKind | None:
+    """Return a traced call by its number, None for a name that is unknown here."""
+    native = syscalls.native()
+    abi = abis.ABIS[_ABI_OF[call.bits]] if native is abis.ABIS["x86_64"] else native
+    number = syscalls.numbers(abi).get(call.name)
+    if number is None:
+        return None
+    return CallKind(abi.audit, number, return_codes.LOG, call.args, "", "")
+
+
+def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Simulated]:
+    """Return what each distinct call that is not let through would get, worst first."""
+    found: dict[tuple[str, str, CallOutcome], list[Any]] = {}
+    known: dict[CallKind, tuple[str, str, CallOutcome]] = {}
+    for kind, where in seen:
+        if kind not in known:
+            abi = outcomes.abi_of(kind.arch, kind.number)
+            known[kind] = (_name(abi, kind), abi.name if abi else "", outcomes.of(kind, profile))
+        found.setdefault(known[kind], [0, where])[0] += 1
+    rows = [Simulated(*key, count, first) for key, (count, first) in found.items()]
+    rows = [one for one in rows if one.outcome.verdict != outcomes.SAFE]
+    return sorted(rows, key=lambda one: outcomes.WORST_FIRST.index(one.outcome.verdict))
+
+
+def _name(abi: Abi | None, kind: CallKind) -> str:
+    return syscalls.name_of(abi, kind.number & 0xFFFFFFFF) if abi else f"#{kind.number}"

@@ -1,0 +1,57 @@
+"""Calls in strace's output."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.evidence.sources.strace_text import Reader, TracedCall
+
+NONE = (None,) * 6
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "args"),
+    [
+        (b'openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3', "openat", NONE),
+        (b"socket(0x26, 0x5, 0) = -1 EPERM", "socket", (0x26, 5, 0, None, None, None)),
+        (b"[pid   12] close(3) = 0", "close", (3, *NONE[1:])),
+        (b"1234 12:00:01.123456 dup2(3, 4) = 4", "dup2", (3, 4, *NONE[2:])),
+        (b"1700000000.5 kill(-1, 9) = 0", "kill", ((1 << 64) - 1, 9, *NONE[2:])),
+        (b"futex(0x7f, 128, 0 <unfinished ...>", "futex", (0x7F, 128, *NONE[2:])),
+        (b'write(1, "a,b)\\"c", 7) = 7', "write", (1, None, 7, None, None, None)),
+        (b"rt_sigaction(2, {sa_handler=0x1, sa_mask=[]}, 8) = 0", "rt_sigaction",
+         (2, None, 8, None, None, None)),
+        (b"chmod(0x1, 0644) = 0", "chmod", (1, *NONE[1:])),
+        (b"getpid() = 1", "getpid", NONE),
+        (b"f(1, 2, 3, 4, 5, 6, 7) = 0", "f", (1, 2, 3, 4, 5, 6)),
+    ],
+)  # fmt: skip
+def test_a_call_has_its_name_and_the_arguments_that_are_numbers(
+    line: bytes, name: str, args: tuple[int | None, ...]
+) -> None:
+    assert list(Reader().read(iter([line]))) == [TracedCall(name, "64", args)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"<... futex resumed>) = 0", b"+++ exited with 0 +++", b"--- SIGCHLD {si=1} ---", b"", b"x"],
+)
+def test_other_lines_are_passed_over(line: bytes) -> None:
+    assert list(Reader().read(iter([line]))) == []
+
+
+def test_a_process_in_another_mode_has_that_abi_until_it_changes_again() -> None:
+    lines = [
+        b"strace: [ Process PID=7 runs in 32 bit mode. ]", b"[pid 7] getpid() = 7",
+        b"[pid 8] getpid() = 8", b"strace: [ Process PID=7 runs in 64 bit mode. ]",
+        b"[pid 7] getpid() = 7",
+    ]  # fmt: skip
+    assert [one.bits for one in Reader().read(iter(lines))] == ["32", "64", "64"]
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_call_or_none(data: bytes) -> None:
+    for one in Reader().read(iter([data, b"f(" + data])):
+        assert len(one.args) == 6
