@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.sources import audit_record
-from runc_wrap.evidence.sources.strace_text import Reader
+from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.profiles import abis, return_codes, syscalls
 from runc_wrap.report import outcomes
@@ -51,7 +51,7 @@ class Simulated(NamedTuple):
 
 def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
     """Yield the calls in an audit log or strace's output, each with its line's number."""
-    strace = Reader()
+    strace = StraceReader()
     for number, line in enumerate(lines, 1):
         if record := audit_record.parse(line):
             kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")

@@ -33,7 +33,7 @@ class TracedCall(NamedTuple):
     args: Args
 
 
-class Reader:
+class StraceReader:
     """Reads lines; remembers which processes run in which mode."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence.sources.strace_text import Reader, TracedCall
+from runc_wrap.evidence.sources.strace_text import StraceReader, TracedCall
 
 NONE = (None,) * 6
 
@@ -31,7 +31,7 @@ NONE = (None,) * 6
 def test_a_call_has_its_name_and_the_arguments_that_are_numbers(
     line: bytes, name: str, args: tuple[int | None, ...]
 ) -> None:
-    assert list(Reader().read(iter([line]))) == [TracedCall(name, "64", args)]
+    assert list(StraceReader().read(iter([line]))) == [TracedCall(name, "64", args)]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_call_has_its_name_and_the_arguments_that_are_numbers(
     [b"<... futex resumed>) = 0", b"+++ exited with 0 +++", b"--- SIGCHLD {si=1} ---", b"", b"x"],
 )
 def test_other_lines_are_passed_over(line: bytes) -> None:
-    assert list(Reader().read(iter([line]))) == []
+    assert list(StraceReader().read(iter([line]))) == []
 
 
 def test_a_process_in_another_mode_has_that_abi_until_it_changes_again() -> None:
@@ -48,10 +48,10 @@ def test_a_process_in_another_mode_has_that_abi_until_it_changes_again() -> None
         b"[pid 8] getpid() = 8", b"strace: [ Process PID=7 runs in 64 bit mode. ]",
         b"[pid 7] getpid() = 7",
     ]  # fmt: skip
-    assert [one.bits for one in Reader().read(iter(lines))] == ["32", "64", "64"]
+    assert [one.bits for one in StraceReader().read(iter(lines))] == ["32", "64", "64"]
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_call_or_none(data: bytes) -> None:
-    for one in Reader().read(iter([data, b"f(" + data])):
+    for one in StraceReader().read(iter([data, b"f(" + data])):
         assert len(one.args) == 6
