@@ -5,6 +5,7 @@ In doubt there are some: an engine that does not say which pods it has keeps eve
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from runc_wrap.engines.dependent import Dependent
     from runc_wrap.node.paths import Places
 
-_CANARY = (
-    f"{cri_runtime.NAMESPACE}/{probe_container.CANARY}"  # the next change of the engine removes it
-)
+# a canary that was left, as cri_runtime names it: the next change of the engine removes it
+_CANARY = re.compile(rf"{cri_runtime.NAMESPACE}/{probe_container.CANARY}-[0-9a-f]{{8}}").fullmatch
 _MOST = 10  # names in a sentence
 
 
@@ -40,7 +40,8 @@ def reason(places: Places) -> str:
 def _containers(places: Places) -> list[str]:
     """Return the containers that need the handler, pods as namespace/pod, each once."""
     pods = _pods(places)
-    return sorted({pods.get(_id(one), str(one)) for one in _dependents(places)} - {_CANARY})
+    found = {pods.get(_id(one), str(one)) for one in _dependents(places)}
+    return sorted(one for one in found if not _CANARY(one))
 
 
 def sentence(found: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ def places(tmp_path: Path) -> Places:
         {"id": id_, "root": "/r", "time": "2026-11-28T00:00:00.0Z", "namespace": namespace,
          "pod": pod, "action": "inject"}
         for id_, namespace, pod in ((SANDBOX, "team", "web-1"), (WEB, "team", "web-1"),
-                                    (CANARY, "runc-wrap", "canary"))
+                                    (CANARY, "runc-wrap", "canary-0a1b2c3d"))
     ]  # fmt: skip
     found.ledger.mkdir(parents=True)
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
