@@ -7,6 +7,7 @@ another one the engine's room takes our parts out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,16 @@ class Tree:
         """Open every file that we wrote to, so that none keeps a part that is no longer needed."""
         for path in self.saved:
             self._open(Path(path))
+
+    def naming(self, path: str) -> list[Path]:
+        """Return the opened files that name this path in the end, as their owner's did not."""
+        named = re.compile(rf"{re.escape(path)}(?![\w-])").search
+        before = {where: each.before or "" for where, each in self.saved.items()}
+        return [
+            where
+            for where, each in self._opened.items()
+            if named(each.text) and not named(before.get(str(where), ""))
+        ]
 
     def give_away(self) -> None:
         """Make all that was put in so far the owner's: no record of it is kept."""

@@ -101,6 +101,8 @@ def _plan(
         render(tree, where.config, [given], facts)
         tree.give_away()
     notes = render(tree, where.config, handlers, facts)
+    left = {each.path for each in state.handlers} - {each.path for each in handlers}
+    _refuse_named(tree, left)
     changes = tree.changes()
     made = [str(parent) for each in changes if each.before is None and each.after is not None
             for parent in engine_files.missing_parents(each.path)]  # fmt: skip
@@ -108,6 +110,17 @@ def _plan(
     after = replace(state, facts=facts, handlers=handlers, files=tree.saved_after(), dirs=dirs)
     _refuse_large(after)
     return Plan(where, changes, state, after, given=given, notes=notes)
+
+
+def _refuse_named(tree: Tree, left: set[str]) -> None:
+    """Refuse to forget what a file says still: another program may have dropped our marks."""
+    for path in sorted(left):
+        if found := tree.naming(path):
+            raise EngineError(
+                f"{' and '.join(map(str, found))}: {path} without the marks of runc-wrapctl",
+                "it as it was written, or without that handler",
+                "take the handler out by hand, also as the default, then run this again",
+            )
 
 
 def _refuse_large(state: Registered) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +25,11 @@ from tests.unit.engines.engine_node import (
     toml,
     write,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.engines.registration.registration_state import Where
 
 SYSTEMD = """version = 2
 # mine
@@ -245,3 +250,46 @@ def test_a_daemon_json_that_is_empty_again_is_as_it_was(
     where.config.write_text(json.dumps(json.loads(where.config.read_text())) + "\n")
     remove(where)
     assert (where.config.read_text() if where.config.exists() else None) == left
+
+
+def _rewritten(where: Where) -> None:
+    """Write every file of ours without comments, as a program does that parses and prints it."""
+    for name in registration_state.of(where).files:
+        lines = Path(name).read_text().splitlines(keepends=True)
+        Path(name).write_text("".join(line for line in lines if not line.startswith("#")))
+
+
+def _moved(where: Where) -> None:
+    """Let a link lead to every file of ours, as configuration management does."""
+    for name in registration_state.of(where).files:
+        link = Path(name)
+        link.symlink_to(link.rename(link.with_name(f"{link.name}.managed")))
+
+
+@pytest.mark.parametrize("change", [_rewritten, _moved])
+@pytest.mark.parametrize(("engine", "major"), MAJORS)
+def test_what_names_a_handler_still_is_not_forgotten_with_its_link(
+    engine: str, major: int, change: Callable[[Where], None], tmp_path: Path
+) -> None:
+    """The engine would call a path that is not there any more."""
+    where = node(tmp_path, engine)
+    write(where.config, "{}" if engine == "docker" else "version = 2\n" if major else "")
+    add(where, "strict", default=True, **({"major": major} if major else {}))
+    change(where)
+    if (engine, change) == ("docker", _rewritten):  # which has no comments
+        return
+    before = snapshot(tmp_path)
+    with pytest.raises(EngineError, match="bin/strict without the marks of runc-wrapctl"):
+        remove(where, "strict")
+    assert snapshot(tmp_path) == before
+    assert registration_state.of(where).names == ["strict"]
+
+
+def test_what_the_owner_says_of_our_path_is_no_reason_to_keep_a_handler(tmp_path: Path) -> None:
+    where = node(tmp_path, "containerd")
+    text = f"version = 2\n# see {where.bin_dir}/runc-wrap\n"
+    write(where.config, text)
+    add(where)
+    write(where.config, where.config.read_text() + "# mine\n")
+    remove(where)
+    assert where.config.read_text() == f"{text}# mine\n"
