@@ -25,7 +25,7 @@ done
 for name in $records; do
     rmdir "var/$name"/* "var/$name" 2>/dev/null || : # if they are empty
 done
-rm -rf var/policy.* lib/releases/[0-9]*
+rm -rf var/policy.* var/canary-* var/runc-wrap-selftest-* lib/releases/[0-9]*
 rm -f lib/current lib/runtime/runc lib/runtime/crun lib/installation.json lib/.installation.json.* lib/.installing.json.*
 rm -rf var/lock # not before: the lock keeps an install.sh away meanwhile
 for directory in etc/conf.d etc/profiles etc var lib/releases lib/runtime lib; do

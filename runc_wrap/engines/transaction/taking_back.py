@@ -255,9 +255,10 @@ def _restart(note: Note, node: Node, *, is_needed: bool) -> None:
 
     One that somebody stopped reads them when it is started. Raises EngineError.
     """
-    access, how = node.access(note.engine, Path(note.config)), note.how_back
+    how = note.how_back
     if how != NOTHING and node.state(note.unit) == systemd.STOPPED:
-        return
+        return  # perhaps somebody has uninstalled it
+    access = node.access(note.engine, Path(note.config))
     if is_needed and how != NOTHING:
         why = node.restart(note.unit, how)
         if why and how != RESTART:  # also if the engine died, which a reload does not mend

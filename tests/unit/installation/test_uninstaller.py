@@ -25,6 +25,7 @@ from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.podman import container_storage
 from runc_wrap.engines.podman.podman_engine import Podman
+from runc_wrap.engines.probe_container import CANARY
 from runc_wrap.engines.registration import (
     plan_execution,
     registration_plan,
@@ -40,6 +41,7 @@ from runc_wrap.installation import (
     uninstaller,
 )
 from runc_wrap.ledger import whole_ledger
+from runc_wrap.ledger.record import SELFTEST
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -363,7 +365,8 @@ def test_the_script_that_ends_it_leaves_nothing_of_what_is_recorded(tmp_path: Pa
     recorded = [getattr(places, name) for name, value in vars(Places).items() if is_property(value)]
     directories = {path for path in recorded if path.parent == places.var}
     assert len(directories) >= 6
-    for path in (*directories, taking_back.directory(places), places.var / "metrics"):
+    killed = (places.var / f"{name}-x1_" for name in (CANARY, SELFTEST))
+    for path in (*directories, taking_back.directory(places), places.var / "metrics", *killed):
         path.mkdir(parents=True, exist_ok=True)
         (path / "one.json").touch()
     script.write_text(script.read_text().replace("\npurges=''", "\npurges=yes"))

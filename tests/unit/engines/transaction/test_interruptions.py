@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import tempfile
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
 from runc_wrap.engines import canary_proof
 from runc_wrap.engines.docker import docker_config
+from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
     plan_execution,
     registration_plan,
@@ -312,6 +313,20 @@ def test_an_engine_that_is_killed_before_its_restart_is_restarted_by_who_comes_n
     del one.restart
     taking_back.everything(places, one)
     assert _is_as_before(one, places)
+
+
+def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_back(
+    made: tuple[FakeNode, Places],
+) -> None:
+    one, places = made
+    interrupted(one, places)
+
+    def access(engine: str, _config: Path) -> NoReturn:
+        raise EngineError(f"{engine} is not installed", "an engine that runs", "nothing")
+
+    one.access, one.stopped = access, True  # type: ignore[method-assign]
+    taking_back.everything(places, one)
+    assert (one.config.read_text(), taking_back.is_any_left(places)) == (TEXT, False)
 
 
 def test_a_masked_unit_that_runs_is_not_restarted(
