@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from runc_wrap.engines import dependent, removals
-from runc_wrap.engines.registration import plan_execution, registration_state
+from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
 from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, program, systemd
@@ -99,9 +99,6 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> P
         removals.plan(places, where, name, hands_over=hands_over)
         for where, name in _registered(places)
     ]
-    for each in planned:
-        if each.handler in stays:  # at no moment without the name that is called
-            each.plan.link_gone = None
     left = [Left("perhaps a container", each) for each in unsure]
     return Plan(places, recorded, planned, stays, runtime, purges, left)
 
@@ -125,7 +122,7 @@ def steps(todo: Plan) -> Iterator[Step]:
     """Yield what to do, in order."""
     for removal in todo.removals:
         if not removal.plan.is_empty:
-            yield Step(_told(removal), partial(plan_execution.carry_out, removal.plan))
+            yield Step(_told(removal), partial(_take_out, todo, removal))
     boot = systemd.UNITS / boot_unit.name_of(todo.places)
     if boot.exists():  # a killed change left it, which had changed nothing yet
         yield Step(f"remove {boot}", partial(boot_unit.remove, todo.places, systemd.UNITS))
@@ -142,6 +139,16 @@ def steps(todo: Plan) -> Iterator[Step]:
     but = f", but for {', '.join(found)}" if (found := _kept_records(todo)) else ""
     yield Step(f"remove {todo.places.prefix}/lib and {todo.places.var}{but}",
                partial(_save, todo))  # fmt: skip
+
+
+def _take_out(todo: Plan, removal: Removal) -> None:
+    """Take a handler out of what the steps before have left of its registration."""
+    where, given = removal.plan.where, removal.plan.given
+    to = Path(given.path) if given else None
+    plan = registration_plan.plan_remove(where, removal.handler, to)
+    if removal.handler in todo.stays:  # at no moment without the name that is called
+        plan.link_gone = None
+    plan_execution.carry_out(plan)
 
 
 def _told(removal: Removal) -> str:

@@ -404,3 +404,11 @@ def test_the_script_that_ends_it_keeps_records_without_purge(
 
 def is_property(value: object) -> bool:
     return isinstance(value, property)
+
+
+def test_two_handlers_of_one_engine_go_in_one_run(places: Places) -> None:
+    where = _docker(places)
+    plan_execution.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
+    for step in uninstaller.steps(uninstaller.plan(places)):
+        step.do()
+    assert where.config.read_text() == '{"debug": true}'
