@@ -321,7 +321,8 @@ def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_
     one, places = made
     interrupted(one, places)
 
-    def access(engine: str, _config: Path) -> NoReturn:
+    def access(engine: str, config: Path) -> NoReturn:
+        del config
         raise EngineError(f"{engine} is not installed", "an engine that runs", "nothing")
 
     one.access, one.stopped = access, True  # type: ignore[method-assign]
