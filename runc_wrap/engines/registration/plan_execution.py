@@ -56,8 +56,8 @@ def carry_out(
                 check()
             if note is None:
                 change_set.close(where.change)
-        except BaseException:
-            change_set.undo(where.change)
+        except BaseException as error:
+            _undo(where.change, str(error))
             raise
 
 
@@ -116,9 +116,14 @@ def _settle(change: Path) -> None:
             "a change that is over",
             "this again in a moment, or `runc-wrapctl engine revert`",
         )
+    _undo(change, "it was interrupted")
+
+
+def _undo(change: Path, why: str) -> None:
+    """Undo a change. Raises EngineError if anything is left, and OSError."""
     if left := change_set.undo(change):
         raise EngineError(
-            f"an interrupted change was undone, but for {' and '.join(left)}, which somebody else "
+            f"a change was undone ({why}), but for {' and '.join(left)}, which somebody else "
             "changed meanwhile",
             "files that nobody else changes",
             "look at them, then run this again",

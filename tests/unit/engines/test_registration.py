@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
+    plan_execution,
     registration_plan,
     registration_state,
 )
@@ -293,3 +294,17 @@ def test_what_the_owner_says_of_our_path_is_no_reason_to_keep_a_handler(tmp_path
     write(where.config, where.config.read_text() + "# mine\n")
     remove(where)
     assert where.config.read_text() == f"{text}# mine\n"
+
+
+def test_a_file_that_its_owner_changed_while_the_engine_checked_it_is_named(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    write(where.config, "{}")
+    plan = registration_plan.plan_add(where, "strict", {})
+
+    def refuses() -> None:
+        write(where.config, '{"debug": true}')
+        raise EngineError("dockerd refuses it", "one that it accepts", "another")
+
+    with pytest.raises(EngineError, match=f"dockerd refuses it.* but for {where.config}"):
+        plan_execution.carry_out(plan, check=refuses)
+    assert where.config.read_text() == '{"debug": true}'
