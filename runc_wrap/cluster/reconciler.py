@@ -48,7 +48,7 @@ class Reconciler:
         node = self.reporter.node()
         steps = NodeSteps(self.places, self.commands, self.reporter)
         done: dict[str, bool] = {}  # step -> whether it went well last
-        is_asked, is_tidy = self._begun(), False
+        is_asked, is_tidy = self._begun(node), False
         host_documents.forget_interrupted(self.places.cluster)
         while True:
             seen = self._look(node, steps, is_asked=is_asked)
@@ -68,7 +68,7 @@ class Reconciler:
                 return decision
             done[decision.step] = self._is_done(steps, decision.step, seen, done)
 
-    def _begun(self) -> bool:
+    def _begun(self, node: Node) -> bool:
         """Begin a pass; tell whether a person asks for the handler.
 
         Then what failed is tried at once, as it is by a new pod: three times an hour by those, as
@@ -79,7 +79,8 @@ class Reconciler:
         if not self.removes:
             if record.was_ready:  # before all else: pods may run here
                 self.reporter.offer(is_offered=True)
-            is_asked = self.reporter.take_request()
+            is_known = next_step.engine(node.engine).is_known  # else nothing is begun
+            is_asked = is_known and self.reporter.take_request()
         if is_asked:
             self._since = now
         elif self._since is None:

@@ -259,3 +259,16 @@ def test_a_clock_that_is_set_back_neither_ends_the_pauses_nor_makes_them_longer(
         for _ in range(2):
             assert pod.run().word == "reverted"
         assert scene.host.done.count("register") == tries
+
+
+def test_what_a_person_asks_for_waits_for_an_engine_that_is_down(scene: Scene) -> None:
+    scene.become_ready()
+    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    pod = scene.installer()
+    assert pod.run().word == "edited"
+    _asks(scene)
+    for version, word in (("Unknown", "waiting"), ("1.7.24", "ready")):
+        info = scene.api.node["status"]["nodeInfo"]
+        info["containerRuntimeVersion"] = f"containerd://{version}"
+        assert pod.run().word == word
+    assert AGAIN not in scene.api.node["metadata"]["annotations"]
