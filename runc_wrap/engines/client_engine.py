@@ -71,18 +71,21 @@ class ClientEngine(Engine):
         return program.run(self.client, *words, seconds=seconds, environment=self.environment())
 
 
-def inspected(client: str, *columns: str) -> list[list[str]] | None:
-    """Return these columns of `inspect` for each container, None if the engine fails."""
+def inspected(client: str, *columns: str) -> tuple[list[list[str]], bool]:
+    """Return these columns of `inspect` for each container, and whether that is all of them.
+
+    It is not if the engine fails, or if one is gone at each try, or damaged.
+    """
     shown = "\t".join(f"{{{{.{column}}}}}" for column in columns)
+    words = ("inspect", "--type", "container", "--format", shown)
+    rows: list[list[str]] = []
     for _ in range(_TRIES):
-        listed = program.output(client, "ps", "--all", "--quiet", "--no-trunc")
-        if listed is None:
-            return None
-        names = listed.split()
+        listed = program.run(client, "ps", "--all", "--quiet", "--no-trunc", seconds=SHORT)
+        names = listed.printed.split() if listed.is_well else []
         batches = [names[at : at + _AT_ONCE] for at in range(0, len(names), _AT_ONCE)]
-        words = ("inspect", "--type", "container", "--format", shown)
-        printed = [program.output(client, *words, *batch) for batch in batches]
-        if None not in printed:
-            rows = [line.split("\t") for text in printed for line in (text or "").splitlines()]
-            return [row for row in rows if len(row) == len(columns)]
-    return None
+        ended = [program.run(client, *words, *batch, seconds=SHORT) for batch in batches]
+        lines = (line.split("\t") for one in ended for line in one.printed.splitlines())
+        rows = [row for row in lines if len(row) == len(columns)]
+        if not listed.is_well or all(one.is_well for one in ended):
+            return rows, listed.is_well
+    return rows, False

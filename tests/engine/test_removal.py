@@ -164,7 +164,9 @@ def test_a_docker_that_does_not_run_is_named_and_no_veto(
     docker_node.engine("add", *words)
     docker.daemon.stop()
     (told,) = docker_node.engine("remove", *words)["unsure"]
-    assert told.endswith("need runc-wrap, as the Docker daemon does not answer")
+    assert told.endswith(
+        "need runc-wrap, as the Docker daemon does not answer, or not for each container"
+    )
 
 
 # Podman -------------------------------------------------------------------------------------------

@@ -165,12 +165,13 @@ class Docker(ClientEngine):
 
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container with that runtime, also a stopped one, which is started by it."""
-        shown = client_engine.inspected(self.client, "HostConfig.Runtime", "State.Status", "Name")
-        if shown is None and self.binary:
-            raise Unknown("the Docker daemon does not answer")
-        for runtime, state, name in shown or ():
+        columns = ("HostConfig.Runtime", "State.Status", "Name")
+        shown, is_all = client_engine.inspected(self.client, *columns)
+        for runtime, state, name in shown:
             if runtime == path.name:
                 yield Dependent(self.name, name.removeprefix("/"), state)
+        if not is_all and self.binary:
+            raise Unknown("the Docker daemon does not answer, or not for each container")
 
     def environment(self) -> dict[str, str]:
         """Return where the daemon answers, if somebody says so."""

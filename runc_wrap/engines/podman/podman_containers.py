@@ -38,17 +38,18 @@ def by_path(path: Path) -> Iterator[tuple[str, Dependent]]:
             yield id_, Dependent(_NAME, name, state)
 
 
-def _shown() -> list[list[str]]:
-    """Return runtime, state, name and id of each container of root's Podman. Raises Unknown.
+def _shown() -> Iterator[list[str]]:
+    """Yield runtime, state, name and id of each container of root's Podman. Raises Unknown.
 
     Podman would make its storage when it is asked, so it is not where it has none.
     """
     if program.locate("podman") is None or not _has_podman_storage():
-        return []
-    rows = client_engine.inspected("podman", "OCIRuntime", "State.Status", "Name", "Id")
-    if rows is None:
+        return
+    columns = ("OCIRuntime", "State.Status", "Name", "Id")
+    rows, is_all = client_engine.inspected("podman", *columns)
+    yield from rows
+    if not is_all:
         raise Unknown("`podman ps --all` or `podman inspect` fails")
-    return rows
 
 
 def _has_podman_storage() -> bool:

@@ -40,6 +40,23 @@ def test_a_docker_that_does_not_answer_may_have_containers(programs: Path) -> No
         dependents.by_name("docker", config, STRICT)
 
 
+@pytest.mark.parametrize(("engine", "name"), [("docker", "one"), ("podman", "/one")])
+def test_a_container_that_is_damaged_or_gone_hides_no_other(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, engine: str, name: str
+) -> None:
+    """`inspect` shows those that it finds, and fails."""
+    monkeypatch.setattr(container_storage, "directory", lambda: programs)
+    (programs / "libpod").touch()
+    row = r"strict\trunning\t/one" + (r"\tid" if engine == "podman" else "")
+    text = f"case $1 in ps) echo one gone ;; inspect) printf '{row}\\n'; exit 1 ;; esac"
+    machine.fake(programs, engine, text)
+    machine.fake(programs, "dockerd", "exit 1")
+    found = dependents.by_name(engine, programs / "config", STRICT)
+    assert [each.name for each in found] == [name]
+    with pytest.raises(dependent.Unknown):
+        dependents.by_name(engine, programs / "config", Path("/p/bin/other"))
+
+
 # CRI ----------------------------------------------------------------------------------------------
 
 
