@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import node_facts
+from runc_wrap.apply.compiled_proof import Prover
 from runc_wrap.engines import features_asked
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import runtime_switch
@@ -19,10 +20,16 @@ if TYPE_CHECKING:
 
 def check(places: Places) -> tuple[Compiled, list[str]]:
     """Return the compiled policy and remarks for the owner. Raises Failure and OSError."""
+    return _checked(places)[:2]
+
+
+def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
     values = source.read(*places.sources())
     node = node_facts.gather(places, values.written("runtime"))
-    compiled = adoption.settle(policy_compiler.compile_policy(values, node), values, node)
-    return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)]
+    prover = Prover(places, node)
+    compiled = prover.settle(policy_compiler.compile_policy(values, node))
+    compiled = adoption.settle(compiled, values, node)
+    return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)], prover
 
 
 def notes(places: Places, compiled: Compiled) -> list[str]:
@@ -47,8 +54,9 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
     `orphans`: switch between runc and crun even if containers of the other exist.
     """
     seen = freshness.snapshot(*places.sources())
-    compiled, remarks = check(places)
+    compiled, remarks, prover = _checked(places)
     if not orphans:
         runtime_switch.check(places, compiled.policy["runtime"]["kind"])
     policy_store.put_in_force(compiled, places.prefix, seen)
+    prover.remember()
     return compiled, [*remarks, *features_asked.remarks(places)]

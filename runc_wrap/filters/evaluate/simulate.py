@@ -86,6 +86,13 @@ class _Call:
         certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self.is_plain)
         return Verdict(found[0] if found else default, certain)
 
+    def meant(self, args: Sequence[int], default: int) -> frozenset[int]:
+        """Return the results that the rules allow: several if rules of other actions hold."""
+        if self.action is not None:
+            return frozenset((self.action,))
+        found = frozenset(self.conditional[place][1] for place in self._holding(args))
+        return found or frozenset((default,))
+
     def _holding(self, args: Sequence[int]) -> Iterator[int]:
         """Yield the places of the rules that hold."""
         for one in enumerate(args) if self.equal else ():
@@ -118,10 +125,25 @@ class Simulation:
         verdict = call.verdict(args, self.load.default)
         return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
 
+    def meant(self, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
+        """Return the results that the text allows for a call: one, if it is not ambiguous."""
+        if abi not in self._calls or _is_beyond(self.load.stub, abi, number):
+            return frozenset((self.verdict(abi, number, args).code,))
+        return self._calls[abi].get(number, _UNNAMED).meant(args, self.load.default)
+
     def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
         """Return the verdict of a call by name, None if the ABI has no such call."""
         number = syscalls.numbers(abi).get(name)
         return None if number is None else self.verdict(abi, number, args)
+
+    @property
+    def is_certain(self) -> bool:
+        """Tell whether every verdict is certain, whatever the arguments."""
+        return not self._led_by_pseudo and all(
+            call.action is not None or call.is_plain or len(call.conditional) < 2  # noqa: PLR2004
+            for calls in self._calls.values()
+            for call in calls.values()
+        )
 
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
         """Return the conditions that decide a number's outcome; [] if no argument matters."""

@@ -1,0 +1,117 @@
+"""Proves that libseccomp compiles each profile of a policy to what its text says.
+
+What it compiles wrongly is written with masks instead, and proved again; what stays wrong is
+refused. Blocks that were proved with this libseccomp are remembered by digest, in var/proved.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from runc_wrap.documents import reader
+from runc_wrap.engines.capture.capture_run import USUAL
+from runc_wrap.filters import profile_proof
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.kernel import libseccomp_version
+from runc_wrap.host import files
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.profiles.arguments import masked_rules
+from runc_wrap.profiles.source_profile import ProfileError
+
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
+    from runc_wrap.node.paths import Places
+    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.policy_compiler import Compiled
+
+_LARGEST = 1 << 20
+_SETS = (frozenset[str](), USUAL, frozenset(CAPABILITIES))  # a container's capabilities
+
+
+@dataclass(frozen=True)
+class ProvedBlocks:
+    """{digest of a block: the calls that this libseccomp compiles wrongly for such a runtime}."""
+
+    libseccomp: str = ""
+    runtime: str = ""
+    blocks: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Prover:
+    """Proves the profiles of one policy; `proved` is what to remember of it."""
+
+    def __init__(self, places: Places, facts: Facts) -> None:
+        self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
+        self._path = places.var / "proved.json"
+        version = (libseccomp_version.loaded() or ("", ""))[0]
+        self.proved = ProvedBlocks(version, facts.runtime_kind)
+        before = self._read()
+        same = (before.libseccomp, before.runtime) == (version, facts.runtime_kind)
+        self._known = before.blocks if same else {}
+
+    def settle(self, compiled: Compiled) -> Compiled:
+        """Return the policy with profiles that are compiled rightly. Raises PolicyError."""
+        if not self.proved.libseccomp:  # then nothing can be compiled, as a remark says
+            return compiled
+        profiles = dict(compiled.profiles)
+        remarks = [*compiled.remarks]
+        for (name, mode), made in compiled.profiles.items():
+            if calls := self._wrong(made):
+                profiles[name, mode] = self._masked(name, made, calls)
+                remark = (
+                    f"note: profile {name}: libseccomp {self.proved.libseccomp} compiles its rules "
+                    f"for {', '.join(calls)} wrongly; equal ones are used, which compare by masks."
+                )
+                remarks += [remark] * (remark not in remarks)
+        return replace(compiled, profiles=profiles, remarks=tuple(remarks))
+
+    def remember(self) -> None:
+        """Write what was proved: the next `apply` does not prove it again."""
+        with contextlib.suppress(OSError):  # it is proved again then
+            files.replace(self._path, json.dumps(vars(self.proved)).encode(), 0o644)
+
+    def _read(self) -> ProvedBlocks:
+        try:
+            return reader.read(ProvedBlocks, files.read(self._path, _LARGEST))
+        except (OSError, ValueError):
+            return ProvedBlocks()
+
+    def _wrong(self, made: CompiledProfile) -> list[str]:
+        """Return the calls of a profile that are compiled wrongly."""
+        found: set[str] = set()
+        for capabilities in _SETS:
+            block = json_codec.dumps(resolve(made, capabilities))
+            digest = json_codec.digest(block)
+            if digest not in self.proved.blocks:
+                known = self._known.get(digest)
+                self.proved.blocks[digest] = _of(block, self._loader) if known is None else known
+            found.update(self.proved.blocks[digest])
+        return sorted(found)
+
+    def _masked(self, name: str, made: CompiledProfile, calls: list[str]) -> CompiledProfile:
+        """Return the profile with masks. Raises PolicyError if that is compiled wrongly, too."""
+        rules = masked_rules.masked(made["rules"], calls)
+        other: CompiledProfile = {**made, "rules": rules or []}
+        if rules is None or (calls := self._wrong(other)):
+            raise PolicyError(
+                f"profile {name}: libseccomp {self.proved.libseccomp} compiles its rules for "
+                f"{', '.join(calls)} to something else than they say. Compare for equality or by "
+                "masks, in fewer rules, or upgrade libseccomp to 2.6.1."
+            )
+        return other
+
+
+@lru_cache(maxsize=256)
+def _of(block: bytes, loader: Loader) -> list[str]:
+    """Return the calls of a block's JSON that are compiled wrongly."""
+    try:
+        return sorted({one.syscall for one in profile_proof.wrong(json.loads(block), loader)})
+    except ProfileError:  # the policy's own checks say so
+        return []
