@@ -30,7 +30,7 @@ def gone() -> list[Deb]:
 
 @pytest.fixture(scope="module")
 def place(
-    archives: dict[str, Path],  # noqa: ARG001 - has fetched the files
+    native: Path,  # noqa: ARG001 - has fetched the files
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Where the newest files are, and what apt knows from one test to the next."""
