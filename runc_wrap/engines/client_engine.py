@@ -42,7 +42,8 @@ class ClientEngine(Engine):
         words = self.probe_words(probe, [*_RUN, *named, *caps, *variables], directory)
         environment = {**self.environment(), **probe.variables}
         done = program.run(self.client, *words, seconds=LONG, environment=environment)
-        return Started(done.printed.split()[-1] if done.is_well else "", done.said)
+        printed = done.printed.split() if done.is_well else []
+        return Started(printed[-1] if printed else "", done.said or "it printed no id")
 
     @abstractmethod
     def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
