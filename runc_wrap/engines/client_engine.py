@@ -43,7 +43,7 @@ class ClientEngine(Engine):
         environment = {**self.environment(), **probe.variables}
         done = program.run(self.client, *words, seconds=LONG, environment=environment)
         printed = done.printed.split() if done.is_well else []
-        return Started(printed[-1] if printed else "", done.said or "it printed no id")
+        return Started(printed[-1] if printed else "", done.said)
 
     @abstractmethod
     def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
