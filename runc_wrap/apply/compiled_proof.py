@@ -1,4 +1,4 @@
-"""Proves that libseccomp compiles each profile of a policy to what its text says.
+"""Proves that libseccomp compiles each profile that a policy enforces to what its text says.
 
 What it compiles wrongly is written with masks instead, and proved again; what stays wrong is
 refused. Blocks that were proved with this libseccomp are remembered by digest, in var/proved.json.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
@@ -19,6 +18,7 @@ from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import files
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.decision import AS_STRICT
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.policy_errors import PolicyError
@@ -26,12 +26,16 @@ from runc_wrap.profiles.arguments import masked_rules
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from runc_wrap.filters.profile_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
 
 _LARGEST = 1 << 20
+_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see profile_proof
 _SETS = (frozenset[str](), USUAL, frozenset(CAPABILITIES))  # a container's capabilities
 
 
@@ -63,7 +67,7 @@ class Prover:
         profiles = dict(compiled.profiles)
         remarks = [*compiled.remarks]
         for (name, mode), made in compiled.profiles.items():
-            if calls := self._wrong(made):
+            if mode in AS_STRICT and (calls := self._wrong(made)):
                 profiles[name, mode] = self._masked(name, made, calls)
                 remark = (
                     f"note: profile {name}: libseccomp {self.proved.libseccomp} compiles its rules "
@@ -91,9 +95,17 @@ class Prover:
             digest = json_codec.digest(block)
             if digest not in self.proved.blocks:
                 known = self._known.get(digest)
-                self.proved.blocks[digest] = _of(block, self._loader) if known is None else known
+                self.proved.blocks[digest] = self._of(block) if known is None else known
             found.update(self.proved.blocks[digest])
         return sorted(found)
+
+    def _of(self, block: bytes) -> list[str]:
+        """Return the calls of a block's JSON that are compiled wrongly."""
+        try:
+            found = profile_proof.wrong(json.loads(block), self._loader, _CALLS)
+        except ProfileError:  # the policy's own checks say so
+            return []
+        return sorted({one.syscall for one in found})
 
     def _masked(self, name: str, made: CompiledProfile, calls: list[str]) -> CompiledProfile:
         """Return the profile with masks. Raises PolicyError if that is compiled wrongly, too."""
@@ -106,12 +118,3 @@ class Prover:
                 "masks, in fewer rules, or upgrade libseccomp to 2.6.1."
             )
         return other
-
-
-@lru_cache(maxsize=256)
-def _of(block: bytes, loader: Loader) -> list[str]:
-    """Return the calls of a block's JSON that are compiled wrongly."""
-    try:
-        return sorted({one.syscall for one in profile_proof.wrong(json.loads(block), loader)})
-    except ProfileError:  # the policy's own checks say so
-        return []

@@ -25,7 +25,7 @@ similar call also becomes one for the multiplexer, with the call's number as its
 (src/syscalls.c).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
 
@@ -86,6 +86,11 @@ class _Call:
         certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self.is_plain)
         return Verdict(found[0] if found else default, certain)
 
+    @property
+    def may_be_miscompiled(self) -> bool:
+        """Tell whether libseccomp makes a chain of comparisons of these rules."""
+        return self.action is None and not self.is_plain and len(self.conditional) > 1
+
     def meant(self, args: Sequence[int], default: int) -> frozenset[int]:
         """Return the results that the rules allow: several if rules of other actions hold."""
         if self.action is not None:
@@ -136,14 +141,17 @@ class Simulation:
         number = syscalls.numbers(abi).get(name)
         return None if number is None else self.verdict(abi, number, args)
 
-    @property
-    def is_certain(self) -> bool:
-        """Tell whether every verdict is certain, whatever the arguments."""
-        return not self._led_by_pseudo and all(
-            call.action is not None or call.is_plain or len(call.conditional) < 2  # noqa: PLR2004
-            for calls in self._calls.values()
-            for call in calls.values()
-        )
+    def uncertain(self, abi: Abi) -> Collection[int] | None:
+        """Return the numbers of which some verdict may not be certain; None if all may be."""
+        if abi in self._led_by_pseudo:
+            return None
+        calls = self._calls.get(abi, {}).items()
+        return [number for number, call in calls if call.may_be_miscompiled]
+
+    def key(self, abi: Abi, number: int) -> Hashable:
+        """Return what a call's results depend on: its own rules, in order, and the default."""
+        call = self._calls[abi].get(number, _UNNAMED)
+        return abi, number, call.action, tuple(call.conditional), self.load.default
 
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
         """Return the conditions that decide a number's outcome; [] if no argument matters."""

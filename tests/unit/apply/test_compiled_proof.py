@@ -50,7 +50,9 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 def test_rules_that_libseccomp_2_6_0_compiles_wrongly_are_found() -> None:
     machine("x86_64")
-    (found,) = profile_proof.wrong(_block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))]), CRUN)
+    (found,) = profile_proof.wrong(
+        _block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))]), CRUN, {}
+    )
     assert (found.syscall, found.abi, found.args[1]) == ("ioctl", "x86_64", 3)
     assert "gets SCMP_ACT_ERRNO(EPERM), where the rules say SCMP_ACT_ALLOW" in str(found)
 
@@ -63,7 +65,7 @@ def test_with_masks_they_are_compiled_to_what_they_say(
     written: list[Any] = [_entry(one) for one in comparisons]
     made = masked_rules.masked(written, {"ioctl"})
     assert made is not None
-    assert profile_proof.wrong(_block(made), CRUN) == []  # type: ignore[arg-type]
+    assert profile_proof.wrong(_block(made), CRUN, {}) == []  # type: ignore[arg-type]
     assert _meaning(_block(written)) == _meaning(_block(made))  # type: ignore[arg-type]
 
 
@@ -108,7 +110,7 @@ def test_apply_writes_masks_says_so_and_proves_nothing_twice(
     assert {a["op"] for one in compiled["rules"] for a in one["rule"].get("args", ())} == {
         "SCMP_CMP_MASKED_EQ"
     }
-    compiled_proof._of.cache_clear()  # noqa: SLF001 - as another process
+    compiled_proof._CALLS.clear()  # noqa: SLF001 - as another process
     monkeypatch.setattr(profile_proof, "wrong", lambda *_: pytest.fail("proved twice"))
     assert "equal ones are used" in node.ctl("apply").output
 
