@@ -1,7 +1,7 @@
 """Proves that libseccomp compiles each profile that a policy enforces to what its text says.
 
 What it compiles wrongly is written with masks instead, and proved again; what stays wrong is
-refused. Blocks that were proved with this libseccomp are remembered by digest, in var/proved.json.
+refused. Blocks that were proved with this libseccomp are remembered by digest, in proved.json beside the policies.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Prover:
 
     def __init__(self, places: Places, facts: Facts) -> None:
         self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
-        self._path = places.var / "proved.json"
+        self._path = places.current.parent / "proved.json"
         version = (libseccomp_version.loaded() or ("", ""))[0]
         self.proved = ProvedBlocks(version, facts.runtime_kind)
         before = self._read()
