@@ -1,8 +1,8 @@
 """Proves that libseccomp compiles each profile that a policy enforces to what its text says.
 
 What it compiles wrongly is written with masks instead, and proved again; what stays wrong is
-refused. Blocks that were proved with this libseccomp are remembered by digest, in proved.json beside
-the policies.
+refused. Blocks that were proved with this libseccomp are remembered by digest, in a file beside the
+policies.
 """
 
 from __future__ import annotations
