@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
 
+_LONGEST = 64 * 1024  # bytes of a line
+
 
 @click.command()
 @click.argument("name")
@@ -47,7 +49,7 @@ def simulate(
     compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
     kind = installed_programs.kind_in_force(places.runtime) or ""
     profile = Enforced(resolve(compiled, USUAL), runtime_loader.of(places.prefix, kind))
-    seen = profile_simulation.of_lines(calls) if calls else _of_evidence(places)
+    seen = profile_simulation.of_lines(_lines(calls)) if calls else _of_evidence(places)
     rows = profile_simulation.simulated(seen, profile)
     if as_json:
         output.document([one.as_json() for one in rows])
@@ -61,6 +63,15 @@ def simulate(
         output.say("It lets every call through that was seen.")
     if any(one.outcome.verdict in (outcomes.DENIED, outcomes.DEPENDS) for one in rows):
         raise SystemExit(output.WRONG)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines; of an overlong one the beginning: its rest is no line of its own."""
+    begins = True
+    while line := file.readline(_LONGEST):
+        if begins:
+            yield line
+        begins = line.endswith(b"\n")
 
 
 def _of_evidence(places: Places) -> Iterator[SeenAt]:

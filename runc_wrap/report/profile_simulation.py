@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.abis import Abi
     from runc_wrap.report.outcomes import CallOutcome, Filter
 
+_MOST = 1 << 16  # kinds of calls that are told apart by their arguments
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 
 
@@ -75,7 +76,8 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Simulated]:
     """Return what each distinct call that is not let through would get, worst first."""
     found: dict[tuple[str, str, CallOutcome], list[Any]] = {}
     known: dict[CallKind, tuple[str, str, CallOutcome]] = {}
-    for kind, where in seen:
+    for each, where in seen:
+        kind = each if len(known) < _MOST or each in known else each._replace(args=None)
         if kind not in known:
             abi = outcomes.abi_of(kind.arch, kind.number)
             known[kind] = (_name(abi, kind), abi.name if abi else "", outcomes.of(kind, profile))

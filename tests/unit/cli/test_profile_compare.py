@@ -101,6 +101,7 @@ RECORD = (
         ("socket(AF_INET, 1, 0) = 3\n", [("socket", "depends", 1, "line 1")]),
         ("socket(0x2, 1, 0) = 3\n", []),
         (RECORD, [("mount", "denied", 1, "line 1")]),
+        (f"{'x' * 65536}mount(0) = 0\numount2(0, 0) = 0\n", [("umount2", "denied", 1, "line 2")]),
         ("", []),
     ],
 )
