@@ -67,7 +67,7 @@ def test_a_composed_profile_says_which_part_decides(node: Node) -> None:
 def test_a_rule_may_name_a_composed_profile_which_is_compiled_for_each_engine(node: Node) -> None:
     node.configure('[[rule]]\nname = "aio"\npod = ["db-*"]\nprofile = "runtime-default + @aio"\n')
     assert node.ctl("apply").exit_code == 0, node.ctl("apply").stderr
-    directory = next(node.places.prefix.glob("var/policy.2/*"))
+    directory = node.places.current
     compiled = json.loads((directory / "policy.json").read_text())
     on = compiled["composed"]["runtime-default + @aio"]
     assert on["containerd"].startswith("runtime-default + @aio on containerd")
