@@ -72,7 +72,8 @@ def test_an_unknown_call_gets_what_doctor_says(
         f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n'
     )
     policy = json.loads((own_installation.prefix / "var/policy.2/current/policy.json").read_text())
-    _needs_old_library(type(own)(policy["runtime"]["path"]))
+    path = type(own)(policy["runtime"]["path"])
+    _needs_old_library(path)
     gets, severity, words = OUTCOMES[kind, pair.kind]
     program, calls = built("calls"), (CALL, KNOWN_CALL)
     free = logged_calls.make(make_bundle(pair.kind), pair.bare, program, *calls)
@@ -84,4 +85,7 @@ def test_an_unknown_call_gets_what_doctor_says(
     [told] = [each for each in document["findings"] if each["check"] == "libseccomp"]
     assert (told["severity"], words in told["sentence"]) == (severity, True)
     assert f"which does not know {NAME}" in told["sentence"] or kind == "allowing"
-    assert "libseccomp2" in told["command"]
+    assert (told["remedy"], told["command"]) == (
+        f"upgrade the libseccomp that `ldd {path}` names",
+        "",
+    )
