@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--units", type=Path, required=True)
     parser.add_argument("--no-services", action="store_true")
     options = parser.parse_args(words)
-    sys.path.append(str(Path(__file__).parents[3]))
+    sys.path.append(str(Path(__file__).parents[2]))
     for each in sentences(options.prefix, options.units, has_services=not options.no_services):
         sys.stdout.write(f"would {each}\n")
 
