@@ -1,0 +1,1 @@
+"""Adds a seccomp filter to every thread of every process of a container that already runs."""

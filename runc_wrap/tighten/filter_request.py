@@ -1,0 +1,48 @@
+"""What is asked for, and what came of it for each process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+LOG, SPEC_ALLOW = 2, 4  # SECCOMP_FILTER_FLAG_*, linux/seccomp.h
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRequest:
+    """A filter to add.
+
+    `program` is struct sock_filter[] (8 bytes each, 4096 at most); `flags` are LOG and SPEC_ALLOW.
+    `set_no_new_privs`: set it in processes that have neither it nor CAP_SYS_ADMIN; without that,
+    the kernel lets these add no filter, and they are refused.
+    """
+
+    program: bytes
+    flags: int = SPEC_ALLOW
+    set_no_new_privs: bool = False
+
+
+class SeccompState(NamedTuple):
+    """Seccomp and Seccomp_filters of /proc/PID/status; `filters` is None before Linux 5.9."""
+
+    mode: int
+    filters: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessOutcome:
+    """What one process had and has, as the kernel reports it.
+
+    `pid` is the host's; `start_time` is in clock ticks since boot; `before` and `after` are of
+    the thread with the fewest filters. `stopped_seconds` is the longest that a thread stood still.
+    `reason` is a sentence if a thread was not tightened, else None. A process that had the filter
+    already has `before` equal to `after` and no reason.
+    """
+
+    pid: int
+    start_time: int
+    threads: int
+    before: SeccompState
+    after: SeccompState
+    stopped_seconds: float
+    reason: str | None
