@@ -60,6 +60,13 @@ def _json(*values: object) -> list[bytes]:
     return [json.dumps(value).encode() for value in values]
 
 
+_COMPOSED = {
+    "base": "runtime-default",
+    "add": [{"names": ["@aio", "keyctl"], "includes": {"caps": ["CAP_SYS_ADMIN"]}}],
+    "remove": [{"names": ["@mount"], "excludes": {"minKernel": "6.1"}}],
+}
+
+
 SEEDS: dict[str, list[bytes]] = {
     "config": _json(_CONFIG, _OWN, _RECOGNIZED, {"linux": None}, {}),
     "argv": [_WORDS.replace(" ", "\0").encode(), b"run\0-b\0/b\0a", b"restore\0a"],
@@ -88,11 +95,12 @@ SEEDS: dict[str, list[bytes]] = {
             "covered": [[1, 2, 1.0, 2.0]],
         },
     ),
-    "metrics": [
-        b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:9555\r\nAccept: text/plain\r\n\r\n",
-        b"GET /metrics?x HTTP/1.0\n\n",
-    ],
     "bpf": [_FILTER],
     "profile": _json(_PROFILE),
+    "composed": _json(_COMPOSED),
+    "strace": [
+        b'[pid 7] 10:00:00.5 openat(AT_FDCWD, "/etc\\"(", 0x8000, 0) = 3\n',
+        b"strace: [ Process PID=7 runs in 32 bit mode. ]\n7 socket(0x26, 1, 0) = -1\n",
+    ],
     "json": _json(_CONFIG, [1, 1.5, "x", None, True]),
 }

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.observe import handshake
 from runc_wrap.evidence.sightings import LossSpan, Sighting
-from runc_wrap.evidence.sources import journald, line_stream, netlink
+from runc_wrap.evidence.sources import journald, line_stream, netlink, strace_text
 from runc_wrap.evidence.store import evidence_files
 from runc_wrap.filters.evaluate import bpf, bpf_outcomes
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
@@ -29,6 +29,7 @@ from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.ledger import record as ledger_record
+from runc_wrap.profiles.composition import composed_file, expression
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -238,6 +239,24 @@ def profile(data: bytes) -> None:
         formats.parse(data, "it")
 
 
+def composed(data: bytes) -> None:
+    """Read an owner's profile that stands on a base, as a file and as a rule's text."""
+    with contextlib.suppress(ProfileError):
+        if composed_file.has_base(data, "it"):
+            composed_file.parse(data, "it")
+    with contextlib.suppress(ProfileError):
+        text = str(expression.parse(data.decode("utf-8", "replace")))
+        if str(expression.parse(text)) != text:
+            raise Defect(f"written as {text!r}, it is read as something else")
+
+
+def strace(data: bytes) -> None:
+    """Read strace's output: an argument is a number of 64 bits or unknown."""
+    for call in strace_text.StraceReader().read(iter(data.splitlines(keepends=True))):
+        if any(arg is not None and not 0 <= arg < 1 << 64 for arg in call.args):
+            raise Defect(f"an argument that no register holds: {call.args}")
+
+
 def codec_text(data: bytes) -> None:
     """Read JSON: the result must be the same after it is written and read again."""
     try:
@@ -261,5 +280,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "evidence": evidence,
     "bpf": program,
     "profile": profile,
+    "composed": composed,
+    "strace": strace,
     "json": codec_text,
 }
