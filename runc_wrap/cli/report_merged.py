@@ -127,7 +127,7 @@ def _add_profiles(
     """Give workloads the profiles to add to, as the runtime in force here would load them."""
     kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
     loader = runtime_loader.of(places.prefix, kind)
-    Bases(found.blocks, places.profiles, loader, given).assign(workloads)
+    Bases(found.blocks, places.sources(), loader, given).assign(workloads)
 
 
 def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[ReportedWorkload]:

@@ -17,6 +17,7 @@ _STATE, _PARENT, _START = 3, 4, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
+INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}  # linux:include/linux/proc_ns.h
 
 
 def boot_id() -> str:
@@ -142,6 +143,11 @@ def cgroups(pid: int) -> list[tuple[str, str, str]] | None:
 def namespace(pid: int, kind: str) -> str | None:
     """Return a namespace's name, like "pid:[4026531836]"; None if the process has ended."""
     return _link(f"/proc/{pid}/ns/{kind}")
+
+
+def is_initial(kind: str) -> bool:
+    """Return whether our namespace, "pid" or "user", is the machine's."""
+    return namespace_inode("self", kind) == INITIAL[kind]
 
 
 def namespace_inode(pid: int | str, kind: str) -> int:

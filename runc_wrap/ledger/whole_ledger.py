@@ -8,8 +8,7 @@ malformed lines are counted and skipped, and every read is bounded.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import record
@@ -22,9 +21,10 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.record import Json, Record
 
+    Starts = dict[Key, tuple[str | None, int]]
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+
+class Ledger(NamedTuple):
     """The last record of each container, and how many lines were malformed.
 
     `starts`: {container: (time of the first decision, how many)}: engines may start one again.
@@ -32,7 +32,7 @@ class Ledger:
 
     records: dict[Key, Record]
     damaged: int = 0
-    starts: dict[Key, tuple[str | None, int]] = field(default_factory=dict)
+    starts: Starts = {}  # noqa: RUF012 - it is never changed
 
     def of(self, root: str, container: str) -> Record | None:
         """Return the record that counts for a container, None if there is none."""
@@ -50,7 +50,7 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
     Reads at most the `largest` last bytes of each file.
     """
     last: dict[Key, Json] = {}
-    starts: dict[Key, tuple[str | None, int]] = {}
+    starts: Starts = {}
     damaged = 0
     for found in _entries(directory, largest):
         if found is None:

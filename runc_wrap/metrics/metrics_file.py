@@ -9,7 +9,7 @@ node_exporter's textfile collector reads it by a link, a cluster's pod by a moun
 from __future__ import annotations
 
 import os
-import signal
+from _signal import alarm  # type: ignore[import-not-found]
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ def write(places: Places, found: Series) -> None:
 def main(prefix: str) -> None:
     """Write the file, at a low priority from the first import on; exit with 1 if unreadable."""
     os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICE))
-    signal.alarm(DEADLINE)
+    alarm(DEADLINE)
     from runc_wrap.metrics import node_metrics  # noqa: PLC0415 - most of the CPU time
     from runc_wrap.node import agent_flush  # noqa: PLC0415
 
@@ -51,3 +51,4 @@ def main(prefix: str) -> None:
         write(places, node_metrics.gather(places))
     except OSError:
         os._exit(1)
+    os._exit(0)  # freeing all evidence, object by object, takes 5 ms

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files, loss_intervals
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import tail, whole_ledger
 from runc_wrap.metrics import counter_state, prometheus_text
@@ -21,8 +23,9 @@ from runc_wrap.report import workloads
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.evidence.store.call_counts import CallKind, Tallies
+    from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.metrics.counter_state import CounterState
@@ -44,14 +47,11 @@ def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
         for (source, why), lost in evidence.lost.items():
             new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
             kept.add(prometheus_text.LOST, (prometheus_text.source(source),), new)
-        decided = (
-            whole_ledger.read(places.ledger) if evidence.containers else whole_ledger.Ledger({})
-        )
         when = time.time() if now is None else now
         by = f"{_version()} {generation(places)}"
         if kept.judged_by != by or len(kept.judged) > MOST_JUDGED:
             kept.judged_by, kept.judged = by, {}
-        _Denied(places, kept, when).count(decided, evidence)
+        _Denied(places, kept, when).count(evidence)
         return prometheus_text.Series(
             kept, generation(places), _version(), when, source_status.read(places.evidence)
         )
@@ -107,31 +107,43 @@ class _Denied:
     """Counts the calls that profiles do not let through."""
 
     def __init__(self, places: Places, kept: CounterState, now: float) -> None:
-        self._prefix = places.prefix
-        self._profiles: Profiles | None = None
+        self._places = places
         self._kept = kept
         self._now = now
         self._kinds = 0
 
-    def count(self, decided: Ledger, evidence: Evidence) -> None:
-        for key, seen in evidence.containers.items():
-            self._container("\0".join(key), decided.of(*key), seen)
-        self._container("\0", None, evidence.unattributed)
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return whole_ledger.read(self._places.ledger)
 
-    def _container(self, name: str, record: Record | None, seen: Tallies) -> None:
+    @cached_property
+    def _profiles(self) -> Profiles:
+        # What judges takes most of the CPU time, and most passes meet no new kind of call.
+        from runc_wrap.report.enforced_profile import Profiles  # noqa: PLC0415
+
+        return Profiles(self._places.prefix)
+
+    def count(self, evidence: Evidence) -> None:
+        for key, seen in evidence.containers.items():
+            self._container(key, seen)
+        self._container(None, evidence.unattributed)
+
+    def _container(self, key: Key | None, seen: Tallies) -> None:
+        name = "\0".join(key or ("", ""))
         self._kinds += len(seen.calls)
         if self._kinds > MOST_KINDS:
             total = sum(one.count for one in seen.calls.values())
             self._add(_OTHERS, self._kept.grown(f"all\0{name}", total))
             return
-        grouped: dict[CallKind, int] = {}
+        grouped: dict[tuple[Any, ...], int] = {}
         for call, one in seen.calls.items():
-            kind = call._replace(comm="", exe="")
+            kind = call[:4]  # whatever the program
             grouped[kind] = grouped.get(kind, 0) + one.count
-        for call, total in grouped.items():
+        for kind, total in grouped.items():
+            call = CallKind(*kind, "", "")
             new = self._kept.grown(f"call\0{name}\0{_text(call)}", total)
             if new:
-                self._count(record, call, new)
+                self._count(self._ledger.of(*key) if key else None, call, new)
 
     def _count(self, record: Record | None, call: CallKind, new: int) -> None:
         if record and not record.is_injected:
@@ -145,12 +157,8 @@ class _Denied:
 
     def _judged(self, record: Record | None, call: CallKind) -> list[str]:
         """Return a call's name and outcome; SAFE also if a record comes from another filter."""
-        # What judges takes most of the CPU time, and most passes meet no new kind of call.
-        from runc_wrap.report import call_row, outcomes  # noqa: PLC0415
-        from runc_wrap.report.enforced_profile import Profiles  # noqa: PLC0415
+        from runc_wrap.report import call_row, outcomes  # noqa: PLC0415 - as `_profiles`
 
-        if self._profiles is None:
-            self._profiles = Profiles(self._prefix)
         outcome = outcomes.of_record(call, self._profiles.of(record) if record else "").verdict
         name = call_row.name_of(outcomes.abi_of(call.arch, call.number), call.number)
         return [prometheus_text.label(name), outcome or UNKNOWN]

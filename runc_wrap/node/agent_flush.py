@@ -6,7 +6,7 @@ at that moment, or not run.
 
 from __future__ import annotations
 
-import socket
+import _socket
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,10 +62,13 @@ def ask(places: Places, seconds: float = SECONDS) -> FlushAnswer:
 
 
 def _received(path: str, seconds: float) -> bytes:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+    asking = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
         asking.settimeout(seconds)
         asking.connect(path)
         return asking.recv(_LARGEST)
+    finally:
+        asking.close()
 
 
 def _until(received: bytes) -> float | None:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.record.own_probe import OwnProbe
-from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.sightings import Sighting
@@ -199,6 +199,6 @@ class SourceCheck:
 
 def absent(audit: str, processes: str) -> dict[str, str]:
     """Return for each source why it cannot be opened, "" if it can."""
-    if not audit and not proc_connector.is_initial("pid"):
+    if not audit and not procfs.is_initial("pid"):
         audit = _PIDS
     return {AUDIT: audit, PROCESSES: processes}

@@ -32,7 +32,7 @@ MOST = 4096  # containers whose place is remembered, the newest
 _MOST_NAMED = 16  # ids from the ledger in one path
 _DEEPEST = 32  # MAX_PID_NS_LEVEL
 _PARENT = 0xB702  # NS_GET_PARENT (linux:include/uapi/linux/nsfs.h)
-_INITIAL = 0xEFFFFFFC  # linux:include/linux/proc_ns.h, PROC_PID_INIT_INO
+_INITIAL = procfs.INITIAL["pid"]
 
 Paths = dict[str, str]  # by hierarchy
 

@@ -28,7 +28,6 @@ FORK, EXEC, EXIT = 1, 2, 0x80000000
 _NLMSG_DONE = 3
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
-_INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
 
 
 class NoConnector(OSError):
@@ -37,7 +36,7 @@ class NoConnector(OSError):
 
 def connector() -> socket.socket:
     """Return a socket that receives forks, execs and exits. Raises NoConnector."""
-    if not all(map(is_initial, _INITIAL)):
+    if not all(map(procfs.is_initial, procfs.INITIAL)):
         raise NoConnector(errno.EPERM, "the process connector is for the initial namespaces alone")
     try:
         made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
@@ -58,11 +57,6 @@ def connector() -> socket.socket:
 def _listen() -> bytes:
     body = struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN)
     return struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid()) + body
-
-
-def is_initial(kind: str) -> bool:
-    """Return whether a namespace, "pid" or "user", is the machine's (linux/proc_ns.h)."""
-    return procfs.namespace_inode("self", kind) == _INITIAL[kind]
 
 
 def _attach_filter(of: socket.socket) -> None:

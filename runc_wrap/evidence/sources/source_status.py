@@ -15,7 +15,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.host import procfs
 from runc_wrap.host.files import replace
 from runc_wrap.hotpath import config_file, json_codec
@@ -43,7 +42,7 @@ def write(directory: str, sources: Mapping[str, str]) -> None:
         "version": _VERSION,
         "pid": os.getpid(),
         "start": born[0] if born else 0,
-        "is_first": proc_connector.is_initial("pid"),
+        "is_first": procfs.is_initial("pid"),
         "time": time.time(),
         "sources": dict(sources),
     }
@@ -77,7 +76,7 @@ def read(directory: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _is_running(fields: dict[str, Any]) -> bool:
-    if fields["is_first"] and proc_connector.is_initial("pid"):
+    if fields["is_first"] and procfs.is_initial("pid"):
         born = procfs.born(int(fields["pid"]))
         return bool(born and born[0] == int(fields["start"]))
     return bool(time.time() - float(fields["time"]) < _OLD)

@@ -13,9 +13,10 @@ from runc_wrap import safe_text
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import named_profiles
+from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import block_comparison, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
-from runc_wrap.profiles.json_profiles import formats, profile_files
+from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import ALLOW
@@ -40,10 +41,13 @@ _NOT_KNOWN = "give the profile itself by --base FILE"
 
 
 class Bases:
-    """Finds profiles by name, each once; `given` is the owner's own choice for all workloads."""
+    """Finds profiles by name, each once; `given` is the owner's own choice for all workloads.
+
+    `own` are the directories of settings and profiles that `apply` compiles.
+    """
 
     def __init__(
-        self, blocks: Mapping[str, bytes], own: Path, loader: Loader, given: Path | None = None
+        self, blocks: Mapping[str, bytes], own: Iterable[Path], loader: Loader, given: Path | None
     ) -> None:
         self._blocks, self._own, self._loader, self._given = blocks, own, loader, given
         self._known: dict[str, Json] = {}
@@ -75,9 +79,9 @@ class Bases:
         try:
             if self._given is not None:
                 return formats.parse(self._given.read_bytes(), str(self._given))
-            return named_profiles.load(name, profile_files.below(self._own), None)
+            return named_profiles.load(name, policy_sources.read_profiles(*self._own), None)
         except OSError as error:
-            raise ProfileError(f"{self._given}: {error.strerror}") from None
+            raise ProfileError(f"{error.filename}: {error.strerror}") from None
         except ProfileError as error:
             raise ProfileError(f"{str(error).rstrip('.')}; {_NOT_KNOWN}") from None
 

@@ -323,6 +323,16 @@ def test_a_profile_that_is_not_known_here_has_to_be_given(applied: Node) -> None
     )
 
 
+def test_a_profile_that_the_cluster_sent_is_known_here(applied: Node) -> None:
+    sent = applied.places.cluster / "policy" / "sent" / "profiles"
+    sent.mkdir(parents=True)
+    sent.parent.with_name("current").symlink_to("sent")
+    (sent / "own.json").write_text(json.dumps(BLOCK))
+    row = _denied(profile="localhost/own.json")
+    found, _ = _suggested(applied, _file(applied, "a", document("a", row)))
+    assert found["syscalls"] == BLOCK["syscalls"]
+
+
 def test_suggest_says_that_no_node_saw_anything_to_add(applied: Node) -> None:
     """Its profile is known, and is not printed: profiles are loaded for workloads with calls."""
     place = _file(applied, "a", document("a", workload("db", block_digest="0" * 64, block=BLOCK)))

@@ -39,6 +39,7 @@ HEADERS = Path("/usr/include/linux")
         ("ioctl", (None, 0x5412), "…, TIOCSTI"),
         ("ioctl", (None, 0xDEAD), "…, 0xdead"),
         ("prctl", (0x59616D61,), "PR_SET_PTRACER"),
+        ("prctl", (1,), "PR_SET_PDEATHSIG"),
         ("keyctl", (1,), "KEYCTL_JOIN_SESSION_KEYRING"),
         ("bpf", (5,), "BPF_PROG_LOAD"),
         ("ptrace", (0x4206,), "PTRACE_SEIZE"),

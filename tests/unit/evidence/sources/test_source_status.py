@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.sources import source_status
+from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_an_ended_agents_pid_that_another_process_has_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: int, found: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(proc_connector, "is_initial", lambda _: True)
+    monkeypatch.setattr(procfs, "is_initial", lambda _: True)
     source_status.write(str(tmp_path), {"audit": ""})
     path = tmp_path / source_status.NAME
     fields = json.loads(path.read_text())
