@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import time_text
 from runc_wrap.documents.bounds import First
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
-
-Kind = TypeVar("Kind")
-_FILE, _PROVED = "state.json", "proved.json"
 _LARGEST = 256 << 10  # bytes: of a state with all findings of a policy, twice, each letter escaped
 _FIRST_PAUSE, _LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
 _TRIES, _WITHIN = 3, 3600.0  # new pods that try at once, in so many seconds
@@ -112,27 +109,12 @@ class NodeRecord:
         return (*last, now) if len(last) < _TRIES else None
 
 
-@record
-class _Proved:
-    """What is taken of 0.2.0's proved.json, until a release is installed."""
-
-    boot: str = ""
-    was_ready: bool = False
-
-
 def read(places: Places) -> NodeRecord:
     """Return what is remembered."""
-    found = _read(places, _FILE, NodeRecord)
-    if found.archive or found.boot or found.was_ready:
-        return found
-    return replace(found, **vars(_read(places, _PROVED, _Proved)))
-
-
-def _read(places: Places, name: str, kind: type[Kind]) -> Kind:
     try:
-        return read_document(kind, files.read(places.cluster / name, _LARGEST))
+        return read_document(NodeRecord, files.read(file(places), _LARGEST))
     except (OSError, ValueError):
-        return kind()
+        return NodeRecord()
 
 
 def change(places: Places, **changes: Any) -> NodeRecord:  # noqa: ANN401 - the record's fields
@@ -141,13 +123,13 @@ def change(places: Places, **changes: Any) -> NodeRecord:  # noqa: ANN401 - the 
     new = replace(before, **changes)
     if new != before:
         places.cluster.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.replace(places.cluster / _FILE, json.dumps(written(new)).encode())
+        files.replace(file(places), json.dumps(written(new)).encode())
     return new
 
 
 def file(places: Places) -> Path:
     """Return the file, for people."""
-    return places.cluster / _FILE
+    return places.cluster / "state.json"
 
 
 _SHOWN = ("state", "reason", "version", "engine", "policy", "remarks")

@@ -160,7 +160,6 @@ class NodeSteps:
 
     def _uninstall(self, _: Seen) -> None:
         """Remove the installation, and look again what needs it if it is still there."""
-        policy_directory.drop_former(self.places)
         own = any(not path.is_dir() for path in self.places.etc.rglob("*"))
         ended = self.commands.uninstall(purges=not own)
         why = _left(ended) if ended.is_well else ended.reason

@@ -10,14 +10,12 @@ switches the link last. A kill anywhere leaves the policy before or this one, ea
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster.cluster_policy import policy_files
 from runc_wrap.cluster.cluster_policy.policy_files import MODE, PolicyNotTaken
-from runc_wrap.documents.reader import read, record
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
@@ -34,16 +32,6 @@ if TYPE_CHECKING:
 
 _FILE_MODE = 0o644
 _DIGITS = 32
-_FORMER = ("policy", "installed", "proved", "applied", "attempts")  # 0.2.0's records
-_LARGEST = 1 << 20
-
-
-@record
-class _Former:
-    """0.2.0's record: {name in etc: digest} of what it wrote, and had begun to write."""
-
-    files: dict[str, str]
-    begun: dict[str, str]
 
 
 def name_of(found: Files) -> str:
@@ -106,9 +94,6 @@ def put_in_force(places: Places, name: str) -> list[str]:
         with _refusals(chosen):
             compiled, remarks = apply_policy.put_in_force(chosen)
         _switch(places, name)
-        if drop_former(places):  # the new policy was compiled with what it does not have any more
-            with _refusals(chosen):
-                compiled, remarks = apply_policy.put_in_force(places)
     return [*remarks, *apply_policy.notes(places, compiled)]
 
 
@@ -177,30 +162,3 @@ def mode_in_force(places: Places) -> Files:
     with contextlib.suppress(OSError):
         return {MODE: files.read(places.cluster_policy / MODE, policy_files.LARGEST)}
     return {}
-
-
-def drop_former(places: Places) -> bool:
-    """Remove what 0.2.0 wrote: the cluster's files in etc, unless they were edited, and records.
-
-    Tell whether there was such a file.
-    """
-    is_changed = False
-    for name, digest in _written(places):
-        path = places.etc / name
-        with contextlib.suppress(OSError, ValueError):
-            if hashlib.sha256(files.read(path, policy_files.LARGEST)).hexdigest() == digest:
-                path.unlink()
-                is_changed = True
-    for name in _FORMER:
-        (places.cluster / f"{name}.json").unlink(missing_ok=True)
-    return is_changed
-
-
-def _written(places: Places) -> list[tuple[str, str]]:
-    """Return (name in etc, digest) of what 0.2.0's record says."""
-    try:
-        found = read(_Former, files.read(places.cluster / "policy.json", _LARGEST))
-    except (OSError, ValueError):
-        return []
-    each = [*found.begun.items(), *found.files.items()]
-    return [(name, digest) for name, digest in each if policy_files.is_name(name)]

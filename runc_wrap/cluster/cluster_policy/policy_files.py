@@ -120,11 +120,6 @@ def _mode(data: bytes | None) -> object:
     return found.get("mode") if isinstance(found, dict) else None
 
 
-def is_name(name: str) -> bool:
-    """Tell whether a ConfigMap can bring a file of this name."""
-    return name in (CONFIG, MODE) or _PROFILE(name) is not None
-
-
 def received(sent: bytes) -> Files:
     """Return the files of a policy that was sent to be checked: {name: text}, as JSON.
 
@@ -135,7 +130,7 @@ def received(sent: bytes) -> Files:
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise PolicyNotTaken(f"what was sent is no policy: {error}") from error
     for name in found:
-        if not is_name(name):
+        if name not in (CONFIG, MODE) and not _PROFILE(name):
             raise PolicyNotTaken(f"{shown.word(name)} is neither {CONFIG} nor {PROFILES}/NAME.json")
     if CONFIG not in found or len(found.keys() - {CONFIG, MODE}) > _MOST:
         raise PolicyNotTaken(f"a policy is {CONFIG} and at most {_MOST} profiles")

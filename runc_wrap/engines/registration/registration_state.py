@@ -19,7 +19,6 @@ from runc_wrap.documents.reader import record
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError, Handler
 from runc_wrap.engines.marked_text import Saved
-from runc_wrap.engines.registration import former_state
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -109,10 +108,8 @@ def _load(path: Path) -> Registered | None:
 
 
 def _read(found: dict[str, Any], path: Path) -> Registered:
-    if found["format"] == former_state.FORMAT:
-        found = former_state.carried_over(found)
-    elif found["format"] != FORMAT:
+    if found["format"] != FORMAT:
         raise EngineError(
-            f"{path}: format {found['format']!r}", f"{FORMAT}", "a newer runc-wrapctl"
+            f"{path}: format {found['format']!r}", f"{FORMAT}", "the runc-wrapctl that wrote it"
         )
     return reader.taken(Registered, found)

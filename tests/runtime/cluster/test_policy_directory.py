@@ -144,7 +144,6 @@ MOMENTS = {
     "before the compiled one": (policy_store, "put_in_force"),
     "before the link": (host_files, "replace_link"),
     "before others are dropped": (shutil, "rmtree"),
-    "before the end": (policy_directory, "drop_former"),
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -13,8 +11,7 @@ from runc_wrap.apply import apply_policy
 from runc_wrap.cluster import node_record
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import policy_sources
-from tests.unit.cluster.host_stand_in import OURS, Killed
+from tests.unit.cluster.host_stand_in import Killed
 from tests.unit.cluster.installer_scene import READY
 
 if TYPE_CHECKING:
@@ -124,43 +121,6 @@ def test_a_first_policy_that_does_not_check_is_said_where_the_release_cannot_do_
     del scene.host.fails["install"]
     scene.installer().run()
     assert scene.installer().run().word == "ready"  # with what `apply` takes
-
-
-def test_what_0_2_0_wrote_goes_when_the_clusters_policy_is_in_force(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It wrote into etc, and five records; its own handler is found, and the engine not touched."""
-    places, sums = scene.host.places, dict[str, str]()
-    files = {"config.toml": b"# old", "conf.d/0-mode.toml": b"", "profiles/old.json": b"{}"}
-    for name, data in (files | {"conf.d/90-node.toml": b"", "profiles/edited.json": b"x"}).items():
-        (places.etc / name).parent.mkdir(exist_ok=True)
-        (places.etc / name).write_bytes(data)
-        sums[name] = hashlib.sha256(files.get(name, b"{}")).hexdigest()
-    del sums["conf.d/90-node.toml"]
-    places.cluster.mkdir(parents=True)
-    (places.cluster / "policy" / "profiles").mkdir(parents=True)  # its candidate
-    known = {"digest": "d", "files": sums, "begun": {"../../x": "", "conf.d/90-node.toml": "y"}}
-    (places.cluster / "policy.json").write_text(json.dumps(known))
-    (places.cluster / "installed.json").write_text('{"archive": "a"}')
-    (places.cluster / "state.json").write_text('{"state": "ready", "told": ["ready", ""]}')
-    scene.host.install()
-    scene.host.handlers = [OURS]
-    scene.kubelet_lists_it()
-    compiled: list[set[str]] = []
-
-    def compiles(places: Places) -> tuple[None, list[str]]:
-        compiled.append({*policy_sources.settings(*places.sources())})
-        return None, []
-
-    monkeypatch.setattr(apply_policy, "put_in_force", compiles)
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["preflight", "install", "apply", "status", "prove", "status"]
-    assert compiled[-1] == {"config.toml", "conf.d/90-node.toml"}  # its mode is not in force
-    left = sorted(path.name for path in places.etc.rglob("*") if path.is_file())
-    assert left == ["90-node.toml", "edited.json"]
-    records = sorted(path.name for path in places.cluster.glob("*.json"))
-    assert records == ["state.json"]
-    assert len([*places.cluster_policy.parent.iterdir()]) == 2  # the policy and the link
 
 
 @pytest.mark.parametrize("name", ["config.toml", "0-mode.toml"])

@@ -235,7 +235,7 @@ def test_what_somebody_installs_by_hand_later_is_left_alone(scene: Scene) -> Non
 def test_an_installation_that_failed_does_not_make_the_release_before_the_images(
     scene: Scene, *, is_remembered: bool
 ) -> None:
-    """As with 0.2.0's release, of which nothing is remembered, or one installed by hand."""
+    """As with a release that somebody installed by hand."""
     if is_remembered:
         scene.become_ready()
         scene.make_image("2")
@@ -248,17 +248,3 @@ def test_an_installation_that_failed_does_not_make_the_release_before_the_images
     scene.become_ready()
     assert scene.host.done.count("install") == 2 + is_remembered
     assert scene.state.startswith("ready ")
-
-
-def test_a_boot_that_took_away_what_0_2_0_registered_is_seen_by_the_release_after_it(
-    scene: Scene,
-) -> None:
-    """The node comes up with another image than it went down with."""
-    scene.host.places.cluster.mkdir(parents=True)
-    proved = '{"archive": "a", "boot": "the one before", "was_ready": true}'
-    (scene.host.places.cluster / "proved.json").write_text(proved)
-    scene.host.install()
-    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
-    scene.become_ready()
-    assert scene.host.done.count("register") == 1
-    assert scene.labels[READY] == "true"
