@@ -30,13 +30,11 @@ from runc_wrap.doctor.policy_checks import (
 )
 from runc_wrap.doctor.runtime_checks import (
     kernel_filtering,
-    kernel_uretprobe,
     real_runtime,
     runtime_libseccomp,
 )
 from runc_wrap.doctor.service_checks import (
     agent_answers,
-    agent_reached,
     agent_sources,
     listeners_held,
     services_run,
@@ -53,14 +51,12 @@ CHECKS = (
     real_runtime,
     runtime_libseccomp,
     kernel_filtering,
-    kernel_uretprobe,
     launcher_runs,
     cold_create,
     installation_owner,
     records_written,
     services_run,
     agent_answers,
-    agent_reached,
     agent_sources,
     listeners_held,
     handlers_in_force,

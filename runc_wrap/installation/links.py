@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 LOCAL = Path("/usr/local")
 COMMANDS = ("runc-wrap", "runc-wrapctl")
-READ_ONLY = "its file system is read-only now"
 COMPLETIONS = {
     "bash": "bash-completion/completions",
     "zsh": "zsh/site-functions",
@@ -62,43 +61,26 @@ def changes(
     The record becomes what it is afterwards. On a read-only file system, as /usr is on minimal
     distributions, all stay as they are.
     """
-    barred, made = [], {}
-    for link, target in links.items():
-        if _leads_to(link, target):
-            record.links[str(link)] = target
-        elif _is_read_only(link):
-            barred.append(link)
-        elif _may_make(record, link, target, note):
-            made[link] = target
-    _leave_out(record, barred, note)
+    if barred := [link for link in links if is_read_only(link)]:
+        place = os.path.commonpath([link.parent for link in barred])
+        found = f"{place} is read-only: links to commands, manual and completions are left out"
+        note(f"{found}. The commands are in {DEFAULT_PREFIX}/bin.")
+    wanted = {link: target for link, target in links.items() if link not in barred}
+    here = {link for link, target in wanted.items() if _leads_to(link, target)}
+    record.links |= {str(link): wanted[link] for link in here}
+    made = {link: target for link, target in wanted.items()
+            if link not in here and _may_make(record, link, target, note)}  # fmt: skip
     record.directories += [
         name for name in missing_directories(made) if name not in record.directories
     ]
     record.links |= {str(link): target for link, target in made.items()}
     yield from (PathChange(link, change_set.content(link), target) for link, target in made.items())
     for name in [name for name in record.links if Path(name) not in links]:
-        yield from _removal(record, name)
-
-
-def _leave_out(record: InstallationRecord, links: list[Path], note: Callable[[str], None]) -> None:
-    """Say once that these are not made, and forget those that are gone."""
-    if links:
-        place = os.path.commonpath([link.parent for link in links])
-        found = f"{place} is read-only: links to commands, manual and completions are left out"
-        note(f"{found}. The commands are in {DEFAULT_PREFIX}/bin.")
-    for name in map(str, links):
-        if name in record.links and not _leads_to(Path(name), record.links[name]):
+        link, target = Path(name), record.links[name]
+        if not is_read_only(link):
             del record.links[name]
-
-
-def _removal(record: InstallationRecord, name: str) -> Iterator[PathChange]:
-    """Yield the removal of a former release's link; a read-only one stays, and stays recorded."""
-    link, target = Path(name), record.links[name]
-    if _leads_to(link, target):
-        if _is_read_only(link):
-            return
-        yield PathChange(link, target, None)
-    del record.links[name]
+            if _leads_to(link, target):
+                yield PathChange(link, target, None)
 
 
 def _may_make(
@@ -119,27 +101,16 @@ def _leads_to(link: Path, *targets: str) -> bool:
     return link.is_symlink() and str(link.readlink()) in targets
 
 
-def _is_read_only(path: Path) -> bool:
+def is_read_only(path: Path) -> bool:
     """Tell whether the file system of a path, or of where it would be made, is read-only."""
     found = next(parent for parent in path.parents if parent.exists())
     return bool(os.statvfs(found).f_flag & os.ST_RDONLY)
 
 
-def is_stuck(path: Path) -> bool:
-    """Tell whether there is a file that cannot be removed, as its file system is read-only."""
-    return os.path.lexists(path) and _is_read_only(path)
-
-
 def removed(record: InstallationRecord) -> Iterator[tuple[Path, str]]:
-    """Remove the recorded links and empty directories; yield what is left, and why.
-
-    What is read-only stays recorded.
-    """
+    """Remove the recorded links and empty directories; yield what is left, and why."""
     for name, target in list(record.links.items()):
         link = Path(name)
-        if _leads_to(link, target) and _is_read_only(link):
-            yield link, READ_ONLY
-            continue
         if _leads_to(link, target):
             link.unlink()
         elif os.path.lexists(link):
@@ -147,10 +118,6 @@ def removed(record: InstallationRecord) -> Iterator[tuple[Path, str]]:
         del record.links[name]
     for name in reversed(record.directories[:]):
         directory = Path(name)
-        is_empty = directory.is_dir() and not any(directory.iterdir())
-        if is_empty and is_stuck(directory):
-            yield directory, READ_ONLY
-        elif is_empty:
+        if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
-        if not is_stuck(directory):
-            record.directories.remove(name)
+        record.directories.remove(name)

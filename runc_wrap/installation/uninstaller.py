@@ -84,6 +84,8 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> P
     if running := still_needed.foreground(places):
         raise Failure(still_needed.told_foreground(running))
     recorded = record.load(places.prefix)
+    if stuck := [link for link in recorded.links if links.is_read_only(Path(link))]:
+        raise Failure(f"{stuck[0]} is on a read-only file system: mount that writable for this")
     stays, unsure = still_needed.calls(places, recorded)
     needed = _needed(places, stays)
     if needed and not hands_over:
@@ -162,8 +164,6 @@ def _remove_links(todo: Plan) -> None:
     kept = _kept_links(todo)
     for link in kept:
         del todo.record.links[link]
-        if Path(link).name == "runc-wrapctl" and links.is_stuck(Path(link)):
-            todo.left.append(Left(link, links.READ_ONLY))
     todo.left += [Left(str(path), why) for path, why in links.removed(todo.record)]
     todo.record.links |= kept
     _save(todo)

@@ -188,7 +188,7 @@ def test_doctor_warns_of_a_handler_that_passes_all_annotations_on(
 ) -> None:
     by_image = governed["by-image"]
     config = str(node.directory / "config.toml")
-    state: dict[str, Any] = {"format": 1, "engine": "containerd", "config": config}
+    state: dict[str, Any] = {"format": 2, "engine": "containerd", "config": config}
     state |= {"handlers": [], "facts": {}, "files": {}, "dirs": []}
     (by_image.prefix / "var" / "engines").mkdir(exist_ok=True)
     (by_image.prefix / "var" / "engines" / "containerd-0.json").write_text(json.dumps(state))

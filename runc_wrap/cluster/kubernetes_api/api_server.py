@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-import threading
-from collections.abc import Callable
+import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.cluster.kubernetes_api import tls
@@ -23,21 +21,19 @@ from runc_wrap.host import files
 
 if TYPE_CHECKING:
     import http.client
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     Json = dict[str, Any]
 
-Watch = Callable[[socket.socket], None]
 FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MERGE, PLAIN = "application/merge-patch+json", "application/json"
-_TOO_LONG = "its answer takes too long"
 _SECONDS = 10.0  # for each wait
 _LONGEST = 30.0  # for one request, from the connection to the last byte of its answer
 _LARGEST = 8 << 20  # bytes: a node lists up to 50 images and all its volumes
 _LARGEST_TOKEN = 64 << 10
 _CHUNK = 64 << 10
 _SUCCESS = range(200, 300)
-CONFLICT, BAD_REQUEST, INVALID = 409, 400, 422
+CONFLICT = 409
 
 
 class Unreachable(Failure):
@@ -54,12 +50,9 @@ class Refused(Failure):
 
 @dataclass(frozen=True)
 class ApiServer:
-    """One API server. `connect` opens a connection, and has its socket watched before it waits.
+    """One API server. `connect` makes a connection; `longest`: the seconds of a request."""
 
-    `longest` is how many seconds a request may take.
-    """
-
-    connect: Callable[[Watch], http.client.HTTPConnection]
+    connect: Callable[[], http.client.HTTPConnection]
     token: Path
     longest: float = _LONGEST
 
@@ -78,16 +71,13 @@ class ApiServer:
     def _request(self, method: str, path: str, body: Json | None, kind: str) -> Json:
         from http.client import HTTPException  # noqa: PLC0415 - see above
 
-        deadline = _Deadline(self.longest)
         try:
-            with deadline, contextlib.closing(self.connect(deadline.watch)) as connection:
+            with _within(self.longest), contextlib.closing(self.connect()) as connection:
                 data = None if body is None else json.dumps(body).encode()
                 connection.request(method, path, data, self._headers(kind))
                 status, answer = _answer(connection)
-                deadline.check()
         except (OSError, HTTPException, ValueError) as error:
-            said = _TOO_LONG if deadline.is_over else _said(error)
-            raise Unreachable(f"the API server does not answer: {said}") from error
+            raise Unreachable(f"the API server does not answer: {_said(error)}") from error
         return _object(status, answer)
 
     def _headers(self, kind: str) -> Mapping[str, str]:
@@ -100,43 +90,23 @@ class ApiServer:
         }
 
 
-class _Deadline:
-    """Ends a request's connection when its time is over, whatever it waits for then.
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the block after this time, whatever it waits for then; main thread.
 
     A time-out of the socket would not: each byte of the handshake or of a header begins it anew.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.is_over = False
-        self._watched: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
+    def end(*_: object) -> None:
+        raise TimeoutError("its answer takes too long")
 
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._timer.join()  # so that it does not end what is closed
-        if self._watched is not None:
-            self._watched.close()
-
-    def watch(self, connection: socket.socket) -> None:
-        """Take a copy, as the socket itself goes over into TLS. Raises TimeoutError."""
-        self._watched = connection.dup()
-        self.check()
-
-    def check(self) -> None:
-        """Raise TimeoutError if the time is over: what was read may have been cut off."""
-        if self.is_over:
-            raise TimeoutError(_TOO_LONG)
-
-    def _end(self) -> None:
-        self.is_over = True
-        if self._watched is not None:
-            with contextlib.suppress(OSError):
-                self._watched.shutdown(socket.SHUT_RDWR)
+    former = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
 
 
 def _answer(connection: http.client.HTTPConnection) -> tuple[int, bytes]:
@@ -186,12 +156,8 @@ def in_pod(environment: Mapping[str, str], directory: Path = FILES) -> ApiServer
     tls.provide()
     from http.client import HTTPSConnection  # noqa: PLC0415 - see above
 
-    def connect(watch: Watch) -> http.client.HTTPConnection:
+    def connect() -> http.client.HTTPConnection:
         trusted = tls.context(directory / "ca.crt")
-        connection = HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
-        plain = socket.create_connection((host, int(port)), _SECONDS)
-        watch(plain)
-        connection.sock = trusted.wrap_socket(plain, server_hostname=host)
-        return connection
+        return HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
 
     return ApiServer(connect, directory / "token")

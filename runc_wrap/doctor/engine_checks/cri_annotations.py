@@ -7,7 +7,7 @@ may.
 
 from __future__ import annotations
 
-import re
+import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,6 @@ _OF_CRI = tuple(
     ).split()
 )
 _KINDS = ("pod_annotations", "container_annotations")
-_TOKEN = re.compile(r"\\(.)|\[(\^?)((?:\\.|[^\]\\])+)\]|(.)", re.DOTALL)
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -86,22 +85,5 @@ def _finding(config: Path, where: str, pattern: str, key: str) -> Finding:
 
 
 def matches(pattern: str, key: str) -> bool:
-    """Match like Go's path.Match, which containerd uses: * and ? do not match slashes."""
-    try:
-        return re.fullmatch(_TOKEN.sub(_translated, pattern), key) is not None
-    except re.error:  # a reversed range, which matches nothing in Go
-        return False
-
-
-def _translated(token: re.Match[str]) -> str:
-    escaped, negated, members, plain = token.groups()
-    if members:
-        return f"[{negated}{_TOKEN.sub(_member, members)}]"
-    if escaped:
-        return re.escape(escaped)
-    return {"*": "[^/]*", "?": "[^/]", "[": "(?!)"}.get(plain, re.escape(plain))
-
-
-def _member(token: re.Match[str]) -> str:
-    escaped, _, _, plain = token.groups()
-    return "-" if plain == "-" else re.escape(escaped or plain or token.group())
+    """Match like Go's path.Match, which containerd uses, a key without slashes; no escapes."""
+    return fnmatch.fnmatchcase(key, pattern.replace("[^", "[!"))

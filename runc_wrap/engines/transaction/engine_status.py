@@ -16,6 +16,7 @@ from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import handlers_wanted, proofs, taking_back
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from runc_wrap.engines.engine import Engine
@@ -118,7 +119,7 @@ def _shown(state: Registered, node: Systemd, last: Proof | None, waiting: Note |
         return Shown(state, last=last, unfinished=waiting, drift=[str(error)])
     configured, running = access.configured(), access.running()
     default = access.default()
-    changed, remarks = _changed(state, access, node, last)
+    changed = _changed(state, access, node, last)
     if changed and configured is None and access.checks_files:
         changed = _refused(access) or changed
     untold, older = _silence(state, access) if running is None else ([], [])
@@ -126,7 +127,7 @@ def _shown(state: Registered, node: Systemd, last: Proof | None, waiting: Note |
     drift += _not_default(state, default)
     version = access.running_version()
     drift += [*_upgraded(state, version, last), *_interrupted(waiting)]
-    remarks += _not_restarted(state, access, version)
+    remarks = [*_not_restarted(state, access, version)]
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
     shown = (access.unit, access.version, configured, running, last, waiting, default, version)
     return Shown(state, *shown, drift, [*remarks, *older])
@@ -176,41 +177,29 @@ def _not_default(state: Registered, default: str | None) -> Iterator[str]:
             )
 
 
-def _changed(
-    state: Registered, access: Engine, node: Systemd, last: Proof | None
-) -> tuple[list[str], list[str]]:
-    """Return which files the running engine has not read, as drift, or perhaps not, as remarks."""
-    unread: tuple[list[str], list[str]] = ([], [])
-    if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
-        return unread
-    since = f"{access.unit} was started before that, at {_time(begun)}"
-    for path in sorted({str(state.config), *state.files}):
-        with contextlib.suppress(OSError):
-            found = Path(path).stat()
-            is_read = found.st_ctime <= begun + _SLACK or _is_as_read(path, begun, last)
-            if is_read is False:
-                when = f"{path} was changed at {_time(found.st_ctime)}"
-                unread[0].append(f"{when}, and {since}; restart it")
-            elif is_read is None:
-                when = f"{path} has another mode, owner or name since {_time(found.st_ctime)}"
-                unread[1].append(f"{when}, and {since}; restart it if another file was put there")
-    return unread
+def _changed(state: Registered, access: Engine, node: Systemd, last: Proof | None) -> list[str]:
+    """Return which files the running engine has not read.
 
-
-def _is_as_read(path: str, begun: float, last: Proof | None) -> bool | None:
-    """Tell whether a file has the bytes that the running engine has read.
-
-    None: it is older than the engine, but was changed later, as by chmod, or by mv of another file.
-    What the engine read is known if nobody started it after the last transaction. If somebody did,
-    it is what the transaction left, as long as the file has the same bytes, whoever wrote them.
+    One that was touched since it was started, and has not the bytes of the last transaction.
     """
-    is_newer = Path(path).stat().st_mtime > begun + _SLACK
-    if not last:
-        return False if is_newer else None
-    is_same = last.digests.get(path) == proofs.digests([path]).get(path)
-    if last.begun - _SLACK <= begun <= last.ended:
-        return is_same
-    return is_same or (False if is_newer else None)
+    if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
+        return []
+    return [
+        f"{path} was changed at {_time(found.st_ctime)}, and {access.unit} was started before, at "
+        f"{_time(begun)}; restart it"
+        for path, found in _stats({str(state.config), *state.files})
+        if found.st_ctime > begun + _SLACK and not _is_as_proved(path, last)
+    ]
+
+
+def _stats(paths: set[str]) -> Iterator[tuple[str, os.stat_result]]:
+    for path in sorted(paths):
+        with contextlib.suppress(OSError):
+            yield path, Path(path).stat()
+
+
+def _is_as_proved(path: str, last: Proof | None) -> bool:
+    return last is not None and last.digests.get(path) == proofs.digests([path]).get(path)
 
 
 def _not_restarted(state: Registered, access: Engine, version: str | None) -> Iterator[str]:

@@ -31,14 +31,13 @@ _NO_LOGIN = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Proof:
-    """The last transaction, which began and ended at these seconds since the epoch.
+    """The last transaction, which began at these seconds since the epoch.
 
     `digests` are of the files as the engine read them; `versions`: {handler: the engine's version
     when a canary proved it}.
     """
 
     begun: float
-    ended: float
     by: str
     digests: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

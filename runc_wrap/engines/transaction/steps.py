@@ -177,11 +177,11 @@ def _steps(work: _Work) -> tuple[str, Proof]:
     work.say(_restart_sentence(work.note))
     work.has_read = True
     _restarted(work)
-    ended, version = time.time(), access.running_version()
+    version = access.running_version()
     work.say("running a canary")
     what = _canary(work)
     versions = _versions(work, version)
-    return what, Proof(work.note.begun, ended, work.note.by, digests, versions)
+    return what, Proof(work.note.begun, work.note.by, digests, versions)
 
 
 def _versions(work: _Work, version: str | None) -> dict[str, str]:

@@ -29,7 +29,7 @@ CREATES = 5
 
 def _reached(node: install.Installed) -> list[str]:
     document = json.loads(node.control("doctor", "--json", ok=False).stdout)
-    return [each["sentence"] for each in document["findings"] if each["check"] == "reached"]
+    return [each["sentence"] for each in document["findings"] if each["check"] == "agent"]
 
 
 @pytest.mark.parametrize("is_hidden", [False, True])

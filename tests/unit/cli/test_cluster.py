@@ -39,7 +39,7 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def _reporter(place: Path, *, is_heard: bool = True) -> Reporter:
     pod = Pod("n1", "p1", place, place, place)
-    api = ApiServer(lambda _: HTTPConnection("127.0.0.1", 1), place)
+    api = ApiServer(lambda: HTTPConnection("127.0.0.1", 1), place)
     return Reporter(Places(place), pod, api, print, is_heard)
 
 

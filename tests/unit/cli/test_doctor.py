@@ -30,14 +30,12 @@ NAMES = [
     "runtime",
     "libseccomp",
     "kernel",
-    "uretprobe",
     "launcher",
     "cold-create",
     "ownership",
     "records",
     "services",
     "agent",
-    "reached",
     "sight",
     "listeners",
     "handlers",
@@ -58,12 +56,6 @@ def _findings(node: Node) -> list[dict[str, Any]]:
     wrong = any(each["severity"] != "note" for each in found)
     assert result.exit_code == (1 if wrong else 0)
     return [each for each in found if each["check"] != "agent"]
-
-
-@pytest.fixture(autouse=True)
-def _no_other_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of this machine, which another test may have started in namespaces of their own."""
-    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_reached._daemons", set)
 
 
 def _well(node: Node) -> Node:

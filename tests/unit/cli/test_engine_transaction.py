@@ -111,7 +111,7 @@ def test_a_change_without_a_transaction_is_nobodys_proof(places: Places) -> None
     where = registration_state.Where(
         "docker", places.prefix / "daemon.json", places.wrapper.parent, places.engines
     )
-    proofs.write(where, proofs.Proof(1.0, 2.0, "alice"))
+    proofs.write(where, proofs.Proof(1.0, "alice"))
     assert proofs.read(where)
     assert _ctl(places, "engine", "add", *_docker(places)).exit_code == 0
     assert proofs.read(where) is None

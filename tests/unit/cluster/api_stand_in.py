@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.cluster.kubernetes_api.api_server import ApiServer, Watch
+from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
 from tests.unit.cluster.merge_patch import merged
 
 if TYPE_CHECKING:
@@ -39,11 +39,8 @@ class StandIn:
     def api(self, directory: Path) -> ApiServer:
         (directory / "token").write_text(f"{TOKEN}\n")
 
-        def connect(watch: Watch) -> HTTPConnection:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-            connection.connect()
-            watch(connection.sock)
-            return connection
+        def connect() -> HTTPConnection:
+            return HTTPConnection("127.0.0.1", self.port, timeout=10)
 
         return ApiServer(connect, directory / "token")
 

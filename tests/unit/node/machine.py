@@ -33,5 +33,5 @@ def empty(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
 
 def registered(config: str, *handlers: dict[str, Any]) -> dict[str, Any]:
     """Return the state of a registration with containerd, as `engine add` writes it."""
-    state = {"format": 1, "engine": "containerd", "config": config, "facts": {}}
+    state = {"format": 2, "engine": "containerd", "config": config, "facts": {}}
     return {**state, "handlers": [*handlers], "files": {}, "dirs": []}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from runc_wrap.cluster.host_commands import exit_status, host_command
+from runc_wrap.cluster.host_commands import host_command
 from runc_wrap.cluster.host_commands.host_command import Command, Ended
 from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
@@ -83,13 +83,3 @@ def test_a_status_that_systemd_gave_is_said_in_words(status: int, said: str) -> 
     end = UnitEnd(FAILED, status, "exit-code")
     reason = host_command._ended(Command("register", (PROGRAM,), 1.0), end, "", "").reason  # noqa: SLF001
     assert said in reason
-
-
-def test_each_status_of_systemd_has_words() -> None:
-    without = {223, 234}  # systemd gives these no meaning
-    said = {
-        status: exit_status.meaning(status, PROGRAM)
-        for status in range(exit_status.FIRST, exit_status.LAST + 1)
-    }
-    assert all(said.values())
-    assert {at for at, words in said.items() if "prepare its execution" in words} == without
