@@ -70,7 +70,7 @@ def status(pid: int) -> Status:
     try:
         fields = procfs.status(pid)
     except (FileNotFoundError, ProcessLookupError):
-        raise _gone(pid) from None
+        raise gone(pid) from None
     except OSError as error:
         text = error.strerror or str(error)
         raise FiltersUnreadableError(f"/proc/{pid}/status: {text}", error.errno or 0) from None
@@ -87,7 +87,8 @@ def status(pid: int) -> Status:
     )
 
 
-def _gone(pid: int) -> FiltersUnreadableError:
+def gone(pid: int) -> FiltersUnreadableError:
+    """Return the error for a process that has ended."""
     return FiltersUnreadableError(f"the process {pid} has ended", errno.ESRCH)
 
 
@@ -125,7 +126,7 @@ def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
 
 
 def _never(pid: int, found: Mapping[int, Read]) -> Read:
-    return () if pid in found else _unstopped(pid)
+    return () if pid in found else unstopped(pid)
 
 
 def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | None]:
@@ -137,7 +138,7 @@ def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | 
         before = tracer.received  # bytes, of incomplete lines as well
         results = tracer.read_within(left if begun is None else min(left, _HELD))
         if tracer.received == before and begun is not None:
-            found[begun] = _unstopped(begun)
+            found[begun] = unstopped(begun)
             break
         for pid, what in results:
             begun = (pid or None) if what is None else None
@@ -154,7 +155,8 @@ def _value(result: list[Any]) -> Read:
     return FiltersUnreadableError(value, number)
 
 
-def _unstopped(pid: int) -> FiltersUnreadableError:
+def unstopped(pid: int) -> FiltersUnreadableError:
+    """Return the error for a process that does not stop for its tracer."""
     return FiltersUnreadableError(
         f"the process {pid} did not stop to be read; it may be frozen, or waiting for a device or "
         "for a child that it made by vfork",
@@ -171,9 +173,9 @@ def _traced(pids: Sequence[int]) -> Iterator[tuple[int, Any]]:
     for pid in pids:
         yield pid, None
         try:
-            _ptrace(_SEIZE, pid)
+            call(_SEIZE, pid)
             waiting.add(pid)
-            _ptrace(_INTERRUPT, pid)
+            call(_INTERRUPT, pid)
         except FiltersUnreadableError as error:
             yield pid, (error.errno, str(error))
             continue
@@ -199,9 +201,9 @@ def _stopped(waiting: set[int], until: float) -> Iterator[tuple[int, Any]]:
 def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
     """Read a stopped process and let it continue, with the signal that was pending for it."""
     if not os.WIFSTOPPED(state):
-        return errno.ESRCH, str(_gone(pid))
+        return errno.ESRCH, str(gone(pid))
     try:
-        return None, [each.hex() for each in _filters(pid)]
+        return None, [each.hex() for each in filters(pid)]
     except FiltersUnreadableError as error:
         return error.errno, str(error)
     finally:
@@ -209,7 +211,8 @@ def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
         _libc.ptrace(_DETACH, pid, None, pending)  # fails if it has ended
 
 
-def _filters(pid: int) -> Iterator[bytes]:
+def filters(pid: int) -> Iterator[bytes]:
+    """Yield the filters of a stopped thread that we trace, oldest first."""
     for index in range(_MOST):
         length = _get_filter(pid, index, None)
         if length is None:
@@ -223,16 +226,18 @@ def _filters(pid: int) -> Iterator[bytes]:
 def _get_filter(pid: int, index: int, buffer: "ctypes.Array[ctypes.c_char] | None") -> int | None:
     """Return a filter's length in instructions, None past the last filter."""
     try:
-        return _ptrace(_GET_FILTER, pid, index, buffer)
+        return call(_GET_FILTER, pid, index, buffer)
     except FiltersUnreadableError as error:
         if error.errno == errno.ENOENT:
             return None
         raise
 
 
-def _ptrace(
-    request: int, pid: int, place: int = 0, data: "ctypes.Array[ctypes.c_char] | None" = None
-) -> int:
+def call(request: int, pid: int, place: int = 0, data: object = None) -> int:
+    """Make a ptrace call; `data` is a number, or what ctypes passes as a pointer.
+
+    Raises FiltersUnreadableError.
+    """
     returned = int(_libc.ptrace(request, pid, place, data))
     if returned < 0:
         number = ctypes.get_errno()
@@ -242,7 +247,7 @@ def _ptrace(
 
 def _sentence(request: int, pid: int, number: int) -> str:
     if number == errno.ESRCH:
-        return str(_gone(pid))
+        return str(gone(pid))
     if number == errno.EPERM and request == _SEIZE:
         return _refused(pid)
     if number == errno.EACCES:

@@ -66,7 +66,7 @@ def test_a_signal_sent_during_a_read_still_reaches_the_process(
     confined: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that gets SIGTERM while verify reads it must end by that signal."""
-    real = ptrace._ptrace  # noqa: SLF001 - between two of its calls the signal comes
+    real = ptrace.call  # between two of its calls the signal comes
 
     def signalled(request: int, pid: int, *rest: object) -> object:
         found = real(request, pid, *rest)  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def test_a_signal_sent_during_a_read_still_reaches_the_process(
             wait_until(lambda: status(pid)["State"].startswith("t"), "the stop by the signal")
         return found
 
-    monkeypatch.setattr(ptrace, "_ptrace", signalled)
+    monkeypatch.setattr(ptrace, "call", signalled)
     assert len(ptrace.read(confined.pid)) == 2
     assert confined.wait(30) == -signal.SIGTERM
 

@@ -1,0 +1,162 @@
+"""Machine code that makes system calls in a traced thread and then restores its registers itself.
+
+The tracer may be killed at any instant; the thread then runs the rest of the code, which ends with
+all registers as they were and a jump to where the thread was. So nothing of it needs a stack, a
+second process or another stop. The flags stay as they are: no instruction here changes them.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+KEPT = 1 << 64  # as an argument: what the call returned that `keeps`
+LONGEST = 384  # bytes: three calls of 6 arguments each, and 15 registers
+_RAX, _RCX, _RDX, _RBX, _RBP, _RSI, _RDI = 0, 1, 2, 3, 5, 6, 7  # as instructions number them
+# What the kernel leaves in rax of an interrupted call, include/linux/errno.h.
+_RESTARTED = (-512, -513, -514)
+_RESTART_BLOCK = -516
+_NO_HANDLER = -514  # EINTR if a handler runs, else the call begins again
+_X32 = 0x40000000
+_INT_80 = b"\xcd\x80"
+
+
+class InjectedCall(NamedTuple):
+    """A system call by its name in `Machine.numbers`; `keeps` its result for the calls after."""
+
+    name: str
+    arguments: tuple[int, ...]
+    keeps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How a thread in one mode of x86 makes system calls.
+
+    `arguments` are the registers, `kept` the one that holds what is kept; `wide`: it has 64 bits.
+    `not_restarted` are calls that return EINTR after any stop (signal(7)), but can begin again.
+    """
+
+    wide: bool
+    instruction: bytes
+    arguments: tuple[int, ...]
+    kept: int
+    restart: int
+    numbers: Mapping[str, int]
+    not_restarted: frozenset[int]
+
+    def number(self, call: InjectedCall) -> int:
+        """Return a call's number."""
+        return self.numbers[call.name]
+
+
+def _numbers(text: str) -> frozenset[int]:
+    return frozenset(map(int, text.split()))
+
+
+# In `not_restarted`: epoll_wait and its kin, semop, sigtimedwait, io_getevents, io_uring_enter; and
+# sockets with a timeout, inotify: read, write, accept, connect, send, receive.
+X86_64 = Machine(
+    wide=True,
+    instruction=b"\x0f\x05",
+    arguments=(_RDI, _RSI, _RDX, 10, 8, 9),
+    kept=_RBX,
+    restart=219,
+    numbers={"mmap": 9, "munmap": 11, "prctl": 157, "seccomp": 317},
+    not_restarted=_numbers(
+        "0 1 19 20 42 43 44 45 46 47 65 128 208 220 232 281 288 299 307 426 441"
+    ),
+)
+I386 = Machine(
+    wide=False,
+    instruction=_INT_80,
+    arguments=(_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
+    kept=_RBP,
+    restart=0,
+    numbers={"mmap": 192, "munmap": 91, "prctl": 172, "seccomp": 354},
+    not_restarted=_numbers(
+        "3 4 102 117 145 146 177 247 256 319 337 345 362 364 369 370 371 372 417 420 421 426 441"
+    ),
+)
+
+
+class Position(NamedTuple):
+    """Where a stopped thread is: its general registers by number, and its next instruction.
+
+    `call` is the number of the call that it was interrupted in, negative if it was in none.
+    """
+
+    registers: Mapping[int, int]
+    instruction: int
+    call: int
+
+
+def result_to_leave(machine: Machine, returned: int, call: int) -> int:
+    """Return what rax should have when the kernel resumes the thread.
+
+    A call that the stop alone made return EINTR begins again, unless a signal handler runs.
+    """
+    number = call & ~_X32
+    if call >= 0 and returned == -errno.EINTR and number in machine.not_restarted:
+        return _NO_HANDLER
+    return returned
+
+
+def code(
+    machine: Machine, at: int, calls: Sequence[InjectedCall], back: Position, before: bytes
+) -> bytes:
+    """Return code that makes the calls and goes back; `before` are the two bytes behind it.
+
+    An interrupted call begins again, as the kernel would have it without a tracer.
+    """
+    made = b"".join(_call(machine, call) for call in calls)
+    registers, instruction = _resumed(machine, back, before)
+    made += b"".join(_load(machine, number, value) for number, value in registers.items())
+    if machine.wide:
+        return made + b"\xff\x25" + bytes(4) + instruction.to_bytes(8, "little")
+    distance = (instruction - (at + len(made) + 5)) & 0xFFFFFFFF
+    return made + b"\xe9" + distance.to_bytes(4, "little")
+
+
+def _call(machine: Machine, call: InjectedCall) -> bytes:
+    made = b"".join(
+        _copy(machine, register, machine.kept) if value == KEPT else _load(machine, register, value)
+        for register, value in zip(machine.arguments, call.arguments, strict=False)
+    )
+    made += _load(machine, _RAX, machine.number(call)) + machine.instruction
+    return made + _copy(machine, machine.kept, _RAX) if call.keeps else made
+
+
+def _resumed(machine: Machine, back: Position, before: bytes) -> tuple[dict[int, int], int]:
+    registers = dict(back.registers)
+    returned = _signed(machine, registers[_RAX])
+    if back.call < 0 or returned not in (*_RESTARTED, _RESTART_BLOCK):
+        return registers, back.instruction
+    restart = 0 if before == _INT_80 else machine.restart | back.call & _X32
+    registers[_RAX] = restart if returned == _RESTART_BLOCK else back.call
+    return registers, back.instruction - 2
+
+
+def _signed(machine: Machine, value: int) -> int:
+    bits = 64 if machine.wide else 32
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _load(machine: Machine, register: int, value: int) -> bytes:
+    """Return `mov register, value`; a 32-bit value clears the upper half."""
+    value &= 0xFFFFFFFFFFFFFFFF if machine.wide else 0xFFFFFFFF
+    opcode = 0xB8 | register & 7
+    if value >> 32:
+        return bytes((0x48 | register >> 3, opcode)) + value.to_bytes(8, "little")
+    prefix = b"\x41" if register >> 3 else b""
+    return prefix + bytes((opcode,)) + value.to_bytes(4, "little")
+
+
+def _copy(machine: Machine, to: int, source: int) -> bytes:
+    """Return `mov to, source`, of the first eight registers."""
+    return (b"\x48" if machine.wide else b"") + bytes((0x89, 0xC0 | source << 3 | to))

@@ -1,0 +1,383 @@
+"""Making a thread of another process add a seccomp filter to itself, by ptrace(2).
+
+Only a task can install its filters: the thread is stopped, runs `call_stub`'s code, and goes on
+where it was. The code stands in the unused end of the page of its vDSO, which no other thread
+executes; the filter in a page that is mapped for it and unmapped afterwards.
+
+- The kernel restarts an interrupted call only after a PTRACE_EVENT_STOP, not after a syscall-stop:
+  the registers are put back in the former (arch/x86/kernel/signal.c).
+- The thread's own filters are suspended while it runs that code and no other: each call's number
+  and arguments are compared in the kernel before it is made, and the filter is read back after it,
+  since the process' other threads can write to all that the code reads.
+- A signal is delivered with the registers that it interrupted; what is left to do follows.
+- A tracer that is killed leaves the thread in that code, which ends by itself (`call_stub`).
+
+Raises FiltersUnreadableError, whose sentence says why the filter was not added.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import struct
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.filters.kernel import call_stub, ptrace
+from runc_wrap.filters.kernel.call_stub import KEPT, InjectedCall, Machine, Position
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
+from runc_wrap.host import procfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# linux/ptrace.h
+_POKEDATA, _CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 7, 12, 13, 17, 24
+_SETOPTIONS, SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
+_GET_RSEQ, _GET_DISPATCH = 0x420F, 0x4211
+_SYSGOOD, SUSPEND_SECCOMP = 1, 1 << 21
+_WALL, _EVENT_STOP = 0x40000000, 128
+_SYSCALL_STOP = signal.SIGTRAP | 0x80
+_WORD, _PAGE = 8, 4096
+_AT_SYSINFO_EHDR, _LARGEST_AUXV = 33, 4096
+_CS_64, _CS_32 = 0x33, 0x23  # arch/x86/include/asm/segment.h
+_TRACE_FLAG = 0x100
+# linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
+_SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC = 38, 1, 1
+_READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
+_SEQUENCE = 32  # bytes of struct rseq_cs, linux/rseq.h
+_ATTEMPTS = 100  # each ends with a signal that the thread got
+
+NEEDS_NO_NEW_PRIVS = (
+    "the kernel adds a filter only where no_new_privs is set, or to a process with CAP_SYS_ADMIN "
+    "in its user namespace; try: --set-no-new-privs"
+)
+_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+_RESTORED = (0, 1, 2, 3, *range(5, 16))  # all but the stack's
+
+
+class _Registers(ctypes.Structure):
+    """struct user_regs_struct, arch/x86/include/asm/user_64.h; also for 32-bit threads."""
+
+    _fields_ = [
+        (name, ctypes.c_ulonglong)
+        for name in (
+            "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp "
+            "ss fs_base gs_base ds es fs gs"
+        ).split()
+    ]
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
+    _function.restype = ctypes.c_ssize_t
+    _function.argtypes = [
+        ctypes.c_int,
+        ctypes.c_void_p,
+        ctypes.c_ulong,
+        ctypes.c_void_p,
+        ctypes.c_ulong,
+        ctypes.c_ulong,
+    ]
+
+
+class AddedFilter(NamedTuple):
+    """`had`: the thread had the filter before; `diverged`: not added, since threads differ.
+
+    `seconds` is how long the thread stood still.
+    """
+
+    had: bool
+    diverged: bool
+    seconds: float
+
+
+def add_filter(  # noqa: PLR0913
+    tid: int,
+    program: bytes,
+    flags: int,
+    *,
+    set_no_new_privs: bool,
+    all_threads: bool,
+    is_meant: Callable[[], bool],
+) -> AddedFilter:
+    """Add a filter to a thread, or to all threads of its process if they have the same filters.
+
+    `is_meant` is asked once the thread's number cannot become another's. After an error, a thread
+    may be traced until the calling process ends. Blocks until the thread stops.
+    """
+    steps = _steps(len(program), flags | _TSYNC * all_threads, set_no_new_privs)
+    ptrace.call(SEIZE, tid, 0, _SYSGOOD)
+    try:
+        ptrace.call(_INTERRUPT, tid)
+        _halt(tid)
+        begun = time.monotonic()
+        if not is_meant():
+            raise ptrace.gone(tid)
+        had = bool(ptrace.status(tid).mode) and program in ptrace.filters(tid)
+        if had:
+            ptrace.call(_DETACH, tid)
+        else:
+            _check_dispatch(tid)
+        returned = 0 if had else _Run(tid, program, steps).finish()
+    except ChildProcessError:
+        raise ptrace.gone(tid) from None
+    except OSError as error:
+        raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
+    return AddedFilter(had, returned > 0, time.monotonic() - begun)
+
+
+def _steps(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall]:  # noqa: FBT001
+    size = -(-(length + 2 * _WORD) // _PAGE) * _PAGE
+    mapped = (0, size, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+    permission = (
+        [InjectedCall("prctl", (_SET_NO_NEW_PRIVS, 1, 0, 0, 0))] if set_no_new_privs else []
+    )
+    return [
+        InjectedCall("mmap", mapped, keeps=True),
+        *permission,
+        InjectedCall("seccomp", (_SET_MODE_FILTER, flags, KEPT)),
+        InjectedCall("munmap", (KEPT, size)),
+    ]
+
+
+def _halt(tid: int) -> None:
+    """Wait until an interrupted thread stops; deliver the signals that come before."""
+    for _ in range(_ATTEMPTS):
+        stop = _wait(tid)
+        if _is_event(stop):
+            return
+        ptrace.call(_CONT, tid, 0, stop)
+    raise FiltersUnreadableError(f"the thread {tid} gets signals all the time")
+
+
+def _wait(tid: int) -> int:
+    """Return what stopped a thread: a signal, _SYSCALL_STOP, or an event in the upper byte."""
+    _, status = os.waitpid(tid, _WALL)
+    if not os.WIFSTOPPED(status):
+        raise ChildProcessError
+    return status >> 8
+
+
+def _is_event(stop: int) -> bool:
+    return stop >> 8 == _EVENT_STOP
+
+
+def _check_dispatch(tid: int) -> None:
+    """Raise if a call of the thread would become a signal (Syscall User Dispatch), since 6.4."""
+    config = (ctypes.c_ulonglong * 4)()
+    try:
+        ptrace.call(_GET_DISPATCH, tid, ctypes.sizeof(config), config)
+    except FiltersUnreadableError as error:
+        if error.errno in (errno.EIO, errno.EINVAL):
+            return
+        raise
+    if config[0]:
+        raise FiltersUnreadableError(
+            f"the thread {tid} has its calls turned into signals (Syscall User Dispatch)"
+        )
+
+
+class _Run:
+    """What is left to do in a stopped thread; `_saved` are the registers that it goes on with."""
+
+    def __init__(self, tid: int, program: bytes, steps: list[InjectedCall]) -> None:
+        self._tid, self._program, self._left = tid, program, steps
+        self._saved, self._now = _Registers(), _Registers()
+        self._machine = call_stub.X86_64
+        self._place = self._length = self._address = 0
+        self._failure: FiltersUnreadableError | None = None
+        self._returned = -1  # by seccomp(2)
+
+    def finish(self) -> int:
+        """Make all calls and let the thread go; return what seccomp(2) returned, 0 or a thread."""
+        for _ in range(_ATTEMPTS):
+            stop = self._attempt()
+            if not self._left:
+                break
+            if not _is_event(stop):
+                ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD)
+                ptrace.call(_CONT, self._tid, 0, stop)
+                ptrace.call(_INTERRUPT, self._tid)
+                _halt(self._tid)
+        else:
+            raise FiltersUnreadableError(f"the thread {self._tid} gets signals all the time")
+        if not self._failure and not self._returned:
+            self._check_newest()
+        ptrace.call(_DETACH, self._tid, 0, 0 if _is_event(stop) else stop)
+        if self._failure:
+            raise self._failure
+        return self._returned
+
+    def _attempt(self) -> int:
+        """Make the calls until a signal comes or one fails; return the stop, in which all is back.
+
+        It is no syscall-stop.
+        """
+        self._begin()
+        stop, planned = 0, tuple(self._left)
+        for after, call in enumerate(planned, 1):
+            stop = self._make(call)
+            if stop != _SYSCALL_STOP or len(planned) - after != len(self._left):
+                break
+        if stop == _SYSCALL_STOP:  # the next stop comes before the thread runs
+            ptrace.call(_INTERRUPT, self._tid)
+            ptrace.call(_CONT, self._tid)
+            stop = _wait(self._tid)
+        self._registers(_SETREGS, self._saved)
+        self._poke(bytes(self._length))
+        return stop
+
+    def _begin(self) -> None:
+        """Write the code and point the thread to it."""
+        self._registers(_GETREGS, self._saved)
+        self._machine = self._machine_of(self._saved.cs)
+        call = ctypes.c_longlong(self._saved.orig_rax).value
+        if call < 0:
+            self._saved.rip = self._after_sequence(self._saved.rip)
+        returned = ctypes.c_longlong(self._saved.rax).value
+        self._saved.rax = call_stub.result_to_leave(self._machine, returned, call)
+        self._place = self._room()
+        general = {number: getattr(self._saved, _NAMES[number]) for number in self._general()}
+        before = self._read(self._saved.rip - 2, 2)
+        back = Position(general, self._saved.rip, call)
+        code = call_stub.code(self._machine, self._place, self._left, back, before)
+        self._length = -(-len(code) // _WORD) * _WORD
+        ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | SUSPEND_SECCOMP)
+        self._poke(code.ljust(self._length, b"\0"))
+        self._registers(_GETREGS, self._now)
+        self._now.rip, self._now.orig_rax = self._place, ctypes.c_ulonglong(-1).value
+        self._now.eflags &= ~_TRACE_FLAG
+        self._registers(_SETREGS, self._now)
+
+    def _make(self, call: InjectedCall) -> int:
+        """Let the thread make its next call; return the stop, _SYSCALL_STOP if it was made."""
+        ptrace.call(_SYSCALL, self._tid)
+        stop = _wait(self._tid)
+        if stop != _SYSCALL_STOP:
+            return stop
+        self._registers(_GETREGS, self._now)
+        if not self._is_ours(call):
+            self._now.orig_rax = ctypes.c_ulonglong(-1).value  # the kernel makes no call
+            self._registers(_SETREGS, self._now)
+        ptrace.call(_SYSCALL, self._tid)
+        stop = _wait(self._tid)
+        self._left.pop(0)
+        if self._now.orig_rax == ctypes.c_ulonglong(-1).value:
+            self._fail("another of its threads changed what it executes")
+        elif stop == _SYSCALL_STOP:
+            self._registers(_GETREGS, self._now)
+            self._account(call, ctypes.c_longlong(self._now.rax).value)
+        return stop
+
+    def _is_ours(self, call: InjectedCall) -> bool:
+        mask = (1 << 64) - 1 if self._machine.wide else 0xFFFFFFFF
+        wanted = [self._address if one == KEPT else one & mask for one in call.arguments]
+        found = [getattr(self._now, _NAMES[one]) & mask for one in self._machine.arguments]
+        number = self._machine.numbers[call.name]
+        return self._now.orig_rax == number and found[: len(wanted)] == wanted
+
+    def _account(self, call: InjectedCall, returned: int) -> None:
+        if call.name == "seccomp":
+            self._returned = returned
+        if call.name == "mmap" and returned > 0:
+            self._address = returned
+            self._write()
+        elif returned < 0 and call.name != "munmap":
+            self._fail(_refused(call.name, returned))
+
+    def _fail(self, sentence: str) -> None:
+        """Leave nothing to do but to unmap what was mapped."""
+        self._failure = self._failure or FiltersUnreadableError(f"{sentence} ({self._tid})")
+        self._left = [one for one in self._left if one.name == "munmap" and self._address]
+
+    def _write(self) -> None:
+        """Write the program behind a struct sock_fprog into the mapped page."""
+        header = struct.pack(
+            "<HxxxxxxQ" if self._machine.wide else "<HxxIxxxxxxxx",
+            len(self._program) // _WORD,
+            self._address + 2 * _WORD,
+        )
+        data = ctypes.create_string_buffer(header + self._program)
+        size = len(data) - 1
+        if self._copy(_libc.process_vm_writev, ctypes.addressof(data), self._address, size) != size:
+            self._fail("its memory cannot be written")
+
+    def _check_newest(self) -> None:
+        *_, newest = (b"", *ptrace.filters(self._tid))
+        if newest != self._program:
+            self._fail("another of its threads changed the filter while it was added")
+
+    def _machine_of(self, segment: int) -> Machine:
+        if segment == _CS_64:
+            return call_stub.X86_64
+        if segment == _CS_32:
+            return call_stub.I386
+        raise FiltersUnreadableError(f"the thread {self._tid} runs in a code segment of its own")
+
+    def _general(self) -> tuple[int, ...]:
+        return _RESTORED if self._machine.wide else _RESTORED[:7]
+
+    def _room(self) -> int:
+        """Return an address in the last page of the vDSO, behind all that it holds."""
+        word, letter = (8, "Q") if self._machine.wide else (4, "I")
+        auxv = procfs.contents(f"/proc/{self._tid}/auxv", _LARGEST_AUXV)
+        values = struct.unpack(f"<{len(auxv) // word}{letter}", auxv)
+        start = dict(zip(values[::2], values[1::2], strict=True)).get(_AT_SYSINFO_EHDR, 0)
+        header = self._read(start, 64).ljust(64, b"\0")
+        (sections,) = struct.unpack_from(f"<{letter}", header, 8 + 4 * word)
+        size, count = struct.unpack_from("<HH", header, 58 if self._machine.wide else 46)
+        end = -(-(start + sections + size * count) // _WORD) * _WORD
+        rest = self._read(end, -end % _PAGE)
+        if not sections or len(rest) < call_stub.LONGEST or any(rest):
+            raise FiltersUnreadableError(f"the vDSO of the thread {self._tid} has no room")
+        return int(end)
+
+    def _after_sequence(self, instruction: int) -> int:
+        """Return where the thread goes on: a restartable sequence (rseq(2)) has been broken off."""
+        config = ctypes.create_string_buffer(24)  # struct ptrace_rseq_configuration, since 5.13
+        try:
+            ptrace.call(_GET_RSEQ, self._tid, len(config), config)
+        except FiltersUnreadableError as error:
+            if error.errno in (errno.EIO, errno.EINVAL):
+                return instruction
+            raise
+        (area,) = struct.unpack_from("<Q", config)
+        pointer = self._read(area + 8, 8) if area else b""
+        sequence = self._read(int.from_bytes(pointer, "little"), _SEQUENCE)
+        if len(sequence) < _SEQUENCE:
+            return instruction
+        start, length, abort = struct.unpack_from("<QQQ", sequence, 8)
+        return int(abort) if start <= instruction < start + length else instruction
+
+    def _registers(self, request: int, registers: _Registers) -> None:
+        ptrace.call(request, self._tid, 0, ctypes.byref(registers))
+
+    def _poke(self, data: bytes) -> None:
+        for at in range(0, len(data), _WORD):
+            value = int.from_bytes(data[at : at + _WORD], "little")
+            ptrace.call(_POKEDATA, self._tid, self._place + at, value)
+
+    def _read(self, address: int, size: int) -> bytes:
+        """Return the thread's memory, b"" if it cannot be read."""
+        data = ctypes.create_string_buffer(size)
+        done = self._copy(_libc.process_vm_readv, ctypes.addressof(data), address, size)
+        return data.raw[: max(done, 0)]
+
+    def _copy(self, function: Callable[..., int], local: int, remote: int, size: int) -> int:
+        ours, theirs = _Iovec(local, size), _Iovec(remote, size)
+        return function(self._tid, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0)
+
+
+def _refused(name: str, returned: int) -> str:
+    if name == "seccomp" and returned == -errno.EACCES:
+        return NEEDS_NO_NEW_PRIVS
+    if name == "seccomp" and returned == -errno.ENOMEM:
+        return "its filters would have more than 32,768 instructions in all"
+    return f"{name} returned {errno.errorcode.get(-returned, returned)} in the process"
