@@ -104,7 +104,7 @@ class _Process:
         for _ in range(_TRIES):
             if len({one.seccomp for one in threads.values()}) != 1:
                 break
-            tid = min(threads, key=lambda one: (b"SIRTtD".find(threads[one].state), one))
+            tid = _soonest(threads)[0]
             added = self._add(tid, threads[tid], all_threads=True)
             if (added and added.had and len(threads) > 1) or (added and added.diverged):
                 break
@@ -121,7 +121,9 @@ class _Process:
             threads = living(self._pid)
             if threads.keys() <= self._wanted.keys():
                 return
-            for tid in sorted(threads.keys() - self._wanted.keys()):
+            for tid in _soonest(threads):
+                if tid in self._wanted:
+                    continue
                 added = self._add(tid, threads[tid], all_threads=False)
                 self._wanted[tid] = _count(threads[tid]) + (added is not None and not added.had)
         raise FiltersUnreadableError(f"the process {self._pid} makes new threads all the time")
@@ -158,6 +160,11 @@ class _Process:
             )
             for tid, one in threads.items()
         )
+
+
+def _soonest(threads: Mapping[int, ThreadStatus]) -> list[int]:
+    """Return the threads, last those that may not stop: they wait for a device or a vfork child."""
+    return sorted(threads, key=lambda one: (b"SRTtD".find(threads[one].state), one))
 
 
 def _count(status: ThreadStatus) -> int:

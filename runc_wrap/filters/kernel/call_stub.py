@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 KEPT = 1 << 64  # as an argument: what the call returned that `keeps`
-LONGEST = 384  # bytes: three calls of 6 arguments each, and 15 registers
+LONGEST = 288  # bytes of code: four calls, and all registers with 64 bits
 _RAX, _RCX, _RDX, _RBX, _RBP, _RSI, _RDI = 0, 1, 2, 3, 5, 6, 7  # as instructions number them
 # What the kernel leaves in rax of an interrupted call, include/linux/errno.h.
 _RESTARTED = (-512, -513, -514)
 _RESTART_BLOCK = -516
-_NO_HANDLER = -514  # EINTR if a handler runs, else the call begins again
+NO_HANDLER = -514  # EINTR if a handler runs, else the call begins again
 _X32 = 0x40000000
 _INT_80 = b"\xcd\x80"
 
@@ -95,15 +95,13 @@ class Position(NamedTuple):
     call: int
 
 
-def result_to_leave(machine: Machine, returned: int, call: int) -> int:
-    """Return what rax should have when the kernel resumes the thread.
+def is_ended_by_stop(machine: Machine, call: int, returned: int) -> bool:
+    """Tell whether a stopped thread's call returned EINTR for the stop alone, and can begin again.
 
-    A call that the stop alone made return EINTR begins again, unless a signal handler runs.
+    A relative timeout then begins anew. If a signal is there as well, NO_HANDLER has the kernel
+    return EINTR after its handler.
     """
-    number = call & ~_X32
-    if call >= 0 and returned == -errno.EINTR and number in machine.not_restarted:
-        return _NO_HANDLER
-    return returned
+    return returned == -errno.EINTR and call >= 0 and call & ~_X32 in machine.not_restarted
 
 
 def code(

@@ -47,6 +47,7 @@ _TRACE_FLAG = 0x100
 # linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
 _SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC = 38, 1, 1
 _READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
+_NO_CALL = (1 << 64) - 1  # as orig_rax: not in a call, or none is made
 _SEQUENCE = 32  # bytes of struct rseq_cs, linux/rseq.h
 _ATTEMPTS = 100  # each ends with a signal that the thread got
 
@@ -152,9 +153,36 @@ def _halt(tid: int) -> None:
     for _ in range(_ATTEMPTS):
         stop = _wait(tid)
         if _is_event(stop):
+            _begin_again(tid)
             return
         ptrace.call(_CONT, tid, 0, stop)
     raise FiltersUnreadableError(f"the thread {tid} gets signals all the time")
+
+
+def _begin_again(tid: int) -> None:
+    """Have the call begin again that only our stop ended, as the kernel does with most others."""
+    registers = _Registers()
+    ptrace.call(_GETREGS, tid, 0, ctypes.byref(registers))
+    call, returned = _signed(registers.orig_rax), _signed(registers.rax)
+    if call_stub.is_ended_by_stop(_machine(registers.cs), call, returned):
+        registers.rax = _unsigned(call_stub.NO_HANDLER)
+        ptrace.call(_SETREGS, tid, 0, ctypes.byref(registers))
+
+
+def _signed(value: int) -> int:
+    return ctypes.c_longlong(value).value
+
+
+def _unsigned(value: int) -> int:
+    return ctypes.c_ulonglong(value).value
+
+
+def _machine(segment: int) -> Machine:
+    if segment == _CS_64:
+        return call_stub.X86_64
+    if segment == _CS_32:
+        return call_stub.I386
+    raise FiltersUnreadableError("it runs in a code segment of its own")
 
 
 def _wait(tid: int) -> int:
@@ -237,12 +265,10 @@ class _Run:
     def _begin(self) -> None:
         """Write the code and point the thread to it."""
         self._registers(_GETREGS, self._saved)
-        self._machine = self._machine_of(self._saved.cs)
-        call = ctypes.c_longlong(self._saved.orig_rax).value
+        self._machine = _machine(self._saved.cs)
+        call = _signed(self._saved.orig_rax)
         if call < 0:
             self._saved.rip = self._after_sequence(self._saved.rip)
-        returned = ctypes.c_longlong(self._saved.rax).value
-        self._saved.rax = call_stub.result_to_leave(self._machine, returned, call)
         self._place = self._room()
         general = {number: getattr(self._saved, _NAMES[number]) for number in self._general()}
         before = self._read(self._saved.rip - 2, 2)
@@ -252,7 +278,7 @@ class _Run:
         ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | SUSPEND_SECCOMP)
         self._poke(code.ljust(self._length, b"\0"))
         self._registers(_GETREGS, self._now)
-        self._now.rip, self._now.orig_rax = self._place, ctypes.c_ulonglong(-1).value
+        self._now.rip, self._now.orig_rax = self._place, _NO_CALL
         self._now.eflags &= ~_TRACE_FLAG
         self._registers(_SETREGS, self._now)
 
@@ -264,16 +290,16 @@ class _Run:
             return stop
         self._registers(_GETREGS, self._now)
         if not self._is_ours(call):
-            self._now.orig_rax = ctypes.c_ulonglong(-1).value  # the kernel makes no call
+            self._now.orig_rax = _NO_CALL  # the kernel makes no call
             self._registers(_SETREGS, self._now)
         ptrace.call(_SYSCALL, self._tid)
         stop = _wait(self._tid)
         self._left.pop(0)
-        if self._now.orig_rax == ctypes.c_ulonglong(-1).value:
+        if self._now.orig_rax == _NO_CALL:
             self._fail("another of its threads changed what it executes")
         elif stop == _SYSCALL_STOP:
             self._registers(_GETREGS, self._now)
-            self._account(call, ctypes.c_longlong(self._now.rax).value)
+            self._account(call, _signed(self._now.rax))
         return stop
 
     def _is_ours(self, call: InjectedCall) -> bool:
@@ -314,18 +340,14 @@ class _Run:
         if newest != self._program:
             self._fail("another of its threads changed the filter while it was added")
 
-    def _machine_of(self, segment: int) -> Machine:
-        if segment == _CS_64:
-            return call_stub.X86_64
-        if segment == _CS_32:
-            return call_stub.I386
-        raise FiltersUnreadableError(f"the thread {self._tid} runs in a code segment of its own")
-
     def _general(self) -> tuple[int, ...]:
         return _RESTORED if self._machine.wide else _RESTORED[:7]
 
     def _room(self) -> int:
-        """Return an address in the last page of the vDSO, behind all that it holds."""
+        """Return an address in the last page of the vDSO, behind all that it holds.
+
+        That may be the code that a killed tracer left.
+        """
         word, letter = (8, "Q") if self._machine.wide else (4, "I")
         auxv = procfs.contents(f"/proc/{self._tid}/auxv", _LARGEST_AUXV)
         values = struct.unpack(f"<{len(auxv) // word}{letter}", auxv)
@@ -335,9 +357,10 @@ class _Run:
         size, count = struct.unpack_from("<HH", header, 58 if self._machine.wide else 46)
         end = -(-(start + sections + size * count) // _WORD) * _WORD
         rest = self._read(end, -end % _PAGE)
-        if not sections or len(rest) < call_stub.LONGEST or any(rest):
+        used = -(-len(rest.rstrip(b"\0")) // _WORD) * _WORD + 2 * _WORD  # code ends with zeros
+        if not sections or len(rest) - used < call_stub.LONGEST:
             raise FiltersUnreadableError(f"the vDSO of the thread {self._tid} has no room")
-        return int(end)
+        return int(end) + used
 
     def _after_sequence(self, instruction: int) -> int:
         """Return where the thread goes on: a restartable sequence (rseq(2)) has been broken off."""
