@@ -1,4 +1,4 @@
-"""Proves that libseccomp compiles each profile that a policy enforces to what its text says.
+"""Proves that libseccomp compiles each profile of a policy to what its text says.
 
 What it compiles wrongly is written with masks instead, and proved again; what stays wrong is
 refused. Blocks that were proved with this libseccomp are remembered by digest, in a file beside the
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
 from runc_wrap.engines.capture.capture_run import USUAL
-from runc_wrap.filters import profile_proof
-from runc_wrap.filters.evaluate.runtime_load import Loader
-from runc_wrap.filters.kernel import libseccomp_version
+from runc_wrap.filters import profile_difference, profile_proof
+from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.kernel import libseccomp, libseccomp_version
 from runc_wrap.host import files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import AS_STRICT
@@ -24,16 +24,19 @@ from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.arguments import masked_rules
+from runc_wrap.profiles.lint_finding import LintFinding
+from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
     from runc_wrap.filters.profile_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
+    from runc_wrap.profiles.source_profile import Profile
 
 _LARGEST = 1 << 20
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see profile_proof
@@ -68,12 +71,17 @@ class Prover:
         profiles = dict(compiled.profiles)
         remarks = [*compiled.remarks]
         for (name, mode), made in compiled.profiles.items():
-            if mode in AS_STRICT and (calls := self._wrong(made)):
-                profiles[name, mode] = self._masked(name, made, calls)
+            if calls := self._wrong(made):
                 remark = (
                     f"note: profile {name}: libseccomp {self.proved.libseccomp} compiles its rules "
                     f"for {', '.join(calls)} wrongly; equal ones are used, which compare by masks."
                 )
+                try:
+                    profiles[name, mode] = self._masked(name, made, calls)
+                except PolicyError as error:
+                    if mode in AS_STRICT:
+                        raise
+                    remark = f"warning: in {mode}, records of these calls may be wrong: {error}"
                 remarks += [remark] * (remark not in remarks)
         return replace(compiled, profiles=profiles, remarks=tuple(remarks))
 
@@ -91,7 +99,7 @@ class Prover:
     def _wrong(self, made: CompiledProfile) -> list[str]:
         """Return the calls of a profile that are compiled wrongly."""
         found: set[str] = set()
-        for capabilities in _SETS:
+        for capabilities in _sets(made):
             block = json_codec.dumps(resolve(made, capabilities))
             digest = json_codec.digest(block)
             if digest not in self.proved.blocks:
@@ -119,3 +127,29 @@ class Prover:
                 "masks, in fewer rules, or upgrade libseccomp to 2.6.1."
             )
         return other
+
+
+def _sets(made: CompiledProfile) -> list[frozenset[str]]:
+    """Return the capabilities of most containers, and all that change a call's comparisons."""
+    every = [entry for entry in made["rules"] if entry["rule"].get("args")]
+    compared = {name for entry in every for name in entry["rule"]["names"]}
+    rules = [entry for entry in made["rules"] if compared.intersection(entry["rule"]["names"])]
+    named = profile_difference.named_capabilities({**made, "rules": rules})
+    some = {call: own for call, own in named.items() if call in compared}
+    return list(dict.fromkeys((*_SETS, *profile_difference.capability_sets(some))))
+
+
+def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
+    """Yield what libseccomp refuses of a profile, or compiles to something else than it says."""
+    loader = Loader.of(facts.runtime_kind, facts.runtime_version)
+    made = compile_profile(profile, arch=facts.arch, kernel=facts.kernel)
+    known: dict[Hashable, Miscompiled | None] = {}
+    try:
+        for capabilities in _sets(made):
+            libseccomp.filter_bytes(load(block := resolve(made, capabilities), loader))
+            profile_proof.wrong(block, loader, known)
+    except ProfileError as error:
+        yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
+    for one in filter(None, known.values()):
+        remedy = "compare by SCMP_CMP_MASKED_EQ; `apply` does so for a profile that it enforces"
+        yield LintFinding("compiled-wrongly", "warning", "syscalls", str(one), remedy)

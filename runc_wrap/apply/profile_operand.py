@@ -21,8 +21,9 @@ from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node.container_state import status
 from runc_wrap.policy import named_profiles
-from runc_wrap.policy.settings import policy_sources
+from runc_wrap.policy.settings import policy_sources, source
 from runc_wrap.profiles import captured_profile, platform
+from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.composition import composed_file, composer
 from runc_wrap.profiles.composition.composer import Composed
 from runc_wrap.profiles.json_profiles import formats, profile_files
@@ -33,6 +34,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from runc_wrap.filters.profile_difference import Side
     from runc_wrap.node.paths import Places
+    from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
 
 CONTAINER = "container:"
@@ -44,12 +46,29 @@ def read_stdin(*names: str) -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1) if STDIN in names else b""
 
 
-def side(places: Places, name: str, engine: str, arch: str, stdin: bytes = b"") -> Side:
-    """Return what a name stands for, to be compared. Raises ProfileError, Refusal and OSError."""
-    if name.startswith(CONTAINER):
-        return _of_container(places, name.removeprefix(CONTAINER))
-    found = profile(places, name, engine, stdin)
-    return compile_profile(plain(found), arch=arch, kernel=platform.kernel())
+def sides(places: Places, names: tuple[str, str], engine: str) -> list[Side]:
+    """Return what two names stand for, to be compared. Raises ProfileError, Refusal and OSError.
+
+    A profile beside a container is as this node would put it in force.
+    """
+    stdin = read_stdin(*names)
+    applied = any(name.startswith(CONTAINER) for name in names)
+
+    def side(name: str) -> Side:
+        if name.startswith(CONTAINER):
+            return _of_container(places, name.removeprefix(CONTAINER))
+        found = plain(profile(places, name, engine, stdin))
+        one = in_force(places, found).profile if applied else found
+        return compile_profile(one, arch=platform.goarch(), kernel=platform.kernel())
+
+    return [side(name) for name in names]
+
+
+def in_force(places: Places, found: Profile) -> Narrowed:
+    """Return a profile as the policy has its arguments compared. Raises PolicyError, OSError."""
+    wanted = source.read(*places.sources())["default.int_arguments"]
+    is_kernel = wanted == narrowed_comparisons.KERNEL
+    return (narrowed_comparisons.narrowed if is_kernel else narrowed_comparisons.as_written)(found)
 
 
 def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Profile | Composed:

@@ -11,7 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.filters import profile_difference
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.node import installed_programs, runtime_loader
-from runc_wrap.profiles import actions, platform
+from runc_wrap.profiles import actions
 from runc_wrap.safe_text import number
 
 if TYPE_CHECKING:
@@ -56,11 +56,7 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
 
     Exit status 1: they differ.
     """
-    stdin = profile_operand.read_stdin(first, second)
-    arch = platform.goarch()
-    one, other = (
-        profile_operand.side(places, each, engine, arch, stdin) for each in (first, second)
-    )
+    one, other = profile_operand.sides(places, (first, second), engine)
     kind = installed_programs.kind_in_force(places.runtime) or ""
     loader = runtime_loader.of(places.prefix, kind)
     found = _rows(profile_difference.find(one, other, loader))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.apply import node_facts, profile_operand
+from runc_wrap.apply import compiled_proof, node_facts, profile_operand
 from runc_wrap.cli import output
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.policy import compiled_lint
@@ -32,7 +32,14 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
     stdin = profile_operand.read_stdin(name)
     profile = profile_operand.plain(profile_operand.profile(places, name, engine, stdin))
     facts = node_facts.gather(places, None)
-    found = checks.check(profile, Context(facts.arch, compiled_lint.runc(facts)))
+    source = profile_operand.in_force(places, profile)
+    found = [
+        *checks.check(profile, Context(facts.arch, compiled_lint.runc(facts))),
+        *compiled_lint.unsupported(profile, facts),
+        *compiled_proof.findings(source.profile, facts),
+    ]
+    if source.calls and not source.left:
+        found = [one for one in found if one.check != checks.UPPER_BITS]
     if as_json:
         output.document([{"profile": profile.name, **one.as_json()} for one in found])
     else:

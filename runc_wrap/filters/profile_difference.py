@@ -93,9 +93,9 @@ def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     that cannot be loaded or compared.
     """
     fixed = [one.capabilities for one in (first, second) if isinstance(one, ProcessFilters)]
-    named = {} if fixed else _capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
+    named = {} if fixed else named_capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
     found: list[ProfileChange] = []
-    for capabilities in fixed[:1] or _sets(named):
+    for capabilities in fixed[:1] or capability_sets(named):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
         some = calls if capabilities and not fixed else None
@@ -120,8 +120,8 @@ def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> l
     return list(found.values())
 
 
-def _capabilities(*profiles: CompiledProfile) -> dict[str, set[str]]:
-    """Return {call: the capabilities that its rules name}."""
+def named_capabilities(*profiles: CompiledProfile) -> dict[str, set[str]]:
+    """Return {call: the capabilities that its rules name}. Raises ProfileError for too many."""
     named: dict[str, set[str]] = {}
     for entry in chain.from_iterable(profile["rules"] for profile in profiles):
         for name in entry["rule"].get("names") or ():
@@ -134,7 +134,7 @@ def _capabilities(*profiles: CompiledProfile) -> dict[str, set[str]]:
     return named
 
 
-def _sets(named: dict[str, set[str]]) -> list[Capabilities]:
+def capability_sets(named: dict[str, set[str]]) -> list[Capabilities]:
     """Return the sets of capabilities that can make a difference for a call, small ones first."""
     every: set[Capabilities] = {frozenset()}
     every |= {chosen for one in named.values() for chosen in _subsets(one)}
@@ -168,7 +168,8 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
     for expected, found in dict.fromkeys(tried.values()):
         if expected != found:
             where = [args for args, one in tried.items() if one == (expected, found)]
-            when = "" if len(where) == len(tried) else _when(where, tried, conditions)
+            top = (1 << abi.bits) - 1
+            when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
             shown = where[0] if interest.indexes else None
             yield FilterDifference(abi.name, name, number, expected, found, shown), when
 
@@ -183,17 +184,24 @@ def _unless_differing(tried: dict[Args, tuple[int, int]]) -> Iterator[None]:
             raise
 
 
-def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison]) -> str:
-    """Return for which arguments: ranges of a single one, otherwise an example."""
+def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison], top: int) -> str:
+    """Return for which arguments, up to `top`: ranges of a single one, otherwise an example."""
     indexes = {one.index for one in conditions}
     if len(indexes) != 1 or any(one.op == MASKED_EQ for one in conditions):
-        return f"for instance ({', '.join(map(hex, where[0]))})"
+        return f"for instance ({', '.join(hex(value & top) for value in where[0])})"
     index = min(indexes)
-    inside, values = {args[index] for args in where}, sorted({args[index] for args in tried})
+    inside = {args[index] & top for args in where}
+    values = sorted({args[index] & top for args in tried})
     runs = [list(run) for is_in, run in groupby(values, inside.__contains__) if is_in]
-    shown = [f"{run[0]:#x}" + (f" to {run[-1]:#x}" if run[1:] else "") for run in runs]
+    shown = [_range(run[0], run[-1], top) for run in runs]
     more = f", and {len(shown) - _SHOWN} more ranges" if len(shown) > _SHOWN else ""
     return f"argument {index} is {', '.join(shown[:_SHOWN])}{more}"
+
+
+def _range(first: int, last: int, top: int) -> str:
+    if first == last:
+        return f"{first:#x}"
+    return f"{first:#x} and above" if last == top else f"{first:#x} to {last:#x}"
 
 
 def _interest(

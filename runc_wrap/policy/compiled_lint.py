@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.policy.facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
+    from runc_wrap.profiles.source_profile import Profile
 
 
 def check(compiled: Compiled, facts: Facts) -> list[str]:
@@ -26,7 +27,6 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     """
     found = list(_findings(compiled, facts))
     errors = [_line(name, finding) for name, finding in found if finding.severity == "error"]
-    errors += [line for name in compiled.sources for line in _unsupported(name, compiled, facts)]
     if errors:
         raise PolicyError("\n".join(errors))
     default = compiled.policy["default"]["profile"]
@@ -37,22 +37,22 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     ]
 
 
-def _unsupported(name: str, compiled: Compiled, facts: Facts) -> Iterator[str]:
+def unsupported(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     """Yield what a profile uses that the installed runtime or this kernel does not support."""
-    profile = compiled.sources[name]
-    where = f"{facts.runtime_kind} {facts.runtime_version} or this kernel"
+    where = f"{facts.runtime_kind} {facts.runtime_version} or this kernel does not support"
     used = {profile.default_action, *(rule.action for rule in profile.rules)}
     for action in sorted(used - facts.actions):
-        yield f"profile {name}: uses {action}, which {where} does not support; use SCMP_ACT_ERRNO."
+        remedy = "use SCMP_ACT_ERRNO"
+        yield LintFinding("unsupported", "error", "syscalls", f"{where} {action}", remedy)
     for flag in profile.flags or ():
         if facts.flags and flag not in facts.flags:
-            yield f"profile {name}: flags: {where} does not support {flag}; remove it."
+            yield LintFinding("unsupported", "error", "flags", f"{where} {flag}", "remove it")
 
 
 def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, LintFinding]]:
     context = Context(facts.arch, runc(facts))
     for name, profile in compiled.sources.items():
-        for finding in lint.check(profile, context):
+        for finding in (*lint.check(profile, context), *unsupported(profile, facts)):
             if finding.check != lint.UPPER_BITS or not compiled.as_kernel:
                 yield name, finding
 

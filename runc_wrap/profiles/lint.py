@@ -5,9 +5,10 @@ change or refuse a profile: `formats` refuses invalid ones, and the operator dec
 """
 
 from collections.abc import Iterator
-from errno import EPERM
+from errno import ENOSYS
 
 from runc_wrap.hotpath.comparison import GE, GT, NE
+from runc_wrap.profiles.abis import of_oci
 from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
 from runc_wrap.profiles.bypass import profile_bypass
 from runc_wrap.profiles.engine_versions import Version, reached
@@ -17,11 +18,19 @@ from runc_wrap.profiles.lint_finding import (
     Context,
     LintFinding,
     architectures,
+    is_plain_denial,
     may,
+    outcome,
 )
 from runc_wrap.profiles.source_profile import Argument, Profile, Rule
-from runc_wrap.profiles.syscalls import known_to_libseccomp
-from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, CAPABILITIES, GOARCH, NOTIFY, OCI
+from runc_wrap.profiles.syscalls import known_to_libseccomp, numbers
+from runc_wrap.profiles.vocabulary import (
+    CAPABILITIES,
+    ERRNO,
+    GOARCH,
+    NOTIFY,
+    OCI,
+)
 
 UPPER_BITS = "upper-bits"
 _HOLD_ABOVE = frozenset({NE, GT, GE})
@@ -74,9 +83,9 @@ def unknown_syscalls(profile: Profile, _: Context) -> Iterator[LintFinding]:
 
 def same_as_default(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find rules with the same effect as the default action: runc drops them."""
-    default = _outcome(profile.default_action, profile.default_errno_ret)
+    default = outcome(profile.default_action, profile.default_errno_ret)
     for index, rule in enumerate(profile.rules):
-        if _outcome(rule.action, rule.errno_ret) == default:
+        if outcome(rule.action, rule.errno_ret) == default:
             yield LintFinding(
                 "same-as-default",
                 "note",
@@ -84,12 +93,6 @@ def same_as_default(profile: Profile, _: Context) -> Iterator[LintFinding]:
                 f"has the effect of the default action {profile.default_action}; runc drops it",
                 "remove the rule, or give it another action or error",
             )
-
-
-def _outcome(action: str, errno_ret: int | None) -> tuple[str, int]:
-    """Return a call's outcome; all runtimes take ERRNO and TRACE without a number as EPERM."""
-    number = EPERM if errno_ret is None else errno_ret
-    return action, number if action in ACTIONS_WITH_ERRNO else 0
 
 
 def repeated_arguments(profile: Profile, _: Context) -> Iterator[LintFinding]:
@@ -112,9 +115,9 @@ def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[LintFinding]:
     Such bits do not defeat a rule that allows a single number. They defeat a rule that allows all
     numbers but one, and a rule that denies one number.
     """
-    default = _outcome(profile.default_action, profile.default_errno_ret)
+    default = outcome(profile.default_action, profile.default_errno_ret)
     for index, rule in enumerate(profile.rules):
-        if _outcome(rule.action, rule.errno_ret) == default:
+        if outcome(rule.action, rule.errno_ret) == default:
             continue
         passed = [name for name in rule.names if any(_passed(rule, a, name) for a in rule.args)]
         if passed:
@@ -238,6 +241,46 @@ def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[LintFinding]:
         )
 
 
+def fallback_denied(profile: Profile, context: Context) -> Iterator[LintFinding]:
+    """Find calls whose callers try an older call only after ENOSYS, denied with something else.
+
+    runc returns ENOSYS for calls above the last one that a profile names (patchbpf), crun never.
+    """
+    last = _last_named(profile, context) if context.runc else None
+    found = [name for name in _WITH_FALLBACK if _is_denied_otherwise(profile, name, context, last)]
+    if found:
+        yield LintFinding(
+            "fallback-denied",
+            "warning",
+            "syscalls",
+            f"denies {', '.join(found)} without ENOSYS, after which alone the C library makes the "
+            "older call; runc returns it only for calls newer than all that a profile names, crun "
+            "for none",
+            f"add a rule that gives {', '.join(found)} SCMP_ACT_ERRNO with errnoRet 38",
+        )
+
+
+# glibc 2.42 clone-internal.c, faccessat.c, fchmodat.c, statx.c; as in moby issue 42680
+_WITH_FALLBACK = ("clone3", "faccessat2", "fchmodat2", "statx")
+
+
+def _is_denied_otherwise(profile: Profile, name: str, context: Context, last: int | None) -> bool:
+    rules = [rule for rule in profile.rules if name in rule.names and is_plain_denial(rule)]
+    outcomes = {outcome(rule.action, rule.errno_ret) for rule in rules}
+    if may(profile, name) or (not outcomes and last is not None and _number(name, context) > last):
+        return False
+    default = outcome(profile.default_action, profile.default_errno_ret)
+    return (outcomes or {default}) != {(ERRNO, ENOSYS)}
+
+
+def _last_named(profile: Profile, context: Context) -> int:
+    return max((_number(one, context) for rule in profile.rules for one in rule.names), default=0)
+
+
+def _number(name: str, context: Context) -> int:
+    return numbers(of_oci(OCI[context.arch])).get(name, 0)
+
+
 CHECKS: tuple[Check, ...] = (
     unknown_syscalls,
     same_as_default,
@@ -249,4 +292,5 @@ CHECKS: tuple[Check, ...] = (
     unknown_capabilities,
     listener_missing,
     runtime_calls_denied,
+    fallback_denied,
 )

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from errno import EPERM
 from typing import Literal
 
 from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.source_profile import Profile, Rule
-from runc_wrap.profiles.vocabulary import NOTIFY
+from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, NOTIFY
 
 Severity = Literal["error", "warning", "note"]
 
@@ -24,7 +25,8 @@ class LintFinding:
     """One finding: its place in the profile, its consequence, and what to do.
 
     error: no container starts with the profile. warning: containers start, but their confinement
-    differs from what the profile appears to say. note: the profile works as it reads.
+    differs from what the profile appears to say, or programs fail that need not. note: the profile
+    works as it reads.
     """
 
     check: str
@@ -55,6 +57,12 @@ def may(profile: Profile, name: str) -> bool:
         return False
     allowed = any(rule.action in PERMISSIVE for rule in rules)
     return allowed or profile.default_action in PERMISSIVE
+
+
+def outcome(action: str, errno_ret: int | None) -> tuple[str, int]:
+    """Return a call's outcome; all runtimes take ERRNO and TRACE without a number as EPERM."""
+    number = EPERM if errno_ret is None else errno_ret
+    return action, number if action in ACTIONS_WITH_ERRNO else 0
 
 
 def is_plain_denial(rule: Rule) -> bool:

@@ -177,6 +177,9 @@ NOT_CALLS = {
 EXEMPT = frozenset({"uretprobe", "uprobe"})
 
 
+MULTIPLEXED = {name: frozenset(calls.split()) for name, calls in _MULTIPLEXED.items()}
+
+
 def _lines(text: str) -> list[list[str]]:
     return [line.split() for line in text.strip().splitlines()]
 
@@ -188,8 +191,8 @@ def _table() -> dict[str, tuple[str, ...]]:
             found.setdefault(call, []).extend(other for other in form if other != call)
     for call, *others in _lines(_ALSO):
         found.setdefault(call, []).extend(others)
-    for multiplexer, calls in _MULTIPLEXED.items():
-        for call in calls.split():
+    for multiplexer, calls in MULTIPLEXED.items():
+        for call in sorted(calls):
             found.setdefault(call, []).append(multiplexer)
     return {call: tuple(dict.fromkeys(others)) for call, others in found.items()}
 

@@ -28,6 +28,12 @@ class Part(NamedTuple):
     sign: str
     rule: Rule
 
+    @property
+    def calls(self) -> frozenset[str]:
+        """The calls about which it decides."""
+        names = frozenset(self.rule.names)
+        return names if self.sign == ADD else operations.reaching(names)
+
 
 class Composed(NamedTuple):
     """A composed profile, the name of its base, and the parts in the order applied."""
@@ -43,7 +49,7 @@ class Composed(NamedTuple):
         """
         found: list[str] = []
         for part in reversed(self.parts):
-            if call in part.rule.names:
+            if call in part.calls:
                 found.append(part.text)
                 if _always(part.rule):
                     return found[::-1]

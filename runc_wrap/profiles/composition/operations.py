@@ -3,6 +3,9 @@
 `added` has a call allowed where an addition applies, whatever rules the profile has for it.
 `removed` has it denied as calls are that no rule names. Elsewhere, under other capabilities,
 architectures or kernels, every call keeps what it had. What linux.seccomp cannot say is refused.
+
+Some ABIs make the same calls through socketcall(2) or ipc(2). A removal of such a call removes that
+multiplexer's own rule, too: libseccomp then lets through it the calls that are still allowed.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
+from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule
 from runc_wrap.profiles.vocabulary import ALLOW, ERRNO, LOG, NOTIFY, TRACE
 
@@ -36,10 +40,29 @@ def added(profile: Profile, rule: Rule) -> Profile:
 def removed(profile: Profile, names: Iterable[str], where: tuple[Condition, Condition]) -> Profile:
     """Return the profile with these calls denied where (includes, excludes) hold."""
     gone = frozenset(names)
-    kept = [one for each in profile.rules for one in _without(each, gone, where)]
-    if profile.default_action in _PASSING:
+    kept = [one for each in profile.rules for one in _without(each, reaching(gone), where)]
+    if profile.default_action not in _PASSING:
+        _check_multiplexers(profile, gone)
+    else:
         kept = _with(kept, Rule(tuple(sorted(gone)), ERRNO, includes=where[0], excludes=where[1]))
     return replace(profile, rules=tuple(kept))
+
+
+def reaching(names: frozenset[str]) -> frozenset[str]:
+    """Return these calls and the multiplexers through which some ABI makes one of them."""
+    return names | {each for each, calls in MULTIPLEXED.items() if names & calls}
+
+
+def _check_multiplexers(profile: Profile, gone: frozenset[str]) -> None:
+    """Refuse to remove a multiplexer only: each allowed call passes through it in any case."""
+    for each in gone & MULTIPLEXED.keys():
+        allowed = {name for one in profile.rules if one.action in _PASSING for name in one.names}
+        if left := sorted(allowed & MULTIPLEXED[each] - gone):
+            raise ProfileError(
+                f"{each}: on ABIs that have it, libseccomp lets through it whatever calls a rule "
+                f"allows, such as {left[0]}; remove those, or list only ABIs without it "
+                '(abis = "native")'
+            )
 
 
 def _with(rules: list[Rule], new: Rule) -> list[Rule]:

@@ -39,6 +39,8 @@ _TOP = frozenset(
         "listenerPath",
         "listenerMetadata",
         "syscalls",
+        "comment",  # files in the field have these two, which every runtime ignores
+        "description",
     }
 )
 _RULE = frozenset(

@@ -8,6 +8,7 @@ baseProfileName names, which is not in the object: one with a base is refused.
 from runc_wrap.profiles.source_profile import ProfileError
 
 _KIND, _GROUP = "SeccompProfile", "security-profiles-operator.x-k8s.io/"
+_OF_THE_OBJECT = ("disabled", "baseProfileName", "targetWorkload")  # the last until v1alpha1
 _INSTALLED = "/var/lib/kubelet/seccomp/operator/<name>.json"
 
 
@@ -32,7 +33,7 @@ def unwrapped(document: object, source: str) -> object:
     if spec.get("disabled"):
         raise ProfileError(f"{source}: spec.disabled: the operator installs no such profile")
     rules = spec.get("syscalls")
-    kept = {key: value for key, value in spec.items() if key not in ("disabled", "baseProfileName")}
+    kept = {key: value for key, value in spec.items() if key not in _OF_THE_OBJECT}
     if isinstance(rules, list):
         kept["syscalls"] = [_without_errno_0(rule) for rule in rules]
     return kept

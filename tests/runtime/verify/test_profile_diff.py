@@ -19,7 +19,7 @@ def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_
     pair: Pair, make_bundle: Callable[..., Bundle]
 ) -> None:
     name = "containerd + @swap - io_setup"
-    policy = f'runtime = ["{pair.kind}"]\n[default]\nint_arguments = "engine"\nprofile = "{name}"\n'
+    policy = f'runtime = ["{pair.kind}"]\n[default]\nprofile = "{name}"\n'
     kept = f'runtime = ["{pair.kind}"]\n'
     bundle = make_bundle(pair.kind)
     give(bundle, CRI_DEFAULT)

@@ -90,9 +90,12 @@ def _meaning(block: dict[str, Any]) -> list[bool]:
     ]
 
 
-def _ranges(*values: int) -> bytes:
+def _ranges(*values: int, **conditions: Any) -> bytes:
     some = [{"index": 1, "value": value, "op": "SCMP_CMP_LT"} for value in values]
-    calls = [{"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [one]} for one in some]
+    calls: list[dict[str, Any]] = [
+        {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [one], **conditions}
+        for one in some
+    ]
     calls.append({"names": ["execve", "exit_group"], "action": "SCMP_ACT_ALLOW"})
     return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": calls}).encode()
 
@@ -113,6 +116,30 @@ def test_apply_writes_masks_says_so_and_proves_nothing_twice(
     compiled_proof._CALLS.clear()  # noqa: SLF001 - as another process
     monkeypatch.setattr(profile_proof, "wrong", lambda *_: pytest.fail("proved twice"))
     assert "equal ones are used" in node.ctl("apply").output
+
+
+def test_rules_that_only_some_capabilities_bring_are_proved(node: Node) -> None:
+    machine("x86_64")
+    held = {"includes": {"caps": ["CAP_BPF"]}, "excludes": {"caps": ["CAP_SYS_ADMIN"]}}
+    node.configure("", range=_ranges(3, 1 << 33, **held))
+    assert "compiles its rules for ioctl wrongly" in node.ctl("apply").output
+
+
+def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_so(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("x86_64")
+    wrong: Any = compiled_proof.Prover._wrong  # noqa: SLF001
+
+    def only_in_audit(prover: Any, made: Any) -> list[str]:
+        logs = made["block"]["defaultAction"] == "SCMP_ACT_LOG"
+        return wrong(prover, made) if logs else []
+
+    node.configure('[default]\nmode = "audit"\n', range=_ranges(3, 1 << 33))
+    monkeypatch.setattr(compiled_proof.Prover, "_wrong", only_in_audit)
+    assert "compiles its rules for ioctl wrongly; equal ones are used" in node.ctl("apply").output
+    monkeypatch.setattr(masked_rules, "masked", lambda *_: None)
+    assert "in audit, records of these calls may be wrong: profile" in node.ctl("apply").output
 
 
 def test_what_masks_cannot_say_is_refused_and_the_former_policy_stays(

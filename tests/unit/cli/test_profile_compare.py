@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.requirements import machine
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:
@@ -52,6 +53,27 @@ def test_what_differs_under_arguments_and_capabilities_is_named(node: Node, tmp_
     assert document["summary"].startswith(said)  # runc answers ENOSYS above what a profile names
 
 
+def test_a_range_without_end_is_one_row_for_abis_of_64_and_of_32_bits(
+    node: Node, tmp_path: Path
+) -> None:
+    machine("x86_64")
+    path = tmp_path / "a.json"
+    path.write_text(_socket("LT", 40))
+    result = node.ctl("profile", "diff", str(path), "-", "--json", stdin=_socket("NE", 38))
+    rows = {one["arguments"]: one for one in json.loads(result.stdout)["differences"]}
+    assert set(rows) == {"argument 0 is 0x28 and above", "argument 0 is 0x26"}
+    assert [one["abis"] for one in rows.values()] == [["x86_64", "x86"]] * 2
+
+
+def _socket(op: str, value: int) -> str:
+    """Return a profile as people write them, with a description, which runtimes ignore."""
+    args = [{"index": 0, "value": value, "op": f"SCMP_CMP_{op}"}]
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": args}
+    abis = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    whole = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": abis, "syscalls": [rule]}
+    return json.dumps({"description": "as in the field", **whole})
+
+
 def test_a_composed_profile_says_which_part_decides(node: Node) -> None:
     name = "runtime-default + @aio - keyctl"
     answers = node.json("profile", "show", name, "--explain")
@@ -76,12 +98,39 @@ def test_a_rule_may_name_a_composed_profile_which_is_compiled_for_each_engine(no
     assert "no group is called '@nothing'" in node.failure("apply")
 
 
-def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(node: Node) -> None:
+def _wide_ranges() -> str:
+    ranges = [
+        {
+            "names": ["mmap"],
+            "action": "SCMP_ACT_ALLOW",
+            "args": [{"index": 1, "value": value, "op": "SCMP_CMP_LT"}],
+        }
+        for value in (3, 1 << 33)
+    ]
+    one = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [
+        {"index": 0, "value": 40, "op": "SCMP_CMP_NE"}]}  # fmt: skip
+    return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [*ranges, one]})
+
+
+def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(
+    node: Node, tmp_path: Path
+) -> None:
     bad = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
         {"names": ["no_such_call"], "action": "SCMP_ACT_ALLOW"}]})  # fmt: skip
     result = node.ctl("profile", "lint", "-", stdin=bad)
     assert result.exit_code == 1
     assert "libseccomp does not know no_such_call" in result.stdout
+    machine("x86_64")
+    path = tmp_path / "range.json"
+    path.write_text(_wide_ranges())
+    result = node.ctl("profile", "lint", str(path), "--json")
+    found = {one["check"]: one for one in json.loads(result.stdout)}
+    assert "mmap(0x0, 0x3, " in found["compiled-wrongly"]["sentence"]
+    assert "SCMP_CMP_MASKED_EQ" in found["compiled-wrongly"]["remedy"]
+    assert "upper-bits" not in found  # `apply` compares only the bits that the kernel uses
+    node.configure('[default]\nint_arguments = "engine"\n')
+    assert "(socket; as in CVE" in node.ctl("profile", "lint", "moby").stdout
+    assert "(socket; as in" not in node.ctl("profile", "lint", "-", stdin=bad).stdout
     assert "io_submit\n" in node.ctl("profile", "groups", "@aio").stdout
     assert "no group is called '@ai' (did you mean @aio?)" in node.failure(
         "profile", "groups", "@ai"

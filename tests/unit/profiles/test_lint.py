@@ -52,7 +52,8 @@ def test_each_check_finds_only_its_fault(members: Any, found: list[str]) -> None
 
 
 def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
-    [finding] = _found({"defaultAction": "SCMP_ACT_ERRNO"})
+    finding, another = _found({"defaultAction": "SCMP_ACT_ERRNO"})
+    assert another.check == "fallback-denied"
     assert (finding.check, finding.severity) == ("runtime-calls-denied", "error")
     assert "capset" in finding.sentence
     assert "execve" in finding.sentence
@@ -110,6 +111,60 @@ def test_a_sibling_allowed_through_a_listed_abi_is_a_note(
     assert {one.severity for one in told} == ({"note"} if said else set())
     if said:
         assert f"denies {denied['names'][0]}, but permits {said}, which" in told[0].sentence
+
+
+X86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+FAMILY: dict[str, Any] = {**SOCKET, "args": [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}
+SHUT = {"names": ["socketcall"], "action": "SCMP_ACT_ERRNO"}
+
+
+@pytest.mark.parametrize(
+    ("abis", "rules", "said"),
+    [
+        (X86, [FAMILY], ["on SCMP_ARCH_X86, socketcall makes socket with any arguments"]),
+        (X86[:1], [FAMILY], []),
+        (X86, [{**SOCKET, "args": []}], []),
+        (X86, [FAMILY, {**SHUT, "errnoRet": 38}], []),
+        (X86, [FAMILY, SHUT], ["which equals the default, is dropped"]),
+        (X86, [{**SOCKET, "args": []}, SHUT], ["which equals the default, is dropped"]),
+        (X86, [SHUT], []),
+        (X86, [{**FAMILY, "names": ["semget"]}], ["on SCMP_ARCH_X86, ipc makes semget with any"]),
+    ],
+)
+def test_arguments_that_nobody_compares_on_an_abi_with_a_multiplexer_are_a_warning(
+    abis: list[str], rules: list[dict[str, Any]], said: list[str]
+) -> None:
+    document = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": abis, "syscalls": rules}
+    found = [one for one in _found(document) if one.check == "done-by-multiplexers"]
+    assert [one.severity for one in found] == ["warning"] * len(said)
+    assert [words in one.sentence for words, one in zip(said, found, strict=True)] == [True] * len(
+        said
+    )
+
+
+def _named(*names: str, **more: Any) -> dict[str, Any]:
+    rule = {"names": [*names], "action": "SCMP_ACT_ALLOW"}
+    return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule], **more}
+
+
+@pytest.mark.parametrize(
+    ("document", "runc", "calls"),
+    [
+        (_named("read"), Version(1, 1, 15), ""),
+        (_named("read"), None, "clone3, faccessat2, fchmodat2, statx"),
+        (_named("openat2"), Version(1, 1, 15), "clone3, statx"),  # 437: between 435 and 439
+        (_named("openat2", "statx", "clone3"), Version(1, 1, 15), ""),
+        (_named("read", defaultErrnoRet=38), None, ""),
+        ({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["clone3"]}]}, Version(1, 1, 15), "clone3"),
+        ({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["clone3"], "errnoRet": 38}]}, None, ""),
+    ],
+)
+def test_a_denial_after_which_no_older_call_is_tried_is_a_warning(
+    document: dict[str, Any], runc: Version | None, calls: str
+) -> None:
+    found = [one for one in _found(document, runc) if one.check == "fallback-denied"]
+    assert [one.severity for one in found] == ["warning"] * bool(calls)
+    assert all(f"denies {calls} without ENOSYS" in one.sentence for one in found)
 
 
 def test_a_denial_of_a_call_that_linux_does_not_filter_is_a_note() -> None:
@@ -188,7 +243,8 @@ def test_of_the_engines_profiles_only_crios_has_faults_and_others_have_bypasses(
     spec: str, found: set[str]
 ) -> None:
     findings = lint.check(builtin.load(spec), Context("amd64", Version(1, 1, 15)))
-    assert {finding.check for finding in findings} - {"unknown-syscalls", "upper-bits"} == found
+    of_all = {"unknown-syscalls", "upper-bits", "done-by-multiplexers"}
+    assert {finding.check for finding in findings} - of_all == found
 
 
 def test_without_libseccomp_a_note_says_that_names_were_not_checked(

@@ -6,10 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from runc_wrap.filters import profile_difference
+from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression, groups
 from runc_wrap.profiles.composition.expression import Expression, Term
+from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
 AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
@@ -54,6 +59,30 @@ def test_each_part_answers_for_its_calls() -> None:
     assert made.answers("mount") == ["- mount"]
     assert made.answers("acct") == ["containerd", "+ moby"]  # under a capability only
     assert made.profile.name == "containerd + @aio - io_submit + moby - mount"
+
+
+OPERANDS = st.sampled_from(
+    ("@aio", "@keyring", "@mount", "@swap", "@network-io", "clone3", "ptrace", "moby", "crio")
+)
+
+
+@given(st.sampled_from(("containerd", "moby", "containers-common")), OPERANDS, OPERANDS)
+@settings(deadline=None, max_examples=15)
+def test_sums_of_real_profiles_commute_and_a_second_time_changes_nothing(
+    base: str, one: str, other: str
+) -> None:
+    """Where linux.seccomp can say it; arguments beside a denial of the same call it cannot."""
+    try:
+        both = composer.of_text(f"{base} + {one} + {other}", builtin.load)
+        texts = (f"{base} + {other} + {one}", f"{base} + {one} + {other} + {one}")
+        for text in texts:
+            made = [
+                compile_profile(each.profile, arch="amd64", kernel=(6, 12))
+                for each in (both, composer.of_text(text, builtin.load))
+            ]
+            assert profile_difference.find(made[0], made[1], Loader("crun")) == [], text
+    except ProfileError as error:
+        assert "no profile can say both" in str(error) or "too many" in str(error)  # noqa: PT017
 
 
 def _file(**keys: Any) -> bytes:

@@ -13,6 +13,7 @@ from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, return_codes
 from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.bypass import sibling_calls
 from runc_wrap.profiles.composition.operations import added, removed
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import (
@@ -120,6 +121,52 @@ def test_additions_commute_and_the_same_twice_is_the_same_as_once(
     for case in _cases():
         assert _outcomes(both, case) == _outcomes(reverse, case)
         assert _outcomes(added(both, one), case) == _outcomes(both, case)
+
+
+@given(profiles, rules, rules)
+@settings(deadline=None)
+def test_removals_commute_and_the_last_of_an_addition_and_a_removal_decides(
+    profile: Profile, one: Rule, other: Rule
+) -> None:
+    def less(source: Profile, rule: Rule) -> Profile:
+        return removed(source, rule.names, (rule.includes, rule.excludes))
+
+    both, reverse = less(less(profile, one), other), less(less(profile, other), one)
+    again, back = less(added(profile, one), one), added(less(profile, one), one)
+    for case in _cases():
+        assert _outcomes(both, case) == _outcomes(reverse, case)
+        assert _outcomes(less(both, one), case) == _outcomes(both, case)
+        assert _outcomes(again, case) == _outcomes(less(profile, one), case)
+        assert _outcomes(back, case) == _outcomes(added(profile, one), case)
+
+
+SOCKETCALL = 102
+SOCKET, CONNECT = 1, 3  # of socketcall(2), linux/net.h
+
+
+def _through_socketcall(profile: Profile, call: int) -> int:
+    block = resolve(compile_profile(profile, arch="amd64", kernel=(6, 12)), frozenset())
+    block["architectures"] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    meant = Simulation(block, Loader("crun")).meant(ABIS["x86"], SOCKETCALL, (call, *[0] * 5))
+    return max(meant)
+
+
+@pytest.mark.parametrize("default", ["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW"])
+def test_a_removed_call_is_denied_through_its_multiplexer_and_the_others_pass(default: str) -> None:
+    named = Rule(("socket", "connect", "socketcall"), "SCMP_ACT_ALLOW")
+    profile = Profile("p", None, default, (named,))
+    assert _through_socketcall(profile, SOCKET) == return_codes.ALLOW
+    less = removed(profile, ["socket"], (ANYWHERE, ANYWHERE))
+    assert _through_socketcall(less, SOCKET) == DENIED
+    assert _through_socketcall(less, CONNECT) == return_codes.ALLOW
+
+
+def test_a_multiplexer_is_removed_with_the_calls_that_pass_through_it_or_not_at_all() -> None:
+    every = ["socketcall", *sibling_calls.MULTIPLEXED["socketcall"]]
+    less = removed(builtin.load("containerd"), every, (ANYWHERE, ANYWHERE))
+    assert _through_socketcall(less, CONNECT) == DENIED
+    with pytest.raises(ProfileError, match="lets through it whatever calls a rule allows, such as"):
+        removed(builtin.load("containerd"), ["socketcall"], (ANYWHERE, ANYWHERE))
 
 
 def test_a_profile_that_allows_by_default_denies_what_is_removed() -> None:

@@ -27,7 +27,7 @@ def _parsed(**changes: Any) -> Any:
 
 
 def test_the_spec_is_the_profile_and_an_errno_of_0_is_none() -> None:
-    found = _parsed()
+    found = _parsed(spec={**SPEC, "targetWorkload": "w", "disabled": False})
     assert found.architectures == ("SCMP_ARCH_X86_64",)
     assert found.rules == (
         Rule(("read",), "SCMP_ACT_ALLOW"),
