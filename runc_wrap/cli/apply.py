@@ -75,7 +75,7 @@ def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> d
     policy = compiled.policy
     settings = ("runtime", "on_error", "default", "runtime_default", "overlay")
     rules = [
-        {name: rule.get(name) for name in ("name", "mode", "profile", "adopt")}
+        {name: rule.get(name) for name in ("name", "mode", "profile", "adopt", "record")}
         for rule in policy["rules"]
     ]
     return {

@@ -71,7 +71,7 @@ def _decision(
     outcome = redecide.decide_again(policy, str(path), record, handler)
     decision, profile = outcome.decision, None
     if decision.profile and decision.mode:
-        profile = policy_file.load_profile(policy, decision.profile, decision.mode)
+        profile = policy_file.load_profile(policy, decision.profile, decision.form)
     known = stated_defaults.recognizer(places)
     facts = outcome.facts
     return decision, profile, known.of_block(facts.seccomp, facts.who.engine, facts.bounding)

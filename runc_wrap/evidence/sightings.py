@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 AUDIT, OBSERVE = "audit", "observe"
 # data in the code of a call from observe: it installs a filter that may keep later calls from us;
-# it was not made, as its caller was killed or interrupted before it was answered
-HIDES, UNMADE = 1, 2
+# it was not made, as its caller was killed or interrupted before it was answered; the profile
+# allows it, and it is only recorded
+HIDES, UNMADE, RECORDED = 1, 2, 4
 LOGGED_MODES = ("audit", "enforce-log")  # in which the kernel logs what the profile denies
 
 Args = tuple[int | None, ...]
@@ -27,7 +28,7 @@ class Sighting(NamedTuple):
     exe: str  # "" where the record has none
     arch: int  # AUDIT_ARCH_* (linux:include/uapi/linux/audit.h)
     number: int  # of the call, x32's bit 0x40000000 included
-    code: int  # SECCOMP_RET_* without data, but for HIDES and UNMADE
+    code: int  # SECCOMP_RET_* without data, but for HIDES, UNMADE and RECORDED
     args: Args | None  # six of 64 bits, None for unknown ones; None from audit: records have none
     source: str  # AUDIT or OBSERVE
 

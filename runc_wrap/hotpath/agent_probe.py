@@ -1,11 +1,16 @@
-"""Checks whether an agent takes seccomp listeners: at creates in mode observe only.
+"""Checks whether an agent takes seccomp listeners: at creates that observe or record only.
 
 Without one the runtime would fail the create (runc: "failed to connect with seccomp agent").
 """
 
 import _socket
 
-_NO_AGENT = " No agent listens, so the mode is audit instead of observe."
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.decision import Decision
+
+_NOT_OBSERVED = " No agent listens, so the mode is audit instead of observe."
+_NOT_RECORDED = " No agent listens, so nothing is recorded."
 
 
 def has_agent(path: str) -> bool:
@@ -24,6 +29,6 @@ def has_agent(path: str) -> bool:
     return True
 
 
-def without_agent(reason: str) -> str:
-    """Return the reason of a decision for observe when no agent listens."""
-    return reason + _NO_AGENT
+def without_agent(decision: "Decision") -> str:
+    """Return the reason of a decision to observe or to record when no agent listens."""
+    return decision.reason + (_NOT_OBSERVED if decision.mode == "observe" else _NOT_RECORDED)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         profile: str
         mode: str
         adopt: NotRequired[str]
+        record: NotRequired[bool]
 
     class OptOut(TypedDict):
         """Whose annotations count; `late` is "honour" or "ignore", and lacks before release 0.2."""
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         mode: str
         profile: str
         adopt: str
+        record: bool
         percent: int
         until: float
 

@@ -38,6 +38,8 @@ MODES = ENFORCE, ENFORCE_LOG, AUDIT, OBSERVE, OFF = (
 ADOPT_NONE, ADOPT, ADOPT_WEAKER = "none", RUNTIME_DEFAULT, f"{RUNTIME_DEFAULT}, also weaker"
 AS_DUMPED = "as-dumped"
 AS_STRICT = (ENFORCE, ENFORCE_LOG)  # modes that let through nothing that their profile denies
+RECORD = "+record"  # after the mode in the name of a compiled profile that also records
+RECORDING = (ENFORCE, OBSERVE)  # modes in which allowed calls can be recorded
 _RESTORED = "it was restored from a checkpoint, with the filters that its processes had then"
 _PRIVILEGED = "The container is privileged."
 _LATE = "the pod's annotations were different when its sandbox was made"
@@ -52,6 +54,7 @@ class Decision:
     `declared` is what the container asked for; `ignored` is an annotation that did not count.
     `replaced` names the engine's default profile that the config brought, if it was taken over.
     `restored`: the container's processes come from a checkpoint, with the filters of then.
+    `recorded`: the agent is also asked about calls that the profile allows.
     """
 
     __slots__ = (
@@ -61,6 +64,7 @@ class Decision:
         "mode",
         "profile",
         "reason",
+        "recorded",
         "replaced",
         "restored",
         "rule",
@@ -76,6 +80,12 @@ class Decision:
         self.ignored: str | None = None
         self.replaced: str | None = None
         self.restored = False
+        self.recorded = False
+
+    @property
+    def form(self) -> str:
+        """The name of the compiled profile's form: the mode, and whether it records."""
+        return f"{self.mode}{RECORD}" if self.recorded else str(self.mode)
 
 
 class _Wish:
@@ -126,7 +136,7 @@ def restore(decision: Decision, setting: "str | None") -> None:
                 f"which may be none, and {quoted(decision.profile)} must be enforced. Create it "
                 'anew, or set restore = "as-dumped" in config.toml and run `runc-wrapctl apply`.'
             )
-        decision.mode = None
+        decision.mode, decision.recorded = None, False
     decision.restored = True
     if decision.action != "leave":
         decision.reason = f"{decision.reason.rstrip('.')}; {_RESTORED}."
@@ -224,6 +234,9 @@ def _by_policy(
         if decision.mode == "confine":
             decision.mode = mode
         decision.profile = profile_of(wish.asked or profile, facts.who.engine, policy)
+        records = default.get("record", False)
+        records = rule.get("record", records) if rule else records
+        decision.recorded = records and decision.mode in RECORDING
     decision.rule = rule["name"] if rule else None
     decision.ignored = wish.ignored
     if wish.because:

@@ -72,6 +72,7 @@ def record(
         "filters": 0 if decision.action == "leave" else 1,
         **({"replaced": decision.replaced} if decision.replaced else {}),
         **({"restored": True} if decision.restored else {}),
+        **({"recorded": True} if decision.recorded else {}),
     }
 
 

@@ -138,8 +138,8 @@ def consider(
         facts.engine_default = _engine_default(facts, policy, profile_of)
     decision = decide(facts, policy, time.time())
     block = _final_block(facts, policy, decision, profile_of)
-    if decision.mode == OBSERVE and not _has_agent(block):
-        _audit_instead(decision)
+    if (decision.mode == OBSERVE or decision.recorded) and not _has_agent(block):
+        _do_without_agent(decision)
         block = _final_block(facts, policy, decision, profile_of)
     if call.invocation.command == "restore":
         restore(decision, policy.get("restore"))
@@ -167,18 +167,19 @@ def _sandbox_annotations(bundle_path: str, sandbox_id: str) -> "dict[str, str]":
 
 
 def _has_agent(block: "Json") -> bool:
-    """Return whether an agent listens at the socket to which this block of observe refers."""
-    from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - expensive, and for this mode only
+    """Return whether an agent listens at the socket to which this block refers."""
+    from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - expensive, and rarely needed
 
     return agent_probe.has_agent(block.get("listenerPath", ""))
 
 
-def _audit_instead(decision: Decision) -> None:
-    """Change a decision from observe to audit: without an agent the runtime would fail."""
+def _do_without_agent(decision: Decision) -> None:
+    """Record nothing, and audit instead of observe: without an agent the runtime would fail."""
     from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - see above
 
-    decision.mode = AUDIT
-    decision.reason = agent_probe.without_agent(decision.reason)
+    decision.reason = agent_probe.without_agent(decision)
+    decision.recorded = False
+    decision.mode = AUDIT if decision.mode == OBSERVE else decision.mode
 
 
 def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str = "self") -> str:
@@ -219,7 +220,7 @@ def _final_block(
 ) -> "Json":
     """Return the linux.seccomp that the container will have, {} for none. Raises Refusal."""
     if decision.action == "inject" and decision.profile and decision.mode:
-        compiled = profile_of(policy, decision.profile, decision.mode)
+        compiled = profile_of(policy, decision.profile, decision.form)
         return resolve.resolve(compiled, facts.bounding)
     if decision.action != "keep" or decision.declared == READY_MADE:
         return {}

@@ -16,7 +16,6 @@ from runc_wrap.engines.engine import NOTHING
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, locks, procfs, runtime_state
-from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ _LARGEST = 4 << 20  # bytes of an engine's file
 
 
 def observed(places: Places) -> list[str]:
-    """Return the containers in observe that run."""
+    """Return the running containers whose calls the agent answers."""
     found = []
     for key, one in whole_ledger.read(places.ledger).records.items():
-        if one.is_injected and one.mode == OBSERVE:
+        if one.has_listener:
             first = runtime_state.first_process(key)
             if first and procfs.started(first[0]) == first[1]:
                 found.append(one.id)
@@ -44,9 +43,9 @@ def observed(places: Places) -> list[str]:
 def told_observed(found: list[str]) -> str:
     """Return why these containers have to end first."""
     return (
-        f"{safe_text.number(len(found), 'container')} in mode observe: {', '.join(found[:5])}. "
-        "Without the service, what their profiles would deny fails with ENOSYS, and they cannot be "
-        "entered. Stop them first"
+        f"{safe_text.number(len(found), 'container')} in mode observe, or recorded: "
+        f"{', '.join(found[:5])}. Without the service, calls that it answers fail with ENOSYS, and "
+        "they cannot be entered. Stop them first"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from runc_wrap.hotpath.decision import OBSERVE, RECORD
 from runc_wrap.hotpath.ledger_file import Key, Origin, origin_of
 
 Json = dict[str, Any]
@@ -16,6 +17,7 @@ class Record(NamedTuple):
     `pid` is the runtime's; `fallback`: the agent's socket existed, but the agent was not followed.
     `replaced` names the engine's default profile that was taken over.
     `restored`: from a checkpoint, with the filters of then.
+    `recorded`: the agent was also asked about calls that the profile allows.
     `filters` is how many seccomp filters the decided config asks for; `line` is the whole line.
     """
 
@@ -42,6 +44,7 @@ class Record(NamedTuple):
     pid: int | None
     fallback: bool
     restored: bool
+    recorded: bool
     filters: int
     line: Json
 
@@ -54,6 +57,16 @@ class Record(NamedTuple):
     def is_injected(self) -> bool:
         """Whether runc-wrap gave it a profile."""
         return self.action == "inject" and self.mode != "off"
+
+    @property
+    def has_listener(self) -> bool:
+        """Whether the agent is asked about its calls."""
+        return self.is_injected and (self.mode == OBSERVE or self.recorded)
+
+    @property
+    def form(self) -> str:
+        """The name of its compiled profile's form, as hotpath.decision has it."""
+        return f"{self.mode}{RECORD}" if self.recorded else str(self.mode)
 
     @property
     def is_selftest(self) -> bool:
@@ -82,6 +95,7 @@ def of(line: Json) -> Record:
         pid=origin_of(line)[1],
         fallback=line.get("fallback") is True,
         restored=line.get("restored") is True,
+        recorded=line.get("recorded") is True,
         filters=filters,
         line=line,
         **texts,
@@ -93,5 +107,5 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-_NOT_TEXTS = {"id", "pid", "fallback", "restored", "filters", "line"}
+_NOT_TEXTS = {"id", "pid", "fallback", "restored", "recorded", "filters", "line"}
 _TEXTS = [name for name in Record._fields if name not in _NOT_TEXTS]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath.decision import ENFORCE_LOG, LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import ENFORCE, LOCALHOST, RECORD, RUNTIME_DEFAULT
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
@@ -265,7 +265,7 @@ def _check_name(name: str) -> None:
         raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
     if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise ProfileError("the name is not a plain path below the profile directory; rename it.")
-    if len(name) > _LONGEST_NAME or len(file_name(name, ENFORCE_LOG).encode()) > _NAME_MAX:
+    if len(name) > _LONGEST_NAME or len(file_name(name, ENFORCE + RECORD).encode()) > _NAME_MAX:
         raise ProfileError(
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
             "as a file name, in which / and % take three bytes each; rename it."

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.named_profiles import placing
-from runc_wrap.profiles import abis, lint, syscalls
+from runc_wrap.profiles import abis, syscalls
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
+from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 from runc_wrap.profiles.vocabulary import OCI
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _remedy(calls: list[str], stay: Iterable[str]) -> str:
     """Return what to write in the settings, and what no setting can close."""
     known = syscalls.known_to_libseccomp(calls)
     unknown = [] if known is None else [call for call in calls if call not in known]
-    needed = sorted(lint.RUNTIME_CALLS.intersection(calls))
+    needed = sorted(RUNTIME_CALLS.intersection(calls))
     named = [call for call in calls if call not in (*unknown, *needed)]
     words = [f"add {', '.join(named)} to deny"] if named else []
     if all(where.startswith("through ") for where in stay):

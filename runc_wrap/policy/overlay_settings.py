@@ -9,8 +9,9 @@ from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import value_types
-from runc_wrap.profiles import lint, syscalls
+from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.bypass import io_uring
+from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,7 +88,7 @@ def remarks(
     values: Mapping[str, Any], profiles: Mapping[tuple[str, str], CompiledProfile], arch: str
 ) -> Iterator[str]:
     """Yield what the overlay denies that the runtime itself needs, and the ways around it."""
-    needed = sorted(lint.RUNTIME_CALLS.intersection(values[_DENY]))
+    needed = sorted(RUNTIME_CALLS.intersection(values[_DENY]))
     if needed:
         yield (
             f"warning: {placing(values)(_DENY)}{_DENY} has {', '.join(needed)}, which runc or crun "

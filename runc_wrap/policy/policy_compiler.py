@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF
+from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import named_profiles, overlay_settings, requirements
 from runc_wrap.policy.named_profiles import SYSTEM, load
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 class Compiled:
     """A policy to put in force, and its sources.
 
-    `profiles` are the compiled ones by (name, mode), `sources` the profiles by name before that.
+    `profiles` are the compiled ones by (name, Decision.form), `sources` by name before that.
     `narrowed` lists for each profile the calls whose arguments are compared only in the bits that
     the kernel uses, not in all as written; `as_kernel`: the settings require that. `remarks` are
     for the owner, one line each. `engine_defaults` names for each engine what counts as its default
@@ -68,9 +68,9 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         for name, source in sources.items()
     }
     profiles = {
-        (name, mode): _profile(one, mode, values, facts)
+        (name, form): _profile(one, form, values, facts)
         for name, one in made.items()
-        for mode in used
+        for form in (*used, *(f"{mode}{RECORD}" for mode in recorded_modes(values)))
     }
     place = named_profiles.placing(values)
     remarks += [
@@ -126,14 +126,28 @@ def _modes(values: Mapping[str, Any]) -> list[str]:
     return sorted(used - {OFF})
 
 
-def _profile(made: Narrowed, mode: str, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:
-    """Compile one profile for one mode: first the ABIs, then the mode, then the overlay."""
+def recorded_modes(values: Mapping[str, Any]) -> list[str]:
+    """Return the modes of the containers whose allowed calls are recorded."""
+    tables = [{}, *values[schema.RULES]]
+    both = ((_of(one, "record", values), _of(one, "mode", values)) for one in tables)
+    return sorted({mode for records, mode in both if records and mode in RECORDING})
+
+
+def _of(rule: Mapping[str, Any], name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 (a setting's)
+    return rule.get(name, values[f"default.{name}"])
+
+
+def _profile(made: Narrowed, form: str, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:
+    """Compile a profile: first the ABIs, then the mode, the overlay, and what is recorded."""
+    mode = form.removesuffix(RECORD)
     kept = _kept_abis(values["default.abis"], facts)
     source = made.profile
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
     listener = modes.AgentListener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
     compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener)
     overlaid = overlay_settings.put_on(compiled, overlay_settings.overlay(values))
+    if mode != form:
+        overlaid = modes.recorded(overlaid, mode, listener)
     return {**overlaid, "narrowed": list(made.calls)} if made.calls else overlaid
 
 
@@ -148,6 +162,8 @@ def _default(values: Mapping[str, Any]) -> Default:
     default: Default = {"profile": values["default.profile"], "mode": values["default.mode"]}
     if values["default.adopt"] != ADOPT_NONE:
         default["adopt"] = values["default.adopt"]
+    if values["default.record"]:
+        default["record"] = True
     return default
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE, RECORDING
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import syscalls
@@ -35,26 +35,47 @@ def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> 
             f"{runtime} or this kernel does not support (Linux 4.14, libseccomp 2.4). Use enforce."
         )
 
+    recording = [*_recording(values)]
     if OBSERVE in used:
-        yield from _problems_of_observe(values, runtime, facts)
+        yield from _problems_of_asking(_where(values, OBSERVE), "observe", "use audit", facts)
+    elif recording:
+        yield from _problems_of_asking(recording[0][0], "record", "leave record out", facts)
+    for where, mode in recording:
+        if mode not in RECORDING:
+            yield (
+                f"{where}record needs the mode {' or '.join(RECORDING)}, and here the mode is "
+                f"{mode}. Change the mode, or leave record out."
+            )
 
 
-def _problems_of_observe(values: Mapping[str, Any], runtime: str, facts: Facts) -> Iterator[str]:
-    where = _where(values, OBSERVE)
+def _recording(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the place of each `record = true`, and the mode there."""
+    place = placing(values)
+    if values["default.record"]:
+        yield place("default.record"), values["default.mode"]
+    for number, rule in enumerate(values[schema.RULES]):
+        if rule.get("record"):
+            mode = rule.get("mode", values["default.mode"])
+            yield place(schema.RULES, number, "record"), mode
+
+
+def _problems_of_asking(where: str, name: str, instead: str, facts: Facts) -> Iterator[str]:
+    """Yield what a setting that asks the agent needs and this node lacks."""
+    needs = f"{where}{name} needs"
     if not {NOTIFY, LOG} <= facts.actions:
         yield (
-            f"{where}the mode observe needs the action {NOTIFY}, which {runtime} or this kernel "
-            "does not support (Linux 5.7, libseccomp 2.5). Use audit."
+            f"{needs} the action {NOTIFY}, which {facts.runtime_kind} {facts.runtime_version} or "
+            f"this kernel does not support (Linux 5.7, libseccomp 2.5); {instead}."
         )
     if syscalls.known_to_libseccomp([]) is None:
         yield (
-            f"{where}the mode observe lists calls one by one, by their names in libseccomp, "
-            "which is not installed. Install libseccomp2, or use audit."
+            f"{needs} libseccomp for the names of calls, and it is not installed. Install "
+            f"libseccomp2, or {instead}."
         )
     if len(facts.listener.encode()) > _SUN_PATH:
         yield (
-            f"{where}the mode observe needs the socket {facts.listener}, whose path is too long "
-            f"for a socket ({_SUN_PATH} bytes). Install to a shorter prefix, or use audit."
+            f"{needs} the socket {facts.listener}, whose path is too long for a socket "
+            f"({_SUN_PATH} bytes). Install to a shorter prefix, or {instead}."
         )
 
 
@@ -88,13 +109,16 @@ def remarks(
             f"warning: {_where(values, ENFORCE_LOG)}this kernel logs no denials in the mode "
             "enforce-log: kernel.seccomp.actions_logged lacks errno; add it by sysctl."
         )
-    if OBSERVE in used and modes.KILLABLE_FLAG not in facts.flags:
+    asking = [where for where, _ in _recording(values)]
+    if OBSERVE in used:
+        asking = [_where(values, OBSERVE)]
+    if asking and modes.KILLABLE_FLAG not in facts.flags:
         yield (
-            f"note: {_where(values, OBSERVE)}a signal whose handler lacks SA_RESTART ends a "
+            f"note: {asking[0]}a signal whose handler lacks SA_RESTART ends a "
             f"call that waits for the agent with EINTR: {facts.runtime_kind} "
             f"{facts.runtime_version} or this kernel does not support {modes.KILLABLE_FLAG}, with "
             "which this can happen only until the agent has received the call; for programs that "
-            "cannot handle that, use audit, or crun, or runc 1.5, on Linux 5.19."
+            "cannot handle that, use audit without record, or crun, or runc 1.5, on Linux 5.19."
         )
     if values["default.abis"] == "kernel" and facts.abis is None:
         yield (

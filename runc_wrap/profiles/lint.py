@@ -22,6 +22,7 @@ from runc_wrap.profiles.lint_finding import (
     may,
     outcome,
 )
+from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 from runc_wrap.profiles.source_profile import Argument, Profile, Rule
 from runc_wrap.profiles.syscalls import known_to_libseccomp, numbers
 from runc_wrap.profiles.vocabulary import (
@@ -34,17 +35,6 @@ from runc_wrap.profiles.vocabulary import (
 
 UPPER_BITS = "upper-bits"
 _HOLD_ABOVE = frozenset({NE, GT, GE})
-
-# The calls that runc or crun makes after loading the filter when noNewPrivileges is false. Tested
-# one by one with runc 1.1.15 and crun 1.21 on x86_64: denying any fails or hangs a container.
-# Newer runc calls fchdir. Every program calls exit_group; execve starts the program.
-RUNTIME_CALLS = frozenset(
-    """
-    capget capset chdir close execve exit_group fchdir fstat fstatfs futex getcwd getdents64
-    getppid newfstatat openat prctl read rt_sigaction rt_sigprocmask setgid setgroups setresgid
-    setresuid setuid write
-    """.split()
-)
 
 
 def check(profile: Profile, context: Context) -> list[LintFinding]:

@@ -118,9 +118,8 @@ def _capabilities(
     """
     own = bounding_of(record)
     candidates = list(_candidates(own, enforced))
-    mode = str(record.mode)
     try:
-        compiled = policy_file.load_profile(policy, str(record.profile), mode)
+        compiled = policy_file.load_profile(policy, str(record.profile), record.form)
     except Refusal:  # the mode is no longer in use
         return own or frozenset()
     found = _matching(compiled, record, candidates)

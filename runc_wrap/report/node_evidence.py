@@ -136,7 +136,7 @@ def profiles(places: Places) -> Callable[[Record], Filter | str]:
     remembered: dict[tuple[str | None, ...], Filter | str] = {}
 
     def of(record: Record) -> Filter | str:
-        key = (record.profile, record.mode, record.digest, record.root)
+        key = (record.profile, record.form, record.digest, record.root)
         if key not in remembered:
             remembered[key] = found.of(record)
         return remembered[key]

@@ -210,7 +210,7 @@ def test_it_is_not_removed_while_containers_in_observe_need_its_service(installe
         _, (root, place, name) = _create(installed)
         refused = installed.attempt(*REMOVE)
         assert refused.returncode != 0
-        assert f"not removed: 1 container in mode observe: {name}." in refused.stderr
+        assert f"not removed: 1 container in mode observe, or recorded: {name}." in refused.stderr
         assert installed.seccomp(installed.bundle(), LEFT) == 2
         installed.run(LEFT, root, place, "delete", "--force", name)
         installed.run(*REMOVE)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Groups = list[list[list[Any]]]
 
 METADATA = "runc-wrap/1"
+RECORDS = f"{METADATA} record"  # only calls that the profile allows are sent
 ARGUMENTS = 6
 _MASKED_NE = "MASKED_NE"  # which no filter has
 _64BIT, _N32 = 0x80000000, 0x20000000  # linux/audit.h __AUDIT_ARCH_64BIT, _CONVENTION_MIPS64_N32

@@ -15,7 +15,7 @@ import struct
 import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING
-from runc_wrap.agent.observe.argument_rules import METADATA, checked
+from runc_wrap.agent.observe.argument_rules import METADATA, RECORDS, checked
 from runc_wrap.hotpath import json_codec
 
 TYPE_CHECKING = False
@@ -240,7 +240,7 @@ def begun(number: int, fd: int) -> Arrival | None:
 def allowed_by_arguments(metadata: str) -> dict[tuple[int, int], Groups]:
     """Return the argument rules in a listener's metadata, {} if there are none or not valid."""
     word, _, text = metadata.partition(" ")
-    if word != METADATA or not text:
+    if word != METADATA or not text or metadata == RECORDS:
         return {}
     try:
         return checked(json_codec.loads(text.encode("utf-8", "surrogateescape")))

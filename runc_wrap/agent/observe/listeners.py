@@ -16,13 +16,13 @@ import time
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe import notify, observed_container, pointed_arguments, store_share
-from runc_wrap.agent.observe.argument_rules import allows, bits
+from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
 from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.agent.observe.handshake import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector, Late
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, TracingFilters
-from runc_wrap.evidence.sightings import HIDES, OBSERVE, UNMADE, Sighting
+from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -50,10 +50,10 @@ class Listener:
     """One listener; `key` is its container's key in the evidence, None if unknown.
 
     `container` is shared with the container's other listeners; `own` are the filters that its
-    processes installed.
+    processes installed; `records`: the profile allows every call that is sent.
     """
 
-    __slots__ = ("allowed", "container", "fd", "key", "number", "own")
+    __slots__ = ("allowed", "container", "fd", "key", "number", "own", "records")
 
     def __init__(self, number: int, fd: int, state: Json, container: ObservedContainer) -> None:
         self.number = number
@@ -65,6 +65,7 @@ class Listener:
         self.key: Key | None = (root, name) if is_known else None  # type: ignore[assignment]  # both are str
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
+        self.records = metadata == RECORDS
         self.own = TracingFilters(state.get(KEY))
         if state.get(_UNREAD) is True:
             container.patience = 0.0
@@ -243,7 +244,8 @@ class Listeners:
             call.unmade = args is None
         self.inflight.count(call.id)
         notify.proceed(listener.fd, call.id, error)
-        self.record(listener.key, _sighting(call, caller, args, received))
+        code = RECORDED if listener.records else 0
+        self.record(listener.key, _sighting(call, caller, args, received, code))
 
     def _look(
         self, container: ObservedContainer, call: notify.Notification
@@ -307,7 +309,11 @@ def _plain(value: object) -> object:
 
 
 def _sighting(
-    call: notify.Notification, caller: Caller, args: tuple[int, ...] | None, received: float
+    call: notify.Notification,
+    caller: Caller,
+    args: tuple[int, ...] | None,
+    received: float,
+    code: int,
 ) -> Sighting:
     return Sighting(
         time=received,
@@ -318,7 +324,7 @@ def _sighting(
         exe=caller.exe,
         arch=call.arch,
         number=call.number,
-        code=USER_NOTIF | (HIDES if call.hides else 0) | (UNMADE if call.unmade else 0),
+        code=USER_NOTIF | code | (HIDES if call.hides else 0) | (UNMADE if call.unmade else 0),
         args=args,
         source=OBSERVE,
     )

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import time_text
-from runc_wrap.evidence.sightings import LOGGED_MODES
+from runc_wrap.evidence.sightings import LOGGED_MODES, OBSERVE
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import tail
@@ -189,7 +189,8 @@ def _entry(record: Record) -> LedgerEntry:
     when = time_text.epoch(record.time)
     is_creator = record.pid is not None and record.pid > 0 and when is not None
     creator = (record.pid, when) if is_creator else None
-    return LedgerEntry(creator, record.mode, record.bundle, record.origin)  # type: ignore[arg-type]  # both are numbers
+    mode = OBSERVE if record.has_listener else record.mode
+    return LedgerEntry(creator, mode, record.bundle, record.origin)  # type: ignore[arg-type]  # both are numbers
 
 
 def ids(path: str) -> Iterator[str]:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import containers, procfs
 from runc_wrap.hotpath import config_file, json_codec
-from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import deep_verify
 
@@ -57,8 +56,8 @@ def mark(node: Node, places: Places) -> Node:
 
 def _is_observed(entry: Entry) -> bool:
     record = entry.record
-    is_ours = record is not None and record.action == "inject" and record.mode == OBSERVE
-    return is_ours and entry.container.state == containers.RUNNING
+    has_one = record is not None and record.has_listener
+    return has_one and entry.container.state == containers.RUNNING
 
 
 def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Process]]:

@@ -62,6 +62,7 @@ SETTINGS = (
     Setting("default.int_arguments", "kernel", value_types.choice("kernel", "engine")),
     Setting("default.privileged", "leave", value_types.choice("leave", "audit", "confine")),
     Setting("default.adopt", ADOPT_NONE, _ADOPT),
+    Setting("default.record", default=False, kind=value_types.FLAG),
     Setting("runtime_default.engine", AUTO, value_types.choice(AUTO, *engine_names.KNOWN)),
     Setting("runtime_default.source", TABLE, value_types.choice(TABLE, CAPTURED)),
     *(
@@ -94,6 +95,7 @@ RULE_SETTINGS = (
     Setting("rule.mode", None, _MODE),
     Setting("rule.profile", None, _PROFILE),
     Setting("rule.adopt", None, _ADOPT),
+    Setting("rule.record", None, value_types.FLAG),
     Setting("rule.percent", None, value_types.PERCENT),
     Setting("rule.until", None, value_types.UNTIL),
 )

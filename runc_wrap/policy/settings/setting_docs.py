@@ -1,5 +1,9 @@
 """What each setting means, for `runc-wrapctl policy reference`. Text only; facts were tested."""
 
+from __future__ import annotations
+
+from runc_wrap.profiles.never_asked import BASE
+
 _GLOB = "`*` matches any characters (`/` too), `?` matches one, all others match themselves."
 
 MEANINGS = {
@@ -87,6 +91,23 @@ MEANINGS = {
         '`"runtime-default, also weaker"`: that too takes its place; an opt-out that counts, and '
         "`off`, take the filter away. A privileged container keeps the engine's default under "
         '`privileged = "leave"`, and what `privileged` says otherwise counts as a mode.'
+    ),
+    "default.record": (
+        "Whether the agent is also asked about calls that the profile allows, so that "
+        "`runc-wrapctl suggest --recorded` can print a profile that allows what the workload was "
+        "seen to use. The profile stays in force: what it denies stays denied. Needs the mode "
+        "`enforce` or `observe`, and the agent; without an agent the container starts, and nothing "
+        "is recorded.\n\n"
+        "Each such call waits for the agent's answer, up to 2,000 a second of one container; "
+        "beyond that its calls wait. The agent is not asked about the calls below: runtimes make "
+        "them between loading a filter and starting the program, or programs make them too often "
+        "or always. They are never missing in the printed profile, if the profile in force allows "
+        "them, whether or not the workload makes them.\n\n"
+        f"Not asked about: {', '.join(f'`{name}`' for name in sorted(BASE))}.\n\n"
+        "Arguments are kept for the calls whose arguments profiles check; the printed profile "
+        "limits those of socket, socketpair, personality, keyctl, bpf and ptrace to the "
+        "first arguments that were seen. As in `observe`, a container that is recorded cannot have "
+        "its own seccomp listener (EBUSY), and its calls may end with EINTR."
     ),
     "runtime_default.engine": (
         "Which engine's default profile `runtime-default` is: the calling engine's, or always this "
@@ -181,6 +202,7 @@ MEANINGS = {
     "rule.mode": "Like `default.mode`, which applies if this is left out.",
     "rule.profile": "Like `default.profile`, which applies if this is left out.",
     "rule.adopt": "Like `default.adopt`, which applies if this is left out.",
+    "rule.record": "Like `default.record`, which applies if this is left out.",
     "rule.percent": (
         "The percentage of matching containers that the rule applies to. The draw depends on the "
         "names of the rule and the container (namespace and name), so a restart does not draw "

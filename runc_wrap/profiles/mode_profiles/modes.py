@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles.abis import of_oci, runnable
-from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode
+from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode, recorded_calls
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.vocabulary import ALLOW, LOG, OCI
 
@@ -102,11 +102,30 @@ def observed(
     block = audited(made, abis)["block"]
     rules = disjoint(made["rules"], made["block"])
     sent, metadata = observe_mode.observed(made, rules, abis)
-    if listener.killable:
-        flags = block.get("flags", [SPEC_ALLOW_FLAG])
-        block["flags"] = [*flags, KILLABLE_FLAG]
-    block |= {"listenerPath": listener.path, "listenerMetadata": metadata}
-    return {**made, "block": block, "rules": sent}
+    return {**made, "block": _asking(block, listener, metadata), "rules": sent}
+
+
+def recorded(made: CompiledProfile, mode: str, listener: AgentListener) -> CompiledProfile:
+    """Return a compiled profile of enforce or observe that also sends what it allows.
+
+    In observe the agent cannot know which calls the profile allows, as that may depend on
+    capabilities: the report knows. A profile with a listener of its own is not recorded.
+    """
+    block, is_observed = made["block"], mode == OBSERVE
+    if is_observed:
+        block = {**block, "listenerMetadata": observe_mode.METADATA}
+    elif "listenerPath" in block:
+        return made
+    else:
+        block = _asking(block, listener, recorded_calls.METADATA)
+    return {**made, "block": block, "rules": recorded_calls.sent(made, is_observed=is_observed)}
+
+
+def _asking(block: Json, listener: AgentListener, metadata: str) -> Json:
+    """Return a block that sends the agent the calls of rules with NOTIFY."""
+    flags = [*block.get("flags", [SPEC_ALLOW_FLAG]), KILLABLE_FLAG]
+    more = {"flags": flags} if listener.killable else {}
+    return block | more | {"listenerPath": listener.path, "listenerMetadata": metadata}
 
 
 def _audited(action: str) -> str:

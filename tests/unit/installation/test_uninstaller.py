@@ -152,8 +152,8 @@ def test_while_containers_in_observe_run_it_is_refused_whatever_is_handed_over(
     places: Places, monkeypatch: pytest.MonkeyPatch, *, runs: bool
 ) -> None:
     """Without the service, what their profiles would deny fails with ENOSYS."""
-    its = SimpleNamespace(is_injected=True, mode="observe", id="one", handler="x")
-    others = SimpleNamespace(is_injected=True, mode="enforce", id="two", handler="x")
+    its = SimpleNamespace(has_listener=True, id="one", handler="x")
+    others = SimpleNamespace(has_listener=False, id="two", handler="x")
     read = SimpleNamespace(records={"one": its, "two": others})
     monkeypatch.setattr(whole_ledger, "read", lambda _: read)
     own = os.getpid(), procfs.started(os.getpid()) if runs else -1
@@ -162,7 +162,7 @@ def test_while_containers_in_observe_run_it_is_refused_whatever_is_handed_over(
         if not runs:
             uninstaller.plan(places, hands_over=hands_over)
             continue
-        with pytest.raises(Failure, match="1 container in mode observe: one"):
+        with pytest.raises(Failure, match="1 container in mode observe, or recorded: one"):
             uninstaller.plan(places, hands_over=hands_over)
 
 

@@ -18,7 +18,7 @@ from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
-from runc_wrap.profiles import abis, actions, builtin, lint, return_codes, syscalls
+from runc_wrap.profiles import abis, actions, builtin, never_asked, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.complement import complement
 from runc_wrap.profiles.json_profiles.formats import parse
@@ -105,7 +105,7 @@ def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
 
 
 def _must_be_sent(name: str | None) -> bool:
-    return name is not None and name not in lint.RUNTIME_CALLS
+    return name is not None and name not in never_asked.RUNTIME_CALLS
 
 
 @pytest.mark.parametrize("bounding", CAPS, ids=lambda caps: ",".join(sorted(caps)) or "none")

@@ -1,0 +1,40 @@
+"""A compiled profile that also sends the agent the calls that it allows: `record` in the policy.
+
+What the profile denies stays denied: only the action of rules that allow changes, from ALLOW to
+NOTIFY, on which the agent always lets a call continue. BASE stays as it is.
+
+A program's own filter that answers TRACE is outranked by NOTIFY. So each installation of a filter
+is sent as well, as in observe (agent.observe.traced_calls).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.hotpath.rule_algebra import calls_of, renamed
+from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode
+from runc_wrap.profiles.never_asked import BASE
+from runc_wrap.profiles.vocabulary import ALLOW, NOTIFY
+
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
+
+# the metadata of a listener to which only calls that the profile allows are sent
+METADATA = f"{observe_mode.METADATA} record"  # agent.observe.argument_rules.RECORDS
+
+
+def sent(made: CompiledProfile, *, is_observed: bool) -> list[CompiledRule]:
+    """Return a profile's rules, of which those that allow calls beyond BASE send them."""
+    rules = made["rules"]
+    if not is_observed:  # else they are sent already
+        rules = filter_installation.rules(rules, made["block"]["defaultAction"], NOTIFY)
+    return [part for entry in rules for part in _sent(entry)]
+
+
+def _sent(entry: CompiledRule) -> list[CompiledRule]:
+    if entry["rule"]["action"] != ALLOW:
+        return [entry]
+    base = [name for name in calls_of(entry) if name in BASE]
+    asked = [name for name in calls_of(entry) if name not in BASE]
+    notified: CompiledRule = {**entry, "rule": {**entry["rule"], "action": NOTIFY}}
+    return [renamed(one, names) for one, names in ((entry, base), (notified, asked)) if names]

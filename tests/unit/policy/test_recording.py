@@ -1,0 +1,122 @@
+"""`record` from the settings to a create: what is compiled, refused, decided and written down."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.hotpath import agent_probe, ledger_file, main
+from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.create_facts import Call
+from runc_wrap.hotpath.decision import restore
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.ledger import record
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.profiles.mode_profiles import recorded_calls
+from runc_wrap.profiles.vocabulary import ACTIONS
+from tests.unit.policy.node import compiled
+
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.main import Outcome
+    from runc_wrap.policy.policy_compiler import Compiled
+
+LISTENER = "/p/var/agent/notify.sock"
+DEFAULT = {"default.record": True}
+
+
+def _compiled(settings: dict[str, Any], **facts: Any) -> Compiled:
+    return compiled(settings, listener=LISTENER, **facts)
+
+
+def _forms(settings: dict[str, Any]) -> set[str]:
+    return {form for _, form in _compiled(settings).profiles}
+
+
+def _considered(made: Compiled, *, annotations: Any = None, handler: str = "runc-wrap") -> Outcome:
+    words = Invocation("create", {"bundle": "/b"}, "ID")
+    call = Call(words, "runc", handler, lambda: frozenset(CAPABILITIES))
+    config = {"linux": {}, "process": {}, "annotations": annotations or {}}
+    text = json.dumps(config).encode()
+    return main.consider(text, call, made.policy, lambda _, name, form: made.profiles[name, form])
+
+
+def test_the_recording_form_is_compiled_for_the_modes_that_record() -> None:
+    rule = {"name": "a", "record": True}
+    assert _forms({}) == {"enforce"}
+    assert _forms(DEFAULT) == {"enforce", "enforce+record"}
+    assert _forms({"rule": [rule]}) == {"enforce", "enforce+record"}
+    found = _forms({"rule": [{**rule, "mode": "observe"}]})
+    assert found == {"audit", "enforce", "observe", "observe+record"}
+    audited = {"name": "b", "mode": "audit"}
+    assert _forms({**DEFAULT, "rule": [audited]}) == {"audit", "enforce", "enforce+record"}
+    assert _forms({**DEFAULT, "default.privileged": "audit"}) >= {"audit", "enforce+record"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "facts", "said"),
+    [
+        ({**DEFAULT, "default.mode": "audit"}, {}, "needs the mode enforce or observe, .* audit"),
+        ({"rule": [{"name": "a", "record": True, "mode": "off"}]}, {}, "here the mode is off"),
+        (DEFAULT, {"actions": ACTIONS - {"SCMP_ACT_NOTIFY"}}, "record needs the action SCMP_ACT"),
+        (DEFAULT, {"listener": "/" + "x" * 107}, "record needs the socket"),
+    ],
+)
+def test_what_cannot_record_is_refused(
+    settings: dict[str, Any], facts: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(PolicyError, match=said):
+        compiled(settings, **facts)
+
+
+def test_calls_that_may_end_with_eintr_are_remarked() -> None:
+    assert any("EINTR" in one for one in _compiled(DEFAULT).remarks)
+
+
+def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_probe, "has_agent", lambda path: path == LISTENER)
+    rules = [
+        {"name": "yes", "handler": ["yes"], "record": True},
+        {"name": "no", "handler": ["no"], "record": False},
+        {"name": "look", "handler": ["look"], "mode": "audit"},
+    ]
+    made = _compiled({"rule": rules, "default.record": True})
+    found = {one: _considered(made, handler=one) for one in ("yes", "no", "look", "other")}
+    assert [one.decision.recorded for one in found.values()] == [True, False, False, True]
+    assert [one.decision.mode for one in found.values()] == [
+        "enforce",
+        "enforce",
+        "audit",
+        "enforce",
+    ]
+    assert found["yes"].block["listenerMetadata"] == recorded_calls.METADATA
+    assert "listenerPath" not in found["no"].block
+    words = Invocation("create", {"bundle": "/b"}, "ID")
+    lines = [
+        ledger_file.record(words, one.who, one.decision, one.block, "cold")
+        for one in found.values()
+    ]
+    records = [record.of(line) for line in lines]
+    assert [one.has_listener for one in records] == [True, False, False, True]
+    assert [one.form for one in records][:3] == ["enforce+record", "enforce", "audit"]
+
+
+def test_without_an_agent_the_container_is_enforced_and_not_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent_probe, "has_agent", lambda _: False)
+    plain = _considered(_compiled({}))
+    found = _considered(_compiled(DEFAULT))
+    assert found.block == plain.block
+    assert (found.decision.mode, found.decision.recorded) == ("enforce", False)
+    assert found.decision.reason.endswith("No agent listens, so nothing is recorded.")
+    observed = _considered(_compiled({**DEFAULT, "default.mode": "observe"}))
+    assert (observed.decision.mode, observed.decision.recorded) == ("audit", False)
+
+
+def test_a_restored_container_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_probe, "has_agent", lambda _: True)
+    decision = _considered(_compiled(DEFAULT)).decision
+    restore(decision, "as-dumped")
+    assert (decision.mode, decision.recorded) == (None, False)
