@@ -45,11 +45,20 @@ class Hierarchies:
 
         False for a hierarchy that is not completely mounted anywhere.
         """
+        found = self._found(controllers, path)
+        return found is not None and root_owned.is_alone_below(*found)
+
+    def directory(self, controllers: str, path: str) -> str | None:
+        """Return where a cgroup's directory is, None if its hierarchy is not mounted completely."""
+        found = self._found(controllers, path)
+        return found and "".join(found)
+
+    def _found(self, controllers: str, path: str) -> tuple[str, str] | None:
         mount = self._mount(controllers)
         if mount is None or not path.startswith(f"{mount.root}/"):
-            return False
+            return None
         rest = path[len(mount.root) :]
-        return ".." not in rest.split("/") and root_owned.is_alone_below(mount.place, rest)
+        return None if ".." in rest.split("/") else (mount.place, rest)
 
     def _mount(self, controllers: str) -> Mount | None:
         wanted = {*controllers.split(",")}

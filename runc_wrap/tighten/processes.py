@@ -102,10 +102,8 @@ def _looks(
             known.add((pid, start))
             yield [pid, start]
             outcome = process_threads.tighten(pid, start, request)
-            is_news = outcome is not None and (
-                outcome.reason is not None or outcome.after != outcome.before
-            )
-            quiet = 0 if is_news else quiet
+            is_news = not outcome or bool(outcome.reason) or outcome.after != outcome.before
+            quiet = 0 if is_news else quiet  # who has ended may have made another before
             is_shown = is_news or start <= begun
             yield [pid, start, astuple(outcome) if outcome and is_shown else None]
             if outcome and outcome.reason:
@@ -123,15 +121,20 @@ def _become_tracer() -> None:
 
 
 def _new(listed: Listed, known: Iterable[Identity]) -> list[Identity]:
-    """Return the processes that are not known yet; each was listed before and after being asked.
+    """Return the processes that are not known yet; [] only if there is none.
 
-    So its number has not become another's between being listed and being asked.
+    Each was listed before and after being asked for its start time: so its number has not become
+    another's meanwhile. Where all had ended by then, their children are looked for.
     """
     known = set(known)
-    first = {pid: born[0] for pid in listed() if (born := procfs.born(pid))}
-    news = {one for one in first.items() if one not in known}
-    again = set(listed()) if news else set()
-    return sorted(one for one in news if one[0] in again)
+    while True:
+        first = {pid: born[0] for pid in listed() if (born := procfs.born(pid))}
+        news = [one for one in first.items() if one not in known]
+        if not news:
+            return []
+        again = set(listed())
+        if there := sorted(one for one in news if one[0] in again):
+            return there
 
 
 def _named(one: Identity, reason: str) -> ProcessOutcome | None:

@@ -123,6 +123,10 @@ class ContainerMembers:
         self._members: dict[int, dict[int, Process]] = {
             place: {init.pid: init} for place, init in self._inits.items()
         }
+        self._own = _unshared(
+            ((cgroup, place) for place in self._inits for cgroup in self._own_cgroups(place)),
+            self._owners,
+        )
         self._add_cgroups()
         self._add_descendants()
         self._add_namespaces()
@@ -131,11 +135,12 @@ class ContainerMembers:
         """Return a container's processes, beginning with its first; [] if that has ended."""
         return list(self._members.get(place, {}).values())
 
+    def cgroups_of(self, place: int) -> list[str]:
+        """Return the cgroups that no other container of its owner has, as "HIERARCHY:PATH"."""
+        return [cgroup for cgroup, places in self._own.items() if place in places]
+
     def _add_cgroups(self) -> None:
-        own = _unshared(
-            ((cgroup, place) for place in self._inits for cgroup in self._own_cgroups(place)),
-            self._owners,
-        )
+        own = self._own
         known: dict[str, set[int]] = {}
         for process in self._processes.values():
             for cgroup in process.cgroups:
