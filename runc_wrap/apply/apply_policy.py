@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.apply import node_facts
+from runc_wrap.apply import candidate_profiles, node_facts
 from runc_wrap.apply.compiled_proof import Prover
 from runc_wrap.engines import features_asked
 from runc_wrap.ledger import whole_ledger
@@ -28,6 +28,7 @@ def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
     node = node_facts.gather(places, values.written("runtime"))
     prover = Prover(places, node)
     compiled = prover.settle(policy_compiler.compile_policy(values, node))
+    compiled = candidate_profiles.settle(compiled, node, prover)
     compiled = adoption.settle(compiled, values, node)
     return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)], prover
 

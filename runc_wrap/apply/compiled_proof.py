@@ -22,6 +22,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import AS_STRICT
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy.candidate_settings import CandidateCost  # noqa: TC001 - documents.reader asks for it
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.arguments import masked_rules
 from runc_wrap.profiles.lint_finding import LintFinding
@@ -29,7 +30,7 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from runc_wrap.filters.profile_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
@@ -45,11 +46,15 @@ _SETS = (frozenset[str](), USUAL, frozenset(CAPABILITIES))  # a container's capa
 
 @dataclass(frozen=True)
 class ProvedBlocks:
-    """{digest of a block: the calls that this libseccomp compiles wrongly for such a runtime}."""
+    """{digest of a block: the calls that this libseccomp compiles wrongly for such a runtime}.
+
+    `previews` has the same of profiles with a candidate beside them.
+    """
 
     libseccomp: str = ""
     runtime: str = ""
     blocks: dict[str, list[str]] = field(default_factory=dict)
+    previews: dict[str, CandidateCost] = field(default_factory=dict)
 
 
 class Prover:
@@ -59,10 +64,11 @@ class Prover:
         self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
         self._path = places.current.parent / "proved.json"
         version = (libseccomp_version.loaded() or ("", ""))[0]
-        self.proved = ProvedBlocks(version, facts.runtime_kind)
+        runtime = f"{facts.runtime_kind} {facts.runtime_version}"
+        self.proved = ProvedBlocks(version, runtime)
         before = self._read()
-        same = (before.libseccomp, before.runtime) == (version, facts.runtime_kind)
-        self._known = before.blocks if same else {}
+        same = (before.libseccomp, before.runtime) == (version, runtime)
+        self._known = before if same else ProvedBlocks()
 
     def settle(self, compiled: Compiled) -> Compiled:
         """Return the policy with profiles that are compiled rightly. Raises PolicyError."""
@@ -85,10 +91,16 @@ class Prover:
                 remarks += [remark] * (remark not in remarks)
         return replace(compiled, profiles=profiles, remarks=tuple(remarks))
 
+    def cost_of(self, digest: str, proved: Callable[[Loader], CandidateCost]) -> CandidateCost:
+        """Return what a candidate costs if it is known by this digest, else what `proved` finds."""
+        found = self._known.previews.get(digest) or proved(self._loader)
+        self.proved.previews[digest] = found
+        return found
+
     def remember(self) -> None:
         """Write what was proved: the next `apply` does not prove it again."""
         with contextlib.suppress(OSError):  # it is proved again then
-            files.replace(self._path, json.dumps(vars(self.proved)).encode(), 0o644)
+            files.replace(self._path, json_codec.dumps(reader.written(self.proved)), 0o644)
 
     def _read(self) -> ProvedBlocks:
         try:
@@ -103,7 +115,7 @@ class Prover:
             block = json_codec.dumps(resolve(made, capabilities))
             digest = json_codec.digest(block)
             if digest not in self.proved.blocks:
-                known = self._known.get(digest)
+                known = self._known.blocks.get(digest)
                 self.proved.blocks[digest] = self._of(block) if known is None else known
             found.update(self.proved.blocks[digest])
         return sorted(found)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output, progress, status
 from runc_wrap.hotpath.decision import LOCALHOST
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from runc_wrap.policy.policy_compiler import Compiled
 
 
+_OF_RULE = ("name", "mode", "profile", "adopt", "record", "candidate")
 _NOT_IN_FORCE = "Only checked: nothing was changed."
 
 
@@ -74,14 +76,12 @@ def _changes(places: Places, compiled: Compiled) -> list[DecisionChange]:
 def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> dict[str, Any]:
     policy = compiled.policy
     settings = ("runtime", "on_error", "default", "runtime_default", "overlay")
-    rules = [
-        {name: rule.get(name) for name in ("name", "mode", "profile", "adopt", "record")}
-        for rule in policy["rules"]
-    ]
+    rules = [{name: rule.get(name) for name in _OF_RULE} for rule in policy["rules"]]
     return {
         **{name: policy.get(name) for name in settings},
         "rules": rules,
         "own_profiles": _own(compiled),
+        "candidates": [pair._asdict() | vars(c) for pair, c in compiled.previews.items()],
         "narrowed": {name: list(calls) for name, calls in compiled.narrowed.items()},
         "changes": None if changes is None else [*map(_change, changes)],
     }
@@ -131,7 +131,15 @@ def _summary(compiled: Compiled) -> Iterator[str]:
     yield f"own profiles     {', '.join(_own(compiled)) or 'none'}"
     for number, rule in enumerate(policy["rules"], 1):
         mode = rule.get("mode", policy["default"]["mode"])
-        yield f"rule {number:<11} {rule['name']} ({mode}{_adopts(rule.get('adopt'))})"
+        beside = f", candidate {rule['candidate']}" if "candidate" in rule else ""
+        yield f"rule {number:<11} {rule['name']} ({mode}{_adopts(rule.get('adopt'))}{beside})"
+    for pair, cost in compiled.previews.items():
+        left = f"; not previewed: {', '.join(cost.left)}" if cost.left else ""
+        yield (
+            f"candidate        {pair.candidate} beside {pair.profile} ({pair.mode}): would deny "
+            f"{safe_text.number(len(cost.calls), 'call')} more; the filter has {cost.after} "
+            f"instructions, without it {cost.before}{left}"
+        )
     if over := policy["overlay"]:
         families = [f"socket family {family}" for family in over["deny_sockets"]]
         yield f"overlay          denies {', '.join([*over['deny'], *families])}"

@@ -48,6 +48,12 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
     else:
         verb = _VERBS[decision.action].format(profile=decision.profile, mode=decision.mode)
         output.say(f"{verb}: {decision.reason}")
+        if decision.candidate and profile:
+            left = ", ".join(profile.get("unpreviewed", ())) or "none"
+            output.say(
+                f"The candidate {decision.candidate} is looked at beside it, which stays enforced "
+                f"(calls not previewed: {left})."
+            )
         if names := profile and profile.get("narrowed"):
             output.say(narrowed_comparisons.sentence(names))
         if unshown and decision.profile:
@@ -91,6 +97,7 @@ def _as_json(decision: Decision) -> dict[str, Any]:
         "action": decision.action,
         "mode": decision.mode,
         "profile": decision.profile,
+        "candidate": decision.candidate,
         "rule": decision.rule,
         "reason": decision.reason,
     }

@@ -30,7 +30,7 @@ _AGREES = {True: "yes", False: "NO", None: "-"}
 _SENTENCES, _LONGEST = 3, 300  # warnings about one user's states, and characters of each
 _SHORT = 12  # characters of an id, as engines show it
 _FROM_RECORD = """
-namespace pod container image action mode profile reason rule ignored engine via replaced
+namespace pod container image action mode profile candidate reason rule ignored engine via replaced
 """.split()
 
 
@@ -193,7 +193,8 @@ def decided(entry: Entry) -> str:
     if record.action != "inject":
         return record.action
     how = "restored as dumped" if record.restored else record.mode
-    return f"{record.profile} ({how})"
+    beside = f", candidate {record.candidate}" if record.candidate else ""
+    return f"{record.profile} ({how}{beside})"
 
 
 def _kernel(entry: Entry) -> str:

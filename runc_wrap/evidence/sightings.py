@@ -9,7 +9,6 @@ AUDIT, OBSERVE = "audit", "observe"
 # it was not made, as its caller was killed or interrupted before it was answered; the profile
 # allows it, and it is only recorded
 HIDES, UNMADE, RECORDED = 1, 2, 4
-LOGGED_MODES = ("audit", "enforce-log")  # in which the kernel logs what the profile denies
 
 Args = tuple[int | None, ...]
 

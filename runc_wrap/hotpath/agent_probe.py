@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.hotpath.decision import Decision
 
-_NOT_OBSERVED = " No agent listens, so the mode is audit instead of observe."
+_NOT_OBSERVED = " No agent listens, so the mode is {} instead of observe."
 _NOT_RECORDED = " No agent listens, so nothing is recorded."
 
 
@@ -29,6 +29,11 @@ def has_agent(path: str) -> bool:
     return True
 
 
-def without_agent(decision: "Decision") -> str:
-    """Return the reason of a decision to observe or to record when no agent listens."""
-    return decision.reason + (_NOT_OBSERVED if decision.mode == "observe" else _NOT_RECORDED)
+def without_agent(decision: "Decision", mode: str) -> str:
+    """Return the reason of a decision to observe or to record when no agent listens.
+
+    `mode` is what it gets instead.
+    """
+    return decision.reason + (
+        _NOT_OBSERVED.format(mode) if decision.mode == "observe" else _NOT_RECORDED
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         mode: str
         adopt: NotRequired[str]
         record: NotRequired[bool]
+        candidate: NotRequired[str]
 
     class OptOut(TypedDict):
         """Whose annotations count; `late` is "honour" or "ignore", and lacks before release 0.2."""
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     class PolicyRule(TypedDict, total=False):
         """One rule: selectors, each with patterns of which one must match, and what follows.
 
-        `percent` of the containers are taken; `until` is in seconds since the epoch.
+        `percent` of the containers are taken; `until` is in seconds since the epoch. `candidate` is
+        there only if the rule's mode and profile have one: the default's is written into the rule.
         """
 
         name: Required[str]
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
         profile: str
         adopt: str
         record: bool
+        candidate: str
         percent: int
         until: float
 
@@ -73,7 +76,8 @@ if TYPE_CHECKING:
     class CompiledProfile(TypedDict):
         """A profile for one machine and mode (hotpath.resolve); `block` has no "syscalls".
 
-        `narrowed` are the calls whose int arguments are compared as the kernel does.
+        `narrowed` are the calls whose int arguments are compared as the kernel does. `unpreviewed`
+        are the calls of which a candidate beside the profile is not looked at.
         """
 
         name: str
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
         block: Block
         rules: list[CompiledRule]
         narrowed: NotRequired[list[str]]
+        unpreviewed: NotRequired[list[str]]
 
     class Adoption(TypedDict):
         """What taking over the engines' default profiles needs.
@@ -97,8 +102,9 @@ if TYPE_CHECKING:
 
         `engine` is the one engine of this node, "auto" for any; `runtime_default` tells each
         engine's profile, `composed` {profile composed on that: {engine: its profile}}; `adoption`
-        exists if the policy may take over an engine's default; a policy that an older release
-        compiled has no `restore`.
+        exists if the policy may take over an engine's default; `candidates` is {profile that is
+        looked at beside another: its digest}; a policy that an older release compiled has no
+        `restore`.
         policy_file.load adds the last three: where it lies, its file's version, and {path:
         (version, profile)} of profiles that were read.
         """
@@ -117,6 +123,7 @@ if TYPE_CHECKING:
         overlay: Overlay | None
         adoption: NotRequired[Adoption]
         composed: NotRequired[dict[str, dict[str, str]]]
+        candidates: NotRequired[dict[str, str]]
         directory: NotRequired[str]
         seen: NotRequired[object]
         loaded: NotRequired[dict[str, tuple[object, CompiledProfile]]]

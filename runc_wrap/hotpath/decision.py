@@ -52,6 +52,7 @@ class Decision:
     `action` is "inject", "keep" or "leave"; `mode` and `profile` are None unless it is "inject";
     `rule` names the policy's rule that decided, None for the default; `reason` is one sentence;
     `declared` is what the container asked for; `ignored` is an annotation that did not count.
+    `candidate` is looked at beside the profile, which is enforced then, whatever the mode.
     `replaced` names the engine's default profile that the config brought, if it was taken over.
     `restored`: the container's processes come from a checkpoint, with the filters of then.
     `recorded`: the agent is also asked about calls that the profile allows.
@@ -59,6 +60,8 @@ class Decision:
 
     __slots__ = (
         "action",
+        "candidate",
+        "candidate_digest",
         "declared",
         "ignored",
         "mode",
@@ -76,6 +79,8 @@ class Decision:
         self.declared = declared
         self.mode: str | None = None
         self.profile: str | None = None
+        self.candidate: str | None = None
+        self.candidate_digest: str | None = None
         self.rule: str | None = None
         self.ignored: str | None = None
         self.replaced: str | None = None
@@ -84,8 +89,8 @@ class Decision:
 
     @property
     def form(self) -> str:
-        """The name of the compiled profile's form: the mode, and whether it records."""
-        return f"{self.mode}{RECORD}" if self.recorded else str(self.mode)
+        """The name of the compiled profile's form."""
+        return form_of(self.mode, self.candidate_digest, recorded=self.recorded)
 
 
 class _Wish:
@@ -129,7 +134,7 @@ def restore(decision: Decision, setting: "str | None") -> None:
     CRIU gives each process the filters that it was dumped with, whatever the config says: what
     would be enforced is not. `setting` is the policy's `restore`; older policies lack it.
     """
-    if decision.mode in AS_STRICT:
+    if enforces(decision):
         if setting != AS_DUMPED:
             raise Forbidden(
                 "a container restored from a checkpoint has the filters that it was dumped with, "
@@ -137,6 +142,7 @@ def restore(decision: Decision, setting: "str | None") -> None:
                 'anew, or set restore = "as-dumped" in config.toml and run `runc-wrapctl apply`.'
             )
         decision.mode, decision.recorded = None, False
+        decision.candidate = decision.candidate_digest = None
     decision.restored = True
     if decision.action != "leave":
         decision.reason = f"{decision.reason.rstrip('.')}; {_RESTORED}."
@@ -190,7 +196,19 @@ def _is_as_strict(decision: Decision, within: "list[str] | None") -> bool:
 
     `within` are the profiles of which `apply` found that.
     """
-    return decision.mode in AS_STRICT and decision.profile in (within or ())
+    return enforces(decision) and decision.profile in (within or ())
+
+
+def enforces(decision: Decision) -> bool:
+    """Return whether a decision lets through nothing that its profile denies."""
+    return decision.mode in AS_STRICT or bool(decision.candidate)
+
+
+def form_of(mode: "str | None", candidate_digest: "str | None", *, recorded: bool = False) -> str:
+    """Return in which form a profile is compiled: the mode, what is beside it, if it records."""
+    if candidate_digest:
+        return f"{mode}+{candidate_digest[:12]}"
+    return f"{mode}{RECORD}" if recorded else str(mode)
 
 
 def _ready_made(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> Decision:
@@ -233,10 +251,16 @@ def _by_policy(
         decision.mode = policy["privileged"] if privileged else mode
         if decision.mode == "confine":
             decision.mode = mode
-        decision.profile = profile_of(wish.asked or profile, facts.who.engine, policy)
+        engine = facts.who.engine
+        decision.profile = profile_of(wish.asked or profile, engine, policy)
         records = default.get("record", False)
         records = rule.get("record", records) if rule else records
         decision.recorded = records and decision.mode in RECORDING
+        candidate = (rule or default).get("candidate")
+        is_own = decision.mode == mode and decision.profile == profile_of(profile, engine, policy)
+        if candidate and is_own and not records:
+            decision.candidate = profile_of(candidate, engine, policy)
+            decision.candidate_digest = policy["candidates"][decision.candidate]
     decision.rule = rule["name"] if rule else None
     decision.ignored = wish.ignored
     if wish.because:

@@ -70,6 +70,11 @@ def record(
         "ignored": decision.ignored,
         "handler": who.handler,
         "filters": 0 if decision.action == "leave" else 1,
+        **(
+            {"candidate": decision.candidate, "candidate_digest": decision.candidate_digest}
+            if decision.candidate
+            else {}
+        ),
         **({"replaced": decision.replaced} if decision.replaced else {}),
         **({"restored": True} if decision.restored else {}),
         **({"recorded": True} if decision.recorded else {}),

@@ -22,7 +22,15 @@ from runc_wrap.hotpath import (
     splice,
 )
 from runc_wrap.hotpath.create_facts import Call, CreateFacts
-from runc_wrap.hotpath.decision import AUDIT, OBSERVE, READY_MADE, Decision, decide, restore
+from runc_wrap.hotpath.decision import (
+    AUDIT,
+    ENFORCE,
+    OBSERVE,
+    READY_MADE,
+    Decision,
+    decide,
+    restore,
+)
 from runc_wrap.hotpath.errors import Forbidden, Malformed, Refusal
 from runc_wrap.hotpath.exec_runtime import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES
@@ -174,12 +182,16 @@ def _has_agent(block: "Json") -> bool:
 
 
 def _do_without_agent(decision: Decision) -> None:
-    """Record nothing, and audit instead of observe: without an agent the runtime would fail."""
+    """Record nothing, and audit instead of observe, or log what a candidate would deny.
+
+    Without an agent the runtime would fail.
+    """
     from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - see above
 
-    decision.reason = agent_probe.without_agent(decision)
+    mode = ENFORCE if decision.candidate else AUDIT
+    decision.reason = agent_probe.without_agent(decision, mode)
     decision.recorded = False
-    decision.mode = AUDIT if decision.mode == OBSERVE else decision.mode
+    decision.mode = mode if decision.mode == OBSERVE else decision.mode
 
 
 def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str = "self") -> str:

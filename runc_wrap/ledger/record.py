@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from runc_wrap.hotpath.decision import OBSERVE, RECORD
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE, ENFORCE_LOG, OBSERVE, form_of
 from runc_wrap.hotpath.ledger_file import Key, Origin, origin_of
 
 Json = dict[str, Any]
+LOGGED_MODES = (AUDIT, ENFORCE_LOG)  # in which the kernel logs what the profile denies
 SELFTEST = "runc-wrap-selftest"  # the id of the containers that `selftest` runs
 
 
@@ -15,6 +16,7 @@ class Record(NamedTuple):
     """One decision; a field that is missing or has another type is None.
 
     `pid` is the runtime's; `fallback`: the agent's socket existed, but the agent was not followed.
+    `candidate` is looked at beside the profile, which is enforced then; its digest tells its text.
     `replaced` names the engine's default profile that was taken over.
     `restored`: from a checkpoint, with the filters of then.
     `recorded`: the agent was also asked about calls that the profile allows.
@@ -33,6 +35,8 @@ class Record(NamedTuple):
     action: str | None
     mode: str | None
     profile: str | None
+    candidate: str | None
+    candidate_digest: str | None
     digest: str | None
     rule: str | None
     reason: str | None
@@ -64,9 +68,14 @@ class Record(NamedTuple):
         return self.is_injected and (self.mode == OBSERVE or self.recorded)
 
     @property
+    def is_logged(self) -> bool:
+        """Whether the kernel logs calls of it that the profile or a candidate would deny."""
+        return self.mode in LOGGED_MODES or (bool(self.candidate) and self.mode == ENFORCE)
+
+    @property
     def form(self) -> str:
         """The name of its compiled profile's form, as hotpath.decision has it."""
-        return f"{self.mode}{RECORD}" if self.recorded else str(self.mode)
+        return form_of(self.mode, self.candidate_digest, recorded=self.recorded)
 
     @property
     def is_selftest(self) -> bool:

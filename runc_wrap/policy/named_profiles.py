@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath.decision import ENFORCE, LOCALHOST, RECORD, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import ENFORCE_LOG, LOCALHOST, RUNTIME_DEFAULT, form_of
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
@@ -213,10 +213,12 @@ def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) 
     place = placing(values)
     found = {LOCALHOST + path: "" for path in facts.own_profiles}
     found |= {name: _place_of_default(engine, place) for engine, name in defaults.items()}
-    found.setdefault(str(values["default.profile"]), place("default.profile"))
-    for number, rule in enumerate(values[schema.RULES]):
-        if "profile" in rule:
-            found.setdefault(str(rule["profile"]), place(schema.RULES, number, "profile"))
+    for key in ("profile", "candidate"):
+        if name := values[f"default.{key}"]:
+            found.setdefault(str(name), place(f"default.{key}"))
+        for number, rule in enumerate(values[schema.RULES]):
+            if key in rule:
+                found.setdefault(str(rule[key]), place(schema.RULES, number, key))
     found.pop(RUNTIME_DEFAULT, None)
     return found
 
@@ -265,7 +267,8 @@ def _check_name(name: str) -> None:
         raise ProfileError(f"the name {name!a} has characters that cannot be printed; rename it.")
     if name.startswith(LOCALHOST) and not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise ProfileError("the name is not a plain path below the profile directory; rename it.")
-    if len(name) > _LONGEST_NAME or len(file_name(name, ENFORCE + RECORD).encode()) > _NAME_MAX:
+    longest = file_name(name, form_of(ENFORCE_LOG, "0" * 64))
+    if len(name) > _LONGEST_NAME or len(longest.encode()) > _NAME_MAX:
         raise ProfileError(
             f"the name is too long: it may have {_LONGEST_NAME} characters, and {_NAME_MAX} bytes "
             "as a file name, in which / and % take three bytes each; rename it."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
-from runc_wrap.policy import named_profiles, overlay_settings, requirements
+from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, requirements
 from runc_wrap.policy.named_profiles import SYSTEM, load
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import rule_checks, schema
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default
+    from runc_wrap.policy.candidate_settings import CandidateCost, Pair
     from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
@@ -36,7 +37,8 @@ class Compiled:
     `narrowed` lists for each profile the calls whose arguments are compared only in the bits that
     the kernel uses, not in all as written; `as_kernel`: the settings require that. `remarks` are
     for the owner, one line each. `engine_defaults` names for each engine what counts as its default
-    in a config; `as_applied` has these compiled as the engines apply them.
+    in a config; `as_applied` has these compiled as the engines apply them. `pairs` are profiles and
+    the candidates beside them, `previews` what apply.candidate_profiles made of each.
     """
 
     policy: CompiledPolicy
@@ -47,6 +49,8 @@ class Compiled:
     as_kernel: bool = True
     engine_defaults: dict[str, list[str]] = field(default_factory=dict)
     as_applied: dict[str, CompiledProfile] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    previews: dict[Pair, CandidateCost] = field(default_factory=dict)
 
 
 def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
@@ -55,6 +59,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     rules = values[schema.RULES]
     used = _modes(values)
     problems = [*requirements.problems(values, used, facts), *overlay_settings.problems(values)]
+    problems += candidate_settings.problems(values, facts)
     sources = named_profiles.sources(
         named_profiles.named(values, runtime_default, facts), facts, problems
     )
@@ -76,6 +81,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     remarks += [
         *rule_checks.remarks(rules, place, facts.now),
         *requirements.remarks(values, used, sources, facts),
+        *candidate_settings.remarks(values, facts),
         *overlay_settings.remarks(values, profiles, facts.arch),
         *(line for name, one in made.items() for line in narrowed_comparisons.remarks(name, one)),
     ]
@@ -95,6 +101,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         as_kernel,
         defaults,
         _as_applied(defaults, facts),
+        candidate_settings.pairs(policy),
     )
 
 
@@ -164,6 +171,8 @@ def _default(values: Mapping[str, Any]) -> Default:
         default["adopt"] = values["default.adopt"]
     if values["default.record"]:
         default["record"] = True
+    if values["default.candidate"]:
+        default["candidate"] = values["default.candidate"]
     return default
 
 
@@ -190,6 +199,6 @@ def _policy(
             "images": values["opt_out.images"],
             "late": values["opt_out.late"],
         },
-        "rules": rule_checks.compiled(values[schema.RULES]),
+        "rules": candidate_settings.written(rule_checks.compiled(values[schema.RULES]), values),
         "overlay": overlay_settings.overlay(values),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runc_wrap import time_text
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
-from runc_wrap.evidence.sightings import AUDIT, LOGGED_MODES, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import Unavailable, audit_health, source_status
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import evidence_files, loss_intervals
@@ -67,7 +67,7 @@ def gather(
     take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
-    relies = any(one.mode in LOGGED_MODES for one in decided.records.values())
+    relies = any(one.is_logged for one in decided.records.values())
     obstacles = audit_health.warnings() if relies else []
     notes += obstacles
     silence = [one for one in obstacles if one != audit_health.UNREAD]

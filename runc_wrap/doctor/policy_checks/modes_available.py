@@ -11,11 +11,15 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 
+CANDIDATE = "candidate"
+
+
 def used(places: Places) -> set[str]:
-    """Return the modes; an empty set without a policy."""
+    """Return the modes, and CANDIDATE if it has one; an empty set without a policy."""
     try:
         policy = policy_file.load(str(places.prefix))
     except Refusal:
         return set()
     rules = {rule["mode"] for rule in policy["rules"] if "mode" in rule}
-    return {policy["default"]["mode"], policy["privileged"], *rules}
+    beside = [CANDIDATE] if policy.get("candidates") else []
+    return {policy["default"]["mode"], policy["privileged"], *rules, *beside}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "kernel"
-_WANTED_BY = {"audit": "log", "enforce-log": "errno"}
+_WANTED_BY = {"audit": "log", "enforce-log": "errno", modes_available.CANDIDATE: "log"}
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -42,9 +42,10 @@ def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
     command = f"sysctl -w kernel.seccomp.actions_logged='{words}'"
     for mode in sorted(modes_available.used(places)):
         if _WANTED_BY.get(mode, "") not in {"", *logged}:
+            what = "a candidate" if mode == modes_available.CANDIDATE else f"the mode {mode}"
             sentence = (
-                f"the mode {mode} is in force, but kernel.seccomp.actions_logged lacks "
-                f"{_WANTED_BY[mode]}: the kernel logs nothing in this mode"
+                f"{what} is in force, but kernel.seccomp.actions_logged lacks "
+                f"{_WANTED_BY[mode]}: the kernel logs nothing of it"
             )
             yield Finding(NAME, "warning", sentence, command, command)
 

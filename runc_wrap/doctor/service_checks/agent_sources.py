@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import modes_available
 from runc_wrap.doctor.service_checks import units
-from runc_wrap.evidence.sightings import LOGGED_MODES
 from runc_wrap.evidence.sources import source_status
+from runc_wrap.ledger.record import LOGGED_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def find(places: Places) -> Iterator[Finding]:
         seen = source_status.read(places.evidence)
     except PermissionError:
         return
-    relies = bool(modes_available.used(places) & set(LOGGED_MODES))
+    relies = not modes_available.used(places).isdisjoint((*LOGGED_MODES, modes_available.CANDIDATE))
     for sentence in source_status.sentences(seen).values():
         severity: Severity = "warning" if relies else "note"
         yield Finding(NAME, severity, sentence, _REMEDY, units.restart("observe"))

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import time_text
-from runc_wrap.evidence.sightings import LOGGED_MODES, OBSERVE
+from runc_wrap.evidence.sightings import OBSERVE
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import tail
@@ -47,6 +47,7 @@ class LedgerEntry(NamedTuple):
     mode: str | None
     bundle: str | None
     origin: Origin
+    is_logged: bool
 
 
 class Known:
@@ -86,8 +87,9 @@ class Known:
         return entry and entry.creator
 
     def is_recorded(self, key: Key) -> bool:
-        """Return whether a container's mode has the kernel log its calls."""
-        return self.mode(key) in LOGGED_MODES
+        """Return whether the kernel logs calls of a container."""
+        entry = self._keys.get(key[1], {}).get(key)
+        return bool(entry and entry.is_logged)
 
     def mode(self, key: Key) -> str | None:
         """Return a container's mode, None if unknown."""
@@ -190,7 +192,7 @@ def _entry(record: Record) -> LedgerEntry:
     is_creator = record.pid is not None and record.pid > 0 and when is not None
     creator = (record.pid, when) if is_creator else None
     mode = OBSERVE if record.has_listener else record.mode
-    return LedgerEntry(creator, mode, record.bundle, record.origin)  # type: ignore[arg-type]  # both are numbers
+    return LedgerEntry(creator, mode, record.bundle, record.origin, record.is_logged)  # type: ignore[arg-type]  # both are numbers
 
 
 def ids(path: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ _LARGEST = 65536
 SWITCHED_OFF = "the kernel was started with audit=0: it logs nothing"
 UNREAD = "the kernel's audit rules could not be read: one may exclude SECCOMP records"
 _NEEDED = {
-    "log": "mode audit leaves no trace",
+    "log": "mode audit and candidates leave no trace",
     "errno": "mode enforce-log leaves no trace of denials",
 }
 # struct audit_rule_data (linux:include/uapi/linux/audit.h): its 32-bit words, and offsets in them

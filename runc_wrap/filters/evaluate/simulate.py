@@ -188,7 +188,7 @@ def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Con
     resolved = syscalls.resolved(abi, _translated(abi, name))
     if resolved >= 0:
         return [(resolved, conditions)]
-    if not _multiplexes(abi) or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
+    if not is_multiplexed(abi, name):
         return []
     through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
     numbers = syscalls.numbers(abi)
@@ -196,6 +196,12 @@ def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Con
     inner = (which, *(one for one in conditions if one.index))
     muxed = [(numbers[through], inner)] if through in numbers else []
     return muxed + ([(numbers[name], conditions)] if name in numbers else [])
+
+
+def is_multiplexed(abi: Abi, name: str) -> bool:
+    """Tell whether a rule on a call becomes one on socketcall or ipc."""
+    resolved = syscalls.resolved(abi, _translated(abi, name))
+    return _multiplexes(abi) and resolved in (*_SOCKET_CALLS, *_IPC_CALLS)
 
 
 def _translated(abi: Abi, name: str) -> str:

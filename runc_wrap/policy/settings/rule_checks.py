@@ -52,7 +52,7 @@ def _of_one(rule: Rule) -> Iterator[tuple[str, str]]:
     if "name" not in rule:
         yield "name", 'the rule has no name; write name = "what it is for"'
     if rule.get("mode") == "off":
-        for key in ("profile", "percent"):
+        for key in ("profile", "percent", "candidate"):
             if key in rule:
                 yield key, _OFF[key]
     empty = next((key for key in SELECTORS if rule.get(key) == []), None)
@@ -71,6 +71,7 @@ def _of_one(rule: Rule) -> Iterator[tuple[str, str]]:
 
 _OFF = {
     "profile": "rule.profile has no meaning with mode off; drop one of the two",
+    "candidate": "rule.candidate has no meaning with mode off; drop one of the two",
     "percent": "rule.percent with mode off would exempt arbitrary containers; select by name, or "
     "invert the rule: the new mode with a percentage, then a rule with off",
 }

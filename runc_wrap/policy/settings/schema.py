@@ -63,6 +63,7 @@ SETTINGS = (
     Setting("default.privileged", "leave", value_types.choice("leave", "audit", "confine")),
     Setting("default.adopt", ADOPT_NONE, _ADOPT),
     Setting("default.record", default=False, kind=value_types.FLAG),
+    Setting("default.candidate", None, _PROFILE),
     Setting("runtime_default.engine", AUTO, value_types.choice(AUTO, *engine_names.KNOWN)),
     Setting("runtime_default.source", TABLE, value_types.choice(TABLE, CAPTURED)),
     *(
@@ -96,6 +97,7 @@ RULE_SETTINGS = (
     Setting("rule.profile", None, _PROFILE),
     Setting("rule.adopt", None, _ADOPT),
     Setting("rule.record", None, value_types.FLAG),
+    Setting("rule.candidate", None, _PROFILE),
     Setting("rule.percent", None, value_types.PERCENT),
     Setting("rule.until", None, value_types.UNTIL),
 )

@@ -109,6 +109,21 @@ MEANINGS = {
         "first arguments that were seen. As in `observe`, a container that is recorded cannot have "
         "its own seccomp listener (EBUSY), and its calls may end with EINTR."
     ),
+    "default.candidate": (
+        "A profile to look at beside the one in force, such as the default of an engine's next "
+        "release (`containerd@2.3`). The profile stays enforced; calls that it lets through and "
+        "the candidate would deny are let through and logged, and `report --candidate` says for "
+        "each workload what enforcing the candidate would break. In `observe`, too, the profile is "
+        "enforced then, and those calls go to the agent, with their arguments; a container created "
+        "while no agent listens gets `enforce`. It needs one of the modes `enforce`, `enforce-log` "
+        "and `observe`.\n\n"
+        "It is looked at for containers that get this profile: not for one whose annotation asks "
+        "for another, and not under a rule with a profile of its own, unless that rule names a "
+        "candidate. `apply` proves for each call that the filter denies exactly what the profile "
+        "denies; a call for which that fails keeps its rules, and `apply` and the report name it "
+        "as not previewed. A program that hands a call to its own tracer or listener hides it, as "
+        "in `audit`."
+    ),
     "runtime_default.engine": (
         "Which engine's default profile `runtime-default` is: the calling engine's, or always this "
         "one's."
@@ -203,6 +218,10 @@ MEANINGS = {
     "rule.profile": "Like `default.profile`, which applies if this is left out.",
     "rule.adopt": "Like `default.adopt`, which applies if this is left out.",
     "rule.record": "Like `default.record`, which applies if this is left out.",
+    "rule.candidate": (
+        "Like `default.candidate`, which applies if this is left out and the rule has neither a "
+        "profile nor a mode without candidates (`audit`, `off`) of its own."
+    ),
     "rule.percent": (
         "The percentage of matching containers that the rule applies to. The draw depends on the "
         "names of the rule and the container (namespace and name), so a restart does not draw "

@@ -36,7 +36,7 @@ def masked(rules: list[CompiledRule], calls: Collection[str]) -> list[CompiledRu
             continue
         if others := [name for name in names if name not in calls]:
             found.append({**entry, "rule": {**entry["rule"], "names": others}})
-        groups = _groups(entry["rule"]["args"])
+        groups = equal(entry["rule"]["args"])
         if groups is None:
             return None
         found += [
@@ -46,7 +46,7 @@ def masked(rules: list[CompiledRule], calls: Collection[str]) -> list[CompiledRu
     return found
 
 
-def _groups(args: list[Json]) -> list[tuple[Json, ...]] | None:
+def equal(args: list[Json]) -> list[tuple[Json, ...]] | None:
     """Return the combinations of comparisons that together hold where all of `args` do.
 
     Where one argument is compared twice, runtimes make one rule of each comparison (runtime_load).

@@ -102,7 +102,7 @@ def observed(
     block = audited(made, abis)["block"]
     rules = disjoint(made["rules"], made["block"])
     sent, metadata = observe_mode.observed(made, rules, abis)
-    return {**made, "block": _asking(block, listener, metadata), "rules": sent}
+    return {**made, "block": asking(block, listener, metadata), "rules": sent}
 
 
 def recorded(made: CompiledProfile, mode: str, listener: AgentListener) -> CompiledProfile:
@@ -117,11 +117,11 @@ def recorded(made: CompiledProfile, mode: str, listener: AgentListener) -> Compi
     elif "listenerPath" in block:
         return made
     else:
-        block = _asking(block, listener, recorded_calls.METADATA)
+        block = asking(block, listener, recorded_calls.METADATA)
     return {**made, "block": block, "rules": recorded_calls.sent(made, is_observed=is_observed)}
 
 
-def _asking(block: Json, listener: AgentListener, metadata: str) -> Json:
+def asking(block: Json, listener: AgentListener, metadata: str) -> Json:
     """Return a block that sends the agent the calls of rules with NOTIFY."""
     flags = [*block.get("flags", [SPEC_ALLOW_FLAG]), KILLABLE_FLAG]
     more = {"flags": flags} if listener.killable else {}

@@ -33,7 +33,7 @@ def test_the_decision_is_one_document(
     config: Any, action: str, profile: str | None, applied: Node, tmp_path: Path
 ) -> None:
     found = applied.json("explain", _bundle(tmp_path, **config))
-    assert list(found) == ["action", "mode", "profile", "rule", "reason"]
+    assert list(found) == ["action", "mode", "profile", "candidate", "rule", "reason"]
     assert (found["action"], found["profile"]) == (action, profile)
 
 

@@ -636,3 +636,39 @@ def test_the_policy_decides_about_a_privileged_container(
 def test_a_privileged_container_may_opt_out_of_being_confined() -> None:
     config = {**_privileged(), "annotations": {OWN: "unconfined"}}
     assert _decide(config, privileged="confine").action == "leave"
+
+
+BESIDE: Json = {
+    "default": {"profile": "runtime-default", "mode": "enforce", "candidate": "next"},
+    "candidates": {"next": "d" * 64},
+}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "changes", "candidate"),
+    [
+        ({}, {}, "next"),
+        ({OWN: "runtime-default"}, {}, "next"),
+        ({OWN: "localhost/a.json"}, {}, None),  # the policy's candidate is not for that
+        ({}, {"rules": [{"name": "a", "mode": "audit"}]}, None),
+        (
+            {},
+            {"rules": [{"name": "a", "candidate": "other"}], "candidates": {"other": "e"}},
+            "other",
+        ),
+        ({}, {"default": {"profile": "runtime-default", "mode": "enforce"}}, None),
+    ],
+)
+def test_a_candidate_is_for_containers_that_get_the_policys_profile(
+    annotations: Json, changes: Json, candidate: str | None
+) -> None:
+    found = _decide(_config(annotations), **{**BESIDE, **changes})
+    assert (found.action, found.candidate) == ("inject", candidate)
+    assert bool(found.candidate_digest) == bool(candidate)
+
+
+def test_a_privileged_container_in_audit_has_no_candidate() -> None:
+    config = _config({"io.podman.annotations.privileged": "TRUE"})
+    audited = _decide(config, privileged="audit", only="podman", **BESIDE)
+    if audited.mode == "audit":
+        assert audited.candidate is None

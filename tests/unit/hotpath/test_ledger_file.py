@@ -53,6 +53,14 @@ def test_only_a_replaced_profile_is_named() -> None:
     assert line["replaced"] == "containerd@1.7.24"
 
 
+def test_a_candidate_is_named_with_its_digest() -> None:
+    called = Invocation("create", {"bundle": "/b"}, "ID")
+    decision = Decision("inject", "Because.", "unset")
+    decision.candidate, decision.candidate_digest = "containerd@2.3.1", "d" * 64
+    line = ledger_file.record(called, identify(called, {}, "/x/w"), decision, {}, "cold")
+    assert (line["candidate"], line["candidate_digest"]) == ("containerd@2.3.1", "d" * 64)
+
+
 def test_a_line_has_what_other_programs_read(prefix: str) -> None:
     ledger_file.append(prefix, _line())
     (found,) = _read(prefix)

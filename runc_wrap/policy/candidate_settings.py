@@ -1,0 +1,113 @@
+"""The candidates that a policy looks at: which profile each is beside, and in which mode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, OBSERVE, profile_of
+from runc_wrap.hotpath.rule_match import ANYTHING, matches_any
+from runc_wrap.policy.named_profiles import placing
+from runc_wrap.policy.settings import schema
+from runc_wrap.profiles.vocabulary import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, PolicyRule
+    from runc_wrap.policy.facts import Facts
+
+MODES = (ENFORCE, ENFORCE_LOG, OBSERVE)  # in which a candidate can be looked at
+KEY = "candidate"
+
+
+class Pair(NamedTuple):
+    """A candidate beside a profile, both by the names that they have for one engine."""
+
+    profile: str
+    mode: str
+    candidate: str
+
+
+@dataclass(frozen=True)
+class CandidateCost:
+    """What a candidate changes: calls looked at, calls that cannot be, the filter's length."""
+
+    calls: list[str]
+    left: list[str]
+    before: int
+    after: int
+
+
+def written(rules: list[PolicyRule], values: Mapping[str, Any]) -> list[PolicyRule]:
+    """Return the compiled rules, with the default's candidate in those that it is for."""
+    candidate = values["default.candidate"]
+    return [
+        {**one, "candidate": candidate} if candidate and _inherits(one) else one for one in rules
+    ]
+
+
+def _inherits(rule: PolicyRule) -> bool:
+    return not {KEY, "profile"} & rule.keys() and rule.get("mode", ENFORCE) in MODES
+
+
+def problems(values: Mapping[str, Any], facts: Facts) -> Iterator[str]:
+    """Yield a sentence for each candidate that cannot be looked at."""
+    for where, table, mode, records in _places(values):
+        if mode not in MODES:
+            yield (
+                f"{where}{table}.candidate is looked at beside a profile that is enforced, and the "
+                f"mode is {mode}: use {', '.join(MODES[:2])} or {OBSERVE}, or write the candidate "
+                "as the profile."
+            )
+        if records:
+            yield (
+                f"{where}{table}.candidate and record = true go not together: the agent could not "
+                "tell what the profile allows; leave one of them out."
+            )
+        if LOG not in facts.actions:
+            yield (
+                f"{where}{table}.candidate needs the action {LOG}, which {facts.runtime_kind} "
+                f"{facts.runtime_version} or this kernel does not support; leave it out."
+            )
+
+
+def remarks(values: Mapping[str, Any], facts: Facts) -> Iterator[str]:
+    """Yield what a candidate does that the settings do not say."""
+    for where, table, mode, _ in _places(values):
+        if mode == OBSERVE:
+            yield (
+                f"note: {where}with {table}.candidate the mode observe enforces the profile: only "
+                "what the candidate denies more goes to the agent."
+            )
+        if not facts.logged:
+            yield (
+                f"warning: {where}this kernel logs nothing of {table}.candidate: "
+                "kernel.seccomp.actions_logged lacks log; add it by sysctl."
+            )
+
+
+def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield the place of each candidate, its table, the mode there, and whether it records."""
+    place, mode, records = placing(values), values["default.mode"], values["default.record"]
+    if values["default.candidate"]:
+        yield place("default.candidate"), "default", mode, records
+    for at, rule in enumerate(values[schema.RULES]):
+        own = rule.get("mode", mode), rule.get("record", records)
+        if KEY in rule:
+            yield place(schema.RULES, at, KEY), "rule", *own
+        elif values["default.candidate"] and {"mode", "record"} & rule.keys() and _inherits(rule):
+            yield place(schema.RULES, at), "default", *own
+
+
+def pairs(policy: CompiledPolicy) -> list[Pair]:
+    """Return the pairs that containers can get, each once."""
+    default, found = policy["default"], dict[Pair, None]()
+    for table in ({**default, "engine": [ANYTHING]}, *policy["rules"]):
+        used: Mapping[str, Any] = {**default, **table}
+        for engine in policy["runtime_default"] if KEY in table else ():
+            if matches_any(used.get("engine", [ANYTHING]), engine):
+                profile, other = (profile_of(used[key], engine, policy) for key in ("profile", KEY))
+                modes = (used["mode"],) if used["mode"] != OBSERVE else (OBSERVE, ENFORCE)
+                found |= dict.fromkeys(Pair(profile, mode, other) for mode in modes)
+    return list(found)

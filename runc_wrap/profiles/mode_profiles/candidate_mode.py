@@ -1,0 +1,234 @@
+"""A profile in force with a candidate beside it: what that would deny more is only logged.
+
+    the profile in force denies                     its denial, unchanged
+    it lets through, and the candidate denies       LOG, or NOTIFY
+    both let through                                ALLOW, or LOG if the profile in force logs
+
+Only the rules of calls that the candidate restricts more are written anew, for each set of the
+capabilities that their rules name; all others stay as they are. A call whose rules cannot be
+written so keeps them: it is not previewed. filters.candidate_proof proves the rest.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby, product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, errno_of, renamed, ruling
+from runc_wrap.profiles.arguments.argument_sets import ALL, comparisons, minus, of_rule
+from runc_wrap.profiles.arguments.complement import complement
+from runc_wrap.profiles.mode_profiles import modes, observe_mode
+from runc_wrap.profiles.never_asked import RUNTIME_CALLS
+from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.vocabulary import ACTIONS, ALLOW, LOG, NOTIFY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
+    from runc_wrap.profiles.arguments.argument_sets import ArgumentSet
+
+Json = dict[str, Any]
+Arguments = list[Json]
+PASSING = (ALLOW, LOG)
+_MOST_CAPABILITIES = 6  # that the rules of one call may name
+_MOST_RULES = 64  # of one call, for one set of capabilities
+
+
+class Preview(NamedTuple):
+    """The profile to inject. `calls` are looked at, `left` cannot be; both are sorted names."""
+
+    profile: CompiledProfile
+    calls: list[str]
+    left: list[str]
+
+
+class _Side(NamedTuple):
+    """One profile's rules on one call for one set of capabilities, in the order in which they win.
+
+    `allowed` are the arguments that it lets through, `logged` those that it lets through and logs.
+    """
+
+    rules: list[CompiledRule]
+    allowed: ArgumentSet
+    logged: ArgumentSet
+
+    def arguments(self, *actions: str) -> list[Arguments]:
+        """Return the comparisons of the rules with one of these actions."""
+        chosen = (one["rule"] for one in self.rules if one["rule"]["action"] in actions)
+        return [group for rule in chosen for group in alternatives(rule.get("args") or [])]
+
+
+def previewed(
+    current: CompiledProfile,
+    candidate: CompiledProfile,
+    mode: str,
+    listener: modes.AgentListener = modes.NOWHERE,
+    without: Collection[str] = (),
+) -> Preview:
+    """Return the current profile with the candidate beside it, both as compiled for enforce.
+
+    `without` are calls that keep their rules. Raises ProfileError if that cannot be for all.
+    """
+    default = _default(current, candidate)
+    is_same = default == current["block"]["defaultAction"]
+    pair = _Pair(current, candidate, default, NOTIFY if mode == OBSERVE else LOG)
+    made: dict[str, list[CompiledRule]] = {}
+    left = set(without)
+    for name in dict.fromkeys(n for one in pair.both for e in one["rules"] for n in calls_of(e)):
+        try:
+            rules = pair.rules(name, is_left=name in left)
+            made |= {} if rules is None else {name: rules}
+        except ProfileError:
+            if not is_same:
+                raise
+            left.add(name)
+    new = _together(made)
+    entries = [
+        *(one for one in new if not one["rule"].get("args")),  # before rules on socket: see overlay
+        *_kept(current, made, default),
+        *(one for one in new if one["rule"].get("args")),
+    ]
+    block = {**current["block"], "defaultAction": default}
+    if not is_same:
+        block.pop("defaultErrnoRet", None)
+    if mode == OBSERVE and any(one["rule"]["action"] == NOTIFY for one in entries):
+        block = modes.asking(block, listener, observe_mode.METADATA)
+    profile: CompiledProfile = {**current, "block": block, "rules": entries}
+    return Preview(profile, sorted({*made} - left), sorted(left))
+
+
+def _default(current: CompiledProfile, candidate: CompiledProfile) -> str:
+    """Return the default action: it is never NOTIFY, which runc refuses there."""
+    own: str = current["block"]["defaultAction"]
+    return LOG if own in PASSING and candidate["block"]["defaultAction"] not in PASSING else own
+
+
+def _kept(current: CompiledProfile, made: Collection[str], action: str) -> list[CompiledRule]:
+    """Return the rules of other calls, and those with the default's outcome: runc counts them."""
+    errno = current["block"].get("defaultErrnoRet")
+    found = []
+    for one in current["rules"]:
+        rule = one["rule"]
+        is_default = (rule["action"], errno_of(rule.get("errnoRet"))) == (action, errno_of(errno))
+        names = [n for n in calls_of(one) if is_default or n not in made]
+        found += [renamed(one, names)] if names else []
+    return found
+
+
+def _together(made: dict[str, list[CompiledRule]]) -> list[CompiledRule]:
+    """Return the rules of all calls; equal ones without arguments become one."""
+    found: list[CompiledRule] = []
+    for one in (each for rules in made.values() for each in rules):
+        same = {**one, "rule": {**one["rule"], "names": []}}
+        last = next((o for o in found if {**o, "rule": {**o["rule"], "names": []}} == same), None)
+        if last is None or one["rule"].get("args"):
+            found.append(one)
+        else:
+            last["rule"]["names"] += calls_of(one)
+    return found
+
+
+class _Pair:
+    """The two profiles; `default` is the default action of what is made of them."""
+
+    def __init__(
+        self, current: CompiledProfile, candidate: CompiledProfile, default: str, action: str
+    ) -> None:
+        self.both = current, candidate
+        self._default = default
+        self._action = action
+        self._is_same = default == current["block"]["defaultAction"]
+
+    def rules(self, name: str, *, is_left: bool) -> list[CompiledRule] | None:
+        """Return the rules of a call, None if they stay. Raises ProfileError.
+
+        `is_left`: nothing of it is logged.
+        """
+        if is_left and self._is_same:
+            return None
+        own, other = (ruling(one["rules"], name, one["block"]) for one in self.both)
+        caps = sorted({cap for one in (*own, *other) for cap in _capabilities(one)})
+        if len(caps) > _MOST_CAPABILITIES:
+            raise ProfileError(f"its rules name more than {_MOST_CAPABILITIES} capabilities")
+        is_changed = not self._is_same
+        found: list[CompiledRule] = []
+        for drawn in product((False, True), repeat=len(caps)):
+            given = [cap for cap, is_given in zip(caps, drawn, strict=True) if is_given]
+            lacking = [cap for cap in caps if cap not in given]
+            here = _side(own, self.both[0], given)
+            there = _side(other, self.both[1], given)
+            asked = [] if is_left else minus(here.allowed, [*there.allowed, *there.logged])
+            is_changed |= bool(asked)
+            rules = [*self._written(name, here, there, asked)]
+            found += [_for(one, given, lacking) for one in rules]
+        return found if is_changed else None
+
+    def _written(
+        self, name: str, own: _Side, other: _Side, asked: ArgumentSet
+    ) -> Iterator[CompiledRule]:
+        """Yield a call's rules for one set of capabilities. Raises ProfileError for too many."""
+        if not asked and self._is_same:
+            yield from own.rules
+            return
+        yield from (one for one in own.rules if one["rule"]["action"] != ALLOW)
+        action = LOG if name in RUNTIME_CALLS else self._action
+        both = minus(own.allowed, asked)
+        groups, denied = other.arguments(ALLOW), other.arguments(*ACTIONS - {ALLOW, LOG})
+        ways = {action: [own.arguments(ALLOW), denied, complement(groups) if groups else None]}
+        ways[ALLOW] = [own.arguments(ALLOW), groups, complement(denied) if denied else None]
+        for what, held in ((action, asked), (ALLOW, both)):
+            for args in _said(held, ways[what]) if what != self._default else ():
+                rule: Json = {"names": [name], "action": what}
+                yield {"rule": rule | ({"args": args} if args else {})}
+
+
+def _said(held: ArgumentSet, ways: Iterable[list[Arguments] | None]) -> list[Arguments]:
+    """Return comparisons for a set: a profile's own, if they say the same, else masks.
+
+    Raises ProfileError for too many.
+    """
+    for groups in filter(None, ways):
+        said = [pattern for group in groups for pattern in of_rule(group)]
+        if not minus(said, held) and not minus(held, said):
+            return groups
+    if len(held) > _MOST_RULES:
+        raise ProfileError(f"it would need more than {_MOST_RULES} rules")
+    return [comparisons(one) for one in held]
+
+
+def _side(rules: list[CompiledRule], of: CompiledProfile, given: Collection[str]) -> _Side:
+    """Return a profile's rules on a call for these capabilities, and what it lets through."""
+    sets: dict[str, ArgumentSet] = {}
+    rest, held = ALL, {*given}
+    found: list[CompiledRule] = []
+    chosen = (
+        one
+        for one in rules
+        if held.issuperset(one.get("all", ())) and held.isdisjoint(one.get("none", ()))
+    )
+    for action, group in groupby(chosen, lambda one: one["rule"]["action"]):
+        after = rest
+        for entry in group:
+            found += [entry] if after else []
+            after = minus(after, of_rule(entry["rule"].get("args") or []))
+        sets[action] = [*sets.get(action, ()), *minus(rest, after)]
+        rest = after
+    default = of["block"]["defaultAction"]
+    sets[default] = [*sets.get(default, ()), *rest]
+    return _Side(found, sets.get(ALLOW, []), sets.get(LOG, []))
+
+
+def _capabilities(entry: CompiledRule) -> list[str]:
+    return [*entry.get("all", ()), *entry.get("none", ())]
+
+
+def _for(entry: CompiledRule, given: list[str], lacking: list[str]) -> CompiledRule:
+    """Return an entry for containers that have some capabilities and lack others."""
+    found: CompiledRule = {"rule": {**entry["rule"], "names": [*calls_of(entry)]}}
+    if given:
+        found["all"] = given
+    if lacking:
+        found["none"] = lacking
+    return found

@@ -1,0 +1,206 @@
+"""A candidate beside a profile, compiled by libseccomp: proved, or the call is not previewed."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.node.requirements import machine
+from runc_wrap.apply.candidate_profiles import Beside
+from runc_wrap.filters import candidate_proof
+from runc_wrap.filters.candidate_proof import Made
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import builtin, return_codes, syscalls
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
+from tests.unit.cli import ctl
+from tests.unit.profiles.mode_profiles import test_candidate_mode as drawn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+RUNC, CRUN = Loader("runc"), Loader("crun")
+PASSING = (return_codes.ALLOW, return_codes.LOG)
+X86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+
+
+def _compiled(name: str, *, as_kernel: bool = True) -> Any:
+    source = builtin.load(name)
+    if as_kernel:
+        source = narrowed_comparisons.narrowed(source).profile
+    return compile_profile(source, arch="amd64", kernel=(6, 12))
+
+
+def _codes(
+    profiles: Sequence[Any], loader: Loader, abi: str, call: str, args: Sequence[int] = ()
+) -> list[int]:
+    """Return what libseccomp's filter of each profile answers to a call."""
+    six = (*args, *([0] * (6 - len(args))))
+    number = syscalls.numbers(ABIS[abi])[call]
+    data = bpf.SeccompData(ABIS[abi].audit, number, six)  # type: ignore[arg-type]  # six it are
+    made = [Made(resolve(one, frozenset()), loader) for one in profiles]
+    return [bpf.evaluate(one.program, data) for one in made]
+
+
+@pytest.mark.parametrize(
+    ("current", "candidate", "abi", "call", "args"),
+    [
+        ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "io_uring_setup", ()),
+        ("containerd@1.7.24", "containerd@2.3.1", "x86", "io_uring_enter", ()),
+        ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "socket", (38,)),
+        ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "socket", (38 | 1 << 32,)),
+        ("moby@29.4.1", "moby@29.4.2", "x86", "socketcall", (1,)),
+        ("containers-common", "containerd@2.3.1", "x86_64", "unshare", ()),
+    ],
+)
+@pytest.mark.parametrize("as_kernel", [True, False])
+def test_of_changed_defaults_a_call_is_logged_that_only_the_newer_denies(
+    current: str, candidate: str, abi: str, call: str, args: tuple[int, ...], *, as_kernel: bool
+) -> None:
+    machine("x86_64")
+    if not as_kernel and args == (38 | 1 << 32,):
+        pytest.skip("the engines' own rules let it through (profile-tools, fact 1)")
+    both = [_compiled(one, as_kernel=as_kernel) for one in (current, candidate)]
+    beside = Beside(both[0], both[1], "enforce")
+    cost = beside.cost(RUNC)
+    assert call in cost.calls
+    assert cost.left in ([], ["socket"])  # containers-common tells three arguments of it apart
+    own, other, found = _codes([*both, beside.made(cost.left)], RUNC, abi, call, args)
+    assert (own, found) == (return_codes.ALLOW, return_codes.LOG)
+    assert other not in PASSING
+
+
+@given(
+    drawn.drawn, drawn.drawn, st.sampled_from(["x86_64", "x86"]), st.sampled_from([RUNC, CRUN]),
+    st.lists(st.sampled_from(drawn.VALUES), min_size=2, max_size=2),
+)  # fmt: skip
+@settings(deadline=None, max_examples=12)
+def test_of_drawn_profiles_the_filter_denies_exactly_what_the_current_one_denies(
+    current: Any, candidate: Any, abi: str, loader: Loader, values: list[int]
+) -> None:
+    machine("x86_64")
+    for one in (current, candidate):
+        one["block"]["architectures"] = X86
+    beside = Beside(current, candidate, "enforce")
+    try:
+        cost = beside.cost(loader)
+    except ProfileError:
+        return  # `apply` refuses it
+    for call in drawn.CALLS:
+        made = [current, candidate, beside.made(cost.left)]
+        own, other, found = _codes(made, loader, abi, call, values)
+        is_asked = own in PASSING and other not in PASSING and call not in cost.left
+        assert found == (return_codes.LOG if is_asked else own), (call, cost)
+
+
+def test_what_libseccomp_makes_wrongly_is_not_previewed() -> None:
+    """Two ranges of 64 bits on one argument: libseccomp 2.6.0 lets 3 through or not, by order."""
+    machine("x86_64")
+    current = drawn.profile(drawn.rule("keyctl"), drawn.rule("mount"))
+    ranges = [drawn.rule("keyctl", "SCMP_ACT_ERRNO", (1, "LT", 3, 0))]
+    ranges.append(drawn.rule("keyctl", "SCMP_ACT_ERRNO", (1, "LT", (1 << 32) + 3, 0)))
+    candidate = drawn.profile(*ranges, default="SCMP_ACT_ALLOW")
+    beside = Beside(current, candidate, "enforce")  # type: ignore[arg-type]  # drawn are dicts
+    cost = beside.cost(CRUN)
+    for value in (2, 3, (1 << 32) + 2, (1 << 32) + 3):
+        made = [current, candidate, beside.made(cost.left)]
+        own, other, found = _codes(made, CRUN, "x86_64", "keyctl", (0, value))
+        assert (own, cost.left, found) in [
+            (return_codes.ALLOW, [], return_codes.LOG if other not in PASSING else own),
+            (return_codes.ALLOW, ["keyctl"], own),
+        ]
+
+
+def test_an_abi_that_the_candidate_kills_is_named() -> None:
+    current, candidate = _compiled("containerd@2.3.1"), _compiled("containerd@2.3.1")
+    candidate["block"]["architectures"] = X86[:2]
+    beside = Beside(current, candidate, "enforce")
+    assert beside.made(beside.cost(RUNC).left)["unpreviewed"] == ["any call through x32"]
+
+
+def test_a_filter_that_denies_more_or_less_is_found() -> None:
+    machine("x86_64")
+    base = drawn.profile(drawn.rule("mount"), drawn.rule("bpf"))
+    less = drawn.profile(drawn.rule("mount"))
+    rules = {
+        "mount bpf": [{"names": ["mount"], "action": "SCMP_ACT_ALLOW"}],
+        "keyctl": [*base["rules"], {"names": ["keyctl"], "action": "SCMP_ACT_LOG"}],
+    }
+    blocks = [resolve(one, frozenset()) for one in (base, less)]  # type: ignore[arg-type]  # dicts
+    for wrong, entries in rules.items():
+        plain = [one.get("rule", one) for one in entries]
+        made = {**blocks[0], "syscalls": plain}
+        found = candidate_proof.compare((blocks[0], blocks[1], made), CRUN, ())
+        assert found.wrong - {"bpf"} == {*wrong.split()} - {"mount", "bpf"}
+        assert ("bpf" in found.wrong) == (wrong == "mount bpf") or wrong == "keyctl"
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    return ctl.node(tmp_path, monkeypatch)
+
+
+def test_apply_says_what_a_candidate_costs_and_a_create_finds_its_profile(node: Node) -> None:
+    machine("x86_64")
+    node.configure(
+        '[default]\nprofile = "containerd@1.7.24"\ncandidate = "containerd@2.3.1"\n'
+        '[[rule]]\nname = "own"\npod = ["own"]\nprofile = "moby"\n'
+        '[[rule]]\nname = "look"\npod = ["look"]\nmode = "audit"\n'
+    )
+    found = node.json("apply")
+    assert [(one["mode"], one["calls"], one["left"]) for one in found["candidates"]] == [
+        ("enforce", ["io_uring_enter", "io_uring_register", "io_uring_setup", "socket"], [])
+    ]
+    assert [one["candidate"] for one in found["rules"]] == [None, None]
+    assert all(one["after"] > one["before"] for one in found["candidates"])
+    printed = node.ctl("apply").stdout
+    assert "beside containerd@1.7.24 (enforce): would deny 4 calls more; the filter" in printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('mode = "audit"\ncandidate = "moby"', "default.candidate is looked at beside a profile"),
+        ('mode = "off"\ncandidate = "moby"', "the mode is off: use enforce, enforce-log or obs"),
+        ('candidate = "nobody"', "profile nobody: no built-in profile is called"),
+        ('[[rule]]\nname = "a"\nmode = "off"\ncandidate = "moby"', "has no meaning with mode off"),
+        ('[[rule]]\nname = "a"\nmode = "audit"\ncandidate = "moby"', "and the mode is audit"),
+    ],
+)
+def test_a_candidate_beside_nothing_is_refused(node: Node, settings: str, said: str) -> None:
+    node.configure(f"[default]\n{settings}")
+    assert said in node.failure("apply")
+
+
+def test_observe_with_a_candidate_says_that_the_profile_is_enforced(node: Node) -> None:
+    node.configure(
+        '[default]\nprofile = "moby@29.4.1"\ncandidate = "moby"\n'
+        '[[rule]]\nname = "a"\npod = ["x"]\nmode = "observe"'
+    )
+    remarks = node.json("apply", "--check")["remarks"]
+    said = [one for one in remarks if "the mode observe enforces the profile" in one]
+    assert len(said) == 1
+    assert said[0].startswith(f"note: {node.places.config}:7: with default.candidate")
+
+
+def test_all_dated_defaults_can_be_previewed_beside_their_predecessor() -> None:
+    """All that a release denies more, but socket of Podman and CRI-O is looked at."""
+    sources = {name: builtin._SOURCES[name] for name in builtin.names()}  # noqa: SLF001 - all there are
+    for name, source in sources.items():
+        made = [_compiled(f"{name}@{version}") for version in sorted(source.known)]
+        for current, candidate in itertools.pairwise(made):
+            found = previewed(current, candidate, "enforce")
+            known = [[], ["socket"]] if name in ("containers-common", "crio") else [[]]
+            assert found.left in known, (name, current["version"], candidate["version"])

@@ -1,0 +1,181 @@
+"""A candidate beside a profile: the profile's denials stay, what it denies more is logged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from harness.node.requirements import machine
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import builtin, return_codes
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.syscalls import numbers
+
+Json = dict[str, Any]
+CALLS = ["mount", "bpf", "keyctl", "io_uring_setup", "read"]  # read is needed by runtimes
+ERRNO, ALLOW, LOG = "SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"
+CAPS = ["CAP_SYS_ADMIN", "CAP_BPF"]
+VALUES = [0, 1, 2, 5, 39, 40, 0x7E020000, (1 << 32) + 5, (1 << 64) - 1]
+BOTH = {return_codes.ALLOW, return_codes.LOG}
+
+_arguments = st.builds(
+    lambda index, value, two, op: {
+        "index": index, "value": value, "valueTwo": two, "op": f"SCMP_CMP_{op}",
+    },
+    st.integers(0, 1), st.sampled_from(VALUES), st.sampled_from(VALUES),
+    st.sampled_from(["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"]),
+)  # fmt: skip
+_args = st.lists(_arguments, max_size=2, unique_by=lambda one: one["index"])
+
+
+@st.composite
+def _entries(draw: st.DrawFn) -> Json:
+    rule: Json = {
+        "names": draw(st.lists(st.sampled_from(CALLS), min_size=1, max_size=3, unique=True)),
+        "action": draw(st.sampled_from([ALLOW, ALLOW, ALLOW, ERRNO, LOG])),
+    }
+    if rule["action"] == ERRNO:
+        rule["errnoRet"] = draw(st.sampled_from([1, 38, 95]))
+    if args := draw(_args):
+        rule["args"] = args
+    entry: Json = {"rule": rule}
+    for key in ("all", "none"):
+        if caps := draw(st.lists(st.sampled_from(CAPS), max_size=1)):
+            entry[key] = caps
+    return entry
+
+
+def _profiles(defaults: list[str]) -> st.SearchStrategy[Json]:
+    return st.builds(
+        lambda default, rules: {
+            "name": "drawn", "version": None, "rules": rules,
+            "block": {"defaultAction": default, "architectures": ["SCMP_ARCH_X86_64"]},
+        },
+        st.sampled_from(defaults), st.lists(_entries(), max_size=5),
+    )  # fmt: skip
+
+
+drawn = _profiles([ERRNO, ERRNO, ERRNO, ALLOW])
+
+
+def profile(*rules: Json, default: str = ERRNO) -> Json:
+    return {
+        "name": "p", "version": None, "rules": [{"rule": one} for one in rules],
+        "block": {"defaultAction": default},
+    }  # fmt: skip
+
+
+def rule(name: str, action: str = ALLOW, *args: tuple[int, str, int, int]) -> Json:
+    found = [
+        {"index": i, "op": f"SCMP_CMP_{op}", "value": v, "valueTwo": two} for i, op, v, two in args
+    ]
+    return {"names": [name], "action": action, **({"args": found} if found else {})}
+
+
+def _meant(simulation: Simulation, call: str, args: tuple[int, ...]) -> int | None:
+    """Return what a profile's text says of a call, None if it says several things."""
+    said = simulation.meant(ABIS["x86_64"], numbers(ABIS["x86_64"])[call], args)
+    return next(iter(said)) if len(said) == 1 else None
+
+
+@given(
+    drawn,
+    drawn,
+    st.sets(st.sampled_from(CAPS)),
+    st.lists(st.sampled_from(VALUES), min_size=2, max_size=2),
+)
+@example(profile(rule("keyctl")), profile(rule("keyctl", ALLOW, (0, "NE", 40, 0))), set(), [40, 0])
+@settings(deadline=None, max_examples=200)
+def test_denials_stay_and_what_the_candidate_denies_more_is_logged(
+    current: Any, candidate: Any, held: set[str], values: list[int]
+) -> None:
+    machine("x86_64")
+    try:
+        found = previewed(current, candidate, "enforce")
+    except ProfileError:
+        assume(False)
+    args = (*values, 0, 0, 0, 0)
+    profiles = (current, candidate, found.profile)
+    simulations = [Simulation(resolve(one, frozenset(held)), Loader("crun")) for one in profiles]
+    for call in CALLS:
+        own, other, both = (_meant(one, call, args) for one in simulations)
+        if own is None or other is None:
+            continue  # libseccomp's order decides: filters.candidate_proof finds what it is
+        expected = own
+        if own in BOTH and other not in BOTH and call not in found.left:
+            expected = return_codes.LOG
+        assert both == expected, (call, args, found.profile)
+
+
+def _compiled(name: str) -> Any:
+    source = narrowed_comparisons.narrowed(builtin.load(name)).profile
+    return compile_profile(source, arch="amd64", kernel=(6, 12))
+
+
+@pytest.mark.parametrize(
+    ("current", "candidate", "calls"),
+    [
+        ("containerd@1.7.24", "containerd@2.0.0",
+         ["io_uring_enter", "io_uring_register", "io_uring_setup"]),
+        ("containerd@2.3.0", "containerd@2.3.1", ["socket"]),
+        ("moby@29.4.1", "moby@29.4.2", ["socket", "socketcall"]),
+        ("moby@29.4.2", "moby@29.4.3", []),
+        ("containerd@2.3.1", "containerd@2.3.1", []),
+    ],
+)  # fmt: skip
+def test_a_changed_default_restricts_these_calls(
+    current: str, candidate: str, calls: list[str]
+) -> None:
+    found = previewed(_compiled(current), _compiled(candidate), "enforce")
+    assert (found.calls, found.left) == (calls, [])
+    if not calls:
+        assert found.profile == _compiled(current)
+
+
+def test_an_address_family_that_is_denied_more_is_logged_in_few_rules() -> None:
+    found = previewed(_compiled("containerd@2.3.0"), _compiled("containerd@2.3.1"), "enforce")
+    logged = [one["rule"] for one in found.profile["rules"] if one["rule"]["action"] == LOG]
+    assert logged == [
+        {"names": ["socket"], "action": LOG, "args": [
+            {"index": 0, "value": 0xFFFFFFFF, "valueTwo": 38, "op": "SCMP_CMP_MASKED_EQ"}]},
+    ]  # fmt: skip
+
+
+def test_in_observe_the_agent_is_asked_but_not_of_what_the_runtime_needs() -> None:
+    listener = modes.AgentListener("/x/notify.sock", killable=True)
+    allowed = profile(rule("mount"), rule("read"), rule("bpf"))
+    found = previewed(allowed, profile(rule("bpf")), "observe", listener).profile  # type: ignore[arg-type]  # drawn profiles are dicts
+    assert [(one["rule"]["names"], one["rule"]["action"]) for one in found["rules"]] == [
+        (["mount"], "SCMP_ACT_NOTIFY"), (["read"], LOG), (["bpf"], ALLOW),
+    ]  # fmt: skip
+    assert found["block"]["defaultAction"] == ERRNO
+    assert found["block"]["listenerPath"] == "/x/notify.sock"
+    assert modes.KILLABLE_FLAG in found["block"]["flags"]
+    same = previewed(allowed, allowed, "observe", listener).profile  # type: ignore[arg-type]  # as above
+    assert "listenerPath" not in same["block"]
+
+
+def test_a_rule_that_only_moves_runcs_answer_to_unknown_calls_stays() -> None:
+    """runc answers ENOSYS above the largest number named, in rules that it drops, too."""
+    dropped = {"names": ["bpf", "mseal"], "action": ERRNO, "errnoRet": 1}
+    current = profile(rule("bpf"), dropped)
+    found = previewed(current, profile(), "enforce").profile  # type: ignore[arg-type]  # as above
+    assert {"rule": dropped} in found["rules"]
+
+
+def test_a_call_with_too_many_cases_keeps_its_rules() -> None:
+    ranges = [rule("keyctl", ALLOW, *((i, "GT", 5 + i, 0) for i in range(3)))]
+    current = profile(*ranges)
+    found = previewed(current, profile(rule("mount")), "enforce")  # type: ignore[arg-type]  # as above
+    assert found.left == ["keyctl"]
+    assert found.profile["rules"] == current["rules"]
