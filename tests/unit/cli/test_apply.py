@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.hotpath import policy_file
-from runc_wrap.profiles import platform
-from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.node.machine import fake
 from tests.unit.policy.node import PROFILE, profile
 
@@ -120,32 +118,6 @@ def test_any_error_leaves_the_policy_in_force(
     assert said in stderr.replace("\n", " ")
     assert "\x1b" not in stderr
     assert applied.places.current.resolve() == before
-
-
-def test_a_link_that_leads_out_of_the_profiles_is_refused(node: Node) -> None:
-    node.configure("")
-    (node.places.profiles / "p").symlink_to("/etc/hostname")
-    assert "p: a symbolic link that leads out of" in node.failure("apply")
-
-
-def test_a_full_disk_is_reported_and_nothing_changes(
-    applied: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("posix.fsync", full)
-    assert "No space left on device\n" in applied.failure("apply")
-
-
-def test_a_machine_that_no_engine_supports_is_reported(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unknown() -> str:
-        raise ProfileError("the machine 'vax' is not known")
-
-    monkeypatch.setattr(platform, "goarch", unknown)
-    assert "the machine 'vax' is not known" in node.failure("apply")
 
 
 @pytest.fixture

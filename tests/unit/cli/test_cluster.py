@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
-from runc_wrap.cli.main import COMMANDS, HIDDEN, main
+from runc_wrap.cli.main import main
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
 from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, Decision
@@ -177,8 +177,3 @@ def test_outside_of_a_pod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(main, ["cluster", "install", "--node", "n1", "--once"])
     assert done.exit_code == 2
     assert "not run in a pod" in done.output
-
-
-def test_it_is_not_among_the_commands_of_a_node() -> None:
-    assert "cluster" in HIDDEN
-    assert "cluster" not in COMMANDS

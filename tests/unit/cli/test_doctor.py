@@ -65,10 +65,6 @@ def _well(node: Node) -> Node:
     return node
 
 
-def _said(node: Node) -> str:
-    return str(node.ctl("doctor").stdout)
-
-
 def test_a_healthy_node_has_no_findings(node: Node) -> None:
     assert _findings(_well(node)) == []
     with _answering(node, b"anything"):
@@ -180,11 +176,6 @@ def test_a_directory_without_an_installation_is_refused_and_nothing_is_made_ther
     assert sorted(node.places.prefix.rglob("*")) == before
 
 
-def test_what_to_do_about_a_missing_policy_is_said_once(node: Node) -> None:
-    [line] = [one for one in _said(node).splitlines() if "no compiled policy" in one]
-    assert line.count("runc-wrapctl apply") == 1, line
-
-
 def test_no_policy_and_no_launcher_are_errors(node: Node) -> None:
     found = {(each["check"], each["severity"]) for each in _findings(node)}
     assert {("in-force", "error"), ("launcher", "error")} <= found
@@ -209,23 +200,6 @@ def test_a_launcher_that_cannot_be_executed_is_an_error_that_is_mended(node: Nod
     assert f"mended: {wrapper}, which engines call, cannot be" in node.ctl("doctor", "--fix").stdout
     assert wrapper.stat().st_mode & 0o777 == 0o755
     assert _findings(node) == []
-
-
-def test_the_advice_about_a_damaged_policy_is_given_once(node: Node) -> None:
-    _well(node)
-    (node.places.current / "policy.json").write_text("nonsense")
-    found = next(each for each in _findings(node) if each["check"] == "in-force")
-    assert "runc-wrapctl apply" not in found["sentence"]
-    assert found["remedy"] == "run runc-wrapctl apply"
-
-
-@pytest.mark.parametrize(("number", "told"), [(1, "1 finding"), (2, "2 findings")])
-def test_findings_are_counted_in_words(node: Node, number: int, told: str) -> None:
-    wrapper = _well(node).places.wrapper
-    if number == 2:  # beside the note that no agent runs
-        wrapper.chmod(0o644)
-    said = node.ctl("doctor").stdout.splitlines()[-1]
-    assert said.split(", ")[1] == told
 
 
 def test_newer_and_broken_sources_are_reported(node: Node) -> None:
@@ -333,12 +307,6 @@ def test_a_kernel_without_filters_is_an_error(
     monkeypatch.setattr(features, "_KERNEL", tmp_path)
     [found] = [each for each in _findings(_well(node)) if each["check"] == "kernel"]
     assert (found["severity"], "CONFIG_SECCOMP_FILTER=y" in found["remedy"]) == ("error", True)
-
-
-def test_the_reference_is_printed(node: Node) -> None:
-    result = node.ctl("policy", "reference")
-    assert result.exit_code == 0
-    assert result.stdout.startswith("# Settings of config.toml\n")
 
 
 def test_a_kernel_that_may_log_nothing_is_a_finding_if_a_mode_relies_on_it(

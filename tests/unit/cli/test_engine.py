@@ -101,11 +101,6 @@ def test_remove_asks_which_of_two_configurations(tmp_path: Path) -> None:
     assert "try: --config FILE" in result.stderr
 
 
-def test_removing_an_unregistered_handler_succeeds(tmp_path: Path) -> None:
-    result = _ctl(tmp_path, "remove", *_docker(tmp_path))
-    assert (result.exit_code, result.output) == (0, "docker: not registered: runc-wrap\n")
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -304,28 +299,6 @@ def test_one_of_several_containerds_is_asked_for(
     result = _ctl(tmp_path, "add", "containerd")
     assert result.exit_code == 2
     assert f"containerd ({engines['containerd']}), containerd of k3s" in result.stderr
-
-
-@pytest.mark.parametrize("registered", [False, True])
-def test_what_the_engine_refuses_is_taken_back(
-    registered: bool, tmp_path: Path, engines: dict[str, Path]
-) -> None:
-    """A check that accepts what was there, and nothing else."""
-    engines["containerd"].write_text("version = 3\n")
-    if registered:
-        _ctl(tmp_path, "add", "containerd", "--handler", "first")
-    before = _files(tmp_path)
-    containerd = tmp_path / "programs/containerd"
-    containerd.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo containerd containerd 2.3.4 x && exit\n'
-        f"[ -e {tmp_path}/etc/conf.d/50-runc-wrap-runc-wrap.toml ] || exit 0\n"
-        "echo 'drop-in config version 4 higher' >&2\nexit 1\n"
-    )
-    result = _ctl(tmp_path, "add", "containerd")
-    assert result.exit_code == 2
-    assert "containerd refuses its configuration" in result.stderr
-    assert "drop-in config version 4 higher; it is as before" in result.stderr
-    assert _files(tmp_path) == before
 
 
 def test_a_file_that_the_engine_refused_before_is_no_reason_to_take_it_back(

@@ -102,14 +102,6 @@ def test_reports_count_it_in_the_nodes_document_and_on_the_page(
     assert f"Not in this report: {told}.\n" in shown
 
 
-def test_the_nodes_document_says_that_the_policy_adopts(applied: Node) -> None:
-    container(applied, default(), **KEPT)
-    applied.configure('[default]\nadopt = "runtime-default"\n')
-    assert applied.ctl("apply").exit_code == 0
-    document = json.loads(applied.ctl("report", "--json", "--node", "a").stdout)
-    assert document["kept"] == {"adopts": True, "profiles": {"containerd": 1}}
-
-
 @pytest.mark.parametrize(
     ("change", "line"),
     [
@@ -136,12 +128,6 @@ def test_a_config_that_is_not_one_is_nobodys_default(applied: Node) -> None:
         (bundle / "config.json").write_text(text)
         (shown,) = applied.json("status")
         assert (shown["engine_default"], shown["declared"]) == (None, "own profile")
-
-
-def test_a_container_that_is_gone_does_not_count(applied: Node) -> None:
-    container(applied, default(), **KEPT)
-    (applied.places.prefix / "root").rename(applied.places.prefix / "gone")
-    assert "engine's default" not in applied.ctl("apply", "--check").stdout
 
 
 def test_under_adopt_doctor_finds_nothing_and_apply_says_that_new_ones_are_decided(

@@ -67,15 +67,6 @@ def _words(node: Node, command: str) -> list[str]:
     return [*command.split(), *(word.replace("NODE", str(place)) for word in SHOWING[command])]
 
 
-@pytest.mark.parametrize("path", CONTEXTS)
-def test_it_says_what_it_and_each_option_does(path: str) -> None:
-    context = CONTEXTS[path]
-    assert (context.command.help or "").strip().endswith(".")
-    for parameter in context.command.params:
-        if isinstance(parameter, click.Option):
-            assert re.search(r"[.\]]$", parameter.help or ""), parameter.name
-
-
 def test_every_command_that_shows_something_is_tried_here() -> None:
     assert [one for one in LEAVES if not NOT_SHOWING.match(one)] == sorted(SHOWING)
 
@@ -115,11 +106,6 @@ def test_what_it_cannot_read_ends_with_2_and_a_sentence(applied: Node, command: 
     assert result.exit_code in (0, 1, 2)
 
 
-@pytest.mark.parametrize("command", LEAVES)
-def test_an_unknown_option_ends_with_2(applied: Node, command: str) -> None:
-    assert "No such option" in applied.failure(*command.split(), "--nonsense")
-
-
 @pytest.mark.parametrize("command", SHOWING)
 def test_a_reader_that_has_enough_hears_no_traceback(applied: Node, command: str) -> None:
     reading, writing = os.pipe()
@@ -156,10 +142,3 @@ def test_metrics_are_the_same_in_json(applied: Node) -> None:
     }
     place = str(applied.places.prefix / "x.prom")
     assert "leave --json out" in applied.failure("metrics", "--textfile", place, "--json")
-
-
-def test_each_setting_is_in_the_reference_in_json(applied: Node) -> None:
-    found = {one["name"]: one for one in applied.json("policy", "reference")}
-    assert found["on_error"]["default"] == "refuse"
-    text = applied.ctl("policy", "reference").stdout
-    assert all(one["meaning"] in text for one in found.values())

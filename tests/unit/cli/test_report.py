@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -194,11 +193,6 @@ def test_arguments_have_names_in_the_table_and_numbers_in_json(
     assert found["calls"][0]["arguments"][1] == "CLONE_NEWUSER"
 
 
-def test_enforced_workloads_are_not_a_failure(applied: Node) -> None:
-    write_ledger(applied.places.ledger, line("c1", mode="enforce"))
-    assert applied.ctl("report").exit_code == 0
-
-
 @pytest.mark.parametrize("name", [f"{ESCAPE}evil", "<script>alert(1)</script>", "[red]x[/red]"])
 def test_names_chosen_by_a_workload_stay_text(
     applied: Node, evidence: Evidence, tmp_path: Path, name: str
@@ -312,20 +306,6 @@ def test_a_syslog_is_read_only_if_it_is_named(
     assert read == [tmp_path / "syslog"]
 
 
-def test_the_page_has_what_to_paste(applied: Node, evidence: Evidence, tmp_path: Path) -> None:
-    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
-    evidence.container("c1", sighting(MBIND), **names)
-    page = tmp_path / "out.html"
-    result = applied.ctl("report", "--html", str(page))
-    assert (result.exit_code, result.stdout) == (1, "")
-    note, said = result.stderr.splitlines()
-    assert said == f"1 workload in {page}"
-    assert re.fullmatch(r"note: as of 20\S+Z: no agent runs", note)
-    text = page.read_text()
-    assert "localhost/shop_web_app.json" in text
-    assert "mbind" in text
-
-
 def test_a_page_that_cannot_be_written_is_a_failure(
     applied: Node, evidence: Evidence, tmp_path: Path
 ) -> None:
@@ -414,12 +394,6 @@ def test_suggest_finds_a_workload_by_name_image_or_id(applied: Node, evidence: E
     assert "there is no such workload; give one of: app" in applied.failure("suggest", "aab")
 
 
-def test_suggest_does_not_choose_among_several(applied: Node, evidence: Evidence) -> None:
-    for name in ("a1", "a2"):
-        evidence.container(name, container=name, image="web:1")
-    assert "several workloads have this name; give one of: a" in applied.failure("suggest", "web:1")
-
-
 def test_the_image_distinguishes_workloads_with_the_same_name(
     applied: Node, evidence: Evidence, tmp_path: Path
 ) -> None:
@@ -478,36 +452,6 @@ def test_suggest_says_that_there_is_nothing_to_add(applied: Node, evidence: Evid
     assert '"clone3"' in asked.stdout
 
 
-def test_suggest_lists_degrading_calls_beside_its_additions(
-    applied: Node, evidence: Evidence
-) -> None:
-    evidence.container("c1", sighting(MBIND), sighting(LISTNS), container="app")
-    found = json.loads(applied.ctl("suggest", "--json", "app").stdout)
-    assert [one["names"] for one in found["added"]] == [["mbind"]]
-    assert [one["syscall"] for one in found["degrading"]] == ["#470"]
-    told = applied.ctl("suggest", "app").stderr
-    assert "#470 (listns): ENOSYS, once by /usr/bin/unshare" in told
-    warned = applied.ctl("suggest", "--degrading", "app").stderr
-    assert (
-        "warning: x86_64 call #470 (listns) is left out: this libseccomp has no name for it, and "
-        "runtimes take no numbers. A newer libseccomp has the name." in warned
-    )
-
-
-def test_suggest_for_a_pod_prints_a_rule_that_the_policy_accepts(
-    applied: Node, evidence: Evidence
-) -> None:
-    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
-    evidence.container("c1", observed(UNSHARE, NEWUSER), mode="audit", **names)
-    result = applied.ctl("suggest", "--allow-dangerous", "shop/web/app")
-    rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
-    profile = {"shop_web_app": result.stdout.encode()}
-    applied.configure(rule, **profile)
-    assert applied.ctl("apply").exit_code == 0
-    (added,) = [one for one in json.loads(result.stdout)["syscalls"] if "comment" in one]
-    assert added["args"] == [{"index": 0, "value": NEWUSER, "op": "SCMP_CMP_EQ"}]
-
-
 @pytest.mark.parametrize(
     ("arch", "number", "named"),
     [
@@ -555,11 +499,3 @@ def test_suggest_withholds_dangerous_calls_and_lists_them_separately(
     assert "withheld" not in asked.stderr
     assert "warning: bpf is dangerous: it loads programs" in asked.stderr
     assert '"bpf"' in asked.stdout
-
-
-def test_if_all_calls_are_dangerous_suggest_adds_nothing_and_says_why(
-    applied: Node, evidence: Evidence
-) -> None:
-    evidence.container("c1", sighting(BPF), container="app")
-    told = applied.ctl("suggest", "app").stderr
-    assert told.endswith("nothing was added: all calls seen that would be denied are dangerous.\n")

@@ -38,11 +38,6 @@ def test_a_wrapper_that_does_not_confine_is_shown_and_exits_with_1(node: Node) -
     assert result.stdout.splitlines()[1].endswith("WRONG: 2 was expected")
 
 
-def test_json_is_one_document(node: Node) -> None:
-    found = _installed(node, "2").json("selftest")
-    assert [each["as_expected"] for each in found] == [True, True, True]
-
-
 def test_a_container_that_cannot_run_is_reported_with_the_runtimes_message(node: Node) -> None:
     _installed(node, "2")
     machine.fake(node.programs, "runc", "echo cgroup trouble >&2; exit 1")

@@ -97,10 +97,3 @@ def test_a_record_that_cannot_be_read_stops_it(text: str, tmp_path: Path) -> Non
     (tmp_path / "lib").mkdir()
     record.place(tmp_path).write_text(text)
     assert "installation.json cannot be used (" in _failed(tmp_path)
-
-
-def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    (tmp_path / "lib").mkdir()
-    written = record.InstallationRecord(units=["a"], links={"b": "c"})
-    record.save(tmp_path, written)
-    assert record.load(tmp_path) == written

@@ -74,7 +74,3 @@ def test_the_text_is_a_line_for_each_and_escapes_what_runtimes_print(node: Node)
     assert [line for line in lines if line.startswith("runtime")] == [
         rf"runtime     runc 1.2.4\x1b[31m ({node.programs / 'runc'})"
     ]
-
-
-def test_the_options_version_is_the_same(node: Node) -> None:
-    assert node.ctl("--version").stdout.split()[-1] == metadata.version("runc-wrap")

@@ -146,15 +146,6 @@ def test_what_is_refused_only_for_now_is_told_again_soon(
     assert installer.reporter.is_heard == is_heard
 
 
-def test_an_event_that_is_never_taken_does_not_keep_others_back(scene: Scene) -> None:
-    scene.api.invalid = "PolicyApplied"
-    installer = scene.installer()
-    installer.run()
-    assert installer.run().word == "ready"
-    assert scene.reasons == ["Installed"]
-    assert any("422" in each for each in scene.told)
-
-
 def test_without_the_api_server_a_new_pod_does_nothing(scene: Scene) -> None:
     scene.api.refuses = 503
     with pytest.raises(api_server.Unreachable):

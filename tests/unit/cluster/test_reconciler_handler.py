@@ -54,25 +54,6 @@ def test_a_handler_that_is_not_seen_after_its_canary_restarts_the_engine_once(sc
     assert scene.host.done.count("register") == 1
 
 
-def test_a_handler_that_is_never_seen_is_tried_more_and_more_rarely(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene.host.on_register = lambda: setattr(scene.host, "handlers", [])
-    now, pod = 0.0, scene.installer()
-    for count in (1, 2, 3):
-        monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda at=now: at)
-        pod.run()
-        (last,) = node_record.read(scene.host.places).failed
-        assert last.count == count
-        assert scene.host.done.count("register") == count
-        now = last.again
-    scene.host.on_register = scene.kubelet_lists_it
-    monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
-    scene.installer().run()
-    assert scene.installer().run().word == "ready"
-    assert node_record.read(scene.host.places).failed == ()
-
-
 def _taken_away(scene: Scene) -> None:
     scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
 
@@ -91,18 +72,6 @@ def test_a_registration_that_a_boot_took_away_comes_back_once_in_each_boot(
     _taken_away(scene)
     assert scene.installer().run().word == "edited"
     assert READY not in scene.labels
-
-
-def test_a_registration_that_somebody_took_away_stays_away_after_a_boot(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene.become_ready()
-    _taken_away(scene)
-    assert scene.installer().run().word == "edited"
-    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
-    scene.host.done.clear()
-    assert scene.installer().run().word == "edited"
-    assert scene.host.done == ["status"]
 
 
 def _engine_says(scene: Scene, version: str) -> None:

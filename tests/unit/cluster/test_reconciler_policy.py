@@ -19,23 +19,6 @@ if TYPE_CHECKING:
     from tests.unit.cluster.installer_scene import Scene
 
 
-def test_a_policy_that_fails_leaves_the_one_before_and_the_node_ready(scene: Scene) -> None:
-    scene.become_ready()
-    scene.write_policy("[defualt]")
-    scene.host.fails["apply"] = "Error: config.toml:1: unknown setting defualt\n"
-    decision = scene.installer().run()
-    assert decision.word == "policy-refused"
-    assert "defualt" in decision.why
-    assert scene.labels[READY] == "true"
-    assert "audit" in (scene.host.places.cluster_policy / "config.toml").read_text()
-    assert scene.reasons[-1] == "PolicyRefused"
-    scene.write_policy('[default]\nmode = "enforce"\n')
-    del scene.host.fails["apply"]
-    assert scene.installer().run().word == "ready"
-    assert "enforce" in (scene.host.places.cluster_policy / "config.toml").read_text()
-    assert scene.reasons[-2:] == ["PolicyApplied", "Ready"]
-
-
 def _refuses(_: Places) -> None:
     raise PolicyError("config.toml:2: unknown setting defualt")
 

@@ -36,25 +36,6 @@ def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
     assert scene.host.done == ["status"]
 
 
-def test_a_release_that_is_not_proved_loses_the_label_and_is_said_to_be_in_force(
-    scene: Scene,
-) -> None:
-    scene.become_ready()
-    scene.make_image("2")
-    scene.host.fails["prove"] = "the canary's filter is not the decided one"
-    pod = scene.installer()
-    for _ in range(2):
-        decision = pod.run()
-    assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
-    assert scene.host.done.count("prove") == 1
-    assert READY not in scene.labels
-    assert scene.reasons[-1] == "Unproved"
-    del scene.host.fails["prove"]
-    scene.make_image("3")
-    assert scene.installer().run().word == "ready"
-    assert scene.labels[READY] == "true"
-
-
 def test_a_rollback_from_a_release_that_is_not_proved_is_proved_itself(scene: Scene) -> None:
     """What broke its canary may be the node, and not the release."""
     scene.become_ready()

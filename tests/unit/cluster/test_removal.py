@@ -194,15 +194,6 @@ def test_a_removal_goes_on_only_when_the_api_server_has_heard_that_no_pod_may_co
     assert remover.run().word == "removed"
 
 
-def test_a_removal_waits_for_what_it_cannot_find_out(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.fails["remaining"] = "Error: containerd does not answer\n"
-    decision = scene.remover().run()
-    assert decision.word == "removing"
-    assert "containerd does not answer" in decision.why
-    assert INSTALLED in scene.labels
-
-
 NEEDED = "needed by 1 container; try: stop it first, or `--hand-over`, after which it runs on"
 HANDING_OVER = [
     ("unregister", NEEDED),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.cluster.host_stand_in import OURS
-from tests.unit.cluster.installer_scene import INSTALLED, LISTED, NOT_READY, READY, STATE
+from tests.unit.cluster.installer_scene import INSTALLED, LISTED, NOT_READY, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,14 +128,3 @@ def test_a_node_that_was_never_ready_is_not_selected(scene: Scene) -> None:
     assert not scene.labels
     assert not scene.taints
     assert scene.api.node["metadata"]["annotations"][STATE].startswith("reverted")
-
-
-def test_a_node_that_is_ready_again_has_no_taint(scene: Scene) -> None:
-    scene.become_ready()
-    _waiting(scene)
-    scene.installer().run()
-    assert scene.taints == [NOT_READY]
-    scene.kubelet_lists_it()
-    scene.installer().run()
-    assert scene.taints == []
-    assert READY in scene.labels

@@ -107,17 +107,6 @@ def test_each_fixable_finding_is_found_then_mended_then_gone(node: Node, case: s
     assert not [each for each in _sentences(node) if words in each]
 
 
-def test_what_it_does_is_printed_line_by_line(node: Node) -> None:
-    _well(node).configure("on_error = 'run-unmodified'")
-    apply = f"{node.places.prefix}/bin/runc-wrapctl apply"
-    rehearsed = node.ctl("doctor", "--fix", "--dry-run").stdout
-    assert f"\nwould do: {apply}\n" in rehearsed
-    done = node.ctl("doctor", "--fix").stdout.splitlines()
-    changed = "config.toml is new since the policy in force was compiled"
-    assert done[0] == f"mended: {changed}: {apply}"
-    assert done[-1].endswith(", 1 mended")
-
-
 def test_a_fix_that_fails_says_why_and_the_finding_stays(node: Node) -> None:
     _well(node).configure("on_error = 'no'")
     result = node.ctl("doctor", "--fix")
@@ -125,11 +114,6 @@ def test_a_fix_that_fails_says_why_and_the_finding_stays(node: Node) -> None:
     assert "not mended: config.toml is new since" in result.stdout
     assert "on_error is 'no'" in result.stdout
     assert "\nwarning: config.toml is new since" in result.stdout
-
-
-def test_without_fix_the_number_of_fixable_findings_is_told(node: Node) -> None:
-    _well(node).configure("on_error = 'run-unmodified'")
-    assert node.ctl("doctor").stdout.splitlines()[-1].endswith(", of which --fix mends 1")
 
 
 def test_a_file_of_another_user_is_not_changed(node: Node, tmp_path: Path) -> None:

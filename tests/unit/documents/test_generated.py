@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import architecture, texts
+from tests.documents import texts
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -18,13 +18,6 @@ _PATH = re.compile(r"`((?:runc_wrap|tests|harness|bench|hooks|deploy|docs|requir
 def test_the_policys_reference_matches_the_settings() -> None:
     path, text = texts.WRITTEN["policy-reference"]
     assert path.read_text() == text(), "run `make docs`"
-
-
-def test_the_page_on_rooms_names_every_room() -> None:
-    rooms = re.findall(
-        r"^\| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE
-    )
-    assert sorted(rooms) == sorted(room.name for room in architecture.read().rooms)
 
 
 def _anchors(text: str) -> set[str]:

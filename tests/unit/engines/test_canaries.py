@@ -28,22 +28,6 @@ def programs(tmp_path: Path) -> Iterator[Path]:
         yield machine.empty(tmp_path, patch)
 
 
-@pytest.mark.parametrize(
-    ("version", "refusal"),
-    [
-        ("26.1.5", "docker refuses its files: no such setting"),
-        (None, "docker refuses its files: no such setting"),
-        ("20.10.24", ""),  # it knows no --validate
-    ],
-)
-def test_a_dockerd_that_can_check_its_file_is_asked(
-    programs: Path, version: str | None, refusal: str
-) -> None:
-    binary = machine.fake(programs, "dockerd", "echo no such setting >&2; exit 1")
-    found = Docker(CONFIG, binary, "docker.service", Path("/s"), "", version)
-    assert found.refusal() == refusal
-
-
 def test_one_that_is_not_installed_refuses() -> None:
     found = Docker(CONFIG, None, "docker.service", Path("/s"), "", "20.10.24")
     assert "docker is not installed" in found.refusal()

@@ -29,10 +29,6 @@ from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, wr
 DRAWN = [*product(MAINS, DROP_INS, NEWEST, ["10-own.toml", "90-own.toml"])][::11]
 
 
-def test_what_is_drawn_has_each_of_them() -> None:
-    assert list(map(set, zip(*DRAWN, strict=True)))[:3] == [{*MAINS}, {*DROP_INS}, {*NEWEST}]
-
-
 @pytest.mark.parametrize(("main", "drop_in", "minor", "name"), DRAWN)
 def test_our_handler_has_the_owners_settings_and_changes_nothing_else(
     main: str, drop_in: str, minor: int, name: str, tmp_path: Path
@@ -70,15 +66,6 @@ def test_a_created_main_file_does_not_put_in_force_what_was_ignored(tmp_path: Pa
     main = toml(where.config)
     assert main["imports"] == [f"{where.config.parent}/conf.d/50-runc-wrap-*.toml"]
     assert set(loaded(where.config, 3)["runtimes"]) == {"runc-wrap"}
-
-
-def test_a_drop_in_of_version_2_gives_our_handler_its_cgroup_driver(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, MAINS["3, imports"] or "")
-    write(tmp_path / "etc/conf.d/10-own.toml", DROP_INS["2, runc"] or "")
-    add(where, major=2, minor=3)
-    ours = loaded(where.config, 3)["runtimes"]["runc-wrap"]
-    assert ours["options"]["SystemdCgroup"] is True
 
 
 def test_a_state_of_an_earlier_release_is_removed_and_extended(tmp_path: Path) -> None:

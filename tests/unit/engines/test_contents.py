@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.engines.containerd import containerd_engine
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI as NEW
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.podman import podman_config
@@ -19,8 +18,6 @@ from tests.unit.engines.engine_node import add, node, toml, write
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-OURS = "{}/conf.d/50-runc-wrap-*.toml"  # the import of our own drop-ins alone
 
 
 def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path) -> None:
@@ -47,40 +44,11 @@ def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path)
     assert set(runtimes) == {"runc", "runc-wrap"}
 
 
-def test_containerd_1_gets_runc_too_if_none_is_configured(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    add(where)
-    runtimes = toml(where.config)["plugins"][OLD]["containerd"]["runtimes"]
-    assert runtimes["runc"] == {"runtime_type": "io.containerd.runc.v2"}
-
-
-@pytest.mark.parametrize("version", [3, 4])
-def test_containerd_2_gets_a_drop_in_and_an_import(version: int, tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    runc = f"[plugins.'{NEW}'.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
-    write(where.config, f"version = {version}\nimports = [ 'x/*.toml' ]\n{runc}")
-    add(where, default=True, major=2)
-    drop_in = toml(where.config.parent / "conf.d" / "50-runc-wrap-runc-wrap.toml")
-    section = drop_in["plugins"][NEW]["containerd"]
-    assert drop_in["version"] == version
-    assert section["default_runtime_name"] == "runc-wrap"
-    assert section["runtimes"]["runc-wrap"]["options"]["SystemdCgroup"] is True
-    assert toml(where.config)["imports"] == [OURS.format(where.config.parent), "x/*.toml"]
-
-
 def test_an_import_of_a_parent_directory_is_not_one_of_conf_d(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, f"version = 3\nimports = ['{where.config.parent}/*.toml']\n")
     add(where, major=2)
     assert len(toml(where.config)["imports"]) == 2
-
-
-def test_containerd_2_with_an_old_config_file_keeps_its_version(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, "version = 2\n")
-    add(where, major=2)
-    drop_in = toml(where.config.parent / "conf.d" / "50-runc-wrap-runc-wrap.toml")
-    assert (drop_in["version"], list(drop_in["plugins"])) == (2, [OLD])
 
 
 @pytest.mark.parametrize("listed", ["conf.d/*.toml", "conf.d/50-*.toml", "{folder}/conf.d/*"])

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.engines import registry
-from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -94,14 +93,6 @@ def test_a_node_with_docker_and_k3s_has_two_containerds(tmp_path: Path) -> None:
     own, brought = _detected("containerd", tmp_path)
     assert (own.flavour, own.version, own.binary) == ("", "1.7.24", tmp_path / "bin/containerd")
     assert (brought.flavour, brought.binary) == ("k3s", None)
-
-
-def test_a_moved_data_directory_of_k3s_or_rke2_is_recognized_by_its_path() -> None:
-    config = Path("/data/rke2/agent/etc/containerd/config.toml")
-    found = distributions.of_config(config)
-    assert found is not None
-    assert found.name == "rke2"
-    assert distributions.of_config(Path("/etc/containerd/config.toml")) is None
 
 
 @pytest.mark.parametrize(
@@ -253,14 +244,6 @@ def test_cri_o_answers_where_its_own_configuration_says(tmp_path: Path) -> None:
     assert str(found.answers_at()) == "/own/c.sock"
     _program(tmp_path / "bin/crio", "", 1)
     assert str(found.answers_at()) == "/run/crio/crio.sock"
-
-
-@pytest.mark.parametrize("each", distributions.ALL, ids=str)
-def test_a_distributions_containerd_answers_at_its_own_socket(
-    each: distributions.Distribution,
-) -> None:
-    found = Containerd.at(Path(each.config))
-    assert str(found.answers_at()) == each.socket
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,6 @@ def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Pa
     assert snapshot(tmp_path) == once
 
 
-def test_a_plan_alone_writes_nothing(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    before = snapshot(tmp_path)
-    assert registration_plan.plan_add(where, "x", {"major": 1}).changes
-    assert snapshot(tmp_path) == before
-    assert not where.state_dir.exists()
-
-
 def test_the_owners_later_changes_stay_and_only_ours_are_removed(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     write(where.config, "version = 2\n[grpc]\ngid = 1\n")
@@ -226,18 +218,6 @@ def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     assert snapshot(tmp_path / "etc") == alone
     with pytest.raises(EngineError, match="wanted an unused name"):
         add(where, **facts)
-
-
-@pytest.mark.parametrize("engine", CONFIGS)
-def test_what_is_handed_over_stays_when_the_other_handler_goes(engine: str, tmp_path: Path) -> None:
-    where = node(tmp_path, engine)
-    add(where, "a")
-    add(where, "b")
-    remove(where, "a", runtime=Path("/real"))
-    remove(where, "b")
-    files = [path.read_text() for path in (tmp_path / "etc").rglob("*.*") if path.is_file()]
-    assert sum("/real" in text for text in files) == 1
-    assert not any(str(where.bin_dir) in text for text in files)
 
 
 @pytest.mark.parametrize(("text", "left"), [(None, None), ("", ""), ("{}", "{}\n")])

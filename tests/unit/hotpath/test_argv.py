@@ -168,14 +168,6 @@ def test_an_empty_value_is_a_value() -> None:
     assert config_path(invocation) == "config.json"
 
 
-def test_a_hundred_thousand_arguments_are_read() -> None:
-    words = ["create", *["--pid-file", "x"] * 50_000, "-b", "/b", "ID"]
-    for kind in ("runc", "crun"):
-        invocation = parse(words, kind)
-        assert invocation is not None
-        assert invocation.bundle == "/b"
-
-
 _WORDS = st.lists(
     st.sampled_from(
         "create run restore delete -b --bundle --bundle=/x -b=/y -b/z -db --bun --config -f /b ID"

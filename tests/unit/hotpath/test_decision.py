@@ -200,10 +200,6 @@ def test_an_engines_privilege_annotation_counts_where_annotations_do(
         assert _decide(_privileged(), opt_out=deaf).action == "leave"
 
 
-def test_a_precompiled_filter_counts_for_crun() -> None:
-    assert _decide(_config({"run.oci.seccomp_bpf_data": "x"}), kind="crun").action == "keep"
-
-
 def test_a_precompiled_filter_is_refused_if_the_containers_annotations_do_not_count() -> None:
     nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
     overlay = {"deny": ["mkdir"], "deny_sockets": [], "existing": False}
@@ -572,11 +568,6 @@ def test_the_first_rule_wins_and_may_name_a_profile() -> None:
 )
 def test_the_reason_is_what_decided(config: Json, changes: Json, reason: str) -> None:
     assert _decide(config, **changes).reason.startswith(reason)
-
-
-def test_off_leaves_a_container_unchanged() -> None:
-    decision = _decide(_config(), rules=[_rule(mode="off")])
-    assert (decision.action, decision.mode, decision.rule) == ("leave", None, "r")
 
 
 def test_a_percentage_draw_is_stable_over_restarts_and_about_as_large_as_set() -> None:

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import posix
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +110,6 @@ def test_a_line_is_never_longer_than_what_is_read(prefix: str, character: str) -
     assert found["root"] == "/r"
 
 
-def test_a_path_is_recorded_whole(prefix: str) -> None:
-    ledger_file.append(prefix, _line() | {"bundle": "/" + "b" * 4095})
-    assert _read(prefix)[0]["bundle"] == "/" + "b" * 4095
-
-
 def test_a_line_that_does_not_fit_leaves_no_part_and_is_reported(
     prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,12 +160,6 @@ def test_a_ledger_far_over_its_limit_is_rotated(
     for _ in range(3):
         ledger_file.append(prefix, _line())
     assert (tmp_path / "var" / "ledger" / "ledger.jsonl").stat().st_size < 3_000
-
-
-def test_lines_written_at_the_same_time_stay_whole(prefix: str) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: ledger_file.append(prefix, _line(name=f"c{n}")), range(400)))
-    assert sorted(line["id"] for line in _read(prefix)) == sorted(f"c{n}" for n in range(400))
 
 
 def test_a_rotation_loses_no_existing_container(

@@ -61,11 +61,6 @@ def test_each_name_is_followed_by_its_value_and_the_callers_words_by_two_dashes(
     assert launch.arguments == called
 
 
-def test_what_is_not_said_is_empty() -> None:
-    launch = Launch(["--prefix", "/p", "--", *WORDS])
-    assert _said(launch) == ["/p", *[""] * 6]
-
-
 @pytest.mark.parametrize("value", ["--", "--kind", "", "=C"])
 def test_a_value_may_look_like_a_name_or_be_two_dashes(value: str) -> None:
     """An engine may call us by any name."""

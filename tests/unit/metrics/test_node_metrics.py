@@ -8,8 +8,7 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store.evidence_store import EvidenceStore
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.metrics import node_metrics, prometheus_text
-from runc_wrap.node.paths import Places
+from runc_wrap.metrics import node_metrics
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:
@@ -123,12 +122,6 @@ def test_the_policys_generation_is_a_metric(node: ctl.Node) -> None:
     assert samples(node, "policy_generation") == {(): 1}
     assert node.ctl("apply").exit_code == 0
     assert samples(node, "policy_generation") == {(): 2}
-
-
-def test_a_node_without_anything_has_metrics(tmp_path: Path) -> None:
-    found = node_metrics.gather(Places(tmp_path / "nothing"))
-    assert b"runc_wrap_opted_out_total 0.0" in prometheus_text.exposition(found)
-    assert b"policy_generation" not in prometheus_text.exposition(found)
 
 
 def test_the_command_prints_and_writes_a_file_for_node_exporter(

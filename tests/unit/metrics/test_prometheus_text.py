@@ -13,7 +13,6 @@ from harness.shown import reports
 from runc_wrap.hotpath import decision, ledger_file
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.ledger import tail
-from runc_wrap.ledger.record import SELFTEST
 from runc_wrap.metrics import counter_state, prometheus_text
 
 if TYPE_CHECKING:
@@ -114,13 +113,6 @@ def test_after_a_power_failure_took_the_end_of_a_file_no_line_counts_twice(
     assert new() == ["c20", "c21"]
 
 
-@pytest.mark.parametrize("damaged", [b"{\n", b"[]\n", b"\n", b"\xff\n", b"x" * 3_000_000 + b"\n"])
-def test_damaged_lines_are_counted(tmp_path: Path, new: Passes, damaged: bytes) -> None:
-    append(tmp_path / NEWER, LINE, damaged, {**LINE, "id": "b"})
-    assert new() == ["a", "b"]
-    assert new.damaged >= 1
-
-
 def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> None:
     append(tmp_path / "elsewhere", LINE)
     (tmp_path / NEWER).symlink_to(tmp_path / "elsewhere")
@@ -169,13 +161,6 @@ def counted(*lines: dict[str, Any]) -> counter_state.CounterState:
     for line in lines:
         prometheus_text.count_decision(found, _record(line))
     return found
-
-
-def test_selftests_containers_count_nowhere() -> None:
-    opted_out = {"action": "leave", "reason": 'The annotation "runc-wrap/seccomp" opts out.'}
-    ours = counted({**opted_out, "id": SELFTEST})
-    assert families(ours) == families(counted())
-    assert families(counted(opted_out)) != families(ours)
 
 
 def families(

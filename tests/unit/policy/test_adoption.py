@@ -239,11 +239,3 @@ def test_a_profile_that_cannot_be_compared_is_refused() -> None:
             {"default.adopt": ADOPT, "default.profile": "localhost/many.json"},
             own_profiles={"many.json": many},
         )
-
-
-def test_settling_changes_nothing_else() -> None:
-    values, node = {**schema.defaults(), "default.adopt": ADOPT}, _facts()
-    before = compile_policy(values, node)
-    after = adoption.settle(before, values, node)
-    policy = {**after.policy, "adoption": before.policy["adoption"]}
-    assert replace(after, policy=policy) == before  # type: ignore[arg-type]  # a TypedDict again

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import reference_markdown, schema, value_types
+from runc_wrap.policy.settings import value_types
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.vocabulary import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
@@ -152,12 +152,6 @@ def test_an_overlay_that_denies_nothing_is_none() -> None:
         "deny_sockets": [38, 40],
         "existing": False,
     }
-
-
-def test_the_reference_names_every_setting_and_choice() -> None:
-    text = reference_markdown.markdown()
-    assert text.count("\n### `") == len(schema.BY_NAME)
-    assert 'Takes engine, kernel or native. Default: `"engine"`.' in text
 
 
 values = st.fixed_dictionaries(

@@ -15,8 +15,6 @@ from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.policy import compiled_lint, policy_store
 from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.settings.source import PolicyError
-from runc_wrap.profiles import builtin
-from runc_wrap.profiles.json_profiles import formats
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
 from tests.unit.profiles.strategies import moby_profiles, oci_blocks
 
@@ -114,13 +112,6 @@ def test_one_engines_default_can_apply_to_all(engine: str) -> None:
     assert set(found.values()) == {_defaults()[engine]}
 
 
-def test_every_profile_that_policy_names_is_compiled() -> None:
-    found = compiled({"default.profile": "moby@26"}, own_profiles={"a/b.json": PROFILE})
-    named = {*found.policy["runtime_default"].values(), "moby@26", "localhost/a/b.json"}
-    assert set(found.sources) == named
-    assert set(found.profiles) == {(name, "enforce") for name in named}
-
-
 def test_all_broken_profiles_are_named_at_once() -> None:
     own = {"a.json": b"{", "b.json": profile(defualt=1), "c.json": PROFILE}
     with pytest.raises(PolicyError) as told:
@@ -199,18 +190,6 @@ def test_a_name_is_accepted_only_if_every_create_finds_it(
             load_profile(prefix, f"localhost/{name}", "enforce")
     else:
         _read_back(found, prefix)
-
-
-def test_compiling_is_a_function_of_its_input() -> None:
-    own = {"b": PROFILE, "a": PROFILE}
-    assert compiled(own_profiles=own) == compiled(own_profiles=dict(reversed(own.items())))
-    assert facts() == facts()
-
-
-def test_a_built_in_source_is_what_builtin_loads() -> None:
-    found = compiled(own_profiles={"a": PROFILE})
-    assert found.sources["moby"] == builtin.load("moby")
-    assert found.sources["localhost/a"] == formats.parse(PROFILE, "a")
 
 
 def _all_but_one(**first: Any) -> dict[str, bytes]:

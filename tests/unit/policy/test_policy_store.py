@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import posix
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,24 +156,6 @@ def test_any_failing_call_leaves_one_whole_policy_and_the_next_apply_works(
         policy_store.put_in_force(NEW, prefix)
         assert in_force(prefix) == NEW.policy, told.failed
     assert number > 20
-
-
-def _seen(prefix: Path) -> list[tuple[Path, Path | None]]:
-    found = sorted(prefix.rglob("*"))
-    return [(path, path.readlink() if path.is_symlink() else None) for path in found]
-
-
-def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy_store.put_in_force(OLD, tmp_path)
-    before = _seen(tmp_path)
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(posix, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        policy_store.put_in_force(NEW, tmp_path)
-    assert _seen(tmp_path) == before
 
 
 def test_of_two_simultaneous_applies_one_is_wholly_in_force(tmp_path: Path) -> None:

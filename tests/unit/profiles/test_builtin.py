@@ -6,10 +6,9 @@ import pytest
 
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.source_profile import ProfileError
-from tests.unit.profiles.resolving import ADMIN, NONE, allowed, block_of, rules_on
+from tests.unit.profiles.resolving import ADMIN, allowed, block_of, rules_on
 
 ALLOW = {"action": "SCMP_ACT_ALLOW"}
-DENY = {"action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM}
 NOT_VSOCK = [{"action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_NE"}]}]
 NOT_ALG_NOR_VSOCK = [
     {"action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 38, "op": "SCMP_CMP_LT"}]},
@@ -77,18 +76,6 @@ def test_clone_flags_are_the_second_argument_on_s390x() -> None:
         assert {argument["index"] for rule in clones for argument in rule["args"]} == {1}
 
 
-def test_crio_denies_every_namespace_flag_of_clone() -> None:
-    denial = rules_on(block_of("crio"), "clone")[1]
-    assert (denial["action"], denial["errnoRet"]) == ("SCMP_ACT_ERRNO", errno.EPERM)
-    assert sum(argument["value"] for argument in denial["args"]) == 0x7E020000
-    assert all(argument["value"] == argument["valueTwo"] for argument in denial["args"])
-
-
-def test_old_crio_restricts_only_unshare() -> None:
-    assert {"clone", "clone3"} <= allowed(block_of("crio@1.30.0"))
-    assert "unshare" in allowed(block_of("crio@1.30.0", ADMIN))
-
-
 @pytest.mark.parametrize(
     ("spec", "number"),
     [("containerd", None), ("moby", errno.EPERM), ("containers-common", errno.ENOSYS)],
@@ -115,12 +102,6 @@ def test_the_default_error_is_the_engines(spec: str, number: int | None) -> None
 def test_architectures_are_listed_like_the_engines(spec: str, arch: str, names: str) -> None:
     expected = ["SCMP_ARCH_" + name for name in names.split()]
     assert block_of(spec, arch=arch).get("architectures", []) == expected
-
-
-def test_tracing_is_allowed_from_kernel_4_8_on() -> None:
-    for spec in ("containerd", "moby"):
-        assert "ptrace" not in allowed(block_of(spec, kernel=(4, 7)))
-        assert "ptrace" in allowed(block_of(spec, kernel=(4, 8)))
 
 
 @pytest.mark.parametrize(
@@ -157,16 +138,3 @@ def test_a_wrong_name_or_version_is_refused_with_the_known_ones(spec: str, sente
     with pytest.raises(ProfileError) as refusal:
         builtin.load(spec)
     assert sentence in str(refusal.value)
-
-
-def test_capabilities_allow_their_calls() -> None:
-    for spec in ("containerd", "moby"):
-        assert "chroot" in allowed(block_of(spec, frozenset({"CAP_SYS_CHROOT"})))
-        assert "chroot" not in allowed(block_of(spec, NONE))
-    common = block_of("containers-common")
-    assert rules_on(common, "chroot") == [DENY]
-
-
-def test_the_released_0_67_1_has_the_profile_of_0_67_0() -> None:
-    rules = [builtin.load(f"containers-common@{v}").rules for v in ("0.67.0", "0.67.1", "0.68.0")]
-    assert rules[0] == rules[1] != rules[2]

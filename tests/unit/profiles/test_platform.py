@@ -46,11 +46,6 @@ def test_only_version_and_major_revision_of_a_kernel_count(
     assert platform.kernel(release) == kernel
 
 
-def test_this_node_is_known() -> None:
-    assert platform.goarch() in NATIVE
-    assert platform.kernel() > (2, 6)
-
-
 def test_unknown_machines_are_refused() -> None:
     with pytest.raises(ProfileError, match="the machine 'vax' is not known"):
         platform.goarch("vax")

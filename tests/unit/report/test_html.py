@@ -107,11 +107,6 @@ def test_the_page_shows_call_program_count_times_and_what_to_paste() -> None:
         assert wanted in written, wanted
 
 
-def test_calls_beyond_the_kinds_that_are_kept_are_counted_as_calls() -> None:
-    one = reports.usual()[0] | {"dropped": 1000}
-    assert "Calls beyond the kinds that are kept</dt><dd>1,000<" in html.render([one], {})
-
-
 def test_the_worst_comes_first_and_among_equals_the_most_frequent() -> None:
     shown = html.view(reports.usual(), {})
     assert [one["short"] for one in shown["affected"]] == [
@@ -151,22 +146,11 @@ def test_unknown_workloads_are_not_counted_as_unaffected(
     assert tables[0] == (verdicts.count(None) or len(verdicts))
 
 
-def test_unknown_workloads_are_counted_separately_from_affected_ones() -> None:
-    written = html.render(reports.usual(), reports.META)
-    assert "that it does not let through. For 1 it is unknown." in written
-
-
 def test_calls_of_unknown_outcome_are_shown_and_not_called_denied() -> None:
     unknown = reports.call("keyctl", "unknown", 3, errno=None, outcome="not known")
     shown = html.view([reports.workload("a/b/c|d", None, unknown | {"verdict": None})], {})
     assert shown["noticing"] == 0
     assert [one["verdict"] for one in shown["affected"][0]["calls"]] == ["unknown"]
-
-
-def test_arguments_without_names_are_shown_as_numbers() -> None:
-    one = reports.call("mbind", "denied", 1, args=[[None, 38]]) | {"arguments": []}
-    shown = html.view([reports.workload("a/b/c|d", "denied", one)], {})
-    assert shown["affected"][0]["calls"][0]["args"] == ["a1=0x26"]
 
 
 def test_enforced_workloads_without_denials_are_one_line_and_counted_nowhere_else() -> None:

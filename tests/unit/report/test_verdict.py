@@ -120,15 +120,6 @@ def test_the_worst_call_decides(case: Case, calls: list[int], verdict: str) -> N
     assert len(found["calls"]) == len([one for one in calls if one != GETPID])
 
 
-def test_with_known_arguments_no_verdict_depends(case: Case) -> None:
-    case.container(mode="observe")
-    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
-    case.evidence.add(KEY, observed(CLONE, samples.NEWUSER, time=BEGIN + 5))
-    found = case.one()
-    assert found["verdict"] == "denied"
-    assert found["calls"][0]["args"] == [[samples.NEWUSER, None, None, None, None, None]]
-
-
 @pytest.mark.parametrize(
     ("flags", "verdict", "outcome"),
     [
@@ -157,17 +148,6 @@ def test_clone3_is_no_denial_if_clone_replaces_it(
     assert found["verdict"] == verdict
     assert found["calls"][0]["outcome"] == outcome
     assert found["calls"][0]["expected"] is (verdict == "safe")
-
-
-def test_clone_cannot_choose_the_pid(case: Case) -> None:
-    case.container(mode="observe")
-    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
-    case.evidence.add(KEY, observed(CLONE3, 0, 1, time=BEGIN + 5))
-    found = case.one()
-    assert found["verdict"] == "degrades"
-    (call,) = found["calls"]
-    assert call["outcome"] == "ENOSYS, and clone has no set_tid"
-    assert call["arguments"] == ["0, set_tid"]
 
 
 @pytest.mark.parametrize(("unmade", "verdict"), [(UNMADE, "safe"), (0, None)])
@@ -401,13 +381,6 @@ def test_the_running_time_between_two_starts_is_unknown(case: Case) -> None:
     assert found["since"] == "2026-11-18T00:00:00Z"
 
 
-def test_a_call_before_a_restart_counts(case: Case) -> None:
-    case.container()
-    case.container(time="2026-11-24T23:59:00Z")
-    case.evidence.add(KEY, sighting(UNSHARE, time=BEGIN + 5))
-    assert case.one()["verdict"] == "denied"
-
-
 def test_containers_that_ended_before_watching_give_no_confidence(case: Case) -> None:
     case.container("c0", image="web")
     for number in range(1, 50):
@@ -466,12 +439,6 @@ def test_doubts_lower_the_confidence_and_are_named(case: Case, kind: str, words:
     assert found["confidence"] == f"Watched fairly long: 7 days in 1 container{words}"
     assert found["lost"] == (0 if kind == "stray" else 3)
     assert found["lost_at_least"] is (kind == "at least")
-
-
-def test_losses_at_other_times_raise_no_doubt(case: Case) -> None:
-    case.container()
-    case.evidence.add_lost(LossSpan(BEGIN - 900, 3, AUDIT, "too fast"))
-    assert case.one()["lost"] == 0
 
 
 @pytest.mark.parametrize(
@@ -550,12 +517,6 @@ def test_a_loss_before_the_requested_time_is_no_doubt(case: Case) -> None:
     case.container()
     case.evidence.add_lost(LossSpan(BEGIN + 9, 3, AUDIT, "too fast"))
     assert [one["lost"] for one in case.judge(since=BEGIN + 50)] == [0]
-
-
-def test_a_loss_at_an_unknown_time_is_a_doubt(case: Case) -> None:
-    case.container()
-    case.evidence.add_lost(LossSpan(0, 2, AUDIT, "of so many files some are not read"))
-    assert case.one()["lost"] == 2
 
 
 def test_containers_and_restarts_of_one_workload_are_grouped(case: Case) -> None:
@@ -644,12 +605,6 @@ def test_a_workload_is_calm_if_it_is_enforced_and_was_denied_nothing(
     if seen is not None:
         case.evidence.add(KEY, sighting(seen, time=BEGIN + 5))
     assert case.one()["calm"] is is_calm
-
-
-def test_a_workload_that_is_only_partly_enforced_is_not_calm(case: Case) -> None:
-    case.container("c1", image="web")
-    case.container("c2", image="web", mode="enforce")
-    assert case.one()["calm"] is False
 
 
 def test_a_pods_sandbox_is_not_a_workload_unless_it_made_calls(case: Case) -> None:

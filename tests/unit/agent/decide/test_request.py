@@ -288,13 +288,6 @@ def test_a_large_config_is_left_to_the_cold_path_and_not_even_opened(
     assert len(ledger(node.prefix)) == (answer == b"rename")
 
 
-def test_a_large_config_behind_a_link_counts_as_large(node: Node) -> None:
-    directory = node.bundle(_padded(2 * LARGEST))
-    (directory / "config.json").rename(directory / "real.json")
-    (directory / "config.json").symlink_to("real.json")
-    assert node.ask("runc", words(directory)) == COLD
-
-
 def test_a_config_behind_a_link_is_renamed_in_its_real_directory(node: Node) -> None:
     directory = node.bundle(PLAIN)
     other = node.prefix / "other.json"
@@ -342,24 +335,6 @@ def test_what_an_engine_sets_is_read_from_the_asking_process(
     directory = node.bundle({"linux": {}, "mounts": mounts, "process": bounding})
     assert node.ask("runc", words(directory))[1] == b"go"  # it is privileged
     assert given == [str(os.getpid())]
-
-
-def test_the_agent_answers_although_the_ledger_cannot_be_written(node: Node) -> None:
-    (node.prefix / "var" / "ledger").write_text("a file in its place")
-    assert node.ask("runc", words(node.bundle(PLAIN)))[1] == b"rename"
-
-
-def test_a_directory_that_cannot_be_written_is_left_to_the_cold_path(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    directory = node.bundle(PLAIN)
-
-    def full(_to: int, _data: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("posix.write", full)
-    assert node.ask("runc", words(directory)) == COLD
-    assert _names(directory) == ["config.json"]
 
 
 @pytest.mark.parametrize(

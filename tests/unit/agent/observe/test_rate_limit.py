@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ONE, OTHER = ("one", "/b/one"), ("other", "/b/other")
-Pipes = list[int]
 
 
 @pytest.fixture
@@ -104,17 +103,6 @@ def test_another_container_is_not_delayed(
     _turns(pace, poll, {flooding: ONE})
     clock[0] += REST / 2
     assert _turns(pace, poll, {flooding: ONE, (fd := ready()): OTHER})[fd] >= BURST - 2
-
-
-def test_a_container_within_the_rate_is_never_delayed(
-    clock: list[float], poll: select.epoll, ready: Callable[[], int]
-) -> None:
-    pace, fd = Pacing(poll), ready()
-    for _ in range(3 * BURST):
-        clock[0] += 1 / RATE
-        assert pace.may_answer(ONE, fd)
-        pace.answered(ONE)
-    assert pace.due() == []
 
 
 def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(

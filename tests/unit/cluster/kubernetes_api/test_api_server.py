@@ -141,13 +141,6 @@ def test_an_api_server_that_is_away_is_unreachable(server: StandIn, tmp_path: Pa
         api.get(NODE)
 
 
-def test_a_token_that_is_missing_is_told(server: StandIn, tmp_path: Path) -> None:
-    api = server.api(tmp_path)
-    (tmp_path / "token").unlink()
-    with pytest.raises(api_server.Unreachable, match="token"):
-        api.get(NODE)
-
-
 ELSEWHERE: list[dict[str, str]] = [
     {},
     {"KUBERNETES_SERVICE_HOST": "10.0.0.1"},

@@ -138,10 +138,3 @@ def test_an_event_is_what_the_api_takes(reason: str, note: str) -> None:
     assert len(event["note"].encode()) <= 1024  # bytes: core/validation/events.go
     assert event["note"].isprintable()
     assert all(len(event[name]) <= 128 for name in ("reason", "reportingController"))
-
-
-@pytest.mark.parametrize(
-    ("digest", "shown"), [("", "ready"), ("0123456789abcdef", "ready 0123456789ab")]
-)
-def test_the_state_is_a_word_and_the_policys_digest(digest: str, shown: str) -> None:
-    assert node_object.state("ready", digest) == shown

@@ -50,10 +50,6 @@ def _stored(node: Node, captured: CapturedProfile) -> str:
     return capture_store.read(node.places)["podman"].stale
 
 
-def test_a_capture_of_this_node_as_it_is_holds(node: Node) -> None:
-    assert _stored(node, _captured()) == ""
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -96,18 +92,6 @@ def test_a_file_that_is_damaged_or_too_large_is_refused_by_name(node: Node) -> N
         where.write_bytes(data)
         with pytest.raises(ProfileError, match=r"podman\.json"):
             capture_store.read(node.places)
-
-
-def test_the_policy_takes_the_capture_and_refuses_it_when_it_is_stale(node: Node) -> None:
-    captured = _captured()
-    capture_store.write(node.places, captured)
-    node.configure('[runtime_default]\nsource = "captured"\n')
-    assert captured.name in node.ctl("apply").stdout
-    rows = {row["name"]: row for row in node.json("profile", "list")}
-    assert rows[captured.name]["source"] == "captured from the engine"
-    _upgraded(node)
-    said = node.failure("apply")
-    assert "config.toml:2: runtime_default.source is captured, but it is of podman 5.4.2" in said
 
 
 def test_doctor_names_a_stale_capture_and_a_table_that_is_not_the_engines(node: Node) -> None:

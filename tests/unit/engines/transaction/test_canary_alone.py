@@ -103,13 +103,6 @@ def test_what_is_not_registered_or_being_changed_is_not_proved(made: Made) -> No
         _prove(made)
 
 
-def test_what_a_killed_one_left_is_removed_by_the_next(made: Made) -> None:
-    one, _, _ = made
-    one.canaries.append("left")
-    _prove(made)
-    assert one.canaries == []
-
-
 @pytest.mark.parametrize("is_well", [True, False])
 def test_the_command_says_what_is_proved_or_why_not(
     made: Made, monkeypatch: pytest.MonkeyPatch, *, is_well: bool

@@ -129,15 +129,6 @@ def test_an_engine_that_does_not_tell_its_version_leaves_the_one_that_was_proved
     assert seen()[0] == ["runc-wrap"]
 
 
-def test_an_older_crio_which_lists_no_handlers_is_seen_to_be_upgraded(
-    made: Made, seen: Seen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, _, _ = made
-    one.version = NEW
-    monkeypatch.setattr(FakeEngine, "running", lambda _: None)
-    assert seen()[0] == ["runc-wrap"]
-
-
 def test_a_canary_proves_its_own_handler_only(made: Made, seen: Seen) -> None:
     one, places, _ = made
     run(job(places, one.config, handler="other"), one)

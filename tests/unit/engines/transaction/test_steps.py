@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import proofs, steps, taking_back
@@ -91,25 +90,6 @@ def test_what_fails_is_taken_back_whole(
     assert snapshot(one.directory) == before
     assert one.answers()
     assert taking_back.unfinished(places) == {}
-    assert _remains(one) == []
-
-
-def test_an_unconfined_canary_takes_the_change_back(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, places = made
-    proved(monkeypatch, NotProved("the ledger has no decision about the canary"))
-    with pytest.raises(steps.TakenBack, match="no decision about the canary"):
-        run(job(places, one.config), one)
-    assert _engine(one) == (TEXT, TEXT)
-
-
-def test_a_removal_is_the_same_backwards(made: tuple[FakeNode, Places]) -> None:
-    one, places = made
-    run(job(places, one.config), one)
-    outcome = run(job(places, one.config, steps.REMOVE), one)
-    assert outcome.proof == "the engine's default starts a container"
-    assert _engine(one) == (TEXT, TEXT)
     assert _remains(one) == []
 
 

@@ -203,13 +203,6 @@ def test_a_containers_cgroup_is_remembered_until_it_is_deleted(machine: Machine)
     assert machine.of(PID) is None
 
 
-def test_a_first_process_whose_pid_was_reused_proves_nothing(machine: Machine) -> None:
-    machine.container(f"/docker/{ID}", PODS)
-    machine.process(PID, f"0::/docker/{ID}\n", PODS)
-    machine.born[FIRST] = (78, 1)
-    assert machine.of(PID) is None
-
-
 def test_two_containers_with_one_id_are_distinguished_by_their_cgroups(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, merge
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
 
@@ -36,12 +36,6 @@ def sighting(number: int, **changes: int) -> Sighting:
     return found
 
 
-def test_copies_of_a_record_count_once() -> None:
-    one, two, three = (sighting(number) for number in (1, 2, 3))
-    found = merge.gather([Fixed(one, two), Fixed(two, three), Fixed(two)], 0, inf)
-    assert list(found) == [one, two, three]
-
-
 @pytest.mark.parametrize(
     "other",
     [
@@ -58,12 +52,6 @@ def test_different_records_are_not_copies(other: Sighting) -> None:
     assert len(list(merge.gather([Fixed(one), Fixed(other)], 0, inf))) == 2
 
 
-def test_the_same_serial_in_another_boot_is_another_record() -> None:
-    first = sighting(1)
-    second = first._replace(time=first.time + 60)
-    assert list(merge.gather([Fixed(first, second)], 0, inf)) == [first, second]
-
-
 @settings(max_examples=30)
 @given(st.randoms(use_true_random=False), st.integers(1, 4))
 def test_any_split_with_copies_and_disorder_is_merged_completely(
@@ -75,14 +63,6 @@ def test_any_split_with_copies_and_disorder_is_merged_completely(
         for part in chance.sample(parts, chance.randint(1, count)):
             part.insert(max(0, len(part) - chance.randint(0, 5)), item)
     assert list(merge.gather([Fixed(*part) for part in parts], 0, inf)) == whole
-
-
-def test_disorder_within_the_window_is_sorted() -> None:
-    whole = [sighting(number) for number in range(5 * merge.WINDOW)]
-    chance = random.Random(5)  # noqa: S311 - any order will do
-    mixed = sorted(whole, key=lambda item: item.serial + chance.uniform(0, merge.WINDOW))
-    assert mixed != whole
-    assert list(merge.gather([Fixed(*mixed), Fixed(*whole[::3])], 0, inf)) == whole
 
 
 def test_records_later_than_the_window_are_not_left_out() -> None:

@@ -50,16 +50,6 @@ def test_the_arguments_that_profiles_check_are_known_by_each_abis_numbers(abi: s
     assert found == CHECKED
 
 
-def test_calls_of_one_kind_are_counted_together() -> None:
-    seen = Tallies()
-    for when in (5.0, 3.0, 9.0):
-        seen.add(sighting(time=when))
-    seen.add(sighting(samples.MOUNT, time=1.0))
-    (call, tally), _ = seen.calls.items()
-    assert (call.number, tally.count, tally.first, tally.last) == (UNSHARE, 3, 3.0, 9.0)
-    assert (seen.first, seen.last) == (1.0, 9.0)
-
-
 def test_a_workload_that_invents_programs_and_numbers_does_not_fill_memory() -> None:
     seen = Tallies()
     for number in range(5 * MOST):

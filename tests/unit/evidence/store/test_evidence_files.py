@@ -73,15 +73,6 @@ def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path
     assert _counts(found) == [3 + 2]  # 9 and 16 are new
 
 
-def test_the_same_serial_of_another_boot_is_another_record(tmp_path: Path) -> None:
-    live = EvidenceStore(tmp_path)
-    live.add(KEY, sighting(serial=10))
-    live.flush()
-    found = evidence_files.load(tmp_path)
-    found.add(KEY, sighting(serial=10, time=START - 9999))
-    assert _counts(found) == [2]
-
-
 def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None:
     live = EvidenceStore(tmp_path)
     live.add(KEY, sighting(serial=10))

@@ -52,15 +52,6 @@ def test_touching_intervals_become_one(
     assert loss_intervals.total(found) == 2 * len(added)
 
 
-def test_the_nearest_of_too_many_intervals_become_one() -> None:
-    found: list[Hole] = []
-    for place in range(loss_intervals.MOST):
-        loss_intervals.add(found, Hole(1, 100.0 * place, 100.0 * place + 1))
-    loss_intervals.add(found, Hole(1, 150.0, 160.0))
-    assert len(found) == loss_intervals.MOST
-    assert found[2] == Hole(2, 150.0, 201.0)
-
-
 @pytest.mark.parametrize(
     ("lost", "hole"),
     [

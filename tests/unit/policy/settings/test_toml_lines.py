@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 
 from runc_wrap.policy.settings import toml_lines
@@ -60,9 +58,3 @@ deny = []
 def test_each_key_has_its_line_number(path: toml_lines.Key, number: int) -> None:
     for text in (DOCUMENT, DOCUMENT.replace("\n", "\r\n")):
         assert toml_lines.line(toml_lines.of(text), path) == number
-
-
-def test_the_document_is_toml_except_for_repeated_definitions() -> None:
-    with pytest.raises(tomllib.TOMLDecodeError, match="line 14"):
-        tomllib.loads(DOCUMENT)
-    tomllib.loads(DOCUMENT.replace("default.mode", "default_mode"))

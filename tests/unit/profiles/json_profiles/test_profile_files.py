@@ -50,11 +50,6 @@ def test_the_systems_own_profile_can_be_read_and_has_podmans_default() -> None:
     assert "clone3" in block["syscalls"][1]["names"]
 
 
-def test_podmans_override_comes_first() -> None:
-    assert [path.parent.name for path in SYSTEM] == ["containers", "containers"]
-    assert SYSTEM[0].parts[1] == "etc"
-
-
 def test_the_administrators_file_wins_over_the_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,13 +175,6 @@ def test_two_different_answers_of_one_node_make_it_unknown(second: Any) -> None:
     assert web.reason == "Unknown on 1 of 2 nodes (a): it gave two different answers."
 
 
-def test_the_same_answer_twice_is_one() -> None:
-    found = FleetReport()
-    for _ in range(2):
-        found.take(NodeAnswer("a", Document(document("a", SAFE)), mark=1))
-    assert (found.answered, found.is_whole, found.workloads()[0].nodes) == (1, True, 1)
-
-
 def test_a_refused_document_adds_nothing() -> None:
     bad = document("b", workload("db", call()), workload(containers=-1))
     found = _merged(document("a", SAFE), bad)
@@ -322,12 +315,3 @@ def test_more_containers_than_a_node_runs_are_refused(profiles: dict[str, int]) 
     found = _merged(document("a", kept={"adopts": False, "profiles": profiles}))
     (refused,) = found.refused
     assert "kept counts 10001 containers, more than the 10000 that a" in refused.sentence
-
-
-def test_a_stream_without_any_document_is_refused() -> None:
-    found = FleetReport()
-    found.read(io.BytesIO(b" \n\n").readline, "a.json")
-    assert not found.is_whole
-    assert [one.sentence for one in found.refused] == [
-        "a.json: has no document; collect the report again"
-    ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.node.node_reports import call, document, unknown, workload
+from harness.node.node_reports import call, document, workload
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.report.merge import node_document
 
@@ -23,14 +23,6 @@ def _refused(value: object) -> str:
     with pytest.raises(DocumentError) as error:
         node_document.read(value)
     return str(error.value)
-
-
-def test_a_list_and_a_named_document_say_the_same() -> None:
-    rows = [workload("web", call()), unknown("db")]
-    named = node_document.read(document("a", *rows))
-    listed = node_document.read(rows)
-    assert (named.node, named.workloads) == (listed.node, listed.workloads)
-    assert [one.pod for one in named.workloads] == ["web", "db"]
 
 
 REFUSED = [

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +10,6 @@ from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import dangerous_calls, profile_addition
@@ -106,24 +104,11 @@ def test_only_the_known_arguments_are_allowed(
         assert _gets(found, seen.number, *other) is not None
 
 
-def test_each_seen_value_is_its_own_entry() -> None:
-    found = _suggested(_judged(observed(CLONE, NEWUSER), observed(CLONE, 0x20000)))
-    values = [entry["args"][0]["value"] for entry in found.added]
-    assert sorted(values) == [0x20000, NEWUSER]
-
-
 def test_degrading_calls_are_added_only_on_request() -> None:
     judged = _judged(sighting(CLONE3))
     assert _suggested(judged).added == []
     found = _suggested(judged, degrading=True)
     assert [entry["names"] for entry in found.added] == [["clone3"]]
-    assert _gets(found, CLONE3) is None
-
-
-def test_a_denying_rule_for_the_same_call_does_not_prevent_an_addition() -> None:
-    judged = _judged(sighting(CLONE3), profile="moby")
-    assert _gets(Suggestion(samples.block("moby"), []), CLONE3) == "ENOSYS"
-    found = _suggested(judged, degrading=True)
     assert _gets(found, CLONE3) is None
 
 
@@ -206,12 +191,6 @@ def test_an_entry_for_more_arguments_than_are_kept_says_so(kinds: int, is_cut: b
     assert all((told in one["comment"]) is is_cut for one in found.added)
 
 
-def test_dangerous_calls_are_never_added_silently() -> None:
-    found = _suggested(_judged(sighting(), sighting(304, serial=2)))
-    assert any(one.startswith("unshare is dangerous") for one in found.warnings)
-    assert any(one.startswith("open_by_handle_at is dangerous") for one in found.warnings)
-
-
 OPEN_BY_HANDLE, BPF_CALL, MBIND = 304, 321, 237
 
 
@@ -273,12 +252,6 @@ def test_known_arguments_decide_whether_a_call_is_dangerous(seen: Any, is_withhe
     assert (bool(found.withheld), bool(found.added)) == (is_withheld, not is_withheld)
 
 
-def test_one_dangerous_call_of_a_kind_withholds_all() -> None:
-    denying = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
-    judged = _judged(observed(SOCKET, 1), observed(SOCKET, ALG), profile=denying)
-    assert _suggested(judged, allow_dangerous=False).added == []
-
-
 def test_a_dangerous_degrading_call_is_also_withheld() -> None:
     judged = _judged(sighting(CLONE3))
     assert _suggested(judged, allow_dangerous=False).withheld == []
@@ -313,20 +286,6 @@ def test_a_32_bit_program_gets_its_call_too() -> None:
     found = _suggested(_judged(sighting(310, arch=X86)))
     assert [entry["names"] for entry in found.added] == [["unshare"]]
     assert _gets(found, 310, arch=X86) is None
-
-
-def test_apply_accepts_the_suggested_profile() -> None:
-    found = _suggested(_judged(sighting(), observed(CLONE, NEWUSER)))
-    profile = formats.parse(json.dumps(found.profile).encode(), "suggested")
-    assert len(profile.rules) == len(found.profile["syscalls"])
-
-
-def test_the_decided_block_itself_stays_as_it_is() -> None:
-    judged = _judged(sighting())
-    assert isinstance(judged.filter, Enforced)
-    before = json.dumps(judged.filter.block)
-    _suggested(judged)
-    assert json.dumps(judged.filter.block) == before
 
 
 def test_a_call_by_an_abi_that_is_not_listed_is_withheld() -> None:
