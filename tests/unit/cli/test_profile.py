@@ -18,6 +18,7 @@ def test_the_list_has_the_built_in_ones_and_the_owners(applied: Node) -> None:
     assert set(rows) == {"containerd", "containers-common", "crio", "moby", "localhost/own.json"}
     assert rows["containers-common"]["runtime_default_of"] == ["podman", "buildah"]
     assert rows["localhost/own.json"]["source"] == str(applied.places.profiles / "own.json")
+    assert rows["moby"]["source"] == "built in"
 
 
 def test_the_table_says_the_same_one_line_each(applied: Node) -> None:

@@ -7,11 +7,14 @@ import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from runc_wrap.filters.filter_comparison import FilterDifference
 from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.node.container_state import deep_verify, status, users_containers
+from runc_wrap.node.container_state.container_processes import Process
 from tests.unit.host.test_containers import runc
 
 if TYPE_CHECKING:
@@ -116,6 +119,16 @@ def test_the_table(node: Node, child: int) -> None:
     assert lines[2] == "bare stopped - - - - Not started through runc-wrap.".split()
     assert lines[3][:7] == ["b" * 12, str(child), "unconfined", "leave", "no", "filter", "yes"]
     assert " ".join(lines[3][7:]) == "It opted out. The annotation some/key does not count here."
+
+
+def test_the_kernel_column_is_of_the_first_process_and_not_of_one_that_was_execd(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = psutil.Process()
+    members = [Process(at, 1, "", 0, 2, at, True, "", frozenset(), one) for at in (1, 3)]
+    entry = status.Entry(RuntimeContainer("", "a", "", "", 1, None, 0), None, members)
+    monkeypatch.setattr("runc_wrap.cli.status.look", lambda _: status.Node([entry], 0, []))
+    assert " 1 filter " in node.ctl("status").stdout
 
 
 def test_no_foreign_control_character_reaches_the_terminal(node: Node, child: int) -> None:

@@ -66,6 +66,15 @@ def test_a_symbolic_link_stays_and_its_target_changes(config: Path) -> None:
     assert target.read_bytes() == b"new"
 
 
+def test_a_config_given_as_a_descriptor_in_proc_is_refused_and_stays(config: Path) -> None:
+    """It leads to the old file, whatever is renamed over its name."""
+    with config.open("rb") as opened:
+        found = config_file.read(f"/proc/self/fd/{opened.fileno()}")
+        with pytest.raises(Refusal, match="still leads to the old file"):
+            config_file.replace(found, b"new")
+    assert config.read_bytes() == b"old"
+
+
 def test_a_file_over_the_limit_is_refused(config: Path) -> None:
     os.truncate(config, config_file.LARGEST + 1)
     with pytest.raises(Refusal, match="larger than"):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from signal import SIGPIPE, SIGXFSZ
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +105,15 @@ def test_a_log_that_cannot_be_truncated_is_still_closed(tmp_path: Path) -> None:
     Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
     assert (tmp_path / "log").read_text() == "ours\n"
     assert not _is_open(descriptor)
+
+
+@pytest.mark.parametrize("ignored", ["", "p", "x", "px"])
+def test_the_runtime_ignores_the_signals_that_its_caller_ignored(ignored: str) -> None:
+    """Python ignores both at its start."""
+    words = [*NAMED[:4], "--runtime", "/bin/grep", "--ignored", ignored, "--"]
+    launch = f"Launch({[*words, 'SigIgn', '/proc/self/status']})"
+    code = f"from runc_wrap.hotpath.exec_runtime import *; hand_over({launch})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    mask = int(done.stdout.split()[1], 16)
+    found = [bool(mask >> number - 1 & 1) for number in (SIGPIPE, SIGXFSZ)]
+    assert found == ["p" in ignored, "x" in ignored]

@@ -65,6 +65,11 @@ def test_the_inspector_reports_the_caller_and_the_flags(inspector: Inspector) ->
     assert (again.caller.pid, again.purpose) == (1, None)
 
 
+def test_the_threads_filters_and_its_tracer_are_told_apart() -> None:
+    found = inspector_client.Read((1, 0, "/x", "x"), None, (3, 7))
+    assert (found.filters, found.tracer) == (3, 7)
+
+
 def test_a_hanging_inspector_is_given_up_and_another_one_answers(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
