@@ -31,10 +31,6 @@ class Docker:
         """Return its API's socket."""
         return self.directory / "d.sock"
 
-    def started_again(self) -> Daemon:
-        """Start dockerd again, after it has been stopped."""
-        return _started(self.directory, self.space)
-
     def docker(self, *words: str | Path) -> Run:
         """Run the docker command and insist on success."""
         return run(self._argv(words), env=self._environment(), again=lambda: self._again(words))

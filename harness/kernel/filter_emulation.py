@@ -10,7 +10,6 @@ import ctypes
 import os
 import struct
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -83,10 +82,6 @@ class Filters:
             both = Answer(least.value, any(one.by_arguments for one in answers))
             self._known[full] = self._known[key] = both
         return self._known[full]
-
-    @cached_property
-    def lengths(self) -> list[int]:
-        return [len(program) for program in self.programs]
 
 
 def read(pid: int) -> Filters:

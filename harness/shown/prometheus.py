@@ -41,16 +41,6 @@ class Prometheus:
         found: list[dict[str, Any]] = self._data(place)["result"]
         return found
 
-    def query_range(
-        self, expression: str, span: tuple[float, float, float]
-    ) -> list[dict[str, Any]]:
-        """Return the series between two epochs, a value each so many seconds: (from, to, step)."""
-        begin, end, step = span
-        words = {"query": expression, "start": begin, "end": end, "step": step}
-        place = f"/api/v1/query_range?{urllib.parse.urlencode(words)}"
-        found: list[dict[str, Any]] = self._data(place)["result"]
-        return found
-
     def label_values(self, metric: str, label: str) -> list[str]:
         """Return the values that a metric's label has, as Grafana lists them for a variable."""
         words = urllib.parse.urlencode({"match[]": metric})

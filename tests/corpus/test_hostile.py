@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from harness.host.processes import Daemon, run, wait_until
+from harness.host.processes import Daemon, wait_until
 from harness.kernel import kernel_log, process_status
-from harness.node.requirements import program
 from harness.shown import terminal
 from runc_wrap.profiles import syscalls
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
@@ -93,12 +91,6 @@ class Happened:
     auids: dict[str, int]
     watched: dict[str, bytes]  # what `watch` printed, "text" and "json"
     report: dict[tuple[str, str], Json]
-
-    def control(self, *words: str) -> bytes:
-        """Return what a command prints on both outputs, piped."""
-        done = self.node.installed.control(*words, ok=False)
-        assert done.returncode in (0, 1), done.stderr
-        return (done.stdout + done.stderr).encode("utf-8", "surrogateescape")
 
 
 @pytest.fixture(scope="module", params=["crun", "runc"])
@@ -178,24 +170,6 @@ def test_the_kernels_record_has_no_field_that_a_name_made(happened: Happened) ->
     assert terminal.acting(bytes.fromhex(b"\x1b[2J\x1b[1;1H".hex())) == ["'\\x1b'"]  # raw, it acts
 
 
-def test_a_terminal_shows_the_report_without_control_characters(
-    happened: Happened,
-) -> None:
-    text, status = terminal.shown([happened.node.installed.ctl, "--quiet", "report"], 80)
-    assert status == 1
-    assert terminal.acting(text, on_terminal=True) == []
-
-
-def test_a_piped_report_has_a_line_for_each_call_and_no_other(happened: Happened) -> None:
-    text = happened.control("report")
-    assert terminal.acting(text) == []
-    lines = text.decode().split("\n")
-    calls = [line for line in lines if re.search(r"\S+: \S+.* 3 times by ", line)]
-    named_ones = [line for line in calls if f"{DIRECTORY}/" in line]
-    assert not [line for line in lines if re.match(r"\s*DENIED  shop", line)]
-    assert len(named_ones) == 2 * min(len(CASES), 12)
-
-
 def test_watch_prints_one_line_for_each_kind_of_call(happened: Happened) -> None:
     text = happened.watched["text"]
     assert terminal.acting(text) == []
@@ -221,19 +195,3 @@ def test_the_suggested_profile_allows_the_calls_and_nothing_of_the_names(
     added = [one for one in profile["syscalls"] if "seen 3 times" in one.get("comment", "")]
     assert {name for one in added for name in one["names"]} == {case.call for case in CASES}
     assert {one["action"] for one in added} == {"SCMP_ACT_ALLOW"}
-
-
-def test_metrics_parse_and_count_each_call_once(happened: Happened) -> None:
-    text = happened.node.installed.control("metrics").stdout
-    assert terminal.acting(text.encode()) == []
-    counts = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name == "runc_wrap_denied_calls_total":
-                of = sample.labels
-                counts[of["namespace"], of["workload"], of["syscall"]] = sample.value
-    ours = {key: value for key, value in counts.items() if HOSTILE in key[1]}
-    assert {(key[0], key[2]): value for key, value in ours.items()} == {
-        (mode, case.call): TIMES for mode in MODES for case in CASES
-    }
-    assert run([program("promtool"), "check", "metrics"], stdin=text).returncode == 0

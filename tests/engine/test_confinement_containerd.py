@@ -122,22 +122,13 @@ def test_an_opt_out_which_the_engine_does_not_pass_on_has_no_effect(
     assert process_status.seccomp(cri.pid(unheard)) == FILTER
 
 
-def test_a_privileged_container_is_left_unchanged(cri: Cri, tmp_path: Path) -> None:
-    pod = cri.run_pod("wrapped", tmp_path, privileged=True)
+@pytest.mark.parametrize("handler", ["wrapped", "deviceless"])
+def test_a_privileged_container_is_left_unchanged(cri: Cri, tmp_path: Path, handler: str) -> None:
+    """With the host's devices and without."""
+    pod = cri.run_pod(handler, tmp_path, privileged=True)
     assert process_status.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
-    assert (
-        process_status.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
-    )
-
-
-def test_a_privileged_container_without_host_devices_is_left_unchanged(
-    cri: Cri, tmp_path: Path
-) -> None:
-    pod = cri.run_pod("deviceless", tmp_path, privileged=True)
-    assert process_status.seccomp(cri.pid(cri.run(pod, Ask(name="plain")))) == FILTER
-    assert (
-        process_status.seccomp(cri.pid(cri.run(pod, Ask(name="root", privileged=True)))) == DISABLED
-    )
+    root = cri.run(pod, Ask(name="root", privileged=True))
+    assert process_status.seccomp(cri.pid(root)) == DISABLED
 
 
 @pytest.mark.parametrize("unmasked", [False, True], ids=["procMount Default", "Unmasked"])

@@ -4,7 +4,6 @@ Every test shows the opposite first, on the bare runtime or without the tested s
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from harness.containers.block_rules import as_the_kernel_compares, differences
 from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
-from harness.host.processes import wait_until
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
 
@@ -92,19 +90,6 @@ def test_a_profile_that_docker_wrote_is_kept(docker: Docker) -> None:
     assert process_status.seccomp(docker.pid(wrapped)) == FILTER
 
 
-@pytest.mark.parametrize("runtime", ["runc", "wrapped"])
-def test_only_the_containers_own_output_is_seen(docker: Docker, runtime: str) -> None:
-    asked = ["--rm", "--network", "none", "--runtime", runtime]
-    done = docker.docker("run", *asked, REFERENCE, "sh", "-c", "echo out; echo err >&2")
-    assert (done.stdout, done.stderr) == ("out\n", "err\n")
-
-
-@pytest.mark.parametrize("runtime", ["runc", "wrapped"])
-def test_a_containers_exit_status_is_returned(docker: Docker, runtime: str) -> None:
-    asked = ["--rm", "--network", "none", "--runtime", runtime]
-    assert docker.try_docker("run", *asked, REFERENCE, "sh", "-c", "exit 7").returncode == 7
-
-
 def test_a_restarted_container_is_confined_again(docker: Docker) -> None:
     bare, wrapped = start(docker, "runc"), start(docker, "wrapped")
     before = docker.pid(wrapped)
@@ -112,15 +97,3 @@ def test_a_restarted_container_is_confined_again(docker: Docker) -> None:
     assert docker.pid(wrapped) != before
     assert process_status.seccomp(docker.pid(bare)) == DISABLED
     assert process_status.seccomp(docker.pid(wrapped)) == FILTER
-
-
-def test_a_container_is_stopped_and_deleted(docker: Docker) -> None:
-    container = start(docker, "wrapped")
-    pid, bundle = docker.pid(container), docker.bundle(container)
-    assert process_status.seccomp(pid) == FILTER
-    assert bundle.exists()
-    docker.docker("stop", "--time", "0", container)
-    docker.docker("rm", container)
-    wait_until(lambda: not bundle.exists(), "the bundle's removal")
-    assert not Path(f"/proc/{pid}").exists()
-    assert docker.docker("ps", "--all", "--quiet").stdout == ""

@@ -259,34 +259,6 @@ def _podman(tmp_path: Path, containers: Path, *arguments: str) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def _runtime(tmp_path: Path, containers: Path, *arguments: str) -> tuple[str, str]:
-    done = _podman(
-        tmp_path, containers, *arguments, "info", "--format", "{{json .Host.OCIRuntime}}"
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    return found["name"], found["path"]
-
-
-def test_podman_finds_the_runtime_and_keeps_its_own(tmp_path: Path, containers: Path) -> None:
-    wrapper = _node(tmp_path)
-    named = ["--runtime", "runc-wrap"]
-    assert _podman(tmp_path, containers, *named, "info").returncode != 0
-    own = _runtime(tmp_path, containers)
-    _ctl(tmp_path, "add", "podman", "--config", str(containers / "containers.conf"))
-    assert _runtime(tmp_path, containers, *named) == ("runc-wrap", str(wrapper))
-    assert _runtime(tmp_path, containers) == own
-
-
-def test_podman_gets_the_default_and_loses_it_again(tmp_path: Path, containers: Path) -> None:
-    wrapper, config = _node(tmp_path), str(containers / "containers.conf")
-    own = _runtime(tmp_path, containers)
-    _ctl(tmp_path, "add", "podman", "--config", config, "--default")
-    assert _runtime(tmp_path, containers) == ("runc-wrap", str(wrapper))
-    _ctl(tmp_path, "remove", "podman")
-    assert _runtime(tmp_path, containers) == own
-
-
 @given(text=of_podman, default=st.booleans())
 @settings(max_examples=10, suppress_health_check=list(HealthCheck), deadline=None)
 def test_podman_reads_of_any_file_what_it_read_before_and_our_handler(

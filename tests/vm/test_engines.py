@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.engines.cri import Cri
-    from harness.host.processes import Run
     from harness.node.guest import Guest
     from tests.vm.node import Node
 
@@ -94,12 +93,6 @@ done
 """
 
 
-_AS_USER = f"""
-runuser -u {USER} -- env -C /home/{USER} XDG_RUNTIME_DIR=/run/user/1000 \\
-    {CRUN}/bin/runc-wrapctl "$@"
-"""
-
-
 @dataclass(frozen=True)
 class Process:
     """A container's first process, as the kernel has it."""
@@ -118,19 +111,6 @@ class Seen:
     status: dict[str, Any]
     verified: tuple[int, Any]
     report: dict[str, Any]
-    user: User
-
-
-@dataclass(frozen=True)
-class User:
-    """What the user is told by runc-wrapctl of the own containers; these are the ids of all."""
-
-    enforced: str
-    looked_at: str
-    status: dict[str, Any]
-    verified: Run
-    deep: Run
-    report: Run
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +139,6 @@ def seen(node: Node, cri: Cri) -> Iterator[Seen]:
         {engine: rows[pid] for engine, pid in through.items()},
         (verified.returncode, json.loads(verified.stdout)),
         _report(node, {engine: rows[pid]["id"] for engine, pid in looked_at.items()}),
-        _user(node.machine, *(rows[pids["user"]]["id"] for pids in (through, looked_at))),
     )
     node.machine.sh(_COMMON + _REMOVE, "", "", "", "")
 
@@ -201,14 +180,6 @@ def _report(node: Node, ids: dict[str, str]) -> dict[str, Any]:
     """Return each engine's workload in the report."""
     found = {one: row for row in node.shown("report") for one in row["ids"]}
     return {engine: found[one] for engine, one in ids.items() if engine != "user"}
-
-
-def _user(machine: Guest, enforced: str, looked_at: str) -> User:
-    asked = (["status"], ["verify"], ["verify", "--deep"], ["report"])
-    status, *others = (machine.attempt(_AS_USER, *words, "--json") for words in asked)
-    assert status.returncode == 0, status.stderr
-    rows = {row["id"]: row for row in json.loads(status.stdout)}
-    return User(enforced, looked_at, rows, *others)
 
 
 def _rows(node: Node) -> list[Any]:
@@ -265,31 +236,3 @@ def test_the_report_shows_the_call_that_the_profile_would_deny(seen: Seen, engin
     found = seen.report[engine]
     assert found["verdict"] == "denied"
     assert [call["syscall"] for call in found["calls"]] == ["acct"]
-
-
-def test_the_users_own_status_and_verify_agree_about_the_users_containers(seen: Seen) -> None:
-    """Of three: one was started without us."""
-    user = seen.user
-    of_both = [user.status[one] for one in (user.enforced, user.looked_at)]
-    found = [(row["action"], row["mode"], row["agrees"]) for row in of_both]
-    assert found == [("inject", "enforce", True), ("inject", "audit", True)]
-    assert [row["effective"] for row in of_both] == [{"seccomp": FILTER, "filters": 1}] * 2
-    assert [row["agrees"] for row in user.status.values()].count(None) == 1
-    told = json.loads(user.verified.stdout)
-    assert (user.verified.returncode, told["checked"], told["disagreeing"]) == (0, 2, [])
-
-
-def test_the_users_deep_verify_says_that_it_reads_no_filters(seen: Seen) -> None:
-    user = seen.user
-    told = json.loads(user.deep.stdout)
-    assert (user.deep.returncode, told["disagreeing"]) == (2, [])
-    assert {one["id"] for one in told["unchecked"]} == {user.enforced, user.looked_at}
-    assert "try: `runc-wrapctl verify`" in user.deep.stderr
-
-
-def test_the_users_report_says_that_nothing_is_known_of_the_users_calls(seen: Seen) -> None:
-    user = seen.user
-    verdicts = {row["ids"][0]: row["verdict"] for row in json.loads(user.report.stdout)}
-    assert verdicts == {user.enforced: None, user.looked_at: None}
-    assert user.report.returncode == 1  # unknown, although it is in audit
-    assert "Unknown: nothing was watching" in user.report.stdout

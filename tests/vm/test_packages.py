@@ -127,17 +127,6 @@ def test_an_upgrade_and_a_downgrade_fail_no_call_of_a_container_in_observe(
     assert node.seccomp("--runtime", "runc-wrap").split() == ["Seccomp:", "2"]
 
 
-@pytest.mark.parametrize("how", ["remove", "purge"])
-def test_it_is_not_removed_while_a_container_in_observe_runs(
-    node: Packaged, observing: observed_calls.Calls, how: str
-) -> None:
-    status, said = node.take_away(how)
-    assert (status, "1 container in mode observe, or recorded: " in said) == (100, True), said
-    observing.go_on()
-    assert node.active() == ["active"] * len(UNITS)
-    assert " ok installed" in node.machine.sh("dpkg-query -s runc-wrap")
-
-
 def test_after_a_removal_a_running_container_can_be_entered_and_stopped(node: Packaged) -> None:
     node.machine.sh(f"{RUN} --name stays {IMAGE} sleep 100000")
     status, said = node.take_away("remove")

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,13 +17,12 @@ from harness.node import install
 from harness.node.requirements import program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
 
-Spoil = "Callable[[Bundle], object]"
 SECONDS = 20  # far more than any refusal takes; a hang lasts forever
 
 
@@ -93,46 +90,6 @@ def test_bad_input_is_refused_with_one_line_in_the_log_and_the_same_on_stderr(
     assert bundle.call(runc.bare, "state").returncode == 1
 
 
-@contextmanager
-def _small_disk(path: Path, size: str, options: str = "") -> Iterator[Path]:
-    path.mkdir()
-    run(["mount", "-t", "tmpfs", "-o", f"size={size}{options}", "test", path])
-    try:
-        yield path
-    finally:
-        run(["umount", path])
-
-
-@contextmanager
-def _bundle_on_a_small_disk(bundle: Bundle, tmp_path: Path) -> Iterator[Path]:
-    """The config is on a separate disk, the bundle is a link to it."""
-    with _small_disk(tmp_path / "disk", "64k") as disk:
-        (disk / "config.json").write_bytes(bundle.config.read_bytes())
-        yield disk
-
-
-def _create_on(disk: Path, bundle: Bundle, wrapped: Path) -> subprocess.CompletedProcess[str]:
-    argv = [
-        word if word != str(bundle.path) else str(disk) for word in bundle.argv(wrapped, "create")
-    ]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_a_full_disk_is_a_refusal_and_leaves_the_old_config(
-    runc: Pair, make_bundle: Callable[..., Bundle], tmp_path: Path
-) -> None:
-    bundle = make_bundle("runc")
-    with _bundle_on_a_small_disk(bundle, tmp_path) as disk:
-        before = (disk / "config.json").read_bytes()
-        with (disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
-            filler.write(b"x" * (1 << 20))
-        done = _create_on(disk, bundle, runc.wrapped)
-        assert done.returncode == 1
-        assert "no space is left" in done.stderr
-        assert (disk / "config.json").read_bytes() == before
-        assert sorted(path.name for path in disk.iterdir()) == ["config.json", "filler"]
-
-
 @pytest.mark.cold  # the agent may read what its caller may not
 def test_an_unreadable_config_is_a_refusal(runc: Pair, make_bundle: Callable[..., Bundle]) -> None:
     """Unreadable also to root: without CAP_DAC_OVERRIDE, as some engines run."""
@@ -182,22 +139,6 @@ def test_a_temporary_file_of_a_killed_create_does_not_block_another(
     assert "seccomp" in bundle.read()["linux"]
 
 
-def test_a_config_given_as_a_descriptor_is_refused(
-    pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
-) -> None:
-    """crun would read the old file through it, whatever is at the path afterwards."""
-    bundle = make_bundle("crun")
-    before = bundle.config.read_bytes()
-    argv = bundle.argv(pairs["crun"].wrapped, "create", "--config", "/dev/fd/0")
-    with bundle.config.open() as config:
-        done = subprocess.run(
-            argv, stdin=config, capture_output=True, text=True, timeout=60, check=False
-        )
-    assert done.returncode == 1
-    assert "must be given by a path" in done.stderr
-    assert bundle.config.read_bytes() == before
-
-
 def test_a_nul_in_a_name_is_refused_for_crun(
     pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
 ) -> None:
@@ -227,56 +168,3 @@ def test_a_malformed_command_line_reaches_the_runtime_and_its_error_reaches_the_
             ["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", tmp_path, runc.wrapped, *words]
         )
         assert (ours.returncode, ours.stdout) == (bare.returncode, bare.stdout)
-
-
-WRITING = ("openat", "fstat", "fchmod", "write", "close", "rename")
-
-
-@pytest.mark.cold
-def test_a_create_killed_at_any_call_leaves_the_old_or_the_new_config(
-    own_installation: install.Installed, tmp_path: Path
-) -> None:
-    bundle = bundles.make(tmp_path / "bundle", "runc")
-    install.use_runtime(own_installation, "/bin/true")
-    words = bundle.argv(own_installation.wrapper, "create")
-    strace = [program("strace"), "-o", str(tmp_path / "trace"), "-e", f"trace={','.join(WRITING)}"]
-    old = bundle.config.read_bytes()
-    run([*strace, *words])
-    new = bundle.config.read_bytes()
-    calls = _counts_from_the_temporary_file_on((tmp_path / "trace").read_text())
-    outcomes = []
-    for call, number in calls:
-        bundle.config.write_bytes(old)
-        done = attempt([*strace, "-e", f"inject={call}:signal=SIGKILL:when={number}", *words])
-        assert done.returncode in (-9, 137), (call, number)
-        outcomes.append(bundle.config.read_bytes())
-    assert set(outcomes) <= {old, new}
-    assert len(outcomes) > 4
-    assert [call for call, _ in calls][-1:] == ["rename"]
-    assert outcomes == sorted(outcomes, key=len)  # the old one until the rename
-
-
-def _counts_from_the_temporary_file_on(trace: str) -> list[tuple[str, int]]:
-    """Return (call, how many of its kind so far) from opening the new file to the rename."""
-    counts: dict[str, int] = {}
-    found: list[tuple[str, int]] = []
-    for line in trace.splitlines():
-        call = line.partition("(")[0]
-        counts[call] = counts.get(call, 0) + 1
-        if found or ".config.json.runc-wrap." in line:
-            found.append((call, counts[call]))
-        if found and call == "rename":
-            break
-    return found
-
-
-def test_two_hundred_creates_at_once_are_all_confined(
-    runc: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    made = [make_bundle("runc") for _ in range(200)]
-    with ThreadPoolExecutor(200) as pool:
-        done = list(pool.map(lambda bundle: bundle.only_create(runc.wrapped), made))
-    assert [one.returncode for one in done] == [0] * 200
-    for bundle in made:
-        assert bundle.call(runc.bare, "start").returncode == 0
-        assert process_status.seccomp(bundle.pid) == 2

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.host.processes import CommandError, wait_until
-from harness.kernel import evidence_thread, process_status
+from harness.kernel import evidence_thread
 from runc_wrap.evidence.attribution import proc_connector, process_history
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import ProcessTree
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 UNSHARE, MOUNT, KEYCTL, CLONE, GETPID = 272, 165, 250, 56, 39
-NEWUSER = 0x10000000
 
 
 def _installed(pair: Pair, installed: Installed, mode: str) -> Installed:
@@ -100,20 +97,6 @@ def test_without_the_process_connector_short_lived_children_are_unattributed(
     strays = auditing.evidence.unattributed.calls.items()
     assert sum(tally.count for call, tally in strays if call.exe == "/short") == 50 - counted
     assert "of no known container (" in auditing.control("report", ok=False).stdout
-
-
-def test_without_a_watcher_the_same_containers_are_not_safe(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    bundle = make_bundle(pair.kind).running(built("short"), 1, GETPID)
-    assert bundle.call(auditing.wrapper, "run").returncode == 0
-    done = auditing.control("report", "--json", "--audit-log", "/dev/null", ok=False)
-    (found,) = json.loads(done.stdout)
-    assert (done.returncode, found["verdict"]) == (1, None)
-    assert "nothing was watching" in found["reason"]
 
 
 def _says(installed: Installed, bundle: Bundle) -> str:
@@ -260,40 +243,6 @@ def test_a_pid_reused_at_once_never_names_the_wrong_container(
         assert set(_syscalls(report[made[name].name])) == {name}
     counted = sum(sum(_syscalls(report[bundle.name]).values()) for bundle in made.values())
     assert counted >= 0.75 * 3000  # where the clock cannot tell, it is nobody's
-
-
-def test_watch_prints_a_call_as_it_happens(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    tmp_path: Path,
-) -> None:
-    bundle = make_bundle(pair.kind).running(built("short"), 20, UNSHARE)
-    output = tmp_path / "watched"
-
-    def printed() -> list[Json]:
-        whole = output.read_text().rpartition("\n")[0]
-        lines = [json.loads(line) for line in whole.splitlines()]
-        return [line for line in lines if line["container"] == bundle.name]
-
-    with output.open("w") as file:
-        watching = subprocess.Popen(
-            [auditing.ctl, "watch", "--json", "--seconds", "200"], stdout=file, stderr=file
-        )
-    try:
-        wait_until(lambda: process_status.watches(watching.pid), "watch", 60)
-        bundle.call(auditing.wrapper, "run")
-        with suppress(CommandError):
-            wait_until(lambda: sum(line["count"] for line in printed()) >= 20, "all lines")
-    finally:
-        watching.send_signal(signal.SIGINT)
-        status = watching.wait(60)
-    assert sum(line["count"] for line in printed()) == 20
-    assert {(line["syscall"], line["errno"], line["program"]) for line in printed()} == {
-        ("unshare", "EPERM", "/short")
-    }
-    assert status == 130  # as a shell reports SIGINT
 
 
 def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_found_again(

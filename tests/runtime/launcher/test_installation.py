@@ -212,18 +212,6 @@ def test_with_run_unmodified_a_failure_starts_the_container_unchanged(
     )
 
 
-def test_a_create_without_an_interpreter_says_so_in_the_engines_log(
-    own_installation: install.Installed, tmp_path: Path
-) -> None:
-    (own_installation.prefix / "lib" / "current").unlink()
-    bundle = bundles.make(tmp_path / "b", "runc")
-    done = attempt(bundle.argv(own_installation.wrapper, "create"))
-    assert done.returncode == 1
-    line = json.loads(bundle.log.read_text())
-    assert line["level"] == "error"
-    assert line["msg"] + "\n" == done.stderr
-
-
 @pytest.mark.parametrize("name", ["run", "create"])
 def test_a_container_named_like_a_command_can_be_killed_without_python(
     broken: install.Installed, make_bundle: Callable[..., Bundle], name: str

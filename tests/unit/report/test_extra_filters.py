@@ -16,7 +16,9 @@ from tests.unit.evidence.samples import line
 def test_a_pid_that_another_process_has_by_now_is_not_looked_at(
     monkeypatch: pytest.MonkeyPatch, earlier: int, looked_at: int
 ) -> None:
-    first = (os.getpid(), procfs.started(os.getpid()) - earlier)
+    started = procfs.started(os.getpid())
+    assert started
+    first = (os.getpid(), started - earlier)
     monkeypatch.setattr(runtime_state, "first_process", lambda _: first)
     found = extra_filters.carried([(("/run/test", "c0"), record.of(line("c0")))])
     assert len(found) == looked_at

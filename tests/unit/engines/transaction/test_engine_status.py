@@ -25,8 +25,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.engines.transaction.unit_control import Systemd
+    from runc_wrap.node.paths import Places
 
 TEXT = "version = 2\n"
+if TYPE_CHECKING:
+    Registered = tuple[FakeNode, Places]
+
+
+@pytest.fixture
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registered:
+    """A node whose engine has our handler, and was not started since."""
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
+    return one, places
+
+
+def _shown(one: FakeNode, places: Places) -> dict[str, Any]:
+    (shown,) = engine_status.survey(places, cast("Systemd", one))
+    return shown.as_json()
 
 
 def _told(**runtime: Any) -> dict[str, str | None]:
@@ -59,20 +77,18 @@ def test_a_handler_without_a_path_is_the_engines_own_runtime(
     ],
 )
 def test_what_does_not_reach_us_is_not_called_in_force(
-    tmp_path: Path,
+    registered: Registered,
     monkeypatch: pytest.MonkeyPatch,
     path: str | None,
     default: str | None,
     drift: str,
 ) -> None:
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
+    one, places = registered
     run(job(places, one.config, default=True), one)
     found = str(places.wrapper) if path == "ours" else path
     monkeypatch.setattr(FakeEngine, "running", lambda _: {"runc-wrap": found})
     monkeypatch.setattr(FakeEngine, "default", lambda _: default)
-    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
-    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    shown = _shown(one, places)
     (handler,) = shown["handlers"]
     assert handler["in_force"] is (path != "")
     assert handler["default_in_force"] is (default and default == "runc-wrap")
@@ -89,38 +105,32 @@ def test_what_does_not_reach_us_is_not_called_in_force(
     ],
 )
 def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
-    tmp_path: Path,
+    registered: Registered,
     monkeypatch: pytest.MonkeyPatch,
     engine: str,
     silence: str,
     told: tuple[str, str],
 ) -> None:
     drift, remark = told
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
+    one, places = registered
     (file,) = places.engines.iterdir()
     file.write_text(file.read_text().replace('"containerd"', f'"{engine}"'))
     monkeypatch.setattr(FakeEngine, "untold", registry.ENGINES[engine].untold)
     for name, value in (("running", None), ("silence", silence), ("default", None)):
         monkeypatch.setattr(FakeEngine, name, lambda _, value=value: value)
     monkeypatch.setattr(one, "access", lambda _, config: FakeNode.access(one, "containerd", config))
-    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
-    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    shown = _shown(one, places)
     assert (bool(shown["drift"]), bool(shown["remarks"])) == (bool(drift), bool(remark))
     assert drift in "".join(shown["drift"])
     assert remark in "".join(shown["remarks"])
 
 
 def test_the_command_that_is_advised_names_the_file_as_there_may_be_two_of_the_engine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registered: Registered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
+    one, places = registered
     monkeypatch.setattr(FakeEngine, "configured", lambda _: {})
-    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
-    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    shown = _shown(one, places)
     said = "".join(shown["drift"])
     assert f"run `engine add containerd --config {one.config} --restart` again" in said
 
@@ -134,20 +144,18 @@ def test_the_command_that_is_advised_names_the_file_as_there_may_be_two_of_the_e
     ],
 )
 def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
-    tmp_path: Path,
+    registered: Registered,
     monkeypatch: pytest.MonkeyPatch,
     configured: dict[str, None] | None,
     refusal: str,
     told: str,
 ) -> None:
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
+    one, places = registered
     monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
     monkeypatch.setattr(FakeEngine, "refusal", lambda _: refusal)
-    monkeypatch.setattr(one, "started", lambda _unit: 1.0, raising=False)
+    monkeypatch.setattr(one, "started", lambda _unit: 1.0)
     _change(one.config)
-    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    shown = _shown(one, places)
     (drift,) = shown["drift"]
     assert told in drift
     assert drift.endswith("; restart it") == (not refusal or configured is not None)
@@ -155,12 +163,10 @@ def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
 
 @pytest.mark.parametrize("at", ['"2027-01-31 18:00:0{}.1+01:00"', "2027-01-31T18:00:0{}Z"])
 def test_an_engines_complaint_is_the_same_at_every_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+    registered: Registered, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """CRI-O's has the time of each line; the cluster is told again what is not the same."""
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
+    one, places = registered
     looks = iter(range(9))
 
     def complaint(_: FakeEngine) -> str:
@@ -171,7 +177,7 @@ def test_an_engines_complaint_is_the_same_at_every_look(
     monkeypatch.setattr(FakeEngine, "running", lambda _: None)
     for name in ("refusal", "silence"):
         monkeypatch.setattr(FakeEngine, name, complaint)
-    monkeypatch.setattr(one, "started", lambda _unit: 1.0, raising=False)
+    monkeypatch.setattr(one, "started", lambda _unit: 1.0)
     _change(one.config)
     first, second = (
         [shown.drift for shown in engine_status.survey(places, cast("Systemd", one))]
@@ -219,7 +225,7 @@ def _put_older(path: Path) -> None:
     ],
 )
 def test_only_other_bytes_than_the_engine_has_read_are_drift(
-    tmp_path: Path,
+    registered: Registered,
     monkeypatch: pytest.MonkeyPatch,
     what: Callable[[Path], None],
     *,
@@ -227,19 +233,17 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
     restarts: bool,
     told: str,
 ) -> None:
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
+    one, places = registered
     where, ended = job(places, one.config).where, time.time()
     if not is_known:
         proofs.forget(where)
     time.sleep(0.02)  # the kernel's clock of files has ticks
     started = time.time() if restarts else ended
     monkeypatch.setattr(engine_status, "_SLACK", 0.0)
-    monkeypatch.setattr(one, "started", lambda _unit: started, raising=False)
+    monkeypatch.setattr(one, "started", lambda _unit: started)
     time.sleep(0.02)
     what(one.config)
-    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    shown = _shown(one, places)
     rows = [("drift", each) for each in shown["drift"]]
     rows += [("remark", each) for each in shown["remarks"]]
     said = [f"{kind}: {each.removeprefix(str(one.config)).strip()}" for kind, each in rows]
@@ -253,33 +257,27 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
      (None, False)],
 )  # fmt: skip
 def test_a_handler_that_the_files_do_not_have_at_all_is_gone(
-    tmp_path: Path,
+    registered: Registered,
     monkeypatch: pytest.MonkeyPatch,
     configured: dict[str, str | None] | None,
     is_gone: bool,
 ) -> None:
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
+    one, places = registered
     monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
-    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
-    (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+    shown = _shown(one, places)
     assert shown["handlers"][0]["gone"] is is_gone
 
 
 def test_a_file_that_was_written_anew_without_us_is_registered_again_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registered: Registered,
 ) -> None:
     """As nodeadm does at each boot of EKS; and the removal leaves what it wrote."""
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
+    one, places = registered
     registered = one.config.read_text()
-    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
     for text in (TEXT, f"# another one\n{TEXT}"):
         one.config.write_text(text)
         one.restart("engine.service", "restart")
-        (shown,) = (each.as_json() for each in engine_status.survey(places, cast("Systemd", one)))
+        shown = _shown(one, places)
         assert (shown["handlers"][0]["gone"], shown["handlers"][0]["in_force"]) == (True, False)
         run(job(places, one.config), one)
         assert one.config.read_text() == registered.replace(TEXT, text)
