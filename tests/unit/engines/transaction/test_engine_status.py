@@ -273,13 +273,13 @@ def test_a_file_that_was_written_anew_without_us_is_registered_again_whole(
 ) -> None:
     """As nodeadm does at each boot of EKS; and the removal leaves what it wrote."""
     one, places = registered
-    registered = one.config.read_text()
+    written = one.config.read_text()
     for text in (TEXT, f"# another one\n{TEXT}"):
         one.config.write_text(text)
         one.restart("engine.service", "restart")
         shown = _shown(one, places)
         assert (shown["handlers"][0]["gone"], shown["handlers"][0]["in_force"]) == (True, False)
         run(job(places, one.config), one)
-        assert one.config.read_text() == registered.replace(TEXT, text)
+        assert one.config.read_text() == written.replace(TEXT, text)
     run(job(places, one.config, "remove"), one)
     assert one.config.read_text() == text
