@@ -1,25 +1,22 @@
-"""The nodes, and running a module's programs before its tests check the results."""
+"""The nodes, and what is measured of a module's programs before its tests check it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.host.processes import short_directory
 from harness.node import install
 from harness.node.requirements import machine, requires
-from tests.corpus import nodes
-from tests.corpus.nodes import BARE, MODES, Outcome
+from tests.corpus import measure, nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from tests.corpus.nodes import Call, Node, Program, Workload
-
-Json = dict[str, Any]
+    from tests.corpus.catalogue import Entry
+    from tests.corpus.measure import Measured
+    from tests.corpus.nodes import Node
 
 
 @pytest.fixture(scope="session")
@@ -42,44 +39,20 @@ def _node(
         yield node
 
 
-@dataclass
-class Ran:
-    """Programs that have run on both runtimes in every mode."""
-
-    nodes: Sequence[Node]
-    outcomes: dict[tuple[str, str, str], Outcome]  # (runtime, mode, program)
-
-    @cached_property
-    def reports(self) -> dict[str, dict[Workload, Json]]:
-        """The complete report of each runtime's node."""
-        return {node.kind: node.report() for node in self.nodes}
-
-    def reported(self, kind: str, mode: str, name: str) -> set[Call]:
-        return nodes.reported(self.reports[kind][mode, name])
+@pytest.fixture(scope="module")
+def programs(entries: list[Entry], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The corpus' own programs, for those that the module's `entries` names."""
+    directory = tmp_path_factory.mktemp("programs")
+    files = measure.build(directory)
+    if any("main" in entry.files.split() for entry in entries):
+        files["main"] = measure.build_go(directory)
+    return files
 
 
-def run_all(
-    on: Sequence[Node], programs: Sequence[Program], modes: Sequence[str] = (BARE, *MODES["crun"])
-) -> Ran:
-    """Run each program on each node, in each of its modes."""
-    return Ran(
-        on,
-        {
-            (node.kind, mode, one.name): node.run(mode, one)
-            for node in on
-            for one in programs
-            for mode in modes
-            if mode == BARE or mode in MODES[node.kind]
-        },
-    )
-
-
-def wanted(request: pytest.FixtureRequest, name: str) -> list[Any]:
-    """Return the values of a parameter in those of the module's tests that will run."""
-    found = {}
-    for item in request.session.items:
-        callspec = getattr(item, "callspec", None)
-        if item.path == request.path and callspec and name in callspec.params:
-            value = callspec.params[name]
-            found[value.name] = value
-    return list(found.values())
+@pytest.fixture(scope="module", params=["crun", "runc"])
+def found(
+    request: pytest.FixtureRequest, entries: list[Entry], programs: dict[str, bytes]
+) -> dict[str, Measured]:
+    """What was measured of the module's `entries`."""
+    node: Node = request.getfixturevalue(request.param)
+    return measure.Bench(node, programs).measure(entries)

@@ -6,23 +6,17 @@ tracepoints and the filter read back, evaluated by harness/kernel/filter_emulati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from harness.node.requirements import requires
-from tests.corpus import figures, measure
+from tests.corpus import figures
 from tests.corpus.__main__ import sample
 from tests.corpus.catalogue import KINDS, Entry
 from tests.corpus.measure import LOOKING, SUGGESTED, Measured, Ran
 from tests.corpus.nodes import AUDIT, BARE, ENFORCE, OBSERVE
 
-if TYPE_CHECKING:
-    from tests.corpus.nodes import Node
-
 pytestmark = pytest.mark.timeout(1200)  # the first test waits for all programs to run
 PROGRAMS, SEED = 12, 2
-RUNTIMES = ("crun", "runc")
 
 
 @pytest.fixture(scope="module")
@@ -30,23 +24,6 @@ def entries() -> list[Entry]:
     found = sample(PROGRAMS, SEED)
     requires(*(need for entry in found for need in entry.needs.split()))
     return found
-
-
-@pytest.fixture(scope="module")
-def built(entries: list[Entry], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    directory = tmp_path_factory.mktemp("programs")
-    files = measure.build(directory)
-    if any("main" in entry.files.split() for entry in entries):
-        files["main"] = measure.build_go(directory)
-    return files
-
-
-@pytest.fixture(scope="module", params=RUNTIMES)
-def found(
-    request: pytest.FixtureRequest, entries: list[Entry], built: dict[str, bytes]
-) -> dict[str, Measured]:
-    node: Node = request.getfixturevalue(request.param)
-    return measure.Bench(node, built).measure(entries)
 
 
 def test_the_report_matches_what_would_be_denied(
