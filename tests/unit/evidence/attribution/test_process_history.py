@@ -13,6 +13,7 @@ from runc_wrap.evidence.attribution import (
     live_process_lookup,
     proc_connector,
     process_history,
+    process_lifetimes,
     runtime_programs,
 )
 from runc_wrap.evidence.attribution.container_index import Known
@@ -230,6 +231,18 @@ def test_threads_are_not_processes(tree: ProcessTree, kernel: Kernel) -> None:
     tree.lives.begin(INIT, kernel.now, KEY)
     kernel.thread(INIT, CHILD)
     assert tree.container_of(CHILD, kernel.now) is None
+
+
+def test_ended_processes_are_forgotten_in_time(
+    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_lifetimes, "MOST_ENDED", 100)
+    tree.lives.begin(INIT, kernel.now, KEY)
+    for number in range(1000):
+        kernel.fork(INIT, CHILD + number, after=0.0001)
+        kernel.exit(CHILD + number, after=0.0001)
+    assert tree.remembered <= 101
+    assert tree.container_of(CHILD + 999, kernel.now) == KEY
 
 
 def test_without_the_connector_the_tree_says_so_and_reads_proc(
