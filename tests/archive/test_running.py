@@ -1,4 +1,4 @@
-"""The release archive at work: with nothing else there, moved, read-only, installed, on arm64."""
+"""The release archive at work: with nothing else there, moved, read-only, installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.host.processes import attempt, environment, run, short_directory
 from harness.kernel import process_status
 from harness.node import agent, archive, install
 from harness.node.install import Installed
-from harness.node.requirements import program, requires, unmet
+from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from harness.containers.bundles import Bundle
@@ -303,61 +303,3 @@ def test_install_sh_refuses_what_is_for_a_checkout(unpacked: Installed, tmp_path
     assert done.returncode == 1
     assert "are for a checkout" in done.stderr
     assert not (tmp_path / "p").exists()
-
-
-# Linux 6.7 has handlers of foreign programs for each user namespace: the machine gets none.
-FOREIGN = r"""
-mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 3
-printf '%s' ':arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'\
-':\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'\
-":$1:FP" > /proc/sys/fs/binfmt_misc/register
-shift
-exec "$@"
-"""
-
-
-@pytest.fixture
-def arm64() -> list[str]:
-    """The words that run a program where arm64's are run by qemu."""
-    emulator = program("qemu-aarch64-static")
-    user = ["unshare", "--user", "--map-root-user", "--mount"]
-    words = [*user, "sh", "-c", FOREIGN, "sh", emulator]
-    if attempt([*words, "true"]).returncode == 3:
-        unmet("needs Linux 6.7: handlers of foreign programs for each user namespace")
-    return words
-
-
-def test_on_arm64_a_create_is_confined_by_that_machines_profile(
-    archives: dict[str, Path], arm64: list[str], tmp_path: Path
-) -> None:
-    requires("runc", root=True)
-    node = archive.unpacked(archives["arm64"], tmp_path / "p")
-    run([*arm64, node.ctl, "apply"], seconds=120)
-    bundle = _bundle(tmp_path / "bundle")
-    explained = run([*arm64, node.ctl, "explain", bundle.config, "--json"])
-    assert json.loads(explained.stdout)["action"] == "inject"
-    install.use_runtime(node, "/bin/true")
-    run([*arm64, node.wrapper, "create", "--bundle", bundle.path, bundle.name])
-    block = bundle.read()["linux"]["seccomp"]
-    assert set(block["architectures"]) == {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"}
-    assert str((node.release / "python").readlink()) == "venv/bin/python"
-
-
-def test_on_arm64_both_services_run_as_far_as_the_emulator_goes(
-    archives: dict[str, Path], arm64: list[str]
-) -> None:
-    """qemu-user emulates neither seccomp(2) nor the socket option that exec notices need.
-
-    Emulated, a decision may take longer than a launcher waits: the test asks with more patience.
-    """
-    requires("runc", root=True)
-    with short_directory("arm64") as place:
-        node = archive.unpacked(archives["arm64"], place / "p")
-        run([*arm64, node.ctl, "apply"], seconds=120)
-        bundle = _bundle(place / "bundle")
-        asked = ["create", "--bundle", str(bundle.path), bundle.name]
-        with agent.running(node, inside=arm64) as services:
-            assert agent.ask(node.prefix, "runc", *asked, seconds=30)[1] == b"rename"
-            metrics = run([*arm64, node.ctl, "metrics"], seconds=120).stdout
-            assert services.never_ended
-        assert 'runc_wrap_decisions_total{action="inject"' in metrics

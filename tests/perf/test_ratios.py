@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.archive.machines import here
 from harness.containers import bundles
-from harness.host.processes import run, short_directory
+from harness.host.processes import short_directory
 from harness.measure import numbers
-from harness.measure.timing import seconds_of, timed
+from harness.measure.timing import seconds_of
 from harness.node import agent as agents
-from harness.node import archive, install
+from harness.node import install
 from harness.node.requirements import requires
 
 if TYPE_CHECKING:
@@ -36,9 +35,6 @@ MOST_UNTOUCHED = 1.9
 MOST_AGENT = 0.6
 # A cold create does its work beside an interpreter's start: 1.4 times that start, measured.
 MOST_COLD = 2.0
-# Of CPU time, a cold create by the archive's interpreter took 0.98 to 1.01 of one by Debian's, and
-# 1.09 where the archive was not installed, but used as tar had unpacked it (docs/measurements.md).
-MOST_ARCHIVE = 1.15
 START = "import posix; posix.execv('/bin/true', ['true'])"
 
 
@@ -49,19 +45,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
     made = install.install(tmp_path_factory.mktemp("perf") / "prefix")
     install.use_runtime(made, "/bin/true")
     return made
-
-
-@pytest.fixture(scope="module")
-def archived(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
-    """The same release with an interpreter of its own."""
-    machine = here().debian
-    made = archive.build(tmp_path_factory.mktemp("dist"), machine)
-    place = tmp_path_factory.mktemp("archive")
-    unpacked = archive.unpacked(made[machine], place / "unpacked")
-    node = install.Installed(place / "prefix")
-    run([unpacked.prefix / "install.sh", "--prefix", node.prefix, *install.OPTIONS])
-    install.use_runtime(node, "/bin/true")
-    return node
 
 
 @pytest.fixture
@@ -91,22 +74,15 @@ def _compared(
     measured: install.Installed,
     base: install.Installed,
     bundle: Bundle,
-    clock: Callable[[list[str]], float] = seconds_of,
 ) -> float:
     """Return the ratio of a create by one installation to a create by another."""
     text = bundle.config.read_bytes()
 
     def create(prefix: install.Installed) -> float:
         bundle.config.write_bytes(text)
-        return clock([str(prefix.wrapper), "create", "--bundle", str(bundle.path), "ID"])
+        return seconds_of([str(prefix.wrapper), "create", "--bundle", str(bundle.path), "ID"])
 
     return _fastest(lambda: create(measured), lambda: create(base))
-
-
-def _cpu_of(argv: list[str]) -> float:
-    done = timed(argv)
-    assert done.status == 0
-    return done.cpu
 
 
 def _cold(prefix: install.Installed, bundle: Bundle) -> float:
@@ -163,20 +139,6 @@ def test_an_expensive_import_is_detected(
     """The control of the test above."""
     own = _careless(installed, tmp_path)
     assert _cold(own, bundle) > MOST_COLD
-
-
-def test_a_cold_create_by_the_archives_interpreter_is_no_slower_than_by_debians(
-    archived: install.Installed, installed: install.Installed, bundle: Bundle
-) -> None:
-    assert _compared(archived, installed, bundle, _cpu_of) < MOST_ARCHIVE
-
-
-def test_a_slower_archive_is_detected(
-    archived: install.Installed, installed: install.Installed, bundle: Bundle, tmp_path: Path
-) -> None:
-    """The control of the test above."""
-    slower = _careless(archived, tmp_path)
-    assert _compared(slower, installed, bundle, _cpu_of) > MOST_ARCHIVE
 
 
 def test_a_create_with_an_agent_costs_far_less_than_a_cold_one(
