@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import coverage, loss_intervals
-from runc_wrap.report import outcomes
+from runc_wrap.report import container_evidence, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.evidence.store.loss_intervals import Hole
     from runc_wrap.report.container_evidence import ContainerEvidence
 
 
@@ -42,6 +44,24 @@ class LostRecords(NamedTuple):
         were = "was" if self.records == 1 else "were"
         lost = f"{self.amount} {were} lost" if self.records else "records may have been lost"
         return f"{lost} while its containers ran{known}."
+
+
+def lost(group: Iterable[ContainerEvidence], evidence: Evidence, since: float) -> LostRecords:
+    """Return what was lost while one of these ran, or at an unknown time."""
+    found: dict[tuple[tuple[str, str], Hole], None] = {}
+    for one in group:
+        begin, end = max(one.begin, since), container_evidence.latest_end(one, evidence)
+        for kind, holes in evidence.lost.items() if one.looks else ():
+            if container_evidence.concerns(kind[0], one):
+                found |= {(kind, hole): None for hole in loss_intervals.between(holes, begin, end)}
+    whys = [why for (_, why), _ in found]
+    return LostRecords(
+        sum(hole.records for _, hole in found),
+        at_least=any(not why or why.startswith(loss_intervals.AT_LEAST) for why in whys),
+        at_most=any(why.startswith(loss_intervals.AT_MOST) for why in whys),
+        begin=min((hole.begin for _, hole in found), default=0.0),
+        end=max((hole.end for _, hole in found), default=0.0),
+    )
 
 
 class Doubts(NamedTuple):
@@ -83,8 +103,7 @@ def confidence(
     group: Iterable[ContainerEvidence],
     watched: float,
     doubts: Doubts,
-    grade: int,
-    unshown: str | None = None,
+    unshown: str | None,
 ) -> str:
     """Return in words how much a verdict is worth; `unshown` is what no mode can show."""
     if not watched:
@@ -95,7 +114,8 @@ def confidence(
     where = safe_text.number(len(seen), "container")
     if restarts:
         where += f" with {safe_text.number(restarts, 'restart')}"
-    what = coverage.WORDS[grade]
+    doubtful = bool(doubts.lost.end or doubts.stray or doubts.dropped)
+    what = coverage.WORDS[coverage.grade(watched, doubtful=doubtful)]
     watched_for = time_text.duration(watched)
     found = f"{what[0].upper()}{what[1:]}: {watched_for} in {where}{doubts.words()}."
     return f"{found} {unshown}" if unshown else found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.node.container_state import container_processes, status
-from runc_wrap.report.installed_filters import Carried
+from runc_wrap.report.container_evidence import Carried
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,6 +19,7 @@ from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
 from runc_wrap.report import outcomes
+from runc_wrap.report.container_evidence import Carried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,16 +38,6 @@ _WAY_OUT = (
 # The arguments that ask for strict mode, as `call_counts.argument_values` has them: no filter, and
 # refused to a process that has one
 _STRICT = {"seccomp": (0, 0, 0), "prctl": (22, 1)}
-
-
-class Carried(NamedTuple):
-    """How many of a container's `looked` processes carry their own filters now."""
-
-    processes: int
-    looked: int
-
-
-NONE = Carried(0, 0)
 
 
 class OwnFilters(NamedTuple):

@@ -15,8 +15,8 @@ from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.ledger import record as ledger_record
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.report import installed_filters
+from runc_wrap.report.container_evidence import Carried
 from runc_wrap.report.enforced_profile import Enforced
-from runc_wrap.report.installed_filters import Carried
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import UNSHARE, line, observed, sighting
@@ -204,7 +204,7 @@ def test_hostile_names_are_shown_inert(profile: Filter) -> None:
 def test_only_a_few_of_many_programs_are_named() -> None:
     hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
     container: Any = object()
-    found = installed_filters.OwnFilters(hiding, hiding, installed_filters.NONE, [container], False)
+    found = installed_filters.OwnFilters(hiding, hiding, Carried(0, 0), [container], False)
     assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 
