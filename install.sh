@@ -34,12 +34,11 @@ prefix=$default_prefix
 python='' cc='' index_url='' find_links='' quiet='' dry_run='' no_services=''
 archive=''  # the release that lies beside this script, if this is an unpacked archive
 packages='' # Debian's, that this installed
-release='' in_step='' began=0
+release='' in_step=''
 advice='' # what to do if the step that runs fails
 told=''   # the failure was told, or the program that was begun tells it
 
 fail() {
-    [ -z "$in_step" ] || step_failed
     told=yes
     printf 'install.sh: %s\n' "$1" >&2
     exit 1
@@ -49,32 +48,10 @@ say() {
     [ -n "$quiet" ] || printf '%s\n' "$1"
 }
 
-# Ends the line of the step before with its time, and begins the next one's: what it does, and what
-# to do if it fails.
+# Begins a step: what it does, and what to do if it fails.
 step() {
-    end_step
-    [ -n "$quiet" ] || printf '%s ... ' "$1"
+    say "$1 ..."
     in_step=$1 advice=$2
-    began=$(tenths)
-}
-
-end_step() {
-    [ -n "$in_step" ] || return 0
-    in_step='' advice=''
-    set -- $(($(tenths) - began))
-    say "$(($1 / 10)).$(($1 % 10)) s"
-}
-
-step_failed() {
-    in_step=''
-    say 'failed'
-}
-
-# Tenths of a second since the machine's start.
-tenths() {
-    read -r up _ < /proc/uptime
-    fraction=${up#*.}
-    printf '%s' $((${up%.*} * 10 + ${fraction%?}))
 }
 
 usage() {
@@ -130,7 +107,7 @@ provide() {
     step "Installing Debian's packages $*" "mend what apt-get said (sources, network, proxy, room on the disk), install $* by hand, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), which needs neither Python nor a compiler"
     apt_install "$@"
     packages="$packages $*"
-    end_step
+    in_step='' advice=''
 }
 
 apt_install() {
@@ -152,7 +129,7 @@ find_archive() {
         step 'Comparing the archive with its SHA256SUMS' 'unpack the archive again'
         (cd "$source" && sha256sum --status -c SHA256SUMS) ||
             fail "$source is not as it was packed; unpack the archive again"
-        end_step
+        in_step='' advice=''
         python=$archive/venv/bin/python
         is_usable "$python" ||
             fail "the archive's interpreter does not run here ($(uname -m)); take the archive for it"
@@ -343,7 +320,6 @@ finish() {
 }
 
 say_what_to_do() {
-    [ -z "$in_step" ] || step_failed
     [ -n "$advice" ] || advice=$(room)
     [ $status -le 128 ] || advice='let it come to its end'
     printf 'install.sh: "%s" failed; what was in force before is in force. Try: %s; then run install.sh again.\n' \
@@ -376,7 +352,7 @@ else
     make_venv
     build_package
 fi
-end_step
+in_step='' advice=''
 own_python -c '' || fail "the interpreter in $prefix cannot be started; mount that without noexec (findmnt -T $prefix), or choose another --prefix"
 set -- --prefix "$prefix" --release "$release" $quiet $no_services
 [ -n "$archive" ] || set -- "$@" --checkout "$source"

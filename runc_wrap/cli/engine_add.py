@@ -33,7 +33,7 @@ class _Wanted:
     handler: str
     default: bool
     dry_run: bool
-    version: str | None  # of containerd
+    containerd_version: str | None
     restart: bool
     stops: bool
     as_json: bool
@@ -45,28 +45,24 @@ class _Wanted:
 @click.option("--default", is_flag=True, help="Make it the engine's default runtime.")
 @click.option("--containerd-version", help="Overrides the output of `containerd --version`.")
 @click.pass_obj
-def add(  # noqa: PLR0913  # one parameter per option
-    places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
-    as_json: bool, default: bool, containerd_version: str | None, restart: bool,
-    stops: bool,
-) -> None:  # fmt: skip
+def add(places: Places, /, *, name: str, config: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's
     """Register runc-wrap with ENGINE; `auto` means each engine of this node in turn.
 
     With --restart: restart the engine and have it start a container. If anything fails, undo
     everything.
     """
-    engine_change.check_restart(restart=restart, dry_run=dry_run, stops=stops)
-    wanted = _Wanted(handler, default, dry_run, containerd_version, restart, stops, as_json)
+    wanted = _Wanted(**options)
+    engine_change.check_restart(restart=wanted.restart, dry_run=wanted.dry_run, stops=wanted.stops)
     try:
-        check_name(handler)
+        check_name(wanted.handler)
         if name == _AUTO:
             engine_output.end(wrong=_add_to_all(places, wanted, config))
             return
         found = registry.at(name, config) if config else _only_one(name)
         document, plan = _added(places, found, wanted)
     except engine_transaction.FAILURES as error:
-        engine_transaction.end(name, error, as_json=as_json)
-    engine_output.show(document, plan, as_json=as_json)
+        engine_transaction.end(name, error, as_json=wanted.as_json)
+    engine_output.show(document, plan, as_json=wanted.as_json)
     engine_output.end(wrong=bool(document["wrong"]))
 
 
@@ -74,7 +70,7 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
     """Register with one engine; what it refuses is taken back. Return what to print."""
     where = engine_change.where_of(places, found.name, found.config)
     with progress.shown(f"Asking {found.name}"):
-        facts = found.facts(wanted.version, places.prefix)
+        facts = found.facts(wanted.containerd_version, places.prefix)
     planned = partial(
         registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
     )
@@ -92,7 +88,7 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
 
 def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
     """Register with each engine that is found; return whether anything was wrong."""
-    if config is not None or wanted.version is not None:
+    if config is not None or wanted.containerd_version is not None:
         raise EngineError(
             "`auto` with an engine's own option", "neither", "name the engine instead"
         )

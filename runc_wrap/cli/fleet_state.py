@@ -52,24 +52,15 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     for remark in _items(document, "remarks"):
         yield f"remark   {safe_text.name(remark, _LONGEST)}"
     for one in _items(document, "attempts"):
-        yield _attempt(one if isinstance(one, dict) else {}, document.get("reason"))
+        yield _attempt(one if isinstance(one, dict) else {})
 
 
-def _attempt(found: dict[str, Any], shown: object) -> str:
-    """Return what failed and when it is tried again; and why, unless `shown` has said it."""
+def _attempt(found: dict[str, Any]) -> str:
+    """Return what failed, why, and when it is tried again."""
     step, count, again, reason = (
         safe_text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
     )
-    line = f"failed   {step} ({count} times; tried again after {again})"
-    return line if _says(shown, found.get("reason")) else f"{line}: {reason}"
-
-
-def _says(shown: object, reason: object) -> bool:
-    """Tell whether the printed part of one reason has all that would be printed of another."""
-    if not isinstance(shown, str) or not isinstance(reason, str):
-        return False
-    joined, one = f"; {shown}; ", f"; {reason}; "  # as next_step joins several
-    return joined.startswith(one) or (len(shown) <= _LONGEST and one in joined)
+    return f"failed   {step} ({count} times; tried again after {again}): {reason}"
 
 
 def _items(document: dict[str, Any], name: str) -> list[Any]:

@@ -18,33 +18,27 @@ from runc_wrap.node import paths
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-# name -> (module with a click command of that name, summary)
+# name -> summary; the module of that name has a click command of that name
 COMMANDS = {
-    "agent": (
-        "runc_wrap.cli.agent",
-        "Run a service: fast decisions, or live evidence.",
-    ),
-    "apply": ("runc_wrap.cli.apply", "Check the policy, compile it, put it in force."),
-    "doctor": ("runc_wrap.cli.doctor", "Check this node for problems, and say what to do."),
-    "engine": (
-        "runc_wrap.cli.engine",
-        "Register with containerd, CRI-O, Podman or Docker, or undo it.",
-    ),
-    "explain": ("runc_wrap.cli.explain", "Print the decision for a config.json, and its reason."),
-    "metrics": ("runc_wrap.cli.metrics", "Print metrics for Prometheus, or write them to a file."),
-    "policy": ("runc_wrap.cli.policy", "Print what each setting of the policy means."),
-    "profile": ("runc_wrap.cli.profile", "List or show profiles, or capture an engine's own."),
-    "report": ("runc_wrap.cli.report", "Show what would break under enforce, by workload."),
-    "status": ("runc_wrap.cli.status", "Show each container: its decision and its kernel state."),
-    "suggest": ("runc_wrap.cli.suggest", "Print a profile that allows what a workload needs."),
-    "uninstall": ("runc_wrap.cli.uninstall", "Take back what install.sh and `engine add` did."),
-    "verify": ("runc_wrap.cli.verify", "Compare the kernel's state with the decisions."),
-    "version": ("runc_wrap.cli.version", "Print the versions of all that is involved."),
-    "watch": ("runc_wrap.cli.watch", "Print denied calls as they happen."),
-    "selftest": ("runc_wrap.cli.selftest", "Run test containers and print their kernel state."),
+    "agent": "Run a service: fast decisions, or live evidence.",
+    "apply": "Check the policy, compile it, put it in force.",
+    "doctor": "Check this node for problems, and say what to do.",
+    "engine": "Register with containerd, CRI-O, Podman or Docker, or undo it.",
+    "explain": "Print the decision for a config.json, and its reason.",
+    "metrics": "Print metrics for Prometheus, or write them to a file.",
+    "policy": "Print what each setting of the policy means.",
+    "profile": "List or show profiles, or capture an engine's own.",
+    "report": "Show what would break under enforce, by workload.",
+    "status": "Show each container: its decision and its kernel state.",
+    "suggest": "Print a profile that allows what a workload needs.",
+    "uninstall": "Take back what install.sh and `engine add` did.",
+    "verify": "Compare the kernel's state with the decisions.",
+    "version": "Print the versions of all that is involved.",
+    "watch": "Print denied calls as they happen.",
+    "selftest": "Run test containers and print their kernel state.",
 }
 # for whoever installs, and for the image of a cluster's installer
-HIDDEN = {"cluster": "runc_wrap.cli.cluster"}
+HIDDEN = ("cluster",)
 _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 
@@ -77,10 +71,9 @@ class Lazy(Tidy):
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         """Import and return the command of this name."""
-        place = COMMANDS[name][0] if name in COMMANDS else HIDDEN.get(name)
-        if place is None:
+        if name not in COMMANDS and name not in HIDDEN:
             return None
-        command: click.Command = getattr(importlib.import_module(place), name)
+        command: click.Command = getattr(importlib.import_module(f"runc_wrap.cli.{name}"), name)
         return command
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem[str]]:
@@ -88,7 +81,7 @@ class Lazy(Tidy):
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - only shells need it
 
         names = [
-            CompletionItem(name, help=COMMANDS[name][1])
+            CompletionItem(name, help=COMMANDS[name])
             for name in sorted(COMMANDS)
             if name.startswith(incomplete)
         ]
@@ -97,7 +90,7 @@ class Lazy(Tidy):
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries without importing anything."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+            formatter.write_dl([(name, COMMANDS[name]) for name in sorted(COMMANDS)])
 
 
 def _discard_the_rest() -> None:

@@ -17,6 +17,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
 from runc_wrap.installation import (
@@ -28,7 +29,6 @@ from runc_wrap.installation import (
     unfinished,
 )
 from runc_wrap.installation import installation_record as records
-from runc_wrap.installation.progress import Progress
 from runc_wrap.installation.services import Services
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ class Installer:
         self._prefix: Path = options.prefix
         self._release: Path = options.release
         self._command = self._release / "venv" / "bin" / "runc-wrapctl"
-        self._progress = Progress(is_quiet=options.quiet)
         self._take_back()  # what another one left that was killed
         self._record = records.load(self._prefix)
         self._before = release_switch.in_force(self._prefix)
@@ -76,8 +75,8 @@ class Installer:
             self._record.packages = sorted({*self._record.packages, *more})
             records.save(self._prefix, self._record)
         self._complete()
-        with self._progress.step("Compiling the policy"):
-            self._progress.note(self._said("--prefix", self._prefix, "apply"))
+        self._say("Compiling the policy ...")
+        self._say(self._said("--prefix", self._prefix, "apply"))
         try:
             self._put_in_force()
             _listen_to_signals(signal.SIG_IGN)
@@ -94,8 +93,8 @@ class Installer:
     def _complete(self) -> None:
         """Make the parts that only a release from an archive has already."""
         if self._options.checkout:
-            with self._progress.step("Completing the release"):
-                self._make_parts(Path(sysconfig.get_path("platlib")))
+            self._say("Completing the release ...")
+            self._make_parts(Path(sysconfig.get_path("platlib")))
         release_parts.name_hooks(self._prefix, self._release)
 
     def _make_parts(self, packages: Path) -> None:
@@ -120,19 +119,19 @@ class Installer:
 
     def _put_in_force(self) -> None:
         services = self._services()
-        with self._progress.step("Switching to the new release"):
-            note = {"new": services.new, "ran": services.ran} if services else {}
-            change_set.begin(unfinished.place(self._prefix), self._changes(services), note)
+        self._say("Switching to the new release ...")
+        note = {"new": services.new, "ran": services.ran} if services else {}
+        change_set.begin(unfinished.place(self._prefix), self._changes(services), note)
         if services:
-            with self._progress.step("Starting the services"):
-                services.start()
+            self._say("Starting the services ...")
+            services.start()
         self._try_containers()
 
     def _services(self) -> Services | None:
         if not (why := self._why_no_services()):
             return Services(self._units())
         if self._units():
-            self._progress.note(f"No services: {why}.")
+            self._say(f"No services: {why}.")
         return None
 
     def _changes(self, services: Services | None) -> list[PathChange]:
@@ -145,18 +144,18 @@ class Installer:
         changes = [
             *release_switch.changes(self._prefix, self._release),
             *(services.changes(self._record) if services else ()),
-            *links.changes(self._record, wanted, self._progress.note),
+            *links.changes(self._record, wanted, self._say),
         ]
         changes.insert(0, records.change(self._prefix, self._record))
         return sorted(changes, key=lambda one: one.after is not None)
 
     def _try_containers(self) -> None:
         head = f"\nrunc-wrap is installed in {self._prefix}."
-        with self._progress.step("Running three containers"):
-            done = _ended(self._prefix / "bin" / "runc-wrapctl", "selftest")
-            self._judge_containers(done)
-        self._progress.note(f"{head} Three containers and their seccomp state in the kernel:")
-        self._progress.note(done.printed)
+        self._say("Running three containers ...")
+        done = _ended(self._prefix / "bin" / "runc-wrapctl", "selftest")
+        self._judge_containers(done)
+        self._say(f"{head} Three containers and their seccomp state in the kernel:")
+        self._say(done.printed)
         if done.status == _IMPOSSIBLE:  # the real runtime alone starts none here, either
             self._warn(f"{done.complaint.strip()}\nrunc-wrap is installed, and was not tried")
 
@@ -181,6 +180,12 @@ class Installer:
     def _take_back(self) -> None:
         for path in unfinished.take_back(self._prefix):
             self._warn(f"{path} is left, as somebody else changed it meanwhile")
+
+    def _say(self, text: str) -> None:
+        """Print a step as it begins, or a remark."""
+        if not self._options.quiet:
+            sys.stdout.write(f"{safe_text.lines(text.rstrip())}\n")
+            sys.stdout.flush()
 
     def _warn(self, text: str) -> None:
         sys.stdout.flush()

@@ -228,7 +228,7 @@ def _install(unpacked: Installed, prefix: Path, before: list[str], *words: str) 
     return attempt([*offline, *before, script, *options, *words], seconds=120)
 
 
-_STEP = re.compile(r"^(.+) \.\.\. \d+\.\d s$", re.MULTILINE)
+_STEP = re.compile(r"^(.+) \.\.\.$", re.MULTILINE)
 STEPS = [
     "Comparing the archive with its SHA256SUMS",
     "Copying the release",

@@ -24,7 +24,6 @@ CLASSES = {
 MODULES = {
     "engine": "a command, and what is asked of each engine",
     "main": "a create, and runc-wrapctl",
-    "progress": "the bar, and what an installation says",
     "status": "a command, and what it prints",
 }
 

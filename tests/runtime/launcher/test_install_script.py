@@ -105,7 +105,7 @@ def test_a_file_in_the_place_of_a_directory_does_not_speak_against_the_archive(
     place.touch()
     done = attempt([archive / "install.sh", "--prefix", tmp_path / "p", *OPTIONS])
     assert done.returncode != 0
-    assert re.search(r"^Comparing .* SHA256SUMS \.\.\. \d+\.\d s$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Comparing .* SHA256SUMS \.\.\.$", done.stdout, re.MULTILINE)
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f'install.sh: "Preparing {tmp_path}/p" failed; '), done.stderr
     assert "or move away what is in the place of a directory; then run" in last
@@ -225,4 +225,4 @@ def test_a_compiler_is_installed_like_other_needs_and_the_launcher_is_compiled_w
     assert (tmp_path / "p" / "bin" / "runc-wrap").read_bytes().startswith(b"\x7fELF")
     record = json.loads((tmp_path / "p" / "lib" / "installation.json").read_text())
     assert record["packages"] == packages
-    assert "Installing Debian's packages gcc libc6-dev musl-tools ... " in done.stdout
+    assert "Installing Debian's packages gcc libc6-dev musl-tools ..." in done.stdout
