@@ -14,16 +14,18 @@ from runc_wrap.cli.report_document import suggested
 from runc_wrap.cli.workload_argument import chosen, listed
 from runc_wrap.cli.workload_text import call_words
 from runc_wrap.failure import Failure
+from runc_wrap.hotpath import policy_file
 from runc_wrap.report.merge import merged_profile
-from runc_wrap.report.suggestion import policy_snippets
+from runc_wrap.report.suggestion import composed_addition, policy_snippets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.record_sources import Asked
     from runc_wrap.report.reported_workload import ReportedWorkload
+    from runc_wrap.report.suggestion.composed_addition import ComposedAddition
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 _LONGEST_SENTENCE = 1000  # characters
@@ -37,6 +39,7 @@ class Way(NamedTuple):
     profile: Callable[[str], str]  # of its file's name
     config: str
     then: str
+    defaults: Callable[[], Collection[str] | None] = lambda: None  # see composed_addition.of
 
 
 @click.command()
@@ -71,14 +74,16 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     as_json: bool,
     **allowing: bool,
 ) -> None:
-    """Print the profile that was decided for WORKLOAD, plus the calls that it was seen to need.
+    """Print what makes WORKLOAD's profile allow the calls that it was seen to need.
 
     Two kinds of calls are left out and listed on stderr: dangerous ones, because an attack may have
     made them, and those that would get ENOSYS, for which most programs have a fallback.
 
     WORKLOAD is its name in `report`, with @IMAGE if several have that name, or a container's id or
-    the beginning of one. With --merge, its calls are those that any node has seen. Save the profile
-    in etc/profiles, run `runc-wrapctl apply`, and name it localhost/<file>.
+    the beginning of one. With --merge, its calls are those that any node has seen. Printed is a
+    profile file: the decided profile as its base, and what is added, or the whole profile if that
+    does not say it. The rule on stderr names it, or says the same by itself:
+    profile = "runtime-default + ptrace".
     """
     if (without or base) and not merge:
         raise click.UsageError("--without and --base are for --merge")
@@ -98,6 +103,7 @@ def _on_node(places: Places) -> Way:
         lambda name: str(places.profiles / name),
         str(places.config),
         "run `runc-wrapctl apply`",
+        policy_file.load(str(places.prefix))["runtime_default"].values,
     )
 
 
@@ -114,7 +120,9 @@ def show(
     made = suggested(one, **allowing)
     if made is None:
         raise Failure(f"{safe_text.name(one.name)}: {_why(one)}")
-    output.document(_as_json(one, made) if as_json else made.profile)
+    composed = composed_addition.of(one, made, way.defaults())
+    whole = composed.file if composed else made.profile
+    output.document(_as_json(one, made, composed) if as_json else whole)
     of_base = [] if one.here else merged_profile.sentences(one)
     for warning in (*of_base, *made.warnings):
         output.warn(f"warning: {warning}")
@@ -124,7 +132,7 @@ def show(
         output.warn(_degrading(way, one, made))
     if also := policy_snippets.also_matched(one, everyone) if made.added else []:
         output.warn(_too_wide(also))
-    output.warn(_what_next(way, one, made))
+    output.warn(_what_next(way, one, made, composed.text if composed else ""))
 
 
 def _why(one: ReportedWorkload) -> str:
@@ -134,16 +142,19 @@ def _why(one: ReportedWorkload) -> str:
     return f"its profile is not known. {why or ''}"
 
 
-def _as_json(one: ReportedWorkload, made: Suggestion) -> dict[str, Any]:
+def _as_json(
+    one: ReportedWorkload, made: Suggestion, composed: ComposedAddition | None
+) -> dict[str, Any]:
     return {
         "profile": made.profile,
+        "composed": composed._asdict() if composed else None,
         "added": made.added,
         "withheld": [each.as_json() for each in made.withheld],
         "degrading": [row.as_json() for row in made.degrading],
         "warnings": made.warnings,
         "reason": one.reason,
         "file": policy_snippets.file_name(one),
-        "rule": policy_snippets.policy_rule(one),
+        "rule": policy_snippets.policy_rule(one, composed.text if composed else ""),
         "annotation": policy_snippets.annotation(one),
     }
 
@@ -184,17 +195,17 @@ def _too_wide(also: list[str]) -> str:
     )
 
 
-def _what_next(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
+def _what_next(way: Way, one: ReportedWorkload, made: Suggestion, composed: str) -> str:
     if not made.added:
         return f"nothing was added: {_why_nothing(made)}{_may_be_missing(way, one)}"
     path = way.profile(policy_snippets.file_name(one))
-    rule = policy_snippets.policy_rule(one)
+    rule = policy_snippets.policy_rule(one, composed)
     number = len(made.added)
+    where = f"in {way.config}, {_where(one)}:" if rule else "by an annotation of the container:"
+    whole = f"Save it as {path}, then select it {where}"
     lines = [
         f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
-        f"Save it as {path}, then select it in {way.config}, {_where(one)}:"
-        if rule
-        else f"Save it as {path}, then select it by an annotation of the container:",
+        f"Write {where}" if rule and composed else whole,
         "",
         rule or policy_snippets.annotation(one),
         f"and {way.then}.{_may_be_missing(way, one)}",

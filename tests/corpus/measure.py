@@ -227,8 +227,9 @@ class Bench:
 def _without_comments(text: str) -> str:
     """Return a profile without the counts in its comments."""
     profile = json.loads(text)
-    rules = [{k: v for k, v in rule.items() if k != "comment"} for rule in profile["syscalls"]]
-    return json.dumps({**profile, "syscalls": rules})
+    where = "add" if "base" in profile else "syscalls"
+    rules = [{k: v for k, v in rule.items() if k != "comment"} for rule in profile[where]]
+    return json.dumps({**profile, where: rules})
 
 
 def _answered(filters: filter_emulation.Filters) -> set[int]:

@@ -47,9 +47,10 @@ def _is_unique(whose: Workload) -> bool:
     return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
 
 
-def policy_rule(one: ReportedWorkload) -> str:
+def policy_rule(one: ReportedWorkload, profile: str = "") -> str:
     """Return the smallest rule to paste into the policy, in TOML; "" if names do not count.
 
+    It names a profile, or the suggestion's file.
     Outside Kubernetes any user may choose a container's names, so no rule selects by them.
     """
     selectors = _selectors(one)
@@ -59,7 +60,7 @@ def policy_rule(one: ReportedWorkload) -> str:
         "[[rule]]",
         f"name = {json.dumps(f'{one.name}: what it was seen to need')}",
         *(f"{key} = [{json.dumps(value)}]" for key, value in selectors.items()),
-        f"profile = {json.dumps(LOCALHOST + file_name(one))}",
+        f"profile = {json.dumps(profile or LOCALHOST + file_name(one))}",
         'mode = "enforce"',
     ]
     return "\n".join(lines) + "\n"

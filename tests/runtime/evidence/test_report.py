@@ -133,7 +133,7 @@ def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
     assert "comment" not in withheld.stdout
     suggested = auditing.control("suggest", "--allow-dangerous", seen.name)
     assert "unshare is dangerous: it makes namespaces" in suggested.stderr
-    (added,) = [one for one in json.loads(suggested.stdout)["syscalls"] if "comment" in one]
+    (added,) = json.loads(suggested.stdout)["add"]
     assert added["names"] == ["unshare"]
     assert added["comment"].startswith("EPERM; seen once, by /bin/")
     name = f"localhost/{seen.name}.json"

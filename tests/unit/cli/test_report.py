@@ -13,6 +13,7 @@ from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_store import EvidenceStore
 from runc_wrap.host import procfs
+from runc_wrap.hotpath import policy_file
 from runc_wrap.report import call_row, node_evidence
 from runc_wrap.report.outcomes import UNKNOWN
 from runc_wrap.time_text import rfc3339
@@ -452,6 +453,64 @@ def test_suggest_says_that_there_is_nothing_to_add(applied: Node, evidence: Evid
     assert '"clone3"' in asked.stdout
 
 
+def test_suggest_for_a_pod_prints_a_rule_that_the_policy_accepts(
+    applied: Node, evidence: Evidence
+) -> None:
+    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
+    evidence.container("c1", observed(UNSHARE, NEWUSER), mode="audit", **names)
+    result = applied.ctl("suggest", "--allow-dangerous", "shop/web/app")
+    rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
+    profile = {"shop_web_app": result.stdout.encode()}
+    applied.configure(rule, **profile)
+    assert applied.ctl("apply").exit_code == 0
+    document = json.loads(result.stdout)
+    assert document["base"] == "runtime-default"
+    (added,) = document["add"]
+    assert added["args"] == [{"index": 0, "value": NEWUSER, "op": "SCMP_CMP_EQ"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("", "runtime-default + mbind + unshare"),
+        ("containerd@2.1.0", "containerd@2.1.0 + mbind + unshare"),
+        ("runtime-default + keyctl", "runtime-default + keyctl + mbind + unshare"),
+        ("localhost/own.json", "localhost/own.json + mbind + unshare"),
+        ("localhost/open.json", ""),
+    ],
+)
+def test_suggest_prints_a_composed_profile_that_a_rule_names(
+    applied: Node, evidence: Evidence, given: str, printed: str
+) -> None:
+    closed = {"defaultAction": "SCMP_ACT_ERRNO"}
+    denying = {"names": ["mbind", "unshare"], "action": "SCMP_ACT_ERRNO"}
+    own = {"own": {**closed, "syscalls": [{"names": ["clone3", "execve"], "action": "SCMP_ACT_ALLOW"}]},
+           "open": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denying]}}  # fmt: skip
+    files = {name: json.dumps(one).encode() for name, one in own.items()}
+    written = f'[default]\nprofile = "{given}"\n' if given else ""
+    applied.configure(written, **files)
+    assert applied.ctl("apply").exit_code == 0
+    policy = policy_file.load(str(applied.places.prefix))
+    on = policy.get("composed", {}).get(given, {})
+    name = on.get("unknown") or given or policy["runtime_default"]["unknown"]
+    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
+    evidence.container("c1", sighting(MBIND), sighting(), profile=name, **names)
+    result = applied.ctl("suggest", "--allow-dangerous", "shop/web/app")
+    rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
+    assert (f'profile = "{printed}"' in rule) == bool(printed), result.output
+    assert ("Save it as" in result.stderr) == ("base" not in json.loads(result.stdout))
+    applied.configure(written + rule, **files, shop_web_app=result.stdout.encode())
+    assert applied.ctl("apply").exit_code == 0, applied.ctl("apply").output
+    chosen = printed or "localhost/shop_web_app.json"
+    gained = applied.ctl("profile", "diff", given or "runtime-default", chosen, "--json")
+    assert {one["syscall"] for one in json.loads(gained.stdout)["differences"]} == {
+        "mbind",
+        "unshare",
+    }
+    as_file = applied.ctl("profile", "diff", "localhost/shop_web_app.json", chosen)
+    assert as_file.exit_code == 0, as_file.output
+
+
 @pytest.mark.parametrize(
     ("arch", "number", "named"),
     [
@@ -474,8 +533,7 @@ def test_suggest_withholds_dangerous_calls_and_lists_them_separately(
     evidence.container("c1", sighting(MBIND), sighting(BPF, exe="/tmp/evil"), container="app")
     result = applied.ctl("suggest", "app")
     assert result.exit_code == 0
-    allowed = [one["names"] for one in json.loads(result.stdout)["syscalls"] if "comment" in one]
-    assert allowed == [["mbind"]]
+    assert [one["names"] for one in json.loads(result.stdout)["add"]] == [["mbind"]]
     apart = result.stderr[result.stderr.index("withheld: 1 call is left out") :].split("\n\n")[0]
     assert "bpf (EPERM; seen once, by /tmp/evil, " in apart
     assert "it loads programs into the kernel." in apart

@@ -239,13 +239,13 @@ def test_suggest_adds_what_any_node_saw(applied: Node, evidence: Evidence) -> No
     files = [_file(applied, "a", first), _file(applied, "b", second)]
     for place, missing in ((files[0], "mount"), (files[1], "unshare")):
         alone = applied.ctl("suggest", "shop/web/app", "--merge", "--allow-dangerous", place)
-        names = [one["names"] for one in json.loads(alone.stdout)["syscalls"]]
+        names = [one["names"] for one in json.loads(alone.stdout)["add"]]
         assert [missing] not in names
     result = applied.ctl("suggest", "shop/web/app", "--merge", "--allow-dangerous", *files)
     assert result.exit_code == 0, result.output
-    names = [one["names"] for one in json.loads(result.stdout)["syscalls"]]
-    assert ["mount"] in names
-    assert ["unshare"] in names
+    document = json.loads(result.stdout)
+    assert document["base"] == "runtime-default"
+    assert sorted(one["names"] for one in document["add"]) == [["mount"], ["unshare"]]
     rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("and run")]
     assert tomllib.loads(rule)["rule"][0]["pod"] == ["web-*"]
 

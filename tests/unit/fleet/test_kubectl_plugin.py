@@ -272,8 +272,8 @@ def test_one_workload_and_a_suggestion(cluster: StandIn) -> None:
     assert _run("report", "shop/web/app").stdout.startswith("shop/web/app: DENIED")
     result = _run("suggest", "--allow-dangerous", "shop/web/app")
     assert result.exit_code == 0, result.output
-    assert ["setns"] in [one["names"] for one in json.loads(result.stdout)["syscalls"]]
-    assert "of the ConfigMap runc-wrap-profiles" in result.stderr
+    assert ["setns"] in [one["names"] for one in json.loads(result.stdout)["add"]]
+    assert 'profile = "runtime-default + setns"' in result.stderr
     assert "in config.toml of the ConfigMap runc-wrap-policy" in result.stderr
     withheld = _run("suggest", "shop/web/app").stderr
     assert "`kubectl runc-wrap suggest --allow-dangerous -- shop/web/app`" in withheld
