@@ -19,6 +19,7 @@ from runc_wrap.node import installed_programs
 from runc_wrap.profiles import abis, actions, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
+from runc_wrap.profiles.composition import composer
 from runc_wrap.profiles.platform import goarch, kernel
 from runc_wrap.profiles.profile_compiler import compile_profile
 
@@ -201,6 +202,28 @@ def test_every_call_in_a_container_gets_the_simulated_answer(
     expectation = Expectation(block, loader_of(pair))
     wrong = [one for one in every_call.parse(done.stdout) if not agrees(one, expectation)]
     assert [(one.name, one.kind, one.value) for one in wrong] == []
+
+
+@pytest.mark.parametrize("abi", every_call.WORDS)
+def test_every_call_under_a_composed_profile_gets_the_simulated_answer(
+    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path, abi: str
+) -> None:
+    requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
+    text = "containerd + @aio + keyctl - socket - flock"
+    source = composer.of_text(text, load).profile
+    made = resolve(compile_profile(source, arch=goarch(), kernel=kernel()), CRI_DEFAULT)
+    block = every_call.with_sentinels(made)
+    bundle = make_bundle(pair.kind, seccomp=block)
+    give(bundle, CRI_DEFAULT)
+    running_probe(bundle, pair, probe)
+    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
+    expectation = Expectation(block, loader_of(pair))
+    results = {one.name: one for one in every_call.parse(done.stdout)}
+    assert [one for one in results.values() if not agrees(one, expectation)] == []
+    denied = {name for name, one in results.items() if one.is_denied}
+    assert {"socket", "flock"} <= denied
+    assert not {"io_setup", "keyctl", "connect"} & denied
+    assert abi != "x86" or "socketcall" in denied
 
 
 def agrees(result: every_call.Result, expectation: Expectation) -> bool:

@@ -484,7 +484,8 @@ def test_suggest_prints_a_composed_profile_that_a_rule_names(
 ) -> None:
     closed = {"defaultAction": "SCMP_ACT_ERRNO"}
     denying = {"names": ["mbind", "unshare"], "action": "SCMP_ACT_ERRNO"}
-    own = {"own": {**closed, "syscalls": [{"names": ["clone3", "execve"], "action": "SCMP_ACT_ALLOW"}]},
+    allowing = {"names": ["clone3", "execve"], "action": "SCMP_ACT_ALLOW"}
+    own = {"own": {**closed, "syscalls": [allowing]},
            "open": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denying]}}  # fmt: skip
     files = {name: json.dumps(one).encode() for name, one in own.items()}
     written = f'[default]\nprofile = "{given}"\n' if given else ""
