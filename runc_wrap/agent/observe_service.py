@@ -20,7 +20,6 @@ from runc_wrap.agent.metrics_writer import MetricsWriter
 from runc_wrap.agent.observe import handshake
 from runc_wrap.agent.observe.handshake import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
-from runc_wrap.agent.observe.rate_limit import Pacing
 from runc_wrap.agent.record import exec_notices, write_requests
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions
@@ -82,7 +81,6 @@ class Observer:
         self.poll = select.epoll()
         self.resting = Resting(self.poll)
         self.metrics = MetricsWriter(prefix)
-        self.pacing = Pacing(self.poll)
         self.handlers: dict[int, Callable[[], None]] = {}
         self.arriving = Arrivals(self.poll, self._take, self._keep)
         self.is_over = self.is_outdated = False
@@ -186,7 +184,6 @@ class Observer:
         self._guarded(self.store.put_late_ones)
         self._guarded(self.resting.wake_due)
         self._guarded(self.metrics.start_due)
-        self._guarded(self.pacing.wake_due)
         if self.recorder:
             self._guarded(self.recorder.write_due)
         else:
@@ -233,12 +230,13 @@ class Observer:
                 self._guarded(self._answer, listener)
 
     def _answer(self, listener: Listener) -> None:
-        whose = listener.container.whose
-        if not self.pacing.may_answer(whose, listener.fd):
+        pace = listener.container.pace
+        if pace.until > time.monotonic():
+            self.resting.rest_until(listener.fd, pace.until)
             return
         try:
             self.listeners.answer(listener)
-            self.pacing.answered(whose)
+            pace.answered()
         except OSError:
             time.sleep(_PAUSE)  # it stays readable, perhaps for ever: others must have a turn
             raise
@@ -249,17 +247,16 @@ class Observer:
         epoll forgets it only once systemd has closed its copy as well. Until then it would go on
         reporting this number as ended, which may belong to another listener by then.
         """
-        fd = listener.fd
-        self.poll.unregister(fd)
-        is_last = self.listeners.gone(listener)
-        self.pacing.forget(listener.container.whose, fd, is_last=is_last)
+        self.poll.unregister(listener.fd)
+        self.resting.forget(listener.fd)
+        self.listeners.gone(listener)
 
     def _record(self, key: Key | None, sighting: Sighting) -> None:
         if self.recorder:
             self.recorder.record(key, sighting)
 
     def _seconds(self) -> float:
-        due = [*self.arriving.due(), *self.resting.due(), *self.pacing.due(), self.metrics.due()]
+        due = [*self.arriving.due(), *self.resting.due(), self.metrics.due()]
         due += self.questions.due() if self.questions else []
         due += [*self.watchdog.due(), self._looked + _RELEASE_EVERY]
         seconds = [when - time.monotonic() for when in due]

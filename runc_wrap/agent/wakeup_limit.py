@@ -33,9 +33,17 @@ class Resting:
             return
         before, seconds = self._rests.get(fd, (taken, SECONDS))
         seconds = min(seconds * MOST / max(taken - before, 1), SECONDS)
-        self._poll.modify(fd, 0)
         self._rests[fd] = (taken, seconds)
-        self._until[fd] = time.monotonic() + seconds
+        self.rest_until(fd, time.monotonic() + seconds)
+
+    def rest_until(self, fd: int, until: float) -> None:
+        """Do not wait for it until then; that it has hung up is reported all the same."""
+        self._poll.modify(fd, 0)
+        self._until[fd] = until
+
+    def forget(self, fd: int) -> None:
+        """Forget a descriptor that is in `poll` no more."""
+        self._until.pop(fd, None)
 
     def wake(self, fds: Iterable[int]) -> None:
         """Wait for these again at once."""

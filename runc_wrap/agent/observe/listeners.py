@@ -209,19 +209,17 @@ class Listeners:
             if not self.by_fd:
                 self.inspector.stop()
 
-    def gone(self, listener: Listener) -> bool:
-        """Forget a listener whose processes have all ended; return whether its container has."""
+    def gone(self, listener: Listener) -> None:
+        """Forget a listener whose processes have all ended."""
         name = f"{LISTENER}{listener.number}"
         del self.by_fd[listener.fd]
-        is_last = all(one.container is not listener.container for one in self.by_fd.values())
-        if is_last:
+        if all(one.container is not listener.container for one in self.by_fd.values()):
             del self.containers[listener.container.whose]
         if not self.by_fd:
             self.inspector.stop()
         os.close(listener.fd)
         self.store.remove(name)
         config_file.remove(f"{self.directory}/{name}.json")
-        return is_last
 
     def answer(self, listener: Listener) -> None:
         """Let one call continue, and record it unless the profile allows it by its arguments.

@@ -7,6 +7,7 @@ ended with its last listener: its first process holds one as long as the contain
 from __future__ import annotations
 
 from runc_wrap.agent.observe.callers import Callers
+from runc_wrap.agent.observe.rate_limit import Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ class ObservedContainer:
     `waiting` is how long its calls may still wait for the inspector.
     """
 
-    __slots__ = ("callers", "patience", "waiting", "whose")
+    __slots__ = ("callers", "pace", "patience", "waiting", "whose")
 
     def __init__(self, name: Whose) -> None:
         self.whose = name
         self.callers = Callers()
+        self.pace = Pace()
         self.patience = PATIENCE
         self.waiting = WAITING
 
