@@ -2,6 +2,10 @@
 
 systemd.service(5), FileDescriptorStoreMax=. $FDSTORE says how many descriptors it takes, 0 for
 none; `runc-wrapctl agent observe` sees to that for a systemd that does not say so.
+
+Each process that joins a container brings a listener and takes a place. So one container that is
+joined all the time would leave none for the others, whose calls fail if this process is killed: in
+a full store the container with most places gives way.
 """
 
 from __future__ import annotations
@@ -9,10 +13,15 @@ from __future__ import annotations
 from runc_wrap.agent.log import warn
 
 TYPE_CHECKING = False
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import TypeVar
 
     from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor
+
+    Whose = TypeVar("Whose")
+
 
 LISTENER = "seccomp-"  # followed by a number from 1
 ARRIVING = "arriving-"  # followed by its listener's number: a runtime's connection
@@ -115,3 +124,19 @@ class DescriptorStore:
 
 def _warn(why: str, name: str) -> None:
     warn(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
+
+
+def giver(taker: Whose, stored: Iterable[tuple[Whose, int]]) -> int | None:
+    """Return the listener that gives its place to one more of `taker`, None if none has to.
+
+    `stored` are the listeners in the store: container and number. Of the container with most, the
+    newest gives way: the oldest is its first process'. None gives way to a container that then had
+    more than it.
+    """
+    newest: dict[Whose, int] = {}
+    counts: dict[Whose, int] = {taker: 0}
+    for whose, number in stored:
+        counts[whose] = counts.get(whose, 0) + 1
+        newest[whose] = max(number, newest.get(whose, 0))
+    most = max(counts, key=lambda whose: (counts[whose], newest.get(whose, 0)))
+    return newest[most] if counts[most] > counts[taker] + 1 else None

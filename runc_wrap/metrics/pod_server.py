@@ -11,15 +11,30 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.cluster import next_step
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
-from runc_wrap.metrics import pod_series
+from runc_wrap.metrics.prometheus_text import GAUGE, MetricFamily, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     Request = Any  # a socket, which typeshed also lets be a pair
+
+
+UP, STATE = "runc_wrap_agent_up", "runc_wrap_node_state"
+UNKNOWN = "unknown"  # the installer of this pod has said nothing yet
+STATES = (*next_step.STATES, UNKNOWN)
+
+
+def exposition(word: str, *, is_up: bool) -> bytes:
+    """Return the text; `word` is the installer's state: whatever is none of STATES is unknown."""
+    word = word if word in STATES else UNKNOWN
+    up = MetricFamily(UP, GAUGE, "1 if the node's agent writes its metrics.", [({}, is_up)])
+    states = [({"state": each}, each == word) for each in STATES]
+    return text_of([up, MetricFamily(STATE, GAUGE, "1 for the installer's state, else 0.", states)])
+
 
 MOST = 16  # connections at a time; more are closed at once
 SECONDS = 10.0  # for the request and the answer together
@@ -91,7 +106,7 @@ class PodServer(ThreadingHTTPServer):
         if why != self._said:
             self._said = why
             self._say(why or f"{self._file}: the agent's metrics come again")
-        return found + pod_series.exposition(self._word(), is_up=not why)
+        return found + exposition(self._word(), is_up=not why)
 
     def _found(self) -> tuple[bytes, str]:
         """Return the file's text, and why there is none, "" if there is."""

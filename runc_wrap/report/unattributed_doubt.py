@@ -7,6 +7,10 @@ the call through: otherwise another filter has logged it, unless it installs a f
 
 Calls of a container that the runtime or the program may have made (`EITHER`) are its own doubt.
 
+A doubt ends once a container of the workload was watched as long without it, from its start, and
+none of the doubtful calls can be its own. As they may be any container's that ran at the time, it
+began after them or ended before.
+
 What proves nothing is ignored: the program's path is relative to its own root and may have been
 removed; any process without a loginuid and session may set them itself.
 """
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.record import Record
     from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.outcomes import CallOutcome, Filter
+
 
 Interval = tuple[float, float]
 Kind = tuple[object, ...]
@@ -134,3 +139,22 @@ def either_sentence(calls: Counter[str]) -> str:
 
 def _kind(record: Record) -> Kind:
     return (record.mode, record.profile, record.digest, record.root)
+
+
+_MOST = 1000  # containers asked about, those that were watched longest
+
+
+def is_over(
+    group: Iterable[ContainerEvidence], is_doubted: Callable[[ContainerEvidence], bool]
+) -> bool:
+    """Return whether one of these was watched from its start, for as long as each doubted one."""
+    longest = 0.0
+    by_time = sorted((one for one in group if one.looks), key=lambda one: -one.watched)
+    for one in by_time[:_MOST]:
+        if one.watched < longest or not one.watched:
+            return False
+        if is_doubted(one):
+            longest = one.watched
+        elif one.is_whole:
+            return True
+    return False

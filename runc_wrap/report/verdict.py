@@ -33,7 +33,6 @@ from runc_wrap.report import (
     call_row,
     confidence,
     container_evidence,
-    doubt_end,
     installed_filters,
     outcomes,
     reported_workload,
@@ -44,7 +43,7 @@ from runc_wrap.report.confidence import Doubts
 from runc_wrap.report.container_evidence import NodeFacts
 from runc_wrap.report.node_workload import MOST_NAMES, NodeWorkload, SeenHere
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
-from runc_wrap.report.unattributed_doubt import Suspicion, either, either_sentence
+from runc_wrap.report.unattributed_doubt import Suspicion, either, either_sentence, is_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -171,7 +170,7 @@ class Judging(NodeFacts):
         """Yield sentences on calls that may be the workload's, or that may have been lost."""
         if doubts.lost.end:
             yield doubts.lost.sentence
-        if doubts.stray and not doubt_end.is_over(group, lambda one: suspicion.count([one]) > 0):
+        if doubts.stray and not is_over(group, lambda one: suspicion.count([one]) > 0):
             yield _STRAY.format(safe_text.number(doubts.stray, "call"))
         if unreadable := doubts.clones[outcomes.UNREADABLE]:
             yield _UNREADABLE.format(unreadable, safe_text.number(doubts.of, "call"))

@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
+from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, giver, number_of
 from runc_wrap.agent.log import warn
-from runc_wrap.agent.observe import notify, observed_container, pointed_arguments, store_share
+from runc_wrap.agent.observe import notify, observed_container, pointed_arguments
 from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
 from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.agent.observe.handshake import allowed_by_arguments
@@ -182,7 +182,7 @@ class Listeners:
             for number, one in by_number.items()
             if not self.store.is_late(f"{LISTENER}{number}")
         ]
-        number = store_share.giver(late.container.whose, stored)
+        number = giver(late.container.whose, stored)
         if number is not None:
             self.store.exchange(f"{LISTENER}{number}", by_number[number].fd, name)
 

@@ -1,13 +1,18 @@
-"""Attributes to a container the runtimes that create it or join it, and its first process."""
+"""Attributes to a container the runtimes that create it or join it, and its first process.
+
+A runtime's process and its descendants may have started, and perhaps ended, before it was known
+that the runtime made or joined the container: then their lives are noted after the fact.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution import runtime_descendants
 from runc_wrap.evidence.attribution.clock_precision import TICK
 from runc_wrap.evidence.attribution.live_process_lookup import epoch
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
+from runc_wrap.evidence.attribution.runtime_programs import Family
 from runc_wrap.evidence.attribution.unplaced_processes import SECOND
 from runc_wrap.host import procfs, runtime_state
 
@@ -17,8 +22,9 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Known
     from runc_wrap.evidence.attribution.membership import Membership
     from runc_wrap.evidence.attribution.process_lifetimes import Lives
-    from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcesses
+    from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcess, UnplacedProcesses
     from runc_wrap.hotpath.ledger_file import Key
+
 
 OTHER = 1.0  # seconds by which two starts differ if they are not one process'; clocks are set
 _MOST_AWAITED = 64
@@ -84,7 +90,7 @@ class Starts:
         self._lead(pid)
         family = list(self._unplaced.created(pid, second))
         if family:
-            runtime_descendants.take_in(self._lives, key, pid, family)
+            take_in(self._lives, key, pid, family)
         else:
             self._unplaced.expect(key, pid, second)
 
@@ -103,9 +109,7 @@ class Starts:
                 self._unplaced.begun(pid, epoch(there[0]))
             self._lead(pid)
             if pid not in self._lives.alive:
-                runtime_descendants.take_in(
-                    self._lives, key, pid, list(self._unplaced.created(pid, when, TICK))
-                )
+                take_in(self._lives, key, pid, list(self._unplaced.created(pid, when, TICK)))
 
     def look_for_firsts(self, when: float) -> None:
         """Attribute the first process of each awaited container, if its runtime's state has it."""
@@ -123,3 +127,36 @@ class Starts:
             self._membership.learn(key)
         if self._awaited[key] < when or first:
             del self._awaited[key]
+
+
+def take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:
+    """Note the lives of a runtime of this pid and its descendants until now as a container's."""
+    events: list[tuple[float, bool, int, UnplacedProcess]] = []
+    for one in family:
+        events.append((one.start, True, one.pid, one))
+        if one.end is not None:
+            events.append((one.end, False, one.pid, one))
+    if not events:
+        return
+    events.sort(key=lambda event: event[:3])
+    is_there = any(one.pid == runtime and one.end is None for one in family)
+    known = Family(runtime) if is_there else None
+    lives.hold(key)  # so that it does not end before all are noted
+    for when, begins, pid, one in events:
+        if begins:
+            program = _program(lives, one, runtime)
+            is_new = program is None and one.end is None
+            looked = known.looked(pid) if known and (is_new or pid == runtime) else None
+            lives.begin(pid, when, key, program, family=known, looked=looked)
+        else:
+            lives.end(pid, when)
+    lives.release(key, events[-1][0])
+
+
+def _program(lives: Lives, one: UnplacedProcess, runtime: int) -> float | None:
+    """Return since when one of a runtime's family runs the container's own program."""
+    if one.pid == runtime:
+        return ALWAYS
+    parent = lives.alive.get(one.parent)
+    inherited = parent.child(one.start) if parent else None
+    return one.program if inherited is None else inherited

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.node.requirements import program
-from runc_wrap.metrics import pod_series, prometheus_text
+from runc_wrap.metrics import pod_server, prometheus_text
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ GAUGES = {
     prometheus_text.SEEING,
     prometheus_text.WRITTEN,
 }
-POD = {pod_series.UP, pod_series.STATE}
+POD = {pod_server.UP, pod_server.STATE}
 
 
 def _rules() -> list[Json]:
@@ -91,4 +91,4 @@ def test_every_state_that_is_named_exists() -> None:
         for state in states.split("|")
     }
     assert named
-    assert named <= {*pod_series.STATES}
+    assert named <= {*pod_server.STATES}

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from harness.node.requirements import program
-from runc_wrap.metrics import pod_series
-from runc_wrap.metrics.pod_series import STATES
+from runc_wrap.metrics import pod_server
+from runc_wrap.metrics.pod_server import STATES
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs" / "kubernetes.md"
 
 
 def _values(word: str, *, is_up: bool = True) -> dict[str, str]:
-    text = pod_series.exposition(word, is_up=is_up).decode()
+    text = pod_server.exposition(word, is_up=is_up).decode()
     lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     return dict(lines)
 
@@ -47,7 +47,7 @@ def test_the_states_are_those_of_the_guide() -> None:
 
 
 def test_promtool_has_nothing_to_say() -> None:
-    text = pod_series.exposition("ready", is_up=True)
+    text = pod_server.exposition("ready", is_up=True)
     words = [program("promtool"), "check", "metrics"]
     done = subprocess.run(words, input=text, capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.descriptor_store import DescriptorStore
+from runc_wrap.agent.descriptor_store import DescriptorStore, giver
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listeners
-from runc_wrap.agent.observe.store_share import giver
 from runc_wrap.agent.systemd_protocol import Supervisor
 
 if TYPE_CHECKING:
