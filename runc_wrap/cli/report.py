@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.cli import output, progress, report_merged, report_page, report_table
+from runc_wrap.cli import output, progress, report_document, report_merged, workload_text
 from runc_wrap.cli.report_document import of_node
-from runc_wrap.cli.workload_argument import chosen
-from runc_wrap.cli.workload_text import in_full
+from runc_wrap.cli.workload_text import chosen, in_full
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
@@ -145,7 +144,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     as_json = flags["as_json"]
     documents = of_node(found.workloads, node or socket.gethostname()) if as_json or page else []
     if page:
-        report_page.write(page, documents, places, _meta(found, asked, kept))
+        report_document.write_page(page, documents, places, _meta(found, asked, kept))
     if as_json:
         if node:
             now = time_text.rfc3339(time.time())
@@ -153,7 +152,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         else:
             output.document(documents)
     elif page:
-        report_page.say(page, documents)
+        report_document.say_page(page, documents)
     elif words:
         output.say(in_full(found.workloads[0]))
     else:
@@ -223,18 +222,18 @@ def _show(found: NodeReport, *, everyone: bool) -> None:
     if not found.workloads:
         output.say("runc-wrap has not injected a profile into any container.")
         return
-    shown = report_table.show(found.workloads, everyone=everyone)
+    shown = workload_text.show(found.workloads, everyone=everyone)
     apart = [(one, one.here.runtimes) for one in shown if one.here and one.here.runtimes]
     if apart:
         output.say(_OF_RUNTIMES)
         for one, runtimes in apart:
-            output.say(f"  {report_table.name(one)}: {_names(runtimes)}")
+            output.say(f"  {workload_text.name(one)}: {_names(runtimes)}")
     if found.strays:
         output.say(_strays(found.strays))
 
 
 def _names(rows: Sequence[CallRow]) -> str:
-    return ", ".join(dict.fromkeys(row.syscall for row in rows[: report_table.MOST_CALLS]))
+    return ", ".join(dict.fromkeys(row.syscall for row in rows[: workload_text.MOST_CALLS]))
 
 
 def _strays(rows: Sequence[CallRow]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap import safe_text, time_text
+from runc_wrap.cli import output
 from runc_wrap.hotpath import json_codec
 from runc_wrap.node.container_state import visible_containers
 from runc_wrap.report.enforced_profile import Enforced
@@ -12,9 +15,12 @@ from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
+    from runc_wrap.node.paths import Places
     from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.suggestion.profile_addition import Suggestion
+
 
 Json = dict[str, Any]
 
@@ -72,3 +78,20 @@ def suggested(
         degrading=degrading,
         allow_dangerous=allow_dangerous,
     )
+
+
+def write_page(page: Path, documents: list[Json], places: Places, meta: Json) -> None:
+    """Write a page of these workloads; `meta` as report.html has it, without what is of here."""
+    from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
+
+    here = {
+        "generated": time_text.rfc3339(time.time()),
+        "policy": str(places.config),
+        "profiles": str(places.profiles),
+    }
+    page.write_text(render(documents, {**here, **meta}), encoding="utf-8")
+
+
+def say_page(page: Path, documents: list[Json]) -> None:
+    """Say on stderr that it is written."""
+    output.warn(f"{safe_text.number(len(documents), 'workload')} in {page}")

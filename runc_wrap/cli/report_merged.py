@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, progress, report_page, report_table
+from runc_wrap.cli import output, progress, report_document, workload_text
 from runc_wrap.cli.report_document import document
-from runc_wrap.cli.workload_argument import chosen
-from runc_wrap.cli.workload_text import in_full
+from runc_wrap.cli.workload_text import chosen, in_full
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.merged_profile import Bases
@@ -106,11 +105,11 @@ def show(
         _add_profiles(places, found, workloads)
     documents = [document(one) for one in workloads] if as_json or page else []
     if page:
-        report_page.write(page, documents, places, _meta(found))
+        report_document.write_page(page, documents, places, _meta(found))
     if as_json:
         output.document(found.as_json(documents))
     elif page:
-        report_page.say(page, documents)
+        report_document.say_page(page, documents)
     elif named is not None:
         output.say(in_full(workloads[0]))
     else:
@@ -144,7 +143,7 @@ def _show(found: FleetReport, workloads: list[ReportedWorkload], *, everyone: bo
     since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""
     output.say(f"{nodes} answered{since}.")
     if workloads:
-        report_table.show(workloads, everyone=everyone)
+        workload_text.show(workloads, everyone=everyone)
     else:
         output.say("No node that answered has injected a profile into any container.")
     for sentence in found.kept.sentences():

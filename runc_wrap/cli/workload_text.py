@@ -1,18 +1,24 @@
-"""A workload and its calls in words: `report WORKLOAD`."""
+"""Workloads in words: the table of `report`, one of them in full, and finding one.
+
+One is named by its name, its image, or a container's id.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text, time_text
+from runc_wrap.cli import output
+from runc_wrap.failure import Failure
 from runc_wrap.report import argument_names, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.node_workload import SeenHere
     from runc_wrap.report.reported_workload import ReportedWorkload
+
 
 WORDS = {
     outcomes.DENIED: "DENIED",
@@ -26,6 +32,10 @@ _MOST_PROGRAMS = 3  # of one call, in the table
 _MOST_KINDS = 32  # of arguments: all that are kept
 _MOST_CONTAINERS = 20
 _LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
+_SHORTEST_ID = 4
+_MOST_NAMES = 20
+MOST_CALLS = 12  # of one workload
+_COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 
 
 def call_words(row: CallRow) -> str:
@@ -48,7 +58,7 @@ def in_full(one: ReportedWorkload) -> str:
 
 
 def _lines(one: ReportedWorkload) -> Iterator[str]:
-    yield f"{safe_text.name(one.name, _LONGEST_NAME)}: {WORDS[one.verdict]}"
+    yield f"{name(one)}: {WORDS[one.verdict]}"
     if one.reason:
         yield one.reason
     yield one.confidence
@@ -92,3 +102,58 @@ def _containers(one: SeenHere) -> Iterator[str]:
         )
     if len(one.containers) > _MOST_CONTAINERS:
         yield f"  and {len(one.containers) - _MOST_CONTAINERS} more"
+
+
+def chosen(workloads: Sequence[ReportedWorkload], name: str) -> ReportedWorkload:
+    """Return the workload with this name, image or container. Raises Failure if not exactly one."""
+    exact = [one for one in workloads if name in (one.name, one.workload.name, one.workload.image)]
+    found = exact or [one for one in workloads if _has(one, name)]
+    if len(found) == 1:
+        return found[0]
+    names = listed([one.name for one in found or workloads]) or "none"
+    what = "several workloads have this name" if found else "there is no such workload"
+    raise Failure(f"{name}: {what}; give one of: {names}")
+
+
+def _has(one: ReportedWorkload, name: str) -> bool:
+    return len(name) >= _SHORTEST_ID and any(each.startswith(name) for each in one.ids)
+
+
+def listed(names: list[str]) -> str:
+    """Return the first of these names, as words of a sentence, and the number of the others."""
+    shown = [safe_text.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
+    more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*shown, *more])
+
+
+def show(workloads: Sequence[ReportedWorkload], *, everyone: bool) -> list[ReportedWorkload]:
+    """Print the table, and how many were left out as nothing needs attention; return the rest."""
+    shown = [one for one in workloads if everyone or not one.is_calm]
+    if shown:
+        output.table(_COLUMNS, (_row(one) for one in shown))
+    if calm := len(workloads) - len(shown):
+        before = "\n" if shown else ""
+        number = safe_text.number(calm, "workload")
+        output.say(f"{before}{number} enforced, nothing to report; --all lists them.")
+    return shown
+
+
+def name(one: ReportedWorkload) -> str:
+    """Return a workload's name as the table has it."""
+    return safe_text.name(one.name, _LONGEST_NAME)
+
+
+def _row(one: ReportedWorkload) -> tuple[str, ...]:
+    calls = _calls(one.rows) or "-"
+    return (name(one), _seen_in(one), WORDS[one.verdict], calls, one.reason or one.confidence)
+
+
+def _seen_in(one: ReportedWorkload) -> str:
+    containers = safe_text.number(one.containers, "container")
+    return containers if one.here else f"{containers} on {safe_text.number(one.nodes, 'node')}"
+
+
+def _calls(rows: Iterable[CallRow]) -> str:
+    shown = [call_words(row) for row in rows]
+    more = [f"and {len(shown) - MOST_CALLS} more"] if len(shown) > MOST_CALLS else []
+    return "\n".join([*shown[:MOST_CALLS], *more])
