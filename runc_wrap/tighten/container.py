@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.node.container_state.container_processes import ContainerMembers, snapshot
-from runc_wrap.tighten.processes import tighten_processes
+from runc_wrap.tighten.processes import named, tighten_processes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.tighten.filter_request import FilterRequest, ProcessOutcome
 
+_PAUSED = "the container is paused, and a frozen process runs nothing; resume it, and try again"
 _DIRECTORIES = 1000  # cgroups, which a container may make; what is in others is found by _members
 
 
@@ -29,6 +30,10 @@ def tighten_container(
     making others; then those that are only in its pid namespace or descend from its first process.
     `containers` are all of this node: a cgroup that several share is no container's.
     """
+    if _is_frozen(containers[place].pid or 0):
+        pids = _members(containers, place)
+        found = (named((pid, _start(pid) or 0), _PAUSED) for pid in pids)
+        return tuple(one for one in found if one)
     directory = _cgroup(containers, place)
     inside = tighten_processes(lambda: _processes(directory), request) if directory else ()
     done = {(one.pid, one.start_time) for one in inside}
@@ -47,6 +52,17 @@ def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str | None:
         if found:
             return found
     return None
+
+
+def _is_frozen(pid: int) -> bool:
+    """Tell whether a process' cgroup, or one above it, is frozen or about to be."""
+    for _, controllers, path in procfs.cgroups(pid) or ():
+        directory = Hierarchies().directory(controllers, path)
+        if controllers == "freezer":
+            return (procfs.read(f"{directory}/freezer.state") or b"THAWED").strip() != b"THAWED"
+        if not controllers and b"frozen 1" in (procfs.read(f"{directory}/cgroup.events") or b""):
+            return True
+    return False
 
 
 def _processes(directory: str) -> list[int]:

@@ -23,8 +23,6 @@ _TRIES = 3  # after a thread has ended, or its process has begun another program
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _FILTER = 2  # SECCOMP_MODE_FILTER
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN
-_FROZEN = (b"__refrigerator", b"do_freezer_trap")  # kernel/freezer.c, kernel/signal.c
-_PAUSED = "it is frozen: its container is paused; resume the container and run this again"
 
 
 class ThreadStatus(NamedTuple):
@@ -68,7 +66,6 @@ def tighten(pid: int, start: int, request: FilterRequest) -> ProcessOutcome | No
     process = _Process(pid, start, request)
     reason = None
     try:
-        process.check_thawed()
         process.add(before)
     except FiltersUnreadableError as error:
         reason = str(error)
@@ -93,11 +90,6 @@ class _Process:
     def is_there(self) -> bool:
         """Tell whether the pid is still this process'."""
         return (procfs.born(self._pid) or (None,))[0] == self._start
-
-    def check_thawed(self) -> None:
-        """Raise if the process is frozen, where it stops but runs nothing for us."""
-        if procfs.read(f"/proc/{self._pid}/wchan", 64) in _FROZEN:
-            raise FiltersUnreadableError(_PAUSED)
 
     def add(self, threads: Mapping[int, ThreadStatus]) -> None:
         """Add the filter to all threads: to all at once, or to each if their filters differ."""

@@ -56,7 +56,7 @@ def tighten_processes(
     while not is_over and time.monotonic() < deadline:
         is_over = _trace(listed, request, outcomes, (begun, deadline))
     for one in () if is_over else _new(listed, outcomes):
-        outcomes[one] = _named(one, _LATE)
+        outcomes[one] = named(one, _LATE)
     return tuple(one for one in outcomes.values() if one)
 
 
@@ -83,7 +83,7 @@ def _trace(
             break
     tracer.end()
     if begun:
-        outcomes[begun] = _named(begun, sentence)
+        outcomes[begun] = named(begun, sentence)
     return False
 
 
@@ -137,8 +137,8 @@ def _new(listed: Listed, known: Iterable[Identity]) -> list[Identity]:
             return there
 
 
-def _named(one: Identity, reason: str) -> ProcessOutcome | None:
-    """Return the outcome of a process that could not be asked itself; None if it has ended."""
+def named(one: Identity, reason: str) -> ProcessOutcome | None:
+    """Return the outcome of a process that was not tightened; None if it has ended."""
     threads = process_threads.living(one[0])
     if not threads or (procfs.born(one[0]) or (None,))[0] != one[1]:
         return None

@@ -353,7 +353,7 @@ class _Run:
         values = struct.unpack(f"<{len(auxv) // word}{letter}", auxv)
         start = dict(zip(values[::2], values[1::2], strict=True)).get(_AT_SYSINFO_EHDR, 0)
         header = self._read(start, 64).ljust(64, b"\0")
-        (sections,) = struct.unpack_from(f"<{letter}", header, 8 + 4 * word)
+        (sections,) = struct.unpack_from(f"<{letter}", header, 40 if word == _WORD else 32)
         size, count = struct.unpack_from("<HH", header, 58 if self._machine.wide else 46)
         end = -(-(start + sections + size * count) // _WORD) * _WORD
         rest = self._read(end, -end % _PAGE)

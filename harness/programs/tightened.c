@@ -1,0 +1,139 @@
+/* Does something that a tracer could disturb, and writes into the file OUT what came of it; then
+ * keyctl(99)'s errno whenever that is another than before.
+ *   tightened OUT sits
+ *   tightened OUT userns:      in a user namespace of its own
+ *   tightened OUT dispatch:    with its calls turned into signals, once its selector says so
+ *   tightened OUT kills:       with a filter that kills it for prctl, seccomp, mmap and munmap
+ *   tightened OUT signals N:   a child queues N signals; "N of N"
+ *   tightened OUT chain N:     N processes, each of which makes the next and ends; the last sits
+ *   tightened OUT sequence:    in restartable sequences (rseq(2)) for four seconds; "broken 0" */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int out;
+static volatile long count;
+
+static void sit(void)
+{
+	for (int before = 0;; usleep(10000)) {
+		errno = 0;
+		syscall(SYS_keyctl, 99, 0, 0, 0, 0);
+		if (errno != before)
+			dprintf(out, "keyctl %d\n", before = errno);
+	}
+}
+
+static void counted(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)context;
+	count += info->si_value.sival_int == count;
+}
+
+static void signals(long wanted)
+{
+	struct sigaction handled = { .sa_sigaction = counted, .sa_flags = SA_SIGINFO };
+	struct timespec for_long = { .tv_sec = 1000 };
+	pid_t own = getpid();
+
+	sigaction(SIGRTMIN, &handled, NULL);
+	if (fork() == 0) {
+		for (int at = 0; at < wanted; usleep(100))
+			at += sigqueue(own, SIGRTMIN, (union sigval){ .sival_int = at }) == 0;
+		_exit(0);
+	}
+	while (count < wanted)
+		nanosleep(&for_long, NULL);
+	dprintf(out, "%ld of %ld\n", count, wanted);
+}
+
+static void chain(long left)
+{
+	if (fork() != 0) {
+		while (wait(NULL) > 0 || errno == EINTR)
+			;
+		exit(0);
+	}
+	while (left-- > 0)
+		if (fork() != 0)
+			_exit(0);
+}
+
+static void sequence(void)
+{
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+	time_t until = time(NULL) + 4;
+	long broken = 0;
+
+	while (time(NULL) < until) {
+		long wrong = 0;
+		__asm__ volatile(
+			".pushsection __rseq_cs, \"aw\"\n\t.balign 32\n"
+			"3: .long 0, 0\n\t.quad 1f, 2f - 1f, 4f\n\t.popsection\n\t"
+			"lea 3b(%%rip), %%rax\n\tmov $3000000, %%ecx\n\tmov %%rax, 8(%1)\n"
+			"1: cmp %%rax, 8(%1)\n\tjne 5f\n\tdec %%ecx\n\tjnz 1b\n"
+			"2: jmp 6f\n\t"
+			".byte 0x0f, 0xb9, 0x3d\n\t.long 0x53053053\n"
+			"4: jmp 6f\n"
+			"5: mov $1, %0\n"
+			"6: movq $0, 8(%1)\n"
+			: "+r"(wrong) : "r"(area) : "rax", "rcx", "memory", "cc");
+		broken += wrong;
+	}
+	dprintf(out, "broken %ld\n", broken);
+}
+
+static long killed_for(int number)
+{
+	struct sock_filter lines[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = 4, .filter = lines };
+
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+int main(int words, char **argv)
+{
+	static char selector;
+
+	if (words < 3)
+		return 2;
+	out = open(argv[1], O_WRONLY | O_CREAT | O_APPEND, 0600);
+	if (strcmp(argv[2], "userns") == 0 && unshare(CLONE_NEWUSER) != 0)
+		return 3;
+	if (strcmp(argv[2], "dispatch") == 0 && prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &selector) != 0)
+		return 3;
+	if (strcmp(argv[2], "kills") == 0) {
+		static const int numbers[] = { SYS_prctl, SYS_mmap, SYS_munmap, SYS_seccomp };
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		for (int at = 0; at < 4; at++)
+			if (killed_for(numbers[at]) != 0)
+				return 3;
+	}
+	dprintf(out, "begun\n");
+	if (strcmp(argv[2], "signals") == 0)
+		signals(atol(argv[3]));
+	if (strcmp(argv[2], "chain") == 0)
+		chain(atol(argv[3]));
+	if (strcmp(argv[2], "sequence") == 0)
+		sequence();
+	sit();
+}

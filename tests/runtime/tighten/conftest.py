@@ -1,0 +1,72 @@
+"""Containers of real runtimes whose processes get one more filter."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.host.processes import wait_until
+from runc_wrap.host import containers
+from runc_wrap.tighten import container
+from runc_wrap.tighten.filter_request import FilterRequest, ProcessOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.containers.bundles import Bundle
+    from tests.runtime.conftest import Pair
+
+KEYCTL, KEYCTL_32 = 250, 288
+ERRNO = 77  # EBADFD: no call of these programs returns it
+
+
+def denying(number: int, error: int = ERRNO) -> bytes:
+    """Return a filter that answers one call's number with an error, and allows all others."""
+    lines = [
+        (0x20, 0, 0, 0),
+        (0x15, 1, 0, number),
+        (6, 0, 0, 0x7FFF0000),
+        (6, 0, 0, 0x50000 | error),
+    ]
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+
+
+DENY_KEYCTL = FilterRequest(denying(KEYCTL), set_no_new_privs=True)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A container that runs a program which writes into `out`."""
+
+    bundle: Bundle
+    pid: int
+    out: Path
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        wait_until(lambda: self.out.exists() and text in self.out.read_text(), text, seconds)
+
+    def tighten(self, request: FilterRequest = DENY_KEYCTL) -> tuple[ProcessOutcome, ...]:
+        found = containers.find([str(self.bundle.path / "state")]).containers
+        (place,) = [at for at, one in enumerate(found) if one.id == self.bundle.name]
+        return container.tighten_container(found, place, request)
+
+
+@pytest.fixture
+def start(
+    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> Callable[..., Running]:
+    """Start a container that executes `program /out WORDS...`, until it has written something."""
+
+    def started(name: str | Path, *words: object, **linux: Any) -> Running:
+        bundle = make_bundle(pair.kind, **linux)
+        program = built(name) if isinstance(name, str) else name
+        pid = bundle.running(program, "/out", *words).create(pair.bare)
+        out = bundle.path / "rootfs" / "out"
+        wait_until(lambda: out.exists() and bool(out.read_text()), "the program's first words")
+        return Running(bundle, pid, out)
+
+    return started

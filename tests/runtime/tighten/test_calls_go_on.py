@@ -1,0 +1,153 @@
+"""A process that gets a filter while it waits, computes or is signalled does not notice it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import run, wait_until
+from harness.kernel.process_status import status
+from harness.node import install
+from harness.node.requirements import program
+from runc_wrap.tighten.filter_request import FilterRequest
+from tests.runtime.tighten.conftest import ERRNO, KEYCTL, KEYCTL_32, denying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.runtime.tighten.conftest import Running
+
+SECONDS = 4
+# What each thread's call returns, and its errno; all others return 0.
+RETURNED = {
+    "futex_timed": (-1, 110),
+    "read_pipe": (1, 0),
+    "recv": (1, 0),
+    "recv_timed": (1, 0),
+    "accept": (1, 0),
+    "epoll_wait": (1, 0),
+    "epoll_pwait": (1, 0),
+    "poll_event": (1, 0),
+    "timerfd": (8, 0),
+    "sigtimedwait": (10, 0),
+    "signalfd": (128, 0),
+    "inotify": (1, 0),
+    "msgrcv": (1, 0),
+    "waitpid": (1, 0),
+    "vfork": (1, 0),
+    "pause": (-1, 4),
+}
+
+
+def calls(text: str) -> dict[str, tuple[tuple[int, int], int, int]]:
+    """Return, by the thread's name, what was returned, after how many ms, and keyctl's errno."""
+    lines = [line.split() for line in text.splitlines() if len(line.split()) == 5]
+    return {name: ((int(a), int(b)), int(c), int(d)) for name, a, b, c, d in lines}
+
+
+@pytest.mark.parametrize("left_out", [("vfork",), ("vfork", "filtered")], ids=["each", "at-once"])
+def test_every_thread_gets_the_filter_and_every_call_ends_as_it_would_have(
+    start: Callable[..., Running], left_out: tuple[str, ...]
+) -> None:
+    running = start("waiting", SECONDS, *left_out)
+    running.wait_for("all wait")
+    begun = time.monotonic()
+    outcomes = running.tighten()
+    assert time.monotonic() - begun < SECONDS - 1, "it was too late to be seen"
+    assert [one.reason for one in outcomes] == [None, None]  # waitpid's child is the second
+    first = next(one for one in outcomes if one.pid == running.pid)
+    assert (first.before, first.after) == ((0, 0), (2, 1))
+    running.wait_for("done")
+    found = calls(running.out.read_text())
+    assert len(found) == 26 - len(left_out) == first.threads - 1
+    assert {name: one[0] for name, one in found.items()} == {
+        name: RETURNED.get(name, (0, 0)) for name in found
+    }
+    late = {name: one[1] for name, one in found.items() if abs(one[1] - SECONDS * 1000) > 900}
+    assert late == {}
+    assert {one[2] for one in found.values()} == {ERRNO}
+
+
+def test_a_thread_that_cannot_stop_does_not_keep_its_process_from_being_tightened(
+    start: Callable[..., Running],
+) -> None:
+    running = start("waiting", SECONDS, "filtered")  # it waits for a child made by vfork
+    running.wait_for("all wait")
+    outcomes = running.tighten()
+    assert [one.reason for one in outcomes] == [None] * 3
+    running.wait_for("done")
+    assert {one[2] for one in calls(running.out.read_text()).values()} == {ERRNO}
+
+
+def test_a_second_time_adds_nothing_and_ends_no_call_either(
+    start: Callable[..., Running],
+) -> None:
+    running = start("waiting", SECONDS, "vfork")
+    running.wait_for("all wait")
+    running.tighten()
+    again = running.tighten()
+    assert {(one.reason, one.before == one.after) for one in again} == {(None, True)}
+    running.wait_for("done")
+    assert {
+        one[0] for name, one in calls(running.out.read_text()).items() if name == "epoll_wait"
+    } == {RETURNED["epoll_wait"]}
+
+
+def test_a_32_bit_program_keeps_its_deadlines_and_its_registers(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    source = install.SOURCE / "harness" / "programs" / "waiting32.c"
+    words = ["-m32", "-nostdlib", "-static", "-O1", "-fno-stack-protector", "-fno-pie", "-no-pie"]
+    run([program("cc"), *words, "-o", tmp_path / "waiting32", source])
+    running = start(tmp_path / "waiting32")
+    begun = time.monotonic()
+    for error in (ERRNO, ERRNO + 1, ERRNO + 2):
+        time.sleep(max(begun + 0.3 + error - ERRNO - time.monotonic(), 0))
+        (one,) = running.tighten(FilterRequest(denying(KEYCTL_32, error), set_no_new_privs=True))
+        assert one.reason is None
+    wait_until(lambda: len(running.out.read_text().split()) == 7, "its end")
+    _, *found = [int(word, 16) for word in running.out.read_text().split()]
+    assert [found[0], found[2], found[4]] == [0, 0, 0x28F5DB01]
+    assert [(1 << 32) - one for one in found[1::2]] == [ERRNO, ERRNO + 1, ERRNO + 2]
+
+
+def test_no_signal_is_lost_or_changed(start: Callable[..., Running]) -> None:
+    running = start("tightened", "signals", 5000)
+    for error in range(20):
+        outcomes = running.tighten(
+            FilterRequest(denying(KEYCTL, ERRNO + error), set_no_new_privs=True)
+        )
+        assert {one.reason for one in outcomes} == {None}
+    running.wait_for("5000 of 5000")
+
+
+def test_a_restartable_sequence_is_broken_off_not_continued(start: Callable[..., Running]) -> None:
+    running = start("tightened", "sequence")
+    for error in range(10):
+        (one,) = running.tighten(
+            FilterRequest(denying(KEYCTL, ERRNO + error), set_no_new_privs=True)
+        )
+        assert one.reason is None
+    assert "keyctl" not in running.out.read_text(), "it was too late to be seen"
+    running.wait_for("keyctl")
+    assert "broken 0\n" in running.out.read_text()
+
+
+def test_a_stopped_container_stays_stopped_and_goes_on_under_the_filter(
+    start: Callable[..., Running],
+) -> None:
+    running = start("tightened", "sits")
+    running.wait_for("keyctl 95")
+    os.kill(running.pid, 19)
+    wait_until(lambda: status(running.pid)["State"].startswith("T"), "the stop")
+    (one,) = running.tighten()
+    assert one.reason is None
+    wait_until(lambda: status(running.pid)["State"].startswith("T (stopped)"), "the stop again")
+    time.sleep(0.1)
+    assert status(running.pid)["State"].startswith("T (stopped)")
+    os.kill(running.pid, 18)
+    running.wait_for(f"keyctl {ERRNO}")

@@ -1,0 +1,118 @@
+"""Every process of a container is tightened or named, and nobody else."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from harness.host.processes import wait_until
+from harness.kernel.process_status import status
+from harness.node.requirements import program
+from runc_wrap.tighten.filter_request import FilterRequest
+from tests.runtime.tighten.conftest import ERRNO, KEYCTL, denying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.runtime.conftest import Pair
+    from tests.runtime.tighten.conftest import Running
+
+WITHOUT_PERMISSION = FilterRequest(denying(KEYCTL))
+
+
+def test_processes_that_make_others_and_end_all_the_time_cannot_escape(
+    start: Callable[..., Running],
+) -> None:
+    running = start("tightened", "chain", 20_000)
+    outcomes = running.tighten()
+    assert {one.reason for one in outcomes} == {None}
+    assert "keyctl" not in running.out.read_text(), "it was too late to be seen"
+    running.wait_for("keyctl")
+    assert f"keyctl {ERRNO}\n" in running.out.read_text()
+
+
+def test_what_exec_started_is_tightened_and_another_container_is_not(
+    start: Callable[..., Running], pair: Pair
+) -> None:
+    running, other = start("tightened", "sits"), start("tightened", "sits")
+    done = running.bundle.call(pair.bare, "exec", "--detach", after=("/bin/sleep", "100"))
+    assert done.returncode == 0, done.stdout
+    outcomes = running.tighten()
+    assert [(one.reason, one.after) for one in outcomes] == [(None, (2, 1))] * 2
+    running.wait_for(f"keyctl {ERRNO}")
+    assert status(other.pid)["Seccomp"] == "0"
+
+
+def test_no_new_privs_is_set_only_if_asked_for_and_needed(start: Callable[..., Running]) -> None:
+    running = start("tightened", "sits")
+    (refused,) = running.tighten(WITHOUT_PERMISSION)
+    assert "try: --set-no-new-privs" in (refused.reason or "")
+    assert refused.before == refused.after == (0, 0)
+    assert status(running.pid)["NoNewPrivs"] == "0"
+    (one,) = running.tighten()
+    assert (one.reason, status(running.pid)["NoNewPrivs"]) == (None, "1")
+
+
+def test_a_process_in_its_own_user_namespace_needs_no_permission(
+    start: Callable[..., Running],
+) -> None:
+    running = start("tightened", "userns")
+    (one,) = running.tighten()
+    assert (one.reason, status(running.pid)["NoNewPrivs"]) == (None, "0")
+    running.wait_for(f"keyctl {ERRNO}")
+
+
+def test_a_filter_that_kills_for_what_is_injected_does_not_see_it(
+    start: Callable[..., Running],
+) -> None:
+    running = start("tightened", "kills")
+    (one,) = running.tighten()
+    assert one.reason is None
+    assert (one.before, one.after) == ((2, 4), (2, 5))
+    running.wait_for(f"keyctl {ERRNO}")
+
+
+def test_a_program_whose_calls_become_signals_is_named_and_goes_on(
+    start: Callable[..., Running],
+) -> None:
+    running = start("tightened", "dispatch")
+    (one,) = running.tighten()
+    assert "Syscall User Dispatch" in (one.reason or "")
+    assert (one.after, status(running.pid)["TracerPid"]) == ((0, 0), "0")
+
+
+def test_a_paused_container_is_named_and_stays_paused(
+    start: Callable[..., Running], pair: Pair
+) -> None:
+    running = start("tightened", "sits")
+    assert running.bundle.call(pair.bare, "pause").returncode == 0
+    (one,) = running.tighten()
+    assert "resume it" in (one.reason or "")
+    assert running.bundle.call(pair.bare, "resume").returncode == 0
+    (one,) = running.tighten()
+    assert one.reason is None
+
+
+def test_a_traced_process_is_named_and_the_others_are_tightened(
+    start: Callable[..., Running], pair: Pair
+) -> None:
+    running = start("tightened", "sits")
+    done = running.bundle.call(pair.bare, "exec", "--detach", after=("/bin/sleep", "100"))
+    assert done.returncode == 0, done.stdout
+    words = [program("strace"), "-qq", "-o", "/dev/null", "-p", str(running.pid)]
+    with subprocess.Popen(words) as tracer:
+        wait_until(lambda: status(running.pid)["TracerPid"] == str(tracer.pid), "the tracing")
+        outcomes = {one.pid: one.reason for one in running.tighten()}
+        tracer.terminate()
+    assert outcomes.pop(running.pid) == (
+        f"the process {running.pid} is already traced, by the process {tracer.pid}"
+    )
+    assert list(outcomes.values()) == [None]
+
+
+def test_a_zombie_is_left_out(start: Callable[..., Running], pair: Pair) -> None:
+    """It runs nothing, and its parent may never wait for it."""
+    running = start("tightened", "sits")
+    done = running.bundle.call(pair.bare, "exec", "--detach", after=("/bin/true",))
+    assert done.returncode == 0, done.stdout
+    assert [one.pid for one in running.tighten()] == [running.pid]
