@@ -157,8 +157,8 @@ def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     made = compile_profile(profile, arch=facts.arch, kernel=facts.kernel)
     known: dict[Hashable, Miscompiled | None] = {}
     try:
-        for capabilities in _sets(made):
-            libseccomp.filter_bytes(load(block := resolve(made, capabilities), loader))
+        for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
+            libseccomp.filter_bytes(load(block := json.loads(text), loader))
             profile_proof.wrong(block, loader, known)
     except ProfileError as error:
         yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")

@@ -57,10 +57,11 @@ def as_written(profile: Profile) -> Narrowed:
 def narrowed(profile: Profile) -> Narrowed:
     """Return the profile that compares only the bits that the kernel uses."""
     names = sorted({name for rule in profile.rules for name in rule.names if _is_wide(rule, name)})
+    denials = replace(profile, rules=tuple(r for r in profile.rules if r.action in DENYING))
     left: list[str] = []
     room = MOST_RULES
     for name in names:
-        more = _added(profile, name)
+        more = _added(profile, name, denials)
         if more is None or more > room:
             left.append(name)
         else:
@@ -68,7 +69,7 @@ def narrowed(profile: Profile) -> Narrowed:
     chosen = frozenset(names) - frozenset(left)
     if not chosen:
         return Narrowed(profile, (), tuple(left))
-    rules = tuple(new for rule in profile.rules for new in _rules(profile, rule, chosen))
+    rules = tuple(new for rule in profile.rules for new in _rules(denials, rule, chosen))
     return Narrowed(replace(profile, rules=rules), tuple(sorted(chosen)), tuple(left))
 
 
@@ -108,7 +109,7 @@ def _is_wide(rule: Rule, name: str) -> bool:
     return name in rule.names and any(is_wide(one, name) for one in rule.args)
 
 
-def _added(profile: Profile, name: str) -> int | None:
+def _added(profile: Profile, name: str, denials: Profile) -> int | None:
     """Return how many more rules a call has when narrowed, None if it cannot be narrowed."""
     default = _outcome(profile.default_action, profile.default_errno_ret)
     found: list[_Wide] = []
@@ -117,7 +118,7 @@ def _added(profile: Profile, name: str) -> int | None:
         outcome = _outcome(rule.action, rule.errno_ret)
         if name not in rule.names or not rule.args or outcome == default:
             continue
-        all_groups = [_group(profile, rule, group, name) for group in groups(rule)]
+        all_groups = [_group(denials, rule, group, name) for group in groups(rule)]
         known = [one for one in all_groups if one is not None]
         if len(rule.args) > ARGUMENTS or len(known) < len(all_groups):
             return None
@@ -126,26 +127,28 @@ def _added(profile: Profile, name: str) -> int | None:
     return None if _contradict(found) else more
 
 
-def _group(profile: Profile, rule: Rule, group: Group, name: str) -> Holds | None:
+def _group(denials: Profile, rule: Rule, group: Group, name: str) -> Holds | None:
     """Return the numbers for which each comparison holds, None if one cannot occur there."""
-    denied = _denied(profile, rule, name)
+    denied = _denied(denials, rule, name)
     by_index = {one.index: numbers(one, name, denied) for one in group}
     known = {index: found for index, found in by_index.items() if found is not None}
     return known if len(known) == len(by_index) else None
 
 
-def _denied(profile: Profile, rule: Rule, name: str) -> frozenset[int]:
+def _denied(denials: Profile, rule: Rule, name: str) -> frozenset[int]:
     """Return the single numbers that other rules deny, and that this rule therefore cannot permit.
+
+    `denials` is the profile with its denying rules only.
 
     libseccomp tests for equality first. So this is exact for rules on one argument only.
     """
     if len(rule.args) != 1 or rule.action in DENYING:
         return frozenset()
-    default = _outcome(profile.default_action, profile.default_errno_ret)
+    default = _outcome(denials.default_action, denials.default_errno_ret)
     return frozenset(
         other.args[0].value
-        for other in profile.rules
-        if name in other.names and other.action in DENYING and _is_before(other, rule)
+        for other in denials.rules
+        if name in other.names and _is_before(other, rule)
         if _outcome(other.action, other.errno_ret) != default  # runtimes drop it
     )
 
@@ -163,6 +166,10 @@ def _outcome(action: str, errno_ret: int | None) -> int:
 
 def _contradict(found: list[_Wide]) -> bool:
     """Tell whether two rules of different outcomes may hold for one call."""
+    if (
+        len({outcome for _, outcome, _ in found}) == 1
+    ):  # else thousands of rules make millions of pairs
+        return False
     return any(
         _overlap(this, that)
         for place, (rule, outcome, own) in enumerate(found)
@@ -185,27 +192,27 @@ def _overlap(this: Holds, that: Holds) -> bool:
     )
 
 
-def _rules(profile: Profile, rule: Rule, chosen: frozenset[str]) -> Iterator[Rule]:
+def _rules(denials: Profile, rule: Rule, chosen: frozenset[str]) -> Iterator[Rule]:
     """Yield the rules that a rule becomes; names with the same comparisons share a rule.
 
     A rule with the default's outcome stays unchanged, since runtimes drop it.
     """
-    default = _outcome(profile.default_action, profile.default_errno_ret)
+    default = _outcome(denials.default_action, denials.default_errno_ret)
     if chosen.isdisjoint(rule.names) or _outcome(rule.action, rule.errno_ret) == default:
         yield rule
         return
     kinds: dict[tuple[Group, ...], list[str]] = {}
     for name in rule.names:
-        kinds.setdefault(_written(profile, rule, name, chosen), []).append(name)
+        kinds.setdefault(_written(denials, rule, name, chosen), []).append(name)
     for written, names in kinds.items():
         yield from (replace(rule, names=tuple(names), args=args) for args in written)
 
 
-def _written(profile: Profile, rule: Rule, name: str, chosen: frozenset[str]) -> tuple[Group, ...]:
+def _written(denials: Profile, rule: Rule, name: str, chosen: frozenset[str]) -> tuple[Group, ...]:
     """Return, for one call, the comparisons of each rule that a rule becomes."""
     if name not in chosen:
         return (rule.args,)
-    denied = _denied(profile, rule, name)
+    denied = _denied(denials, rule, name)
     return tuple(
         args
         for group in groups(rule)
