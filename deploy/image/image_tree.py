@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deploy.archive import debian, debian_lock, interpreter, programs, sbom, wheels
 from runc_wrap.cluster import archive_copy
-from runc_wrap.cluster.kubernetes_api import tls
+from runc_wrap.cluster.kubernetes_api import api_server
 
 if TYPE_CHECKING:
     from deploy.archive.debian import Package
@@ -35,8 +35,8 @@ def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) ->
     words = programs.compiler(machine, packages["musl-dev"], root.parent)
     probe = Path(__file__).with_name("is_ready.c")
     programs.compiled(probe, words, SETUP, root / _OWN / "is-ready")
-    _lay_tls(root / tls.DIRECTORY.relative_to("/"), machine, packages)
-    _check_libraries(root / tls.DIRECTORY.relative_to("/"), release.resolve())
+    _lay_tls(root / api_server.TLS.relative_to("/"), machine, packages)
+    _check_libraries(root / api_server.TLS.relative_to("/"), release.resolve())
     _copy_licences(root / _OWN / "licences", packages)
     site = release / "venv" / "lib" / interpreter.VERSION / "site-packages"
     document = sbom.text(machine, packages.values(), wheels.installed(site), epoch)
@@ -55,7 +55,7 @@ def _lay_tls(to: Path, machine: Machine, packages: dict[str, Package]) -> None:
     shutil.copy(library / "ssl.py", to)
     (found,) = (library / "lib-dynload").glob("_ssl.cpython-*.so")
     shutil.copy(found, to)
-    for name in tls.LIBRARIES:
+    for name in api_server.TLS_LIBRARIES:
         directory = packages[_FROM[name]].tree / machine.libraries
         shutil.copy((directory / name).resolve(), to / name)
 

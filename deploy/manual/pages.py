@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 NAME = "runc-wrapctl"
 RUNTIME = "runc-wrap"
-_WORDS = re.compile(r"(--?[a-z][a-z-]*)|([^\s,]+)|([\s,]+)")
 _STATUS = {
     "0": "Success.",
     str(output.WRONG): "The command ran and found a problem.",
@@ -125,15 +124,7 @@ def _options(context: click.Context) -> Iterator[str]:
     for parameter in context.command.get_params(context):
         record = parameter.get_help_record(context)
         if record and record[1]:  # an argument is told of in the description
-            yield from roff.tagged(_tag(record[0]), record[1])
-
-
-def _tag(words: str) -> str:
-    """Return an option's names in bold, and what stands for its value in italics."""
-    return "".join(
-        roff.bold(option) if option else roff.italic(value) if value else roff.escaped(between)
-        for option, value, between in _WORDS.findall(words)
-    )
+            yield from roff.tagged(roff.bold(record[0]), record[1])
 
 
 def _commands(context: click.Context) -> Iterator[str]:

@@ -1,19 +1,16 @@
-"""Text as roff of the macro package man(7): escaped, wrapped, one sentence on each line."""
+"""Text as roff of the macro package man(7): escaped, one paragraph on each line."""
 
 from __future__ import annotations
 
 import re
-import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WIDTH = 78  # columns of a line of source
 # What groff would set as typographic signs, which cannot be pasted into a shell.
 _SIGNS = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha"}
 _CODE = re.compile(r"`([^`]+)`")
-_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z\[])")
 
 
 def escaped(text: str) -> str:
@@ -38,17 +35,10 @@ def italic(text: str) -> str:
 
 
 def prose(text: str) -> Iterator[str]:
-    """Yield one paragraph's lines; what is in backticks becomes bold."""
-    for sentence in _SENTENCE.split(" ".join(text.split())):
-        parts = _CODE.split(sentence)  # code is at the odd places
-        styled = "".join(bold(p) if n % 2 else escaped(p) for n, p in enumerate(parts))
-        for line in textwrap.wrap(styled, _WIDTH, break_long_words=False, break_on_hyphens=False):
-            yield _guarded(line)
-
-
-def _guarded(line: str) -> str:
-    r"""Return a line that is no request: a period begins one. An apostrophe is escaped anyway."""
-    return rf"\&{line}" if line.startswith(".") else line
+    """Yield one paragraph, a line; what is in backticks becomes bold."""
+    parts = _CODE.split(" ".join(text.split()))  # code is at the odd places
+    line = "".join(bold(p) if n % 2 else escaped(p) for n, p in enumerate(parts))
+    yield rf"\&{line}" if line.startswith(".") else line  # else it were a request
 
 
 def paragraphs(text: str) -> Iterator[str]:

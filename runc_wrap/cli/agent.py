@@ -9,7 +9,7 @@ import click
 
 from runc_wrap.agent import agent_paths, descriptor_store, systemd_protocol
 from runc_wrap.failure import Failure
-from runc_wrap.node import descriptor_room
+from runc_wrap.host import systemd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def observe(places: Places, *, without_descriptor_store: bool) -> None:
     Where the supervisor keeps no descriptors (FileDescriptorStoreMax= of systemd), containers
     decided as observe get audit instead.
     """
-    environment = {os.fsencode(descriptor_room.VARIABLE): b"%d" % descriptor_room.room(os.environ)}
+    environment = {os.fsencode(systemd.KEPT): b"%d" % systemd.kept_descriptors(os.environ)}
     if without_descriptor_store:
         environment[descriptor_store.ANYWAY] = b"1"
     _become(places, "observe", environment)

@@ -29,7 +29,7 @@ from runc_wrap.node import paths
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from runc_wrap.cluster.next_step import Decision
+    from runc_wrap.cluster.next_step import NextStep
     from runc_wrap.node.paths import Places
 
 _PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path here and there
@@ -190,15 +190,15 @@ def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:
 
 
 def _alone(
-    work: Callable[[], Decision], places: Places = _PLACES, *, installs: bool
-) -> Callable[[], Decision]:
+    work: Callable[[], NextStep], places: Places = _PLACES, *, installs: bool
+) -> Callable[[], NextStep]:
     """Return work that only one pod of a node does: two would undo each other's for ever.
 
     Where nothing is installed the lock would be all that is left after a removal: it takes none.
     """
     lock = LastingLock(places.var, "installer")
 
-    def alone() -> Decision:
+    def alone() -> NextStep:
         if installs or places.var.is_dir():
             try:
                 lock.take()
@@ -210,7 +210,7 @@ def _alone(
 
 
 def _keep(
-    work: Callable[[], Decision], reporter: Reporter, *, once: bool, well: Collection[str]
+    work: Callable[[], NextStep], reporter: Reporter, *, once: bool, well: Collection[str]
 ) -> None:
     """Work again and again, until SIGTERM ends the pod; that undoes nothing.
 
@@ -227,7 +227,7 @@ def _keep(
         _rest(_PERIOD if word in well and reporter.is_heard else _SOON)
 
 
-def _attempted(work: Callable[[], Decision]) -> tuple[str, str]:
+def _attempted(work: Callable[[], NextStep]) -> tuple[str, str]:
     """Return the state's word, "" if it could not be found out, and a sentence on it."""
     try:
         found = work()

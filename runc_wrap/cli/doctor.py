@@ -9,15 +9,14 @@ import click
 from runc_wrap import doctor as checks
 from runc_wrap import safe_text
 from runc_wrap.cli import output, progress
-from runc_wrap.doctor import mending
 from runc_wrap.failure import Failure
 from runc_wrap.installation import installation_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runc_wrap.doctor import Mended
     from runc_wrap.doctor.check_finding import Finding
-    from runc_wrap.doctor.mending import Mended
     from runc_wrap.node.paths import Places
 
 
@@ -42,7 +41,7 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
     with progress.shown("Checking this node"):
         findings = checks.run(places)
         if fix and not dry_run:
-            mended, findings = mending.mend(places, findings)
+            mended, findings = checks.mend(places, findings)
     if as_json:
         output.document(_document(findings, mended))
     else:

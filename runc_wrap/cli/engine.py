@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,14 +64,16 @@ def remove(  # noqa: PLR0913  # one parameter per option
         where = _registered(places, name, handler, config)
         with progress.shown("Looking who needs the handler"):
             removal = removals.plan(places, where, handler, hands_over=hand_over)
+        again = partial(removals.look_again, places, removal)
         if restart and not removal.plan.is_empty:
-            ours = (handler, steps.REMOVE, lambda: removal.plan, False, stops)
+            ours = (handler, steps.REMOVE, lambda: removal.plan, False, stops, again)
             job = steps.Job(places, where, *ours)
             document, plan = engine_change.restarted(job, as_json=as_json)
             engine_output.show_removal(document, plan, removal, as_json=as_json)
             return
         # not checked: what is left is the owner's own
-        engine_change.carried_out(removal.plan, plan_execution.carry_out, dry_run=dry_run)
+        execute = partial(plan_execution.carry_out, check=again)
+        engine_change.carried_out(removal.plan, execute, dry_run=dry_run)
     except engine_transaction.FAILURES as error:
         engine_transaction.end(name, error, as_json=as_json)
     plan = removal.plan

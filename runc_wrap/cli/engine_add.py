@@ -18,7 +18,7 @@ from runc_wrap.failure import Failure
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import engine_transaction, output
 from runc_wrap.engines import registry
-from runc_wrap.engines.engine import RESTART
+from runc_wrap.engines.engine_class import RESTART
 
 if TYPE_CHECKING:
     from runc_wrap.engines import removals

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.engines.transaction import canary_alone, engine_status, steps, taking_back
+from runc_wrap.engines.transaction import canary_proof, engine_status, steps, taking_back
 from runc_wrap.engines.transaction.unit_control import Systemd
 from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.steps import Job, Outcome
+    from runc_wrap.engines.transaction.steps import Job, Proved
     from runc_wrap.engines.transaction.taking_back import Note
     from runc_wrap.node.paths import Places
 
@@ -29,7 +29,7 @@ def _end_as_ctrl_c() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def carry_out(job: Job, *, as_json: bool) -> Outcome:
+def carry_out(job: Job, *, as_json: bool) -> Proved:
     """Carry out a transaction. Raises FAILURES; EngineError or OSError if nothing was changed."""
     _end_as_ctrl_c()
     with progress.shown("Changing the engine, proving it"):
@@ -42,7 +42,7 @@ def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
     document = {"engine": where.engine, "config": str(where.config), "handler": handler}
     try:
         with progress.shown("Running a canary"):
-            proof = canary_alone.run(places, where, handler, Systemd())
+            proof = canary_proof.alone(places, where, handler, Systemd())
     except (Failure, OSError) as error:
         if as_json:
             output.document({**document, "proved": None, "reason": str(error)})

@@ -13,8 +13,7 @@ from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import lost_listeners, stated_defaults
-from runc_wrap.node.container_state import status as node_status
+from runc_wrap.node.container_state import lost_listeners, node_status, stated_defaults
 from runc_wrap.policy import freshness
 from runc_wrap.policy.policy_errors import PolicyError
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.status import Apart, Entry, Node
+    from runc_wrap.node.container_state.node_status import Apart, Entry, Node
     from runc_wrap.node.paths import Places
 
 _COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")

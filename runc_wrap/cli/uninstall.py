@@ -14,7 +14,7 @@ from runc_wrap.host.locks import locked
 from runc_wrap.installation import unfinished, uninstaller
 
 if TYPE_CHECKING:
-    from runc_wrap.installation.uninstaller import Plan
+    from runc_wrap.installation.uninstaller import UninstallPlan
     from runc_wrap.node.paths import Places
 
 
@@ -48,21 +48,22 @@ def uninstall(
         return
     uninstaller.check(places)
     # what is planned is still so when it is done: no engine is changed meanwhile, either
-    with locked(places.var, "install") as lock, taking_back.exclusive(places):
+    with locked(places.var, "install"), taking_back.exclusive(places):
         plan = _planned(places, purge=purge, hand_over=hand_over)
         unfinished.keep(places.prefix)  # not before: a refusal changes nothing
         done = _carry_out(plan, is_quiet=as_json)
         _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
         sys.stdout.flush()
-        uninstaller.finish(plan, lock, is_quiet=as_json)
+        for line in uninstaller.finish(places, purges=purge):
+            sys.stdout.write("" if as_json else f"{line}\n")
 
 
-def _planned(places: Places, *, purge: bool, hand_over: bool) -> Plan:
+def _planned(places: Places, *, purge: bool, hand_over: bool) -> UninstallPlan:
     with progress.shown("Looking who needs runc-wrap"):
         return uninstaller.plan(places, purges=purge, hands_over=hand_over)
 
 
-def _carry_out(plan: Plan, *, is_quiet: bool) -> list[str]:
+def _carry_out(plan: UninstallPlan, *, is_quiet: bool) -> list[str]:
     done = []
     for step in uninstaller.steps(plan):
         if not is_quiet:
@@ -72,7 +73,7 @@ def _carry_out(plan: Plan, *, is_quiet: bool) -> list[str]:
     return done
 
 
-def _tell(plan: Plan, lines: list[str], *, as_json: bool, dry_run: bool) -> None:
+def _tell(plan: UninstallPlan, lines: list[str], *, as_json: bool, dry_run: bool) -> None:
     left = uninstaller.left(plan)
     if as_json:
         output.document(

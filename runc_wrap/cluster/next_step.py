@@ -101,7 +101,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Decision:
+class NextStep:
     """What to do, the state to show and why.
 
     A label that is None stays as it is; so does the state without a word.
@@ -123,20 +123,20 @@ def key_of(seen: Seen, step: str) -> str:
     return f"{seen.wanted} {more}".strip()
 
 
-def decide(seen: Seen) -> Decision:
+def decide(seen: Seen) -> NextStep:
     """Return what to do next for the image's release and the mounted policy."""
     if not seen.engine.is_known:
-        return Decision(NOTHING, WAITING, NO_VERSION)
+        return NextStep(NOTHING, WAITING, NO_VERSION)
     if seen.engine.obstacle:
-        return Decision(NOTHING, REFUSED, seen.engine.obstacle, is_ready=False)
+        return NextStep(NOTHING, REFUSED, seen.engine.obstacle, is_ready=False)
     if seen.installed == seen.wanted:
         return _of_installed(seen)
-    found = _unless_failed(seen, Decision(INSTALL, INSTALLING, is_ready=_kept(seen)))
+    found = _unless_failed(seen, NextStep(INSTALL, INSTALLING, is_ready=_kept(seen)))
     waits = found.step == NOTHING and seen.installed
     return _beside(found, _of_installed(seen)) if waits else found
 
 
-def _beside(failed: Decision, found: Decision) -> Decision:
+def _beside(failed: NextStep, found: NextStep) -> NextStep:
     """Return what to do with an earlier release while the installation of another one waits.
 
     That has failed is shown, unless the earlier one is not in force, or has something to be done.
@@ -144,17 +144,17 @@ def _beside(failed: Decision, found: Decision) -> Decision:
     if found.step != NOTHING or found.is_ready is False:
         return found
     why = "; ".join(filter(None, (failed.why, found.why)))
-    return Decision(NOTHING, failed.word, why, is_ready=found.is_ready)
+    return NextStep(NOTHING, failed.word, why, is_ready=found.is_ready)
 
 
-def _of_installed(seen: Seen) -> Decision:
+def _of_installed(seen: Seen) -> NextStep:
     """Return what to do with the release that is installed."""
     if seen.record.is_other_release(seen.release):
-        return Decision(NOTHING, EDITED, OTHER_RELEASE, is_ready=_kept(seen))
+        return NextStep(NOTHING, EDITED, OTHER_RELEASE, is_ready=_kept(seen))
     if not (_is_compiled(seen) or _policy_problem(seen)):
-        return Decision(POLICY, "")
+        return NextStep(POLICY, "")
     if seen.registration is None:
-        return Decision(LOOK, "")
+        return NextStep(LOOK, "")
     return _registered(seen, seen.registration)
 
 
@@ -186,50 +186,50 @@ def waiting(seen: Seen, step: str) -> Attempt | None:
     return None
 
 
-def _unless_failed(seen: Seen, decision: Decision) -> Decision:
+def _unless_failed(seen: Seen, decision: NextStep) -> NextStep:
     """Return the decision, or that it has failed and waits for its time."""
     last = waiting(seen, decision.step)
     if last is None:
         return decision
     is_ready = False if last.word in (REVERTED, UNPROVED) else decision.is_ready
-    return Decision(NOTHING, last.word, last.reason, is_ready, decision.is_installed)
+    return NextStep(NOTHING, last.word, last.reason, is_ready, decision.is_installed)
 
 
-def _registered(seen: Seen, found: Registration) -> Decision:
-    register = Decision(REGISTER, INSTALLING, found.drift, is_ready=False)
+def _registered(seen: Seen, found: Registration) -> NextStep:
+    register = NextStep(REGISTER, INSTALLING, found.drift, is_ready=False)
     if found.word in (ABSENT, INTERRUPTED):
         return _unless_failed(seen, register)
     if found.word in (GONE, CHANGED):
         booted = found.word == GONE and seen.record.boot not in ("", seen.boot)  # as by nodeadm
         if booted or seen.is_asked:
             return _unless_failed(seen, register)
-        return Decision(NOTHING, EDITED, f"{found.drift}; {_ASK}", is_ready=False)
+        return NextStep(NOTHING, EDITED, f"{found.drift}; {_ASK}", is_ready=False)
     if found.word == UPGRADED:
-        return _unless_failed(seen, Decision(PROVE, INSTALLING, found.drift))
+        return _unless_failed(seen, NextStep(PROVE, INSTALLING, found.drift))
     if found.word == UNREADABLE:
-        return Decision(NOTHING, EDITED, found.drift)
+        return NextStep(NOTHING, EDITED, found.drift)
     if seen.record.proved != seen.installed:
-        return _unless_failed(seen, Decision(PROVE, INSTALLING))
+        return _unless_failed(seen, NextStep(PROVE, INSTALLING))
     if seen.handlers is not None and HANDLER not in seen.handlers:
         why = f"the kubelet does not list the handler {HANDLER} yet"
-        return Decision(NOTHING, WAITING, why, is_ready=False)
+        return NextStep(NOTHING, WAITING, why, is_ready=False)
     return _in_force(seen, found)
 
 
-def _in_force(seen: Seen, found: Registration) -> Decision:
+def _in_force(seen: Seen, found: Registration) -> NextStep:
     """Return that the handler is proved; a policy that is not in force is said all the same.
 
     Where none of the cluster's was in force before, the default is: it enforces, and pods that
     were to be looked at first must not meet it.
     """
     if why := _policy_problem(seen):
-        return Decision(NOTHING, POLICY_REFUSED, why, is_ready=seen.policy_in_force is not None)
+        return NextStep(NOTHING, POLICY_REFUSED, why, is_ready=seen.policy_in_force is not None)
     if found.word == OTHER_FILES:
-        return Decision(NOTHING, DRIFTED, found.drift, is_ready=True)
-    return Decision(NOTHING, READY, is_ready=True)
+        return NextStep(NOTHING, DRIFTED, found.drift, is_ready=True)
+    return NextStep(NOTHING, READY, is_ready=True)
 
 
-def remove(seen: Seen) -> Decision:
+def remove(seen: Seen) -> NextStep:
     """Return what to do next to take everything off.
 
     While a container needs the handler, the handler stays and the RuntimeClass selects the node: a
@@ -238,26 +238,26 @@ def remove(seen: Seen) -> Decision:
     is removed.
     """
     if not seen.engine.is_known:
-        return Decision(NOTHING, REMOVING, NO_VERSION, is_ready=False)
+        return NextStep(NOTHING, REMOVING, NO_VERSION, is_ready=False)
     if seen.release is None:
-        return Decision(NOTHING, REMOVED, seen.left, is_ready=False, is_installed=False)
+        return NextStep(NOTHING, REMOVED, seen.left, is_ready=False, is_installed=False)
     if seen.needed is None:
-        return Decision(LOOK, "")
+        return NextStep(LOOK, "")
     selected: bool | None = seen.record.was_ready or None
     if seen.needed:
         why = seen.left or seen.needed
-        return Decision(NOTHING, REMOVING, why, is_ready=False, is_installed=selected)
+        return NextStep(NOTHING, REMOVING, why, is_ready=False, is_installed=selected)
     if seen.left:
         selected = None if seen.is_offered else False
-        return Decision(NOTHING, REMOVING, seen.left, is_ready=False, is_installed=selected)
+        return NextStep(NOTHING, REMOVING, seen.left, is_ready=False, is_installed=selected)
     if seen.is_offered:
-        return Decision(WITHDRAW, "")
+        return NextStep(WITHDRAW, "")
     if seen.engine.name and seen.registration is None:
-        return Decision(LOOK, "")
+        return NextStep(LOOK, "")
     if seen.registration and seen.registration.word != ABSENT:
-        found = Decision(UNREGISTER, "", is_ready=False, is_installed=False)
+        found = NextStep(UNREGISTER, "", is_ready=False, is_installed=False)
         return _unless_failed(seen, found)
-    return Decision(UNINSTALL, "")
+    return NextStep(UNINSTALL, "")
 
 
 def _is_older(version: str, oldest: tuple[int, int]) -> bool:

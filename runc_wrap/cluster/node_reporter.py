@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
-    from runc_wrap.cluster.kubernetes_api.node_object import Json, Node
-    from runc_wrap.cluster.next_step import Decision
+    from runc_wrap.cluster.kubernetes_api.node_object import Json, KubernetesNode
+    from runc_wrap.cluster.next_step import NextStep
     from runc_wrap.node.paths import Places
 
 _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Ready" without one
@@ -74,10 +74,10 @@ class Reporter:
     api: ApiServer
     tell: Callable[[str], None]
     is_heard: bool = True  # False: the API server was away, or refuses for now
-    _node: Node | None = None
+    _node: KubernetesNode | None = None
     _last: tuple[str, str] = ("", "")  # state and reason, as in the log
 
-    def node(self) -> Node:
+    def node(self) -> KubernetesNode:
         """Return the node as it is, or as it was if the API server is away.
 
         Raises Unreachable and Refused before it is known.
@@ -117,7 +117,7 @@ class Reporter:
             return False
         return True
 
-    def report(self, decision: Decision, shown: Shown, note: str = "") -> None:
+    def report(self, decision: NextStep, shown: Shown, note: str = "") -> None:
         """Tell a state; `note` is the Event's of a canary that ran, or of a removal."""
         self._log(decision)
         self._write(decision.word)
@@ -142,7 +142,7 @@ class Reporter:
             self.is_heard = _is_final(error)
 
     def _events(
-        self, node: Node, decision: Decision, shown: Shown, note: str, *, is_other: bool
+        self, node: KubernetesNode, decision: NextStep, shown: Shown, note: str, *, is_other: bool
     ) -> Iterator[tuple[str, str]]:
         """Yield the Events that are due: of another policy, and of another state or reason."""
         word, _, policy = node.annotations.get(node_object.STATE, "").partition(" ")
@@ -160,7 +160,7 @@ class Reporter:
         elif decision.word in _REASONS and decision.why:
             yield _REASONS[decision.word], self._note(decision)
 
-    def _create_events(self, node: Node, events: Iterable[tuple[str, str]]) -> None:
+    def _create_events(self, node: KubernetesNode, events: Iterable[tuple[str, str]]) -> None:
         for reason, note in events:
             event = node_object.event(node, self.pod.name, reason, note, _now())
             try:
@@ -177,13 +177,13 @@ class Reporter:
         except OSError as error:  # as if the directory were full: the node matters more
             self.tell(str(error))
 
-    def _log(self, decision: Decision) -> None:
+    def _log(self, decision: NextStep) -> None:
         """Tell a state in the pod's log, unless it was the last one there."""
         if self._last != _what(decision):
             self._last = _what(decision)
             self.tell(f"{decision.word}: {decision.why}" if decision.why else decision.word)
 
-    def _note(self, decision: Decision) -> str:
+    def _note(self, decision: NextStep) -> str:
         """Return why a node is in a state; of a policy's findings the first, and where all are."""
         first, *others = decision.why.split("\n")
         if decision.word != next_step.POLICY_REFUSED or (
@@ -194,13 +194,13 @@ class Reporter:
         return f"{_shortened(first)} ({more} in {node_record.file(self.places)} on the node)"
 
 
-def _is_proved(decision: Decision) -> bool:
+def _is_proved(decision: NextStep) -> bool:
     """Tell whether a canary ran: what is waited for then is the kubelet's list."""
     is_listed_later = decision.word == next_step.WAITING and decision.is_ready is False
     return decision.word in next_step.WELL or is_listed_later
 
 
-def _what(decision: Decision) -> tuple[str, str]:
+def _what(decision: NextStep) -> tuple[str, str]:
     return decision.word, decision.why
 
 

@@ -14,7 +14,7 @@ from runc_wrap.cluster import archive_copy, next_step, node_record
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 
 if TYPE_CHECKING:
-    from runc_wrap.cluster.host_commands.host_command import Ended
+    from runc_wrap.cluster.host_commands.host_command import CommandEnd
     from runc_wrap.cluster.host_commands.node_commands import NodeCommands
     from runc_wrap.cluster.next_step import Registration, Seen
     from runc_wrap.cluster.node_reporter import Pod, Reporter
@@ -135,7 +135,7 @@ class NodeSteps:
     def _prove(self, seen: Seen) -> StepFailure | None:
         return self._proved(self.commands.prove(seen.engine.name), next_step.PROVE, seen)
 
-    def _proved(self, ended: Ended, step: str, seen: Seen) -> StepFailure | None:
+    def _proved(self, ended: CommandEnd, step: str, seen: Seen) -> StepFailure | None:
         """Remember that a canary ran with the release that is in force now."""
         self.registration = None  # which says whether the engine is the one that was proved
         if not ended.is_well:
@@ -190,7 +190,7 @@ def settle_release(places: Places, *, is_well: bool = False) -> None:
         node_record.change(places, begun=None)
 
 
-def _left(ended: Ended) -> str:
+def _left(ended: CommandEnd) -> str:
     """Return why `uninstall` left something for a later run."""
     document = ended.document if isinstance(ended.document, dict) else {}
     left = document.get("left")

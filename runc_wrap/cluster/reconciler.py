@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.cluster import archive_copy, next_step, node_record, node_reporter
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.cluster.host_commands import host_documents
-from runc_wrap.cluster.next_step import Decision, Seen
+from runc_wrap.cluster.next_step import NextStep, Seen
 from runc_wrap.cluster.node_record import Attempt
 from runc_wrap.cluster.node_reporter import Shown
 from runc_wrap.cluster.node_steps import DOING, WORDS, NodeSteps, StepFailure, settle_release
@@ -22,7 +22,7 @@ from runc_wrap.host import procfs
 if TYPE_CHECKING:
     from runc_wrap.cluster.cluster_policy.policy_files import Files
     from runc_wrap.cluster.host_commands.node_commands import NodeCommands
-    from runc_wrap.cluster.kubernetes_api.node_object import Node
+    from runc_wrap.cluster.kubernetes_api.node_object import KubernetesNode
     from runc_wrap.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 
@@ -40,7 +40,7 @@ class Reconciler:
     removes: bool = False
     _since: float | None = None  # what failed before is tried at once; None: in the first pass
 
-    def run(self) -> Decision:
+    def run(self) -> NextStep:
         """Do all that there is to do now, and return the state that this leads to.
 
         Raises Unreachable and Refused before the node is known, SystemdError, OSError, ValueError.
@@ -68,7 +68,7 @@ class Reconciler:
                 return decision
             done[decision.step] = self._is_done(steps, decision.step, seen, done)
 
-    def _begun(self, node: Node) -> bool:
+    def _begun(self, node: KubernetesNode) -> bool:
         """Begin a pass; tell whether a person asks for the handler.
 
         Then what failed is tried at once, as it is by a new pod: three times an hour by those, as
@@ -96,7 +96,7 @@ class Reconciler:
             if seen.is_offered:
                 node_record.change(self.places, was_ready=True)
             if seen.record.state != next_step.REMOVING:
-                self._report(Decision("", next_step.REMOVING, is_ready=False), seen)
+                self._report(NextStep("", next_step.REMOVING, is_ready=False), seen)
         others = self.commands.running()
         if others:
             self.reporter.tell(node_reporter.waiting_for(others))
@@ -104,7 +104,7 @@ class Reconciler:
         self.commands.forget_old()
         settle_release(self.places)
 
-    def _look(self, node: Node, steps: NodeSteps, *, is_asked: bool) -> Seen:
+    def _look(self, node: KubernetesNode, steps: NodeSteps, *, is_asked: bool) -> Seen:
         """Return what is seen now. Raises OSError and ValueError for a damaged image."""
         files, problem = ({}, "") if self.removes else self._mounted()
         return Seen(
@@ -155,7 +155,7 @@ class Reconciler:
         node_record.change(self.places, failed=failed)
         return False
 
-    def _report(self, decision: Decision, seen: Seen) -> None:
+    def _report(self, decision: NextStep, seen: Seen) -> None:
         """Tell a state, and remember in which boot the handler was in force, or was taken away."""
         if decision.word == next_step.REMOVED:
             policy_directory.forget(self.places)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines import probe_container
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.engine import LONG, SHORT, Engine
+from runc_wrap.engines.engine_class import LONG, SHORT, Engine
 from runc_wrap.engines.probe_container import CANARY, Started
 from runc_wrap.host import program
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from runc_wrap.engines.cri import cri_containers, cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.engine import Engine
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.probe_container import CANARY, Started
 
@@ -92,7 +92,6 @@ class CriEngine(Engine):
 
         A request is a container in it, and its pod ends with it: a kubelet would end it, too.
         """
-        del directory
         at = self.where()
         try:
             pod = cri_runtime.start_pod(at, probe.handler, probe.purpose)

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
+from runc_wrap.host import runtime_state
+from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
+
+    from runc_wrap.node.paths import Places
 
 _MOST_LINKS = 40  # as path_resolution(7)
 
@@ -60,3 +64,10 @@ def leads_to(named: str, path: Path) -> bool:
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path.parent)) / path.name
+
+
+def of_handler(places: Places, handler: str) -> Iterator[Dependent]:
+    """Yield those that were started as this handler. Raises OSError."""
+    for key, record in whole_ledger.read(places.ledger).records.items():
+        if record.handler == handler and runtime_state.directory(key):
+            yield Dependent(record.engine or "", record.id)

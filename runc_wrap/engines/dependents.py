@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import ledger_containers, registry
+from runc_wrap.engines import dependent, registry
 from runc_wrap.engines.dependent import Dependent, Unknown
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def _by_path(places: Places, handler: str) -> Iterator[Dependent]:
         for id_, container in engine.calling(path):
             known.add(id_)
             yield container
-    yield from (
-        one for one in ledger_containers.of_handler(places, handler) if one.name not in known
-    )
+    yield from (one for one in dependent.of_handler(places, handler) if one.name not in known)
 
 
 def of_users(handler: str) -> list[Dependent]:

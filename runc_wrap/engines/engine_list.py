@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.engines import registry
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.registration.registration_state import Registered
 

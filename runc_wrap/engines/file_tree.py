@@ -90,9 +90,13 @@ class Tree:
         for path in self.saved:
             self._open(Path(path))
 
-    def naming(self, path: str) -> list[Path]:
-        """Return the opened files that name this path in the end, as their owner's did not."""
-        named = re.compile(rf"{re.escape(path)}(?![\w-])").search
+    def naming(self, path: Path) -> list[Path]:
+        """Return the opened files that name this path, or its name as the default runtime.
+
+        That is in the end, and as their owner's did not.
+        """
+        default = rf"""runtime(?:_name)?"?\s*[=:]\s*["']{re.escape(path.name)}["']"""
+        named = re.compile(rf"{re.escape(str(path))}(?![\w-])|{default}").search
         before = {where: each.before or "" for where, each in self.saved.items()}
         return [
             where

@@ -12,13 +12,17 @@ read: a container that has it while a request waits would be recorded instead.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import NamedTuple
 
 from runc_wrap.hotpath.main import CAPTURE as VARIABLE
+from runc_wrap.node import paths
 
 CANARY, CAPTURE = "canary", "capture"
-_DIGITS = 16
+_DIGITS = 8
+# the installation that runs: another prefix has probes of its own on the same node
+OWNER = hashlib.sha256(str(paths.installed().prefix).encode()).hexdigest()[:_DIGITS]
 TOKEN = VARIABLE.decode().removesuffix("=")  # the variable that has it
 COMMAND = "/none"  # of a request: it would not start if our launcher did not refuse
 
@@ -50,9 +54,9 @@ class Started(NamedTuple):
 
 def name(purpose: str) -> str:
     """Return a name for a container of Docker's or Podman's."""
-    return f"runc-wrap-{purpose}-{secrets.token_hex(_DIGITS // 2)}"
+    return f"runc-wrap-{purpose}-{OWNER}{secrets.token_hex(_DIGITS // 2)}"
 
 
 def pattern(purpose: str) -> str:
     """Return the regular expression for all such names."""
-    return f"^runc-wrap-{purpose}-[0-9a-f]{{{_DIGITS}}}$"
+    return f"^runc-wrap-{purpose}-{OWNER}[0-9a-f]{{{_DIGITS}}}$"

@@ -13,6 +13,7 @@ import struct
 import tarfile
 from typing import TYPE_CHECKING
 
+from runc_wrap.engines import probe_container
 from runc_wrap.engines.handler import EngineError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "idle"
 DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp")  # on which engines mount
-REFERENCE = "localhost/runc-wrap-canary:idle"
+REFERENCE = f"localhost/runc-wrap-canary:{probe_container.OWNER}"
 _TIME = "2026-01-01T00:00:00Z"
 _AT = 0x400000
 _PT_GNU_STACK = 0x6474E551

@@ -14,7 +14,7 @@ from runc_wrap.engines.podman.podman_engine import Podman
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
 
 ENGINES: dict[str, type[Engine]] = {
     each.names.name: each for each in (Containerd, Crio, Podman, Docker)

@@ -47,16 +47,9 @@ def plan(places: Places, where: Where, handler: str, *, hands_over: bool = False
     planned = registration_plan.plan_remove(where, handler)
     if planned.is_empty:
         return Removal(planned, handler)
-    found, named = needed(places, where, handler)
-    if planned.link_gone:
-        called, more = called_by_path(places, handler)
-        found, named = sorted({*found, *called}), [*dict.fromkeys([*named, *more])]
-    if found and not hands_over:
-        raise EngineError(
-            f"{handler} in {where.config} is needed by {dependent.counted(found)}",
-            "no container that needs it",
-            "stop and remove them first, or `--hand-over`, after which they run without runc-wrap",
-        )
+    found, named = _users(places, planned, handler)
+    if not hands_over:
+        _refuse(where, handler, found)
     if not hands_over or not (found or named):
         return Removal(planned, handler, named=named)
     runtime = required_runtime(places)
@@ -65,6 +58,35 @@ def plan(places: Places, where: Where, handler: str, *, hands_over: bool = False
     if planned.link_gone:
         given.append(f"the link {planned.link_gone}, which leads to {runtime}")
     return Removal(planned, handler, given, named)
+
+
+def look_again(places: Places, removal: Removal) -> None:
+    """Raise EngineError if a container that needs the handler came after the plan was made.
+
+    Asked when the engine knows the handler no more: from then on none can come.
+    """
+    if not removal.given and not removal.plan.is_empty:
+        found, _ = _users(places, removal.plan, removal.handler)
+        _refuse(removal.plan.where, removal.handler, found)
+
+
+def _users(places: Places, planned: Plan, handler: str) -> tuple[list[Dependent], list[str]]:
+    """Return the containers that need what is removed, and what is not known or certain."""
+    found, named = needed(places, planned.where, handler)
+    if planned.link_gone:
+        called, more = called_by_path(places, handler)
+        found, named = sorted({*found, *called}), [*dict.fromkeys([*named, *more])]
+    return found, named
+
+
+def _refuse(where: Where, handler: str, found: list[Dependent]) -> None:
+    if found:
+        raise EngineError(
+            f"{handler} in {where.config} is needed by {dependent.counted(found)}",
+            "no container that needs it",
+            "stop and remove them first (`doctor --fix` removes a test container that stayed), or "
+            "`--hand-over`, after which they run without runc-wrap",
+        )
 
 
 def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent], list[str]]:

@@ -5,15 +5,16 @@ Only the cluster's pod speaks to it in another way, by D-Bus (cluster/host_comma
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
-from runc_wrap.host import files, program
+from runc_wrap.host import files, procfs, program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 UNITS = Path("/etc/systemd/system")
 VENDOR = Path("/usr/lib/systemd/system")
@@ -24,6 +25,8 @@ _VERSION = re.compile(r"systemd (\d+)")
 _ANSWERS, _WORKS = 20.0, 240.0  # seconds; a unit may take 180 to start, an engine's 90 to stop
 _LARGEST = 1 << 20  # bytes of a unit's file
 _WRITER = "runc-wrap"
+KEPT, _ROOM = "FDSTORE", "FileDescriptorStoreMax"
+_UNIT = re.compile(r"[\w:.@\\-]{1,255}\.service")
 
 Shown = dict[str, str]  # property -> value, as systemctl prints it
 
@@ -110,3 +113,22 @@ def unlink(unit: Path) -> None:
     for path in (unit, unit.with_name(f".{unit.name}.{_WRITER}.new"),
                  unit.with_name(f".{unit.name}.link.new")):  # fmt: skip
         path.unlink(missing_ok=True)
+
+
+def kept_descriptors(environment: Mapping[str, str]) -> int:
+    """Return how many descriptors systemd keeps for this process when that ends.
+
+    Before version 254 it does not say so in $FDSTORE, and is asked about the unit of this process
+    (systemd.unit(5)). 0 if no supervisor keeps any.
+    """
+    said = environment.get(KEPT, "")
+    if said or "NOTIFY_SOCKET" not in environment:
+        return _count(said)
+    groups = procfs.cgroups(os.getpid()) or []
+    ends = (path.rpartition("/")[2] for _, names, path in groups if names in ("", "name=systemd"))
+    unit = next((name for name in ends if _UNIT.fullmatch(name)), "")
+    return _count(show([unit], _ROOM).get(unit, {}).get(_ROOM, "")) if unit else 0
+
+
+def _count(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,9}\n?", text) else 0

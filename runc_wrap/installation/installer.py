@@ -11,6 +11,7 @@ holds the lock.
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 import sysconfig
@@ -20,15 +21,9 @@ from typing import TYPE_CHECKING, NoReturn
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
-from runc_wrap.installation import (
-    failure_advice,
-    links,
-    release_parts,
-    release_switch,
-    services,
-    unfinished,
-)
+from runc_wrap.host.systemd import UnitFailed
 from runc_wrap.installation import installation_record as records
+from runc_wrap.installation import links, release_parts, release_switch, services, unfinished
 from runc_wrap.installation.services import Services
 
 if TYPE_CHECKING:
@@ -173,7 +168,7 @@ class Installer:
         if not done.is_well:
             said = (done.complaint or done.printed or done.said).strip()
             is_first = not self._before
-            advice = failure_advice.of_policy(said, self._prefix, is_first=is_first)
+            advice = policy_advice(said, self._prefix, is_first=is_first)
             raise Failed(f"{said}\n{advice}")
         return done.printed
 
@@ -215,8 +210,8 @@ def _say_what_to_do(error: Exception, prefix: Path, in_force: str) -> None:
     """Print why it failed, what is in force now, and what to do, unless the error says that."""
     sys.stdout.flush()
     is_told = isinstance(error, (Failed, records.Damaged))
-    advice = "" if is_told else f" {failure_advice.sentence(error, prefix)}"
-    sys.stderr.write(f"install.sh: {error}{in_force}{advice}\n")
+    more = "" if is_told else f" {advice(error, prefix)}"
+    sys.stderr.write(f"install.sh: {error}{in_force}{more}\n")
 
 
 def main(words: Sequence[str]) -> int:
@@ -234,6 +229,50 @@ def main(words: Sequence[str]) -> int:
         _say_what_to_do(error, options.prefix, f"; {installer.told_in_force()}.")
         return 1
     return 0
+
+
+_AGAIN = "then run install.sh again"
+_BY_ERROR = {
+    errno.ENOSPC: "make room on that file system (`df -h {path}` shows it)",
+    errno.EDQUOT: "make room on that file system (`df -h {path}` shows it)",
+    errno.EROFS: "mount that file system writable (`findmnt -T {path}` shows it)",
+    errno.EACCES: "run it as root, where no mount or security module forbids it",
+    errno.EPERM: "run it as root; `lsattr -d {path}` shows a file that nobody may change",
+    errno.ENOENT: "unpack the archive or the checkout again, of which that is missing",
+}
+_IN_THE_WAY = "move away what is there (`ls -ld {path}` shows it)"
+
+
+def advice(error: BaseException, prefix: Path) -> str:
+    """Return it; `prefix` stands for a file that is not named."""
+    if isinstance(error, OSError):
+        what = _BY_ERROR.get(error.errno or 0, _IN_THE_WAY)
+        return f"Try: {what.format(path=_place(error, prefix))}, {_AGAIN}."
+    if isinstance(error, UnitFailed):
+        return f"Try: mend what that says, {_AGAIN}, or give it --no-services."
+    if isinstance(error, ValueError):
+        return f"Try: unpack the archive or the checkout again, as this one is damaged, {_AGAIN}."
+    room = _BY_ERROR[errno.ENOSPC].format(path=prefix)  # a program failed, and said why
+    return f"Try: read what that program said, {room} if it lacks any, {_AGAIN}."
+
+
+def policy_advice(said: str, prefix: Path, *, is_first: bool) -> str:
+    """Return it for a policy that `apply` refuses, with what it said.
+
+    `is_first`: nothing is in force, so runc-wrapctl, which that may advise, is not installed.
+    """
+    if is_first and "runc-wrapctl" in said:
+        return (
+            f"Try: change {prefix}/etc so that it needs no runc-wrapctl, which is not installed "
+            "yet, and run install.sh again; change it back when what that says is done"
+        )
+    return f"Try: correct that, {_AGAIN}"
+
+
+def _place(error: OSError, prefix: Path) -> Path:
+    """Return the directory of a file: the file itself may be ours, and gone by now."""
+    named = Path(str(error.filename2 or error.filename or ""))
+    return named.parent if named.is_absolute() else prefix
 
 
 if __name__ == "__main__":

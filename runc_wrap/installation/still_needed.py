@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.engines import dependent, registry, removals
-from runc_wrap.engines.engine import NOTHING
+from runc_wrap.engines.engine_class import NOTHING
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, locks, procfs, runtime_state

@@ -1,27 +1,28 @@
 """Taking an installation back, in order, without stranding a container.
 
 Engines' registrations, units, links, the names in PREFIX/bin, the owner's files with `purges`, and
-then everything else by finish.sh, which is a shell script because the interpreter goes too. It is
+then everything else, with the interpreter that runs this. It is
 refused while containers or engines need it; or what they call is handed over: it leads to the real
 runtime then, and is the owner's to delete. Each step may be repeated.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.engines import dependent, removals
 from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
 from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.failure import Failure
-from runc_wrap.host import files, program, systemd
+from runc_wrap.host import files, locks, systemd
 from runc_wrap.installation import installation_record as record
 from runc_wrap.installation import links, services, still_needed
+from runc_wrap.ledger.record import SELFTEST
 from runc_wrap.node.paths import PACKAGED
 
 if TYPE_CHECKING:
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
 
 UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
                                                "observe.service"))  # fmt: skip
-RECORDS = ("captured", "evidence", "ledger", "metrics")  # in PREFIX/var; as in finish.sh
+RECORDS = ("captured", "evidence", "ledger", "metrics")  # in PREFIX/var
+_STATE = ("agent", "capture", "changes", "cluster", "engines", "proofs", "transactions", "policy.*",
+          "canary-*", f"{SELFTEST}-*")  # fmt: skip
+_DIRECTORIES = ("etc/conf.d", "etc/profiles", "etc", "var", "lib/releases", "lib/runtime", "lib",
+                "bin")  # fmt: skip
 _YOURS = "yours to delete when nothing needs it"
-_FINISH = Path(__file__).with_name("finish.sh")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Left(NamedTuple):
 
 
 @dataclass
-class Plan:
+class UninstallPlan:
     """`stays`: {name in PREFIX/bin: why it is still called}; `unsure`: what is no veto."""
 
     places: Places
@@ -74,7 +78,7 @@ def check(places: Places) -> None:
         raise Failure(record.told_missing(places.prefix))
 
 
-def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> Plan:
+def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> UninstallPlan:
     """Return what to do. Raises Failure, EngineError and OSError."""
     check(places)
     for change in sorted(taking_back.directory(places).glob("*.json")):
@@ -102,7 +106,7 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> P
         for where, name in _registered(places)
     ]
     left = [Left("perhaps a container", each) for each in unsure]
-    return Plan(places, recorded, planned, stays, runtime, purges, left)
+    return UninstallPlan(places, recorded, planned, stays, runtime, purges, left)
 
 
 def _registered(places: Places) -> Iterator[tuple[Where, str]]:
@@ -120,7 +124,7 @@ def _needed(places: Places, stays: dict[str, str]) -> list[str]:
     return needed
 
 
-def steps(todo: Plan) -> Iterator[Step]:
+def steps(todo: UninstallPlan) -> Iterator[Step]:
     """Yield what to do, in order."""
     for removal in todo.removals:
         if not removal.plan.is_empty:
@@ -143,14 +147,14 @@ def steps(todo: Plan) -> Iterator[Step]:
                partial(_save, todo))  # fmt: skip
 
 
-def _take_out(todo: Plan, removal: Removal) -> None:
+def _take_out(todo: UninstallPlan, removal: Removal) -> None:
     """Take a handler out of what the steps before have left of its registration."""
     where, given = removal.plan.where, removal.plan.given
     to = Path(given.path) if given else None
     plan = registration_plan.plan_remove(where, removal.handler, to)
     if removal.handler in todo.stays:  # at no moment without the name that is called
         plan.link_gone = None
-    plan_execution.carry_out(plan)
+    plan_execution.carry_out(plan, check=partial(removals.look_again, todo.places, removal))
 
 
 def _told(removal: Removal) -> str:
@@ -160,7 +164,7 @@ def _told(removal: Removal) -> str:
     return f"remove {removal.handler} from {where.config}"
 
 
-def _remove_links(todo: Plan) -> None:
+def _remove_links(todo: UninstallPlan) -> None:
     kept = _kept_links(todo)
     for link in kept:
         del todo.record.links[link]
@@ -169,8 +173,8 @@ def _remove_links(todo: Plan) -> None:
     _save(todo)
 
 
-def _kept_links(todo: Plan) -> dict[str, str]:
-    """Return the links to what stays, and to runc-wrapctl, which finish.sh removes."""
+def _kept_links(todo: UninstallPlan) -> dict[str, str]:
+    """Return the links to what stays, and to runc-wrapctl, which `finish` removes."""
     bin_ = todo.places.prefix / "bin"
     names = ("runc-wrapctl", *todo.stays)
     return {
@@ -180,7 +184,7 @@ def _kept_links(todo: Plan) -> dict[str, str]:
     }
 
 
-def _bin_steps(todo: Plan) -> Iterator[Step]:
+def _bin_steps(todo: UninstallPlan) -> Iterator[Step]:
     names = still_needed.names(todo.places)
     for name in sorted(names, key=lambda name: name not in todo.stays):  # links lead to others
         path = todo.places.wrapper.with_name(name)
@@ -191,19 +195,19 @@ def _bin_steps(todo: Plan) -> Iterator[Step]:
             yield Step(f"remove {path}", partial(path.unlink, missing_ok=True))
 
 
-def _purge(todo: Plan) -> None:
+def _purge(todo: UninstallPlan) -> None:
     etc = todo.places.etc
     for name in ("conf.d", "profiles"):
         shutil.rmtree(etc / name, ignore_errors=True)
     (etc / "config.toml").unlink(missing_ok=True)
 
 
-def _save(todo: Plan) -> None:
+def _save(todo: UninstallPlan) -> None:
     if record.place(todo.places.prefix).parent.is_dir():
         record.save(todo.places.prefix, todo.record)
 
 
-def left(todo: Plan) -> list[Left]:
+def left(todo: UninstallPlan) -> list[Left]:
     """Return what stays, and why, apart from what `finish` finds."""
     found = list(todo.left)
     for removal in todo.removals:
@@ -222,8 +226,8 @@ def left(todo: Plan) -> list[Left]:
     return found
 
 
-def _kept_records(todo: Plan) -> list[str]:
-    """Return the directories in PREFIX/var that finish.sh keeps."""
+def _kept_records(todo: UninstallPlan) -> list[str]:
+    """Return the directories in PREFIX/var that `finish` keeps."""
     return [name for name in RECORDS if not todo.purges and _has_files(todo.places.var / name)]
 
 
@@ -231,16 +235,30 @@ def _has_files(directory: Path) -> bool:
     return any(one.is_file() for one in directory.rglob("*"))
 
 
-def finish(todo: Plan, lock: int, *, is_quiet: bool) -> NoReturn:
-    """Become the program that removes this one, and goes on holding the lock.
+def finish(places: Places, *, purges: bool) -> list[str]:
+    """Remove all the rest that is runc-wrap's; return what to say of it. A prefix may be shared.
 
-    `is_quiet`: it prints nothing on stdout, where a document is.
+    The releases go last, one of which runs this: until then it can be done again, and afterwards
+    nothing is imported. Raises OSError.
     """
-    os.set_inheritable(lock, True)  # noqa: FBT003 - takes it by position only
-    command = todo.places.prefix / "bin" / "runc-wrapctl"
-    script = _FINISH.read_bytes()
-    if todo.purges:  # within the script, as it may be killed and run again
-        script = script.replace(b"\npurges=''", b"\npurges=yes", 1)
-    files.replace(command, script, 0o755, writer="finish")
-    words = ["sh", str(command), *(["--quiet"] if is_quiet else [])]
-    os.execve("/bin/sh", words, program.made_environment())  # noqa: S606 - nothing may come back
+    prefix, var, lib = places.prefix, places.var, places.prefix / "lib"
+    own, link = prefix / "bin" / "runc-wrapctl", links.LOCAL / "bin" / "runc-wrapctl"
+    for name in (*_STATE, *(RECORDS if purges else ())):
+        for path in var.glob(name):
+            shutil.rmtree(path, ignore_errors=True)  # what stays is named in the end
+    (prefix / "hooks").unlink(missing_ok=True)
+    records = [path for name in RECORDS for path in (*(var / name).glob("*"), var / name)]
+    if link.is_symlink() and str(link.readlink()) == str(own):
+        link.unlink()
+    for release in (lib / "releases").glob("[0-9]*"):
+        shutil.rmtree(release, ignore_errors=True)
+    for name in ("current", "runtime/runc", "runtime/crun", "*installation.json*", ".installing.*"):
+        for path in lib.glob(name):
+            path.unlink()
+    shutil.rmtree(var / locks.DIRECTORY, ignore_errors=True)  # until now it kept an install.sh away
+    own.unlink(missing_ok=True)
+    for directory in (*records, *(prefix / name for name in _DIRECTORIES), prefix):
+        with contextlib.suppress(OSError):  # not empty, or a link, as a package has them
+            directory.rmdir()
+    left = [f"left, as it is not empty: {prefix}"] if prefix.exists() else []
+    return [*left, "runc-wrap is removed."]

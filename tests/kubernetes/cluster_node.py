@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.engines.images import REFERENCE
 from harness.host.processes import CommandError, run, wait_until
 from harness.node.requirements import program
-from runc_wrap.cluster.kubernetes_api import tls
+from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.kubernetes_api.node_object import STATE
 from tests.kubernetes import installer_pod, node_api_server, rendered
 from tests.kubernetes.installer_pod import CONTAINER, Given
@@ -63,7 +63,7 @@ _SERVE = f"""
 podman run -d --name api --network host --read-only -v {_API}:{node_api_server.PLACE} \\
     --entrypoint {_PYTHON} "$1" -c "
 import sys; sys.path[:0] = ['{node_api_server.PLACE}']
-import {tls.__name__} as tls; tls.provide()
+import {api_server.__name__} as tls; tls.provide()
 from tests.kubernetes import node_api_server; node_api_server.main()"
 """
 _SERVES = f"""

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import entry_point
-from runc_wrap.engines import canary_proof
-from runc_wrap.engines.transaction import steps
+from runc_wrap.engines.transaction import canary_proof, steps
 from runc_wrap.host import change_set
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from runc_wrap import safe_text
 from runc_wrap.cluster import archive_copy, next_step, node_record
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.node import runtime_switch
-from runc_wrap.node.container_state import redecide, status
+from runc_wrap.node.container_state import node_status, redecide
 from runc_wrap.policy.policy_errors import PolicyError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def document(places: Places, candidate: Path, node: str) -> Json:
         compiled, remarks = _checked(places, candidate)
     except (policy_files.PolicyNotTaken, PolicyError) as error:
         return {**found, "refused": _sentence(str(error)), "changed": 0}
-    changes = [*redecide.changes(compiled, status.gather(places.ledger).entries)]
+    changes = [*redecide.changes(compiled, node_status.gather(places.ledger).entries)]
     rows = _rows(islice(changes, MOST_CHANGES))
     shown = [_sentence(one) for one in remarks[:MOST_REMARKS]]
     return {**found, "remarks": shown, "changed": len(changes), "changes": rows}

@@ -49,7 +49,7 @@ _COULD_NOT = {
 _UNHEARD = 60.0  # seconds for which systemd need not answer while a command runs
 
 
-class Manager(Protocol):
+class UnitManager(Protocol):
     """The host's systemd: systemd_manager.Manager."""
 
     def start(  # noqa: PLR0913 - what a unit is made of
@@ -88,7 +88,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandEnd:
     """A command that is over: whether it succeeded, and what it printed."""
 
     is_well: bool
@@ -131,7 +131,7 @@ class Ended:
         return safe_text.fitted("\n".join(filter(None, lines)), _LONGEST_FINDINGS) or self.reason
 
 
-def run(manager: Manager, place: Path, command: Command) -> Ended:
+def run(manager: UnitManager, place: Path, command: Command) -> CommandEnd:
     """Run a command, or wait for it if it runs; return how it ended. Raises SystemdError.
 
     `place` has its output, by the same path on the host and here.
@@ -150,38 +150,38 @@ def run(manager: Manager, place: Path, command: Command) -> Ended:
     return ended
 
 
-def forget_old(manager: Manager, steps: Collection[str]) -> None:
+def forget_old(manager: UnitManager, steps: Collection[str]) -> None:
     """Forget the commands of these steps that ended while nobody waited. Raises SystemdError."""
     for unit in _in_states(manager, steps, (DONE, FAILED)):
         manager.forget(unit)
 
 
-def running(manager: Manager, steps: Collection[str]) -> list[str]:
+def running(manager: UnitManager, steps: Collection[str]) -> list[str]:
     """Return the units of these steps that run, whoever began them. Raises SystemdError."""
     return _in_states(manager, steps, (RUNNING,))
 
 
-def _in_states(manager: Manager, steps: Collection[str], states: Collection[str]) -> list[str]:
+def _in_states(manager: UnitManager, steps: Collection[str], states: Collection[str]) -> list[str]:
     found = manager.names(f"{_PREFIX}*")
     ours = [unit for unit in found if unit.removeprefix(_PREFIX).rpartition("-")[0] in steps]
     return [unit for unit in ours if manager.end(unit).state in states]
 
 
-def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> Ended:
+def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> CommandEnd:
     if end.state == DONE:
-        return Ended(is_well=True, printed=printed, said=said)
+        return CommandEnd(is_well=True, printed=printed, said=said)
     if end.state == GONE:
         why = "is gone: it was ended by somebody, or by a restart of the host"
         said = said or f"{command.unit} {why if command.stays else 'said nothing'}"
-        return Ended(is_well=False, printed=printed, said=said)
+        return CommandEnd(is_well=False, printed=printed, said=said)
     if end.result == "timeout":
         late = f"{command.unit} took longer than {command.seconds:g} s"
-        return Ended(is_well=False, printed=printed, said=f"{said}\n{late}".strip())
+        return CommandEnd(is_well=False, printed=printed, said=f"{said}\n{late}".strip())
     if not printed and not said:
         means = _meaning(end.status, safe_text.name(command.argv[0]))
         why = f": {means}" if means else ", and said nothing"
         said = f"{command.unit} failed with the status {end.status}{why}"
-    return Ended(is_well=False, printed=printed, said=said)
+    return CommandEnd(is_well=False, printed=printed, said=said)
 
 
 def _meaning(status: int, program: str) -> str:
@@ -196,7 +196,7 @@ def _meaning(status: int, program: str) -> str:
     return f"systemd could not {_COULD_NOT.get(status, 'prepare its execution (systemd.exec(5))')}"
 
 
-def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:
+def wait(manager: UnitManager, unit: str, seconds: float) -> UnitEnd:
     """Wait until a unit is over, and return what became of it; `seconds`: when systemd ends it.
 
     systemd may be silent for a while, as when it is upgraded. Raises SystemdError.

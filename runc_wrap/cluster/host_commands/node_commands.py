@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cluster import next_step
 from runc_wrap.cluster.host_commands import host_command
-from runc_wrap.cluster.host_commands.host_command import Command, Ended
+from runc_wrap.cluster.host_commands.host_command import Command, CommandEnd
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.next_step import Registration
 from runc_wrap.documents.reader import DocumentError, record, taken
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runc_wrap.cluster.host_commands.host_command import Manager
+    from runc_wrap.cluster.host_commands.host_command import UnitManager
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
@@ -37,10 +37,10 @@ class NodeCommands:
     """
 
     places: Places
-    manager: Manager
+    manager: UnitManager
     config: str = ""
 
-    def preflight(self, archive: Path, engine: str, policy: str | None) -> Ended:
+    def preflight(self, archive: Path, engine: str, policy: str | None) -> CommandEnd:
         """Ask whether the release of an archive that lies on the node can be installed there.
 
         `policy`: with this one, which is then laid down for the release, unless it is refused.
@@ -51,37 +51,37 @@ class NodeCommands:
         argv = (program, "--prefix", str(self.places.prefix), *words)
         return self._run(Command("preflight", argv, _CHECKING))
 
-    def install(self, archive: Path) -> Ended:
+    def install(self, archive: Path) -> CommandEnd:
         """Install the release of an archive that lies on the node."""
         script = str(archive / "install.sh")
         words = ("/bin/sh", script, "--prefix", str(self.places.prefix))
         return self._run(Command("install", words, _INSTALLING))
 
-    def apply(self, policy: str) -> Ended:
+    def apply(self, policy: str) -> CommandEnd:
         """Check a policy that the pod has written, and put it in force."""
         return self._ctl("apply", _APPLYING, "cluster", "apply", policy)
 
-    def register(self, engine: str) -> Ended:
+    def register(self, engine: str) -> CommandEnd:
         """Register the handler as a transaction, proved by a canary."""
         return self._changed("register", "add", engine)
 
-    def prove(self, engine: str) -> Ended:
+    def prove(self, engine: str) -> CommandEnd:
         """Run a canary through the registered handler; the engine is not restarted."""
         words = ("engine", "prove", engine, *self._which(), "--json")
         return self._ctl("prove", _PROVING, *words)
 
-    def unregister(self, engine: str) -> Ended:
+    def unregister(self, engine: str) -> CommandEnd:
         """Remove the handler as a transaction."""
         return self._changed("unregister", "remove", engine)
 
-    def _changed(self, step: str, verb: str, engine: str) -> Ended:
+    def _changed(self, step: str, verb: str, engine: str) -> CommandEnd:
         words = ("engine", verb, engine, *self._which(), "--restart", "--json")
         return self._ctl(step, _REGISTERING, *words)
 
     def _which(self) -> tuple[str, ...]:
         return ("--config", self.config) if self.config else ()
 
-    def uninstall(self, *, purges: bool) -> Ended:
+    def uninstall(self, *, purges: bool) -> CommandEnd:
         """Take the installation back, with its settings if `purges`."""
         more = ("--purge",) if purges else ()
         return self._ctl("uninstall", _INSTALLING, "uninstall", "--json", *more)
@@ -118,12 +118,12 @@ class NodeCommands:
         """Forget what ended while no pod was there."""
         host_command.forget_old(self.manager, STEPS)
 
-    def _ctl(self, step: str, seconds: float, *words: str) -> Ended:
+    def _ctl(self, step: str, seconds: float, *words: str) -> CommandEnd:
         program = str(self.places.wrapper.with_name("runc-wrapctl"))
         argv = (program, "--prefix", str(self.places.prefix), *words)
         return self._run(Command(step, argv, seconds))
 
-    def _run(self, command: Command) -> Ended:
+    def _run(self, command: Command) -> CommandEnd:
         return host_command.run(self.manager, self.places.cluster, command)
 
 

@@ -8,14 +8,15 @@ is imported when it is needed: it takes the ssl that it then finds, which has to
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
-from runc_wrap.cluster.kubernetes_api import tls
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     Json = dict[str, Any]
+    import ssl
 
 FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MERGE, PLAIN = "application/merge-patch+json", "application/json"
@@ -153,11 +155,39 @@ def in_pod(environment: Mapping[str, str], directory: Path = FILES) -> ApiServer
     if not host or not port.isdecimal():
         raise Unreachable("this is not run in a pod: KUBERNETES_SERVICE_HOST and _PORT are not set")
 
-    tls.provide()
+    provide_tls()
     from http.client import HTTPSConnection  # noqa: PLC0415 - see above
 
     def connect() -> http.client.HTTPConnection:
-        trusted = tls.context(directory / "ca.crt")
+        trusted = tls_context(directory / "ca.crt")
         return HTTPSConnection(host, int(port), timeout=_SECONDS, context=trusted)
 
     return ApiServer(connect, directory / "token")
+
+
+TLS = Path("/installer/tls")
+TLS_LIBRARIES = ("libzstd.so.1", "libcrypto.so.3", "libssl.so.3")  # each needs those before it
+
+
+def provide_tls() -> None:
+    """See that `import ssl` finds a module that can make TLS. Raises OSError."""
+    if not TLS.is_dir() or str(TLS) in sys.path:
+        return  # an interpreter with an OpenSSL of its own, as a developer's
+    if "ssl" in sys.modules:
+        raise OSError("the archive's ssl was imported before the image's")
+    for name in TLS_LIBRARIES:
+        ctypes.CDLL(str(TLS / name), mode=ctypes.RTLD_GLOBAL)
+    sys.path.insert(0, str(TLS))
+
+
+def tls_context(authority: Path) -> ssl.SSLContext:
+    """Return a tls_context that trusts this file alone; `provide_tls` comes first. Raises OSError.
+
+    Python 3.13 and newer ask for all that RFC 5280 wants of a certificate. Many clusters' authority
+    has no key usage, or a certificate no key identifier, and everything else there accepts it.
+    """
+    import ssl  # noqa: PLC0415 - after `provide_tls` it is the one that is wanted
+
+    made = ssl.create_default_context(cafile=str(authority))
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return made

@@ -35,7 +35,7 @@ ANSWERED: Json = {"metadata": {"annotations": {AGAIN: None}}}  # a merge patch
 
 
 @dataclass(frozen=True)
-class Node:
+class KubernetesNode:
     """What is read of a node. `handlers` is None if the kubelet lists none."""
 
     name: str
@@ -49,10 +49,10 @@ class Node:
     handlers: frozenset[str] | None
 
 
-def read(document: Json) -> Node:
+def read(document: Json) -> KubernetesNode:
     """Return what is needed of an object of the API, whatever it lacks."""
     metadata, status = _map(document, "metadata"), _map(document, "status")
-    return Node(
+    return KubernetesNode(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
@@ -103,7 +103,7 @@ class Wanted:
     taints: bool = False
 
 
-def change(node: Node, wanted: Wanted) -> Json | None:
+def change(node: KubernetesNode, wanted: Wanted) -> Json | None:
     """Return the merge patch that makes a node say so, None if it does."""
     is_ready, is_installed = wanted.is_ready, wanted.is_installed
     labels: dict[str, str | None] = {}
@@ -135,12 +135,12 @@ def offer(*, is_offered: bool) -> Json:
     return {"metadata": {"labels": {INSTALLED: _TRUE if is_offered else None}}}
 
 
-def is_installed(node: Node) -> bool:
+def is_installed(node: KubernetesNode) -> bool:
     """Tell whether the RuntimeClass selects a node."""
     return node.labels.get(INSTALLED) == _TRUE
 
 
-def _taints(node: Node, wanted: Wanted) -> list[Json]:
+def _taints(node: KubernetesNode, wanted: Wanted) -> list[Json]:
     """Return the taints that a node shall have, in the order in which it has them."""
     was_ready = node.labels.get(READY) == _TRUE
     is_ready = was_ready if wanted.is_ready is None else wanted.is_ready
@@ -162,7 +162,7 @@ def _fitted(note: str) -> str:
     return data[: _LONGEST_NOTE - len("…".encode())].decode(errors="ignore") + "…"
 
 
-def event(node: Node, reporter: str, reason: str, note: str, when: str) -> Json:
+def event(node: KubernetesNode, reporter: str, reason: str, note: str, when: str) -> Json:
     """Return the Event for a change: `when` is RFC 3339 with microseconds."""
     is_normal = reason in ("Installed", "Ready", "PolicyApplied", "Removed")
     return {

@@ -19,7 +19,7 @@ from runc_wrap.host import locks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.node.paths import Places
 
 NAME = "canaries"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.doctor.policy_checks import applying
+from runc_wrap.doctor.policy_checks import policy_in_force
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -44,7 +44,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _stale(places: Places, sentence: str) -> Finding:
     command = commands.ctl(places, "apply")
-    return Finding(NAME, "warning", sentence, _APPLY, command, applying.fix(places))
+    return Finding(NAME, "warning", sentence, _APPLY, command, policy_in_force.fix(places))
 
 
 def _finding(places: Places, remark: str) -> Finding:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import commands
-from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.doctor.policy_checks import applying, profiles_in_force
+from runc_wrap.doctor.check_finding import Finding, NotMended
+from runc_wrap.doctor.policy_checks import profiles_in_force
+from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runc_wrap.node.paths import Places
+
 
 NAME = "in-force"
 _REMEDY = "run runc-wrapctl apply"
@@ -37,4 +40,16 @@ def find(places: Places) -> Iterator[Finding]:
 def _unreadable(places: Places, refusal: Refusal) -> Finding:
     sentence = str(refusal).removesuffix(policy_file.AGAIN).rstrip()  # the remedy says it
     command = commands.ctl(places, "apply")
-    return Finding(NAME, "error", sentence, _REMEDY, command, applying.fix(places))
+    return Finding(NAME, "error", sentence, _REMEDY, command, fix(places))
+
+
+def fix(places: Places) -> Callable[[], None]:
+    """Return what puts the policy's sources in force."""
+
+    def act() -> None:
+        try:
+            apply_policy.put_in_force(places)
+        except Failure as error:
+            raise NotMended(str(error)) from error
+
+    return act

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.node.paths import Places
 
+CANDIDATE = "candidate"
 ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
 
 
@@ -70,3 +71,14 @@ def names(profile: CompiledProfile) -> Names:
         rule = each["rule"]
         (allowed if rule["action"] in ALLOWING else denied).update(rule["names"])
     return Names(frozenset(allowed), frozenset(denied - allowed))
+
+
+def modes(places: Places) -> set[str]:
+    """Return the modes, and CANDIDATE if it has one; an empty set without a policy."""
+    try:
+        policy = policy_file.load(str(places.prefix))
+    except Refusal:
+        return set()
+    rules = {rule["mode"] for rule in policy["rules"] if "mode" in rule}
+    beside = [CANDIDATE] if policy.get("candidates") else []
+    return {policy["default"]["mode"], policy["privileged"], *rules, *beside}

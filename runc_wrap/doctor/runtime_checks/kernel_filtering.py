@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.doctor.policy_checks import modes_available
+from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.evidence.sources.audit_health import SWITCHED_OFF, UNREAD, warnings
 from runc_wrap.node import features
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "kernel"
-_WANTED_BY = {"audit": "log", "enforce-log": "errno", modes_available.CANDIDATE: "log"}
+_WANTED_BY = {"audit": "log", "enforce-log": "errno", profiles_in_force.CANDIDATE: "log"}
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -28,7 +28,7 @@ def find(places: Places) -> Iterator[Finding]:
         yield Finding(NAME, "error", sentence, remedy)
         return
     yield from _unlogged(places, available)
-    if modes_available.used(places) & set(_WANTED_BY):
+    if profiles_in_force.modes(places) & set(_WANTED_BY):
         for sentence in warnings():
             if not sentence.startswith("kernel.seccomp.actions_logged"):  # see above, by mode
                 remedy, command = _mending(places, sentence)
@@ -40,9 +40,9 @@ def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
     logged = features.of_kernel("actions_logged")
     words = " ".join(sorted(available - {"allow"}))
     command = f"sysctl -w kernel.seccomp.actions_logged='{words}'"
-    for mode in sorted(modes_available.used(places)):
+    for mode in sorted(profiles_in_force.modes(places)):
         if _WANTED_BY.get(mode, "") not in {"", *logged}:
-            what = "a candidate" if mode == modes_available.CANDIDATE else f"the mode {mode}"
+            what = "a candidate" if mode == profiles_in_force.CANDIDATE else f"the mode {mode}"
             sentence = (
                 f"{what} is in force, but kernel.seccomp.actions_logged lacks "
                 f"{_WANTED_BY[mode]}: the kernel logs nothing of it"

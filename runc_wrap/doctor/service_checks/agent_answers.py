@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.doctor.policy_checks import modes_available
+from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.doctor.service_checks import units
 from runc_wrap.host import systemd
 from runc_wrap.hotpath import agent_probe
@@ -98,7 +98,7 @@ def _restarted(sentence: str) -> Finding:
 
 
 def _of_observe(places: Places) -> Iterator[Finding]:
-    is_used = "observe" in modes_available.used(places)
+    is_used = "observe" in profiles_in_force.modes(places)
     if is_used and not agent_probe.has_agent(str(places.notify)):
         sentence = "the mode observe is in force, but no agent takes listeners: it becomes audit"
         remedy = _start(places, "observe", _TAKE) if systemd.is_booted() else _TAKE_ANYWAY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.doctor.policy_checks import modes_available
+from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.doctor.service_checks import units
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.ledger.record import LOGGED_MODES
@@ -29,7 +29,9 @@ def find(places: Places) -> Iterator[Finding]:
         seen = source_status.read(places.evidence)
     except PermissionError:
         return
-    relies = not modes_available.used(places).isdisjoint((*LOGGED_MODES, modes_available.CANDIDATE))
+    relies = not profiles_in_force.modes(places).isdisjoint(
+        (*LOGGED_MODES, profiles_in_force.CANDIDATE)
+    )
     for sentence in source_status.sentences(seen).values():
         severity: Severity = "warning" if relies else "note"
         yield Finding(NAME, severity, sentence, _REMEDY, units.restart("observe"))

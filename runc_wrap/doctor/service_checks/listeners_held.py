@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import registry
-from runc_wrap.node.container_state import lost_listeners, status
+from runc_wrap.node.container_state import lost_listeners, node_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.container_state.status import Entry
+    from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
 
 NAME = "listeners"
@@ -22,7 +22,7 @@ _MOST = 10
 def find(places: Places) -> Iterator[Finding]:
     """Find containers whose watched calls fail, since their agent ended and closed the listener."""
     try:
-        node = lost_listeners.mark(status.gather(places.ledger), places)
+        node = lost_listeners.mark(node_status.gather(places.ledger), places)
     except OSError as error:
         sentence = f"the ledger cannot be read: {error.strerror}"
         remedy = f"check {places.ledger}; or run this as root"

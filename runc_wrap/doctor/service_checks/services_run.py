@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.doctor.policy_checks import modes_available
+from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.doctor.service_checks import units
 from runc_wrap.host import procfs, systemd
 
@@ -92,7 +92,7 @@ def _number(shown: Shown, name: str) -> int:
 def _of_stopped(places: Places, service: Shown) -> Severity:
     """Grade a service that does not run: its owner may have chosen that, as it is optional."""
     is_chosen = service.get("UnitFileState") == "disabled"
-    return "note" if is_chosen and "observe" not in modes_available.used(places) else "warning"
+    return "note" if is_chosen and "observe" not in profiles_in_force.modes(places) else "warning"
 
 
 def _fixed(sentence: str, remedy: str, *arguments: str, severity: Severity = "warning") -> Finding:
@@ -120,7 +120,7 @@ def _maps(pid: str) -> bytes:
 
 def _old_systemd(places: Places) -> Iterator[Finding]:
     version = systemd.version()
-    is_used = "observe" in modes_available.used(places)
+    is_used = "observe" in profiles_in_force.modes(places)
     if is_used and version is not None and version < _KEEPS_AT_STOP:
         yield Finding(
             NAME,

@@ -39,7 +39,7 @@ from runc_wrap.profiles.json_profiles import json_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]

@@ -16,7 +16,7 @@ from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.captured_profile import CapturedProfile
 

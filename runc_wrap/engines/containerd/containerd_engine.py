@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, restart_effects, toml_text
 from runc_wrap.engines.containerd import (
-    containerd_config,
     containerd_containers,
     distributions,
+    drop_ins,
     generated_config,
     handler_tables,
     loaded_files,
+    main_file,
 )
 from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.engine import NOTHING, RESTART, ROOT, unit_of
+from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, unit_of
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from runc_wrap.engines.dependent import Dependent
-    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
 
@@ -50,7 +51,7 @@ class Containerd(CriEngine):
     """See Engine."""
 
     names = engine_names.CONTAINERD
-    usual = containerd_config.CONFIG
+    usual = Path("/etc/containerd/config.toml")
     usual_socket = Path("/run/containerd/containerd.sock")
     units = (
         "containerd.service",
@@ -86,7 +87,6 @@ class Containerd(CriEngine):
 
     def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
         """Return {major: 1 or 2, minor}. Raises EngineError for an unknown version."""
-        del prefix
         major, minor = generation(version or self.version)
         return {"major": major, "minor": minor}
 
@@ -94,8 +94,15 @@ class Containerd(CriEngine):
     def render(
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
-        """Put `handlers` where this version and distribution read them."""
-        return containerd_config.render(tree, config, handlers, facts)
+        """Put `handlers` where this version and distribution read them. Facts: {major, minor}."""
+        if not handlers:
+            return []
+        by = distributions.of_config(config)
+        if by is not None:
+            return generated_config.render(tree, config, handlers, facts, by)
+        if facts["major"] == 1:
+            return main_file.render(tree, config, handlers, (2,))
+        return drop_ins.render(tree, config, handlers, facts)
 
     def check_command(self) -> list[str] | None:
         """Return `containerd config dump`, which prints the configuration in force.
@@ -125,7 +132,6 @@ class Containerd(CriEngine):
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return a restart, but for k0s, which watches its directory of drop-ins."""
-        del loses_default
         return NOTHING if self.flavour == _K0S else RESTART
 
     def reads_itself(self) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runc_wrap.engines.cri.cri_runtime import Pod
+    from runc_wrap.engines.cri.cri_runtime import StartedPod
     from runc_wrap.engines.probe_container import Probe
 
 _RUNTIME = "/runtime.v1.RuntimeService"
@@ -26,7 +26,7 @@ _RUNTIME_DEFAULT = b""  # a SecurityProfile whose fields all have their default
 
 
 @malformed_fails_the_call()
-def start(socket: Path, pod: Pod, probe: Probe, image: str) -> None:
+def start(socket: Path, pod: StartedPod, probe: Probe, image: str) -> None:
     """Have a container created in a pod and started; CRI-O calls the runtime to create it first.
 
     Raises CallFailed, also if the runtime refuses it.

@@ -21,6 +21,7 @@ from runc_wrap.engines.cri.protobuf_wire import (
     text,
     texts,
 )
+from runc_wrap.engines.probe_container import OWNER
 from runc_wrap.host import engine_names
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _OF_NAMESPACE = "io.kubernetes.pod.namespace"  # kubernetes:pkg/kubelet/kuberuntime/labels.go
 NAMESPACE = "runc-wrap"
-LABEL = "runc-wrap/"  # with the pod's name: what it is for
+LABEL = "runc-wrap/"  # with the pod's name, what it is for; its value is whose
 _RUNTIME, _IMAGE = "/runtime.v1.RuntimeService", "/runtime.v1.ImageService"
 _SHORT, _LONG = 10.0, 60.0  # seconds
 _NODE, _UNCONFINED = 2, 1  # NamespaceMode, ProfileType
@@ -120,7 +121,7 @@ def has_image(socket: Path, name: str) -> bool:
     return 1 in fields(grpc_call.call(socket, f"{_IMAGE}/ImageStatus", request, _SHORT))
 
 
-class Pod(NamedTuple):
+class StartedPod(NamedTuple):
     """A pod that was started: `config` is the message that each of its containers repeats."""
 
     id: str
@@ -128,7 +129,7 @@ class Pod(NamedTuple):
 
 
 @malformed_fails_the_call()
-def start_pod(socket: Path, handler: str, name: str) -> Pod:
+def start_pod(socket: Path, handler: str, name: str) -> StartedPod:
     """Start a pod without a seccomp profile through a handler ("": the default).
 
     Raises CallFailed.
@@ -137,7 +138,7 @@ def start_pod(socket: Path, handler: str, name: str) -> Pod:
     config = _pod(str(uuid.uuid4()), parent, name)
     request = message({1: config, 2: handler})
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/RunPodSandbox", request, _LONG))
-    return Pod(text(answer, 1), config)
+    return StartedPod(text(answer, 1), config)
 
 
 def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
@@ -158,7 +159,7 @@ def _pod(uid: str, parent: str, name: str) -> bytes:
     metadata = message({1: f"{name}-{uid[:8]}", 2: uid, 3: NAMESPACE})
     security = message({1: message({1: _NODE}), 9: message({1: _UNCONFINED})})
     labels = {
-        f"{LABEL}{name}": "1",
+        f"{LABEL}{name}": OWNER,
         "io.kubernetes.pod.name": f"{name}-{uid[:8]}",
         _OF_NAMESPACE: NAMESPACE,
         "io.kubernetes.pod.uid": uid,
@@ -172,7 +173,7 @@ def pods(socket: Path, name: str) -> list[str]:
 
     Any pod's author can write our label, but not the namespace's, which kubelets write last.
     """
-    ours = {f"{LABEL}{name}": "1", _OF_NAMESPACE: NAMESPACE}
+    ours = {f"{LABEL}{name}": OWNER, _OF_NAMESPACE: NAMESPACE}
     request = message({1: message({3: ours})})
     listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", request, _SHORT))
     return [text(one, 1) for one in inner(listed, 1)]

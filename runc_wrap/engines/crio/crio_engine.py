@@ -15,11 +15,11 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import ledger_containers, toml_text
+from runc_wrap.engines import dependent, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.crio import crio_config
 from runc_wrap.engines.dependent import Unknown
-from runc_wrap.engines.engine import RESTART, ROOT, below
+from runc_wrap.engines.engine_class import RESTART, ROOT, below
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.node.paths import Places
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from runc_wrap.engines.dependent import Dependent
-    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
 
@@ -57,7 +57,6 @@ class Crio(CriEngine):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put a drop-in for each handler into the drafts."""
-        del facts
         return crio_config.render(tree, config, handlers)
 
     def check_command(self) -> list[str] | None:
@@ -74,7 +73,6 @@ class Crio(CriEngine):
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return a restart: see the module."""
-        del loses_default
         return RESTART
 
     def in_force(self) -> dict[str, str] | None:
@@ -121,7 +119,7 @@ class Crio(CriEngine):
         pod's author may have replaced (server/sandbox_run_linux.go).
         """
         try:
-            started = [*ledger_containers.of_handler(Places(path.parent.parent), path.name)]
+            started = [*dependent.of_handler(Places(path.parent.parent), path.name)]
         except OSError as error:
             raise Unknown(f"CRI-O's pods are known by the ledger: {error}") from None
         yield from (one for one in started if one.engine in (self.name, UNKNOWN))

@@ -14,14 +14,14 @@ from runc_wrap.engines import client_engine, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent import Dependent, Unknown
 from runc_wrap.engines.docker import docker_config
-from runc_wrap.engines.engine import LONG, RELOAD, RESTART, SHORT
+from runc_wrap.engines.engine_class import LONG, RELOAD, RESTART, SHORT
 from runc_wrap.engines.probe_container import CANARY
 from runc_wrap.host import engine_names, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.marked_text import Saved
@@ -72,7 +72,6 @@ class Docker(ClientEngine):
 
     def stands_alone(self, at: Path) -> bool:
         """Return True: it has one file."""
-        del at
         return True
 
     @classmethod
@@ -80,7 +79,6 @@ class Docker(ClientEngine):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put `handlers` into the draft of daemon.json."""
-        del facts
         docker_config.render(tree, config, handlers)
         return []
 
@@ -129,7 +127,6 @@ class Docker(ClientEngine):
 
     def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
         """Return that dockerd refuses the file: before a reload nothing shows a handler."""
-        del handler, facts
         return f"dockerd --validate refuses {self.config}" if self.complaint() else ""
 
     def configured(self) -> None:
@@ -180,7 +177,6 @@ class Docker(ClientEngine):
 
     def prepare_probes(self, directory: Path) -> None:
         """Load an image of our own."""
-        del directory
         loaded = program.run(
             self.client, "load", stdin=probe_image.archive(), seconds=LONG,
             environment=self.environment(),
@@ -190,7 +186,6 @@ class Docker(ClientEngine):
 
     def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
         """Return those for that image."""
-        del directory
         runtime = ("--runtime", probe.handler) if probe.handler else ()
         profile = "builtin" if probe.token else _UNCONFINED
         words = ("--pull", "never", "--security-opt", f"seccomp={profile}")

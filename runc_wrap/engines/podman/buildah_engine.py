@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.engine import LONG, SHORT
+from runc_wrap.engines.engine_class import LONG, SHORT
 from runc_wrap.engines.podman.podman_engine import Podman
-from runc_wrap.engines.probe_container import CANARY
+from runc_wrap.engines.probe_container import CANARY, OWNER
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.probe_container import Probe
 
-_NAMED = "runc-wrap-{}"
+_NAMED = f"runc-wrap-{{}}-{OWNER}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class Buildah(Podman):
 
     def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
         """Return those for a container made from scratch."""
-        del run, directory
         name = _NAMED.format(probe.purpose)
         self._done("from", "--name", name, "scratch", seconds=LONG)  # or the next command says why
         words = ["run", "--isolation", "oci", "--network", "none", "--runtime", probe.handler]

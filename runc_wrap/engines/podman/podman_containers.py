@@ -6,18 +6,17 @@ a path that `--runtime` named (5.4.2: `podman inspect` shows it as OCIRuntime).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import client_engine
+from runc_wrap.engines import client_engine, engine_files, toml_text
 from runc_wrap.engines.dependent import Dependent, Unknown, leads_to
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.podman import container_storage
 from runc_wrap.host import engine_names, program
 from runc_wrap.node.container_state import container_processes, users_containers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _NAME = engine_names.PODMAN.name
 _ROOTS = (0,)
@@ -54,10 +53,10 @@ def _shown() -> Iterator[list[str]]:
 
 def _has_podman_storage() -> bool:
     try:
-        storage = container_storage.directory()
+        place = storage()
     except (EngineError, OSError):  # Podman itself says what is wrong
         return True
-    return any((storage / name).exists() for name in _OF_PODMAN)
+    return any((place / name).exists() for name in _OF_PODMAN)
 
 
 def of_users(handler: str) -> Iterator[Dependent]:
@@ -70,3 +69,15 @@ def of_users(handler: str) -> Iterator[Dependent]:
             is_named = record is not None and record.handler == handler
             if is_named and container_processes.is_alive(container):
                 yield Dependent(f"podman of uid {user.uid}", container.id, container.state)
+
+
+FILES = (Path("/etc/containers/storage.conf"), Path("/usr/share/containers/storage.conf"))
+_STORAGE = "/var/lib/containers/storage"
+
+
+def storage() -> Path:
+    """Return the storage, which need not exist. Raises EngineError and OSError."""
+    texts = ((path, engine_files.read(path)) for path in FILES)
+    path, text = next((one for one in texts if one[1] is not None), (FILES[0], ""))
+    table = toml_text.lookup(toml_text.parse(text or "", str(path)), ["storage"])
+    return Path(str(table.get("graphroot") or _STORAGE))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import drop_in_folder, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
-from runc_wrap.engines.engine import NOTHING, ROOT
+from runc_wrap.engines.engine_class import NOTHING, ROOT
 from runc_wrap.engines.podman import podman_config, podman_containers
 from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from runc_wrap.engines.dependent import Dependent
-    from runc_wrap.engines.engine import Reload
+    from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.probe_container import Probe, Started
@@ -68,7 +68,6 @@ class Podman(ClientEngine):
 
     def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
         """Return {crun: whether it is the real runtime}."""
-        del version
         return {"crun": installed_programs.runtime_kind(prefix) == "crun"}
 
     @classmethod
@@ -86,7 +85,6 @@ class Podman(ClientEngine):
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return none: every command reads the files; the API service is a command, too."""
-        del loses_default
         return NOTHING
 
     def reads_itself(self) -> str:
@@ -130,7 +128,6 @@ class Podman(ClientEngine):
 
     def has_read(self, text: str, handler: str) -> bool:
         """Return True: it has."""
-        del text, handler
         return True
 
     def running_version(self) -> str | None:

@@ -7,16 +7,16 @@ real runtime, and no record of it is kept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, registry
 from runc_wrap.engines.file_tree import Tree
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, HandedOver, Handler
 from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.registration.registration_state import HandlersWanted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runc_wrap.engines.file_tree import Change
     from runc_wrap.engines.registration.registration_state import Registered, Where
 
@@ -49,6 +49,13 @@ class Plan:
 
     def _loses(self, texts: list[str | None]) -> bool:
         return not all(map(registry.ENGINES[self.where.engine].states_all, texts))
+
+    @property
+    def wanted(self) -> HandlersWanted:
+        """Which handlers the engine must have afterwards, and which it must have no more."""
+        given = {self.given.name: self.given.path} if self.given else {}
+        present = {**self.after.wanted.present, **given}
+        return HandlersWanted(present, frozenset(self.before.names) - present.keys())
 
     @property
     def is_empty(self) -> bool:
@@ -115,7 +122,7 @@ def _plan(
 def _refuse_named(tree: Tree, left: set[str]) -> None:
     """Refuse to forget what a file says still: another program may have dropped our marks."""
     for path in sorted(left):
-        if found := tree.naming(path):
+        if found := tree.naming(Path(path)):
             raise EngineError(
                 f"{' and '.join(map(str, found))}: {path} without the marks of runc-wrapctl",
                 "it as it was written, or without that handler",

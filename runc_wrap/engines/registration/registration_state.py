@@ -21,6 +21,8 @@ from runc_wrap.engines.handler import EngineError, Handler
 from runc_wrap.engines.marked_text import Saved
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runc_wrap.node.paths import Places
 
 FORMAT = 2
@@ -47,6 +49,25 @@ class Where:
         return self.state_dir.parent / "changes" / self.state_file.name
 
 
+@dataclass(frozen=True)
+class HandlersWanted:
+    """Which handlers an engine must have, {handler: path}, and which names no more."""
+
+    present: Mapping[str, str]
+    gone: frozenset[str] = frozenset()
+
+    def difference(self, found: Mapping[str, str | None] | None) -> str:
+        """Return in one phrase what is different; "" if nothing is or `found` is None."""
+        if found is None:
+            return ""
+        for name, path in self.present.items():
+            if name not in found:
+                return f"the handler {name} is missing"
+            if found[name] not in (None, path):
+                return f"the handler {name} is {found[name] or 'runc itself'}, not {path}"
+        return next((f"the handler {name} is still there" for name in self.gone & {*found}), "")
+
+
 @record
 class Registered:
     """What is registered in one configuration; `facts` are what the handlers were written by.
@@ -70,6 +91,11 @@ class Registered:
     def names(self) -> list[str]:
         """The names that are in the engine's configuration through us."""
         return [handler.name for handler in self.handlers]
+
+    @property
+    def wanted(self) -> HandlersWanted:
+        """The handlers that the engine must have."""
+        return HandlersWanted({each.name: each.path for each in self.handlers})
 
     def text(self) -> str:
         """Return the text of its file."""

@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines.engine import RESTART
+from runc_wrap.engines.engine_class import RESTART
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import handlers_wanted, proofs, taking_back
+from runc_wrap.engines.transaction import proofs, taking_back
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_state import Registered
     from runc_wrap.engines.transaction.proofs import Proof
     from runc_wrap.engines.transaction.taking_back import Note
@@ -32,7 +32,7 @@ _LOGGED_AT = re.compile(r'\btime=(?:"[^"]*"|\S+)\s*')  # logrus begins each line
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownEngine:
     """One registration: what our record says, and what the engine says, None if it says nothing."""
 
     state: Registered
@@ -90,7 +90,7 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def survey(places: Places, node: Systemd) -> list[Shown]:
+def survey(places: Places, node: Systemd) -> list[ShownEngine]:
     """Return every registration, and every change that is not over.
 
     It only reads, as it must where nothing can be written. Raises EngineError for records that
@@ -104,19 +104,21 @@ def survey(places: Places, node: Systemd) -> list[Shown]:
     return [*found, *map(_only_begun, waiting.values())]
 
 
-def _only_begun(note: Note) -> Shown:
-    return Shown(
+def _only_begun(note: Note) -> ShownEngine:
+    return ShownEngine(
         registration_state.empty(note.engine, Path(note.config)),
         unfinished=note,
         drift=[*_interrupted(note)],
     )
 
 
-def _shown(state: Registered, node: Systemd, last: Proof | None, waiting: Note | None) -> Shown:
+def _shown(
+    state: Registered, node: Systemd, last: Proof | None, waiting: Note | None
+) -> ShownEngine:
     try:
         access = node.access(state.engine, state.config)
     except EngineError as error:
-        return Shown(state, last=last, unfinished=waiting, drift=[str(error)])
+        return ShownEngine(state, last=last, unfinished=waiting, drift=[str(error)])
     configured, running = access.configured(), access.running()
     default = access.default()
     changed = _changed(state, access, node, last)
@@ -130,7 +132,7 @@ def _shown(state: Registered, node: Systemd, last: Proof | None, waiting: Note |
     remarks = [*_not_restarted(state, access, version)]
     drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
     shown = (access.unit, access.version, configured, running, last, waiting, default, version)
-    return Shown(state, *shown, drift, [*remarks, *older])
+    return ShownEngine(state, *shown, drift, [*remarks, *older])
 
 
 def _refused(access: Engine) -> list[str]:
@@ -145,7 +147,7 @@ def _differences(
     running: Mapping[str, str | None] | None,
     access: Engine,
 ) -> Iterator[str]:
-    wanted, config = handlers_wanted.of_state(state), state.config
+    wanted, config = state.wanted, state.config
     lost = wanted.difference(configured)
     if lost:
         yield f"{config}: {lost}; run `{_command('add', state)} --restart` again"

@@ -18,12 +18,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import canary_proof
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.engine import NOTHING, RESTART
+from runc_wrap.engines.engine_class import NOTHING, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
-from runc_wrap.engines.transaction import handlers_wanted, proofs, taking_back
+from runc_wrap.engines.transaction import canary_proof, proofs, taking_back
 from runc_wrap.engines.transaction.proofs import Proof
 from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.failure import Failure
@@ -33,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.taking_back import Node
+    from runc_wrap.engines.transaction.taking_back import NodeControl
     from runc_wrap.node.paths import Places
 
 ADD, REMOVE = "add", "remove"
@@ -54,7 +53,8 @@ class TakenBack(Failure):
 class Job:
     """What to do. `plan` is made under the lock.
 
-    `stops`: a restart that ends containers is wanted all the same.
+    `stops`: a restart that ends containers is wanted all the same. `look_again`: raises EngineError
+    if the change must not stay, asked when the engine has read it.
     """
 
     places: Places
@@ -64,17 +64,18 @@ class Job:
     plan: Callable[[], Plan]
     default: bool = False
     stops: bool = False
+    look_again: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Proved:
     """What was done: the plan, and what the canary proved."""
 
     plan: Plan
     proof: str
 
 
-def run(job: Job, node: Node, tell: Callable[[str], None]) -> Outcome:
+def run(job: Job, node: NodeControl, tell: Callable[[str], None]) -> Proved:
     """Carry out a job completely, or not at all; `tell` gets a sentence for each step.
 
     Raises TakenBack, NotTakenBackError; EngineError and OSError if nothing was changed.
@@ -128,7 +129,7 @@ class _Work:
 
     job: Job
     plan: Plan
-    node: Node
+    node: NodeControl
     access: Engine
     note: Note
     tell: Callable[[str], None]
@@ -140,7 +141,7 @@ class _Work:
             self.tell(sentence)
 
 
-def _proved_or_undone(work: _Work) -> Outcome:
+def _proved_or_undone(work: _Work) -> Proved:
     change = work.job.where.change
     try:
         proof, what = _steps(work)
@@ -156,7 +157,7 @@ def _proved_or_undone(work: _Work) -> Outcome:
     with contextlib.suppress(OSError):  # only words depend on it
         proofs.write(work.job.where, what)
     work.node.release(work.job.places, work.note.timer)
-    return Outcome(work.plan, proof)
+    return Proved(work.plan, proof)
 
 
 def _ended_by(failure: BaseException) -> TakenBack:
@@ -177,6 +178,7 @@ def _steps(work: _Work) -> tuple[str, Proof]:
     work.say(_restart_sentence(work.note))
     work.has_read = True
     _restarted(work)
+    job.look_again()
     version = access.running_version()
     work.say("running a canary")
     what = _canary(work)
@@ -214,7 +216,7 @@ def _accepted_by(access: Engine) -> Callable[[Mapping[Path, Path]], None]:
 
 def _checked(work: _Work) -> None:
     why = work.access.refusal()
-    why = why or handlers_wanted.after(work.plan).difference(work.access.configured())
+    why = why or work.plan.wanted.difference(work.access.configured())
     if why:
         raise EngineError(why, "a configuration that it starts with", "mend its files first")
 
@@ -224,7 +226,7 @@ def _restarted(work: _Work) -> None:
     if note.how != NOTHING and (why := work.node.restart(note.unit, note.how)):
         raise EngineError(why, "an engine that comes back", f"`journalctl -u {note.unit}`")
     taking_back.wait_until_answers(work.node, work.access)
-    wanted, seconds = handlers_wanted.after(work.plan), work.node.patience
+    wanted, seconds = work.plan.wanted, work.node.patience
     patience.wait_for(lambda: not wanted.difference(work.access.running()), seconds, _PAUSE)
     if why := wanted.difference(work.access.running()):
         raise EngineError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runc_wrap.engines import engine_files, registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.engine import NOTHING, RELOAD, RESTART
+from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
 from runc_wrap.failure import Failure
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.host.change_set import ChangeRecord
     from runc_wrap.node.paths import Places
 
@@ -34,7 +34,7 @@ _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Node(Protocol):
+class NodeControl(Protocol):
     """The node's systemd and engines. `patience`: seconds until an engine must answer."""
 
     patience: float
@@ -134,7 +134,7 @@ def command(places: Places) -> list[str]:
     return [program, "--prefix", str(places.prefix), "engine", "revert"]
 
 
-def wait_until_answers(node: Node, access: Engine, also: str = "") -> None:
+def wait_until_answers(node: NodeControl, access: Engine, also: str = "") -> None:
     """Wait until a restarted engine can run containers. Raises EngineError."""
 
     def is_over() -> bool:
@@ -164,7 +164,7 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def everything(places: Places, node: Node, *, is_boot: bool = False) -> list[Note]:
+def everything(places: Places, node: NodeControl, *, is_boot: bool = False) -> list[Note]:
     """Take back all that is not over; return it. The caller holds the lock.
 
     `is_boot`: no engine has started yet, so that the files are all. Raises NotTakenBackError, after
@@ -183,7 +183,9 @@ def everything(places: Places, node: Node, *, is_boot: bool = False) -> list[Not
     return done
 
 
-def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) -> Note | None:
+def take_back(
+    places: Places, path: Path, node: NodeControl, *, has_read: bool = True
+) -> Note | None:
     """Put every byte back, restart what may have read the new ones, and see that it answers.
 
     `has_read`: the engine may have read them. Raises NotTakenBackError.
@@ -213,7 +215,9 @@ def take_back(places: Places, path: Path, node: Node, *, has_read: bool = True) 
     return note
 
 
-def _put_back(found: ChangeRecord, note: Note, node: Node, neutral: dict[Path, bytes]) -> list[str]:
+def _put_back(
+    found: ChangeRecord, note: Note, node: NodeControl, neutral: dict[Path, bytes]
+) -> list[str]:
     """Put the files back, and have the engine read them; return those that are left."""
     has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
     left = change_set.restore(found, neutral)
@@ -231,7 +235,9 @@ def _neutral(note: Note, found: ChangeRecord) -> dict[Path, bytes]:
     return {} if text is None else {config: text.encode()}
 
 
-def _has_forgotten(note: Note, found: ChangeRecord, neutral: dict[Path, bytes], node: Node) -> bool:
+def _has_forgotten(
+    note: Note, found: ChangeRecord, neutral: dict[Path, bytes], node: NodeControl
+) -> bool:
     """Have Docker, whose reload keeps what its former file does not say, forget it.
 
     It reads a text that says it, and no container ends. If that fails, only a restart helps.
@@ -250,7 +256,7 @@ def _has_forgotten(note: Note, found: ChangeRecord, neutral: dict[Path, bytes], 
     return patience.wait_for(lambda: access.has_read(wanted, note.handler), node.patience, _PAUSE)
 
 
-def _restart(note: Note, node: Node, *, is_needed: bool) -> None:
+def _restart(note: Note, node: NodeControl, *, is_needed: bool) -> None:
     """Let the engine read its former files, see that it answers, and that no canary is left.
 
     One that somebody stopped reads them when it is started. Raises EngineError.

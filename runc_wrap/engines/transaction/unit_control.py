@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.node.paths import Places
 
 RESTART = "restart"
@@ -24,7 +24,7 @@ _BEGUN = "ExecMainStartTimestampMonotonic"
 
 
 class Systemd:
-    """This node: taking_back.Node."""
+    """This node: taking_back.NodeControl."""
 
     patience = 120.0
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.status import Entry
+    from runc_wrap.node.container_state.node_status import Entry
 
 Json = dict[str, Any]
 _LITTLE = 0.2  # seconds

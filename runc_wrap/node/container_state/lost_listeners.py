@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.status import Entry, Node
+    from runc_wrap.node.container_state.node_status import Entry, Node
     from runc_wrap.node.paths import Places
 
 REMEDY = "restart the container: a closed listener cannot be reopened"

@@ -14,7 +14,7 @@ from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
-from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, Decision
+from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.host import locks
 from runc_wrap.node.paths import Places
@@ -52,8 +52,8 @@ def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
 ) -> None:
     mark.touch()  # of a container before this one
 
-    def work() -> Decision:
-        return Decision(NOTHING, word)
+    def work() -> NextStep:
+        return NextStep(NOTHING, word)
 
     with pytest.raises(SystemExit) as ended:
         cluster._keep(work, _reporter(mark), once=True, well={READY})  # noqa: SLF001
@@ -64,15 +64,15 @@ def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
 
 SENTENCES = [
     (
-        Decision(NOTHING, REFUSED, "it has\nno \x1b[31mengine"),
+        NextStep(NOTHING, REFUSED, "it has\nno \x1b[31mengine"),
         "refused: it has no \\u001b[31mengine",
     ),
-    (Decision(NOTHING, REFUSED, "ü" * 2000), f"refused: {'ü' * 291}… (1709 more characters)"),
+    (NextStep(NOTHING, REFUSED, "ü" * 2000), f"refused: {'ü' * 291}… (1709 more characters)"),
 ]
 
 
 @pytest.mark.parametrize(("decision", "sentence"), SENTENCES)
-def test_the_probe_has_one_line_to_say(mark: Path, decision: Decision, sentence: str) -> None:
+def test_the_probe_has_one_line_to_say(mark: Path, decision: NextStep, sentence: str) -> None:
     with pytest.raises(SystemExit):
         cluster._keep(lambda: decision, _reporter(mark), once=True, well={READY})  # noqa: SLF001
     assert mark.with_name("sentence").read_text() == sentence
@@ -81,12 +81,12 @@ def test_the_probe_has_one_line_to_say(mark: Path, decision: Decision, sentence:
 def test_trouble_is_told_and_it_goes_on(mark: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[bool] = []
 
-    def work() -> Decision:
+    def work() -> NextStep:
         seen.append(mark.exists())
         if len(seen) == 1:
             raise SystemdError("systemd is \x1b[31maway")
         os.kill(os.getpid(), signal.SIGTERM)  # the pod's end
-        return Decision(NOTHING, READY)
+        return NextStep(NOTHING, READY)
 
     with pytest.raises(SystemExit) as ended:
         cluster._keep(work, _reporter(mark), once=False, well={READY})  # noqa: SLF001
@@ -114,7 +114,7 @@ def test_it_rests_only_where_all_is_well_and_the_api_server_knows(
     monkeypatch.setattr(cluster, "_rest", rest)
     reporter = _reporter(mark, is_heard=is_heard)
     with pytest.raises(SystemExit):
-        cluster._keep(lambda: Decision(NOTHING, word), reporter, once=False, well={READY})  # noqa: SLF001
+        cluster._keep(lambda: NextStep(NOTHING, word), reporter, once=False, well={READY})  # noqa: SLF001
     assert rests == [seconds]
 
 
@@ -141,10 +141,10 @@ def test_only_one_pod_of_a_node_works_and_the_other_says_what_to_do(
     if not is_new:
         places.var.mkdir(parents=True)
 
-    def work_of(pod: int) -> Callable[[], Decision]:
-        def work() -> Decision:
+    def work_of(pod: int) -> Callable[[], NextStep]:
+        def work() -> NextStep:
             done.append(pod)
-            return Decision(NOTHING, READY)
+            return NextStep(NOTHING, READY)
 
         return cluster._alone(work, places, installs=True)  # noqa: SLF001
 
@@ -162,7 +162,7 @@ def test_a_removal_leaves_no_lock_where_nothing_is_installed_and_waits_where_som
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
     places = Places(mark.parent / "prefix")
     install, remove = (
-        cluster._alone(lambda: Decision(NOTHING, READY), places, installs=installs)  # noqa: SLF001
+        cluster._alone(lambda: NextStep(NOTHING, READY), places, installs=installs)  # noqa: SLF001
         for installs in (True, False)
     )
     assert remove().word == READY

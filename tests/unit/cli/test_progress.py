@@ -14,7 +14,7 @@ from runc_wrap.cli import progress, verify
 from runc_wrap.evidence.sources import log_files
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.host.meter import Meter
-from runc_wrap.node.container_state.status import Entry, Node
+from runc_wrap.node.container_state.node_status import Entry, Node
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class Reached(Exception):
 
 DOCKER = ("docker", "--config", "{prefix}/daemon.json")
 SLOW = {
-    "verify": (("verify",), "runc_wrap.node.container_state.status.gather"),
+    "verify": (("verify",), "runc_wrap.node.container_state.node_status.gather"),
     "verify --deep": (
         ("verify", "--deep"), "runc_wrap.node.container_state.deep_verify.Comparing.compare",
     ),
-    "status": (("status",), "runc_wrap.node.container_state.status.gather"),
+    "status": (("status",), "runc_wrap.node.container_state.node_status.gather"),
     "selftest": (("selftest",), "runc_wrap.cli.selftest._result"),
     "doctor": (("doctor",), "runc_wrap.doctor.run"),
     "report": (("report",), "runc_wrap.report.node_evidence.gather"),
@@ -61,7 +61,7 @@ SLOW = {
         ("engine", "status"), "runc_wrap.engines.transaction.engine_status.survey",
     ),
     "engine add: its version": (
-        ("engine", "add", *DOCKER), "runc_wrap.engines.engine.Engine.facts",
+        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_class.Engine.facts",
     ),
     "engine add: its own check": (
         ("engine", "add", *DOCKER),

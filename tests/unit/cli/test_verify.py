@@ -11,7 +11,7 @@ from runc_wrap.cli import verify
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Result
-from runc_wrap.node.container_state.status import Entry, Node
+from runc_wrap.node.container_state.node_status import Entry, Node
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:

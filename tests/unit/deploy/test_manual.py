@@ -64,7 +64,7 @@ def test_there_is_a_page_for_each_command_and_one_for_all_and_one_for_the_runtim
 @pytest.mark.parametrize(
     "words",
     [
-        ["mandoc", "-T", "lint"],
+        ["mandoc", "-T", "lint", "-W", "warning"],
         ["groff", "-man", "-T", "utf8", "-ww", "-z"],
         ["man", "--warnings", "-l", "-P", "true"],
         ["lexgrog"],

@@ -121,9 +121,9 @@ def test_without_its_image_no_sandbox_is_asked_for(
     monkeypatch.setattr(cri_runtime, "has_image", lambda *_words: has)
     asked: list[str] = []
 
-    def start(*_words: object) -> cri_runtime.Pod:
+    def start(*_words: object) -> cri_runtime.StartedPod:
         asked.append("a pod")
-        return cri_runtime.Pod("id", b"")
+        return cri_runtime.StartedPod("id", b"")
 
     monkeypatch.setattr(cri_runtime, "start_pod", start)
     monkeypatch.setattr(cri_runtime, "remove_pods", lambda *_words: None)

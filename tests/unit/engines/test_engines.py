@@ -11,7 +11,7 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.engine import Engine, unit_of
+from runc_wrap.engines.engine_class import Engine, unit_of
 from runc_wrap.engines.handler import Handler
 from runc_wrap.host import program
 from tests.unit.node import machine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,6 +265,19 @@ def test_what_names_a_handler_still_is_not_forgotten_with_its_link(
         remove(where, "strict")
     assert snapshot(tmp_path) == before
     assert registration_state.of(where).names == ["strict"]
+
+
+def test_a_default_whose_marks_are_gone_is_not_left_without_its_handler(tmp_path: Path) -> None:
+    """containerd's CRI plugin would not start again."""
+    where = node(tmp_path, "containerd")
+    write(where.config, "version = 2\n")
+    add(where, "strict", default=True)
+    text = re.sub("(?m)^# (BEGIN|END) runc-wrap: default_run.*\n", "", where.config.read_text())
+    assert text != where.config.read_text()
+    where.config.write_text(text)
+    with pytest.raises(EngineError, match="bin/strict without the marks of runc-wrapctl"):
+        remove(where, "strict")
+    assert where.config.read_text() == text
 
 
 def test_what_the_owner_says_of_our_path_is_no_reason_to_keep_a_handler(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.installation import failure_advice
+from runc_wrap.installation import installer
 
 PREFIX = Path("/opt/runc-wrap")
 CAPTURE = "docker is installed and its default is not captured; run `runc-wrapctl profile capture`"
@@ -23,6 +23,6 @@ CAPTURE = "docker is installed and its default is not captured; run `runc-wrapct
 def test_a_first_installation_does_not_send_anybody_to_a_program_that_is_not_installed(
     said: str, *, is_first: bool, names_what_is_missing: bool
 ) -> None:
-    advice = failure_advice.of_policy(said, PREFIX, is_first=is_first)
+    advice = installer.policy_advice(said, PREFIX, is_first=is_first)
     assert ("runc-wrapctl, which is not installed yet" in advice) is names_what_is_missing
     assert "run install.sh again" in advice

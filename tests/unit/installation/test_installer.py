@@ -15,7 +15,6 @@ from harness.host import disk_faults
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, ownership, program, systemd
 from runc_wrap.installation import (
-    failure_advice,
     installation_record,
     installer,
     links,
@@ -167,7 +166,7 @@ def _error(number: int) -> OSError:
     ],
 )
 def test_each_kind_of_failure_has_its_advice(error: Exception, advice: str) -> None:
-    told = failure_advice.sentence(error, Path("/srv/p"))
+    told = installer.advice(error, Path("/srv/p"))
     assert told.startswith("Try: ")
     assert advice in told
     assert "run install.sh again" in told

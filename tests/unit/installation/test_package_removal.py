@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines.podman import container_storage
+from runc_wrap.engines.podman import podman_containers
 from runc_wrap.installation import package_removal
 from runc_wrap.node.paths import Places
 from tests.unit.engines import engine_node
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """An installation whose two names are registered with Docker."""
-    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
+    monkeypatch.setattr(podman_containers, "storage", lambda: tmp_path / "no-podman")
     found = Places(tmp_path)
     where = engine_node.node(tmp_path, "docker")
     engine_node.add(where)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-import subprocess
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, ClassVar, NoReturn
@@ -23,7 +22,7 @@ from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.podman import container_storage
+from runc_wrap.engines.podman import podman_containers
 from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.probe_container import CANARY
 from runc_wrap.engines.registration import (
@@ -64,7 +63,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(containerd_containers, "_STATES", (str(tmp_path / "state"),))
     monkeypatch.setattr(Docker, "needing", lambda *_: iter(()))
-    monkeypatch.setattr(container_storage, "directory", lambda: tmp_path / "no-podman")
+    monkeypatch.setattr(podman_containers, "storage", lambda: tmp_path / "no-podman")
     monkeypatch.setattr(registry, "detected", list)
     return places
 
@@ -97,6 +96,16 @@ def test_a_handler_is_not_removed_while_a_task_calls_its_path(places: Places) ->
         f"the link {path}, which leads to {RUNTIME}",
     ]
     assert registration_state.states(places.engines) == []
+
+
+def test_a_task_that_came_after_the_plan_keeps_the_handler(places: Places) -> None:
+    where = _docker(places)
+    before = where.config.read_text()
+    removal = removals.plan(places, where, "strict")
+    path = _start_task(places)
+    with pytest.raises(EngineError, match=r"needed by 1 container: default/one"):
+        plan_execution.carry_out(removal.plan, check=partial(removals.look_again, places, removal))
+    assert (where.config.read_text(), path.is_symlink()) == (before, True)
 
 
 def test_a_handler_that_nothing_needs_goes_with_its_link(places: Places) -> None:
@@ -340,66 +349,49 @@ def test_no_engine_gets_a_runtime_that_an_uninstall_has_handed_over(places: Plac
         registration_plan.plan_add(_docker(places), "other", {})
 
 
-@pytest.mark.parametrize("directory", ["bin", "lib"])
-def test_the_script_that_ends_it_removes_nothing_when_it_is_run_elsewhere(
-    directory: str, tmp_path: Path
-) -> None:
-    script = tmp_path / directory / "finish.sh"
-    script.parent.mkdir()
-    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
-    kept = tmp_path / "var" / "lock" / "precious"
-    kept.parent.mkdir(parents=True)
-    kept.touch()
-    done = subprocess.run(["/bin/sh", script], cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 2
-    assert kept.exists()
-    assert script.exists()
+def _end(tmp_path: Path) -> Places:
+    """Return an installation of which all but the rest has been removed."""
+    made = Places(tmp_path / "prefix")
+    for path in (made.wrapper.with_name("runc-wrapctl"), made.prefix / "lib/releases/1.x/python"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (made.prefix / "lib" / "current").symlink_to("releases/1.x")
+    return made
 
 
-def test_the_script_that_ends_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> None:
-    prefix = tmp_path / "prefix"
-    script = prefix / "bin" / "runc-wrapctl"
-    script.parent.mkdir(parents=True)
-    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
-    places = Places(prefix)
-    recorded = [getattr(places, name) for name, value in vars(Places).items() if is_property(value)]
-    directories = {path for path in recorded if path.parent == places.var}
+def test_the_end_of_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> None:
+    made = _end(tmp_path)
+    recorded = [getattr(made, name) for name, value in vars(Places).items() if is_property(value)]
+    directories = {path for path in recorded if path.parent == made.var}
     assert len(directories) >= 6
-    killed = (places.var / f"{name}-x1_" for name in (CANARY, SELFTEST))
-    for path in (*directories, taking_back.directory(places), places.var / "metrics", *killed):
+    killed = (made.var / f"{name}-x1_" for name in (CANARY, SELFTEST))
+    others = (made.var / "metrics", made.current.parent, made.var / "lock")
+    for path in (*directories, taking_back.directory(made), *others, *killed):
         path.mkdir(parents=True, exist_ok=True)
         (path / "one.json").touch()
-    script.write_text(script.read_text().replace("\npurges=''", "\npurges=yes"))
-    done = subprocess.run(["/bin/sh", script], capture_output=True, check=False, text=True)
-    assert (done.returncode, done.stdout) == (0, "runc-wrap is removed.\n")
-    assert not prefix.exists()
+    assert uninstaller.finish(made, purges=True) == ["runc-wrap is removed."]
+    assert not made.prefix.exists()
 
 
 @pytest.mark.parametrize("has_records", [True, False])
-@pytest.mark.parametrize("words", [(), ("--quiet",), ("uninstall", "--purge")])
-def test_the_script_that_ends_it_keeps_records_without_purge(
-    tmp_path: Path, words: tuple[str, ...], *, has_records: bool
+def test_the_end_of_it_keeps_records_without_purge_and_what_is_anothers(
+    tmp_path: Path, *, has_records: bool
 ) -> None:
-    """The words of one who runs it again do not count: it was told in its text."""
-    prefix = tmp_path / "prefix"
-    script = prefix / "bin" / "runc-wrapctl"
-    script.parent.mkdir(parents=True)
-    shutil.copy(Path(uninstaller.__file__).with_name("finish.sh"), script)
-    kept = {prefix / "var" / name / "below" / "one" for name in uninstaller.RECORDS}
+    made = _end(tmp_path)
+    kept = {made.var / name / "one" for name in uninstaller.RECORDS}
+    kept = kept | {made.var / "agent2" / "x", made.prefix / "lib" / "x"} if has_records else kept
     for path in kept:
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if has_records:
             path.touch()
-    (prefix / "var" / "agent").mkdir()
-    (prefix / "var" / "agent" / "one").touch()
-    done = subprocess.run(["/bin/sh", script, *words], capture_output=True, check=False, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    left = f"left, as it is not empty: {prefix}\n" if has_records else ""
-    assert done.stdout == ("" if words == ("--quiet",) else f"{left}runc-wrap is removed.\n")
+    (made.var / "agent").mkdir()
+    (made.var / "agent" / "one").touch()
+    left = [f"left, as it is not empty: {made.prefix}"] if has_records else []
+    assert uninstaller.finish(made, purges=False) == [*left, "runc-wrap is removed."]
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == (
         kept if has_records else set()
     )
-    assert prefix.exists() is has_records
+    assert made.prefix.exists() is has_records
 
 
 def is_property(value: object) -> bool:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from runc_wrap.cluster.host_commands import host_command
-from runc_wrap.cluster.host_commands.host_command import Command, Ended
+from runc_wrap.cluster.host_commands.host_command import Command, CommandEnd
 from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
@@ -19,19 +19,21 @@ from runc_wrap.cluster.host_commands.systemd_manager import (
 
 LONG = "there is no setting defualt; there are " + ", ".join(map(str, range(500)))
 REASONS = [
-    (Ended(is_well=False, said="Error: no\n"), "no"),
-    (Ended(is_well=False, said="Usage: x\n\nError: no\n"), "Usage: x Error: no"),
-    (Ended(is_well=False, said=f"Error: {LONG}\n"), LONG[:592] + "…"),
-    (Ended(is_well=False, said="a line\n" * 200 + "the end\n"), "a line " * 84 + "the end"),
-    (Ended(is_well=False, printed="out\n", said=""), "out"),
-    (Ended(is_well=False, printed=json.dumps({"reason": "why"}), said="x"), "why"),
-    (Ended(is_well=False, printed="[" * 100_000, said="x"), "x"),
-    (Ended(is_well=False), "it gave no reason"),
+    (CommandEnd(is_well=False, said="Error: no\n"), "no"),
+    (CommandEnd(is_well=False, said="Usage: x\n\nError: no\n"), "Usage: x Error: no"),
+    (CommandEnd(is_well=False, said=f"Error: {LONG}\n"), LONG[:592] + "…"),
+    (CommandEnd(is_well=False, said="a line\n" * 200 + "the end\n"), "a line " * 84 + "the end"),
+    (CommandEnd(is_well=False, printed="out\n", said=""), "out"),
+    (CommandEnd(is_well=False, printed=json.dumps({"reason": "why"}), said="x"), "why"),
+    (CommandEnd(is_well=False, printed="[" * 100_000, said="x"), "x"),
+    (CommandEnd(is_well=False), "it gave no reason"),
 ]
 
 
 @pytest.mark.parametrize(("ended", "reason"), REASONS)
-def test_the_reason_is_what_was_said_last_from_its_beginning(ended: Ended, reason: str) -> None:
+def test_the_reason_is_what_was_said_last_from_its_beginning(
+    ended: CommandEnd, reason: str
+) -> None:
     assert ended.reason[:590] == reason[:590]
     assert len(ended.reason) <= 600
 

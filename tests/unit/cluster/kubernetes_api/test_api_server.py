@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.node.requirements import program
-from runc_wrap.cluster.kubernetes_api import api_server, tls
+from runc_wrap.cluster.kubernetes_api import api_server
 from tests.unit.cluster import api_stand_in
 from tests.unit.cluster.api_stand_in import EVENTS, NODE, StandIn
 
@@ -239,4 +239,4 @@ server.serve_forever()
 
 def test_this_interpreter_has_an_openssl_of_its_own() -> None:
     """The image's is tested where the image is."""
-    assert not tls.DIRECTORY.is_dir()
+    assert not api_server.TLS.is_dir()

@@ -14,6 +14,7 @@ from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
 from runc_wrap.engines.crio import crio_engine
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.probe_container import OWNER
 from runc_wrap.hotpath.main import own_capabilities
 from tests.unit.cli import ctl
 from tests.unit.node import machine
@@ -130,8 +131,8 @@ def test_crios_default_is_what_it_hands_to_our_handler(node: Node, crio: Crio) -
 
 def test_only_the_captures_own_pods_are_removed(node: Node, crio: Crio) -> None:
     """A canary's, which another command may run just now, is none of them."""
-    labels = {"runc-wrap/canary": "1", "io.kubernetes.pod.namespace": "runc-wrap"}
-    left = {**labels, "runc-wrap/capture": "1"}
+    labels = {"runc-wrap/canary": OWNER, "io.kubernetes.pod.namespace": "runc-wrap"}
+    left = {**labels, "runc-wrap/capture": OWNER}
     del left["runc-wrap/canary"]
     crio.pods |= {"canary": ("ours", labels), "of a killed capture": ("ours", left)}
     capture_run.capture(node.places, "crio")

@@ -9,15 +9,17 @@ import pytest
 
 from runc_wrap.engines.cri import cri_runtime, grpc_call
 from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
+from runc_wrap.engines.probe_container import OWNER
 
 PODS = {  # id: labels, as the kubelet or a canary's maker writes them
-    "canary": {"runc-wrap/canary": "1", "io.kubernetes.pod.namespace": "runc-wrap"},
-    "pretending": {"runc-wrap/canary": "1", "io.kubernetes.pod.namespace": "team"},
+    "canary": {"runc-wrap/canary": OWNER, "io.kubernetes.pod.namespace": "runc-wrap"},
+    "pretending": {"runc-wrap/canary": OWNER, "io.kubernetes.pod.namespace": "team"},
+    "another prefix's": {"runc-wrap/canary": "0a", "io.kubernetes.pod.namespace": "runc-wrap"},
     "other": {"io.kubernetes.pod.namespace": "runc-wrap"},
 }
 
 
-def test_a_pod_with_the_canarys_label_in_another_namespace_is_not_removed(
+def test_a_pod_of_another_namespace_or_installation_is_not_removed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     removed: list[bytes] = []

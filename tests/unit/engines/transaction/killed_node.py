@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runc_wrap.engines import canary_proof, toml_text
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
@@ -22,7 +22,7 @@ from runc_wrap.engines.registration import (
     registration_plan,
     registration_state,
 )
-from runc_wrap.engines.transaction import boot_unit, steps, taking_back
+from runc_wrap.engines.transaction import boot_unit, canary_proof, steps, taking_back
 from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.node.paths import Places
 
@@ -103,7 +103,7 @@ class FakeEngine:
 
 @dataclass
 class FakeNode:
-    """`taking_back.Node`; `timers` are the armed ones."""
+    """`taking_back.NodeControl`; `timers` are the armed ones."""
 
     directory: Path
     patience: float = 0.05
@@ -211,7 +211,7 @@ def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> N
     monkeypatch.setattr(canary_proof, "check", check)
 
 
-def run(one: steps.Job, where: FakeNode) -> steps.Outcome:
+def run(one: steps.Job, where: FakeNode) -> steps.Proved:
     """Carry out a job without a word."""
     return steps.run(one, where, lambda _: None)
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
-from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.transaction import canary_alone
+from runc_wrap.engines.transaction import canary_proof
+from runc_wrap.engines.transaction.canary_proof import NotProved
 from tests.unit.engines.engine_node import snapshot
 from tests.unit.engines.transaction.killed_node import (
     UNIT,
@@ -47,7 +47,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
 
 def _prove(made: Made, handler: str = "runc-wrap") -> str:
     one, places, where = made
-    return canary_alone.run(places, where, handler, one)
+    return canary_proof.alone(places, where, handler, one)
 
 
 def test_it_tells_what_a_canary_proves_and_leaves_the_node_as_it_was(
@@ -90,7 +90,7 @@ def test_a_handler_that_is_the_default_is_proved_without_its_name_too(
         return started(engine, handler, var)
 
     monkeypatch.setattr(FakeEngine, "canary", canary)
-    canary_alone.run(places, added.where, "runc-wrap", one)
+    canary_proof.alone(places, added.where, "runc-wrap", one)
     assert names == ["runc-wrap", ""]
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from runc_wrap.engines import canary_proof
 from runc_wrap.engines.docker import docker_config
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
@@ -18,7 +17,7 @@ from runc_wrap.engines.registration import (
     registration_plan,
     registration_state,
 )
-from runc_wrap.engines.transaction import steps, taking_back, unit_control
+from runc_wrap.engines.transaction import canary_proof, steps, taking_back, unit_control
 from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
@@ -27,7 +26,7 @@ from tests.unit.engines.transaction.killed_node import interrupted, job, node, p
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.transaction.taking_back import Node
+    from runc_wrap.engines.transaction.taking_back import NodeControl
     from tests.unit.engines.transaction.killed_node import FakeNode
 
 TEXT = "# the owner's\nversion = 2\n"
@@ -202,7 +201,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     one, places = _begun_docker(tmp_path)
     if killed:
         one.config.write_text(docker_config.neutral('{"debug": true}') or "")
-    taking_back.everything(places, cast("Node", one))
+    taking_back.everything(places, cast("NodeControl", one))
     (said,) = map(json.loads, one.read)
     assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
     assert (one.config.read_text(), one.restarts) == ('{"debug": true}', 0)
@@ -211,7 +210,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
 def test_a_boot_after_a_power_cut_knows_what_docker_had_to_read_first(tmp_path: Path) -> None:
     one, places = _begun_docker(tmp_path)
     one.config.write_text(docker_config.neutral('{"debug": true}') or "")
-    taking_back.everything(places, cast("Node", one), is_boot=True)
+    taking_back.everything(places, cast("NodeControl", one), is_boot=True)
     assert (one.config.read_text(), one.read) == ('{"debug": true}', [])
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from runc_wrap.engines.canary_proof import NotProved
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.transaction import canary_alone, engine_status, proofs
+from runc_wrap.engines.transaction import canary_proof, engine_status, proofs
+from runc_wrap.engines.transaction.canary_proof import NotProved
 from tests.unit.engines.transaction.killed_node import (
     UNIT,
     FakeEngine,
@@ -68,7 +68,7 @@ def seen(made: Made) -> Seen:
 
 def _prove(made: Made) -> str:
     one, places, where = made
-    return canary_alone.run(places, where, "runc-wrap", one)
+    return canary_proof.alone(places, where, "runc-wrap", one)
 
 
 def test_an_upgraded_engine_is_another_one_until_a_canary_proves_it(

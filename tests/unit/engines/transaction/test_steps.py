@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,6 +92,22 @@ def test_what_fails_is_taken_back_whole(
     assert one.answers()
     assert taking_back.unfinished(places) == {}
     assert _remains(one) == []
+
+
+def test_a_container_that_came_meanwhile_takes_a_removal_back(
+    made: tuple[FakeNode, Places],
+) -> None:
+    """It was started after the plan had been made, and before the engine read the new files."""
+    one, places = made
+    run(job(places, one.config), one)
+    before = _engine(one)
+
+    def came() -> None:
+        raise EngineError("runc-wrap is needed by 1 container: new", "none", "stop it")
+
+    with pytest.raises(steps.TakenBack, match="needed by 1 container: new"):
+        run(replace(job(places, one.config, steps.REMOVE), look_again=came), one)
+    assert _engine(one) == before
 
 
 def test_a_restart_that_ends_containers_is_refused_unless_it_is_asked_for(

@@ -11,7 +11,7 @@ from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import record
 from runc_wrap.node.container_state import redecide, stated_defaults
-from runc_wrap.node.container_state.status import Entry
+from runc_wrap.node.container_state.node_status import Entry
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from runc_wrap.host import containers, procfs, runtime_state
 from runc_wrap.ledger import record as ledger_record
-from runc_wrap.node.container_state import status, users_containers
+from runc_wrap.node.container_state import node_status, users_containers
 from tests.unit.host.test_containers import runc
 from tests.unit.node.container_state.test_container_processes import process
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def test_a_process_needs_its_containers_number_of_filters(
     seccomp: int, filters: int | None, needed: int, had: int, enough: bool
 ) -> None:
-    assert status.is_enough(seccomp, filters, needed, had) is enough
+    assert node_status.is_enough(seccomp, filters, needed, had) is enough
 
 
 def test_inherited_filters_are_searched_above_the_containers_own_processes() -> None:
@@ -50,9 +50,9 @@ def test_inherited_filters_are_searched_above_the_containers_own_processes() -> 
     runtime = process(10, 1, seccomp=2, filters=1)
     running = {one.pid: one for one in (runtime, *own)}
     inside = {one.pid for one in own}
-    assert [status.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
+    assert [node_status.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
     del running[10]  # it has ended, as runtimes do
-    assert [status.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
+    assert [node_status.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
 
 
 def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,8 @@ def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch
     )
     monkeypatch.setattr(users_containers, "record_of", lambda _, one, __: one)
     for order in ([early, late], [late, early], [late, None]):
-        assert status._record_of(None, order, {}) is late  # type: ignore[arg-type]  # noqa: SLF001
-    assert status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
+        assert node_status._record_of(None, order, {}) is late  # type: ignore[arg-type]  # noqa: SLF001
+    assert node_status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
 
 
 RECORD = ledger_record.of({"id": "a", "action": "inject"})
@@ -85,7 +85,7 @@ ONE = [process(10)]
 def test_a_container_agrees_if_its_processes_have_their_filters(
     state: str, record: Any, members: Any, deviating: Any, expected: Any
 ) -> None:
-    assert status.agrees(state, record, members, deviating) is expected
+    assert node_status.agrees(state, record, members, deviating) is expected
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This machine's own containers and users are ignored."""
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
     monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
-    monkeypatch.setattr(status, "_PAUSE", 0)
+    monkeypatch.setattr(node_status, "_PAUSE", 0)
 
 
 def line(directory: Path, root: Path | str, name: str, **changes: Any) -> None:
@@ -123,7 +123,7 @@ def made(tmp_path: Path, child: int, name: str = "a") -> Path:
 
 def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a", reason="Because.")
-    (entry,) = status.gather(tmp_path / "ledger").entries
+    (entry,) = node_status.gather(tmp_path / "ledger").entries
     assert [one.pid for one in entry.deviating] == [child]
     assert (entry.agrees, entry.needed) == (False, 1)
     assert entry.record
@@ -132,7 +132,7 @@ def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> No
 
 def test_a_container_that_was_left_unchanged_agrees(tmp_path: Path, child: int) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a", action="leave", filters=0)
-    (entry,) = status.gather(tmp_path / "ledger").entries
+    (entry,) = node_status.gather(tmp_path / "ledger").entries
     assert entry.agrees is True
 
 
@@ -140,7 +140,7 @@ def test_roots_are_compared_by_their_real_path(tmp_path: Path, child: int) -> No
     made(tmp_path, child)
     (tmp_path / "link").symlink_to("root")
     line(tmp_path / "ledger", f"{tmp_path}/link/", "a")
-    (entry,) = status.gather(tmp_path / "ledger").entries
+    (entry,) = node_status.gather(tmp_path / "ledger").entries
     assert entry.record
 
 
@@ -150,20 +150,20 @@ def test_without_a_recorded_root_the_runtimes_default_counts(
     root = made(tmp_path, child)
     line(tmp_path / "ledger", "", "a")
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", (f"{root}"[1:],))
-    assert status.gather(tmp_path / "ledger").entries[0].record is None
+    assert node_status.gather(tmp_path / "ledger").entries[0].record is None
     monkeypatch.setattr(runtime_state, "DEFAULT_ROOTS", (os.path.realpath(root),))
-    assert status.gather(tmp_path / "ledger").entries[0].record
+    assert node_status.gather(tmp_path / "ledger").entries[0].record
 
 
 def test_a_process_confined_at_the_second_check_does_not_deviate(
     tmp_path: Path, child: int
 ) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a")
-    (entry,) = status.gather(tmp_path / "ledger").entries
+    (entry,) = node_status.gather(tmp_path / "ledger").entries
     assert entry.agrees is False
     os.kill(child, 9)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    (settled,) = status.settled([entry], {})
+    (settled,) = node_status.settled([entry], {})
     assert (settled.deviating, settled.members, settled.agrees) == ([], [], None)
 
 
@@ -172,10 +172,10 @@ def test_a_process_with_the_runtimes_name_gets_more_time(
     tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, name: str, *, is_late: bool
 ) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a")
-    (entry,) = status.gather(tmp_path / "ledger").entries
+    (entry,) = node_status.gather(tmp_path / "ledger").entries
     looks: list[float] = []
     monkeypatch.setattr(time, "sleep", looks.append)
-    monkeypatch.setattr(status, "_again", lambda one, _: one)
+    monkeypatch.setattr(node_status, "_again", lambda one, _: one)
     named = [replace(one, name=name) for one in entry.deviating]
-    status.settled([replace(entry, deviating=named)], {})
+    node_status.settled([replace(entry, deviating=named)], {})
     assert (len(looks) > 10) == is_late

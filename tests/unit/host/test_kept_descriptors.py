@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from runc_wrap.host import systemd
-from runc_wrap.node import descriptor_room
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from runc_wrap.host import procfs, systemd
 
 NOTIFY = {"NOTIFY_SOCKET": "/run/systemd/notify"}
 UNIT = "runc-wrap-observe.service"
@@ -43,7 +37,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_systemds_own_word_counts(
     asked: list[str], environment: dict[str, str], expected: int
 ) -> None:
-    assert descriptor_room.room(environment) == expected
+    assert systemd.kept_descriptors(environment) == expected
     assert asked == []
 
 
@@ -60,18 +54,19 @@ def test_systemds_own_word_counts(
     ],
 )
 def test_an_older_systemd_is_asked_about_the_unit_of_this_process(
-    asked: list[str], tmp_path: Path, cgroup: str, unit: str | None
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, cgroup: str, unit: str | None
 ) -> None:
-    (tmp_path / "cgroup").write_text(cgroup)
-    found = descriptor_room.room(NOTIFY, tmp_path / "cgroup")
+    monkeypatch.setattr(procfs, "read", lambda _path: cgroup.encode())
+    found = systemd.kept_descriptors(NOTIFY)
     assert (found, asked) == ((1024, [unit]) if unit else (0, []))
 
 
 @pytest.mark.parametrize("said", ["0", "", "infinity"])
 def test_without_a_clear_answer_there_is_no_store(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
+    monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     monkeypatch.setattr(systemd, "show", lambda units, name: {units[0]: {name: said}})
-    (tmp_path / "cgroup").write_text(f"0::/system.slice/{UNIT}\n")
-    assert descriptor_room.room(NOTIFY, tmp_path / "cgroup") == 0
-    assert descriptor_room.room(NOTIFY, tmp_path / "none") == 0
+    monkeypatch.setattr(procfs, "read", lambda _path: f"0::/system.slice/{UNIT}\n".encode())
+    assert systemd.kept_descriptors(NOTIFY) == 0
+    monkeypatch.setattr(procfs, "read", lambda _path: None)
+    assert systemd.kept_descriptors(NOTIFY) == 0

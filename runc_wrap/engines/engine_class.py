@@ -101,7 +101,6 @@ class Engine(ABC):
 
         Raises EngineError.
         """
-        del version, prefix
         return {}
 
     @classmethod
@@ -119,13 +118,11 @@ class Engine(ABC):
     @classmethod
     def states_all(cls, text: str | None) -> bool:
         """Tell whether a reload takes all handlers from this text, and keeps none of a former."""
-        del text
         return True
 
     @classmethod
     def neutral(cls, text: str | None) -> str | None:
         """Return a text after which a reload keeps nothing but `text`; None if that is enough."""
-        del text
         return None
 
     def check_command(self) -> list[str] | None:
@@ -157,7 +154,6 @@ class Engine(ABC):
 
     def stands_alone(self, at: Path) -> bool:
         """Tell whether a file names no others, which would be looked for beside it."""
-        del at
         return False
 
     def off(self) -> str:
@@ -201,7 +197,6 @@ class Engine(ABC):
 
     def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
         """Return what is wrong with a new registration, as far as it can be asked."""
-        del facts
         if self.binary is None or self.shows(handler):
             return ""
         return f"{self.name} does not show the handler {handler.name} in its configuration in force"
@@ -220,7 +215,6 @@ class Engine(ABC):
 
     def has_read(self, text: str, handler: str) -> bool:
         """Tell whether a reload has given it what a text says of a handler and of the default."""
-        del text, handler
         return False
 
     @abstractmethod
@@ -246,13 +240,11 @@ class Engine(ABC):
 
         Any other is in the ledger until its runtime deletes it.
         """
-        del path
         yield from ()
 
     @classmethod
     def of_users(cls, handler: str) -> Iterator[Dependent]:
         """Yield the containers that users started by their own engine through a handler."""
-        del handler
         yield from ()
 
     # Its default profile.
@@ -267,9 +259,8 @@ class Engine(ABC):
         """Return what one needs and the engine has not."""
         return None
 
-    def prepare_probes(self, directory: Path) -> None:
+    def prepare_probes(self, directory: Path) -> None:  # noqa: B027 - most need nothing
         """Make what they need; `directory` is empty and root's own. Raises EngineError, OSError."""
-        del directory
 
     @abstractmethod
     def start_probe(self, probe: Probe, directory: Path) -> Started:

@@ -6,14 +6,20 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import plan_execution, registration_state
+from runc_wrap.engines.transaction import proofs, taking_back
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node.container_state import deep_verify, status
+from runc_wrap.node.container_state import deep_verify, node_status
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.engine import Engine
+    from runc_wrap.engines.engine_class import Engine
+    from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.registration.registration_state import Where
+    from runc_wrap.engines.transaction.taking_back import NodeControl
     from runc_wrap.ledger.record import Record
-    from runc_wrap.node.container_state.status import Entry
+    from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
 
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
@@ -82,7 +88,7 @@ def _decision(places: Places, container: str, handler: str) -> Record:
 
 
 def _entry(places: Places, container: str) -> Entry:
-    entries = status.gather(places.ledger).entries
+    entries = node_status.gather(places.ledger).entries
     found = next((one for one in entries if one.container.id == container), None)
     if found is None or not found.members:
         raise Vanished(f"the canary {container[:12]} has no process any more")
@@ -96,3 +102,36 @@ def _as_decided(entry: Entry) -> None:
             f"the canary's process has seccomp {first.seccomp} and {first.filters} filters, where "
             f"{entry.needed} were decided"
         )
+
+
+def alone(places: Places, where: Where, handler: str, node: NodeControl) -> str:
+    """Return what a canary through the handler proves. Raises Failure and OSError.
+
+    One that a kill leaves is removed by the next command, and by `doctor --fix`.
+    """
+    with taking_back.exclusive(places):
+        plan_execution.settle(where.change)
+        ours = _registered(where, handler)
+        access = node.access(where.engine, where.config)
+        with contextlib.suppress(CallFailed):
+            access.remove_probes()
+        version = access.running_version()  # of one that is replaced meanwhile, the former
+        try:
+            proof = run(places, access, handler, is_default=ours.default)
+        finally:
+            with taking_back.uninterrupted(), contextlib.suppress(CallFailed):
+                access.remove_probes()
+        proofs.write_version(where, handler, version)
+        return proof
+
+
+def _registered(where: Where, handler: str) -> Handler:
+    found = registration_state.of(where).handlers
+    for one in found:
+        if one.name == handler:
+            return one
+    raise EngineError(
+        f"{handler} is not registered in {where.config}",
+        "a handler that `engine add` registered",
+        f"`engine add {where.engine} --restart`",
+    )
