@@ -29,7 +29,7 @@ static void print(unsigned value)
 static unsigned compute(void)
 {
 	unsigned sum = 1;
-	for (volatile unsigned at = 0; at < 300000000; at++)
+	for (volatile unsigned at = 0; at < 900000000; at++)
 		sum = sum * 1664525 + 1013904223;
 	return sum;
 }

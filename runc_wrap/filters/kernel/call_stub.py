@@ -23,6 +23,7 @@ _RESTART_BLOCK = -516
 NO_HANDLER = -514  # EINTR if a handler runs, else the call begins again
 _X32 = 0x40000000
 _INT_80 = b"\xcd\x80"
+NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()  # by number
 
 
 class InjectedCall(NamedTuple):
@@ -31,6 +32,12 @@ class InjectedCall(NamedTuple):
     name: str
     arguments: tuple[int, ...]
     keeps: bool = False
+
+    def with_kept(self, value: int) -> InjectedCall:
+        """Return the call with what was kept."""
+        return self._replace(
+            arguments=tuple(value if one == KEPT else one for one in self.arguments)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +55,6 @@ class Machine:
     restart: int
     numbers: Mapping[str, int]
     not_restarted: frozenset[int]
-
-    def number(self, call: InjectedCall) -> int:
-        """Return a call's number."""
-        return self.numbers[call.name]
 
 
 def _numbers(text: str) -> frozenset[int]:
@@ -84,17 +87,6 @@ I386 = Machine(
 )
 
 
-class Position(NamedTuple):
-    """Where a stopped thread is: its general registers by number, and its next instruction.
-
-    `call` is the number of the call that it was interrupted in, negative if it was in none.
-    """
-
-    registers: Mapping[int, int]
-    instruction: int
-    call: int
-
-
 def is_ended_by_stop(machine: Machine, call: int, returned: int) -> bool:
     """Tell whether a stopped thread's call returned EINTR for the stop alone, and can begin again.
 
@@ -105,15 +97,22 @@ def is_ended_by_stop(machine: Machine, call: int, returned: int) -> bool:
 
 
 def code(
-    machine: Machine, at: int, calls: Sequence[InjectedCall], back: Position, before: bytes
+    machine: Machine,
+    at: int,
+    calls: Sequence[InjectedCall],
+    registers: Mapping[str, int],
+    before: bytes,
 ) -> bytes:
-    """Return code that makes the calls and goes back; `before` are the two bytes behind it.
+    """Return code that makes the calls and goes on with `registers`, among them rip and orig_rax.
 
-    An interrupted call begins again, as the kernel would have it without a tracer.
+    An interrupted call begins again, as the kernel would have it; `before` are the two bytes before
+    rip, which made the call.
     """
+    returned, instruction = _resumed(machine, registers, before)
     made = b"".join(_call(machine, call) for call in calls)
-    registers, instruction = _resumed(machine, back, before)
-    made += b"".join(_load(machine, number, value) for number, value in registers.items())
+    for number, name in enumerate(NAMES if machine.wide else NAMES[:8]):
+        if name != "rsp":
+            made += _load(machine, number, registers[name] if number else returned)
     if machine.wide:
         return made + b"\xff\x25" + bytes(4) + instruction.to_bytes(8, "little")
     distance = (instruction - (at + len(made) + 5)) & 0xFFFFFFFF
@@ -125,24 +124,17 @@ def _call(machine: Machine, call: InjectedCall) -> bytes:
         _copy(machine, register, machine.kept) if value == KEPT else _load(machine, register, value)
         for register, value in zip(machine.arguments, call.arguments, strict=False)
     )
-    made += _load(machine, _RAX, machine.number(call)) + machine.instruction
+    made += _load(machine, _RAX, machine.numbers[call.name]) + machine.instruction
     return made + _copy(machine, machine.kept, _RAX) if call.keeps else made
 
 
-def _resumed(machine: Machine, back: Position, before: bytes) -> tuple[dict[int, int], int]:
-    registers = dict(back.registers)
-    returned = _signed(machine, registers[_RAX])
-    if back.call < 0 or returned not in (*_RESTARTED, _RESTART_BLOCK):
-        return registers, back.instruction
-    restart = 0 if before == _INT_80 else machine.restart | back.call & _X32
-    registers[_RAX] = restart if returned == _RESTART_BLOCK else back.call
-    return registers, back.instruction - 2
-
-
-def _signed(machine: Machine, value: int) -> int:
-    bits = 64 if machine.wide else 32
-    value &= (1 << bits) - 1
-    return value - (1 << bits) if value >> (bits - 1) else value
+def _resumed(machine: Machine, registers: Mapping[str, int], before: bytes) -> tuple[int, int]:
+    """Return rax and rip to go on with."""
+    returned, call, instruction = registers["rax"], registers["orig_rax"], registers["rip"]
+    if call < 0 or returned not in (*_RESTARTED, _RESTART_BLOCK):
+        return returned, instruction
+    restart = 0 if before == _INT_80 else machine.restart | call & _X32
+    return restart if returned == _RESTART_BLOCK else call, instruction - 2
 
 
 def _load(machine: Machine, register: int, value: int) -> bytes:

@@ -26,7 +26,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters.kernel import call_stub, ptrace
-from runc_wrap.filters.kernel.call_stub import KEPT, InjectedCall, Machine, Position
+from runc_wrap.filters.kernel.call_stub import KEPT, InjectedCall, Machine
 from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import procfs
 
@@ -46,8 +46,8 @@ _CS_64, _CS_32 = 0x33, 0x23  # arch/x86/include/asm/segment.h
 _TRACE_FLAG = 0x100
 # linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
 _SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC = 38, 1, 1
-_READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
-_NO_CALL = (1 << 64) - 1  # as orig_rax: not in a call, or none is made
+_READ_WRITE, _PRIVATE_ANONYMOUS, _MODE_FILTER = 3, 0x22, 2
+_NO_CALL = -1  # as orig_rax: not in a call, or none is made
 _SEQUENCE = 32  # bytes of struct rseq_cs, linux/rseq.h
 _ATTEMPTS = 100  # each ends with a signal that the thread got
 
@@ -55,36 +55,17 @@ NEEDS_NO_NEW_PRIVS = (
     "the kernel adds a filter only where no_new_privs is set, or to a process with CAP_SYS_ADMIN "
     "in its user namespace; try: --set-no-new-privs"
 )
-_NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
-_RESTORED = (0, 1, 2, 3, *range(5, 16))  # all but the stack's
 
 
 class _Registers(ctypes.Structure):
     """struct user_regs_struct, arch/x86/include/asm/user_64.h; also for 32-bit threads."""
 
     _fields_ = [
-        (name, ctypes.c_ulonglong)
+        (name, ctypes.c_longlong if name.endswith("rax") else ctypes.c_ulonglong)
         for name in (
             "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp "
             "ss fs_base gs_base ds es fs gs"
         ).split()
-    ]
-
-
-class _Iovec(ctypes.Structure):
-    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-for _function in (_libc.process_vm_readv, _libc.process_vm_writev):
-    _function.restype = ctypes.c_ssize_t
-    _function.argtypes = [
-        ctypes.c_int,
-        ctypes.c_void_p,
-        ctypes.c_ulong,
-        ctypes.c_void_p,
-        ctypes.c_ulong,
-        ctypes.c_ulong,
     ]
 
 
@@ -119,13 +100,13 @@ def add_filter(  # noqa: PLR0913
         ptrace.call(_INTERRUPT, tid)
         _halt(tid)
         begun = time.monotonic()
-        if not is_meant():
-            raise ptrace.gone(tid)
-        had = bool(ptrace.status(tid).mode) and program in ptrace.filters(tid)
-        if had:
+        is_other = not is_meant()
+        mode = ptrace.status(tid).mode
+        had = not is_other and mode == _MODE_FILTER and program in ptrace.filters(tid)
+        if is_other or had:
             ptrace.call(_DETACH, tid)
-        else:
-            _check_dispatch(tid)
+        if is_other:
+            raise ptrace.gone(tid)
         returned = 0 if had else _Run(tid, program, steps).finish()
     except ChildProcessError:
         raise ptrace.gone(tid) from None
@@ -163,18 +144,9 @@ def _begin_again(tid: int) -> None:
     """Have the call begin again that only our stop ended, as the kernel does with most others."""
     registers = _Registers()
     ptrace.call(_GETREGS, tid, 0, ctypes.byref(registers))
-    call, returned = _signed(registers.orig_rax), _signed(registers.rax)
-    if call_stub.is_ended_by_stop(_machine(registers.cs), call, returned):
-        registers.rax = _unsigned(call_stub.NO_HANDLER)
+    if call_stub.is_ended_by_stop(_machine(registers.cs), registers.orig_rax, registers.rax):
+        registers.rax = call_stub.NO_HANDLER
         ptrace.call(_SETREGS, tid, 0, ctypes.byref(registers))
-
-
-def _signed(value: int) -> int:
-    return ctypes.c_longlong(value).value
-
-
-def _unsigned(value: int) -> int:
-    return ctypes.c_ulonglong(value).value
 
 
 def _machine(segment: int) -> Machine:
@@ -197,19 +169,15 @@ def _is_event(stop: int) -> bool:
     return stop >> 8 == _EVENT_STOP
 
 
-def _check_dispatch(tid: int) -> None:
-    """Raise if a call of the thread would become a signal (Syscall User Dispatch), since 6.4."""
-    config = (ctypes.c_ulonglong * 4)()
+def _asked(tid: int, request: int, size: int) -> bytes:
+    """Return what ptrace answers, zeros if this kernel does not know the request."""
+    answer = ctypes.create_string_buffer(size)
     try:
-        ptrace.call(_GET_DISPATCH, tid, ctypes.sizeof(config), config)
+        ptrace.call(request, tid, size, answer)
     except FiltersUnreadableError as error:
-        if error.errno in (errno.EIO, errno.EINVAL):
-            return
-        raise
-    if config[0]:
-        raise FiltersUnreadableError(
-            f"the thread {tid} has its calls turned into signals (Syscall User Dispatch)"
-        )
+        if error.errno not in (errno.EIO, errno.EINVAL):
+            raise
+    return answer.raw
 
 
 class _Run:
@@ -264,16 +232,16 @@ class _Run:
 
     def _begin(self) -> None:
         """Write the code and point the thread to it."""
+        if any(_asked(self._tid, _GET_DISPATCH, 4 * _WORD)[:_WORD]):  # since 6.4
+            self._fail("its calls become signals (Syscall User Dispatch)")
         self._registers(_GETREGS, self._saved)
         self._machine = _machine(self._saved.cs)
-        call = _signed(self._saved.orig_rax)
-        if call < 0:
+        if self._saved.orig_rax < 0:
             self._saved.rip = self._after_sequence(self._saved.rip)
         self._place = self._room()
-        general = {number: getattr(self._saved, _NAMES[number]) for number in self._general()}
+        registers = {one[0]: getattr(self._saved, one[0]) for one in _Registers._fields_}
         before = self._read(self._saved.rip - 2, 2)
-        back = Position(general, self._saved.rip, call)
-        code = call_stub.code(self._machine, self._place, self._left, back, before)
+        code = call_stub.code(self._machine, self._place, self._left, registers, before)
         self._length = -(-len(code) // _WORD) * _WORD
         ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | SUSPEND_SECCOMP)
         self._poke(code.ljust(self._length, b"\0"))
@@ -299,21 +267,23 @@ class _Run:
             self._fail("another of its threads changed what it executes")
         elif stop == _SYSCALL_STOP:
             self._registers(_GETREGS, self._now)
-            self._account(call, _signed(self._now.rax))
+            self._account(call, self._now.rax)
         return stop
 
     def _is_ours(self, call: InjectedCall) -> bool:
         mask = (1 << 64) - 1 if self._machine.wide else 0xFFFFFFFF
         wanted = [self._address if one == KEPT else one & mask for one in call.arguments]
-        found = [getattr(self._now, _NAMES[one]) & mask for one in self._machine.arguments]
-        number = self._machine.numbers[call.name]
-        return self._now.orig_rax == number and found[: len(wanted)] == wanted
+        names = (call_stub.NAMES[one] for one in self._machine.arguments)
+        found = [getattr(self._now, name) & mask for name in names]
+        is_number = self._now.orig_rax == self._machine.numbers[call.name]
+        return is_number and found[: len(wanted)] == wanted
 
     def _account(self, call: InjectedCall, returned: int) -> None:
         if call.name == "seccomp":
             self._returned = returned
         if call.name == "mmap" and returned > 0:
             self._address = returned
+            self._left = [one.with_kept(returned) for one in self._left]
             self._write()
         elif returned < 0 and call.name != "munmap":
             self._fail(_refused(call.name, returned))
@@ -330,18 +300,16 @@ class _Run:
             len(self._program) // _WORD,
             self._address + 2 * _WORD,
         )
-        data = ctypes.create_string_buffer(header + self._program)
-        size = len(data) - 1
-        if self._copy(_libc.process_vm_writev, ctypes.addressof(data), self._address, size) != size:
-            self._fail("its memory cannot be written")
+        memory = os.open(f"/proc/{self._tid}/mem", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(memory, header + self._program, self._address)
+        finally:
+            os.close(memory)
 
     def _check_newest(self) -> None:
         *_, newest = (b"", *ptrace.filters(self._tid))
         if newest != self._program:
             self._fail("another of its threads changed the filter while it was added")
-
-    def _general(self) -> tuple[int, ...]:
-        return _RESTORED if self._machine.wide else _RESTORED[:7]
 
     def _room(self) -> int:
         """Return an address in the last page of the vDSO, behind all that it holds.
@@ -364,14 +332,8 @@ class _Run:
 
     def _after_sequence(self, instruction: int) -> int:
         """Return where the thread goes on: a restartable sequence (rseq(2)) has been broken off."""
-        config = ctypes.create_string_buffer(24)  # struct ptrace_rseq_configuration, since 5.13
-        try:
-            ptrace.call(_GET_RSEQ, self._tid, len(config), config)
-        except FiltersUnreadableError as error:
-            if error.errno in (errno.EIO, errno.EINVAL):
-                return instruction
-            raise
-        (area,) = struct.unpack_from("<Q", config)
+        config = _asked(self._tid, _GET_RSEQ, 24)  # struct ptrace_rseq_configuration, since 5.13
+        area = int.from_bytes(config[:_WORD], "little")
         pointer = self._read(area + 8, 8) if area else b""
         sequence = self._read(int.from_bytes(pointer, "little"), _SEQUENCE)
         if len(sequence) < _SEQUENCE:
@@ -389,13 +351,13 @@ class _Run:
 
     def _read(self, address: int, size: int) -> bytes:
         """Return the thread's memory, b"" if it cannot be read."""
-        data = ctypes.create_string_buffer(size)
-        done = self._copy(_libc.process_vm_readv, ctypes.addressof(data), address, size)
-        return data.raw[: max(done, 0)]
-
-    def _copy(self, function: Callable[..., int], local: int, remote: int, size: int) -> int:
-        ours, theirs = _Iovec(local, size), _Iovec(remote, size)
-        return function(self._tid, ctypes.byref(ours), 1, ctypes.byref(theirs), 1, 0)
+        memory = os.open(f"/proc/{self._tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(memory, size, address)
+        except (OSError, OverflowError):
+            return b""
+        finally:
+            os.close(memory)
 
 
 def _refused(name: str, returned: int) -> str:

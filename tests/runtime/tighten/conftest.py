@@ -35,6 +35,33 @@ def denying(number: int, error: int = ERRNO) -> bytes:
     return b"".join(struct.pack("=HBBI", *line) for line in lines)
 
 
+# What each thread's call returns, and its errno; all others return 0.
+RETURNED = {
+    "futex_timed": (-1, 110),
+    "read_pipe": (1, 0),
+    "recv": (1, 0),
+    "recv_timed": (1, 0),
+    "accept": (1, 0),
+    "epoll_wait": (1, 0),
+    "epoll_pwait": (1, 0),
+    "poll_event": (1, 0),
+    "timerfd": (8, 0),
+    "sigtimedwait": (10, 0),
+    "signalfd": (128, 0),
+    "inotify": (1, 0),
+    "msgrcv": (1, 0),
+    "waitpid": (1, 0),
+    "vfork": (1, 0),
+    "pause": (-1, 4),
+}
+
+
+def calls(text: str) -> dict[str, tuple[tuple[int, int], int, int]]:
+    """Return, by the thread's name, what was returned, after how many ms, and keyctl's errno."""
+    lines = [line.split() for line in text.splitlines() if len(line.split()) == 5]
+    return {name: ((int(a), int(b)), int(c), int(d)) for name, a, b, c, d in lines}
+
+
 DENY_KEYCTL = FilterRequest(denying(KEYCTL), set_no_new_privs=True)
 
 

@@ -1,0 +1,91 @@
+"""A tightening that is killed before any of its ptrace calls leaves all threads going on as before.
+
+RUNC_WRAP_TEST_KILLS is how many of them are tried, 10 if it is not set.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import wait_until
+from harness.node.requirements import requires
+from runc_wrap.host import procfs
+from runc_wrap.tighten import processes
+from tests.runtime.tighten.conftest import DENY_KEYCTL, ERRNO, RETURNED, calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SECONDS = 4
+TRIED = int(os.environ.get("RUNC_WRAP_TEST_KILLS", "10"))
+THREADS = 24
+CALLS = 1500  # of ptrace, at least
+# signal(7): these return EINTR after any stop; a killed tracer may not have come to mend that.
+NOT_RESTARTED = {"epoll_wait", "epoll_pwait", "recv_timed", "sigtimedwait", "semtimedop", "inotify"}
+DRIVER = """
+import os, signal, sys
+from runc_wrap.filters.kernel import ptrace
+from runc_wrap.tighten import processes
+from tests.runtime.tighten.conftest import DENY_KEYCTL
+
+pid, left, who = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+real = ptrace.call
+
+def counted(*words):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid() if who == "tracer" else os.getppid(), signal.SIGKILL)
+    return real(*words)
+
+ptrace.call = counted
+print([one.reason for one in processes.tighten_processes(lambda: [pid], DENY_KEYCTL)])
+"""
+
+
+@pytest.mark.parametrize("who", ["tracer", "command"])
+def test_a_killed_tightening_disturbs_no_call_and_can_be_run_again(
+    who: str, tmp_path: Path, built: Callable[[str], Path]
+) -> None:
+    requires(root=True)
+    program = built("waiting")
+    steps = random.sample(range(CALLS), TRIED)
+    with ThreadPoolExecutor(5) as several:
+        wrong = list(several.map(lambda at: killed(tmp_path, program, who, at + 1), steps))
+    assert {step: one for step, one in zip(steps, wrong, strict=True) if one} == {}
+
+
+def killed(place: Path, program: Path, who: str, step: int) -> list[str]:
+    """Kill before one ptrace call; return what was not as it would have been."""
+    out = place / f"out{step}"
+    with subprocess.Popen([program, out, str(SECONDS), "vfork", "waitpid"]) as waiting:
+        wait_until(lambda: out.exists() and "all wait" in out.read_text(), "all of them waiting")
+        words = [sys.executable, "-c", DRIVER, str(waiting.pid), str(step), who]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        wait_until(lambda: not traced(waiting.pid), "the tracer's end")
+        again = processes.tighten_processes(lambda: [waiting.pid], DENY_KEYCTL)
+    wrong = [str(one.reason) for one in again if one.reason]
+    wrong += [] if (done.returncode == -9) == (who == "command") else [done.stdout + done.stderr]
+    wrong += [] if waiting.returncode == 0 else [f"ended with {waiting.returncode}"]
+    found = calls(out.read_text())
+    wrong += [] if len(found) == THREADS else [f"{len(found)} calls"]
+    for name, (returned, late, error) in found.items():
+        allowed = {RETURNED.get(name, (0, 0)), *([(-1, 4)] if name in NOT_RESTARTED else [])}
+        is_early = returned != (-1, 4) and late < SECONDS * 1000 - 300
+        if returned not in allowed or is_early or late > SECONDS * 1000 + 1500 or error != ERRNO:
+            wrong.append(f"{name} {returned} {late} {error}")
+    return wrong
+
+
+def traced(pid: int) -> list[str]:
+    """Return the threads of a process that are traced."""
+    read = {one: procfs.read(f"/proc/{one}/status") or b"" for one in procfs.threads(pid)}
+    return [one for one, text in read.items() if text and b"TracerPid:\t0\n" not in text]
