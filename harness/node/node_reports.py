@@ -40,7 +40,6 @@ def call(syscall: str = "unshare", number: int = 272, **changes: Any) -> Json:
 def workload(name: str = "web", *calls: Json, **changes: Any) -> Json:
     pod = f"{name}-7d9c8b5f6-x2k4p"
     return {
-        "form": 1,
         "node": "a",
         "namespace": "shop",
         "pod": name,

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.hotpath import json_codec
-from runc_wrap.node.container_state import visible_containers
 from runc_wrap.report.enforced_profile import Enforced
-from runc_wrap.report.merge import node_document
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
@@ -28,14 +26,10 @@ Json = dict[str, Any]
 def of_node(workloads: Iterable[ReportedWorkload], node: str) -> list[Json]:
     """Return one node's workloads, each with what `report --merge` needs of it.
 
-    A profile stands at the first workload that has it. What a user may see is not the node's
-    report: it has no form, so that it is not merged.
+    A profile stands at the first workload that has it.
     """
-    form = node_document.FORM if visible_containers.is_root() else None
     written: dict[str, None] = {}
-    return [
-        {"form": form, "node": node, **document(one), **_block(one, written)} for one in workloads
-    ]
+    return [{"node": node, **document(one), **_block(one, written)} for one in workloads]
 
 
 def _block(one: ReportedWorkload, written: dict[str, None]) -> Json:

@@ -159,29 +159,29 @@ def _as_json(
 
 
 def _withheld(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
-    number = len(made.withheld)
-    are, they = ("are", "they are") if number > 1 else ("is", "it is")
-    again = shlex.join(["--allow-dangerous", "--", safe_text.word(one.name, _LONGEST_NAME)])
-    what = f"withheld: {safe_text.number(number, 'call')} {are} left out, because {they} dangerous"
+    number = safe_text.number(len(made.withheld), "call")
     lines = [
-        f"{what} and may come from an attack:",
+        f"withheld: {number} left out, dangerous and perhaps from an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
-        f"If you know that the workload needs this, run `{way.command} {again}`.",
+        f"If you know that the workload needs this, run `{_again(way, one, '--allow-dangerous')}`.",
         "",
     ]
     return "\n".join(lines)
 
 
+def _again(way: Way, one: ReportedWorkload, option: str) -> str:
+    words = [option, "--", safe_text.word(one.name, _LONGEST_NAME)]
+    return f"{way.command} {shlex.join(words)}"
+
+
 def _degrading(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
-    number = len(made.degrading)
-    are, them = ("are", "them") if number > 1 else ("is", "it")
-    again = shlex.join(["--degrading", "--", safe_text.word(one.name, _LONGEST_NAME)])
+    number = safe_text.number(len(made.degrading), "call")
     lines = [
-        f"degrading: {safe_text.number(number, 'call')} {are} left out and would get ENOSYS:",
+        f"degrading: {number} left out, which would get ENOSYS:",
         *(f"  {call_words(row)}" for row in made.degrading),
         "Most programs then use a fallback, some fail. No record shows which, because audit and",
         "observe let such calls through.",
-        f"`{way.command} {again}` allows {them}.",
+        f"`{_again(way, one, '--degrading')}` allows such calls.",
         "",
     ]
     return "\n".join(lines)

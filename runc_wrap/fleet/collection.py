@@ -103,11 +103,9 @@ def _named(value: Any, node: str) -> Json:  # noqa: ANN401 - any JSON value
     By our clock: it is made when it is asked for, and a node could call it as old as it likes.
     """
     now = time_text.rfc3339(time.time())
-    if isinstance(value, list):
-        return node_document.written(value, node, now)
-    if isinstance(value, dict):
-        return {**value, "node": node, "generated": now}
-    return {"form": node_document.FORM, "node": node, "workloads": value}
+    if not isinstance(value, dict):
+        return node_document.silent(node, "its answer is no node's document")
+    return {**value, "node": node, "generated": now}
 
 
 def lines(document: Json) -> bytes:

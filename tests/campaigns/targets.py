@@ -140,7 +140,7 @@ def audit(data: bytes) -> None:
 
 def _read(reader: line_stream.Lines, *chunks: bytes) -> tuple[list[Sighting], Counter[str]]:
     """Return the records, and how many were lost for which reason."""
-    found = [item for chunk in chunks for item in reader.feed(chunk)] + reader.end()
+    found = [item for chunk in chunks for item in reader.feed(chunk)]
     lost: Counter[str] = Counter()
     for item in found:
         if isinstance(item, LossSpan):

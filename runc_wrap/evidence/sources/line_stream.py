@@ -28,9 +28,9 @@ _USERS = re.compile(
 class Lines:
     """Parses one stream; `name` stands in its Losts. Holds at most one unfinished line."""
 
-    def __init__(self, name: str, notices: loss_notices.Notices | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._notices = notices or loss_notices.Notices()
+        self._notices = loss_notices.Notices()
         self._rest = b""
         self._overlong = False
         self._time = 0.0
@@ -55,13 +55,6 @@ class Lines:
         self._rest, self._overlong = b"", False
         self._keep(rest)
         return self._read(lines)
-
-    def end(self) -> list[Sighting | LossSpan]:
-        """Drop an unfinished line for good; it counts as a loss if it began as a record."""
-        self._check_claim(self._rest[:_BEGINNING])
-        self._rest, self._overlong = b"", False
-        self._damage()
-        return []
 
     def settle(self, until: float) -> list[Sighting | LossSpan]:
         """Return the losses held back: no record has come after them until then."""

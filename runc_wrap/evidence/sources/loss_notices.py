@@ -36,13 +36,9 @@ _DAEMON = re.compile(
 
 
 class Notices:
-    """Reads one source's lines in order, as the kernel prints a running sum of lost records.
+    """Reads one source's lines in order, as the kernel prints a running sum of lost records."""
 
-    `unprinted` False ignores records that the kernel did not print: for sources with another copy.
-    """
-
-    def __init__(self, *, unprinted: bool = True) -> None:
-        self._unprinted = unprinted
+    def __init__(self) -> None:
         self._sum = 0
         self._explains = False
 
@@ -67,9 +63,7 @@ class Notices:
 
     def _suppressed(self, line: bytes, time: float) -> LossSpan | None:
         found = _SUPPRESSED(line)
-        return (
-            LossSpan(time, int(found[1]), AUDIT, UNPRINTED) if found and self._unprinted else None
-        )
+        return LossSpan(time, int(found[1]), AUDIT, UNPRINTED) if found else None
 
     def _other(self, line: bytes, time: float) -> LossSpan | None:
         found = _WHY(line)

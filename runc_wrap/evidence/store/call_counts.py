@@ -129,11 +129,6 @@ class Tallies:
         return self.runtimes if made_by == RUNTIME else self.unsure
 
     @property
-    def first(self) -> float | None:
-        """When the first call was seen."""
-        return min((one.first for one in self.calls.values()), default=None)
-
-    @property
     def last(self) -> float | None:
         """When the last call was seen."""
         return max((one.last for one in self.calls.values()), default=None)
@@ -161,16 +156,6 @@ class Tallies:
             self.dropped += tally.count
             return None
         return call
-
-    def merge(self, other: Tallies) -> None:
-        """Add another's counts."""
-        for call, tally in other.calls.items():
-            self.count(call, tally)
-        self.dropped += other.dropped
-        if other._runtimes:
-            self.runtimes.merge(other._runtimes)
-        if other._unsure:
-            self.unsure.merge(other._unsure)
 
     def know(self, call: CallKind) -> None:
         """Count a call's arguments, read from a file, towards the variety that is kept."""

@@ -67,14 +67,11 @@ class Evidence:
         """Return whether a container's evidence could not be read, in full or in part."""
         return bool(self._damaged) and file_name(key) in self._damaged
 
-    def add(self, key: Key | None, sighting: Sighting, *, is_elsewhere: bool = False) -> None:
-        """Count a record from a log, unless the agent has counted it.
-
-        `is_elsewhere`: its process is known to be in no container.
-        """
+    def add(self, key: Key | None, sighting: Sighting) -> None:
+        """Count a record from a log, unless the agent has counted it."""
         if not self.has(sighting):
-            of: Tallies = self.unattributed.elsewhere if is_elsewhere else self.unattributed
-            count(of if key is None else self.containers.setdefault(key, Tallies()), sighting)
+            seen = self.unattributed if key is None else self.containers.setdefault(key, Tallies())
+            count(seen, sighting)
 
     def has(self, s: Sighting) -> bool:
         """Return whether the agent has counted this same audit record."""

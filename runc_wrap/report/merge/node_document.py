@@ -1,8 +1,6 @@
-"""One node's document, as `report --json` prints it, checked before anything of it is merged.
+"""One node's document (`report --json --node NAME`), checked before anything of it is merged.
 
-    [{"form": 1, "node": "a", ...}, ...]                   report --json: each workload names both
     {"form": 1, "node": "a", "workloads": [...], "kept": …, "notes": [...]}
-                                                            report --json --node a
     {"form": 1, "node": "a", "error": "it timed out"}      from who asked: this node did not answer
 
 `block` of a workload is the profile under enforce, in OCI form; it stands at the first workload
@@ -94,8 +92,6 @@ def silent(node: str, error: str) -> Json:
 
 def read(value: object) -> NodeDocument:
     """Return a decoded document. Raises DocumentError."""
-    if isinstance(value, list):
-        value = _of_list(value)
     if not isinstance(value, dict):
         raise DocumentError(f"is {shown(value)}, not a node's report{_AGAIN}")
     _check_form(value)
@@ -111,28 +107,11 @@ def read(value: object) -> NodeDocument:
     return NodeDocument(found.node, None, found.generated, own, blocks, found.kept, found.notes)
 
 
-def _of_list(rows: list[Any]) -> Json:
-    """Return the document of a list of workloads. Raises DocumentError."""
-    if not rows:
-        raise DocumentError(f"is an empty list, which names no node{_AGAIN}")
-    for row in rows:
-        if not isinstance(row, dict):
-            raise DocumentError(f"has {shown(row)} for a workload, not an object{_AGAIN}")
-        _check_form(row)
-    names = {taken(_Silent, row).node for row in rows}
-    if len(names) > 1:
-        few = ", ".join(sorted(safe_text.word(name) for name in names)[:3])
-        raise DocumentError(
-            f"is one list with workloads of several nodes ({few}); give one for each"
-        )
-    return {"form": FORM, "node": names.pop(), "workloads": rows}
-
-
 def _check_form(value: Json) -> None:
     form = value.get("form")
     if type(form) is not int or form != FORM:
         if form is None:
-            raise DocumentError(f"has no form: an older release wrote it, or not root{_AGAIN}")
+            raise DocumentError(f"has no form{_AGAIN}")
         raise DocumentError(
             f"has the form {shown(form)}, and this release reads form {FORM}{_AGAIN}"
         )

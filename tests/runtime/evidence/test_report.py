@@ -128,7 +128,7 @@ def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
     assert "unshare: EPERM, once by /bin/" in row
 
     withheld = auditing.control("suggest", seen.name)
-    assert "withheld: 1 call is left out" in withheld.stderr
+    assert "withheld: 1 call left out" in withheld.stderr
     assert "SCMP_ACT_ALLOW" in withheld.stdout
     assert "comment" not in withheld.stdout
     suggested = auditing.control("suggest", "--allow-dangerous", seen.name)

@@ -446,8 +446,8 @@ def test_suggest_says_that_there_is_nothing_to_add(applied: Node, evidence: Evid
     evidence.container("c1", sighting(CLONE3))
     result = applied.ctl("suggest", "c1")
     assert "nothing was added" in result.stderr
-    assert "degrading: 1 call is left out and would get ENOSYS:\n  clone3: ENOSYS;" in result.stderr
-    assert "`runc-wrapctl suggest --degrading -- c1` allows it." in result.stderr
+    assert "degrading: 1 call left out, which would get ENOSYS:\n  clone3: ENOSYS;" in result.stderr
+    assert "`runc-wrapctl suggest --degrading -- c1` allows such calls." in result.stderr
     asked = applied.ctl("suggest", "--degrading", "--allow-dangerous", "c1")
     assert "degrading:" not in asked.stderr
     assert '"clone3"' in asked.stdout
@@ -535,7 +535,7 @@ def test_suggest_withholds_dangerous_calls_and_lists_them_separately(
     result = applied.ctl("suggest", "app")
     assert result.exit_code == 0
     assert [one["names"] for one in json.loads(result.stdout)["add"]] == [["mbind"]]
-    apart = result.stderr[result.stderr.index("withheld: 1 call is left out") :].split("\n\n")[0]
+    apart = result.stderr[result.stderr.index("withheld: 1 call left out") :].split("\n\n")[0]
     assert "bpf (EPERM; seen once, by /tmp/evil, " in apart
     assert "it loads programs into the kernel." in apart
     assert "`runc-wrapctl suggest --allow-dangerous -- app`" in apart

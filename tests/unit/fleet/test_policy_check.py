@@ -176,7 +176,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
         {"answer": {"form": 1, "node": "x", "workloads": []}},
         "is none about a policy; its release may be an older one (changed: found nothing, wanted",
     ),
-    "a list": ({"answer": []}, "is none about a policy"),
+    "a list": ({"answer": []}, "its answer is no node's document"),
     "another form": ({"answer": _answer(form=2)}, "(form: found 2, wanted 1)"),
     "too many": ({"answer": _answer(*[_change()] * 1001)}, "a list of at most 1000"),
     "not all listed": ({"answer": _answer(_change(), changed=7)}, "changed is 7, and 1 are listed"),

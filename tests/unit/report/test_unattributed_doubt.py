@@ -132,7 +132,7 @@ def test_a_verdict_worse_than_a_doubt_stays(case: Case) -> None:
 
 def test_calls_of_processes_outside_containers_are_no_doubt(case: Case) -> None:
     case.container()
-    case.evidence.add(None, sighting(time=BEGIN + 5), is_elsewhere=True)
+    case.evidence.unattributed.elsewhere.add(sighting(time=BEGIN + 5))
     found: dict[str, Any] = case.one()
     assert (found["verdict"], "no known" in found["confidence"]) == ("safe", False)
 
