@@ -73,21 +73,6 @@ def test_a_container_is_confined_through_the_agent(
     assert with_agent.read()["linux"]["seccomp"] == without.read()["linux"]["seccomp"]
 
 
-def test_an_applied_policy_counts_for_the_next_container(
-    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
-) -> None:
-    assert process_status.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
-    pair.installed.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "off"\n')
-    try:
-        several = [make_bundle(pair.kind) for _ in range(FEW)]
-        assert [process_status.seccomp(one.create(pair.wrapped)) for one in several] == [0] * FEW
-        assert _mostly_agent([_via(pair, one) for one in several])
-    finally:
-        pair.installed.configure(f'runtime = ["{pair.kind}"]\n')
-    assert process_status.seccomp(make_bundle(pair.kind).create(pair.wrapped)) == 2
-    assert agent.never_ended
-
-
 def test_an_engines_default_is_taken_over_through_the_agent(
     pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
 ) -> None:

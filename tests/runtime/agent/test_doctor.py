@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.containers import bundles
-from harness.host.processes import attempt, wait_for_next_second, wait_until
+from harness.host.processes import attempt, wait_for_next_second
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.doctor.service_checks import services_run, units
-from runc_wrap.host import files, systemd
 from runc_wrap.host import program as programs
+from runc_wrap.host import systemd
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -98,36 +98,4 @@ def test_each_state_of_the_services_is_found_mended_and_gone(
     path = agent.systemd.place / "systemd" / "user" / units.service("observe")
     path.write_text(f"{path.read_text()}\n# changed\n")
     assert _mend(node, "has read runc-wrap-observe.service before") == ["systemctl daemon-reload"]
-    assert _found(node) == []
-
-
-def test_a_service_that_cannot_start_is_found(agent: Supervised, node: install.Installed) -> None:
-    for role in agents.ROLES:
-        agent.control("enable", *units.both(role))
-    path = agent.systemd.place / "systemd" / "user" / units.service("decide")
-    path.write_text(path.read_text().replace(" agent decide", " agent nothing"))
-    agent.systemd.control("daemon-reload")
-    agent.systemd.control("restart", "--no-block", units.service("decide"))
-    seen: list[Finding] = []
-
-    def is_found() -> bool:  # while it is failed for an instant, that is what is found
-        seen[:] = [one for one in _found(node) if "ends whenever systemd starts it" in one.sentence]
-        return bool(seen)
-
-    wait_until(is_found, "it to fail often", 30)
-    assert [one.command for one in seen] == ["journalctl -u runc-wrap-decide.service"]
-
-
-def test_a_service_of_another_release_is_found(agent: Supervised, node: install.Installed) -> None:
-    for role in agents.ROLES:
-        agent.control("enable", *units.both(role))
-    current = node.prefix / "lib" / "current"
-    running = str(current.readlink())
-    files.replace_link(current, "releases/another")
-    try:
-        told = [each.sentence for each in _found(node) if "decide" in each.sentence]
-    finally:
-        files.replace_link(current, running)
-    name = running.rpartition("/")[2]
-    assert told == [f"runc-wrap-decide.service runs the release {name}, and another is installed"]
     assert _found(node) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +16,7 @@ from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -59,20 +59,6 @@ def test_a_users_locks_do_not_block_an_upgrade() -> None:
         with hostile_user.locking_all_he_can(installed.prefix) as held:
             assert held > 10
             install.install(installed.prefix)
-
-
-def test_an_apply_that_waits_for_another_ends_and_names_it(node: install.Installed) -> None:
-    """A holder that is, for example, stopped: root's, because no other user can open the lock."""
-    lock = node.prefix / "var" / "lock" / "policy"
-    assert (lock.stat().st_mode & 0o777, lock.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    with lock.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        argv: list[str | Path] = [node.ctl, "apply"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    own_name = Path("/proc/self/comm").read_text().strip()
-    assert done.returncode == 2
-    assert f"{own_name!r}".strip("'") in done.stderr
-    assert f"pid {os.getpid()}" in done.stderr
 
 
 def test_an_install_that_finds_another_ends_and_names_it(node: install.Installed) -> None:
