@@ -133,9 +133,11 @@ _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This nod
 
 @cluster.command()
 @_NODE
-def report(*, node: str) -> None:
+@click.option("--candidate", is_flag=True, help="The report on candidates.")
+def report(*, node: str, candidate: bool) -> None:
     """Print the node's own report, as its systemd makes it: for `kubectl runc-wrap`."""
-    _answer(lambda: host_documents.report(_PLACES, Manager(_SOCKET), node))
+    flags = ["--candidate"] * candidate
+    _answer(lambda: host_documents.report(_PLACES, Manager(_SOCKET), node, *flags))
 
 
 @cluster.command("state")

@@ -23,6 +23,7 @@ from runc_wrap.fleet.collection import Collection, lines
 from runc_wrap.node import paths
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
+from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,6 +69,7 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
 @plugin.command()
 @click.argument("workload", required=False)
 @fleet_cluster.asking
+@click.option("--candidate", is_flag=True, help="Report on the candidates beside profiles.")
 @click.option("--all", "everyone", is_flag=True, help="Also list what needs no attention.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option(
@@ -86,6 +88,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     *,
     page: Path | None,
     save: Path | None,
+    candidate: bool,
     everyone: bool,
     as_json: bool,
     at_once: int,
@@ -96,7 +99,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 
     Exit status 1: a workload would break or is unknown, or a node did not answer.
     """
-    found = _gathered(cluster, save, at_once, seconds, without)
+    found = _gathered(cluster, save, at_once, seconds, without, candidate=candidate)
     flags = {"as_json": as_json, "everyone": everyone}
     report_merged.show(paths.installed(), found, workload, page, flags)
 
@@ -169,16 +172,19 @@ def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
     return (safe_text.name(one.name), health, is_ready, *shown)
 
 
-def _gathered(
+def _gathered(  # noqa: PLR0913 - what both commands are given
     cluster: Cluster,
     save: Path | None,
     at_once: int,
     seconds: float,
     without: tuple[str, ...],
+    *,
+    candidate: bool = False,
 ) -> FleetReport:
     """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
-    found = FleetReport(without)
-    asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds)
+    found = FleetReport(without, CANDIDATE_FORM if candidate else FORM)
+    command = (*COMMAND, *["--candidate"] * candidate)
+    asked = Collection(cluster.kubectl, cluster.namespace, command, at_once, seconds)
     with (
         progress.shown("Asking nodes") as meter,
         _kept(save) as keep,

@@ -37,6 +37,8 @@ Json = dict[str, Any]
 _OF_RUNTIMES = (
     "\nMade by the runtime itself before the container's program, not part of the verdict:"
 )
+_NO_PROFILE = "runc-wrap has not injected a profile into any container."
+_NO_CANDIDATE = "No container has a candidate of the policy in force beside its profile."
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -100,6 +102,11 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
     "--node", help="With --json: print the document for --merge, which names the node so."
 )
 @click.option(
+    "--candidate",
+    is_flag=True,
+    help="Report on the candidates beside profiles: what enforcing them would break.",
+)
+@click.option(
     "--all", "everyone", is_flag=True, help="Also list enforced workloads without denials."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -131,24 +138,26 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     --merge also if a node did not answer, or its document is refused.
     """
     _check_words(words, named, node, without, flags)
+    form = node_document.CANDIDATE_FORM if flags["candidate"] else node_document.FORM
     if flags["merge"]:
-        merged = report_merged.gathered(words, without)
+        merged = report_merged.gathered(words, without, form)
         report_merged.show(places, merged, named, page, flags)
         return
-    found = gathered(places, asked)
+    found = gathered(places, asked, candidate=flags["candidate"])
     kept = _kept(places, found)
     if kept.sentence:
         output.warn(f"note: not in this report: {kept.sentence}")
     if words:
         found = replace(found, workloads=[chosen(found.workloads, words[0])], strays=[])
     as_json = flags["as_json"]
-    documents = of_node(found.workloads, node or socket.gethostname()) if as_json or page else []
+    name = node or socket.gethostname()
+    documents = of_node(found.workloads, name) if as_json or page else []
     if page:
         report_document.write_page(page, documents, places, _meta(found, asked, kept))
     if as_json:
         if node:
             now = time_text.rfc3339(time.time())
-            output.line(node_document.written(documents, node, now, kept, found.notes))
+            output.line(node_document.written(documents, node, now, kept, found.notes, form=form))
         else:
             output.document(documents)
     elif page:
@@ -156,7 +165,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     elif words:
         output.say(in_full(found.workloads[0]))
     else:
-        _show(found, everyone=flags["everyone"])
+        _show(found, everyone=flags["everyone"], candidate=flags["candidate"])
     if any(one.is_wrong for one in found.workloads):
         raise SystemExit(output.WRONG)
 
@@ -187,10 +196,10 @@ def _check_words(
         raise Failure("a user sees only own containers of the node; try: run it as root")
 
 
-def gathered(places: Places, asked: Asked) -> NodeReport:
+def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeReport:
     """Return the report; print a warning about each source that could not be read."""
     with progress.shown("Reading records of calls") as meter:
-        found = node_evidence.gather(places, asked, meter=meter)
+        found = node_evidence.gather(places, asked, meter=meter, candidate=candidate)
     for note in found.notes:
         output.warn(f"note: {note}")
     return found
@@ -218,9 +227,9 @@ def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:
     }
 
 
-def _show(found: NodeReport, *, everyone: bool) -> None:
+def _show(found: NodeReport, *, everyone: bool, candidate: bool) -> None:
     if not found.workloads:
-        output.say("runc-wrap has not injected a profile into any container.")
+        output.say(_NO_CANDIDATE if candidate else _NO_PROFILE)
         return
     shown = workload_text.show(found.workloads, everyone=everyone)
     apart = [(one, one.here.runtimes) for one in shown if one.here and one.here.runtimes]

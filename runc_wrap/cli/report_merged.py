@@ -16,6 +16,7 @@ from runc_wrap.cli import output, progress, report_document, workload_text
 from runc_wrap.cli.report_document import document
 from runc_wrap.cli.workload_text import chosen, in_full
 from runc_wrap.node import installed_programs, runtime_loader
+from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.merged_profile import Bases
 
@@ -48,9 +49,11 @@ base = click.option(
 )
 
 
-def gathered(names: Iterable[str], without: Collection[str]) -> FleetReport:
+def gathered(
+    names: Iterable[str], without: Collection[str], form: int = node_document.FORM
+) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
-    found = FleetReport(without)
+    found = FleetReport(without, form)
     with progress.shown("Reading nodes' reports") as meter, without_collector():
         for name in names:
             where = "stdin" if name == _STDIN else safe_text.word(name)

@@ -96,7 +96,8 @@ class _Teller:
         """Return the row to show for a call, None if no profile of runc-wrap stopped it."""
         if record and not record.is_injected:
             return None
-        outcome = outcomes.of_record(one.call, self._profile_of(record) if record else "")
+        profile = self._profile_of(record) if record else ""
+        outcome = outcomes.of_record(one.call, profile, record and record.candidate)
         if outcome.verdict == outcomes.SAFE:
             return None
         return call_row.of(one.call, outcome)

@@ -159,7 +159,8 @@ class _Denied:
         """Return a call's name and outcome; SAFE also if a record comes from another filter."""
         from runc_wrap.report import call_row, outcomes  # noqa: PLC0415 - as `_profiles`
 
-        outcome = outcomes.of_record(call, self._profiles.of(record) if record else "").verdict
+        profile = self._profiles.of(record) if record else ""
+        outcome = outcomes.of_record(call, profile, record and record.candidate).verdict
         name = call_row.name_of(outcomes.abi_of(call.arch, call.number), call.number)
         return [prometheus_text.label(name), outcome or UNKNOWN]
 

@@ -12,7 +12,7 @@ from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.hotpath.ledger_file import Key
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.report.outcomes import Filter
 
-_LOOKING = (AUDIT, OBSERVE, ENFORCE_LOG)  # modes in which calls are recorded
+CANDIDATE = "candidate"  # the mode in a report on candidates: what they would deny is logged
+_LOOKING = (AUDIT, OBSERVE, ENFORCE_LOG, CANDIDATE)  # modes in which calls are recorded
 _PROCESSES = "processes"  # a source that sees no calls
 SECOND = 1.0  # the ledger's times are whole seconds
 
@@ -42,6 +43,7 @@ class NodeFacts:
     `profile_of` returns the decided profile under enforce, or a sentence why it is unknown;
     `is_there` returns whether a container still runs; evidence before `since` is left out;
     `silence` says why audit records do not come; `carried` counts processes with own filters;
+    `unpreviewed` returns the calls of which a candidate is not looked at;
     `age` returns the seconds since the start of one that runs, whatever was done to the clock.
     """
 
@@ -53,6 +55,7 @@ class NodeFacts:
     carried: Mapping[Key, Carried] = field(default_factory=dict)
     age: Callable[[Key], float] = lambda _: math.inf
     bounding_of: Callable[[Record], Collection[str] | None] = lambda _: None
+    unpreviewed: Callable[[Record], Sequence[str]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)

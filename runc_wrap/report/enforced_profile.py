@@ -92,6 +92,26 @@ class Profiles:
         enforced = policy_file.load_profile(policy, str(record.profile), ENFORCE)
         return resolve(enforced, _capabilities(policy, record, enforced))
 
+    def candidate_of(self, record: Record) -> Enforced | str:
+        """Return the candidate beside a record's profile, as if it were enforced, or why not."""
+        try:
+            policy = self._policy = self._policy or policy_file.load(self._prefix)
+            both = policy_file.load_profile(policy, str(record.profile), record.form)
+            held = _capabilities(policy, record, both)
+            other = policy_file.load_profile(policy, str(record.candidate), ENFORCE)
+            return self._made(resolve(other, held), self._kind(record))
+        except (Refusal, ProfileError) as error:
+            return str(error)
+
+    def unpreviewed(self, record: Record) -> Sequence[str]:
+        """Return the calls of which a record's candidate is not looked at."""
+        try:
+            policy = self._policy = self._policy or policy_file.load(self._prefix)
+            made = policy_file.load_profile(policy, str(record.profile), record.form)
+        except Refusal:
+            return ("any call",)
+        return made.get("unpreviewed", [])
+
     def _made(self, block: Json, kind: str) -> Enforced:
         key = (digest(json_codec.dumps(block)), kind)
         if key not in self._enforced:

@@ -19,7 +19,7 @@ from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
 from runc_wrap.report import outcomes
-from runc_wrap.report.container_evidence import Carried
+from runc_wrap.report.container_evidence import CANDIDATE, Carried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -118,7 +118,7 @@ def of(
         profile = profile_of(one.record)
         own = _programs(one.seen, profile)
         programs += own
-        if one.record.mode == AUDIT:
+        if one.record.mode in (AUDIT, CANDIDATE):
             hiding += own
             hidden += [one] if own or carried(one).processes else []
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.host import procfs, runtime_state
-from runc_wrap.hotpath import decision
+from runc_wrap.hotpath import decision, policy_file
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import visible_containers
-from runc_wrap.report import extra_filters, record_sources, verdict
+from runc_wrap.report import candidate_evidence, extra_filters, record_sources, verdict
+from runc_wrap.report.container_evidence import CANDIDATE
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 
 if TYPE_CHECKING:
@@ -50,11 +53,16 @@ class NodeReport:
 
 
 def gather(
-    places: Places, asked: Asked, now: float | None = None, meter: Meter | None = None
+    places: Places,
+    asked: Asked,
+    now: float | None = None,
+    meter: Meter | None = None,
+    *,
+    candidate: bool = False,
 ) -> NodeReport:
     """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store.
 
-    `meter` counts the bytes of logs.
+    `meter` counts the bytes of logs. `candidate`: the verdicts are on candidates.
     """
     said, notes = visible_containers.read(places.ledger)
     decided = visible_containers.merged(said)
@@ -73,8 +81,15 @@ def gather(
     silence = [one for one in obstacles if one != audit_health.UNREAD]
     if not silence:  # else a log without records does not show that there were no calls
         record_sources.note_covered(evidence, read)
+    profile_of = profiles(places)
+    unpreviewed = None
+    if candidate:
+        beside = candidate_evidence.of(decided, evidence, _candidates(places))
+        profile_of, unpreviewed = _beside(places, decided)
+        decided, evidence = beside.ledger, beside.evidence
+        notes += candidate_evidence.notes(beside, is_there)
     judging = verdict.Judging(
-        profiles(places),
+        profile_of,
         is_there,
         moment,
         asked.since,
@@ -82,6 +97,7 @@ def gather(
         extra_filters.carried(_in_audit(decided)),
         age,
         bounding_of,
+        unpreviewed or (lambda _: ()),
     )
     found = judging.judge(decided, evidence)
     return NodeReport(found, verdict.strays(evidence.unattributed), evidence, decided, notes)
@@ -104,7 +120,7 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
 def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
     """Yield the containers whose own filters may hide calls."""
     for key, record in decided.records.items():
-        if record.action == "inject" and record.mode == decision.AUDIT:
+        if record.action == "inject" and record.mode in (decision.AUDIT, CANDIDATE):
             yield key, record
 
 
@@ -128,6 +144,31 @@ def _first(decided: Ledger) -> float:
     """Return the start of the first container in the ledger."""
     starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
     return min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
+
+
+def _candidates(places: Places) -> Mapping[str, str]:
+    """Return {name: digest} of the candidates in force, {} without a policy."""
+    try:
+        return policy_file.load(str(places.prefix)).get("candidates", {})
+    except Refusal:
+        return {}
+
+
+def _beside(
+    places: Places, decided: Ledger
+) -> tuple[Callable[[Record], Filter | str], Callable[[Record], Sequence[str]]]:
+    """Return what finds the candidate of a container, and the calls that are not previewed."""
+    found = Profiles(places.prefix)
+
+    @cache
+    def of(key: Key) -> Filter | str:
+        return found.candidate_of(decided.records[key])
+
+    @cache
+    def left(key: Key) -> Sequence[str]:
+        return found.unpreviewed(decided.records[key])
+
+    return lambda record: of(record.key), lambda record: left(record.key)
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:

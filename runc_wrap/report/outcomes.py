@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
+ASKED = (return_codes.LOG, return_codes.USER_NOTIF)  # with a candidate, what it would deny
 _LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
 # linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that only clone3 and unshare take
 _NEWTIME = 0x80
@@ -94,12 +95,14 @@ UNKNOWN = CallOutcome("", None, "not known", frozenset())
 LET_THROUGH = CallOutcome(SAFE, None, "let through", frozenset())
 
 
-def of_record(call: CallKind, profile: Filter | str) -> CallOutcome:
+def of_record(call: CallKind, profile: Filter | str, candidate: str | None = None) -> CallOutcome:
     """Return what a container's recorded call would get from its profile.
 
     UNKNOWN if `profile` is a sentence why the profile is unknown; LET_THROUGH if the record comes
-    from another filter, as programs have their own.
+    from another filter, as programs have their own, or is about a `candidate` beside the profile.
     """
+    if candidate and call.code & ACTION_MASK in ASKED:
+        return LET_THROUGH
     if isinstance(profile, str):
         return UNKNOWN
     found = of(call, profile)
@@ -109,7 +112,7 @@ def of_record(call: CallKind, profile: Filter | str) -> CallOutcome:
 def _is_ours(call: CallKind, outcome: CallOutcome) -> bool:
     action = call.code & ACTION_MASK
     known = {code & ACTION_MASK for code in outcome.codes}
-    return action in (return_codes.LOG, return_codes.USER_NOTIF) or action in known
+    return action in ASKED or action in known
 
 
 def abi_of(arch: int, number: int) -> Abi | None:

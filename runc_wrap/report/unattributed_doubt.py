@@ -24,6 +24,7 @@ from runc_wrap import safe_text
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import call_row, installed_filters, outcomes
+from runc_wrap.report.container_evidence import CANDIDATE
 from runc_wrap.report.outcomes import SAFE
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ Interval = tuple[float, float]
 Kind = tuple[object, ...]
 
 _MOST_NAMED = 6
-_ACTIONS = {AUDIT: (LOG,), OBSERVE: (USER_NOTIF,), ENFORCE_LOG: (LOG,)}
+_ACTIONS = {AUDIT: (LOG,), CANDIDATE: (LOG,), OBSERVE: (USER_NOTIF,), ENFORCE_LOG: (LOG,)}
 
 
 class Suspicion:
@@ -118,7 +119,7 @@ def either(
     for one in group:
         profile = profile_of(one.record)
         for call, tally in one.seen.unsure.calls.items():
-            outcome = outcomes.of_record(call, profile)
+            outcome = outcomes.of_record(call, profile, one.record.candidate)
             if (outcome.verdict != SAFE and not outcome.is_expected) or (
                 not isinstance(profile, str) and installed_filters.is_one(call, profile)
             ):

@@ -64,6 +64,7 @@ _DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
 _RESTORED = (
     "a container was restored from a checkpoint, and its processes have the filters of then."
 )
+_NOT_PREVIEWED = "what its candidate would deny of {} is not previewed."
 _CROWDED = "it made more kinds of calls than are kept."
 _STRAY = (
     "{} of no known container came meanwhile, which may have been its own. Recreate it: a "
@@ -191,6 +192,8 @@ class Judging(NodeFacts):
     def _gaps(self, group: list[ContainerEvidence], evidence: Evidence) -> Iterator[str]:
         """Yield sentences on why the evidence may be incomplete."""
         looking = [one for one in group if one.looks]
+        if left := sorted({call for one in looking for call in self.unpreviewed(one.record)}):
+            yield _NOT_PREVIEWED.format(", ".join(left))
         if any(one.record.restored for one in group):
             yield _RESTORED
         if any(one.seen.dropped for one in looking):
@@ -215,7 +218,7 @@ class Judging(NodeFacts):
         for call, tally in calls:
             key = call[:4]
             if key not in known:
-                known[key] = outcomes.of_record(call, profile)
+                known[key] = outcomes.of_record(call, profile, record.candidate)
             if known[key].verdict != SAFE:
                 call_row.count_in(rows, call, tally, known[key])
         return [profile] if isinstance(profile, str) else []

@@ -34,9 +34,10 @@ _OLD = 600.0  # seconds after which no request waits for its files any more
 _REPORT, _CHECK = "report-", "check-"
 
 
-def report(places: Places, manager: UnitManager, node: str) -> bytes:
+def report(places: Places, manager: UnitManager, node: str, *flags: str) -> bytes:
     """Return what the node's `report --json` prints under this name. Raises Failure."""
-    return _asked(places, manager, _request(_REPORT), ("report", "--json", "--node", node))
+    words = ("report", "--json", "--node", node, *flags)
+    return _asked(places, manager, _request(_REPORT), words)
 
 
 def policy_check(places: Places, manager: UnitManager, node: str, sent: bytes) -> bytes:

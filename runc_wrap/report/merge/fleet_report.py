@@ -62,8 +62,9 @@ class Missing(NamedTuple):
 class FleetReport:
     """What all documents taken so far say together."""
 
-    def __init__(self, without: Collection[str] = ()) -> None:
+    def __init__(self, without: Collection[str] = (), form: int = node_document.FORM) -> None:
         self.without = without
+        self._form = form
         self._taken, self._largest = 0, (0, "")  # bytes; those of one node, and which
         self._answered: dict[str, tuple[int, Sequence[ReportedWorkload]]] = {}
         self._contradicting: set[str] = set()
@@ -95,7 +96,7 @@ class FleetReport:
             return
         try:
             if isinstance(one.found, Document):
-                self._add(node_document.read(one.found.value), one)
+                self._add(node_document.read(one.found.value, self._form), one)
             elif one.asked is None:
                 self.refuse(name, one.found.why)
             else:
@@ -131,7 +132,7 @@ class FleetReport:
     def as_json(self, workloads: list[Json]) -> Json:
         """Return the whole as one document."""
         return {
-            "form": node_document.FORM,
+            "form": self._form,
             "nodes": self.answered,
             "silent": [{"node": one.name, "error": one.why} for one in self.silent],
             "refused": [{"document": one.name, "error": one.why} for one in self.refused],

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
-FORM = 1
+FORM, CANDIDATE_FORM = 1, 2  # the second is a report on candidates, which no other is merged with
 LONGEST_NODE = 253  # characters, as of a DNS name
 LARGEST_BLOCK = 256 * 1024  # bytes
 MOST_CONTAINERS = 10_000  # of one node; Kubernetes is made for 110 pods
@@ -73,15 +73,17 @@ class NodeDocument(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def written(
+def written(  # noqa: PLR0913 - what a document has
     workloads: list[Json],
     node: str,
     generated: str | None,
     kept: Kept | None = None,
     notes: Sequence[str] = (),
+    *,
+    form: int = FORM,
 ) -> Json:
     """Return the document of a node that is named; without `kept`, nothing is known of that."""
-    document = {"form": FORM, "node": node, "generated": generated, "workloads": workloads}
+    document = {"form": form, "node": node, "generated": generated, "workloads": workloads}
     return {**document, "kept": json_of(kept), "notes": fleet_notes.fitting(notes)}
 
 
@@ -90,11 +92,11 @@ def silent(node: str, error: str) -> Json:
     return {"form": FORM, "node": node, "error": error}
 
 
-def read(value: object) -> NodeDocument:
-    """Return a decoded document. Raises DocumentError."""
+def read(value: object, form: int = FORM) -> NodeDocument:
+    """Return a decoded document, of this form if the node answered. Raises DocumentError."""
     if not isinstance(value, dict):
         raise DocumentError(f"is {shown(value)}, not a node's report{_AGAIN}")
-    _check_form(value)
+    _check_form(value, FORM if "error" in value else form)
     if "error" in value:
         silent = taken(_Silent, value)
         return NodeDocument(silent.node, silent.error, None, {}, {})
@@ -107,13 +109,16 @@ def read(value: object) -> NodeDocument:
     return NodeDocument(found.node, None, found.generated, own, blocks, found.kept, found.notes)
 
 
-def _check_form(value: Json) -> None:
+def _check_form(value: Json, wanted: int) -> None:
     form = value.get("form")
-    if type(form) is not int or form != FORM:
+    if type(form) is int and {form, wanted} == {FORM, CANDIDATE_FORM}:
+        what = "is" if form == CANDIDATE_FORM else "is not"
+        raise DocumentError(f"{what} a report on candidates, which --candidate merges")
+    if type(form) is not int or form != wanted:
         if form is None:
             raise DocumentError(f"has no form{_AGAIN}")
         raise DocumentError(
-            f"has the form {shown(form)}, and this release reads form {FORM}{_AGAIN}"
+            f"has the form {shown(form)}, and this release reads form {wanted}{_AGAIN}"
         )
 
 

@@ -64,6 +64,15 @@ def test_all_nodes_are_asked_and_their_answers_merged(cluster: StandIn) -> None:
     assert asked == f"exec {container} -- /runc-wrap/bin/runc-wrapctl cluster report"
 
 
+def test_of_candidates_only_reports_on_candidates_are_merged(cluster: StandIn) -> None:
+    cluster.node("a", document("a", WEB, form=2))
+    cluster.node("b", document("b", WEB))
+    result = _run("report", "--candidate")
+    assert "1 node answered" in result.stdout
+    assert "is not a report on candidates, which --candidate merges" in result.stderr
+    assert any(one.endswith("cluster report --candidate") for one in cluster.calls)
+
+
 def test_all_is_well_only_if_every_node_answered(cluster: StandIn) -> None:
     cluster.node("a", document("a", WEB))
     assert _run("report").exit_code == 0

@@ -25,12 +25,21 @@ def _refused(value: object) -> str:
     return str(error.value)
 
 
+def test_a_report_on_candidates_is_merged_with_its_like_only() -> None:
+    form = node_document.CANDIDATE_FORM
+    assert node_document.read(document("a", form=form), form).node == "a"
+    assert node_document.read(node_document.silent("a", "no"), form).error == "no"
+    with pytest.raises(DocumentError, match="is not a report on candidates, which --candidate"):
+        node_document.read(document("a"), form)
+
+
 REFUSED = [
     ([], "not a node's report"),
     (3, "not a node's report"),
     (None, "not a node's report"),
     ({}, "has no form"),
-    (document("a", form=2), "has the form 2"),
+    (document("a", form=3), "has the form 3"),
+    (document("a", form=2), "is a report on candidates, which --candidate merges"),
     (document("a", form="1"), 'has the form "1"'),
     (document("a", form=True), "has the form true"),
     (document(""), "node: found"),

@@ -1,0 +1,79 @@
+"""What ledger and evidence say of the candidates beside profiles, as if each were a mode.
+
+A container counts if the candidate that it was created with is the present one: its name and its
+text. What its filter logged, or sent to the agent, since then is what the candidate would deny;
+what it denied is what is enforced, and does not count.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap import safe_text, time_text
+from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
+from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.profiles.return_codes import ACTION_MASK
+from runc_wrap.report import outcomes, workloads
+from runc_wrap.report.container_evidence import CANDIDATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.hotpath.ledger_file import Key
+    from runc_wrap.ledger.record import Record
+
+_MOST_NAMED = 5
+
+
+class CandidateEvidence(NamedTuple):
+    """The containers with a candidate, what they did, and which others may run."""
+
+    ledger: Ledger
+    evidence: Evidence
+    others: list[Record]
+
+
+def of(decided: Ledger, evidence: Evidence, present: Mapping[str, str]) -> CandidateEvidence:
+    """Return what is known of candidates; `present` are those in force, {name: digest}."""
+    seen = copy.copy(evidence)
+    seen.containers = dict(evidence.containers)
+    records: dict[Key, Record] = {}
+    others = []
+    for key, one in decided.records.items():
+        if one.candidate and present.get(one.candidate) == one.candidate_digest:
+            mode = OBSERVE if one.mode == OBSERVE else CANDIDATE
+            records[key] = one._replace(mode=mode, profile=one.candidate, candidate=None)
+            if key in seen.containers:
+                begun = time_text.epoch(one.time) or 0.0
+                seen.containers[key] = _asked(seen.containers[key], begun)
+        elif one.is_injected and not (one.is_sandbox or one.is_selftest):
+            others.append(one)
+    starts = {key: (one.time, 1) for key, one in records.items()}
+    return CandidateEvidence(Ledger(records, decided.damaged, starts), seen, others)
+
+
+def _asked(tallies: Tallies, begun: float) -> Tallies:
+    """Return the calls that were logged or sent since a container's last start."""
+    found = Tallies()
+    found.dropped, found.ended = tallies.dropped, tallies.ended
+    for made_by in (PROGRAM, RUNTIME, EITHER):
+        for call, tally in tallies.part(made_by).calls.items():
+            if call.code & ACTION_MASK in outcomes.ASKED and tally.last >= begun:
+                found.part(made_by).count(call, tally)
+    return found
+
+
+def notes(found: CandidateEvidence, is_there: Callable[[Key], bool]) -> Iterator[str]:
+    """Yield which containers that run are not looked at."""
+    running = [one for one in found.others if is_there(one.key)]
+    names = sorted({workloads.of(one).name for one in running})
+    if running:
+        more = f" and {len(names) - _MOST_NAMED} more" if names[_MOST_NAMED:] else ""
+        yield (
+            f"{safe_text.number(len(running), 'running container')} of "
+            f"{', '.join(map(safe_text.word, names[:_MOST_NAMED]))}{more} are not looked at: no "
+            "candidate is for them, or they were created before it; those have to be recreated"
+        )

@@ -1,0 +1,191 @@
+"""What is said of candidates is not said of what is enforced, and the other way round."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap import time_text
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
+from runc_wrap.evidence.store import evidence_set
+from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.profiles import return_codes
+from runc_wrap.report import candidate_evidence
+from runc_wrap.report.verdict import Judging
+from tests.unit.evidence import samples
+from tests.unit.evidence.samples import GETPID, MOUNT, UNSHARE, line, sighting
+
+if TYPE_CHECKING:
+    from runc_wrap.report.outcomes import Filter
+
+BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0
+HOUR, DAY = 3600.0, 86400.0
+DIGEST = "d" * 64
+PRESENT = {"next": DIGEST}
+LOG, EPERM, NOTIFY = return_codes.LOG, return_codes.ERRNO | 1, return_codes.USER_NOTIF
+SOCKET = 41
+
+
+@pytest.fixture(scope="module")
+def profile() -> Filter:
+    """A profile that denies mount and unshare, and some families of socket."""
+    return samples.enforced()
+
+
+class Node:
+    """Ledger and evidence, and the two reports on them."""
+
+    def __init__(self, profile: Filter) -> None:
+        self.profile = profile
+        self.lines: dict[str, dict[str, Any]] = {}
+        self.evidence = Evidence()
+        self.evidence.add_watched(AUDIT, BEGIN, BEGIN + DAY)
+        self.left: dict[str, list[str]] = {}
+
+    def container(self, name: str, mode: str = "enforce", **changes: Any) -> None:
+        beside = {"candidate": "next", "candidate_digest": DIGEST}
+        self.lines[name] = line(name, mode=mode, **{**beside, **changes})
+
+    def saw(self, name: str, number: int, code: int, at: float = HOUR) -> None:
+        source = OBSERVE if code == NOTIFY else AUDIT
+        one = sighting(number, code=code, time=BEGIN + at, source=source)
+        seen = self.evidence.containers.setdefault(("/run/test", name), Tallies())
+        evidence_set.count(seen, one)
+
+    def _decided(self) -> Ledger:
+        records = {("/run/test", name): ledger_record.of(one) for name, one in self.lines.items()}
+        starts = {key: (one.time, 1) for key, one in records.items()}
+        return Ledger(records, 0, starts)
+
+    def _judged(self, decided: Ledger, evidence: Evidence, **more: Any) -> dict[str, Any]:
+        judging = Judging(
+            lambda _: self.profile, lambda _: True, BEGIN + DAY, unpreviewed=self._left, **more
+        )
+        return {
+            one.workload.container or "": one.as_json() for one in judging.judge(decided, evidence)
+        }
+
+    def _left(self, record: ledger_record.Record) -> list[str]:
+        return self.left.get(record.id, [])
+
+    def plain(self) -> dict[str, Any]:
+        return self._judged(self._decided(), self.evidence)
+
+    def beside(self, **more: Any) -> dict[str, Any]:
+        found = candidate_evidence.of(self._decided(), self.evidence, PRESENT)
+        return self._judged(found.ledger, found.evidence, **more)
+
+    def notes(self) -> list[str]:
+        found = candidate_evidence.of(self._decided(), self.evidence, PRESENT)
+        return list(candidate_evidence.notes(found, lambda _: True))
+
+
+@pytest.fixture
+def node(profile: Filter) -> Node:
+    return Node(profile)
+
+
+def test_a_logged_call_counts_for_the_candidate_and_not_for_what_is_enforced(node: Node) -> None:
+    node.container("c1")
+    node.saw("c1", MOUNT, LOG)
+    node.saw("c1", SOCKET, LOG)  # audit has no family: the profile would deny some
+    found = node.beside()["c1"]
+    assert (found["verdict"], {one["syscall"] for one in found["calls"]}) == (
+        "denied", {"mount", "socket"},
+    )  # fmt: skip
+    assert (found["profile"], found["modes"]) == ("next", ["candidate"])
+    plain = node.plain()["c1"]
+    assert (plain["verdict"], plain["calls"], plain["modes"]) == (None, [], ["enforce"])
+    assert plain["reason"].startswith("Already enforced")
+
+
+def test_a_logged_denial_counts_for_what_is_enforced_and_not_for_the_candidate(node: Node) -> None:
+    node.container("c1", mode="enforce-log")
+    node.saw("c1", MOUNT, EPERM)
+    node.saw("c1", UNSHARE, LOG)
+    assert [one["syscall"] for one in node.plain()["c1"]["calls"]] == ["mount"]
+    assert [one["syscall"] for one in node.beside()["c1"]["calls"]] == ["unshare"]
+
+
+def test_a_quiet_container_is_safe_for_as_long_as_it_was_watched(node: Node) -> None:
+    node.container("c1")
+    found = node.beside()["c1"]
+    assert (found["verdict"], found["watched"]) == ("safe", DAY)
+    assert found["confidence"].startswith("Watched fairly long: ")
+
+
+def test_observe_looks_by_the_agent_only(node: Node) -> None:
+    node.container("c1", mode="observe")
+    assert node.beside()["c1"]["reason"] == (
+        "Unknown: nothing was watching while its containers ran."
+    )
+    node.evidence.add_watched(OBSERVE, BEGIN, BEGIN + DAY)
+    node.saw("c1", MOUNT, NOTIFY)
+    found = node.beside()["c1"]
+    assert (found["verdict"], found["modes"]) == ("denied", ["observe"])
+    assert node.plain()["c1"]["calls"] == []
+
+
+def test_lost_records_and_a_kernel_that_logs_nothing_make_it_unknown(node: Node) -> None:
+    node.container("c1")
+    silent = node.beside(silence="kernel.seccomp.actions_logged lacks log")["c1"]
+    assert silent["verdict"] == "safe"  # what was watched proves that it logged then
+    node.evidence.watched.clear()
+    silent = node.beside(silence="kernel.seccomp.actions_logged lacks log")["c1"]
+    assert silent["reason"].endswith(
+        "nothing could be watched: kernel.seccomp.actions_logged lacks log."
+    )
+    node.evidence.add_watched(AUDIT, BEGIN, BEGIN + DAY)
+    node.evidence.add_lost(LossSpan(BEGIN + HOUR, 3, AUDIT, "too many"))
+    found = node.beside()["c1"]
+    assert (found["verdict"], found["lost"]) == (None, 3)
+    assert "3 records were lost while its containers ran" in found["reason"]
+
+
+def test_what_is_not_previewed_is_not_safe(node: Node) -> None:
+    node.container("c1")
+    node.left["c1"] = ["socket", "any call through x32"]
+    found = node.beside()["c1"]
+    assert (found["verdict"], found["reason"]) == (
+        None,
+        "Unknown: what its candidate would deny of any call through x32, socket is not previewed.",
+    )
+    node.saw("c1", MOUNT, LOG)
+    assert node.beside()["c1"]["verdict"] == "denied"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"candidate": None, "candidate_digest": None},
+        {"candidate": "before"},
+        {"candidate_digest": "e" * 64},  # of the same name, with another text
+    ],
+)
+def test_a_container_without_the_present_candidate_is_not_looked_at(
+    node: Node, changes: dict[str, Any]
+) -> None:
+    node.container("c1", **changes)
+    node.saw("c1", MOUNT, LOG)
+    assert node.beside() == {}
+    (note,) = node.notes()
+    assert "1 running container of " in note
+    assert "c1 are not looked at: no candidate is for them, or they were created before" in note
+
+
+def test_what_came_before_the_last_start_is_not_the_candidates(node: Node) -> None:
+    """The container was in audit then: engines start one again under the same id."""
+    node.container("c1", time="2026-11-18T02:00:00Z")
+    node.saw("c1", MOUNT, LOG, at=HOUR)
+    node.saw("c1", UNSHARE, LOG, at=3 * HOUR)
+    assert [one["syscall"] for one in node.beside()["c1"]["calls"]] == ["unshare"]
+
+
+def test_a_call_that_the_candidate_allows_is_another_filters(node: Node) -> None:
+    node.container("c1")
+    node.saw("c1", GETPID, LOG)
+    assert node.beside()["c1"]["verdict"] == "safe"
