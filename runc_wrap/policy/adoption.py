@@ -24,7 +24,7 @@ from runc_wrap.hotpath.decision import (
 )
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches_any
-from runc_wrap.policy.named_profiles import of_facts, placing
+from runc_wrap.policy.named_profiles import ON, of_facts, placing
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -127,8 +127,9 @@ class _Comparing:
 
     def own(self) -> Iterator[str]:
         """Yield a remark on each profile of the owner's that lets more through than the default."""
-        default = self._of_engine(RUNTIME_DEFAULT, UNKNOWN)
+        usual = self._of_engine(RUNTIME_DEFAULT, UNKNOWN)
         for name in self._compiled.sources:
+            default = name.rpartition(ON)[2] if ON in name else usual
             if name.startswith(LOCALHOST) and (calls := self._calls(default, name)):
                 what = f"profile {name} lets through more than runtime-default ({default})"
                 yield f"note: {what}: {calls}."

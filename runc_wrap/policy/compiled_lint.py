@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.decision import LOCALHOST
+from runc_wrap.policy.named_profiles import ON
 from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.settings.source import PolicyError
 from runc_wrap.profiles import engine_versions, lint
@@ -23,9 +24,11 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     """Return warnings and notes on the owner's profiles. Raises PolicyError for errors.
 
     An error in any profile refuses the policy. Warnings and notes on an engine's own profiles are
-    left out, since this node's owner cannot fix those.
+    left out, since this node's owner cannot fix those, and so are they where the owner's profile is
+    composed on one.
     """
     found = list(_findings(compiled, facts))
+    known = {_same(name, finding) for name, finding in found}
     errors = [_line(name, finding) for name, finding in found if finding.severity == "error"]
     if errors:
         raise PolicyError("\n".join(errors))
@@ -34,6 +37,7 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
         f"{finding.severity}: {_line(name, finding)}"
         for name, finding in found
         if _is_own(name, default)
+        and not (ON in name and _same(name.rpartition(ON)[2], finding) in known)
     ]
 
 
@@ -65,6 +69,10 @@ def runc(facts: Facts) -> engine_versions.Version | None:
         )
     except ProfileError:
         return None
+
+
+def _same(name: str, finding: LintFinding) -> tuple[str, str, str]:
+    return name, finding.check, finding.sentence
 
 
 def _is_own(name: str, default: str) -> bool:

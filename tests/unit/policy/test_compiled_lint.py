@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -23,6 +24,15 @@ def _check(settings: dict[str, Any] | None = None, **changes: Any) -> list[str]:
 def test_the_engines_own_profiles_print_nothing() -> None:
     assert _check() == []
     assert _check({"default.profile": "crio"}) == []
+
+
+def test_of_a_profile_composed_on_an_engines_only_what_the_owner_changed_is_shown() -> None:
+    composed: dict[str, Any] = {"base": "runtime-default", "add": [{"names": ["mbind"]}]}
+    assert _check(own_profiles={"a.json": json.dumps(composed).encode()}) == []
+    composed["remove"] = [{"names": ["capset"]}]
+    found = _check(own_profiles={"a.json": json.dumps(composed).encode()})
+    assert found
+    assert all("denies capset" in one for one in found)
 
 
 def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
