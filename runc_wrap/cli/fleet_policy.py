@@ -14,7 +14,7 @@ from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.policy_answers import PolicyAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from runc_wrap.cli.fleet_cluster import Cluster
     from runc_wrap.fleet.policy_answers import NodeCounts, PolicyChange
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What the installer's pod runs: its node's own check, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy")
 _COLUMNS = ("WORKLOAD", "CONTAINERS", "NOW", "THEN")
-_SHOWN_NODES, _MOST_SHOWN, _LONGEST = 5, 20, 600
+_SHOWN_NODES, _LONGEST = 5, 600
 
 
 @click.group()
@@ -131,12 +131,9 @@ def _say_what_is_missing(found: PolicyAnswers) -> None:
     if found.silent:
         number = safe_text.number(len(found.silent), "node")
         output.warn(f"warning: {number} did not answer; whether they would take it is unknown:")
-        _say_each(sorted(found.silent))
-
-
-def _say_each(silent: Iterable[tuple[str, str]]) -> None:
-    listed = [*silent]
-    for node, why in listed[:_MOST_SHOWN]:
-        output.warn(f"  {safe_text.word(node)}: {safe_text.name(why, _LONGEST)}")
-    if len(listed) > _MOST_SHOWN:
-        output.warn(f"  and {len(listed) - _MOST_SHOWN} more; --json lists them")
+        output.warn_some(
+            [
+                f"{safe_text.word(node)}: {safe_text.name(why, _LONGEST)}"
+                for node, why in sorted(found.silent)
+            ]
+        )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WRONG = 1  # the command ran and found a problem
 IMPOSSIBLE = 2  # the command could not run
 INTERRUPTED, UNREAD = 130, 141  # ended by SIGINT, by SIGPIPE: as a shell says of any program
+_MOST_SHOWN = 20  # lines, as of nodes that did not answer
 _PIPED_WIDTH = 10_000  # columns; no row is wrapped for a program that reads it
 
 
@@ -29,6 +30,14 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print a remark on stderr."""
     click.echo(safe_text.lines(text), err=True)
+
+
+def warn_some(sentences: Sequence[str], count: int = 0) -> None:
+    """Print the first of these lines on stderr, and how many more there are, `count` in all."""
+    for sentence in sentences[:_MOST_SHOWN]:
+        warn(f"  {sentence}")
+    if (more := max(count, len(sentences)) - _MOST_SHOWN) > 0:
+        warn(f"  and {more} more; --json lists them")
 
 
 def line(value: Any) -> None:  # noqa: ANN401 - any JSON value

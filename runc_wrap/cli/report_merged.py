@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from runc_wrap.host.meter import Meter
     from runc_wrap.node.paths import Places
     from runc_wrap.report.merge.fleet_notes import FleetNotes
-    from runc_wrap.report.merge.fleet_report import Missing
     from runc_wrap.report.reported_workload import ReportedWorkload
 
 Json = dict[str, Any]
 _STDIN = "-"
 _BUFFER = 1 << 20  # bytes
-_MOST_SHOWN = 20  # nodes that did not answer, or documents that were refused
-_MOST_NAMED = 100  # of them on the page
+_MOST_SHOWN = 20  # remarks of nodes
+_MOST_NAMED = 100  # nodes that did not answer, or documents that were refused, on the page
 
 
 without = click.option(
@@ -160,11 +159,11 @@ def say_what_is_missing(found: FleetReport) -> None:
     if silent:
         number = safe_text.number(len(silent), "node")
         output.warn(f"warning: {number} did not answer; what runs there is unknown:")
-        _say_each(silent, len(silent))
+        output.warn_some([one.sentence for one in silent])
     if found.refused_count:
         number = safe_text.number(found.refused_count, "document")
         output.warn(f"warning: {number} refused; what runs on their nodes is unknown:")
-        _say_each(found.refused, found.refused_count)
+        output.warn_some([one.sentence for one in found.refused], found.refused_count)
     if found.without:
         names = ", ".join(map(safe_text.word, sorted(found.without)))
         output.warn(f"note: left out by --without: {names}")
@@ -177,13 +176,6 @@ def _say_notes(notes: FleetNotes) -> None:
     if len(found) > _MOST_SHOWN:
         more = safe_text.number(len(found) - _MOST_SHOWN, "further remark")
         output.warn(f"note: {more} of nodes; --json lists them")
-
-
-def _say_each(missing: list[Missing], count: int) -> None:
-    for one in missing[:_MOST_SHOWN]:
-        output.warn(f"  {one.sentence}")
-    if count > _MOST_SHOWN:
-        output.warn(f"  and {count - _MOST_SHOWN} more; --json lists them")
 
 
 def _meta(found: FleetReport) -> Json:

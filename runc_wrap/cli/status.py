@@ -71,9 +71,8 @@ def look(places: Places) -> Node:
     with progress.shown("Looking at this node's containers"):
         found = lost_listeners.mark(node_status.gather(places.ledger), places)
         node = stated_defaults.mark(found, places)
-    for sentence in node.notes:
-        output.warn(f"note: {sentence}")
-    for sentence in _of_sight(places):
+    blind = source_status.sentences(source_status.read(places.evidence))
+    for sentence in (*node.notes, *blind.values()):
         output.warn(f"note: {sentence}")
     for finding in records_written.find(places):
         if finding.severity == "error":
@@ -85,13 +84,6 @@ def look(places: Places) -> Node:
     for user in node.users:
         _say_of(user)
     return node
-
-
-def _of_sight(places: Places) -> Iterable[str]:
-    try:
-        return source_status.sentences(source_status.read(places.evidence)).values()
-    except PermissionError:  # it is root's
-        return ()
 
 
 def _say_of(user: Apart) -> None:

@@ -9,7 +9,7 @@ store still hold: a counter reset, which Prometheus handles.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import files, locks
@@ -88,31 +88,18 @@ class CounterState:
 
 @contextmanager
 def kept(directory: Path) -> Iterator[CounterState]:
-    """Load the tally, one program at a time, and save it if the block succeeds.
+    """Load the tally, one program at a time, and save it if the block succeeds. Raises OSError.
 
     If it cannot be written, the next pass counts the same again from where it stood. It is synced:
     after a power failure a counter that fell would count again as a whole in Prometheus.
     """
-    with suppress(OSError):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(directory):
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locks.locked(directory.parent, "metrics"):
         tally = load(directory)
         yield tally
         tally.close()
         with suppress(OSError):
             _save(directory, tally)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    with ExitStack() as held:
-        try:
-            held.enter_context(locks.locked(directory.parent, "metrics"))
-        except locks.LockHeldError:
-            raise
-        except OSError:  # then the tally cannot be written either
-            pass
-        yield
 
 
 def load(directory: Path) -> CounterState:

@@ -70,7 +70,7 @@ def gather(
     evidence = _stored(places.evidence, notes)
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
-    seen = _seen(places)
+    seen = source_status.read(places.evidence)
     read = list(record_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
     take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
     notes += source_status.sentences(seen).values()
@@ -122,14 +122,6 @@ def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
     for key, record in decided.records.items():
         if record.action == "inject" and record.mode in (decision.AUDIT, CANDIDATE):
             yield key, record
-
-
-def _seen(places: Places) -> dict[str, str]:
-    """Return {source: why it delivers nothing, "" if it does} of the running agent."""
-    try:
-        return source_status.read(places.evidence)
-    except PermissionError:  # `_stored` has noted it
-        return {}
 
 
 def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:

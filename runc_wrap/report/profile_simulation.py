@@ -8,13 +8,12 @@ from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.profiles import abis, return_codes, syscalls
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_row, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.sources.strace_text import TracedCall
-    from runc_wrap.profiles.abis import Abi
     from runc_wrap.report.outcomes import CallOutcome, Filter
 
 _MOST = 1 << 16  # kinds of calls that are told apart by their arguments
@@ -80,12 +79,12 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Simulated]:
         kind = each if len(known) < _MOST or each in known else each._replace(args=None)
         if kind not in known:
             abi = outcomes.abi_of(kind.arch, kind.number)
-            known[kind] = (_name(abi, kind), abi.name if abi else "", outcomes.of(kind, profile))
+            known[kind] = (
+                call_row.name_of(abi, kind.number),
+                abi.name if abi else "",
+                outcomes.of(kind, profile),
+            )
         found.setdefault(known[kind], [0, where])[0] += 1
     rows = [Simulated(*key, count, first) for key, (count, first) in found.items()]
     rows = [one for one in rows if one.outcome.verdict != outcomes.SAFE]
     return sorted(rows, key=lambda one: outcomes.WORST_FIRST.index(one.outcome.verdict))
-
-
-def _name(abi: Abi | None, kind: CallKind) -> str:
-    return syscalls.name_of(abi, kind.number & 0xFFFFFFFF) if abi else f"#{kind.number}"

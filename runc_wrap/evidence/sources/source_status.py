@@ -61,13 +61,10 @@ def remove(directory: str) -> None:
 def read(directory: str | os.PathLike[str]) -> dict[str, str]:
     """Return {source: why it does not deliver, "" if it does} of the running agent.
 
-    {} if no agent runs, or it has not checked yet. Raises PermissionError.
+    {} if no agent runs, if it has not checked yet, and for who may not read the file: it is root's.
     """
-    path = f"{os.fspath(directory)}/{NAME}"
-    if not os.path.lexists(path):
-        return {}
     try:
-        fields = json_codec.loads(config_file.read(path).text)
+        fields = json_codec.loads(config_file.read(f"{os.fspath(directory)}/{NAME}").text)
         if fields["version"] != _VERSION or not _is_running(fields):
             return {}
         return {str(name): str(why)[:_LONGEST] for name, why in fields["sources"].items()}
