@@ -31,6 +31,7 @@ COMMANDS = {
     "report": "Show what would break under enforce, by workload.",
     "status": "Show each container: its decision and its kernel state.",
     "suggest": "Print a profile that allows what a workload needs.",
+    "tighten": "Lay the overlay, or a profile, on what runs already.",
     "uninstall": "Take back what install.sh and `engine add` did.",
     "verify": "Compare the kernel's state with the decisions.",
     "version": "Print the versions of all that is involved.",

@@ -128,6 +128,32 @@ class Expectation:
         return None
 
 
+@lru_cache(maxsize=_MOST_PROGRAMS)
+def weaker(filters: tuple[bytes, ...], wanted: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+    """Return the calls of which these filters together let through more than others together do.
+
+    The first of each number; an errno does not matter. Raises BpfError.
+    """
+    return tuple(_weaker(*([bpf.program(one) for one in each] for each in (filters, wanted))))
+
+
+def _weaker(
+    filters: Sequence[bpf.Program], wanted: Sequence[bpf.Program]
+) -> Iterator[FilterDifference]:
+    for abi in abis.runnable(syscalls.native()):
+        for number in numbers(abi):
+            interest = bpf_outcomes.interest((*filters, *wanted), abi.audit, number)
+            for args in interest.calls():
+                call = bpf.SeccompData(abi.audit, number, args)
+                codes = bpf.combined(wanted, call), bpf.combined(filters, call)
+                shown = args if interest.indexes else None
+                name = syscalls.name_of(abi, number)
+                found = FilterDifference(abi.name, name, number, *codes, shown)
+                if found.is_weaker:
+                    yield found
+                    break
+
+
 @lru_cache(maxsize=32)
 def numbers(abi: Abi) -> tuple[int, ...]:
     """Return the numbers to compare: up to _ROOM above the largest named, and a few far ones.

@@ -32,6 +32,7 @@ OLDEST_FIRST = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
 LARGEST = 16 * 1024 * 1024  # bytes
 LONGEST_LINE = 64 * 1024  # bytes; a longer line is not ours
 DEFAULT_ROOTS = ("/run/runc", "/run/crun")
+TIGHTEN = "tighten"  # the action of a line about a container that runs: it decides no create
 _CHUNK = 1024 * 1024
 _FIRST = b'{"time":'  # how each line of `record` begins; within a string it would be {\"time\":
 _LONGEST = 4096  # characters of a text: a path (PATH_MAX); a pod may write longer names
@@ -219,17 +220,20 @@ def replaces(origin: Origin, before: Origin) -> bool:
 
 def _keep_existing(directory: str) -> None:
     kept: dict[Key, bytes] = {}
+    laid: dict[Key, bytes] = {}
     origins: dict[Key, Origin] = {}
     for name in OLDEST_FIRST[:2]:
         for text, found in _entries(f"{directory}/{name}"):
             if found and _exists(key_of(found)):
                 whose, origin = key_of(found), origin_of(found)
-                if not is_late(origin, origins.get(whose, (None, None))):
+                if found.get("action") == TIGHTEN:
+                    laid[whose] = text
+                elif not is_late(origin, origins.get(whose, (None, None))):
                     kept[whose], origins[whose] = text, origin
     new = f"{directory}/ledger.2.new"
     descriptor = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o600)
     try:
-        for line in kept.values():
+        for line in (*kept.values(), *laid.values()):
             config_file.write_whole(descriptor, line + b"\n")
     finally:
         posix.close(descriptor)

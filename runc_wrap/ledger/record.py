@@ -111,6 +111,25 @@ def of(line: Json) -> Record:
     )
 
 
+class LaidFilters(NamedTuple):
+    """What was laid on a container that runs: the digests of all filters, the oldest first.
+
+    `first` is the pid and the start time of its first process: another one has none of them.
+    """
+
+    laid: tuple[str, ...]
+    first: tuple[object, ...]
+
+
+def tightened(line: Json) -> LaidFilters:
+    """Return what a line of `tighten` says."""
+    laid, first = (line.get(name) for name in ("laid", "first"))
+    return LaidFilters(
+        tuple(one for one in laid if isinstance(one, str)) if isinstance(laid, list) else (),
+        tuple(first) if isinstance(first, list) else (),
+    )
+
+
 def text(value: object) -> str | None:
     """Return a string unchanged, None for anything else."""
     return value if isinstance(value, str) else None

@@ -26,7 +26,7 @@ LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets i
 
 
 class Following:
-    """One pass over the ledger. Afterwards `positions` says where the next pass begins.
+    """One pass over the decisions. Afterwards `positions` says where the next pass begins.
 
     `damaged` lines were malformed; `gaps` is 1 if a whole file was missed between two passes. The
     oldest file repeats records of removed files: it is read only with `oldest`.
@@ -64,7 +64,7 @@ class Following:
             for _, found in ledger_file.entries(line):
                 if found is None:
                     self.damaged += 1
-                else:
+                elif found.get("action") != ledger_file.TIGHTEN:
                     yield record.of(found)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.record import Json, Record
+    from runc_wrap.ledger.record import Json, LaidFilters, Record
 
     Starts = dict[Key, tuple[str | None, int]]
 
@@ -28,11 +28,13 @@ class Ledger(NamedTuple):
     """The last record of each container, and how many lines were malformed.
 
     `starts`: {container: (time of the first decision, how many)}: engines may start one again.
+    `tightened`: the last line of `runc-wrapctl tighten` for a container, whoever started it.
     """
 
     records: dict[Key, Record]
     damaged: int = 0
     starts: Starts = {}  # noqa: RUF012 - it is never changed
+    tightened: dict[Key, LaidFilters] = {}  # noqa: RUF012 - likewise
 
     def of(self, root: str, container: str) -> Record | None:
         """Return the record that counts for a container, None if there is none."""
@@ -51,19 +53,23 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
     """
     last: dict[Key, Json] = {}
     starts: Starts = {}
+    tightened: dict[Key, LaidFilters] = {}
     damaged = 0
     for found in _entries(directory, largest):
         if found is None:
             damaged += 1
             continue
         key, origin = ledger_file.key_of(found), ledger_file.origin_of(found)
+        if found.get("action") == ledger_file.TIGHTEN:
+            tightened[key] = record.tightened(found)
+            continue
         before = ledger_file.origin_of(last.get(key, {}))
         if ledger_file.is_late(origin, before):
             continue
         first, often = starts.get(key, (record.text(found.get("time")), 0))
         starts[key] = (first, often + (not ledger_file.replaces(origin, before)))
         last[key] = found
-    return Ledger({key: record.of(line) for key, line in last.items()}, damaged, starts)
+    return Ledger({key: record.of(line) for key, line in last.items()}, damaged, starts, tightened)
 
 
 def _entries(directory: Path, largest: int) -> Iterator[Json | None]:

@@ -78,6 +78,11 @@ class Places:
         return self.var / "ledger"
 
     @property
+    def tightened(self) -> Path:
+        """The filters that `tighten` laid on containers, as DIGEST.bpf: the ledger names them."""
+        return self.var / "tightened"
+
+    @property
     def agent(self) -> Path:
         """The agent's sockets, for root only: decide, notify, exec and evidence.sock."""
         return self.var / "agent"

@@ -12,7 +12,7 @@ from runc_wrap.node.container_state.container_processes import ContainerMembers,
 from runc_wrap.tighten.processes import named, tighten_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.tighten.filter_request import FilterRequest, ProcessOutcome
@@ -22,25 +22,33 @@ _DIRECTORIES = 1000  # cgroups, which a container may make; what is in others is
 
 
 def tighten_container(
-    containers: Sequence[RuntimeContainer], place: int, request: FilterRequest
+    containers: Sequence[RuntimeContainer],
+    place: int,
+    request: FilterRequest,
+    is_meant: Callable[[int], bool] = lambda _: True,
 ) -> tuple[ProcessOutcome, ...]:
     """Add the filter to all processes of containers[place]; see `tighten_processes`.
 
     First those in its cgroup, whose list is read in microseconds, so that no process can escape by
     making others; then those that are only in its pid namespace or descend from its first process.
-    `containers` are all of this node: a cgroup that several share is no container's.
+    `containers` are all of this node: a cgroup that several share is no container's. Processes for
+    which `is_meant` returns False are left as they are.
     """
     if _is_frozen(containers[place].pid or 0):
         pids = _members(containers, place)
         found = (named((pid, _start(pid) or 0), _PAUSED) for pid in pids)
         return tuple(one for one in found if one)
     directory = _cgroup(containers, place)
-    inside = tighten_processes(lambda: _processes(directory), request) if directory else ()
+    inside: tuple[ProcessOutcome, ...] = ()
+    if directory:
+        inside = tighten_processes(lambda: [*filter(is_meant, _processes(directory))], request)
     done = {(one.pid, one.start_time) for one in inside}
-    return inside + tighten_processes(
-        lambda: [pid for pid in _members(containers, place) if (pid, _start(pid)) not in done],
-        request,
-    )
+
+    def others() -> list[int]:
+        found = filter(is_meant, _members(containers, place))
+        return [pid for pid in found if (pid, _start(pid)) not in done]
+
+    return inside + tighten_processes(others, request)
 
 
 def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str | None:

@@ -7,6 +7,9 @@ before and installed more since, which can only restrict further.
 The filter depends on the libseccomp that loaded it, which may not be the runtime's present one: the
 container may be older than an upgrade. If the filter is exactly what another libseccomp makes of
 the block, and lets through nothing that the block itself denies, then it is the decided one.
+
+What `tighten` laid on a container counts beside the block: no process may make a call that one of
+them denies. Whether it has them one by one, or as one filter that `exec` gave it, is the same.
 """
 
 from __future__ import annotations
@@ -15,16 +18,20 @@ import errno
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.filters import filter_comparison, runtime_filter
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import ptrace
+from runc_wrap.host import files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.node import runtime_loader
 from runc_wrap.node.container_state import bundle_config
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles.libseccomp_releases import LATER
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -42,6 +49,7 @@ _OF_A_USER = (
     "the kernel returns filters only to root, and root's `verify --deep` leaves out users' own "
     "containers; try: `runc-wrapctl verify`, which compares how many filters each process has"
 )
+_LARGEST = 1 << 15  # bytes of a filter: 4096 instructions
 _MOST_FILTERS = 16  # of one process that are compared, the oldest: programs add their own after
 
 
@@ -105,16 +113,21 @@ class Comparing:
         """Compare all processes of a container; the result is empty if it needs no filter."""
         result = Result()
         record = entry.record
-        if record is None or not record.filters or entry.agrees is None:
+        decided = record if record and record.filters else None
+        if entry.agrees is None or not (decided or entry.laid):
             return result
-        if record.digest is None:
+        if decided and decided.digest is None:
             result.unknown.append(
                 "the record has no digest: the filter does not come from a profile"
             )
             return result
         try:
-            expectation = self._expected(entry, record.digest, result)
-        except (Refusal, json_codec.Unreadable, ProfileError) as error:
+            wanted = decided.digest if decided else None
+            of_block = self._expected(entry, wanted, result) if wanted else None
+            expectation: Expectations | _WithLaid | None = of_block
+            if entry.laid and not result.wrong:
+                expectation = _WithLaid(of_block, tuple(map(self._laid, entry.laid)))
+        except (Refusal, json_codec.Unreadable, ProfileError, OSError) as error:
             result.unknown.append(str(error))
             return result
         if expectation and entry.container.owner:
@@ -124,6 +137,10 @@ class Comparing:
             for process in entry.members:
                 _process(process, read[process.pid], expectation, result)
         return result
+
+    def _laid(self, name: str) -> bytes:
+        """Return a filter that `tighten` laid. Raises OSError."""
+        return files.read(Places(Path(self._prefix)).tightened / f"{name}.bpf", _LARGEST)
 
     def _expected(self, entry: Entry, wanted: str, result: Result) -> Expectations | None:
         block = block_of(entry.container.bundle)
@@ -151,7 +168,7 @@ class Expectations:
     """
 
     def __init__(self, block: Json, loader: Loader) -> None:
-        self._block = block
+        self._block, self._loader = block, loader
         self._present = Expectation(block, loader)
         self._others = runtime_loader.of_other_libraries(block, loader)
         self._made: dict[Loader, Expectation] = {}
@@ -161,6 +178,17 @@ class Expectations:
         found = _closest(read, self._present)
         if found and any(self._is_of(other, read) for other in self._others):
             return ()
+        return found
+
+    def weaker(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        """Return the calls of which these filters together let through more than the block."""
+        found: tuple[FilterDifference, ...] = ()
+        for loader in (self._loader, *self._others):
+            wanted = runtime_filter.installed(self._block, loader)
+            now = filter_comparison.weaker(read, (wanted,))
+            if not now:
+                return ()
+            found = found or now
         return found
 
     def sampled(self, read: tuple[bytes, ...]) -> set[str]:
@@ -174,8 +202,25 @@ class Expectations:
         return all((one.abi, one.syscall) in LATER and not one.is_weaker for one in found)
 
 
+class _WithLaid:
+    """What was decided, if anything, and the filters that were laid on the container."""
+
+    def __init__(self, decided: Expectations | None, laid: tuple[bytes, ...]) -> None:
+        self._decided, self._laid = decided, laid
+
+    def closest(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        """Return the calls that a process may make although one of these denies them."""
+        few = (*read[:_MOST_FILTERS], *(one for one in read[_MOST_FILTERS:] if one in self._laid))
+        found = self._decided.weaker(few) if self._decided else ()
+        return (*found, *filter_comparison.weaker(few, self._laid))
+
+    def sampled(self, read: tuple[bytes, ...]) -> set[str]:
+        """Return the calls of which only a part was compared, as far as that is known."""
+        return self._decided.sampled(read) if self._decided else set()
+
+
 def _process(
-    process: Process, read: ptrace.Read, expectation: Expectations, result: Result
+    process: Process, read: ptrace.Read, expectation: Expectations | _WithLaid, result: Result
 ) -> None:
     try:
         if isinstance(read, ptrace.FiltersUnreadableError):

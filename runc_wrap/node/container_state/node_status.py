@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import bounded_work, containers, runtime_state
+from runc_wrap.host import bounded_work, containers, procfs, runtime_state
 from runc_wrap.host.containers import FoundContainers, RuntimeContainer
 from runc_wrap.node.container_state import container_processes, users_containers, visible_containers
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.record import LaidFilters, Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.users_containers import User
@@ -44,6 +44,8 @@ class Entry:
     `unheard` the members whose watched calls fail because their seccomp listener was closed
     (lost_listeners). `record` is None if we decided nothing. `engine_default` names the engine's
     default profile that it brought and keeps, "" if it brought another or none (stated_defaults).
+    `laid` are the digests of the filters that `tighten` laid on it: a process has them beside its
+    own, or, if it was started later, one filter that is as strict as all of these.
     """
 
     container: RuntimeContainer
@@ -52,18 +54,20 @@ class Entry:
     deviating: list[Process] = field(default_factory=list)
     unheard: list[Process] = field(default_factory=list)
     engine_default: str = ""
+    laid: tuple[str, ...] = ()
 
     @property
     def needed(self) -> int:
-        """The number of filters that the decision requires."""
-        return self.record.filters if self.record else 0
+        """The number of filters that the decision requires; a process may have more."""
+        return max(self.record.filters if self.record else 0, bool(self.laid))
 
     @property
     def agrees(self) -> bool | None:
         """Tell whether the kernel does what was decided; None if that is unknown."""
         if self.unheard:
             return False
-        return agrees(self.container.state, self.record, self.members, self.deviating)
+        is_decided = self.record is not None or bool(self.laid)
+        return agrees(self.container.state, is_decided, self.members, self.deviating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,13 @@ class Node:
 
 
 def agrees(
-    state: str, record: Record | None, members: Sequence[Process], deviating: Sequence[Process]
+    state: str,
+    is_decided: bool,  # noqa: FBT001 - beside three of other types
+    members: Sequence[Process],
+    deviating: Sequence[Process],
 ) -> bool | None:
     """Return `Entry.agrees`; a container that is not started may still get its filter."""
-    if record is None or not members or state == containers.STOPPED:
+    if not is_decided or not members or state == containers.STOPPED:
         return None
     if deviating:
         return None if state == containers.CREATED else False
@@ -116,10 +123,12 @@ def gather(prefix_ledger: Path) -> Node:
     others = users_containers.read(trusted)
     decided = [users_containers.canonical(one, real) for one in ledgers]
     joined = [(one, _record_of(one, decided, real)) for one in found.containers]
+    laid = {whose: one for each in decided for whose, one in each.tightened.items()}
     _hand_over([one for one in joined if one[0].owner not in trusted], others)
     joined = [one for one in joined if one[0].owner in trusted]
     running = container_processes.snapshot()
-    entries = settled(_entries(joined, running), running)
+    entries = [_with_laid(one, laid, real, running) for one in _entries(joined, running)]
+    entries = settled(entries, running)
     shown = [_apart(user, running) for user in others]
     return Node(entries, visible_containers.merged(decided).damaged, found.unreadable, shown, notes)
 
@@ -198,16 +207,34 @@ def _entry(
     members: list[Process],
     running: Mapping[int, Process],
 ) -> Entry:
-    return Entry(container, record, members, _deviating(record, members, members, running))
+    return _judged(Entry(container, record, members), running)
+
+
+def _with_laid(
+    entry: Entry,
+    laid: Mapping[tuple[str, str], LaidFilters],
+    real: Mapping[str, str],
+    running: Mapping[int, Process],
+) -> Entry:
+    """Return a container with the filters that were laid on this first process of it."""
+    container = entry.container
+    found = laid.get((real.get(container.root, container.root), container.id))
+    first = (container.pid, procfs.started(container.pid or 0))
+    if found is None or found.first != first:
+        return entry
+    return _judged(replace(entry, laid=found.laid), running)
+
+
+def _judged(entry: Entry, running: Mapping[int, Process]) -> Entry:
+    return replace(entry, deviating=_deviating(entry.needed, entry.members, entry.members, running))
 
 
 def _deviating(
-    record: Record | None,
+    needed: int,
     looked: Iterable[Process],
     members: Iterable[Process],
     running: Mapping[int, Process],
 ) -> list[Process]:
-    needed = record.filters if record else 0
     if not needed:
         return []
     inside = {one.pid for one in members}
@@ -252,7 +279,7 @@ def _is_on_its_way(entry: Entry) -> bool:
 def _again(entry: Entry, running: Mapping[int, Process]) -> Entry:
     looked = [(one.pid, container_processes.look(one.handle)) for one in entry.deviating]
     still = {pid: now for pid, now in looked if now and now.handle.is_running()}
-    deviating = _deviating(entry.record, still.values(), entry.members, running)
+    deviating = _deviating(entry.needed, still.values(), entry.members, running)
     members = [still.get(one.pid, one) for one in entry.members]
     gone = {one.pid for one in entry.deviating} - still.keys()
     members = [one for one in members if one.pid not in gone]

@@ -59,6 +59,13 @@ def decide_again(policy: CompiledPolicy, path: str, record: Record | None, handl
     return _considered(policy, found, record, handler, policy_file.load_profile)
 
 
+def decide_now(policy: CompiledPolicy, bundle: str, record: Record | None) -> Outcome:
+    """Decide by the policy in force for a container that runs. Raises Refusal."""
+    handler = (record.handler if record else None) or DEFAULT_HANDLER
+    found = (bundle, bundle_config.text(bundle))
+    return _considered(policy, found, record, handler, policy_file.load_profile)
+
+
 def _considered(
     policy: CompiledPolicy,
     found: tuple[str, bytes],

@@ -100,7 +100,8 @@ def places(roots: Iterable[str]) -> dict[str, str]:
 def canonical(ledger: Ledger, real: Mapping[str, str]) -> Ledger:
     """Return a ledger in which each root is a real path."""
     records = {(real.get(root, root), name): one for (root, name), one in ledger.records.items()}
-    return whole_ledger.Ledger(records, ledger.damaged)
+    laid = {(real.get(root, root), name): one for (root, name), one in ledger.tightened.items()}
+    return whole_ledger.Ledger(records, ledger.damaged, tightened=laid)
 
 
 def record_of(

@@ -52,6 +52,7 @@ SHOWING: dict[str, list[str]] = {
     "selftest": [],
     "status": [],
     "suggest": ["web"],
+    "tighten": ["--named", "containerd", "--dry-run"],
     "verify": [],
     "uninstall": ["--dry-run"],
     "version": [],

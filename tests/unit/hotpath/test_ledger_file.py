@@ -221,6 +221,22 @@ def test_a_rotation_keeps_the_line_that_was_followed(
     assert kept["via"] == "cold"
 
 
+def test_a_rotation_keeps_what_was_laid_on_a_container_beside_its_decision(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
+    (tmp_path / "state" / "alive").mkdir(parents=True)
+    decided = _line(f"{tmp_path}/state", "alive")
+    ledger_file.append(prefix, decided)
+    for laid in (["a"], ["a", "b"]):
+        ledger_file.append(prefix, {**decided, "action": ledger_file.TIGHTEN, "laid": laid})
+    for n in range(500):
+        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+    kept = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
+    assert [one["action"] for one in kept] == [decided["action"], ledger_file.TIGHTEN]
+    assert kept[1]["laid"] == ["a", "b"]
+
+
 def test_a_rotation_keeps_the_last_decision_of_a_reused_id(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

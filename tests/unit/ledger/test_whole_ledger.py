@@ -42,6 +42,28 @@ def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
     assert found.of("/r", "b") is None
 
 
+def test_a_line_of_tighten_is_no_decision_and_the_last_of_a_container_counts(
+    tmp_path: Path,
+) -> None:
+    laid = {"time": "2", "id": "a", "root": "/r", "action": "tighten", "first": [7, 70]}
+    write(
+        tmp_path,
+        "ledger.jsonl",
+        LINE,
+        {**laid, "laid": ["one"]},
+        {**laid, "laid": ["one", "two"]},
+        {**laid, "id": "foreign", "laid": "no list", "first": None},
+    )
+    found = whole_ledger.read(tmp_path)
+    assert [*found.records] == [("/r", "a")]
+    assert found.starts["/r", "a"] == (LINE["time"], 1)
+    assert found.tightened == {
+        ("/r", "a"): (("one", "two"), (7, 70)),
+        ("/r", "foreign"): ((), ()),
+    }
+    assert [one.action for one in tail.Following(tmp_path, {}).records()] == ["inject"]
+
+
 @pytest.mark.parametrize(
     ("pids", "counts"), [((7, 7), "cold"), ((7, 8), "agent"), ((None, None), "agent")]
 )

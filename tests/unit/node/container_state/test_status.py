@@ -85,7 +85,8 @@ ONE = [process(10)]
 def test_a_container_agrees_if_its_processes_have_their_filters(
     state: str, record: Any, members: Any, deviating: Any, expected: Any
 ) -> None:
-    assert node_status.agrees(state, record, members, deviating) is expected
+    is_decided = record is not None
+    assert node_status.agrees(state, is_decided, members, deviating) is expected
 
 
 @pytest.fixture

@@ -1,0 +1,190 @@
+"""Tightening one container: what its runtime saved first, then its processes, then a second look.
+
+An exec that is under way may have read what was saved before it was replaced, and its process
+appears in the container later. So the runtime's processes for this container that began before are
+waited for, until each has ended or has its child in the container. A process that is still the
+runtime is left until it is the container's program: it needs calls that the filter may deny. Who is
+not done in time is tightened as it is, or named.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.filters.evaluate.bpf import BpfError
+from runc_wrap.host import files, procfs
+from runc_wrap.hotpath import ledger_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node.container_state import container_processes
+from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
+from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.tighten import saved_state
+from runc_wrap.tighten.container import tighten_container
+from runc_wrap.tighten.filter_request import SPEC_ALLOW, FilterRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runc_wrap.host.containers import RuntimeContainer
+    from runc_wrap.node.container_state.container_processes import Process
+    from runc_wrap.node.paths import Places
+    from runc_wrap.tighten.filter_request import ProcessOutcome
+    from runc_wrap.tighten.tightening_plan import TighteningPlan
+
+SECONDS = 10.0  # for execs that are under way
+_PAUSE = 0.05
+_TRIES = 5  # at what the runtime saved, if it is written back meanwhile
+_SHOWN = 5
+
+
+class Everybody(NamedTuple):
+    """All containers of the node: who is in one depends on who is in the others."""
+
+    containers: Sequence[RuntimeContainer]
+
+    def members(self, container: RuntimeContainer) -> list[Process]:
+        """Return the processes that are in a container now."""
+        found = container_processes.ContainerMembers(
+            self.containers, container_processes.snapshot()
+        )
+        return found.of(self.containers.index(container))
+
+
+@dataclass(slots=True)
+class TightenedContainer:
+    """What came of one container: its processes, and sentences on what is not tightened.
+
+    `joined` are processes outside it that joined its mount namespace, which are left as they are.
+    """
+
+    plan: TighteningPlan
+    processes: dict[tuple[int, int], ProcessOutcome] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    joined: list[int] = field(default_factory=list)
+
+
+def tighten(
+    places: Places, plan: TighteningPlan, everybody: Everybody, *, set_no_new_privs: bool
+) -> TightenedContainer:
+    """Lay the filter on a container, and record it. Raises OSError if that cannot be recorded."""
+    done = TightenedContainer(plan)
+    _record(places, plan, "begun")
+    request = FilterRequest(plan.laid.program, SPEC_ALLOW, set_no_new_privs)
+    try:
+        _carry_out(done, request, everybody)
+    except (OSError, KeyError, ValueError, BpfError, ProfileError, Refusal) as error:
+        done.reasons.append(f"what its runtime saved cannot be replaced: {error}")
+    for one in done.processes.values():
+        if one.reason:
+            done.reasons.append(f"process {one.pid}: {one.reason}")
+    _record(places, plan, "partial" if done.reasons else "done")
+    return done
+
+
+def _carry_out(done: TightenedContainer, request: FilterRequest, everybody: Everybody) -> None:
+    plan = done.plan
+    container = plan.entry.container
+    changed, tries, deadline = _save(plan), 1, time.monotonic() + SECONDS
+    while True:
+        execs = _execs(container, changed)  # before its members: who has ended has its child there
+        members = everybody.members(container)
+        parents = {one.parent for one in members}
+        waiting = [pid for pid in execs if pid not in parents]
+        late = time.monotonic() > deadline
+        arriving = any(one.name.startswith(RUNTIMES_OWN) for one in members)
+        _tighten(done, request, everybody, (lambda _: True) if late else _is_program)
+        again = _save(plan)
+        if again and tries < _TRIES:
+            changed, tries = again, tries + 1
+        elif late or not (waiting or arriving):
+            break
+        time.sleep(_PAUSE)
+    if again:
+        done.reasons.append(
+            f"something else writes {saved_state.read(container, plan.loader).path}"
+        )
+    for pid in waiting[:_SHOWN]:
+        done.reasons.append(f"the runtime's process {pid} began an exec before, and goes on")
+    done.joined = _joined(container, everybody)
+
+
+def _save(plan: TighteningPlan) -> int:
+    """Replace what the runtime saved, if needed; return the time after that, in ticks, else 0."""
+    saved = saved_state.read(plan.entry.container, plan.loader)
+    if saved.has(plan.laid):
+        return 0
+    saved.replace(saved.with_filter(plan.laid, plan.loader))
+    return _ticks()
+
+
+def _tighten(
+    done: TightenedContainer,
+    request: FilterRequest,
+    everybody: Everybody,
+    is_meant: Callable[[int], bool],
+) -> None:
+    place = everybody.containers.index(done.plan.entry.container)
+    for one in tighten_container(everybody.containers, place, request, is_meant):
+        whose = (one.pid, one.start_time)
+        before = done.processes.get(whose)
+        if before is None or one.before != one.after or one.reason or before.reason:
+            done.processes[whose] = one
+
+
+def _is_program(pid: int) -> bool:
+    """Tell whether a process is no longer the runtime, by its name."""
+    name = procfs.read(f"/proc/{pid}/comm", 64) or b""
+    return not name.decode("utf-8", "replace").startswith(RUNTIMES_OWN)
+
+
+def _execs(container: RuntimeContainer, changed: int) -> list[int]:
+    """Return the runtime's processes that began to execute something in it before a time."""
+    found = []
+    for pid in procfs.pids():
+        name = (procfs.program(pid) or "").rpartition("/")[2]
+        if not ("runc" in name or "crun" in name):
+            continue
+        words = (procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")
+        born = procfs.born(pid)
+        is_exec = b"exec" in words and os.fsencode(container.id) in words
+        if is_exec and born and born[0] <= changed:
+            found.append(pid)
+    return found
+
+
+def _joined(container: RuntimeContainer, everybody: Everybody) -> list[int]:
+    """Return the processes outside a container that are in its mount namespace."""
+    own = procfs.namespace(container.pid or 0, "mnt")
+    if own in (None, procfs.namespace(os.getpid(), "mnt")):
+        return []
+    found = [pid for pid in procfs.pids() if procfs.namespace(pid, "mnt") == own]
+    inside = {one.pid for one in everybody.members(container)}
+    return [pid for pid in found if pid not in inside and procfs.namespace(pid, "mnt") == own]
+
+
+def _record(places: Places, plan: TighteningPlan, result: str) -> None:
+    """Append to the ledger what all processes of a container have to have from now on."""
+    container, digest = plan.entry.container, plan.laid.digest
+    if result == "begun":
+        places.tightened.mkdir(mode=0o700, exist_ok=True)
+        files.replace(places.tightened / f"{digest}.bpf", plan.laid.program)
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "id": container.id,
+        "root": container.root,
+        "action": ledger_file.TIGHTEN,
+        "profile": plan.laid.name,
+        "digest": digest,
+        "laid": [*dict.fromkeys([*plan.entry.laid, digest])],
+        "first": [container.pid, procfs.started(container.pid or 0)],
+        "result": result,
+    }
+    ledger_file.append(str(places.prefix), line)
+
+
+def _ticks() -> int:
+    """Return the clock ticks since boot, as start times are given."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))

@@ -1,0 +1,1 @@
+"""`runc-wrapctl tighten` on real containers of both runtimes."""

@@ -1,0 +1,102 @@
+"""An installation of its own for each test, whose policy gets an overlay once containers run."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.node import install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.containers.bundles import Bundle
+    from tests.runtime.conftest import Pair
+
+OVERLAY = '[overlay]\ndeny = ["mkdir", "mkdirat"]\n'
+# says all the time whether it may make a directory; each attempt is a process
+PROGRAM = """
+while :; do
+    if /bin/mkdir /made 2>/dev/null; then echo yes; else echo no; fi >/answer.new
+    /bin/mv /answer.new /answer
+    /bin/rmdir /made 2>/dev/null
+    /bin/sleep 0.02
+done
+"""
+
+
+class TightenedNode:
+    """An installation that wraps one runtime."""
+
+    def __init__(self, pair: Pair, prefix: Path) -> None:
+        self.kind, self.bare = pair.kind, pair.bare
+        self.installed = install.copy_of(pair.installed, prefix)
+        for file in (prefix / "var" / "ledger").glob("*"):
+            file.unlink()
+
+    @property
+    def wrapper(self) -> Path:
+        return self.installed.wrapper
+
+    def configure(self, text: str) -> None:
+        self.installed.configure(f'runtime = ["{self.kind}"]\n{text}')
+
+    def tighten(self, *words: str, status: int = 0) -> list[Any]:
+        """Tighten and return the containers; the exit status is as expected."""
+        done = self.installed.control("tighten", "--json", *words, ok=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        found: list[Any] = json.loads(done.stdout)["containers"]
+        return found
+
+    def start(self, bundle: Bundle, runtime: Path | str | None = None, **process: Any) -> None:
+        """Start a container that may be tightened without a further flag."""
+        with bundle.edited() as config:
+            words = {"args": ["/bin/sh", "-c", PROGRAM], "noNewPrivileges": True, **process}
+            config["process"].update(words)
+        bundle.create(runtime or self.wrapper)
+        assert answers(bundle, "yes")
+
+    def execs(self, bundle: Bundle) -> bool:
+        """Tell whether a process that is executed in it now may make a directory."""
+        done = bundle.call(self.wrapper, "exec", after=("/bin/mkdir", f"/exec{time.monotonic()}"))
+        assert done.returncode == 0 or "not permitted" in done.stdout, done.stdout
+        return done.returncode == 0
+
+    def disagreeing(self) -> Any:
+        """Return what verify --deep finds wrong or cannot check."""
+        done = self.installed.control("verify", "--json", "--deep", ok=False)
+        shown = json.loads(done.stdout)
+        return shown["disagreeing"], shown["unchecked"]
+
+
+def answers(bundle: Bundle, wanted: str, seconds: float = 10) -> bool:
+    """Tell whether the container's program says this about an attempt that begins from now on."""
+    answer = bundle.path / "rootfs" / "answer"
+    deadline = time.monotonic() + seconds
+    answer.unlink(missing_ok=True)
+    while time.monotonic() < deadline:
+        if answer.exists() and answer.read_text() == f"{wanted}\n":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.fixture
+def node(pair: Pair, tmp_path: Path) -> TightenedNode:
+    return TightenedNode(pair, tmp_path / "prefix")
+
+
+@pytest.fixture
+def started(node: TightenedNode, make_bundle: Callable[..., Bundle]) -> Callable[..., Bundle]:
+    """Start a container of this node's runtime."""
+
+    def start(**process: Any) -> Bundle:
+        bundle = make_bundle(node.kind)
+        node.start(bundle, **process)
+        return bundle
+
+    return start

@@ -1,0 +1,90 @@
+"""One block in place of two: what libseccomp makes of it is as strict as both filters together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runc_wrap.filters import filter_comparison, runtime_filter
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.profiles import actions, block_merge, syscalls
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.source_profile import ProfileError
+from tests.unit.profiles.resolving import block_of
+
+pytestmark = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+CRUN, RUNC = Loader("crun"), Loader("runc")
+X86_64 = ABIS["x86_64"]
+CALLS = ("mount", "keyctl", "clone")
+_ACTIONS = st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"])
+_COMPARISONS = st.builds(
+    lambda index, op, value, two: {"index": index, "op": op, "value": value, "valueTwo": two},
+    st.integers(0, 1),
+    st.sampled_from(["SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"]),
+    st.integers(1, 3),
+    st.integers(0, 3),
+)
+_RULES = st.builds(
+    lambda name, action, args: {"names": [name], "action": action, "args": args},
+    st.sampled_from(CALLS),
+    _ACTIONS,
+    st.lists(_COMPARISONS, max_size=2),
+)
+_BLOCKS = st.builds(
+    lambda default, rules: {"defaultAction": default, "syscalls": rules},
+    _ACTIONS,
+    st.lists(_RULES, max_size=4),
+)
+
+
+@given(_BLOCKS, _BLOCKS, st.integers(0, 4), st.integers(0, 4))
+def test_a_merged_block_is_the_stricter_of_both_or_refused(
+    old: Any, new: Any, first: int, second: int
+) -> None:
+    try:
+        one = Simulation(block_merge.merged(old, new), CRUN)
+    except ProfileError:
+        return
+    args = (first, second, 0, 0, 0, 0)
+    for name in (*CALLS, "read"):
+        found = [Simulation(each, CRUN).named(X86_64, name, args) for each in (old, new)]
+        verdict = one.named(X86_64, name, args)
+        if verdict and all(each and each.certain for each in (*found, verdict)):
+            wanted = min(actions.restriction(each.code) for each in found if each)
+            assert actions.restriction(verdict.code) == wanted
+
+
+@pytest.mark.parametrize("loader", [CRUN, RUNC])
+def test_engines_profiles_are_merged_and_nothing_is_let_through_that_one_denies(
+    loader: Loader,
+) -> None:
+    old, new = block_of("containerd"), block_of("moby")
+    both = tuple(runtime_filter.installed(each, loader) for each in (old, new))
+    one = (runtime_filter.installed(block_merge.merged(old, new), loader),)
+    assert filter_comparison.weaker(one, both) == ()
+    # families that no kernel has are denied instead of let through
+    assert {call.syscall for call in filter_comparison.weaker(both, one)} <= {"socket"}
+
+
+def test_what_a_block_cannot_say_is_refused() -> None:
+    allowed = {"index": 0, "value": 1, "op": "SCMP_CMP_GT"}
+    old = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule("mount", [])]}
+    assert block_merge.merged(old, old)["syscalls"] == [rule("mount", [])]
+    one = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule("mount", [allowed])]}
+    strict = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "syscalls": [{**rule("mount", []), "action": "SCMP_ACT_ALLOW"}],
+    }
+    with pytest.raises(ProfileError, match="mount"):
+        block_merge.merged(one, strict)
+
+
+def rule(name: str, args: list[Any]) -> Any:
+    return {"names": [name], "action": "SCMP_ACT_ERRNO", "args": args}
