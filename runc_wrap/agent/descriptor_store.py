@@ -2,10 +2,6 @@
 
 systemd.service(5), FileDescriptorStoreMax=. $FDSTORE says how many descriptors it takes, 0 for
 none; `runc-wrapctl agent observe` sees to that for a systemd that does not say so.
-
-Each process that joins a container brings a listener and takes a place. So one container that is
-joined all the time would leave none for the others, whose calls fail if this process is killed: in
-a full store the container with most places gives way.
 """
 
 from __future__ import annotations
@@ -16,11 +12,8 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import TypeVar
 
     from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor
-
-    Whose = TypeVar("Whose")
 
 
 LISTENER = "seccomp-"  # followed by a number from 1
@@ -71,7 +64,7 @@ class DescriptorStore:
         """Store a descriptor; the supervisor drops it once it hangs up, unless `until_closed`."""
         if not self.most:
             return
-        is_full = name not in self._names and self.is_full
+        is_full = name not in self._names and len(self._names) >= self.most
         poll = b"\nFDPOLL=0" if until_closed else b""
         message = b"FDSTORE=1\nFDNAME=" + name.encode() + poll
         if is_full or not self._supervisor.send(message, [fd], waits=True):
@@ -95,20 +88,6 @@ class DescriptorStore:
         """Tell whether a descriptor waits for a place."""
         return name in self._late
 
-    @property
-    def is_full(self) -> bool:
-        """Tell whether nothing more can be stored."""
-        return len(self._names) >= self.most
-
-    def exchange(self, name: str, fd: int, late: str) -> None:
-        """Give a stored descriptor's place to one that is late; it is late itself from then on."""
-        if not self._supervisor.send(b"FDSTOREREMOVE=1\nFDNAME=" + name.encode(), waits=True):
-            return
-        self._names.discard(name)
-        self.put(late, self._late.pop(late))
-        self._late[name] = fd
-        _warn(f"holds {self.most} already", name)
-
     def remove(self, name: str) -> None:
         """Have a descriptor closed there; if the supervisor is busy, with the next one."""
         if not self.most:
@@ -124,19 +103,3 @@ class DescriptorStore:
 
 def _warn(why: str, name: str) -> None:
     warn(f"the descriptor store {why}: calls through {name} fail if this process is killed.")
-
-
-def giver(taker: Whose, stored: Iterable[tuple[Whose, int]]) -> int | None:
-    """Return the listener that gives its place to one more of `taker`, None if none has to.
-
-    `stored` are the listeners in the store: container and number. Of the container with most, the
-    newest gives way: the oldest is its first process'. None gives way to a container that then had
-    more than it.
-    """
-    newest: dict[Whose, int] = {}
-    counts: dict[Whose, int] = {taker: 0}
-    for whose, number in stored:
-        counts[whose] = counts.get(whose, 0) + 1
-        newest[whose] = max(number, newest.get(whose, 0))
-    most = max(counts, key=lambda whose: (counts[whose], newest.get(whose, 0)))
-    return newest[most] if counts[most] > counts[taker] + 1 else None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, giver, number_of
+from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe import notify, observed_container, pointed_arguments
 from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
@@ -168,23 +168,7 @@ class Listeners:
         write_state(self.directory, f"{LISTENER}{number}", state | unread)
         self.store.remove(f"{ARRIVING}{number}")
         self._add(listener)
-        self._share_store(listener)
         return listener
-
-    def _share_store(self, late: Listener) -> None:
-        """Have a container with more listeners in a full store give way to this one."""
-        name = f"{LISTENER}{late.number}"
-        if not (self.store.is_late(name) and self.store.is_full):
-            return
-        by_number = {one.number: one for one in self.by_fd.values()}
-        stored = [
-            (one.container.whose, number)
-            for number, one in by_number.items()
-            if not self.store.is_late(f"{LISTENER}{number}")
-        ]
-        number = giver(late.container.whose, stored)
-        if number is not None:
-            self.store.exchange(f"{LISTENER}{number}", by_number[number].fd, name)
 
     def _made(self, number: int, fd: int, state: Json) -> Listener:
         whose = observed_container.whose(state)

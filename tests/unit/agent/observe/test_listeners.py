@@ -112,16 +112,11 @@ def test_a_call_that_a_killed_process_left_counts_once(
 class _Stored:
     """Stands for the descriptor store; `names` are what it has."""
 
-    is_full = False
-
     def __init__(self, *names: str) -> None:
         self.names = set(names)
 
     def remove(self, name: str) -> None:
         self.names.remove(name)
-
-    def is_late(self, _name: str) -> bool:
-        return False
 
 
 STATE = {"id": "c", "bundle": "/b", "root": "/run/r"}

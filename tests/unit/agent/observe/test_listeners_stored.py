@@ -1,18 +1,15 @@
-"""Containers share a full descriptor store: none can leave the others without a place."""
+"""What a full or busy descriptor store has no place for is stored once it has."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.descriptor_store import DescriptorStore, giver
+from runc_wrap.agent.descriptor_store import DescriptorStore
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listeners
 from runc_wrap.agent.systemd_protocol import Supervisor
@@ -22,21 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOM = 8  # descriptors: one is the memory of calls
-
-
-@given(st.lists(st.sampled_from("abc")), st.sampled_from("abcd"))
-def test_who_has_most_gives_way_and_nobody_has_less_than_whom_it_gave_way_to(
-    stored: list[str], taker: str
-) -> None:
-    numbered = [(whose, number) for number, whose in enumerate(stored, 1)]
-    found = giver(taker, numbered)
-    counts = Counter(stored)
-    most = max(counts.values(), default=0)
-    assert (found is None) is (most <= counts[taker] + 1)
-    if found is not None:
-        of = stored[found - 1]
-        assert counts[of] == most
-        assert of not in stored[found:]  # its newest
 
 
 class Systemd:
@@ -104,43 +86,19 @@ def _come(listeners: Listeners, systemd: Systemd, number: int, container: str) -
     systemd.names()
 
 
-def test_a_container_that_is_joined_all_the_time_leaves_a_place_for_the_next_ones(
+def test_a_listener_without_a_place_is_stored_once_there_is_room(
     listeners: Listeners, systemd: Systemd
 ) -> None:
-    for number in range(1, 21):
-        _come(listeners, systemd, number, "greedy")
-    assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, ROOM))}
-    _come(listeners, systemd, 21, "modest")
-    _come(listeners, systemd, 22, "another")
-    gone = {f"seccomp-{number}" for number in (6, 7)}
-    assert systemd.names() == {
-        "inflight", "seccomp-21", "seccomp-22",
-        *(f"seccomp-{number}" for number in range(1, ROOM) if f"seccomp-{number}" not in gone),
-    }  # fmt: skip
-
-
-def test_what_gave_way_is_stored_again_once_there_is_room(
-    listeners: Listeners, systemd: Systemd
-) -> None:
-    for number in range(1, ROOM):
-        _come(listeners, systemd, number, "greedy")
-    _come(listeners, systemd, 21, "modest")
-    assert "seccomp-7" not in systemd.names()
-    modest = next(one for one in listeners.by_fd.values() if one.number == 21)
-    listeners.gone(modest)
-    listeners.store.put_late_ones()
-    assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, ROOM))}
-
-
-def test_containers_with_one_listener_each_do_not_drive_each_other_out(
-    listeners: Listeners, systemd: Systemd
-) -> None:
-    for number in range(1, 12):
+    for number in range(1, ROOM + 2):
         _come(listeners, systemd, number, f"c{number}")
     assert systemd.names() == {"inflight", *(f"seccomp-{number}" for number in range(1, ROOM))}
+    first = next(one for one in listeners.by_fd.values() if one.number == 1)
+    listeners.gone(first)
+    listeners.store.put_late_ones()
+    assert systemd.names() == {"inflight", *(f"seccomp-{at}" for at in range(2, ROOM + 1))}
 
 
-def test_nothing_gives_way_while_systemd_is_only_busy(
+def test_a_listener_that_systemd_was_too_busy_for_is_stored_later(
     listeners: Listeners, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in (1, 2, 3):
