@@ -3,8 +3,9 @@
     python -m tests.defects [--commit C] [--coverage FILE] [--list] [NUMBER...] [-- TESTS...]
 
 Without tests, those of `--coverage`, a file that `coverage run` with test contexts wrote for that
-tree, which reach the planted lines; otherwise the unit tests that import the module. A test that
-takes ten minutes notices the defect, too. Prints a line for each; exits with 1 if one was not seen.
+tree, which reach the planted lines; otherwise the unit tests that import the module, and then those
+of its room. A test that takes ten minutes notices the defect, too. Prints a line for each; exits
+with 1 if one was not seen.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def tried(defect: Defect, tree: Path, tests: list[str], coverage: Path | None) -
     if not tests and coverage:
         tests = reaching(coverage, ROOT / name, lines_of(defect, path))
     elif not tests:
-        tests = concerned(str(name), tree)
+        tests = [*concerned(str(name), tree), *_of_room(name.parts[1], tree)]
     if not tests:
         return UNREACHED
     before = path.read_text()
@@ -98,6 +99,11 @@ def tried(defect: Defect, tree: Path, tests: list[str], coverage: Path | None) -
         return SEEN if _fails(tree, tests) else UNSEEN
     finally:
         path.write_text(before)
+
+
+def _of_room(room: str, tree: Path) -> list[str]:
+    places = (f"tests/unit/{room}", f"tests/{room}")  # the launcher's are in the second
+    return [place for place in places if (tree / place).is_dir()]
 
 
 def _fails(tree: Path, tests: list[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from runc_wrap.cli import status as status_command
 from runc_wrap.filters.filter_comparison import FilterDifference
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.containers import RuntimeContainer
@@ -127,7 +128,7 @@ def test_the_kernel_column_is_of_the_first_process_and_not_of_one_that_was_execd
     one = psutil.Process()
     members = [Process(at, 1, "", 0, 2, at, True, "", frozenset(), one) for at in (1, 3)]
     entry = node_status.Entry(RuntimeContainer("", "a", "", "", 1, None, 0), None, members)
-    monkeypatch.setattr("runc_wrap.cli.status.look", lambda _: node_status.Node([entry], 0, []))
+    monkeypatch.setattr(status_command, "look", lambda _: node_status.Node([entry], 0, []))
     assert " 1 filter " in node.ctl("status").stdout
 
 
