@@ -66,6 +66,7 @@ def workload(name: str = "web", *calls: Json, **changes: Any) -> Json:
         "pods": [pod],
         "ids": ["0123456789ab" * 5],
         "calls": list(calls),
+        "recorded": None,
         "runtime_calls": [],
         "unshown": None,
         "own_filters": None,

@@ -110,6 +110,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 @report_merged.base
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls.")
+@suggest.recorded
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def suggestion(  # noqa: PLR0913 - click gives each option as a parameter

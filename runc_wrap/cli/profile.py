@@ -8,7 +8,14 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output, profile_capture, profile_diff, profile_lint, profile_simulate
+from runc_wrap.cli import (
+    output,
+    profile_capture,
+    profile_diff,
+    profile_lint,
+    profile_record,
+    profile_simulate,
+)
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST
@@ -29,12 +36,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def profile() -> None:
-    """List, show, compare and check profiles, or capture an engine's own."""
+    """List, show, compare, check and record profiles, or capture an engine's own."""
 
 
 profile.add_command(profile_capture.capture)
 profile.add_command(profile_diff.diff)
 profile.add_command(profile_lint.lint)
+profile.add_command(profile_record.record)
 profile.add_command(profile_simulate.simulate)
 
 

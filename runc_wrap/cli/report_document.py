@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
+from runc_wrap.failure import Failure
 from runc_wrap.hotpath import json_codec
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.recording import RecordedCalls
     from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
@@ -58,20 +60,38 @@ def document(one: ReportedWorkload) -> Json:
 
 
 def suggested(
-    one: ReportedWorkload, *, degrading: bool = False, allow_dangerous: bool = False
+    one: ReportedWorkload,
+    *,
+    degrading: bool = False,
+    allow_dangerous: bool = False,
+    recorded: bool = False,
 ) -> Suggestion | None:
-    """Return the profile that lets a workload run; None if its profile is not known."""
+    """Return the profile that lets a workload run; None if its profile is not known.
+
+    `recorded`: without what it was not recorded to use. Raises Failure if it was not recorded.
+    """
     profile = one.filter
     if not isinstance(profile, Enforced):
         return None
     loader = profile.loader
-    return profile_addition.suggest(
-        profile.block,
-        one,
-        lambda block: Enforced(dict(block), loader),
-        degrading=degrading,
-        allow_dangerous=allow_dangerous,
+
+    def load(block: Mapping[str, Any]) -> Enforced:
+        return Enforced(dict(block), loader)
+
+    found = profile_addition.suggest(
+        profile.block, one, load, degrading=degrading, allow_dangerous=allow_dangerous
     )
+    return profile_addition.reduced(found, _recording(one), load) if recorded else found
+
+
+def _recording(one: ReportedWorkload) -> RecordedCalls:
+    if one.recorded is None or not one.recorded.calls:
+        raise Failure(
+            f"{safe_text.name(one.name)}: nothing was recorded. Write record = true in the rule "
+            "that selects it, run `runc-wrapctl apply`, and recreate its containers while the "
+            "agent runs"
+        )
+    return one.recorded
 
 
 def write_page(page: Path, documents: list[Json], places: Places, meta: Json) -> None:

@@ -41,6 +41,13 @@ class Way(NamedTuple):
     defaults: Callable[[], Collection[str] | None] = lambda: None  # see composed_addition.of
 
 
+recorded = click.option(
+    "--recorded",
+    is_flag=True,
+    help="Without the calls that the workload was not recorded to make (`record` in the policy).",
+)
+
+
 @click.command()
 @click.argument("workload")
 @click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path())
@@ -58,6 +65,7 @@ class Way(NamedTuple):
     is_flag=True,
     help="Also allow calls that lead out of containers or deep into the kernel.",
 )
+@recorded
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def suggest(  # noqa: PLR0913 - click gives each option as a parameter
@@ -119,17 +127,19 @@ def show(
     made = suggested(one, **allowing)
     if made is None:
         raise Failure(f"{safe_text.name(one.name)}: {_why(one)}")
-    composed = composed_addition.of(one, made, way.defaults())
+    composed = None if made.recorded else composed_addition.of(one, made, way.defaults())
     whole = composed.file if composed else made.profile
     output.document(_as_json(one, made, composed) if as_json else whole)
     of_base = [] if one.here else merged_profile.sentences(one)
     for warning in (*of_base, *made.warnings):
         output.warn(f"warning: {warning}")
+    for sentence in made.recorded:
+        output.warn(f"recorded: {sentence}")
     if made.withheld:
         output.warn(_withheld(way, one, made))
     if made.degrading:
         output.warn(_degrading(way, one, made))
-    if also := policy_snippets.also_matched(one, everyone) if made.added else []:
+    if also := policy_snippets.also_matched(one, everyone) if made.added or made.recorded else []:
         output.warn(_too_wide(also))
     output.warn(_what_next(way, one, made, composed.text if composed else ""))
 
@@ -151,6 +161,7 @@ def _as_json(
         "withheld": [each.as_json() for each in made.withheld],
         "degrading": [row.as_json() for row in made.degrading],
         "warnings": made.warnings,
+        "recorded": made.recorded,
         "reason": one.reason,
         "file": policy_snippets.file_name(one),
         "rule": policy_snippets.policy_rule(one, composed.text if composed else ""),
@@ -160,17 +171,23 @@ def _as_json(
 
 def _withheld(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
     number = safe_text.number(len(made.withheld), "call")
+    again = _again(way, one, made, "--allow-dangerous")
     lines = [
         f"withheld: {number} left out, dangerous and perhaps from an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
-        f"If you know that the workload needs this, run `{_again(way, one, '--allow-dangerous')}`.",
+        f"If you know that the workload needs this, run `{again}`.",
         "",
     ]
     return "\n".join(lines)
 
 
-def _again(way: Way, one: ReportedWorkload, option: str) -> str:
-    words = [option, "--", safe_text.word(one.name, _LONGEST_NAME)]
+def _again(way: Way, one: ReportedWorkload, made: Suggestion, option: str) -> str:
+    words = [
+        option,
+        *(["--recorded"] if made.recorded else []),
+        "--",
+        safe_text.word(one.name, _LONGEST_NAME),
+    ]
     return f"{way.command} {shlex.join(words)}"
 
 
@@ -181,7 +198,7 @@ def _degrading(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
         *(f"  {call_words(row)}" for row in made.degrading),
         "Most programs then use a fallback, some fail. No record shows which, because audit and",
         "observe let such calls through.",
-        f"`{_again(way, one, '--degrading')}` allows such calls.",
+        f"`{_again(way, one, made, '--degrading')}` allows such calls.",
         "",
     ]
     return "\n".join(lines)
@@ -195,7 +212,7 @@ def _too_wide(also: list[str]) -> str:
 
 
 def _what_next(way: Way, one: ReportedWorkload, made: Suggestion, composed: str) -> str:
-    if not made.added:
+    if not made.added and not made.recorded:
         return f"nothing was added: {_why_nothing(made)}{_may_be_missing(way, one)}"
     path = way.profile(policy_snippets.file_name(one))
     rule = policy_snippets.policy_rule(one, composed)
@@ -203,13 +220,17 @@ def _what_next(way: Way, one: ReportedWorkload, made: Suggestion, composed: str)
     where = f"in {way.config}, {_where(one)}:" if rule else "by an annotation of the container:"
     whole = f"Save it as {path}, then select it {where}"
     lines = [
-        f"{number} entr{'y' if number == 1 else 'ies'} added. {one.confidence}",
+        *([] if made.recorded and not number else [f"{_entries(number)} added. {one.confidence}"]),
         f"Write {where}" if rule and composed else whole,
         "",
         rule or policy_snippets.annotation(one),
-        f"and {way.then}.{_may_be_missing(way, one)}",
+        f"and {way.then}.{'' if made.recorded else _may_be_missing(way, one)}",
     ]
     return "\n".join(lines)
+
+
+def _entries(number: int) -> str:
+    return f"{number} entr{'y' if number == 1 else 'ies'}"
 
 
 def _why_nothing(made: Suggestion) -> str:

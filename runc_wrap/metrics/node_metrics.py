@@ -11,6 +11,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.evidence.store.call_counts import CallKind
@@ -132,13 +133,14 @@ class _Denied:
         name = "\0".join(key or ("", ""))
         self._kinds += len(seen.calls)
         if self._kinds > MOST_KINDS:
-            total = sum(one.count for one in seen.calls.values())
+            total = sum(one.count for call, one in seen.calls.items() if not call.code & RECORDED)
             self._add(_OTHERS, self._kept.grown(f"all\0{name}", total))
             return
         grouped: dict[tuple[Any, ...], int] = {}
         for call, one in seen.calls.items():
             kind = call[:4]  # whatever the program
-            grouped[kind] = grouped.get(kind, 0) + one.count
+            if not call.code & RECORDED:
+                grouped[kind] = grouped.get(kind, 0) + one.count
         for kind, total in grouped.items():
             call = CallKind(*kind, "", "")
             new = self._kept.grown(f"call\0{name}\0{_text(call)}", total)

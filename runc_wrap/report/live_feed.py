@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import ProcessTree
-from runc_wrap.evidence.sightings import LossSpan
+from runc_wrap.evidence.sightings import RECORDED, LossSpan
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_files
 from runc_wrap.evidence.store.call_counts import CallKind
@@ -112,4 +112,4 @@ class Watching:
 
 def _is_observed(call: CallKind) -> bool:
     """Tell whether only the agent received a call. One of audit may have arguments, too."""
-    return call.code & ACTION_MASK == USER_NOTIF
+    return call.code & ACTION_MASK == USER_NOTIF and not call.code & RECORDED

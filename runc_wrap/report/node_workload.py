@@ -9,6 +9,7 @@ from runc_wrap.documents.reader import record
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.report.call_row import CallRow, NodeCall, Verdict
 from runc_wrap.report.outcomes import SAFE
+from runc_wrap.report.recording import NodeRecording
 from runc_wrap.report.workloads import Workload
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class NodeWorkload:
     unshown: Any = None
     block_digest: Digest | None = None
     block: dict[str, Any] | None = None
+    recorded: NodeRecording | None = None
 
     @property
     def whose(self) -> Workload:

@@ -18,6 +18,7 @@ from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import LostRecords
 from runc_wrap.report.node_workload import MOST_NAMES
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
+from runc_wrap.report.recording import RecordedCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,6 +69,7 @@ class ReportedWorkload:
         self.blocks: Counter[str] = Counter()
         self.pods: dict[str, None] = {}
         self.calls: dict[tuple[int, int], CallRow] = {}
+        self.recorded: RecordedCalls | None = None
         self._worst: str | None = None
         self._unknown: list[str] = []
         self._unknown_nodes = 0
@@ -104,6 +106,9 @@ class ReportedWorkload:
         taken += _keep(self.modes, one.modes) + _keep(self.pods, one.pods)
         for call in one.calls:
             taken += self._add_call(call)
+        if one.recorded:
+            self.recorded = self.recorded or RecordedCalls()
+            taken += self.recorded.add(one.recorded)
         return taken
 
     def _add_verdict(self, node: str, one: NodeWorkload) -> None:
@@ -266,6 +271,7 @@ class ReportedWorkload:
             "profile": max(self.profiles, key=lambda one: self.profiles[one], default=None),
             "pods": sorted(self.pods),
             "calls": [row.as_json() for row in self.rows],
+            "recorded": self.recorded.as_json() if self.recorded else None,
             **(self.here.as_json() if self.here else self._of_fleet()),
         }
 

@@ -21,11 +21,12 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
+from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import call_row, installed_filters, outcomes
 from runc_wrap.report.container_evidence import CANDIDATE
-from runc_wrap.report.outcomes import SAFE
+from runc_wrap.report.outcomes import LET_THROUGH, SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,6 +102,8 @@ def may_be(call: CallKind, mode: str, outcome: CallOutcome | None) -> bool:
     ENOSYS for clone3 is expected: it does not prevent `safe` if it is known to be the container's,
     and so not here.
     """
+    if call.code & RECORDED:  # its container's profile allows it
+        return False
     action = call.code & ACTION_MASK
     known = set() if outcome is None else {code & ACTION_MASK for code in outcome.codes}
     fits = action in _ACTIONS.get(mode, ())
@@ -119,7 +122,9 @@ def either(
     for one in group:
         profile = profile_of(one.record)
         for call, tally in one.seen.unsure.calls.items():
-            outcome = outcomes.of_record(call, profile, one.record.candidate)
+            candidate = one.record.candidate
+            outcome = outcomes.of_record(call, profile, candidate)
+            outcome = LET_THROUGH if call.code & RECORDED else outcome
             if (outcome.verdict != SAFE and not outcome.is_expected) or (
                 not isinstance(profile, str) and installed_filters.is_one(call, profile)
             ):

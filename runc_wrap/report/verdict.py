@@ -27,6 +27,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text, time_text
+from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.report import (
     any_filter,
@@ -35,6 +36,7 @@ from runc_wrap.report import (
     container_evidence,
     installed_filters,
     outcomes,
+    recording,
     reported_workload,
     workloads,
 )
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import Carried, ContainerEvidence
     from runc_wrap.report.outcomes import CallOutcome
+    from runc_wrap.report.recording import RecordedCalls
     from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.workloads import Workload
 
@@ -82,18 +85,34 @@ class Judging(NodeFacts):
     def judge(self, ledger: Ledger, evidence: Evidence) -> list[ReportedWorkload]:
         """Return the workloads that are confined, the worst first."""
         groups: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
+        recorded: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
         suspicion = Suspicion(evidence.unattributed, self.profile_of, self.since)
         for key, record in ledger.records.items():
             if record.is_injected:
                 container = container_evidence.of(key, record, ledger, evidence, self)
                 if container.end >= self.since and not _is_nobodys(container):
                     groups[workloads.of(record)].append(container)
-        return reported_workload.ordered(
-            {
-                whose: self._reported(whose, group, evidence, suspicion)
-                for whose, group in groups.items()
-            }
-        )
+                    if record.recorded:  # by the agent, whatever the mode
+                        observed = record._replace(mode=OBSERVE)
+                        listened = container_evidence.of(key, observed, ledger, evidence, self)
+                        recorded[workloads.of(record)].append(listened)
+        found = {
+            whose: self._reported(whose, group, evidence, suspicion)
+            for whose, group in groups.items()
+        }
+        for whose, containers in recorded.items():
+            found[whose].recorded = self._recording(containers, evidence)
+        return reported_workload.ordered(found)
+
+    def _recording(self, group: list[ContainerEvidence], evidence: Evidence) -> RecordedCalls:
+        """Return what was recorded of containers, as if all were in observe."""
+        found = recording.of(group, self.profile_of, evidence.unattributed, self.since)
+        own = installed_filters.of(group, self.profile_of, self._carried)
+        lost = confidence.lost(group, evidence, self.since)
+        found.lost = lost.records
+        more = [*self._gaps(group, evidence), *own.sentences, lost.sentence]
+        found.notes |= dict.fromkeys(filter(None, more))
+        return found
 
     def _reported(
         self,
@@ -210,7 +229,8 @@ class Judging(NodeFacts):
 
     def _add_calls(self, record: Record, seen: Tallies, rows: Rows) -> list[str]:
         """Add a container's calls to the workload's; return why their outcome is unknown, if so."""
-        calls = [(call, t) for call, t in seen.calls.items() if t.last >= self.since]
+        every = [(call, t) for call, t in seen.calls.items() if t.last >= self.since]
+        calls = [one for one in every if not one[0].code & RECORDED]
         if not calls:
             return []
         profile = self.profile_of(record)
@@ -239,14 +259,16 @@ def _is_nobodys(one: ContainerEvidence) -> bool:
     """
     record = one.record
     is_sandbox = bool(record.pod) and record.container is None
-    return (is_sandbox or record.is_selftest) and not one.seen.calls
+    is_silent = all(call.code & RECORDED for call in one.seen.calls)
+    return (is_sandbox or record.is_selftest) and is_silent
 
 
 def strays(seen: Tallies) -> list[CallRow]:
     """Return the calls of no known container; their outcome is unknown."""
     rows: Rows = {}
     for call, tally in seen.calls.items():
-        call_row.count_in(rows, call, tally, UNKNOWN)
+        if not call.code & RECORDED:
+            call_row.count_in(rows, call, tally, UNKNOWN)
     return _by_count(rows)
 
 

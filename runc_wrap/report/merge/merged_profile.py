@@ -56,7 +56,7 @@ class Bases:
     def assign(self, workloads: Iterable[ReportedWorkload]) -> None:
         """Give each workload with calls the profile to add to, or the reason why there is none."""
         for one in workloads:
-            if one.calls:
+            if one.calls or one.recorded:
                 try:
                     one.filter, one.more = self._of(_name(one), _digest(one))
                 except ProfileError as error:

@@ -16,7 +16,7 @@ listed apart, and added only if that is asked for.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text, time_text
@@ -26,13 +26,14 @@ from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.vocabulary import ALLOW
 from runc_wrap.report import argument_names, outcomes
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS
-from runc_wrap.report.suggestion import dangerous_calls, profile_denials
+from runc_wrap.report.suggestion import dangerous_calls, profile_denials, recorded_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.recording import RecordedCalls
     from runc_wrap.report.reported_workload import ReportedWorkload
 
 Json = dict[str, Any]
@@ -74,6 +75,7 @@ class Withheld:
 class Suggestion:
     """A profile in OCI form, the entries that were added to it, and warnings for its reader.
 
+    `recorded` are sentences on what it allows if it was reduced to recorded calls.
     `withheld` calls were not added because they are dangerous; `degrading` ones because they would
     get ENOSYS.
     """
@@ -83,6 +85,7 @@ class Suggestion:
     warnings: list[str] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
     degrading: list[CallRow] = field(default_factory=list)
+    recorded: list[str] = field(default_factory=list)
 
 
 def suggest(
@@ -113,6 +116,16 @@ def suggest(
         if why:
             found.warnings.append(f"{row.syscall} is dangerous: {why}.")
     return found
+
+
+def reduced(found: Suggestion, recorded: RecordedCalls, load: Loading) -> Suggestion:
+    """Return a suggestion without the calls that were not recorded. Raises Failure."""
+    rows = [*recorded.calls.values()]
+    block = recorded_profile.reduced(found.profile, rows, found.added)
+    denied = recorded_profile.denied(load(block), rows)
+    others = [f"{name} was recorded under another profile; this one denies it." for name in denied]
+    sentences = [*recorded_profile.sentences(block, rows), *recorded.sentences()]
+    return replace(found, profile=block, recorded=sentences, warnings=[*found.warnings, *others])
 
 
 def _opens(found: Suggestion, row: CallRow) -> str | None:

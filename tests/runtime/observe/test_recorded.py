@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,3 +62,49 @@ def test_what_is_denied_stays_denied_and_what_is_allowed_is_recorded(
     assert logged_calls.number(MKDIR_X86) in found
     assert recording.ledger()[-1]["recorded"] is True
     assert VSOCK in calls
+
+
+SCRIPT = (
+    "mkdir /tmp/a && echo x > /tmp/a/b && mv /tmp/a/b /tmp/a/c && ls /tmp/a && cat /tmp/a/c | wc -c"
+    " && chmod 700 /tmp/a && (sleep 0.1 & wait) && sort /tmp/a/c"
+    " && date -r /tmp/a/c > /dev/null && rm -r /tmp/a && echo done"
+)
+
+
+def run_script(bundle: Bundle, runtime: Path | str, script: str) -> str:
+    with bundle.edited() as config:
+        config["process"]["args"] = ["/bin/sh", "-c", f"exec 2>&1; mkdir -p /tmp; {script}"]
+    done = bundle.call(runtime, "run")
+    return f"{done.returncode} {done.stdout}"
+
+
+def test_a_recorded_program_behaves_as_bare_under_its_profile_and_can_be_entered(
+    pair: Pair,
+    recording: install.Installed,
+    agent: Agent,
+    make_bundle: Callable[..., Bundle],
+) -> None:
+    bare = run_script(make_bundle(pair.kind), pair.bare, SCRIPT)
+    assert bare.endswith("done\n")
+    bundle = make_bundle(pair.kind)
+    assert run_script(bundle, recording.wrapper, SCRIPT) == bare
+    made = recording.control("suggest", "--recorded", bundle.name)
+    assert "Recorded in 1 container, 1 of them from the start" in made.stderr
+    assert "the agent is never asked" in made.stderr
+    found = json.loads(made.stdout)
+    allowed = {name for rule in found["syscalls"] for name in rule["names"]}
+    assert "mkdir" in allowed
+    assert not allowed & {"ptrace", "keyctl", "init_module", "symlink", "socket"}
+    (recording.prefix / "etc/profiles").mkdir(exist_ok=True)
+    (recording.prefix / "etc/profiles/own.json").write_text(made.stdout)
+    recording.configure(f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n')
+    assert run_script(make_bundle(pair.kind), recording.wrapper, SCRIPT) == bare
+    other = run_script(make_bundle(pair.kind), recording.wrapper, "ln -s a /tmp/l || echo no")
+    assert "Operation not permitted" in other
+    running = make_bundle(pair.kind)
+    running.create(recording.wrapper)
+    entered = running.call(
+        recording.wrapper, "exec", after=("/bin/sh", "-c", "echo in; cat /bin/x")
+    )
+    assert entered.stdout.startswith("in\n")
+    assert agent.never_ended

@@ -1,0 +1,53 @@
+"""runc-wrapctl profile record."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from runc_wrap import time_text
+from runc_wrap.agent.observe import recorded_command
+from runc_wrap.cli import output
+from runc_wrap.failure import Failure
+from runc_wrap.host import engine_names
+from runc_wrap.report.recording import UNSEEN
+from runc_wrap.report.suggestion import recorded_profile
+
+_CLIENTS = {"crictl", "ctr", "kubectl", "nerdctl", *engine_names.KNOWN}
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("-o", "--output", "file", required=True, type=click.Path(path_type=Path))
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> None:
+    """Run COMMAND on this host, and write a profile of the calls that it made to a file.
+
+    COMMAND and its children have the caller's rights, or fewer: unless the caller is root, setuid
+    programs gain none. The command ends when all of them have ended, with COMMAND's exit status.
+    Signals are passed on.
+
+    It does not see: calls that COMMAND did not make this time, io_uring's operations, work that
+    another process does for it (a daemon, an engine). The calls that the agent is never asked about
+    (`runc-wrapctl policy reference`, record) are allowed without being seen. A seccomp listener of
+    COMMAND's own fails with EBUSY, and its own filters that ask a tracer are not asked.
+
+    For a container, do not record the engine's client: write `record = true` in a rule, and use
+    `runc-wrapctl suggest --recorded`.
+    """
+    if Path(command[0]).name in _CLIENTS:
+        raise Failure(
+            f"{Path(command[0]).name} would be recorded, and not the container that it starts; "
+            "write record = true in a rule and use `runc-wrapctl suggest --recorded`"
+        )
+    begun = time.monotonic()
+    status, seen = recorded_command.run(command)
+    block, sentences = recorded_profile.of_command(seen)
+    file.write_text(json.dumps(block, indent=2) + "\n")
+    spent = time_text.duration(time.monotonic() - begun)
+    for sentence in (f"One run of {spent}, written to {file}.", *sentences, UNSEEN):
+        output.warn(f"recorded: {sentence}")
+    context.exit(status)

@@ -1,0 +1,135 @@
+"""What a workload's containers were recorded to call: on one node, or added up over a fleet.
+
+Recorded calls are those that the profile in force allows. A list of them is never complete: it is
+as good as what the containers did while they were recorded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from runc_wrap import safe_text, time_text
+from runc_wrap.documents.bounds import Count, First, Most
+from runc_wrap.documents.reader import record
+from runc_wrap.evidence.sightings import RECORDED
+from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
+from runc_wrap.report import call_row, outcomes
+from runc_wrap.report.call_row import CallRow, NodeCall
+from runc_wrap.report.outcomes import LET_THROUGH, SAFE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from runc_wrap.evidence.store.call_counts import CallKind, Tallies
+    from runc_wrap.ledger.record import Record
+    from runc_wrap.report.container_evidence import ContainerEvidence
+    from runc_wrap.report.outcomes import Filter
+
+Json = dict[str, Any]
+_MOST_NOTES = 10
+_BYTES = 2000  # that a call takes in memory, as estimated
+BY_RUNTIME = LET_THROUGH._replace(how="made by the runtime before the container's program")
+UNSEEN = (
+    "What did not happen meanwhile may be denied: a shell by exec, a probe, a reload, an error's "
+    "handling, the shutdown. Let it happen while the workload is recorded."
+)
+
+
+@record
+class NodeRecording:
+    """What was recorded of a workload on one node, as its document has it.
+
+    `whole` containers were recorded from their start on; `watched` is in seconds, of the container
+    that was recorded longest; `notes` say what may be missing.
+    """
+
+    containers: Count
+    whole: Count
+    watched: Count
+    lost: Count
+    notes: Annotated[list[Annotated[str, First(1000)]], First(_MOST_NOTES)]
+    calls: Annotated[list[NodeCall], Most(4000)]
+
+
+class RecordedCalls:
+    """What was recorded of a workload on all nodes; `calls` by architecture and number."""
+
+    def __init__(self) -> None:
+        self.nodes = self.containers = self.whole = self.watched = self.lost = 0
+        self.notes: dict[str, None] = {}
+        self.calls: dict[tuple[int, int], CallRow] = {}
+
+    def add(self, other: NodeRecording) -> int:
+        """Add what one node recorded; return how many bytes that took."""
+        self.nodes += 1
+        self.containers += other.containers
+        self.whole += other.whole
+        self.watched = max(self.watched, other.watched)
+        self.lost += other.lost
+        self.notes |= dict.fromkeys(other.notes[: _MOST_NOTES - len(self.notes)])
+        taken = 0
+        for call in other.calls:
+            known = self.calls.get((call.arch, call.number))
+            if known:
+                taken += known.add(call)
+            else:
+                row = self.calls[call.arch, call.number] = call.row()
+                row.name_here()
+                taken += _BYTES + row.size
+        return taken
+
+    def as_json(self) -> Json:
+        """Return it as `NodeRecording` reads it."""
+        return {
+            "containers": self.containers,
+            "whole": self.whole,
+            "watched": self.watched,
+            "lost": self.lost,
+            "notes": [*self.notes],
+            "calls": [row.as_json() for row in self.calls.values()],
+        }
+
+    def sentences(self) -> Iterator[str]:
+        """Yield for how long and where was recorded, and what may be missing; safe to print."""
+        many = safe_text.number(self.containers, "container")
+        nodes = f" on {safe_text.number(self.nodes, 'node')}" if self.nodes else ""
+        yield (
+            f"Recorded in {many}{nodes}, {self.whole} of them from the start, the longest for "
+            f"{time_text.duration(self.watched)}; {safe_text.number(self.lost, 'record')} lost."
+        )
+        yield from (safe_text.name(one, 1000) for one in self.notes)
+        yield UNSEEN
+
+
+def of(
+    group: Sequence[ContainerEvidence],
+    profile_of: Callable[[Record], Filter | str],
+    strays: Tallies,
+    since: float,
+) -> RecordedCalls:
+    """Return what one node recorded in these containers since then; calls of none are noted."""
+    found = RecordedCalls()
+    found.containers = len(group)
+    found.whole = sum(one.is_whole for one in group)
+    found.watched = round(max(one.watched for one in group))
+    begin = max(since, min(one.begin for one in group))
+    own = ((call, t) for call, t in strays.calls.items() if t.last >= begin)
+    stray = [tally.count for call, tally in own if call.code & RECORDED]
+    if stray:
+        found.notes[f"{safe_text.number(sum(stray), 'call')} came of no known container."] = None
+    for one in group:
+        profile, seen = profile_of(one.record), one.seen
+        parts = (seen, LET_THROUGH), (seen.unsure, LET_THROUGH), (seen.runtimes, BY_RUNTIME)
+        for part, outcome in parts:
+            for call, tally in part.calls.items():
+                if tally.last >= since and _is_allowed(call, profile):
+                    call_row.count_in(found.calls, call, tally, outcome)
+    return found
+
+
+def _is_allowed(call: CallKind, profile: Filter | str) -> bool:
+    """Return whether a call of a recorded container is one that its profile allows."""
+    if call.code & RECORDED:
+        return True
+    is_sent = call.code & ACTION_MASK == USER_NOTIF
+    return is_sent and outcomes.of_record(call, profile).verdict == SAFE

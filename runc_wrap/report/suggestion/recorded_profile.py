@@ -1,0 +1,172 @@
+"""A profile reduced to the calls that a workload was recorded to make.
+
+It lets through nothing that the profile does not: what denies stays; of what allows, the recorded
+calls stay, and those of BASE, about which the agent is not asked. The first argument of the calls
+in _NARROWED is limited to the numbers that were seen, if all are known; further conditions stay.
+"""
+
+from __future__ import annotations
+
+from errno import ENOSYS, EPERM
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap import safe_text
+from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.failure import Failure
+from runc_wrap.hotpath.comparison import MASKED_EQ, holds
+from runc_wrap.hotpath.rule_algebra import alternatives, is_family
+from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
+from runc_wrap.profiles.never_asked import BASE
+from runc_wrap.profiles.vocabulary import ALLOW, ERRNO
+from runc_wrap.report import call_row, outcomes
+from runc_wrap.report.recording import BY_RUNTIME
+from runc_wrap.report.suggestion import profile_denials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from runc_wrap.evidence.store.call_counts import Tallies
+    from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.outcomes import Filter
+
+Json = dict[str, Any]
+_NARROWED = ("socket", "socketpair", "personality", "keyctl", "bpf")  # by an int
+_INT = 0xFFFFFFFF
+_SPACES = 0x7E020000  # linux/sched.h: CLONE_NEW*
+
+
+def reduced(block: Mapping[str, Any], rows: Sequence[CallRow], added: Sequence[Json]) -> Json:
+    """Return a block that allows what these rows have, and the entries of it that were added.
+
+    Raises Failure for a block that lets through what no rule names.
+    """
+    if profile_denials.is_open(block):
+        raise Failure(
+            "its profile lets through what no rule names, so there is no list to reduce; record it "
+            "with a profile that denies by default, such as runtime-default"
+        )
+    seen = {row.syscall for row in rows}
+    values = {name: found for name in _NARROWED if (found := _numbers(name, rows)) is not None}
+    rules: list[Json] = []
+    for entry in block.get("syscalls") or ():
+        if entry in added or entry["action"] != ALLOW:
+            rules.append(entry)
+            continue
+        names = [one for one in entry["names"] if one in (BASE | seen) - values.keys()]
+        rules += [{**entry, "names": names}] if names else []
+        for name in values.keys() & {*entry["names"]}:
+            rules += _limited({**entry, "names": [name]}, values[name])
+    named = {name for rule in rules for name in rule["names"]}
+    # C libraries then use clone. A multiplexer that no rule names lets through what others do, and
+    # libseccomp takes their rules only after its own.
+    answers = {"clone3": ENOSYS, **dict.fromkeys(MULTIPLEXED, _other(block))}
+    missing = [(name, number) for name, number in answers.items() if name not in named]
+    first = [{"names": [name], "action": ERRNO, "errnoRet": number} for name, number in missing]
+    rules = [*first, *rules]
+    return {**block, "syscalls": [one for at, one in enumerate(rules) if not _is_within(at, rules)]}
+
+
+def _is_within(at: int, rules: list[Json]) -> bool:
+    """Tell whether another rule allows all that a limited one does: libseccomp refuses both."""
+    own = rules[at]
+    return (
+        own["names"][0] in _NARROWED
+        and bool(own.get("args"))
+        and any(
+            other["names"] == own["names"]
+            and other["action"] == own["action"]
+            and all(one in own["args"] for one in other["args"])
+            and (len(other["args"]) < len(own["args"]) or place < at)
+            for place, other in enumerate(rules)
+            if place != at and other.get("args")
+        )
+    )
+
+
+def _other(block: Mapping[str, Any]) -> int:
+    """Return an error that is not the default's: runtimes drop rules that equal the default."""
+    return ENOSYS if block.get("defaultErrnoRet", EPERM) != ENOSYS else EPERM
+
+
+def _numbers(name: str, rows: Sequence[CallRow]) -> list[int] | None:
+    """Return the first arguments with which a call was seen, None if they are not all known."""
+    own = [row for row in rows if row.syscall == name]
+    if not all(row.has_args and row.args for row in own):
+        return None
+    first = {args[0] for row in own for args in row.args}
+    return None if None in first else sorted({value & _INT for value in first if value is not None})
+
+
+def _limited(entry: Json, values: Sequence[int]) -> Iterator[Json]:
+    for group in alternatives(entry.get("args") or []):
+        first = [one for one in group if not one.get("index", 0)]
+        others = [one for one in group if one.get("index", 0)]
+        for number in values:
+            if all(_accepts(one, number) for one in first):
+                yield {**entry, "args": [is_family(number), *others]}
+
+
+def _accepts(one: Json, number: int) -> bool:
+    return bool(holds(one["op"], number, one["value"], one.get("valueTwo", 0)))
+
+
+def denied(profile: Filter, rows: Sequence[CallRow]) -> list[str]:
+    """Return the recorded calls that a profile denies: recorded under another one."""
+    return sorted({row.syscall for row in rows if _is_denied(profile, row)})
+
+
+def _is_denied(profile: Filter, row: CallRow) -> bool:
+    kinds = row.args if row.has_args and row.args else (None,)
+    calls = (CallKind(row.arch, row.number, return_codes.LOG, args, "", "") for args in kinds)
+    return any(outcomes.of(call, profile).verdict in _STOPPED for call in calls)
+
+
+_STOPPED = (outcomes.DENIED, outcomes.DEGRADES)
+
+
+def sentences(block: Mapping[str, Any], rows: Sequence[CallRow]) -> list[str]:
+    """Return what a reduced block allows, and how it is known."""
+    allowing = [rule for rule in block["syscalls"] if rule["action"] == ALLOW]
+    names = {name for rule in allowing for name in rule["names"]}
+    seen = {row.syscall for row in rows}
+    runtimes = seen - {row.syscall for row in rows if row.how != BY_RUNTIME.how}
+    own = f"; the runtime alone made {', '.join(sorted(runtimes))}" if runtimes else ""
+    base = sorted(names - seen)
+    recorded = safe_text.number(len(names & seen), "call")
+    asked = f"{safe_text.number(len(base), 'call')} about which the agent is never asked"
+    return [
+        f"The profile keeps {recorded} that were recorded{own}.",
+        f"It keeps {asked}: {', '.join(base)}.",
+    ]
+
+
+def of_command(seen: Tallies) -> tuple[Json, list[str]]:
+    """Return a profile of the calls that a command was seen to make, and sentences on it.
+
+    Everything else gets EPERM, and clone3 ENOSYS, so that C libraries use clone.
+    """
+    rows: dict[tuple[int, int], CallRow] = {}
+    for call, tally in seen.calls.items():
+        call_row.count_in(rows, call, tally, outcomes.LET_THROUGH)
+    every = list(rows.values())
+    named = [row for row in every if not row.syscall.startswith("#")]
+    abis = {abi.oci for row in named if (abi := outcomes.abi_of(row.arch, row.number))}
+    names = {row.syscall for row in named} | BASE
+    rules: list[Json] = [{"names": sorted(names - {"clone"}), "action": ALLOW}]
+    flags = _numbers("clone", named)
+    is_first = not syscalls.native().name.startswith("s390")  # there they are the second
+    is_plain = is_first and flags is not None and not any(one & _SPACES for one in flags)
+    same = {"index": 0, "value": _SPACES, "valueTwo": 0, "op": MASKED_EQ}
+    rules.append({"names": ["clone"], "action": ALLOW, **({"args": [same]} if is_plain else {})})
+    listed = sorted(abis - {syscalls.native().oci})
+    block = {
+        "defaultAction": ERRNO,
+        "defaultErrnoRet": EPERM,
+        "architectures": [syscalls.native().oci, *listed],
+        "syscalls": rules,
+    }
+    block = reduced(block, named, [])
+    nameless = [f"{row.syscall} of {row.abi}" for row in every if row not in named]
+    left_out = f"Left out, as libseccomp has no name for them: {', '.join(nameless)}."
+    return block, [*sentences(block, named), *([left_out] if nameless else [])]

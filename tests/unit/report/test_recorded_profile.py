@@ -1,0 +1,133 @@
+"""A profile reduced to recorded calls: no looser than it was, and with everything recorded."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runc_wrap.evidence.sightings import OBSERVE, RECORDED, Sighting
+from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.failure import Failure
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import builtin, return_codes, syscalls
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.never_asked import BASE
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.report import call_row, outcomes
+from runc_wrap.report.enforced_profile import USUAL, Enforced
+from runc_wrap.report.suggestion import recorded_profile
+
+pytestmark = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
+LET = return_codes.ALLOW
+PROFILES = ("containerd", "moby", "containers-common")
+NAMES = ("socket", "socketpair", "personality", "keyctl", "mkdir", "mount", "clone", "ioctl", "ipc")
+VALUES = st.sampled_from([0, 1, 2, 8, 9, 16, 38, 39, 40, 0x20000, 0xFFFFFFFF, 2**32 + 2])
+
+
+@cache
+def block(name: str) -> Any:
+    made = narrowed_comparisons.narrowed(builtin.load(name)).profile
+    return resolve(compile_profile(made, arch="amd64", kernel=(6, 12)), USUAL)
+
+
+@cache
+def enforced(text: str) -> Enforced:
+    return Enforced(json.loads(text), Loader("runc"))
+
+
+def rows(*calls: tuple[str, Any]) -> list[call_row.CallRow]:
+    seen = Tallies()
+    for name, args in calls:
+        number = syscalls.numbers(X86_64)[name]
+        code = return_codes.USER_NOTIF | RECORDED
+        seen.add(Sighting(1.0, 0, 1, 0, "", "", X86_64.audit, number, code, args, OBSERVE))
+    found: dict[tuple[int, int], call_row.CallRow] = {}
+    for call, tally in seen.calls.items():
+        call_row.count_in(found, call, tally, outcomes.LET_THROUGH)
+    return [*found.values()]
+
+
+def code(one: Any, abi: Any, name: str, args: Any) -> int:
+    return enforced(json.dumps(one)).code(abi, syscalls.numbers(abi)[name], args)
+
+
+@settings(max_examples=25)  # each compiles
+@given(
+    st.sampled_from(PROFILES),
+    st.lists(st.tuples(st.sampled_from(NAMES[:7]), VALUES, VALUES), max_size=4),
+    st.sampled_from([X86_64, X86]),
+    st.sampled_from(NAMES),
+    st.tuples(VALUES, VALUES, VALUES, *[st.just(0)] * 3),
+)
+def test_what_the_profile_denies_stays_denied_and_what_was_recorded_is_allowed(
+    name: str, recorded: Any, abi: Any, asked: str, args: Any
+) -> None:
+    before = block(name)
+    calls = [(call, (first, 0, third, 0, 0, 0)) for call, first, third in recorded]
+    calls = [one for one in calls if code(before, X86_64, *one) == LET]
+    after = recorded_profile.reduced(before, rows(*calls), [])
+    if asked in syscalls.numbers(abi) and code(after, abi, asked, args) == LET:
+        assert code(before, abi, asked, args) == LET
+    for call in calls:
+        assert code(after, X86_64, *call) == LET
+    if "mkdir" not in [call for call, _ in calls]:
+        assert code(after, X86_64, "mkdir", (0,) * 6) != LET
+    assert code(after, X86_64, "clone3", (0,) * 6) == return_codes.ERRNO | 38
+
+
+def test_the_base_set_stays_and_families_are_limited_to_those_seen() -> None:
+    after = recorded_profile.reduced(block("containerd"), rows(("socket", (2, 1, 0, 0, 0, 0))), [])
+    for name in BASE & syscalls.numbers(X86_64).keys() - {"clone"}:
+        assert code(after, X86_64, name, (0,) * 6) == LET
+    family = {of: code(after, X86_64, "socket", (of, 0, 0, 0, 0, 0)) for of in (1, 2, 10, 40)}
+    assert [of for of, found in family.items() if found == LET] == [2]
+
+
+def test_arguments_that_are_not_all_known_limit_nothing() -> None:
+    calls = [("socket", (of, 1, 0, 0, 0, 0)) for of in (2, 10)]
+    unknown = recorded_profile.reduced(block("containerd"), rows(*calls, ("socket", None)), [])
+    assert code(unknown, X86_64, "socket", (17, 0, 0, 0, 0, 0)) == LET
+
+
+def test_entries_that_were_added_stay_and_an_open_profile_is_refused() -> None:
+    added = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
+    whole = {**block("containerd"), "syscalls": [*block("containerd")["syscalls"], added]}
+    assert added in recorded_profile.reduced(whole, [], [added])["syscalls"]
+    with pytest.raises(Failure, match="lets through what no rule names"):
+        recorded_profile.reduced({"defaultAction": "SCMP_ACT_ALLOW"}, [], [])
+
+
+def test_a_call_that_another_profile_allowed_is_named() -> None:
+    found = rows(("mount", (0, 0, 0, 0, 0, 0)), ("mkdir", (0,) * 6))
+    after = recorded_profile.reduced(block("containerd"), found, [])
+    assert recorded_profile.denied(enforced(json.dumps(after)), found) == ["mount"]
+
+
+def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
+    def made(*flags: int) -> Any:
+        seen = Tallies()
+        for flag in flags:
+            number, args = syscalls.numbers(X86_64)["clone"], (flag, 0, 0, 0, 0, 0)
+            words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, args, OBSERVE)
+            seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
+        return recorded_profile.of_command(seen)[0]
+
+    def clone(found: Any, flag: int) -> int:
+        return code(found, X86_64, "clone", (flag, 0, 0, 0, 0, 0))
+
+    assert clone(made(17), 17) == LET
+    assert clone(made(17), 0x10000011) != LET
+    assert clone(made(17, 0x10000011), 0x10000011) == LET
+    assert code(made(), X86_64, "clone3", (0,) * 6) == return_codes.ERRNO | 38
+    assert code(made(), X86_64, "mkdir", (0,) * 6) == return_codes.ERRNO | 1
