@@ -159,6 +159,8 @@ def _differences(
 
 
 def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iterator[_Found]:
+    if _has_same_rules(before, after, abi, number):
+        return
     tried: dict[Args, tuple[int, int]] = {}
     interest, conditions = _interest((before, after), abi, number)
     with _unless_differing(tried):
@@ -172,6 +174,17 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
             when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
             shown = where[0] if interest.indexes else None
             yield FilterDifference(abi.name, name, number, expected, found, shown), when
+
+
+def _has_same_rules(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> bool:
+    """Tell whether two profiles have the same rules for a number, which nothing else decides."""
+    if isinstance(before, ProcessFilters) or isinstance(after, ProcessFilters):
+        return False
+    one, other = before.simulation, after.simulation
+    if not all(abi in each.load.abis and each.uncertain(abi) is not None for each in (one, other)):
+        return False
+    is_same_stub = one.load.stub.get(abi) == other.load.stub.get(abi)
+    return is_same_stub and one.key(abi, number) == other.key(abi, number)
 
 
 @contextmanager

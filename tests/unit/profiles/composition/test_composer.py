@@ -14,6 +14,7 @@ from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression, groups
 from runc_wrap.profiles.composition.expression import Expression, Term
+from runc_wrap.profiles.lint_finding import may
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -59,6 +60,23 @@ def test_each_part_answers_for_its_calls() -> None:
     assert made.answers("mount") == ["- mount"]
     assert made.answers("acct") == ["containerd", "+ moby"]  # under a capability only
     assert made.profile.name == "containerd + @aio - io_submit + moby - mount"
+
+
+def test_terms_apply_from_left_to_right() -> None:
+    made = composer.of_text("containerd - keyctl - read + read", builtin.load)
+    assert made.answers("read") == ["+ read"]
+    allowed = {name for rule in made.profile.rules for name in rule.names}
+    assert "read" in allowed
+    assert "keyctl" not in allowed
+
+
+def test_a_sum_with_a_profile_adds_what_that_one_allows_only() -> None:
+    made = composer.of_text("containerd - clone3 + moby", builtin.load)
+    assert not may(made.profile, "clone3")  # which Docker's denies by a rule of its own
+    assert not may(
+        composer.of_text("containerd - statx + moby - statx", builtin.load).profile, "statx"
+    )
+    assert may(composer.of_text("containerd - statx + moby", builtin.load).profile, "statx")
 
 
 OPERANDS = st.sampled_from(
