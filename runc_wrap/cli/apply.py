@@ -8,7 +8,7 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import apply_policy
-from runc_wrap.cli import output, progress, status
+from runc_wrap.cli import output, progress, status, tighten
 from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import redecide
@@ -35,14 +35,21 @@ _NOT_IN_FORCE = "Only checked: nothing was changed."
 @click.option(
     "--force", is_flag=True, help="Switch between runc and crun even if that orphans containers."
 )
+@click.option(
+    "--live", is_flag=True, help="Lay the overlay on running containers, too: `tighten --overlay`."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json: bool) -> None:
+def apply(  # noqa: PLR0913 - click gives each option as a parameter
+    places: Places, *, only_check: bool, diff: bool, force: bool, live: bool, as_json: bool
+) -> None:
     """Check the whole policy, compile it and put it in force for new containers.
 
     If there is any error, the policy in force stays in force. apply does not switch between runc
     and crun while containers of the current runtime exist.
     """
+    if live and (only_check or diff or as_json):
+        raise click.UsageError("--live changes containers: run `tighten`, which has these options")
     with progress.shown("Compiling the policy"):
         if only_check or diff:
             compiled, remarks = _checked(places, orphans=force)
@@ -58,6 +65,8 @@ def apply(places: Places, *, only_check: bool, diff: bool, force: bool, as_json:
     for line in [*_summary(compiled), *remarks, *_differences(compiled, changes)]:
         output.say(line)
     output.say("In force for new containers." if in_force else _NOT_IN_FORCE)
+    if live:
+        tighten.run(places, (), None, {})
 
 
 def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
@@ -111,6 +120,8 @@ def _differences(compiled: Compiled, changes: Sequence[DecisionChange] | None) -
     for name, calls in compiled.narrowed.items():
         yield f"profile {name}: {narrowed_comparisons.sentence(calls)}"
     yield f"Running containers that would get a different filter or none: {len(changes)}"
+    if changes:
+        yield "`tighten --overlay` and `tighten --profile` add to them what is denied now."
 
 
 def _words(then: Decision) -> str:

@@ -93,7 +93,7 @@ def run(places: Places, names: Sequence[str], profile: str | None, options: dict
         _ask(len(todo), options)
         done = _carry_out(places, todo, [one.container for one in entries], options)
     rows = [*_rows(plans, todo, done)]
-    if options["as_json"]:
+    if options.get("as_json", False):
         output.document({"containers": [_document(*row) for row in rows]})
     else:
         output.table(_COLUMNS, [_row(*row) for row in rows])
@@ -135,7 +135,9 @@ def _plan(entry: Entry, choice: FilterChoice, options: dict[str, Any]) -> Tighte
     if laid is None:
         return None
     loader = choice.loader(entry)
-    return tightening_plan.of(entry, laid, loader, set_no_new_privs=options["set_no_new_privs"])
+    return tightening_plan.of(
+        entry, laid, loader, set_no_new_privs=options.get("set_no_new_privs", False)
+    )
 
 
 def _refuse_denied(
@@ -151,7 +153,7 @@ def _refuse_denied(
             lost[key] = seen.lost(whose, laid.block, plan.loader) if whose else []
             _say_lost(whose, lost[key])
         is_denied = any(one.outcome.verdict == outcomes.DENIED for one in lost[key])
-        if is_denied and not options["even_if_denied"]:
+        if is_denied and not options.get("even_if_denied", False):
             plan.refused = "its workload was seen to make calls that it denies; --even-if-denied"
 
 
@@ -173,7 +175,7 @@ def _canaries(plans: Iterable[TighteningPlan], most: int | None) -> Iterator[Tig
 
 
 def _ask(number: int, options: dict[str, Any]) -> None:
-    if number and not options["yes"] and sys.stdin.isatty():
+    if number and not options.get("yes", False) and sys.stdin.isatty():
         click.confirm(
             f"Add the filter to {number} containers? Only a restart takes it away.",
             abort=True,
@@ -188,7 +190,7 @@ def _carry_out(
     options: dict[str, Any],
 ) -> list[TightenedContainer]:
     everybody = container_tightening.Everybody(found)
-    sets = options["set_no_new_privs"]
+    sets = options.get("set_no_new_privs", False)
     with progress.shown("Tightening containers") as meter:
         return [
             container_tightening.tighten(places, plan, everybody, set_no_new_privs=sets)

@@ -7,7 +7,7 @@ from struct import Struct
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.runtime_load import Block, Loader, load
 from runc_wrap.filters.kernel import libseccomp
-from runc_wrap.profiles import return_codes
+from runc_wrap.profiles import abis, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 
 _INSTRUCTION = Struct("=HBBI")  # struct sock_filter of linux/filter.h
@@ -19,6 +19,21 @@ def installed(block: Block, loader: Loader) -> bytes:
     """Return the filter as struct sock_filter[]. Raises ProfileError."""
     found = load(block, loader)
     return _stub(found.stub) + libseccomp.filter_bytes(found)
+
+
+def passing(name: str) -> bytes:
+    """Return what, before another filter, lets a call through on each ABI that has it."""
+    made: list[bpf.Instruction] = []
+    for abi in abis.runnable(syscalls.native()):
+        if (number := syscalls.numbers(abi).get(name)) is not None:
+            made += [
+                (bpf.LD_ABS, 0, 0, _ARCH),
+                (bpf.JEQ, 0, 3, abi.audit),
+                (bpf.LD_ABS, 0, 0, _NUMBER),
+                (bpf.JEQ, 0, 1, number),
+                (bpf.RET_K, 0, 0, return_codes.ALLOW),
+            ]
+    return b"".join(_INSTRUCTION.pack(*one) for one in made)
 
 
 def _stub(largest: Mapping[Abi, int]) -> bytes:

@@ -33,11 +33,11 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
     rules = [rule for block in (old, new) for rule in block.get("syscalls") or ()]
     named = dict.fromkeys(name for rule in rules for name in rule["names"])
     names = sorted(named, key=lambda name: name not in _FIRST)
-    abis = dict.fromkeys(one for block in (old, new) for one in block.get("architectures") or ())
+    abis, others = (block.get("architectures") or () for block in (old, new))
     return {
         **old,
         **_outcome(default, "defaultAction", "defaultErrnoRet"),
-        "architectures": [*abis],
+        "architectures": [one for one in abis if one in others],  # calls on all others are killed
         "syscalls": [
             {"names": [name], **_outcome(outcome, "action", "errnoRet"), "args": args}
             for name in names

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 OVERLAY = "overlay"
+_SOCKETCALL = "socketcall"
 
 
 class LaidFilter(NamedTuple):
@@ -45,12 +46,17 @@ class LaidFilter(NamedTuple):
 def of_overlay(over: Overlay) -> LaidFilter:
     """Return the overlay's denials, which let all else through, on every ABI that may run here.
 
-    Raises ProfileError.
+    socketcall passes, unless the overlay names it: its family is in memory, and 32-bit C libraries
+    make all sockets by it. A block can only say that by logging it. Raises ProfileError.
     """
     listed = [abi.oci for abi in abis.runnable(syscalls.native())]
-    nothing = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": listed, "syscalls": []}
+    passes = bool(over["deny_sockets"]) and _SOCKETCALL not in over["deny"]
+    rules = [{"names": [_SOCKETCALL], "action": "SCMP_ACT_LOG"}] if passes else []
+    nothing = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": listed, "syscalls": rules}
     block = overlay.with_overlay(nothing, over)
-    return LaidFilter(OVERLAY, block, runtime_filter.installed(block, Loader("crun")), over)
+    program = runtime_filter.installed(block, Loader("crun"))
+    before = runtime_filter.passing(_SOCKETCALL) if passes else b""
+    return LaidFilter(OVERLAY, block, before + program, over)
 
 
 def of_block(name: str, block: Json, loader: Loader) -> LaidFilter:

@@ -1,0 +1,1 @@
+"""Tests of runc_wrap.tighten."""
