@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines.capture.capture_run import USUAL
-from runc_wrap.filters import candidate_proof
+from runc_wrap.filters import candidate_proof, profile_difference
 from runc_wrap.filters.evaluate.simulate import is_multiplexed
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, form_of
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.hotpath.rule_algebra import calls_of
 from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import abis, syscalls
@@ -21,17 +19,16 @@ from runc_wrap.profiles.mode_profiles import candidate_mode, modes
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from runc_wrap.apply.compiled_proof import Prover
     from runc_wrap.filters.candidate_proof import Compared
     from runc_wrap.filters.evaluate.runtime_load import Loader
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.policy.facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 
-_MOST_SETS = 128  # of capabilities that are tried
 SETS = (frozenset[str](), frozenset(CAPABILITIES))
 MULTIPLEXERS = ("socketcall", "ipc")
 
@@ -107,50 +104,20 @@ class Beside:
 
     def _tried(self, preview: Preview, loader: Loader) -> tuple[Compared | None, set[str]]:
         """Return the comparison for a usual container, and the calls that are wrong for any."""
+        named = profile_difference.named_capabilities(*self._both)
+        sets = profile_difference.capability_sets({one: named[one] for one in preview.calls})
+        some = {*preview.calls, *preview.left, *MULTIPLEXERS, *(n for n in named if named[n])}
+        found = []
         try:
-            found = [self._compared(preview, each, loader) for each in self._sets(preview)]
-        except ProfileError:
-            alone = {one for one in preview.calls if not self._is_loaded(preview, one, loader)}
-            return None, alone or {*preview.calls}
+            for held in dict.fromkeys((USUAL, *SETS, *sets)):
+                own, other, both = (resolve(one, held) for one in (*self._both, preview.profile))
+                only = None if held == USUAL else some
+                found.append(
+                    candidate_proof.compare((own, other, both), loader, preview.left, only)
+                )
+        except ProfileError:  # rules on socketcall may contradict each other
+            return None, {*filter(_is_multiplexed, preview.calls)} or {*preview.calls}
         return found[0], set().union(*(one.wrong for one in found))
-
-    def _compared(self, preview: Preview, held: frozenset[str], loader: Loader) -> Compared:
-        blocks = [resolve(one, held) for one in (*self._both, preview.profile)]
-        some = {n for one in self._both for e in one["rules"] if _caps(e) for n in calls_of(e)}
-        only = None if held == USUAL else {*some, *preview.calls, *preview.left, *MULTIPLEXERS}
-        return candidate_proof.compare(
-            (blocks[0], blocks[1], blocks[2]), loader, preview.left, only
-        )
-
-    def _is_loaded(self, preview: Preview, call: str, loader: Loader) -> bool:
-        """Tell whether a filter can be made in which only this call is looked at."""
-        alone = self._preview([*preview.left, *(one for one in preview.calls if one != call)])
-        try:
-            for held in self._sets(alone):
-                candidate_proof.Made(resolve(alone.profile, held), loader)
-        except ProfileError:
-            return False
-        return True
-
-    def _sets(self, preview: Preview) -> list[frozenset[str]]:
-        """Return the sets of capabilities to try, the usual one first. Raises ProfileError."""
-        found = dict.fromkeys([USUAL, *SETS])
-        for call in preview.calls:
-            own = {
-                c for p in self._both for e in p["rules"] if call in calls_of(e) for c in _caps(e)
-            }
-            found |= dict.fromkeys(map(frozenset, _subsets(sorted(own))))
-        if len(found) > _MOST_SETS:
-            raise ProfileError("the rules of its calls name too many capabilities; write fewer")
-        return list(found)
-
-
-def _subsets(names: list[str]) -> Iterator[tuple[str, ...]]:
-    return chain.from_iterable(combinations(names, size) for size in range(len(names) + 1))
-
-
-def _caps(entry: CompiledRule) -> tuple[str, ...]:
-    return (*entry.get("all", ()), *entry.get("none", ()))
 
 
 def _is_multiplexed(call: str) -> bool:

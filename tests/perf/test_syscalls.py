@@ -81,6 +81,19 @@ def test_a_cold_create_makes_these_system_calls_and_no_other(
     assert _calls(installed, bundle) == EXPECTED[sys.version_info[:2]]
 
 
+def test_a_create_with_a_candidate_makes_the_same_calls(
+    installed: install.Installed, bundle: Bundle, tmp_path: Path
+) -> None:
+    own = install.copy_of(installed, tmp_path / "own")
+    own.configure('[default]\nprofile = "containerd@1.7.24"\ncandidate = "containerd@2.3.1"\n')
+    install.use_runtime(own, "/bin/true")
+    before = bundle.config.read_text()
+    _calls(own, bundle)  # as above
+    assert '"SCMP_ACT_LOG"' in bundle.config.read_text()
+    bundle.config.write_text(before)
+    assert _calls(own, bundle) == EXPECTED[sys.version_info[:2]]
+
+
 @pytest.mark.parametrize(("asks", "opened"), [({}, 0), ({"runc-wrap/seccomp": "unconfined"}, 1)])
 def test_a_sandboxs_config_is_opened_once_and_only_for_an_annotation_that_needs_it(
     installed: install.Installed, tmp_path: Path, asks: dict[str, str], opened: int

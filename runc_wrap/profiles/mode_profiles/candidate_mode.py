@@ -84,7 +84,7 @@ def previewed(
             if not is_same:
                 raise
             left.add(name)
-    new = _together(made)
+    new = [one for rules in made.values() for one in rules]
     entries = [
         *(one for one in new if not one["rule"].get("args")),  # before rules on socket: see overlay
         *_kept(current, made, default),
@@ -114,19 +114,6 @@ def _kept(current: CompiledProfile, made: Collection[str], action: str) -> list[
         is_default = (rule["action"], errno_of(rule.get("errnoRet"))) == (action, errno_of(errno))
         names = [n for n in calls_of(one) if is_default or n not in made]
         found += [renamed(one, names)] if names else []
-    return found
-
-
-def _together(made: dict[str, list[CompiledRule]]) -> list[CompiledRule]:
-    """Return the rules of all calls; equal ones without arguments become one."""
-    found: list[CompiledRule] = []
-    for one in (each for rules in made.values() for each in rules):
-        same = {**one, "rule": {**one["rule"], "names": []}}
-        last = next((o for o in found if {**o, "rule": {**o["rule"], "names": []}} == same), None)
-        if last is None or one["rule"].get("args"):
-            found.append(one)
-        else:
-            last["rule"]["names"] += calls_of(one)
     return found
 
 

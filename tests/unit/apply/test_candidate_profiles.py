@@ -16,6 +16,7 @@ from runc_wrap.filters.candidate_proof import Made
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -23,6 +24,7 @@ from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
+from tests.unit.policy.node import compiled
 from tests.unit.profiles.mode_profiles import test_candidate_mode as drawn
 
 if TYPE_CHECKING:
@@ -184,15 +186,29 @@ def test_a_candidate_beside_nothing_is_refused(node: Node, settings: str, said: 
     assert said in node.failure("apply")
 
 
-def test_observe_with_a_candidate_says_that_the_profile_is_enforced(node: Node) -> None:
-    node.configure(
-        '[default]\nprofile = "moby@29.4.1"\ncandidate = "moby"\n'
-        '[[rule]]\nname = "a"\npod = ["x"]\nmode = "observe"'
-    )
-    remarks = node.json("apply", "--check")["remarks"]
-    said = [one for one in remarks if "the mode observe enforces the profile" in one]
+def test_observe_with_a_candidate_says_that_the_profile_is_enforced() -> None:
+    rule = {"name": "a", "pod": ["x"], "mode": "observe"}
+    found = compiled({"default.candidate": "moby", "rule": [rule]}, listener="/x/notify.sock")
+    said = [one for one in found.remarks if "the mode observe enforces the profile" in one]
     assert len(said) == 1
-    assert said[0].startswith(f"note: {node.places.config}:7: with default.candidate")
+    assert {(one.mode, one.candidate) for one in found.pairs} == {
+        (mode, "moby")
+        for mode in ("enforce", "observe")  # enforce: without an agent
+    }
+
+
+def test_the_overlay_stays_and_a_candidate_is_not_had_while_recording() -> None:
+    machine("x86_64")
+    settings = {"default.profile": "containerd@1.7.24", "default.candidate": "containerd@2.3.1"}
+    made = compiled({**settings, "overlay.deny": ["io_uring_setup", "mkdirat"]})
+    both = [made.profiles[name, "enforce"] for name in settings.values()]
+    beside = Beside(both[0], both[1], "enforce")
+    cost = beside.cost(RUNC)
+    assert cost.calls == ["socket"]  # the overlay denies all of rings
+    own, _, found = _codes([*both, beside.made(())], RUNC, "x86_64", "io_uring_setup")
+    assert own == found == return_codes.ERRNO | 1
+    with pytest.raises(PolicyError, match="and record = true go not together"):
+        compiled({**settings, "default.record": True})
 
 
 def test_all_dated_defaults_can_be_previewed_beside_their_predecessor() -> None:

@@ -98,6 +98,23 @@ def test_what_adopt_takes_over(
     assert (outcome.decision.declared == ENGINE_DEFAULT) == ("adoption" in made.policy)
 
 
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+def test_a_candidate_lets_no_more_through_and_is_adopted_with_its_profile(mode: str) -> None:
+    """In observe, too, the profile is enforced where a candidate is beside it."""
+    settings = {"default.adopt": ADOPT, "default.candidate": "moby", "default.mode": mode}
+    made = _compiled({**settings, "default.profile": NAME})
+    made.policy["candidates"] = {"moby": "d" * 64}
+    for form in (f"{mode}+{'d' * 12}", f"enforce+{'d' * 12}"):
+        made.profiles[NAME, form] = {
+            **made.profiles[NAME, "enforce"],
+            "rules": [{"rule": {"names": ["socket"], "action": "SCMP_ACT_LOG"}}],
+        }
+    outcome = _considered(_config(), made)
+    assert _result(outcome) == PUT
+    assert (outcome.decision.candidate, outcome.decision.mode) == ("moby", "enforce")
+    assert [one["action"] for one in outcome.block["syscalls"]] == ["SCMP_ACT_LOG"]
+
+
 @pytest.mark.parametrize(
     ("within", "expected"), [((NAME, "moby@24.0.0"), PUT), ((NAME,), KEPT), (("moby@24.0.0",), PUT)]
 )

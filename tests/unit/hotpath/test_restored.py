@@ -23,6 +23,15 @@ def test_what_is_to_be_enforced_is_refused_unless_the_owner_says_as_dumped(
         restore(_decided(mode), setting)
 
 
+def test_a_profile_with_a_candidate_is_enforced_in_observe_too() -> None:
+    decision = _decided("observe")
+    decision.candidate, decision.candidate_digest = "next", "d" * 64
+    with pytest.raises(Forbidden, match="has the filters that it was dumped with"):
+        restore(decision, "refuse")
+    restore(decision, "as-dumped")
+    assert {decision.mode, decision.candidate, decision.candidate_digest} == {None}
+
+
 @pytest.mark.parametrize(
     ("mode", "setting", "shown"),
     [

@@ -95,7 +95,14 @@ def _meant(simulation: Simulation, call: str, args: tuple[int, ...]) -> int | No
     st.lists(st.sampled_from(VALUES), min_size=2, max_size=2),
 )
 @example(profile(rule("keyctl")), profile(rule("keyctl", ALLOW, (0, "NE", 40, 0))), set(), [40, 0])
-@settings(deadline=None, max_examples=200)
+@example(
+    profile(
+        {**rule("keyctl", ERRNO, (0, "EQ", 5, 0)), "errnoRet": 95},
+        rule("keyctl", ALLOW, (1, "EQ", 0, 0)),
+    ),
+    profile(), set(), [5, 40],
+)  # fmt: skip
+@settings(deadline=None, max_examples=150)
 def test_denials_stay_and_what_the_candidate_denies_more_is_logged(
     current: Any, candidate: Any, held: set[str], values: list[int]
 ) -> None:
