@@ -51,8 +51,9 @@ static void signals(long wanted)
 	pid_t own = getpid();
 
 	sigaction(SIGRTMIN, &handled, NULL);
+	errno = 0;
 	if (fork() == 0) {
-		for (int at = 0; at < wanted; usleep(100))
+		for (int at = 0; at < wanted && errno != ESRCH; usleep(100))
 			at += sigqueue(own, SIGRTMIN, (union sigval){ .sival_int = at }) == 0;
 		_exit(0);
 	}

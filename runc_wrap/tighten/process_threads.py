@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from runc_wrap.filters.kernel.injection import AddedFilter
     from runc_wrap.tighten.filter_request import FilterRequest
 
-_TRIES = 3  # after a thread has ended, or its process has begun another program
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _FILTER = 2  # SECCOMP_MODE_FILTER
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN
@@ -93,31 +92,25 @@ class _Process:
 
     def add(self, threads: Mapping[int, ThreadStatus]) -> None:
         """Add the filter to all threads: to all at once, or to each if their filters differ."""
-        for _ in range(_TRIES):
-            if len({one.seccomp for one in threads.values()}) != 1:
-                break
+        if len({one.seccomp for one in threads.values()}) == 1:
             tid = _soonest(threads)[0]
             added = self._add(tid, threads[tid], all_threads=True)
-            if (added and added.had and len(threads) > 1) or (added and added.diverged):
-                break
-            if added:
-                self._wanted = {
-                    one: _count(status) + (not added.had) for one, status in threads.items()
-                }
+            if added and not added.diverged and not (added.had and len(threads) > 1):
+                had = {one: status.seccomp.filters or 0 for one, status in threads.items()}
+                self._wanted = {one: count + (not added.had) for one, count in had.items()}
                 return
-            threads = living(self._pid)
         self._add_to_each()
 
     def _add_to_each(self) -> None:
         for _ in range(_ROUNDS):
             threads = living(self._pid)
-            if threads.keys() <= self._wanted.keys():
+            left = [tid for tid in _soonest(threads) if tid not in self._wanted]
+            if not left:
                 return
-            for tid in _soonest(threads):
-                if tid in self._wanted:
-                    continue
+            for tid in left:
                 added = self._add(tid, threads[tid], all_threads=False)
-                self._wanted[tid] = _count(threads[tid]) + (added is not None and not added.had)
+                had = threads[tid].seccomp.filters or 0
+                self._wanted[tid] = had + (added is not None and not added.had)
         raise FiltersUnreadableError(f"the process {self._pid} makes new threads all the time")
 
     def _add(self, tid: int, status: ThreadStatus, *, all_threads: bool) -> AddedFilter | None:
@@ -132,7 +125,7 @@ class _Process:
                 self._request.flags,
                 set_no_new_privs=not status.may_add,
                 all_threads=all_threads,
-                is_meant=lambda: self.is_there() and thread in procfs.threads(self._pid),
+                is_meant=lambda: self.is_there() and bool(procfs.read(f"/proc/{thread}/comm")),
             )
         except FiltersUnreadableError as error:
             if error.errno == errno.ESRCH:
@@ -145,11 +138,7 @@ class _Process:
         """Return how many threads have fewer filters than they should."""
         least = min(self._wanted.values(), default=1)
         return sum(
-            one.seccomp.mode != _FILTER
-            or (
-                one.seccomp.filters is not None
-                and one.seccomp.filters < self._wanted.get(tid, least)
-            )
+            one.seccomp.mode != _FILTER or (one.seccomp.filters or 0) < self._wanted.get(tid, least)
             for tid, one in threads.items()
         )
 
@@ -157,7 +146,3 @@ class _Process:
 def _soonest(threads: Mapping[int, ThreadStatus]) -> list[int]:
     """Return the threads, last those that may not stop: they wait for a device or a vfork child."""
     return sorted(threads, key=lambda one: (b"SRTtD".find(threads[one].state), one))
-
-
-def _count(status: ThreadStatus) -> int:
-    return status.seccomp.filters or 0

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
+_EACH = 0.02  # seconds for each of a process' threads
 _QUIET = 2  # looks
 _LATE = "no time was left for it; run this again"
 _DIED = "the tracer ended while it was at this process; run this again"
@@ -71,7 +72,8 @@ def _trace(
     sentence = _DIED
     while not tracer.is_over and (left := times[1] - time.monotonic()) > 0:
         before = tracer.received
-        for pid, start, *rest in tracer.read_within(min(left, _HELD)):
+        held = _HELD + _EACH * len(procfs.threads(begun[0] if begun else 0))
+        for pid, start, *rest in tracer.read_within(min(left, held)):
             if not pid:
                 tracer.end()
                 return True
