@@ -9,6 +9,7 @@ from runc_wrap.hotpath.ledger_file import Key, Origin, origin_of
 
 Json = dict[str, Any]
 LOGGED_MODES = (AUDIT, ENFORCE_LOG)  # in which the kernel logs what the profile denies
+HAD_CANDIDATE = "had_candidate"  # whole_ledger adds it: of an earlier line
 SELFTEST = "runc-wrap-selftest"  # the id of the containers that `selftest` runs
 
 
@@ -71,6 +72,11 @@ class Record(NamedTuple):
     def is_logged(self) -> bool:
         """Whether the kernel logs calls of it that the profile or a candidate would deny."""
         return self.mode in LOGGED_MODES or (bool(self.candidate) and self.mode == ENFORCE)
+
+    @property
+    def had_candidate(self) -> bool:
+        """Whether an earlier start of it had a candidate, as far as the ledger goes back."""
+        return self.line.get(HAD_CANDIDATE) is True
 
     @property
     def form(self) -> str:

@@ -68,6 +68,8 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
             continue
         first, often = starts.get(key, (record.text(found.get("time")), 0))
         starts[key] = (first, often + (not ledger_file.replaces(origin, before)))
+        if any(last.get(key, {}).get(one) for one in ("candidate", record.HAD_CANDIDATE)):
+            found[record.HAD_CANDIDATE] = True
         last[key] = found
     return Ledger({key: record.of(line) for key, line in last.items()}, damaged, starts, tightened)
 

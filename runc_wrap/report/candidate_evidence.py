@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
 from runc_wrap.hotpath.decision import OBSERVE
-from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import outcomes, workloads
 from runc_wrap.report.container_evidence import CANDIDATE
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.whole_ledger import Ledger
 
 _MOST_NAMED = 5
 
@@ -52,7 +52,7 @@ def of(decided: Ledger, evidence: Evidence, present: Mapping[str, str]) -> Candi
         elif one.is_injected and not (one.is_sandbox or one.is_selftest):
             others.append(one)
     starts = {key: (one.time, 1) for key, one in records.items()}
-    return CandidateEvidence(Ledger(records, decided.damaged, starts), seen, others)
+    return CandidateEvidence(decided._replace(records=records, starts=starts), seen, others)
 
 
 def _asked(tallies: Tallies, begun: float) -> Tallies:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
     any_filter,
     call_row,
@@ -229,7 +230,13 @@ class Judging(NodeFacts):
 
     def _add_calls(self, record: Record, seen: Tallies, rows: Rows) -> list[str]:
         """Add a container's calls to the workload's; return why their outcome is unknown, if so."""
-        every = [(call, t) for call, t in seen.calls.items() if t.last >= self.since]
+        former = (time_text.epoch(record.time) or 0.0) if record.had_candidate else 0.0
+        every = [
+            (call, t)
+            for call, t in seen.calls.items()
+            if t.last >= self.since
+            and (t.last >= former or call.code & ACTION_MASK not in outcomes.ASKED)
+        ]
         calls = [one for one in every if not one[0].code & RECORDED]
         if not calls:
             return []

@@ -64,6 +64,16 @@ def test_a_line_of_tighten_is_no_decision_and_the_last_of_a_container_counts(
     assert [one.action for one in tail.Following(tmp_path, {}).records()] == ["inject"]
 
 
+def test_a_candidate_of_an_earlier_start_is_remembered(tmp_path: Path) -> None:
+    beside = {**LINE, "candidate": "next"}
+    write(tmp_path, "ledger.1.jsonl", beside, {**LINE, "id": "b"}, {**beside, "id": "c"})
+    write(tmp_path, "ledger.jsonl", LINE, LINE)
+    found = whole_ledger.read(tmp_path).records
+    assert {name: one.had_candidate for (_, name), one in found.items()} == {
+        "a": True, "b": False, "c": False,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("pids", "counts"), [((7, 7), "cold"), ((7, 8), "agent"), ((None, None), "agent")]
 )

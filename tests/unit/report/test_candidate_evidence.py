@@ -185,6 +185,19 @@ def test_what_came_before_the_last_start_is_not_the_candidates(node: Node) -> No
     assert [one["syscall"] for one in node.beside()["c1"]["calls"]] == ["unshare"]
 
 
+def test_of_an_earlier_start_with_a_candidate_nothing_counts_for_what_is_audited_now(
+    node: Node,
+) -> None:
+    node.container(
+        "c1", mode="audit", candidate=None, candidate_digest=None,
+        had_candidate=True, time="2026-11-18T02:00:00Z",
+    )  # fmt: skip
+    node.saw("c1", SOCKET, LOG, at=HOUR)
+    assert node.plain()["c1"]["calls"] == []
+    node.saw("c1", MOUNT, LOG, at=3 * HOUR)
+    assert [one["syscall"] for one in node.plain()["c1"]["calls"]] == ["mount"]
+
+
 def test_a_call_that_the_candidate_allows_is_another_filters(node: Node) -> None:
     node.container("c1")
     node.saw("c1", GETPID, LOG)
