@@ -99,7 +99,7 @@ test: packages .venv/ready   ## what each commit has to pass, on real runtimes a
 # All the rest, one after the other; each can run alone. `make nightly-X` makes X and writes into
 # tests/nightly.toml what came of it; `.ci/run` lists those that nobody ran for ten days.
 NIGHTLY = test-perf test-unit-other test-unit-long test-install test-slow test-other-programs test-agent-all \
-	test-archive-all test-packages test-wheel test-fuzz test-page test-corpus-all test-forky-all test-systemd \
+	test-archive-all test-packages test-wheel test-tighten test-fuzz test-page test-corpus-all test-forky-all test-systemd \
 	test-vm test-vm-more test-vm-cluster test-vm-arm64
 
 nightly:        ## all the rest: other Pythons, releases, architectures, machines, packages, programs, fuzzing; root, some five hours
@@ -153,7 +153,7 @@ OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_
 READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd engine_default_adopted) \
 	$(patsubst %,tests/corpus/test_%.py,sample hostile) tests/campaigns/test_faults.py
 IGNORED = $(addprefix --ignore=,$(READING))
-LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))
+LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS) tests/runtime/tighten/test_workloads.py)
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest -n 2 --maxprocesses 2 tests/unit
@@ -168,7 +168,7 @@ test-kubernetes: .venv/ready   ## manifests, admission policies and the plugin
 	.venv/bin/pytest tests/kubernetes
 
 test-runtime: .venv/ready build/installed   ## real runc and crun only; root
-	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,cli create launcher verify) $(LATER)
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,cli create launcher tighten verify) $(LATER)
 
 test-services: .venv/ready build/installed   ## the two services, and the cluster's commands on a node; root
 	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,agent observe cluster) $(LATER)
@@ -235,6 +235,11 @@ test-archive-all: packages .venv/ready   ## both machines' archives and the imag
 test-packages: packages .venv/ready   ## the packages: built twice, installed, upgraded, removed; root
 	$(call debian,$(PACKAGE_PACKAGES))
 	.venv/bin/pytest tests/packages
+
+test-tighten: packages .venv/ready build/installed   ## programs under load whose processes get filters, and tightenings that are killed; root
+	$(call debian,$(CORPUS_PACKAGES))
+	$(INSTALLED) RUNC_WRAP_TEST_RUNS=9 RUNC_WRAP_TEST_KILLS=400 .venv/bin/pytest --timeout 3600 \
+		$(patsubst %,tests/runtime/tighten/test_%.py,workloads killed)
 
 test-wheel: packages .venv/ready   ## the launcher built by each compiler, and fuzzed; root
 	.venv/bin/pytest tests/launcher/test_wheel.py tests/launcher/test_fuzz.py
