@@ -168,7 +168,7 @@ test-kubernetes: .venv/ready   ## manifests, admission policies and the plugin
 	.venv/bin/pytest tests/kubernetes
 
 test-runtime: .venv/ready build/installed   ## real runc and crun only; root
-	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,cli create launcher tighten verify) $(LATER)
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,cli create launcher live tighten verify) $(LATER)
 
 test-services: .venv/ready build/installed   ## the two services, and the cluster's commands on a node; root
 	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) $(patsubst %,tests/runtime/%,agent observe cluster) $(LATER)
