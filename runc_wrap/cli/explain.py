@@ -14,6 +14,7 @@ from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import redecide, stated_defaults
 from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.mode_profiles import recorded_calls
 from runc_wrap.report import any_filter
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
             )
         if names := profile and profile.get("narrowed"):
             output.say(narrowed_comparisons.sentence(names))
+        if decision.recorded:
+            output.say(recorded_calls.COST)
         if unshown and decision.profile:
             output.say(unshown)
         if brought and decision.declared == OWN_PROFILE:
@@ -98,6 +101,7 @@ def _as_json(decision: Decision) -> dict[str, Any]:
         "mode": decision.mode,
         "profile": decision.profile,
         "candidate": decision.candidate,
+        "recorded": decision.recorded,
         "rule": decision.rule,
         "reason": decision.reason,
     }

@@ -8,7 +8,7 @@ from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE, RECORDING
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import syscalls
-from runc_wrap.profiles.mode_profiles import modes
+from runc_wrap.profiles.mode_profiles import modes, recorded_calls
 from runc_wrap.profiles.vocabulary import LOG, NOTIFY
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def remarks(
             "enforce-log: kernel.seccomp.actions_logged lacks errno; add it by sysctl."
         )
     asking = [where for where, _ in _recording(values)]
+    if asking:
+        yield f"note: {asking[0]}{recorded_calls.COST}"
     if OBSERVE in used:
         asking = [_where(values, OBSERVE)]
     if asking and modes.KILLABLE_FLAG not in facts.flags:

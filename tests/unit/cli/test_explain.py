@@ -33,7 +33,8 @@ def test_the_decision_is_one_document(
     config: Any, action: str, profile: str | None, applied: Node, tmp_path: Path
 ) -> None:
     found = applied.json("explain", _bundle(tmp_path, **config))
-    assert list(found) == ["action", "mode", "profile", "candidate", "rule", "reason"]
+    keys = ["action", "mode", "profile", "candidate", "recorded", "rule", "reason"]
+    assert list(found) == keys
     assert (found["action"], found["profile"]) == (action, profile)
 
 

@@ -70,8 +70,10 @@ def test_what_cannot_record_is_refused(
         compiled(settings, **facts)
 
 
-def test_calls_that_may_end_with_eintr_are_remarked() -> None:
+def test_what_it_costs_and_that_calls_may_end_with_eintr_is_remarked() -> None:
     assert any("EINTR" in one for one in _compiled(DEFAULT).remarks)
+    assert any(recorded_calls.COST in one for one in _compiled(DEFAULT).remarks)
+    assert not any(recorded_calls.COST in one for one in _compiled({}).remarks)
 
 
 def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

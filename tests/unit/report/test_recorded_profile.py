@@ -131,3 +131,12 @@ def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
     assert clone(made(17, 0x10000011), 0x10000011) == LET
     assert code(made(), X86_64, "clone3", (0,) * 6) == return_codes.ERRNO | 38
     assert code(made(), X86_64, "mkdir", (0,) * 6) == return_codes.ERRNO | 1
+
+
+def test_what_the_profile_compares_besides_stays() -> None:
+    zero = {"index": 2, "value": 0, "op": "SCMP_CMP_EQ"}
+    rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [zero]}
+    before = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}
+    after = recorded_profile.reduced(before, rows(("socket", (16, 3, 0, 0, 0, 0))), [])
+    found = [code(after, X86_64, "socket", (16, 3, of, 0, 0, 0)) for of in (0, 9)]
+    assert [one == LET for one in found] == [True, False]
