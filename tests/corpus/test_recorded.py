@@ -1,0 +1,61 @@
+"""Programs of the corpus, recorded and then enforced with what was recorded, behave as bare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.node.requirements import requires
+from tests.corpus import figures, measure, nodes
+from tests.corpus.__main__ import sample
+from tests.corpus.measure import SUGGESTED, Bench, Measured
+from tests.corpus.nodes import BARE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.corpus.catalogue import Entry
+    from tests.corpus.nodes import Node
+
+pytestmark = pytest.mark.timeout(1200)
+PROGRAMS, SEED = 8, 3
+RECORDED = "recorded"
+_RULE = (
+    f'[[rule]]\nname = "{RECORDED}"\nnamespace = ["{RECORDED}"]\nmode = "observe"\nrecord = true\n'
+)
+
+
+class _Bench(Bench):
+    """`measure` runs each program bare, recorded, and enforced with what was recorded."""
+
+    def measure(self, entries: list[Entry]) -> dict[str, Measured]:  # type: ignore[override]  # fewer
+        found = {entry.name: Measured() for entry in entries}
+        self.node.installed.configure(nodes.policy(self.node.kind) + _RULE)
+        self._run_all(found, [(mode, one) for one in entries for mode in (BARE, RECORDED)])
+        profiles = {(RECORDED, one): self._suggested((RECORDED, one)) for one in entries}
+        self._configure(profiles)
+        self._run_all(found, [(SUGGESTED + RECORDED, one) for one in entries])
+        return found
+
+    def _suggested(self, job: tuple[str, Entry]) -> str:
+        words = ("--recorded", "--allow-dangerous", "--degrading", "--")
+        name = f"{job[0]}/{job[1].name}/main"
+        return self.node.installed.control("suggest", *words, name).stdout
+
+
+@pytest.mark.parametrize("kind", ["runc", "crun"])
+def test_what_was_recorded_is_enough(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    entries = [one for one in sample(PROGRAMS, SEED) if not one.outranked]
+    requires(*(need for entry in entries for need in entry.needs.split()))
+    node: Node = request.getfixturevalue(kind)
+    found = _Bench(node, measure.build(tmp_path / "built")).measure(entries)
+    wrong = [
+        (entry.name, mode, found[entry.name].ran[mode], found[entry.name].ran[BARE])
+        for entry in entries
+        for mode in (RECORDED, SUGGESTED + RECORDED)
+        if not figures.is_alike(entry, found[entry.name], mode)
+    ]
+    assert wrong == []
