@@ -39,7 +39,7 @@ FORKY_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybo
 	musl-tools auditd systemd strace criu util-linux curl python3-venv golang-github-containers-common make \
 	ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
-	launcher/test_exec_runtime observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
+	launcher/test_exec_runtime live/test_overlay live/test_execs observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
 	verify/test_filters verify/test_verify
 FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles profile_capture \
 	optout_containerd \
