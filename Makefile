@@ -36,7 +36,7 @@ ALL_WITH_AGENT = $(WITH_AGENT) $(patsubst %,tests/runtime/%.py,create/test_bad_i
 # The tests that matter on Debian's next release, with current runtimes and engines (tests/worlds).
 # Each commit tries each mode on each engine there; all of them are of the nightly list.
 FORKY_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static libseccomp2 gcc libc6-dev \
-	musl-tools auditd systemd strace criu util-linux curl python3-venv golang-github-containers-common make \
+	musl-tools auditd systemd strace criu libcriu2 util-linux curl python3-venv golang-github-containers-common make \
 	ca-certificates procps
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement diff int_arguments ledger modes overlay restore rootless) \
 	launcher/test_exec_runtime live/test_overlay live/test_execs observe/test_calls evidence/test_report evidence/test_runtimes_own_calls \
