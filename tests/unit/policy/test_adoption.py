@@ -64,6 +64,12 @@ def test_an_own_profile_that_lets_through_more_than_the_default_is_remarked() ->
     bpf = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}).encode()
     (remark,) = _settled({"default.profile": OPEN}, own_profiles={"open.json": bpf}).remarks
     assert remark.endswith(f"runtime-default ({NAME}): bpf.")
+    composed = b'{"base": "runtime-default", "add": [{"names": ["mbind"]}]}'
+    remarks = _settled({"default.profile": OPEN}, own_profiles={"open.json": composed}).remarks
+    said = {one.rpartition("lets through more than ")[2] for one in remarks if OPEN in one}
+    assert f"runtime-default ({NAME}): mbind." in said  # each beside the default that it is on
+    assert all(one.endswith(": mbind.") for one in said)
+    assert any("(moby" in one for one in said)
 
 
 def _captured(changed: bytes = b"", stale: str = "") -> CapturedProfile:
