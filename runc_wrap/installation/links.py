@@ -5,6 +5,7 @@ They lead through PREFIX/lib/current, so that an upgrade changes them too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,15 +62,14 @@ def changes(
     The record becomes what it is afterwards. On a read-only file system, as /usr is on minimal
     distributions, all stay as they are.
     """
-    if barred := [link for link in links if is_read_only(link)]:
+    here = {link for link, target in links.items() if _leads_to(link, target)}
+    record.links |= {str(link): links[link] for link in here}
+    if barred := [link for link in links if link not in here and is_read_only(link)]:
         place = os.path.commonpath([link.parent for link in barred])
         found = f"{place} is read-only: links to commands, manual and completions are left out"
         note(f"{found}. The commands are in {DEFAULT_PREFIX}/bin.")
-    wanted = {link: target for link, target in links.items() if link not in barred}
-    here = {link for link, target in wanted.items() if _leads_to(link, target)}
-    record.links |= {str(link): wanted[link] for link in here}
-    made = {link: target for link, target in wanted.items()
-            if link not in here and _may_make(record, link, target, note)}  # fmt: skip
+    made = {link: target for link, target in links.items()
+            if link not in {*here, *barred} and _may_make(record, link, target, note)}  # fmt: skip
     record.directories += [
         name for name in missing_directories(made) if name not in record.directories
     ]
@@ -107,6 +107,12 @@ def is_read_only(path: Path) -> bool:
     return bool(os.statvfs(found).f_flag & os.ST_RDONLY)
 
 
+def stuck(record: InstallationRecord) -> Path | None:
+    """Return a recorded link that is there and cannot be removed, None if there is none."""
+    there = (Path(name) for name, target in record.links.items() if _leads_to(Path(name), target))
+    return next(filter(is_read_only, there), None)
+
+
 def removed(record: InstallationRecord) -> Iterator[tuple[Path, str]]:
     """Remove the recorded links and empty directories; yield what is left, and why."""
     for name, target in list(record.links.items()):
@@ -117,7 +123,6 @@ def removed(record: InstallationRecord) -> Iterator[tuple[Path, str]]:
             yield link, "it is not the link that install.sh made"
         del record.links[name]
     for name in reversed(record.directories[:]):
-        directory = Path(name)
-        if directory.is_dir() and not any(directory.iterdir()):
-            directory.rmdir()
+        with contextlib.suppress(OSError):  # not empty, gone, or read-only
+            Path(name).rmdir()
         record.directories.remove(name)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
                                                "observe.service"))  # fmt: skip
-RECORDS = ("captured", "evidence", "ledger", "metrics")  # in PREFIX/var
+RECORDS = ("captured", "evidence", "ledger", "metrics", "tightened")  # in PREFIX/var
 _STATE = ("agent", "capture", "changes", "cluster", "engines", "proofs", "transactions", "policy.*",
           "canary-*", f"{SELFTEST}-*")  # fmt: skip
 _DIRECTORIES = ("etc/conf.d", "etc/profiles", "etc", "var", "lib/releases", "lib/runtime", "lib",
@@ -88,8 +88,8 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
     if running := still_needed.foreground(places):
         raise Failure(still_needed.told_foreground(running))
     recorded = record.load(places.prefix)
-    if stuck := [link for link in recorded.links if links.is_read_only(Path(link))]:
-        raise Failure(f"{stuck[0]} is on a read-only file system: mount that writable for this")
+    if stuck := links.stuck(recorded):
+        raise Failure(f"{stuck} is on a read-only file system: mount that writable for this")
     stays, unsure = still_needed.calls(places, recorded)
     needed = _needed(places, stays)
     if needed and not hands_over:

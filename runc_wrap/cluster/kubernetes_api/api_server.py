@@ -31,6 +31,7 @@ FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MERGE, PLAIN = "application/merge-patch+json", "application/json"
 _SECONDS = 10.0  # for each wait
 _LONGEST = 30.0  # for one request, from the connection to the last byte of its answer
+_AGAIN = 1.0  # seconds until the next alarm, as socket.create_connection drops an address' error
 _LARGEST = 8 << 20  # bytes: a node lists up to 50 images and all its volumes
 _LARGEST_TOKEN = 64 << 10
 _CHUNK = 64 << 10
@@ -103,7 +104,7 @@ def _within(seconds: float) -> Iterator[None]:
         raise TimeoutError("its answer takes too long")
 
     former = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:

@@ -286,5 +286,6 @@ def test_links_stay_as_they_are_where_usr_is_read_only_and_are_known_as_ours(
     with pytest.raises(Failure, match="is on a read-only file system"):
         uninstaller.plan(Places(prefix))
     shutil.rmtree(local)  # as after another image of /usr
+    uninstaller.plan(Places(prefix))
     assert _install(prefix, "exit 0", "4.000000") == 0
     assert list(links.removed(installation_record.load(prefix))) == []

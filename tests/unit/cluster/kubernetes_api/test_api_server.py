@@ -19,6 +19,7 @@ from tests.unit.cluster import api_stand_in
 from tests.unit.cluster.api_stand_in import EVENTS, NODE, StandIn
 
 if TYPE_CHECKING:
+    import http.client
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -113,6 +114,20 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(tmp_path: Path, kin
             api = StandIn({}, port=port).api(tmp_path)
         with pytest.raises(api_server.Unreachable, match="takes too long"):
             replace(api, longest=1.0).get(NODE)
+
+
+def test_a_bound_that_went_to_one_address_ends_the_wait_for_the_next(tmp_path: Path) -> None:
+    """socket.create_connection goes on to the next address, whatever ended its wait for one."""
+    with _dripping(HEAD[:5]) as port:
+        api = StandIn({}, port=port).api(tmp_path)
+
+        def connect() -> http.client.HTTPConnection:
+            with contextlib.suppress(OSError):
+                time.sleep(10)
+            return api.connect()
+
+        with pytest.raises(api_server.Unreachable, match="takes too long"):
+            replace(api, connect=connect, longest=0.5).get(NODE)
 
 
 @contextlib.contextmanager
