@@ -127,6 +127,7 @@ def as_document(entry: Entry) -> dict[str, Any]:
         "processes": len(entry.members),
         "deviating": [process_document(one) for one in entry.deviating],
         "unheard": [process_document(one) for one in entry.unheard],
+        "laid": [*entry.laid],
         "agrees": entry.agrees,
     }
 
@@ -205,9 +206,10 @@ def kernel_words(seccomp: int, filters: int | None) -> str:
 
 def _reason(entry: Entry) -> str:
     record = entry.record
+    laid = " Tightened since it started." if entry.laid else ""
     if record is None:
-        return "Not started through runc-wrap."
-    reason = record.reason or ""
+        return f"Not started through runc-wrap.{laid}"
+    reason = (record.reason or "") + laid
     is_told = not record.ignored or record.ignored in reason
     ignored = "" if is_told else f" The annotation {record.ignored} does not count here."
     unheard = f" {unheard_words(entry)}." if entry.unheard else ""

@@ -60,5 +60,5 @@ def test_an_unconfined_container_gets_it_as_its_only_filter(
     assert not node.execs(bundle)
     shown = json.loads(node.installed.control("status", "--json").stdout)
     (one,) = (each for each in shown if each["id"] == bundle.name)
-    assert (one["action"], one["agrees"]) == ("leave", True)
+    assert (one["action"], one["agrees"], len(one["laid"])) == ("leave", True, 1)
     assert node.disagreeing() == ([], [])
