@@ -59,19 +59,22 @@ WORKLOADS = {
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What workloads find in /work."""
-    requires("go", "java", "node", "nginx", "redis-server", "redis-benchmark", "curl", root=True)
+def threads(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """200 threads of Go; Go's own library is compiled for it, which takes a while."""
     made = tmp_path_factory.mktemp("go")
     source = Path(__file__).with_name("threads.go")
     environment = ["env", f"GOCACHE={made}", "CGO_ENABLED=0"]
-    run([*environment, program("go"), "build", "-o", made / "threads", source])
+    run([*environment, program("go"), "build", "-o", made / "threads", source], seconds=900)
+    return (made / "threads").read_bytes()
+
+
+@pytest.fixture
+def files(name: str, request: pytest.FixtureRequest) -> dict[str, bytes]:
+    """What workloads find in /work."""
+    requires("go", "java", "node", "nginx", "redis-server", "redis-benchmark", "curl", root=True)
     names = ("nginx.conf", "node.js", "Hello.java")
-    return {
-        "page": b"hello\n",
-        "threads": (made / "threads").read_bytes(),
-        **{name: (SOURCES / name).read_bytes() for name in names},
-    }
+    found = {one: (SOURCES / one).read_bytes() for one in names} | {"page": b"hello\n"}
+    return found | {"threads": request.getfixturevalue("threads")} if name == "go" else found
 
 
 def tighten_often(bundle: System, is_over: Callable[[], bool]) -> list[ProcessOutcome]:
