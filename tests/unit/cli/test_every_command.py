@@ -58,7 +58,8 @@ SHOWING: dict[str, list[str]] = {
     "version": [],
     "watch": ["--seconds", "0.1"],
 }
-NOT_SHOWING = re.compile("agent")  # services run in the foreground
+# services run in the foreground, and what the command that is recorded prints is its own
+NOT_SHOWING = re.compile("agent|profile record$")
 
 
 def _words(node: Node, command: str) -> list[str]:
