@@ -11,7 +11,7 @@ from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output, progress, status, tighten
 from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.node import runtime_switch
-from runc_wrap.node.container_state import redecide
+from runc_wrap.node.container_state import deep_verify, redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
@@ -77,9 +77,14 @@ def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
 
 
 def _changes(places: Places, compiled: Compiled) -> list[DecisionChange]:
-    entries = status.look(places).entries
+    """Return the containers that would change, without those that `tighten` made alike already."""
+    entries, comparing = status.look(places).entries, deep_verify.Comparing(places.prefix)
     with progress.shown("Deciding again") as meter:
-        return list(redecide.changes(compiled, meter.counting(entries)))
+        return [
+            one
+            for one in redecide.changes(compiled, meter.counting(entries))
+            if not (one.entry.laid and one.block and comparing.is_as_under(one.entry, one.block))
+        ]
 
 
 def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> dict[str, Any]:

@@ -64,8 +64,9 @@ def tighten(
     """Add a filter to every process of containers that already run, and to each later exec in them.
 
     A filter can only be added: the kernel applies the most restrictive of all, and nothing but a
-    restart takes it away. Without names, all running containers are meant. A container that has the
-    filter is left as it is.
+    restart takes it away. Without names, all running containers are meant that would get it if they
+    were created now; --overlay with a name also tightens those that opted out or have a profile of
+    their own. A container that has the filter is left as it is.
 
     Exit status 1: a container is refused, or a process could not be tightened.
     """
@@ -82,8 +83,12 @@ def run(places: Places, names: Sequence[str], profile: str | None, options: dict
     choice = FilterChoice(places, profile)
     with progress.shown("Reading the processes' filters") as meter:
         running = [one for one in entries if one.members]
-        chosen = meter.counting([*_chosen(running, names)])
-        plans = [plan for entry in chosen if (plan := _plan(entry, choice, options))]
+        chosen = [*_chosen(running, names)]
+        options = {**options, "is_named": bool(names)}
+        found = [_plan(entry, choice, options) for entry in meter.counting(chosen)]
+    plans = [plan for plan in found if plan]
+    if left := len(found) - len(plans):
+        output.warn(f"left as they are, since the policy gives them no such filter: {left}")
     _refuse_denied(places, plans, options)
     todo = [plan for plan in plans if not (plan.refused or plan.is_done)]
     todo = [*_canaries(todo, options.get("canary"))]
@@ -129,7 +134,7 @@ def _workload(entry: Entry) -> Workload | None:
 def _plan(entry: Entry, choice: FilterChoice, options: dict[str, Any]) -> TighteningPlan | None:
     """Return what is to be done with a container, None if the policy leaves it as it is."""
     try:
-        laid = choice.of(entry)
+        laid = choice.of(entry, is_named=options["is_named"])
     except (Refusal, ProfileError, OSError, Failure) as error:
         return tightening_plan.refused(entry, str(error))
     if laid is None:

@@ -20,6 +20,7 @@ from runc_wrap.tighten import laid_filter
 
 if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.runtime_load import Loader
+    from runc_wrap.hotpath.main import Outcome
     from runc_wrap.hotpath.resolve import Json
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
@@ -54,13 +55,14 @@ class FilterChoice:
             self._loaders[kind] = runtime_loader.of(self._places.prefix, kind)
         return self._loaders[kind]
 
-    def of(self, entry: Entry) -> LaidFilter | None:
+    def of(self, entry: Entry, *, is_named: bool = False) -> LaidFilter | None:
         """Return the filter, None for a container that the policy leaves as it is.
 
-        Raises Refusal, ProfileError, OSError and Failure.
+        The overlay is for containers that have it when they are created; and for those whose name
+        was given. Raises Refusal, ProfileError, OSError and Failure.
         """
         if self._overlay:
-            return self._overlay
+            return self._overlay if is_named or self._now(entry).block else None
         found = self._named(entry) if self._profile else self._decided(entry)
         if found is None:
             return None
@@ -71,7 +73,7 @@ class FilterChoice:
         return self._made[key]
 
     def _decided(self, entry: Entry) -> tuple[str, Json] | None:
-        outcome = redecide.decide_now(self._policy, entry.container.bundle or "", entry.record)
+        outcome = self._now(entry)
         decision = outcome.decision
         if decision.action != "inject":
             return None
@@ -81,6 +83,9 @@ class FilterChoice:
                 "denies: laid on what runs, it would confine nothing"
             )
         return decision.profile or "", outcome.block
+
+    def _now(self, entry: Entry) -> Outcome:
+        return redecide.decide_now(self._policy, entry.container.bundle or "", entry.record)
 
     def _named(self, entry: Entry) -> tuple[str, Json]:
         name = self._profile or ""

@@ -138,6 +138,19 @@ class Comparing:
                 _process(process, read[process.pid], expectation, result)
         return result
 
+    def is_as_under(self, entry: Entry, block: Json) -> bool:
+        """Tell whether a container's own block and what was laid on it do what a block does.
+
+        Then a new container would be no different. An errno does not matter.
+        """
+        own, loader = block_of(entry.container.bundle), self._loader(entry.container.kind)
+        try:
+            made = [runtime_filter.installed(one, loader) for one in (own, block) if one]
+            both = (*made[:-1], *map(self._laid, entry.laid)), (*made[-1:],)
+            return not any(filter_comparison.weaker(*each) for each in (both, both[::-1]))
+        except (ProfileError, BpfError, OSError):
+            return False
+
     def _laid(self, name: str) -> bytes:
         """Return a filter that `tighten` laid. Raises OSError."""
         return files.read(Places(Path(self._prefix)).tightened / f"{name}.bpf", _LARGEST)

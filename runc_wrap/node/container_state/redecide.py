@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import config_file, json_ambiguity, json_codec, main, policy_file
@@ -35,12 +35,13 @@ class DecisionChange:
     """A running container about which a policy would decide differently.
 
     `then` is None if the policy would refuse it, and `refused` says why. If action, mode and
-    profile are the same, only the filter would differ.
+    profile are the same, only the filter would differ. `block` is what it would get, {} for none.
     """
 
     entry: Entry
     then: Decision | None
     refused: str = ""
+    block: Json = field(default_factory=dict)
 
 
 def last_of(directory: Path, place: str) -> Record | None:
@@ -110,17 +111,19 @@ def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[DecisionCh
         if record is None or not record.bundle or record.is_sandbox:
             continue
         try:
-            then, found = _again(compiled, record)
+            outcome = _again(compiled, record)
         except Refusal as refusal:
             yield DecisionChange(entry, None, str(refusal))
             continue
+        then, block = outcome.decision, outcome.block
+        found = digest(json_codec.dumps(block)) if block else None
         words = (then.action, then.mode, then.profile)
         if (*words, found) != (record.action, record.mode, record.profile, record.digest):
-            yield DecisionChange(entry, then)
+            yield DecisionChange(entry, then, block=block)
 
 
-def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
-    """Return the new decision, and the digest of the resulting block."""
+def _again(compiled: Compiled, record: Record) -> Outcome:
+    """Decide by a policy that is not in force. Raises Refusal."""
     handler = record.handler or DEFAULT_HANDLER
     found = (record.bundle or "", bundle_config.text(record.bundle or ""))
 
@@ -131,5 +134,4 @@ def _again(compiled: Compiled, record: Record) -> tuple[Decision, str | None]:
             raise Refusal(f"the profile {quoted(name)} no longer exists")
         return profile
 
-    then = _considered(compiled.policy, found, record, handler, profile_of)
-    return then.decision, digest(json_codec.dumps(then.block)) if then.block else None
+    return _considered(compiled.policy, found, record, handler, profile_of)

@@ -52,9 +52,16 @@ class TightenedNode:
         found: list[Any] = json.loads(done.stdout)["containers"]
         return found
 
-    def start(self, bundle: Bundle, runtime: Path | str | None = None, **process: Any) -> None:
+    def start(
+        self,
+        bundle: Bundle,
+        runtime: Path | str | None = None,
+        annotations: dict[str, str] | None = None,
+        **process: Any,
+    ) -> None:
         """Start a container that may be tightened without a further flag."""
         with bundle.edited() as config:
+            config["annotations"] = annotations or {}
             words = {"args": ["/bin/sh", "-c", PROGRAM], "noNewPrivileges": True, **process}
             config["process"].update(words)
         bundle.create(runtime or self.wrapper)

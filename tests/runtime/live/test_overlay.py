@@ -33,6 +33,34 @@ def test_a_running_container_gets_the_overlay_and_so_do_later_execs(
     assert (found["result"], found["processes"]) == ("has it", [])
 
 
+def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    opted_out = started(annotations={"runc-wrap/seccomp": "unconfined"})
+    confined = started()
+    node.configure(OVERLAY)
+    assert [one["id"] for one in node.tighten("--overlay")] == [confined.name]
+    assert answers(confined, "no")
+    assert answers(opted_out, "yes")
+    node.tighten("--overlay", opted_out.name)
+    assert answers(opted_out, "no")
+
+
+def test_apply_names_it_as_stale_until_it_is_tightened(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    bundle = started()
+    node.configure(OVERLAY)
+    assert _stale(node) == [bundle.name]
+    node.tighten("--overlay")
+    assert _stale(node) == []
+
+
+def _stale(node: TightenedNode) -> list[str]:
+    shown = json.loads(node.installed.control("apply", "--diff", "--json").stdout)
+    return [one["id"] for one in shown["changes"]]
+
+
 def test_a_dry_run_changes_nothing(node: TightenedNode, started: Callable[..., Bundle]) -> None:
     bundle = started()
     node.configure(OVERLAY)
