@@ -71,9 +71,14 @@ class Beside:
         self._both = current, candidate
         self._mode = mode
         self._listener = listener
+        self._made: dict[frozenset[str], Preview] = {}
 
     def _preview(self, left: Collection[str] = ()) -> Preview:
-        return candidate_mode.previewed(*self._both, self._mode, self._listener, left)
+        which = frozenset(left)
+        if which not in self._made:
+            made = candidate_mode.previewed(*self._both, self._mode, self._listener, which)
+            self._made[which] = made
+        return self._made[which]
 
     def made(self, left: Collection[str]) -> CompiledProfile:
         """Return the profile to inject. Raises ProfileError."""

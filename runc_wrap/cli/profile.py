@@ -143,7 +143,8 @@ def show(  # noqa: PLR0913 - click's parameters
 
     NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24), an
     engine's captured one (containerd@captured), localhost/<file>, a composed one
-    ("runtime-default + @aio - keyctl"), a file by its path, or - for stdin.
+    ("runtime-default + @aio - keyctl"), a file by its path, or - for stdin. It is printed as it is
+    enforced, without a candidate beside it and without what `record` adds.
     """
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin)

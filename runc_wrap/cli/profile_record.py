@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> N
             f"{Path(command[0]).name} would be recorded, and not the container that it starts; "
             "write record = true in a rule and use `runc-wrapctl suggest --recorded`"
         )
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise Failure(f"{file} cannot be written; the command was not run")
     begun = time.monotonic()
     status, seen = recorded_command.run(command)
     block, sentences = recorded_profile.of_command(seen)

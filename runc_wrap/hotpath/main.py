@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     ProfileOf = Callable[[CompiledPolicy, str, str], CompiledProfile]  # name, mode; raises Refusal
 
 CAPTURE = b"RUNC_WRAP_CAPTURE="  # what `runc-wrapctl profile capture` puts into process.env
+_OUR_METADATA = "runc-wrap/"  # how the metadata of a listener of the agent's begins
 INITIAL = [b"0", b"0", b"4294967295"]  # the first user namespace's uid_map: all users
 
 
@@ -146,9 +147,12 @@ def consider(
         facts.engine_default = _engine_default(facts, policy, profile_of)
     decision = decide(facts, policy, time.time())
     block = _final_block(facts, policy, decision, profile_of)
-    if (decision.mode == OBSERVE or decision.recorded) and not _has_agent(block):
-        _do_without_agent(decision)
-        block = _final_block(facts, policy, decision, profile_of)
+    if decision.mode == OBSERVE or decision.recorded:
+        if not block.get("listenerMetadata", "").startswith(_OUR_METADATA):
+            _ask_nothing(decision)
+        elif not _has_agent(block):
+            _do_without_agent(decision)
+            block = _final_block(facts, policy, decision, profile_of)
     if call.invocation.command == "restore":
         restore(decision, policy.get("restore"))
     edited = None
@@ -179,6 +183,13 @@ def _has_agent(block: "Json") -> bool:
     from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - expensive, and rarely needed
 
     return agent_probe.has_agent(block.get("listenerPath", ""))
+
+
+def _ask_nothing(decision: Decision) -> None:
+    """Record nothing: the profile's own listener is asked, or a candidate denies nothing more."""
+    if decision.recorded:
+        decision.recorded = False
+        decision.reason += " The profile has a listener of its own, so nothing is recorded."
 
 
 def _do_without_agent(decision: Decision) -> None:

@@ -71,12 +71,16 @@ def previewed(
 
     `without` are calls that keep their rules. Raises ProfileError if that cannot be for all.
     """
+    if mode == OBSERVE and modes.has_listener(current):
+        raise ProfileError(
+            "it has a listener of its own, so the agent cannot be asked; use enforce"
+        )
     default = _default(current, candidate)
     is_same = default == current["block"]["defaultAction"]
     pair = _Pair(current, candidate, default, NOTIFY if mode == OBSERVE else LOG)
     made: dict[str, list[CompiledRule]] = {}
     left = set(without)
-    for name in dict.fromkeys(n for one in pair.both for e in one["rules"] for n in calls_of(e)):
+    for name in dict.fromkeys(name for rules in pair.rules_of for name in rules):
         try:
             rules = pair.rules(name, is_left=name in left)
             made |= {} if rules is None else {name: rules}
@@ -117,6 +121,14 @@ def _kept(current: CompiledProfile, made: Collection[str], action: str) -> list[
     return found
 
 
+def _by_call(entries: list[CompiledRule]) -> dict[str, list[CompiledRule]]:
+    found: dict[str, list[CompiledRule]] = {}
+    for entry in entries:
+        for name in dict.fromkeys(calls_of(entry)):
+            found.setdefault(name, []).append(entry)
+    return found
+
+
 class _Pair:
     """The two profiles; `default` is the default action of what is made of them."""
 
@@ -124,6 +136,7 @@ class _Pair:
         self, current: CompiledProfile, candidate: CompiledProfile, default: str, action: str
     ) -> None:
         self.both = current, candidate
+        self.rules_of = [_by_call(one["rules"]) for one in self.both]
         self._default = default
         self._action = action
         self._is_same = default == current["block"]["defaultAction"]
@@ -135,7 +148,10 @@ class _Pair:
         """
         if is_left and self._is_same:
             return None
-        own, other = (ruling(one["rules"], name, one["block"]) for one in self.both)
+        own, other = (
+            ruling(rules.get(name, []), name, one["block"])
+            for rules, one in zip(self.rules_of, self.both, strict=True)
+        )
         caps = sorted({cap for one in (*own, *other) for cap in _capabilities(one)})
         if len(caps) > _MOST_CAPABILITIES:
             raise ProfileError(f"its rules name more than {_MOST_CAPABILITIES} capabilities")

@@ -13,7 +13,7 @@ from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles.abis import of_oci, runnable
 from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode, recorded_calls
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.vocabulary import ALLOW, LOG, OCI
+from runc_wrap.profiles.vocabulary import ALLOW, LOG, NOTIFY, OCI
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,6 +26,7 @@ Json = dict[str, Any]
 
 LOG_FLAG = "SECCOMP_FILTER_FLAG_LOG"
 SPEC_ALLOW_FLAG = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
+_TSYNC = "SECCOMP_FILTER_FLAG_TSYNC"
 KILLABLE_FLAG = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 _OF_DENIALS = ("defaultErrnoRet", "listenerPath", "listenerMetadata")
 _SPEC_ALLOW_SINCE = (4, 17)
@@ -114,17 +115,25 @@ def recorded(made: CompiledProfile, mode: str, listener: AgentListener) -> Compi
     block, is_observed = made["block"], mode == OBSERVE
     if is_observed:
         block = {**block, "listenerMetadata": observe_mode.METADATA}
-    elif "listenerPath" in block:
+    elif has_listener(made):
         return made
     else:
         block = asking(block, listener, recorded_calls.METADATA)
     return {**made, "block": block, "rules": recorded_calls.sent(made, is_observed=is_observed)}
 
 
+def has_listener(made: CompiledProfile) -> bool:
+    """Return whether a profile asks another process, whose answers may be denials."""
+    sends = (one["rule"]["action"] == NOTIFY for one in made["rules"])
+    return "listenerPath" in made["block"] or any(sends)
+
+
 def asking(block: Json, listener: AgentListener, metadata: str) -> Json:
     """Return a block that sends the agent the calls of rules with NOTIFY."""
-    flags = [*block.get("flags", [SPEC_ALLOW_FLAG]), KILLABLE_FLAG]
-    more = {"flags": flags} if listener.killable else {}
+    own = block.get("flags", [SPEC_ALLOW_FLAG])
+    # with TSYNC the kernel refuses a listener (linux:kernel/seccomp.c, seccomp_set_mode_filter)
+    flags = [one for one in own if one != _TSYNC] + [KILLABLE_FLAG] * listener.killable
+    more = {"flags": flags} if flags != own else {}
     return block | more | {"listenerPath": listener.path, "listenerMetadata": metadata}
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _NARROWED = ("socket", "socketpair", "personality", "keyctl", "bpf")  # by an int
 _INT = 0xFFFFFFFF
+_MOST_NAMED = 20
 _SPACES = 0x7E020000  # linux/sched.h: CLONE_NEW*
 
 
@@ -167,6 +168,12 @@ def of_command(seen: Tallies) -> tuple[Json, list[str]]:
         "syscalls": rules,
     }
     block = reduced(block, named, [])
-    nameless = [f"{row.syscall} of {row.abi}" for row in every if row not in named]
-    left_out = f"Left out, as libseccomp has no name for them: {', '.join(nameless)}."
-    return block, [*sentences(block, named), *([left_out] if nameless else [])]
+    nameless = [f"{row.syscall} of {row.abi}" for row in every if row.syscall.startswith("#")]
+    said = sentences(block, named)
+    if nameless:
+        some = ", ".join(nameless[:_MOST_NAMED]) + ", ..." * (len(nameless) > _MOST_NAMED)
+        said.append(f"Left out, as libseccomp has no name for them: {some}.")
+    if seen.dropped:
+        lost = safe_text.number(seen.dropped, "call")
+        said.append(f"{lost} of too many kinds to count: calls are missing in the profile.")
+    return block, said

@@ -220,3 +220,12 @@ def test_all_dated_defaults_can_be_previewed_beside_their_predecessor() -> None:
             found = previewed(current, candidate, "enforce")
             known = [[], ["socket"]] if name in ("containers-common", "crio") else [[]]
             assert found.left in known, (name, current["version"], candidate["version"])
+
+
+def test_in_observe_a_profile_with_its_own_listener_is_refused() -> None:
+    """The agent, which lets every call continue, would answer for it."""
+    current: Any = drawn.profile(drawn.rule("mount", "SCMP_ACT_NOTIFY"), drawn.rule("bpf"))
+    other: Any = drawn.profile(drawn.rule("mount"))
+    Beside(current, other, "enforce").cost(CRUN)
+    with pytest.raises(ProfileError, match="a listener of its own"):
+        Beside(current, other, "observe").cost(CRUN)

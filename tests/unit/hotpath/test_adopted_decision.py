@@ -111,7 +111,7 @@ def test_a_candidate_lets_no_more_through_and_is_adopted_with_its_profile(mode: 
         }
     outcome = _considered(_config(), made)
     assert _result(outcome) == PUT
-    assert (outcome.decision.candidate, outcome.decision.mode) == ("moby", "enforce")
+    assert (outcome.decision.candidate, outcome.decision.mode) == ("moby", mode)
     assert [one["action"] for one in outcome.block["syscalls"]] == ["SCMP_ACT_LOG"]
 
 

@@ -122,3 +122,49 @@ def test_a_restored_container_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -
     decision = _considered(_compiled(DEFAULT)).decision
     restore(decision, "as-dumped")
     assert (decision.mode, decision.recorded) == (None, False)
+
+
+OWN = """{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_TSYNC"], %s
+    "syscalls": [{"names": ["mount"], "action": "SCMP_ACT_%s"}]}"""
+
+
+@pytest.mark.parametrize("path", ['"listenerPath": "/run/own.sock",', ""])
+def test_calls_for_which_a_profile_asks_another_process_never_go_to_the_agent(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The agent lets every call continue; crun finds the other process by an annotation."""
+    monkeypatch.setattr(agent_probe, "has_agent", lambda _: True)
+    own = {"own.json": (OWN % (path, "NOTIFY")).encode()}
+    settings = {**DEFAULT, "default.profile": "localhost/own.json"}
+    found = _considered(_compiled(settings, own_profiles=own, runtime_kind="crun"))
+    assert found.block.get("listenerPath") != LISTENER
+    assert not found.decision.recorded
+    assert found.decision.reason.endswith("listener of its own, so nothing is recorded.")
+
+
+def test_a_listener_is_not_asked_for_together_with_tsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses both, so the create would fail."""
+    monkeypatch.setattr(agent_probe, "has_agent", lambda _: True)
+    own = {"own.json": (OWN % ("", "ERRNO")).encode()}
+    settings = {**DEFAULT, "default.profile": "localhost/own.json"}
+    found = _considered(_compiled(settings, own_profiles=own, runtime_kind="crun"))
+    assert found.decision.recorded
+    assert found.block["flags"] == []
+
+
+def test_in_observe_a_candidate_that_denies_nothing_more_needs_no_agent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agent_probe, "has_agent", lambda _: False)
+    made = _compiled({"default.mode": "observe", "default.candidate": "containerd@1.7.24"})
+    made.policy["candidates"] = {"containerd@1.7.24": "d" * 64}
+    words = Invocation("create", {"bundle": "/b"}, "ID")
+    call = Call(words, "runc", "runc-wrap", lambda: frozenset(CAPABILITIES))
+
+    def beside(_: Any, name: str, form: str) -> Any:
+        assert form == f"observe+{'d' * 12}"
+        return made.profiles[name, "enforce"]
+
+    found = main.consider(b'{"linux": {}, "process": {}}', call, made.policy, beside).decision
+    assert found.mode == "observe"
+    assert "No agent" not in found.reason

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.evidence.sightings import OBSERVE, RECORDED, Sighting
-from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.call_counts import MOST, Tallies
 from runc_wrap.failure import Failure
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.hotpath.resolve import resolve
@@ -131,6 +131,16 @@ def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
     assert clone(made(17, 0x10000011), 0x10000011) == LET
     assert code(made(), X86_64, "clone3", (0,) * 6) == return_codes.ERRNO | 38
     assert code(made(), X86_64, "mkdir", (0,) * 6) == return_codes.ERRNO | 1
+
+
+def test_of_a_command_with_too_many_kinds_of_calls_it_is_said_that_some_are_missing() -> None:
+    seen = Tallies()
+    for number in range(1000, 1000 + 2 * MOST + 1):
+        words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, None, OBSERVE)
+        seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
+    *_, nameless, missing = recorded_profile.of_command(seen)[1]
+    assert "1 call of too many kinds" in missing
+    assert len(nameless) < 1000
 
 
 def test_what_the_profile_compares_besides_stays() -> None:

@@ -1,0 +1,19 @@
+"""`profile record`: what is refused before the command runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+
+def test_a_file_that_cannot_be_written_is_noticed_before_the_command_runs(
+    applied: Node, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    words = ("-o", str(tmp_path / "none/p.json"), "--", "touch", str(done))
+    assert "the command was not run" in applied.failure("profile", "record", *words)
+    assert not done.exists()
