@@ -238,8 +238,8 @@ def _has_files(directory: Path) -> bool:
 def finish(places: Places, *, purges: bool) -> list[str]:
     """Remove all the rest that is runc-wrap's; return what to say of it. A prefix may be shared.
 
-    The releases go last, one of which runs this: until then it can be done again, and afterwards
-    nothing is imported. Raises OSError.
+    The releases go last, one of which runs this: until then it can be done again. Afterwards
+    nothing is imported, and who is killed leaves no command that cannot run. Raises OSError.
     """
     prefix, var, lib = places.prefix, places.var, places.prefix / "lib"
     own, link = prefix / "bin" / "runc-wrapctl", links.LOCAL / "bin" / "runc-wrapctl"
@@ -250,13 +250,13 @@ def finish(places: Places, *, purges: bool) -> list[str]:
     records = [path for name in RECORDS for path in (*(var / name).glob("*"), var / name)]
     if link.is_symlink() and str(link.readlink()) == str(own):
         link.unlink()
-    for release in (lib / "releases").glob("[0-9]*"):
-        shutil.rmtree(release, ignore_errors=True)
-    for name in ("current", "runtime/runc", "runtime/crun", "*installation.json*", ".installing.*"):
+    for name in ("runtime/runc", "runtime/crun", "*installation.json*", ".installing.*", "current"):
         for path in lib.glob(name):
             path.unlink()
-    shutil.rmtree(var / locks.DIRECTORY, ignore_errors=True)  # until now it kept an install.sh away
     own.unlink(missing_ok=True)
+    for release in (lib / "releases").glob("[0-9]*"):
+        shutil.rmtree(release, ignore_errors=True)
+    shutil.rmtree(var / locks.DIRECTORY, ignore_errors=True)  # until now it kept an install.sh away
     for directory in (*records, *(prefix / name for name in _DIRECTORIES), prefix):
         with contextlib.suppress(OSError):  # not empty, or a link, as a package has them
             directory.rmdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -371,6 +372,23 @@ def test_the_end_of_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> Non
         (path / "one.json").touch()
     assert uninstaller.finish(made, purges=True) == ["runc-wrap is removed."]
     assert not made.prefix.exists()
+
+
+def test_killed_while_its_release_goes_it_leaves_no_command_and_no_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a cluster's pod would run a command for ever that cannot be executed."""
+    made = _end(tmp_path)
+
+    def killed(path: Path, **_: object) -> None:
+        if path.parent.name == "releases":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        uninstaller.finish(made, purges=True)
+    assert not os.path.lexists(made.wrapper.with_name("runc-wrapctl"))
+    assert not installation_record.is_there(made.prefix)
 
 
 @pytest.mark.parametrize("has_records", [True, False])
