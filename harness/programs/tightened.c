@@ -6,12 +6,14 @@
  *   tightened OUT kills:       with a filter that kills it for prctl, seccomp, mmap and munmap
  *   tightened OUT signals N:   a child queues N signals; "N of N"
  *   tightened OUT chain N:     N processes, each of which makes the next and ends; the last sits
+ *   tightened OUT diverged:    with a second thread that has a filter of its own
  *   tightened OUT sequence:    in restartable sequences (rseq(2)) for four seconds; "broken 0" */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -111,6 +113,15 @@ static long killed_for(int number)
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
+static void *diverged(void *unused)
+{
+	killed_for(SYS_reboot);
+	dprintf(out, "begun\n");
+	for (;;)
+		pause();
+	return unused;
+}
+
 int main(int words, char **argv)
 {
 	static char selector;
@@ -128,6 +139,13 @@ int main(int words, char **argv)
 		for (int at = 0; at < 4; at++)
 			if (killed_for(numbers[at]) != 0)
 				return 3;
+	}
+	if (strcmp(argv[2], "diverged") == 0) {
+		pthread_t thread;
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (pthread_create(&thread, NULL, diverged, NULL) != 0)
+			return 3;
+		sit();
 	}
 	dprintf(out, "begun\n");
 	if (strcmp(argv[2], "signals") == 0)

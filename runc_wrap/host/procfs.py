@@ -47,7 +47,7 @@ def pids() -> list[int]:
     return [int(name) for name in posix.listdir("/proc") if name.isdecimal()]
 
 
-def threads(pid: int) -> list[str]:
+def threads(pid: int | str) -> list[str]:
     """Return a process' threads; [] if it has ended."""
     try:
         return [f"{pid}/task/{name}" for name in posix.listdir(f"/proc/{pid}/task")]
@@ -72,7 +72,7 @@ def born(pid: int) -> tuple[int, int] | None:
     return int(fields[_START - _AFTER_NAME]), int(fields[_PARENT - _AFTER_NAME])
 
 
-def started(pid: int) -> int | None:
+def started(pid: int | str) -> int | None:
     """Return the start time of a process that runs, None if it has ended or is a zombie.
 
     A process whose first thread has ended continues to run as long as it has another.

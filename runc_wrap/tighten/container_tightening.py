@@ -26,7 +26,7 @@ from runc_wrap.tighten.container import tighten_container
 from runc_wrap.tighten.filter_request import SPEC_ALLOW, FilterRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.node.container_state.container_processes import Process
@@ -38,6 +38,7 @@ SECONDS = 10.0  # for execs that are under way
 _PAUSE = 0.05
 _TRIES = 5  # at what the runtime saved, if it is written back meanwhile
 _SHOWN = 5
+_ENDED = "it ended, or was started again, after it had been looked at; run this again"
 
 
 class Everybody(NamedTuple):
@@ -71,6 +72,9 @@ def tighten(
 ) -> TightenedContainer:
     """Lay the filter on a container, and record it. Raises OSError if that cannot be recorded."""
     done = TightenedContainer(plan)
+    if not _is_there(plan):
+        done.reasons.append(_ENDED)
+        return done
     _record(places, plan, "begun")
     request = FilterRequest(plan.laid.program, SPEC_ALLOW, set_no_new_privs)
     try:
@@ -91,11 +95,14 @@ def _carry_out(done: TightenedContainer, request: FilterRequest, everybody: Ever
     while True:
         execs = _execs(container, changed)  # before its members: who has ended has its child there
         members = everybody.members(container)
-        parents = {one.parent for one in members}
-        waiting = [pid for pid in execs if pid not in parents]
+        known = {pid for one in members for pid in (one.pid, one.parent)}
+        waiting = [pid for pid in execs if pid not in known]
         late = time.monotonic() > deadline
-        arriving = any(one.name.startswith(RUNTIMES_OWN) for one in members)
-        _tighten(done, request, everybody, (lambda _: True) if late else _is_program)
+        if not _is_there(plan):
+            done.reasons.append(_ENDED)
+            return
+        arriving = any(not _is_program(one.pid, container) for one in members)
+        _tighten(done, request, everybody, are_left=not late)
         again = _save(plan)
         if again and tries < _TRIES:
             changed, tries = again, tries + 1
@@ -120,39 +127,55 @@ def _save(plan: TighteningPlan) -> int:
     return _ticks()
 
 
+def _is_there(plan: TighteningPlan) -> bool:
+    """Tell whether a container's first process is the one that was found, and has not ended."""
+    first = plan.entry.members[0]
+    return first.handle.is_running() and procfs.started(first.pid) is not None
+
+
 def _tighten(
-    done: TightenedContainer,
-    request: FilterRequest,
-    everybody: Everybody,
-    is_meant: Callable[[int], bool],
+    done: TightenedContainer, request: FilterRequest, everybody: Everybody, *, are_left: bool
 ) -> None:
-    place = everybody.containers.index(done.plan.entry.container)
-    for one in tighten_container(everybody.containers, place, request, is_meant):
+    """Tighten once; `are_left`: without processes that are still the runtime."""
+    container = done.plan.entry.container
+    place = everybody.containers.index(container)
+    for one in tighten_container(
+        everybody.containers,
+        place,
+        request,
+        lambda pid: not are_left or _is_program(pid, container),
+    ):
         whose = (one.pid, one.start_time)
         before = done.processes.get(whose)
         if before is None or one.before != one.after or one.reason or before.reason:
             done.processes[whose] = one
 
 
-def _is_program(pid: int) -> bool:
-    """Tell whether a process is no longer the runtime, by its name."""
+def _is_program(pid: int, container: RuntimeContainer) -> bool:
+    """Tell whether a process is no longer the runtime: by its name, which any process may take."""
     name = procfs.read(f"/proc/{pid}/comm", 64) or b""
-    return not name.decode("utf-8", "replace").startswith(RUNTIMES_OWN)
+    is_named = name.decode("utf-8", "replace").startswith(RUNTIMES_OWN)
+    return not (is_named and _is_exec((procfs.born(pid) or (0, 0))[1], container))
 
 
 def _execs(container: RuntimeContainer, changed: int) -> list[int]:
     """Return the runtime's processes that began to execute something in it before a time."""
-    found = []
-    for pid in procfs.pids():
-        name = (procfs.program(pid) or "").rpartition("/")[2]
-        if not ("runc" in name or "crun" in name):
-            continue
-        words = (procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")
-        born = procfs.born(pid)
-        is_exec = b"exec" in words and os.fsencode(container.id) in words
-        if is_exec and born and born[0] <= changed:
-            found.append(pid)
-    return found
+    return [
+        pid
+        for pid in procfs.pids()
+        if (procfs.born(pid) or (changed + 1,))[0] <= changed and _is_exec(pid, container)
+    ]
+
+
+def _is_exec(pid: int, container: RuntimeContainer) -> bool:
+    """Tell whether a process is root's runtime, outside containers, that executes something."""
+    program = procfs.program(pid) or ""
+    words = (procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")
+    if not ("runc" in program or "crun" in program) or b"exec" not in words:
+        return False
+    is_root = (procfs.read(f"/proc/{pid}/status") or b"").find(b"\nUid:\t0\t0\t") > 0
+    is_outside = procfs.namespace(pid, "pid") == procfs.namespace(os.getpid(), "pid")
+    return os.fsencode(container.id) in words and is_root and is_outside
 
 
 def _joined(container: RuntimeContainer, everybody: Everybody) -> list[int]:

@@ -38,6 +38,7 @@ _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
 _EACH = 0.02  # seconds for each of a process' threads
 _QUIET = 2  # looks
 _LATE = "no time was left for it; run this again"
+_NONE = SeccompState(0, None)
 _DIED = "the tracer ended while it was at this process; run this again"
 
 
@@ -56,8 +57,10 @@ def tighten_processes(
     is_over = False
     while not is_over and time.monotonic() < deadline:
         is_over = _trace(listed, request, outcomes, (begun, deadline))
-    for one in () if is_over else _new(listed, outcomes):
-        outcomes[one] = named(one, _LATE)
+    for pid in () if is_over else listed():
+        one = pid, (procfs.born(pid) or (0,))[0]
+        if one not in outcomes:  # who has ended may have made another, and that one others
+            outcomes[one] = named(one, _LATE) or ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
     return tuple(one for one in outcomes.values() if one)
 
 

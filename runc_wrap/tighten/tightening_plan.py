@@ -32,7 +32,7 @@ _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
 class TighteningPlan:
     """One container. `refused` is a sentence, or "".
 
-    `lacking` are the pids of processes that have not the filter yet, as far as they can be read.
+    `lacking` are the threads that have not the filter yet, as far as they can be read.
     `needs_no_new_privs`: the kernel lets one of them add a filter only after setting that.
     """
 
@@ -105,13 +105,11 @@ def _refused(entry: Entry) -> str:
 
 
 def _add_processes(plan: TighteningPlan) -> None:
-    """Find the processes that lack the filter. Raises Failure for one that has no room for it."""
+    """Find the threads that lack the filter. Raises Failure for one that has no room for it."""
     program = plan.laid.program
-    read = ptrace.read_all([one.pid for one in plan.entry.members])
-    for pid, filters in read.items():
+    for _, pid, filters in ptrace.read_threads([one.pid for one in plan.entry.members]):
         if isinstance(filters, ptrace.FiltersUnreadableError):
-            if procfs.started(pid) is not None:  # it is named if it cannot be tightened
-                plan.lacking.append(pid)
+            plan.lacking.append(pid)  # it is named if it cannot be tightened
             continue
         if not _lacks(filters, program):
             continue

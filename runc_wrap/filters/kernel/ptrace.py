@@ -12,7 +12,8 @@ child process does the tracing: the kernel detaches its tracees when it ends, so
 process which never stops is left alone after the deadline.
 
 Filters belong to threads; `read` takes any thread's id. runc and crun load them before there are
-threads, so that all have at least the filters of the first.
+threads, so that all have at least the filters of the first. `tighten` adds them later: its are read
+of each thread.
 """
 
 import ctypes
@@ -102,6 +103,15 @@ def read(pid: int, seconds: float = SECONDS) -> tuple[bytes, ...]:
     if isinstance(found, FiltersUnreadableError):
         raise found
     return found
+
+
+def read_threads(pids: Sequence[int], seconds: float = SECONDS) -> list[tuple[int, int, Read]]:
+    """Return (process, thread, what `read` returns or raises) for all threads that are there."""
+    threads = {
+        int(one.rpartition("/")[2]): (pid, one) for pid in pids for one in procfs.threads(pid)
+    }
+    read = read_all([*threads], seconds)
+    return [(pid, tid, read[tid]) for tid, (pid, one) in threads.items() if procfs.started(one)]
 
 
 def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:

@@ -87,11 +87,14 @@ class WaitBudget:
     def __init__(self, seconds: float = 20.0) -> None:
         self._left = seconds
 
-    def read(self, pids: list[int]) -> dict[int, ptrace.Read]:
-        """Read the filters of a container's processes."""
-        begun = time.monotonic()
-        found = ptrace.read_all(pids, max(min(ptrace.SECONDS, self._left), _LITTLE))
-        if any(map(_is_late, found.values())):
+    def read(self, pids: list[int], *, threads: bool = False) -> list[tuple[int, ptrace.Read]]:
+        """Read the filters of a container's processes, or of each of their threads."""
+        begun, seconds = time.monotonic(), max(min(ptrace.SECONDS, self._left), _LITTLE)
+        if threads:
+            found = [(pid, read) for pid, _, read in ptrace.read_threads(pids, seconds)]
+        else:
+            found = [*ptrace.read_all(pids, seconds).items()]
+        if any(_is_late(read) for _, read in found):
             self._left -= time.monotonic() - begun
         return found
 
@@ -133,9 +136,10 @@ class Comparing:
         if expectation and entry.container.owner:
             result.unchecked.update((one.pid, _OF_A_USER) for one in entry.members)
         elif expectation:
-            read = self._budget.read([one.pid for one in entry.members])
-            for process in entry.members:
-                _process(process, read[process.pid], expectation, result)
+            members = {one.pid: one for one in entry.members}
+            for pid, read in self._budget.read([*members], threads=bool(entry.laid)):
+                if all(one.pid != pid for one in result.wrong):
+                    _process(members[pid], read, expectation, result)
         return result
 
     def is_as_under(self, entry: Entry, block: Json) -> bool:
