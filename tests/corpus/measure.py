@@ -100,7 +100,7 @@ class Bench:
         found = {entry.name: Measured() for entry in entries}
         for caps in {entry.caps for entry in entries}:
             self._filters[caps] = self._enforced_filter(caps)
-        numbers = set().union(*(_answered(one) for one in self._filters.values()))
+        numbers = set().union(*(answered(one) for one in self._filters.values()))
         tracers = [tracefs.Tracer(f"{self.node.kind}-{n}", numbers) for n in range(_AT_ONCE)]
         for tracer in tracers:
             self._tracers.put(tracer)
@@ -232,7 +232,7 @@ def _without_comments(text: str) -> str:
     return json.dumps({**profile, where: rules})
 
 
-def _answered(filters: filter_emulation.Filters) -> set[int]:
+def answered(filters: filter_emulation.Filters) -> set[int]:
     """Return the numbers that are worth tracing: denied, or by their arguments, in some ABI."""
     return {
         number

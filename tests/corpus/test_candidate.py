@@ -1,0 +1,110 @@
+"""Programs of the corpus under a loose profile with a candidate beside it: the report is exact.
+
+What the candidate would deny more comes from the kernel's tracepoints, put to the filters of two
+containers that enforce the one and the other (harness.kernel.filter_emulation).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.kernel import filter_emulation, tracefs
+from harness.node.requirements import program, requires
+from tests.corpus import figures, measure, nodes
+from tests.corpus.__main__ import sample
+from tests.corpus.measure import Bench, Measured, Ran
+from tests.corpus.nodes import BARE, PROFILE, Program
+from tests.corpus.test_recorded import PROGRAMS, SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.kernel.filter_emulation import Filters
+    from tests.corpus.catalogue import Entry
+    from tests.corpus.nodes import Node
+
+pytestmark = pytest.mark.timeout(1200)
+BESIDE, LOOSE, STRICT = "beside", "loose", "strict"
+_MORE = "@mount @debug @keyring @swap @clock @raw-io @aio unshare setns clone clone3 bpf syslog"
+_CURRENT = " + ".join((PROFILE, *_MORE.split()))
+_RULES = "".join(
+    f'[[rule]]\nname = "{name}"\nnamespace = ["{name}"]\nmode = "enforce"\nprofile = "{profile}"\n'
+    + (f'candidate = "{PROFILE}"\n' if name == BESIDE else "")
+    for name, profile in ((BESIDE, _CURRENT), (LOOSE, _CURRENT), (STRICT, PROFILE))
+)
+
+
+class _Bench(Bench):
+    """`measure` runs each program bare, and traced with the candidate."""
+
+    def measure(self, entries: Sequence[Entry]) -> dict[str, Measured]:
+        found = {entry.name: Measured() for entry in entries}
+        self.node.installed.configure(nodes.policy(self.node.kind) + _RULES)
+        self._both = {
+            caps: (self._filter_in(LOOSE, caps), self._filter_in(STRICT, caps))
+            for caps in {entry.caps for entry in entries}
+        }
+        numbers = set().union(*(measure.answered(two) for _, two in self._both.values()))
+        self._tracer = tracefs.Tracer(f"{self.node.kind}-candidate", numbers)
+        try:
+            for entry in entries:
+                for mode in (BARE, BESIDE):
+                    found[entry.name].ran[mode] = self._run(mode, entry)
+        finally:
+            self._tracer.close()
+        self.node.report()  # waits until all is in it
+        done = self.node.installed.control("report", "--candidate", "--json", ok=False)
+        for one in json.loads(done.stdout):
+            if one["pod"] in found:
+                found[one["pod"]].reports[BESIDE] = one
+        return found
+
+    def _filter_in(self, mode: str, caps: str) -> Filters:
+        held = [f"CAP_{name}" for name in caps.split()]
+        bundle = self.node.passing(mode, Program("filter", ["sleep", "1000"]), capabilities=held)
+        try:
+            return filter_emulation.read(bundle.create(self.node.installed.wrapper))
+        finally:
+            bundle.delete(program(self.node.kind))
+            shutil.rmtree(bundle.path, ignore_errors=True)
+
+    def _run(self, mode: str, entry: Entry) -> Ran:
+        if mode == BARE:
+            return Ran(*self._call(mode, entry, ()))
+        with self._tracer.following() as traced:
+            status, output = self._call(mode, entry, traced.words())
+        current, candidate = self._both[entry.caps]
+        more = {
+            measure.call_name(one)
+            for one in traced.calls()
+            if candidate.of(one).denies and not current.of(one).denies
+        }
+        return Ran(status, output, frozenset(more))
+
+
+@pytest.mark.parametrize("kind", ["runc", "crun"])
+def test_the_candidates_report_is_what_enforcing_it_would_deny_more(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    entries = [one for one in sample(PROGRAMS, SEED) if not one.outranked]
+    requires(*(need for entry in entries for need in entry.needs.split()))
+    node: Node = request.getfixturevalue(kind)
+    files = measure.build(tmp_path / "built")
+    if any("main" in entry.files.split() for entry in entries):
+        files["main"] = measure.build_go(tmp_path)
+    found = _Bench(node, files).measure(entries)
+    assert {
+        name: nodes.reported(one.reports[BESIDE]) ^ one.ran[BESIDE].denied
+        for name, one in found.items()
+    } == {name: set() for name in found}
+    assert any(one.ran[BESIDE].denied for one in found.values())
+    assert [
+        (entry.name, found[entry.name].ran)
+        for entry in entries
+        if not figures.is_alike(entry, found[entry.name], BESIDE)
+    ] == []
