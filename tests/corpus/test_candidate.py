@@ -40,7 +40,7 @@ _RULES = "".join(
 
 
 class _Bench(Bench):
-    """`measure` runs each program bare, and traced with the candidate."""
+    """`measure` runs each program under the profile alone, as `BARE`, and traced beside it."""
 
     def measure(self, entries: Sequence[Entry]) -> dict[str, Measured]:
         found = {entry.name: Measured() for entry in entries}
@@ -53,8 +53,8 @@ class _Bench(Bench):
         self._tracer = tracefs.Tracer(f"{self.node.kind}-candidate", numbers)
         try:
             for entry in entries:
-                for mode in (BARE, BESIDE):
-                    found[entry.name].ran[mode] = self._run(mode, entry)
+                found[entry.name].ran[BARE] = Ran(*self._call(LOOSE, entry, ()))
+                found[entry.name].ran[BESIDE] = self._traced(entry)
         finally:
             self._tracer.close()
         self.node.report()  # waits until all is in it
@@ -73,11 +73,9 @@ class _Bench(Bench):
             bundle.delete(program(self.node.kind))
             shutil.rmtree(bundle.path, ignore_errors=True)
 
-    def _run(self, mode: str, entry: Entry) -> Ran:
-        if mode == BARE:
-            return Ran(*self._call(mode, entry, ()))
+    def _traced(self, entry: Entry) -> Ran:
         with self._tracer.following() as traced:
-            status, output = self._call(mode, entry, traced.words())
+            status, output = self._call(BESIDE, entry, traced.words())
         current, candidate = self._both[entry.caps]
         more = {
             measure.call_name(one)
