@@ -50,19 +50,10 @@ SOME_OF_FORKY = tests/worlds/test_forky.py tests/worlds/test_pods_own_users.py t
 	tests/engine/test_modes_containerd.py \
 	tests/engine/test_confinement_docker.py tests/engine/test_confinement_podman.py
 
-# Two machines at the same time, each with its list, in this order: the first test installs, each
-# file leaves the machine as it found it, and the last uninstalls.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,install faults services engines records uninstall)
-VM_CHANGES = tests/vm/test_install.py::$(VM_INSTALLED) $(patsubst %,tests/vm/test_%.py,transaction power_cuts registration power uninstall)
-VM_INSTALLED = test_the_services_are_active_and_start_with_the_machine
-VM_BOOKWORM = $(patsubst %,tests/vm/test_%.py,install services uninstall)
-# The installer's pod by Podman, with its pod network and limits, on a machine of its own
-VM_CLUSTER = tests/vm/test_cluster.py
-# containerd 2 under its own systemd
-VM_FORKY = $(patsubst %,tests/vm/test_%.py,install services transaction uninstall)
-
-# And in this one in a box: another Debian release's systemd as process 1, on this kernel (tests/boxes).
-BOX_TESTS = $(patsubst %,tests/vm/test_%.py,install registration transaction services packages uninstall cluster)
+# In this order: the first test installs, each file leaves the machine as it found it, and the last
+# uninstalls. What a box shows as well (tests/boxes) is not here.
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,installed engines records power_cuts power uninstalled)
+VM_SHORT = $(patsubst %,tests/vm/test_%.py,installed uninstalled)
 
 .PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' Makefile)
 
@@ -100,7 +91,7 @@ test: packages .venv/ready   ## what each commit has to pass, on real runtimes a
 # tests/nightly.toml what came of it; `.ci/run` lists those that nobody ran for ten days.
 NIGHTLY = test-perf test-unit-other test-unit-long test-install test-slow test-other-programs test-agent-all \
 	test-archive-all test-packages test-wheel test-tighten test-fuzz test-page test-corpus-all test-forky-all test-systemd \
-	test-vm test-vm-more test-vm-cluster test-vm-arm64
+	test-vm test-vm-more test-vm-arm64
 
 nightly:        ## all the rest: other Pythons, releases, architectures, machines, packages, programs, fuzzing; root, some five hours
 	+@$(call each,,$(addprefix nightly-,$(NIGHTLY)))
@@ -186,7 +177,7 @@ test-archive: .venv/ready build/archive   ## the release archive, run with nothi
 	$(ARCHIVE) .venv/bin/pytest -k 'not arm64 and not second_build' tests/archive --ignore=tests/archive/test_image.py
 
 test-box: .venv/ready build/archive build/api.proto   ## the archive under Debian 12's systemd and engines in a box: installed, registered, taken back, served, the cluster's loop, uninstalled; root
-	$(ARCHIVE) RUNC_WRAP_BOX=1 RUNC_WRAP_VM=bookworm .venv/bin/pytest $(patsubst %,tests/vm/test_%.py,install registration transaction services cluster uninstall)
+	$(ARCHIVE) RUNC_WRAP_SUITE=bookworm .venv/bin/pytest tests/boxes --ignore=tests/boxes/test_packages.py
 
 test-forky: build/api.proto   ## each mode on each engine on Debian's next release, beside this one; root, 1 GB
 	$(PYTHON) -m tests.worlds forky $(FORKY_PACKAGES) -- make forky-some
@@ -264,32 +255,16 @@ test-forky-all: packages build/api.proto   ## all that matters on Debian's next 
 
 test-systemd: packages .venv/ready build/archive   ## the archive and the package under Debian 12's and the next release's systemd, containerd, Docker and Podman, in boxes; root, eight minutes
 	$(call debian,$(PACKAGE_PACKAGES))
-	@failed=; for suite in bookworm forky; do RUNC_WRAP_BOX=1 RUNC_WRAP_VM=$$suite $(ARCHIVE) .venv/bin/pytest $(BOX_TESTS) || failed=yes; done; [ -z "$$failed" ]
+	@failed=; for suite in bookworm forky; do RUNC_WRAP_SUITE=$$suite $(ARCHIVE) .venv/bin/pytest tests/boxes || failed=yes; done; [ -z "$$failed" ]
 
-test-vm: vm-ready   ## the archive on two whole machines of Debian 13 at once: systemd, engines, faults, power failures; root, emulated
-	$(MAKE) $(QUIETLY) -j2 -O FRESH= test-vm-engines test-vm-changes
+test-vm: vm-ready   ## what only a machine of its own kernel shows, on Debian 13: a reboot, systemd's cgroups, AppArmor, who takes audit records, power failures; root, emulated
+	$(ARCHIVE) .venv/bin/pytest $(VM_TESTS)
 
 vm-ready: packages .venv/ready build/archive
 	$(call debian,$(VM_PACKAGES))
 
-test-vm-engines:
-	$(ARCHIVE) .venv/bin/pytest $(VM_TESTS)
-
-test-vm-changes:
-	$(ARCHIVE) .venv/bin/pytest $(VM_CHANGES)
-
-test-vm-short: vm-ready   ## one such machine, only: installed, rebooted, engines' containers confined, services killed, uninstalled; root
-	$(ARCHIVE) .venv/bin/pytest -m short $(VM_TESTS)
-
-test-vm-cluster: vm-ready   ## the cluster's installer on such a machine, its pod by Podman; root, emulated some forty minutes
-	$(ARCHIVE) .venv/bin/pytest $(VM_CLUSTER)
-
-test-vm-more: vm-ready   ## the package on such a machine, and a short programme on Debian 12 and the next release; root, 3 GB
-	$(call debian,$(PACKAGE_PACKAGES))
-	@failed=; \
-	$(ARCHIVE) .venv/bin/pytest tests/vm/test_packages.py || failed=yes; \
-	$(ARCHIVE) RUNC_WRAP_VM=bookworm .venv/bin/pytest $(VM_BOOKWORM) || failed=yes; \
-	$(ARCHIVE) RUNC_WRAP_VM=forky .venv/bin/pytest $(VM_FORKY) || failed=yes; [ -z "$$failed" ]
+test-vm-more: vm-ready   ## installed, registered, rebooted, uninstalled on machines of Debian 12 and the next release; root, emulated, 3 GB
+	@failed=; for suite in bookworm forky; do RUNC_WRAP_SUITE=$$suite $(ARCHIVE) .venv/bin/pytest $(VM_SHORT) || failed=yes; done; [ -z "$$failed" ]
 
 test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of Debian 13: runc, crun, services, observe, a reboot; root, always emulated
 	$(call debian,$(VM_PACKAGES) $(ARCHIVE_PACKAGES))
@@ -313,7 +288,7 @@ BASE ?= main
 mutants: .venv/mutants-ready   ## plants defects in MODULES (those changed since BASE, main), lists those that no unit test detects; MINUTES (20)
 	.venv/bin/python -m tests.mutants --base $(BASE) --minutes $(MINUTES) $(MODULES)
 
-bench: packages .venv/ready   ## measures the cost: table, build/bench/bench.json; root, a third of an hour
+bench: packages .venv/ready   ## measures the cost, prints a table; root, a third of an hour
 	.venv/bin/python -m bench $(BENCH)
 
 dist: .venv/dist-ready   ## builds the release archives, for amd64 and arm64, in build/dist; DIST=--locked for a release

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.subjects import Subject
-from harness.measure import agents, numbers
+from harness.measure import numbers
 from harness.measure.timing import FailedError, seconds_of, spawned
 from harness.node.install import use_runtime
 from harness.node.requirements import program
@@ -30,8 +30,6 @@ COMMANDS: dict[str, Callable[[Subject], float]] = {
 PROMISED = {"runc": ("create", "state", "exec"), "crun": ("state", "exec")}
 CREATES = 2  # times as many rounds of runc's create: see Plan
 AT_ONCE = 100
-MANY = 1000  # creates after which the agent is weighed again
-REST = 10.0  # seconds that the agent is watched
 
 
 @dataclass(frozen=True)
@@ -150,15 +148,3 @@ def bursts(places: Places, plan: Plan) -> list[dict[str, Any]]:
         {way: burst(many[way]) for way in order}
         for order in numbers.orders(WAYS, plan.bursts, plan.seed)
     ]
-
-
-def rest(places: Places) -> agents.AtRest:
-    """Measure the memory of the agent used above, and again after 1000 creates more."""
-    agent, subject = places.agents["runc-agent"], places.subjects["runc/agent"]
-
-    def work() -> int:
-        for _ in range(MANY):
-            subject.create()
-        return MANY
-
-    return agents.at_rest(agent.both, REST, work)

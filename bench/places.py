@@ -38,7 +38,6 @@ class Places:
     nothing: str  # a runtime that only exits
     installed: dict[str, install.Installed] = field(default_factory=dict)
     archives: dict[str, str] = field(default_factory=dict)  # wrappers, with nothing as the runtime
-    archive_size: int = 0  # bytes
     agents: dict[str, Agent] = field(default_factory=dict)
     subjects: dict[str, Subject] = field(default_factory=dict)
 
@@ -109,7 +108,6 @@ def _install_archives(places: Places) -> None:
     """Build the archive as for a release, and install it several times as a user would."""
     machine = here().debian
     built = archive.build(places.directory / "dist", machine, preset=SMALLEST)[machine]
-    places.archive_size = built.stat().st_size
     unpacked = archive.unpacked(built, places.directory / "unpacked")
     for number in range(COPIES):
         own = install.Installed(places.directory / f"archive-{number}")

@@ -16,15 +16,12 @@ if TYPE_CHECKING:
 
     from bench.evidence import Found
     from bench.fleet import Merged
-    from harness.measure.agents import AtRest
     from harness.measure.numbers import Rounds
 
 ADDED = 0.6  # ms
 PASSED_ON, ALONE = 0.25, {"agent": 0.7, "cold": 9.0}  # ms, before a runtime that does nothing
 CREATE_ADDED = 1.5  # ms
 COLD_RATIO = 1.3
-RESIDENT = 30.0  # MB
-ARCHIVE = 15.0  # MB, packed
 FLEET_RESIDENT = 1000.0  # MB
 # Two copies of one release differ by up to 2 % where nothing else does: by where the kernel has put
 # the pages of their files.
@@ -61,40 +58,6 @@ def exactly(met: bool) -> str:  # noqa: FBT001 - the verdict on a thing that has
     return MET if met else NOT_MET
 
 
-@dataclass(frozen=True)
-class Measured:
-    """All results of a run of the bench, as bench.measures returns them."""
-
-    commands: dict[str, dict[str, Rounds]]
-    alone: Rounds
-    passed_on: Rounds
-    archived: Rounds
-    archive_size: int  # bytes
-    bursts: list[dict[str, Any]]
-    decided: dict[str, int]
-    rest: AtRest
-    evidence: Found
-    fleet: dict[str, Merged]
-
-
-def rows(measured: Measured) -> list[Row]:
-    """Return the whole table."""
-    create = measured.commands["runc"]["create"]
-    return [
-        *(untouched(runtime, commands) for runtime, commands in measured.commands.items()),
-        _added("runc: create, agent running: added", create, "agent", CREATE_ADDED),
-        create_cold(create),
-        *alone(measured.alone),
-        passed_on(measured.passed_on),
-        archived(measured.archived),
-        archive_size(measured.archive_size),
-        at_once(measured.bursts, measured.decided),
-        at_rest(measured.rest),
-        *fleet(measured.fleet),
-        *evidence(measured.evidence),
-    ]
-
-
 def milliseconds(found: numbers.Summary) -> str:
     """Return the median of a sample of seconds, and its interval."""
     return f"{found.median * 1e3:+.2f} ms [{found.low * 1e3:+.2f} {found.high * 1e3:+.2f}]"
@@ -119,11 +82,14 @@ def untouched(runtime: str, commands: dict[str, Rounds]) -> Row:
     return Row(f"{runtime}: state, exec: added", each[0].must, figure, verdict)
 
 
-def create_cold(create: Rounds) -> Row:
-    """Return the row for how much longer a create takes if no agent runs."""
-    found = numbers.sure(numbers.ratios(create, "cold", "bare"))
+def creates(create: Rounds) -> list[Row]:
+    """Return what a create takes more with an agent, and how much longer it takes without one."""
+    cold = numbers.sure(numbers.ratios(create, "cold", "bare"))
     must = f"under {COLD_RATIO} times bare"
-    return Row("runc: create, no agent", must, quotient(found), below(found, COLD_RATIO))
+    return [
+        _added("runc: create, agent running: added", create, "agent", CREATE_ADDED),
+        Row("runc: create, no agent", must, quotient(cold), below(cold, COLD_RATIO)),
+    ]
 
 
 def alone(rounds: Rounds) -> list[Row]:
@@ -151,12 +117,6 @@ def archived(rounds: Rounds) -> Row:
     return Row(name, f"no slower (copies differ: {COPIES})", figure, below(found, COPIES))
 
 
-def archive_size(size: int) -> Row:
-    """Return the row for the packed archive of this kind of machine."""
-    met = exactly(size < ARCHIVE * 1e6)
-    return Row("the release archive, packed", f"under {ARCHIVE:g} MB", f"{size / 1e6:.1f} MB", met)
-
-
 def at_once(bursts: list[dict[str, Any]], decided: dict[str, int]) -> Row:
     """Return the row for whether the agent helps, and answers all, if everything starts at once."""
     wall, slowest, ranks = _compared(bursts)
@@ -182,17 +142,6 @@ def _compared(
         for rank in ranks
     ]
     return numbers.sure(wall), by_rank[-1], by_rank
-
-
-def at_rest(found: AtRest) -> Row:
-    """Return the row for what the idle agent takes."""
-    figure = (
-        f"{found.resident:.1f} MB in {found.processes} processes (VmRSS summed: "
-        f"{found.summed:.1f}), {found.worked:.1f} MB after {found.creates} creates more; "
-        f"{found.cpu:.2f} s of CPU in {found.seconds:.0f} s"
-    )
-    is_met = max(found.resident, found.worked) < RESIDENT and found.cpu == 0
-    return Row("agent at rest", f"under {RESIDENT:.0f} MB, no CPU", figure, exactly(is_met))
 
 
 def fleet(found: dict[str, Merged]) -> list[Row]:

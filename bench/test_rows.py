@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from dataclasses import replace
 
@@ -13,8 +12,6 @@ from bench import rows
 from bench.fleet import Merged
 from bench.fleet_cluster import Used
 from harness.measure import numbers
-from harness.measure.agents import AtRest, at_rest
-from harness.measure.timing import FailedError
 
 CREATE = [
     {"bare": 0.040, "cold": 0.050, "agent": 0.041},
@@ -37,7 +34,6 @@ def test_what_is_added_is_met_up_to_its_bound(scale: float, verdict: str) -> Non
         *rows.alone([each] * 9),
         rows.passed_on([{"bare": 1e-3, "cold": 1e-3 + 2.5e-4 * scale}] * 9),
         rows.untouched("runc", {"state": [{"bare": 1.0, "agent": 1.0}] * 9, "exec": [exec_] * 9}),
-        rows.archive_size(round(15e6 * scale)),
     ]
     assert {row.verdict for row in found} == {verdict}
     assert found[0].figure.startswith(f"{0.7 * scale:+.2f} ms")
@@ -84,29 +80,11 @@ def test_a_burst_with_a_slower_rank_is_not_met_though_its_last_is_faster() -> No
 def test_an_interval_that_contains_the_bound_decides_nothing(
     low: float, high: float, verdict: str
 ) -> None:
-    rounds = [{"bare": 1.0, "cold": cold} for cold in (low, low, (low + high) / 2, high, high)]
-    assert rows.create_cold(rounds).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("resident", "worked", "cpu", "verdict"),
-    [
-        (20.0, 21.0, 0.0, rows.MET),
-        (20.0, 31.0, 0.0, rows.NOT_MET),
-        (31.0, 31.0, 0.0, rows.NOT_MET),
-        (20.0, 21.0, 0.01, rows.NOT_MET),
-    ],
-)
-def test_an_agent_that_grows_with_its_work_or_takes_time_at_rest_is_not_met(
-    resident: float, worked: float, cpu: float, verdict: str
-) -> None:
-    found = AtRest(2, resident, resident, worked, 1000, cpu, 10)
-    assert rows.at_rest(found).verdict == verdict
-
-
-def test_an_agent_with_a_missing_process_is_not_measured() -> None:
-    with pytest.raises(FailedError, match="1 processes of 2"):
-        at_rest([os.getpid()], 0, lambda: 0)
+    rounds = [
+        {"bare": 1.0, "agent": 1.0, "cold": cold}
+        for cold in (low, low, (low + high) / 2, high, high)
+    ]
+    assert rows.creates(rounds)[1].verdict == verdict
 
 
 def test_a_medians_interval_contains_the_true_value_in_about_19_of_20_samples() -> None:

@@ -6,19 +6,36 @@ import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from harness.host.processes import CommandError
+from harness.host.processes import CommandError, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from harness.host.processes import Run
 
 PATIENCE = 300  # seconds for a command, emulated and beside other work; most take one or two
+PAUSE = 1.0  # seconds between two looks: each costs an emulated CPU about as much
+# systemd 252 knows no such setting, and does without it.
+_OF_OLD_SYSTEMD = "Unknown key 'FileDescriptorStorePreserve' in section [Service], ignoring."
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    """Poll as `wait_until` does, but as slowly and as long as suits an emulated machine."""
+    wait_until(condition, what, PATIENCE, pause=PAUSE)
 
 
 class Guest(ABC):
-    """A running system; its own kind says how it is reached."""
+    """A running system of a Debian suite; its own kind says how it is reached.
+
+    `warned` is what every such system says about us once, `may_warn` what some do.
+    """
+
+    may_warn: tuple[str, ...] = ()
+
+    def __init__(self, suite: str) -> None:
+        self.suite = suite
+        self.warned: tuple[str, ...] = (_OF_OLD_SYSTEMD,) if suite == "bookworm" else ()
 
     @abstractmethod
     def power_on(self) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from harness.host import namespace_holder
 from harness.host.processes import CommandError, Daemon, attempt, run
 from harness.node.guest import PATIENCE, Guest
+from harness.node.guest_node import LOAD
 from harness.node.requirements import program, requires
 from tests.worlds.debian import World
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from harness.host.processes import Run
 
+SUITE = os.environ.get("RUNC_WRAP_SUITE") or "bookworm"
+# containerd 2 cannot be told to do without cgroup controllers, which a box may not have.
+CRI_WORKS = SUITE != "forky"
 NEEDS = ("mmdebstrap", "unshare", "nsenter", "pivot_root")
 BOOT = Path(__file__).with_name("boot.sh")
 PATIENT = 120  # seconds to boot or to end; two are usual
@@ -52,6 +56,12 @@ MASKED = (
     "systemd-journald-audit.socket apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer "
     "e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-networkd-wait-online.service"
 ).split()
+# It has no cgroup controllers, perhaps, and is not the first pid namespace.
+_WARNED = (
+    "runc-wrap observe: the agent receives none of the audit records",
+    "runc-wrap observe: the agent receives no news of processes",
+    "runc-wrap observe: audit records may not come",
+)
 _STATE = "systemctl is-system-running --wait || systemctl --failed"
 _ENTER = """
 mkdir -p /sys/fs/cgroup/commands && echo 0 > /sys/fs/cgroup/commands/cgroup.procs && exec "$@"
@@ -66,8 +76,12 @@ _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 class Box(Guest):
     """One box, off at first; `place` is its own directory, and has what its system writes."""
 
-    def __init__(self, lower: Path, place: Path) -> None:
-        self.lower = lower
+    may_warn = ("Failed to read pids.max",)
+
+    def __init__(self, suite: str, place: Path) -> None:
+        super().__init__(suite)
+        self.warned += _WARNED
+        self.lower = system(suite)
         self.place = place
         self.cgroup = place.name
         self._outside: Daemon | None = None  # waits for process 1, which ends with it
@@ -156,12 +170,17 @@ class Box(Guest):
 
 
 @contextlib.contextmanager
-def box(suite: str, place: Path) -> Iterator[Box]:
-    """Yield a box of a Debian suite that is on; nothing of it is left afterwards."""
+def box(place: Path, containers: Path) -> Iterator[Box]:
+    """Yield a box of the suite that is on, whose engines have the images of `containers`.
+
+    Nothing of it is left afterwards.
+    """
     requires(*NEEDS, root=True)
-    made = Box(system(suite), place)
+    made = Box(SUITE, place)
     try:
         made.power_on()
+        made.copy_in([containers], "/root")
+        made.sh(LOAD)
         yield made
     finally:
         made.power_off()

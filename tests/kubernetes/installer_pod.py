@@ -1,4 +1,4 @@
-"""The DaemonSet's pod for `podman kube play`, on a node without a kubelet.
+"""The DaemonSet's pod for `podman kube play`, in a box without a kubelet.
 
 The pod's specification is that of a rendered overlay. What is added is what a kubelet would give:
 
@@ -40,7 +40,6 @@ class Given:
     host: str
     port: int
     token: str
-    limits: bool = True  # whether its cgroups have controllers, and its pods a network of their own
 
 
 def own_overlay(
@@ -82,8 +81,8 @@ def _with_what_a_kubelet_gives(pod: Object, given: Given) -> Object:
              "KUBERNETES_SERVICE_PORT": str(given.port)}  # fmt: skip
     others = [one for one in container["env"] if one["name"] not in names]
     assert len(others) == len(container["env"]) - 1
-    for one in pod["containers"] if not given.limits else ():
-        del one["resources"]
+    for one in pod["containers"]:
+        del one["resources"]  # cgroups may have no controllers
         one.pop("ports", None)  # Podman maps none where a pod has the machine's own network
     container["env"] = [*others, *({"name": n, "value": value} for n, value in names.items())]
     if pod["automountServiceAccountToken"]:

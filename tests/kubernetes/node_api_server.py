@@ -1,8 +1,8 @@
-"""An API server with one node, as a program: tests/vm runs it on the node, by the image's Python.
+"""An API server with one node, as a program: tests/boxes runs it in the box, by the image's Python.
 
 It is the unit tests' stand-in, over TLS as a pod asks for it. All that it knows is in a file, which
 tests read; one that is started again goes on from there. Whoever imports this there has provided
-the image's ssl before (runc_wrap.cluster.kubernetes_api.tls).
+the image's ssl before (runc_wrap.cluster.kubernetes_api.api_server).
 """
 
 from __future__ import annotations
@@ -37,6 +37,6 @@ def main() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(PLACE / CERTIFICATE, PLACE / KEY)
     found = Kept(**json.loads((PLACE / STATE).read_text()))
-    server = ThreadingHTTPServer(("0.0.0.0", PORT), api_stand_in.handler(found))  # noqa: S104 - the test machine's own network
+    server = ThreadingHTTPServer(("0.0.0.0", PORT), api_stand_in.handler(found))  # noqa: S104 - the box's own network
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.serve_forever()

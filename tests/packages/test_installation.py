@@ -1,4 +1,7 @@
-"""Installing and removing a package, as users of dpkg expect it."""
+"""Installing and removing a package, as users of dpkg expect it, where no systemd runs.
+
+With systemd: tests/boxes/test_packages.py.
+"""
 
 from __future__ import annotations
 
@@ -69,54 +72,6 @@ def test_debian_enables_the_services_and_keeps_what_the_owner_disabled(
         link.unlink()  # as `systemctl disable` does
     node.run(*INSTALL, node.put(second))
     assert not sorted(node.inside("/").glob(ENABLED[1:]))
-
-
-RECORDING = """#!/bin/sh
-echo "$*" >> /run/systemctl
-case " $* " in *" is-enabled "*) echo enabled ;; esac
-"""
-SERVICES = "runc-wrap-decide.service runc-wrap-observe.service"
-SOCKETS = "runc-wrap-decide.socket runc-wrap-observe.socket"
-
-
-@pytest.fixture
-def systemctl(node: Node) -> Path:
-    """What systemctl was told, one call a line, where systemd seems to run."""
-    node.inside("/run/systemd/system").mkdir(parents=True)
-    program = node.inside("/usr/bin/systemctl")
-    program.write_text(RECORDING)
-    program.chmod(0o755)
-    return node.inside("/run/systemctl")
-
-
-def test_an_upgrade_restarts_the_services_in_one_job_and_leaves_the_sockets(
-    node: Node, first: Path, second: Path, systemctl: Path
-) -> None:
-    """systemd keeps the listeners of containers in observe over a restart, not over a stop."""
-    node.run(*INSTALL, node.put(first))
-    systemctl.unlink()
-    node.run(*INSTALL, node.put(second))
-    calls = systemctl.read_text().splitlines()
-    restarts = [call for call in calls if "restart" in call]
-    assert [call.partition("restart ")[2] for call in restarts] == [SERVICES]
-    assert [call for call in calls if "stop" in call.split() or "disable" in call.split()] == []
-
-
-def test_a_removal_stops_the_services(node: Node, first: Path, systemctl: Path) -> None:
-    node.run(*INSTALL, node.put(first))
-    systemctl.unlink()
-    node.run(*REMOVE)
-    stopped = " ".join(
-        call for call in systemctl.read_text().splitlines() if "stop" in call or "--now" in call
-    )
-    assert all(unit in stopped for unit in f"{SERVICES} {SOCKETS}".split())
-
-
-def test_debian_starts_the_services_at_once(node: Node, first: Path, systemctl: Path) -> None:
-    node.run(*INSTALL, node.put(first))
-    calls = systemctl.read_text().splitlines()
-    started = [call.partition("start ")[2] for call in calls if "start" in call.split()]
-    assert started == [SOCKETS, SERVICES]
 
 
 def test_an_upgrade_keeps_the_owners_configuration(installed: Node, second: Path) -> None:

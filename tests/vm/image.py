@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEPT = Path(os.environ.get("RUNC_WRAP_MACHINES") or "/var/cache/runc-wrap-machines")
-SUITE = os.environ.get("RUNC_WRAP_VM") or "trixie"
+SUITE = os.environ.get("RUNC_WRAP_SUITE") or "trixie"
 SIZE = "8G"  # of the disk, which is a sparse file
 USER = "tester"
 STAMP = "made-of"
@@ -56,9 +56,10 @@ COMMANDS = (  # each is told the root directory
 
 @dataclass(frozen=True)
 class Image:
-    """A directory with disk.img, vmlinuz and initrd."""
+    """A directory of a suite's, with disk.img, vmlinuz and initrd."""
 
     path: Path
+    suite: str
 
     @property
     def disk(self) -> Path:
@@ -80,10 +81,10 @@ def image(suite: str) -> Image:
         raise WorldError(f"a virtual machine of {suite} is made by root; try: as root")
     recipe = World(suite, _packages(suite)).recipe(codename(), targets(), settings())
     made_of = repr((recipe, FILES, COMMANDS, SIZE, sorted(PROFILES)))
-    return kept(suite, made_of, lambda directory: _make(directory, recipe, suite))
+    return kept(suite, suite, made_of, lambda directory: _make(directory, recipe, suite))
 
 
-def kept(name: str, made_of: str, make: Callable[[Path], None]) -> Image:
+def kept(name: str, suite: str, made_of: str, make: Callable[[Path], None]) -> Image:
     """Return the image of this name; make it in an empty directory unless `made_of` is the same."""
     directory = KEPT / name
     with alone(KEPT / f"{name}.lock"):
@@ -93,7 +94,7 @@ def kept(name: str, made_of: str, make: Callable[[Path], None]) -> Image:
             directory.mkdir(parents=True)
             make(directory)
             stamp.write_text(made_of)
-    return Image(directory)
+    return Image(directory, suite)
 
 
 def _packages(suite: str) -> tuple[str, ...]:

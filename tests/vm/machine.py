@@ -1,8 +1,7 @@
 """A running virtual machine: it is booted, spoken to by ssh, rebooted, and deprived of its power.
 
 The disk is a layer over the image, which stays as it is. The guest reaches no network; only its ssh
-server is reached, on a port of this machine's loopback. A machine that is on can be kept: others go
-on from there (booted.py).
+server is reached, on a port of this machine's loopback.
 """
 
 from __future__ import annotations
@@ -12,32 +11,26 @@ import itertools
 import os
 import platform
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.processes import CommandError, Daemon, attempt, run, wait_until
-from harness.node.guest import PATIENCE, Guest
-from harness.node.requirements import program, requires
-from tests.vm import monitor
-from tests.vm.image import SUITE
+from harness.node.guest import PATIENCE, PAUSE, Guest
+from harness.node.requirements import program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from harness.host.processes import Run
     from tests.vm.image import Image
 
 BOOT = 480  # seconds at most, emulated and beside other work; half a minute is usual
-PAUSE = 1.0  # seconds between two looks: each costs an emulated CPU about as much
-# What a kept machine must find again. One processor: two emulated ones wait for each other, which
-# makes short commands up to twice as expensive (measured: `docker version` 1.9 instead of 1.2
-# seconds of CPU) and a boot no cheaper (79 and 83).
+# One processor: two emulated ones wait for each other, which makes short commands up to twice as
+# expensive (measured: `docker version` 1.9 instead of 1.2 seconds of CPU) and a boot no cheaper.
 HARDWARE = ("-nodefaults", "-display", "none", "-smp", "1", "-m", "2048")
 NEEDS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen")
 _QUIET = "StrictHostKeyChecking=no UserKnownHostsFile=/dev/null LogLevel=ERROR ConnectTimeout=10"
@@ -45,36 +38,12 @@ _NO_OTHER_WAY = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false")  # than t
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A directory with what is left of a machine that was on: its disk's layer, memory and key."""
-
-    path: Path
-
-    @property
-    def disk(self) -> Path:
-        """A layer over the suite's disk: to be read only, as a backing file."""
-        return self.path / "disk.qcow2"
-
-    @property
-    def memory(self) -> Path:
-        return self.path / "memory"
-
-    @property
-    def key(self) -> Path:
-        """The private one, for which the machine lets in."""
-        return self.path / "key"
-
-
 class Machine(Guest):
-    """One machine, off at first; `directory` is its own, and short enough for sockets.
+    """One machine, off at first; `directory` is its own, and short enough for sockets."""
 
-    With `kept`, it is first powered on by going on from there.
-    """
-
-    def __init__(self, image: Image, directory: Path, kept: Kept | None = None) -> None:
+    def __init__(self, image: Image, directory: Path) -> None:
+        super().__init__(image.suite)
         self.image = image
-        self.kept = kept
         self.directory = directory
         self.port = _free_port()
         self.disk = directory / "disk.qcow2"
@@ -82,31 +51,14 @@ class Machine(Guest):
         self._forwards = itertools.count()  # ssh does not bind a path twice
         self._qemu: Daemon | None = None
         self._line: Daemon | None = None  # the ssh connection that all commands share
-        layer = ["qemu-img", "create", "-q", "-f", "qcow2"]
-        if kept:
-            run([*layer, "-F", "qcow2", "-b", kept.disk, self.disk])
-            _copy_key(kept.key, self.key)
-        else:
-            run([*layer, "-F", "raw", "-b", image.disk, self.disk])
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.key])
+        layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw"]
+        run([*layer, "-b", image.disk, self.disk])
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.key])
 
     def power_on(self) -> None:
-        """Boot, or go on; wait until every unit has started."""
-        going_on = ("-incoming", f"file:{self.kept.memory}") if self.kept else ()
-        self._qemu = Daemon([*self._command(), *going_on], self.directory / "qemu.log")
+        self._qemu = Daemon(self._command(), self.directory / "qemu.log")
         self.connect()
-        if self.kept:
-            self.kept = None  # from now on it boots
-            self.sh('date --set "@$1" >/dev/null', f"{time.time():.0f}")
         self.sh("systemctl is-system-running --wait || systemctl --failed", seconds=BOOT)
-
-    def keep(self, kept: Kept) -> None:
-        """Write down this machine, which is on, and end it."""
-        self._disconnect()
-        monitor.write_memory(self._monitor, kept.memory)
-        self.power_off()
-        shutil.move(self.disk, kept.disk)
-        _copy_key(self.key, kept.key)
 
     def power_off(self) -> None:
         """Take its power away; without a machine that is on, do nothing."""
@@ -197,10 +149,6 @@ class Machine(Guest):
     def _control(self) -> Path:
         return self.directory / "ssh"
 
-    @property
-    def _monitor(self) -> Path:
-        return self.directory / "qmp"
-
     def _disconnect(self) -> None:
         if self._line:
             self._line.stop()
@@ -220,7 +168,7 @@ class Machine(Guest):
         return [
             *self.board(f"rw net.ifnames=0 mitigations=off {credential}", disk),
             *("-serial", f"file:{self.directory}/console"),
-            *("-monitor", "none", "-qmp", f"unix:{self._monitor},server=on,wait=off"),
+            *("-monitor", "none"),
             *("-nic", network, "-device", "virtio-rng-pci"),
         ]
 
@@ -232,19 +180,11 @@ class Machine(Guest):
         return [
             program("qemu-system-x86_64"),
             *HARDWARE,
-            *processor(),
+            *processor(self.suite),
             *("-kernel", self.image.kernel, "-initrd", self.image.initrd),
             *("-append", f"root=/dev/vda console=ttyS0 {parameters}"),
             *("-drive", f"{disk},if=virtio"),
         ]
-
-
-@contextlib.contextmanager
-def machine(image: Image, directory: Path, kept: Kept | None = None) -> Iterator[Machine]:
-    """Yield a machine that is on; it is off afterwards in any case."""
-    requires(*NEEDS, root=True)
-    with on(Machine(image, directory, kept)) as made:
-        yield made
 
 
 @contextlib.contextmanager
@@ -257,12 +197,7 @@ def on(made: Machine) -> Iterator[Machine]:
         made.power_off()
 
 
-def wait(condition: Callable[[], bool], what: str) -> None:
-    """Poll as `wait_until` does, but as slowly and as long as suits an emulated machine."""
-    wait_until(condition, what, PATIENCE, pause=PAUSE)
-
-
-def processor() -> list[str]:
+def processor(suite: str) -> list[str]:
     """Emulated, unless this processor has the means and the kernel lends them.
 
     A /dev/kvm alone is not enough: some hosts' refuses half of the instructions.
@@ -272,13 +207,8 @@ def processor() -> list[str]:
     if means and os.access("/dev/kvm", os.R_OK | os.W_OK):
         return ["-accel", "kvm", "-cpu", "max"]
     # Linux 7.2 hangs with two of qemu's default processors, and starts with two of these.
-    newest = ["-cpu", "max"] if SUITE == "forky" else []
+    newest = ["-cpu", "max"] if suite == "forky" else []
     return ["-accel", "tcg,tb-size=512", *newest]
-
-
-def _copy_key(key: Path, to: Path) -> None:
-    for suffix in ("", ".pub"):
-        shutil.copy(f"{key}{suffix}", f"{to}{suffix}")  # and its mode
 
 
 def _free_port() -> int:

@@ -16,15 +16,15 @@ import pytest
 from harness.engines.cri import Ask, client
 from harness.engines.images import REFERENCE
 from harness.kernel.process_status import DISABLED, FILTER
+from harness.node.guest_node import PREFIX
 from tests.vm.image import USER
-from tests.vm.node import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.engines.cri import Cri
     from harness.node.guest import Guest
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 CRUN = "/opt/with-crun"  # another installation, for the user
 WORK = "/calls x86_64:163; exec sleep 1000000"  # acct(NULL), which no profile allows

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.node.guest_node import IMAGE, PREFIX
 from runc_wrap.ledger import whole_ledger
-from tests.vm.node import IMAGE, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from harness.node.guest import Guest
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 EACH = 100  # creates by each of the two that work at the same time
 AFTERWARDS = 5

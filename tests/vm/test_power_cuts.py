@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.vm import reset_after_step
-from tests.vm.containerd_change import (
+from harness.node.containerd_change import (
     LEFT,
     answers,
     is_new,
     unregistered,
     wait_as_before,
 )
-from tests.vm.machine import Machine, wait
-from tests.vm.node import PREFIX
+from harness.node.guest import wait
+from harness.node.guest_node import PREFIX
+from tests.vm import reset_after_step
+from tests.vm.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 _PROGRAM = f"/root/{Path(reset_after_step.__file__).name}"
 _RESETS = f"{PREFIX}/lib/current/venv/bin/python -I {_PROGRAM} --prefix {PREFIX} engine"

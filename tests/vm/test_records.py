@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.vm.machine import wait
-from tests.vm.node import IMAGE, UNITS
+from harness.node.guest import wait
+from harness.node.guest_node import IMAGE, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 RUN = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 # auditd refuses to be stopped by systemd, but not to be ended

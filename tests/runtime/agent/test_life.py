@@ -96,7 +96,9 @@ def _switches_at_rest(pid: int) -> int:
     return seen[-1]
 
 
-def test_at_rest_the_services_take_little_memory_and_decide_no_cpu(agent: Agent) -> None:
+def test_at_rest_the_services_take_little_memory_and_decide_no_cpu(
+    agent: Agent, tmp_path: Path
+) -> None:
     """Observe gets an event for every program that starts on the machine."""
     agent.wait_answering()
     before = _switches_at_rest(agent.decide)
@@ -104,6 +106,10 @@ def test_at_rest_the_services_take_little_memory_and_decide_no_cpu(agent: Agent)
     assert _switches(agent.decide) == before
     agent.wait_answering()
     wait_until(lambda: _switches(agent.decide) > before, "the control: it is counted", 10)
+    assert resident(agent.both) < RESIDENT
+    bundle = bundles.make(tmp_path / "bundle", "runc")
+    for _ in range(1000):
+        assert agents.ask(agent.prefix, "runc", *bundle.argv("", "create")[1:])[1] == b"rename"
     assert resident(agent.both) < RESIDENT
 
 

@@ -108,7 +108,7 @@ def test_what_a_killed_one_put_in_force_is_not_the_release_before(prefix: Path) 
 def test_a_failed_upgrade_leaves_units_as_they_were_and_runs_what_ran(
     prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real units: tests/vm/test_install.py."""
+    """Real units: tests/boxes/test_install.py."""
     asked = list[str]()
 
     def failure(*words: str) -> str:

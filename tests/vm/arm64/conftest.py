@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
+from harness.node.guest_node import Node, installed_alone, release_for
 from harness.node.requirements import requires
 from tests.vm import machine
 from tests.vm.arm64.container import fill_rootfs
 from tests.vm.arm64.image import arm64_image
 from tests.vm.arm64.machine import NEEDS, Arm64Machine
-from tests.vm.node import Node, installed_alone, release_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -55,7 +55,7 @@ def arm64_image() -> image.Image:
     world = World(SUITE, PACKAGES, variant="extract")
     recipe = world.recipe(codename(), targets(), settings())
     made_of = repr((recipe, FILES, COPIES, LINKS, COMMANDS, SIZE))
-    return image.kept(f"{SUITE}-arm64", made_of, lambda directory: _make(directory, recipe))
+    return image.kept(f"{SUITE}-arm64", SUITE, made_of, lambda directory: _make(directory, recipe))
 
 
 def _make(directory: Path, recipe: list[str]) -> None:

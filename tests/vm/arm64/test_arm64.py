@@ -9,13 +9,13 @@ import pytest
 
 from harness.containers.one_call import CALLS
 from harness.kernel.process_status import DISABLED, FILTER
+from harness.node.guest import wait
+from harness.node.guest_node import PREFIX, UNITS
 from tests.vm.arm64.container import container
-from tests.vm.machine import wait
-from tests.vm.node import PREFIX, UNITS
 
 if TYPE_CHECKING:
     from harness.node.guest import Guest
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 KINDS = ("runc", "crun")
 WRAPPER = f"{PREFIX}/bin/runc-wrap"

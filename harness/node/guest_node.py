@@ -1,4 +1,4 @@
-"""runc-wrap on a virtual machine, and the engines there."""
+"""runc-wrap on a guest, and the engines there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.engines.cri import Ask, client
 from harness.node import archive
 from harness.node.guest import PATIENCE
-from tests.vm.guest_choice import IN_A_BOX
-from tests.vm.image import SUITE
 
 if TYPE_CHECKING:
     from harness.host.processes import Run
@@ -30,6 +29,11 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /
     -o -path /var/lib/containers -o -path /root -o -path /home -o -path /var/tmp \) -prune \
     -o ! -type d -printf '%p %y %m %u:%g %l\n' -o -printf '%p %y %m %u:%g\n' | sort
 find /etc /usr/local /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum
+"""
+# Loads image.tar of root's directory into each engine's store.
+LOAD = """
+cd /root; docker load -q -i image.tar; podman load -q -i image.tar
+ctr images import image.tar; ctr -n k8s.io images import image.tar
 """
 _UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
 # The engines as a node has them that does not confine: Kubernetes' own default is no profile.
@@ -58,20 +62,11 @@ cd {PREFIX}/etc; printf %s "$1" > wanted
 cmp -s wanted config.toml || {{ cp wanted config.toml; runc-wrapctl apply; }}
 rm wanted
 """
-# What is said in a box, which has no cgroup controllers and is not the first pid namespace.
-_OF_SOME_BOXES = "Failed to read pids.max"
-_OF_A_BOX = (
-    "runc-wrap observe: the agent receives none of the audit records",
-    "runc-wrap observe: the agent receives no news of processes",
-    "runc-wrap observe: audit records may not come",
-)
 _OURS = re.compile("runc.wrap", re.IGNORECASE)
 _CONTROL = "runc-wrap: a warning of the tests"  # without it, nothing would be known of others
 _JOURNAL = """
 journalctl --sync
 journalctl --no-pager ${1:+"--after-cursor=$1"}"""
-# systemd 252 knows no such setting, and does without it.
-_OF_OLD_SYSTEMD = "Unknown key 'FileDescriptorStorePreserve' in section [Service], ignoring."
 
 
 @dataclass(frozen=True)
@@ -110,35 +105,45 @@ class Node:
         last = "journalctl --no-pager --lines 1 --show-cursor | tail -n 1"
         return self.machine.sh(last).strip().removeprefix("-- cursor: ")
 
-    def said(self, service: str, since: str) -> str:
-        """Return what runc-wrap-SERVICE said after the cursor `since`."""
-        return self.machine.sh(f'{_JOURNAL} -o cat -u "runc-wrap-$2"', since, service)
-
     def warnings(self, since: str = "") -> list[str]:
         """Return the journal's lines about us that are warnings or worse, after a cursor if given.
 
-        Lines that every guest of this kind and suite has are left out.
+        Lines that every guest of this kind and suite has are left out; the whole has each.
         """
         self.machine.sh('logger --priority user.warning "$1"', _CONTROL)
         told = self.machine.sh(f"{_JOURNAL} --priority warning", since).splitlines()
         ours = [line for line in told if _OURS.search(line)]
         lines = [line for line in ours if not line.endswith(_CONTROL)]
         assert len(lines) < len(ours)
-        return _without_the_guests(lines, is_whole=not since)
+        known = self.machine.warned
+        if not since:
+            assert [one for one in known if not any(one in line for line in lines)] == []
+        known += self.machine.may_warn
+        return [line for line in lines if not any(one in line for one in known)]
+
+    def modes(self, options: str, handler: str) -> list[int]:
+        """Return the modes of seccomp of a container by Docker, by Podman, and of a pod's.
+
+        `options` are Docker's and Podman's; without a handler there is no pod.
+        """
+        run = f"run --rm --network none {options}"
+        show = f"{IMAGE} grep Seccomp: /proc/self/status"
+        script = f"docker {run} --security-opt seccomp=unconfined {show}; podman {run} {show}"
+        told = self.machine.sh(script) + (self._pods_status(handler) if handler else "")
+        return [int(line.split()[1]) for line in told.splitlines()]
+
+    def _pods_status(self, handler: str) -> str:
+        socket = self.machine.forward("/run/containerd/containerd.sock")
+        with client(socket, "/kubepods.slice") as cri:
+            cri.wait_image()
+            pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
+            pid = cri.pid(cri.run(pod, Ask()))
+            return self.machine.sh("grep Seccomp: /proc/$1/status", str(pid))
 
     def ledger(self) -> list[Any]:
         """Return its lines, the oldest first."""
         text = self.machine.sh(f"cat {PREFIX}/var/ledger/*.jsonl")
         return [json.loads(line) for line in text.splitlines()]
-
-
-def _without_the_guests(lines: list[str], *, is_whole: bool) -> list[str]:
-    """Leave out what every guest of this kind says; the whole journal must have each."""
-    said = (*(_OF_A_BOX if IN_A_BOX else ()), *([_OF_OLD_SYSTEMD] if SUITE == "bookworm" else []))
-    if is_whole:
-        assert [one for one in said if not any(one in line for line in lines)] == []
-    possible = (*said, *([_OF_SOME_BOXES] if IN_A_BOX else []))
-    return [line for line in lines if not any(one in line for one in possible)]
 
 
 def release_for(architecture: str, variable: str, place: Path) -> Path:

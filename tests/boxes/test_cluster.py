@@ -22,15 +22,15 @@ from harness.engines.cri import Ask, client
 from harness.host.processes import short_directory
 from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccomp_in
 from harness.node import archive
+from harness.node.guest import wait
+from harness.node.guest_node import PREFIX
 from harness.node.requirements import requires
 from runc_wrap.cluster.host_commands.node_commands import STEPS
 from runc_wrap.cluster.kubernetes_api.node_object import AGAIN, INSTALLED, READY, VERSION
-from tests.boxes import box
-from tests.kubernetes import cluster_node
-from tests.kubernetes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode
-from tests.vm.guest_choice import IN_A_BOX, guest_of
-from tests.vm.machine import wait
-from tests.vm.node import PREFIX
+from tests.boxes import cluster_node
+from tests.boxes.box import box
+from tests.boxes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode
+from tests.kubernetes import rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,6 @@ INSTALLING = {
     "register": _runs("register"),
     "the engine is changed, nobody was told": _CHANGED,
 }
-EACH = [*INSTALLING] if IN_A_BOX else [POWER, "register"]  # each takes a machine minutes
 ROLLING_OVER = {"prove": _runs("prove")}
 NEXT = "0.2.1"
 REMOVING = {step: _runs(step) for step in ("remaining", "unregister", "uninstall")}
@@ -90,7 +89,7 @@ def node(
     image: Path, busybox: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClusterNode]:
     """A machine of its own, on which nothing of runc-wrap ever was; no pod runs there yet."""
-    with short_directory("vmc") as directory, guest_of(directory, busybox) as machine:
+    with short_directory("boxc") as directory, box(directory, busybox) as machine:
         yield cluster_node.prepared(machine, image, tmp_path_factory.mktemp("node"))
 
 
@@ -116,7 +115,7 @@ def test_the_pod_is_killed_at_each_step_that_there_is() -> None:
     assert {*INSTALLING, *ROLLING_OVER, *REMOVING} >= {*STEPS}
 
 
-@pytest.mark.parametrize("step", EACH)
+@pytest.mark.parametrize("step", INSTALLING)
 def test_what_is_ended_at_a_step_leaves_the_engine_whole(node: ClusterNode, step: str) -> None:
     """What a killed pod has begun ends without it, what a power failure ends the boot takes back.
 
@@ -225,7 +224,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED if IN_A_BOX else ["a typo"])  # a minute each, as above
+@pytest.mark.parametrize("name", REFUSED)
 def test_a_policy_that_is_refused_leaves_the_one_before(
     node: ClusterNode, cri: Cri, name: str
 ) -> None:
@@ -236,6 +235,14 @@ def test_a_policy_that_is_refused_leaves_the_one_before(
     assert node.metadata()["labels"][READY] == "true"
     _started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
+
+
+def test_it_never_took_half_of_the_memory_that_its_limit_leaves_it(node: ClusterNode) -> None:
+    """Also with a policy of 1 MB; the box may have no limits of its own."""
+    (daemonset,) = rendered.of_kind("base", "DaemonSet")
+    limit = rendered.pod(daemonset)["containers"][0]["resources"]["limits"]["memory"]
+    peak = _rights(node, INSTALLER)["VmHWM"].removesuffix(" kB")
+    assert 2 * int(peak) < int(limit.removesuffix("Mi")) << 10
 
 
 def test_what_the_plugin_asks_of_a_node_its_pod_answers(node: ClusterNode) -> None:
@@ -330,13 +337,8 @@ def test_an_upgraded_engine_is_proved_again_without_a_restart(node: ClusterNode,
 
 
 def _newer_containerd() -> list[Path]:
-    """Return the programs: this machine's are newer than a box's, those of forky than Debian 13's.
-
-    Those of forky need cgroup controllers, which a box may not have.
-    """
-    place = Path("/") if IN_A_BOX else box.system("forky")
-    names = ("containerd", "containerd-shim-runc-v2", "ctr")
-    return [place / "usr" / "bin" / name for name in names]
+    """Return the programs: this machine's are newer than a box's of Debian 12."""
+    return [Path("/usr/bin") / name for name in ("containerd", "containerd-shim-runc-v2", "ctr")]
 
 
 def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri: Cri) -> None:

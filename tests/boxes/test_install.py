@@ -1,26 +1,25 @@
-"""Installing from the archive on a node without Python, compiler or network; and its reboot."""
+"""Installing from the archive on a node without Python, compiler or network; and its reboot.
+
+First of this folder: what the journal says by then is of the installation alone.
+"""
 
 from __future__ import annotations
 
-import json
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.engines.cri import Ask, client
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.install import SOURCE
-from tests.vm.guest_choice import CRI_WORKS
-from tests.vm.node import IMAGE, LISTING, PREFIX, UNITS
+from harness.node.guest_node import IMAGE, LISTING, PREFIX, UNITS
+from tests.boxes.box import CRI_WORKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 ENGINES = ("docker", "podman", *(["containerd"] if CRI_WORKS else []))
+HANDLER = "runc-wrap" if CRI_WORKS else ""
 # Each new release's decide runs a script first, which fails it or holds it up.
 _WITH_A_NEW_RELEASE = f"""
 cat > /run/fault <<END
@@ -45,7 +44,6 @@ done > /root/creates 2>&1
 """
 
 
-@pytest.mark.short
 def test_the_archive_needs_no_python_no_compiler_and_no_network(node: Node) -> None:
     tools = "for tool in python3 gcc cc musl-gcc; do command -v $tool && exit 1; done; :"
     assert node.machine.attempt(tools).stdout == ""
@@ -55,40 +53,18 @@ def test_the_archive_needs_no_python_no_compiler_and_no_network(node: Node) -> N
     assert "Seccomp: 2   with runc-wrap" in node.told
 
 
-@pytest.mark.short
 def test_the_services_are_active_and_start_with_the_machine(node: Node) -> None:
     for question, answer in (("is-active", "active"), ("is-enabled", "enabled")):
         told = node.machine.sh(f"systemctl {question} {' '.join(UNITS)}").split()
         assert told == [answer] * len(UNITS)
 
 
-def _modes(node: Node, docker_and_podman: str, containerd: str) -> list[int]:
-    """Return the modes of seccomp of a container by each of ENGINES."""
-    run = f"run --rm --network none {docker_and_podman}"
-    show = f"{IMAGE} grep Seccomp: /proc/self/status"
-    told = node.machine.sh(
-        f"docker {run} --security-opt seccomp=unconfined {show}; podman {run} {show}"
-    )
-    if CRI_WORKS:
-        told += _pods_status(node, containerd)
-    return [int(line.split()[1]) for line in told.splitlines()]
-
-
-def _pods_status(node: Node, handler: str) -> str:
-    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as cri:
-        cri.wait_image()
-        pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
-        pid = cri.pid(cri.run(pod, Ask()))
-        return node.machine.sh("grep Seccomp: /proc/$1/status", str(pid))
-
-
-@pytest.mark.short
 def test_engines_start_containers_through_it_and_after_a_reboot_as_before(node: Node) -> None:
-    assert _modes(node, "", "runc") == [DISABLED] * len(ENGINES)
-    assert _modes(node, "--runtime runc-wrap", "runc-wrap") == [FILTER] * len(ENGINES)
+    assert node.modes("", "runc" if CRI_WORKS else "") == [DISABLED] * len(ENGINES)
+    assert node.modes("--runtime runc-wrap", HANDLER) == [FILTER] * len(ENGINES)
     before = len(node.ledger())
     node.machine.reboot()
-    assert _modes(node, "--runtime runc-wrap", "runc-wrap") == [FILTER] * len(ENGINES)
+    assert node.modes("--runtime runc-wrap", HANDLER) == [FILTER] * len(ENGINES)
     engines = {each["engine"] for each in node.ledger()[before:]}
     assert engines >= {*ENGINES}
     assert node.machine.sh("systemctl --failed --quiet --no-legend") == ""
@@ -96,7 +72,6 @@ def test_engines_start_containers_through_it_and_after_a_reboot_as_before(node: 
     assert told == ["active"] * len(UNITS)
 
 
-@pytest.mark.short
 def test_the_journal_has_no_warning_of_ours(node: Node) -> None:
     assert node.warnings() == []
 
@@ -159,19 +134,3 @@ def test_what_a_killed_upgrade_left_is_undone_by_the_next(node: Node) -> None:
     assert {*left} == {before, after}
     assert before in releases
     _is_whole(node)
-
-
-def test_the_services_rest_while_nothing_happens(node: Node) -> None:
-    """The figures are written down, as an emulated CPU's are no limit for a real one's."""
-    seconds = 20
-    before = {name: node.service(name) for name in ("decide", "observe")}
-    time.sleep(seconds)
-    found = {}
-    for name, then in before.items():
-        now = node.service(name)
-        used = (int(now["CPUUsageNSec"]) - int(then["CPUUsageNSec"])) / 1e9
-        found[name] = {"MB": int(now["MemoryCurrent"]) / 1e6, "CPU": used / seconds}
-    (SOURCE / "build" / "vm").mkdir(parents=True, exist_ok=True)
-    (SOURCE / "build" / "vm" / "rest.json").write_text(json.dumps(found, indent=1))
-    assert all(one["MB"] < 40 for one in found.values()), found
-    assert all(one["CPU"] < 0.05 for one in found.values()), found

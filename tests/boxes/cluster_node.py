@@ -1,4 +1,4 @@
-"""A machine as a cluster's node, without a kubelet: Podman runs the pod, beside containerd.
+"""A box as a cluster's node, without a kubelet: Podman runs the pod, beside containerd.
 
 The API server runs in a container of the installer's image, which has a Python with TLS.
 """
@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.engines.images import REFERENCE
 from harness.host.processes import CommandError, run, wait_until
+from harness.node.guest import PAUSE
+from harness.node.guest_node import CONTAINERD, LISTING, PREFIX
 from harness.node.requirements import program
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.kubernetes_api.node_object import STATE
 from tests.kubernetes import installer_pod, node_api_server, rendered
 from tests.kubernetes.installer_pod import CONTAINER, Given
 from tests.unit.cluster import api_stand_in, merge_patch
-from tests.vm.guest_choice import IN_A_BOX
-from tests.vm.machine import PAUSE
-from tests.vm.node import CONTAINERD, LISTING, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,11 +30,9 @@ NODE, POD = "n1", "runc-wrap-x7k2p"
 INSTALLER, METRICS = f"{POD}-{CONTAINER}", f"{POD}-metrics"  # as Podman names the containers
 CONFIG, ORIGINAL = "/etc/containerd/config.toml", "/root/containerd.toml"
 _API, _PLAYED, _TOKEN, _PROGRAMS = (f"/root/{name}" for name in "api played token programs".split())
-_PATIENT = 1500  # seconds: an emulated machine beside other work needs ten minutes to install
-# Seconds between two looks, which keep an emulated CPU from what is waited for.
-_SHORT, _LONG = (0.1, PAUSE) if IN_A_BOX else (0.5, 3 * PAUSE)
-# A box has no bridge for pods, and may have no limits; the other address is that of Podman's.
-_NETWORK, _ADDRESS = ("host", "127.0.0.1") if IN_A_BOX else ("bridge", "10.88.0.1")
+_PATIENT = 1500  # seconds, beside other work; most take a few
+_SHORT = 0.1  # seconds between two looks
+_ADDRESS = "127.0.0.1"  # a box has no bridge for pods
 _UNITS = """
 systemctl list-unit-files --no-legend --plain | grep -v '^session-' | sort  # a boot's own logins
 systemctl list-units --all --no-legend --plain 'runc-wrap*'
@@ -63,7 +60,7 @@ _SERVE = f"""
 podman run -d --name api --network host --read-only -v {_API}:{node_api_server.PLACE} \\
     --entrypoint {_PYTHON} "$1" -c "
 import sys; sys.path[:0] = ['{node_api_server.PLACE}']
-import {api_server.__name__} as tls; tls.provide()
+from {api_server.__name__} import provide_tls; provide_tls()
 from tests.kubernetes import node_api_server; node_api_server.main()"
 """
 _SERVES = f"""
@@ -75,7 +72,7 @@ do
     sleep 1
 done
 """
-_PLAY = f"podman kube play --quiet --replace --network {_NETWORK} {_PLAYED}/pod.yaml"
+_PLAY = f"podman kube play --quiet --replace --network host {_PLAYED}/pod.yaml"
 _UNTIL = f'until eval "$1"; do sleep {_SHORT}; done'
 _KILL = f"podman pod kill -s KILL {POD} >/dev/null"
 # Not before Podman has cleaned up: it stops a pod whose containers have ended.
@@ -118,16 +115,10 @@ class ClusterNode:
         self.machine.sh(f'podman load -q -i "/root/{image.name}"', seconds=_PATIENT)
 
     def asked(self, command: str, given: str = "") -> Any:
-        """Return the JSON that a command of the installer prints in its pod.
-
-        As by the plugin, it is asked once more if it took longer than the 50 s that a node is
-        given, which an emulated machine may need.
-        """
+        """Return the JSON that a command of the installer prints in its pod."""
         words = f"podman exec -i {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster {command}"
         script = f'printf "%s\\n" "$1" | {words}'
         done = self.machine.attempt(script, given)
-        if "took longer than" in done.stderr:
-            return self.machine.json(script, given)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -150,7 +141,7 @@ class ClusterNode:
         self.machine.sh(f"{_UNTIL}; {_KILL}", condition, seconds=_PATIENT)
 
     def cut_power(self, condition: str) -> None:
-        """Take the machine's power away once a shell condition holds, and boot; no pod runs yet."""
+        """End the machine at once once a shell condition holds, and boot; no pod runs yet."""
         self.until(condition)
         self.machine.power_off()
         self.machine.power_on()
@@ -226,7 +217,7 @@ class ClusterNode:
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         try:
-            wait_until(condition, what, _PATIENT, pause=_LONG)
+            wait_until(condition, what, _PATIENT, pause=PAUSE)
         except CommandError as error:
             log = self.machine.attempt(f"podman logs {INSTALLER} 2>&1").stdout
             raise CommandError(f"{error}: {self.known()}\n{log}") from None
@@ -278,7 +269,7 @@ def _serve(machine: Guest, place: Path) -> Given:
     token.write_text(api_stand_in.TOKEN)
     (place / node_api_server.CERTIFICATE).rename(authority)
     machine.copy_in([token, authority], _TOKEN)
-    return Given(NODE, _ADDRESS, node_api_server.PORT, _TOKEN, limits=not IN_A_BOX)
+    return Given(NODE, _ADDRESS, node_api_server.PORT, _TOKEN)
 
 
 def _info(machine: Guest) -> dict[str, str]:

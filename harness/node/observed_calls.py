@@ -10,8 +10,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.vm.machine import wait
-from tests.vm.node import IMAGE
+from harness.node.guest import wait
+from harness.node.guest_node import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""Debian's package on a machine with systemd: installed, upgraded, removed and purged by apt.
+"""Debian's package in a box with systemd: installed, upgraded, removed and purged by apt.
 
-The tests are the steps of one machine's life, in order.
+The tests are the steps of one box's life, in order.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from harness.node import packages
+from harness.node import observed_calls, packages
+from harness.node.guest_node import IMAGE, LISTING, UNITS, Node
+from harness.node.observed_calls import RUN
 from harness.node.requirements import requires
-from tests.vm import observed_calls
-from tests.vm.guest_choice import guest_of
-from tests.vm.node import IMAGE, LISTING, UNITS, Node
-from tests.vm.observed_calls import RUN
+from tests.boxes.box import box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +84,7 @@ def _build(release: Path, place: Path) -> None:
 @pytest.fixture(scope="module")
 def node(debs: dict[str, Path], busybox: Path) -> Iterator[Packaged]:
     """A machine of its own: what the other tests of this folder use has no package."""
-    with short_directory("vm") as directory, guest_of(directory, busybox) as on:
+    with short_directory("box") as directory, box(directory, busybox) as on:
         on.copy_in([*debs.values()], "/root")
         files = {version: f"/root/{file.name}" for version, file in debs.items()}
         yield Packaged(on, on.sh(LISTING), "", files)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.vm.node import IMAGE, LISTING, PREFIX
+from harness.node.guest_node import IMAGE, LISTING, PREFIX
 
 if TYPE_CHECKING:
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 WRAPPER = f"{PREFIX}/bin/runc-wrap"
 _NO_CONTAINERS = "docker ps -aq | xargs -r docker rm -f >/dev/null; podman rm -af -t 0 >/dev/null"
@@ -28,7 +26,6 @@ sed -i 's|"terminal": true|"terminal": false|; s|"sh"|"sleep", "1000"|' config.j
 _RUN = f"{WRAPPER} run --detach --bundle /var/tmp/bundle ours </dev/null >/dev/null 2>&1"
 
 
-@pytest.mark.short
 def test_uninstall_leaves_every_file_as_it_was_before_the_installation(node: Node) -> None:
     """Refused until containerd and Docker have forgotten us, which only a restart makes them do."""
     machine = node.machine

@@ -22,7 +22,7 @@ from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noq
 from runc_wrap.engines.handler import EngineError, Handler  # noqa: E402
 from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402
 from runc_wrap.host import program  # noqa: E402
-from tests.engine.sixth_program import STATE  # noqa: E402
+from tests.boxes.sixth_program import STATE  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

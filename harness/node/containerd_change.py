@@ -7,14 +7,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness.host.processes import wait_until
-from tests.vm.machine import PAUSE
-from tests.vm.node import PREFIX
+from harness.node.guest import PAUSE
+from harness.node.guest_node import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.node.guest import Guest
-    from tests.vm.node import Node
+    from harness.node.guest_node import Node
 
 CONFIG = "/etc/containerd/config.toml"
 # Seconds: canaries are removed one minute after a boot, and if containerd is not ready then, as on
