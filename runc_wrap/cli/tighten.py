@@ -194,6 +194,7 @@ def _carry_out(
     found: Sequence[RuntimeContainer],
     options: dict[str, Any],
 ) -> list[TightenedContainer]:
+    container_tightening.remove_unnamed(places)
     everybody = container_tightening.Everybody(found)
     sets = options.get("set_no_new_privs", False)
     with progress.shown("Tightening containers") as meter:

@@ -85,6 +85,11 @@ def started(pid: int | str) -> int | None:
     return int(fields[_START - _AFTER_NAME])
 
 
+def ticks() -> int:
+    """Return the clock ticks since boot, as start times are given."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * posix.sysconf("SC_CLK_TCK"))
+
+
 def age(pid: int) -> float | None:
     """Return the seconds since the start of a process that runs, None as `started` does.
 

@@ -18,6 +18,7 @@ from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.host import files, procfs
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import container_processes
 from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
 from runc_wrap.profiles.source_profile import ProfileError
@@ -38,6 +39,9 @@ SECONDS = 10.0  # for execs that are under way
 _PAUSE = 0.05
 _TRIES = 5  # at what the runtime saved, if it is written back meanwhile
 _SHOWN = 5
+_DAY = 86400  # seconds
+# 0.2.0, after a downgrade, takes the line for the container's record, and verifies it by this.
+_OF_THE_CREATE = ("engine", "bundle", "namespace", "pod", "container", "image", "mode", "digest")
 _ENDED = "it ended, or was started again, after it had been looked at; run this again"
 
 
@@ -124,7 +128,7 @@ def _save(plan: TighteningPlan) -> int:
     if saved.has(plan.laid):
         return 0
     saved.replace(saved.with_filter(plan.laid, plan.loader))
-    return _ticks()
+    return procfs.ticks()
 
 
 def _is_there(plan: TighteningPlan) -> bool:
@@ -190,17 +194,18 @@ def _joined(container: RuntimeContainer, everybody: Everybody) -> list[int]:
 
 def _record(places: Places, plan: TighteningPlan, result: str) -> None:
     """Append to the ledger what all processes of a container have to have from now on."""
-    container, digest = plan.entry.container, plan.laid.digest
+    container, digest, record = plan.entry.container, plan.laid.digest, plan.entry.record
     if result == "begun":
         places.tightened.mkdir(mode=0o700, exist_ok=True)
         files.replace(places.tightened / f"{digest}.bpf", plan.laid.program)
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **{name: record and record.line.get(name) for name in _OF_THE_CREATE},
         "id": container.id,
         "root": container.root,
         "action": ledger_file.TIGHTEN,
         "profile": plan.laid.name,
-        "digest": digest,
+        "filters": max(plan.entry.needed, 1),
         "laid": [*dict.fromkeys([*plan.entry.laid, digest])],
         "first": [container.pid, procfs.started(container.pid or 0)],
         "result": result,
@@ -208,6 +213,13 @@ def _record(places: Places, plan: TighteningPlan, result: str) -> None:
     ledger_file.append(str(places.prefix), line)
 
 
-def _ticks() -> int:
-    """Return the clock ticks since boot, as start times are given."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+def remove_unnamed(places: Places) -> None:
+    """Remove filters that were laid on containers which the ledger has forgotten. Raises OSError.
+
+    Another command writes its filter before the line that names it.
+    """
+    laid = whole_ledger.read(places.ledger).tightened.values()
+    named = {f"{digest}.bpf" for one in laid for digest in one.laid}
+    for file in places.tightened.glob("*"):
+        if file.name not in named and time.time() - file.stat().st_mtime > _DAY:
+            file.unlink(missing_ok=True)

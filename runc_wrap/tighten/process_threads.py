@@ -45,11 +45,15 @@ def living(pid: int) -> dict[int, ThreadStatus]:
     return found
 
 
+def may_add(fields: Mapping[bytes, bytes]) -> bool:
+    """Tell from /proc/PID/status whether the kernel lets a thread add a filter."""
+    return fields[b"NoNewPrivs"] == b"1" or bool(int(fields[b"CapEff"], 16) & _SYS_ADMIN)
+
+
 def _thread(fields: Mapping[bytes, bytes]) -> ThreadStatus:
     count = fields.get(b"Seccomp_filters")
-    may_add = fields[b"NoNewPrivs"] == b"1" or int(fields[b"CapEff"], 16) & _SYS_ADMIN
     seccomp = SeccompState(int(fields[b"Seccomp"]), None if count is None else int(count))
-    return ThreadStatus(seccomp, bool(may_add), fields[b"State"][:1])
+    return ThreadStatus(seccomp, may_add(fields), fields[b"State"][:1])
 
 
 def weakest(threads: Mapping[int, ThreadStatus]) -> SeccompState:

@@ -53,7 +53,7 @@ def tighten_processes(
     Nothing is undone, and running it again adds the filter only where it is missing.
     """
     outcomes: Outcomes = {}
-    begun, deadline = _ticks(), time.monotonic() + seconds
+    begun, deadline = procfs.ticks(), time.monotonic() + seconds
     is_over = False
     while not is_over and time.monotonic() < deadline:
         is_over = _trace(listed, request, outcomes, (begun, deadline))
@@ -156,8 +156,3 @@ def _outcome(fields: list[Any] | None) -> ProcessOutcome | None:
         return None
     pid, start, threads, before, after, *rest = fields
     return ProcessOutcome(pid, start, threads, SeccompState(*before), SeccompState(*after), *rest)
-
-
-def _ticks() -> int:
-    """Return the clock ticks since boot, as start times are given."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))

@@ -14,7 +14,7 @@ from runc_wrap.host import containers, procfs
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.tighten import saved_state
+from runc_wrap.tighten import process_threads, saved_state
 from runc_wrap.tighten.laid_filter import LaidFilter
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _MOST_INSTRUCTIONS = 1 << 15  # kernel/seccomp.c MAX_INSNS_PER_PATH
 _EACH = 4  # instructions that the kernel adds for each filter attached
 _INSTRUCTION = 8  # sizeof(struct sock_filter)
 _STRICT = 1  # SECCOMP_MODE_STRICT
-_SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
 
 
 @dataclass(slots=True)
@@ -131,7 +130,6 @@ def _lacks(filters: tuple[bytes, ...], program: bytes) -> bool:
 
 def _needs_no_new_privs(pid: int) -> bool:
     try:
-        status = procfs.status(pid)
-        return status[b"NoNewPrivs"] != b"1" and not int(status[b"CapEff"], 16) & _SYS_ADMIN
+        return not process_threads.may_add(procfs.status(pid))
     except (OSError, KeyError):  # it has ended
         return False

@@ -31,6 +31,9 @@ def test_a_running_container_gets_the_overlay_and_so_do_later_execs(
     assert node.disagreeing() == ([], [])
     (found,) = node.tighten("--overlay", bundle.name)
     assert (found["result"], found["processes"]) == ("has it", [])
+    created, *_, last = node.installed.ledger(bundle.name)
+    for name in ("filters", "digest", "bundle", "mode"):  # what an older release verifies by
+        assert last[name] == created[name] is not None
 
 
 def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
