@@ -177,10 +177,10 @@ class Bench:
         bundle.config.write_text(json.dumps(config))
         return bundle
 
-    def _enforced_filter(self, caps: str) -> filter_emulation.Filters:
-        """Return the kernel's filters of a container in enforce with these capabilities."""
+    def _enforced_filter(self, caps: str, mode: str = ENFORCE) -> filter_emulation.Filters:
+        """Return the kernel's filters of a container in a mode with these capabilities."""
         held = [f"CAP_{name}" for name in caps.split()]
-        bundle = self.node.passing(ENFORCE, Program("filter", ["sleep", "1000"]), capabilities=held)
+        bundle = self.node.passing(mode, Program("filter", ["sleep", "1000"]), capabilities=held)
         try:
             return filter_emulation.read(bundle.create(self.node.installed.wrapper))
         finally:

@@ -7,26 +7,21 @@ containers that enforce the one and the other (harness.kernel.filter_emulation).
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.kernel import filter_emulation, tracefs
-from harness.node.requirements import program, requires
+from harness.kernel import tracefs
 from tests.corpus import figures, measure, nodes
-from tests.corpus.__main__ import sample
 from tests.corpus.measure import Bench, Measured, Ran
-from tests.corpus.nodes import BARE, PROFILE, Program
-from tests.corpus.test_recorded import PROGRAMS, SEED
+from tests.corpus.nodes import BARE, PROFILE
+from tests.corpus.test_recorded import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from harness.kernel.filter_emulation import Filters
     from tests.corpus.catalogue import Entry
-    from tests.corpus.nodes import Node
 
 pytestmark = pytest.mark.timeout(1200)
 BESIDE, LOOSE, STRICT = "beside", "loose", "strict"
@@ -46,7 +41,7 @@ class _Bench(Bench):
         found = {entry.name: Measured() for entry in entries}
         self.node.installed.configure(nodes.policy(self.node.kind) + _RULES)
         self._both = {
-            caps: (self._filter_in(LOOSE, caps), self._filter_in(STRICT, caps))
+            caps: (self._enforced_filter(caps, LOOSE), self._enforced_filter(caps, STRICT))
             for caps in {entry.caps for entry in entries}
         }
         numbers = set().union(*(measure.answered(two) for _, two in self._both.values()))
@@ -64,15 +59,6 @@ class _Bench(Bench):
                 found[one["pod"]].reports[BESIDE] = one
         return found
 
-    def _filter_in(self, mode: str, caps: str) -> Filters:
-        held = [f"CAP_{name}" for name in caps.split()]
-        bundle = self.node.passing(mode, Program("filter", ["sleep", "1000"]), capabilities=held)
-        try:
-            return filter_emulation.read(bundle.create(self.node.installed.wrapper))
-        finally:
-            bundle.delete(program(self.node.kind))
-            shutil.rmtree(bundle.path, ignore_errors=True)
-
     def _traced(self, entry: Entry) -> Ran:
         with self._tracer.following() as traced:
             status, output = self._call(BESIDE, entry, traced.words())
@@ -89,12 +75,7 @@ class _Bench(Bench):
 def test_the_candidates_report_is_what_enforcing_it_would_deny_more(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    entries = [one for one in sample(PROGRAMS, SEED) if not one.outranked]
-    requires(*(need for entry in entries for need in entry.needs.split()))
-    node: Node = request.getfixturevalue(kind)
-    files = measure.build(tmp_path / "built")
-    if any("main" in entry.files.split() for entry in entries):
-        files["main"] = measure.build_go(tmp_path)
+    node, entries, files = prepared(kind, request, tmp_path)
     found = _Bench(node, files).measure(entries)
     assert {
         name: nodes.reported(one.reports[BESIDE]) ^ one.ran[BESIDE].denied

@@ -45,16 +45,24 @@ class _Bench(Bench):
         return self.node.installed.control("suggest", *words, name).stdout
 
 
+def prepared(
+    kind: str, request: pytest.FixtureRequest, directory: Path
+) -> tuple[Node, list[Entry], dict[str, bytes]]:
+    """Return the runtime's node, the sample's programs, and the files that they need."""
+    entries = [one for one in sample(PROGRAMS, SEED) if not one.outranked]
+    requires(*(need for entry in entries for need in entry.needs.split()))
+    node: Node = request.getfixturevalue(kind)
+    files = measure.build(directory / "built")
+    if any("main" in entry.files.split() for entry in entries):
+        files["main"] = measure.build_go(directory)
+    return node, entries, files
+
+
 @pytest.mark.parametrize("kind", ["runc", "crun"])
 def test_what_was_recorded_is_enough(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    entries = [one for one in sample(PROGRAMS, SEED) if not one.outranked]
-    requires(*(need for entry in entries for need in entry.needs.split()))
-    node: Node = request.getfixturevalue(kind)
-    files = measure.build(tmp_path / "built")
-    if any("main" in entry.files.split() for entry in entries):
-        files["main"] = measure.build_go(tmp_path)
+    node, entries, files = prepared(kind, request, tmp_path)
     found = _Bench(node, files).measure(entries)
     wrong = [
         (entry.name, mode, found[entry.name].ran[mode], found[entry.name].ran[BARE])
