@@ -42,7 +42,8 @@ def run(words: Sequence[str]) -> tuple[int, Tallies]:
     """Run a command until it and all its children have ended; return its status, and its calls.
 
     A status beyond 128 is 128 and the signal that ended it. A signal that comes while only children
-    are left ends the waiting. Raises Failure if it cannot be executed, or not with a listener.
+    are left ends the waiting; `ended` of the calls is None then. Raises Failure if it cannot be
+    executed, or not with a listener.
     """
     ours, its = socket.socketpair()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
@@ -89,6 +90,7 @@ def _serve(listener: int, seen: Tallies) -> None:
                 words = (call.arch, call.number, code, call.args, OBSERVE)
                 seen.add(Sighting(time.time(), 0, call.tid, 0, "", "", *words))
                 notify.proceed(listener, call.id)
+        seen.ended = time.time()
     finally:
         os.close(listener)
 

@@ -170,6 +170,8 @@ def of_command(seen: Tallies) -> tuple[Json, list[str]]:
     block = reduced(block, named, [])
     nameless = [f"{row.syscall} of {row.abi}" for row in every if row.syscall.startswith("#")]
     said = sentences(block, named)
+    if seen.ended is None:
+        said.append("Children were left when the recording ended: their calls get ENOSYS now.")
     if nameless:
         some = ", ".join(nameless[:_MOST_NAMED]) + ", ..." * (len(nameless) > _MOST_NAMED)
         said.append(f"Left out, as libseccomp has no name for them: {some}.")

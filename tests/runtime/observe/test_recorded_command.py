@@ -66,8 +66,22 @@ def test_signals_reach_the_command_and_its_end_by_one_is_its_status(
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 5
-    done = subprocess.run(words(installed, file, "sh", "-c", "kill -KILL $$"), check=False)
+    done = subprocess.run(
+        words(installed, file, "sh", "-c", "kill -KILL $$"), stderr=subprocess.PIPE, check=False
+    )
     assert done.returncode == 128 + signal.SIGKILL
+    assert b"Children were left" not in done.stderr
+
+
+def test_a_signal_ends_the_waiting_for_children_and_it_is_said(
+    installed: Installed, tmp_path: Path
+) -> None:
+    requires(root=True)
+    file = tmp_path / "p.json"
+    argv = words(installed, file, "sh", "-c", "(sleep 1; kill -TERM $PPID; sleep 15) & exit 3")
+    done = subprocess.run(argv, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 3
+    assert b"Children were left" in done.stderr
 
 
 def test_who_may_load_no_filter_gets_no_new_privs_and_what_cannot_run_writes_nothing(
