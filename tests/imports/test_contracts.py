@@ -110,7 +110,7 @@ PLANTS = [
     (CODE, "policy/settings/source.py", "eval('1')", "uses eval"),
     (CODE, "policy/settings/source.py", "from pickle import loads", "uses pickle.loads"),
     (IDS, "policy/settings/source.py", "import os\nos.setresuid(0, 0, 0)", "uses os.setresuid"),
-    (NETWORK, "node/agent_flush.py", "A = socket.AF_INET", "uses socket.AF_INET"),
+    (NETWORK, "node/agent_flush.py", "A = _socket.AF_INET", "uses _socket.AF_INET"),
     (NETWORK, "node/agent_flush.py", "import urllib.request", "uses urllib.request"),
 ]
 

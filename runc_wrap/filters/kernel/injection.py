@@ -40,6 +40,7 @@ _GET_RSEQ, _GET_DISPATCH = 0x420F, 0x4211
 _SYSGOOD, SUSPEND_SECCOMP = 1, 1 << 21
 _WALL, _EVENT_STOP = 0x40000000, 128
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
+_NOTHING = (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH)  # what they do by default
 _WORD, _PAGE = 8, 4096
 _AT_SYSINFO_EHDR, _LARGEST_AUXV = 33, 4096
 _CS_64, _CS_32 = 0x33, 0x23  # arch/x86/include/asm/segment.h
@@ -180,12 +181,24 @@ def _asked(tid: int, request: int, size: int) -> bytes:
     return answer.raw
 
 
+def _harmless(tid: int) -> set[int]:
+    """Return the signals that the thread ignores, by its own choice or by default."""
+    fields = procfs.status(tid)
+    caught, ignored = (int(fields[name], 16) for name in (b"SigCgt", b"SigIgn"))
+    return {
+        one
+        for one in range(1, signal.NSIG)
+        if ignored >> (one - 1) & 1 or (one in _NOTHING and not caught >> (one - 1) & 1)
+    }
+
+
 class _Run:
     """What is left to do in a stopped thread; `_saved` are the registers that it goes on with."""
 
     def __init__(self, tid: int, program: bytes, steps: list[InjectedCall]) -> None:
         self._tid, self._program, self._left = tid, program, steps
         self._saved, self._now = _Registers(), _Registers()
+        self._harmless = _harmless(tid)
         self._machine = call_stub.X86_64
         self._place = self._length = self._address = 0
         self._failure: FiltersUnreadableError | None = None
@@ -252,22 +265,32 @@ class _Run:
 
     def _make(self, call: InjectedCall) -> int:
         """Let the thread make its next call; return the stop, _SYSCALL_STOP if it was made."""
-        ptrace.call(_SYSCALL, self._tid)
-        stop = _wait(self._tid)
+        stop = self._resumed()
         if stop != _SYSCALL_STOP:
             return stop
         self._registers(_GETREGS, self._now)
         if not self._is_ours(call):
             self._now.orig_rax = _NO_CALL  # the kernel makes no call
             self._registers(_SETREGS, self._now)
-        ptrace.call(_SYSCALL, self._tid)
-        stop = _wait(self._tid)
+        stop = self._resumed()
         self._left.pop(0)
         if self._now.orig_rax == _NO_CALL:
             self._fail("another of its threads changed what it executes")
         elif stop == _SYSCALL_STOP:
             self._registers(_GETREGS, self._now)
             self._account(call, self._now.rax)
+        return stop
+
+    def _resumed(self) -> int:
+        """Let the thread go on to its next stop; signals that do nothing to it are none.
+
+        Only a tracer sees them, and a process whose children end all the time gets no further.
+        """
+        for _ in range(_ATTEMPTS):
+            ptrace.call(_SYSCALL, self._tid)
+            stop = _wait(self._tid)
+            if stop not in self._harmless:
+                break
         return stop
 
     def _is_ours(self, call: InjectedCall) -> bool:

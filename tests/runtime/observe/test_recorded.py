@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,6 +89,7 @@ def test_a_recorded_program_behaves_as_bare_under_its_profile_and_can_be_entered
     assert bare.endswith("done\n")
     bundle = make_bundle(pair.kind)
     assert run_script(bundle, recording.wrapper, SCRIPT) == bare
+    time.sleep(1.1)  # the ledger's times are whole seconds: so long it may not be from the start
     made = recording.control("suggest", "--recorded", bundle.name)
     assert "Recorded in 1 container, 1 of them from the start" in made.stderr
     assert "the agent is never asked" in made.stderr
