@@ -12,6 +12,7 @@ from runc_wrap.filters import profile_difference
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.profiles import actions
+from runc_wrap.profiles.return_codes import ACTION_MASK, ALLOW, LOG, TRACE, USER_NOTIF
 from runc_wrap.safe_text import number
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.profile_difference import ProfileChange
     from runc_wrap.node.paths import Places
+
+_UNDENIED = (ALLOW, LOG, TRACE, USER_NOTIF)
 
 
 class _Row(NamedTuple):
@@ -33,12 +36,19 @@ class _Row(NamedTuple):
     @property
     def is_stricter(self) -> bool:
         """Tell whether the second denies more."""
-        return actions.restriction(self.second) < actions.restriction(self.first)
+        more = actions.restriction(self.second) < actions.restriction(self.first)
+        return more and not self.is_undenied
 
     @property
     def is_laxer(self) -> bool:
         """Tell whether the second denies less."""
-        return actions.restriction(self.second) > actions.restriction(self.first)
+        less = actions.restriction(self.second) > actions.restriction(self.first)
+        return less and not self.is_undenied
+
+    @property
+    def is_undenied(self) -> bool:
+        """Tell whether neither denies by itself: one of them logs, or asks somebody."""
+        return all(code & ACTION_MASK in _UNDENIED for code in (self.first, self.second))
 
 
 @click.command()
@@ -101,9 +111,13 @@ def _with(capabilities: tuple[str, ...]) -> str:
 
 def _summary(found: Iterable[_Row]) -> str:
     stricter, laxer = _counted(found, "is_stricter"), _counted(found, "is_laxer")
-    others = {one.syscall for one in found if not (one.is_stricter or one.is_laxer)}
+    undenied = {one.syscall for one in found if one.is_undenied}
+    others = {
+        one.syscall for one in found if not (one.is_stricter or one.is_laxer or one.is_undenied)
+    }
     said = [f"denies {stricter}"] * bool(stricter) + [f"allows {laxer}"] * bool(laxer)
     said += [f"has another error for {number(len(others), 'call')}"] * bool(others)
+    said += [f"logs {number(len(undenied), 'call')} otherwise or asks about them"] * bool(undenied)
     return f"The second {', '.join(said)}." if said else "They do the same for every call."
 
 

@@ -53,6 +53,18 @@ def test_what_differs_under_arguments_and_capabilities_is_named(node: Node, tmp_
     assert document["summary"].startswith(said)  # runc answers ENOSYS above what a profile names
 
 
+def test_a_call_that_is_logged_or_asked_about_counts_as_no_denial(
+    node: Node, tmp_path: Path
+) -> None:
+    plain, other = tmp_path / "a.json", tmp_path / "b.json"
+    for path, action in ((plain, "ALLOW"), (other, "LOG")):
+        rule = {"names": ["keyctl"], "action": f"SCMP_ACT_{action}"}
+        path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}))
+    for two in ((plain, other), (other, plain)):
+        said = node.ctl("profile", "diff", *map(str, two)).stdout.splitlines()[-1]
+        assert said == "The second logs 1 call otherwise or asks about them."
+
+
 def test_a_range_without_end_is_one_row_for_abis_of_64_and_of_32_bits(
     node: Node, tmp_path: Path
 ) -> None:
