@@ -156,35 +156,42 @@ RINGS = 'runtime = ["{kind}"]\n[default]\nprofile = "containerd@1.7.24"\n'  # it
 SPLICE = "x86_64:275"  # of nothing: returns where it is let through
 
 
-@pytest.mark.parametrize("mode", ["enforce", "audit"])
+@pytest.mark.parametrize(
+    ("mode", "over", "splice", "ring"),
+    [
+        ("enforce", "", "returned", "returned"),
+        ("enforce", 'deny = ["splice"]\n', "errno 1", "errno 1"),
+        ("audit", 'deny = ["splice"]\n', "errno 1", "errno 1"),
+        ("enforce", 'deny = ["splice"]\nio_uring = "allow"\n', "errno 1", "returned"),
+        ("enforce", 'deny_sockets = ["AF_ALG"]\n', "returned", "errno 1"),
+        ("enforce", 'deny = ["umount2"]\n', "returned", "returned"),
+    ],
+)
 def test_a_ring_cannot_make_a_denied_call_either(
     pair: Pair,
     own_installation: Installed,
     make_bundle: Callable[..., Bundle],
     built: Callable[[str], Path],
+    *,
     mode: str,
+    over: str,
+    splice: str,
+    ring: str,
 ) -> None:
-    settings = RINGS.format(kind=pair.kind) + f'mode = "{mode}"\n[overlay]\n'
     operations = ("splice", "openat", "socket", "enter", "register")
 
     def tried(program: str, *words: str) -> dict[str, str]:
         bundle = make_bundle(pair.kind)
         return logged_calls.make(bundle, own_installation.wrapper, built(program), *words)
 
-    for over, splice, ring in (
-        ("", "returned", "returned"),
-        ('deny = ["splice"]\n', "errno 1", "errno 1"),
-        ('deny = ["splice"]\nio_uring = "allow"\n', "errno 1", "returned"),
-        ('deny_sockets = ["AF_ALG"]\n', "returned", "errno 1"),
-        ('deny = ["umount2"]\n', "returned", "returned"),
-    ):
-        own_installation.configure(settings + over)
-        assert tried("calls", SPLICE) == {SPLICE: splice}
-        beyond = "errno 9" if ring == "returned" else ring  # without a ring: EBADF
-        assert tried("ring", *operations) == {
-            **dict.fromkeys(operations[:3], ring),
-            **dict.fromkeys(operations[3:], beyond),
-        }
+    settings = RINGS.format(kind=pair.kind) + f'mode = "{mode}"\n[overlay]\n'
+    own_installation.configure(settings + over)
+    assert tried("calls", SPLICE) == {SPLICE: splice}
+    beyond = "errno 9" if ring == "returned" else ring  # without a ring: EBADF
+    assert tried("ring", *operations) == {
+        **dict.fromkeys(operations[:3], ring),
+        **dict.fromkeys(operations[3:], beyond),
+    }
 
 
 @pytest.mark.parametrize("existing", [False, True])
