@@ -33,7 +33,6 @@ default_prefix=/opt/runc-wrap
 prefix=$default_prefix
 python='' cc='' index_url='' find_links='' quiet='' dry_run='' no_services=''
 archive=''  # the release that lies beside this script, if this is an unpacked archive
-packages='' # Debian's, that this installed
 release='' in_step=''
 advice='' # what to do if the step that runs fails
 told=''   # the failure was told, or the program that was begun tells it
@@ -106,7 +105,6 @@ provide() {
     fi
     step "Installing Debian's packages $*" "mend what apt-get said (sources, network, proxy, room on the disk), install $* by hand, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), which needs neither Python nor a compiler"
     apt_install "$@"
-    packages="$packages $*"
     in_step='' advice=''
 }
 
@@ -229,21 +227,7 @@ take_lock() {
     umask 077
     exec 9>> "$1/install"
     umask 022
-    flock -n 9 || fail "$(holder "$1/install") is working on $prefix already; wait for it, or end it"
-}
-
-holder() {
-    inode=$(stat -c %i "$1")
-    while read -r _ kind _ _ pid where _; do
-        case $kind$where in
-            FLOCK*:"$inode")
-                name=$(tr -cd '[:alnum:]._-' < "/proc/$pid/comm" || :)
-                printf '%s (pid %s)' "${name:-another process}" "$pid"
-                return
-                ;;
-        esac
-    done < /proc/locks
-    printf 'another install.sh'
+    flock -n 9 || fail "another installation or removal works on $prefix; wait for it, or end it"
 }
 
 own_python() {
@@ -356,6 +340,5 @@ in_step='' advice=''
 own_python -c '' || fail "the interpreter in $prefix cannot be started; mount that without noexec (findmnt -T $prefix), or choose another --prefix"
 set -- --prefix "$prefix" --release "$release" $quiet $no_services
 [ -n "$archive" ] || set -- "$@" --checkout "$source"
-for name in $packages; do set -- "$@" --package "$name"; done
 told=yes # by the installer
 own_python -m runc_wrap.installation.installer "$@"

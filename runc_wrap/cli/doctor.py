@@ -10,7 +10,7 @@ from runc_wrap import doctor as checks
 from runc_wrap import safe_text
 from runc_wrap.cli import output, progress
 from runc_wrap.failure import Failure
-from runc_wrap.installation import installation_record
+from runc_wrap.installation import release_switch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,8 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
     """
     if dry_run and not fix:
         raise click.UsageError("--dry-run says what --fix would do; give both")
-    if not installation_record.is_there(places.prefix):
-        raise Failure(installation_record.told_missing(places.prefix))
+    if not release_switch.is_there(places.prefix):
+        raise Failure(release_switch.told_missing(places.prefix))
     mended: list[Mended] = []
     with progress.shown("Checking this node"):
         findings = checks.run(places)

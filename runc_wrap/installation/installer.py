@@ -11,7 +11,6 @@ holds the lock.
 from __future__ import annotations
 
 import argparse
-import errno
 import signal
 import sys
 import sysconfig
@@ -22,9 +21,9 @@ from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
 from runc_wrap.host.systemd import UnitFailed
-from runc_wrap.installation import installation_record as records
 from runc_wrap.installation import links, release_parts, release_switch, services, unfinished
 from runc_wrap.installation.services import Services
+from runc_wrap.installation.unfinished import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +45,6 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--prefix", type=Path, required=True)
     parser.add_argument("--release", type=Path, required=True)
     parser.add_argument("--checkout", type=Path, help="default: an archive, whose release is whole")
-    parser.add_argument("--package", action="append", default=[], help="installed by install.sh")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--no-services", action="store_true")
     return parser.parse_args(words)
@@ -61,14 +59,10 @@ class Installer:
         self._release: Path = options.release
         self._command = self._release / "venv" / "bin" / "runc-wrapctl"
         self._take_back()  # what another one left that was killed
-        self._record = records.load(self._prefix)
         self._before = release_switch.in_force(self._prefix)
 
     def run(self) -> None:
         """Carry out all steps; undo the last ones if one fails."""
-        if more := self._options.package:  # they stay, whatever becomes of the release
-            self._record.packages = sorted({*self._record.packages, *more})
-            records.save(self._prefix, self._record)
         self._complete()
         self._say("Compiling the policy ...")
         self._say(self._said("--prefix", self._prefix, "apply"))
@@ -80,7 +74,7 @@ class Installer:
             _listen_to_signals(signal.SIG_IGN)
             try:
                 self._take_back()
-            except (OSError, records.Damaged) as error:
+            except (OSError, Damaged) as error:
                 self._warn(f"not taken back: {error}; the next install.sh does it")
             raise
         release_switch.remove_others(self._release, self._before)
@@ -130,18 +124,13 @@ class Installer:
         return None
 
     def _changes(self, services: Services | None) -> list[PathChange]:
-        """Return all that puts the release in force.
-
-        Removals, then the record of what is outside of the prefix, then what that names: so an
-        uninstall finds all, also after a kill.
-        """
+        """Return all that puts the release in force, removals first."""
         wanted = links.wanted(self._prefix, self._release)
         changes = [
             *release_switch.changes(self._prefix, self._release),
-            *(services.changes(self._record) if services else ()),
-            *links.changes(self._record, wanted, self._say),
+            *(services.changes() if services else ()),
+            *links.changes(self._prefix, wanted, self._say),
         ]
-        changes.insert(0, records.change(self._prefix, self._record))
         return sorted(changes, key=lambda one: one.after is not None)
 
     def _try_containers(self) -> None:
@@ -167,9 +156,7 @@ class Installer:
         done = _ended(self._command, *words)
         if not done.is_well:
             said = (done.complaint or done.printed or done.said).strip()
-            is_first = not self._before
-            advice = policy_advice(said, self._prefix, is_first=is_first)
-            raise Failed(f"{said}\n{advice}")
+            raise Failed(f"{said}\nTry: correct that, then run install.sh again")
         return done.printed
 
     def _take_back(self) -> None:
@@ -206,11 +193,11 @@ def _listen_to_signals(how: Callable[[int, FrameType | None], object] | signal.H
         signal.signal(number, how)
 
 
-def _say_what_to_do(error: Exception, prefix: Path, in_force: str) -> None:
+def _say_what_to_do(error: Exception, in_force: str) -> None:
     """Print why it failed, what is in force now, and what to do, unless the error says that."""
     sys.stdout.flush()
-    is_told = isinstance(error, (Failed, records.Damaged))
-    more = "" if is_told else f" {advice(error, prefix)}"
+    is_told = isinstance(error, (Failed, Damaged))
+    more = "" if is_told else f" {advice(error)}"
     sys.stderr.write(f"install.sh: {error}{in_force}{more}\n")
 
 
@@ -220,59 +207,21 @@ def main(words: Sequence[str]) -> int:
     options = arguments(words)
     try:
         installer = Installer(options)
-    except (records.Damaged, OSError) as error:
-        _say_what_to_do(error, options.prefix, "")
+    except (Damaged, OSError) as error:
+        _say_what_to_do(error, "")
         return 1
     try:
         installer.run()
     except (Failure, OSError, ValueError) as error:
-        _say_what_to_do(error, options.prefix, f"; {installer.told_in_force()}.")
+        _say_what_to_do(error, f"; {installer.told_in_force()}.")
         return 1
     return 0
 
 
-_AGAIN = "then run install.sh again"
-_BY_ERROR = {
-    errno.ENOSPC: "make room on that file system (`df -h {path}` shows it)",
-    errno.EDQUOT: "make room on that file system (`df -h {path}` shows it)",
-    errno.EROFS: "mount that file system writable (`findmnt -T {path}` shows it)",
-    errno.EACCES: "run it as root, where no mount or security module forbids it",
-    errno.EPERM: "run it as root; `lsattr -d {path}` shows a file that nobody may change",
-    errno.ENOENT: "unpack the archive or the checkout again, of which that is missing",
-}
-_IN_THE_WAY = "move away what is there (`ls -ld {path}` shows it)"
-
-
-def advice(error: BaseException, prefix: Path) -> str:
-    """Return it; `prefix` stands for a file that is not named."""
-    if isinstance(error, OSError):
-        what = _BY_ERROR.get(error.errno or 0, _IN_THE_WAY)
-        return f"Try: {what.format(path=_place(error, prefix))}, {_AGAIN}."
-    if isinstance(error, UnitFailed):
-        return f"Try: mend what that says, {_AGAIN}, or give it --no-services."
-    if isinstance(error, ValueError):
-        return f"Try: unpack the archive or the checkout again, as this one is damaged, {_AGAIN}."
-    room = _BY_ERROR[errno.ENOSPC].format(path=prefix)  # a program failed, and said why
-    return f"Try: read what that program said, {room} if it lacks any, {_AGAIN}."
-
-
-def policy_advice(said: str, prefix: Path, *, is_first: bool) -> str:
-    """Return it for a policy that `apply` refuses, with what it said.
-
-    `is_first`: nothing is in force, so runc-wrapctl, which that may advise, is not installed.
-    """
-    if is_first and "runc-wrapctl" in said:
-        return (
-            f"Try: change {prefix}/etc so that it needs no runc-wrapctl, which is not installed "
-            "yet, and run install.sh again; change it back when what that says is done"
-        )
-    return f"Try: correct that, {_AGAIN}"
-
-
-def _place(error: OSError, prefix: Path) -> Path:
-    """Return the directory of a file: the file itself may be ours, and gone by now."""
-    named = Path(str(error.filename2 or error.filename or ""))
-    return named.parent if named.is_absolute() else prefix
+def advice(error: Exception) -> str:
+    """Return what to do about a failure, which says itself what is wrong and where."""
+    more = ", or give it --no-services" if isinstance(error, UnitFailed) else ""
+    return f"Try: mend what that says, then run install.sh again{more}."
 
 
 if __name__ == "__main__":

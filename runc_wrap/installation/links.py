@@ -1,6 +1,7 @@
 """The links outside of an installation in the default prefix: commands, manual, completions.
 
-They lead through PREFIX/lib/current, so that an upgrade changes them too.
+They lead through PREFIX/lib/current, so that an upgrade changes them too. By where they lead they
+are known as the installation's.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from runc_wrap.installation.release_parts import DEFAULT_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.installation.installation_record import InstallationRecord
-
 LOCAL = Path("/usr/local")
 COMMANDS = ("runc-wrap", "runc-wrapctl")
 COMPLETIONS = {
@@ -26,6 +25,9 @@ COMPLETIONS = {
     "zsh": "zsh/site-functions",
     "fish": "fish/vendor_completions.d",
 }
+_NAMES = ("bin/runc-wrap*", "share/man/man[0-9]/runc-wrap*",
+          *(f"share/{place}/*runc-wrap*" for place in COMPLETIONS.values()))  # fmt: skip
+_LASTING = ("bin", "share", "share/man")  # directories that each system has
 
 
 def wanted(prefix: Path, release: Path) -> dict[Path, str]:
@@ -39,10 +41,12 @@ def wanted(prefix: Path, release: Path) -> dict[Path, str]:
     return found
 
 
-def missing_directories(links: Iterable[Path]) -> list[str]:
-    """Return the directories that have to be made for these links, each after the one above."""
-    parents = {parent: None for link in links for parent in reversed(link.parents)}
-    return [str(parent) for parent in parents if not parent.exists()]
+def own(prefix: Path) -> dict[Path, str]:
+    """Return {link: target} of those that lead into an installation."""
+    places = (f"{prefix}/bin/", f"{prefix}/lib/current/")
+    there = (each for name in _NAMES for each in LOCAL.glob(name) if each.is_symlink())
+    found = {link: str(link.readlink()) for link in there}
+    return {link: target for link, target in found.items() if target.startswith(places)}
 
 
 def _shared(share: Path) -> Iterator[tuple[str, Path]]:
@@ -55,50 +59,31 @@ def _shared(share: Path) -> Iterator[tuple[str, Path]]:
 
 
 def changes(
-    record: InstallationRecord, links: dict[Path, str], note: Callable[[str], None]
+    prefix: Path, links: dict[Path, str], note: Callable[[str], None]
 ) -> Iterator[PathChange]:
-    """Yield what makes these links, and removes recorded ones that are no longer wanted.
+    """Yield what makes these links, and removes those that are no longer wanted.
 
-    The record becomes what it is afterwards. On a read-only file system, as /usr is on minimal
-    distributions, all stay as they are.
+    On a read-only file system, as /usr is on minimal distributions, all stay as they are.
     """
-    here = {link for link, target in links.items() if _leads_to(link, target)}
-    record.links |= {str(link): links[link] for link in here}
-    if barred := [link for link in links if link not in here and is_read_only(link)]:
-        place = os.path.commonpath([link.parent for link in barred])
-        found = f"{place} is read-only: links to commands, manual and completions are left out"
-        note(f"{found}. The commands are in {DEFAULT_PREFIX}/bin.")
-    made = {link: target for link, target in links.items()
-            if link not in {*here, *barred} and _may_make(record, link, target, note)}  # fmt: skip
-    record.directories += [
-        name for name in missing_directories(made) if name not in record.directories
-    ]
-    record.links |= {str(link): target for link, target in made.items()}
-    yield from (PathChange(link, change_set.content(link), target) for link, target in made.items())
-    for name in [name for name in record.links if Path(name) not in links]:
-        link, target = Path(name), record.links[name]
-        if not is_read_only(link):
-            del record.links[name]
-            if _leads_to(link, target):
-                yield PathChange(link, target, None)
+    there = own(prefix)
+    new = {link: target for link, target in links.items() if there.get(link) != target}
+    if is_read_only(LOCAL / "bin"):
+        if new:
+            found = f"{LOCAL} is read-only: links to commands, manual and completions are left out"
+            note(f"{found}. The commands are in {prefix}/bin.")
+        return
+    for link, target in new.items():
+        if why := _obstacle(link, is_own=link in there):
+            note(f"{link} is not linked, because {why}.")
+        else:
+            yield PathChange(link, change_set.content(link), target)
+    yield from (PathChange(link, there[link], None) for link in there if link not in links)
 
 
-def _may_make(
-    record: InstallationRecord, link: Path, target: str, note: Callable[[str], None]
-) -> bool:
-    if found := list(ownership.of(str(link.parent))):
-        path, how = found[0]
-        note(f"{link} is not linked, because {path} {how}.")
-        return False
-    former = record.links.get(str(link), target)
-    if os.path.lexists(link) and not _leads_to(link, former):
-        note(f"{link} is not linked, because there is another file of that name.")
-        return False
-    return True
-
-
-def _leads_to(link: Path, *targets: str) -> bool:
-    return link.is_symlink() and str(link.readlink()) in targets
+def _obstacle(link: Path, *, is_own: bool) -> str:
+    for path, how in ownership.of(str(link.parent)):
+        return f"{path} {how}"
+    return "there is another file of that name" if os.path.lexists(link) and not is_own else ""
 
 
 def is_read_only(path: Path) -> bool:
@@ -107,22 +92,12 @@ def is_read_only(path: Path) -> bool:
     return bool(os.statvfs(found).f_flag & os.ST_RDONLY)
 
 
-def stuck(record: InstallationRecord) -> Path | None:
-    """Return a recorded link that is there and cannot be removed, None if there is none."""
-    there = (Path(name) for name, target in record.links.items() if _leads_to(Path(name), target))
-    return next(filter(is_read_only, there), None)
-
-
-def removed(record: InstallationRecord) -> Iterator[tuple[Path, str]]:
-    """Remove the recorded links and empty directories; yield what is left, and why."""
-    for name, target in list(record.links.items()):
-        link = Path(name)
-        if _leads_to(link, target):
-            link.unlink()
-        elif os.path.lexists(link):
-            yield link, "it is not the link that install.sh made"
-        del record.links[name]
-    for name in reversed(record.directories[:]):
-        with contextlib.suppress(OSError):  # not empty, gone, or read-only
-            Path(name).rmdir()
-        record.directories.remove(name)
+def remove(links: Iterable[Path]) -> None:
+    """Remove links, and the directories that are empty then. Raises OSError."""
+    lasting = {LOCAL / name for name in _LASTING}
+    for link in links:
+        link.unlink()
+        for directory in (link.parent, link.parent.parent):
+            if directory not in lasting:
+                with contextlib.suppress(OSError):  # not empty
+                    directory.rmdir()

@@ -16,7 +16,6 @@ from runc_wrap import safe_text
 from runc_wrap.engines import removals
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
-from runc_wrap.installation import installation_record as record
 from runc_wrap.installation import still_needed
 from runc_wrap.node import paths
 
@@ -52,7 +51,7 @@ def main(places: Places) -> int:
 
 def _called(places: Places) -> Iterator[tuple[str, str]]:
     """Yield each name in PREFIX/bin that an engine calls, will call, or may call, and why."""
-    why, unsure = still_needed.calls(places, record.load(places.prefix))
+    why, unsure = still_needed.calls(places)
     if unsure:
         yield from ((name, unsure[0]) for name in still_needed.names(places))
     yield from why.items()

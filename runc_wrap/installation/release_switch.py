@@ -27,6 +27,16 @@ def in_force(prefix: Path) -> str:
     return current.readlink().name if current.is_symlink() else ""
 
 
+def is_there(prefix: Path) -> bool:
+    """Tell whether a directory has an installation, also a package's."""
+    return _current(prefix).is_symlink()
+
+
+def told_missing(prefix: Path) -> str:
+    """Return what to do about a directory without one."""
+    return f"{prefix} has no installation: give the one that has by --prefix"
+
+
 def _current(prefix: Path) -> Path:
     return prefix / "lib" / "current"
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from runc_wrap.installation.installation_record import InstallationRecord
-
 _LONGEST_SOCKET = 107  # bytes of a path, unix(7)
 _RUNS = frozenset({"active", "activating", "reloading", "refreshing", "failed"})
 
@@ -59,9 +57,8 @@ class Services:
         former = [name for name in self._wanted if name not in self.new]
         self.ran = [name for name in former if systemd.state(name) in _RUNS]
 
-    def changes(self, record: InstallationRecord) -> Iterator[PathChange]:
-        """Yield what makes the units' files those of this release, and record them."""
-        record.units = sorted({*record.units, *self._wanted})
+    def changes(self) -> Iterator[PathChange]:
+        """Yield what makes the units' files those of this release."""
         for name, text in self._wanted.items():
             path = systemd.UNITS / name
             yield PathChange(path, change_set.content(path), text.encode(), is_ours=True)

@@ -16,12 +16,12 @@ from runc_wrap.engines.engine_class import NOTHING
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, locks, procfs, runtime_state
+from runc_wrap.installation import links
 from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.installation import installation_record as record
     from runc_wrap.node.paths import Places
 
 _SERVICES = ("decide", "observe")
@@ -67,12 +67,12 @@ def told_foreground(found: list[str]) -> str:
     )
 
 
-def calls(places: Places, found: record.InstallationRecord) -> tuple[dict[str, str], list[str]]:
+def calls(places: Places) -> tuple[dict[str, str], list[str]]:
     """Return {name in PREFIX/bin: why an engine will call it}, and what is not certain."""
     why: dict[str, str] = {}
     unsure: list[str] = []
     in_memory: dict[str, list[str]] = {}
-    for name, why_kept in _in_memory(places, found, unsure):
+    for name, why_kept in _in_memory(places, unsure):
         in_memory.setdefault(name, []).append(why_kept)
     for name in names(places):
         containers, more = removals.called_by_path(places, name)
@@ -81,7 +81,7 @@ def calls(places: Places, found: record.InstallationRecord) -> tuple[dict[str, s
             why[name] = dependent.counted(containers)
         elif name in in_memory:
             why[name] = " and ".join(in_memory[name])
-        elif file := _named_by_hand(places, name, found):
+        elif file := _named_by_hand(places, name):
             why[name] = f"{file} names it; remove that by hand and restart the engine"
     return why, unsure
 
@@ -98,9 +98,7 @@ def names(places: Places) -> list[str]:
     ]
 
 
-def _in_memory(
-    places: Places, found: record.InstallationRecord, unsure: list[str]
-) -> Iterator[tuple[str, str]]:
+def _in_memory(places: Places, unsure: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each name that an engine which runs has read from its files, and has not forgotten."""
     states = registration_state.states(places.engines)
     registered = {(state.engine, state.config): state for state in states}
@@ -116,20 +114,20 @@ def _in_memory(
                 unknown = f"{each} does not tell which handlers it has"
                 yield from ((name, unknown) for name in state.names)
         for name in names(places):
-            paths = _paths(places, name, found)
+            paths = _paths(places, name)
             if any(path in paths for path in (running or {}).values()):
                 yield name, f"{each} has it in memory"
 
 
-def _paths(places: Places, name: str, found: record.InstallationRecord) -> list[str]:
+def _paths(places: Places, name: str) -> list[str]:
     """Return the paths by which an engine may call a name: its own, and links that lead to it."""
     own = str(places.wrapper.with_name(name))
-    return [own, *links_to(found.links, own)]
+    return [own, *(str(link) for link, to in links.own(places.prefix).items() if to == own)]
 
 
-def _named_by_hand(places: Places, name: str, found: record.InstallationRecord) -> str:
+def _named_by_hand(places: Places, name: str) -> str:
     """Return a configuration file with our path that `engine add` did not write."""
-    paths = "|".join(re.escape(path) for path in _paths(places, name, found))
+    paths = "|".join(re.escape(path) for path in _paths(places, name))
     path = re.compile(rf"(?:{paths})(?![\w-])")
     ours = {file for state in registration_state.states(places.engines) for file in state.files}
     for directory in _BY_HAND:
@@ -144,8 +142,3 @@ def _text(file: Path) -> str:
         return files.read(file, _LARGEST, follows=True).decode(errors="replace")
     except (OSError, ValueError):
         return ""
-
-
-def links_to(all_links: dict[str, str], target: str) -> dict[str, str]:
-    """Return the recorded links {path: target} to a target."""
-    return {link: to for link, to in all_links.items() if to == target}

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, systemd
-from runc_wrap.installation.installation_record import Damaged
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class Damaged(Failure):
+    """The record cannot be read; the message says why."""
 
 
 def place(prefix: Path) -> Path:

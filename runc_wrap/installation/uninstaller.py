@@ -20,8 +20,7 @@ from runc_wrap.engines.registration import plan_execution, registration_plan, re
 from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, locks, systemd
-from runc_wrap.installation import installation_record as record
-from runc_wrap.installation import links, services, still_needed
+from runc_wrap.installation import links, release_switch, services, still_needed
 from runc_wrap.ledger.record import SELFTEST
 from runc_wrap.node.paths import PACKAGED
 
@@ -62,7 +61,6 @@ class UninstallPlan:
     """`stays`: {name in PREFIX/bin: why it is still called}; `unsure`: what is no veto."""
 
     places: Places
-    record: record.InstallationRecord
     removals: list[Removal]
     stays: dict[str, str]
     runtime: Path | None
@@ -74,8 +72,8 @@ def check(places: Places) -> None:
     """Raise Failure if there is no installation that install.sh made."""
     if places.prefix == PACKAGED:
         raise Failure(f"{PACKAGED} belongs to a package: remove that with apt")
-    if not record.is_there(places.prefix):
-        raise Failure(record.told_missing(places.prefix))
+    if not release_switch.is_there(places.prefix):
+        raise Failure(release_switch.told_missing(places.prefix))
 
 
 def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> UninstallPlan:
@@ -87,10 +85,9 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
         raise Failure(still_needed.told_observed(found))
     if running := still_needed.foreground(places):
         raise Failure(still_needed.told_foreground(running))
-    recorded = record.load(places.prefix)
-    if stuck := links.stuck(recorded):
-        raise Failure(f"{stuck} is on a read-only file system: mount that writable for this")
-    stays, unsure = still_needed.calls(places, recorded)
+    for link in filter(links.is_read_only, links.own(places.prefix)):
+        raise Failure(f"{link} is on a read-only file system: mount that writable for this")
+    stays, unsure = still_needed.calls(places)
     needed = _needed(places, stays)
     if needed and not hands_over:
         raise Failure(
@@ -106,7 +103,7 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
         for where, name in _registered(places)
     ]
     left = [Left("perhaps a container", each) for each in unsure]
-    return UninstallPlan(places, recorded, planned, stays, runtime, purges, left)
+    return UninstallPlan(places, planned, stays, runtime, purges, left)
 
 
 def _registered(places: Places) -> Iterator[tuple[Where, str]]:
@@ -132,19 +129,16 @@ def steps(todo: UninstallPlan) -> Iterator[Step]:
     boot = systemd.UNITS / boot_unit.name_of(todo.places)
     if boot.exists():  # a killed change left it, which had changed nothing yet
         yield Step(f"remove {boot}", partial(boot_unit.remove, todo.places, systemd.UNITS))
-    names = (*UNITS, *todo.record.units)
-    units = list(dict.fromkeys(services.installed(todo.places.prefix, names)))
-    if units:
+    if units := list(services.installed(todo.places.prefix, UNITS)):
         yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))
-    if todo.record.links:
+    if there := _needless_links(todo):
         yield Step("remove the links to commands, manual and completions",
-                   partial(_remove_links, todo))  # fmt: skip
+                   partial(links.remove, there))  # fmt: skip
     yield from _bin_steps(todo)
     if todo.purges:
         yield Step(f"remove {todo.places.etc}", partial(_purge, todo))
     but = f", but for {', '.join(found)}" if (found := _kept_records(todo)) else ""
-    yield Step(f"remove {todo.places.prefix}/lib and {todo.places.var}{but}",
-               partial(_save, todo))  # fmt: skip
+    yield Step(f"remove {todo.places.prefix}/lib and {todo.places.var}{but}", lambda: None)
 
 
 def _take_out(todo: UninstallPlan, removal: Removal) -> None:
@@ -164,24 +158,11 @@ def _told(removal: Removal) -> str:
     return f"remove {removal.handler} from {where.config}"
 
 
-def _remove_links(todo: UninstallPlan) -> None:
-    kept = _kept_links(todo)
-    for link in kept:
-        del todo.record.links[link]
-    todo.left += [Left(str(path), why) for path, why in links.removed(todo.record)]
-    todo.record.links |= kept
-    _save(todo)
-
-
-def _kept_links(todo: UninstallPlan) -> dict[str, str]:
-    """Return the links to what stays, and to runc-wrapctl, which `finish` removes."""
+def _needless_links(todo: UninstallPlan) -> list[Path]:
+    """Return the links that do not lead to what stays, nor to runc-wrapctl: `finish` removes it."""
     bin_ = todo.places.prefix / "bin"
-    names = ("runc-wrapctl", *todo.stays)
-    return {
-        link: to
-        for name in names
-        for link, to in still_needed.links_to(todo.record.links, str(bin_ / name)).items()
-    }
+    kept = {str(bin_ / name) for name in ("runc-wrapctl", *todo.stays)}
+    return [link for link, to in links.own(todo.places.prefix).items() if to not in kept]
 
 
 def _bin_steps(todo: UninstallPlan) -> Iterator[Step]:
@@ -202,11 +183,6 @@ def _purge(todo: UninstallPlan) -> None:
     (etc / "config.toml").unlink(missing_ok=True)
 
 
-def _save(todo: UninstallPlan) -> None:
-    if record.place(todo.places.prefix).parent.is_dir():
-        record.save(todo.places.prefix, todo.record)
-
-
 def left(todo: UninstallPlan) -> list[Left]:
     """Return what stays, and why, apart from what `finish` finds."""
     found = list(todo.left)
@@ -220,9 +196,6 @@ def left(todo: UninstallPlan) -> list[Left]:
     if kept := _kept_records(todo):
         where = f"{todo.places.var} ({', '.join(kept)})"
         found.append(Left(where, "your records; --purge removes them"))
-    if todo.record.packages:
-        names = " ".join(todo.record.packages)
-        found.append(Left(f"Debian's packages {names}", "others may need them; apt removes them"))
     return found
 
 
@@ -250,7 +223,7 @@ def finish(places: Places, *, purges: bool) -> list[str]:
     records = [path for name in RECORDS for path in (*(var / name).glob("*"), var / name)]
     if link.is_symlink() and str(link.readlink()) == str(own):
         link.unlink()
-    for name in ("runtime/runc", "runtime/crun", "*installation.json*", ".installing.*", "current"):
+    for name in ("runtime/runc", "runtime/crun", ".installing.*", "current"):
         for path in lib.glob(name):
             path.unlink()
     own.unlink(missing_ok=True)

@@ -12,8 +12,7 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
-from runc_wrap.installation import installation_record as record
-from runc_wrap.installation import still_needed, unfinished, uninstaller
+from runc_wrap.installation import release_switch, still_needed, unfinished, uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -24,6 +23,11 @@ def _failed(prefix: Path, *words: str) -> str:
     result = CliRunner().invoke(main, ["--prefix", str(prefix), "uninstall", *words])
     assert result.exit_code == 2
     return result.stderr
+
+
+def _installed(prefix: Path) -> None:
+    (prefix / "lib").mkdir()
+    (prefix / "lib" / "current").symlink_to("releases/1")
 
 
 def test_a_packages_files_are_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,11 +51,10 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
 ) -> None:
     """It would be registered with what is gone by then."""
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
-    record.place(tmp_path).parent.mkdir()
-    record.save(tmp_path, record.InstallationRecord())
+    _installed(tmp_path)
     with taking_back.exclusive(Places(tmp_path)):
         assert "transaction" in _failed(tmp_path)
-    assert record.is_there(tmp_path)
+    assert release_switch.is_there(tmp_path)
 
 
 def _killed_install(prefix: Path) -> tuple[Path, Path]:
@@ -78,8 +81,7 @@ def test_a_killed_install_is_still_taken_back_after_an_uninstall_that_changes_no
 def test_a_dry_run_leaves_a_killed_registration_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "lib").mkdir()
-    record.save(tmp_path, record.InstallationRecord())
+    _installed(tmp_path)
     places, config = Places(tmp_path), tmp_path / "daemon.json"
     config.write_text("{}")
     change = taking_back.directory(places) / "docker-1.json"
@@ -90,10 +92,3 @@ def test_a_dry_run_leaves_a_killed_registration_as_it_is(
     assert result.exit_code == 2
     assert "run it without --dry-run" in result.stderr
     assert (config.read_text(), change.exists()) == ('{"runtimes": {}}', True)
-
-
-@pytest.mark.parametrize("text", ["{", '{"format": 2}'])
-def test_a_record_that_cannot_be_read_stops_it(text: str, tmp_path: Path) -> None:
-    (tmp_path / "lib").mkdir()
-    record.place(tmp_path).write_text(text)
-    assert "installation.json cannot be used (" in _failed(tmp_path)

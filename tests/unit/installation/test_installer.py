@@ -14,14 +14,7 @@ import pytest
 from harness.host import disk_faults
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, ownership, program, systemd
-from runc_wrap.installation import (
-    installation_record,
-    installer,
-    links,
-    services,
-    unfinished,
-    uninstaller,
-)
+from runc_wrap.installation import installer, links, services, unfinished, uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -147,27 +140,15 @@ def test_a_second_ctrl_c_does_not_keep_the_release_before_from_being_in_force_ag
     assert _in_force(prefix) == ("1.000000", "1.000000")
 
 
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number), "/srv/p/bin/runc-wrap")
-
-
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (_error(errno.ENOSPC), "make room on that file system (`df -h /srv/p/bin` shows it)"),
-        (_error(errno.EROFS), "mount that file system writable (`findmnt -T /srv/p/bin` shows"),
-        (_error(errno.EACCES), "run it as root"),
-        (_error(errno.EPERM), "`lsattr -d /srv/p/bin` shows"),
-        (_error(errno.ENOTDIR), "move away what is there (`ls -ld /srv/p/bin` shows it)"),
-        (OSError(errno.ENOSPC, "full"), "`df -h /srv/p` shows it"),
-        (program.ProgramFailed("`sync` failed: x"), "read what that program said"),
-        (ValueError("x"), "unpack the archive or the checkout again"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/p"), "mend what that says"),
         (systemd.UnitFailed("x"), "or give it --no-services"),
     ],
 )
-def test_each_kind_of_failure_has_its_advice(error: Exception, advice: str) -> None:
-    told = installer.advice(error, Path("/srv/p"))
-    assert told.startswith("Try: ")
+def test_each_failure_has_its_advice(error: Exception, advice: str) -> None:
+    told = installer.advice(error)
     assert advice in told
     assert "run install.sh again" in told
 
@@ -230,7 +211,7 @@ def test_after_a_kill_or_a_power_cut_at_any_step_a_whole_release_starts_containe
         shutil.rmtree(prefix)
         disk_faults.put(tree, prefix)
         found = {each for each in local.rglob("[!.]*") if each.is_symlink()}
-        assert {str(each) for each in found} <= {*installation_record.load(prefix).links}, call
+        assert found == {*links.own(prefix)}, call
         assert unfinished.take_back(prefix) == []
         now = prefix / "lib" / "current"
         assert (now.readlink().name if now.is_symlink() else "") == before[0], call
@@ -246,22 +227,34 @@ def test_if_it_fails_afterwards_the_directories_for_links_are_gone_with_these(
     assert [*local.iterdir()] == []
 
 
-def test_directories_that_it_made_are_recorded_and_those_that_were_there_are_not(
+def test_what_it_linked_goes_with_directories_that_are_empty_then(
     prefix: Path, local: Path
 ) -> None:
     assert _install(prefix, "exit 0") == 0
-    assert (local / "bin" / "runc-wrapctl").is_symlink()
-    made = ("bin", "share", "share/man", "share/man/man1")
-    assert installation_record.load(prefix).directories == [str(local / name) for name in made]
+    made = {*links.own(prefix)}
+    assert {each.name for each in made} == {"runc-wrap", "runc-wrapctl", "runc-wrapctl.1"}
+    (local / "bin" / "kubectl-runc_wrap").symlink_to(prefix / "bin" / "runc-wrapctl")
+    links.remove(links.own(prefix))
+    left = {each.name for each in local.rglob("*")}
+    assert left == {"bin", "share", "kubectl-runc_wrap", "man"}
 
 
-def test_a_file_that_is_not_our_link_stays_and_is_not_recorded(prefix: Path, local: Path) -> None:
+def test_a_page_that_the_new_release_has_not_is_linked_no_more(prefix: Path, local: Path) -> None:
+    assert _install(prefix, "exit 0") == 0
+    former = local / "share" / "man" / "man1" / "runc-wrapctl-former.1"
+    former.symlink_to(prefix / "lib" / "current" / "share" / "man" / "man1" / former.name)
+    assert _install(prefix, "exit 0", "3.000000") == 0
+    assert not former.is_symlink()
+    assert len(links.own(prefix)) == 3
+
+
+def test_a_file_that_is_not_our_link_stays(prefix: Path, local: Path) -> None:
     other = local / "bin" / "runc-wrapctl"
     other.parent.mkdir()
     other.write_text("mine")
     assert _install(prefix, "exit 0") == 0
     assert other.read_text() == "mine"
-    assert str(other) not in installation_record.load(prefix).links
+    assert other not in links.own(prefix)
 
 
 def test_no_link_is_made_where_others_may_change_it(
@@ -279,13 +272,12 @@ def test_links_stay_as_they_are_where_usr_is_read_only_and_are_known_as_ours(
     prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _install(prefix, "exit 0") == 0
-    made = installation_record.load(prefix)
+    made = links.own(prefix)
     monkeypatch.setattr(links, "is_read_only", lambda _: True)
     assert _install(prefix, "exit 0", "3.000000") == 0
-    assert installation_record.load(prefix) == made
+    assert links.own(prefix) == made
     with pytest.raises(Failure, match="is on a read-only file system"):
         uninstaller.plan(Places(prefix))
     shutil.rmtree(local)  # as after another image of /usr
     uninstaller.plan(Places(prefix))
     assert _install(prefix, "exit 0", "4.000000") == 0
-    assert list(links.removed(installation_record.load(prefix))) == []

@@ -36,7 +36,10 @@ from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.failure import Failure
 from runc_wrap.host import procfs, runtime_state, systemd
 from runc_wrap.installation import (
-    installation_record,
+    links as all_links,
+)
+from runc_wrap.installation import (
+    release_switch,
     still_needed,
     uninstaller,
 )
@@ -272,14 +275,14 @@ def file_of_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("more", ["", "-2"])
 def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
-    places: Places, by_hand: Path, more: str
+    places: Places, by_hand: Path, monkeypatch: pytest.MonkeyPatch, more: str
 ) -> None:
-    links = {name: by_hand.with_name(name) for name in ("runc-wrap", "runc-wrapctl", "page")}
-    recorded = installation_record.InstallationRecord()
+    monkeypatch.setattr(all_links, "LOCAL", places.prefix.parent)
+    names = ("runc-wrap", "runc-wrapctl", "runc-wrap-page")
+    links = {name: places.prefix.parent / "bin" / name for name in names}
+    places.prefix.with_name("bin").mkdir()
     for name, link in links.items():
         link.symlink_to(places.wrapper.with_name(name))
-        recorded.links[str(link)] = str(link.readlink())
-    installation_record.save(places.prefix, recorded)
     by_hand.write_text(f'path = "{links["runc-wrap"]}{more}"\n')
     if not more:
         with pytest.raises(Failure, match=f"{by_hand} names it"):
@@ -290,8 +293,8 @@ def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
     assert (list(plan.stays), links["runc-wrap"].exists()) == (
         (["runc-wrap"], True) if not more else ([], False)
     )
-    assert not links["page"].is_symlink()
-    assert str(links["runc-wrapctl"]) in installation_record.load(places.prefix).links
+    assert not links["runc-wrap-page"].is_symlink()
+    assert links["runc-wrapctl"].is_symlink()
 
 
 def test_a_name_that_is_handed_over_is_there_at_every_moment(places: Places, by_hand: Path) -> None:
@@ -388,7 +391,7 @@ def test_killed_while_its_release_goes_it_leaves_no_command_and_no_installation(
     with pytest.raises(KeyboardInterrupt):
         uninstaller.finish(made, purges=True)
     assert not os.path.lexists(made.wrapper.with_name("runc-wrapctl"))
-    assert not installation_record.is_there(made.prefix)
+    assert not release_switch.is_there(made.prefix)
 
 
 @pytest.mark.parametrize("has_records", [True, False])
