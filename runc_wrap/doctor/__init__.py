@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.doctor.engine_checks import (
     canaries_left,
-    containerd_state,
     cri_annotations,
     features_known,
     handlers_in_force,
@@ -62,7 +61,6 @@ CHECKS = (
     agent_sources,
     listeners_held,
     handlers_in_force,
-    containerd_state,
     cri_annotations,
     engine_defaults_kept,
     features_known,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
-from runc_wrap.doctor.check_finding import Finding, NotMended
+from runc_wrap.doctor.check_finding import Finding, changed_mode
 from runc_wrap.host import ownership
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from runc_wrap.node.paths import Places
 
@@ -42,7 +42,7 @@ def _open_to_others(places: Places, path: Path, how: str) -> Finding:
         f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
         "install in a directory that only root can write",
         commands.line(*(("chmod", "go-w") if by_mode else words), path),
-        _close(path) if by_mode and _is_ours(places, path) else None,
+        changed_mode(path, takes=_OTHERS) if by_mode and _is_ours(places, path) else None,
     )
 
 
@@ -57,18 +57,3 @@ def _is_ours(places: Places, path: Path) -> bool:
     """Tell whether a path is in the installation; packages have its etc and var elsewhere."""
     parts = (places.prefix, places.etc, places.var)
     return any(path.is_relative_to(part.resolve()) for part in parts)
-
-
-def _close(path: Path) -> Callable[[], None]:
-    def act() -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
-        try:
-            found = os.fstat(descriptor)
-            if found.st_uid not in (0, os.geteuid()):  # replaced meanwhile, by those who could
-                raise NotMended(f"it belongs to uid {found.st_uid} now")
-            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)
-        finally:
-            os.close(descriptor)
-
-    return act

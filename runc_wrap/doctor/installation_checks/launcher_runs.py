@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from functools import partial
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
-from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.host import files
+from runc_wrap.doctor.check_finding import Finding, changed_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,17 +40,10 @@ def _not_executable(path: Path) -> Finding:
     sentence = f"{path}, which engines call, cannot be executed (mode {_mode(path):04o})"
     remedy = "make it executable, or mount it without noexec"
     command = commands.line("chmod", f"{_MODE:04o}", path)
-    fix = None if _mode(path) & _EXECUTABLE == _EXECUTABLE else partial(_make_executable, path)
+    is_fixable = _mode(path) & _EXECUTABLE != _EXECUTABLE
+    fix = changed_mode(path, gives=_MODE) if is_fixable else None
     return Finding(NAME, "error", sentence, remedy, command, fix)
 
 
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def _make_executable(path: Path) -> None:
-    descriptor = files.opened(path)
-    try:
-        os.fchmod(descriptor, _MODE)
-    finally:
-        os.close(descriptor)

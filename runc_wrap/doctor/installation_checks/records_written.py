@@ -10,16 +10,15 @@ import stat
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.check_finding import Finding, changed_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
 
 NAME = "records"
-_PRIVATE = 0o700
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _LITTLE = 1024 * 1024  # bytes: some thousand decisions
 
@@ -78,17 +77,5 @@ def _readable(path: Path) -> Iterator[Finding]:
             f"(mode {stat.S_IMODE(mode):04o})",
             "let only root open it",
             commands.line("chmod", "700", path),
-            _closed(path),
+            changed_mode(path, takes=_OTHERS),
         )
-
-
-def _closed(path: Path) -> Callable[[], None]:
-    def act() -> None:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
-        try:
-            os.fchmod(descriptor, _PRIVATE)
-        finally:
-            os.close(descriptor)
-
-    return act

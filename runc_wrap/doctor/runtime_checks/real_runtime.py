@@ -1,4 +1,4 @@
-"""Whether the real runtime is installed, and which others have the same name."""
+"""Whether the real runtime is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
@@ -24,7 +23,7 @@ NAME = "runtime"
 
 
 def find(places: Places) -> Iterator[Finding]:
-    """Find a runtime that is missing or is not a runtime, and others of its name."""
+    """Find a runtime that is missing or is not a runtime."""
     try:
         named = policy_file.load(str(places.prefix))["runtime"]
     except Refusal:
@@ -34,16 +33,6 @@ def find(places: Places) -> Iterator[Finding]:
     except (RuntimeNotUsable, OSError) as error:
         remedy = _remedy(places, Path(named["path"]), named["kind"])
         yield Finding(NAME, "error", str(error), remedy, commands.ctl(places, "apply"))
-        return
-    others = _others(named["kind"], Path(named["path"]))
-    if others and not _is_meant(places, named["path"]):
-        yield Finding(
-            NAME,
-            "note",
-            f"besides {named['path']} there are {', '.join(others)}",
-            "name the one to use by its full path in config.toml, and remove the others",
-            commands.policy(places),
-        )
 
 
 def _remedy(places: Places, path: Path, kind: str) -> str:
@@ -62,19 +51,3 @@ def _taken_now(places: Places, kind: str) -> Path | None:
     except (PolicyError, RuntimeNotUsable, OSError):
         return None
     return found.path if found.kind == kind else None
-
-
-def _is_meant(places: Places, used: str) -> bool:
-    """Tell whether the runtime was found by a full path that the policy's owner wrote."""
-    try:
-        names = source.read(*places.sources()).written("runtime") or []
-    except (PolicyError, OSError):
-        return False  # policy_freshness reports it
-    found = next((name for name in names if program.locate(name)), "")
-    return "/" in found and Path(found).resolve() == Path(used).resolve()
-
-
-def _others(kind: str, used: Path) -> list[str]:
-    candidates = [Path(place) / kind for place in program.FIXED_PATH]
-    real = {path.resolve() for path in candidates if path.is_file()} - {used.resolve()}
-    return sorted(map(str, real))

@@ -13,7 +13,6 @@ from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.doctor.service_checks import units
 from runc_wrap.host import systemd
 from runc_wrap.hotpath import agent_probe
-from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
 NAME = "agent"
 _SECONDS = 3.0  # the service answers one create after the other
 _PAUSE = 1.0  # seconds, in which systemd starts a service again that just ended
-_LARGEST = 1024 * 1024  # bytes of the ledger: some thousand decisions
-_ENOUGH = 5  # creates since the socket exists, of which none asked
-_HIDDEN = (
-    "take from the engine's unit what mounts something over the agent's socket, which the command "
-    "shows; or the engine calls another prefix's launcher"
-)
 _RESTART = "see its log, and restart it"
 _TAKE = "start runc-wrap-observe, for which systemd keeps their listeners"
 _TAKE_ANYWAY = (
@@ -60,31 +53,9 @@ def _of_decide(places: Places) -> Iterator[Finding]:
         why = f"no agent can be reached at {path} ({error.strerror or error})"
         yield _without(why, "install in a directory with a shorter path, if the path is too long")
     else:
-        if answers:
-            yield from _unasked(places, path)
-        else:
+        if not answers:
             sentence = f"the agent behind {path} closes connections: creates are decided without it"
             yield _restarted(sentence)
-
-
-def _unasked(places: Places, path: Path) -> Iterator[Finding]:
-    """Find that no create asked since the agent's socket exists: nothing else says so."""
-    try:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(path.stat().st_mtime))
-        records = whole_ledger.read(places.ledger, _LARGEST).records.values()
-    except OSError:
-        return
-    later = [each.via for each in records if each.time and each.time > since]
-    if len(later) >= _ENOUGH and set(later) == {"cold"} and os.geteuid() == 0:
-        sentence = f"none of the {len(later)} creates since {since} asked the agent, which runs"
-        yield Finding(
-            NAME,
-            "warning",
-            sentence,
-            _HIDDEN,
-            "systemctl show --property=MainPID,"
-            "InaccessiblePaths,PrivateMounts,TemporaryFileSystem containerd docker crio",
-        )
 
 
 def _without(why: str, remedy: str) -> Finding:

@@ -1,14 +1,11 @@
-"""What doctor says of services under a real systemd, and of creates that do not reach them."""
+"""What doctor says of services under a real systemd."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.containers import bundles
-from harness.host.processes import attempt, wait_for_next_second
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import program
@@ -23,31 +20,6 @@ if TYPE_CHECKING:
 
     from harness.node.agent import Supervised
     from runc_wrap.doctor.check_finding import Finding
-
-CREATES = 5
-
-
-def _reached(node: install.Installed) -> list[str]:
-    document = json.loads(node.control("doctor", "--json", ok=False).stdout)
-    return [each["sentence"] for each in document["findings"] if each["check"] == "agent"]
-
-
-@pytest.mark.parametrize("is_hidden", [False, True])
-def test_creates_do_not_reach_an_agent_whose_socket_the_engine_does_not_see_and_doctor_says_so(
-    node: install.Installed, tmp_path: Path, *, is_hidden: bool
-) -> None:
-    """Another mount namespace alone is no obstacle."""
-    install.use_runtime(node, "/bin/true")
-    hide = f"mount -t tmpfs test {node.prefix}/var/agent;" if is_hidden else ""
-    inside = ["unshare", "--mount", "sh", "-c", f'{hide} exec "$@"', "sh"]
-    with agents.running(node):
-        wait_for_next_second()
-        for number in range(CREATES):
-            bundle = bundles.make(tmp_path / f"b{number}", "runc")
-            done = attempt([*inside, *bundle.argv(node.wrapper, "create")])
-            assert done.returncode == 0, done.stderr
-        told = [each for each in _reached(node) if each.startswith("none of the")]
-    assert [f"none of the {CREATES} creates" in each for each in told] == [True] * is_hidden
 
 
 @pytest.fixture

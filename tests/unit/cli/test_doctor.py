@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.doctor.runtime_checks import kernel_filtering
-from runc_wrap.host import program, systemd
+from runc_wrap.host import systemd
 from runc_wrap.node import features
 from runc_wrap.policy import freshness
 from tests.unit.node import machine
@@ -39,7 +39,6 @@ NAMES = [
     "sight",
     "listeners",
     "handlers",
-    "state-timeout",
     "passed-on",
     "engine-default",
     "features",
@@ -225,19 +224,6 @@ def test_an_upgraded_engine_or_runtime_is_reported(node: Node) -> None:
     said = [each["sentence"] for each in _findings(node)]
     assert "runtime-default of containerd is containerd, and would be now containerd@1.7.24" in said
     assert any("(runc 1.1.15), and is now" in sentence for sentence in said)
-
-
-@pytest.mark.parametrize("is_whole", [False, True])
-def test_other_runtimes_are_a_note_unless_the_config_has_the_full_path(
-    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_whole: bool
-) -> None:
-    other = tmp_path / "other"
-    machine.fake(other, "runc", "echo runc version 1.2.4")
-    monkeypatch.setattr(program, "FIXED_PATH", (str(node.programs), str(other)))
-    used = node.programs / "runc"
-    node.configure(f'runtime = ["{used if is_whole else "runc"}"]\n')
-    said = [each["sentence"] for each in _findings(_well(node)) if each["check"] == "runtime"]
-    assert said == ([] if is_whole else [f"besides {used} there are {other / 'runc'}"])
 
 
 def test_a_missing_runtime_is_an_error(node: Node) -> None:
