@@ -25,7 +25,6 @@ from runc_wrap.doctor.installation_checks import (
 )
 from runc_wrap.doctor.policy_checks import (
     captured_defaults,
-    engine_defaults_kept,
     policy_freshness,
     policy_in_force,
 )
@@ -62,7 +61,6 @@ CHECKS = (
     listeners_held,
     handlers_in_force,
     cri_annotations,
-    engine_defaults_kept,
     features_known,
     canaries_left,
 )

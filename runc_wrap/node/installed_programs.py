@@ -28,14 +28,6 @@ _ENGINES_OWN = (
 )
 _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
-_NAMED = re.compile(r"([a-z][a-z-]{0,30})\s*(?:version|:)")
-# what else calls itself an OCI runtime, by the first word of --version, and why it is not used
-_FOREIGN = {
-    "runsc": "gVisor's runsc, which ignores a config's seccomp profile unless it is called with "
-    "--oci-seccomp: containers would start unconfined",
-    "youki": "youki, of which runc-wrap does not know what filter it makes of a profile",
-    "kata-runtime": "Kata's runtime, whose containers run on another kernel than this one",
-}
 _MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or shell
 _READ_AT_MOST = 4 * 1024 * 1024
 
@@ -66,14 +58,8 @@ def find_runtime(names: list[str]) -> InstalledRuntime:
     places = ":".join((*program.FIXED_PATH, *map(str, _ENGINES_OWN)))
     raise RuntimeNotUsable(
         f"none of the runtimes {', '.join(names)} was found; names are looked up in "
-        f"{places}.{_found_instead()} Install one, or name another in config.toml."
+        f"{places}. Install one, or name another in config.toml."
     )
-
-
-def _found_instead() -> str:
-    """Return a sentence about a runtime that cannot be used; "" without one."""
-    path = next((path for path in map(program.locate, _FOREIGN) if path), None)
-    return f" There is {path}, but runc-wrap needs runc or crun." if path else ""
 
 
 def _identified(path: Path, lasting: Path) -> InstalledRuntime:
@@ -85,16 +71,10 @@ def _identified(path: Path, lasting: Path) -> InstalledRuntime:
         )
     printed = program.output(str(path.absolute()), "--version") or ""
     found = _RUNTIME.match(printed)
-    foreign = _NAMED.match(printed)
-    if foreign and foreign[1] in _FOREIGN:
-        raise RuntimeNotUsable(
-            f"{path} is {_FOREIGN[foreign[1]]}. runc-wrap needs runc or crun: name one in "
-            "config.toml, and register other runtimes with the engine as handlers of their own."
-        )
     if not found:
         raise RuntimeNotUsable(
             f"{path} --version printed {printed[:80]!r}, not `runc version ...` or "
-            "`crun version ...`. Name another runtime in config.toml."
+            "`crun version ...`, the runtimes that it needs. Name one in config.toml."
         )
     return InstalledRuntime(lasting, found[1], found[2])
 

@@ -18,7 +18,6 @@ from runc_wrap.engines.containerd import (
     distributions,
     drop_ins,
     generated_config,
-    handler_tables,
     loaded_files,
     main_file,
 )
@@ -170,21 +169,12 @@ class Containerd(CriEngine):
         return bool(self.flavour) and generated_config.waits_for_start(self.config)
 
     def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
-        """Ask one of the generation that the files are for; compare our handler with runc."""
+        """Ask one of the generation that the files are for."""
         if self.version is None or self._waits_for_start():
             return ""
         if generation(self.version)[0] != facts["major"]:
             return ""
-        return super().problem(handler, facts) or self._differing(handler)
-
-    def _differing(self, handler: Handler) -> str:
-        """Return a sentence if it shows the owner's runc with settings that ours lacks."""
-        section = loaded_files.carried_over(self.dump() or {})
-        default = section.get("default_runtime_name")
-        if handler.default and default != handler.name:
-            return f"the default handler is {default}: a later file of its configuration says so"
-        found = "; ".join(handler_tables.differing(section, handler.name))
-        return found and f"the handler {handler.name} has other settings than runc: {found}"
+        return super().problem(handler, facts)
 
     def default(self) -> str | None:
         """Return what it tells in its status."""

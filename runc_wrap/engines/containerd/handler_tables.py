@@ -47,20 +47,6 @@ def inherited(base: Table) -> Table:
     return {k: v for k, v in base.items() if k not in _NOT_INHERITED and not isinstance(v, dict)}
 
 
-def differing(section: Table, name: str) -> list[str]:
-    """Return the options of the owner's runc that a dump shows otherwise for the handler `name`.
-
-    A dump has every option of a built-in handler, also those that nobody set: false, 0 or "".
-    """
-    ours, base = _table(_table(section, "runtimes"), name), _base(section, without=name)
-    pairs = {key: (value, _options(ours).get(key)) for key, value in _options(base).items()}
-    return [
-        f"{key} = {now!r} instead of {then!r}"
-        for key, (then, now) in pairs.items()
-        if key != "BinaryName" and (then or None) != (now or None)
-    ]
-
-
 def default_table(handler: Handler, plugin: str) -> str:
     """Return the table that makes the handler the default."""
     return toml_text.table(section_path(plugin), {"default_runtime_name": handler.name})
@@ -87,11 +73,11 @@ def _annotations(owners: object) -> list[str]:
     return [*ANNOTATIONS, *(each for each in kept if each not in ANNOTATIONS)]
 
 
-def _base(section: Table, without: str = "") -> Table:
+def _base(section: Table) -> Table:
     """Return the owner's runc; if there is none, the default handler."""
     runtimes = _table(section, "runtimes")
     name = "runc" if "runc" in runtimes else str(section.get("default_runtime_name", "runc"))
-    return {} if name == without else _table(runtimes, name)
+    return _table(runtimes, name)
 
 
 def _options(handler: Table) -> Table:

@@ -40,7 +40,6 @@ NAMES = [
     "listeners",
     "handlers",
     "passed-on",
-    "engine-default",
     "features",
     "canaries",
 ]

@@ -53,17 +53,6 @@ def test_names_are_looked_up_in_the_fixed_path_only(
         installed_programs.find_runtime(["runc", "crun"])
 
 
-@pytest.mark.parametrize("name", ["youki", "runsc", "kata-runtime"])
-def test_a_runtime_that_is_not_supported_is_named_where_there_is_no_other(
-    folder: Path, name: str
-) -> None:
-    other = machine.fake(folder, name, f"echo '{name} version 1'")
-    with pytest.raises(RuntimeNotUsable, match=f"There is {other}, but runc-wrap needs runc or"):
-        installed_programs.find_runtime(["runc", "crun"])
-    with pytest.raises(RuntimeNotUsable, match="runc-wrap needs runc or crun"):
-        installed_programs.find_runtime([name, "runc"])
-
-
 def test_a_runtime_that_an_engine_brings_is_taken_where_there_is_no_other(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,10 +111,7 @@ def test_a_file_that_may_not_be_executed_is_not_found(folder: Path) -> None:
         ("exec real # runc-wrapctl apply", "is runc-wrap itself"),
         ("exit 1", "--version printed ''"),
         (f"{RUNC}; exit 1", "--version printed ''"),
-        ("echo 'youki version 0.5.0'", "is youki, of which runc-wrap does not know what filter"),
-        ("echo 'runsc version release-1'", "is gVisor's runsc, which ignores a config's seccomp"),
-        ("echo 'kata-runtime  : 3.2.0'", "is Kata's runtime, .* needs runc or crun: name one in"),
-        ("echo 'ocijail version 0.1'", "printed 'ocijail version 0.1.n'"),
+        ("echo 'runsc version release-1'", "printed 'runsc version release-1.n'"),
         ("printf 'runc version'", "not `runc version ...` or `crun version ...`"),
     ],
 )
