@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, patience
-from runc_wrap.host.locks import LastingLock, LockHeldError
+from runc_wrap.host.locks import LockHeldError, locked
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
 
@@ -198,12 +199,13 @@ def _alone(
 
     Where nothing is installed the lock would be all that is left after a removal: it takes none.
     """
-    lock = LastingLock(places.var, "installer")
+    held = contextlib.ExitStack()
+    taken = list[int]()
 
     def alone() -> NextStep:
-        if installs or places.var.is_dir():
+        if not taken and (installs or places.var.is_dir()):
             try:
-                lock.take()
+                taken.append(held.enter_context(locked(places.var, "installer")))
             except LockHeldError as error:
                 raise ValueError(_ANOTHER) from error
         return work()

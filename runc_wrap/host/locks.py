@@ -46,37 +46,6 @@ def locked(var: Path, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-class LastingLock:
-    """A lock that is held until the process ends, and taken anew if its file was removed."""
-
-    def __init__(self, var: Path, name: str) -> None:
-        self._path = var / DIRECTORY / name
-        self._held = -1
-
-    def take(self) -> None:
-        """Hold it. Raises LockHeldError and OSError."""
-        path = self._path
-        if self._held >= 0 and _is_at(self._held, path):
-            return
-        if self._held >= 0:
-            os.close(self._held)
-            self._held = -1
-        descriptor = _opened(path.parent, path.name)
-        try:
-            _wait(descriptor, str(path))
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._held = descriptor
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
-    except OSError:
-        return False
-
-
 def _opened(directory: Path, name: str) -> int:
     with suppress(FileExistsError):
         directory.mkdir(mode=_DIRECTORY_MODE, parents=True)

@@ -11,7 +11,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.cluster.host_commands.systemd_manager import (
@@ -25,8 +25,10 @@ from runc_wrap.cluster.host_commands.systemd_manager import (
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
     from pathlib import Path
+
+    from runc_wrap.cluster.host_commands.systemd_manager import Manager
 
 _PAUSE = 0.5  # seconds
 _LARGEST = 1 << 20  # bytes of what a command printed
@@ -47,24 +49,6 @@ _COULD_NOT = {
     222: _FULL,
 }
 _UNHEARD = 60.0  # seconds for which systemd need not answer while a command runs
-
-
-class UnitManager(Protocol):
-    """The host's systemd: systemd_manager.Manager."""
-
-    def start(  # noqa: PLR0913 - what a unit is made of
-        self, unit: str, argv: Sequence[str], out: Path, err: Path, *, seconds: float, stays: bool
-    ) -> None:
-        """Start a command as a unit, which `stays` when it is over. Raises SystemdError."""
-
-    def end(self, unit: str) -> UnitEnd:
-        """Return what became of a unit. Raises SystemdError."""
-
-    def forget(self, unit: str) -> None:
-        """Remove a unit that is over. Raises SystemdError."""
-
-    def names(self, pattern: str) -> list[str]:
-        """Return the units that match a pattern. Raises SystemdError."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +115,7 @@ class CommandEnd:
         return safe_text.fitted("\n".join(filter(None, lines)), _LONGEST_FINDINGS) or self.reason
 
 
-def run(manager: UnitManager, place: Path, command: Command) -> CommandEnd:
+def run(manager: Manager, place: Path, command: Command) -> CommandEnd:
     """Run a command, or wait for it if it runs; return how it ended. Raises SystemdError.
 
     `place` has its output, by the same path on the host and here.
@@ -150,18 +134,18 @@ def run(manager: UnitManager, place: Path, command: Command) -> CommandEnd:
     return ended
 
 
-def forget_old(manager: UnitManager, steps: Collection[str]) -> None:
+def forget_old(manager: Manager, steps: Collection[str]) -> None:
     """Forget the commands of these steps that ended while nobody waited. Raises SystemdError."""
     for unit in _in_states(manager, steps, (DONE, FAILED)):
         manager.forget(unit)
 
 
-def running(manager: UnitManager, steps: Collection[str]) -> list[str]:
+def running(manager: Manager, steps: Collection[str]) -> list[str]:
     """Return the units of these steps that run, whoever began them. Raises SystemdError."""
     return _in_states(manager, steps, (RUNNING,))
 
 
-def _in_states(manager: UnitManager, steps: Collection[str], states: Collection[str]) -> list[str]:
+def _in_states(manager: Manager, steps: Collection[str], states: Collection[str]) -> list[str]:
     found = manager.names(f"{_PREFIX}*")
     ours = [unit for unit in found if unit.removeprefix(_PREFIX).rpartition("-")[0] in steps]
     return [unit for unit in ours if manager.end(unit).state in states]
@@ -196,7 +180,7 @@ def _meaning(status: int, program: str) -> str:
     return f"systemd could not {_COULD_NOT.get(status, 'prepare its execution (systemd.exec(5))')}"
 
 
-def wait(manager: UnitManager, unit: str, seconds: float) -> UnitEnd:
+def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:
     """Wait until a unit is over, and return what became of it; `seconds`: when systemd ends it.
 
     systemd may be silent for a while, as when it is upgraded. Raises SystemdError.

@@ -25,7 +25,7 @@ from runc_wrap.host import files
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.cluster.host_commands.host_command import UnitManager
+    from runc_wrap.cluster.host_commands.systemd_manager import Manager
     from runc_wrap.node.paths import Places
 
 LARGEST = 16 << 20  # bytes, as of a document that is merged
@@ -34,13 +34,13 @@ _OLD = 600.0  # seconds after which no request waits for its files any more
 _REPORT, _CHECK = "report-", "check-"
 
 
-def report(places: Places, manager: UnitManager, node: str, *flags: str) -> bytes:
+def report(places: Places, manager: Manager, node: str, *flags: str) -> bytes:
     """Return what the node's `report --json` prints under this name. Raises Failure."""
     words = ("report", "--json", "--node", node, *flags)
     return _asked(places, manager, _request(_REPORT), words)
 
 
-def policy_check(places: Places, manager: UnitManager, node: str, sent: bytes) -> bytes:
+def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> bytes:
     """Return what the node says of a policy that is not put in force: policy_trial's document.
 
     Raises Failure, and OSError if the candidate cannot be written.
@@ -61,7 +61,7 @@ def _request(step: str) -> str:
     return f"{step}{secrets.token_hex(6)}"
 
 
-def _asked(places: Places, manager: UnitManager, request: str, words: tuple[str, ...]) -> bytes:
+def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...]) -> bytes:
     """Return what the node's runc-wrapctl prints. Raises Failure."""
     program = places.wrapper.with_name("runc-wrapctl")
     if not program.exists():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runc_wrap.cluster.host_commands.host_command import UnitManager
+    from runc_wrap.cluster.host_commands.systemd_manager import Manager
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
@@ -37,7 +37,7 @@ class NodeCommands:
     """
 
     places: Places
-    manager: UnitManager
+    manager: Manager
     config: str = ""
 
     def preflight(self, archive: Path, engine: str, policy: str | None) -> CommandEnd:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.taking_back import NodeControl
+    from runc_wrap.engines.transaction.unit_control import Systemd
     from runc_wrap.ledger.record import Record
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
@@ -104,7 +104,7 @@ def _as_decided(entry: Entry) -> None:
         )
 
 
-def alone(places: Places, where: Where, handler: str, node: NodeControl) -> str:
+def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
     """Return what a canary through the handler proves. Raises Failure and OSError.
 
     One that a kill leaves is removed by the next command, and by `doctor --fix`.

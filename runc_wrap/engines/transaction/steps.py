@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.taking_back import NodeControl
+    from runc_wrap.engines.transaction.unit_control import Systemd
     from runc_wrap.node.paths import Places
 
 ADD, REMOVE = "add", "remove"
@@ -75,7 +75,7 @@ class Proved:
     proof: str
 
 
-def run(job: Job, node: NodeControl, tell: Callable[[str], None]) -> Proved:
+def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> Proved:
     """Carry out a job completely, or not at all; `tell` gets a sentence for each step.
 
     Raises TakenBack, NotTakenBackError; EngineError and OSError if nothing was changed.
@@ -129,7 +129,7 @@ class _Work:
 
     job: Job
     plan: Plan
-    node: NodeControl
+    node: Systemd
     access: Engine
     note: Note
     tell: Callable[[str], None]

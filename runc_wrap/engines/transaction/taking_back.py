@@ -11,7 +11,7 @@ import contextlib
 import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
@@ -23,42 +23,16 @@ from runc_wrap.host import change_set, patience, systemd
 from runc_wrap.host.locks import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from runc_wrap.engines.engine_class import Engine
+    from runc_wrap.engines.transaction.unit_control import Systemd
     from runc_wrap.host.change_set import ChangeRecord
     from runc_wrap.node.paths import Places
 
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class NodeControl(Protocol):
-    """The node's systemd and engines. `patience`: seconds until an engine must answer."""
-
-    patience: float
-
-    def access(self, engine: str, config: Path) -> Engine:
-        """Return an installed engine. Raises EngineError."""
-
-    def obstacle(self, unit: str) -> EngineError | None:
-        """Return why a unit cannot be restarted."""
-
-    def state(self, unit: str) -> str:
-        """Return what `systemctl is-active` says."""
-
-    def restart(self, unit: str, how: str) -> str:
-        """Restart or reload a unit; return "" or why that failed."""
-
-    def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
-        """See that a timer and the next boot take back what is not over.
-
-        Raises EngineError and OSError.
-        """
-
-    def release(self, places: Places, timer: str = "") -> None:
-        """Take that back, but for the boot's unit while another change is not over."""
 
 
 class NotTakenBackError(Failure):
@@ -134,7 +108,7 @@ def command(places: Places) -> list[str]:
     return [program, "--prefix", str(places.prefix), "engine", "revert"]
 
 
-def wait_until_answers(node: NodeControl, access: Engine, also: str = "") -> None:
+def wait_until_answers(node: Systemd, access: Engine, also: str = "") -> None:
     """Wait until a restarted engine can run containers. Raises EngineError."""
 
     def is_over() -> bool:
@@ -164,7 +138,7 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def everything(places: Places, node: NodeControl, *, is_boot: bool = False) -> list[Note]:
+def everything(places: Places, node: Systemd, *, is_boot: bool = False) -> list[Note]:
     """Take back all that is not over; return it. The caller holds the lock.
 
     `is_boot`: no engine has started yet, so that the files are all. Raises NotTakenBackError, after
@@ -183,9 +157,7 @@ def everything(places: Places, node: NodeControl, *, is_boot: bool = False) -> l
     return done
 
 
-def take_back(
-    places: Places, path: Path, node: NodeControl, *, has_read: bool = True
-) -> Note | None:
+def take_back(places: Places, path: Path, node: Systemd, *, has_read: bool = True) -> Note | None:
     """Put every byte back, restart what may have read the new ones, and see that it answers.
 
     `has_read`: the engine may have read them. Raises NotTakenBackError.
@@ -216,7 +188,7 @@ def take_back(
 
 
 def _put_back(
-    found: ChangeRecord, note: Note, node: NodeControl, neutral: dict[Path, bytes]
+    found: ChangeRecord, note: Note, node: Systemd, neutral: dict[Path, bytes]
 ) -> list[str]:
     """Put the files back, and have the engine read them; return those that are left."""
     has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
@@ -236,7 +208,7 @@ def _neutral(note: Note, found: ChangeRecord) -> dict[Path, bytes]:
 
 
 def _has_forgotten(
-    note: Note, found: ChangeRecord, neutral: dict[Path, bytes], node: NodeControl
+    note: Note, found: ChangeRecord, neutral: dict[Path, bytes], node: Systemd
 ) -> bool:
     """Have Docker, whose reload keeps what its former file does not say, forget it.
 
@@ -256,7 +228,7 @@ def _has_forgotten(
     return patience.wait_for(lambda: access.has_read(wanted, note.handler), node.patience, _PAUSE)
 
 
-def _restart(note: Note, node: NodeControl, *, is_needed: bool) -> None:
+def _restart(note: Note, node: Systemd, *, is_needed: bool) -> None:
     """Let the engine read its former files, see that it answers, and that no canary is left.
 
     One that somebody stopped reads them when it is started. Raises EngineError.

@@ -24,9 +24,9 @@ _BEGUN = "ExecMainStartTimestampMonotonic"
 
 
 class Systemd:
-    """This node: taking_back.NodeControl."""
+    """The node's systemd and engines. `patience`: seconds until an engine must answer."""
 
-    patience = 120.0
+    patience: float = 120.0
 
     def access(self, engine: str, config: Path) -> Engine:
         """Return an installed engine. Raises EngineError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.cluster.host_commands.node_commands import NodeCommands
 from runc_wrap.cluster.node_reporter import Pod, Reporter
@@ -12,6 +12,7 @@ from runc_wrap.cluster.reconciler import Reconciler
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runc_wrap.cluster.host_commands.systemd_manager import Manager
     from tests.unit.cluster.api_stand_in import StandIn
     from tests.unit.cluster.host_stand_in import Host
 
@@ -51,8 +52,10 @@ class Scene:
 
     def installer(self, pod: Pod | None = None) -> Reconciler:
         """A new pod."""
-        places = self.host.places
-        return Reconciler(places, NodeCommands(places, self.host), self.reporter(pod))
+        return Reconciler(self.host.places, self._commands(), self.reporter(pod))
+
+    def _commands(self) -> NodeCommands:
+        return NodeCommands(self.host.places, cast("Manager", self.host))
 
     def become_ready(self) -> None:
         """Run until the handler is registered, and again: the kubelet lists it by then."""
@@ -60,8 +63,7 @@ class Scene:
         self.installer().run()
 
     def remover(self) -> Reconciler:
-        places = self.host.places
-        return Reconciler(places, NodeCommands(places, self.host), self.reporter(), removes=True)
+        return Reconciler(self.host.places, self._commands(), self.reporter(), removes=True)
 
     def kubelet_lists_it(self) -> None:
         self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]

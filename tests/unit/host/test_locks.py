@@ -128,18 +128,3 @@ def test_a_lock_inherited_by_a_dead_process_child_is_reported_so(tmp_path: Path)
     told = locks.holder(file.fileno())
     file.close()
     assert "which has ended" in told or "cannot be seen" in told
-
-
-def test_a_lasting_lock_keeps_others_out_and_is_taken_anew_if_its_file_was_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(locks, "PATIENCE", 0.0)
-    first, second = (locks.LastingLock(tmp_path, "name") for _ in range(2))
-    first.take()
-    first.take()
-    with pytest.raises(locks.LockHeldError):
-        second.take()
-    (tmp_path / locks.DIRECTORY / "name").unlink()
-    second.take()
-    with pytest.raises(locks.LockHeldError):
-        first.take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_a_silence_of_systemd_is_counted_from_its_last_answer(
         monotonic = staticmethod(lambda: now[0])
         sleep = staticmethod(lambda seconds: now.__setitem__(0, now[0] + seconds))
 
-    manager = SimpleNamespace(end=look)
+    manager: Any = SimpleNamespace(end=look)
     monkeypatch.setattr(host_command, "time", Clock)
     if is_heard:
         assert host_command.wait(manager, "x", 900.0).state == DONE

@@ -24,6 +24,7 @@ from runc_wrap.engines.registration import (
 )
 from runc_wrap.engines.transaction import boot_unit, canary_proof, steps, taking_back
 from runc_wrap.engines.transaction.taking_back import Note
+from runc_wrap.engines.transaction.unit_control import Systemd
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ class FakeEngine:
 
 
 @dataclass
-class FakeNode:
-    """`taking_back.NodeControl`; `timers` are the armed ones."""
+class FakeNode(Systemd):
+    """`timers` are the armed ones."""
 
     directory: Path
     patience: float = 0.05

@@ -26,7 +26,7 @@ from tests.unit.engines.transaction.killed_node import interrupted, job, node, p
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.transaction.taking_back import NodeControl
+    from runc_wrap.engines.transaction.unit_control import Systemd
     from tests.unit.engines.transaction.killed_node import FakeNode
 
 TEXT = "# the owner's\nversion = 2\n"
@@ -201,7 +201,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     one, places = _begun_docker(tmp_path)
     if killed:
         one.config.write_text(docker_config.neutral('{"debug": true}') or "")
-    taking_back.everything(places, cast("NodeControl", one))
+    taking_back.everything(places, cast("Systemd", one))
     (said,) = map(json.loads, one.read)
     assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
     assert (one.config.read_text(), one.restarts) == ('{"debug": true}', 0)
@@ -210,7 +210,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
 def test_a_boot_after_a_power_cut_knows_what_docker_had_to_read_first(tmp_path: Path) -> None:
     one, places = _begun_docker(tmp_path)
     one.config.write_text(docker_config.neutral('{"debug": true}') or "")
-    taking_back.everything(places, cast("NodeControl", one), is_boot=True)
+    taking_back.everything(places, cast("Systemd", one), is_boot=True)
     assert (one.config.read_text(), one.read) == ('{"debug": true}', [])
 
 
