@@ -4,6 +4,7 @@
  *   tightened OUT userns:      in a user namespace of its own
  *   tightened OUT dispatch:    with its calls turned into signals, once its selector says so
  *   tightened OUT kills:       with a filter that kills it for prctl, seccomp, mmap and munmap
+ *   tightened OUT fills N...:  with filters of which the kernel makes N instructions each
  *   tightened OUT signals N:   a child queues N signals; "N of N"
  *   tightened OUT chain N:     N processes, each of which makes the next and ends; the last sits
  *   tightened OUT diverged:    with a second thread that has a filter of its own
@@ -100,6 +101,24 @@ static void sequence(void)
 	dprintf(out, "broken %ld\n", broken);
 }
 
+static long added(struct sock_filter *lines, int count)
+{
+	struct sock_fprog program = { .len = count, .filter = lines };
+
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+static long filled(int length)
+{
+	struct sock_filter lines[4096];
+	int last = length - 5;
+
+	for (int at = 0; at < last; at++)
+		lines[at] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, 0);
+	lines[last] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	return added(lines, last + 1);
+}
+
 static long killed_for(int number)
 {
 	struct sock_filter lines[] = {
@@ -108,9 +127,8 @@ static long killed_for(int number)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = { .len = 4, .filter = lines };
 
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+	return added(lines, 4);
 }
 
 static void *diverged(void *unused)
@@ -138,6 +156,12 @@ int main(int words, char **argv)
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 		for (int at = 0; at < 4; at++)
 			if (killed_for(numbers[at]) != 0)
+				return 3;
+	}
+	if (strcmp(argv[2], "fills") == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		for (int at = 3; at < words; at++)
+			if (filled(atoi(argv[at])) != 0)
 				return 3;
 	}
 	if (strcmp(argv[2], "diverged") == 0) {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.filters import filter_comparison
+from runc_wrap.filters.evaluate import kernel_length
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.kernel import injection, ptrace
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.tighten.saved_state import SavedState
 
-_MOST_INSTRUCTIONS = 1 << 15  # kernel/seccomp.c MAX_INSNS_PER_PATH
-_EACH = 4  # instructions that the kernel adds for each filter attached
-_INSTRUCTION = 8  # sizeof(struct sock_filter)
 _STRICT = 1  # SECCOMP_MODE_STRICT
 
 
@@ -106,24 +104,33 @@ def _refused(entry: Entry) -> str:
 def _add_processes(plan: TighteningPlan) -> None:
     """Find the threads that lack the filter. Raises Failure for one that has no room for it."""
     program = plan.laid.program
+    is_hardened = (procfs.read("/proc/sys/net/core/bpf_jit_harden", 16) or b"0").strip() != b"0"
     for _, pid, filters in ptrace.read_threads([one.pid for one in plan.entry.members]):
         if isinstance(filters, ptrace.FiltersUnreadableError):
             plan.lacking.append(pid)  # it is named if it cannot be tightened
             continue
-        if not _lacks(filters, program):
+        if not _lacks(plan, filters):
             continue
-        used = sum(len(one) // _INSTRUCTION + _EACH for one in filters)
-        if used + len(program) // _INSTRUCTION > _MOST_INSTRUCTIONS:
+        if not kernel_length.has_room(filters, program, is_hardened=is_hardened):
             raise Failure(
-                f"the filters of its process {pid} would have more than 32,768 instructions"
+                f"the filters of its process {pid} would have more than the 32,768 instructions "
+                "that the kernel allows; restart the container"
             )
         plan.lacking.append(pid)
     plan.needs_no_new_privs = any(map(_needs_no_new_privs, plan.lacking))
 
 
-def _lacks(filters: tuple[bytes, ...], program: bytes) -> bool:
+def _lacks(plan: TighteningPlan, filters: tuple[bytes, ...]) -> bool:
+    """Tell whether the runtime's filters and those that were laid let through what this denies.
+
+    A program's own are not compared: it can write filters that take for ever.
+    """
+    record, program = plan.entry.record, plan.laid.program
+    saved = plan.saved.filters if plan.saved else ()
+    own = filters[: record.filters if record else 0]
+    known = (*own, *(one for one in filters[len(own) :] if one in saved))
     try:
-        return program not in filters and bool(filter_comparison.weaker(filters, (program,)))
+        return program not in filters and bool(filter_comparison.weaker(known, (program,)))
     except BpfError:
         return True
 

@@ -15,9 +15,11 @@ them denies. Whether it has them one by one, or as one filter that `exec` gave i
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from runc_wrap.filters import filter_comparison, runtime_filter
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import ptrace
-from runc_wrap.host import files
+from runc_wrap.host import bounded_work, files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
@@ -36,7 +38,7 @@ from runc_wrap.profiles.libseccomp_releases import LATER
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Iterator
 
     from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.node.container_state.container_processes import Process
@@ -49,6 +51,8 @@ _OF_A_USER = (
     "the kernel returns filters only to root, and root's `verify --deep` leaves out users' own "
     "containers; try: `runc-wrapctl verify`, which compares how many filters each process has"
 )
+# For the processes of a container that have filters of their own.
+_SECONDS, _MOST_MEMORY = 20.0, 1 << 30
 _LARGEST = 1 << 15  # bytes of a filter: 4096 instructions
 _MOST_FILTERS = 16  # of one process that are compared, the oldest: programs add their own after
 
@@ -127,9 +131,10 @@ class Comparing:
         try:
             wanted = decided.digest if decided else None
             of_block = self._expected(entry, wanted, result) if wanted else None
-            expectation: Expectations | _WithLaid | None = of_block
+            expectation: Expectations | WithLaid | None = of_block
             if entry.laid and not result.wrong:
-                expectation = _WithLaid(of_block, tuple(map(self._laid, entry.laid)))
+                own = decided.filters if decided else 0
+                expectation = WithLaid(of_block, own, tuple(map(self._laid, entry.laid)))
         except (Refusal, json_codec.Unreadable, ProfileError, OSError) as error:
             result.unknown.append(str(error))
             return result
@@ -219,17 +224,46 @@ class Expectations:
         return all((one.abi, one.syscall) in LATER and not one.is_weaker for one in found)
 
 
-class _WithLaid:
+class WithLaid:
     """What was decided, if anything, and the filters that were laid on the container."""
 
-    def __init__(self, decided: Expectations | None, laid: tuple[bytes, ...]) -> None:
-        self._decided, self._laid = decided, laid
+    def __init__(self, decided: Expectations | None, own: int, laid: tuple[bytes, ...]) -> None:
+        self._decided, self._own, self._laid = decided, own, laid
+        self._left = _SECONDS
+        self._seen: dict[tuple[bytes, ...], tuple[FilterDifference, ...]] = {}
 
     def closest(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
-        """Return the calls that a process may make although one of these denies them."""
-        few = (*read[:_MOST_FILTERS], *(one for one in read[_MOST_FILTERS:] if one in self._laid))
-        found = self._decided.weaker(few) if self._decided else ()
-        return (*found, *filter_comparison.weaker(few, self._laid))
+        """Return the calls that a process may make although one of these denies them.
+
+        Raises BpfError if that takes too long: a program can write filters that take for ever.
+        """
+        known = self._with_own(read, self._own)
+        found = self._weaker(known)
+        return (
+            self._bounded(self._with_own(read, _MOST_FILTERS)) if found and known != read else found
+        )
+
+    def _with_own(self, read: tuple[bytes, ...], number: int) -> tuple[bytes, ...]:
+        """Return the oldest filters, and of the others those that were laid."""
+        return (*read[:number], *(one for one in read[number:] if one in self._laid))
+
+    def _bounded(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        if read not in self._seen:
+            begun, user = time.monotonic(), os.geteuid()
+            done = bounded_work.run({user: lambda: self._compared(read)}, self._left)[user]
+            self._left -= time.monotonic() - begun
+            if not done.is_complete:
+                raise BpfError("filters that its program wrote take too long to compare")
+            self._seen[read] = tuple(FilterDifference(*one) for one in done.values)
+        return self._seen[read]
+
+    def _compared(self, read: tuple[bytes, ...]) -> Iterator[tuple[Any, ...]]:
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        yield from map(astuple, self._weaker(read))
+
+    def _weaker(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        found = self._decided.weaker(read) if self._decided else ()
+        return (*found, *filter_comparison.weaker(read, self._laid))
 
     def sampled(self, read: tuple[bytes, ...]) -> set[str]:
         """Return the calls of which only a part was compared, as far as that is known."""
@@ -237,7 +271,7 @@ class _WithLaid:
 
 
 def _process(
-    process: Process, read: ptrace.Read, expectation: Expectations | _WithLaid, result: Result
+    process: Process, read: ptrace.Read, expectation: Expectations | WithLaid, result: Result
 ) -> None:
     try:
         if isinstance(read, ptrace.FiltersUnreadableError):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.host.processes import wait_until
+from harness.kernel.process_status import status
+from runc_wrap.filters.evaluate import kernel_length
+from runc_wrap.tighten import laid_filter
 from tests.runtime.live.conftest import OVERLAY, answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from harness.containers.bundles import Bundle
     from tests.runtime.live.conftest import TightenedNode
+
+OFF = '[default]\nmode = "off"\n'
 
 
 def test_no_new_privs_is_set_only_if_that_is_asked_for(
@@ -47,7 +54,7 @@ def test_a_profile_that_only_logs_is_refused(
 def test_the_decided_profile_is_laid_on_what_runs_unconfined_and_on_canaries_first(
     node: TightenedNode, started: Callable[..., Bundle]
 ) -> None:
-    node.configure('[default]\nmode = "off"\n')
+    node.configure(OFF)
     bundle = started()
     node.configure(OVERLAY)
     (found,) = node.tighten("--profile", "--canary", "1", bundle.name)
@@ -73,3 +80,32 @@ def test_another_profile_is_added_to_an_older_one(
     assert answers(bundle, "no")
     assert not node.execs(bundle)
     assert node.disagreeing() == ([], [])
+
+
+def test_what_the_kernel_has_no_room_for_is_refused_and_what_just_fits_is_added(
+    node: TightenedNode, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    denied = (["keyctl"], ["keyctl", "ptrace"])
+    fits, longer = (
+        kernel_length.length(
+            laid_filter.of_overlay({"deny": one, "deny_sockets": [], "existing": True}).program
+        )
+        for one in denied
+    )
+    assert longer > fits
+    left = kernel_length.MOST - fits - 8 * 4004
+    node.configure(OFF)
+    bundle = make_bundle(node.kind)
+    bundle.running(built("tightened"), "/out", "fills", *[4000] * 8, left - 4)
+    pid = bundle.create(node.wrapper)
+    out = bundle.path / "rootfs" / "out"
+    wait_until(lambda: out.exists() and "keyctl" in out.read_text(), "its filters")
+    node.configure(f"{OFF}[overlay]\ndeny = {denied[1]}\n")
+    (found,) = node.tighten("--overlay", bundle.name, status=1)
+    assert found["result"] == "refused"
+    assert "32,768" in found["reasons"][0]
+    assert status(pid)["Seccomp_filters"] == "9"
+    node.configure(f"{OFF}[overlay]\ndeny = {denied[0]}\n")
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert (found["result"], found["reasons"]) == ("tightened", [])
+    assert status(pid)["Seccomp_filters"] == "10"

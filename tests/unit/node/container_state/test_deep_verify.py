@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
 
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.evaluate.runtime_load import Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Expectations
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 
 pytestmark = pytest.mark.skipif(
@@ -64,3 +67,44 @@ def test_a_call_that_one_abi_got_later_may_be_denied_and_not_allowed(
     found = {**block, "syscalls": [{**block["syscalls"][0], "names": loaded}]}
     expected = deep_verify.Expectations(decided, Loader.of("crun", "1.21", NEW))
     assert (expected.closest(_read(found, "crun", OLD)) == ()) is is_decided
+
+
+def _packed(*lines: tuple[int, int, int, int]) -> bytes:
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+
+
+def _denying(*numbers: int) -> bytes:
+    tests = [(bpf.JEQ, len(numbers) - at, 0, one) for at, one in enumerate(numbers)]
+    return _packed(
+        (bpf.LD_ABS, 0, 0, 0), *tests, (bpf.RET_K, 0, 0, return_codes.ALLOW), (bpf.RET_K, 0, 0, 0)
+    )
+
+
+# Each branch on X doubles what the accumulator may be.
+FOR_EVER = _packed(
+    (bpf.LD_ABS, 0, 0, 0),
+    *[
+        one
+        for at in range(1000)
+        for one in ((bpf.JEQ | bpf.FROM_X, 0, 1, 0), (4, 0, 0, 1 << at % 32))
+    ],
+    (bpf.RET_K, 0, 0, return_codes.ALLOW),
+)
+LAID, STRICTER = _denying(250), _denying(250, 251)
+
+
+@pytest.mark.parametrize(
+    ("read", "is_under"),
+    [((LAID,), True), ((FOR_EVER, LAID), True), ((STRICTER,), True), ((_denying(251),), False)],
+)
+def test_a_filter_that_was_laid_counts_whatever_programs_load(
+    read: tuple[bytes, ...], *, is_under: bool
+) -> None:
+    laid = deep_verify.WithLaid(None, 0, (LAID,))
+    assert (laid.closest(read) == ()) is is_under
+
+
+def test_a_programs_own_filter_is_not_compared_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deep_verify, "_SECONDS", 0.3)
+    with pytest.raises(BpfError, match="too long"):
+        deep_verify.WithLaid(None, 0, (LAID,)).closest((FOR_EVER,))
