@@ -34,6 +34,7 @@ BOOT = 480  # seconds at most, emulated and beside other work; half a minute is 
 HARDWARE = ("-nodefaults", "-display", "none", "-smp", "1", "-m", "2048")
 NEEDS = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen")
 _QUIET = "StrictHostKeyChecking=no UserKnownHostsFile=/dev/null LogLevel=ERROR ConnectTimeout=10"
+_SILENT = "ServerAliveCountMax=12"  # four minutes: a machine that gets no processor is silent, too
 _NO_OTHER_WAY = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false")  # than the shared connection
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
@@ -113,7 +114,7 @@ class Machine(Guest):
             if time.monotonic() > deadline:
                 raise CommandError(f"no answer within {BOOT} s:\n{self.console()}")
             if self._line is None or self._line.process.poll() is not None:
-                words = ["-M", "-N", "-o", "ServerAliveInterval=20"]
+                words = ["-M", "-N", "-o", "ServerAliveInterval=20", "-o", _SILENT]
                 self._line = Daemon(self._ssh(*words), self.directory / "ssh.log")
             time.sleep(0.5)
 

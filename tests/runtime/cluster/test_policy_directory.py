@@ -103,14 +103,6 @@ def test_what_does_not_check_leaves_everything_as_it_was(
     assert freshness.changes(places.sources(), places.current) == []
 
 
-def test_what_the_pod_did_not_write_is_not_put_in_force(places: Places) -> None:
-    name = policy_directory.write(places, {"config.toml": AUDIT})
-    (places.cluster_policy.with_name(name) / "config.toml").write_bytes(b"")
-    with pytest.raises(PolicyNotTaken, match="is not what the pod wrote"):
-        policy_directory.put_in_force(places, name)
-    assert policy_directory.in_force(places) is None
-
-
 @pytest.mark.parametrize("at", range(1, 4))
 def test_a_pod_killed_while_it_writes_leaves_no_half_policy(
     places: Places, monkeypatch: pytest.MonkeyPatch, at: int
@@ -228,61 +220,6 @@ def test_the_nodes_own_settings_count_and_stay_and_its_config_toml_does_not(
         _put(places, {"config.toml": b""})
 
 
-def test_a_config_map_is_read_as_the_kubelet_mounts_it(tmp_path: Path) -> None:
-    """Each key is a link through ..data to a directory of that time."""
-    for name, keys in (("config", {"config.toml": AUDIT, "other": b"x"}),
-                       ("profiles", {"own.json": OWN, "README": b"x"})):  # fmt: skip
-        data = tmp_path / name / "..2026_11_26"
-        data.mkdir(parents=True)
-        (tmp_path / name / "..data").symlink_to(data.name)
-        for key, content in keys.items():
-            (data / key).write_bytes(content)
-            (tmp_path / name / key).symlink_to(f"..data/{key}")
-    found = policy_files.mounted(tmp_path / "config", tmp_path / "profiles")
-    assert found == {"config.toml": AUDIT, "profiles/own.json": OWN}
-
-
-def test_a_config_map_without_a_policy_is_refused_and_none_with_profiles_is_not(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(PolicyNotTaken, match=r"has no config\.toml"):
-        policy_files.mounted(tmp_path, tmp_path / "b")
-    (tmp_path / "config.toml").touch()
-    assert policy_files.mounted(tmp_path, tmp_path / "b") == {"config.toml": b""}
-
-
-def test_too_much_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_bytes(b"#" * ((1 << 20) + 1))
-    with pytest.raises(PolicyNotTaken, match="larger than"):
-        policy_files.mounted(tmp_path, tmp_path / "none")
-    (tmp_path / "config.toml").write_bytes(b"#" * (1 << 19))
-    (tmp_path / "own.json").write_bytes(b" " * ((1 << 19) + 1))
-    with pytest.raises(PolicyNotTaken, match="more than"):
-        policy_files.mounted(tmp_path, tmp_path)
-    for number in range(300):
-        (tmp_path / f"{number}.json").touch()
-    with pytest.raises(PolicyNotTaken, match="at most 256"):
-        policy_files.mounted(tmp_path, tmp_path)
-
-
-def _mounts(at: Path, config: bytes, mode: bytes | None) -> policy_files.Files:
-    """Return what the pod finds where the ConfigMaps are mounted."""
-    for name in ("config", "conf.d"):
-        (at / name).mkdir(parents=True, exist_ok=True)
-    (at / "config" / "config.toml").write_bytes(config)
-    if mode is not None:
-        (at / policy_files.MODE).write_bytes(mode)
-    return policy_files.mounted(at / "config", at / "profiles")
-
-
-def test_a_mode_under_a_misspelled_key_is_not_taken_for_none(tmp_path: Path) -> None:
-    """Without a mode the default would enforce."""
-    assert policy_files.MODE in _mounts(tmp_path, b"", b"")
-    (tmp_path / policy_files.MODE).rename(tmp_path / "conf.d" / "mode.toml")
-    with pytest.raises(PolicyNotTaken, match=r"has no 0-mode\.toml"):
-        _mounts(tmp_path, b"", None)
-
-
 def test_adopting_the_engines_default_goes_with_enforce_and_not_with_audit(
     places: Places,
 ) -> None:
@@ -293,14 +230,6 @@ def test_adopting_the_engines_default_goes_with_enforce_and_not_with_audit(
     _put(places, {"config.toml": own, policy_files.MODE: ENFORCE})
     weaker = own.replace(b'default"', b'default, also weaker"')
     _put(places, {"config.toml": weaker, policy_files.MODE: AUDIT})
-    assert _in_force(places) == "audit"
-
-
-def test_a_mode_in_the_policy_and_in_the_overlay_is_refused(places: Places) -> None:
-    _put(places, {"config.toml": b"", MODE: AUDIT})
-    for text in (ENFORCE, b"["):  # the second is not TOML
-        with pytest.raises(PolicyNotTaken, match=r"config\.toml"):
-            _put(places, {"config.toml": text, MODE: AUDIT})
     assert _in_force(places) == "audit"
 
 
