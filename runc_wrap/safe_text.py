@@ -1,6 +1,6 @@
 """Foreign text made safe to print: shortened, without control characters; misspelled words.
 
-A workload chooses its program's name, a pod's owner its labels. Jinja escapes HTML; this module
+A workload chooses its program's name, a pod's owner its labels. The page escapes HTML; this module
 removes what HTML lets through: control characters, bidirectional controls, invisible letters, and
 piles of marks that cover the neighbouring lines.
 """

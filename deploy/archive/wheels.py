@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PYTHON = "3.13"  # Debian's, debian.py
 NEWEST_GLIBC = 41  # Debian's libc6: 2.41
 # Whose metadata have a classifier only, or the licence's family or title
-_LICENCES = {"Jinja2": "BSD-3-Clause", "hyperframe": "MIT"}
+_LICENCES = {"hyperframe": "MIT"}
 _SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE")
 _PIP = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input"]
 

@@ -76,7 +76,6 @@ def workload(name: str = "web", *calls: Json, **changes: Any) -> Json:
         "annotation": "",
         "warnings": [],
         "withheld": [],
-        "block_digest": None,
         **changes,
     }
 

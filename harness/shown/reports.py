@@ -11,10 +11,11 @@ META: Json = {
     "node": "node-7.example",
     "generated": "2026-11-24T17:30:00Z",
     "since": "2026-11-17T09:00:00Z",
-    "until": "2026-11-24T17:29:41Z",
-    "version": "0.1.0",
-    "unattributed": 14,
+    "policy": "/opt/runc-wrap/etc/config.toml",
+    "profiles": "/opt/runc-wrap/etc/profiles",
+    "unattributed": [{"count": 14}],
     "lost": 230,
+    "kept": [],
 }
 WEEK = "Watched for 7 days over 3 containers and 2 restarts: what it does daily was seen."
 MINUTE = "Watched for 2 minutes only, in one container: it may have more in store."
@@ -49,7 +50,7 @@ def call(syscall: str, verdict: str, count: int, *programs: str, **more: Any) ->
         "syscall": syscall,
         "errno": "ENOSYS" if verdict == "degrades" else "EPERM",
         "outcome": "EPERM",
-        "args": None,
+        "arguments": [],
         "count": count,
         "programs": list(programs),
         "first": "2026-11-17T09:12:40.120Z",
@@ -85,6 +86,8 @@ def workload(name: str, verdict: str | None, *calls: Json, **more: Any) -> Json:
         "annotation": f"runc-wrap/seccomp.{container}: "
         f"localhost/{namespace}_{pod}_{container}.json",
         "warnings": [],
+        "withheld": [],
+        "calm": False,
         **more,
     }
 
@@ -101,14 +104,13 @@ def usual() -> list[Json]:
     """Return a dozen workloads: six would break, one was hardly watched, one not at all."""
     unshare, mount = call("unshare", "denied", 412, "/usr/bin/unshare"), call("mount", "denied", 87)
     mount["programs"] = ["/usr/bin/mount", "/usr/bin/buildctl-daemonless.sh"]
-    clone = call("clone", "depends", 1931, "/usr/bin/buildkitd", args=None)
+    clone = call("clone", "depends", 1931, "/usr/bin/buildkitd")
     clone3 = call("clone3", "degrades", 20_418, "/usr/lib/jvm/java-25/bin/java")
     uring = [call(f"io_uring_{one}", "denied", 9_001, "/usr/bin/fio") for one in ("setup", "enter")]
     perf = call("perf_event_open", "denied", 63, "/usr/bin/perf")
     key = call("keyctl", "denied", 5, "/usr/bin/keyctl", "/usr/sbin/request-key", abi="x86")
-    family = call(
-        "socket", "depends", 12, "/usr/bin/python3.13", args=[[38, 5, 0, None, None, None]]
-    ) | {"arguments": ["AF_ALG, SOCK_SEQPACKET, 0"]}
+    family = call("socket", "depends", 12, "/usr/bin/python3.13")
+    family["arguments"] = ["AF_ALG, SOCK_SEQPACKET, 0"]
     return [
         workload(
             "ci/runner-builds/buildkit|moby/buildkit:0.26",
@@ -130,17 +132,9 @@ def usual() -> list[Json]:
 
 
 def large(workloads: int, calls: int) -> list[Json]:
-    """Return workloads that each make some of the calls, and a last one that makes all."""
-    kinds = ("denied", "degrades", "depends")
-    known = [call(f"call_number_{n}", kinds[n % 3], n + 1, f"/usr/bin/p{n}") for n in range(calls)]
-    return [
-        workload(
-            f"team-{at % 9}/service-{at}/container-{at}|registry.example/service/image:{at}",
-            kinds[at % 3],
-            *(known[n] for n in range(calls) if at == workloads - 1 or (at * 7 + n * 3) % 11 == 0),
-        )
-        for at in range(workloads)
-    ]
+    """Return denied workloads that each make so many calls."""
+    made = [call(f"call_number_{n}", "denied", n + 1, f"/usr/bin/p{n}") for n in range(calls)]
+    return [workload(f"team/service-{at}/c|image:{at}", "denied", *made) for at in range(workloads)]
 
 
 def hostile() -> list[Json]:
@@ -150,9 +144,7 @@ def hostile() -> list[Json]:
             **workload("a/b/c|d", "denied", call("mount", "denied", 1)),
             **dict.fromkeys(
                 (
-                    "namespace",
-                    "pod",
-                    "container",
+                    "name",
                     "image",
                     "confidence",
                     "reason",
@@ -165,7 +157,7 @@ def hostile() -> list[Json]:
             "calls": [
                 call("mount", "denied", 1)
                 | dict.fromkeys(("syscall", "abi", "errno", "outcome", "first", "last"), text)
-                | {"programs": [text] * 9, "args": [[text]]}
+                | {"programs": [text] * 9, "arguments": [text]}
             ],
         }
         for text in HOSTILE

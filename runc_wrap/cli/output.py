@@ -32,11 +32,11 @@ def warn(text: str) -> None:
     click.echo(safe_text.lines(text), err=True)
 
 
-def warn_some(sentences: Sequence[str], count: int = 0) -> None:
-    """Print the first of these lines on stderr, and how many more there are, `count` in all."""
+def warn_some(sentences: Sequence[str]) -> None:
+    """Print the first of these lines on stderr, and how many more there are."""
     for sentence in sentences[:_MOST_SHOWN]:
         warn(f"  {sentence}")
-    if (more := max(count, len(sentences)) - _MOST_SHOWN) > 0:
+    if (more := len(sentences) - _MOST_SHOWN) > 0:
         warn(f"  and {more} more; --json lists them")
 
 

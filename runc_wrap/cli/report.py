@@ -14,7 +14,6 @@ import click
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output, progress, report_document, report_merged, workload_text
-from runc_wrap.cli.report_document import of_node
 from runc_wrap.cli.workload_text import chosen, in_full
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.failure import Failure
@@ -151,7 +150,8 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         found = replace(found, workloads=[chosen(found.workloads, words[0])], strays=[])
     as_json = flags["as_json"]
     name = node or socket.gethostname()
-    documents = of_node(found.workloads, name) if as_json or page else []
+    wanted = found.workloads if as_json or page else []
+    documents = [{"node": name, **report_document.document(one)} for one in wanted]
     if page:
         report_document.write_page(page, documents, places, _meta(found, asked, kept))
     if as_json:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
-from runc_wrap.hotpath import json_codec
+from runc_wrap.report import html
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
@@ -23,25 +23,6 @@ if TYPE_CHECKING:
 
 
 Json = dict[str, Any]
-
-
-def of_node(workloads: Iterable[ReportedWorkload], node: str) -> list[Json]:
-    """Return one node's workloads, each with what `report --merge` needs of it.
-
-    A profile stands at the first workload that has it.
-    """
-    written: dict[str, None] = {}
-    return [{"node": node, **document(one), **_block(one, written)} for one in workloads]
-
-
-def _block(one: ReportedWorkload, written: dict[str, None]) -> Json:
-    if not isinstance(one.filter, Enforced):
-        return {"block_digest": None}
-    digest = json_codec.digest(json_codec.dumps(one.filter.block))
-    if digest in written:
-        return {"block_digest": digest}
-    written[digest] = None
-    return {"block_digest": digest, "block": one.filter.block}
 
 
 def document(one: ReportedWorkload) -> Json:
@@ -96,14 +77,12 @@ def _recording(one: ReportedWorkload) -> RecordedCalls:
 
 def write_page(page: Path, documents: list[Json], places: Places, meta: Json) -> None:
     """Write a page of these workloads; `meta` as report.html has it, without what is of here."""
-    from runc_wrap.report.html import render  # noqa: PLC0415 - only the page needs Jinja2
-
     here = {
         "generated": time_text.rfc3339(time.time()),
         "policy": str(places.config),
         "profiles": str(places.profiles),
     }
-    page.write_text(render(documents, {**here, **meta}), encoding="utf-8")
+    page.write_text(html.render(documents, {**here, **meta}), encoding="utf-8")
 
 
 def say_page(page: Path, documents: list[Json]) -> None:

@@ -104,7 +104,7 @@ def show(
         workloads = [chosen(workloads, named)]
     as_json = flags["as_json"]
     if as_json or page:
-        _add_profiles(places, found, workloads)
+        _add_profiles(places, workloads)
     documents = [document(one) for one in workloads] if as_json or page else []
     if page:
         report_document.write_page(page, documents, places, _meta(found))
@@ -123,19 +123,19 @@ def show(
 
 
 def _add_profiles(
-    places: Places, found: FleetReport, workloads: list[ReportedWorkload], given: Path | None = None
+    places: Places, workloads: list[ReportedWorkload], given: Path | None = None
 ) -> None:
     """Give workloads the profiles to add to, as the runtime in force here would load them."""
     kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
     loader = runtime_loader.of(places.prefix, kind)
-    Bases(found.blocks, places.sources(), loader, given).assign(workloads)
+    Bases(places.sources(), loader, given).assign(workloads)
 
 
 def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[ReportedWorkload]:
     """Return the workloads with their profiles, for `suggest`; print which nodes say nothing."""
     say_what_is_missing(found)
     workloads = found.workloads()
-    _add_profiles(places, found, workloads, given)
+    _add_profiles(places, workloads, given)
     return workloads
 
 
@@ -160,10 +160,10 @@ def say_what_is_missing(found: FleetReport) -> None:
         number = safe_text.number(len(silent), "node")
         output.warn(f"warning: {number} did not answer; what runs there is unknown:")
         output.warn_some([one.sentence for one in silent])
-    if found.refused_count:
-        number = safe_text.number(found.refused_count, "document")
+    if found.refused:
+        number = safe_text.number(len(found.refused), "document")
         output.warn(f"warning: {number} refused; what runs on their nodes is unknown:")
-        output.warn_some([one.sentence for one in found.refused], found.refused_count)
+        output.warn_some([one.sentence for one in found.refused])
     if found.without:
         names = ", ".join(map(safe_text.word, sorted(found.without)))
         output.warn(f"note: left out by --without: {names}")
@@ -183,6 +183,6 @@ def _meta(found: FleetReport) -> Json:
     return {
         "node": safe_text.number(found.answered, "node"),
         "missing": [one.sentence for one in missing[:_MOST_NAMED]],
-        "missing_count": len(found.silent) + found.refused_count,
+        "missing_count": len(missing),
         "kept": found.kept.sentences(),
     }

@@ -162,8 +162,5 @@ _CALLS: dict[str, dict[int, Worded]] = {
     "ioctl": {1: _of(argument_constants.IOCTL)},
     "mount": {3: _bits(argument_constants.MOUNT)},
     "fcntl": {1: _of(argument_constants.FCNTL)},
-    "fcntl64": {1: _of(argument_constants.FCNTL)},
-    "io_uring_register": {1: _of(argument_constants.IO_URING)},
-    "io_uring_enter": {3: _bits(argument_constants.IO_URING_ENTER)},
 }
 NAMED = frozenset(_CALLS)  # calls that have names for arguments

@@ -24,7 +24,6 @@ Verdict = Annotated[str, Among(*WORST_FIRST)]
 _Word = Annotated[str, Most(64)]
 _Argument = Annotated[int, Within(0, (1 << 64) - 1)]
 _Arguments = Annotated[tuple[_Argument | None, ...], Most(6)]
-_BYTES_OF_TEXT, _BYTES_OF_KIND = 100, 350  # that one takes in memory, as estimated
 
 
 @record
@@ -107,19 +106,14 @@ class CallRow:
         else:
             self.args[call.args] = None
 
-    def add(self, other: NodeCall) -> int:
-        """Add the call as another node saw it; return how many bytes that took."""
+    def add(self, other: NodeCall) -> None:
+        """Add the call as another node saw it."""
         if (other.verdict, other.expected) != (self.verdict, self.is_expected):
             self._add_outcome(other.verdict, other.errno, other.outcome, expected=other.expected)
         self._add_times(other.count, other.first, other.last)
-        taken = 0
         for name in other.programs:
-            if name in self.programs:
-                self.programs[name] += 1
-            elif len(self.programs) < _MOST_PROGRAMS:
-                self.programs[name] = 1
-                taken += len(name) + _BYTES_OF_TEXT
-        before = len(self.args)
+            if name in self.programs or len(self.programs) < _MOST_PROGRAMS:
+                self.programs[name] = self.programs.get(name, 0) + 1
         if self.has_args and other.args is not None:
             self.args.update(dict.fromkeys(other.args))
             self.has_args = len(self.args) <= MOST_KINDS  # if not all can be kept, none is known
@@ -127,7 +121,6 @@ class CallRow:
             self.has_args = False
         if not self.has_args:
             self.args = {}
-        return taken + (len(self.args) - before) * _BYTES_OF_KIND
 
     def _add_outcome(
         self, verdict: str | None, errno: str | None, how: str, *, expected: bool
@@ -140,12 +133,6 @@ class CallRow:
         if first and (not self.first or first < self.first):
             self.first = first
         self.last = max(self.last, last)
-
-    @property
-    def size(self) -> int:
-        """How many bytes its programs and arguments take in memory, as estimated."""
-        texts = sum(map(len, self.programs)) + len(self.programs) * _BYTES_OF_TEXT
-        return texts + len(self.args) * _BYTES_OF_KIND
 
     def name_here(self) -> None:
         """Name it as this machine's libseccomp does, if it knows the call."""

@@ -1,8 +1,7 @@
 """The page of `report --html`: one file for a workload's owner, which needs no network.
 
-Workloads may choose all texts in a report: they reach the template through runc_wrap.safe_text, and
-there Jinja escapes them. The page's Content-Security-Policy allows its own style and script by
-their hashes, and forbids everything else.
+Workloads may choose all texts in a report: `_element` makes each one inert and escapes it. The
+page's Content-Security-Policy allows its own style and script by their hashes, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,272 +9,219 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections import Counter
-from datetime import UTC, datetime
-from functools import cache
+from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import DictLoader, Environment, StrictUndefined
-from markupsafe import Markup
-
 from runc_wrap import safe_text
-from runc_wrap.report import matrix_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
 Json = dict[str, Any]
-
-UNKNOWN = matrix_picture.UNKNOWN  # the report's null
-ORDER = (*matrix_picture.WORST_FIRST, "safe")
-MOST_WORKLOADS = 500  # shown one by one; the page says how many more there are
-MOST_CALLS = 40  # of one workload
-_MOST_PROGRAMS = 4
-_MOST_ARGS = 3
-_NOTICING = ("denied", "depends", "degrades")
+MOST_WORKLOADS, MOST_CALLS = 500, 40  # of a page, of a workload; it says how many more there are
+_MOST_SHOWN = 4  # programs of a call, and kinds of its arguments
 _OPEN = 20  # up to so many workloads are shown unfolded
-_MOST_WARNINGS = 20
-_LONGEST_SENTENCE = 600
-_LONGEST_ARGUMENT = 600  # an image's name with its digest, after a pod's
-_TEMPLATES = "page.html.jinja macros.html.jinja workload.html.jinja matrix.svg.jinja".split()
-_EVERYONE = ("namespace", "pod", "container", "image")
+_LONGEST = 600  # characters of a text: an image's name with its digest, after a pod's
+_JSON = "`runc-wrapctl report --json` has them all."
+_MEANINGS = {
+    "denied": "A call was made that would fail with EPERM or another error, or end the program.",
+    "depends": "A call was made that is allowed with some arguments and refused with others, and "
+    "the records do not say with which it was made.",
+    "degrades": "A call was made that would get ENOSYS, as from an older kernel. The C library and "
+    "most programs then fall back.",
+    "unknown": "Too little is known; the reason stands there.",
+    "safe": "It was watched, and no call was seen that the profile would not let through.",
+    "enforced": "The profile is enforced, and nothing needs attention.",
+}
+_NOTICING = ("denied", "depends", "degrades")
+
+
+class _Markup(str):
+    """Text of this module, or made by it: escaped already."""
+
+    __slots__ = ()
 
 
 def render(report: Sequence[Json], meta: Json) -> str:
     """Return the page, a whole HTML document.
 
-    `report` is the list of `report --json`; `meta` may have node, generated, since, until (RFC
-    3339), version, policy, profiles (paths), unattributed (records of no known container), lost;
-    of a fleet missing (sentences on nodes without a report), missing_count.
+    `report` is the list of `report --json`, the worst first; `meta` has node, policy and profiles
+    (paths), and may have generated and since (RFC 3339), unattributed (calls of no known
+    container), lost, kept (sentences); of a fleet missing (sentences) and missing_count.
     """
-    style, script = _text("page.css"), _text("page.js")
-    page: str = (
-        _environment()
-        .get_template("page.html.jinja")
-        .render(
-            view(report, meta),
-            style=Markup(style),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - our own file
-            style_hash=_hash(style),
-            script_hash=_hash(script),
+    style, script = _file("page.css"), _file("page.js")
+    allowed = "; ".join(
+        ["default-src 'none'", f"style-src {_hash(style)}", f"script-src {_hash(script)}",
+         "base-uri 'none'", "form-action 'none'"]
+    )  # fmt: skip
+    head = [
+        _Markup('<meta charset="utf-8">'),
+        _Markup(f'<meta http-equiv="Content-Security-Policy" content="{allowed}">'),
+        _Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        _element("title", f"What would break? {meta['node']}"),
+        _element("style", style),
+    ]
+    body = [*_beginning(report, meta), _element("main", *_workloads(report, meta)), _legend()]
+    whole = _element("head", *head), _element("body", *body, _element("script", script))
+    return f"<!DOCTYPE html>\n{_element('html', *whole, lang='en')}\n"
+
+
+def _element(name: str, *inner: str, kind: str = "", **attributes: str) -> _Markup:
+    """Return an element; texts that are not of this module are made inert, cut and escaped."""
+    given = {**attributes, **({"class": kind} if kind else {})}
+    shown = "".join(f' {key}="{_escaped(value)}"' for key, value in given.items())
+    return _Markup(f"<{name}{shown}>{''.join(map(_escaped, inner))}</{name}>\n")
+
+
+def _escaped(text: str) -> str:
+    return text if isinstance(text, _Markup) else escape(safe_text.name(text, _LONGEST))
+
+
+def _beginning(report: Sequence[Json], meta: Json) -> Iterator[_Markup]:
+    yield _element("p", "runc-wrap report: ", _element("bdi", meta["node"]))
+    yield _element("h1", "What would break?")
+    yield _element("p", _lead([_verdict(one) for one in report]), kind="lead")
+    times = {"since": "Records since", "generated": "Page made"}
+    said = [f"{words} {meta[key]}." for key, words in times.items() if meta.get(key)]
+    yield _element("p", " ".join(said))
+    if missing := [*_missing(meta)]:
+        heading = _element("h2", "What is missing from this page")
+        yield _element("div", heading, *(_element("p", one) for one in missing), kind="caution")
+
+
+def _lead(verdicts: Sequence[str]) -> str:
+    noticing = sum(one in _NOTICING for one in verdicts)
+    unknown = verdicts.count("unknown")
+    total = len(verdicts) - verdicts.count("enforced")
+    if not total:
+        return _MEANINGS["enforced"] if verdicts else "No workload has been seen: nothing is known."
+    if unknown == total:
+        return f"It is unknown whether {safe_text.number(total, 'workload')} would notice."
+    doubt = f" For {unknown} it is unknown." if unknown else ""
+    of = safe_text.number(total, "workload")
+    return f"If the profile were enforced, {noticing or 'none'} of {of} would notice.{doubt}"
+
+
+def _missing(meta: Json) -> Iterator[str]:
+    if lost := meta.get("lost"):
+        yield f"{safe_text.number(lost, 'record')} lost: calls may be missing."
+    if calls := sum(one["count"] for one in meta.get("unattributed", ())):
+        yield f"{safe_text.number(calls, 'call')} of no known container, in no workload's list."
+    if count := meta.get("missing_count"):
+        yield f"Nodes or documents that are missing: {count}. What runs there is unknown."
+        yield from meta["missing"]
+        yield from _more(count - len(meta["missing"]), "node")
+    yield from (f"{one}." for one in meta["kept"])
+
+
+def _more(number: int, what: str) -> Iterator[str]:
+    if number > 0:
+        yield f"{safe_text.number(number, f'more {what}')} left out here; {_JSON}"
+
+
+def _verdict(one: Json) -> str:
+    return "enforced" if one["calm"] else one["verdict"] or "unknown"
+
+
+def _workloads(report: Sequence[Json], meta: Json) -> Iterator[_Markup]:
+    is_open = sum(_verdict(one) in _NOTICING for one in report) <= _OPEN
+    for one in report[:MOST_WORKLOADS]:
+        verdict = _verdict(one)
+        head = _element("b", verdict, kind=verdict), _element("bdi", one["name"])
+        image = _element("small", one["image"] or "")
+        opened = {"open": ""} if is_open and verdict in _NOTICING else {}
+        summary = _element("summary", *head, image)
+        yield _element("details", summary, *_facts(one, meta), kind="workload", **opened)
+    for sentence in _more(len(report) - MOST_WORKLOADS, "workload"):
+        yield _element("p", sentence)
+
+
+def _facts(one: Json, meta: Json) -> Iterator[_Markup]:
+    if one["calls"]:
+        heads = ("Call", "It would get", "Made by", "Times", "First and last seen")
+        rows = [_row(call) for call in one["calls"][:MOST_CALLS]]
+        yield _element("table", _element("tr", *(_element("th", each) for each in heads)), *rows)
+    for sentence in (*_more(len(one["calls"]) - MOST_CALLS, "call"), *_basis(one)):
+        yield _element("p", sentence)
+    if one["addition"]:
+        yield from _steps(one, meta)
+
+
+def _row(call: Json) -> _Markup:
+    name = _element("code", call["syscall"]), _element("small", call["abi"])
+    gets = call["outcome"], *map(_small, _first(call["arguments"] or []))
+    programs = map(_small, _first(call["programs"]) or ["not known"])
+    seen = _small(call["first"] or "unknown"), _small(call["last"] or "unknown")
+    cells = (name, gets, programs, [str(call["count"])], seen)
+    return _element("tr", *(_element("td", *cell) for cell in cells))
+
+
+def _small(text: str) -> _Markup:
+    return _element("small", _element("bdi", text))
+
+
+def _first(texts: Sequence[str]) -> list[str]:
+    more = len(texts) - _MOST_SHOWN
+    return [*texts[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _basis(one: Json) -> Iterator[str]:
+    yield from filter(None, (one["reason"], one["confidence"]))
+    nodes = f" on {safe_text.number(one['nodes'], 'node')}" if "nodes" in one else ""
+    restarts = safe_text.number(one["restarts"], "restart")
+    where = f"Seen in {safe_text.number(one['containers'], 'container')}{nodes}, {restarts}"
+    since = f", since {one['since']}" if one["since"] else ""
+    yield f"{where}{since}."
+    for call in one["withheld"][:MOST_CALLS]:
+        yield (
+            f"Left out below because it is dangerous: {call['syscall']}: {call['why']}. Ask who "
+            "needs it; `runc-wrapctl suggest --allow-dangerous` adds it."
         )
-    )
-    return page
+    yield from (f"Before you paste: {warning}" for warning in one["warnings"][:MOST_CALLS])
 
 
-def view(report: Sequence[Json], meta: Json) -> Json:
-    """Return the template's data, every foreign text made inert, the worst first."""
-    ordered = sorted(report, key=_weight)
-    shown = _meta(meta)
-    workloads = [_workload(at, one, shown["profiles"]) for at, one in enumerate(ordered)]
-    calm = [one for one in workloads if one["calm"]]
-    listed = [one for one in workloads if not one["calm"]]
-    affected = [one for one in listed if one["calls"] or one["verdict"] in _NOTICING]
-    quiet = [one for one in listed if one not in affected]
-    untold = [one for one in quiet if one["verdict"] == UNKNOWN]
-    others = [one for one in quiet if one["verdict"] != UNKNOWN]
-    counts = Counter(one["verdict"] for one in listed)
-    return {
-        "meta": shown,
-        "total": len(listed),
-        "calm": calm[:MOST_WORKLOADS],
-        "enforced": len(calm),
-        "counts": [(verdict, counts[verdict]) for verdict in ORDER],
-        "noticing": sum(counts[verdict] for verdict in _NOTICING),
-        "unknown": counts[UNKNOWN],
-        "calls": sum(one["times"] for one in affected),
-        "affected": affected[:MOST_WORKLOADS],
-        "untold": untold[:MOST_WORKLOADS],
-        "others": others[:MOST_WORKLOADS],
-        "hidden": sum(
-            max(0, len(one) - MOST_WORKLOADS) for one in (affected, untold, others, calm)
-        ),
-        "doubtful": any(c["verdict"] == UNKNOWN for one in affected for c in one["calls"]),
-        "open": len(affected) <= _OPEN,
-        "picture": matrix_picture.picture(affected),
-        "cell": matrix_picture,
-    }
+def _steps(one: Json, meta: Json) -> Iterator[_Markup]:
+    """Yield what to paste so that a workload keeps what it uses."""
+    yield _element("h2", "So that it keeps working")
+    if command := _command(one, meta["profiles"]):
+        yield from _paste("Write a profile for it, on the node:", command)
+    by_hand = "Or add this" if command else "Add this"
+    where = f"to the list `syscalls` of a copy of its profile in {meta['profiles']}:"
+    yield from _paste(f"{by_hand} {where}", one["addition"])
+    if one["rule"]:
+        first = "before the rules that match it now (the first that matches counts)"
+        yield from _paste(f"Put this rule into {meta['policy']}, {first}:", one["rule"])
+    if one["annotation"]:
+        yield from _paste("Or give the container this annotation:", one["annotation"])
+    yield _element("p", "Run `runc-wrapctl apply` on each node, and restart the workload.")
 
 
-def _weight(workload: Json) -> tuple[int, int, int, str]:
-    counts = sum(_number(call.get("count")) for call in _calls(workload))
-    names = "/".join(str(workload.get(name) or "") for name in _EVERYONE)
-    return ORDER.index(_verdict(workload)), -_number(workload.get("running")), -counts, names
+def _paste(caption: str, text: str) -> Iterator[_Markup]:
+    yield _element("p", caption)
+    whole = safe_text.paste(text)
+    shown = f"It is too long to show; {_JSON}" if whole is None else _Markup(escape(whole))
+    yield _element("pre", shown)
 
 
-def _verdict(workload: Json) -> str:
-    found = workload.get("verdict")
-    return found if found in ORDER else UNKNOWN
-
-
-def _workload(at: int, workload: Json, profiles: str) -> Json:
-    calls = sorted(map(_call, _calls(workload)), key=_call_weight)
-    namespace, pod, container, image = (safe_text.name(workload.get(name)) for name in _EVERYONE)
-    return {
-        "anchor": f"w{at + 1}",
-        "verdict": _verdict(workload),
-        "calm": workload.get("calm") is True,
-        "name": "/".join(filter(None, (namespace, pod, container))) or image or "without a name",
-        "short": container or pod or image or "without a name",
-        "where": "/".join(filter(None, (namespace, pod if container else ""))),
-        "image": image,
-        "confidence": safe_text.name(workload.get("confidence"), _LONGEST_SENTENCE),
-        "containers": _number(workload.get("containers")),
-        "nodes": _number(workload.get("nodes")),
-        "restarts": _number(workload.get("restarts")),
-        "lost": _number(workload.get("lost")),
-        "reason": safe_text.name(workload.get("reason"), _LONGEST_SENTENCE),
-        "dropped": _number(workload.get("dropped")),
-        "since": _moment(workload.get("since")),
-        "calls": calls,
-        "times": sum(call["count"] for call in calls),
-        "shown": calls[:MOST_CALLS],
-        "addition": safe_text.paste(workload.get("addition")),
-        "rule": safe_text.paste(workload.get("rule")),
-        "annotation": safe_text.paste(workload.get("annotation")),
-        "warnings": _warnings(workload.get("warnings")),
-        "withheld": _withheld(workload.get("withheld")),
-        "command": _command(workload, profiles),
-    }
-
-
-def _warnings(value: object) -> list[str]:
-    lines = value if isinstance(value, list) else []
-    return [safe_text.name(one, _LONGEST_SENTENCE) for one in lines[:_MOST_WARNINGS]]
-
-
-def _withheld(value: object) -> list[str]:
-    """Return the calls that `suggest` leaves out, each with its reason."""
-    calls = [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-    lines = [f"{one.get('syscall')}: {one.get('why')}." for one in calls[:_MOST_WARNINGS]]
-    return [safe_text.name(one, _LONGEST_SENTENCE) for one in lines]
-
-
-def _command(workload: Json, profiles: str) -> str:
+def _command(one: Json, profiles: str) -> str:
     """Return the command that writes the profile, "" if it could not be pasted unchanged."""
-    name, file = (str(workload.get(key) or "") for key in ("name", "file"))
-    shown = safe_text.name(name, _LONGEST_ARGUMENT)
-    whole = name and shown == name and safe_text.name(file) == file and "…" not in profiles
-    if workload.get("nodes") or not (whole and file and workload.get("addition")):
+    name, file = one["name"], one["file"]
+    is_whole = all(safe_text.name(each, _LONGEST) == each for each in (name, file, profiles))
+    if "nodes" in one or not (is_whole and file):
         return ""  # no single node has all of a fleet's evidence
     words = ["--", name] if name.startswith("-") else [name]
     return f"runc-wrapctl suggest {shlex.join(words)} > {shlex.quote(f'{profiles}/{file}')}"
 
 
-def _calls(workload: Json) -> list[Json]:
-    found = workload.get("calls")
-    return [call for call in found if isinstance(call, dict)] if isinstance(found, list) else []
+def _legend() -> _Markup:
+    rows = [_element("dt", word) + _element("dd", text) for word, text in _MEANINGS.items()]
+    return _element("footer", _element("h2", "What the verdicts mean"), _Markup("".join(rows)))
 
 
-def _call(call: Json) -> Json:
-    programs = [safe_text.name(one) for one in call.get("programs") or [] if one]
-    return {
-        "syscall": safe_text.name(call.get("syscall"), 64),
-        "abi": safe_text.name(call.get("abi"), 32),
-        "errno": safe_text.name(call.get("errno"), 32),
-        "outcome": safe_text.name(call.get("outcome")),
-        "args": _named(call.get("arguments")) or _arguments(call.get("args")),
-        "count": _number(call.get("count")),
-        "verdict": _call_verdict(call),
-        "programs": programs[:_MOST_PROGRAMS],
-        "more_programs": len(programs[_MOST_PROGRAMS:]),
-        "first": _moment(call.get("first")),
-        "last": _moment(call.get("last")),
-    }
-
-
-def _call_weight(call: Json) -> tuple[int, int, str]:
-    return matrix_picture.WORST_FIRST.index(call["verdict"]), -call["count"], call["syscall"]
-
-
-def _call_verdict(call: Json) -> str:
-    found = call.get("verdict")
-    return found if found in matrix_picture.WORST_FIRST else UNKNOWN
-
-
-def _named(given: object) -> list[str]:
-    """Return the first arguments that have names."""
-    names = [safe_text.name(one) for one in given if one] if isinstance(given, list) else []
-    return [*names[:_MOST_ARGS], "and others"] if len(names) > _MOST_ARGS else names
-
-
-def _arguments(args: object) -> list[str]:
-    """Return the first known arguments, by audit's names for them."""
-    lists = args if isinstance(args, list) else []
-    shown = [
-        " ".join(
-            f"a{at}={_hexadecimal(value)}" for at, value in enumerate(one) if value is not None
-        )
-        for one in lists[: _MOST_ARGS + 1]
-        if isinstance(one, list)
-    ]
-    names = [safe_text.name(one) for one in shown if one]
-    return [*names[:_MOST_ARGS], "and others"] if len(names) > _MOST_ARGS else names
-
-
-def _hexadecimal(value: object) -> str:
-    return f"{value:#x}" if isinstance(value, int) else str(value)
-
-
-def _meta(meta: Json) -> Json:
-    return {
-        "node": safe_text.name(meta.get("node")),
-        "generated": _moment(meta.get("generated")),
-        "since": _moment(meta.get("since")),
-        "until": _moment(meta.get("until")),
-        "version": safe_text.name(meta.get("version")),
-        "policy": safe_text.name(meta.get("policy") or "/opt/runc-wrap/etc/config.toml"),
-        "profiles": safe_text.name(meta.get("profiles") or "/opt/runc-wrap/etc/profiles"),
-        "unattributed": _counted(meta.get("unattributed")),
-        "lost": _number(meta.get("lost")),
-        "missing": [safe_text.name(one, _LONGEST_SENTENCE) for one in meta.get("missing") or ()],
-        "missing_count": _number(meta.get("missing_count")),
-        "kept": [safe_text.name(one, _LONGEST_SENTENCE) for one in meta.get("kept") or ()],
-    }
-
-
-def _counted(value: object) -> int:
-    """Return a number of records, given as a number or as the calls themselves."""
-    if isinstance(value, list):
-        return sum(_number(one.get("count", 1)) for one in value if isinstance(one, dict))
-    return _number(value)
-
-
-def _number(value: object) -> int:
-    return int(value) if isinstance(value, int | float) else 0
-
-
-def _moment(value: object) -> Json | None:
-    """Return a time as {iso, text}, None for none."""
-    if not value:
-        return None
-    try:
-        found = datetime.fromisoformat(str(value))
-        utc = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return {"iso": "", "text": safe_text.name(value, 40)}
-    return {"iso": utc.isoformat(), "text": f"{utc.day} {utc:%b %Y, %H:%M}"}
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        loader=DictLoader({name: _text(name) for name in _TEMPLATES}),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    grouped: Callable[[int], str] = "{:,}".format
-    environment.filters["grouped"] = grouped
-    return environment
-
-
-def _text(name: str) -> str:
-    return (resources.files("runc_wrap.report") / "templates" / name).read_text("utf-8")
+def _file(name: str) -> _Markup:
+    return _Markup((resources.files("runc_wrap.report") / "page" / name).read_text("utf-8"))
 
 
 def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

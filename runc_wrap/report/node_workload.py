@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from runc_wrap.documents.bounds import Count, Digest, First, Most, Time
+from runc_wrap.documents.bounds import Count, First, Most, Time
 from runc_wrap.documents.reader import record
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.report.call_row import CallRow, NodeCall, Verdict
@@ -92,8 +92,6 @@ class NodeWorkload:
     since: Time | None = None
     profile: _Name | None = None
     unshown: Any = None
-    block_digest: Digest | None = None
-    block: dict[str, Any] | None = None
     recorded: NodeRecording | None = None
 
     @property

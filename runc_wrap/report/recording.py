@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _MOST_NOTES = 10
-_BYTES = 2000  # that a call takes in memory, as estimated
 BY_RUNTIME = LET_THROUGH._replace(how="made by the runtime before the container's program")
 UNSEEN = (
     "What did not happen meanwhile may be denied: a shell by exec, a probe, a reload, an error's "
@@ -59,24 +58,20 @@ class RecordedCalls:
         self.notes: dict[str, None] = {}
         self.calls: dict[tuple[int, int], CallRow] = {}
 
-    def add(self, other: NodeRecording) -> int:
-        """Add what one node recorded; return how many bytes that took."""
+    def add(self, other: NodeRecording) -> None:
+        """Add what one node recorded."""
         self.nodes += 1
         self.containers += other.containers
         self.whole += other.whole
         self.watched = max(self.watched, other.watched)
         self.lost += other.lost
         self.notes |= dict.fromkeys(other.notes[: _MOST_NOTES - len(self.notes)])
-        taken = 0
         for call in other.calls:
-            known = self.calls.get((call.arch, call.number))
-            if known:
-                taken += known.add(call)
+            if known := self.calls.get((call.arch, call.number)):
+                known.add(call)
             else:
                 row = self.calls[call.arch, call.number] = call.row()
                 row.name_here()
-                taken += _BYTES + row.size
-        return taken
 
     def as_json(self) -> Json:
         """Return it as `NodeRecording` reads it."""

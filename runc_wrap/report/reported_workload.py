@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _MOST_NODES = 10  # named as the reason of one thing
 _SHOWN_NODES = 3
-_MOST_BLOCKS = 8
-_BYTES_OF_CALL, _BYTES_OF_TEXT = 2000, 100  # as estimated, beside the text itself
 
 
 class UnknownNodes(NamedTuple):
@@ -55,7 +53,6 @@ class ReportedWorkload:
         self.shares_name = False
         self.filter: Filter | None = None
         self.here: SeenHere | None = None
-        self.more: list[str] = []  # that the nodes' own profile lets through
         self.unknown_profile = ""  # why there is no filter
         self.nodes = self.containers = self.running = self.restarts = 0
         self.lost = self.dropped = self.watched = self.watchers = 0
@@ -66,7 +63,6 @@ class ReportedWorkload:
         self.since: str | None = None
         self.modes: dict[str, None] = {}
         self.profiles: Counter[str] = Counter()
-        self.blocks: Counter[str] = Counter()
         self.pods: dict[str, None] = {}
         self.calls: dict[tuple[int, int], CallRow] = {}
         self.recorded: RecordedCalls | None = None
@@ -76,14 +72,8 @@ class ReportedWorkload:
         self._why = self._enforced = ""
         self._rows: list[CallRow] | None = None
 
-    def add(
-        self, node: str, one: NodeWorkload, block: str | None = None, here: SeenHere | None = None
-    ) -> int:
-        """Add what a node says; return how many bytes that took.
-
-        `block` is its profile's digest; `here` is what the node knows beside its document if it is
-        this one.
-        """
+    def add(self, node: str, one: NodeWorkload, here: SeenHere | None = None) -> None:
+        """Add what a node says; `here` is what it knows beside its document if it is this one."""
         self.nodes += 1
         self.containers += one.containers
         self.running += one.running
@@ -101,15 +91,16 @@ class ReportedWorkload:
         if one.since and (not self.since or one.since < self.since):
             self.since = one.since
         self._add_verdict(node, one)
-        _count(self.blocks, block, _MOST_BLOCKS)
-        taken = _count(self.profiles, one.profile, MOST_NAMES)
-        taken += _keep(self.modes, one.modes) + _keep(self.pods, one.pods)
+        name = one.profile or ""
+        if name in self.profiles or (name and len(self.profiles) < MOST_NAMES):
+            self.profiles[name] += 1
+        _keep(self.modes, one.modes)
+        _keep(self.pods, one.pods)
         for call in one.calls:
-            taken += self._add_call(call)
+            self._add_call(call)
         if one.recorded:
             self.recorded = self.recorded or RecordedCalls()
-            taken += self.recorded.add(one.recorded)
-        return taken
+            self.recorded.add(one.recorded)
 
     def _add_verdict(self, node: str, one: NodeWorkload) -> None:
         if one.looks:
@@ -131,17 +122,21 @@ class ReportedWorkload:
         if len(self._unknown) < _MOST_NODES:
             self._unknown.append(node)
 
-    def _add_call(self, call: NodeCall) -> int:
+    def _add_call(self, call: NodeCall) -> None:
         """Add a call; what it saw counts, whatever the node's own verdict."""
         verdict = call.verdict
         if verdict != self._worst and verdict in (DENIED, DEPENDS):
             self._worst = min(verdict, self._worst, key=place)
         key = (call.arch, call.number)
-        known = self.calls.get(key)
-        if known is None:
+        if key in self.calls:
+            self.calls[key].add(call)
+        else:
             self.calls[key] = call.row()
-            return _BYTES_OF_CALL + self.calls[key].size
-        return known.add(call)
+
+    @property
+    def kept(self) -> int:
+        """How many calls are kept of it."""
+        return len(self.calls) + (len(self.recorded.calls) if self.recorded else 0)
 
     @property
     def name(self) -> str:
@@ -316,21 +311,8 @@ def _end(sentence: str) -> str:
     return sentence.removeprefix("Unknown: ")
 
 
-def _count(counted: Counter[str], value: str | None, most: int) -> int:
-    """Count one of a few values; return the bytes that a new one takes."""
-    if value is None or (value not in counted and len(counted) >= most):
-        return 0
-    counted[value] += 1
-    return 0 if counted[value] > 1 else len(value) + _BYTES_OF_TEXT
-
-
-def _keep(kept: dict[str, None], values: Iterable[str]) -> int:
-    """Keep the first few values; return the bytes that the new ones take."""
-    taken = 0
-    if len(kept) >= MOST_NAMES:
-        return taken
+def _keep(kept: dict[str, None], values: Iterable[str]) -> None:
+    """Keep the first few values."""
     for value in values:
-        if value not in kept and len(kept) < MOST_NAMES:
+        if len(kept) < MOST_NAMES:
             kept[value] = None
-            taken += len(value) + _BYTES_OF_TEXT
-    return taken

@@ -76,7 +76,7 @@ PLANTS = [
     (HOT, "hotpath/main.py", "print()", "uses print"),
     (CODEC, "host/files.py", "import orjson", "runc_wrap.host.files"),
     (DECIDING, "hotpath/decision.py", "import posix", "posix"),
-    (DECIDING, "report/matrix_picture.py", "open('/etc/passwd')", "uses open"),
+    (DECIDING, "report/workloads.py", "open('/etc/passwd')", "uses open"),
     (DECIDING, "time_text.py", "NOW = time.time()", "uses time.time"),
     (DECIDING, "hotpath/splice.py", "from runc_wrap.hotpath.errors import report", "errors.report"),
     (

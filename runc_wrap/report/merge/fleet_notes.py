@@ -1,10 +1,9 @@
 """What nodes remark on their own reports, each sentence once, with its nodes.
 
     ["3 records were lost (they came too fast): …"]                                of a node
-    [{"note": "3 records …", "nodes": 40, "names": ["a", …], "varies": true}, …]   of a fleet
+    [{"note": "3 records …", "nodes": 40, "names": ["a", …]}, …]                   of a fleet
 
 Sentences that differ only in numbers, such as a time, count as the same; the first node's is shown.
-`varies`: other nodes have other numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _MOST_OF_NODE = 50
 _LONGEST = 600  # characters
-_BYTES = 300  # that one takes beside its text, as estimated
 _MOST_NAMES = 10  # nodes of one
 # of a document; one of an older release has none
 Notes = Annotated[tuple[Annotated[str, First(_LONGEST)], ...], First(_MOST_OF_NODE)]
@@ -42,11 +40,9 @@ class _Note:
     at: int
     nodes: int = 0
     names: list[str] = field(default_factory=list)  # the first ones
-    varies: bool = False
 
-    def add(self, node: str, sentence: str) -> None:
+    def add(self, node: str) -> None:
         self.nodes += 1
-        self.varies |= sentence != self.first
         if len(self.names) < _MOST_NAMES:
             self.names.append(node)
 
@@ -55,9 +51,9 @@ class _Note:
         """Return it with its nodes, safe to print."""
         more = self.nodes - len(self.names)
         names = ", ".join([*map(safe_text.word, self.names), *([f"{more} more"] if more else [])])
-        of = f"; the numbers are those of {safe_text.word(self.names[0])}" if self.varies else ""
-        where = f"on {safe_text.number(self.nodes, 'node')} ({names}{of})"
-        return f"{where}: {safe_text.name(self.first, _LONGEST)}"
+        where = f"on {safe_text.number(self.nodes, 'node')} ({names})"
+        such = f"such as on {safe_text.word(self.names[0])}: " if self.nodes > 1 else ""
+        return f"{where}: {such}{safe_text.name(self.first, _LONGEST)}"
 
 
 class FleetNotes:
@@ -66,22 +62,22 @@ class FleetNotes:
     def __init__(self) -> None:
         self._notes: dict[str, _Note] = {}
 
-    def add(self, node: str, notes: Sequence[str]) -> int:
-        """Add what one node remarks; return how many bytes that took."""
-        taken = 0
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._notes)
+
+    def add(self, node: str, notes: Sequence[str]) -> None:
+        """Add what one node remarks."""
         said = {_NUMBER.sub("0", one): one for one in notes}
         for at, (key, sentence) in enumerate(said.items()):
             if key not in self._notes:
                 self._notes[key] = _Note(sentence, at)
-                taken += len(key) + len(sentence) + _BYTES
-            self._notes[key].add(node, sentence)
-        return taken
+            self._notes[key].add(node)
 
     def as_json(self) -> list[Json]:
         """Return a row for each: those of most nodes first, then the first one of each node."""
         return [
-            {"note": one.first, "nodes": one.nodes, "names": one.names, "varies": one.varies}
-            for one in self._ranked()
+            {"note": one.first, "nodes": one.nodes, "names": one.names} for one in self._ranked()
         ]
 
     def sentences(self) -> list[str]:

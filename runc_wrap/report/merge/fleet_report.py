@@ -20,19 +20,14 @@ from runc_wrap.report.merge.kept_defaults import FleetKept
 from runc_wrap.report.reported_workload import ReportedWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection
 
     from runc_wrap.report.merge.node_document import NodeDocument
     from runc_wrap.report.workloads import Workload
 
 Json = dict[str, Any]
 MOST_NODES = 100_000
-ROOM = 400 << 20  # bytes that all that is kept may take, as estimated
-_MOST_REFUSED = 10_000  # that are named
-_BYTES_OF_WORKLOAD = 4000
-
-
-_TWICE = "it gave two different answers."
+MOST_ROWS = 100_000  # different workloads, calls, remarks and names of default profiles
 
 
 class TooMuch(Failure):
@@ -43,6 +38,16 @@ class TooMuch(Failure):
         super().__init__(
             f"{what}; the largest part comes from {name}: leave it out by --without {name}, or "
             "ask fewer nodes at once"
+        )
+
+
+class AnsweredTwice(Failure):
+    """A node gave two answers: which one is true is unknown."""
+
+    def __init__(self, node: str) -> None:
+        name = safe_text.word(node, node_document.LONGEST_NODE)
+        super().__init__(
+            f"{name} gave two different answers: give one, or leave it out by --without {name}"
         )
 
 
@@ -65,22 +70,19 @@ class FleetReport:
     def __init__(self, without: Collection[str] = (), form: int = node_document.FORM) -> None:
         self.without = without
         self._form = form
-        self._taken, self._largest = 0, (0, "")  # bytes; those of one node, and which
-        self._answered: dict[str, tuple[int, Sequence[ReportedWorkload]]] = {}
-        self._contradicting: set[str] = set()
+        self._rows, self._largest = 0, (0, "")  # those of one node, and which
+        self._answered: dict[str, int] = {}  # node -> what tells its answer apart
         self._silent: dict[str, str] = {}
         self.refused: list[Missing] = []
-        self.refused_count = 0
         self.oldest: str | None = None  # when the oldest document was made, as its node says
         self.oldest_node: str | None = None
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.kept = FleetKept()
         self.notes = FleetNotes()
-        self.blocks: dict[str, bytes] = {}  # the profiles that nodes sent, by digest
         self._workloads: dict[Workload, ReportedWorkload] = {}
 
     def read(self, readline: Callable[[int], bytes], where: str) -> None:
-        """Take all answers of a stream. Raises TooMuch, and OSError if it cannot be read."""
+        """Take all answers of a stream. Raises Failure, and OSError if it cannot be read."""
         at = 0
         for at, one in enumerate(answers(readline), 1):
             self.take(one, f"{where}, document {at}")
@@ -90,7 +92,7 @@ class FleetReport:
     def take(self, one: NodeAnswer, name: str = "") -> None:
         """Take one answer; `name` says which, if nobody says which node was asked.
 
-        Raises TooMuch.
+        Raises TooMuch and AnsweredTwice.
         """
         if one.asked in self.without:
             return
@@ -100,15 +102,13 @@ class FleetReport:
             elif one.asked is None:
                 self.refuse(name, one.found.why)
             else:
-                self._add_silent(one.asked, f"its answer {one.found.why}", one.mark)
+                self._add_silent(one.asked, f"its answer {one.found.why}")
         except DocumentError as error:
             self.refuse(one.asked or name, str(error))
 
     def refuse(self, name: str, why: str) -> None:
         """Name a document that could not be had, or is none."""
-        self.refused_count += 1
-        if len(self.refused) < _MOST_REFUSED:
-            self.refused.append(Missing(name, why))
+        self.refused.append(Missing(name, why))
 
     @property
     def answered(self) -> int:
@@ -123,7 +123,7 @@ class FleetReport:
     @property
     def is_whole(self) -> bool:
         """Whether every node that is known of has answered."""
-        return not (self._silent or self.refused_count)
+        return not (self._silent or self.refused)
 
     def workloads(self) -> list[ReportedWorkload]:
         """Return the workloads, the worst first."""
@@ -136,7 +136,7 @@ class FleetReport:
             "nodes": self.answered,
             "silent": [{"node": one.name, "error": one.why} for one in self.silent],
             "refused": [{"document": one.name, "error": one.why} for one in self.refused],
-            "refused_count": self.refused_count,
+            "refused_count": len(self.refused),
             "without": sorted(self.without),
             "not_linux": self.not_linux,
             "oldest": self.oldest,
@@ -156,57 +156,35 @@ class FleetReport:
             return
         if len(self._answered) + len(self._silent) >= MOST_NODES:
             raise DocumentError(f"is of one more node than the {MOST_NODES} that can be merged")
+        before = len(self._answered)
         if found.error is not None:
-            self._add_silent(node, found.error, answer.mark)
-        elif node in self._answered:
-            self._contradict(node, answer.mark, found.workloads)
-        else:
+            self._add_silent(node, found.error)
+        elif self._answered.setdefault(node, answer.mark) != answer.mark:
+            raise AnsweredTwice(node)
+        elif len(self._answered) > before:
             self._silent.pop(node, None)
-            self._answered[node] = (answer.mark, self._added(found))
+            self._add_rows(found)
 
-    def _add_silent(self, node: str, why: str, mark: int) -> None:
+    def _add_silent(self, node: str, why: str) -> None:
         if node in self._answered:
-            self._contradict(node, mark, ())
-        else:
-            self._silent.setdefault(node, why)
+            raise AnsweredTwice(node)
+        self._silent.setdefault(node, why)
 
-    def _contradict(self, node: str, mark: int, workloads: Iterable[Workload]) -> None:
-        """Take a further answer of a node: unless it is the same, nothing is known of the node."""
-        before, own = self._answered[node]
-        if mark == before or node in self._contradicting:
-            return
-        self._contradicting.add(node)
-        self.refuse(node, f"{_TWICE} Ask it again, and give its answer once")
-        named = (self._workloads.get(one) for one in workloads)
-        for one in dict.fromkeys((*own, *named)):
-            if one is not None:
-                one.doubt(node, _TWICE)
-
-    def _added(self, found: NodeDocument) -> Sequence[ReportedWorkload]:
-        """Add what a node says first; return its workloads."""
+    def _add_rows(self, found: NodeDocument) -> None:
         node = found.node
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
-        taken = self.kept.add(found.kept) + self.notes.add(node, found.notes)
-        blocks = dict(found.blocks.values())
-        taken += sum(len(one) for key, one in blocks.items() if key not in self.blocks)
-        self.blocks |= blocks
-        digests = {claimed: ours for claimed, (ours, _) in found.blocks.items()}
-        own = []
+        new = -len(self.notes) - len(self.kept) - len(self._workloads)
+        self.kept.add(found.kept)
+        self.notes.add(node, found.notes)
         for whose, one in found.workloads.items():
-            known = self._workloads.get(whose)
-            if known is None:
-                taken += _BYTES_OF_WORKLOAD + sum(len(part or "") for part in whose)
-                known = self._workloads[whose] = ReportedWorkload(whose)
-            taken += known.add(node, one, digests.get(one.block_digest or ""))
-            own.append(known)
-        self._take_room(node, taken)
-        return tuple(own)
-
-    def _take_room(self, node: str, taken: int) -> None:
-        """Raise TooMuch if it has no room, with the name of the node that takes the most."""
-        self._taken += taken
-        self._largest = max(self._largest, (taken, node))
-        if self._taken > ROOM:
-            what = f"the nodes report more than fits into {ROOM >> 20} MiB"
+            known = self._workloads.setdefault(whose, ReportedWorkload(whose))
+            new -= known.kept
+            known.add(node, one)
+            new += known.kept
+        new += len(self.notes) + len(self.kept) + len(self._workloads)
+        self._rows += new
+        self._largest = max(self._largest, (new, node))
+        if self._rows > MOST_ROWS:
+            what = f"the nodes report more than {MOST_ROWS} workloads, calls and remarks"
             raise TooMuch(what, self._largest[1])

@@ -20,10 +20,7 @@ from runc_wrap.node.container_state import kept_sentence
 
 Json = dict[str, Any]
 MOST_PROFILES = 16  # of one node: engines, each in a version or two
-_MOST_NAMED = 64  # of a fleet; the containers of further ones are counted with the others
 _MOST_SHOWN = 5
-_BYTES = 200  # that a name takes beside its text, as estimated
-_OTHERS = "others"
 
 
 @record
@@ -45,26 +42,26 @@ class FleetKept:
     """The same of all nodes, apart by whether their policy adopts such containers."""
 
     def __init__(self) -> None:
-        self._nodes = {False: 0, True: 0}
+        self._nodes: Counter[bool] = Counter()
         self._profiles: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
 
-    def add(self, kept: Kept | None) -> int:
-        """Add what one node says; return how many bytes that took."""
-        if kept is None or not any(kept.profiles.values()):
-            return 0
-        found = self._profiles[kept.adopts]
-        taken = sum(len(name) + _BYTES for name in kept.profiles if name not in found)
-        self._nodes[kept.adopts] += 1
-        found.update(kept.profiles)
-        return taken
+    def __len__(self) -> int:
+        """Return how many profiles there are."""
+        return sum(map(len, self._profiles.values()))
+
+    def add(self, kept: Kept | None) -> None:
+        """Add what one node says."""
+        if kept and any(kept.profiles.values()):
+            self._nodes[kept.adopts] += 1
+            self._profiles[kept.adopts].update(kept.profiles)
 
     def as_json(self) -> list[Json]:
         """Return a row for each kind of policy that has such containers."""
         return [
             {"adopts": adopts, "nodes": self._nodes[adopts], "containers": found.total(),
-             "profiles": _first(found)}
+             "profiles": dict(found.most_common())}
             for adopts, found in self._profiles.items()
-            if found.total()
+            if found
         ]  # fmt: skip
 
     def sentences(self) -> list[str]:
@@ -77,17 +74,11 @@ class FleetKept:
                 where=f" on {safe_text.number(self._nodes[adopts], 'node')}",
             )
             for adopts, found in self._profiles.items()
-            if found.total()
+            if found
         ]
-
-
-def _first(found: Counter[str]) -> dict[str, int]:
-    """Return the profiles that most containers keep; `others` are the containers of the rest."""
-    named = dict(found.most_common(_MOST_NAMED))
-    rest = found.total() - sum(named.values())
-    return {**named, _OTHERS: named.get(_OTHERS, 0) + rest} if rest else named
 
 
 def _names(found: Counter[str]) -> str:
     names = [safe_text.word(name) for name, _ in found.most_common(_MOST_SHOWN)]
-    return ", ".join([*names, *([_OTHERS] if len(found) > _MOST_SHOWN else [])])
+    more = len(found) - _MOST_SHOWN
+    return ", ".join([*names, *([f"{more} more"] if more > 0 else [])])

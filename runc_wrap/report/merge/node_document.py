@@ -3,9 +3,8 @@
     {"form": 1, "node": "a", "workloads": [...], "kept": …, "notes": [...]}
     {"form": 1, "node": "a", "error": "it timed out"}      from who asked: this node did not answer
 
-`block` of a workload is the profile under enforce, in OCI form; it stands at the first workload
-that has it, and the others have its `block_digest` only. A document of another form, with a wrong
-type or with a number that cannot be is refused whole: what half of it says could be wrong, too.
+A document of another form, with a wrong type or with a number that cannot be is refused whole: what
+half of it says could be wrong, too.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from runc_wrap import safe_text
 from runc_wrap.documents.bounds import Like, Most, Time
 from runc_wrap.documents.reader import DocumentError, record, shown, taken
 from runc_wrap.documents.reader import written as json_of
-from runc_wrap.hotpath import json_codec
 from runc_wrap.report.merge import fleet_notes
 from runc_wrap.report.merge.fleet_notes import Notes
 from runc_wrap.report.merge.kept_defaults import Kept
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 FORM, CANDIDATE_FORM = 1, 2  # the second is a report on candidates, which no other is merged with
 LONGEST_NODE = 253  # characters, as of a DNS name
-LARGEST_BLOCK = 256 * 1024  # bytes
 MOST_CONTAINERS = 10_000  # of one node; Kubernetes is made for 110 pods
 _AGAIN = "; collect it again by `runc-wrapctl report --json --node NAME`"
 _Node = Annotated[str, Like(rf".{{1,{LONGEST_NODE}}}", f"a name of 1 to {LONGEST_NODE} characters")]
@@ -60,7 +57,6 @@ class _Silent:
 class NodeDocument(NamedTuple):
     """One node's answer; `error` says why there is none.
 
-    `blocks` are profiles' digests and JSON texts, by the digest that the document claims.
     `kept` is None if nothing is known of it. `notes` are what the node remarks on its report.
     """
 
@@ -68,7 +64,6 @@ class NodeDocument(NamedTuple):
     error: str | None
     generated: str | None
     workloads: Mapping[Workload, NodeWorkload]
-    blocks: Mapping[str, tuple[str, bytes]]
     kept: Kept | None = None
     notes: Sequence[str] = ()
 
@@ -99,14 +94,13 @@ def read(value: object, form: int = FORM) -> NodeDocument:
     _check_form(value, FORM if "error" in value else form)
     if "error" in value:
         silent = taken(_Silent, value)
-        return NodeDocument(silent.node, silent.error, None, {}, {})
+        return NodeDocument(silent.node, silent.error, None, {})
     found = taken(_Answered, value)
     own = {one.whose: one for one in found.workloads}
     if len(own) < len(found.workloads):
         twice = Counter(one.whose.name for one in found.workloads).most_common(1)[0][0]
         raise DocumentError(f"has the workload {safe_text.word(twice)} twice")
-    blocks = _blocks(found.workloads)
-    return NodeDocument(found.node, None, found.generated, own, blocks, found.kept, found.notes)
+    return NodeDocument(found.node, None, found.generated, own, found.kept, found.notes)
 
 
 def _check_form(value: Json, wanted: int) -> None:
@@ -120,26 +114,3 @@ def _check_form(value: Json, wanted: int) -> None:
         raise DocumentError(
             f"has the form {shown(form)}, and this release reads form {wanted}{_AGAIN}"
         )
-
-
-def _blocks(rows: Sequence[NodeWorkload]) -> dict[str, tuple[str, bytes]]:
-    """Return each profile's digest, computed here, and text, by the digest that the node claims.
-
-    What a document claims is no proof.
-    """
-    found: dict[str, tuple[str, bytes]] = {}
-    for row in rows:
-        if row.block_digest and row.block is not None and row.block_digest not in found:
-            made = _text(row.block)
-            found[row.block_digest] = json_codec.digest(made), made
-    return found
-
-
-def _text(block: Json) -> bytes:
-    try:
-        made = json_codec.dumps(block)
-    except json_codec.Unreadable as error:
-        raise DocumentError(f"block: {error}") from None
-    if len(made) > LARGEST_BLOCK:
-        raise DocumentError(f"block has {len(made)} bytes, more than {LARGEST_BLOCK}")
-    return made

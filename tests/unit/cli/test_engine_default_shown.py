@@ -88,7 +88,7 @@ def test_reports_count_it_in_the_nodes_document_and_on_the_page(
     answer = applied.ctl("report", "--json", "--node", "a", "--html", str(tmp_path / "page"))
     assert json.loads(answer.stdout)["kept"] == {"adopts": False, "profiles": {"containerd": 1}}
     assert (
-        "<p>1 container keeps its engine&#39;s default profile (containerd): no rule"
+        "<p>1 container keeps its engine&#x27;s default profile (containerd): no rule"
         in (tmp_path / "page").read_text()
     )
     (tmp_path / "fleet").write_text(answer.stdout)
@@ -96,7 +96,7 @@ def test_reports_count_it_in_the_nodes_document_and_on_the_page(
         "report", "--merge", str(tmp_path / "fleet"), "--html", str(tmp_path / "m")
     )
     assert merged.exit_code == 0
-    assert "1 container on 1 node keeps its engine&#39;s default" in (tmp_path / "m").read_text()
+    assert "1 container on 1 node keeps its engine&#x27;s default" in (tmp_path / "m").read_text()
     shown = applied.ctl("report", "--merge", str(tmp_path / "fleet")).stdout
     told = TOLD.replace("1 container", "1 container on 1 node")
     assert f"Not in this report: {told}.\n" in shown

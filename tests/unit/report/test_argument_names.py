@@ -44,7 +44,6 @@ HEADERS = Path("/usr/include/linux")
         ("bpf", (5,), "BPF_PROG_LOAD"),
         ("ptrace", (0x4206,), "PTRACE_SEIZE"),
         ("mount", (None, None, None, 0x5000), "…, …, …, MS_BIND|MS_REC"),
-        ("io_uring_register", (3, 13, None, 4), "3, IORING_REGISTER_FILES2, …, 4"),
         ("unshare", (None,), ""),
         ("getpid", (1, 2), ""),
     ],
@@ -79,7 +78,6 @@ def test_newer_calls_have_the_kernels_names() -> None:
         ("prctl.h", "PR_", argument_constants.PRCTL),
         ("ptrace.h", "PTRACE_", argument_constants.PTRACE),
         ("bpf.h", "BPF_", argument_constants.BPF),
-        ("io_uring.h", "IORING_", argument_constants.IO_URING),
         ("mount.h", "MS_", argument_constants.MOUNT),
         (
             "fcntl.h",

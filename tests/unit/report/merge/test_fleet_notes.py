@@ -24,21 +24,20 @@ def _merged(**notes: list[str]) -> FleetReport:
 def test_the_same_remark_of_several_nodes_is_one_and_that_of_most_nodes_comes_first() -> None:
     found = _merged(a=["an audit rule"], b=["no agent runs"], c=["no agent runs"], d=[])
     assert found.notes.sentences() == [
-        "on 2 nodes (b, c): no agent runs",
+        "on 2 nodes (b, c): such as on b: no agent runs",
         "on 1 node (a): an audit rule",
     ]
     assert found.is_whole
     assert found.as_json([])["notes"] == [
-        {"note": "no agent runs", "nodes": 2, "names": ["b", "c"], "varies": False},
-        {"note": "an audit rule", "nodes": 1, "names": ["a"], "varies": False},
+        {"note": "no agent runs", "nodes": 2, "names": ["b", "c"]},
+        {"note": "an audit rule", "nodes": 1, "names": ["a"]},
     ]
 
 
-def test_remarks_that_differ_in_numbers_are_one_and_say_whose_the_numbers_are() -> None:
+def test_remarks_that_differ_in_numbers_are_one_and_show_those_of_the_first() -> None:
     found = _merged(a=["as of 08:00, 3 were lost"] * 2, b=["as of 09:30, 12 were lost"])
     (told,) = found.notes.sentences()
-    assert told == "on 2 nodes (a, b; the numbers are those of a): as of 08:00, 3 were lost"
-    assert found.as_json([])["notes"][0]["varies"]
+    assert told == "on 2 nodes (a, b): such as on a: as of 08:00, 3 were lost"
     (alone,) = _merged(a=["3 were lost", "4 were lost"]).notes.sentences()
     assert alone.startswith("on 1 node (a): ")  # and counted once
 
@@ -47,7 +46,7 @@ def test_of_many_nodes_the_first_ones_are_named() -> None:
     found = _merged(**{f"n{at}": ["x"] for at in range(30)})
     (told,) = found.notes.sentences()
     assert told.startswith("on 30 nodes (n0, n1, ")
-    assert told.endswith(", n9, 20 more): x")
+    assert told.endswith(", n9, 20 more): such as on n0: x")
 
 
 def test_what_a_node_remarks_is_bounded_and_safe_to_print() -> None:
@@ -61,7 +60,7 @@ def test_what_a_node_remarks_is_bounded_and_safe_to_print() -> None:
 def test_what_most_nodes_remark_comes_first_however_much_one_node_does() -> None:
     many = {f"h{at}": [f"{'x' * at}{'y' * i}" for i in range(1, 50)] for at in range(40)}
     for order in ({**many, "a": ["z"], "b": ["z"]}, {"a": ["z"], **many, "b": ["z"]}):
-        assert _merged(**order).notes.sentences()[0] == "on 2 nodes (a, b): z"
+        assert _merged(**order).notes.sentences()[0] == "on 2 nodes (a, b): such as on a: z"
 
 
 @pytest.mark.parametrize("notes", [3, "x", {"a": 1}, [1], ["x", None]])
