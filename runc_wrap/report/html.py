@@ -10,7 +10,7 @@ import base64
 import hashlib
 import shlex
 from html import escape
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
@@ -220,7 +220,7 @@ def _legend() -> _Markup:
 
 
 def _file(name: str) -> _Markup:
-    return _Markup((resources.files("runc_wrap.report") / "page" / name).read_text("utf-8"))
+    return _Markup((Path(__file__).with_name("page") / name).read_text("utf-8"))
 
 
 def _hash(text: str) -> str:
