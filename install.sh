@@ -274,13 +274,6 @@ build_package() {
         setuptools # its .pth file would run at each start
 }
 
-# On a full disk cp says so of each of thousands of files.
-copy_archive() {
-    said=$(cp -R "$archive/." "$release" 2>&1) && return
-    printf '%s\n' "$said" | sed -n 1,3p >&2
-    return 1
-}
-
 # Says what would be done, as far as that is known before it is done.
 describe() {
     told=yes # by dry_run.py
@@ -331,7 +324,7 @@ release=$(mktemp -d "$prefix/lib/releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
 if [ -n "$archive" ]; then
     step 'Copying the release' "$(room)"
-    copy_archive
+    cp -R "$archive/." "$release"
 else
     make_venv
     build_package

@@ -23,7 +23,7 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
     """
     names = installed_programs.default_runtimes(places.runtime) if runtimes is None else runtimes
     runtime = installed_programs.find_runtime(names)
-    can = features.of(runtime, platform.kernel())
+    can = features.of(runtime)
     return Facts(
         runtime_path=str(runtime.path),
         runtime_kind=runtime.kind,

@@ -5,7 +5,6 @@ A step returns why it failed, and the state that this leads to; None if it went 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,8 +38,6 @@ WORDS = {  # the state after each step that failed
 _UNHEARD = "the API server does not know yet that the RuntimeClass no longer selects this node"
 _NEEDED = "something on the node needs it still; it goes on when that is gone"
 _LONGEST = 600  # characters of a sentence
-# What a person at the node may do, and a pod cannot: as uninstall and engine remove say it.
-_AT_THE_NODE = re.compile(r"[,;]? or (use )?`?--hand-over\b[^.;]*")
 
 
 class StepFailure(NamedTuple):
@@ -156,7 +153,7 @@ class NodeSteps:
         if ended.is_well:
             return None
         self.needed = None  # a pod may have come
-        return StepFailure(next_step.REMOVING, _AT_THE_NODE.sub("", ended.reason))
+        return StepFailure(next_step.REMOVING, ended.reason)
 
     def _uninstall(self, _: Seen) -> None:
         """Remove the installation, and look again what needs it if it is still there."""
@@ -164,7 +161,7 @@ class NodeSteps:
         ended = self.commands.uninstall(purges=not own)
         why = _left(ended) if ended.is_well else ended.reason
         is_gone = archive_copy.release_in_force(self.places) is None
-        self.left = "" if is_gone and ended.is_well else _AT_THE_NODE.sub("", why)
+        self.left = "" if is_gone and ended.is_well else why
         self.needed = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from runc_wrap.engines import probe_container
 from runc_wrap.engines.cri.grpc_call import CallFailed
@@ -25,6 +25,8 @@ _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 
 class ClientEngine(Engine):
     """See Engine; `client` is its command."""
+
+    client: ClassVar[str]
 
     def running(self) -> Mapping[str, str | None] | None:
         """Return what `info` tells."""

@@ -64,7 +64,6 @@ class Engine(ABC):
     units: ClassVar[tuple[str, ...]] = ()  # all that may run it
     checks_files: ClassVar[bool] = True  # each release has a check of its files
     has_runtime_classes: ClassVar[bool] = False  # Kubernetes starts its containers by a handler
-    client: ClassVar[str] = ""  # the command by which a person starts a container again
     restart_note: ClassVar[str] = ""  # what its restart ends, for a person who does it
     takes_path: ClassVar[bool] = False  # a runtime by its path, without a handler
     untold: ClassVar[str] = ""  # why a running one may not say which handlers it has

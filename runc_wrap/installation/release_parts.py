@@ -10,7 +10,6 @@ RELEASE/hooks share    OCI hooks; units; an archive has the manual and the compl
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -19,7 +18,6 @@ from pathlib import Path
 from runc_wrap.host import program
 
 DEFAULT_PREFIX = "/opt/runc-wrap"
-_LONGEST_FIRST_LINE = 120  # bytes of the path; the kernel reads 127, and older ones less than 256
 _SECONDS = 600.0  # of one program, on a slow machine
 _START = "from runc_wrap.cli.entry_point import start"
 
@@ -27,16 +25,12 @@ _START = "from runc_wrap.cli.entry_point import start"
 def write_command(release: Path) -> None:
     """Write VENV/bin/runc-wrapctl: the script that pip writes would obey PYTHONPATH.
 
-    The first line cannot name an interpreter whose path is long or has blanks.
+    By sh, as a first line cannot name an interpreter whose path is long or has blanks.
     """
     interpreter = release / "venv" / "bin" / "python"
-    name, command = str(interpreter), interpreter.with_name("runc-wrapctl")
-    if len(os.fsencode(name)) <= _LONGEST_FIRST_LINE and not any(c.isspace() for c in name):
-        text = f"#!{name} -I\n{_START}\n\nstart()\n"
-    else:
-        code = f"import sys; sys.argv[:1] = []; {_START}; start()"
-        text = f'#!/bin/sh\nexec {shlex.quote(name)} -I -c {shlex.quote(code)} "$0" "$@"\n'
-    command.write_text(text)
+    command = interpreter.with_name("runc-wrapctl")
+    code = shlex.quote(f"import sys; sys.argv[:1] = []; {_START}; start()")
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(interpreter))} -I -c {code} "$0" "$@"\n')
     command.chmod(0o755)
 
 

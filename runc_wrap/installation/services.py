@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_LONGEST_SOCKET = 107  # bytes of a path, unix(7)
 _RUNS = frozenset({"active", "activating", "reloading", "refreshing", "failed"})
 
 
@@ -32,8 +31,6 @@ def obstacle(prefix: Path, units: Iterable[str]) -> str:
         return "systemd does not run here"
     if not systemd.is_plain(prefix):
         return f"a unit cannot name the path {prefix}"
-    if len(f"{prefix}/var/agent/evidence.sock".encode()) > _LONGEST_SOCKET:
-        return f"{prefix} is too long for the paths of sockets"
     places = (systemd.UNITS, systemd.VENDOR)
     for path in (place / unit for unit in units for place in places):
         text = systemd.text(path)

@@ -24,16 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.node.installed_programs import InstalledRuntime
-    from runc_wrap.profiles.source_profile import Kernel
 
 _KERNEL = Path("/proc/sys/kernel/seccomp")
 _PREFIX = "SECCOMP_FILTER_FLAG_"
-_FLAGS_SINCE = {
-    "LOG": (4, 14),
-    "SPEC_ALLOW": (4, 17),
-    "TSYNC": (3, 17),
-    "WAIT_KILLABLE_RECV": (5, 19),
-}
 # linux:include/uapi/linux/seccomp.h; WAIT_KILLABLE_RECV is accepted only with NEW_LISTENER (8)
 _BITS = {"TSYNC": 1, "LOG": 2, "SPEC_ALLOW": 4, "WAIT_KILLABLE_RECV": 32 | 8}
 _SET_MODE_FILTER = 1
@@ -89,27 +82,23 @@ class Features:
     logged: frozenset[str]
 
 
-def takes(bits: int) -> bool | None:
-    """Probe whether the kernel accepts these flags of seccomp(2); None if that is unknown."""
-    try:
-        number = syscalls.numbers(syscalls.native())["seccomp"]
-        libc = ctypes.CDLL(None, use_errno=True)
-    except (ProfileError, KeyError, OSError):
-        return None
+def takes(bits: int) -> bool:
+    """Probe whether the kernel accepts these flags of seccomp(2)."""
+    number = syscalls.numbers(syscalls.native())["seccomp"]
+    libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(ctypes.c_long(number), ctypes.c_long(_SET_MODE_FILTER), ctypes.c_long(bits), None)
-    return {errno.EFAULT: True, errno.EINVAL: False}.get(ctypes.get_errno())
+    return ctypes.get_errno() == errno.EFAULT
 
 
-def of(
-    runtime: InstalledRuntime, kernel: Kernel, ask: Callable[[int], bool | None] = takes
-) -> Features:
-    """Query the runtime and the kernel; the release `kernel` decides what probing cannot."""
+def of(runtime: InstalledRuntime, ask: Callable[[int], bool] = takes) -> Features:
+    """Query the runtime and the kernel. Raises ProfileError on a machine without seccomp."""
     seccomp = printed(runtime.path).linux.seccomp
     available = of_kernel("actions_avail")
     kernels = {action for action, word in _WORDS.items() if not available or word in available}
     of_runtime = ACTIONS if seccomp.actions is None else frozenset(seccomp.actions)
     return Features(
-        flags=_flags(runtime, seccomp) & _kernels_flags(kernel, ask),
+        flags=_flags(runtime, seccomp)
+        & {_PREFIX + name for name, bits in _BITS.items() if ask(bits)},
         actions=of_runtime & kernels,
         logged=of_kernel("actions_logged") or frozenset(_WORDS.values()),
     )
@@ -127,7 +116,7 @@ def _flags(runtime: InstalledRuntime, seccomp: _Seccomp) -> frozenset[str]:
     listed = seccomp.known_flags if seccomp.supported_flags is None else seccomp.supported_flags
     if listed is not None:
         return frozenset(listed)
-    every = frozenset(_PREFIX + name for name in _FLAGS_SINCE)
+    every = frozenset(_PREFIX + name for name in _BITS)
     if runtime.kind == "crun":
         return every
     try:
@@ -135,13 +124,6 @@ def _flags(runtime: InstalledRuntime, seccomp: _Seccomp) -> frozenset[str]:
     except ProfileError:
         takes = False
     return every - {_KILLABLE} if takes else frozenset()
-
-
-def _kernels_flags(kernel: Kernel, ask: Callable[[int], bool | None]) -> frozenset[str]:
-    probed = {name: ask(bits) for name, bits in _BITS.items()}
-    by_release = {name for name, since in _FLAGS_SINCE.items() if kernel >= since}
-    taken = (name for name, yes in probed.items() if yes or (yes is None and name in by_release))
-    return frozenset(_PREFIX + name for name in taken)
 
 
 def of_kernel(name: str) -> frozenset[str]:

@@ -224,7 +224,7 @@ class Recorder:
 
     def _writes(self) -> list[float]:
         if self._writer.is_busy:
-            return self._writer.due()
+            return []
         due = [] if self._due is None else [self._due]
         return [*due, self._noted + WATCHED_EVERY] if self.tree.has_containers else due
 
@@ -235,9 +235,6 @@ class Recorder:
         if self.tree.due is not None and self.tree.due <= now:
             self._read_tree()
         if not any(due <= now for due in self._writes()):
-            return
-        if self._writer.is_busy:
-            self._writer.complain()
             return
         self._read_all()  # or pending calls would count as of no container
         self._begin_to_write()

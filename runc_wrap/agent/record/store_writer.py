@@ -61,7 +61,6 @@ class Disk:
         return self._found
 
 
-SLOW = 30.0  # seconds of writing after which it is reported
 CLEAR_EVERY = 86400.0
 
 
@@ -77,8 +76,6 @@ class EvidenceWriter:
         self._disk = Disk()
         self.fd = self._disk.fd
         self._counted: Counts | None = None  # what is being written contains; None: it removes
-        self._begun = 0.0
-        self._is_reported = False
         self._cleared = -CLEAR_EVERY
 
     @property
@@ -86,19 +83,10 @@ class EvidenceWriter:
         """Return whether it writes."""
         return self._disk.is_busy
 
-    def due(self) -> list[float]:
-        """Return when `complain` has something to do, on the monotonic clock."""
-        return [] if self._is_reported else [self._begun + SLOW]
-
-    def complain(self) -> None:
-        """Report once that the disk does not answer."""
-        self._is_reported = True
-        warn(f"evidence has not been written for {SLOW:.0f} s: the disk does not answer.")
-
     def begin(self) -> bool:
         """Begin to write the store as it is now. Return whether that was possible."""
-        self._begun, self._is_reported = time.monotonic(), False
-        is_time = self._begun - self._cleared >= CLEAR_EVERY
+        now = time.monotonic()
+        is_time = now - self._cleared >= CLEAR_EVERY
         try:
             if is_time:
                 self._store.forget()
@@ -110,7 +98,7 @@ class EvidenceWriter:
             put(files)
             return self._store.outdated() if is_time else []
 
-        self._cleared = self._begun if is_time else self._cleared
+        self._cleared = now if is_time else self._cleared
         self._disk.begin(work)
         return True
 

@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 NAME = "agent"
 _SECONDS = 3.0  # the service answers one create after the other
 _PAUSE = 1.0  # seconds, in which systemd starts a service again that just ended
-_RESTART = "see its log, and restart it"
-_TAKE = "start runc-wrap-observe, for which systemd keeps their listeners"
-_TAKE_ANYWAY = (
-    "nobody keeps their listeners if the service ends, so start it with "
-    "--without-descriptor-store if it shall take them all the same, or change the mode"
-)
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -44,42 +38,37 @@ def _of_decide(places: Places) -> Iterator[Finding]:
         answers = _answers(path) or _answers_later(path)
     except PermissionError:
         return
-    except (FileNotFoundError, ConnectionRefusedError):
-        yield _without("no agent runs", _start(places, "decide"))
     except (TimeoutError, BlockingIOError):  # of a full backlog
-        sentence = f"the agent behind {path} does not answer: each create waits 0.1 s for it"
-        yield _restarted(sentence)
+        answers = False
     except OSError as error:
-        why = f"no agent can be reached at {path} ({error.strerror or error})"
-        yield _without(why, "install in a directory with a shorter path, if the path is too long")
-    else:
-        if not answers:
-            sentence = f"the agent behind {path} closes connections: creates are decided without it"
-            yield _restarted(sentence)
-
-
-def _without(why: str, remedy: str) -> Finding:
-    cost = f"{why}: each create starts Python and takes some milliseconds longer"
-    advice = f"{remedy}; or nothing, since it is optional"
-    return Finding(NAME, "note", cost, advice, units.start("decide"))
-
-
-def _restarted(sentence: str) -> Finding:
-    return Finding(NAME, "warning", sentence, _RESTART, units.restart("decide"))
+        cost = (
+            f"no agent can be reached at {path} ({error.strerror or error}): each create starts "
+            "Python and takes some milliseconds longer"
+        )
+        remedy = f"{_start(places, 'decide')}; or nothing, since it is optional"
+        yield Finding(NAME, "note", cost, remedy, units.start("decide"))
+        return
+    if not answers:
+        sentence = f"the agent behind {path} gives no answer: each create waits 0.1 s for it"
+        remedy = "see its log, and restart it"
+        yield Finding(NAME, "warning", sentence, remedy, units.restart("decide"))
 
 
 def _of_observe(places: Places) -> Iterator[Finding]:
     is_used = "observe" in profiles_in_force.modes(places)
     if is_used and not agent_probe.has_agent(str(places.notify)):
         sentence = "the mode observe is in force, but no agent takes listeners: it becomes audit"
-        remedy = _start(places, "observe", _TAKE) if systemd.is_booted() else _TAKE_ANYWAY
+        remedy = (
+            f"{_start(places, 'observe')}; outside of systemd, which keeps their listeners, with "
+            "--without-descriptor-store; or change the mode"
+        )
         yield Finding(NAME, "warning", sentence, remedy, units.start("observe"))
 
 
-def _start(places: Places, name: str, usual: str = "start it") -> str:
+def _start(places: Places, name: str) -> str:
     """Return how a service is started; systemd may run this machine and not know it."""
     if units.is_installed(name) or not systemd.is_booted():
-        return usual
+        return "start it"
     return f"{commands.install_again(places)}, which installs its unit"
 
 

@@ -33,7 +33,7 @@ INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")
 
 def _takes_the_flag(pair: Pair) -> bool:
     runtime = InstalledRuntime(Path(pair.bare), pair.kind, installed_version(pair.kind))
-    return modes.KILLABLE_FLAG in features.of(runtime, platform.kernel()).flags
+    return modes.KILLABLE_FLAG in features.of(runtime).flags
 
 
 def _block(path: Path, *, killable: bool) -> dict[str, object]:

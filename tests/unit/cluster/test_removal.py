@@ -194,23 +194,6 @@ def test_a_removal_goes_on_only_when_the_api_server_has_heard_that_no_pod_may_co
     assert remover.run().word == "removed"
 
 
-NEEDED = "needed by 1 container; try: stop it first, or `--hand-over`, after which it runs on"
-HANDING_OVER = [
-    ("unregister", NEEDED),
-    ("uninstall", "1 container. Stop it; or use --hand-over, after which it runs on"),
-]
-
-
-@pytest.mark.parametrize(("step", "said"), HANDING_OVER)
-def test_a_removal_offers_nothing_that_a_pod_cannot_do(scene: Scene, step: str, said: str) -> None:
-    scene.become_ready()
-    scene.host.fails[step] = f"Error: {said}\n"
-    why = scene.remover().run().why
-    assert why
-    assert why == said[: len(why)]
-    assert "hand-over" not in why
-
-
 def test_the_policy_of_an_installation_that_failed_goes_too(scene: Scene) -> None:
     """A release that is installed by hand later would be compiled with it."""
     scene.host.fails["install"] = "no space left on device"

@@ -18,11 +18,11 @@ SPEC_ALLOW = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
 
 
 def _of(
-    tmp_path: Path, kind: str, version: str, said: object = None, kernel: tuple[int, int] = (6, 12)
+    tmp_path: Path, kind: str, version: str, said: object = None, lacks: int = 0
 ) -> features.Features:
     document = json.dumps({"linux": {"seccomp": said}} if said else {})
     path = machine.fake(tmp_path, kind, f"echo '{document}'")
-    return features.of(InstalledRuntime(path, kind, version), kernel, lambda _: None)
+    return features.of(InstalledRuntime(path, kind, version), lambda bits: bits != lacks)
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,11 @@ def test_the_runtimes_own_statement_counts_if_the_kernel_supports_it(tmp_path: P
     found = _of(tmp_path, "runc", "1.2.0", said)
     assert found.flags == {LOG}
     assert found.actions == {"SCMP_ACT_ERRNO"}
-    assert _of(tmp_path, "crun", "1.21", kernel=(4, 14)).flags >= {LOG}
-    assert SPEC_ALLOW not in _of(tmp_path, "crun", "1.21", kernel=(4, 14)).flags
-    assert LOG not in _of(tmp_path, "crun", "1.21", kernel=(4, 13)).flags
+    without = _of(tmp_path, "crun", "1.21", lacks=32 | 8).flags
+    assert without >= {LOG, SPEC_ALLOW}
+    assert KILLABLE not in without
+    assert KILLABLE in _of(tmp_path, "crun", "1.21").flags
     assert KILLABLE not in _of(tmp_path, "runc", "1.2.0").flags
-
-
-def test_the_kernels_own_statement_counts_whatever_its_release(tmp_path: Path) -> None:
-    runtime = InstalledRuntime(machine.fake(tmp_path, "crun", "echo '{}'"), "crun", "1.21")
-    backported = features.of(runtime, (5, 14), lambda _: True)
-    assert KILLABLE in backported.flags
-    without = features.of(runtime, (6, 12), lambda bits: not bits & 32)
-    assert without.flags >= {LOG, SPEC_ALLOW}
-    assert KILLABLE not in without.flags
 
 
 def test_the_kernel_accepts_known_flags_and_rejects_unknown_ones() -> None:
