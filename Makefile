@@ -309,11 +309,8 @@ dist-debian:
 image-debian:
 	$(call debian,$(IMAGE_PACKAGES))
 
-docs: .venv/ready   ## writes docs/policy-reference.md
-	.venv/bin/python -m tests.documents policy-reference
-
 architecture: .venv/ready   ## writes build/architecture.md: every file with its first line, every import between rooms
-	.venv/bin/python -m tests.documents architecture
+	.venv/bin/python -m tests.documents
 
 packages:       ## installs the Debian packages that `make test` needs
 	$(call debian,$(PACKAGES))

@@ -1,4 +1,1 @@
-"""Documents that are made from the code: `python -m tests.documents NAME` writes one.
-
-docs/policy-reference.md is committed, and tests/unit/documents/test_generated.py compares it.
-"""
+"""The document that is made from the code: build/architecture.md."""

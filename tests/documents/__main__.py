@@ -1,11 +1,10 @@
-"""`make docs` and `make architecture`: write the documents that are made from the code."""
+"""`make architecture`: writes build/architecture.md, which is made from the code."""
 
-import sys
+from pathlib import Path
 
-from tests.documents import texts
+from tests.documents import architecture
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        path, text = texts.WRITTEN[name]
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text())
+    path = Path(__file__).resolve().parents[2] / "build" / "architecture.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(architecture.listing())

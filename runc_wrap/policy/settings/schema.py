@@ -1,6 +1,7 @@
-"""The settings of config.toml, each declared once: name, valid values, default, meaning.
+"""The settings of config.toml, each declared once: name, valid values, default.
 
-Parsing, error messages, `runc-wrapctl policy reference` and the compiled form all use these.
+Parsing, error messages and the compiled form all use these. docs/policy-reference.md says what each
+one means.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from runc_wrap import safe_text
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, HONOUR, MODES
 from runc_wrap.policy.settings import value_types
-from runc_wrap.policy.settings.setting_docs import MEANINGS
 
 if TYPE_CHECKING:
     from runc_wrap.policy.settings.value_types import Kind
@@ -37,11 +37,6 @@ class Setting:
     def takes(self) -> str:
         """The values that the setting takes, in words."""
         return self.kind.takes
-
-    @property
-    def meaning(self) -> str:
-        """What the setting does, for the reference."""
-        return MEANINGS[self.name]
 
 
 _MODE = value_types.choice(*MODES)
