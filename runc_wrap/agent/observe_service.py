@@ -46,6 +46,7 @@ _PAUSE = 0.01
 _RELEASE_EVERY = 5.0  # seconds between looks at which release is installed
 _RECORD_AGAIN = 30.0  # seconds from a recorder that could not be made to the next attempt
 _KILLED = "the service observe was killed before it had written them"
+_CLOSED = "the listeners of containers were closed with the service before"
 _NO_STORE = (
     "no supervisor keeps descriptors here (FileDescriptorStoreMax= of systemd): containers' calls "
     "would fail with ENOSYS if this process ended. So a create in observe gets audit instead; "
@@ -102,13 +103,14 @@ class Observer:
         return next((each.fd for each in self.held if each.name == name), -1)
 
     def _report_losses(self, unwritten: int) -> None:
-        memory = self.inflight
         if not self.recorder:
             return
-        for records, source in ((unwritten, OBSERVE), (memory.records, AUDIT)):
+        now, since = time.time(), self.recorder.looked_until
+        for records, source in ((unwritten, OBSERVE), (self.inflight.records, AUDIT)):
             if records:
-                since = self.recorder.looked_until
-                self.recorder.lost(LossSpan(time.time(), records, source, _KILLED, since))
+                self.recorder.lost(LossSpan(now, records, source, _KILLED, since))
+        if self.listeners.is_deaf:
+            self.recorder.lost(LossSpan(now, 0, OBSERVE, _CLOSED, since))
 
     def _recorder(self) -> Recorder | None:
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import posix
 
-from runc_wrap.host import files, root_owned
+from runc_wrap.host import files, procfs, root_owned
 from runc_wrap.hotpath import json_codec, ledger_file
 
 TYPE_CHECKING = False
@@ -109,6 +109,13 @@ def first_process(key: Key) -> First | None:
     except (OSError, json_codec.Unreadable, ValueError):
         return None
     return state.first if state else None
+
+
+def running(key: Key) -> int | None:
+    """Return the pid of a container's first process, None if that has ended."""
+    first = first_process(key)
+    there = procfs.born(first[0]) if first else None
+    return first[0] if first and there and there[0] == first[1] else None
 
 
 def first_processes(keys: Iterable[Key]) -> dict[First, Key]:

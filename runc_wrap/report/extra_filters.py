@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host import runtime_state
 from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.node.container_state import container_processes, node_status
 from runc_wrap.report.container_evidence import Carried
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
     """Return for each of these containers that runs how many of its processes do."""
-    there = [(key, record, pid) for key, record in records if (pid := _first(key))]
+    there = [(key, record, pid) for key, record in records if (pid := runtime_state.running(key))]
     if not there:
         return {}
     running = container_processes.snapshot()
@@ -33,12 +33,6 @@ def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
         key: _counted(membership.of(place), record.filters, running)
         for place, (key, record, _) in enumerate(there)
     }
-
-
-def _first(key: Key) -> int | None:
-    first = runtime_state.first_process(key)
-    born = procfs.born(first[0]) if first else None
-    return first[0] if first and born and born[0] == first[1] else None
 
 
 def _counted(

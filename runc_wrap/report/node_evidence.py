@@ -17,7 +17,7 @@ from runc_wrap.evidence.sources import Unavailable, audit_health, source_status
 from runc_wrap.evidence.sources.merge import gather as gather_records
 from runc_wrap.evidence.store import evidence_files, loss_intervals
 from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import decision, policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
@@ -179,9 +179,7 @@ def profiles(places: Places) -> Callable[[Record], Filter | str]:
 
 def is_there(key: Key) -> bool:
     """Return whether a container's first process still runs."""
-    first = runtime_state.first_process(key)
-    there = procfs.born(first[0]) if first else None
-    return bool(first and there and there[0] == first[1])
+    return runtime_state.running(key) is not None
 
 
 def age(key: Key) -> float:

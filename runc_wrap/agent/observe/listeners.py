@@ -23,7 +23,7 @@ from runc_wrap.agent.observe.inspector_client import Inspector, Late
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.traced_calls import KEY, Checks, TracingFilters
 from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
-from runc_wrap.host import files
+from runc_wrap.host import files, runtime_state
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.profiles.return_codes import USER_NOTIF
@@ -59,10 +59,7 @@ class Listener:
         self.number = number
         self.fd = fd
         self.container = container
-        name = state.get("id")
-        root = state.get("root")
-        is_known = isinstance(name, str) and name and isinstance(root, str)
-        self.key: Key | None = (root, name) if is_known else None  # type: ignore[assignment]  # both are str
+        self.key = _key(state)
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
         self.records = metadata == RECORDS
@@ -74,7 +71,8 @@ class Listener:
 class Listeners:
     """All listeners of an installation.
 
-    `record` is called with each call that a profile would have denied.
+    `record` is called with each call that a profile would have denied. `is_deaf`: a container runs
+    whose listeners were closed with the agent before.
     """
 
     def __init__(self, prefix: str, store: DescriptorStore, record: Record) -> None:
@@ -88,6 +86,7 @@ class Listeners:
         self._expected = 0.0  # until when a listener may come, on the monotonic clock
         self.inflight: notify.Inflight
         self.unsettled: dict[int, int] = {}
+        self.is_deaf = False
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
     def restore(self, handed: Iterable[NamedDescriptor]) -> int:
@@ -105,8 +104,8 @@ class Listeners:
                 self.unsettled[number] = each.fd
             elif number:
                 self._add(self._made(number, each.fd, state))
-        self._remove_files()
         self._answer_left(self.inflight)
+        self._remove_files()
         return self.inflight.unwritten
 
     def _memory(self, stored: list[int]) -> notify.Inflight:
@@ -257,11 +256,25 @@ class Listeners:
             return None
 
     def _remove_files(self) -> None:
-        """Remove the files of listeners that no longer exist."""
+        """Remove the files of listeners that no longer exist.
+
+        A container's calls fail, seen by nobody, if it runs and none of its listeners is left.
+        """
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
-        for name in os.listdir(self.directory):
-            if name not in names:
-                config_file.remove(f"{self.directory}/{name}")
+        for name in {*os.listdir(self.directory)} - names:
+            state = read_state(self.directory, name.removesuffix(".json"))
+            self.is_deaf = self.is_deaf or self._is_without(state)
+            config_file.remove(f"{self.directory}/{name}")
+
+    def _is_without(self, state: Json) -> bool:
+        key = _key(state)
+        is_held = observed_container.whose(state) in self.containers
+        return bool(key and not is_held and runtime_state.running(key))
+
+
+def _key(state: Json) -> Key | None:
+    name, root = state.get("id"), state.get("root")
+    return (root, name) if isinstance(name, str) and name and isinstance(root, str) else None
 
 
 def read_state(directory: str, name: str) -> Json:

@@ -109,6 +109,9 @@ def test_another_agent_does_not_have_them(
         brought(node, lost)  # this one has its listener
         time.sleep(lost_listeners._ARRIVING)  # noqa: SLF001 - none is accused before
         assert [pid for _, pid in found(node)["verify"]] == [first]
+        judged = node.workload(lost.name)
+        assert judged["verdict"] is None
+        assert "records may have been lost while its containers ran" in judged["reason"]
 
 
 def node_kind(node: Installed) -> str:

@@ -12,7 +12,9 @@ from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER
 from runc_wrap.agent.observe import notify
 from runc_wrap.agent.observe.listeners import Listener, Listeners, read_state, write_state
 from runc_wrap.agent.observe.observed_container import ObservedContainer
+from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.evidence.sightings import UNMADE
+from runc_wrap.host import runtime_state
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ CALL = notify.Notification((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))
 
 class _Received:
     """Stands for the memory into which the kernel writes a notification."""
+
+    unwritten = 0
 
     def __init__(self, call: notify.Notification = CALL) -> None:
         self._call = call
@@ -145,3 +149,27 @@ def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
     write_state(listeners.directory, f"{LISTENER}1", STATE)
     assert listeners._keep_own(Listener(1, -1, STATE, ObservedContainer(("c", "/b"))))  # noqa: SLF001 - called in a call's check
     assert STATE.items() <= read_state(listeners.directory, f"{LISTENER}1").items()
+
+
+@pytest.mark.parametrize(
+    ("running", "held", "is_deaf"),
+    [(7, False, True), (None, False, False), (7, True, False)],
+    ids=["it runs without any", "it has ended", "an exec in it has ended"],
+)
+def test_a_container_that_runs_without_its_listeners_is_noticed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    running: int | None,
+    *,
+    held: bool,
+    is_deaf: bool,
+) -> None:
+    monkeypatch.setattr(runtime_state, "running", {("/run/r", "c"): running}.get)
+    monkeypatch.setattr(Listeners, "_add", lambda self, one: self.by_fd.update({one.fd: one}))
+    monkeypatch.setattr(Listeners, "_answer_left", lambda *_: None)
+    listeners = Listeners(str(tmp_path), cast("DescriptorStore", None), lambda *_: None)
+    monkeypatch.setattr(listeners, "_memory", lambda _: _Received())
+    for number in (1, 2):
+        write_state(listeners.directory, f"{LISTENER}{number}", STATE)
+    listeners.restore([NamedDescriptor(f"{LISTENER}2", -1)] if held else [])
+    assert listeners.is_deaf is is_deaf
