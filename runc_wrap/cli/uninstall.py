@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.engines.transaction import taking_back
+from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
 from runc_wrap.installation import unfinished, uninstaller
@@ -37,7 +37,7 @@ def uninstall(
     engine is restarted.
     """
     if dry_run:
-        if taking_back.is_any_left(places):  # which planning takes back
+        if boot_unit.is_any_left(places):  # which planning takes back
             raise Failure(
                 "a change of an engine is under way or was interrupted: run it without --dry-run, "
                 "or `runc-wrapctl engine revert` first"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.engines import dependent, removals
 from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
-from runc_wrap.engines.transaction import boot_unit, taking_back
+from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, locks, systemd
 from runc_wrap.installation import links, release_switch, services, still_needed
@@ -79,7 +79,7 @@ def check(places: Places) -> None:
 def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> UninstallPlan:
     """Return what to do. Raises Failure, EngineError and OSError."""
     check(places)
-    for change in sorted(taking_back.directory(places).glob("*.json")):
+    for change in sorted(boot_unit.changes(places).glob("*.json")):
         plan_execution.settle(change)
     if found := still_needed.observed(places):
         raise Failure(still_needed.told_observed(found))

@@ -33,6 +33,16 @@ TimeoutStartSec=1min
 """
 
 
+def changes(places: Places) -> Path:
+    """Return where the records of changes are that are not over."""
+    return places.var / "changes"
+
+
+def is_any_left(places: Places) -> bool:
+    """Tell whether there is any such record, readable or not."""
+    return any(changes(places).glob("*.json"))
+
+
 def name_of(places: Places) -> str:
     """Return the unit's name; installations of other prefixes have their own."""
     if places.prefix == paths.DEFAULT_PREFIX:

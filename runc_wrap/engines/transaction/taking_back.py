@@ -18,6 +18,7 @@ from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
+from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, patience, systemd
 from runc_wrap.host.locks import locked
@@ -69,19 +70,9 @@ class Note:
         return asdict(self)
 
 
-def directory(places: Places) -> Path:
-    """Return where the records of changes are that are not over."""
-    return places.var / "changes"
-
-
-def is_any_left(places: Places) -> bool:
-    """Tell whether there is any such record, readable or not."""
-    return any(directory(places).glob("*.json"))
-
-
 def unfinished(places: Places) -> dict[Path, Note]:
     """Return {record: its note} of each transaction that is not over. Raises EngineError."""
-    found = {path: _read(path)[1] for path in sorted(directory(places).glob("*.json"))}
+    found = {path: _read(path)[1] for path in sorted(boot_unit.changes(places).glob("*.json"))}
     return {path: note for path, note in found.items() if note}
 
 
@@ -145,7 +136,7 @@ def everything(places: Places, node: Systemd, *, is_boot: bool = False) -> list[
     it tried each.
     """
     done, failures = [], []
-    for path in sorted(directory(places).glob("*.json")):
+    for path in sorted(boot_unit.changes(places).glob("*.json")):
         try:
             if note := take_back(places, path, node, has_read=not is_boot):
                 done.append(note)

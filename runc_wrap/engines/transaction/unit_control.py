@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.transaction import boot_unit, taking_back
+from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.host import systemd
 
 if TYPE_CHECKING:
@@ -94,5 +94,5 @@ class Systemd:
         if timer:
             systemd.failure("stop", f"{timer}.timer")
         with contextlib.suppress(OSError):
-            if not taking_back.is_any_left(places):
+            if not boot_unit.is_any_left(places):
                 boot_unit.remove(places)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
 from runc_wrap.engines import registry
-from runc_wrap.engines.transaction import taking_back
+from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation import release_switch, still_needed, unfinished, uninstaller
@@ -84,7 +84,7 @@ def test_a_dry_run_leaves_a_killed_registration_as_it_is(
     _installed(tmp_path)
     places, config = Places(tmp_path), tmp_path / "daemon.json"
     config.write_text("{}")
-    change = taking_back.directory(places) / "docker-1.json"
+    change = boot_unit.changes(places) / "docker-1.json"
     change_set.begin(change, [PathChange(config, b"{}", b'{"runtimes": {}}')])
     for module, name in ((registry, "detected"), (still_needed, "names")):
         monkeypatch.setattr(module, name, lambda *_: [])

@@ -32,7 +32,7 @@ from runc_wrap.engines.registration import (
     registration_state,
 )
 from runc_wrap.engines.registration.registration_state import Where
-from runc_wrap.engines.transaction import boot_unit, taking_back
+from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import procfs, runtime_state, systemd
 from runc_wrap.installation import (
@@ -370,7 +370,7 @@ def test_the_end_of_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> Non
     assert len(directories) >= 6
     killed = (made.var / f"{name}-x1_" for name in (CANARY, SELFTEST))
     others = (made.var / "metrics", made.current.parent, made.var / "lock")
-    for path in (*directories, taking_back.directory(made), *others, *killed):
+    for path in (*directories, boot_unit.changes(made), *others, *killed):
         path.mkdir(parents=True, exist_ok=True)
         (path / "one.json").touch()
     assert uninstaller.finish(made, purges=True) == ["runc-wrap is removed."]

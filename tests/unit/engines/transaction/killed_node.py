@@ -161,7 +161,7 @@ class FakeNode(Systemd):
 
     def release(self, places: Places, timer: str = "") -> None:
         self.timers.pop(timer, None)
-        if not taking_back.is_any_left(places):
+        if not boot_unit.is_any_left(places):
             boot_unit.remove(places, self.units)
 
 

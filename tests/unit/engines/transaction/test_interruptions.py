@@ -17,7 +17,13 @@ from runc_wrap.engines.registration import (
     registration_plan,
     registration_state,
 )
-from runc_wrap.engines.transaction import canary_proof, steps, taking_back, unit_control
+from runc_wrap.engines.transaction import (
+    boot_unit,
+    canary_proof,
+    steps,
+    taking_back,
+    unit_control,
+)
 from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
@@ -72,7 +78,7 @@ def test_what_is_over_is_not_said_to_be_taken_back(
 
     def interrupted(directory: Path) -> None:
         has_read = "runc-wrap" in one.read.read_text()
-        if directory == taking_back.directory(places) and has_read:
+        if directory == boot_unit.changes(places) and has_read:
             os.kill(os.getpid(), signal.SIGINT)
         sync(directory)
 
@@ -326,7 +332,7 @@ def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_
 
     one.access, one.stopped = access, True  # type: ignore[method-assign]
     taking_back.everything(places, one)
-    assert (one.config.read_text(), taking_back.is_any_left(places)) == (TEXT, False)
+    assert (one.config.read_text(), boot_unit.is_any_left(places)) == (TEXT, False)
 
 
 def test_a_masked_unit_that_runs_is_not_restarted(
@@ -360,4 +366,4 @@ def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_bac
     assert not change.exists()
     hostile.unlink()
     assert taking_back.everything(places, one) == []
-    assert not taking_back.is_any_left(places)
+    assert not boot_unit.is_any_left(places)
