@@ -6,7 +6,7 @@ of the newer, whose returns are the combined ones, without what makes no differe
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.profiles import actions
@@ -30,58 +30,37 @@ def merged(old: bytes, new: bytes) -> bytes:
             continue
         if returned not in copies:
             copies[returned] = len(made)
-            ending = [_ending(returned, one) for one in second]
-            made += _shortened([*_AS_AT_START, *ending])
+            made += _ending((*_AS_AT_START, *second), returned)
         made[place] = (bpf.JA, 0, 0, copies[returned] - place - 1)
     whole = b"".join(_INSTRUCTION.pack(*one) for one in made)
     bpf.program(whole)
     return whole
 
 
-def _ending(returned: int, one: bpf.Instruction) -> bpf.Instruction:
-    """Return an instruction; if it is a return, of the more restrictive result.
+def _ending(instructions: Sequence[bpf.Instruction], returned: int) -> list[bpf.Instruction]:
+    """Return a filter's copy that returns the more restrictive of its result and another.
 
     Of equal actions the older filter's errno counts, where the kernel takes the newer's: copies are
-    short then.
+    short then. What leads to one return in any case becomes that return, and neighbours that are
+    equal become one, so that no jump gets longer.
     """
-    code, true, false, k = one
-    if code != bpf.RET_K:
-        return one
-    is_old = actions.restriction(returned) <= actions.restriction(k)
-    return code, true, false, returned if is_old else k
-
-
-def _shortened(instructions: Sequence[bpf.Instruction]) -> list[bpf.Instruction]:
-    """Return the same filter without what makes no difference, or is never reached."""
-    made = [*instructions]
-    results: dict[int, int | None] = {}  # what an instruction leads to, None if that depends
-    for place in reversed(range(len(made))):
-        code, _, _, k = made[place]
-        after = {results[one] for one in _next(place, made[place])} or {k}
-        results[place] = after.pop() if len(after) == 1 else None
-        if code != bpf.RET_K and (result := results[place]) is not None:
-            made[place] = (bpf.RET_K, 0, 0, result)
-    reached = {0}
-    for place, one in enumerate(made):
-        reached.update(_next(place, one) if place in reached else ())
-    places = {old: new for new, old in enumerate(sorted(reached))}
-    return [_moved(made[old], old, places) for old in sorted(reached)]
-
-
-def _next(place: int, one: bpf.Instruction) -> Iterator[int]:
-    code, true, false, k = one
-    if bpf.is_branch(code):
-        yield from (place + 1 + true, place + 1 + false)
-    elif code == bpf.JA:
-        yield place + 1 + k
-    elif code != bpf.RET_K:
-        yield place + 1
-
-
-def _moved(one: bpf.Instruction, old: int, places: dict[int, int]) -> bpf.Instruction:
-    """Return an instruction whose jumps lead to the same, which has moved: never further away."""
-    code, true, false, k = one
-    here = places[old] + 1
-    if bpf.is_branch(code):
-        return code, places[old + 1 + true] - here, places[old + 1 + false] - here, k
-    return (code, true, false, places[old + 1 + k] - here) if code == bpf.JA else one
+    made: list[bpf.Instruction] = []  # from the last to the first
+    places: list[int] = []  # in `made`, of each instruction from the last to the first
+    for one in reversed(instructions):
+        code, true, false, k = one
+        jumps = (true, false) if bpf.is_branch(code) else (k,) if code == bpf.JA else (0,)
+        after = [] if code == bpf.RET_K else [places[-1 - jump] for jump in jumps]
+        leads = {made[place] for place in after}
+        further = [len(made) - 1 - place for place in after]
+        if code == bpf.RET_K:
+            put = (code, 0, 0, min(returned, k, key=actions.restriction))
+        elif len(leads) == 1 and {lead[0] for lead in leads} == {bpf.RET_K}:
+            (put,) = leads
+        elif bpf.is_branch(code):
+            put = (code, *further, k)
+        else:
+            put = (code, 0, 0, further[0] if code == bpf.JA else k)
+        if put[0] != bpf.RET_K or made[-1:] != [put]:
+            made.append(put)
+        places.append(len(made) - 1)
+    return made[::-1]

@@ -28,6 +28,7 @@ ArgumentSet = list[Pattern]
 
 ALL: ArgumentSet = [{}]
 _MOST = 1024  # patterns of a set
+_MOST_RULES = 64  # of one call
 _FULL = (1 << WHOLE) - 1
 
 
@@ -68,6 +69,20 @@ def comparisons(pattern: Pattern) -> list[Json]:
         else {"index": index, "value": mask, "valueTwo": datum, "op": MASKED_EQ}
         for index, (mask, datum) in sorted(pattern.items())
     ]
+
+
+def said(held: ArgumentSet, ways: Iterable[list[list[Json]] | None]) -> list[list[Json]]:
+    """Return comparisons for a set: a profile's own, if they say the same, else masks.
+
+    Raises ProfileError for too many.
+    """
+    for groups in filter(None, ways):
+        said = [pattern for group in groups for pattern in of_rule(group)]
+        if not minus(said, held) and not minus(held, said):
+            return groups
+    if len(held) > _MOST_RULES:
+        raise ProfileError(f"it would need more than {_MOST_RULES} rules")
+    return [comparisons(one) for one in held]
 
 
 def _bounded(found: ArgumentSet) -> ArgumentSet:

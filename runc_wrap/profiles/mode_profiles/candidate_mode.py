@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, errno_of, renamed, ruling
-from runc_wrap.profiles.arguments.argument_sets import ALL, comparisons, minus, of_rule
+from runc_wrap.profiles.arguments.argument_sets import ALL, minus, of_rule, said
 from runc_wrap.profiles.arguments.complement import complement
 from runc_wrap.profiles.mode_profiles import modes, observe_mode
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS
@@ -24,7 +24,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import ACTIONS, ALLOW, LOG, NOTIFY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
     from runc_wrap.profiles.arguments.argument_sets import ArgumentSet
@@ -33,7 +33,6 @@ Json = dict[str, Any]
 Arguments = list[Json]
 PASSING = (ALLOW, LOG)
 _MOST_CAPABILITIES = 6  # that the rules of one call may name
-_MOST_RULES = 64  # of one call, for one set of capabilities
 
 
 class Preview(NamedTuple):
@@ -182,23 +181,9 @@ class _Pair:
         ways = {action: [own.arguments(ALLOW), denied, complement(groups) if groups else None]}
         ways[ALLOW] = [own.arguments(ALLOW), groups, complement(denied) if denied else None]
         for what, held in ((action, asked), (ALLOW, both)):
-            for args in _said(held, ways[what]) if what != self._default else ():
+            for args in said(held, ways[what]) if what != self._default else ():
                 rule: Json = {"names": [name], "action": what}
                 yield {"rule": rule | ({"args": args} if args else {})}
-
-
-def _said(held: ArgumentSet, ways: Iterable[list[Arguments] | None]) -> list[Arguments]:
-    """Return comparisons for a set: a profile's own, if they say the same, else masks.
-
-    Raises ProfileError for too many.
-    """
-    for groups in filter(None, ways):
-        said = [pattern for group in groups for pattern in of_rule(group)]
-        if not minus(said, held) and not minus(held, said):
-            return groups
-    if len(held) > _MOST_RULES:
-        raise ProfileError(f"it would need more than {_MOST_RULES} rules")
-    return [comparisons(one) for one in held]
 
 
 def _side(rules: list[CompiledRule], of: CompiledProfile, given: Collection[str]) -> _Side:
