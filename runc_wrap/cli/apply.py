@@ -66,7 +66,7 @@ def apply(  # noqa: PLR0913 - click gives each option as a parameter
         output.say(line)
     output.say("In force for new containers." if in_force else _NOT_IN_FORCE)
     if live:
-        tighten.run(places, (), None, {})
+        tighten.run(places, (), None)
 
 
 def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:

@@ -8,16 +8,13 @@ import click
 
 from runc_wrap.apply import profile_operand
 from runc_wrap.cli import output
-from runc_wrap.evidence.store import evidence_files
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.report import outcomes, profile_simulation
 from runc_wrap.report.enforced_profile import USUAL, Enforced
-from runc_wrap.report.profile_simulation import SeenAt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +46,8 @@ def simulate(
     compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
     kind = installed_programs.kind_in_force(places.runtime) or ""
     profile = Enforced(resolve(compiled, USUAL), runtime_loader.of(places.prefix, kind))
-    seen = profile_simulation.of_lines(_lines(calls)) if calls else _of_evidence(places)
+    recorded = (one for _, one in profile_simulation.of_evidence(places))
+    seen = profile_simulation.of_lines(_lines(calls)) if calls else recorded
     rows = profile_simulation.simulated(seen, profile)
     if as_json:
         output.document([one.as_json() for one in rows])
@@ -72,13 +70,3 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         if begins:
             yield line
         begins = line.endswith(b"\n")
-
-
-def _of_evidence(places: Places) -> Iterator[SeenAt]:
-    """Yield the calls that the agent recorded, each with its workload."""
-    records = whole_ledger.read(places.ledger).records
-    for key, seen in evidence_files.load(places.evidence).containers.items():
-        record = records.get(key)
-        named = filter(None, (record.namespace, record.pod, record.container) if record else ())
-        where = "/".join(named) or key[1]
-        yield from (SeenAt(kind, where) for kind in seen.calls)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,24 +12,19 @@ import click
 from runc_wrap.cli import output, progress
 from runc_wrap.cli.status import kernel_words, look, named
 from runc_wrap.failure import Failure
-from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report import outcomes, workloads
 from runc_wrap.report.lost_calls import SeenCalls
-from runc_wrap.tighten import container_tightening, obstacles, tightening_plan
+from runc_wrap.tighten import container_tightening, obstacles, tightening
 from runc_wrap.tighten.filter_choice import FilterChoice
+from runc_wrap.tighten.filter_request import SeccompState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.profile_simulation import Simulated
     from runc_wrap.report.workloads import Workload
-    from runc_wrap.tighten.container_tightening import TightenedContainer
-    from runc_wrap.tighten.filter_request import ProcessOutcome
-    from runc_wrap.tighten.tightening_plan import TighteningPlan
+    from runc_wrap.tighten.tightening import Tightening
 
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
 _SHORTEST_ID = 4
@@ -58,6 +54,8 @@ def tighten(
     /,
     names: tuple[str, ...],
     *,
+    overlay: bool,
+    profile: bool,
     named: str | None,
     **options: Any,  # noqa: ANN401 - as click gives them
 ) -> None:
@@ -70,42 +68,51 @@ def tighten(
 
     Exit status 1: a container is refused, or a process could not be tightened.
     """
-    if options["overlay"] + options["profile"] + bool(named) != 1:
+    if overlay + profile + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
     if sentence := obstacles.obstacle():
         raise Failure(sentence)
-    run(places, names, None if options["overlay"] else named or "", options)
+    run(places, names, None if overlay else named or "", **options)
 
 
-def run(places: Places, names: Sequence[str], profile: str | None, options: dict[str, Any]) -> None:
+def run(  # noqa: PLR0913 - the command's options
+    places: Places,
+    names: Sequence[str],
+    profile: str | None,
+    *,
+    canary: int | None = None,
+    dry_run: bool = False,
+    set_no_new_privs: bool = False,
+    even_if_denied: bool = False,
+    yes: bool = False,
+    as_json: bool = False,
+) -> None:
     """Tighten, print what was done, and end the command with 1 if anything is left."""
     entries = look(places).entries
-    choice = FilterChoice(places, profile)
+    choice = FilterChoice(places, profile, is_named=bool(names))
     with progress.shown("Reading the processes' filters") as meter:
-        running = [one for one in entries if one.members]
-        chosen = [*_chosen(running, names)]
-        options = {**options, "is_named": bool(names)}
-        found = [_plan(entry, choice, options) for entry in meter.counting(chosen)]
+        chosen = [*_chosen([one for one in entries if one.members], names)]
+        found = [
+            tightening.planned(entry, choice, set_no_new_privs=set_no_new_privs)
+            for entry in meter.counting(chosen)
+        ]
     plans = [plan for plan in found if plan]
     if left := len(found) - len(plans):
         output.warn(f"left as they are, since the policy gives them no such filter: {left}")
-    _refuse_denied(places, plans, options)
-    todo = [plan for plan in plans if not (plan.refused or plan.is_done)]
-    todo = [*_canaries(todo, options.get("canary"))]
-    if options.get("dry_run"):
-        done = []
-    else:
-        _ask(len(todo), options)
-        done = _carry_out(places, todo, [one.container for one in entries], options)
-    rows = [*_rows(plans, todo, done)]
-    if options.get("as_json", False):
-        output.document({"containers": [_document(*row) for row in rows]})
-    else:
-        output.table(_COLUMNS, [_row(*row) for row in rows])
-        for plan, result, one in rows:
-            for sentence in _sentences(plan, one):
-                output.warn(f"{named(plan.entry)}: {result}: {sentence}")
-    if any(plan.refused for plan in plans) or any(one.reasons for one in done):
+    _refuse_denied(places, plans, even_if_denied=even_if_denied)
+    _leave(plans, canary)
+    if not dry_run:
+        todo = _planned(plans)
+        _ask(len(todo), yes=yes)
+        container_tightening.remove_unnamed(places)
+        containers = [one.container for one in entries]
+        with progress.shown("Tightening containers") as meter:
+            for plan in meter.counting(todo):
+                container_tightening.tighten(
+                    places, plan, containers, set_no_new_privs=set_no_new_privs
+                )
+    _show(plans, as_json=as_json)
+    if any(plan.reasons for plan in plans):
         raise SystemExit(output.WRONG)
 
 
@@ -131,150 +138,84 @@ def _workload(entry: Entry) -> Workload | None:
     return workloads.of(entry.record) if entry.record else None
 
 
-def _plan(entry: Entry, choice: FilterChoice, options: dict[str, Any]) -> TighteningPlan | None:
-    """Return what is to be done with a container, None if the policy leaves it as it is."""
-    try:
-        laid = choice.of(entry, is_named=options["is_named"])
-    except (Refusal, ProfileError, OSError, Failure) as error:
-        return tightening_plan.refused(entry, str(error))
-    if laid is None:
-        return None
-    loader = choice.loader(entry)
-    return tightening_plan.of(
-        entry, laid, loader, set_no_new_privs=options.get("set_no_new_privs", False)
-    )
+def _planned(plans: Sequence[Tightening]) -> list[Tightening]:
+    return [plan for plan in plans if plan.result == tightening.PLANNED]
 
 
-def _refuse_denied(
-    places: Places, plans: Sequence[TighteningPlan], options: dict[str, Any]
-) -> None:
+def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denied: bool) -> None:
     """Refuse containers of workloads that were seen to need what they would lose; say what."""
     seen = SeenCalls(places)
-    lost: dict[tuple[Workload | None, str], list[Simulated]] = {}
-    for plan in (one for one in plans if not (one.refused or one.is_done)):
-        whose, laid = _workload(plan.entry), plan.laid
-        key = (whose, laid.digest)
-        if key not in lost:
-            lost[key] = seen.lost(whose, laid.block, plan.loader) if whose else []
-            _say_lost(whose, lost[key])
-        is_denied = any(one.outcome.verdict == outcomes.DENIED for one in lost[key])
-        if is_denied and not options.get("even_if_denied", False):
-            plan.refused = "its workload was seen to make calls that it denies; --even-if-denied"
+    is_denied: dict[tuple[Workload | None, str], bool] = {}
+    for plan in _planned(plans):
+        key = whose, _ = _workload(plan.entry), plan.laid.digest
+        if key not in is_denied:
+            lost = seen.lost(whose, plan.laid.block, plan.loader) if whose else []
+            is_denied[key] = any(one.outcome.verdict == outcomes.DENIED for one in lost)
+            name = whose.name if whose else "containers that were not started through runc-wrap"
+            calls = [f"{one.syscall}: {one.outcome.how} ({one.times} seen)" for one in lost]
+            words = "; ".join(calls[:_SHOWN]) or "nothing that was recorded"
+            output.warn(f"{name} would lose: {words}")
+        if is_denied[key] and not even_if_denied:
+            plan.refuse("its workload was seen to make calls that it denies; --even-if-denied")
 
 
-def _say_lost(whose: Workload | None, rows: Sequence[Simulated]) -> None:
-    name = whose.name if whose else "containers that were not started through runc-wrap"
-    calls = "; ".join(
-        f"{one.syscall}: {one.outcome.how} ({one.times} seen)" for one in rows[:_SHOWN]
-    )
-    output.warn(f"{name} would lose: {calls or 'nothing that was recorded'}")
-
-
-def _canaries(plans: Iterable[TighteningPlan], most: int | None) -> Iterator[TighteningPlan]:
+def _leave(plans: Sequence[Tightening], most: int | None) -> None:
+    """Leave all but so many containers of each workload as they are."""
     counted: Counter[Workload | str] = Counter()
-    for plan in plans:
+    for plan in _planned(plans):
         whose = _workload(plan.entry) or plan.entry.container.id
         counted[whose] += 1
-        if most is None or counted[whose] <= most:
-            yield plan
+        if most and counted[whose] > most:
+            plan.result = tightening.LEFT
 
 
-def _ask(number: int, options: dict[str, Any]) -> None:
-    if number and not options.get("yes", False) and sys.stdin.isatty():
-        click.confirm(
-            f"Add the filter to {number} containers? Only a restart takes it away.",
-            abort=True,
-            err=True,
-        )
+def _ask(number: int, *, yes: bool) -> None:
+    if number and not yes and sys.stdin.isatty():
+        question = f"Add the filter to {number} containers? Only a restart takes it away."
+        click.confirm(question, abort=True, err=True)
 
 
-def _carry_out(
-    places: Places,
-    plans: Sequence[TighteningPlan],
-    found: Sequence[RuntimeContainer],
-    options: dict[str, Any],
-) -> list[TightenedContainer]:
-    container_tightening.remove_unnamed(places)
-    everybody = container_tightening.Everybody(found)
-    sets = options.get("set_no_new_privs", False)
-    with progress.shown("Tightening containers") as meter:
-        return [
-            container_tightening.tighten(places, plan, everybody, set_no_new_privs=sets)
-            for plan in meter.counting(plans)
-        ]
-
-
-def _rows(
-    plans: Sequence[TighteningPlan],
-    todo: Sequence[TighteningPlan],
-    done: Sequence[TightenedContainer],
-) -> Iterator[tuple[TighteningPlan, str, TightenedContainer | None]]:
-    """Yield each container, the result in a word or two, and what was done."""
-    outcome = {id(one.plan): one for one in done}
+def _show(plans: Sequence[Tightening], *, as_json: bool) -> None:
+    if as_json:
+        output.document({"containers": [*map(_document, plans)]})
+        return
+    output.table(_COLUMNS, [_row(plan) for plan in plans])
     for plan in plans:
-        one = outcome.get(id(plan))
-        if one:
-            yield plan, "partly" if one.reasons else "tightened", one
-        elif plan.refused:
-            yield plan, "refused", None
-        elif plan.is_done:
-            yield plan, "has it", None
-        else:
-            planned = any(plan is other for other in todo)
-            yield plan, "would be tightened" if planned else "left: no canary", None
+        for sentence in (*plan.reasons, *plan.notes):
+            output.warn(f"{named(plan.entry)}: {plan.result}: {sentence}")
 
 
-def _sentences(plan: TighteningPlan, done: TightenedContainer | None) -> Iterator[str]:
-    yield from [plan.refused] if plan.refused else []
-    if done:
-        yield from done.reasons
-        if done.joined:
-            pids = ", ".join(map(str, done.joined[:_SHOWN]))
-            yield f"the processes {pids} only joined its namespaces, and are as they were"
-
-
-def _row(plan: TighteningPlan, result: str, done: TightenedContainer | None) -> tuple[str, ...]:
-    processes = [*done.processes.values()] if done else []
-    members = plan.entry.members
+def _row(plan: Tightening) -> tuple[str, ...]:
+    done, members = [*plan.processes.values()], plan.entry.members
+    before = [one.before for one in done] or [SeccompState(members[0].seccomp, members[0].filters)]
+    stopped = max((one.stopped_seconds for one in done), default=0) * 1000
     return (
         named(plan.entry),
         plan.laid.name,
-        str(len(processes) if done else len(members)),
-        str(sum(one.threads for one in processes)) if done else "-",
-        _words(processes, "before")
-        if done
-        else kernel_words(members[0].seccomp, members[0].filters),
-        _words(processes, "after") if done else "-",
-        f"{max((one.stopped_seconds for one in processes), default=0) * 1000:.1f} ms"
-        if done
-        else "-",
-        result,
+        str(len(done or members)),
+        str(sum(one.threads for one in done)) if done else "-",
+        _words(before),
+        _words([one.after for one in done]) or "-",
+        f"{stopped:.1f} ms" if done else "-",
+        plan.result,
     )
 
 
-def _words(processes: Iterable[ProcessOutcome], when: str) -> str:
-    return ", ".join(dict.fromkeys(kernel_words(*getattr(one, when)) for one in processes)) or "-"
+def _words(states: Sequence[SeccompState]) -> str:
+    return ", ".join(dict.fromkeys(kernel_words(*one) for one in states))
 
 
-def _document(plan: TighteningPlan, result: str, done: TightenedContainer | None) -> dict[str, Any]:
+def _document(plan: Tightening) -> dict[str, Any]:
     record, laid = plan.entry.record, plan.laid
     return {
         "id": plan.entry.container.id,
         **{name: record and getattr(record, name) for name in ("namespace", "pod", "container")},
         "filter": laid.name,
         "digest": laid.digest if laid.program else None,
-        "result": result,
-        "reasons": [*_sentences(plan, done)],
-        "processes": [_process(one) for one in done.processes.values()] if done else [],
-    }
-
-
-def _process(one: ProcessOutcome) -> dict[str, Any]:
-    return {
-        "pid": one.pid,
-        "threads": one.threads,
-        "before": one.before._asdict(),
-        "after": one.after._asdict(),
-        "stopped_seconds": round(one.stopped_seconds, 6),
-        "reason": one.reason,
+        "result": plan.result,
+        "reasons": [*plan.reasons, *plan.notes],
+        "processes": [
+            {**asdict(one), "before": one.before._asdict(), "after": one.after._asdict()}
+            for one in plan.processes.values()
+        ],
     }

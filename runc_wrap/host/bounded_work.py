@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _LARGEST = 64 << 20  # bytes of one process' output
 _ENDING_BY_ITSELF = 2.0  # seconds after the end of its output; its files may be a user's
@@ -92,6 +92,14 @@ class Worker:
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
         return self.read() if poll.poll(max(seconds, 0) * 1000) else []
+
+    def within(self, deadline: float, held: Callable[[], float]) -> Iterator[Any]:
+        """Yield its values until it ends or the deadline comes, or nothing for `held()` seconds."""
+        while not self.is_over and (left := deadline - time.monotonic()) > 0:
+            before = self.received  # bytes, of incomplete lines as well
+            yield from self.read_within(min(left, held()))
+            if self.received == before:
+                return
 
     def end(self) -> int | None:
         """Return its exit status; kill it if it still runs: None if it did not end in time."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.store import evidence_files
-from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import profile_simulation, workloads
 from runc_wrap.report.enforced_profile import Enforced
-from runc_wrap.report.profile_simulation import SeenAt, Simulated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +14,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.profile_simulation import SeenAt, Simulated
     from runc_wrap.report.workloads import Workload
 
 _LET_THROUGH = (return_codes.LOG, return_codes.USER_NOTIF)
@@ -29,16 +27,10 @@ class SeenCalls:
     """
 
     def __init__(self, places: Places) -> None:
-        records = whole_ledger.read(places.ledger).records
         self._seen: dict[Workload, list[SeenAt]] = {}
-        for key, seen in evidence_files.load(places.evidence).containers.items():
-            if record := records.get(key):
-                found = self._seen.setdefault(workloads.of(record), [])
-                found += [
-                    SeenAt(kind, key[1])
-                    for kind in seen.calls
-                    if kind.code & return_codes.ACTION_MASK in _LET_THROUGH
-                ]
+        for record, each in profile_simulation.of_evidence(places):
+            if record and each.kind.code & return_codes.ACTION_MASK in _LET_THROUGH:
+                self._seen.setdefault(workloads.of(record), []).append(each)
 
     def lost(self, whose: Workload, block: Mapping[str, Any], loader: Loader) -> list[Simulated]:
         """Return those that a block would not let through, worst first."""

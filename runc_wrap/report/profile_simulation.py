@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.strace_text import StraceReader
+from runc_wrap.evidence.store import evidence_files
 from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import abis, return_codes, syscalls
 from runc_wrap.report import call_row, outcomes
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.sources.strace_text import TracedCall
+    from runc_wrap.ledger.record import Record
+    from runc_wrap.node.paths import Places
     from runc_wrap.report.outcomes import CallOutcome, Filter
 
 _MOST = 1 << 16  # kinds of calls that are told apart by their arguments
@@ -47,6 +51,16 @@ class Simulated(NamedTuple):
             "count": self.times,
             "first": self.first,
         }
+
+
+def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
+    """Yield the calls that the agent recorded, each with its container's record. Raises OSError."""
+    records = whole_ledger.read(places.ledger).records
+    for key, seen in evidence_files.load(places.evidence).containers.items():
+        record = records.get(key)
+        named = filter(None, (record.namespace, record.pod, record.container) if record else ())
+        where = "/".join(named) or key[1]
+        yield from ((record, SeenAt(kind, where)) for kind in seen.calls)
 
 
 def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
-from runc_wrap.node.container_state.container_processes import ContainerMembers, snapshot
-from runc_wrap.tighten.processes import named, tighten_processes
+from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
+from runc_wrap.tighten.processes import tighten_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.tighten.filter_request import FilterRequest, ProcessOutcome
 
-_PAUSED = "the container is paused, and a frozen process runs nothing; resume it, and try again"
-_DIRECTORIES = 1000  # cgroups, which a container may make; what is in others is found by _members
+_DIRECTORIES = 1000  # cgroups, which a container may make; `members` finds what is in others
 
 
 def tighten_container(
@@ -29,26 +28,23 @@ def tighten_container(
 ) -> tuple[ProcessOutcome, ...]:
     """Add the filter to all processes of containers[place]; see `tighten_processes`.
 
-    First those in its cgroup, whose list is read in microseconds, so that no process can escape by
-    making others; then those that are only in its pid namespace or descend from its first process.
-    `containers` are all of this node: a cgroup that several share is no container's. Processes for
-    which `is_meant` returns False are left as they are.
+    First those in its cgroup, whose list is read in microseconds; then those that are only in its
+    pid namespace or descend from its first process. `containers` are all of this node: a cgroup
+    that several share is no container's. A process for which `is_meant` returns False is left.
     """
-    if _is_frozen(containers[place].pid or 0):
-        pids = _members(containers, place)
-        found = (named((pid, _start(pid) or 0), _PAUSED) for pid in pids)
-        return tuple(one for one in found if one)
     directory = _cgroup(containers, place)
-    inside: tuple[ProcessOutcome, ...] = ()
-    if directory:
-        inside = tighten_processes(lambda: [*filter(is_meant, _processes(directory))], request)
-    done = {(one.pid, one.start_time) for one in inside}
 
-    def others() -> list[int]:
-        found = filter(is_meant, _members(containers, place))
-        return [pid for pid in found if (pid, _start(pid)) not in done]
+    def listed(is_whole: bool) -> list[int]:  # noqa: FBT001
+        if directory and not is_whole:
+            return [*filter(is_meant, _processes(directory))]
+        return [one.pid for one in members(containers, place) if is_meant(one.pid)]
 
-    return inside + tighten_processes(others, request)
+    return tighten_processes(listed, request)
+
+
+def members(containers: Sequence[RuntimeContainer], place: int) -> list[Process]:
+    """Return the processes that are in containers[place] now."""
+    return ContainerMembers(containers, snapshot()).of(place)
 
 
 def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str | None:
@@ -62,17 +58,6 @@ def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str | None:
     return None
 
 
-def _is_frozen(pid: int) -> bool:
-    """Tell whether a process' cgroup, or one above it, is frozen or about to be."""
-    for _, controllers, path in procfs.cgroups(pid) or ():
-        directory = Hierarchies().directory(controllers, path)
-        if controllers == "freezer":
-            return (procfs.read(f"{directory}/freezer.state") or b"THAWED").strip() != b"THAWED"
-        if not controllers and b"frozen 1" in (procfs.read(f"{directory}/cgroup.events") or b""):
-            return True
-    return False
-
-
 def _processes(directory: str) -> list[int]:
     """Return the processes in a cgroup and in those below it."""
     read = (
@@ -80,11 +65,3 @@ def _processes(directory: str) -> list[int]:
         for place, _, _ in islice(os.walk(directory), _DIRECTORIES)
     )
     return [int(pid) for text in read for pid in text.split()]
-
-
-def _members(containers: Sequence[RuntimeContainer], place: int) -> list[int]:
-    return [one.pid for one in ContainerMembers(containers, snapshot()).of(place)]
-
-
-def _start(pid: int) -> int | None:
-    return (procfs.born(pid) or (None,))[0]

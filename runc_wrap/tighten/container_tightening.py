@@ -11,29 +11,24 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
-from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.host import files, procfs
 from runc_wrap.hotpath import ledger_file
-from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node.container_state import container_processes
 from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
-from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.tighten import saved_state
-from runc_wrap.tighten.container import tighten_container
-from runc_wrap.tighten.filter_request import SPEC_ALLOW, FilterRequest
+from runc_wrap.tighten.container import members, tighten_container
+from runc_wrap.tighten.filter_request import FilterRequest
+from runc_wrap.tighten.tightening import ERRORS, PARTLY, TIGHTENED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runc_wrap.host.containers import RuntimeContainer
-    from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.paths import Places
-    from runc_wrap.tighten.filter_request import ProcessOutcome
-    from runc_wrap.tighten.tightening_plan import TighteningPlan
+    from runc_wrap.tighten.tightening import Tightening
 
 SECONDS = 10.0  # for execs that are under way
 _PAUSE = 0.05
@@ -45,84 +40,74 @@ _OF_THE_CREATE = ("engine", "bundle", "namespace", "pod", "container", "image", 
 _ENDED = "it ended, or was started again, after it had been looked at; run this again"
 
 
-class Everybody(NamedTuple):
-    """All containers of the node: who is in one depends on who is in the others."""
-
-    containers: Sequence[RuntimeContainer]
-
-    def members(self, container: RuntimeContainer) -> list[Process]:
-        """Return the processes that are in a container now."""
-        found = container_processes.ContainerMembers(
-            self.containers, container_processes.snapshot()
-        )
-        return found.of(self.containers.index(container))
-
-
-@dataclass(slots=True)
-class TightenedContainer:
-    """What came of one container: its processes, and sentences on what is not tightened.
-
-    `joined` are processes outside it that joined its mount namespace, which are left as they are.
-    """
-
-    plan: TighteningPlan
-    processes: dict[tuple[int, int], ProcessOutcome] = field(default_factory=dict)
-    reasons: list[str] = field(default_factory=list)
-    joined: list[int] = field(default_factory=list)
-
-
 def tighten(
-    places: Places, plan: TighteningPlan, everybody: Everybody, *, set_no_new_privs: bool
-) -> TightenedContainer:
-    """Lay the filter on a container, and record it. Raises OSError if that cannot be recorded."""
-    done = TightenedContainer(plan)
-    if not _is_there(plan):
-        done.reasons.append(_ENDED)
-        return done
-    _record(places, plan, "begun")
-    request = FilterRequest(plan.laid.program, SPEC_ALLOW, set_no_new_privs)
-    try:
-        _carry_out(done, request, everybody)
-    except (OSError, KeyError, ValueError, BpfError, ProfileError, Refusal) as error:
-        done.reasons.append(f"what its runtime saved cannot be replaced: {error}")
-    for one in done.processes.values():
-        if one.reason:
-            done.reasons.append(f"process {one.pid}: {one.reason}")
-    _record(places, plan, "partial" if done.reasons else "done")
-    return done
+    places: Places,
+    plan: Tightening,
+    containers: Sequence[RuntimeContainer],
+    *,
+    set_no_new_privs: bool,
+) -> None:
+    """Lay the filter on a container, and record it. Raises OSError if that cannot be recorded.
+
+    `containers` are all of the node: who is in one depends on who is in the others.
+    """
+    if _is_there(plan):
+        _record(places, plan, "begun")
+        try:
+            _carry_out(plan, FilterRequest(plan.laid.program, set_no_new_privs), containers)
+        except ERRORS as error:
+            plan.reasons.append(f"what its runtime saved cannot be replaced: {error}")
+        found = [one for one in plan.processes.values() if one.reason]
+        plan.reasons += [f"process {one.pid}: {one.reason}" for one in found]
+        _record(places, plan, "partial" if plan.reasons else "done")
+    else:
+        plan.reasons.append(_ENDED)
+    plan.result = PARTLY if plan.reasons else TIGHTENED
 
 
-def _carry_out(done: TightenedContainer, request: FilterRequest, everybody: Everybody) -> None:
-    plan = done.plan
+def _carry_out(
+    plan: Tightening, request: FilterRequest, containers: Sequence[RuntimeContainer]
+) -> None:
     container = plan.entry.container
+    place = containers.index(container)
     changed, tries, deadline = _save(plan), 1, time.monotonic() + SECONDS
     while True:
-        execs = _execs(container, changed)  # before its members: who has ended has its child there
-        members = everybody.members(container)
-        known = {pid for one in members for pid in (one.pid, one.parent)}
-        waiting = [pid for pid in execs if pid not in known]
+        waiting, is_arriving = _under_way(containers, place, changed)
         late = time.monotonic() > deadline
         if not _is_there(plan):
-            done.reasons.append(_ENDED)
+            plan.reasons.append(_ENDED)
             return
-        arriving = any(not _is_program(one.pid, container) for one in members)
-        _tighten(done, request, everybody, are_left=not late)
+        is_meant = (lambda _: True) if late else partial(_is_program, container=container)
+        plan.add(tighten_container(containers, place, request, is_meant))
         again = _save(plan)
         if again and tries < _TRIES:
             changed, tries = again, tries + 1
-        elif late or not (waiting or arriving):
+        elif late or not (waiting or is_arriving):
             break
         time.sleep(_PAUSE)
     if again:
-        done.reasons.append(
-            f"something else writes {saved_state.read(container, plan.loader).path}"
-        )
+        plan.reasons.append(f"something else writes what {container.kind} saved of it all the time")
     for pid in waiting[:_SHOWN]:
-        done.reasons.append(f"the runtime's process {pid} began an exec before, and goes on")
-    done.joined = _joined(container, everybody)
+        plan.reasons.append(f"the runtime's process {pid} began an exec before, and goes on")
+    if joined := ", ".join(_joined(containers, place)[:_SHOWN]):
+        plan.notes.append(f"the processes {joined} only joined its namespaces: left as they are")
 
 
-def _save(plan: TighteningPlan) -> int:
+def _under_way(
+    containers: Sequence[RuntimeContainer], place: int, changed: int
+) -> tuple[list[int], bool]:
+    """Return the execs that began before a time and have no process in the container yet.
+
+    And whether a process in it is still the runtime.
+    """
+    execs = _execs(containers[place], changed)  # first: who has ended has its child there
+    inside = members(containers, place)
+    known = {pid for one in inside for pid in (one.pid, one.parent)}
+    is_arriving = any(not _is_program(one.pid, containers[place]) for one in inside)
+    return [pid for pid in execs if pid not in known], is_arriving
+
+
+def _save(plan: Tightening) -> int:
     """Replace what the runtime saved, if needed; return the time after that, in ticks, else 0."""
     saved = saved_state.read(plan.entry.container, plan.loader)
     if saved.has(plan.laid):
@@ -131,28 +116,10 @@ def _save(plan: TighteningPlan) -> int:
     return procfs.ticks()
 
 
-def _is_there(plan: TighteningPlan) -> bool:
+def _is_there(plan: Tightening) -> bool:
     """Tell whether a container's first process is the one that was found, and has not ended."""
     first = plan.entry.members[0]
     return first.handle.is_running() and procfs.started(first.pid) is not None
-
-
-def _tighten(
-    done: TightenedContainer, request: FilterRequest, everybody: Everybody, *, are_left: bool
-) -> None:
-    """Tighten once; `are_left`: without processes that are still the runtime."""
-    container = done.plan.entry.container
-    place = everybody.containers.index(container)
-    for one in tighten_container(
-        everybody.containers,
-        place,
-        request,
-        lambda pid: not are_left or _is_program(pid, container),
-    ):
-        whose = (one.pid, one.start_time)
-        before = done.processes.get(whose)
-        if before is None or one.before != one.after or one.reason or before.reason:
-            done.processes[whose] = one
 
 
 def _is_program(pid: int, container: RuntimeContainer) -> bool:
@@ -182,17 +149,18 @@ def _is_exec(pid: int, container: RuntimeContainer) -> bool:
     return os.fsencode(container.id) in words and is_root and is_outside
 
 
-def _joined(container: RuntimeContainer, everybody: Everybody) -> list[int]:
+def _joined(containers: Sequence[RuntimeContainer], place: int) -> list[str]:
     """Return the processes outside a container that are in its mount namespace."""
-    own = procfs.namespace(container.pid or 0, "mnt")
+    own = procfs.namespace(containers[place].pid or 0, "mnt")
     if own in (None, procfs.namespace(os.getpid(), "mnt")):
         return []
     found = [pid for pid in procfs.pids() if procfs.namespace(pid, "mnt") == own]
-    inside = {one.pid for one in everybody.members(container)}
-    return [pid for pid in found if pid not in inside and procfs.namespace(pid, "mnt") == own]
+    inside = {one.pid for one in members(containers, place)}
+    left = (pid for pid in found if pid not in inside)
+    return [str(pid) for pid in left if procfs.namespace(pid, "mnt") == own]
 
 
-def _record(places: Places, plan: TighteningPlan, result: str) -> None:
+def _record(places: Places, plan: Tightening, result: str) -> None:
     """Append to the ledger what all processes of a container have to have from now on."""
     container, digest, record = plan.entry.container, plan.laid.digest, plan.entry.record
     if result == "begun":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import profile_operand
@@ -15,11 +16,11 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import runtime_loader
 from runc_wrap.node.container_state import bundle_config, redecide
 from runc_wrap.profiles import platform
+from runc_wrap.profiles.mode_profiles.candidate_mode import PASSING
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.tighten import laid_filter
 
 if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.hotpath.main import Outcome
     from runc_wrap.hotpath.resolve import Json
     from runc_wrap.node.container_state.node_status import Entry
@@ -28,18 +29,16 @@ if TYPE_CHECKING:
 
 
 class FilterChoice:
-    """Chooses for each container; caches, as a node has few different filters.
+    """Chooses for each container. `loader` returns how a kind of runtime loads profiles.
 
-    `profile` is None for the overlay, "" for what the policy in force decides. Raises Refusal, and
-    Failure if no overlay is in force.
+    `profile` is None for the overlay, "" for what the policy in force decides; `is_named`: the
+    containers were named. Raises Refusal, and Failure if no overlay is in force.
     """
 
-    def __init__(self, places: Places, profile: str | None) -> None:
-        self._places = places
-        self._profile = profile
+    def __init__(self, places: Places, profile: str | None, *, is_named: bool) -> None:
+        self._places, self._profile, self._is_named = places, profile, is_named
+        self.loader = cache(partial(runtime_loader.of, places.prefix))
         self._policy = policy_file.load(str(places.prefix))
-        self._loaders: dict[str, Loader] = {}
-        self._made: dict[str, LaidFilter] = {}
         over = self._policy["overlay"]
         if profile is None and not over:
             raise Failure(
@@ -48,29 +47,16 @@ class FilterChoice:
             )
         self._overlay = laid_filter.of_overlay(over) if profile is None and over else None
 
-    def loader(self, entry: Entry) -> Loader:
-        """Return how a container's runtime loads profiles."""
-        kind = entry.container.kind
-        if kind not in self._loaders:
-            self._loaders[kind] = runtime_loader.of(self._places.prefix, kind)
-        return self._loaders[kind]
-
-    def of(self, entry: Entry, *, is_named: bool = False) -> LaidFilter | None:
+    def of(self, entry: Entry) -> LaidFilter | None:
         """Return the filter, None for a container that the policy leaves as it is.
 
         The overlay is for containers that have it when they are created; and for those whose name
         was given. Raises Refusal, ProfileError, OSError and Failure.
         """
         if self._overlay:
-            return self._overlay if is_named or self._now(entry).block else None
-        found = self._named(entry) if self._profile else self._decided(entry)
-        if found is None:
-            return None
-        name, block = found
-        key = f"{entry.container.kind} {name} {block!r}"
-        if key not in self._made:
-            self._made[key] = laid_filter.of_block(name, block, self.loader(entry))
-        return self._made[key]
+            return self._overlay if self._is_named or self._now(entry).block else None
+        found = self._of_name(entry, self._profile) if self._profile else self._decided(entry)
+        return found and laid_filter.of_block(*found, self.loader(entry.container.kind))
 
     def _decided(self, entry: Entry) -> tuple[str, Json] | None:
         outcome = self._now(entry)
@@ -87,21 +73,15 @@ class FilterChoice:
     def _now(self, entry: Entry) -> Outcome:
         return redecide.decide_now(self._policy, entry.container.bundle or "", entry.record)
 
-    def _named(self, entry: Entry) -> tuple[str, Json]:
-        name = self._profile or ""
+    def _of_name(self, entry: Entry, name: str) -> tuple[str, Json]:
         engine = (entry.record.engine if entry.record else None) or UNKNOWN
         source = profile_operand.plain(profile_operand.profile(self._places, name, engine))
         compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
         config = json_ambiguity.parsed(bundle_config.text(entry.container.bundle or ""))
         block = resolve(compiled, bounding(config))
-        if not _denies(block):
+        actions = (rule["action"] for rule in block.get("syscalls") or ())
+        if {block["defaultAction"], *actions} <= {*PASSING}:
             raise Failure(
                 f"the profile {quoted(name)} only logs or lets through: it denies nothing"
             )
         return name, block
-
-
-def _denies(block: Json) -> bool:
-    """Tell whether a block denies anything."""
-    found = (block["defaultAction"], *(rule["action"] for rule in block.get("syscalls") or ()))
-    return not {*found} <= {"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"}

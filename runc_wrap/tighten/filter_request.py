@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-LOG, SPEC_ALLOW = 2, 4  # SECCOMP_FILTER_FLAG_*, linux/seccomp.h
-
 
 @dataclass(frozen=True, slots=True)
 class FilterRequest:
     """A filter to add.
 
-    `program` is struct sock_filter[] (8 bytes each, 4096 at most); `flags` are LOG and SPEC_ALLOW.
+    `program` is struct sock_filter[] (8 bytes each, 4096 at most).
     `set_no_new_privs`: set it in processes that have neither it nor CAP_SYS_ADMIN; without that,
     the kernel lets these add no filter, and they are refused.
     """
 
     program: bytes
-    flags: int = SPEC_ALLOW
     set_no_new_privs: bool = False
 
 

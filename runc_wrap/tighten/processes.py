@@ -7,12 +7,13 @@ lets its tracee go (filters.kernel.call_stub says what that then does).
 
 No cgroup is frozen: the kernel would not thaw it if we were killed, and would make calls of all its
 processes return EINTR. Children of a process that has the filter have it, too; those that were born
-before are seen by the next look, and looking ends once two looks found nobody without it.
+before are seen by the next look, and looking ends once four looks found nobody without it.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import time
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.tighten.filter_request import FilterRequest
+    from runc_wrap.tighten.process_threads import Identity
 
-    Listed = Callable[[], Iterable[int]]
-    Identity = tuple[int, int]  # a process: pid and start time
+    Listed = Callable[[bool], Iterable[int]]
     Outcomes = dict[Identity, ProcessOutcome | None]
 
 SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
 _EACH = 0.02  # seconds for each of a process' threads
-_QUIET = 2  # looks
+_QUICK, _QUIET = 2, 4  # looks
 _LATE = "no time was left for it; run this again"
 _NONE = SeccompState(0, None)
 _DIED = "the tracer ended while it was at this process; run this again"
@@ -45,22 +46,25 @@ _DIED = "the tracer ended while it was at this process; run this again"
 def tighten_processes(
     listed: Listed, request: FilterRequest, seconds: float = SECONDS
 ) -> tuple[ProcessOutcome, ...]:
-    """Add the filter to each process that `listed` returns, until two looks find nobody without.
+    """Add the filter to each process that `listed` returns, until no look finds one without.
 
     `listed` returns host pids of processes (not of threads), and is called in a child process that
-    has no open files. Processes that have ended are left out: they run nothing; so are those that
-    were born with the filter meanwhile. Whoever could not be tightened is returned with a `reason`.
-    Nothing is undone, and running it again adds the filter only where it is missing.
+    has no open files: with False twice, when it has to be quick, so that none can escape by making
+    others; then with True twice. Processes that have ended are left out: they run nothing; so are
+    those that were born with the filter meanwhile. Whoever could not be tightened is returned with
+    a `reason`. Nothing is undone, and running it again adds the filter only where it is missing.
     """
     outcomes: Outcomes = {}
     begun, deadline = procfs.ticks(), time.monotonic() + seconds
-    is_over = False
-    while not is_over and time.monotonic() < deadline:
-        is_over = _trace(listed, request, outcomes, (begun, deadline))
-    for pid in () if is_over else listed():
-        one = pid, (procfs.born(pid) or (0,))[0]
-        if one not in outcomes:  # who has ended may have made another, and that one others
-            outcomes[one] = named(one, _LATE) or ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
+    while time.monotonic() < deadline:
+        if _trace(listed, request, outcomes, (begun, deadline)):
+            break
+    else:
+        for pid in listed(True):  # noqa: FBT003 - as its type has it
+            one = pid, (procfs.born(pid) or (0,))[0]
+            if one not in outcomes:  # who has ended may have made another, and that one others
+                late = ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
+                outcomes[one] = process_threads.outcome(one, _LATE) or late
     return tuple(one for one in outcomes.values() if one)
 
 
@@ -72,24 +76,22 @@ def _trace(
         os.geteuid(), lambda: _looks(listed, request, set(outcomes), times[0])
     )
     begun: Identity | None = None
-    sentence = _DIED
-    while not tracer.is_over and (left := times[1] - time.monotonic()) > 0:
-        before = tracer.received
-        held = _HELD + _EACH * len(procfs.threads(begun[0] if begun else 0))
-        for pid, start, *rest in tracer.read_within(min(left, held)):
-            if not pid:
-                tracer.end()
-                return True
-            begun = None if rest else (pid, start)
-            if rest:
-                outcomes[pid, start] = _outcome(rest[0])
-        if begun and tracer.received == before and not tracer.is_over:
-            sentence = str(ptrace.unstopped(begun[0]))
-            break
+    is_over = False
+
+    def held() -> float:
+        return _HELD + _EACH * len(procfs.threads(begun[0])) if begun else math.inf
+
+    for pid, start, *made in tracer.within(times[1], held):
+        begun = None if made else (pid, start)
+        if made:
+            outcomes[pid, start] = _outcome(made[0])
+        is_over = not pid
+    if begun and not is_over:
+        is_late = time.monotonic() >= times[1]
+        stopped = _LATE if is_late else str(ptrace.unstopped(begun[0]))
+        outcomes[begun] = process_threads.outcome(begun, _DIED if tracer.is_over else stopped)
     tracer.end()
-    if begun:
-        outcomes[begun] = named(begun, sentence)
-    return False
+    return is_over
 
 
 def _looks(
@@ -102,15 +104,16 @@ def _looks(
     _become_tracer()
     quiet = 0
     while quiet < _QUIET:
+        news = _new(listed, quiet >= _QUICK, known)
         quiet += 1
-        for pid, start in _new(listed, known):
-            known.add((pid, start))
-            yield [pid, start]
-            outcome = process_threads.tighten(pid, start, request)
+        for one in news:
+            known.add(one)
+            yield [*one]
+            outcome = process_threads.tighten(one, request)
             is_news = not outcome or bool(outcome.reason) or outcome.after != outcome.before
             quiet = 0 if is_news else quiet  # who has ended may have made another before
-            is_shown = is_news or start <= begun
-            yield [pid, start, astuple(outcome) if outcome and is_shown else None]
+            is_shown = is_news or one[1] <= begun
+            yield [*one, astuple(outcome) if outcome and is_shown else None]
             if outcome and outcome.reason:
                 return
     yield [0, 0]
@@ -125,7 +128,7 @@ def _become_tracer() -> None:
     gc.disable()
 
 
-def _new(listed: Listed, known: Iterable[Identity]) -> list[Identity]:
+def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Identity]:  # noqa: FBT001
     """Return the processes that are not known yet; [] only if there is none.
 
     Each was listed before and after being asked for its start time: so its number has not become
@@ -133,22 +136,13 @@ def _new(listed: Listed, known: Iterable[Identity]) -> list[Identity]:
     """
     known = set(known)
     while True:
-        first = {pid: born[0] for pid in listed() if (born := procfs.born(pid))}
+        first = {pid: born[0] for pid in listed(is_whole) if (born := procfs.born(pid))}
         news = [one for one in first.items() if one not in known]
         if not news:
             return []
-        again = set(listed())
+        again = set(listed(is_whole))
         if there := sorted(one for one in news if one[0] in again):
             return there
-
-
-def named(one: Identity, reason: str) -> ProcessOutcome | None:
-    """Return the outcome of a process that was not tightened; None if it has ended."""
-    threads = process_threads.living(one[0])
-    if not threads or (procfs.born(one[0]) or (None,))[0] != one[1]:
-        return None
-    now = process_threads.weakest(threads)
-    return ProcessOutcome(*one, len(threads), now, now, 0.0, reason)
 
 
 def _outcome(fields: list[Any] | None) -> ProcessOutcome | None:

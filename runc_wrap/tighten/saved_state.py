@@ -11,9 +11,8 @@ the file before, writes it back as it was, so whoever replaced it has to look ag
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.filters import filter_comparison, runtime_filter
 from runc_wrap.filters.evaluate import bpf, merged_filter
@@ -28,18 +27,17 @@ if TYPE_CHECKING:
     from runc_wrap.tighten.laid_filter import LaidFilter
 
 Json = dict[str, Any]
-_MODES = {"runc": 0o600, "crun": 0o700}  # as each creates its file
+_FILES = {"runc": ("state.json", 0o600), "crun": ("seccomp.bpf", 0o700)}  # as each creates it
 
 
-@dataclass(frozen=True, slots=True)
-class SavedState:
-    """`filters` is what an executed process gets: one filter, or none."""
+class SavedState(NamedTuple):
+    """`filters` is what an executed process gets: one filter, or none. `block` is runc's."""
 
     path: Path
-    kind: str
+    mode: int
     text: bytes
-    block: Json | None
-    filters: tuple[bytes, ...]
+    filters: tuple[()] | tuple[bytes]
+    block: Json | None = None
 
     @property
     def notifies(self) -> bool:
@@ -56,11 +54,10 @@ class SavedState:
 
         Raises ProfileError, BpfError or Refusal if there is none.
         """
-        if self.kind == "crun":
-            saved = self.filters[0] if self.filters else None
-            return merged_filter.merged(saved, laid.program) if saved else laid.program
-        block = laid.merged_with(self.block)
         both = (*self.filters, laid.program)
+        if loader.kind == "crun":
+            return merged_filter.merged(*both) if self.filters else laid.program
+        block = laid.merged_with(self.block)
         if left := filter_comparison.weaker((runtime_filter.installed(block, loader),), both):
             raise ProfileError(
                 f"no single profile does what both do: {left[0].syscall} on {left[0].abi} would be "
@@ -72,22 +69,19 @@ class SavedState:
 
     def replace(self, text: bytes) -> None:
         """Put another file in its place. Raises OSError."""
-        files.replace(self.path, text, _MODES[self.kind], is_synced=False, keeps=True)
+        files.replace(self.path, text, self.mode, is_synced=False, keeps=True)
 
 
 def read(container: RuntimeContainer, loader: Loader) -> SavedState:
-    """Return what a container's runtime saved. Raises OSError, ProfileError."""
-    directory = Path(container.root) / container.id
-    if container.kind == "crun":
-        path = directory / "seccomp.bpf"
-        try:
-            text = files.read(path, runtime_state.LARGEST)
-        except FileNotFoundError:
-            return SavedState(path, "crun", b"", None, ())
-        return SavedState(path, "crun", text, None, (text,))
-    path = directory / "state.json"
+    """Return what a container's runtime saved. Raises OSError, ValueError, KeyError, Failure."""
+    name, mode = _FILES[container.kind]
+    path = Path(container.root, container.id, name)
+    if container.kind == "crun" and not path.exists():
+        return SavedState(path, mode, b"", ())
     text = files.read(path, runtime_state.LARGEST)
+    if container.kind == "crun":
+        return SavedState(path, mode, text, (text,))
     saved = json.loads(text)["config"].get("seccomp")
     block = libcontainer_seccomp.block_of(saved) if saved else None
     filters = (runtime_filter.installed(block, loader),) if block else ()
-    return SavedState(path, "runc", text, block, filters)
+    return SavedState(path, mode, text, filters, block)

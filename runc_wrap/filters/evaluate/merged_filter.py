@@ -57,7 +57,7 @@ def _ending(instructions: Sequence[bpf.Instruction], returned: int) -> list[bpf.
         elif len(leads) == 1 and {lead[0] for lead in leads} == {bpf.RET_K}:
             (put,) = leads
         elif bpf.is_branch(code):
-            put = (code, *further, k)
+            put = (code, further[0], further[1], k)
         else:
             put = (code, 0, 0, further[0] if code == bpf.JA else k)
         if put[0] != bpf.RET_K or made[-1:] != [put]:

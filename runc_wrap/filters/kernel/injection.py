@@ -9,7 +9,7 @@ executes; the filter in a page that is mapped for it and unmapped afterwards.
 - The thread's own filters are suspended while it runs that code and no other: each call's number
   and arguments are compared in the kernel before it is made, and the filter is read back after it,
   since the process' other threads can write to all that the code reads.
-- A signal is delivered with the registers that it interrupted; what is left to do follows.
+- Its signals are blocked meanwhile. A stop of the whole process takes effect afterwards.
 - A tracer that is killed leaves the thread in that code, which ends by itself (`call_stub`).
 
 Raises FiltersUnreadableError, whose sentence says why the filter was not added.
@@ -23,6 +23,7 @@ import os
 import signal
 import struct
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters.kernel import call_stub, ptrace
@@ -36,18 +37,18 @@ if TYPE_CHECKING:
 # linux/ptrace.h
 _POKEDATA, _CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 7, 12, 13, 17, 24
 _SETOPTIONS, SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
-_GET_RSEQ, _GET_DISPATCH = 0x420F, 0x4211
+_GET_SIGMASK, _SET_SIGMASK, _GET_RSEQ, _GET_DISPATCH = 0x420A, 0x420B, 0x420F, 0x4211
 _SYSGOOD, SUSPEND_SECCOMP = 1, 1 << 21
 _WALL, _EVENT_STOP = 0x40000000, 128
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
-_NOTHING = (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH)  # what they do by default
 _WORD, _PAGE = 8, 4096
 _AT_SYSINFO_EHDR, _LARGEST_AUXV = 33, 4096
 _CS_64, _CS_32 = 0x33, 0x23  # arch/x86/include/asm/segment.h
 _TRACE_FLAG = 0x100
 # linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
-_SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC = 38, 1, 1
+_SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC, _SPEC_ALLOW = 38, 1, 1, 4
 _READ_WRITE, _PRIVATE_ANONYMOUS, _MODE_FILTER = 3, 0x22, 2
+_SET_MASK, _ALL_SIGNALS = 2, b"\xff" * _WORD  # SIG_SETMASK
 _NO_CALL = -1  # as orig_rax: not in a call, or none is made
 _SEQUENCE = 32  # bytes of struct rseq_cs, linux/rseq.h
 _ATTEMPTS = 100  # each ends with a signal that the thread got
@@ -81,10 +82,9 @@ class AddedFilter(NamedTuple):
     seconds: float
 
 
-def add_filter(  # noqa: PLR0913
+def add_filter(
     tid: int,
     program: bytes,
-    flags: int,
     *,
     set_no_new_privs: bool,
     all_threads: bool,
@@ -95,7 +95,7 @@ def add_filter(  # noqa: PLR0913
     `is_meant` is asked once the thread's number cannot become another's. After an error, a thread
     may be traced until the calling process ends. Blocks until the thread stops.
     """
-    steps = _steps(len(program), flags | _TSYNC * all_threads, set_no_new_privs)
+    steps = _steps(len(program), _SPEC_ALLOW | _TSYNC * all_threads, set_no_new_privs)
     ptrace.call(SEIZE, tid, 0, _SYSGOOD)
     try:
         ptrace.call(_INTERRUPT, tid)
@@ -181,24 +181,13 @@ def _asked(tid: int, request: int, size: int) -> bytes:
     return answer.raw
 
 
-def _harmless(tid: int) -> set[int]:
-    """Return the signals that the thread ignores, by its own choice or by default."""
-    fields = procfs.status(tid)
-    caught, ignored = (int(fields[name], 16) for name in (b"SigCgt", b"SigIgn"))
-    return {
-        one
-        for one in range(1, signal.NSIG)
-        if ignored >> (one - 1) & 1 or (one in _NOTHING and not caught >> (one - 1) & 1)
-    }
-
-
 class _Run:
-    """What is left to do in a stopped thread; `_saved` are the registers that it goes on with."""
+    """The calls of a stopped thread; `_saved` and `_mask` are what it goes on with."""
 
-    def __init__(self, tid: int, program: bytes, steps: list[InjectedCall]) -> None:
-        self._tid, self._program, self._left = tid, program, steps
+    def __init__(self, tid: int, program: bytes, calls: list[InjectedCall]) -> None:
+        self._tid, self._program, self._calls = tid, program, calls
         self._saved, self._now = _Registers(), _Registers()
-        self._harmless = _harmless(tid)
+        self._mask = ctypes.create_string_buffer(_WORD)  # of blocked signals
         self._machine = call_stub.X86_64
         self._place = self._length = self._address = 0
         self._failure: FiltersUnreadableError | None = None
@@ -206,92 +195,70 @@ class _Run:
 
     def finish(self) -> int:
         """Make all calls and let the thread go; return what seccomp(2) returned, 0 or a thread."""
-        for _ in range(_ATTEMPTS):
-            stop = self._attempt()
-            if not self._left:
-                break
-            if not _is_event(stop):
-                ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD)
-                ptrace.call(_CONT, self._tid, 0, stop)
-                ptrace.call(_INTERRUPT, self._tid)
-                _halt(self._tid)
-        else:
-            raise FiltersUnreadableError(f"the thread {self._tid} gets signals all the time")
+        self._begin()
+        all(map(self._make, self._calls))
+        ptrace.call(_INTERRUPT, self._tid)
+        ptrace.call(_CONT, self._tid)
+        _halt(self._tid)  # before it runs
+        ptrace.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
+        self._registers(_SETREGS, self._saved)
+        self._poke(bytes(self._length))
         if not self._failure and not self._returned:
             self._check_newest()
-        ptrace.call(_DETACH, self._tid, 0, 0 if _is_event(stop) else stop)
+        ptrace.call(_DETACH, self._tid)
         if self._failure:
             raise self._failure
         return self._returned
 
-    def _attempt(self) -> int:
-        """Make the calls until a signal comes or one fails; return the stop, in which all is back.
-
-        It is no syscall-stop.
-        """
-        self._begin()
-        stop, planned = 0, tuple(self._left)
-        for after, call in enumerate(planned, 1):
-            stop = self._make(call)
-            if stop != _SYSCALL_STOP or len(planned) - after != len(self._left):
-                break
-        if stop == _SYSCALL_STOP:  # the next stop comes before the thread runs
-            ptrace.call(_INTERRUPT, self._tid)
-            ptrace.call(_CONT, self._tid)
-            stop = _wait(self._tid)
-        self._registers(_SETREGS, self._saved)
-        self._poke(bytes(self._length))
-        return stop
-
     def _begin(self) -> None:
-        """Write the code and point the thread to it."""
+        """Write the code, point the thread to it, and block its signals."""
         if any(_asked(self._tid, _GET_DISPATCH, 4 * _WORD)[:_WORD]):  # since 6.4
-            self._fail("its calls become signals (Syscall User Dispatch)")
+            raise FiltersUnreadableError("its calls become signals (Syscall User Dispatch)")
         self._registers(_GETREGS, self._saved)
         self._machine = _machine(self._saved.cs)
         if self._saved.orig_rax < 0:
             self._saved.rip = self._after_sequence(self._saved.rip)
+        ptrace.call(_GET_SIGMASK, self._tid, _WORD, self._mask)
         self._place = self._room()
+        self._calls.append(InjectedCall("rt_sigprocmask", (_SET_MASK, self._place, 0, _WORD)))
         registers = {one[0]: getattr(self._saved, one[0]) for one in _Registers._fields_}
         before = self._read(self._saved.rip - 2, 2)
-        code = call_stub.code(self._machine, self._place, self._left, registers, before)
-        self._length = -(-len(code) // _WORD) * _WORD
+        at = self._place + _WORD
+        code = call_stub.code(self._machine, at, self._calls, registers, before)
+        self._length = -(-len(code) // _WORD) * _WORD + _WORD
         ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | SUSPEND_SECCOMP)
-        self._poke(code.ljust(self._length, b"\0"))
+        self._poke((self._mask.raw + code).ljust(self._length, b"\0"))
         self._registers(_GETREGS, self._now)
-        self._now.rip, self._now.orig_rax = self._place, _NO_CALL
+        self._now.rip, self._now.orig_rax = at, _NO_CALL
         self._now.eflags &= ~_TRACE_FLAG
         self._registers(_SETREGS, self._now)
+        ptrace.call(_SET_SIGMASK, self._tid, _WORD, _ALL_SIGNALS)
 
-    def _make(self, call: InjectedCall) -> int:
-        """Let the thread make its next call; return the stop, _SYSCALL_STOP if it was made."""
-        stop = self._resumed()
-        if stop != _SYSCALL_STOP:
-            return stop
+    def _make(self, call: InjectedCall) -> bool:
+        """Let the thread make its next call; tell whether it can make others."""
+        is_ours = self._resumed()
         self._registers(_GETREGS, self._now)
-        if not self._is_ours(call):
+        is_ours = is_ours and self._is_ours(call)
+        if not is_ours or (self._failure and call.name == "seccomp"):
             self._now.orig_rax = _NO_CALL  # the kernel makes no call
             self._registers(_SETREGS, self._now)
-        stop = self._resumed()
-        self._left.pop(0)
-        if self._now.orig_rax == _NO_CALL:
+        if not is_ours:
             self._fail("another of its threads changed what it executes")
-        elif stop == _SYSCALL_STOP:
-            self._registers(_GETREGS, self._now)
-            self._account(call, self._now.rax)
-        return stop
+            return False
+        self._resumed()
+        self._registers(_GETREGS, self._now)
+        self._account(call, self._now.rax)
+        return bool(self._address)
 
-    def _resumed(self) -> int:
-        """Let the thread go on to its next stop; signals that do nothing to it are none.
-
-        Only a tracer sees them, and a process whose children end all the time gets no further.
-        """
-        for _ in range(_ATTEMPTS):
-            ptrace.call(_SYSCALL, self._tid)
+    def _resumed(self) -> bool:
+        """Let the thread go on to its next syscall-stop; False if its code fails."""
+        passed = 0
+        while True:
+            ptrace.call(_SYSCALL, self._tid, 0, passed)
             stop = _wait(self._tid)
-            if stop not in self._harmless:
-                break
-        return stop
+            passed = signal.SIGSTOP if stop == signal.SIGSTOP else 0  # nothing blocks it
+            if not (passed or _is_event(stop)):
+                return stop == _SYSCALL_STOP
 
     def _is_ours(self, call: InjectedCall) -> bool:
         mask = (1 << 64) - 1 if self._machine.wide else 0xFFFFFFFF
@@ -306,15 +273,12 @@ class _Run:
             self._returned = returned
         if call.name == "mmap" and returned > 0:
             self._address = returned
-            self._left = [one.with_kept(returned) for one in self._left]
             self._write()
         elif returned < 0 and call.name != "munmap":
             self._fail(_refused(call.name, returned))
 
     def _fail(self, sentence: str) -> None:
-        """Leave nothing to do but to unmap what was mapped."""
         self._failure = self._failure or FiltersUnreadableError(f"{sentence} ({self._tid})")
-        self._left = [one for one in self._left if one.name == "munmap" and self._address]
 
     def _write(self) -> None:
         """Write the program behind a struct sock_fprog into the mapped page."""
@@ -323,11 +287,8 @@ class _Run:
             len(self._program) // _WORD,
             self._address + 2 * _WORD,
         )
-        memory = os.open(f"/proc/{self._tid}/mem", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.pwrite(memory, header + self._program, self._address)
-        finally:
-            os.close(memory)
+        with Path(f"/proc/{self._tid}/mem").open("r+b", buffering=0) as memory:
+            os.pwrite(memory.fileno(), header + self._program, self._address)
 
     def _check_newest(self) -> None:
         *_, newest = (b"", *ptrace.filters(self._tid))
@@ -349,7 +310,7 @@ class _Run:
         end = -(-(start + sections + size * count) // _WORD) * _WORD
         rest = self._read(end, -end % _PAGE)
         used = -(-len(rest.rstrip(b"\0")) // _WORD) * _WORD + 2 * _WORD  # code ends with zeros
-        if not sections or len(rest) - used < call_stub.LONGEST:
+        if not sections or len(rest) - used < _WORD + call_stub.LONGEST:
             raise FiltersUnreadableError(f"the vDSO of the thread {self._tid} has no room")
         return int(end) + used
 
@@ -374,13 +335,11 @@ class _Run:
 
     def _read(self, address: int, size: int) -> bytes:
         """Return the thread's memory, b"" if it cannot be read."""
-        memory = os.open(f"/proc/{self._tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(memory, size, address)
-        except (OSError, OverflowError):
-            return b""
-        finally:
-            os.close(memory)
+        with Path(f"/proc/{self._tid}/mem").open("rb", buffering=0) as memory:
+            try:
+                return os.pread(memory.fileno(), size, address)
+            except (OSError, OverflowError):
+                return b""
 
 
 def _refused(name: str, returned: int) -> str:

@@ -18,6 +18,7 @@ of each thread.
 
 import ctypes
 import errno
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from runc_wrap.host import bounded_work, procfs
 # linux/ptrace.h
 _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
 _EVENT_STOP = 128
+_SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
 _WALL = 0x40000000
 _INSTRUCTION = 8  # sizeof(struct sock_filter)
 _MOST = 64  # filters; the kernel allows 256 KiB of all, which is far fewer of the longest
@@ -55,19 +57,21 @@ Read = tuple[bytes, ...] | FiltersUnreadableError
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Seccomp and Seccomp_filters of /proc/PID/status.
+    """Fields of /proc/PID/status: Seccomp, Seccomp_filters, TracerPid, State's letter.
 
-    `mode` is 0 (none), 1 (strict) or 2 (filters); `count` is None before Linux 5.9.
+    `mode` is 0 (none), 1 (strict) or 2 (filters); `count` is None before Linux 5.9. `may_add`: the
+    kernel lets it add a filter, since it has NoNewPrivs or CAP_SYS_ADMIN.
     """
 
     mode: int
     count: int | None
     tracer: int
-    name: str
+    state: bytes
+    may_add: bool
 
 
-def status(pid: int) -> Status:
-    """Return the fields of /proc/PID/status. Raises FiltersUnreadableError."""
+def status(pid: int | str) -> Status:
+    """Return what /proc/PID/status says of a process or thread. Raises FiltersUnreadableError."""
     try:
         fields = procfs.status(pid)
     except (FileNotFoundError, ProcessLookupError):
@@ -79,16 +83,17 @@ def status(pid: int) -> Status:
         raise FiltersUnreadableError(
             "this kernel has no seccomp: /proc/PID/status does not show it"
         )
-    count = fields.get(b"Seccomp_filters")
+    count, is_admin = fields.get(b"Seccomp_filters"), int(fields[b"CapEff"], 16) & _SYS_ADMIN
     return Status(
         int(fields[b"Seccomp"]),
         None if count is None else int(count),
         int(fields.get(b"TracerPid", b"0")),
-        fields.get(b"Name", b"").decode("utf-8", "replace"),
+        fields[b"State"][:1],
+        bool(is_admin) or fields.get(b"NoNewPrivs") == b"1",
     )
 
 
-def gone(pid: int) -> FiltersUnreadableError:
+def gone(pid: int | str) -> FiltersUnreadableError:
     """Return the error for a process that has ended."""
     return FiltersUnreadableError(f"the process {pid} has ended", errno.ESRCH)
 
@@ -144,16 +149,12 @@ def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | 
     tracer = bounded_work.Worker(os.geteuid(), lambda: _traced(pids))
     found: dict[int, Read] = {}
     begun: int | None = None
-    while not tracer.is_over and (left := deadline - time.monotonic()) > 0:
-        before = tracer.received  # bytes, of incomplete lines as well
-        results = tracer.read_within(left if begun is None else min(left, _HELD))
-        if tracer.received == before and begun is not None:
-            found[begun] = unstopped(begun)
-            break
-        for pid, what in results:
-            begun = (pid or None) if what is None else None
-            if what is not None:
-                found[pid] = _value(what)
+    for pid, what in tracer.within(deadline, lambda: _HELD if begun else math.inf):  # noqa: B023
+        begun = (pid or None) if what is None else None
+        if what is not None:
+            found[pid] = _value(what)
+    if begun is not None and not tracer.is_over:
+        found[begun] = unstopped(begun)
     tracer.end()
     return found, begun
 

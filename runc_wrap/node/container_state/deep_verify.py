@@ -20,6 +20,7 @@ import resource
 import time
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ class Comparing:
 
     def __init__(self, prefix: str | os.PathLike[str]) -> None:
         self._prefix = prefix
-        self._loaders: dict[str, Loader] = {}
+        self._loader = cache(partial(runtime_loader.of, prefix))
         self._expectations: dict[tuple[str, str], Expectations] = {}
         self._budget = WaitBudget()
 
@@ -176,11 +177,6 @@ class Comparing:
             runtime_loader.check_comparable(block, loader)
             self._expectations[key] = Expectations(block, loader)
         return self._expectations[key]
-
-    def _loader(self, kind: str) -> Loader:
-        if kind not in self._loaders:
-            self._loaders[kind] = runtime_loader.of(self._prefix, kind)
-        return self._loaders[kind]
 
 
 class Expectations:

@@ -56,7 +56,7 @@ def test_the_effective_answer_is_the_most_restrictive_of_both() -> None:
             process.stdin.write(f"{ARGUMENTS[0]}\n")
             process.stdin.flush()
             process.stdout.readline()  # its filter is there
-            (one,) = processes.tighten_processes(lambda: [process.pid], FilterRequest(added))
+            (one,) = processes.tighten_processes(lambda _: [process.pid], FilterRequest(added))
             found, _ = process.communicate("".join(f"{one}\n" for one in ARGUMENTS), timeout=60)
         assert (one.reason, one.after.filters) == (None, (one.before.filters or 0) + 1)
         programs = [bpf.program(own), bpf.program(added)]

@@ -47,7 +47,7 @@ def counted(*words):
     return real(*words)
 
 ptrace.call = counted
-print([one.reason for one in processes.tighten_processes(lambda: [pid], DENY_KEYCTL)])
+print([one.reason for one in processes.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
 """
 
 
@@ -71,7 +71,7 @@ def killed(place: Path, program: Path, who: str, step: int) -> list[str]:
         words = [sys.executable, "-c", DRIVER, str(waiting.pid), str(step), who]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         wait_until(lambda: not traced(waiting.pid), "the tracer's end")
-        again = processes.tighten_processes(lambda: [waiting.pid], DENY_KEYCTL)
+        again = processes.tighten_processes(lambda _: [waiting.pid], DENY_KEYCTL)
     wrong = [str(one.reason) for one in again if one.reason]
     wrong += [] if (done.returncode == -9) == (who == "command") else [done.stdout + done.stderr]
     wrong += [] if waiting.returncode == 0 else [f"ended with {waiting.returncode}"]

@@ -87,7 +87,7 @@ def test_a_paused_container_is_named_and_stays_paused(
     running = start("tightened", "sits")
     assert running.bundle.call(pair.bare, "pause").returncode == 0
     (one,) = running.tighten()
-    assert "resume it" in (one.reason or "")
+    assert "may be frozen" in (one.reason or "")
     assert running.bundle.call(pair.bare, "resume").returncode == 0
     (one,) = running.tighten()
     assert one.reason is None

@@ -13,7 +13,7 @@ def test_processes_that_end_before_they_are_stopped_are_named_in_time() -> None:
     """A chain of them could go on for ever; each look finds another, and it has ended by then."""
     calls = count()
 
-    def listed() -> list[int]:
+    def listed(_: bool) -> list[int]:
         return [] if next(calls) % 2 else [os.getpid()]
 
     (one,) = processes.tighten_processes(listed, FilterRequest(b""), seconds=0.3)

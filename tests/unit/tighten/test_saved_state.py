@@ -127,4 +127,4 @@ def test_a_filter_that_asks_a_listener_is_noticed() -> None:
     asks = laid_filter.of_block("", block, CRUN).program
     none = laid_filter.of_overlay(OVERLAY).program
     for one, notifies in ((asks, True), (none, False)):
-        assert saved_state.SavedState(Path("/"), "crun", one, None, (one,)).notifies is notifies
+        assert saved_state.SavedState(Path("/"), 0o700, one, (one,)).notifies is notifies
