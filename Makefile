@@ -8,7 +8,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 # other target its own.
 PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static \
 	gcc libc6-dev musl-tools binutils auditd systemd strace criu libcriu2 util-linux procps curl git openssl python3-venv \
-	prometheus kubernetes-client golang-github-containers-common mmdebstrap faketime mandoc man-db stress-ng
+	prometheus kubernetes-client golang-github-containers-common mmdebstrap faketime mandoc man-db stress-ng redis-server nginx-light
 DIST_PACKAGES = python3-venv git gcc libc6-dev binutils xz-utils gcc-aarch64-linux-gnu
 IMAGE_PACKAGES = $(DIST_PACKAGES) buildah netavark
 SHELL_PACKAGES = zsh fish
@@ -146,7 +146,7 @@ OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_
 READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd engine_default_adopted) \
 	$(patsubst %,tests/corpus/test_%.py,sample recorded candidate hostile) tests/campaigns/test_faults.py
 IGNORED = $(addprefix --ignore=,$(READING))
-LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS) tests/runtime/tighten/test_workloads.py)
+LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))
 
 test-unit: .venv/ready   ## unit tests only
 	.venv/bin/pytest -n 2 --maxprocesses 2 tests/unit
@@ -231,7 +231,7 @@ test-packages: packages .venv/ready   ## the packages: built twice, installed, u
 
 test-tighten: packages .venv/ready build/installed   ## programs under load whose processes get filters, and tightenings that are killed; root
 	$(call debian,$(CORPUS_PACKAGES))
-	$(INSTALLED) RUNC_WRAP_TEST_RUNS=9 RUNC_WRAP_TEST_KILLS=400 .venv/bin/pytest --timeout 3600 \
+	$(INSTALLED) RUNC_WRAP_TEST_RUNS=100 RUNC_WRAP_TEST_KILLS=400 .venv/bin/pytest --timeout 3600 -o junit_family=xunit1 --junitxml build/tighten.xml \
 		$(patsubst %,tests/runtime/tighten/test_%.py,workloads killed)
 
 test-wheel: packages .venv/ready   ## the launcher built by each compiler, and fuzzed; root

@@ -65,6 +65,7 @@ class Ask:
     privileged: bool = False
     unmasked: bool = False  # procMount: Unmasked
     annotations: Mapping[str, str] = field(default_factory=dict)
+    mounts: Mapping[str, Path] = field(default_factory=dict)  # the host's path of each
 
 
 class Cri:
@@ -189,6 +190,10 @@ class Cri:
             annotations=dict(ask.annotations),
             labels={**pod.config.labels, "io.kubernetes.container.name": ask.name},
             log_path=f"{ask.name}.log",
+            mounts=[
+                make.Mount(container_path=path, host_path=str(source))
+                for path, source in ask.mounts.items()
+            ],
             linux=make.LinuxContainerConfig(security_context=self._context(pod, ask)),
         )
         answer = self.call(
