@@ -9,6 +9,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,10 +89,12 @@ def runc(pairs: dict[str, Pair]) -> Pair:
 def make_bundle(tmp_path: Path, pairs: dict[str, Pair]) -> Iterator[Callable[..., Bundle]]:
     """Make bundles; their containers are removed when the test ends, in any case."""
     made: list[Bundle] = []
+    numbers = count()
 
     def make(kind: str, annotations: dict[str, Any] | None = None, **linux: Any) -> Bundle:
-        made.append(bundles.make(tmp_path / f"bundle{len(made)}", kind, annotations, **linux))
-        return made[-1]
+        bundle = bundles.make(tmp_path / f"bundle{next(numbers)}", kind, annotations, **linux)
+        made.append(bundle)
+        return bundle
 
     yield make
     with ThreadPoolExecutor(4) as several:
