@@ -31,7 +31,7 @@ _ENVIRONMENT = {
 _FILES = {
     "PREFIX": "The installation: /opt/runc-wrap, unless another place was chosen.",
     "PREFIX/bin/runc-wrap": "The runtime to register with an engine.",
-    "PREFIX/etc/config.toml": "The policy; docs/policy-reference.md has its settings.",
+    "PREFIX/etc/config.toml": "The policy; `runc-wrapctl policy reference` documents it.",
     "PREFIX/etc/conf.d/*.toml": "Further parts of the policy, read in the order of their names.",
     "PREFIX/etc/profiles/": "Your own profiles: settings and annotations name them.",
     "PREFIX/var/": "What runc-wrap writes: the compiled policy, the ledger, evidence.",

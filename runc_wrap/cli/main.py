@@ -26,6 +26,7 @@ COMMANDS = {
     "engine": "Register with containerd, CRI-O, Podman or Docker, or undo it.",
     "explain": "Print the decision for a config.json, and its reason.",
     "metrics": "Print metrics for Prometheus, or write them to a file.",
+    "policy": "Print what each setting of the policy means.",
     "profile": "List or show profiles, or capture an engine's own.",
     "report": "Show what would break under enforce, by workload.",
     "status": "Show each container: its decision and its kernel state.",

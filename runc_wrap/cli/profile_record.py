@@ -33,7 +33,7 @@ def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> N
 
     It does not see: calls that COMMAND did not make this time, io_uring's operations, work that
     another process does for it (a daemon, an engine). The calls that the agent is never asked about
-    (docs/policy-reference.md, record) are allowed without being seen. A seccomp listener of
+    (`runc-wrapctl policy reference`, record) are allowed without being seen. A seccomp listener of
     COMMAND's own fails with EBUSY, and its own filters that ask a tracer are not asked.
 
     For a container, do not record the engine's client: write `record = true` in a rule, and use

@@ -40,6 +40,7 @@ SHOWING: dict[str, list[str]] = {
     "engine status": [],
     "explain": ["NODE/config.json"],
     "metrics": [],
+    "policy reference": [],
     "profile capture": ["podman"],
     "profile diff": ["containerd", "moby"],
     "profile groups": [],

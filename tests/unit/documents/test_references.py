@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runc_wrap.cli import policy
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles.never_asked import BASE
 
@@ -17,18 +18,9 @@ _LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
 _PATH = re.compile(r"`((?:runc_wrap|tests|harness|bench|hooks|deploy|docs|requirements)/[\w./-]+)`")
 
 
-TABLES = {"At the top": "", "[[rule]]": "rule."}
-
-
 def test_the_policys_reference_has_every_setting_with_its_values() -> None:
     text = (ROOT / "docs" / "policy-reference.md").read_text()
-    found, table = {}, ""
-    for part in re.split(r"^##+ ", text, flags=re.MULTILINE)[1:]:
-        title, _, body = part.partition("\n\n")
-        if title.startswith("`"):
-            found[table + title.strip("`")] = " ".join(body.partition("\n\n")[0].split())
-        else:
-            table = TABLES.get(title, f"{title.strip('[]')}.")
+    found = {one["name"]: one["takes"] for one in policy.settings(text)}
     defaults = {
         name: "" if one.default is None else f" Default: `{json.dumps(one.default)}`."
         for name, one in schema.BY_NAME.items()
