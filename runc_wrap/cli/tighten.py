@@ -88,10 +88,12 @@ def run(  # noqa: PLR0913 - the command's options
     as_json: bool = False,
 ) -> None:
     """Tighten, print what was done, and end the command with 1 if anything is left."""
-    entries = look(places).entries
+    node = look(places)
+    entries, users = node.entries, [one for user in node.users for one in user.entries]
     choice = FilterChoice(places, profile, is_named=bool(names))
     with progress.shown("Reading the processes' filters") as meter:
-        chosen = [*_chosen([one for one in entries if one.members], names)]
+        running = [one for one in (*entries, *(users if names else ())) if one.members]
+        chosen = [*_chosen(running, names)]
         found = [
             tightening.planned(entry, choice, set_no_new_privs=set_no_new_privs)
             for entry in meter.counting(chosen)
@@ -99,6 +101,8 @@ def run(  # noqa: PLR0913 - the command's options
     plans = [plan for plan in found if plan]
     if left := len(found) - len(plans):
         output.warn(f"left as they are, since the policy gives them no such filter: {left}")
+    if users and not names:
+        output.warn(f"left as they are, since they belong to other users: {len(users)}")
     _refuse_denied(places, plans, even_if_denied=even_if_denied)
     _leave(plans, canary)
     if not dry_run:

@@ -56,6 +56,11 @@ class FilterChoice:
         if self._overlay:
             return self._overlay if self._is_named or self._now(entry).block else None
         found = self._of_name(entry, self._profile) if self._profile else self._decided(entry)
+        if found and "SCMP_ACT_NOTIFY" in _actions(found[1]):
+            raise Failure(
+                f"the profile {quoted(found[0])} asks a listener, which a runtime gives only to a "
+                "container that it creates: recreate the container"
+            )
         return found and laid_filter.of_block(*found, self.loader(entry.container.kind))
 
     def _decided(self, entry: Entry) -> tuple[str, Json] | None:
@@ -79,9 +84,12 @@ class FilterChoice:
         compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
         config = json_ambiguity.parsed(bundle_config.text(entry.container.bundle or ""))
         block = resolve(compiled, bounding(config))
-        actions = (rule["action"] for rule in block.get("syscalls") or ())
-        if {block["defaultAction"], *actions} <= {*PASSING}:
+        if _actions(block) <= {*PASSING}:
             raise Failure(
                 f"the profile {quoted(name)} only logs or lets through: it denies nothing"
             )
         return name, block
+
+
+def _actions(block: Json) -> set[str]:
+    return {block["defaultAction"], *(rule["action"] for rule in block.get("syscalls") or ())}

@@ -15,6 +15,7 @@ from runc_wrap.filters.evaluate import kernel_length
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.kernel import injection, ptrace
 from runc_wrap.host import containers, procfs
+from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.tighten import saved_state
@@ -73,6 +74,8 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
     """
     plan = Tightening(entry, choice.loader(entry.container.kind))
     try:
+        if owner := entry.container.owner:
+            raise Failure(f"it belongs to uid {owner}, who can change what its runtime saved")
         laid = choice.of(entry)
         if laid is None:
             return None
@@ -96,8 +99,6 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
 def _check(entry: Entry) -> None:
     """Raise Failure for a container to which no filter can be added."""
     container, record = entry.container, entry.record
-    if container.owner:
-        raise Failure(f"it belongs to uid {container.owner}, who can change what its runtime saved")
     if container.state == containers.CREATED:
         raise Failure("it is created and not started: start it, then run this again")
     if record and record.action == "inject" and record.mode == OBSERVE:
@@ -136,9 +137,13 @@ def _lacks(plan: Tightening, saved: SavedState, filters: tuple[bytes, ...]) -> b
     """
     record, program = plan.entry.record, plan.laid.program
     own = filters[: record.filters if record else 0]
-    known = (*own, *(one for one in filters[len(own) :] if one in saved.filters))
+    laid = (
+        one
+        for one in filters[len(own) :]
+        if one in saved.filters or json_codec.digest(one) in plan.entry.laid
+    )
     try:
-        return program not in filters and bool(filter_comparison.weaker(known, (program,)))
+        return program not in filters and bool(filter_comparison.weaker((*own, *laid), (program,)))
     except BpfError:
         return True
 

@@ -81,13 +81,18 @@ I386 = Machine(
 )
 
 
-def is_ended_by_stop(machine: Machine, call: int, returned: int) -> bool:
+MACHINES = {0x33: X86_64, 0x23: I386}  # by code segment, arch/x86/include/asm/segment.h
+
+
+def is_ended_by_stop(segment: int, call: int, returned: int) -> bool:
     """Tell whether a stopped thread's call returned EINTR for the stop alone, and can begin again.
 
     A relative timeout then begins anew. If a signal is there as well, NO_HANDLER has the kernel
     return EINTR after its handler.
     """
-    return returned == -errno.EINTR and call >= 0 and call & ~_X32 in machine.not_restarted
+    machine = MACHINES.get(segment)
+    is_listed = machine is not None and call >= 0 and call & ~_X32 in machine.not_restarted
+    return is_listed and returned == -errno.EINTR
 
 
 def code(

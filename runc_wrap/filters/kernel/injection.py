@@ -27,15 +27,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters.kernel import call_stub, ptrace
-from runc_wrap.filters.kernel.call_stub import KEPT, InjectedCall, Machine
-from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
+from runc_wrap.filters.kernel.call_stub import KEPT, InjectedCall
+from runc_wrap.filters.kernel.ptrace import GETREGS, SETREGS, FiltersUnreadableError, Registers
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # linux/ptrace.h
-_POKEDATA, _CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 7, 12, 13, 17, 24
+_POKEDATA, _CONT, _DETACH, _SYSCALL = 5, 7, 17, 24
 _SETOPTIONS, SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
 _GET_SIGMASK, _SET_SIGMASK, _GET_RSEQ, _GET_DISPATCH = 0x420A, 0x420B, 0x420F, 0x4211
 _SYSGOOD, SUSPEND_SECCOMP = 1, 1 << 21
@@ -43,7 +43,6 @@ _WALL, _EVENT_STOP = 0x40000000, 128
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _WORD, _PAGE = 8, 4096
 _AT_SYSINFO_EHDR, _LARGEST_AUXV = 33, 4096
-_CS_64, _CS_32 = 0x33, 0x23  # arch/x86/include/asm/segment.h
 _TRACE_FLAG = 0x100
 # linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
 _SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC, _SPEC_ALLOW = 38, 1, 1, 4
@@ -57,18 +56,6 @@ NEEDS_NO_NEW_PRIVS = (
     "the kernel adds a filter only where no_new_privs is set, or to a process with CAP_SYS_ADMIN "
     "in its user namespace; try: --set-no-new-privs"
 )
-
-
-class _Registers(ctypes.Structure):
-    """struct user_regs_struct, arch/x86/include/asm/user_64.h; also for 32-bit threads."""
-
-    _fields_ = [
-        (name, ctypes.c_longlong if name.endswith("rax") else ctypes.c_ulonglong)
-        for name in (
-            "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp "
-            "ss fs_base gs_base ds es fs gs"
-        ).split()
-    ]
 
 
 class AddedFilter(NamedTuple):
@@ -135,27 +122,10 @@ def _halt(tid: int) -> None:
     for _ in range(_ATTEMPTS):
         stop = _wait(tid)
         if _is_event(stop):
-            _begin_again(tid)
+            ptrace.begin_again(tid)
             return
         ptrace.call(_CONT, tid, 0, stop)
     raise FiltersUnreadableError(f"the thread {tid} gets signals all the time")
-
-
-def _begin_again(tid: int) -> None:
-    """Have the call begin again that only our stop ended, as the kernel does with most others."""
-    registers = _Registers()
-    ptrace.call(_GETREGS, tid, 0, ctypes.byref(registers))
-    if call_stub.is_ended_by_stop(_machine(registers.cs), registers.orig_rax, registers.rax):
-        registers.rax = call_stub.NO_HANDLER
-        ptrace.call(_SETREGS, tid, 0, ctypes.byref(registers))
-
-
-def _machine(segment: int) -> Machine:
-    if segment == _CS_64:
-        return call_stub.X86_64
-    if segment == _CS_32:
-        return call_stub.I386
-    raise FiltersUnreadableError("it runs in a code segment of its own")
 
 
 def _wait(tid: int) -> int:
@@ -186,7 +156,7 @@ class _Run:
 
     def __init__(self, tid: int, program: bytes, calls: list[InjectedCall]) -> None:
         self._tid, self._program, self._calls = tid, program, calls
-        self._saved, self._now = _Registers(), _Registers()
+        self._saved, self._now = Registers(), Registers()
         self._mask = ctypes.create_string_buffer(_WORD)  # of blocked signals
         self._machine = call_stub.X86_64
         self._place = self._length = self._address = 0
@@ -201,7 +171,7 @@ class _Run:
         ptrace.call(_CONT, self._tid)
         _halt(self._tid)  # before it runs
         ptrace.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
-        self._registers(_SETREGS, self._saved)
+        self._registers(SETREGS, self._saved)
         self._poke(bytes(self._length))
         if not self._failure and not self._returned:
             self._check_newest()
@@ -214,39 +184,41 @@ class _Run:
         """Write the code, point the thread to it, and block its signals."""
         if any(_asked(self._tid, _GET_DISPATCH, 4 * _WORD)[:_WORD]):  # since 6.4
             raise FiltersUnreadableError("its calls become signals (Syscall User Dispatch)")
-        self._registers(_GETREGS, self._saved)
-        self._machine = _machine(self._saved.cs)
+        self._registers(GETREGS, self._saved)
+        if self._saved.cs not in call_stub.MACHINES:
+            raise FiltersUnreadableError("it runs in a code segment of its own")
+        self._machine = call_stub.MACHINES[self._saved.cs]
         if self._saved.orig_rax < 0:
             self._saved.rip = self._after_sequence(self._saved.rip)
         ptrace.call(_GET_SIGMASK, self._tid, _WORD, self._mask)
         self._place = self._room()
         self._calls.append(InjectedCall("rt_sigprocmask", (_SET_MASK, self._place, 0, _WORD)))
-        registers = {one[0]: getattr(self._saved, one[0]) for one in _Registers._fields_}
+        registers = {one[0]: getattr(self._saved, one[0]) for one in Registers._fields_}
         before = self._read(self._saved.rip - 2, 2)
         at = self._place + _WORD
         code = call_stub.code(self._machine, at, self._calls, registers, before)
         self._length = -(-len(code) // _WORD) * _WORD + _WORD
         ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | SUSPEND_SECCOMP)
         self._poke((self._mask.raw + code).ljust(self._length, b"\0"))
-        self._registers(_GETREGS, self._now)
+        self._registers(GETREGS, self._now)
         self._now.rip, self._now.orig_rax = at, _NO_CALL
         self._now.eflags &= ~_TRACE_FLAG
-        self._registers(_SETREGS, self._now)
+        self._registers(SETREGS, self._now)
         ptrace.call(_SET_SIGMASK, self._tid, _WORD, _ALL_SIGNALS)
 
     def _make(self, call: InjectedCall) -> bool:
         """Let the thread make its next call; tell whether it can make others."""
         is_ours = self._resumed()
-        self._registers(_GETREGS, self._now)
+        self._registers(GETREGS, self._now)
         is_ours = is_ours and self._is_ours(call)
         if not is_ours or (self._failure and call.name == "seccomp"):
             self._now.orig_rax = _NO_CALL  # the kernel makes no call
-            self._registers(_SETREGS, self._now)
+            self._registers(SETREGS, self._now)
         if not is_ours:
             self._fail("another of its threads changed what it executes")
             return False
         self._resumed()
-        self._registers(_GETREGS, self._now)
+        self._registers(GETREGS, self._now)
         self._account(call, self._now.rax)
         return bool(self._address)
 
@@ -325,7 +297,7 @@ class _Run:
         start, length, abort = struct.unpack_from("<QQQ", sequence, 8)
         return int(abort) if start <= instruction < start + length else instruction
 
-    def _registers(self, request: int, registers: _Registers) -> None:
+    def _registers(self, request: int, registers: Registers) -> None:
         ptrace.call(request, self._tid, 0, ctypes.byref(registers))
 
     def _poke(self, data: bytes) -> None:

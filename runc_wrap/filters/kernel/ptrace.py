@@ -6,10 +6,10 @@ otherwise), a stopped tracee, and a kernel with CONFIG_CHECKPOINT_RESTORE (EIO o
 Filters are counted from 0, the oldest; ENOENT means that there are no more.
 
 The process is stopped while it is read, about a millisecond. PTRACE_SEIZE attaches to it, which
-sends no signal and leaves a stopped process stopped. Blocking calls are restarted, except for the
-few that never are (epoll_wait, semop, sigtimedwait, see signal(7)): these return EINTR once. A
-child process does the tracing: the kernel detaches its tracees when it ends, so that even a
-process which never stops is left alone after the deadline.
+sends no signal and leaves a stopped process stopped. The kernel restarts blocking calls, except for
+some (epoll_wait, semop, sigtimedwait, see signal(7)): on x86_64 these begin again, too; on other
+machines they return EINTR once. A child process does the tracing: the kernel detaches its tracees
+when it ends, so that even a process which never stops is left alone after the deadline.
 
 Filters belong to threads; `read` takes any thread's id. runc and crun load them before there are
 threads, so that all have at least the filters of the first. `tighten` adds them later: its are read
@@ -20,14 +20,17 @@ import ctypes
 import errno
 import math
 import os
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runc_wrap.filters.kernel import call_stub
 from runc_wrap.host import bounded_work, procfs
 
-# linux/ptrace.h
+# linux/ptrace.h; the registers' are x86's
+GETREGS, SETREGS = 12, 13
 _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
 _EVENT_STOP = 128
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
@@ -42,6 +45,18 @@ _HELD = 0.2  # seconds for attaching to a process; beyond that, it blocks its tr
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+
+class Registers(ctypes.Structure):
+    """struct user_regs_struct, arch/x86/include/asm/user_64.h; also for 32-bit threads."""
+
+    _fields_ = [
+        (name, ctypes.c_longlong if name.endswith("rax") else ctypes.c_ulonglong)
+        for name in (
+            "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp "
+            "ss fs_base gs_base ds es fs gs"
+        ).split()
+    ]
 
 
 class FiltersUnreadableError(RuntimeError):
@@ -213,13 +228,30 @@ def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
     """Read a stopped process and let it continue, with the signal that was pending for it."""
     if not os.WIFSTOPPED(state):
         return errno.ESRCH, str(gone(pid))
+    is_event = state >> 16 == _EVENT_STOP
     try:
+        if is_event:
+            begin_again(pid)
         return None, [each.hex() for each in filters(pid)]
     except FiltersUnreadableError as error:
         return error.errno, str(error)
     finally:
-        pending = 0 if state >> 16 == _EVENT_STOP else os.WSTOPSIG(state)
+        pending = 0 if is_event else os.WSTOPSIG(state)
         _libc.ptrace(_DETACH, pid, None, pending)  # fails if it has ended
+
+
+def begin_again(tid: int) -> None:
+    """Have the call of a thread begin again that only our stop ended, as most others do.
+
+    The thread is in a PTRACE_EVENT_STOP. Raises FiltersUnreadableError.
+    """
+    if platform.machine() != "x86_64":
+        return
+    registers = Registers()
+    call(GETREGS, tid, 0, ctypes.byref(registers))
+    if call_stub.is_ended_by_stop(registers.cs, registers.orig_rax, registers.rax):
+        registers.rax = call_stub.NO_HANDLER
+        call(SETREGS, tid, 0, ctypes.byref(registers))
 
 
 def filters(pid: int) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from harness.node import releases
 from tests.runtime.live.conftest import OVERLAY, answers
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 OFF = '[default]\nmode = "off"\n'
 
 
-def test_a_running_container_gets_the_overlay_and_so_do_later_execs(
+def test_a_running_container_gets_the_overlay_and_so_do_later_execs_after_an_upgrade_too(
     node: TightenedNode, started: Callable[..., Bundle]
 ) -> None:
     bundle = started()
@@ -28,6 +29,9 @@ def test_a_running_container_gets_the_overlay_and_so_do_later_execs(
     assert all(one["after"]["filters"] == 2 for one in found["processes"])
     assert answers(bundle, "no")
     assert not node.execs(bundle)
+    assert node.disagreeing() == ([], [])
+    releases.lay_out_second(node.installed)
+    releases.switch(node.installed.prefix)
     assert node.disagreeing() == ([], [])
     (found,) = node.tighten("--overlay", bundle.name)
     assert (found["result"], found["processes"]) == ("has it", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
@@ -41,7 +42,7 @@ def test_no_new_privs_is_set_only_if_that_is_asked_for(
     assert node.disagreeing() == ([], [])
 
 
-def test_a_profile_that_only_logs_is_refused(
+def test_a_profile_that_only_logs_or_asks_a_listener_is_refused(
     node: TightenedNode, started: Callable[..., Bundle]
 ) -> None:
     bundle = started()
@@ -49,6 +50,13 @@ def test_a_profile_that_only_logs_is_refused(
     (found,) = node.tighten("--profile", bundle.name, status=1)
     assert found["result"] == "refused"
     assert "audit" in found["reasons"][0]
+    asks = node.installed.prefix / "asks.json"
+    rule = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/s", "syscalls": [rule]}
+    asks.write_text(json.dumps(profile))
+    (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
+    assert found["result"] == "refused"
+    assert "listener" in found["reasons"][0]
 
 
 def test_the_decided_profile_is_laid_on_what_runs_unconfined_and_on_canaries_first(
@@ -65,7 +73,7 @@ def test_the_decided_profile_is_laid_on_what_runs_unconfined_and_on_canaries_fir
     assert node.disagreeing() == ([], [])
 
 
-def test_another_profile_is_added_to_an_older_one(
+def test_another_profile_is_added_to_an_older_one_unless_the_container_is_paused(
     node: TightenedNode, started: Callable[..., Bundle]
 ) -> None:
     bundle = started()
@@ -75,6 +83,11 @@ def test_another_profile_is_added_to_an_older_one(
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls":'
         ' [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}'
     )
+    assert bundle.call(node.bare, "pause").returncode == 0
+    (found,) = node.tighten("--named", str(profile), bundle.name, status=1)
+    assert (found["result"], found["processes"]) == ("refused", [])
+    assert bundle.call(node.bare, "resume").returncode == 0
+    assert node.execs(bundle)
     (found,) = node.tighten("--named", str(profile), bundle.name)
     assert (found["result"], found["reasons"]) == ("tightened", [])
     assert answers(bundle, "no")

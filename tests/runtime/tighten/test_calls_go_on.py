@@ -16,8 +16,17 @@ from harness.host.processes import run, wait_until
 from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.requirements import program
+from runc_wrap.filters.kernel import ptrace
 from runc_wrap.tighten.filter_request import FilterRequest
-from tests.runtime.tighten.conftest import ERRNO, KEYCTL, KEYCTL_32, RETURNED, calls, denying
+from tests.runtime.tighten.conftest import (
+    DENY_KEYCTL,
+    ERRNO,
+    KEYCTL,
+    KEYCTL_32,
+    RETURNED,
+    calls,
+    denying,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +83,7 @@ def test_a_thread_that_cannot_stop_does_not_keep_its_process_from_being_tightene
     assert {one[2] for one in calls(running.out.read_text()).values()} == {ERRNO}
 
 
-def test_a_second_time_adds_nothing_and_ends_no_call_either(
+def test_a_second_time_adds_nothing_and_ends_no_call_nor_does_reading_the_filters(
     start: Callable[..., Running],
 ) -> None:
     running = start("waiting", SECONDS, "vfork")
@@ -82,10 +91,14 @@ def test_a_second_time_adds_nothing_and_ends_no_call_either(
     running.tighten()
     again = running.tighten()
     assert {(one.reason, one.before == one.after) for one in again} == {(None, True)}
+    read = [filters for _, _, filters in ptrace.read_threads([running.pid])]
+    assert all(isinstance(one, tuple) and one[-1] == DENY_KEYCTL.program for one in read)
+    assert "done" not in running.out.read_text(), "it was too late to be seen"
     running.wait_for("done")
-    assert {
-        one[0] for name, one in calls(running.out.read_text()).items() if name == "epoll_wait"
-    } == {RETURNED["epoll_wait"]}
+    found = calls(running.out.read_text())
+    assert {name: one[0] for name, one in found.items()} == {
+        name: RETURNED.get(name, (0, 0)) for name in found
+    }
 
 
 def test_a_32_bit_program_keeps_its_calls_and_its_registers(

@@ -1,0 +1,205 @@
+"""Which containers `tighten` takes, what it asks, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runc_wrap.cli import tighten
+from runc_wrap.failure import Failure
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.kernel import ptrace
+from runc_wrap.host.containers import RUNNING, RuntimeContainer
+from runc_wrap.ledger import record
+from runc_wrap.node.container_state.node_status import Apart, Entry, Node
+from runc_wrap.report import outcomes
+from runc_wrap.tighten import container_tightening, obstacles, saved_state, tightening
+from runc_wrap.tighten.laid_filter import LaidFilter
+from runc_wrap.tighten.tightening import HAS_IT, LEFT, PARTLY, PLANNED, REFUSED, TIGHTENED
+from tests.unit.cli import ctl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.report.workloads import Workload
+
+WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
+PAUSED_PID = 2
+
+
+def entry(name: str, pod: str | None = None, owner: int = 0) -> Entry:
+    line = {"id": name, "root": "/r", "action": "inject", "pod": pod, "container": "main"}
+    container = RuntimeContainer("/r", name, "crun", RUNNING, 1, None, owner)
+    pid = PAUSED_PID if name == "paused" else 1
+    members: Any = [SimpleNamespace(pid=pid, seccomp=0, filters=0)]
+    return Entry(container, record.of(line) if pod else None, members)
+
+
+ENTRIES = [entry("web1", WEB[0]), entry("web2", WEB[1]), entry("done"), entry("opted-out")]
+
+
+class Choice:
+    def __init__(self, *_: object, is_named: bool) -> None:
+        self._is_named = is_named
+
+    def of(self, one: Entry) -> LaidFilter | None:
+        if one.container.id == "audited":
+            raise Failure("it only logs")
+        return (
+            None
+            if one.container.id == "opted-out" and not self._is_named
+            else LaidFilter("x", {}, b"")
+        )
+
+    def loader(self, _: str) -> Loader:
+        return Loader("crun")
+
+
+class Seen:
+    """What was seen of workloads: that some pods make a call which the filter denies."""
+
+    pods: tuple[str, ...] = ()
+
+    def __init__(self, _: object) -> None:
+        pass
+
+    def lost(self, whose: Workload, *_: object) -> list[Any]:
+        outcome = SimpleNamespace(verdict=outcomes.DENIED, how="EPERM")
+        found = SimpleNamespace(syscall="keyctl", times=3, outcome=outcome)
+        return [found] if whose.pod in self.pods else []
+
+
+class Laying:
+    """Reads and lays filters; `laid` are the containers that got one."""
+
+    def __init__(self) -> None:
+        self.laid: list[str] = []
+
+    def read(self, container: RuntimeContainer, _: Loader) -> Any:
+        name = container.id
+        return SimpleNamespace(
+            notifies=name == "asks", has=lambda _: name == "done", with_filter=lambda *_: b"both"
+        )
+
+    def read_threads(self, pids: list[int]) -> list[tuple[int, int, ptrace.Read]]:
+        return [(pid, pid, ptrace.unstopped(pid)) for pid in pids if pid == PAUSED_PID]
+
+    def tighten(self, _: object, plan: tightening.Tightening, *__: object, **___: object) -> None:
+        name = plan.entry.container.id
+        self.laid.append(name)
+        plan.result = PARTLY if name == "broken" else TIGHTENED
+        plan.reasons = ["process 1: it cannot stop"] if name == "broken" else []
+        plan.notes = ["the processes 7 only joined its namespaces"] if name == "web1" else []
+
+
+@dataclass(frozen=True)
+class OnNode:
+    """The command on a node whose containers are `entries`."""
+
+    node: ctl.Node
+    entries: list[Entry]
+    laying: Laying
+
+    def results(self, *words: str, status: int = 0) -> dict[str, str]:
+        done = self.node.ctl("tighten", "--named", "x", "--json", *words)
+        assert done.exit_code == status, done.output
+        return {one["id"]: one["result"] for one in json.loads(done.stdout)["containers"]}
+
+
+@pytest.fixture
+def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
+    made = OnNode(ctl.node(tmp_path, monkeypatch), [*ENTRIES], Laying())
+    users = Apart(1000, [entry("theirs", owner=1000)], [], 0)
+    monkeypatch.setattr(tighten, "look", lambda _: Node(made.entries, 0, [], [users], []))
+    monkeypatch.setattr(tighten, "FilterChoice", Choice)
+    monkeypatch.setattr(tighten, "SeenCalls", Seen)
+    monkeypatch.setattr(obstacles, "obstacle", lambda: None)
+    monkeypatch.setattr(saved_state, "read", made.laying.read)
+    monkeypatch.setattr(ptrace, "read_threads", made.laying.read_threads)
+    monkeypatch.setattr(container_tightening, "tighten", made.laying.tighten)
+    monkeypatch.setattr(container_tightening, "remove_unnamed", lambda _: None)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"web1": TIGHTENED, "web2": TIGHTENED, "done": HAS_IT}),
+        (["web1"], {"web1": TIGHTENED}),
+        (["opted-out"], {"opted-out": TIGHTENED}),
+        (["web/main"], {"web1": TIGHTENED, "web2": TIGHTENED}),
+        (["--canary", "1"], {"web1": TIGHTENED, "web2": LEFT, "done": HAS_IT}),
+        (["--dry-run"], {"web1": PLANNED, "web2": PLANNED, "done": HAS_IT}),
+    ],
+)
+def test_who_is_tightened(on_node: OnNode, words: list[str], expected: dict[str, str]) -> None:
+    assert on_node.results(*words) == expected
+    assert on_node.laying.laid == [one for one, result in expected.items() if result == TIGHTENED]
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("broken", PARTLY),
+        *((one, REFUSED) for one in ("paused", "audited", "asks", "theirs")),
+    ],
+)
+def test_what_is_left_fails_the_command_and_no_other_container(
+    on_node: OnNode, name: str, result: str
+) -> None:
+    if name != "theirs":
+        on_node.entries.append(entry(name))
+    assert on_node.results("web1", name, status=1) == {"web1": TIGHTENED, name: result}
+
+
+def test_other_users_containers_and_processes_that_only_joined_are_named(
+    on_node: OnNode,
+) -> None:
+    done = on_node.node.ctl("tighten", "--named", "x")
+    assert done.exit_code == 0
+    assert "left as they are, since they belong to other users: 1" in done.stderr
+    assert "the processes 7 only joined its namespaces" in done.stderr
+    for unknown in ("nobody", "web"):  # an id's first three characters are too few
+        assert on_node.node.ctl("tighten", "--named", "x", unknown).exit_code == 2
+
+
+def test_a_workload_that_needs_what_it_would_lose_is_refused(
+    on_node: OnNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Seen, "pods", ("web",))
+    expected = {"web1": REFUSED, "web2": REFUSED, "done": HAS_IT}
+    assert on_node.results(status=1) == expected
+    done = on_node.node.ctl("tighten", "--named", "x", "--dry-run")
+    assert "web/main would lose: keyctl: EPERM (3 seen)" in done.stderr
+    allowed = on_node.results("--even-if-denied")
+    assert allowed == {"web1": TIGHTENED, "web2": TIGHTENED, "done": HAS_IT}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "status"),
+    [
+        ("y\n", [], 0),
+        ("n\n", [], 1),
+        ("\n", [], 1),
+        ("", [], 1),
+        ("", ["--yes"], 0),
+        ("", ["--dry-run"], 0),
+    ],
+)
+def test_a_terminal_is_asked(
+    on_node: OnNode,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    words: list[str],
+    status: int,
+) -> None:
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(tighten, "sys", terminal)
+    done = on_node.node.ctl("tighten", "--named", "x", *words, "web1", stdin=answer)
+    assert done.exit_code == status, done.output
+    is_laid = status == 0 and "--dry-run" not in words
+    assert on_node.laying.laid == ["web1"] * is_laid
