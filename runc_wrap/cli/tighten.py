@@ -70,8 +70,6 @@ def tighten(
     """
     if overlay + profile + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
-    if sentence := obstacles.obstacle():
-        raise Failure(sentence)
     run(places, names, None if overlay else named or "", **options)
 
 
@@ -88,6 +86,8 @@ def run(  # noqa: PLR0913 - the command's options
     as_json: bool = False,
 ) -> None:
     """Tighten, print what was done, and end the command with 1 if anything is left."""
+    if sentence := obstacles.obstacle():
+        raise Failure(sentence)
     node = look(places)
     entries, users = node.entries, [one for user in node.users for one in user.entries]
     choice = FilterChoice(places, profile, is_named=bool(names))

@@ -81,6 +81,16 @@ def test_roots_verify_agrees_about_the_users_containers(
     assert (user["disagreeing"], user["unreadable"]) == ([], [])
 
 
+def test_roots_tighten_leaves_the_users_containers_and_names_one_that_is_asked_for(
+    engine: Rootless, nodes: dict[str, Installed]
+) -> None:
+    words = ("tighten", "--dry-run", "--named", "containerd")
+    done = engine.root(nodes["runc"].ctl, *words, ids(engine)["runc"])
+    assert (done.returncode, f"it belongs to uid {UID}" in done.stderr) == (1, True), done.stderr
+    done = engine.root(nodes["runc"].ctl, *words)
+    assert "since they belong to other users" in done.stderr
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_users_status_and_verify_cover_the_users_containers(
     engine: Rootless, nodes: dict[str, Installed], kind: str

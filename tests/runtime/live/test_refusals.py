@@ -92,6 +92,10 @@ def test_another_profile_is_added_to_an_older_one_unless_the_container_is_paused
     assert (found["result"], found["reasons"]) == ("tightened", [])
     assert answers(bundle, "no")
     assert not node.execs(bundle)
+    node.configure('[overlay]\ndeny = ["sysinfo"]\n')
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert found["result"] == "tightened"
+    assert len(node.installed.ledger(bundle.name)[-1]["laid"]) == 2
     assert node.disagreeing() == ([], [])
 
 

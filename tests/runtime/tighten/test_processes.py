@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node.requirements import program
+from runc_wrap.host import procfs
+from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.tighten.filter_request import FilterRequest
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, denying
 
@@ -31,14 +34,20 @@ def test_processes_that_make_others_and_end_all_the_time_cannot_escape(
     assert f"keyctl {ERRNO}\n" in running.out.read_text()
 
 
-def test_what_exec_started_is_tightened_and_another_container_is_not(
-    start: Callable[..., Running], pair: Pair
+def test_what_exec_started_is_tightened_wherever_its_cgroup_is_and_another_container_is_not(
+    start: Callable[..., Running], pair: Pair, tmp_path: Path
 ) -> None:
     running, other = start("tightened", "sits"), start("tightened", "sits")
-    done = running.bundle.call(pair.bare, "exec", "--detach", after=("/bin/sleep", "100"))
-    assert done.returncode == 0, done.stdout
+    for file in (tmp_path / "stays", tmp_path / "leaves"):
+        words = ("--detach", "--pid-file", str(file))
+        done = running.bundle.call(pair.bare, "exec", *words, after=("/bin/sleep", "100"))
+        assert done.returncode == 0, done.stdout
+    left = (tmp_path / "leaves").read_text()
+    for _, controllers, _ in procfs.cgroups(int(left)) or ():
+        if root := Hierarchies().directory(controllers, "/"):
+            Path(root, "cgroup.procs").write_text(left)
     outcomes = running.tighten()
-    assert [(one.reason, one.after) for one in outcomes] == [(None, (2, 1))] * 2
+    assert [(one.reason, one.after) for one in outcomes] == [(None, (2, 1))] * 3
     running.wait_for(f"keyctl {ERRNO}")
     assert status(other.pid)["Seccomp"] == "0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,13 @@ import pytest
 
 from runc_wrap.cli import tighten
 from runc_wrap.failure import Failure
+from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.kernel import ptrace
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.ledger import record
 from runc_wrap.node.container_state.node_status import Apart, Entry, Node
+from runc_wrap.profiles import return_codes
 from runc_wrap.report import outcomes
 from runc_wrap.tighten import container_tightening, obstacles, saved_state, tightening
 from runc_wrap.tighten.laid_filter import LaidFilter
@@ -28,14 +31,14 @@ if TYPE_CHECKING:
     from runc_wrap.report.workloads import Workload
 
 WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
-PAUSED_PID = 2
+DENIES_ALL = struct.pack("=HBBI", bpf.RET_K, 0, 0, return_codes.ERRNO)
+PIDS = {"paused": 2, "unprivileged": 3}
 
 
 def entry(name: str, pod: str | None = None, owner: int = 0) -> Entry:
     line = {"id": name, "root": "/r", "action": "inject", "pod": pod, "container": "main"}
     container = RuntimeContainer("/r", name, "crun", RUNNING, 1, None, owner)
-    pid = PAUSED_PID if name == "paused" else 1
-    members: Any = [SimpleNamespace(pid=pid, seccomp=0, filters=0)]
+    members: Any = [SimpleNamespace(pid=PIDS.get(name, 1), seccomp=0, filters=0)]
     return Entry(container, record.of(line) if pod else None, members)
 
 
@@ -52,7 +55,7 @@ class Choice:
         return (
             None
             if one.container.id == "opted-out" and not self._is_named
-            else LaidFilter("x", {}, b"")
+            else LaidFilter("x", {}, DENIES_ALL)
         )
 
     def loader(self, _: str) -> Loader:
@@ -86,7 +89,8 @@ class Laying:
         )
 
     def read_threads(self, pids: list[int]) -> list[tuple[int, int, ptrace.Read]]:
-        return [(pid, pid, ptrace.unstopped(pid)) for pid in pids if pid == PAUSED_PID]
+        found: dict[int, ptrace.Read] = {2: ptrace.unstopped(2), 3: ()}
+        return [(pid, pid, found[pid]) for pid in pids if pid in found]
 
     def tighten(self, _: object, plan: tightening.Tightening, *__: object, **___: object) -> None:
         name = plan.entry.container.id
@@ -120,6 +124,7 @@ def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
     monkeypatch.setattr(obstacles, "obstacle", lambda: None)
     monkeypatch.setattr(saved_state, "read", made.laying.read)
     monkeypatch.setattr(ptrace, "read_threads", made.laying.read_threads)
+    monkeypatch.setattr(ptrace, "status", lambda tid: SimpleNamespace(may_add=tid != 3))
     monkeypatch.setattr(container_tightening, "tighten", made.laying.tighten)
     monkeypatch.setattr(container_tightening, "remove_unnamed", lambda _: None)
     return made
@@ -145,7 +150,7 @@ def test_who_is_tightened(on_node: OnNode, words: list[str], expected: dict[str,
     ("name", "result"),
     [
         ("broken", PARTLY),
-        *((one, REFUSED) for one in ("paused", "audited", "asks", "theirs")),
+        *((one, REFUSED) for one in ("paused", "unprivileged", "audited", "asks", "theirs")),
     ],
 )
 def test_what_is_left_fails_the_command_and_no_other_container(
@@ -154,6 +159,22 @@ def test_what_is_left_fails_the_command_and_no_other_container(
     if name != "theirs":
         on_node.entries.append(entry(name))
     assert on_node.results("web1", name, status=1) == {"web1": TIGHTENED, name: result}
+
+
+@pytest.mark.parametrize("words", [["tighten", "--named", "x"], ["apply", "--live"]])
+def test_what_keeps_all_from_being_tightened_is_said(
+    on_node: OnNode, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(obstacles, "obstacle", lambda: "ptrace_scope is 3")
+    done = on_node.node.ctl(*words)
+    assert (done.exit_code, on_node.laying.laid) == (2, [])
+    assert "ptrace_scope is 3" in done.stderr
+
+
+def test_no_new_privs_is_set_if_that_is_asked_for(on_node: OnNode) -> None:
+    on_node.entries.append(entry("unprivileged"))
+    found = on_node.results("--set-no-new-privs", "unprivileged")
+    assert found == {"unprivileged": TIGHTENED}
 
 
 def test_other_users_containers_and_processes_that_only_joined_are_named(

@@ -16,6 +16,7 @@ from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.tighten import laid_filter, libcontainer_seccomp, saved_state
+from runc_wrap.tighten.laid_filter import LaidFilter
 from tests.unit.profiles.resolving import block_of
 
 pytestmark = pytest.mark.skipif(
@@ -69,6 +70,17 @@ def test_runcs_state_gets_the_overlay_and_stays_as_it_was_otherwise(tmp_path: Pa
     assert filter_comparison.weaker(after.filters, before.filters) == ()
     now = json.loads(after.text)
     assert {**now, "config": {**now["config"], "seccomp": saved}} == state
+
+
+def test_one_profile_that_lets_through_more_than_both_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = container(tmp_path, "runc")
+    saved = libcontainer_seccomp.saved_of(block_of("containerd"))
+    (tmp_path / "one" / "state.json").write_text(json.dumps({"config": {"seccomp": saved}}))
+    monkeypatch.setattr(LaidFilter, "merged_with", lambda _, block: block)
+    with pytest.raises(ProfileError, match="no single profile does what both do"):
+        saved_state.read(one, RUNC).with_filter(laid_filter.of_overlay(OVERLAY), RUNC)
 
 
 def test_runcs_state_without_a_filter_gets_this_one(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""How an interrupted call goes on after code was injected, and which ones a stop ends."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from runc_wrap.filters.kernel import call_stub
+from runc_wrap.filters.kernel.call_stub import I386, X86_64, Machine
+
+SYSCALL, INT_80 = b"\x0f\x05", b"\xcd\x80"
+AFTER = 0x401002  # the instruction after the call
+NANOSLEEP, NANOSLEEP_32, EPOLL_WAIT, EPOLL_WAIT_32, READ = 35, 162, 232, 256, 0
+CS_64, CS_32 = 0x33, 0x23
+
+
+@pytest.mark.parametrize(
+    ("machine", "before", "call", "returned", "goes_on_with", "back"),
+    [
+        (X86_64, SYSCALL, READ, -512, READ, 2),
+        (X86_64, SYSCALL, READ, -513, READ, 2),
+        (X86_64, SYSCALL, READ, -514, READ, 2),
+        (X86_64, SYSCALL, NANOSLEEP, -516, 219, 2),  # restart_syscall(2)
+        (X86_64, SYSCALL, NANOSLEEP | 1 << 30, -516, 219 | 1 << 30, 2),
+        (X86_64, INT_80, NANOSLEEP_32, -516, 0, 2),
+        (X86_64, SYSCALL, READ, 7, 7, 0),
+        (X86_64, SYSCALL, -1, -512, -512, 0),  # in no call
+        (I386, INT_80, NANOSLEEP_32, -516, 0, 2),
+        (I386, INT_80, NANOSLEEP_32, -512, NANOSLEEP_32, 2),
+    ],
+)
+def test_an_interrupted_call_begins_again(  # noqa: PLR0917 - a table
+    machine: Machine, before: bytes, call: int, returned: int, goes_on_with: int, back: int
+) -> None:
+    names = call_stub.NAMES if machine.wide else call_stub.NAMES[:8]
+    registers = dict.fromkeys(names, 0) | {"rax": returned, "orig_rax": call, "rip": AFTER}
+    made = call_stub.code(machine, 0x1000, [], registers, before)
+    mask = (1 << 64) - 1 if machine.wide else 0xFFFFFFFF
+    value = goes_on_with & mask
+    loaded = b"\xb8" + value.to_bytes(8 if value >> 32 else 4, "little")
+    assert made.removeprefix(b"\x48").startswith(loaded)
+    at = made[-8:] if machine.wide else made[-4:]
+    target = int.from_bytes(at, "little") + (0 if machine.wide else 0x1000 + len(made))
+    assert target & mask == AFTER - back
+
+
+@pytest.mark.parametrize(
+    ("segment", "call", "returned", "is_ended"),
+    [
+        (CS_64, EPOLL_WAIT, -errno.EINTR, True),
+        (CS_64, EPOLL_WAIT | 1 << 30, -errno.EINTR, True),
+        (CS_32, EPOLL_WAIT_32, -errno.EINTR, True),
+        (CS_64, EPOLL_WAIT, 1, False),
+        (CS_64, NANOSLEEP, -errno.EINTR, False),  # by a signal's handler
+        (CS_64, -1, -errno.EINTR, False),
+        (0x7, EPOLL_WAIT, -errno.EINTR, False),
+    ],
+)
+def test_calls_that_only_the_stop_ended(
+    segment: int, call: int, returned: int, *, is_ended: bool
+) -> None:
+    assert call_stub.is_ended_by_stop(segment, call, returned) is is_ended
