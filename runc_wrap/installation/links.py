@@ -67,7 +67,7 @@ def changes(
     """
     there = own(prefix)
     new = {link: target for link, target in links.items() if there.get(link) != target}
-    if _is_read_only(LOCAL / "bin"):
+    if is_read_only(LOCAL / "bin"):
         if new:
             found = f"{LOCAL} is read-only: links to commands, manual and completions are left out"
             note(f"{found}. The commands are in {prefix}/bin.")
@@ -86,7 +86,7 @@ def _obstacle(link: Path, *, is_own: bool) -> str:
     return "there is another file of that name" if os.path.lexists(link) and not is_own else ""
 
 
-def _is_read_only(path: Path) -> bool:
+def is_read_only(path: Path) -> bool:
     """Tell whether the file system of a path, or of where it would be made, is read-only."""
     found = next(parent for parent in path.parents if parent.exists())
     return bool(os.statvfs(found).f_flag & os.ST_RDONLY)

@@ -85,6 +85,8 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
         raise Failure(still_needed.told_observed(found))
     if running := still_needed.foreground(places):
         raise Failure(still_needed.told_foreground(running))
+    for link in filter(links.is_read_only, links.own(places.prefix)):
+        raise Failure(f"{link} is on a read-only file system: mount that writable for this")
     stays, unsure = still_needed.calls(places)
     needed = _needed(places, stays)
     if needed and not hands_over:

@@ -37,7 +37,17 @@ _LONGEST_FINDINGS = 8000  # characters
 _MOST_TEXTS, _LONGEST_TEXT = 20, 1000  # characters of one
 _COMPLAINT = re.compile(r"^Error: ", re.MULTILINE)
 _PREFIX = "runc-wrap-cluster-"
-_SYSTEMDS = range(200, 244)  # systemd.exec(5), "Process Exit Codes"
+# systemd.exec(5), "Process Exit Codes": those that it gives a unit as simple as ours
+_SYSTEMDS, _EXEC = range(200, 244), 203
+_FULL = "write its output; look whether the file system of /opt is full"
+_COULD_NOT = {
+    202: "close or arrange file descriptors",
+    204: "get memory: look what uses up the node's",
+    208: "set up standard input",
+    209: _FULL,
+    219: "set up the control group",
+    222: _FULL,
+}
 _BEYOND = 60.0  # seconds that systemd may need to end a command
 
 
@@ -152,10 +162,22 @@ def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> CommandEn
         late = f"{command.unit} took longer than {command.seconds:g} s"
         return CommandEnd(is_well=False, printed=printed, said=f"{said}\n{late}".strip())
     if not printed and not said:
-        is_systemds = end.status in _SYSTEMDS
-        why = "which systemd.exec(5) explains" if is_systemds else "and said nothing"
-        said = f"{command.unit} failed with the status {end.status}, {why}"
+        means = _meaning(end.status, safe_text.name(command.argv[0]))
+        why = f": {means}" if means else ", and said nothing"
+        said = f"{command.unit} failed with the status {end.status}{why}"
     return CommandEnd(is_well=False, printed=printed, said=said)
+
+
+def _meaning(status: int, program: str) -> str:
+    """Return what an exit status says that systemd gave itself, "" if it did not."""
+    if status == _EXEC:
+        return (
+            f"{program} cannot be executed. Mostly its file system is mounted noexec (`findmnt "
+            f"-T {program}` says so): mount it so that programs can be executed there"
+        )
+    if status not in _SYSTEMDS:
+        return ""
+    return f"systemd could not {_COULD_NOT.get(status, 'prepare its execution (systemd.exec(5))')}"
 
 
 def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:

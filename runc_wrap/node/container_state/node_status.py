@@ -11,23 +11,24 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import containers, procfs, runtime_state
+from runc_wrap.host import bounded_work, containers, procfs, runtime_state
+from runc_wrap.host.containers import FoundContainers, RuntimeContainer
 from runc_wrap.node.container_state import container_processes, users_containers, visible_containers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.host.containers import FoundContainers, RuntimeContainer
     from runc_wrap.ledger.record import LaidFilters, Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.users_containers import User
 
 FILTERED = 2  # SECCOMP_MODE_FILTER
+_SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write
 # How often to look at a process that does not agree: it may still be the runtime, about to become
 # the container's. It is looked at more often as long as it has the runtime's name, on a busy node.
 _LOOKS, _MOST_LOOKS = 6, 50
@@ -135,13 +136,29 @@ def gather(prefix_ledger: Path) -> Node:
 def _found(
     ledgers: Sequence[Ledger], trusted: Collection[int]
 ) -> tuple[FoundContainers, dict[str, str]]:
-    """Return the containers in the roots, and {root: its real path}."""
+    """Return the containers in the roots, and {root: its real path}.
+
+    A child process reads them, since a user may control part of a path and make it hang.
+    """
     named = dict.fromkeys(root for one in ledgers for root in sorted(one.roots))
-    known = visible_containers.visible(containers.known_roots())
-    for directory in visible_containers.directories():
-        known += containers.known_roots(directory, runtime_state.USERS_ROOTS)
-    roots = [*known, *named]
-    return containers.find(roots, trusted), users_containers.places(roots)
+
+    def look() -> Iterator[dict[str, Any]]:
+        known = visible_containers.visible(containers.known_roots())
+        for directory in visible_containers.directories():
+            known += containers.known_roots(directory, runtime_state.USERS_ROOTS)
+        found = containers.find([*known, *named], trusted)
+        yield from map(asdict, found.containers)
+        yield {"places": users_containers.places([*known, *named]), "unreadable": found.unreadable}
+
+    output = bounded_work.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
+    rest: dict[str, Any] = {"places": {}, "unreadable": []}
+    if output.is_complete:
+        rest = output.values.pop()
+    else:
+        rest["unreadable"] = [f"reading the states took longer than {_SECONDS:g} s, or failed"]
+    return FoundContainers(
+        [RuntimeContainer(**one) for one in output.values], rest["unreadable"]
+    ), rest["places"]
 
 
 def _record_of(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.host import disk_faults
+from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, ownership, program, systemd
 from runc_wrap.installation import installer, links, services, unfinished, uninstaller
 from runc_wrap.node.paths import Places
@@ -272,9 +273,11 @@ def test_links_stay_as_they_are_where_usr_is_read_only_and_are_known_as_ours(
 ) -> None:
     assert _install(prefix, "exit 0") == 0
     made = links.own(prefix)
-    monkeypatch.setattr(links, "_is_read_only", lambda _: True)
+    monkeypatch.setattr(links, "is_read_only", lambda _: True)
     assert _install(prefix, "exit 0", "3.000000") == 0
     assert links.own(prefix) == made
+    with pytest.raises(Failure, match="is on a read-only file system"):
+        uninstaller.plan(Places(prefix))
     shutil.rmtree(local)  # as after another image of /usr
     uninstaller.plan(Places(prefix))
     assert _install(prefix, "exit 0", "4.000000") == 0

@@ -42,14 +42,16 @@ def test_commands_of_other_words_are_other_units() -> None:
 
 PROGRAM = "/opt/runc-wrap/bin/runc-wrapctl"
 STATUSES = [
-    (203, "the status 203, which systemd.exec(5) explains"),
+    (203, f"the status 203: {PROGRAM} cannot be executed. Mostly its file system is"),
+    (209, "the status 209: systemd could not write its output; look whether"),
+    (223, "the status 223: systemd could not prepare its execution"),
     (1, "the status 1, and said nothing"),
     (244, "the status 244, and said nothing"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("status", "said"), STATUSES)
-def test_a_status_that_systemd_gave_is_told_from_the_commands_own(status: int, said: str) -> None:
+def test_a_status_that_systemd_gave_is_said_in_words(status: int, said: str) -> None:
     """As where /opt is mounted noexec: the command itself was never there to say anything."""
     end = UnitEnd(FAILED, status, "exit-code")
     reason = host_command._ended(Command("register", (PROGRAM,), 1.0), end, "", "").reason  # noqa: SLF001
