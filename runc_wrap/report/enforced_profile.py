@@ -89,7 +89,7 @@ class Profiles:
 
     def block_of(self, policy: CompiledPolicy, record: Record) -> Json:
         """Return the block of enforce, for the container's capabilities. Raises Refusal."""
-        enforced = policy_file.load_profile(policy, str(record.profile), ENFORCE)
+        enforced = _under_enforce(policy, str(record.profile))
         return resolve(enforced, _capabilities(policy, record, enforced))
 
     def candidate_of(self, record: Record) -> Enforced | str:
@@ -126,6 +126,22 @@ class Profiles:
         if place:
             return runtime_state.kind(place) or "crun"
         return self._policy["runtime"]["kind"] if self._policy else "runc"
+
+
+def _under_enforce(policy: CompiledPolicy, name: str) -> CompiledProfile:
+    """Return a profile as compiled for enforce. Raises Refusal.
+
+    The policy may have none that was decided before the engine's upgrade: its name says all.
+    """
+    try:
+        return policy_file.load_profile(policy, name, ENFORCE)
+    except Refusal as refusal:
+        from runc_wrap.report import named_profile  # noqa: PLC0415 - rarely needed, and expensive
+
+        try:
+            return named_profile.built_in(name)
+        except ProfileError:
+            raise refusal from None
 
 
 def _capabilities(

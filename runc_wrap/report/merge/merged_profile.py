@@ -12,11 +12,9 @@ from runc_wrap import safe_text
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources
-from runc_wrap.profiles import platform
-from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.json_profiles import formats
-from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.report import named_profile
 from runc_wrap.report.enforced_profile import USUAL, Enforced
 
 if TYPE_CHECKING:
@@ -52,9 +50,8 @@ class Bases:
     def _of(self, name: str) -> Enforced:
         """Return the profile as a container with the usual capabilities gets it."""
         if name not in self._known:
-            made = narrowed_comparisons.narrowed(self._loaded(name)).profile
-            compiled = compile_profile(made, arch=platform.goarch(), kernel=platform.kernel())
-            self._known[name] = Enforced(resolve(compiled, USUAL), self._loader)
+            made = named_profile.compiled(self._loaded(name))
+            self._known[name] = Enforced(resolve(made, USUAL), self._loader)
         return self._known[name]
 
     def _loaded(self, name: str) -> Profile:

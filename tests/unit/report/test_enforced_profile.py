@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SYSLOG = 103  # allowed with CAP_SYSLOG
 CHROOT = 161  # allowed with CAP_SYS_CHROOT
-PTRACE = 101
+PTRACE, MOUNT, MBIND = 101, 165, 237
 FOURTEEN = frozenset(
     f"CAP_{name}"
     for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
@@ -68,6 +68,17 @@ def test_the_digest_shows_for_which_capabilities_a_profile_was_resolved(
     profile = _enforced(node, digest=_digest(node, caps))
     assert _denies(profile, SYSLOG) is denied
     assert profile.block["defaultAction"] == "SCMP_ACT_ERRNO"
+
+
+@pytest.mark.parametrize("more", ["", "runtime-default + mbind on "])
+def test_a_profile_that_was_decided_before_an_engines_upgrade_is_known_by_its_name(
+    node: ctl.Node, more: str
+) -> None:
+    record = samples.record(profile=f"{more}containerd@1.6.16")
+    found = Profiles(node.places.prefix).of(record)
+    assert isinstance(found, Enforced), found
+    assert (_denies(found, MOUNT), _denies(found, MBIND)) == (True, not more)
+    assert _denies(found, CHROOT)  # nothing says for which capabilities it was
 
 
 def test_where_no_capabilities_give_the_digest_what_was_logged_is_not_let_through(
