@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # It takes no notice of SIGTERM, after which Podman's `rm` would wait ten seconds.
 _RUN = ("run", "--detach", "--network", "none", "--stop-signal", "KILL")
-_AT_ONCE = 100  # containers in one command line
 _TRIES = 3  # a container that is removed meanwhile makes `inspect` fail
 
 
@@ -85,10 +84,11 @@ def inspected(client: str, *columns: str) -> tuple[list[list[str]], bool]:
     for _ in range(_TRIES):
         listed = program.run(client, "ps", "--all", "--quiet", "--no-trunc", seconds=SHORT)
         names = listed.printed.split() if listed.is_well else []
-        batches = [names[at : at + _AT_ONCE] for at in range(0, len(names), _AT_ONCE)]
-        ended = [program.run(client, *words, *batch, seconds=SHORT) for batch in batches]
-        lines = (line.split("\t") for one in ended for line in one.printed.splitlines())
+        if not names:
+            return [], listed.is_well
+        ended = program.run(client, *words, *names, seconds=SHORT)
+        lines = (line.split("\t") for line in ended.printed.splitlines())
         rows = [row for row in lines if len(row) == len(columns)]
-        if not listed.is_well or all(one.is_well for one in ended):
-            return rows, listed.is_well
+        if ended.is_well:
+            return rows, True
     return rows, False

@@ -42,17 +42,14 @@ def _link(places: Places, handler: Handler) -> Iterator[Finding]:
     if handler.name == DEFAULT_NAME or _is_launcher(places, path):
         return
     is_there = path.is_symlink() or path.exists()
-    called = f"{path}, which an engine calls as its handler {handler.name}"
-    wrong = f"{called}, does not exist"
-    if is_there:
-        wrong = f"{called}, leads to {path.resolve()}, without runc-wrap"
+    wrong = f"leads to {path.resolve()}, without runc-wrap" if is_there else "does not exist"
     is_ours = path.parent == places.wrapper.parent and (path.is_symlink() or not is_there)
     yield Finding(
         NAME,
         "error",
-        wrong,
+        f"{path}, which an engine calls as its handler {handler.name}, {wrong}",
         "make the link again",
-        commands.line("ln", "-sfn" if is_there else "-s", DEFAULT_NAME, path),
+        commands.line("ln", "-sfn", DEFAULT_NAME, path),
         _linked(path) if is_ours else None,
     )
 

@@ -32,16 +32,14 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _open_to_others(places: Places, path: Path, how: str) -> Finding:
-    has_list = "access control list" in how
-    by_mode = not has_list and _is_only_mode(path)
-    words: tuple[str, ...] = ("setfacl", "-b") if has_list else ("chown", "-h", "root:root")
+    by_mode = "access control list" not in how and _is_only_mode(path)
     return Finding(
         NAME,
         "error",
         f"{path} {how}, which lets others run programs as the engine",
         f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
         "install in a directory that only root can write",
-        commands.line(*(("chmod", "go-w") if by_mode else words), path),
+        commands.line("chmod", "go-w", path) if by_mode else "",
         changed_mode(path, takes=_OTHERS) if by_mode and _is_ours(places, path) else None,
     )
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.evidence.sources.audit_health import SWITCHED_OFF, UNREAD, warnings
+from runc_wrap.evidence.sources.audit_health import warnings
 from runc_wrap.node import features
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "kernel"
+_RULES = "auditctl -l"
 _WANTED_BY = {"audit": "log", "enforce-log": "errno", profiles_in_force.CANDIDATE: "log"}
 
 
@@ -31,8 +31,8 @@ def find(places: Places) -> Iterator[Finding]:
     if profiles_in_force.modes(places) & set(_WANTED_BY):
         for sentence in warnings():
             if not sentence.startswith("kernel.seccomp.actions_logged"):  # see above, by mode
-                remedy, command = _mending(places, sentence)
-                yield Finding(NAME, "warning", sentence, remedy, command)
+                remedy = f"mend that, or use the mode observe; root's `{_RULES}` shows the rules"
+                yield Finding(NAME, "warning", sentence, remedy, _RULES)
 
 
 def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
@@ -48,15 +48,3 @@ def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
                 f"{_WANTED_BY[mode]}: the kernel logs nothing of it"
             )
             yield Finding(NAME, "warning", sentence, command, command)
-
-
-def _mending(places: Places, sentence: str) -> tuple[str, str]:
-    """Return what to do, in words, and the command, "" if there is none."""
-    if sentence == UNREAD:
-        return "run doctor as root", commands.ctl(places, "doctor")
-    if sentence.startswith("an audit rule"):
-        command = "auditctl -l && auditctl -d always,exclude -F msgtype=SECCOMP"
-        return "delete that rule, or use the mode observe", command
-    if sentence == SWITCHED_OFF:
-        return "take audit=0 from the kernel's command line and boot, or use the mode observe", ""
-    return "boot the distribution's kernel, or use the mode observe", ""

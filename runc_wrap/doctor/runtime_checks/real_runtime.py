@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import commands
@@ -11,8 +10,6 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
 from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.policy.settings import source
-from runc_wrap.policy.settings.source import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,23 +28,5 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
-        remedy = _remedy(places, Path(named["path"]), named["kind"])
+        remedy = f"install {named['kind']} again, or have runc-wrapctl apply take another one"
         yield Finding(NAME, "error", str(error), remedy, commands.ctl(places, "apply"))
-
-
-def _remedy(places: Places, path: Path, kind: str) -> str:
-    """Return how there is a runtime again: another of this kind, or this one."""
-    if other := _taken_now(places, kind):
-        return f"run runc-wrapctl apply, which takes {other} instead"
-    return f"install {kind} again, so that {path} is there, then run runc-wrapctl apply"
-
-
-def _taken_now(places: Places, kind: str) -> Path | None:
-    """Return the runtime that `apply` would take, None if it is of another kind or unusable."""
-    try:
-        names = source.read(*places.sources()).written("runtime")
-        names = installed_programs.default_runtimes(places.runtime) if names is None else names
-        found = installed_programs.find_runtime(names)
-    except (PolicyError, RuntimeNotUsable, OSError):
-        return None
-    return found.path if found.kind == kind else None
