@@ -57,7 +57,7 @@ def sides(places: Places, names: tuple[str, str], engine: str) -> list[Side]:
     def side(name: str) -> Side:
         if name.startswith(CONTAINER):
             return _of_container(places, name.removeprefix(CONTAINER))
-        found = plain(profile(places, name, engine, stdin))
+        found = profile(places, name, engine, stdin).profile
         one = in_force(places, found).profile if applied else found
         return compile_profile(one, arch=platform.goarch(), kernel=platform.kernel())
 
@@ -71,7 +71,7 @@ def in_force(places: Places, found: Profile) -> Narrowed:
     return (narrowed_comparisons.narrowed if is_kernel else narrowed_comparisons.as_written)(found)
 
 
-def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Profile | Composed:
+def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Composed:
     """Return the profile that a name stands for. Raises ProfileError, Refusal and OSError."""
     if name == STDIN:
         return _of_bytes(places, "stdin", engine, stdin)
@@ -80,12 +80,7 @@ def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Profi
     return _named(places, name, engine)
 
 
-def plain(found: Profile | Composed) -> Profile:
-    """Return the profile itself."""
-    return found.profile if isinstance(found, Composed) else found
-
-
-def _named(places: Places, name: str, engine: str) -> Profile | Composed:
+def _named(places: Places, name: str, engine: str) -> Composed:
     own = policy_sources.read_profiles(*places.sources())
     captured = capture_store.read(places) if captured_profile.MARK in name else {}
     if name == RUNTIME_DEFAULT or named_profiles.is_on_default(name, own):
@@ -95,14 +90,14 @@ def _named(places: Places, name: str, engine: str) -> Profile | Composed:
     return named_profiles.loaded(name, own, profile_files.system(), captured)
 
 
-def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Profile | Composed:
+def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Composed:
     if not composed_file.has_base(data, name):
-        return formats.parse(data, name)
+        return Composed(formats.parse(data, name), name)
 
     def base(other: str) -> Profile:
-        return plain(_named(places, other, engine))
+        return _named(places, other, engine).profile
 
-    return composer.of_file(name, composed_file.parse(data, name), base)
+    return composer.made(name, composed_file.parse(data, name), base)
 
 
 def _of_container(places: Places, wanted: str) -> ProcessFilters:

@@ -26,12 +26,11 @@ from runc_wrap.policy import policy_compiler
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.composition import groups
-from runc_wrap.profiles.composition.composer import Composed
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.source_profile import Profile
+    from runc_wrap.profiles.composition.composer import Composed
 
 
 @click.group()
@@ -148,16 +147,11 @@ def show(  # noqa: PLR0913 - click's parameters
     """
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin)
-    source = profile_operand.plain(found)
-    compiled = compile_profile(source, arch=arch, kernel=platform.kernel())
+    compiled = compile_profile(found.profile, arch=arch, kernel=platform.kernel())
     output.document(_answers(found) if explained else resolve(compiled, caps))
 
 
-def _answers(found: Profile | Composed) -> dict[str, list[str]]:
+def _answers(found: Composed) -> dict[str, list[str]]:
     """Return {call: the parts of a composed profile that decide about it}."""
-    source = profile_operand.plain(found)
-    calls = {name for rule in source.rules for name in rule.names}
-    if not isinstance(found, Composed):
-        return {call: [source.name] for call in sorted(calls)}
-    calls |= {name for part in found.parts for name in part.rule.names}
-    return {call: found.answers(call) for call in sorted(calls)}
+    rules = [*found.profile.rules, *(part.rule for part in found.parts)]
+    return {call: found.answers(call) for call in sorted({n for one in rules for n in one.names})}

@@ -30,7 +30,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
     Exit status 1: there is an error or a warning.
     """
     stdin = profile_operand.read_stdin(name)
-    profile = profile_operand.plain(profile_operand.profile(places, name, engine, stdin))
+    profile = profile_operand.profile(places, name, engine, stdin).profile
     facts = node_facts.gather(places, None)
     source = profile_operand.in_force(places, profile)
     found = [

@@ -42,7 +42,7 @@ def simulate(
 
     Exit status 1: a call would be denied, or may be.
     """
-    source = profile_operand.plain(profile_operand.profile(places, name, engine))
+    source = profile_operand.profile(places, name, engine).profile
     compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
     kind = installed_programs.kind_in_force(places.runtime) or ""
     profile = Enforced(resolve(compiled, USUAL), runtime_loader.of(places.prefix, kind))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import engine_names
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.policy.facts import Facts
     from runc_wrap.profiles.captured_profile import CapturedProfile
+    from runc_wrap.profiles.composition.expression import Composition
     from runc_wrap.profiles.source_profile import Profile
 
 SYSTEM = "containers-common@system"
@@ -228,21 +228,20 @@ def is_on_default(name: str, own_profiles: Mapping[str, bytes], depth: int = _DE
     if name == RUNTIME_DEFAULT:
         return depth < _DEEPEST
     try:
-        base = _base(name, own_profiles)
+        what = _composition(name, own_profiles)
     except ProfileError:  # loading it says why
         return False
-    return bool(base and depth) and is_on_default(base, own_profiles, depth - 1)
+    return what is not None and depth > 0 and is_on_default(what.base, own_profiles, depth - 1)
 
 
-def _base(name: str, own_profiles: Mapping[str, bytes]) -> str:
-    """Return the name of a composed profile's base, "" of another. Raises ProfileError."""
+def _composition(name: str, own_profiles: Mapping[str, bytes]) -> Composition | None:
+    """Return of what a profile is composed, None if it is not. Raises ProfileError."""
     if expression.is_composed(name):
-        return expression.parse(name).base
-    path = name.removeprefix(LOCALHOST)
-    data = own_profiles.get(path) if name.startswith(LOCALHOST) else None
-    if data is None or not composed_file.has_base(data, path):
-        return ""
-    return composed_file.parse(data, path).base
+        return expression.parse(name)
+    data = own_profiles.get(name.removeprefix(LOCALHOST)) if name.startswith(LOCALHOST) else None
+    if not data or not composed_file.has_base(data, name):
+        return None
+    return composed_file.parse(data, name)
 
 
 def _place_of_default(engine: str, place: Callable[..., str]) -> str:
@@ -290,8 +289,7 @@ def load(
 
     `own_profiles`, `system_profile` and `captured` are as in Facts.
     """
-    found = loaded(name, own_profiles, system_profile, captured)
-    return found.profile if isinstance(found, Composed) else found
+    return loaded(name, own_profiles, system_profile, captured).profile
 
 
 def loaded(
@@ -299,32 +297,23 @@ def loaded(
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None,
     captured: dict[str, CapturedProfile] | None = None,
-) -> Profile | Composed:
-    """Return what `load` does, a composed profile with its parts. Raises ProfileError."""
+) -> Composed:
+    """Return what `load` does, with its parts. Raises ProfileError."""
     plain, on, default = name.rpartition(ON)
     if not on or name.removeprefix(LOCALHOST) in own_profiles:
         plain, default = name, ""
 
-    def part(name: str, depth: int) -> Profile | Composed:
+    def part(name: str, depth: int) -> Composed:
         if depth == 0:
             raise ProfileError(f"{name}: {_DEEPEST} bases lead to no profile that has none")
-        inner = partial(_profile_of, part, depth - 1)
         if name == RUNTIME_DEFAULT and default:
-            return inner(default)
-        if expression.is_composed(name):
-            return composer.of_text(name, inner)
-        path = name.removeprefix(LOCALHOST)
-        data = own_profiles.get(path, b"") if name.startswith(LOCALHOST) else b""
-        if data and composed_file.has_base(data, path):
-            return composer.of_file(name, composed_file.parse(data, path), inner)
-        return _plain(name, own_profiles, system_profile, captured)
+            return part(default, depth - 1)
+        if what := _composition(name, own_profiles):
+            return composer.made(name, what, lambda other: part(other, depth - 1).profile)
+        found = _plain(name, own_profiles, system_profile, captured)
+        return Composed(found, found.name)
 
     return part(plain, _DEEPEST)
-
-
-def _profile_of(part: Callable[[str, int], Profile | Composed], depth: int, name: str) -> Profile:
-    found = part(name, depth)
-    return found.profile if isinstance(found, Composed) else found
 
 
 def _plain(

@@ -8,7 +8,7 @@ from errno import EPERM, errorcode
 
 from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.return_codes import ACTION_MASK, DATA_MASK
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.source_profile import Profile, ProfileError, Rule
 from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO
 
 _CODES = {
@@ -33,6 +33,12 @@ def code(action: str, errno_ret: int | None = None) -> int:
         raise ProfileError(f"the action {action!r} is not known")
     number = EPERM if errno_ret is None else errno_ret
     return _CODES[action] | (number & DATA_MASK if action in ACTIONS_WITH_ERRNO else 0)
+
+
+def is_default(rule: Rule, profile: Profile) -> bool:
+    """Tell whether a rule has the outcome of a profile's default: runtimes drop it."""
+    default = code(profile.default_action, profile.default_errno_ret)
+    return code(rule.action, rule.errno_ret) == default
 
 
 def describe(returned: int) -> str:

@@ -9,6 +9,7 @@ from errno import ENOSYS
 
 from runc_wrap.hotpath.comparison import GE, GT, NE
 from runc_wrap.profiles.abis import of_oci
+from runc_wrap.profiles.actions import code, is_default
 from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
 from runc_wrap.profiles.bypass import profile_bypass
 from runc_wrap.profiles.engine_versions import Version, reached
@@ -17,10 +18,13 @@ from runc_wrap.profiles.lint_finding import (
     Check,
     Context,
     LintFinding,
+    Said,
+    Severity,
     architectures,
+    finds,
     is_plain_denial,
     may,
-    outcome,
+    rules,
 )
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 from runc_wrap.profiles.source_profile import Argument, Profile, Rule
@@ -43,83 +47,64 @@ def check(profile: Profile, context: Context) -> list[LintFinding]:
     return [finding for one in checks for finding in one(profile, context)]
 
 
-def _place(index: int) -> str:
-    return f"syscalls[{index}]"
+@finds("unknown-syscalls", "note", "install libseccomp2")
+def unchecked_syscalls(_: Profile, __: Context) -> Said:
+    """Find that the names of calls cannot be checked."""
+    if known_to_libseccomp(()) is None:
+        yield "syscalls", "libseccomp is not installed, so names of system calls were not checked"
 
 
-def unknown_syscalls(profile: Profile, _: Context) -> Iterator[LintFinding]:
+@finds(
+    "unknown-syscalls",
+    "warning",
+    "correct the spelling, or keep them for a newer libseccomp",
+)
+def unknown_syscalls(profile: Profile, _: Context) -> Said:
     """Find names that libseccomp does not know: runc and crun ignore them."""
-    named = {name for rule in profile.rules for name in rule.names}
-    known = known_to_libseccomp(named)
-    if known is None:
-        yield LintFinding(
-            "unknown-syscalls",
-            "note",
-            "syscalls",
-            "libseccomp is not installed, so the names of system calls were not checked",
-            "install libseccomp2",
-        )
-        return
-    for index, rule in enumerate(profile.rules):
-        if unknown := [name for name in rule.names if name not in known]:
-            yield LintFinding(
-                "unknown-syscalls",
-                "warning",
-                _place(index),
-                f"libseccomp does not know {', '.join(unknown)}; runtimes ignore such names",
-                "correct the spelling, or keep them for a newer libseccomp",
-            )
+    for place, rule in rules(profile):
+        known = known_to_libseccomp(rule.names)
+        if known is not None and (unknown := [name for name in rule.names if name not in known]):
+            names = ", ".join(unknown)
+            yield place, f"libseccomp does not know {names}; runtimes ignore such names"
 
 
-def same_as_default(profile: Profile, _: Context) -> Iterator[LintFinding]:
+@finds("same-as-default", "note", "remove the rule, or give it another action or error")
+def same_as_default(profile: Profile, _: Context) -> Said:
     """Find rules with the same effect as the default action: runc drops them."""
-    default = outcome(profile.default_action, profile.default_errno_ret)
-    for index, rule in enumerate(profile.rules):
-        if outcome(rule.action, rule.errno_ret) == default:
-            yield LintFinding(
-                "same-as-default",
-                "note",
-                _place(index),
-                f"has the effect of the default action {profile.default_action}; runc drops it",
-                "remove the rule, or give it another action or error",
-            )
+    for place, rule in rules(profile):
+        if is_default(rule, profile):
+            action = profile.default_action
+            yield place, f"has the effect of the default action {action}; runc drops it"
 
 
-def repeated_arguments(profile: Profile, _: Context) -> Iterator[LintFinding]:
+@finds("repeated-arguments", "warning", "write one rule for each intended range")
+def repeated_arguments(profile: Profile, _: Context) -> Said:
     """Find rules that compare one argument twice: runc and crun split them into several rules."""
-    for index, rule in enumerate(profile.rules):
-        indexes = [argument.index for argument in rule.args]
-        if len(set(indexes)) < len(indexes):
-            yield LintFinding(
-                "repeated-arguments",
-                "warning",
-                _place(index),
-                "compares one argument more than once; runtimes then join these by OR, not by AND",
-                "write one rule for each intended range",
-            )
+    for place, rule in rules(profile):
+        if len({one.index for one in rule.args}) < len(rule.args):
+            yield place, "compares one argument more than once; runtimes join these by OR, not AND"
 
 
-def passed_by_upper_bits(profile: Profile, _: Context) -> Iterator[LintFinding]:
+@finds(
+    UPPER_BITS,
+    "warning",
+    'compare with SCMP_CMP_MASKED_EQ, or write default.int_arguments = "kernel"',
+)
+def passed_by_upper_bits(profile: Profile, _: Context) -> Said:
     """Find comparisons that a program evades by setting register bits that the kernel ignores.
 
     Such bits do not defeat a rule that allows a single number. They defeat a rule that allows all
     numbers but one, and a rule that denies one number.
     """
-    default = outcome(profile.default_action, profile.default_errno_ret)
-    for index, rule in enumerate(profile.rules):
-        if outcome(rule.action, rule.errno_ret) == default:
-            continue
+    for place, rule in rules(profile):
         passed = [name for name in rule.names if any(_passed(rule, a, name) for a in rule.args)]
-        if passed:
-            yield LintFinding(
-                UPPER_BITS,
-                "warning",
-                _place(index),
-                f"compares all 64 bits of an argument of which the kernel uses fewer, so that "
+        if passed and not is_default(rule, profile):
+            what = (
+                "compares all 64 bits of an argument of which the kernel uses fewer, so that "
                 f"programs evade it by setting upper bits ({', '.join(passed)}; "
-                "as in CVE-2019-10063 and CVE-2019-7303)",
-                'compare with SCMP_CMP_MASKED_EQ, or write default.int_arguments = "kernel"',
+                "as in CVE-2019-10063 and CVE-2019-7303)"
             )
+            yield place, what
 
 
 def _passed(rule: Rule, one: Argument, name: str) -> bool:
@@ -129,16 +114,11 @@ def _passed(rule: Rule, one: Argument, name: str) -> bool:
     return (one.op in _HOLD_ABOVE) == (rule.action in PERMISSIVE)
 
 
-def flags_refused(profile: Profile, context: Context) -> Iterator[LintFinding]:
+@finds("flags-refused", "error", "remove flags, or install runc 1.2")
+def flags_refused(profile: Profile, context: Context) -> Said:
     """Find flags if runc is older than 1.2, which refuses any."""
     if profile.flags and context.runc is not None and not reached(context.runc, "1.2.0"):
-        yield LintFinding(
-            "flags-refused",
-            "error",
-            "flags",
-            f"runc {context.runc} refuses every profile with flags",
-            "remove flags, or install runc 1.2",
-        )
+        yield "flags", f"runc {context.runc} refuses every profile with flags"
 
 
 _ARCHITECTURE_SINCE = {
@@ -171,47 +151,35 @@ def _takes(runc: Version, architecture: str) -> bool:
     return architecture in GOARCH and (since is None or reached(runc, since))
 
 
-def native_missing(profile: Profile, context: Context) -> Iterator[LintFinding]:
+@finds("native-missing", "warning", "add it")
+def native_missing(profile: Profile, context: Context) -> Said:
     """Find a list of architectures without the machine's own."""
-    listed = architectures(profile, context)
-    if listed and OCI[context.arch] not in listed:
-        yield LintFinding(
-            "native-missing",
-            "warning",
-            "architectures",
-            f"does not list {OCI[context.arch]}, which this machine's programs use; "
-            "runtimes add it automatically",
-            f"add {OCI[context.arch]}",
-        )
+    own, listed = OCI[context.arch], architectures(profile, context)
+    if listed and own not in listed:
+        what = f"does not list {own}, which this machine's programs use; runtimes add it"
+        yield "architectures", what
 
 
-def unknown_capabilities(profile: Profile, _: Context) -> Iterator[LintFinding]:
+@finds("unknown-capabilities", "warning", "correct the spelling")
+def unknown_capabilities(profile: Profile, _: Context) -> Said:
     """Find conditions on capabilities that no Linux release known here has."""
-    for index, rule in enumerate(profile.rules):
+    for place, rule in rules(profile):
         asked = {*rule.includes.caps, *rule.excludes.caps}
         if unknown := sorted(asked - CAPABILITIES):
-            yield LintFinding(
-                "unknown-capabilities",
-                "warning",
-                _place(index),
-                f"depends on {', '.join(unknown)}, which no container can have",
-                "correct the spelling",
-            )
+            yield place, f"depends on {', '.join(unknown)}, which no container can have"
 
 
 def listener_missing(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find SCMP_ACT_NOTIFY without a listener: runc refuses it, crun needs an annotation."""
-    if profile.listener_path is None:
-        for index, rule in enumerate(profile.rules):
-            if rule.action == NOTIFY:
-                yield LintFinding(
-                    "listener-missing",
-                    "warning" if context.runc is None else "error",
-                    _place(index),
-                    "sends notifications, but there is no listenerPath; runc refuses that, "
-                    "and under crun the calls fail with ENOSYS",
-                    "set listenerPath to the agent's socket",
-                )
+    severity: Severity = "warning" if context.runc is None else "error"
+    what = (
+        "sends notifications, but there is no listenerPath; runc refuses that, and under crun the "
+        "calls fail with ENOSYS"
+    )
+    for place, rule in rules(profile):
+        if rule.action == NOTIFY and profile.listener_path is None:
+            remedy = "set listenerPath to the agent's socket"
+            yield LintFinding("listener-missing", severity, place, what, remedy)
 
 
 def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[LintFinding]:
@@ -231,7 +199,8 @@ def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[LintFinding]:
         )
 
 
-def fallback_denied(profile: Profile, context: Context) -> Iterator[LintFinding]:
+@finds("fallback-denied", "warning", "give them SCMP_ACT_ERRNO with errnoRet 38, by a rule")
+def fallback_denied(profile: Profile, context: Context) -> Said:
     """Find calls whose callers try an older call only after ENOSYS, denied with something else.
 
     runc returns ENOSYS for calls above the last one that a profile names (patchbpf), crun never.
@@ -239,15 +208,12 @@ def fallback_denied(profile: Profile, context: Context) -> Iterator[LintFinding]
     last = _last_named(profile, context) if context.runc else None
     found = [name for name in _WITH_FALLBACK if _is_denied_otherwise(profile, name, context, last)]
     if found:
-        yield LintFinding(
-            "fallback-denied",
-            "warning",
-            "syscalls",
+        what = (
             f"denies {', '.join(found)} without ENOSYS, after which alone the C library makes the "
             "older call; runc returns it only for calls newer than all that a profile names, crun "
-            "for none",
-            f"add a rule that gives {', '.join(found)} SCMP_ACT_ERRNO with errnoRet 38",
+            "for none"
         )
+        yield "syscalls", what
 
 
 # glibc 2.42 clone-internal.c, faccessat.c, fchmodat.c, statx.c; as in moby issue 42680
@@ -255,12 +221,12 @@ _WITH_FALLBACK = ("clone3", "faccessat2", "fchmodat2", "statx")
 
 
 def _is_denied_otherwise(profile: Profile, name: str, context: Context, last: int | None) -> bool:
-    rules = [rule for rule in profile.rules if name in rule.names and is_plain_denial(rule)]
-    outcomes = {outcome(rule.action, rule.errno_ret) for rule in rules}
-    if may(profile, name) or (not outcomes and last is not None and _number(name, context) > last):
+    own = [rule for rule in profile.rules if name in rule.names and is_plain_denial(rule)]
+    codes = {code(rule.action, rule.errno_ret) for rule in own}
+    if may(profile, name) or (not codes and last is not None and _number(name, context) > last):
         return False
-    default = outcome(profile.default_action, profile.default_errno_ret)
-    return (outcomes or {default}) != {(ERRNO, ENOSYS)}
+    default = code(profile.default_action, profile.default_errno_ret)
+    return (codes or {default}) != {code(ERRNO, ENOSYS)}
 
 
 def _last_named(profile: Profile, context: Context) -> int:
@@ -272,6 +238,7 @@ def _number(name: str, context: Context) -> int:
 
 
 CHECKS: tuple[Check, ...] = (
+    unchecked_syscalls,
     unknown_syscalls,
     same_as_default,
     repeated_arguments,

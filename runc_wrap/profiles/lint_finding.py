@@ -1,13 +1,12 @@
 """The type of a profile check, its findings, and questions about a profile that checks share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from errno import EPERM
 from typing import Literal
 
 from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.source_profile import Profile, Rule
-from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, NOTIFY
+from runc_wrap.profiles.vocabulary import NOTIFY
 
 Severity = Literal["error", "warning", "note"]
 
@@ -40,7 +39,29 @@ class LintFinding:
         return asdict(self)
 
 
+Said = Iterator[tuple[str, str]]
 Check = Callable[[Profile, Context], Iterator[LintFinding]]
+
+
+def finds(
+    check: str, severity: Severity, remedy: str
+) -> Callable[[Callable[[Profile, Context], Said]], Check]:
+    """Make a check of a function that yields each place, and a sentence on it."""
+
+    def made(find: Callable[[Profile, Context], Said]) -> Check:
+        def found(profile: Profile, context: Context) -> Iterator[LintFinding]:
+            for place, sentence in find(profile, context):
+                yield LintFinding(check, severity, place, sentence, remedy)
+
+        return found
+
+    return made
+
+
+def rules(profile: Profile) -> Iterable[tuple[str, Rule]]:
+    """Return the rules, each with its place."""
+    return ((f"syscalls[{index}]", rule) for index, rule in enumerate(profile.rules))
+
 
 PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
 
@@ -57,12 +78,6 @@ def may(profile: Profile, name: str) -> bool:
         return False
     allowed = any(rule.action in PERMISSIVE for rule in rules)
     return allowed or profile.default_action in PERMISSIVE
-
-
-def outcome(action: str, errno_ret: int | None) -> tuple[str, int]:
-    """Return a call's outcome; all runtimes take ERRNO and TRACE without a number as EPERM."""
-    number = EPERM if errno_ret is None else errno_ret
-    return action, number if action in ACTIONS_WITH_ERRNO else 0
 
 
 def is_plain_denial(rule: Rule) -> bool:

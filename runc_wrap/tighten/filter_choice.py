@@ -80,7 +80,7 @@ class FilterChoice:
 
     def _of_name(self, entry: Entry, name: str) -> tuple[str, Json]:
         engine = (entry.record.engine if entry.record else None) or UNKNOWN
-        source = profile_operand.plain(profile_operand.profile(self._places, name, engine))
+        source = profile_operand.profile(self._places, name, engine).profile
         compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
         config = json_ambiguity.parsed(bundle_config.text(entry.container.bundle or ""))
         block = resolve(compiled, bounding(config))

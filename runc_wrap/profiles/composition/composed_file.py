@@ -11,10 +11,11 @@ first, then removals. A removal has no args: what stays of a call would depend o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runc_wrap.profiles.composition import groups
-from runc_wrap.profiles.composition.expression import ADD, CALL, REMOVE, known
+from runc_wrap.profiles.composition.expression import CALL, Composition, known
+from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
 from runc_wrap.profiles.source_profile import Rule
@@ -27,37 +28,22 @@ _TOP = frozenset({"base", "add", "remove", "comment"})
 _ENTRY = frozenset({"names", "args", "comment", "includes", "excludes"})
 
 
-class Amendment(NamedTuple):
-    """One entry of `add` or `remove`, with its groups expanded; `place` is like "add[0]"."""
-
-    sign: str
-    rule: Rule
-    place: str
-
-
-class ComposedFile(NamedTuple):
-    """The base's name, and the changes in the order in which they apply."""
-
-    base: str
-    changes: tuple[Amendment, ...]
-
-
 def has_base(data: bytes, source: str) -> bool:
     """Tell whether a profile file is composed. Raises ProfileError if it is not JSON."""
     document = decode(data, source)
     return isinstance(document, dict) and "base" in document
 
 
-def parse(data: bytes, source: str) -> ComposedFile:
-    """Return what a file says; `source` names it in errors. Raises ProfileError."""
+def parse(data: bytes, source: str) -> Composition:
+    """Return what a file says; `source` names it in errors, and its parts. Raises ProfileError."""
     top = Fields(decode(data, source), source, "", _TOP)
     top.text("comment")
     base = top.text("base") or top.fail("base", "missing; name a profile like runtime-default")
-    changes = [*_changes(top, "add", ADD), *_changes(top, "remove", REMOVE)]
-    return ComposedFile(base, tuple(changes))
+    changes = [*_changes(top, "add", ADD, source), *_changes(top, "remove", REMOVE, source)]
+    return Composition(base, tuple(changes))
 
 
-def _changes(top: Fields, key: str, sign: str) -> Iterator[Amendment]:
+def _changes(top: Fields, key: str, sign: str, source: str) -> Iterator[Part]:
     for number, fields in enumerate(top.objects(key, _ENTRY)):
         fields.text("comment")
         args = tuple(formats.arguments(fields))
@@ -65,7 +51,7 @@ def _changes(top: Fields, key: str, sign: str) -> Iterator[Amendment]:
             fields.fail("args", "a removal is of the whole call; remove it and add what stays")
         includes, excludes = formats.conditions(fields)
         rule = Rule(_names(fields), ALLOW, None, args, includes, excludes)
-        yield Amendment(sign, rule, f"{key}[{number}]")
+        yield Part(f"{source}: {key}[{number}]", sign, rule)
 
 
 def _names(fields: Fields) -> tuple[str, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.profiles import builtin, syscalls
 from runc_wrap.profiles.composition import groups
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.safe_text import near
 
-ADD, REMOVE = "+", "-"
+if TYPE_CHECKING:
+    from runc_wrap.profiles.composition.operations import Part
+
 _SIGN = re.compile(r" +([+-]) +")
 CALL = re.compile(r"[a-z_][a-z0-9_]*")
 _MOST = 64  # terms; more belong into a file
@@ -46,14 +48,14 @@ def known(call: str) -> str:
     return call
 
 
-class Expression(NamedTuple):
-    """A base by its name, and what is added to it and removed, from left to right."""
+class Composition(NamedTuple):
+    """A base by its name, and what is added to it and removed, in the order in which it applies."""
 
     base: str
-    terms: tuple[Term, ...]
+    changes: tuple[Term | Part, ...]
 
     def __str__(self) -> str:
-        return " ".join([self.base, *map(str, self.terms)])
+        return " ".join([self.base, *map(str, self.changes)])
 
 
 def is_composed(name: str) -> bool:
@@ -61,7 +63,7 @@ def is_composed(name: str) -> bool:
     return _SIGN.search(name) is not None
 
 
-def parse(text: str) -> Expression:
+def parse(text: str) -> Composition:
     """Return the parts of a text; blanks stand on both sides of each sign. Raises ProfileError."""
     base, *rest = _SIGN.split(text.strip())
     terms = tuple(Term(sign, operand) for sign, operand in zip(rest[::2], rest[1::2], strict=True))
@@ -73,4 +75,4 @@ def parse(text: str) -> Expression:
                 f"{word!r} is no operand; write calls, @groups and profiles, and a + or - with "
                 "blanks around it between them"
             )
-    return Expression(base, terms)
+    return Composition(base, terms)

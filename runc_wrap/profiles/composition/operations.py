@@ -11,9 +11,10 @@ multiplexer's own rule, too: libseccomp then lets through it the calls that are 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
+from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule
 from runc_wrap.profiles.vocabulary import ALLOW, ERRNO, LOG, NOTIFY, TRACE
@@ -23,7 +24,25 @@ if TYPE_CHECKING:
 
     from runc_wrap.profiles.source_profile import Argument
 
+ADD, REMOVE = "+", "-"
 _PASSING = frozenset({ALLOW, LOG, NOTIFY, TRACE})  # something other than a denial may follow
+
+
+class Part(NamedTuple):
+    """One part as applied: `text` as its author wrote it; the calls and conditions it is about."""
+
+    text: str
+    sign: str
+    rule: Rule
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def calls(self) -> frozenset[str]:
+        """The calls about which it decides."""
+        names = frozenset(self.rule.names)
+        return names if self.sign == ADD else reaching(names)
 
 
 def added(profile: Profile, rule: Rule) -> Profile:
@@ -82,7 +101,7 @@ def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
         yield from _without(old, common, (new.includes, new.excludes), only=lambda _: True)
     elif old.action == ALLOW or _are_apart(old.args, new.args):
         yield old
-    elif _is_default(old, profile):
+    elif is_default(old, profile):
         yield from _of(old, frozenset(old.names) - common)
     else:
         raise ProfileError(
@@ -151,14 +170,6 @@ def _more(
         caps=tuple(dict.fromkeys((*condition.caps, *caps))),
         arches=tuple(dict.fromkeys((*condition.arches, *arches))),
     )
-
-
-def _is_default(rule: Rule, profile: Profile) -> bool:
-    mine, default = (
-        (rule.action, rule.errno_ret),
-        (profile.default_action, profile.default_errno_ret),
-    )
-    return mine == default
 
 
 def _are_apart(some: tuple[Argument, ...], others: tuple[Argument, ...]) -> bool:

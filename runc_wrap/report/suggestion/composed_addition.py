@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.composition import composed_file, expression, operations
+from runc_wrap.profiles.composition import composed_file, composer, expression
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report.suggestion import profile_denials
@@ -73,9 +73,8 @@ def _is_said(block: Mapping[str, Any], made: Suggestion, entries: list[Json]) ->
         return False
     document = json.dumps({"base": "block", "add": entries}).encode()
     try:
-        profile = formats.parse(json.dumps(block).encode(), "block")
-        for change in composed_file.parse(document, "suggestion").changes:
-            profile = operations.added(profile, change.rule)
+        base = formats.parse(json.dumps(block).encode(), "block")
+        composer.made("it", composed_file.parse(document, "it"), lambda _: base)
     except ProfileError:
         return False
     return True

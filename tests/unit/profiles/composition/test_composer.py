@@ -13,7 +13,7 @@ from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression, groups
-from runc_wrap.profiles.composition.expression import Expression, Term
+from runc_wrap.profiles.composition.expression import Composition, Term
 from runc_wrap.profiles.lint_finding import may
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
@@ -31,7 +31,7 @@ AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
     ],
 )
 def test_signs_have_blanks_on_both_sides(text: str, terms: tuple[Term, ...]) -> None:
-    assert expression.parse(text) == Expression(text.split(maxsplit=1)[0], terms)
+    assert expression.parse(text) == Composition(text.split(maxsplit=1)[0], terms)
     assert expression.is_composed(text) == bool(terms)
 
 
@@ -112,7 +112,7 @@ def test_a_file_adds_first_and_then_removes() -> None:
         remove=[{"names": ["keyctl"]}],
         add=[{"names": ["@keyring"], "includes": {"caps": ["CAP_SYS_ADMIN"]}, "comment": "why"}],
     )
-    made = composer.of_file("x.json", composed_file.parse(data, "x.json"), builtin.load)
+    made = composer.made("x.json", composed_file.parse(data, "x.json"), builtin.load)
     assert [part.text for part in made.parts] == ["x.json: add[0]", "x.json: remove[0]"]
     assert made.answers("keyctl") == ["x.json: remove[0]"]
     assert made.answers("add_key") == ["containerd", "x.json: add[0]"]
