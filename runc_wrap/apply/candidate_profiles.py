@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.capture.capture_run import USUAL
+from runc_wrap.apply import compiled_proof
 from runc_wrap.filters import candidate_proof, profile_difference
-from runc_wrap.filters.evaluate.simulate import is_multiplexed
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, form_of
-from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles import abis
+from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.mode_profiles import candidate_mode, modes
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from runc_wrap.apply.compiled_proof import Prover
     from runc_wrap.filters.candidate_proof import Compared
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 
-SETS = (frozenset[str](), frozenset(CAPABILITIES))
-MULTIPLEXERS = ("socketcall", "ipc")
+_MULTIPLEXED = frozenset[str]().union(*MULTIPLEXED.values())
 
 
 def settle(compiled: Compiled, facts: Facts, prover: Prover) -> Compiled:
@@ -68,21 +67,14 @@ class Beside:
         mode: str,
         listener: modes.AgentListener = modes.NOWHERE,
     ) -> None:
-        self._both = current, candidate
-        self._mode = mode
-        self._listener = listener
-        self._made: dict[frozenset[str], Preview] = {}
-
-    def _preview(self, left: Collection[str] = ()) -> Preview:
-        which = frozenset(left)
-        if which not in self._made:
-            made = candidate_mode.previewed(*self._both, self._mode, self._listener, which)
-            self._made[which] = made
-        return self._made[which]
+        self._both = both = current, candidate
+        self._preview: Callable[[frozenset[str]], Preview] = cache(
+            partial(candidate_mode.previewed, *both, mode, listener)
+        )
 
     def made(self, left: Collection[str]) -> CompiledProfile:
         """Return the profile to inject. Raises ProfileError."""
-        preview = self._preview(left)
+        preview = self._preview(frozenset(left))
         own, other = (one["block"].get("architectures") or () for one in self._both)
         kills = [f"any call through {abis.of_oci(abi).name}" for abi in own if abi not in other]
         return {**preview.profile, "unpreviewed": [*preview.left, *kills]}
@@ -90,40 +82,38 @@ class Beside:
     @property
     def digest(self) -> str:
         """What its proof depends on beside the runtime. Raises ProfileError."""
-        return json_codec.digest(json_codec.dumps([*self._both, self._preview().profile]))
+        return json_codec.digest(
+            json_codec.dumps([*self._both, self._preview(frozenset()).profile])
+        )
 
     def cost(self, loader: Loader) -> CandidateCost:
         """Return the calls that are looked at, proved, and what that costs. Raises ProfileError."""
         left: set[str] = set()
         while True:
-            preview = self._preview(left)
-            found, wrong = self._tried(preview, loader)
-            new = wrong - left
-            if found and not wrong:
+            preview = self._preview(frozenset(left))
+            found = self._tried(preview, loader)
+            if not found.wrong:
                 return CandidateCost(preview.calls, preview.left, found.before, found.after)
-            if not preview.calls and not new:
+            calls, new = {*preview.calls}, found.wrong - {*preview.left}
+            if not (calls or new):
                 raise ProfileError("libseccomp makes something else of it")
-            left |= {*preview.left, *wrong}
-            if not new or wrong - {*preview.calls}:  # perhaps by way of socketcall or ipc
-                left.update(preview.calls if not new else filter(_is_multiplexed, preview.calls))
+            more = new if new <= calls else new | (calls & _MULTIPLEXED)  # wrong by way of those
+            left |= {*preview.left} | (more or calls)
 
-    def _tried(self, preview: Preview, loader: Loader) -> tuple[Compared | None, set[str]]:
-        """Return the comparison for a usual container, and the calls that are wrong for any."""
+    def _tried(self, preview: Preview, loader: Loader) -> Compared:
+        """Return the comparison for a usual container; what is wrong may be so for any."""
         named = profile_difference.named_capabilities(*self._both)
-        sets = profile_difference.capability_sets({one: named[one] for one in preview.calls})
-        some = {*preview.calls, *preview.left, *MULTIPLEXERS, *(n for n in named if named[n])}
-        found = []
+        some = {*preview.calls, *preview.left, *MULTIPLEXED, *(n for n in named if named[n])}
+        found: list[Compared] = []
         try:
-            for held in dict.fromkeys((USUAL, *SETS, *sets)):
+            for held in compiled_proof.capabilities(preview.calls, *self._both):
                 own, other, both = (resolve(one, held) for one in (*self._both, preview.profile))
-                only = None if held == USUAL else some
+                only = some if found else None
                 found.append(
                     candidate_proof.compare((own, other, both), loader, preview.left, only)
                 )
         except ProfileError:  # rules on socketcall may contradict each other
-            return None, {*filter(_is_multiplexed, preview.calls)} or {*preview.calls}
-        return found[0], set().union(*(one.wrong for one in found))
-
-
-def _is_multiplexed(call: str) -> bool:
-    return any(is_multiplexed(abi, call) for abi in abis.runnable(syscalls.native()))
+            if not (calls := {*preview.calls}):
+                raise
+            return candidate_proof.Compared(calls & _MULTIPLEXED or calls, 0, 0)
+        return found[0]._replace(wrong=set().union(*(one.wrong for one in found)))

@@ -30,7 +30,7 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from runc_wrap.filters.profile_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 20
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see profile_proof
-_SETS = (frozenset[str](), USUAL, frozenset(CAPABILITIES))  # a container's capabilities
 
 
 @dataclass(frozen=True)
@@ -143,12 +142,18 @@ class Prover:
 
 def _sets(made: CompiledProfile) -> list[frozenset[str]]:
     """Return the capabilities of most containers, and all that change a call's comparisons."""
-    every = [entry for entry in made["rules"] if entry["rule"].get("args")]
-    compared = {name for entry in every for name in entry["rule"]["names"]}
-    rules = [entry for entry in made["rules"] if compared.intersection(entry["rule"]["names"])]
-    named = profile_difference.named_capabilities({**made, "rules": rules})
-    some = {call: own for call, own in named.items() if call in compared}
-    return list(dict.fromkeys((*_SETS, *profile_difference.capability_sets(some))))
+    rules = (entry["rule"] for entry in made["rules"])
+    return capabilities({name for one in rules if one.get("args") for name in one["names"]}, made)
+
+
+def capabilities(calls: Iterable[str], *profiles: CompiledProfile) -> list[frozenset[str]]:
+    """Return what most containers have, and all sets that change what these calls get.
+
+    Raises ProfileError for too many.
+    """
+    named = profile_difference.named_capabilities(*profiles)
+    sets = profile_difference.capability_sets(named.get(call, set()) for call in calls)
+    return list(dict.fromkeys((USUAL, frozenset(), frozenset(CAPABILITIES), *sets)))
 
 
 def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:

@@ -6,13 +6,12 @@ every ABI, with arguments at, below and above the values that any of them compar
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
-from runc_wrap.filters.evaluate.simulate import Simulation
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.profiles import abis, return_codes, syscalls
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.runtime_load import Block, Loader
     from runc_wrap.profiles.abis import Abi
 
-_MOST = 1024  # argument patterns tried for one call, each value alone before combinations
+_MOST = 4096  # argument patterns of one call: of more it is not known what the filter does
 _LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
 _ASKED = (return_codes.LOG, return_codes.USER_NOTIF)
 
@@ -33,17 +32,6 @@ class Compared(NamedTuple):
     wrong: set[str]
     before: int
     after: int
-
-
-class Made:
-    """A block and the filter of it. Raises ProfileError if it cannot be loaded."""
-
-    def __init__(self, block: Block, loader: Loader) -> None:
-        self.simulation = Simulation(block, loader)
-        try:
-            self.program = bpf.program(libseccomp.filter_bytes(self.simulation.load))
-        except bpf.BpfError as error:
-            raise ProfileError(f"the kernel would refuse the filter: {error}") from error
 
 
 def compare(
@@ -57,7 +45,7 @@ def compare(
     Of `left` nothing is logged. Of an ABI that the second does not list, and so kills, any part may
     be. `only` names the calls to try, None for all. Raises ProfileError for one that is refused.
     """
-    made = [Made(block, loader) for block in blocks]
+    made = [Expectation(block, loader) for block in blocks]
     own, other, both = (one.simulation.load for one in made)
     if (own.abis, own.stub) != (both.abis, both.stub):
         raise ProfileError("runc would answer unknown calls otherwise")
@@ -71,13 +59,15 @@ def compare(
     return Compared(wrong, *(len(made[at].program.instructions) for at in (0, 2)))
 
 
-def _is_wrong(made: list[Made], abi: Abi, number: int, *, logs: bool | None) -> bool:
+def _is_wrong(made: list[Expectation], abi: Abi, number: int, *, logs: bool | None) -> bool:
+    """Tell whether the third filter does something else, or may: there is too much to be tried."""
     programs = [one.program for one in made]
-    interest = bpf_outcomes.interest(programs, abi.audit, number)
-    for one in made:
-        for condition in chain.from_iterable(one.simulation.rules(abi, number)):
-            interest.note_condition(condition)
-    for args in islice(interest.calls(), _MOST):
+    interest = filter_comparison.to_try(programs, [one.simulation for one in made], abi, number)
+    tried = list(islice(interest.calls(), _MOST + 1))
+    if len(tried) > _MOST:
+        own_text, _, text = (one.simulation for one in made)
+        return bool(logs) or not text.has_same_rules(own_text, abi, number)
+    for args in tried:
         data = bpf.SeccompData(abi.audit, number, args)
         own, other, found = (bpf.evaluate(program, data) for program in programs)
         may_be_asked = logs is not False and own in _LET_THROUGH and other not in _LET_THROUGH

@@ -4,9 +4,10 @@ Every number of every ABI that this kernel may run is compared, including those 
 a few far above. Results are cached by the filters' bytes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain
 
 from runc_wrap.filters.evaluate import bpf, bpf_outcomes
 from runc_wrap.filters.evaluate.runtime_load import Block, Loader
@@ -14,6 +15,7 @@ from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+from runc_wrap.profiles.source_profile import ProfileError
 
 _ROOM = 64  # unnamed numbers tried above the largest named
 _FAR = (0xFFF, 0xFFFF, 0x3FFFFFFF)
@@ -59,22 +61,32 @@ class Expectation:
     """The filter that a process must have: a resolved block, as this runtime loads it.
 
     Raises ProfileError if the runtime would refuse the block, or libseccomp is missing.
-    Building one takes some 20 ms, comparing a new filter 0.1 to 1.5 s; so keep one for each
+    Building one takes some 20 ms, most of it in libseccomp, which a `lazy` one asks only where
+    rules leave a result open. Comparing a new filter takes 0.1 to 1.5 s; so keep one for each
     distinct block.
     """
 
-    def __init__(self, block: Block, loader: Loader) -> None:
+    def __init__(self, block: Block, loader: Loader, *, lazy: bool = False) -> None:
         self.simulation = Simulation(block, loader)
-        self._reference = bpf.program(libseccomp.filter_bytes(self.simulation.load))
+        if not lazy:
+            _ = self.program
         self._seen: dict[tuple[bytes, ...], tuple[FilterDifference, ...]] = {}
         self._sampled: dict[tuple[bytes, ...], tuple[str, ...]] = {}
+
+    @cached_property
+    def program(self) -> bpf.Program:
+        """libseccomp's own filter. Raises ProfileError."""
+        try:
+            return bpf.program(libseccomp.filter_bytes(self.simulation.load))
+        except bpf.BpfError as error:
+            raise ProfileError(f"the kernel would refuse the filter: {error}") from error
 
     def code(self, abi: Abi, number: int, args: bpf.Args = bpf.NO_ARGS) -> int:
         """Return a call's expected result, from libseccomp's own filter if rules leave it open."""
         verdict = self.simulation.verdict(abi, number, args)
         if verdict.certain:
             return verdict.code
-        return bpf.evaluate(self._reference, bpf.SeccompData(abi.audit, number, args))
+        return bpf.evaluate(self.program, bpf.SeccompData(abi.audit, number, args))
 
     def differences(self, filters: Sequence[bytes]) -> tuple[FilterDifference, ...]:
         """Compare filters (oldest first, as ptrace.read returns them) with the profile.
@@ -112,10 +124,7 @@ class Expectation:
     def _one(
         self, programs: tuple[bpf.Program, ...], abi: Abi, number: int, sampled: list[str]
     ) -> FilterDifference | None:
-        interest = bpf_outcomes.interest(programs, abi.audit, number)
-        for rule in self.simulation.rules(abi, number):
-            for condition in rule:
-                interest.note_condition(condition)
+        interest = to_try(programs, [self.simulation], abi, number)
         if interest.is_sampled:
             sampled.append(f"{abi.name} {syscalls.name_of(abi, number)}")
         for args in interest.calls():
@@ -126,6 +135,18 @@ class Expectation:
                 name = syscalls.name_of(abi, number)
                 return FilterDifference(abi.name, name, number, expected, found, shown)
         return None
+
+
+def to_try(
+    programs: Iterable[bpf.Program], texts: Iterable[Simulation], abi: Abi, number: int
+) -> bpf_outcomes.Interest:
+    """Return which arguments matter to filters and to blocks' rules, at which values."""
+    found = bpf_outcomes.interest(programs, abi.audit, number)
+    for condition in chain.from_iterable(
+        chain.from_iterable(one.rules(abi, number) for one in texts)
+    ):
+        found.note_condition(condition)
+    return found
 
 
 @lru_cache(maxsize=_MOST_PROGRAMS)
@@ -142,7 +163,7 @@ def _weaker(
 ) -> Iterator[FilterDifference]:
     for abi in abis.runnable(syscalls.native()):
         for number in numbers(abi):
-            interest = bpf_outcomes.interest((*filters, *wanted), abi.audit, number)
+            interest = to_try((*filters, *wanted), (), abi, number)
             for args in interest.calls():
                 call = bpf.SeccompData(abi.audit, number, args)
                 codes = bpf.combined(wanted, call), bpf.combined(filters, call)

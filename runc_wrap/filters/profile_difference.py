@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf, bpf_outcomes
-from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscalls
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
+from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -29,19 +29,18 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runc_wrap.filters.evaluate.bpf import Args
-    from runc_wrap.filters.evaluate.runtime_load import Block, Comparison, Loader
+    from runc_wrap.filters.evaluate.runtime_load import Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 
     Side: TypeAlias = "CompiledProfile | ProcessFilters"
-    _Outcome: TypeAlias = "_Loaded | ProcessFilters"
+    _Outcome: TypeAlias = "Expectation | ProcessFilters"
     _Found = tuple[FilterDifference, str]
 
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three
 _MOST_COMBINATIONS = 4096  # of values of one call's arguments; engines' have a hundred
 _SHOWN = 4  # ranges of an argument in one line
-_MULTIPLEXERS = ("socketcall", "ipc")  # rules on socket and the like become rules on these
 
 
 class ProfileChange(NamedTuple):
@@ -66,25 +65,6 @@ class ProcessFilters(NamedTuple):
         return bpf.combined(self.programs, bpf.SeccompData(abi.audit, number, args))
 
 
-class _Loaded:
-    """A block as loaded; libseccomp's own filter is made only for what rules leave open."""
-
-    def __init__(self, block: Block, loader: Loader) -> None:
-        self.simulation = Simulation(block, loader)
-        self._block = block
-        self._loader = loader
-        self._exact: Expectation | None = None
-
-    def code(self, abi: Abi, number: int, args: Args) -> int:
-        """Return SECCOMP_RET_* with data."""
-        verdict = self.simulation.verdict(abi, number, args)
-        if verdict.certain:
-            return verdict.code
-        if self._exact is None:
-            self._exact = Expectation(self._block, self._loader)
-        return self._exact.code(abi, number, args)
-
-
 def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     """Return the calls that the two treat differently, in the order of ABIs and numbers.
 
@@ -95,7 +75,7 @@ def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     fixed = [one.capabilities for one in (first, second) if isinstance(one, ProcessFilters)]
     named = {} if fixed else named_capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
     found: list[ProfileChange] = []
-    for capabilities in fixed[:1] or capability_sets(named):
+    for capabilities in fixed[:1] or capability_sets(named.values()):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
         some = calls if capabilities and not fixed else None
@@ -104,8 +84,10 @@ def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     return found
 
 
-def _loaded(one: Side, capabilities: Capabilities, loader: Loader) -> _Loaded | ProcessFilters:
-    return one if isinstance(one, ProcessFilters) else _Loaded(resolve(one, capabilities), loader)
+def _loaded(one: Side, capabilities: Capabilities, loader: Loader) -> _Outcome:
+    if isinstance(one, ProcessFilters):
+        return one
+    return Expectation(resolve(one, capabilities), loader, lazy=True)
 
 
 def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[ProfileChange]:
@@ -121,23 +103,27 @@ def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> l
 
 
 def named_capabilities(*profiles: CompiledProfile) -> dict[str, set[str]]:
-    """Return {call: the capabilities that its rules name}. Raises ProfileError for too many."""
+    """Return {call: the capabilities that its rules name}."""
     named: dict[str, set[str]] = {}
     for entry in chain.from_iterable(profile["rules"] for profile in profiles):
         for name in entry["rule"].get("names") or ():
             named.setdefault(name, set()).update(entry.get("all", ()), entry.get("none", ()))
-    if any(len(one) > _MOST_OF_A_CALL for one in named.values()):
-        raise ProfileError(
-            f"the rules of one call name more than {_MOST_OF_A_CALL} capabilities, which are too "
-            "many to compare; write fewer"
-        )
     return named
 
 
-def capability_sets(named: dict[str, set[str]]) -> list[Capabilities]:
-    """Return the sets of capabilities that can make a difference for a call, small ones first."""
+def capability_sets(named: Iterable[set[str]]) -> list[Capabilities]:
+    """Return the sets of capabilities that can make a difference for a call, small ones first.
+
+    `named` has what the rules of each call name. Raises ProfileError for too many of one call.
+    """
     every: set[Capabilities] = {frozenset()}
-    every |= {chosen for one in named.values() for chosen in _subsets(one)}
+    for one in named:
+        if len(one) > _MOST_OF_A_CALL:
+            raise ProfileError(
+                f"the rules of one call name more than {_MOST_OF_A_CALL} capabilities, which are "
+                "too many to compare; write fewer"
+            )
+        every.update(_subsets(one))
     return sorted(every, key=lambda one: (len(one), sorted(one)))
 
 
@@ -153,13 +139,14 @@ def _differences(
     """Yield what differs of each number, and when; `calls` None means all, named or not."""
     for abi in abis.runnable(syscalls.native()):
         numbers = syscalls.numbers(abi)
-        some = [numbers[name] for name in (*(calls or ()), *_MULTIPLEXERS) if name in numbers]
+        some = [numbers[name] for name in (*(calls or ()), *MULTIPLEXED) if name in numbers]
         for number in filter_comparison.numbers(abi) if calls is None else sorted({*some}):
             yield from _of_number(before, after, abi, number)
 
 
 def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iterator[_Found]:
-    if _has_same_rules(before, after, abi, number):
+    texts = [one.simulation for one in (before, after) if isinstance(one, Expectation)]
+    if texts[1:] and texts[0].has_same_rules(texts[1], abi, number):
         return
     tried: dict[Args, tuple[int, int]] = {}
     interest, conditions = _interest((before, after), abi, number)
@@ -174,17 +161,6 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
             when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
             shown = where[0] if interest.indexes else None
             yield FilterDifference(abi.name, name, number, expected, found, shown), when
-
-
-def _has_same_rules(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> bool:
-    """Tell whether two profiles have the same rules for a number, which nothing else decides."""
-    if isinstance(before, ProcessFilters) or isinstance(after, ProcessFilters):
-        return False
-    one, other = before.simulation, after.simulation
-    if not all(abi in each.load.abis and each.uncertain(abi) is not None for each in (one, other)):
-        return False
-    is_same_stub = one.load.stub.get(abi) == other.load.stub.get(abi)
-    return is_same_stub and one.key(abi, number) == other.key(abi, number)
 
 
 @contextmanager
@@ -222,14 +198,11 @@ def _interest(
 ) -> tuple[bpf_outcomes.Interest, list[Comparison]]:
     """Return which arguments matter at which values, and the conditions of profiles."""
     running = [one for one in sides if isinstance(one, ProcessFilters)]
-    programs = [program for one in running for program in one.programs]
-    interest = bpf_outcomes.interest(programs, abi.audit, number)
-    loaded = [one for one in sides if isinstance(one, _Loaded)]
-    rules = [rule for one in loaded for rule in one.simulation.rules(abi, number)]
-    conditions = list(chain.from_iterable(rules))
-    for condition in conditions:
-        interest.note_condition(condition)
-    return interest, conditions if len(loaded) == len(sides) else []
+    texts = [one.simulation for one in sides if isinstance(one, Expectation)]
+    programs = chain.from_iterable(one.programs for one in running)
+    conditions = chain.from_iterable(rule for one in texts for rule in one.rules(abi, number))
+    found = filter_comparison.to_try(programs, texts, abi, number)
+    return found, [] if running else list(conditions)
 
 
 def _patterns(

@@ -11,9 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
-from runc_wrap.filters.evaluate.simulate import Simulation
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.profiles import abis, actions, syscalls
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.runtime_load import Block, Loader
+    from runc_wrap.filters.evaluate.simulate import Simulation
     from runc_wrap.profiles.abis import Abi
 
 
@@ -53,12 +53,12 @@ def wrong(
 
     `known` is kept between blocks: a call with the same rules is not tried twice.
     """
-    simulation = Simulation(block, loader)
+    expectation = Expectation(block, loader, lazy=True)
+    simulation = expectation.simulation
     calls = [(abi, number) for abi, number in _calls(simulation) if abi in simulation.load.abis]
-    new = [call for call in calls if simulation.key(*call) not in known]
-    if new:
-        program = bpf.program(libseccomp.filter_bytes(simulation.load))
-        known |= {simulation.key(*one): _of_call(simulation, program, *one) for one in new}
+    for call in calls:
+        if (key := simulation.key(*call)) not in known:
+            known[key] = _of_call(expectation, *call)
     found = (known[simulation.key(*call)] for call in calls)
     return [one for one in found if one is not None]
 
@@ -70,13 +70,9 @@ def _calls(simulation: Simulation) -> Iterator[tuple[Abi, int]]:
         yield from ((abi, number) for number in numbers)
 
 
-def _of_call(
-    simulation: Simulation, program: bpf.Program, abi: Abi, number: int
-) -> Miscompiled | None:
-    interest = bpf_outcomes.interest((program,), abi.audit, number)
-    for rule in simulation.rules(abi, number):
-        for condition in rule:
-            interest.note_condition(condition)
+def _of_call(expectation: Expectation, abi: Abi, number: int) -> Miscompiled | None:
+    simulation, program = expectation.simulation, expectation.program
+    interest = filter_comparison.to_try((program,), (simulation,), abi, number)
     rules = len(simulation.rules(abi, number)) or 1
     for args in islice(interest.calls(), min(_MOST, max(_FEWEST, _COMPARISONS // rules))):
         found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))

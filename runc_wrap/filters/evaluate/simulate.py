@@ -153,6 +153,15 @@ class Simulation:
         call = self._calls[abi].get(number, _UNNAMED)
         return abi, number, call.action, tuple(call.conditional), self.load.default
 
+    def has_same_rules(self, other: "Simulation", abi: Abi, number: int) -> bool:
+        """Tell whether another has the same rules for a number, which nothing else decides."""
+        if not all(
+            abi in one.load.abis and one.uncertain(abi) is not None for one in (self, other)
+        ):
+            return False
+        is_same_stub = self.load.stub.get(abi) == other.load.stub.get(abi)
+        return is_same_stub and self.key(abi, number) == other.key(abi, number)
+
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
         """Return the conditions that decide a number's outcome; [] if no argument matters."""
         call = self._calls.get(abi, {}).get(number)
@@ -188,7 +197,7 @@ def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Con
     resolved = syscalls.resolved(abi, _translated(abi, name))
     if resolved >= 0:
         return [(resolved, conditions)]
-    if not is_multiplexed(abi, name):
+    if not _multiplexes(abi) or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
         return []
     through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
     numbers = syscalls.numbers(abi)
@@ -196,12 +205,6 @@ def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Con
     inner = (which, *(one for one in conditions if one.index))
     muxed = [(numbers[through], inner)] if through in numbers else []
     return muxed + ([(numbers[name], conditions)] if name in numbers else [])
-
-
-def is_multiplexed(abi: Abi, name: str) -> bool:
-    """Tell whether a rule on a call becomes one on socketcall or ipc."""
-    resolved = syscalls.resolved(abi, _translated(abi, name))
-    return _multiplexes(abi) and resolved in (*_SOCKET_CALLS, *_IPC_CALLS)
 
 
 def _translated(abi: Abi, name: str) -> str:

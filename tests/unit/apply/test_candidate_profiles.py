@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from harness.node.requirements import machine
 from runc_wrap.apply.candidate_profiles import Beside
 from runc_wrap.filters import candidate_proof
-from runc_wrap.filters.candidate_proof import Made
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import builtin, return_codes, syscalls
@@ -52,7 +52,7 @@ def _codes(
     six = (*args, *([0] * (6 - len(args))))
     number = syscalls.numbers(ABIS[abi])[call]
     data = bpf.SeccompData(ABIS[abi].audit, number, six)  # type: ignore[arg-type]  # six it are
-    made = [Made(resolve(one, frozenset()), loader) for one in profiles]
+    made = [Expectation(resolve(one, frozenset()), loader) for one in profiles]
     return [bpf.evaluate(one.program, data) for one in made]
 
 
@@ -123,6 +123,20 @@ def test_what_libseccomp_makes_wrongly_is_not_previewed() -> None:
             (return_codes.ALLOW, [], return_codes.LOG if other not in PASSING else own),
             (return_codes.ALLOW, ["keyctl"], own),
         ]
+
+
+def test_a_call_with_more_arguments_than_can_be_tried_is_not_previewed() -> None:
+    """Whatever becomes of it, nothing is said of it; the others are looked at all the same."""
+    machine("x86_64")
+    values = [(index, "EQ", 7, 0) for index in range(4)]
+    current = drawn.profile(drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values), drawn.rule("mount"))
+    same = [drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values)]
+    for candidate in (drawn.profile(), drawn.profile(*same)):
+        beside = Beside(current, candidate, "enforce")  # type: ignore[arg-type]  # drawn are dicts
+        cost = beside.cost(CRUN)
+        assert (cost.calls, cost.left) == (["mount"], ["keyctl"])
+        found = _codes([current, beside.made(cost.left)], CRUN, "x86_64", "keyctl", [7] * 4)
+        assert found == [return_codes.ALLOW] * 2
 
 
 def test_an_abi_that_the_candidate_kills_is_named() -> None:
