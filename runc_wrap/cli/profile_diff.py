@@ -34,21 +34,23 @@ class _Row(NamedTuple):
     second: int
 
     @property
-    def is_stricter(self) -> bool:
-        """Tell whether the second denies more."""
-        more = actions.restriction(self.second) < actions.restriction(self.first)
-        return more and not self.is_undenied
+    def kind(self) -> str:
+        """What the second does: "denies" or "allows" more, "logs" otherwise, or another "error"."""
+        first, second = (actions.restriction(code) for code in (self.first, self.second))
+        if all(code & ACTION_MASK in _UNDENIED for code in (self.first, self.second)):
+            return "logs"  # or asks somebody; neither denies by itself
+        return "error" if first == second else "denies" if second < first else "allows"
 
-    @property
-    def is_laxer(self) -> bool:
-        """Tell whether the second denies less."""
-        less = actions.restriction(self.second) > actions.restriction(self.first)
-        return less and not self.is_undenied
-
-    @property
-    def is_undenied(self) -> bool:
-        """Tell whether neither denies by itself: one of them logs, or asks somebody."""
-        return all(code & ACTION_MASK in _UNDENIED for code in (self.first, self.second))
+    def shown(self, abis: list[str]) -> dict[str, Any]:
+        """Return it as the document has it."""
+        return {
+            "syscall": self.syscall,
+            "abis": abis,
+            "capabilities": [f"CAP_{name}" for name in self.capabilities],
+            "arguments": self.when or None,
+            "first": actions.describe(self.first),
+            "second": actions.describe(self.second),
+        }
 
 
 @click.command()
@@ -71,7 +73,8 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     loader = runtime_loader.of(places.prefix, kind)
     found = _rows(profile_difference.find(one, other, loader))
     if as_json:
-        output.document(_document(found))
+        rows = [row.shown(abis) for row, abis in found.items()]
+        output.document({"summary": _summary(found), "differences": rows})
     else:
         _print(found)
     if found:
@@ -90,58 +93,31 @@ def _rows(changes: Iterable[ProfileChange]) -> dict[_Row, list[str]]:
 
 
 def _print(found: dict[_Row, list[str]]) -> None:
-    rows = [
-        (
-            row.syscall,
-            ", ".join(abis),
-            ", ".join(filter(None, (_with(row.capabilities), row.when))),
-            actions.describe(row.first),
-            actions.describe(row.second),
-        )
-        for row, abis in found.items()
-    ]
+    rows = []
+    for row, abis in found.items():
+        held = f"with {', '.join(row.capabilities)}" if row.capabilities else ""
+        when = ", ".join(filter(None, (held, row.when)))
+        codes = actions.describe(row.first), actions.describe(row.second)
+        rows.append((row.syscall, ", ".join(abis), when, *codes))
     if rows:
         output.table(("call", "abi", "when", "first", "second"), rows)
     output.say(_summary(found))
 
 
-def _with(capabilities: tuple[str, ...]) -> str:
-    return f"with {', '.join(capabilities)}" if capabilities else ""
+_SUMMARY = {
+    "denies": "denies {} more{}",
+    "allows": "allows {} more{}",
+    "error": "has another error for {}",
+    "logs": "logs {} otherwise or asks about them",
+}
 
 
 def _summary(found: Iterable[_Row]) -> str:
-    stricter, laxer = _counted(found, "is_stricter"), _counted(found, "is_laxer")
-    undenied = {one.syscall for one in found if one.is_undenied}
-    others = {
-        one.syscall for one in found if not (one.is_stricter or one.is_laxer or one.is_undenied)
-    }
-    said = [f"denies {stricter}"] * bool(stricter) + [f"allows {laxer}"] * bool(laxer)
-    said += [f"has another error for {number(len(others), 'call')}"] * bool(others)
-    said += [f"logs {number(len(undenied), 'call')} otherwise or asks about them"] * bool(undenied)
+    said = []
+    for kind, text in _SUMMARY.items():
+        some = [one for one in found if one.kind == kind]
+        under = len({one.syscall for one in some if one.when})
+        more = f" ({under} under arguments)" if under else ""
+        if some:
+            said.append(text.format(number(len({one.syscall for one in some}), "call"), more))
     return f"The second {', '.join(said)}." if said else "They do the same for every call."
-
-
-def _counted(found: Iterable[_Row], which: str) -> str:
-    """Return "3 calls more (1 under arguments)", "" for none."""
-    some = [one for one in found if getattr(one, which)]
-    names = {one.syscall for one in some}
-    under = {one.syscall for one in some if one.when}
-    more = f" ({len(under)} under arguments)" if under else ""
-    return f"{number(len(names), 'call')} more{more}" if names else ""
-
-
-def _document(found: dict[_Row, list[str]]) -> dict[str, Any]:
-    return {
-        "summary": _summary(found),
-        "differences": [
-            {
-                "syscall": row.syscall,
-                "abis": abis,
-                "capabilities": [f"CAP_{name}" for name in row.capabilities],
-                "arguments": row.when or None,
-                "first": actions.describe(row.first),
-                "second": actions.describe(row.second),
-            }
-            for row, abis in found.items()
-        ],
-    }

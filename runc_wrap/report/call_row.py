@@ -181,6 +181,15 @@ def count_in(
     rows[key].count_in(call, tally, outcome)
 
 
+def add(rows: dict[tuple[int, int], CallRow], call: NodeCall) -> None:
+    """Add a call as a node saw it to its row."""
+    key = (call.arch, call.number)
+    if key in rows:
+        rows[key].add(call)
+    else:
+        rows[key] = call.row()
+
+
 def of(call: CallKind, outcome: CallOutcome) -> CallRow:
     """Return the row of a call, in which none is counted yet."""
     found = CallRow(

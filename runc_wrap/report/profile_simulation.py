@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.sources import audit_record
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.report.outcomes import CallOutcome, Filter
 
-_MOST = 1 << 16  # kinds of calls that are told apart by their arguments
+_MOST = 1 << 16  # kinds of calls whose outcomes are remembered
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 
 
@@ -87,18 +88,16 @@ def _traced(call: TracedCall) -> CallKind | None:
 
 def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Simulated]:
     """Return what each distinct call that is not let through would get, worst first."""
+
+    @lru_cache(_MOST)
+    def judged(kind: CallKind) -> tuple[str, str, CallOutcome]:
+        abi = outcomes.abi_of(kind.arch, kind.number)
+        name = call_row.name_of(abi, kind.number)
+        return name, abi.name if abi else "", outcomes.of(kind, profile)
+
     found: dict[tuple[str, str, CallOutcome], list[Any]] = {}
-    known: dict[CallKind, tuple[str, str, CallOutcome]] = {}
-    for each, where in seen:
-        kind = each if len(known) < _MOST or each in known else each._replace(args=None)
-        if kind not in known:
-            abi = outcomes.abi_of(kind.arch, kind.number)
-            known[kind] = (
-                call_row.name_of(abi, kind.number),
-                abi.name if abi else "",
-                outcomes.of(kind, profile),
-            )
-        found.setdefault(known[kind], [0, where])[0] += 1
+    for kind, where in seen:
+        found.setdefault(judged(kind), [0, where])[0] += 1
     rows = [Simulated(*key, count, first) for key, (count, first) in found.items()]
     rows = [one for one in rows if one.outcome.verdict != outcomes.SAFE]
     return sorted(rows, key=lambda one: outcomes.WORST_FIRST.index(one.outcome.verdict))

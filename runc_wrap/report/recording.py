@@ -14,7 +14,7 @@ from runc_wrap.documents.reader import record
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 from runc_wrap.report import call_row, outcomes
-from runc_wrap.report.call_row import CallRow, NodeCall
+from runc_wrap.report.call_row import NodeCall
 from runc_wrap.report.outcomes import LET_THROUGH, SAFE
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tallies
     from runc_wrap.ledger.record import Record
+    from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.outcomes import Filter
 
@@ -67,22 +68,19 @@ class RecordedCalls:
         self.lost += other.lost
         self.notes |= dict.fromkeys(other.notes[: _MOST_NOTES - len(self.notes)])
         for call in other.calls:
-            if known := self.calls.get((call.arch, call.number)):
-                known.add(call)
-            else:
-                row = self.calls[call.arch, call.number] = call.row()
-                row.name_here()
+            call_row.add(self.calls, call)
 
     def as_json(self) -> Json:
         """Return it as `NodeRecording` reads it."""
-        return {
-            "containers": self.containers,
-            "whole": self.whole,
-            "watched": self.watched,
-            "lost": self.lost,
-            "notes": [*self.notes],
-            "calls": [row.as_json() for row in self.calls.values()],
-        }
+        rows = [row.as_json() for row in self.rows]
+        return {**vars(self), "notes": [*self.notes], "calls": rows}
+
+    @property
+    def rows(self) -> list[CallRow]:
+        """The calls, each by its name on this machine."""
+        for row in self.calls.values():
+            row.name_here()
+        return [*self.calls.values()]
 
     def sentences(self) -> Iterator[str]:
         """Yield for how long and where was recorded, and what may be missing; safe to print."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import coverage
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_row, outcomes
 from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import LostRecords
 from runc_wrap.report.node_workload import MOST_NAMES
@@ -125,11 +125,7 @@ class ReportedWorkload:
         verdict = call.verdict
         if verdict != self._worst and verdict in (DENIED, DEPENDS):
             self._worst = min(verdict, self._worst, key=place)
-        key = (call.arch, call.number)
-        if key in self.calls:
-            self.calls[key].add(call)
-        else:
-            self.calls[key] = call.row()
+        call_row.add(self.calls, call)
 
     @property
     def kept(self) -> int:

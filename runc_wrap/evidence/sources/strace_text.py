@@ -1,7 +1,8 @@
 """Calls in strace's output: its own text, with -f, -t, -tt, -T or -o; best with -X raw.
 
-An argument is known only if strace printed a number. A call that strace shows in two parts counts
-where it begins. Source: strace 6.13, src/strace.c (printleader) and strace.1.
+An argument is known only if strace printed a number, and no string or structure before it. A call
+that strace shows in two parts counts where it begins. Source: strace 6.13, src/strace.c
+(printleader) and strace.1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LINE = re.compile(
 )
 _MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64) bit mode\. \]")
 _NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|\d{1,20})")
-_OPENING, _CLOSING = b"([{", b")]}"
+_END = re.compile(rb'["()\[{]')  # of the arguments, or of those that are numbers
 _ARGUMENTS = 6
 _MASK = (1 << 64) - 1
 
@@ -50,7 +51,7 @@ class StraceReader:
 
 
 def _arguments(text: bytes) -> Args:
-    words = list(_words(text))[:_ARGUMENTS]
+    words = _END.split(text, maxsplit=1)[0].split(b",")[:_ARGUMENTS]
     known = [_number(word.strip()) for word in words]
     return (*known, *[None] * (_ARGUMENTS - len(known)))
 
@@ -62,26 +63,3 @@ def _number(word: bytes) -> int | None:
 def _is_plain(word: bytes) -> bool:
     """Tell whether Python reads a number as C does: 017 is octal, as strace prints modes."""
     return word.lstrip(b"-") == b"0" or not word.lstrip(b"-").startswith(b"0") or b"x" in word
-
-
-def _words(text: bytes) -> Iterator[bytes]:
-    """Yield the arguments up to the closing bracket, whole strings and structures."""
-    depth, quoted, begin, at = 0, False, 0, 0
-    while at < len(text):
-        byte = text[at : at + 1]
-        if quoted:
-            at += byte == b"\\"
-            quoted = byte != b'"'
-        elif byte == b'"':
-            quoted = True
-        elif byte in _OPENING:
-            depth += 1
-        elif byte in _CLOSING:
-            depth -= 1
-        if depth < 0 or (byte == b"," and not depth and not quoted):
-            if text[begin:at].strip():
-                yield text[begin:at]
-            begin = at + 1
-            if depth < 0:
-                return
-        at += 1

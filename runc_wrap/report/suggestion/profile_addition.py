@@ -120,7 +120,7 @@ def suggest(
 
 def reduced(found: Suggestion, recorded: RecordedCalls, load: Loading) -> Suggestion:
     """Return a suggestion without the calls that were not recorded. Raises Failure."""
-    rows = [*recorded.calls.values()]
+    rows = recorded.rows
     block = recorded_profile.reduced(found.profile, rows, found.added)
     denied = recorded_profile.denied(load(block), rows)
     others = [f"{name} was recorded under another profile; this one denies it." for name in denied]
