@@ -9,13 +9,11 @@ from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, OBSERVE, profile_of
 from runc_wrap.hotpath.rule_match import ANYTHING, matches_any
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles.vocabulary import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, PolicyRule
-    from runc_wrap.policy.facts import Facts
 
 MODES = (ENFORCE, ENFORCE_LOG, OBSERVE)  # in which a candidate can be looked at
 KEY = "candidate"
@@ -51,7 +49,7 @@ def _inherits(rule: PolicyRule) -> bool:
     return not {KEY, "profile"} & rule.keys() and rule.get("mode", ENFORCE) in MODES
 
 
-def problems(values: Mapping[str, Any], facts: Facts) -> Iterator[str]:
+def problems(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each candidate that cannot be looked at."""
     for where, table, mode, records in _places(values):
         if mode not in MODES:
@@ -65,14 +63,9 @@ def problems(values: Mapping[str, Any], facts: Facts) -> Iterator[str]:
                 f"{where}{table}.candidate and record = true go not together: the agent could not "
                 "tell what the profile allows; leave one of them out."
             )
-        if LOG not in facts.actions:
-            yield (
-                f"{where}{table}.candidate needs the action {LOG}, which {facts.runtime_kind} "
-                f"{facts.runtime_version} or this kernel does not support; leave it out."
-            )
 
 
-def remarks(values: Mapping[str, Any], facts: Facts) -> Iterator[str]:
+def remarks(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a candidate does that the settings do not say."""
     for where, table, mode, _ in _places(values):
         if mode == OBSERVE:
@@ -80,11 +73,11 @@ def remarks(values: Mapping[str, Any], facts: Facts) -> Iterator[str]:
                 f"note: {where}with {table}.candidate the mode observe enforces the profile: only "
                 "what the candidate denies more goes to the agent."
             )
-        if not facts.logged:
-            yield (
-                f"warning: {where}this kernel logs nothing of {table}.candidate: "
-                "kernel.seccomp.actions_logged lacks log; add it by sysctl."
-            )
+
+
+def logging(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the place of each candidate, of which the kernel logs what it denies, and its key."""
+    return [(where, f"{table}.candidate") for where, table, _, _ in _places(values)]
 
 
 def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str, bool]]:

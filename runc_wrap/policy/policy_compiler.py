@@ -59,7 +59,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     rules = values[schema.RULES]
     used = _modes(values)
     problems = [*requirements.problems(values, used, facts), *overlay_settings.problems(values)]
-    problems += candidate_settings.problems(values, facts)
+    problems += candidate_settings.problems(values)
     sources = named_profiles.sources(
         named_profiles.named(values, runtime_default, facts), facts, problems
     )
@@ -81,7 +81,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     remarks += [
         *rule_checks.remarks(rules, place, facts.now),
         *requirements.remarks(values, used, sources, facts),
-        *candidate_settings.remarks(values, facts),
+        *candidate_settings.remarks(values),
         *overlay_settings.remarks(values, profiles, facts.arch),
         *(line for name, one in made.items() for line in narrowed_comparisons.remarks(name, one)),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE, RECORDING
+from runc_wrap.policy import candidate_settings
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import syscalls
@@ -29,10 +30,10 @@ def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> 
             f"that support the flag {modes.LOG_FLAG}; {runtime} with this kernel does not. Use "
             'audit, or install runc 1.2 or later, or crun (runtime = ["crun"]).'
         )
-    if AUDIT in used and LOG not in facts.actions:
+    for where, what in _logging(values, used) if LOG not in facts.actions else ():
         yield (
-            f"{_where(values, AUDIT)}the mode audit needs the action {LOG}, which "
-            f"{runtime} or this kernel does not support (Linux 4.14, libseccomp 2.4). Use enforce."
+            f"{where}{what} needs the action {LOG}, which {runtime} or this kernel does not "
+            "support (Linux 4.14, libseccomp 2.4). Use enforce, without a candidate."
         )
 
     recording = [*_recording(values)]
@@ -46,6 +47,12 @@ def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> 
                 f"{where}record needs the mode {' or '.join(RECORDING)}, and here the mode is "
                 f"{mode}. Change the mode, or leave record out."
             )
+
+
+def _logging(values: Mapping[str, Any], used: Collection[str]) -> list[tuple[str, str]]:
+    """Return the places of what the kernel has to log without a denial, and what that is."""
+    audit = [(_where(values, AUDIT), "the mode audit")] if AUDIT in used else []
+    return [*audit, *candidate_settings.logging(values)]
 
 
 def _recording(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -99,9 +106,9 @@ def remarks(
     values: Mapping[str, Any], used: Collection[str], sources: Mapping[str, Profile], facts: Facts
 ) -> Iterator[str]:
     """Yield the settings that have less effect on this node than they appear to."""
-    if AUDIT in used and not facts.logged:
+    for where, what in _logging(values, used) if not facts.logged else ():
         yield (
-            f"warning: {_where(values, AUDIT)}this kernel logs nothing in the mode audit: "
+            f"warning: {where}this kernel logs nothing of {what}: "
             "kernel.seccomp.actions_logged lacks log; add it by sysctl."
         )
     if ENFORCE_LOG in used and not facts.errors_logged:

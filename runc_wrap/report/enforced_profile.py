@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.runtime_load import Comparison, Loader
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
     from runc_wrap.ledger.record import Record
     from runc_wrap.profiles.abis import Abi
 
@@ -79,38 +79,31 @@ class Profiles:
         """Return the profile under enforce, or a sentence that says why it is unknown."""
         if not record.profile or not record.mode:
             return "The ledger does not say which profile was decided."
-        try:
-            if self._policy is None:
-                self._policy = policy_file.load(self._prefix)
-            block = self.block_of(self._policy, record)
-            return self._made(block, self._kind(record))
-        except (Refusal, ProfileError) as error:
-            return str(error)
+        return self._named(record.profile, record)
 
-    def block_of(self, policy: CompiledPolicy, record: Record) -> Json:
-        """Return the block of enforce, for the container's capabilities. Raises Refusal."""
-        enforced = _under_enforce(policy, str(record.profile))
-        return resolve(enforced, _capabilities(policy, record, enforced))
-
-    def candidate_of(self, record: Record) -> Enforced | str:
-        """Return the candidate beside a record's profile, as if it were enforced, or why not."""
-        try:
-            policy = self._policy = self._policy or policy_file.load(self._prefix)
-            both = policy_file.load_profile(policy, str(record.profile), record.form)
-            held = _capabilities(policy, record, both)
-            other = policy_file.load_profile(policy, str(record.candidate), ENFORCE)
-            return self._made(resolve(other, held), self._kind(record))
-        except (Refusal, ProfileError) as error:
-            return str(error)
-
-    def unpreviewed(self, record: Record) -> Sequence[str]:
-        """Return the calls of which a record's candidate is not looked at."""
+    def candidate_of(self, record: Record) -> tuple[Enforced | str, Sequence[str]]:
+        """Return what `of` does of the candidate beside it, and the calls not previewed."""
+        found = self._named(str(record.candidate), record)
         try:
             policy = self._policy = self._policy or policy_file.load(self._prefix)
             made = policy_file.load_profile(policy, str(record.profile), record.form)
         except Refusal:
-            return ("any call",)
-        return made.get("unpreviewed", [])
+            return found, ("any call",)
+        return found, made.get("unpreviewed", [])
+
+    def _named(self, name: str, record: Record) -> Enforced | str:
+        """Return a profile as a record's container would get it, or why it is unknown."""
+        try:
+            policy = self._policy = self._policy or policy_file.load(self._prefix)
+            block = self.block_of(policy, record, name)
+            return self._made(block, self._kind(record))
+        except (Refusal, ProfileError) as error:
+            return str(error)
+
+    def block_of(self, policy: CompiledPolicy, record: Record, name: str = "") -> Json:
+        """Return the block of enforce, for the container's capabilities. Raises Refusal."""
+        enforced = _under_enforce(policy, name or str(record.profile))
+        return resolve(enforced, _capabilities(policy, record, enforced))
 
     def _made(self, block: Json, kind: str) -> Enforced:
         key = (digest(json_codec.dumps(block)), kind)
@@ -153,37 +146,22 @@ def _capabilities(
     many, calls that were denied to this container would seem to be let through.
     """
     own = bounding_of(record)
-    candidates = list(_candidates(own, enforced))
     try:
         compiled = policy_file.load_profile(policy, str(record.profile), record.form)
     except Refusal:  # the mode is no longer in use
         return own or frozenset()
-    found = _matching(compiled, record, candidates)
-    return (own or frozenset()) if found is None else found
-
-
-def _matching(
-    compiled: CompiledProfile, record: Record, candidates: list[Capabilities]
-) -> Capabilities | None:
-    """Return the capabilities for which a compiled profile has the recorded digest."""
-    for one in candidates:
+    for one in _candidates(own, [*enforced["rules"], *compiled["rules"]]):
         if digest(json_codec.dumps(resolve(compiled, one))) == record.digest:
             return one
-    return None
+    return own or frozenset()
 
 
-def _candidates(own: Capabilities | None, enforced: CompiledProfile) -> Iterator[Capabilities]:
+def _candidates(own: Capabilities | None, rules: list[CompiledRule]) -> Iterator[Capabilities]:
     """Yield sets of capabilities: the bundle's, usual ones, these with one or two more, all."""
     if own is not None:
         yield own
     yield from _SETS
-    asked = sorted(
-        {
-            cap
-            for entry in enforced["rules"]
-            for cap in (*entry.get("all", ()), *entry.get("none", ()))
-        }
-    )
+    asked = sorted({cap for one in rules for cap in (*one.get("all", ()), *one.get("none", ()))})
     for place, one in enumerate(asked):
         yield USUAL | {one}
         yield from (USUAL | {one, other} for other in asked[place + 1 :])

@@ -152,14 +152,10 @@ def _beside(
     found = Profiles(places.prefix)
 
     @cache
-    def of(key: Key) -> Filter | str:
+    def of(key: Key) -> tuple[Filter | str, Sequence[str]]:
         return found.candidate_of(decided.records[key])
 
-    @cache
-    def left(key: Key) -> Sequence[str]:
-        return found.unpreviewed(decided.records[key])
-
-    return lambda record: of(record.key), lambda record: left(record.key)
+    return lambda record: of(record.key)[0], lambda record: of(record.key)[1]
 
 
 def profiles(places: Places) -> Callable[[Record], Filter | str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
+from runc_wrap.profiles.arguments.argument_sets import minus
 from runc_wrap.profiles.arguments.complement import index_of
 from runc_wrap.profiles.arguments.spans import Block, blocks, spans
 from runc_wrap.profiles.vocabulary import ALLOW
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.compiled_policy import CompiledRule
+    from runc_wrap.profiles.arguments.argument_sets import ArgumentSet
 
 Json = dict[str, Any]
 
@@ -106,10 +108,10 @@ def _apart(entry: CompiledRule, name: str) -> Iterator[CompiledRule]:
             yield {**entry, "rule": {**entry["rule"], "names": [name], "args": args}}
 
 
-def _held(first: list[Json], left_out: Block) -> Iterator[Block]:
-    """Yield the blocks for which a comparison of the first argument holds, without one block."""
-    for mask, datum in _blocks(first[0]) if first else [_ANY]:
-        yield from _without(mask, datum, *left_out)
+def _held(first: list[Json], left_out: Block) -> list[Block]:
+    """Return the blocks for which a comparison of the first argument holds, without one block."""
+    held: ArgumentSet = [{0: block} for block in (_blocks(first[0]) if first else [_ANY])]
+    return [piece[0] for piece in minus(held, [{0: left_out}])]
 
 
 def _blocks(one: Json) -> list[Block]:
@@ -120,17 +122,6 @@ def _blocks(one: Json) -> list[Block]:
         return [((1 << _WHOLE) - 1, value)]
     held = spans(one["op"], min(value, _ALL), _ALL)
     return [block for first, last in held for block in blocks(first, last, _WHOLE)]
-
-
-def _without(mask: int, datum: int, without: int, number: int) -> Iterator[Block]:
-    """Yield a block minus the values in another, of an int, from the highest bit down."""
-    if (number ^ datum) & mask & without:
-        yield mask, datum
-        return
-    for bit in (1 << place for place in reversed(range(_INT)) if without & ~mask & 1 << place):
-        mask |= bit
-        yield mask, datum | ~number & bit
-        datum |= number & bit
 
 
 def _is_open(entries: list[CompiledRule], name: str, default: str) -> bool:
