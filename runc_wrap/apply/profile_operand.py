@@ -19,6 +19,7 @@ from runc_wrap.host import procfs
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.container_state import node_status
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources, source
@@ -32,6 +33,7 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
+    from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.filters.profile_difference import Side
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
@@ -62,6 +64,12 @@ def sides(places: Places, names: tuple[str, str], engine: str) -> list[Side]:
         return compile_profile(one, arch=platform.goarch(), kernel=platform.kernel())
 
     return [side(name) for name in names]
+
+
+def loader(places: Places) -> Loader:
+    """Return how the runtime in force loads a profile."""
+    kind = installed_programs.kind_in_force(places.runtime) or ""
+    return runtime_loader.of(places.prefix, kind)
 
 
 def in_force(places: Places, found: Profile) -> Narrowed:

@@ -10,7 +10,6 @@ from runc_wrap.apply import profile_operand
 from runc_wrap.cli import output
 from runc_wrap.filters import profile_difference
 from runc_wrap.hotpath.identity import UNKNOWN
-from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.return_codes import ACTION_MASK, ALLOW, LOG, TRACE, USER_NOTIF
 from runc_wrap.safe_text import number
@@ -69,9 +68,7 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     Exit status 1: they differ.
     """
     one, other = profile_operand.sides(places, (first, second), engine)
-    kind = installed_programs.kind_in_force(places.runtime) or ""
-    loader = runtime_loader.of(places.prefix, kind)
-    found = _rows(profile_difference.find(one, other, loader))
+    found = _rows(profile_difference.find(one, other, profile_operand.loader(places)))
     if as_json:
         rows = [row.shown(abis) for row, abis in found.items()]
         output.document({"summary": _summary(found), "differences": rows})

@@ -10,8 +10,6 @@ from runc_wrap.apply import compiled_proof, node_facts, profile_operand
 from runc_wrap.cli import output
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.policy import compiled_lint
-from runc_wrap.profiles import lint as checks
-from runc_wrap.profiles.lint_finding import Context
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -33,13 +31,11 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
     profile = profile_operand.profile(places, name, engine, stdin).profile
     facts = node_facts.gather(places, None)
     source = profile_operand.in_force(places, profile)
+    as_kernel = bool(source.calls) and not source.left
     found = [
-        *checks.check(profile, Context(facts.arch, compiled_lint.runc(facts))),
-        *compiled_lint.unsupported(profile, facts),
+        *compiled_lint.findings(profile, facts, as_kernel=as_kernel),
         *compiled_proof.findings(source.profile, facts),
     ]
-    if source.calls and not source.left:
-        found = [one for one in found if one.check != checks.UPPER_BITS]
     if as_json:
         output.document([{"profile": profile.name, **one.as_json()} for one in found])
     else:

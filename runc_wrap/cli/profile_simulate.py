@@ -10,7 +10,6 @@ from runc_wrap.apply import profile_operand
 from runc_wrap.cli import output
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.report import outcomes, profile_simulation
@@ -44,22 +43,19 @@ def simulate(
     """
     source = profile_operand.profile(places, name, engine).profile
     compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
-    kind = installed_programs.kind_in_force(places.runtime) or ""
-    profile = Enforced(resolve(compiled, USUAL), runtime_loader.of(places.prefix, kind))
+    profile = Enforced(resolve(compiled, USUAL), profile_operand.loader(places))
     recorded = (one for _, one in profile_simulation.of_evidence(places))
     seen = profile_simulation.of_lines(_lines(calls)) if calls else recorded
     rows = profile_simulation.simulated(seen, profile)
     if as_json:
-        output.document([one.as_json() for one in rows])
+        output.document(rows)
     elif rows:
-        cells = [
-            (one.syscall, one.abi, one.outcome.verdict, one.outcome.how, str(one.times), one.first)
-            for one in rows
-        ]
+        keys = ("syscall", "abi", "verdict", "outcome", "count", "first")
+        cells = [tuple(str(one[key]) for key in keys) for one in rows]
         output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
     else:
         output.say("It lets every call through that was seen.")
-    if any(one.outcome.verdict in (outcomes.DENIED, outcomes.DEPENDS) for one in rows):
+    if any(one["verdict"] in (outcomes.DENIED, outcomes.DEPENDS) for one in rows):
         raise SystemExit(output.WRONG)
 
 

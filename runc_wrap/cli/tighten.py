@@ -154,9 +154,9 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
         key = whose, _ = _workload(plan.entry), plan.laid.digest
         if key not in is_denied:
             lost = seen.lost(whose, plan.laid.block, plan.loader) if whose else []
-            is_denied[key] = any(one.outcome.verdict == outcomes.DENIED for one in lost)
+            is_denied[key] = any(one["verdict"] == outcomes.DENIED for one in lost)
             name = whose.name if whose else "containers that were not started through runc-wrap"
-            calls = [f"{one.syscall}: {one.outcome.how} ({one.times} seen)" for one in lost]
+            calls = ["{syscall}: {outcome} ({count} seen)".format_map(one) for one in lost]
             words = "; ".join(calls[:_SHOWN]) or "nothing that was recorded"
             output.warn(f"{name} would lose: {words}")
         if is_denied[key] and not even_if_denied:

@@ -9,7 +9,6 @@ that differs may be among those not tried. Takes a quarter of a second for two e
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from itertools import chain, combinations, groupby, product
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
@@ -150,8 +149,11 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
         return
     tried: dict[Args, tuple[int, int]] = {}
     interest, conditions = _interest((before, after), abi, number)
-    with _unless_differing(tried):
-        for args in _patterns(interest, conditions, abi, number):
+    for args in interest.calls():
+        tried[args] = before.code(abi, number, args), after.code(abi, number, args)
+    if interest.is_sampled:
+        same = all(one == other for one, other in tried.values())
+        for args in _combinations(conditions, abi, number, may_lack=not same):
             tried[args] = before.code(abi, number, args), after.code(abi, number, args)
     name = syscalls.name_of(abi, number)
     for expected, found in dict.fromkeys(tried.values()):
@@ -161,16 +163,6 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
             when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
             shown = where[0] if interest.indexes else None
             yield FilterDifference(abi.name, name, number, expected, found, shown), when
-
-
-@contextmanager
-def _unless_differing(tried: dict[Args, tuple[int, int]]) -> Iterator[None]:
-    """Let a ProfileError pass that says that not all is tried, if what was tried differs."""
-    try:
-        yield
-    except ProfileError:
-        if all(one == other for one, other in tried.values()):
-            raise
 
 
 def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison], top: int) -> str:
@@ -205,29 +197,24 @@ def _interest(
     return found, [] if running else list(conditions)
 
 
-def _patterns(
-    interest: bpf_outcomes.Interest, conditions: list[Comparison], abi: Abi, number: int
+def _combinations(
+    conditions: Iterable[Comparison], abi: Abi, number: int, *, may_lack: bool
 ) -> Iterator[Args]:
-    """Yield the arguments to try. Raises ProfileError."""
-    yield from interest.calls()
-    if interest.is_sampled:
-        yield from _combinations(conditions, abi, number)
+    """Yield every combination of values that conditions tell apart.
 
-
-def _combinations(conditions: Iterable[Comparison], abi: Abi, number: int) -> Iterator[Args]:
-    """Yield every combination of values that conditions tell apart. Raises ProfileError.
-
-    The call that is let through may be the one that is not tried, so none is left out.
+    The call that is let through may be the one that is not tried, so none is left out. Raises
+    ProfileError for too many; `may_lack`: yields none then, as a difference is known already.
     """
     columns: list[set[int]] = [{0} for _ in range(ARGUMENTS)]
     for condition in conditions:
         columns[condition.index].update(_told_apart(condition, (1 << abi.bits) - 1))
-    if prod(map(len, columns)) > _MOST_COMBINATIONS:
+    if prod(map(len, columns)) <= _MOST_COMBINATIONS:
+        yield from product(*map(sorted, columns))
+    elif not may_lack:
         raise ProfileError(
             f"the rules of {syscalls.name_of(abi, number)} compare several arguments with more "
             "values than can be tried in every combination; write fewer"
         )
-    yield from product(*map(sorted, columns))
 
 
 def _told_apart(one: Comparison, mask: int) -> list[int]:

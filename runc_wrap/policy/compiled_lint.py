@@ -27,7 +27,11 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     left out, since this node's owner cannot fix those, and so are they where the owner's profile is
     composed on one.
     """
-    found = list(_findings(compiled, facts))
+    found = [
+        (name, one)
+        for name, profile in compiled.sources.items()
+        for one in findings(profile, facts, as_kernel=compiled.as_kernel)
+    ]
     known = {_same(name, finding) for name, finding in found}
     errors = [_line(name, finding) for name, finding in found if finding.severity == "error"]
     if errors:
@@ -41,7 +45,18 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     ]
 
 
-def unsupported(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
+def findings(profile: Profile, facts: Facts, *, as_kernel: bool) -> Iterator[LintFinding]:
+    """Yield what lint finds of a profile on this node, and what is not supported here.
+
+    `as_kernel`: its arguments are put in force as the kernel reads them.
+    """
+    context = Context(facts.arch, _runc(facts))
+    for one in (*lint.check(profile, context), *_unsupported(profile, facts)):
+        if one.check != lint.UPPER_BITS or not as_kernel:
+            yield one
+
+
+def _unsupported(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     """Yield what a profile uses that the installed runtime or this kernel does not support."""
     where = f"{facts.runtime_kind} {facts.runtime_version} or this kernel does not support"
     used = {profile.default_action, *(rule.action for rule in profile.rules)}
@@ -53,15 +68,7 @@ def unsupported(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
             yield LintFinding("unsupported", "error", "flags", f"{where} {flag}", "remove it")
 
 
-def _findings(compiled: Compiled, facts: Facts) -> Iterator[tuple[str, LintFinding]]:
-    context = Context(facts.arch, runc(facts))
-    for name, profile in compiled.sources.items():
-        for finding in (*lint.check(profile, context), *unsupported(profile, facts)):
-            if finding.check != lint.UPPER_BITS or not compiled.as_kernel:
-                yield name, finding
-
-
-def runc(facts: Facts) -> engine_versions.Version | None:
+def _runc(facts: Facts) -> engine_versions.Version | None:
     """Return the version of runc, None for another runtime or an unreadable version."""
     try:
         return (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.runtime_load import Loader
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.profile_simulation import SeenAt, Simulated
+    from runc_wrap.report.profile_simulation import Json, SeenAt
     from runc_wrap.report.workloads import Workload
 
 _LET_THROUGH = (return_codes.LOG, return_codes.USER_NOTIF)
@@ -32,7 +32,7 @@ class SeenCalls:
             if record and each.kind.code & return_codes.ACTION_MASK in _LET_THROUGH:
                 self._seen.setdefault(workloads.of(record), []).append(each)
 
-    def lost(self, whose: Workload, block: Mapping[str, Any], loader: Loader) -> list[Simulated]:
+    def lost(self, whose: Workload, block: Mapping[str, Any], loader: Loader) -> list[Json]:
         """Return those that a block would not let through, worst first."""
         seen = self._seen.get(whose, [])
         return profile_simulation.simulated(seen, Enforced({**block}, loader)) if seen else []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.report.outcomes import CallOutcome, Filter
 
+Json = dict[str, Any]
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 
@@ -30,28 +31,6 @@ class SeenAt(NamedTuple):
 
     kind: CallKind
     where: str
-
-
-class Simulated(NamedTuple):
-    """What one kind of call would get: how often it was seen, and where first."""
-
-    syscall: str
-    abi: str
-    outcome: CallOutcome
-    times: int
-    first: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return {syscall, abi, verdict, errno, outcome, count, first}."""
-        return {
-            "syscall": self.syscall,
-            "abi": self.abi,
-            "verdict": self.outcome.verdict,
-            "errno": self.outcome.errno,
-            "outcome": self.outcome.how,
-            "count": self.times,
-            "first": self.first,
-        }
 
 
 def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
@@ -86,8 +65,11 @@ def _traced(call: TracedCall) -> CallKind | None:
     return CallKind(abi.audit, number, return_codes.LOG, call.args, "", "")
 
 
-def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Simulated]:
-    """Return what each distinct call that is not let through would get, worst first."""
+def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
+    """Return what each distinct call that is not let through would get, worst first.
+
+    Each is {syscall, abi, verdict, errno, outcome, count, first}: how often, and where first.
+    """
 
     @lru_cache(_MOST)
     def judged(kind: CallKind) -> tuple[str, str, CallOutcome]:
@@ -95,9 +77,12 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Simulated]:
         name = call_row.name_of(abi, kind.number)
         return name, abi.name if abi else "", outcomes.of(kind, profile)
 
-    found: dict[tuple[str, str, CallOutcome], list[Any]] = {}
+    found: dict[tuple[str, str, CallOutcome], Json] = {}
     for kind, where in seen:
-        found.setdefault(judged(kind), [0, where])[0] += 1
-    rows = [Simulated(*key, count, first) for key, (count, first) in found.items()]
-    rows = [one for one in rows if one.outcome.verdict != outcomes.SAFE]
-    return sorted(rows, key=lambda one: outcomes.WORST_FIRST.index(one.outcome.verdict))
+        name, abi, outcome = key = judged(kind)
+        if outcome.verdict != outcomes.SAFE and key not in found:
+            what = {"verdict": outcome.verdict, "errno": outcome.errno, "outcome": outcome.how}
+            found[key] = {"syscall": name, "abi": abi, **what, "count": 0, "first": where}
+        if key in found:
+            found[key]["count"] += 1
+    return sorted(found.values(), key=lambda one: outcomes.WORST_FIRST.index(one["verdict"]))

@@ -74,9 +74,7 @@ def previewed(
         raise ProfileError(
             "it has a listener of its own, so the agent cannot be asked; use enforce"
         )
-    default = _default(current, candidate)
-    is_same = default == current["block"]["defaultAction"]
-    pair = _Pair(current, candidate, default, NOTIFY if mode == OBSERVE else LOG)
+    pair = _Pair(current, candidate, NOTIFY if mode == OBSERVE else LOG)
     made: dict[str, list[CompiledRule]] = {}
     left = set(without)
     for name in dict.fromkeys(name for rules in pair.rules_of for name in rules):
@@ -84,17 +82,17 @@ def previewed(
             rules = pair.rules(name, is_left=name in left)
             made |= {} if rules is None else {name: rules}
         except ProfileError:
-            if not is_same:
+            if not pair.is_same:
                 raise
             left.add(name)
     new = [one for rules in made.values() for one in rules]
     entries = [
         *(one for one in new if not one["rule"].get("args")),  # before rules on socket: see overlay
-        *_kept(current, made, default),
+        *_kept(current, made, pair.default),
         *(one for one in new if one["rule"].get("args")),
     ]
-    block = {**current["block"], "defaultAction": default}
-    if not is_same:
+    block = {**current["block"], "defaultAction": pair.default}
+    if not pair.is_same:
         block.pop("defaultErrnoRet", None)
     if mode == OBSERVE and any(one["rule"]["action"] == NOTIFY for one in entries):
         block = modes.asking(block, listener, observe_mode.METADATA)
@@ -131,21 +129,19 @@ def _by_call(entries: list[CompiledRule]) -> dict[str, list[CompiledRule]]:
 class _Pair:
     """The two profiles; `default` is the default action of what is made of them."""
 
-    def __init__(
-        self, current: CompiledProfile, candidate: CompiledProfile, default: str, action: str
-    ) -> None:
+    def __init__(self, current: CompiledProfile, candidate: CompiledProfile, action: str) -> None:
         self.both = current, candidate
         self.rules_of = [_by_call(one["rules"]) for one in self.both]
-        self._default = default
+        self.default = _default(current, candidate)
+        self.is_same = self.default == current["block"]["defaultAction"]
         self._action = action
-        self._is_same = default == current["block"]["defaultAction"]
 
     def rules(self, name: str, *, is_left: bool) -> list[CompiledRule] | None:
         """Return the rules of a call, None if they stay. Raises ProfileError.
 
         `is_left`: nothing of it is logged.
         """
-        if is_left and self._is_same:
+        if is_left and self.is_same:
             return None
         own, other = (
             ruling(rules.get(name, []), name, one["block"])
@@ -154,7 +150,7 @@ class _Pair:
         caps = sorted({cap for one in (*own, *other) for cap in _capabilities(one)})
         if len(caps) > _MOST_CAPABILITIES:
             raise ProfileError(f"its rules name more than {_MOST_CAPABILITIES} capabilities")
-        is_changed = not self._is_same
+        is_changed = not self.is_same
         found: list[CompiledRule] = []
         for drawn in product((False, True), repeat=len(caps)):
             given = [cap for cap, is_given in zip(caps, drawn, strict=True) if is_given]
@@ -171,7 +167,7 @@ class _Pair:
         self, name: str, own: _Side, other: _Side, asked: ArgumentSet
     ) -> Iterator[CompiledRule]:
         """Yield a call's rules for one set of capabilities. Raises ProfileError for too many."""
-        if not asked and self._is_same:
+        if not asked and self.is_same:
             yield from own.rules
             return
         yield from (one for one in own.rules if one["rule"]["action"] != ALLOW)
@@ -181,7 +177,7 @@ class _Pair:
         ways = {action: [own.arguments(ALLOW), denied, complement(groups) if groups else None]}
         ways[ALLOW] = [own.arguments(ALLOW), groups, complement(denied) if denied else None]
         for what, held in ((action, asked), (ALLOW, both)):
-            for args in said(held, ways[what]) if what != self._default else ():
+            for args in said(held, ways[what]) if what != self.default else ():
                 rule: Json = {"names": [name], "action": what}
                 yield {"rule": rule | ({"args": args} if args else {})}
 

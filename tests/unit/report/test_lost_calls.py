@@ -48,5 +48,5 @@ def test_only_what_the_workload_did_and_was_let_through_is_lost(
         {"deny": ["keyctl", "mount"], "deny_sockets": [], "existing": True}
     ).block
     found = lost_calls.SeenCalls(places)
-    assert [one.syscall for one in found.lost(WEB, block, Loader("crun"))] == ["keyctl"]
+    assert [one["syscall"] for one in found.lost(WEB, block, Loader("crun"))] == ["keyctl"]
     assert found.lost(OTHER, block, Loader("crun")) == []
