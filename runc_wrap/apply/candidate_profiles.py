@@ -45,7 +45,7 @@ def settle(compiled: Compiled, facts: Facts, prover: Prover) -> Compiled:
         digests[pair.candidate] = json_codec.digest(json_codec.dumps(other))
         beside = Beside(compiled.profiles[pair.profile, applied], other, pair.mode, listener)
         try:
-            cost = prover.cost_of(beside.digest, beside.cost)
+            cost = prover.cost_of(beside.text, beside.cost)
         except ProfileError as error:
             raise PolicyError(
                 f"the candidate {pair.candidate} cannot be looked at beside {pair.profile}: {error}"
@@ -80,11 +80,9 @@ class Beside:
         return {**preview.profile, "unpreviewed": [*preview.left, *kills]}
 
     @property
-    def digest(self) -> str:
+    def text(self) -> bytes:
         """What its proof depends on beside the runtime. Raises ProfileError."""
-        return json_codec.digest(
-            json_codec.dumps([*self._both, self._preview(frozenset()).profile])
-        )
+        return json_codec.dumps([*self._both, self._preview(frozenset()).profile])
 
     def cost(self, loader: Loader) -> CandidateCost:
         """Return the calls that are looked at, proved, and what that costs. Raises ProfileError."""

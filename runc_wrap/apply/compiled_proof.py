@@ -45,40 +45,36 @@ _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see profile_
 
 @dataclass(frozen=True)
 class ProvedBlocks:
-    """{digest of a block: the calls that this libseccomp compiles wrongly for such a runtime}.
+    """{digest of a block and by what it is compiled: the calls that are compiled wrongly}.
 
-    `previews` has the same of profiles with a candidate beside them.
+    `previews` has what is known of profiles with a candidate beside them.
     """
 
-    libseccomp: str = ""
-    runtime: str = ""
     blocks: dict[str, list[str]] = field(default_factory=dict)
     previews: dict[str, CandidateCost] = field(default_factory=dict)
 
 
 class Prover:
-    """Proves the profiles of one policy; `proved` is what to remember of it."""
+    """Proves the profiles of one policy."""
 
     def __init__(self, places: Places, facts: Facts) -> None:
         self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
         self._path = places.current.parent / "proved.json"
-        version = (libseccomp_version.loaded() or ("", ""))[0]
-        runtime = f"{facts.runtime_kind} {facts.runtime_version}"
-        self.proved = ProvedBlocks(version, runtime)
-        before = self._read()
-        same = (before.libseccomp, before.runtime) == (version, runtime)
-        self._known = before if same else ProvedBlocks()
+        self._libseccomp = (libseccomp_version.loaded() or ("", ""))[0]
+        by = f"{self._libseccomp} {facts.runtime_kind} {facts.runtime_version} "
+        self._by = by.encode()
+        self._proved, self._known = ProvedBlocks(), self._read()
 
     def settle(self, compiled: Compiled) -> Compiled:
         """Return the policy with profiles that are compiled rightly. Raises PolicyError."""
-        if not self.proved.libseccomp:  # then nothing can be compiled, as a remark says
+        if not self._libseccomp:  # then nothing can be compiled, as a remark says
             return compiled
         profiles = dict(compiled.profiles)
         remarks = [*compiled.remarks]
         for (name, mode), made in compiled.profiles.items():
             if calls := self._wrong(made):
                 remark = (
-                    f"note: profile {name}: libseccomp {self.proved.libseccomp} compiles its rules "
+                    f"note: profile {name}: libseccomp {self._libseccomp} compiles its rules "
                     f"for {', '.join(calls)} wrongly; equal ones are used, which compare by masks."
                 )
                 try:
@@ -90,16 +86,17 @@ class Prover:
                 remarks += [remark] * (remark not in remarks)
         return replace(compiled, profiles=profiles, remarks=tuple(remarks))
 
-    def cost_of(self, digest: str, proved: Callable[[Loader], CandidateCost]) -> CandidateCost:
-        """Return what a candidate costs if it is known by this digest, else what `proved` finds."""
+    def cost_of(self, text: bytes, proved: Callable[[Loader], CandidateCost]) -> CandidateCost:
+        """Return what a candidate costs if it is known by this text, else what `proved` finds."""
+        digest = json_codec.digest(self._by + text)
         found = self._known.previews.get(digest) or proved(self._loader)
-        self.proved.previews[digest] = found
+        self._proved.previews[digest] = found
         return found
 
     def remember(self) -> None:
         """Write what was proved: the next `apply` does not prove it again."""
         with contextlib.suppress(OSError):  # it is proved again then
-            files.replace(self._path, json_codec.dumps(reader.written(self.proved)), 0o644)
+            files.replace(self._path, json_codec.dumps(reader.written(self._proved)), 0o644)
 
     def _read(self) -> ProvedBlocks:
         try:
@@ -112,11 +109,11 @@ class Prover:
         found: set[str] = set()
         for capabilities in _sets(made):
             block = json_codec.dumps(resolve(made, capabilities))
-            digest = json_codec.digest(block)
-            if digest not in self.proved.blocks:
+            digest = json_codec.digest(self._by + block)
+            if digest not in self._proved.blocks:
                 known = self._known.blocks.get(digest)
-                self.proved.blocks[digest] = self._of(block) if known is None else known
-            found.update(self.proved.blocks[digest])
+                self._proved.blocks[digest] = self._of(block) if known is None else known
+            found.update(self._proved.blocks[digest])
         return sorted(found)
 
     def _of(self, block: bytes) -> list[str]:
@@ -133,7 +130,7 @@ class Prover:
         other: CompiledProfile = {**made, "rules": rules or []}
         if rules is None or (calls := self._wrong(other)):
             raise PolicyError(
-                f"profile {name}: libseccomp {self.proved.libseccomp} compiles its rules for "
+                f"profile {name}: libseccomp {self._libseccomp} compiles its rules for "
                 f"{', '.join(calls)} to something else than they say. Compare for equality or by "
                 "masks, in fewer rules, or upgrade libseccomp to 2.6.1."
             )

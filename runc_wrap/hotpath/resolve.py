@@ -26,9 +26,10 @@ def resolve(compiled: "CompiledProfile", bounding: "frozenset[str]") -> "Json":
 
     Equal input gives an equal object with equal key order: crun caches filters by content.
     """
-    rules = [entry["rule"] for entry in compiled["rules"] if _holds(entry, bounding)]
+    rules = [entry["rule"] for entry in compiled["rules"] if holds(entry, bounding)]
     return {**compiled["block"], "syscalls": rules}
 
 
-def _holds(entry: "CompiledRule", bounding: "frozenset[str]") -> bool:
+def holds(entry: "CompiledRule", bounding: "frozenset[str]") -> bool:
+    """Return whether a container with these bounding capabilities gets a rule."""
     return bounding.issuperset(entry.get("all", ())) and bounding.isdisjoint(entry.get("none", ()))

@@ -11,7 +11,7 @@ from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, PolicyRule
 
@@ -46,7 +46,9 @@ def written(rules: list[PolicyRule], values: Mapping[str, Any]) -> list[PolicyRu
 
 
 def _inherits(rule: PolicyRule) -> bool:
-    return not {KEY, "profile"} & rule.keys() and rule.get("mode", ENFORCE) in MODES
+    """Tell whether the default's candidate is for a rule: not if its calls are recorded."""
+    is_other = {KEY, "profile"} & rule.keys() or rule.get("record")
+    return not is_other and rule.get("mode", ENFORCE) in MODES
 
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
@@ -65,14 +67,13 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def remarks(values: Mapping[str, Any]) -> Iterator[str]:
+def remarks(found: Iterable[Pair]) -> Iterator[str]:
     """Yield what a candidate does that the settings do not say."""
-    for where, table, mode, _ in _places(values):
-        if mode == OBSERVE:
-            yield (
-                f"note: {where}with {table}.candidate the mode observe enforces the profile: only "
-                "what the candidate denies more goes to the agent."
-            )
+    if any(one.mode == OBSERVE for one in found):
+        yield (
+            "note: with a candidate the mode observe enforces the profile: only what the candidate "
+            "denies more goes to the agent."
+        )
 
 
 def logging(values: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -86,11 +87,9 @@ def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
     if values["default.candidate"]:
         yield place("default.candidate"), "default", mode, records
     for at, rule in enumerate(values[schema.RULES]):
-        own = rule.get("mode", mode), rule.get("record", records)
         if KEY in rule:
+            own = rule.get("mode", mode), rule.get("record", records)
             yield place(schema.RULES, at, KEY), "rule", *own
-        elif values["default.candidate"] and {"mode", "record"} & rule.keys() and _inherits(rule):
-            yield place(schema.RULES, at), "default", *own
 
 
 def pairs(policy: CompiledPolicy) -> list[Pair]:

@@ -81,7 +81,6 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     remarks += [
         *rule_checks.remarks(rules, place, facts.now),
         *requirements.remarks(values, used, sources, facts),
-        *candidate_settings.remarks(values),
         *overlay_settings.remarks(values, profiles, facts.arch),
         *(line for name, one in made.items() for line in narrowed_comparisons.remarks(name, one)),
     ]
@@ -92,6 +91,8 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     defaults = named_profiles.engine_defaults(values, facts)
     if _adopts(values):
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
+    pairs = candidate_settings.pairs(policy)
+    remarks += candidate_settings.remarks(pairs)
     return Compiled(
         policy,
         profiles,
@@ -101,7 +102,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         as_kernel,
         defaults,
         _as_applied(defaults, facts),
-        candidate_settings.pairs(policy),
+        pairs,
     )
 
 

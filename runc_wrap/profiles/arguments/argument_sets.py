@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
-from runc_wrap.hotpath.rule_algebra import alternatives
 from runc_wrap.profiles.arguments import masked_rules
 from runc_wrap.profiles.arguments.complement import index_of
 from runc_wrap.profiles.arguments.parameter_widths import WHOLE
@@ -34,13 +33,10 @@ _FULL = (1 << WHOLE) - 1
 
 def of_rule(args: list[Json]) -> ArgumentSet:
     """Return the arguments for which a rule holds. Raises ProfileError for too many patterns."""
-    found: ArgumentSet = []
-    for group in alternatives(args):
-        ways = masked_rules.equal(group)
-        if ways is None:
-            raise ProfileError("its rules compare too many ranges")
-        found += map(_pattern, ways)
-    return found
+    ways = masked_rules.equal(args)
+    if ways is None:
+        raise ProfileError("its rules compare too many ranges")
+    return [*map(_pattern, ways)]
 
 
 def _pattern(comparisons: Iterable[Json]) -> Pattern:
@@ -57,7 +53,9 @@ def minus(first: ArgumentSet, second: ArgumentSet) -> ArgumentSet:
     """Return what is in the first only. Raises ProfileError for too many patterns."""
     left = first
     for other in second:
-        left = _bounded([piece for one in left for piece in _without(one, other)])
+        left = [piece for one in left for piece in _without(one, other)]
+        if len(left) > _MOST:
+            raise ProfileError(f"its rules tell more than {_MOST} cases apart")
     return left
 
 
@@ -85,19 +83,9 @@ def said(held: ArgumentSet, ways: Iterable[list[list[Json]] | None]) -> list[lis
     return [comparisons(one) for one in held]
 
 
-def _bounded(found: ArgumentSet) -> ArgumentSet:
-    if len(found) > _MOST:
-        raise ProfileError(f"its rules tell more than {_MOST} cases apart")
-    return found
-
-
-def _meet(one: Pattern, other: Pattern) -> bool:
-    return all(meet(one[index], other[index]) for index in one.keys() & other.keys())
-
-
 def _without(one: Pattern, other: Pattern) -> ArgumentSet:
     """Return a pattern without another, bit by bit from the highest down."""
-    if not _meet(one, other):
+    if not all(meet(one[index], other[index]) for index in one.keys() & other.keys()):
         return [one]
     pieces, left = [], dict(one)
     for index, (mask, datum) in sorted(other.items()):

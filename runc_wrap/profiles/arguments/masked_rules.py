@@ -12,6 +12,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
+from runc_wrap.hotpath.rule_algebra import alternatives
+from runc_wrap.profiles.arguments.complement import index_of
 from runc_wrap.profiles.arguments.parameter_widths import WHOLE
 from runc_wrap.profiles.arguments.spans import blocks, spans
 
@@ -51,8 +53,7 @@ def equal(args: list[Json]) -> list[tuple[Json, ...]] | None:
 
     Where one argument is compared twice, runtimes make one rule of each comparison (runtime_load).
     """
-    indexes = [one["index"] for one in args]
-    if len({*indexes}) < len(indexes):
+    if len(alternatives(args)) > 1:
         return [(one,) for each in args for one in _equal(each)]
     columns = [list(_equal(each)) for each in args]
     return list(product(*columns)) if prod(map(len, columns)) <= _MOST else None
@@ -65,4 +66,4 @@ def _equal(one: Json) -> Iterator[Json]:
         return
     for first, last in spans(one["op"], one["value"], _TOP):
         for mask, datum in blocks(first, last, WHOLE):
-            yield {"index": one["index"], "value": mask, "valueTwo": datum, "op": MASKED_EQ}
+            yield {"index": index_of(one), "value": mask, "valueTwo": datum, "op": MASKED_EQ}

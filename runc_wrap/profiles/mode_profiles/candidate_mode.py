@@ -15,6 +15,7 @@ from itertools import groupby, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.hotpath.resolve import holds
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, errno_of, renamed, ruling
 from runc_wrap.profiles.arguments.argument_sets import ALL, minus, of_rule, said
 from runc_wrap.profiles.arguments.complement import complement
@@ -185,13 +186,9 @@ class _Pair:
 def _side(rules: list[CompiledRule], of: CompiledProfile, given: Collection[str]) -> _Side:
     """Return a profile's rules on a call for these capabilities, and what it lets through."""
     sets: dict[str, ArgumentSet] = {}
-    rest, held = ALL, {*given}
+    rest, held = ALL, frozenset(given)
     found: list[CompiledRule] = []
-    chosen = (
-        one
-        for one in rules
-        if held.issuperset(one.get("all", ())) and held.isdisjoint(one.get("none", ()))
-    )
+    chosen = (one for one in rules if holds(one, held))
     for action, group in groupby(chosen, lambda one: one["rule"]["action"]):
         after = rest
         for entry in group:
