@@ -238,8 +238,9 @@ def _composition(name: str, own_profiles: Mapping[str, bytes]) -> Composition | 
     """Return of what a profile is composed, None if it is not. Raises ProfileError."""
     if expression.is_composed(name):
         return expression.parse(name)
-    data = own_profiles.get(name.removeprefix(LOCALHOST)) if name.startswith(LOCALHOST) else None
-    if not data or not composed_file.has_base(data, name):
+    path = name.removeprefix(LOCALHOST)
+    data = own_profiles.get(path) if name.startswith(LOCALHOST) else None
+    if not data or not composed_file.has_base(data, path):
         return None
     return composed_file.parse(data, name)
 
