@@ -12,7 +12,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 LONGEST_NAME = 120  # characters
 LONGEST_PASTE = 32 * 1024  # characters; longer text is left out, because half of it would be wrong
@@ -44,6 +44,12 @@ def fitted(text: str, limit: int) -> str:
 def number(count: int, noun: str) -> str:
     """Return `1 container`, `2 containers`: for nouns whose plural has an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def some(words: Sequence[str], most: int, count: int = 0) -> str:
+    """Return the first of these words, and how many there are beyond them, `count` in all."""
+    more = max(count, len(words)) - min(most, len(words))
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def lines(text: str) -> str:

@@ -75,9 +75,7 @@ def doubts(cluster: Cluster, everyone: Sequence[ListedNode]) -> dict[str, str]:
 def say_who_is_left_out(names: Sequence[str]) -> None:
     """Print on stderr which nodes were not asked, by their own word."""
     if names:
-        shown = ", ".join(
-            [*map(safe_text.word, names[:_SHOWN]), *(["…"] if names[_SHOWN:] else [])]
-        )
+        shown = safe_text.some([*map(safe_text.word, names)], _SHOWN)
         number = safe_text.number(len(names), "node")
         output.warn(
             f"note: not asked, since they say that they do not run Linux: {number} ({shown})"

@@ -117,9 +117,8 @@ def _row(one: tuple[PolicyChange, NodeCounts]) -> tuple[str, ...]:
 
 
 def _nodes(number: int, names: Sequence[str]) -> str:
-    shown = [safe_text.word(one) for one in names[:_SHOWN_NODES]]
-    more = [f"{number - len(shown)} more"] if number > len(shown) else []
-    return f"{safe_text.number(number, 'node')} ({', '.join([*shown, *more])})"
+    shown = safe_text.some([*map(safe_text.word, names)], _SHOWN_NODES, number)
+    return f"{safe_text.number(number, 'node')} ({shown})"
 
 
 def _say_what_is_missing(found: PolicyAnswers) -> None:

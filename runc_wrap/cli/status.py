@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.cli import output, progress
 from runc_wrap.doctor.installation_checks import records_written
 from runc_wrap.evidence.sources import source_status
@@ -218,9 +219,8 @@ def _reason(entry: Entry) -> str:
 
 def unheard_words(entry: Entry) -> str:
     """Return a sentence about a lost listener: its processes, the effect, the remedy."""
-    pids = ", ".join(str(one.pid) for one in entry.unheard[:_SENTENCES])
-    more = f" and {len(entry.unheard) - _SENTENCES} more" * (len(entry.unheard) > _SENTENCES)
+    pids = safe_text.some([str(one.pid) for one in entry.unheard], _SENTENCES)
     return (
-        f"The seccomp listener of its process {pids}{more} is lost: each call that "
+        f"The seccomp listener of its process {pids} is lost: each call that "
         f"its profile would deny fails with ENOSYS; {lost_listeners.REMEDY}"
     )

@@ -74,9 +74,8 @@ def _fleet_lines(one: ReportedWorkload) -> Iterator[str]:
     yield f"modes: {', '.join(map(safe_text.word, sorted(one.modes)))}"
     unknown = one.unknown
     if unknown.nodes:
-        names = [safe_text.word(name) for name in unknown.names]
-        more = unknown.nodes - len(names)
-        shown = ", ".join([*names, *([f"and {more} more"] if more else [])])
+        words = [*map(safe_text.word, unknown.names)]
+        shown = safe_text.some(words, len(words), unknown.nodes)
         yield f"unknown on {safe_text.number(unknown.nodes, 'node')}: {shown}"
 
 
@@ -121,9 +120,7 @@ def _has(one: ReportedWorkload, name: str) -> bool:
 
 def listed(names: list[str]) -> str:
     """Return the first of these names, as words of a sentence, and the number of the others."""
-    shown = [safe_text.word(name, _LONGEST_NAME) for name in names[:_MOST_NAMES]]
-    more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
-    return ", ".join([*shown, *more])
+    return safe_text.some([safe_text.word(name, _LONGEST_NAME) for name in names], _MOST_NAMES)
 
 
 def show(workloads: Sequence[ReportedWorkload], *, everyone: bool) -> list[ReportedWorkload]:

@@ -16,7 +16,7 @@ the last counts. What types cannot say, a record's __post_init__ checks; it rais
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from typing import (
@@ -169,35 +169,20 @@ def _object(kind: Any) -> Reads:
     def reads(value: Any) -> Any:
         if type(value) is not dict:
             raise _unfit(value, "an object")
-        get = value.get
+        get, made, key = value.get, [], ""
         try:
-            made = [
-                default[0] if (member := get(key)) is None and default else inner(member)
-                for _, key, inner, default in members
-            ]
-        except _Unfit:
-            raise _first_unfit(
-                (key, inner, get(key))
-                for _, key, inner, default in members
-                if not default or get(key) is not None
-            ) from None
+            for _, key, inner, default in members:
+                member = get(key)
+                made.append(default[0] if member is None and default else inner(member))
+        except _Unfit as error:
+            error.steps.append(key)
+            raise
         try:
             return kind(*made)
         except ValueError as error:
             raise _Unfit(str(error)) from None
 
     return reads
-
-
-def _first_unfit(members: Iterable[tuple[str | int, Reads, Any]]) -> _Unfit:
-    """Return why the first member that does not fit does not, with the way to it."""
-    for key, inner, member in members:
-        try:
-            inner(member)
-        except _Unfit as error:
-            error.steps.append(key)
-            return error
-    raise AssertionError("one of them does not fit")
 
 
 def _exact(among: Among) -> Reads:
@@ -267,10 +252,13 @@ def _list(inner: Any, marks: Marks) -> Reads:
     def reads(value: Any) -> Any:
         if type(value) is not list or (len(value) > most and not is_cut):
             raise _unfit(value, f"a list of at most {most}")
+        made: list[Any] = []
         try:
-            return [*map(item, value[:most])]
-        except _Unfit:
-            raise _first_unfit((at, item, one) for at, one in enumerate(value)) from None
+            made.extend(map(item, value[:most]))
+        except _Unfit as error:
+            error.steps.append(len(made))
+            raise
+        return made
 
     return reads
 
@@ -284,10 +272,13 @@ def _tuple(inner: Any, marks: Marks) -> Reads:
     def reads(value: Any) -> Any:
         if type(value) is not list or len(value) != len(items):
             raise _unfit(value, f"a list of {len(items)}")
+        made: list[Any] = []
         try:
-            return tuple(item(one) for item, one in zip(items, value, strict=True))
-        except _Unfit:
-            raise _first_unfit(zip(range(len(items)), items, value, strict=True)) from None
+            made.extend(item(one) for item, one in zip(items, value, strict=True))
+        except _Unfit as error:
+            error.steps.append(len(made))
+            raise
+        return tuple(made)
 
     return reads
 

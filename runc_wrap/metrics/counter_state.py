@@ -26,7 +26,6 @@ Labels = tuple[str, ...]
 
 VERSION = 1
 MOST_SERIES = 500  # of one metric
-REST = 30 * 86400.0  # seconds
 OTHER = "other"
 LARGEST = 64 * 1024 * 1024  # bytes of the file
 _FILE = "tally.json"
@@ -41,12 +40,10 @@ class CounterState:
     def __init__(self) -> None:
         self.positions: Positions = {}
         self.counts: dict[str, dict[Labels, int]] = {}
-        self.moved: dict[Labels, float] = {}  # when each series of `add_bounded` last grew
         self.had: dict[str, int] = {}
         self.judged_by = ""
         self.judged: dict[str, list[str]] = {}
         self._now: dict[str, int] = {}
-        self._full_until = 0.0
 
     def add(self, metric: str, labels: Labels, number: int = 1) -> None:
         """Count in a metric with few label values."""
@@ -59,27 +56,11 @@ class CounterState:
         self._now[name] = total
         return total - before if total >= before else total
 
-    def add_bounded(self, metric: str, labels: Labels, number: int, now: float) -> None:
-        """Count in one of at most MOST_SERIES series, and beyond that under "other".
-
-        A series stays while it grows; the one idle longest, at least for REST, makes room.
-        """
-        of = self.counts.setdefault(metric, {})
+    def add_bounded(self, metric: str, labels: Labels, number: int) -> None:
+        """Count in one of the first MOST_SERIES series, and beyond that under "other"."""
+        of = self.counts.get(metric, {})
         is_full = labels not in of and len(of) >= MOST_SERIES
-        if is_full and (now < self._full_until or not self._made_room(of, now)):
-            labels = (OTHER,) * len(labels)
-        of[labels] = of.get(labels, 0) + number
-        self.moved[labels] = now
-
-    def _made_room(self, of: dict[Labels, int], now: float) -> bool:
-        oldest = min(of, key=lambda one: self.moved.get(one, 0.0))
-        rests = self.moved.get(oldest, 0.0) + REST
-        if now < rests:
-            self._full_until = rests  # others only move on
-            return False
-        del of[oldest]
-        self.moved.pop(oldest, None)
-        return True
+        self.add(metric, (OTHER,) * len(labels) if is_full else labels, number)
 
     def close(self) -> None:
         """Forget totals that this pass did not pass to `grown`: their source was removed."""
@@ -119,7 +100,6 @@ def _take(tally: CounterState, state: Json) -> None:
     tally.had = {str(name): int(total) for name, total in state["had"].items()}
     for metric, series in state["counts"].items():
         tally.counts[str(metric)] = {_labels(one): int(number) for one, number in series}
-    tally.moved = {_labels(one): float(when) for one, when in state["moved"]}
     tally.judged_by = str(state.get("judged_by"))
     for kind, (name, outcome) in state.get("judged", {}).items():
         tally.judged[str(kind)] = [str(name), str(outcome)]
@@ -135,7 +115,6 @@ def _save(directory: Path, tally: CounterState) -> None:
         "positions": tally.positions,
         "had": tally.had,
         "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
-        "moved": list(tally.moved.items()),
         "judged_by": tally.judged_by,
         "judged": tally.judged,
     }

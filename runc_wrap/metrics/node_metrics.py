@@ -52,7 +52,7 @@ def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
         by = f"{_version()} {generation(places)}"
         if kept.judged_by != by or len(kept.judged) > MOST_JUDGED:
             kept.judged_by, kept.judged = by, {}
-        _Denied(places, kept, when).count(evidence)
+        _Denied(places, kept).count(evidence)
         return prometheus_text.Series(
             kept, generation(places), _version(), when, source_status.read(places.evidence)
         )
@@ -107,10 +107,9 @@ def _once(records: Iterable[Record]) -> Iterator[Record]:
 class _Denied:
     """Counts the calls that profiles do not let through."""
 
-    def __init__(self, places: Places, kept: CounterState, now: float) -> None:
+    def __init__(self, places: Places, kept: CounterState) -> None:
         self._places = places
         self._kept = kept
-        self._now = now
         self._kinds = 0
 
     @cached_property
@@ -167,7 +166,7 @@ class _Denied:
         return [prometheus_text.label(name), outcome or UNKNOWN]
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:
-        self._kept.add_bounded(prometheus_text.DENIED_CALLS, labels, number, self._now)
+        self._kept.add_bounded(prometheus_text.DENIED_CALLS, labels, number)
 
 
 def _decided(record: Record | None) -> tuple[str | None, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap import safe_text
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.hotpath.decision import (
@@ -181,9 +182,7 @@ class _Comparing:
             found = profile_difference.weaker(self._made(default), self._made(other), loader)
         except ProfileError as error:
             return f"they cannot be compared, as {error}".rstrip(".")
-        named = list(dict.fromkeys(_in_words(one) for one in found))
-        more = f" and {len(named) - _MOST_CALLS} more" * (len(named) > _MOST_CALLS)
-        return ", ".join(named[:_MOST_CALLS]) + more
+        return safe_text.some(list(dict.fromkeys(map(_in_words, found))), _MOST_CALLS)
 
     def _made(self, name: str) -> CompiledProfile:
         """Compile a profile as it is injected, but for modes, ABIs and overlay: these only deny.

@@ -58,16 +58,8 @@ def changes(directories: Iterable[Path], current: Path) -> list[str]:
         return [UNRECORDED]
     now = snapshot(*directories)
     return [
-        f"{name} {_verb(then.get(name), now.get(name))}"
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
+        f"{name} has changed" for name in sorted({*then, *now}) if then.get(name) != now.get(name)
     ]
-
-
-def _verb(then: str | None, now: str | None) -> str:
-    if then is None:
-        return "is new"
-    return "was removed" if now is None else "has changed"
 
 
 def _recorded(current: Path) -> dict[str, str] | None:

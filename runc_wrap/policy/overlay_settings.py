@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.named_profiles import placing
@@ -58,7 +57,7 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
         if known is not None and name not in known:
             yield (
                 f"{place}{_DENY} has {name}, which libseccomp does not know: runtimes would ignore "
-                f"it and deny nothing{safe_text.near(name, _common())}."
+                "it and deny nothing."
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."
@@ -74,14 +73,6 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
             f"{placing(values)('overlay.existing')}overlay.existing is true, but the overlay "
             "denies nothing; write deny or deny_sockets."
         )
-
-
-def _common() -> set[str]:
-    from runc_wrap.profiles import builtin  # noqa: PLC0415 - only for a misspelling
-
-    loaded = (builtin.load(name) for name in builtin.names())
-    rare = {"io_uring_setup", "io_uring_enter", "io_uring_register", "userfaultfd", "add_key"}
-    return rare.union(*(rule.names for profile in loaded for rule in profile.rules))
 
 
 def remarks(

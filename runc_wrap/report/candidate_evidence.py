@@ -71,9 +71,8 @@ def notes(found: CandidateEvidence, is_there: Callable[[Key], bool]) -> Iterator
     running = [one for one in found.others if is_there(one.key)]
     names = sorted({workloads.of(one).name for one in running})
     if running:
-        more = f" and {len(names) - _MOST_NAMED} more" if names[_MOST_NAMED:] else ""
         yield (
             f"{safe_text.number(len(running), 'running container')} of "
-            f"{', '.join(map(safe_text.word, names[:_MOST_NAMED]))}{more} are not looked at: no "
+            f"{safe_text.some([*map(safe_text.word, names)], _MOST_NAMED)} are not looked at: no "
             "candidate is for them, or they were created before it; those have to be recreated"
         )

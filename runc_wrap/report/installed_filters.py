@@ -96,10 +96,9 @@ class OwnFilters(NamedTuple):
 
 def _shown(programs: Counter[str]) -> str:
     """Return how often and by which programs, in words."""
-    names = [name for name, _ in programs.most_common()]
-    shown = ", ".join(map(safe_text.word, names[:_MOST_SHOWN]))
-    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-    return f"{time_text.times(sum(programs.values()))}, by {shown}{more}"
+    words = [safe_text.word(name) for name, _ in programs.most_common()]
+    shown = safe_text.some(words, _MOST_SHOWN)
+    return f"{time_text.times(sum(programs.values()))}, by {shown}"
 
 
 def of(

@@ -196,10 +196,9 @@ class ReportedWorkload:
         return self._enforced or None
 
     def _unknown_where(self) -> str:
-        names = [safe_text.word(name) for name in self._unknown[:_SHOWN_NODES]]
-        more = self._unknown_nodes - len(names)
-        others = [f"{more} more"] if more else []
-        return f"{self._unknown_nodes} of {_nodes(self.nodes)} ({', '.join([*names, *others])})"
+        words = [*map(safe_text.word, self._unknown)]
+        names = safe_text.some(words, _SHOWN_NODES, self._unknown_nodes)
+        return f"{self._unknown_nodes} of {_nodes(self.nodes)} ({names})"
 
     @property
     def confidence(self) -> str:

@@ -135,10 +135,9 @@ def either(
 
 def either_sentence(calls: Counter[str]) -> str:
     """Return why a workload with such calls is unknown."""
-    names = ", ".join(name for name, _ in calls.most_common(_MOST_NAMED))
-    more = f" and {len(calls) - _MOST_NAMED} more" if len(calls) > _MOST_NAMED else ""
+    names = safe_text.some([name for name, _ in calls.most_common()], _MOST_NAMED)
     return (
-        f"{safe_text.number(calls.total(), 'call')} ({names}{more}) came as its program started: "
+        f"{safe_text.number(calls.total(), 'call')} ({names}) came as its program started: "
         "the runtime or the program made them; observe tells which."
     )
 

@@ -49,8 +49,7 @@ class _Note:
     @property
     def sentence(self) -> str:
         """Return it with its nodes, safe to print."""
-        more = self.nodes - len(self.names)
-        names = ", ".join([*map(safe_text.word, self.names), *([f"{more} more"] if more else [])])
+        names = safe_text.some([*map(safe_text.word, self.names)], _MOST_NAMES, self.nodes)
         where = f"on {safe_text.number(self.nodes, 'node')} ({names})"
         such = f"such as on {safe_text.word(self.names[0])}: " if self.nodes > 1 else ""
         return f"{where}: {such}{safe_text.name(self.first, _LONGEST)}"

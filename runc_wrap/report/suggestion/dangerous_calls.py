@@ -18,66 +18,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.store import call_counts
+from runc_wrap.profiles.composition import groups
 
 if TYPE_CHECKING:
     from runc_wrap.report.call_row import CallRow
 
-_NAMESPACES = "it makes namespaces, and with a user namespace all capabilities within"
-_MOUNTS = "it changes mounts"
-_MEMORY = "it reads and writes other processes' memory"
-_KERNEL = "it replaces or extends the running kernel"
-_PORTS = "it accesses hardware past the kernel"
-_IO_URING = "seccomp does not see io_uring's operations, and io_uring had many vulnerabilities"
-_KEYS = "the kernel's keyrings are not separated by container"
-_CLOCK = "all containers share one clock"
-_SWAP = "it changes the machine's memory"
-_QUOTA = "it changes limits of the whole file system"
-_HANDLES = "it opens files outside of the container"
-_WATCH = "it watches, and may hold up, other processes' access to files"
-_OLD = "it is obsolete, so its code gets little scrutiny"
-_FAMILIES = "some address families are hardly used and had many vulnerabilities"
-
+_GROUPS = {
+    "@clock": "all containers share one clock",
+    "@debug": "it inspects other processes and the kernel",
+    "@keyring": "the kernel's keyrings are not separated by container",
+    "@module": "it extends the running kernel",
+    "@mount": "it changes mounts",
+    "@obsolete": "it is obsolete, so its code gets little scrutiny",
+    "@raw-io": "it accesses hardware past the kernel",
+    "@reboot": "it replaces or stops the running kernel",
+    "@swap": "it changes the machine's memory",
+}
+_OTHERS = {
+    "it makes namespaces, and with a user namespace all capabilities within": "clone clone3 "
+    "unshare",
+    "it enters other processes' namespaces": "setns",
+    "it changes mounts": "open_tree_attr",
+    "it reads and writes other processes' memory": "ptrace process_vm_readv process_vm_writev "
+    "process_madvise kcmp",
+    "it takes other processes' open files": "pidfd_getfd",
+    "it accesses hardware past the kernel": "vm86 vm86old",
+    "seccomp does not see io_uring's operations, and io_uring had many vulnerabilities": ""
+    "io_uring_setup io_uring_enter io_uring_register",
+    "it changes limits of the whole file system": "quotactl quotactl_fd",
+    "it opens files outside of the container": "open_by_handle_at lookup_dcookie",
+    "it watches, and may hold up, other processes' access to files": "fanotify_init fanotify_mark",
+    "it loads programs into the kernel": "bpf",
+    "it pauses the kernel at a place of the caller's choice, which exploits use": "userfaultfd",
+    "it can switch off memory protections": "personality",
+    "it reads the kernel's log": "syslog",
+    "it has the kernel write a file for all processes": "acct",
+    "some address families are hardly used and had many vulnerabilities": "socket socketcall",
+}
 CALLS = {
-    **dict.fromkeys("clone clone3 unshare".split(), _NAMESPACES),
-    "setns": "it enters other processes' namespaces",
-    **dict.fromkeys(
-        "mount umount umount2 pivot_root move_mount fsopen fsconfig fsmount fspick open_tree "
-        "open_tree_attr mount_setattr chroot".split(),
-        _MOUNTS,
-    ),
-    **dict.fromkeys(
-        "ptrace process_vm_readv process_vm_writev process_madvise kcmp".split(), _MEMORY
-    ),
-    "pidfd_getfd": "it takes other processes' open files",
-    **dict.fromkeys(
-        "kexec_load kexec_file_load init_module finit_module delete_module create_module "
-        "query_module get_kernel_syms reboot".split(),
-        _KERNEL,
-    ),
-    **dict.fromkeys(
-        "iopl ioperm vm86 vm86old pciconfig_iobase pciconfig_read pciconfig_write "
-        "s390_pci_mmio_read s390_pci_mmio_write".split(),
-        _PORTS,
-    ),
-    **dict.fromkeys("io_uring_setup io_uring_enter io_uring_register".split(), _IO_URING),
-    **dict.fromkeys("keyctl add_key request_key".split(), _KEYS),
-    **dict.fromkeys(
-        "settimeofday stime clock_settime clock_settime64 adjtimex clock_adjtime "
-        "clock_adjtime64".split(),
-        _CLOCK,
-    ),
-    **dict.fromkeys("swapon swapoff".split(), _SWAP),
-    **dict.fromkeys("quotactl quotactl_fd".split(), _QUOTA),
-    **dict.fromkeys("open_by_handle_at lookup_dcookie".split(), _HANDLES),
-    **dict.fromkeys("fanotify_init fanotify_mark".split(), _WATCH),
-    **dict.fromkeys("_sysctl nfsservctl sysfs uselib ustat".split(), _OLD),
-    "bpf": "it loads programs into the kernel",
-    "perf_event_open": "it inspects other processes and the kernel",
-    "userfaultfd": "it pauses the kernel at a place of the caller's choice, which exploits use",
-    "personality": "it can switch off memory protections",
-    "syslog": "it reads the kernel's log",
-    "acct": "it has the kernel write a file for all processes",
-    **dict.fromkeys(("socket", "socketcall"), _FAMILIES),
+    **{call: why for group, why in _GROUPS.items() for call in groups.calls(group)},
+    **{call: why for why, calls in _OTHERS.items() for call in calls.split()},
 }
 
 # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; and NEWTIME, whose

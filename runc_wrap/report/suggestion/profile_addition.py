@@ -249,11 +249,9 @@ def _entry(row: CallRow, values: profile_denials.Values) -> Json:
 def _evidence(row: CallRow) -> str:
     """Return the evidence for a call, in a sentence."""
     programs = sorted(row.programs, key=lambda name: -row.programs[name])
-    shown = ", ".join(map(safe_text.word, programs[:_MOST_SHOWN])) or "an unknown program"
-    more = f" and {len(programs) - _MOST_SHOWN} more" if len(programs) > _MOST_SHOWN else ""
-    return (
-        f"{row.how}; seen {time_text.times(row.count)}, by {shown}{more}, {row.first} to {row.last}"
-    )
+    words = [*map(safe_text.word, programs)]
+    shown = safe_text.some(words, _MOST_SHOWN) or "an unknown program"
+    return f"{row.how}; seen {time_text.times(row.count)}, by {shown}, {row.first} to {row.last}"
 
 
 def _lets_through(profile: Filter, row: CallRow) -> bool:

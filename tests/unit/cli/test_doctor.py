@@ -203,7 +203,7 @@ def test_a_launcher_that_cannot_be_executed_is_an_error_that_is_mended(node: Nod
 def test_newer_and_broken_sources_are_reported(node: Node) -> None:
     _well(node).configure("on_error = 'no'")
     changed, broken = _findings(node)
-    assert changed["sentence"] == "config.toml is new since the policy in force was compiled"
+    assert changed["sentence"] == "config.toml has changed since the policy in force was compiled"
     assert changed["remedy"] == "run runc-wrapctl apply"
     assert broken["sentence"].startswith(f"{node.places.config}:1: on_error is 'no'")
     assert "the policy in force stays" in broken["remedy"]

@@ -205,7 +205,7 @@ def test_sources_newer_than_the_policy_in_force_are_named(applied: Node) -> None
     applied.configure('on_error = "run-unmodified"\n')
     result = applied.ctl("status", "--json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
-    said = "not in force yet: config.toml is new. Run `runc-wrapctl apply`."
+    said = "not in force yet: config.toml has changed. Run `runc-wrapctl apply`."
     assert result.stderr == f"{said}\n"
     assert applied.ctl("apply").exit_code == 0
     assert applied.ctl("status").stderr == ""

@@ -46,7 +46,7 @@ FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
         lambda node: (node.places.current / "profiles" / "moby+enforce.json").unlink(),
     ),
     "the sources changed": (
-        "config.toml is new since",
+        "config.toml has changed since",
         lambda node: node.configure("on_error = 'run-unmodified'"),
     ),
     "the runtime was upgraded": (
@@ -111,9 +111,9 @@ def test_a_fix_that_fails_says_why_and_the_finding_stays(node: Node) -> None:
     _well(node).configure("on_error = 'no'")
     result = node.ctl("doctor", "--fix")
     assert result.exit_code == 1
-    assert "not mended: config.toml is new since" in result.stdout
+    assert "not mended: config.toml has changed since" in result.stdout
     assert "on_error is 'no'" in result.stdout
-    assert "\nwarning: config.toml is new since" in result.stdout
+    assert "\nwarning: config.toml has changed since" in result.stdout
 
 
 def test_a_file_of_another_user_is_not_changed(node: Node, tmp_path: Path) -> None:

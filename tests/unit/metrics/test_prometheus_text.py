@@ -203,20 +203,10 @@ def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
     found = counter_state.CounterState()
     for n in range(counter_state.MOST_SERIES + 50):
         for _ in range(2):
-            found.add_bounded("m", (f"ns{n}", "w"), 1, now=float(n))
+            found.add_bounded("m", (f"ns{n}", "w"), 1)
     assert len(found.counts["m"]) == counter_state.MOST_SERIES + 1
     assert found.counts["m"]["ns0", "w"] == 2
     assert found.counts["m"]["other", "other"] == 100
-
-
-def test_an_old_series_makes_room() -> None:
-    found = counter_state.CounterState()
-    for n in range(counter_state.MOST_SERIES):
-        found.add_bounded("m", (f"ns{n}",), 1, now=float(n))
-    found.add_bounded("m", ("new",), 1, now=counter_state.REST + 0.5)
-    assert found.counts["m"]["new",] == 1
-    assert ("ns0",) not in found.counts["m"]
-    assert ("ns1",) in found.counts["m"]
 
 
 def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
@@ -231,11 +221,10 @@ def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
     with counter_state.kept(tmp_path / "metrics") as kept:
         prometheus_text.count_decision(kept, _record(LINE))
         kept.positions = {"f": 12}
-        kept.add_bounded(prometheus_text.DENIED_CALLS, ("n", "w", "s", "denied"), 4, 1.5)
+        kept.add_bounded(prometheus_text.DENIED_CALLS, ("n", "w", "s", "denied"), 4)
     with counter_state.kept(tmp_path / "metrics") as again:
         assert again.counts == kept.counts
         assert again.positions == {"f": 12}
-        assert again.moved == kept.moved
     assert (tmp_path / "metrics" / "tally.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in (tmp_path / "metrics").iterdir()] == ["tally.json"]
 
@@ -265,7 +254,7 @@ def test_a_damaged_tally_starts_from_zero(tmp_path: Path, text: str) -> None:
 def test_hostile_names_become_labels_that_parse(text: str) -> None:
     found = counter_state.CounterState()
     labels = (*(prometheus_text.label(text) for _ in range(3)), "denied")
-    found.add_bounded(prometheus_text.DENIED_CALLS, labels, 1, 0.0)
+    found.add_bounded(prometheus_text.DENIED_CALLS, labels, 1)
     told = families(found)["runc_wrap_denied_calls"]
     assert [dict(key)["workload"] for key in told] == [prometheus_text.label(text)]
     assert len(prometheus_text.label(text)) < 800
@@ -275,7 +264,7 @@ def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
     found = counted(LINE, {**LINE, "fallback": True})
     for text in reports.HOSTILE:
         found.add_bounded(
-            prometheus_text.DENIED_CALLS, ("n", prometheus_text.label(text), "s", "denied"), 1, 0.0
+            prometheus_text.DENIED_CALLS, ("n", prometheus_text.label(text), "s", "denied"), 1
         )
     found.add(prometheus_text.LOST, (prometheus_text.source("audit"),), 3)
     written = prometheus_text.exposition(prometheus_text.Series(found, 7, "1.0", 5.0, {}))

@@ -45,10 +45,10 @@ def test_every_changed_source_is_named(etc: Path) -> None:
     (etc / "profiles" / "team" / "a.json").unlink()
     (etc.parent / "seccomp.json").write_text("{}")
     assert _changes(etc) == [
-        f"{etc.parent}/seccomp.json is new",
-        "conf.d/x.toml is new",
+        f"{etc.parent}/seccomp.json has changed",
+        "conf.d/x.toml has changed",
         "config.toml has changed",
-        "profiles/team/a.json was removed",
+        "profiles/team/a.json has changed",
     ]
 
 

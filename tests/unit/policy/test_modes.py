@@ -133,12 +133,11 @@ def test_an_engine_that_is_too_old_gets_the_nearest_and_a_note() -> None:
         compiled({"runtime_default.containerd": "1.5.9"})
 
 
-def test_a_misspelt_denial_is_refused_with_the_near_name() -> None:
+def test_a_misspelt_denial_is_refused() -> None:
     with pytest.raises(PolicyError) as told:
         compiled({"overlay.deny": ["io_uring_stup", "execve"]})
     first, second = str(told.value).splitlines()
     assert "libseccomp does not know: runtimes would ignore it" in first
-    assert "(did you mean io_uring_setup?)" in first
     assert "no container could start" in second
 
 

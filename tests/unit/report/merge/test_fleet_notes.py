@@ -46,7 +46,7 @@ def test_of_many_nodes_the_first_ones_are_named() -> None:
     found = _merged(**{f"n{at}": ["x"] for at in range(30)})
     (told,) = found.notes.sentences()
     assert told.startswith("on 30 nodes (n0, n1, ")
-    assert told.endswith(", n9, 20 more): such as on n0: x")
+    assert told.endswith(", n9 and 20 more): such as on n0: x")
 
 
 def test_what_a_node_remarks_is_bounded_and_safe_to_print() -> None:

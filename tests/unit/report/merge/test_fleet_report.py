@@ -89,7 +89,7 @@ def test_what_may_be_missing_on_one_node_casts_doubt_on_all(
 def test_it_names_the_nodes_on_which_nothing_is_known() -> None:
     found = _one(SAFE, *[UNKNOWN] * 12)
     assert found.reason == (
-        "Unknown on 12 of 13 nodes (n1, n2, n3, 9 more): nothing was watching while its "
+        "Unknown on 12 of 13 nodes (n1, n2, n3 and 9 more): nothing was watching while its "
         "containers ran."
     )
     assert found.as_json()["unknown"]["names"] == [f"n{at}" for at in range(1, 11)]
