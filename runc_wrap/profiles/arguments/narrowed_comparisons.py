@@ -111,18 +111,16 @@ def _is_wide(rule: Rule, name: str) -> bool:
 
 def _added(profile: Profile, name: str, denials: Profile) -> int | None:
     """Return how many more rules a call has when narrowed, None if it cannot be narrowed."""
-    default = _outcome(profile.default_action, profile.default_errno_ret)
     found: list[_Wide] = []
     more = 0
     for rule in profile.rules:
-        outcome = _outcome(rule.action, rule.errno_ret)
-        if name not in rule.names or not rule.args or outcome == default:
+        if name not in rule.names or not rule.args or actions.is_default(rule, profile):
             continue
         all_groups = [_group(denials, rule, group, name) for group in groups(rule)]
         known = [one for one in all_groups if one is not None]
         if len(rule.args) > ARGUMENTS or len(known) < len(all_groups):
             return None
-        found.append((rule, outcome, known))
+        found.append((rule, actions.code(rule.action, rule.errno_ret), known))
         more += sum(prod(map(len, one.values())) - 1 for one in known)
     return None if _contradict(found) else more
 
@@ -144,12 +142,12 @@ def _denied(denials: Profile, rule: Rule, name: str) -> frozenset[int]:
     """
     if len(rule.args) != 1 or rule.action in DENYING:
         return frozenset()
-    default = _outcome(denials.default_action, denials.default_errno_ret)
     return frozenset(
         other.args[0].value
         for other in denials.rules
-        if name in other.names and _is_before(other, rule)
-        if _outcome(other.action, other.errno_ret) != default  # runtimes drop it
+        if name in other.names
+        and _is_before(other, rule)
+        and not actions.is_default(other, denials)
     )
 
 
@@ -158,10 +156,6 @@ def _is_before(other: Rule, rule: Rule) -> bool:
     is_one = [(one.index, one.op) for one in other.args] == [(rule.args[0].index, EQ)]
     conditions = (other.includes, other.excludes)
     return is_one and conditions in {(ANYWHERE, ANYWHERE), (rule.includes, rule.excludes)}
-
-
-def _outcome(action: str, errno_ret: int | None) -> int:
-    return actions.code(action, errno_ret)
 
 
 def _contradict(found: list[_Wide]) -> bool:
@@ -197,8 +191,7 @@ def _rules(denials: Profile, rule: Rule, chosen: frozenset[str]) -> Iterator[Rul
 
     A rule with the default's outcome stays unchanged, since runtimes drop it.
     """
-    default = _outcome(denials.default_action, denials.default_errno_ret)
-    if chosen.isdisjoint(rule.names) or _outcome(rule.action, rule.errno_ret) == default:
+    if chosen.isdisjoint(rule.names) or actions.is_default(rule, denials):
         yield rule
         return
     kinds: dict[tuple[Group, ...], list[str]] = {}

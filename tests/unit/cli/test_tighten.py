@@ -71,8 +71,8 @@ class Seen:
         pass
 
     def lost(self, whose: Workload, *_: object) -> list[Any]:
-        outcome = SimpleNamespace(verdict=outcomes.DENIED, how="EPERM")
-        found = SimpleNamespace(syscall="keyctl", times=3, outcome=outcome)
+        said = {"verdict": outcomes.DENIED, "outcome": "EPERM"}
+        found = {"syscall": "keyctl", "count": 3, **said}
         return [found] if whose.pod in self.pods else []
 
 
