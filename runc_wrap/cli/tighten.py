@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -219,7 +218,7 @@ def _document(plan: Tightening) -> dict[str, Any]:
         "result": plan.result,
         "reasons": [*plan.reasons, *plan.notes],
         "processes": [
-            {**asdict(one), "before": one.before._asdict(), "after": one.after._asdict()}
+            {**one._asdict(), "before": one.before._asdict(), "after": one.after._asdict()}
             for one in plan.processes.values()
         ],
     }

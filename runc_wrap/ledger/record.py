@@ -129,11 +129,9 @@ class LaidFilters(NamedTuple):
 
 def tightened(line: Json) -> LaidFilters:
     """Return what a line of `tighten` says."""
-    laid, first = (line.get(name) for name in ("laid", "first"))
-    return LaidFilters(
-        tuple(one for one in laid if isinstance(one, str)) if isinstance(laid, list) else (),
-        tuple(first) if isinstance(first, list) else (),
-    )
+    found = (line.get(name) for name in ("laid", "first"))
+    laid, first = ([*one] if isinstance(one, list) else [] for one in found)
+    return LaidFilters(tuple(one for one in laid if isinstance(one, str)), tuple(first))
 
 
 def text(value: object) -> str | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class FilterRequest:
+class FilterRequest(NamedTuple):
     """A filter to add.
 
     `program` is struct sock_filter[] (8 bytes each, 4096 at most).
@@ -26,8 +24,7 @@ class SeccompState(NamedTuple):
     filters: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessOutcome:
+class ProcessOutcome(NamedTuple):
     """What one process had and has, as the kernel reports it.
 
     `pid` is the host's; `start_time` is in clock ticks since boot; `before` and `after` are of

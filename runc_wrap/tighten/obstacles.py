@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import platform
 
-from runc_wrap.filters.kernel import injection, ptrace
 from runc_wrap.host import procfs
 
 _BOTH = 1 << 19 | 1 << 21  # CAP_SYS_PTRACE and CAP_SYS_ADMIN, linux/capability.h
+_OF_CHECKPOINTS = "/proc/sys/kernel/ns_last_pid"  # kernel/pid_namespace.c
 _NOBODY = b"3"  # security/yama/yama_lsm.c: YAMA_SCOPE_NO_ATTACH
 
 
@@ -30,18 +28,7 @@ def obstacle() -> str | None:
         ),
         "kernel.yama.ptrace_scope is 3: nobody may trace a process until this machine restarts "
         "with another value": yama.strip() == _NOBODY,
+        "this kernel lacks CONFIG_CHECKPOINT_RESTORE, so the filters of a running process can be "
+        "neither suspended nor read": procfs.read(_OF_CHECKPOINTS) is None,
     }
-    sentence = next((one for one, is_so in found.items() if is_so), None)
-    return sentence or _of_kernel()
-
-
-def _of_kernel() -> str | None:
-    try:  # the options are checked before it is refused that we trace ourselves
-        ptrace.call(injection.SEIZE, os.getpid(), 0, injection.SUSPEND_SECCOMP)
-    except ptrace.FiltersUnreadableError as error:
-        if error.errno == errno.EINVAL:
-            return (
-                "this kernel lacks CONFIG_CHECKPOINT_RESTORE, so the filters of a running process "
-                "can be neither suspended nor read"
-            )
-    return None
+    return next((one for one, is_so in found.items() if is_so), None)

@@ -91,7 +91,7 @@ class _Process:
         is_same = len({(one.mode, one.count) for one in threads.values()}) == 1
         tid = _soonest(threads)[0]
         added = self._add(tid, threads[tid], all_threads=True) if is_same else None
-        if added and not added.diverged and not added.had:
+        if added and added.is_new:
             self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
         else:
             self._to_each()
@@ -107,22 +107,19 @@ class _Process:
                 return
             for tid in left:
                 added = self._add(tid, threads[tid], all_threads=False)
-                had = threads[tid].count or 0
-                self._wanted[tid] = had + (added is not None and not added.had)
+                self._wanted[tid] = (threads[tid].count or 0) + bool(added and added.is_new)
         raise FiltersUnreadableError(
             f"the process {self._process[0]} makes new threads all the time"
         )
 
     def _add(self, tid: int, status: Status, *, all_threads: bool) -> AddedFilter | None:
         """Add the filter to a thread; None if it has ended."""
-        if not status.may_add and not self._request.set_no_new_privs:
-            raise FiltersUnreadableError(injection.NEEDS_NO_NEW_PRIVS)
         comm = f"/proc/{self._process[0]}/task/{tid}/comm"
         try:
             added = injection.add_filter(
                 tid,
                 self._request.program,
-                set_no_new_privs=not status.may_add,
+                set_no_new_privs=self._request.set_no_new_privs and not status.may_add,
                 all_threads=all_threads,
                 is_meant=lambda: _is_there(self._process) and bool(procfs.read(comm)),
             )

@@ -17,7 +17,6 @@ import math
 import os
 import signal
 import time
-from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters.kernel import ptrace
@@ -113,7 +112,7 @@ def _looks(
             is_news = not outcome or bool(outcome.reason) or outcome.after != outcome.before
             quiet = 0 if is_news else quiet  # who has ended may have made another before
             is_shown = is_news or one[1] <= begun
-            yield [*one, astuple(outcome) if outcome and is_shown else None]
+            yield [*one, outcome if outcome and is_shown else None]
             if outcome and outcome.reason:
                 return
     yield [0, 0]
@@ -148,5 +147,5 @@ def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Iden
 def _outcome(fields: list[Any] | None) -> ProcessOutcome | None:
     if fields is None:
         return None
-    pid, start, threads, before, after, *rest = fields
-    return ProcessOutcome(pid, start, threads, SeccompState(*before), SeccompState(*after), *rest)
+    made = ProcessOutcome(*fields)
+    return made._replace(before=SeccompState(*made.before), after=SeccompState(*made.after))

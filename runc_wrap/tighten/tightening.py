@@ -16,7 +16,6 @@ from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.kernel import injection, ptrace
 from runc_wrap.host import containers, procfs
 from runc_wrap.hotpath import json_codec
-from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.tighten import saved_state
 from runc_wrap.tighten.laid_filter import LaidFilter
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 PLANNED, REFUSED, HAS_IT, LEFT = "would be tightened", "refused", "has it", "left: no canary"
 PARTLY, TIGHTENED = "partly", "tightened"
 ERRORS = (OSError, ValueError, KeyError, Refusal, Failure)  # of files, filters and profiles
-_STRICT = 1  # SECCOMP_MODE_STRICT
 _OBSERVED = (
     "the agent answers calls of its own filter first, so another one would not do what it says: "
     "recreate the container under enforce"
@@ -80,7 +78,8 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         if laid is None:
             return None
         plan.laid = laid
-        _check(entry)
+        if entry.container.state == containers.CREATED:
+            raise Failure("it is created and not started: start it, then run this again")
         saved = saved_state.read(entry.container, plan.loader)
         if saved.notifies:
             raise Failure(_OBSERVED)
@@ -94,17 +93,6 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
         plan.refuse(text)
     return plan
-
-
-def _check(entry: Entry) -> None:
-    """Raise Failure for a container to which no filter can be added."""
-    container, record = entry.container, entry.record
-    if container.state == containers.CREATED:
-        raise Failure("it is created and not started: start it, then run this again")
-    if record and record.action == "inject" and record.mode == OBSERVE:
-        raise Failure(_OBSERVED)
-    if any(one.seccomp == _STRICT for one in entry.members):
-        raise Failure("a process is in seccomp's strict mode, to which no filter can be added")
 
 
 def _lacking(plan: Tightening, saved: SavedState) -> list[int]:

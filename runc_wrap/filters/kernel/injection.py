@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 # linux/ptrace.h
 _POKEDATA, _CONT, _DETACH, _SYSCALL = 5, 7, 17, 24
-_SETOPTIONS, SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
+_SETOPTIONS, _SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
 _GET_SIGMASK, _SET_SIGMASK, _GET_RSEQ, _GET_DISPATCH = 0x420A, 0x420B, 0x420F, 0x4211
-_SYSGOOD, SUSPEND_SECCOMP = 1, 1 << 21
+_SYSGOOD, _SUSPEND_SECCOMP = 1, 1 << 21
 _WALL, _EVENT_STOP = 0x40000000, 128
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _WORD, _PAGE = 8, 4096
@@ -59,13 +59,12 @@ NEEDS_NO_NEW_PRIVS = (
 
 
 class AddedFilter(NamedTuple):
-    """`had`: the thread had the filter before; `diverged`: not added, since threads differ.
+    """`is_new`: not if the thread had it before, or if threads differ, so that none got it.
 
     `seconds` is how long the thread stood still.
     """
 
-    had: bool
-    diverged: bool
+    is_new: bool
     seconds: float
 
 
@@ -83,7 +82,7 @@ def add_filter(
     may be traced until the calling process ends. Blocks until the thread stops.
     """
     steps = _steps(len(program), _SPEC_ALLOW | _TSYNC * all_threads, set_no_new_privs)
-    ptrace.call(SEIZE, tid, 0, _SYSGOOD)
+    ptrace.call(_SEIZE, tid, 0, _SYSGOOD)
     try:
         ptrace.call(_INTERRUPT, tid)
         _halt(tid)
@@ -95,12 +94,12 @@ def add_filter(
             ptrace.call(_DETACH, tid)
         if is_other:
             raise ptrace.gone(tid)
-        returned = 0 if had else _Run(tid, program, steps).finish()
+        is_new = not had and _Run(tid, program, steps).finish() == 0
     except ChildProcessError:
         raise ptrace.gone(tid) from None
     except OSError as error:
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
-    return AddedFilter(had, returned > 0, time.monotonic() - begun)
+    return AddedFilter(is_new, time.monotonic() - begun)
 
 
 def _steps(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall]:  # noqa: FBT001
@@ -166,15 +165,16 @@ class _Run:
     def finish(self) -> int:
         """Make all calls and let the thread go; return what seccomp(2) returned, 0 or a thread."""
         self._begin()
-        all(map(self._make, self._calls))
+        all(map(self._make, self._calls))  # until one finds that it is the last
         ptrace.call(_INTERRUPT, self._tid)
         ptrace.call(_CONT, self._tid)
         _halt(self._tid)  # before it runs
         ptrace.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
         self._registers(SETREGS, self._saved)
         self._poke(bytes(self._length))
-        if not self._failure and not self._returned:
-            self._check_newest()
+        is_added = not self._failure and not self._returned
+        if is_added and [*ptrace.filters(self._tid)][-1] != self._program:
+            self._fail("another of its threads changed the filter while it was added")
         ptrace.call(_DETACH, self._tid)
         if self._failure:
             raise self._failure
@@ -198,7 +198,7 @@ class _Run:
         at = self._place + _WORD
         code = call_stub.code(self._machine, at, self._calls, registers, before)
         self._length = -(-len(code) // _WORD) * _WORD + _WORD
-        ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | SUSPEND_SECCOMP)
+        ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | _SUSPEND_SECCOMP)
         self._poke((self._mask.raw + code).ljust(self._length, b"\0"))
         self._registers(GETREGS, self._now)
         self._now.rip, self._now.orig_rax = at, _NO_CALL
@@ -261,11 +261,6 @@ class _Run:
         )
         with Path(f"/proc/{self._tid}/mem").open("r+b", buffering=0) as memory:
             os.pwrite(memory.fileno(), header + self._program, self._address)
-
-    def _check_newest(self) -> None:
-        *_, newest = (b"", *ptrace.filters(self._tid))
-        if newest != self._program:
-            self._fail("another of its threads changed the filter while it was added")
 
     def _room(self) -> int:
         """Return an address in the last page of the vDSO, behind all that it holds.
