@@ -192,11 +192,12 @@ class _Run:
             self._saved.rip = self._after_sequence(self._saved.rip)
         ptrace.call(_GET_SIGMASK, self._tid, _WORD, self._mask)
         self._place = self._room()
-        self._calls.append(InjectedCall("rt_sigprocmask", (_SET_MASK, self._place, 0, _WORD)))
+        # the last is made only if we are killed
+        last = InjectedCall("rt_sigprocmask", (_SET_MASK, self._place, 0, _WORD))
         registers = {one[0]: getattr(self._saved, one[0]) for one in Registers._fields_}
         before = self._read(self._saved.rip - 2, 2)
         at = self._place + _WORD
-        code = call_stub.code(self._machine, at, self._calls, registers, before)
+        code = call_stub.code(self._machine, at, [*self._calls, last], registers, before)
         self._length = -(-len(code) // _WORD) * _WORD + _WORD
         ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | _SUSPEND_SECCOMP)
         self._poke((self._mask.raw + code).ljust(self._length, b"\0"))

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -66,12 +67,14 @@ def test_a_killed_tightening_disturbs_no_call_and_can_be_run_again(
 def killed(place: Path, program: Path, who: str, step: int) -> list[str]:
     """Kill before one ptrace call; return what was not as it would have been."""
     out = place / f"out{step}"
+    begun = time.monotonic()
     with subprocess.Popen([program, out, str(SECONDS), "vfork", "waitpid"]) as waiting:
         wait_until(lambda: out.exists() and "all wait" in out.read_text(), "all of them waiting")
         words = [sys.executable, "-c", DRIVER, str(waiting.pid), str(step), who]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         wait_until(lambda: not traced(waiting.pid), "the tracer's end")
         again = processes.tighten_processes(lambda _: [waiting.pid], DENY_KEYCTL)
+        is_seen = time.monotonic() - begun < SECONDS  # before the calls end; not on a busy machine
     wrong = [str(one.reason) for one in again if one.reason]
     wrong += [] if (done.returncode == -9) == (who == "command") else [done.stdout + done.stderr]
     wrong += [] if waiting.returncode == 0 else [f"ended with {waiting.returncode}"]
@@ -80,7 +83,12 @@ def killed(place: Path, program: Path, who: str, step: int) -> list[str]:
     for name, (returned, late, error) in found.items():
         allowed = {RETURNED.get(name, (0, 0)), *([(-1, 4)] if name in NOT_RESTARTED else [])}
         is_early = returned != (-1, 4) and late < SECONDS * 1000 - 300
-        if returned not in allowed or is_early or late > SECONDS * 1000 + 1500 or error != ERRNO:
+        if (
+            returned not in allowed
+            or is_early
+            or late > SECONDS * 1000 + 1500
+            or (is_seen and error != ERRNO)
+        ):
             wrong.append(f"{name} {returned} {late} {error}")
     return wrong
 
