@@ -1,13 +1,24 @@
-"""What is kept of filters that were laid on containers."""
+"""What is kept of filters that were laid on containers, and what is looked at again."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+import shutil
+import subprocess
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.host.containers import RUNNING, RuntimeContainer
+from runc_wrap.node.container_state.node_status import Entry
 from runc_wrap.node.paths import Places
-from runc_wrap.tighten import container_tightening
+from runc_wrap.profiles import syscalls
+from runc_wrap.tighten import container_tightening, laid_filter, saved_state
+from runc_wrap.tighten.tightening import PARTLY, TIGHTENED, Tightening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,3 +37,76 @@ def test_filters_that_the_ledger_does_not_name_any_more_are_removed(tmp_path: Pa
     (places.ledger / "ledger.jsonl").write_text(json.dumps(line) + "\n")
     container_tightening.remove_unnamed(places)
     assert {one.name for one in places.tightened.iterdir()} == {"named.bpf", "new.bpf"}
+
+
+LIBSECCOMP = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None, reason="libseccomp is missing"
+)
+
+
+class OfRunc:
+    """A container of runc's without a filter, in which no process is found."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.places, self.loader = Places(directory), Loader("runc")
+        self.places.ledger.mkdir(parents=True)
+        (directory / "one").mkdir()
+        self.state = directory / "one" / "state.json"
+        self.state.write_text('{"config": {"seccomp": null}}')
+        self.container = RuntimeContainer(
+            str(directory), "one", "runc", RUNNING, os.getpid(), None, 0
+        )
+        self.laid = laid_filter.of_overlay(
+            {"deny": ["keyctl"], "deny_sockets": [], "existing": True}
+        )
+        monkeypatch.setattr(container_tightening, "members", lambda *_: [])
+        monkeypatch.setattr(container_tightening, "tighten_container", lambda *_: ())
+
+    def tightened(self) -> Tightening:
+        running = SimpleNamespace(is_running=lambda: True)
+        first: Any = SimpleNamespace(pid=os.getpid(), handle=running)
+        plan = Tightening(Entry(self.container, None, [first]), self.loader, self.laid)
+        container_tightening.tighten(self.places, plan, [self.container], set_no_new_privs=False)
+        return plan
+
+
+@LIBSECCOMP
+@pytest.mark.parametrize(("times", "result"), [(0, TIGHTENED), (1, TIGHTENED), (99, PARTLY)])
+def test_what_the_runtime_writes_back_is_replaced_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, result: str
+) -> None:
+    one = OfRunc(tmp_path, monkeypatch)
+    before, written = one.state.read_text(), iter(range(times))
+
+    def written_back(*_words: object) -> tuple[()]:
+        for _ in written:
+            one.state.write_text(before)
+            break
+        return ()
+
+    monkeypatch.setattr(container_tightening, "tighten_container", written_back)
+    assert one.tightened().result == result
+    assert saved_state.read(one.container, one.loader).has(one.laid)
+    last = (one.places.ledger / "ledger.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["result"] == ("done" if result == TIGHTENED else "partial")
+
+
+@LIBSECCOMP
+@pytest.mark.skipif(os.geteuid() != 0, reason="a runtime of root's is waited for")
+@pytest.mark.parametrize(("seconds", "result"), [(0.3, TIGHTENED), (60, PARTLY)])
+def test_an_exec_that_began_before_is_waited_for_and_named_if_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, result: str
+) -> None:
+    one = OfRunc(tmp_path, monkeypatch)
+    monkeypatch.setattr(container_tightening, "SECONDS", 10 if result == TIGHTENED else 0.3)
+    shutil.copy("/bin/sh", tmp_path / "runc")
+    words = [str(tmp_path / "runc"), "-c", "read line", "exec", "one"]
+    with subprocess.Popen(words, stdin=-1) as runtime:
+        timer = threading.Timer(seconds, runtime.kill)
+        timer.start()
+        plan = one.tightened()
+        timer.cancel()
+        runtime.kill()
+    assert plan.result == result, plan.reasons
+    named = [f"the runtime's process {runtime.pid} began an exec before, and goes on"]
+    assert plan.reasons == ([] if result == TIGHTENED else named)
