@@ -43,7 +43,7 @@ def test_a_thread_that_has_no_more_filters_than_before_is_counted(
 
     def add_filter(*_: object, **words: Any) -> AddedFilter:
         asked.append(words)
-        return AddedFilter(had=False, diverged=False, seconds=0.0)
+        return AddedFilter(is_new=True, seconds=0.0)
 
     monkeypatch.setattr(injection, "add_filter", add_filter)
     outcome = process_threads.tighten(process, FilterRequest(b"", set_no_new_privs=True))
