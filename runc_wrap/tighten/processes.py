@@ -17,9 +17,11 @@ import math
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import bounded_work, procfs
 from runc_wrap.tighten import process_threads
 from runc_wrap.tighten.filter_request import ProcessOutcome, SeccompState
@@ -80,7 +82,12 @@ def _trace(
     def held() -> float:
         return _HELD + _EACH * len(procfs.threads(begun[0])) if begun else math.inf
 
-    for pid, start, *made in tracer.within(times[1], held):
+    def values() -> Iterator[list[Any]]:
+        yield from tracer.within(times[1], held)
+        while begun and time.monotonic() < times[1] and _runs(begun[0], tracer.pid):
+            yield from tracer.within(times[1], held)
+
+    for pid, start, *made in values():
         begun = None if made else (pid, start)
         if made:
             outcomes[pid, start] = _outcome(made[0])
@@ -91,6 +98,16 @@ def _trace(
         outcomes[begun] = process_threads.outcome(begun, _DIED if tracer.is_over else stopped)
     tracer.end()
     return is_over
+
+
+def _runs(pid: int, tracer: int) -> bool:
+    """Tell whether a tracer's thread waits for nothing but a processor: it has a small share."""
+    for thread in procfs.threads(pid):
+        with suppress(FiltersUnreadableError):
+            one = ptrace.status(thread)
+            if (one.tracer, one.state) == (tracer, b"R"):
+                return True
+    return False
 
 
 def _looks(

@@ -11,14 +11,18 @@ from harness.kernel.process_status import status
 from harness.node.requirements import program
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
+from runc_wrap.tighten import processes
 from runc_wrap.tighten.filter_request import FilterRequest
-from tests.runtime.tighten.conftest import ERRNO, KEYCTL, denying
+from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
+    from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Pair
-    from tests.runtime.tighten.conftest import Running
+
 
 WITHOUT_PERMISSION = FilterRequest(denying(KEYCTL))
 
@@ -125,3 +129,20 @@ def test_a_zombie_is_left_out(start: Callable[..., Running], pair: Pair) -> None
     done = running.bundle.call(pair.bare, "exec", "--detach", after=("/bin/true",))
     assert done.returncode == 0, done.stdout
     assert [one.pid for one in running.tighten()] == [running.pid]
+
+
+def test_a_process_that_gets_hardly_any_processor_time_is_waited_for(
+    pair: Pair, make_bundle: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_HELD", 0.5)
+    bundle = make_bundle(pair.kind)
+    with bundle.edited() as config:
+        config["process"]["args"] = ["/bin/sh", "-c", "while :; do :; done"]
+    running = Running(bundle, bundle.create(pair.bare), bundle.path)
+    least = ("--cpu-period", "1000000", "--cpu-quota", "1000")
+    assert bundle.call(pair.bare, "update", *least).returncode == 0
+    try:
+        (one,) = running.tighten()
+    finally:
+        bundle.call(pair.bare, "update", "--cpu-quota", "-1")
+    assert one.reason is None
