@@ -143,7 +143,7 @@ SLOW = $(patsubst %,tests/runtime/%.py,verify/test_status_speed evidence/test_au
 	observe/test_flood)
 OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_other_runtimes.py
 # What judges by the kernel's records, where calls of other containers cast doubt on a verdict.
-READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd engine_default_adopted) \
+READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd engine_default_adopted candidate) \
 	$(patsubst %,tests/corpus/test_%.py,sample recorded candidate hostile) tests/campaigns/test_faults.py
 IGNORED = $(addprefix --ignore=,$(READING))
 LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))

@@ -140,8 +140,9 @@ class Cri:
         seccomp: str = RUNTIME_DEFAULT,
         namespace: str = "team",
         host_users: bool = True,
+        name: str = "",
     ) -> Pod:
-        """RunPodSandbox as for a pod of this namespace with a new uid."""
+        """RunPodSandbox as for a pod of this namespace with a new uid, and a name of its own."""
         context = self.api.messages.LinuxSandboxSecurityContext(
             namespace_options=self.host_network() if host_users else self.own_users(),
             privileged=privileged,
@@ -149,7 +150,7 @@ class Cri:
         )
 
         def once() -> Pod:
-            return self._run_pod(handler, logs, annotations or {}, context, namespace)
+            return self._run_pod(handler, logs, annotations or {}, context, (namespace, name))
 
         try:
             return once()
@@ -164,14 +165,15 @@ class Cri:
         logs: Path,
         annotations: Mapping[str, str],
         context: Any,
-        namespace: str,
+        named: tuple[str, str],
     ) -> Pod:
         make = self.api.messages
         uid = str(uuid.uuid4())
+        namespace, name = named[0], named[1] or f"pod-{uid[:8]}"
         config = make.PodSandboxConfig(
-            metadata=make.PodSandboxMetadata(name=f"pod-{uid[:8]}", namespace=namespace, uid=uid),
+            metadata=make.PodSandboxMetadata(name=name, namespace=namespace, uid=uid),
             log_directory=str(logs),
-            labels=_labels(uid, namespace),
+            labels=_labels(namespace, name, uid),
             annotations={"kubernetes.io/config.source": "api", **annotations},
             linux=make.LinuxPodSandboxConfig(
                 cgroup_parent=_pods_cgroup(self.cgroup, uid), security_context=context
@@ -297,9 +299,9 @@ def _pods_cgroup(parent: str, uid: str) -> str:
     return f"{parent}/{Path(parent).stem}-pod{uid.replace('-', '_')}.slice"
 
 
-def _labels(uid: str, namespace: str) -> dict[str, str]:
+def _labels(namespace: str, name: str, uid: str) -> dict[str, str]:
     return {
-        "io.kubernetes.pod.name": f"pod-{uid[:8]}",
+        "io.kubernetes.pod.name": name,
         "io.kubernetes.pod.namespace": namespace,
         "io.kubernetes.pod.uid": uid,
     }

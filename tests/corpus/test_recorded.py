@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from tests.corpus.catalogue import Entry
     from tests.corpus.nodes import Node
 
-pytestmark = pytest.mark.timeout(1200)
 PROGRAMS, SEED = int(os.environ.get("RUNC_WRAP_TEST_CORPUS", "8")), 3  # 999 are all
+pytestmark = pytest.mark.timeout(1200 if PROGRAMS < 99 else 5400)
 RECORDED = "recorded"
 _RULE = (
     f'[[rule]]\nname = "{RECORDED}"\nnamespace = ["{RECORDED}"]\nmode = "observe"\nrecord = true\n'
@@ -34,7 +35,9 @@ class _Bench(Bench):
         found = {entry.name: Measured() for entry in entries}
         self.node.installed.configure(nodes.policy(self.node.kind) + _RULE)
         self._run_all(found, [(mode, one) for one in entries for mode in (BARE, RECORDED)])
-        profiles = {(RECORDED, one): self._suggested((RECORDED, one)) for one in entries}
+        jobs = [(RECORDED, one) for one in entries]
+        with ThreadPoolExecutor(2) as pool:
+            profiles = dict(zip(jobs, pool.map(self._suggested, jobs), strict=True))
         self._configure(profiles)
         self._run_all(found, [(SUGGESTED + RECORDED, one) for one in entries])
         return found

@@ -153,6 +153,20 @@ def governed(place: Path, installed: Installed) -> dict[str, Installed]:
     return made
 
 
+@pytest.fixture
+def configured() -> Iterator[Callable[[Installed, str], None]]:
+    """Puts a policy in force on a node; afterwards each has its former one again."""
+    before: dict[Installed, str] = {}
+
+    def configure(own: Installed, text: str) -> None:
+        before.setdefault(own, (own.prefix / "etc" / "config.toml").read_text())
+        own.configure(text)
+
+    yield configure
+    for own, text in before.items():
+        own.configure(text)
+
+
 @pytest.fixture(scope="session")
 def runtimes(  # noqa: PLR0917 - each is an installation of its own
     place: Path,

@@ -12,13 +12,15 @@ from harness.engines.cri import Ask
 from harness.node import agent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness.engines.containerd import Containerd
     from harness.engines.cri import Cri, Pod
     from harness.node.install import Installed
     from tests.engine.conftest import Ruled
+
+    Configured = Callable[[Installed, str], None]
 
 NEW_USERS = "unshare -U true"  # what tools that build images do first
 LOOK = """
@@ -49,20 +51,6 @@ def way(request: pytest.FixtureRequest) -> Way:
     return found
 
 
-@pytest.fixture
-def owned(ruled: Ruled, way: Way) -> Iterator[Installed]:
-    """The installation behind a handler, whose policy may be changed."""
-    installed = ruled.installations[way.kind]
-    config = installed.prefix / "etc" / "config.toml"
-    before = config.read_text()
-    yield installed
-    installed.configure(before)
-
-
-def _policy(owned: Installed, kind: str, *rules: str) -> None:
-    owned.configure("\n".join([f'runtime = ["{kind}"]', *rules]))
-
-
 def _reported(owned: Installed, pod: str, once_more: Callable[[], bool]) -> dict[str, Any]:
     """Return the pod's workload from the report, once it has calls; the pod repeats them."""
     end = time.monotonic() + 60
@@ -89,16 +77,21 @@ def _works(cri: Cri, container: str) -> bool:
     return cri.exec(container, "sh", "-c", f"{NEW_USERS} && echo made || true") == "made\n"
 
 
-def test_a_workload_runs_under_enforce_with_the_suggested_profile(
-    cri: Cri, node: Containerd, owned: Installed, way: Way, tmp_path: Path
-) -> None:
+def test_a_workload_runs_under_enforce_with_the_suggested_profile(  # noqa: PLR0917 - as above
+    cri: Cri, node: Containerd, ruled: Ruled, configured: Configured, way: Way, tmp_path: Path
+) -> None:  # fmt: skip
+    owned = ruled.installations[way.kind]
+
+    def policy(*rules: str) -> None:
+        configured(owned, "\n".join([f'runtime = ["{way.kind}"]', *rules]))
+
     def pod() -> Pod:
         return cri.run_pod(f"ruled-{way.kind}", tmp_path, namespace="build")
 
-    _policy(owned, way.kind)
+    policy()
     assert not _runs(cri, pod()), "the default profile must deny it"
     with agent.running(owned, node.space.prefix):
-        _policy(owned, way.kind, LOOK.format(mode=way.mode))
+        policy(LOOK.format(mode=way.mode))
         looked_at = pod()
         container = cri.run(looked_at, Ask())
         name = looked_at.config.metadata.name
@@ -112,6 +105,6 @@ def test_a_workload_runs_under_enforce_with_the_suggested_profile(
     suggested = owned.control("suggest", "--allow-dangerous", name)
     path = owned.prefix / "etc" / "profiles" / "build.json"
     path.write_text(suggested.stdout)
-    _policy(owned, way.kind, FIXED)
+    policy(FIXED)
     assert _runs(cri, pod())
     path.unlink()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.containers import logged_calls
+from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.evidence.sightings import RECORDED
@@ -108,5 +109,46 @@ def test_a_recorded_program_behaves_as_bare_under_its_profile_and_can_be_entered
     entered = running.call(
         recording.wrapper, "exec", after=("/bin/sh", "-c", "echo in; cat /bin/x")
     )
-    assert entered.stdout.startswith("in\n")
+    assert "in\n" in entered.stdout
     assert agent.never_ended
+
+
+STEPS = (
+    "mkdir -p /tmp/a && touch /before && while ! [ -e /go ]; do sleep 0.1; done"
+    " && ln -s a /tmp/b && touch /after && exec sleep 1000000"
+)
+AWAY = 3.0
+
+
+@pytest.mark.parametrize("pair", ["crun"], indirect=True)
+def test_a_recording_goes_on_over_a_stop_of_the_agent_and_its_time_does_not(
+    recording: install.Installed, make_bundle: Callable[..., Bundle]
+) -> None:
+    def begun() -> Bundle:
+        bundle = make_bundle("crun")
+        with bundle.edited() as config:
+            config["process"]["args"] = ["/bin/sh", "-c", STEPS]
+        bundle.create(recording.wrapper)
+        wait_until((bundle.path / "rootfs/before").exists, "its first call")
+        return bundle
+
+    def ended(bundle: Bundle) -> None:
+        wait_until((bundle.path / "rootfs/after").exists, "its last call")
+
+    with agents.supervised(recording) as agent:
+        started = time.monotonic()
+        one, undisturbed = begun(), begun()
+        (undisturbed.path / "rootfs/go").touch()
+        ended(undisturbed)
+        time.sleep(1.1)  # as above
+        agent.control("stop", "runc-wrap-observe.service")
+        (one.path / "rootfs/go").touch()
+        time.sleep(AWAY)
+        assert not (one.path / "rootfs/after").exists()  # its call waits
+        agent.control("start", "runc-wrap-observe.service")
+        ended(one)
+        found = recording.workload(one.name)["recorded"]
+        lasted = time.monotonic() - started
+    assert kinds(recording, one) == kinds(recording, undisturbed)
+    assert (found["whole"], found["lost"], found["notes"]) == (1, 0, [])
+    assert found["watched"] <= lasted - AWAY + 1

@@ -1,0 +1,104 @@
+"""`record` on a rule under real engines; two nodes' recordings are added up."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.containers import logged_calls
+from harness.engines.cri import Ask, CriError
+from harness.engines.images import REFERENCE
+from harness.node import agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.engines.containerd import Containerd
+    from harness.engines.cri import Cri
+    from harness.engines.podman import Podman
+    from harness.node.install import Installed
+    from tests.engine.conftest import Ruled
+
+    Configured = Callable[[Installed, str], None]
+
+POD, NAME = "web-7d9c8b5f6-x2k4p", "shop/web/main"
+RULE = 'runtime = ["{}"]\n[[rule]]\nname = "look at all"\n{} = ["{}"]\nrecord = true\n'
+CALLS, INET, UNIX = f"/{logged_calls.PROGRAM}", "x86_64:41:2:1:0", "x86_64:41:1:1:0"
+OWN = {  # what each node's container does alone
+    "runc": f"mkdir /tmp/own && {CALLS} {INET}",
+    "crun": f"ln -s own /tmp/own && {CALLS} {UNIX}",
+}
+BOTH = "rm -r /tmp/own && touch /tmp/both"
+READY = f"{BOTH} && exec sleep 1000000"
+PROBE = ("sh", "-c", "while ! rm /tmp/both; do sleep 0.1; done 2>/dev/null")
+SUGGEST = ("suggest", "--recorded")
+
+
+def _allowed(printed: str) -> set[tuple[str, str]]:
+    """Return the names that a profile allows, each with its conditions."""
+    return {
+        (name, json.dumps({**rule, "names": [], "comment": ""}))
+        for rule in json.loads(printed)["syscalls"]
+        for name in rule["names"]
+        if rule["action"] == "SCMP_ACT_ALLOW"
+    }
+
+
+def test_two_nodes_recordings_are_added_up_and_enough_for_both(
+    node: Containerd, cri: Cri, ruled: Ruled, configured: Configured, tmp_path: Path
+) -> None:
+    def run(kind: str, script: str) -> str:
+        logs = tmp_path / kind
+        logs.mkdir(exist_ok=True)
+        pod = cri.run_pod(ruled.handlers[kind], logs, namespace="shop", name=POD)
+        return cri.run(pod, Ask(command=["sh", "-c", f"{script} && {READY}"]))
+
+    files, seen = [], []
+    for kind, own in ruled.installations.items():
+        configured(own, RULE.format(kind, "namespace", "shop"))
+        with agent.running(own, node.space.prefix):
+            cri.exec(run(kind, OWN[kind]), *PROBE)
+            cri.remove_pods()  # else an agent that is ended waits for it
+        files.append(tmp_path / f"{kind}.json")
+        files[-1].write_text(own.control("report", "--json", "--node", kind).stdout)
+        seen.append(_allowed(own.control(*SUGGEST, NAME).stdout))
+    first, second = seen
+    assert {name for name, _ in first ^ second} >= {"socket", "mkdir", "symlink"}
+    made = ruled.installations["runc"].control(*SUGGEST, "--merge", NAME, *files)
+    assert _allowed(made.stdout) == first | second
+    assert "Recorded in 2 containers on 2 nodes, 2 of them from the start" in made.stderr
+    for kind, own in ruled.installations.items():
+        (own.prefix / "etc/profiles/web.json").write_text(made.stdout)
+        configured(own, f'runtime = ["{kind}"]\n[default]\nprofile = "localhost/web.json"\n')
+        container = run(kind, f"{OWN['runc']} && {BOTH} && {OWN['crun']}")
+        cri.exec(container, *PROBE)
+        with pytest.raises(CriError, match="Operation not permitted"):
+            cri.exec(container, "mkfifo", "/tmp/pipe")
+        cri.remove_pods()
+
+
+def test_podmans_containers_are_recorded(
+    podman: Podman, ruled: Ruled, configured: Configured
+) -> None:
+    kind, own = "crun", ruled.installations["crun"]
+    configured(own, RULE.format(kind, "engine", "podman"))
+    run = (
+        "--runtime",
+        ruled.handlers[kind],
+        "run",
+        REFERENCE,
+        "sh",
+        "-c",
+        f"{OWN[kind]} && {BOTH}",
+    )
+    with agent.running(own, podman.space.prefix):
+        podman.podman(*run)
+        container = own.ledger()[-1]["id"]
+        made = own.control(*SUGGEST, container)
+    found = {name for name, _ in _allowed(made.stdout)}
+    assert "Recorded in 1 container, 1 of them from the start" in made.stderr
+    assert found >= {"symlink", "unlink"}
+    assert "mknod" not in found
