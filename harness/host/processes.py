@@ -138,14 +138,14 @@ class Daemon:
             )
         self.pid = self.process.pid
 
-    def wait_ready(self, ready: Callable[[], bool], what: str) -> None:
+    def wait_ready(self, ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Wait until it is ready; if it ends instead, fail with the end of its log."""
 
         def ended_or_ready() -> bool:
             return self.process.poll() is not None or ready()
 
         try:
-            wait_until(ended_or_ready, what, 60)
+            wait_until(ended_or_ready, what, seconds)
         except CommandError as error:
             raise CommandError(f"{error}\n{self.tail()}") from None
         if self.process.poll() is not None:

@@ -31,7 +31,7 @@ SUITE = os.environ.get("RUNC_WRAP_SUITE") or "bookworm"
 CRI_WORKS = SUITE != "forky"
 NEEDS = ("mmdebstrap", "unshare", "nsenter", "pivot_root")
 BOOT = Path(__file__).with_name("boot.sh")
-PATIENT = 120  # seconds to boot or to end; two are usual
+PATIENT = 400  # seconds to boot or to end; two are usual
 # Neither Python nor a compiler: an archive must not need them.
 PACKAGES = tuple(
     """systemd-sysv dbus procps iproute2 xz-utils containerd docker.io podman runc crun
@@ -114,22 +114,26 @@ class Box(Guest):
         front = ["setpriv", "--pdeathsig", "KILL", program("unshare"), *words, "/bin/sh"]
         argv = [*front, *map(str, (BOOT, self.lower, self.place, self.cgroup))]
         self._outside = Daemon(argv, self.place / "console")
-        self._outside.wait_ready(self._answers, "the box")
+        self._outside.wait_ready(self._answers, "the box", PATIENT)
         self.sh(_STATE, seconds=PATIENT)
 
     def power_off(self) -> None:
         if self._outside:
             with contextlib.suppress(CommandError, ProcessLookupError):
                 os.kill(self.first(), signal.SIGKILL)
-            self._outside.process.wait(PATIENT)
-            self._outside = None
-            run(["unshare", "--mount", "sh", "-c", _REMOVE_CGROUPS, "sh", self.cgroup])
+            self._wait_end(self._outside)
 
     def reboot(self) -> None:
         assert self._outside
         self.attempt("systemctl reboot")
-        self._outside.process.wait(PATIENT)
+        self._wait_end(self._outside)
         self.power_on()
+
+    def _wait_end(self, outside: Daemon) -> None:
+        """Wait until it is off, without its cgroups: one with controllers takes no process 1."""
+        outside.process.wait(PATIENT)
+        self._outside = None
+        run(["unshare", "--mount", "sh", "-c", _REMOVE_CGROUPS, "sh", self.cgroup])
 
     def first(self) -> int:
         """Return the pid, here, of its process 1."""

@@ -210,10 +210,17 @@ class ClusterNode:
     def state(self) -> str:
         return str(self.metadata().get("annotations", {}).get(STATE, ""))
 
-    def wait_state(self, word: str) -> str:
-        """Wait until the node is in a state, "" for none; return the policy's digest."""
-        self._wait(lambda: self.state().partition(" ")[0] == word, f"the state {word}")
-        return self.state().partition(" ")[2]
+    def wait_state(self, word: str, *, other_than: str | None = None) -> None:
+        """Wait until the node is in a state, "" for none; `other_than` is such a state before.
+
+        Labels come with it. An Event comes before both.
+        """
+
+        def is_in() -> bool:
+            state = self.state()
+            return state.partition(" ")[0] == word and state != other_than
+
+        self._wait(is_in, f"the state {word}")
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         try:

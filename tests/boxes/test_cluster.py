@@ -207,7 +207,7 @@ def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
     node.play(ENFORCE, "# nothing but the overlay's mode\n")
     node.until(f"grep -q enforce {SENT}/{MODE} && grep -q nothing {SENT}/config.toml")
     node.wait_event("PolicyApplied", "policy ")
-    assert node.wait_state("ready") not in before
+    node.wait_state("ready", other_than=before)
     _started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
     assert node.engine_start() == since
@@ -231,7 +231,7 @@ def test_a_policy_that_is_refused_leaves_the_one_before(
     policy, why = REFUSED[name]
     node.play(AUDIT, policy)
     node.wait_event("PolicyRefused", why)
-    assert node.state().startswith("policy-refused")
+    node.wait_state("policy-refused")
     assert node.metadata()["labels"][READY] == "true"
     _started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
@@ -315,7 +315,7 @@ def test_another_release_is_proved_without_a_restart_before_the_node_is_ready_wi
     assert node.metadata()["labels"] == before
     node.start()
     node.wait_event("Installed", f"runc-wrap {NEXT}: a canary of containerd")
-    assert node.metadata()["labels"] == {**before, VERSION: NEXT}
+    wait(lambda: node.metadata()["labels"] == {**before, VERSION: NEXT}, "the label")
     assert node.engine_start() == since
     assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
 

@@ -97,13 +97,17 @@ _UNREAD = re.compile(r" runc-wrap observe: reading callers in ([0-9a-f]{64}) too
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_no_call_fails_and_no_container_is_lost(node: Node, calls: Calls, event: str) -> None:
-    before = [node.service(name)["MainPID"] for name in ("decide", "observe")]
+    before = node.service("observe")["MainPID"]
     calls.go_on()
     EVENTS[event](node)
     calls.go_on()
-    services = [node.service(name) for name in ("decide", "observe")]
-    assert [one["ActiveState"] for one in services] == ["active", "active"]
-    assert services[1]["MainPID"] != before[1]
+
+    def are_both_active() -> bool:
+        services = [node.service(name) for name in ("decide", "observe")]
+        states = [one["ActiveState"] for one in services]
+        return states == ["active"] * 2 and services[1]["MainPID"] != before
+
+    wait(are_both_active, "both, and another observe")
     assert node.machine.sh("docker inspect -f '{{.State.Running}}' calls").strip() == "true"
 
 
@@ -128,8 +132,12 @@ def test_a_create_is_decided_without_decide_while_that_hangs(node: Node, calls: 
 
     wait(is_agents, "a decision within 80 ms, also where a CPU is emulated")
     restarts = node.service("decide")["NRestarts"]
-    node.machine.sh("systemctl kill --signal STOP runc-wrap-decide")
-    assert decided_by() == "cold"
+
+    def is_cold_while_it_hangs() -> bool:
+        node.machine.sh("systemctl kill --signal STOP runc-wrap-decide")
+        return decided_by() == "cold"
+
+    wait(is_cold_while_it_hangs, "a create that the watchdog does not come before")
     wait(lambda: node.service("decide")["NRestarts"] != restarts, "the watchdog")
     wait(is_agents, "decisions by the next one")
     calls.go_on()

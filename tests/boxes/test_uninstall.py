@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 WRAPPER = f"{PREFIX}/bin/runc-wrap"
 _NO_CONTAINERS = "docker ps -aq | xargs -r docker rm -f >/dev/null; podman rm -af -t 0 >/dev/null"
 _UNINSTALL = "runc-wrapctl uninstall --purge 2>&1"
+# A canary of containerd 2 needs cgroup controllers, which a box may not have.
 _REMOVE = """
-for one in containerd docker podman; do runc-wrapctl engine remove $one --restart || exit; done
+runc-wrapctl engine remove containerd; systemctl restart containerd
+for one in docker podman; do runc-wrapctl engine remove $one --restart || exit; done
 """
 
 

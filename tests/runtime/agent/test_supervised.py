@@ -98,14 +98,6 @@ def test_a_killed_decide_keeps_no_create_waiting(agent: Supervised, tmp_path: Pa
     assert sorted(took)[len(took) // 2] < BOUND
 
 
-def test_a_hanging_decide_is_replaced(impatient: Supervised) -> None:
-    before = impatient.decide
-    os.kill(before, signal.SIGSTOP)
-    assert agents.ask(impatient.prefix, "nonsense", "", seconds=0.5) == []  # it does hang
-    impatient.wait_both([before])
-    assert not agents.is_there(before)
-
-
 def test_a_busy_decide_is_not_replaced(impatient: Supervised) -> None:
     before = impatient.decide
     until = time.monotonic() + 4
@@ -115,15 +107,6 @@ def test_a_busy_decide_is_not_replaced(impatient: Supervised) -> None:
         os.kill(before, signal.SIGCONT)
         assert agents.ask(impatient.prefix, "nonsense", "")
     assert impatient.decide == before
-
-
-def test_a_stopped_observe_is_replaced_even_if_no_call_waits(impatient: Supervised) -> None:
-    """Otherwise audit records would be lost, and metrics unavailable."""
-    before = impatient.both
-    os.kill(before[1], signal.SIGSTOP)
-    impatient.wait_both([before[1]])
-    assert impatient.decide == before[0]
-    assert not agents.is_there(before[1])
 
 
 def test_what_counts_calls_is_stored_before_any_comes_and_outlives_a_stop(
