@@ -33,7 +33,7 @@ def version(places: Places, *, as_json: bool) -> None:
 def _lines(found: Json) -> Iterator[tuple[str, str]]:
     python, library, launcher = found["python"], found["libseccomp"], found["launcher"]
     yield "runc-wrap", f"{found['release']} in {found['directory'] or found['prefix']}"
-    yield "launcher", launcher or "missing"
+    yield "launcher", f"{launcher['kind'] or 'missing'} ({launcher['path']})"
     yield "python", f"{python['version']} ({python['path']}){', its own' * python['own']}"
     yield "libseccomp", f"{library['version']} ({library['path']})" if library else "not installed"
     yield "packages", ", ".join(f"{name} {number}" for name, number in found["packages"].items())

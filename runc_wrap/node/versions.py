@@ -32,7 +32,7 @@ def gather(places: Places) -> Json:
         "release": release(),
         "prefix": str(places.prefix),
         "directory": _directory(places),
-        "launcher": str(places.wrapper) if places.wrapper.exists() else None,
+        "launcher": {"path": str(places.wrapper), "kind": _kind_of(places.wrapper)},
         "python": _python(),
         "libseccomp": _libseccomp(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
@@ -51,6 +51,15 @@ def _directory(places: Places) -> str | None:
     """Return the release in force, None if nothing is installed there."""
     current = places.prefix / "lib" / "current"
     return str(current.resolve()) if current.exists() else None
+
+
+def _kind_of(launcher: Path) -> str | None:
+    """Return "compiled", None if there is no launcher."""
+    try:
+        with launcher.open("rb") as file:
+            return "compiled" if file.read(4) == b"\x7fELF" else None
+    except OSError:
+        return None
 
 
 def _python() -> Json:

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.host.processes import run
 from harness.node.requirements import program
 from tests.unit.node import machine
@@ -55,11 +57,14 @@ def test_it_names_the_runtimes_and_the_one_in_force_first(node: Node) -> None:
     }
 
 
-def test_it_says_which_launcher_is_installed(node: Node) -> None:
-    assert node.json("version")["launcher"] is None
+@pytest.mark.parametrize(
+    ("content", "kind"), [("\x7fELF", "compiled"), ("#!/bin/sh\n", None), ("", None)]
+)
+def test_it_says_which_launcher_is_installed(node: Node, content: str, kind: str | None) -> None:
+    assert node.json("version")["launcher"] == {"path": str(node.places.wrapper), "kind": None}
     node.places.wrapper.parent.mkdir(parents=True)
-    node.places.wrapper.touch()
-    assert node.json("version")["launcher"] == str(node.places.wrapper)
+    node.places.wrapper.write_text(content)
+    assert node.json("version")["launcher"]["kind"] == kind
 
 
 def test_the_text_is_a_line_for_each_and_escapes_what_runtimes_print(node: Node) -> None:
