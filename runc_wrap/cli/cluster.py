@@ -198,11 +198,15 @@ def _alone(
     """Return work that only one pod of a node does: two would undo each other's for ever.
 
     Where nothing is installed the lock would be all that is left after a removal: it takes none.
+    A removal takes the lock's file with it, after which another pod would hold another one.
     """
     held = contextlib.ExitStack()
     taken = list[int]()
 
     def alone() -> NextStep:
+        if taken and not os.fstat(taken[0]).st_nlink:
+            held.close()
+            taken.clear()
         if not taken and (installs or places.var.is_dir()):
             try:
                 taken.append(held.enter_context(locked(places.var, "installer")))

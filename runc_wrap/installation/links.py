@@ -61,9 +61,10 @@ def _shared(share: Path) -> Iterator[tuple[str, Path]]:
 def changes(
     prefix: Path, links: dict[Path, str], note: Callable[[str], None]
 ) -> Iterator[PathChange]:
-    """Yield what makes these links, and removes those that are no longer wanted.
+    """Yield what makes these links, and removes those to pages that the new release has not.
 
-    On a read-only file system, as /usr is on minimal distributions, all stay as they are.
+    Others that lead here are somebody's own, and an engine may call them. On a read-only file
+    system, as /usr is on minimal distributions, all stay as they are.
     """
     there = own(prefix)
     new = {link: target for link, target in links.items() if there.get(link) != target}
@@ -77,7 +78,9 @@ def changes(
             note(f"{link} is not linked, because {why}.")
         else:
             yield PathChange(link, change_set.content(link), target)
-    yield from (PathChange(link, there[link], None) for link in there if link not in links)
+    shared = LOCAL / "share"
+    gone = (link for link in there if links and link not in links and shared in link.parents)
+    yield from (PathChange(link, there[link], None) for link in gone)
 
 
 def _obstacle(link: Path, *, is_own: bool) -> str:

@@ -223,7 +223,8 @@ def finish(places: Places, *, purges: bool) -> list[str]:
     records = [path for name in RECORDS for path in (*(var / name).glob("*"), var / name)]
     if link.is_symlink() and str(link.readlink()) == str(own):
         link.unlink()
-    for name in ("runtime/runc", "runtime/crun", ".installing.*", "current"):
+    # installation.json is of earlier builds
+    for name in ("runtime/runc", "runtime/crun", "installation.json", ".installing.*", "current"):
         for path in lib.glob(name):
             path.unlink()
     own.unlink(missing_ok=True)

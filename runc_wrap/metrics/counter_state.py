@@ -62,6 +62,11 @@ class CounterState:
         is_full = labels not in of and len(of) >= MOST_SERIES
         self.add(metric, (OTHER,) * len(labels) if is_full else labels, number)
 
+    def begin_if_full(self, metric: str) -> None:
+        """Begin anew, as after a reset, else who once filled it hides later series for ever."""
+        if len(self.counts.get(metric, ())) > MOST_SERIES:
+            del self.counts[metric]
+
     def close(self) -> None:
         """Forget totals that this pass did not pass to `grown`: their source was removed."""
         self.had = self._now

@@ -52,6 +52,7 @@ def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
         by = f"{_version()} {generation(places)}"
         if kept.judged_by != by or len(kept.judged) > MOST_JUDGED:
             kept.judged_by, kept.judged = by, {}
+            kept.begin_if_full(prometheus_text.DENIED_CALLS)
         _Denied(places, kept).count(evidence)
         return prometheus_text.Series(
             kept, generation(places), _version(), when, source_status.read(places.evidence)

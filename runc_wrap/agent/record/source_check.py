@@ -125,7 +125,7 @@ class SourceCheck:
         was_running = self._probe.is_running
         self._probe.look()
         if was_running:
-            latest = self._latest if self._probe.is_running else inf
+            latest = self._latest if self._probe.is_running and self.is_waiting else inf
             self._deadline = min(now + PATIENCE, latest)
         elif self._probe.is_seen or self._deadline <= now:
             self._probe.reap()

@@ -38,6 +38,7 @@ _OTHERS = {
     "it makes namespaces, and with a user namespace all capabilities within": "clone clone3 "
     "unshare",
     "it enters other processes' namespaces": "setns",
+    _GROUPS["@obsolete"]: "nfsservctl",
     "it changes mounts": "open_tree_attr",
     "it reads and writes other processes' memory": "ptrace process_vm_readv process_vm_writev "
     "process_madvise kcmp",

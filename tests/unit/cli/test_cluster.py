@@ -154,6 +154,10 @@ def test_only_one_pod_of_a_node_works_and_the_other_says_what_to_do(
         with pytest.raises(ValueError, match="delete the DaemonSet"):
             works[1]()
     assert done == [0, 0]
+    (places.var / locks.DIRECTORY / "installer").unlink()  # as a removal does
+    works[0]()
+    with pytest.raises(ValueError, match="delete the DaemonSet"):
+        works[1]()
 
 
 def test_a_removal_leaves_no_lock_where_nothing_is_installed_and_waits_where_something_is(

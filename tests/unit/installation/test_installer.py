@@ -248,6 +248,21 @@ def test_a_page_that_the_new_release_has_not_is_linked_no_more(prefix: Path, loc
     assert len(links.own(prefix)) == 3
 
 
+def test_a_link_that_somebody_made_to_a_handler_stays_over_an_upgrade(
+    prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine may call it; with another prefix all links are somebody's own."""
+    assert _install(prefix, "exit 0") == 0
+    own = local / "bin" / "runc-wrap-strict"
+    own.symlink_to(prefix / "bin" / "runc-wrap")
+    assert _install(prefix, "exit 0", "3.000000") == 0
+    assert own.is_symlink()
+    there = links.own(prefix)
+    monkeypatch.setattr(links, "DEFAULT_PREFIX", "/elsewhere")
+    assert _install(prefix, "exit 0", "4.000000") == 0
+    assert links.own(prefix) == there
+
+
 def test_a_file_that_is_not_our_link_stays(prefix: Path, local: Path) -> None:
     other = local / "bin" / "runc-wrapctl"
     other.parent.mkdir()

@@ -207,6 +207,11 @@ def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
     assert len(found.counts["m"]) == counter_state.MOST_SERIES + 1
     assert found.counts["m"]["ns0", "w"] == 2
     assert found.counts["m"]["other", "other"] == 100
+    found.begin_if_full("m")
+    found.add_bounded("m", ("late", "w"), 1)
+    assert found.counts["m"] == {("late", "w"): 1}
+    found.begin_if_full("m")
+    assert found.counts["m"] == {("late", "w"): 1}
 
 
 def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
