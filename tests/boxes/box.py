@@ -68,7 +68,8 @@ mkdir -p /sys/fs/cgroup/commands && echo 0 > /sys/fs/cgroup/commands/cgroup.proc
 """
 _CONTROLLERS = "mount -t cgroup2 none /mnt && cat /mnt/cgroup.controllers"
 _REMOVE_CGROUPS = """
-mount -t cgroup2 none /mnt && find "/mnt/$1" -depth -type d -exec rmdir {} +
+mount -t cgroup2 none /mnt
+[ ! -e "/mnt/$1" ] || find "/mnt/$1" -depth -type d -exec rmdir {} +
 """
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root")
 
