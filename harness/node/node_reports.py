@@ -68,6 +68,7 @@ def workload(name: str = "web", *calls: Json, **changes: Any) -> Json:
         "calls": list(calls),
         "recorded": None,
         "runtime_calls": [],
+        "unshown": None,
         "own_filters": None,
         "addition": "",
         "file": "",
@@ -90,6 +91,7 @@ def document(node: str, *workloads: Json, **changes: Any) -> Json:
         "node": node,
         "generated": "2026-11-20T00:00:00Z",
         "workloads": list(workloads),
+        "kept": {"adopts": False, "profiles": {}},
         "notes": [],
         **changes,
     }

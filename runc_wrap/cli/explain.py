@@ -9,12 +9,13 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
-from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath import config_file, create_facts, json_codec, policy_file
 from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import redecide, stated_defaults
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles import recorded_calls
+from runc_wrap.report import any_filter
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
@@ -40,6 +41,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
     path = config / "config.json" if config.is_dir() else config
     try:
         decision, profile, brought = _decision(places, path.absolute(), handler)
+        unshown = _unshown(path)
     except Refusal as refusal:
         raise Failure(f"a create would be refused: {refusal}") from None
     if as_json:
@@ -57,6 +59,8 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
             output.say(narrowed_comparisons.sentence(names))
         if decision.recorded:
             output.say(recorded_calls.COST)
+        if unshown and decision.profile:
+            output.say(unshown)
         if brought and decision.declared == OWN_PROFILE:
             output.say(
                 f"That profile is the engine's default, {brought}, call by call; with "
@@ -80,6 +84,15 @@ def _decision(
     known = stated_defaults.recognizer(places)
     facts = outcome.facts
     return decision, profile, known.of_block(facts.seccomp, facts.who.engine, facts.bounding)
+
+
+def _unshown(path: Path) -> str | None:
+    """Return what any filter keeps this container from doing, None if nothing makes it likely."""
+    config = json_codec.loads(config_file.read(str(path)).text)
+    process = config.get("process") if isinstance(config, dict) else None
+    words = process.get("args") if isinstance(process, dict) else None
+    programs = [one for one in words[:1] if isinstance(one, str)] if isinstance(words, list) else []
+    return any_filter.sentence(create_facts.bounding(config), programs)
 
 
 def _as_json(decision: Decision) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import stated_defaults, visible_containers
 from runc_wrap.report import node_evidence
-from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge import kept_defaults, node_document
+from runc_wrap.report.merge.kept_defaults import Kept
 from runc_wrap.report.record_sources import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
@@ -142,9 +143,9 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         report_merged.show(places, merged, named, page, flags)
         return
     found = gathered(places, asked, candidate=flags["candidate"])
-    kept = [*_kept(places, found)]
-    for sentence in kept:
-        output.warn(f"note: {sentence}")
+    kept = _kept(places, found)
+    if kept.sentence:
+        output.warn(f"note: not in this report: {kept.sentence}")
     if words:
         found = replace(found, workloads=[chosen(found.workloads, words[0])], strays=[])
     as_json = flags["as_json"]
@@ -156,9 +157,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     if as_json:
         if node:
             now = time_text.rfc3339(time.time())
-            output.line(
-                node_document.written(documents, node, now, [*kept, *found.notes], form=form)
-            )
+            output.line(node_document.written(documents, node, now, kept, found.notes, form=form))
         else:
             output.document(documents)
     elif page:
@@ -206,23 +205,23 @@ def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeRe
     return found
 
 
-def _kept(places: Places, found: NodeReport) -> Iterator[str]:
-    """Yield how many containers are in no report, as they keep their engine's default."""
+def _kept(places: Places, found: NodeReport) -> Kept:
+    """Count the containers of which nothing is known, as they keep their engine's default."""
     known = stated_defaults.recognizer(places)
     counted = stated_defaults.counted(found.ledger.records.values(), known)
     try:
         policy = policy_file.load(str(places.prefix))
     except Refusal:  # there is no policy, and so no such container is recognized
-        return
-    if counted:
-        yield f"not in this report: {stated_defaults.sentence(counted, policy)}"
+        return Kept(adopts=False, profiles={})
+    profiles = dict(counted.most_common(kept_defaults.MOST_PROFILES))
+    return Kept(stated_defaults.adopts(policy), profiles)
 
 
-def _meta(found: NodeReport, asked: Asked, kept: list[str]) -> Json:
+def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:
     return {
         "node": socket.gethostname(),
         "since": time_text.rfc3339(asked.since) if asked.since else None,
-        "kept": kept,
+        "kept": [kept.sentence] if kept.sentence else [],
         "unattributed": [row.as_json() for row in found.strays],
         "lost": sum(map(loss_intervals.total, found.evidence.lost.values())),
     }

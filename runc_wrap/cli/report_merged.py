@@ -148,6 +148,8 @@ def _show(found: FleetReport, workloads: list[ReportedWorkload], *, everyone: bo
         workload_text.show(workloads, everyone=everyone)
     else:
         output.say("No node that answered has injected a profile into any container.")
+    for sentence in found.kept.sentences():
+        output.say(f"Not in this report: {sentence}.")
 
 
 def say_what_is_missing(found: FleetReport) -> None:
@@ -182,5 +184,5 @@ def _meta(found: FleetReport) -> Json:
         "node": safe_text.number(found.answered, "node"),
         "missing": [one.sentence for one in missing[:_MOST_NAMED]],
         "missing_count": len(missing),
-        "kept": [],
+        "kept": found.kept.sentences(),
     }

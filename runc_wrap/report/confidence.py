@@ -103,8 +103,9 @@ def confidence(
     group: Iterable[ContainerEvidence],
     watched: float,
     doubts: Doubts,
+    unshown: str | None,
 ) -> str:
-    """Return in words how much a verdict is worth."""
+    """Return in words how much a verdict is worth; `unshown` is what no mode can show."""
     if not watched:
         looks = any(one.looks for one in group)
         return "Nothing was watching." if looks else "Not watched: it is enforced."
@@ -116,4 +117,5 @@ def confidence(
     doubtful = bool(doubts.lost.end or doubts.stray or doubts.dropped)
     what = coverage.WORDS[coverage.grade(watched, doubtful=doubtful)]
     watched_for = time_text.duration(watched)
-    return f"{what[0].upper()}{what[1:]}: {watched_for} in {where}{doubts.words()}."
+    found = f"{what[0].upper()}{what[1:]}: {watched_for} in {where}{doubts.words()}."
+    return f"{found} {unshown}" if unshown else found

@@ -12,7 +12,7 @@ from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from runc_wrap.evidence.store.evidence_set import Evidence
     from runc_wrap.hotpath.ledger_file import Key
@@ -54,6 +54,7 @@ class NodeFacts:
     silence: str | None = None
     carried: Mapping[Key, Carried] = field(default_factory=dict)
     age: Callable[[Key], float] = lambda _: math.inf
+    bounding_of: Callable[[Record], Collection[str] | None] = lambda _: None
     unpreviewed: Callable[[Record], Sequence[str]] = lambda _: ()
 
 

@@ -24,7 +24,7 @@ from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import visible_containers
 from runc_wrap.report import candidate_evidence, extra_filters, record_sources, verdict
 from runc_wrap.report.container_evidence import CANDIDATE
-from runc_wrap.report.enforced_profile import Profiles
+from runc_wrap.report.enforced_profile import Profiles, bounding_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,6 +96,7 @@ def gather(
         "; ".join(silence) or None,
         extra_filters.carried(_in_audit(decided)),
         age,
+        bounding_of,
         unpreviewed or (lambda _: ()),
     )
     found = judging.judge(decided, evidence)

@@ -30,7 +30,8 @@ class SeenHere(NamedTuple):
     """What only the node itself knows of its workload.
 
     `filter` is the profile of its newest container. `runtimes` are the runtime's own calls, which
-    do not count for the verdict. `own_filters` are those that its programs installed.
+    do not count for the verdict. `own_filters` are those that its programs installed. `unshown` is
+    what no mode can show (report.any_filter).
     """
 
     confidence: str
@@ -39,6 +40,7 @@ class SeenHere(NamedTuple):
     runtimes: Sequence[CallRow]
     filter: Filter | None
     own_filters: OwnFilters
+    unshown: str | None
 
     @property
     def ids(self) -> list[str]:
@@ -59,6 +61,7 @@ class SeenHere(NamedTuple):
     def as_json(self) -> Json:
         """Return what a node's own document has of it."""
         return {
+            "unshown": self.unshown,
             "ids": self.ids[-MOST_NAMES:],
             "runtime_calls": [row.as_json() for row in self.runtimes],
             "own_filters": self.own_filters.as_json(),
@@ -88,6 +91,7 @@ class NodeWorkload:
     reason: Annotated[str, Most(4000)] | None = None
     since: Time | None = None
     profile: _Name | None = None
+    unshown: Any = None
     recorded: NodeRecording | None = None
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import coverage
-from runc_wrap.report import call_row, outcomes
+from runc_wrap.report import any_filter, call_row, outcomes
 from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import LostRecords
 from runc_wrap.report.node_workload import MOST_NAMES
@@ -59,6 +59,7 @@ class ReportedWorkload:
         self.least: tuple[int, str] | None = None  # seconds, and on which node
         self.lost_at_least = self.lost_at_most = False
         self._calm = True
+        self.has_unshown = False
         self.since: str | None = None
         self.modes: dict[str, None] = {}
         self.profiles: Counter[str] = Counter()
@@ -81,6 +82,7 @@ class ReportedWorkload:
         self.lost_at_least |= one.lost_at_least
         self.lost_at_most |= one.lost_at_most
         self.dropped += one.dropped
+        self.has_unshown |= bool(one.unshown)
         is_quiet = not (here.rows if here else one.calls)
         self._calm = self._calm and one.is_calm(is_quiet=is_quiet)
         if here:
@@ -213,7 +215,8 @@ class ReportedWorkload:
         is_doubtful = bool(self.lost or self.dropped or self._unknown_nodes)
         shortest = self.least[0] or self.watched  # one node alone must not make it well watched
         what = coverage.WORDS[coverage.grade(shortest, doubtful=is_doubtful)]
-        return f"{what[0].upper()}{what[1:]}: {self._spans()} in {where}{self._doubts()}."
+        found = f"{what[0].upper()}{what[1:]}: {self._spans()} in {where}{self._doubts()}."
+        return f"{found} {any_filter.ON_A_NODE}" if self.has_unshown else found
 
     def _spans(self) -> str:
         most, least = time_text.duration(self.watched), self.least
@@ -269,6 +272,7 @@ class ReportedWorkload:
             "unknown": {"nodes": self._unknown_nodes, "names": self._unknown, "why": self._why},
             "watched_least": {"seconds": seconds, "node": node},
             "watched_on": self.watchers,
+            "unshown": any_filter.ON_A_NODE if self.has_unshown else None,
         }
 
 

@@ -31,6 +31,7 @@ from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
+    any_filter,
     call_row,
     confidence,
     container_evidence,
@@ -131,7 +132,8 @@ class Judging(NodeFacts):
         problems += self._doubtful(group, suspicion, doubts)
         unwatched = None if watched > 0 else self._unwatched(group)
         verdict, reason = _verdict(rows, group, problems, unwatched)
-        sure = confidence.confidence(conclusive, watched, doubts)
+        unshown = self._unshown(group[-1], rows)
+        sure = confidence.confidence(conclusive, watched, doubts, unshown)
         profile = self.profile_of(group[-1].record)
         known = None if isinstance(profile, str) else profile
         found = reported_workload.ReportedWorkload(whose)
@@ -155,7 +157,7 @@ class Judging(NodeFacts):
                 pods=sorted({one.record.pod for one in group if one.record.pod})[:MOST_NAMES],
                 calls=[],
             ),
-            here=SeenHere(sure, rows, group, runtimes, known, own),
+            here=SeenHere(sure, rows, group, runtimes, known, own, unshown),
         )
         return found
 
@@ -195,6 +197,14 @@ class Judging(NodeFacts):
             yield _UNREADABLE.format(unreadable, safe_text.number(doubts.of, "call"))
         if unsure := either(group, self.profile_of):
             yield either_sentence(unsure)
+
+    def _unshown(self, newest: ContainerEvidence, rows: list[CallRow]) -> str | None:
+        """Return what a container's mode cannot show, None if nothing makes that likely."""
+        if not newest.looks:
+            return None
+        programs = {name for row in rows for name in row.programs}
+        capabilities = self.bounding_of(newest.record) or ()
+        return any_filter.sentence(capabilities, programs, {row.syscall for row in rows})
 
     def _carried(self, one: ContainerEvidence) -> Carried:
         return self.carried.get(one.record.key, container_evidence.NONE)

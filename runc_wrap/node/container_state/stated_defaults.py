@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import engine_default, json_codec, policy_file
 from runc_wrap.hotpath.create_facts import bounding, seccomp_of
-from runc_wrap.hotpath.decision import ADOPT, ENGINE_DEFAULT, OWN_PROFILE
+from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node.container_state import bundle_config
+from runc_wrap.node.container_state import bundle_config, kept_sentence
 from runc_wrap.policy import named_profiles, policy_store
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
@@ -144,10 +144,9 @@ def _exists(record: Record) -> bool:
 
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:
     """Return what to tell the owner about the containers that keep an engine's default."""
-    number, names = sum(found.values()), ", ".join(sorted(found))
-    one = number == 1
-    who = "1 container keeps its" if one else f"{number} containers keep their"
-    then = f'no rule, mode or opt-out reaches {"it" if one else "them"}; adopt = "{ADOPT}" does'
-    if "adoption" in policy:
-        then = "the policy decides about those that start from now on"
-    return f"{who} engine's default profile ({names}): {then}"
+    return kept_sentence.of(sum(found.values()), ", ".join(sorted(found)), adopts=adopts(policy))
+
+
+def adopts(policy: CompiledPolicy) -> bool:
+    """Return whether the policy decides about containers that bring their engine's default."""
+    return "adoption" in policy

@@ -16,6 +16,7 @@ from runc_wrap.report import reported_workload
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
+from runc_wrap.report.merge.kept_defaults import FleetKept
 from runc_wrap.report.reported_workload import ReportedWorkload
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 MOST_NODES = 100_000
-MOST_ROWS = 100_000  # different workloads, calls and remarks
+MOST_ROWS = 100_000  # different workloads, calls, remarks and names of default profiles
 
 
 class TooMuch(Failure):
@@ -76,6 +77,7 @@ class FleetReport:
         self.oldest: str | None = None  # when the oldest document was made, as its node says
         self.oldest_node: str | None = None
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
+        self.kept = FleetKept()
         self.notes = FleetNotes()
         self._workloads: dict[Workload, ReportedWorkload] = {}
 
@@ -139,6 +141,7 @@ class FleetReport:
             "not_linux": self.not_linux,
             "oldest": self.oldest,
             "oldest_node": self.oldest_node,
+            "kept": self.kept.as_json(),
             "notes": self.notes.as_json(),
             "workloads": workloads,
         }
@@ -171,14 +174,15 @@ class FleetReport:
         node = found.node
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
-        new = -len(self.notes) - len(self._workloads)
+        new = -len(self.notes) - len(self.kept) - len(self._workloads)
+        self.kept.add(found.kept)
         self.notes.add(node, found.notes)
         for whose, one in found.workloads.items():
             known = self._workloads.setdefault(whose, ReportedWorkload(whose))
             new -= known.kept
             known.add(node, one)
             new += known.kept
-        new += len(self.notes) + len(self._workloads)
+        new += len(self.notes) + len(self.kept) + len(self._workloads)
         self._rows += new
         self._largest = max(self._largest, (new, node))
         if self._rows > MOST_ROWS:

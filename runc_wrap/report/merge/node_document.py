@@ -1,6 +1,6 @@
 """One node's document (`report --json --node NAME`), checked before anything of it is merged.
 
-    {"form": 1, "node": "a", "workloads": [...], "notes": [...]}
+    {"form": 1, "node": "a", "workloads": [...], "kept": …, "notes": [...]}
     {"form": 1, "node": "a", "error": "it timed out"}      from who asked: this node did not answer
 
 A document of another form, with a wrong type or with a number that cannot be is refused whole: what
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from runc_wrap import safe_text
 from runc_wrap.documents.bounds import Like, Most, Time
 from runc_wrap.documents.reader import DocumentError, record, shown, taken
+from runc_wrap.documents.reader import written as json_of
 from runc_wrap.report.merge import fleet_notes
 from runc_wrap.report.merge.fleet_notes import Notes
+from runc_wrap.report.merge.kept_defaults import Kept
 from runc_wrap.report.node_workload import NodeWorkload
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 FORM, CANDIDATE_FORM = 1, 2  # the second is a report on candidates, which no other is merged with
 LONGEST_NODE = 253  # characters, as of a DNS name
+MOST_CONTAINERS = 10_000  # of one node; Kubernetes is made for 110 pods
 _AGAIN = "; collect it again by `runc-wrapctl report --json --node NAME`"
 _Node = Annotated[str, Like(rf".{{1,{LONGEST_NODE}}}", f"a name of 1 to {LONGEST_NODE} characters")]
 
@@ -36,7 +39,13 @@ class _Answered:
     node: _Node
     workloads: Annotated[list[NodeWorkload], Most(5000)]  # a kubelet takes some hundred pods
     generated: Time | None = None
+    kept: Kept | None = None
     notes: Notes = ()
+
+    def __post_init__(self) -> None:
+        if self.kept and (total := sum(self.kept.profiles.values())) > MOST_CONTAINERS:
+            most = f"more than the {MOST_CONTAINERS} that a node may run"
+            raise ValueError(f"kept counts {total} containers, {most}")
 
 
 @record
@@ -48,27 +57,29 @@ class _Silent:
 class NodeDocument(NamedTuple):
     """One node's answer; `error` says why there is none.
 
-    `notes` are what the node remarks on its report.
+    `kept` is None if nothing is known of it. `notes` are what the node remarks on its report.
     """
 
     node: str
     error: str | None
     generated: str | None
     workloads: Mapping[Workload, NodeWorkload]
+    kept: Kept | None = None
     notes: Sequence[str] = ()
 
 
-def written(
+def written(  # noqa: PLR0913 - what a document has
     workloads: list[Json],
     node: str,
     generated: str | None,
+    kept: Kept | None = None,
     notes: Sequence[str] = (),
     *,
     form: int = FORM,
 ) -> Json:
-    """Return the document of a node that is named."""
+    """Return the document of a node that is named; without `kept`, nothing is known of that."""
     document = {"form": form, "node": node, "generated": generated, "workloads": workloads}
-    return {**document, "notes": fleet_notes.fitting(notes)}
+    return {**document, "kept": json_of(kept), "notes": fleet_notes.fitting(notes)}
 
 
 def silent(node: str, error: str) -> Json:
@@ -89,7 +100,7 @@ def read(value: object, form: int = FORM) -> NodeDocument:
     if len(own) < len(found.workloads):
         twice = Counter(one.whose.name for one in found.workloads).most_common(1)[0][0]
         raise DocumentError(f"has the workload {safe_text.word(twice)} twice")
-    return NodeDocument(found.node, None, found.generated, own, found.notes)
+    return NodeDocument(found.node, None, found.generated, own, found.kept, found.notes)
 
 
 def _check_form(value: Json, wanted: int) -> None:

@@ -80,14 +80,20 @@ def test_reports_count_it_in_the_nodes_document_and_on_the_page(
 ) -> None:
     container(applied, default(), **KEPT)
     answer = applied.ctl("report", "--json", "--node", "a", "--html", str(tmp_path / "page"))
-    assert f"not in this report: {TOLD}" in json.loads(answer.stdout)["notes"]
+    assert json.loads(answer.stdout)["kept"] == {"adopts": False, "profiles": {"containerd": 1}}
     assert (
-        "not in this report: 1 container keeps its engine&#x27;s default profile (containerd): no"
+        "<p>1 container keeps its engine&#x27;s default profile (containerd): no rule"
         in (tmp_path / "page").read_text()
     )
     (tmp_path / "fleet").write_text(answer.stdout)
-    merged = applied.ctl("report", "--merge", str(tmp_path / "fleet"))
-    assert f"note: on 1 node (a): not in this report: {TOLD}\n" in merged.stderr
+    merged = applied.ctl(
+        "report", "--merge", str(tmp_path / "fleet"), "--html", str(tmp_path / "m")
+    )
+    assert merged.exit_code == 0
+    assert "1 container on 1 node keeps its engine&#x27;s default" in (tmp_path / "m").read_text()
+    shown = applied.ctl("report", "--merge", str(tmp_path / "fleet")).stdout
+    told = TOLD.replace("1 container", "1 container on 1 node")
+    assert f"Not in this report: {told}.\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -118,7 +124,7 @@ def test_a_config_that_is_not_one_is_nobodys_default(applied: Node) -> None:
         assert (shown["engine_default"], shown["declared"]) == (None, "own profile")
 
 
-def test_under_adopt_apply_says_that_new_ones_are_decided(
+def test_under_adopt_doctor_finds_nothing_and_apply_says_that_new_ones_are_decided(
     applied: Node,
 ) -> None:
     container(applied, default(), **KEPT)
@@ -128,6 +134,8 @@ def test_under_adopt_apply_says_that_new_ones_are_decided(
     said = applied.ctl("apply").stdout
     assert "adopt            runtime-default\n" in said
     assert "the policy decides about those that start from now on.\n" in said
+    findings = json.loads(applied.ctl("doctor", "--json").stdout)["findings"]
+    assert "engine-default" not in [one["check"] for one in findings]
 
 
 def test_apply_shows_and_refuses_adopt(node: Node) -> None:

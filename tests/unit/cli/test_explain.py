@@ -38,6 +38,29 @@ def test_the_decision_is_one_document(
     assert (found["action"], found["profile"]) == (action, profile)
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "words", "said"),
+    [
+        (
+            ["CAP_SYS_ADMIN"],
+            ["/bin/sh"],
+            "It has CAP_SYS_ADMIN: to every process that has a filter",
+        ),
+        (["CAP_SYS_PTRACE"], ["/usr/sbin/criu", "dump"], "It runs criu and has CAP_SYS_PTRACE: to"),
+        (["CAP_SYS_PTRACE"], ["/bin/criux"], None),
+        (["CAP_CHOWN"], ["/usr/sbin/criu"], None),
+    ],
+)
+def test_what_any_filter_refuses_is_said_where_it_is_likely(
+    applied: Node, tmp_path: Path, capabilities: list[str], words: list[str], said: str | None
+) -> None:
+    process = {"args": words, "capabilities": {"bounding": capabilities}}
+    lines = applied.ctl("explain", _bundle(tmp_path, process=process)).stdout.splitlines()
+    found = [one for one in lines if "every process that has a filter" in one]
+    assert [one for one in found if said and one.startswith(said)] == found
+    assert bool(found) is bool(said)
+
+
 def test_a_bundle_and_its_config_are_the_same(applied: Node, tmp_path: Path) -> None:
     bundle = _bundle(tmp_path)
     said = applied.ctl("explain", bundle)

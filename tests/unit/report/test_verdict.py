@@ -18,6 +18,7 @@ from tests.unit.evidence.samples import (
     CLONE,
     CLONE3,
     GETPID,
+    MOUNT,
     UNSHARE,
     line,
     observed,
@@ -52,6 +53,7 @@ class Case:
         self.there: set[tuple[str, str]] = set()
         self.now = BEGIN + WEEK
         self.age = inf
+        self.capabilities: set[str] | None = None
 
     def container(self, name: str = "c1", **changes: Any) -> None:
         self.lines.append(line(name, **changes))
@@ -73,6 +75,7 @@ class Case:
             self.now,
             since,
             age=lambda _: self.age,
+            bounding_of=lambda _: self.capabilities,
         )
         return [one.as_json() for one in judging.judge(decided, self.evidence)]
 
@@ -235,6 +238,27 @@ def test_a_call_shows_its_name_count_programs_and_times(case: Case) -> None:
         "first": "2026-11-18T00:00:00Z",
         "last": "2026-11-18T00:00:03Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "calls", "why"),
+    [
+        ({"CAP_SYS_ADMIN"}, [], "It has CAP_SYS_ADMIN: "),
+        ({"CAP_SYS_PTRACE"}, [sighting(MOUNT, exe="/usr/sbin/criu")], "It runs criu and has "),
+        ({"CAP_SYS_PTRACE"}, [sighting(MOUNT)], None),
+        (set(), [sighting(KCMP)], "It calls kcmp: "),
+        (None, [], None),  # the bundle is gone
+    ],
+)
+def test_what_no_mode_shows_stands_beside_the_verdict(
+    case: Case, capabilities: set[str] | None, calls: list[Any], why: str | None
+) -> None:
+    case.container()
+    case.capabilities = capabilities
+    for one in calls:
+        case.evidence.add(KEY, one._replace(time=BEGIN + 5))
+    assert (f" 1 container. {why}" in case.one()["confidence"]) is bool(why)
+    assert ("Neither audit nor observe shows it." in case.one()["confidence"]) is bool(why)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,6 @@ def test_a_document_of_a_release_without_remarks_has_none() -> None:
 
 def test_what_is_written_is_what_is_read() -> None:
     said = ["x" * 2000, *(f"{'y' * at}" for at in range(100))]
-    written = node_document.written([], "a", None, said)
+    written = node_document.written([], "a", None, None, said)
     assert tuple(written["notes"]) == node_document.read(written).notes
     assert len(written["notes"]) == 50

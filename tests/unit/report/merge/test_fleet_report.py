@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,16 @@ def test_what_may_be_missing_on_one_node_casts_doubt_on_all(
     found = _one(SAFE, workload(**doubt)).confidence
     assert not found.startswith("Well watched: ")
     assert said in found
+
+
+def test_what_no_mode_can_show_is_said_of_a_workload_of_any_node() -> None:
+    said = "to every process that has a filter"
+    likely = workload(unshown="It has CAP_SYS_ADMIN: \x1b[31m")
+    assert said not in _one(SAFE, SAFE).confidence
+    for rows in ((SAFE, likely), (likely, SAFE)):
+        found = _one(*rows)
+        assert said in found.confidence
+        assert "\x1b" not in json.dumps(found.as_json(), ensure_ascii=False)
 
 
 def test_it_names_the_nodes_on_which_nothing_is_known() -> None:
@@ -200,6 +211,7 @@ KINDS: dict[str, Any] = {
     "calls": lambda at: workload("web", *(call("x", at * 9 + i) for i in range(9))),
     "notes": lambda at: {"notes": [f"{'y' * at} {'x' * i}" for i in range(50)]},
     "recorded": lambda at: workload("web", recorded=_recorded(at)),
+    "kept": lambda at: {"kept": {"adopts": True, "profiles": {f"{at}.{i}": 1 for i in range(16)}}},
 }
 
 
@@ -262,3 +274,48 @@ def test_there_is_a_most_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_report, "MOST_NODES", 2)
     found = _merged(*(document(name, SAFE) for name in "abc"))
     assert (found.answered, len(found.refused)) == (2, 1)
+
+
+def _keeping(node: str, number: int, *, adopts: bool = False, name: str = "containerd@2.1") -> Any:
+    return document(node, kept={"adopts": adopts, "profiles": {name: number}})
+
+
+def test_containers_that_keep_their_engines_default_are_added_up_apart_by_adoption() -> None:
+    old = document("old")
+    del old["kept"]
+    found = _merged(
+        _keeping("a", 3), _keeping("b", 4, name="cri-o@1.34"), _keeping("c", 1, adopts=True),
+        document("d"), old, document("null", kept=None),
+    )  # fmt: skip
+    assert found.refused == []
+    assert found.as_json([])["kept"] == [
+        {"adopts": False, "nodes": 2, "containers": 7,
+         "profiles": {"containerd@2.1": 3, "cri-o@1.34": 4}},
+        {"adopts": True, "nodes": 1, "containers": 1, "profiles": {"containerd@2.1": 1}},
+    ]  # fmt: skip
+    assert found.kept.sentences() == [
+        (
+            "7 containers on 2 nodes keep their engine's default profile (cri-o@1.34, "
+            'containerd@2.1): no rule, mode or opt-out reaches them; adopt = "runtime-default" does'
+        ),
+        (
+            "1 container on 1 node keeps its engine's default profile (containerd@2.1): the policy "
+            "decides about those that start from now on"
+        ),
+    ]
+
+
+def test_names_of_kept_profiles_are_few_and_safe_to_print() -> None:
+    found = _merged(*(_keeping(f"n{at}", 1, name=f"\x1b[31m{at}") for at in range(100)))
+    (row,) = found.as_json([])["kept"]
+    assert (row["containers"], row["nodes"], len(row["profiles"])) == (100, 100, 100)
+    (told,) = found.kept.sentences()
+    assert "\x1b" not in told
+    assert ", 95 more)" in told
+
+
+@pytest.mark.parametrize("profiles", [{"a": 10_001}, {"a": 10_000, "b": 1}])
+def test_more_containers_than_a_node_runs_are_refused(profiles: dict[str, int]) -> None:
+    found = _merged(document("a", kept={"adopts": False, "profiles": profiles}))
+    (refused,) = found.refused
+    assert "kept counts 10001 containers, more than the 10000 that a" in refused.sentence

@@ -55,8 +55,18 @@ REFUSED = [
     (document("a", workload("web", call(args=[[-1]]))), "args[0][0]: found -1"),
     (document("a", workload("web", call(args=[[1 << 64]]))), "wanted a whole number from 0 to"),
     (document("a", workload("web", call(args=[[0]] * 33))), "wanted a list of at most 32"),
+    (document("a", kept=3), "kept: found 3"),
     (document("a", workload(containers=10**15 + 1)), "containers: found 1000000000000001"),
     (document("a", workload(watched=True)), "watched: found true"),
+    (document("a", kept={"adopts": False}), "kept.profiles: found nothing"),
+    (document("a", kept={"adopts": False, "profiles": [1]}), "kept.profiles: found a list of 1"),
+    (document("a", kept={"adopts": 1, "profiles": {}}), "kept.adopts: found 1"),
+    (document("a", kept={"adopts": False, "profiles": {"x": -1}}), "kept.profiles.x: found -1"),
+    (document("a", kept={"adopts": False, "profiles": {"x" * 101: 1}}), "at most 100 characters"),
+    (
+        document("a", kept={"adopts": False, "profiles": dict.fromkeys("abcdefghijklmnopq", 1)}),
+        "wanted an object of at most 16 members",
+    ),
     (document("a", *[workload(f"w{at}") for at in range(5001)]), "wanted a list of at most 5000"),
     (document("a", workload("web", *[call()] * 1001)), "at most 1000"),
 ]
