@@ -45,10 +45,12 @@ class TooMuch(Failure):
 class AnsweredTwice(Failure):
     """A node gave two answers: which one is true is unknown."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, where: str = "") -> None:
         name = safe_text.word(node, node_document.LONGEST_NODE)
+        second = f" (the second is {where})" if where else ""  # it may be of a node that lies
         super().__init__(
-            f"{name} gave two different answers: give one, or leave it out by --without {name}"
+            f"{name} gave two different answers{second}: give one, or leave it out by "
+            f"--without {name}"
         )
 
 
@@ -99,7 +101,7 @@ class FleetReport:
             return
         try:
             if isinstance(one.found, Document):
-                self._add(node_document.read(one.found.value, self._form), one)
+                self._add(node_document.read(one.found.value, self._form), one, name)
             elif one.asked is None:
                 self.refuse(name, one.found.why)
             else:
@@ -147,7 +149,7 @@ class FleetReport:
             "workloads": workloads,
         }
 
-    def _add(self, found: NodeDocument, answer: NodeAnswer) -> None:
+    def _add(self, found: NodeDocument, answer: NodeAnswer, where: str) -> None:
         node = found.node
         if answer.asked not in (None, node):
             raise DocumentError(
@@ -161,7 +163,7 @@ class FleetReport:
         if found.error is not None:
             self._add_silent(node, found.error)
         elif self._answered.setdefault(node, answer.mark) != answer.mark:
-            raise AnsweredTwice(node)
+            raise AnsweredTwice(node, where if answer.asked is None else "")
         elif len(self._answered) > before:
             self._silent.pop(node, None)
             self._add_rows(found)

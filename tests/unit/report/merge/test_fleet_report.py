@@ -167,8 +167,16 @@ def test_an_answer_counts_after_a_failed_attempt() -> None:
 
 @pytest.mark.parametrize("second", [document("a", DENIED), node_document.silent("a", "no")])
 def test_two_different_answers_of_one_node_are_refused(second: Any) -> None:
-    with pytest.raises(AnsweredTwice, match=r"^a gave two different answers: .* --without a$"):
+    with pytest.raises(AnsweredTwice, match=r"^a gave two different answers.*: .* --without a$"):
         _merged(document("b", SAFE), document("a", SAFE), second)
+
+
+def test_a_document_that_nobody_asked_for_and_that_contradicts_another_is_named() -> None:
+    """Only the file shows that b lies about a."""
+    found = FleetReport()
+    found.take(NodeAnswer(None, Document(document("a", SAFE)), 1), "b.json, document 1")
+    with pytest.raises(AnsweredTwice, match=r"^a gave two .* \(the second is a.json, document 1\)"):
+        found.take(NodeAnswer(None, Document(document("a", DENIED)), 2), "a.json, document 1")
 
 
 def test_the_same_answer_twice_counts_once() -> None:
