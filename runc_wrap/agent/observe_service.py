@@ -14,7 +14,13 @@ import time
 from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import descriptor_store, service, sockets, systemd_protocol
-from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER, DescriptorStore, number_of
+from runc_wrap.agent.descriptor_store import (
+    ARRIVING,
+    INFLIGHT,
+    LISTENER,
+    DescriptorStore,
+    number_of,
+)
 from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.metrics_writer import MetricsWriter
 from runc_wrap.agent.observe import handshake
@@ -92,34 +98,35 @@ class Observer:
         self._complained = -_COMPLAINT_SECONDS
         self._looked = time.monotonic()  # at which release is installed
         self.listeners = Listeners(prefix, self.store, self._record)
-        unwritten = self.listeners.restore(held)  # before all that may be slow or fail
+        self.listeners.restore(held)  # before all that may be slow or fail
         self.inflight = self.listeners.inflight
         self._record_again = 0.0  # on the monotonic clock, while there is no recorder
         self.recorder = self._recorder()
-        self._report_losses(unwritten)
 
     def _handed(self, name: str) -> int:
         """Return the descriptor of this name, -1 for none."""
         return next((each.fd for each in self.held if each.name == name), -1)
 
-    def _report_losses(self, unwritten: int) -> None:
-        if not self.recorder:
-            return
-        now, since = time.time(), self.recorder.looked_until
-        for records, source in ((unwritten, OBSERVE), (self.inflight.records, AUDIT)):
+    def _report_losses(self, recorder: Recorder) -> None:
+        """Report what was lost before there was a recorder, by a predecessor or here."""
+        now, since, memory = time.time(), recorder.looked_until, self.inflight
+        for records, source in ((memory.unwritten, OBSERVE), (memory.records, AUDIT)):
             if records:
-                self.recorder.lost(LossSpan(now, records, source, _KILLED, since))
-        if self.listeners.is_deaf:
-            self.recorder.lost(LossSpan(now, 0, OBSERVE, _CLOSED, since))
+                recorder.lost(LossSpan(now, records, source, _KILLED, since))
+        is_first = self._handed(INFLIGHT) < 0 and descriptor_store.ANYWAY in os.environb
+        if self.listeners.is_deaf or (is_first and recorder.observes):
+            recorder.lost(LossSpan(now, 0, OBSERVE, _CLOSED, since))
 
     def _recorder(self) -> Recorder | None:
         try:
             notices = self._handed(exec_notices.NAME)
-            return Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
+            made = Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
+            self._report_losses(made)
         except Exception as error:  # noqa: BLE001 - calls are answered without evidence too
             warn(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
             return None
+        return made
 
     def _try_to_record(self) -> None:
         if not self.recorder and self._record_again <= time.monotonic():

@@ -89,11 +89,10 @@ class Listeners:
         self.is_deaf = False
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
-    def restore(self, handed: Iterable[NamedDescriptor]) -> int:
+    def restore(self, handed: Iterable[NamedDescriptor]) -> None:
         """Take the stored listeners, and answer the call that a killed process had received.
 
         Listeners of an unknown container, whose connection is still held, are left in `unsettled`.
-        Return how many calls that process had answered and not written down.
         """
         held = list(handed)
         self.inflight = self._memory([each.fd for each in held if each.name == INFLIGHT])
@@ -106,7 +105,6 @@ class Listeners:
                 self._add(self._made(number, each.fd, state))
         self._answer_left(self.inflight)
         self._remove_files()
-        return self.inflight.unwritten
 
     def _memory(self, stored: list[int]) -> notify.Inflight:
         if stored:

@@ -20,10 +20,11 @@ from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.inotify import Appended
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.attribution.process_history import ProcessTree
-from runc_wrap.evidence.sightings import LossSpan, Sighting
+from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.host import runtime_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ class Recorder:
         Only if the ledger is watched is it known early enough which containers are logged.
         """
         return self._ledger is not None and not self._calls.are_waiting and self.tree.may_wait
+
+    @property
+    def observes(self) -> bool:
+        """Whether a container runs whose calls are sent to a listener."""
+        sent = (key for key in self.known.newest() if self.known.mode(key) == OBSERVE)
+        return any(runtime_state.running(key) for key in sent)
 
     def read(self, fd: int) -> None:
         """Take in a part of what has come at a descriptor of `filenos`."""

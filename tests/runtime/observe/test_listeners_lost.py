@@ -54,6 +54,7 @@ def brought(node: Installed, bundle: Bundle) -> int:
     before = {*sleeping(bundle)}
     done = bundle.call(node.wrapper, "exec", "--detach", after=("/bin/sleep", "999"))
     assert done.returncode == 0, done.stdout
+    wait_until(lambda: {*sleeping(bundle)} != before, "its command line, which comes late")
     (pid,) = {*sleeping(bundle)} - before
     return pid
 
@@ -100,7 +101,8 @@ def test_another_agent_does_not_have_them(
     node: Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     lost = make_bundle(node_kind(node))
-    with agents.running(node):
+    with agents.running(node) as agent:
+        os.kill(agent.observe, signal.SIGSTOP)  # a busy one, which dies before it takes it in
         first = lost.create(node.wrapper)
         lose(node)
     good = make_bundle(lost.kind)

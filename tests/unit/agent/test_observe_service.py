@@ -16,8 +16,11 @@ import pytest
 from harness.host.processes import short_directory, wait_until
 from runc_wrap.agent import observe_service
 from runc_wrap.agent.observe_service import Observer
+from runc_wrap.agent.record import recorder
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
+from runc_wrap.evidence.store import evidence_files, loss_intervals
+from runc_wrap.evidence.store.evidence_set import Evidence
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:
@@ -111,6 +114,7 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(observe_service, "_RECORD_AGAIN", 0.1)
+    monkeypatch.setattr(recorder, "WRITE_AFTER", 0.1)
     with short_directory("observe") as place, listener_process.sender() as sender:
         stored = place / "var" / "evidence"
         stored.parent.mkdir()
@@ -123,6 +127,10 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
             wait_until((stored / "containers").is_dir, "evidence to be begun")
             sender.call()
             assert os.read(sender.results, 100) == listener_process.AS_USUAL
+            wait_until((stored / evidence_files.STATE).exists, "evidence to be written")
+        found = Evidence()
+        evidence_files.load_state(str(stored), found)
+        assert sum(map(loss_intervals.total, found.lost.values())) == 1  # the first call
 
 
 def _first_wait(place: Path) -> float:

@@ -14,11 +14,13 @@ from runc_wrap.hotpath.decision import restore
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.ledger import record
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles.mode_profiles import recorded_calls
+from runc_wrap.profiles.mode_profiles import modes, recorded_calls
+from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.vocabulary import ACTIONS
 from tests.unit.policy.node import compiled
 
 if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.hotpath.main import Outcome
     from runc_wrap.policy.policy_compiler import Compiled
 
@@ -168,3 +170,26 @@ def test_in_observe_a_candidate_that_denies_nothing_more_needs_no_agent(
     found = main.consider(b'{"linux": {}, "process": {}}', call, made.policy, beside).decision
     assert found.mode == "observe"
     assert "No agent" not in found.reason
+
+
+def test_without_an_agent_a_container_with_a_candidate_is_enforced_in_observe_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The agent would be asked about what the candidate denies; the kernel logs that instead."""
+    monkeypatch.setattr(agent_probe, "has_agent", lambda path: path != LISTENER)
+    made = _compiled({"default.mode": "observe", "default.candidate": "containerd@1.7.24"})
+    made.policy["candidates"] = {"containerd@1.7.24": "d" * 64}
+    own = made.profiles["containerd", "enforce"]
+    nothing: CompiledProfile = {**own, "rules": []}
+    forms = {
+        f"{mode}+{'d' * 12}": previewed(own, nothing, mode, modes.AgentListener(LISTENER)).profile
+        for mode in ("enforce", "observe")
+    }
+    words = Invocation("create", {"bundle": "/b"}, "ID")
+    call = Call(words, "runc", "runc-wrap", lambda: frozenset(CAPABILITIES))
+    text = b'{"linux": {}, "process": {}}'
+    found = main.consider(text, call, made.policy, lambda _, _name, form: forms[form])
+    assert (found.decision.mode, found.decision.candidate) == ("enforce", "containerd@1.7.24")
+    assert found.decision.reason.endswith("so the mode is enforce instead of observe.")
+    assert found.block["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert {one["action"] for one in found.block["syscalls"]} == {"SCMP_ACT_LOG", "SCMP_ACT_ERRNO"}

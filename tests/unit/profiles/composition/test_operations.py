@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate.runtime_load import Loader
@@ -97,7 +97,12 @@ def test_an_addition_allows_its_calls_where_it_applies_and_changes_nothing_else(
             assert now == (return_codes.ALLOW if is_meant else was), (call, case)
 
 
+OLD = Rule(("bpf",), "SCMP_ACT_ALLOW", excludes=Condition(min_kernel=(6, 1)))
+NEW = Rule(("bpf",), "SCMP_ACT_ALLOW", includes=Condition(min_kernel=(6, 12)))
+
+
 @given(profiles, rules)
+@example(Profile("p", None, "SCMP_ACT_ERRNO", (OLD,)), NEW)  # rarely drawn
 @settings(deadline=None)
 def test_a_removal_denies_its_calls_where_it_applies_and_changes_nothing_else(
     profile: Profile, rule: Rule
