@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 20
 _AGAIN = 10.0  # seconds between two attempts to find a hierarchy
+# What files of a frozen cgroup contain, in version 1 and 2; the first and the last also for those
+# above it.
+_FROZEN = {"freezer.state": b"FR", "cgroup.freeze": b"1", "cgroup.events": b"frozen 1"}
 _FIELDS = 5  # of a line of mountinfo, before the mount point's options (proc_pid_mountinfo(5))
 _WHERE = (("/proc/1/mountinfo", "/proc/1/root"), ("/proc/self/mountinfo", ""))
 
@@ -72,6 +75,18 @@ class Hierarchies:
             found = (one for where in _WHERE for one in _mounts(*where))
             self._mounts = [one for one in found if os.path.isdir(one.place)]  # noqa: PTH112 - no pathlib
         return None
+
+
+def is_frozen(pid: int) -> bool:
+    """Tell whether a process' cgroup is frozen, or being frozen: its container is paused."""
+    hierarchies = Hierarchies()
+    places = (hierarchies.directory(names, path) for _, names, path in procfs.cgroups(pid) or ())
+    return any(
+        word in (procfs.read(f"{place}/{name}", _LARGEST) or b"")
+        for place in places
+        if place
+        for name, word in _FROZEN.items()
+    )
 
 
 def _mounts(table: str, root: str) -> Iterator[Mount]:

@@ -38,6 +38,7 @@ _DAY = 86400  # seconds
 # 0.2.0, after a downgrade, takes the line for the container's record, and verifies it by this.
 _OF_THE_CREATE = ("engine", "bundle", "namespace", "pod", "container", "image", "mode", "digest")
 _ENDED = "it ended, or was started again, after it had been looked at; run this again"
+_UNSEEN = "its first process ended before it could be read back, or was not found; run this again"
 
 
 def tighten(
@@ -85,6 +86,8 @@ def _carry_out(
         elif late or not (waiting or is_arriving):
             break
         time.sleep(_PAUSE)
+    if container.pid not in {pid for pid, _ in plan.processes}:
+        plan.reasons.append(_UNSEEN)
     if again:
         plan.reasons.append(f"something else writes what {container.kind} saved of it all the time")
     for pid in waiting[:_SHOWN]:

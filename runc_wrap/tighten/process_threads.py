@@ -107,7 +107,8 @@ class _Process:
                 return
             for tid in left:
                 added = self._add(tid, threads[tid], all_threads=False)
-                self._wanted[tid] = (threads[tid].count or 0) + bool(added and added.is_new)
+                if added:  # else it has ended, or another thread's exec took its number
+                    self._wanted[tid] = (threads[tid].count or 0) + added.is_new
         raise FiltersUnreadableError(
             f"the process {self._process[0]} makes new threads all the time"
         )

@@ -14,7 +14,7 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import kernel_length
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.kernel import injection, ptrace
-from runc_wrap.host import containers, procfs
+from runc_wrap.host import cgroups, containers, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.tighten import saved_state
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # What `Tightening.result` may be.
 PLANNED, REFUSED, HAS_IT, LEFT = "would be tightened", "refused", "has it", "left: no canary"
 PARTLY, TIGHTENED = "partly", "tightened"
+_STRICT = 1  # SECCOMP_MODE_STRICT, linux/seccomp.h
 ERRORS = (OSError, ValueError, KeyError, Refusal, Failure)  # of files, filters and profiles
 _OBSERVED = (
     "the agent answers calls of its own filter first, so another one would not do what it says: "
@@ -80,6 +81,8 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         plan.laid = laid
         if entry.container.state == containers.CREATED:
             raise Failure("it is created and not started: start it, then run this again")
+        if cgroups.is_frozen(entry.container.pid or 0):
+            raise Failure("it is paused: resume it, then run this again")
         saved = saved_state.read(entry.container, plan.loader)
         if saved.notifies:
             raise Failure(_OBSERVED)
@@ -98,7 +101,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
 def _lacking(plan: Tightening, saved: SavedState) -> list[int]:
     """Return the threads without the filter, or whose filters cannot be read.
 
-    Raises Failure if a process has no room for it, or if none of them can be stopped.
+    Raises Failure if a process has no room for it or may have none, or if none can be stopped.
     """
     found, late = [], []
     is_hardened = (procfs.read("/proc/sys/net/core/bpf_jit_harden", 16) or b"0").strip() != b"0"
@@ -107,6 +110,10 @@ def _lacking(plan: Tightening, saved: SavedState) -> list[int]:
             late += [str(filters)] if filters.errno == errno.ETIMEDOUT else []
         elif not _lacks(plan, saved, filters):
             continue
+        elif not filters and _is_strict(tid):
+            raise Failure(
+                f"its process {tid} is in seccomp's strict mode, to which the kernel adds no filter"
+            )
         elif not kernel_length.has_room(filters, plan.laid.program, is_hardened=is_hardened):
             raise Failure(
                 f"the filters of its process {tid} would have more than the 32,768 instructions "
@@ -134,6 +141,13 @@ def _lacks(plan: Tightening, saved: SavedState, filters: tuple[bytes, ...]) -> b
         return program not in filters and bool(filter_comparison.weaker((*own, *laid), (program,)))
     except BpfError:
         return True
+
+
+def _is_strict(tid: int) -> bool:
+    try:
+        return ptrace.status(tid).mode == _STRICT
+    except ptrace.FiltersUnreadableError:  # it has ended
+        return False
 
 
 def _needs_no_new_privs(tid: int) -> bool:

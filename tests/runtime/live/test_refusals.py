@@ -59,12 +59,17 @@ def test_a_profile_that_only_logs_or_asks_a_listener_is_refused(
     assert "listener" in found["reasons"][0]
 
 
-def test_the_decided_profile_is_laid_on_what_runs_unconfined_and_on_canaries_first(
+def test_the_decided_profile_is_laid_on_what_runs_unconfined_on_canaries_first_if_not_paused(
     node: TightenedNode, started: Callable[..., Bundle]
 ) -> None:
     node.configure(OFF)
     bundle = started()
     node.configure(OVERLAY)
+    assert bundle.call(node.bare, "pause").returncode == 0
+    (found,) = node.tighten("--profile", bundle.name, status=1)
+    assert found["reasons"] == ["it is paused: resume it, then run this again"]
+    assert bundle.call(node.bare, "resume").returncode == 0
+    assert node.execs(bundle)
     (found,) = node.tighten("--profile", "--canary", "1", bundle.name)
     assert found["result"] == "tightened"
     assert found["filter"].startswith("containerd@")

@@ -15,6 +15,7 @@ from runc_wrap.failure import Failure
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.runtime_load import Loader
 from runc_wrap.filters.kernel import ptrace
+from runc_wrap.host import cgroups
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.ledger import record
 from runc_wrap.node.container_state.node_status import Apart, Entry, Node
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from runc_wrap.report.workloads import Workload
 
 WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
+FROZEN = 5
 DENIES_ALL = struct.pack("=HBBI", bpf.RET_K, 0, 0, return_codes.ERRNO)
-PIDS = {"paused": 2, "unprivileged": 3}
+PIDS = {"stuck": 2, "unprivileged": 3, "strict": 4}
 
 
 def entry(name: str, pod: str | None = None, owner: int = 0) -> Entry:
     line = {"id": name, "root": "/r", "action": "inject", "pod": pod, "container": "main"}
-    container = RuntimeContainer("/r", name, "crun", RUNNING, 1, None, owner)
+    pid = FROZEN if name == "paused" else 1
+    container = RuntimeContainer("/r", name, "crun", RUNNING, pid, None, owner)
     members: Any = [SimpleNamespace(pid=PIDS.get(name, 1), seccomp=0, filters=0)]
     return Entry(container, record.of(line) if pod else None, members)
 
@@ -89,7 +92,7 @@ class Laying:
         )
 
     def read_threads(self, pids: list[int]) -> list[tuple[int, int, ptrace.Read]]:
-        found: dict[int, ptrace.Read] = {2: ptrace.unstopped(2), 3: ()}
+        found: dict[int, ptrace.Read] = {2: ptrace.unstopped(2), 3: (), 4: ()}
         return [(pid, pid, found[pid]) for pid in pids if pid in found]
 
     def tighten(self, _: object, plan: tightening.Tightening, *__: object, **___: object) -> None:
@@ -124,7 +127,10 @@ def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
     monkeypatch.setattr(obstacles, "obstacle", lambda: None)
     monkeypatch.setattr(saved_state, "read", made.laying.read)
     monkeypatch.setattr(ptrace, "read_threads", made.laying.read_threads)
-    monkeypatch.setattr(ptrace, "status", lambda tid: SimpleNamespace(may_add=tid != 3))
+    monkeypatch.setattr(
+        ptrace, "status", lambda tid: SimpleNamespace(may_add=tid != 3, mode=int(tid == 4))
+    )
+    monkeypatch.setattr(cgroups, "is_frozen", lambda pid: pid == FROZEN)
     monkeypatch.setattr(container_tightening, "tighten", made.laying.tighten)
     monkeypatch.setattr(container_tightening, "remove_unnamed", lambda _: None)
     return made
@@ -150,7 +156,7 @@ def test_who_is_tightened(on_node: OnNode, words: list[str], expected: dict[str,
     ("name", "result"),
     [
         ("broken", PARTLY),
-        *((one, REFUSED) for one in ("paused", "unprivileged", "audited", "asks", "theirs")),
+        *((one, REFUSED) for one in (*PIDS, "paused", "audited", "asks", "theirs")),
     ],
 )
 def test_what_is_left_fails_the_command_and_no_other_container(

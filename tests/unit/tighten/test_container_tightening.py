@@ -18,6 +18,7 @@ from runc_wrap.node.container_state.node_status import Entry
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import syscalls
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state
+from runc_wrap.tighten.filter_request import ProcessOutcome, SeccompState
 from runc_wrap.tighten.tightening import PARTLY, TIGHTENED, Tightening
 
 if TYPE_CHECKING:
@@ -44,8 +45,12 @@ LIBSECCOMP = pytest.mark.skipif(
 )
 
 
+STATES = SeccompState(0, 0), SeccompState(2, 1)
+FIRST = (ProcessOutcome(os.getpid(), 1, 1, *STATES, 0.0, None),)
+
+
 class OfRunc:
-    """A container of runc's without a filter, in which no process is found."""
+    """A container of runc's without a filter, whose first process gets one."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.places, self.loader = Places(directory), Loader("runc")
@@ -60,7 +65,7 @@ class OfRunc:
             {"deny": ["keyctl"], "deny_sockets": [], "existing": True}
         )
         monkeypatch.setattr(container_tightening, "members", lambda *_: [])
-        monkeypatch.setattr(container_tightening, "tighten_container", lambda *_: ())
+        monkeypatch.setattr(container_tightening, "tighten_container", lambda *_: FIRST)
 
     def tightened(self) -> Tightening:
         running = SimpleNamespace(is_running=lambda: True)
@@ -78,17 +83,28 @@ def test_what_the_runtime_writes_back_is_replaced_again(
     one = OfRunc(tmp_path, monkeypatch)
     before, written = one.state.read_text(), iter(range(times))
 
-    def written_back(*_words: object) -> tuple[()]:
+    def written_back(*_words: object) -> tuple[ProcessOutcome]:
         for _ in written:
             one.state.write_text(before)
             break
-        return ()
+        return FIRST
 
     monkeypatch.setattr(container_tightening, "tighten_container", written_back)
     assert one.tightened().result == result
     assert saved_state.read(one.container, one.loader).has(one.laid)
     last = (one.places.ledger / "ledger.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["result"] == ("done" if result == TIGHTENED else "partial")
+
+
+@LIBSECCOMP
+def test_a_container_whose_first_process_nobody_tightened_is_never_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = OfRunc(tmp_path, monkeypatch)
+    monkeypatch.setattr(container_tightening, "tighten_container", lambda *_: ())
+    plan = one.tightened()
+    assert plan.result == PARTLY
+    assert "or was not found" in plan.reasons[0]
 
 
 @LIBSECCOMP

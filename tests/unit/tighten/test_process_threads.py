@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pytest
 
 from runc_wrap.filters.kernel import injection
 from runc_wrap.filters.kernel.injection import AddedFilter
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_threads
 from runc_wrap.tighten.filter_request import FilterRequest
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAY_ADD = """
-import ctypes, sys
-assert ctypes.CDLL(None).prctl(38, 1, 0, 0, 0) == 0
+import ctypes, struct, sys
+kernel = ctypes.CDLL(None)
+assert kernel.prctl(38, 1, 0, 0, 0) == 0
+lines = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000), 8)
+allowing = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 1, ctypes.addressof(lines)), 16)
+assert kernel.prctl(22, 2, allowing, 0, 0) == 0
 print("begun", flush=True)
 sys.stdin.read()
 """
@@ -27,7 +33,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def process() -> Iterator[tuple[int, int]]:
-    """A process with no_new_privs, as pid and start time."""
+    """A process with no_new_privs and a filter, as pid and start time."""
     with subprocess.Popen([sys.executable, "-c", MAY_ADD], stdin=-1, stdout=-1) as started:
         assert started.stdout
         started.stdout.readline()
@@ -50,3 +56,15 @@ def test_a_thread_that_has_no_more_filters_than_before_is_counted(
     assert outcome
     assert outcome.reason == "1 of its 1 threads did not get the filter"
     assert [(one["set_no_new_privs"], one["all_threads"]) for one in asked] == [(False, True)]
+
+
+def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_as_done(
+    process: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object, **__: object) -> AddedFilter:
+        raise FiltersUnreadableError("the thread has ended", errno.ESRCH)
+
+    monkeypatch.setattr(injection, "add_filter", ended)
+    outcome = process_threads.tighten(process, FilterRequest(b""))
+    assert outcome
+    assert "makes new threads all the time" in (outcome.reason or "")
