@@ -102,6 +102,10 @@ def _meant(simulation: Simulation, call: str, args: tuple[int, ...]) -> int | No
     ),
     profile(), set(), [5, 40],
 )  # fmt: skip
+@example(
+    profile(rule("keyctl", ERRNO, (0, "EQ", 5, 0)), default=ALLOW),
+    profile(rule("keyctl", ERRNO), default=ALLOW), set(), [5, 40],
+)  # fmt: skip
 @settings(deadline=None, max_examples=150)
 def test_denials_stay_and_what_the_candidate_denies_more_is_logged(
     current: Any, candidate: Any, held: set[str], values: list[int]
