@@ -137,8 +137,11 @@ def _listening(name: str, kind: int) -> int:
 
 def _clear(name: str, kind: int) -> None:
     """Remove a socket on which no process listens. Raises UnusableSocket if one does."""
-    if _answers(name, kind):
-        raise UnusableSocket(f"another program listens at {name}.")
+    until = time.monotonic() + _PREDECESSOR_SECONDS
+    while _answers(name, kind):
+        if time.monotonic() > until:
+            raise UnusableSocket(f"another program listens at {name}.")
+        time.sleep(0.05)
     try:
         posix.unlink(name)
     except FileNotFoundError:

@@ -15,7 +15,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent.log import warn
+from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.record.own_probe import OwnProbe
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
@@ -55,12 +55,13 @@ class SourceCheck:
         self._opened = dict.fromkeys(self._asked, time.time())  # of those never blind since
         self._proven: dict[str, float] = {}
         self._probe = OwnProbe()
-        self.is_waiting = False  # for what a probe has provoked
+        self._latest = 0.0  # for the probe to end
+        self._was_running = False
         self._since = 0.0
         self._tries = 0
         self._due = 0.0
-        self._latest = 0.0  # for the probe to end
-        self._deadline = 0.0  # for its news to come; then its pid is given up
+        self._until: float | None = None
+        self._released = inf  # when an ended probe's pid is given up at the latest
         for name, why in self.blind.items():
             warn(source_status.sentences({name: why})[name])
         self._is_published = False
@@ -86,7 +87,12 @@ class SourceCheck:
     @property
     def due(self) -> float:
         """When `turn` has something to do."""
-        return min(self._due, self._deadline if self._probe.pid else inf)
+        return min(self._due, self._released if self._probe.pid else inf)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether a probe was started and is waited for."""
+        return self._until is not None
 
     @property
     def is_new(self) -> bool:
@@ -100,19 +106,20 @@ class SourceCheck:
     def turn(self) -> bool:
         """Do what is due; return whether there is a new result."""
         now = time.monotonic()
-        self._look(now)
-        if not self.is_waiting:
+        self._release(now)
+        if self._until is None:
             if self._asked and self._due <= now:
                 self._provoke(now)
             elif not self._asked:
                 self._due = inf
                 return self._publish()
             return False
+        self._until = self._patient(now, self._until)
         missing = [name for name in self._asked if not self.is_proven(name)]
-        if missing and now < self._deadline:
-            self._due = self._deadline
+        if missing and now < self._until:
+            self._due = self._until
             return self._take(missing)
-        self.is_waiting = False
+        self._until = None
         if missing and self._tries < _TRIES:
             self._due = now
             return self._take(missing)
@@ -120,25 +127,33 @@ class SourceCheck:
         self._due = now + (AGAIN if missing else source_status.EVERY)
         return self._take(missing, are_blind=True)
 
-    def _look(self, now: float) -> None:
-        """Look at the probe: while it runs, its news is waited for; later its pid is given up."""
-        was_running = self._probe.is_running
+    def _patient(self, now: float, until: float) -> float:
+        """Return until when the probe is waited for, which a running one moves."""
+        if self._was_running and not self._probe.is_running:  # it ended just now
+            self._was_running = False
+            return max(until, now + PATIENCE)
+        if not self._probe.is_running:
+            return until
+        return max(until, now + PATIENCE) if now < self._latest else now
+
+    def _release(self, now: float) -> None:
+        """Give up the pid of a probe that has ended, if its record has come or is overdue."""
         self._probe.look()
-        if was_running:
-            latest = self._latest if self._probe.is_running and self.is_waiting else inf
-            self._deadline = min(now + PATIENCE, latest)
-        elif self._probe.is_seen or self._deadline <= now:
+        if self._probe.is_running:
+            self._released = now + PATIENCE
+        elif self._probe.is_seen or self._released <= now:
             self._probe.reap()
 
     def _provoke(self, now: float) -> None:
         self._tries += 1
-        self._since, self.is_waiting = time.time() - 0.05, True
-        self._latest, self._deadline = now + SLOWEST, now + PATIENCE
-        self._due = self._deadline
+        self._since, self._until = time.time() - 0.05, now + PATIENCE
+        self._latest = now + SLOWEST
+        self._due, self._released = self._until, now + PATIENCE
         try:
             self._probe.start()
         except OSError as error:
             warn(f"sources of evidence cannot be checked: {error.strerror}")
+        self._was_running = self._probe.is_running
 
     def _take(self, missing: list[str], *, are_blind: bool = False) -> bool:
         """Take in the result for each source; return whether anything is new."""
@@ -154,6 +169,8 @@ class SourceCheck:
         for name, why in self.blind.items():
             if name not in before[0]:
                 warn(source_status.sentences({name: why})[name])
+        for name in before[0].keys() - self.blind.keys():
+            say(f"{name}: records arrive again")
         if before != (self.blind, set(self.begun)):
             self._is_published = False
         return self._publish() if are_blind or not missing else False

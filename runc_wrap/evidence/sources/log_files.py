@@ -1,7 +1,7 @@
 """Audit records from files: audit.log or a syslog with its rotated files.
 
-All files are opened before any is read, newest first, so that a rotation in between may show one
-twice but hides none; they are read oldest first.
+Files are opened newest first, so that a rotation in between may show one twice but never hide one,
+and read oldest first. All stay open meanwhile, so that no inode number is reused.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 AUDIT_LOG = Path("/var/log/audit/audit.log")
 MOST = 64  # files of one log that are read
 CHUNK = 1024 * 1024
+_ROUNDS = 16  # searches for files that rotation made meanwhile
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,15 @@ class Log:
         An unfinished last line is left out. Raises Unavailable if the log cannot be opened.
         """
         with ExitStack() as opened:
-            files = _open(self.path, opened)
-            yield from self._files([file for file in files if file.changed >= since])
+            seen: set[tuple[int, int]] = set()
+            for _ in range(_ROUNDS):
+                files = [file for file in _open(self.path, opened) if file.identity not in seen]
+                if seen:  # a file compressed meanwhile was read before
+                    files = [file for file in files if not file.compressed]
+                if not files:
+                    return
+                seen |= {file.identity for file in files}
+                yield from self._files([file for file in files if file.changed >= since])
 
     def _files(self, files: list[_Opened]) -> Iterator[Sighting | LossSpan]:
         if len(files) > MOST:
