@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,14 +32,19 @@ def reference(*, as_json: bool) -> None:
         output.say(text)
 
 
-def settings(text: str) -> Iterator[dict[str, str]]:
-    """Yield each setting's name, what it takes and its meaning, from headings of two levels."""
+def settings(text: str) -> Iterator[dict[str, Any]]:
+    """Yield each setting as `--json` has it, from headings of two levels."""
     table = ""
     for part in text.replace("\n### ", "\n## ").split("\n## ")[1:]:
         title, _, body = part.strip().partition("\n\n")
         if title.startswith("`"):
-            takes, _, meaning = body.strip().partition("\n\n")
-            name = table + title.strip("`")
-            yield {"name": name, "takes": " ".join(takes.split()), "meaning": meaning}
+            line, _, meaning = body.strip().partition("\n\n")
+            takes, _, default = " ".join(line.split()).partition(". Default: ")
+            yield {
+                "name": table + title.strip("`"),
+                "takes": takes.removeprefix("Takes ").removesuffix("."),
+                "default": json.loads(default.strip("`.") or "null"),
+                "meaning": meaning,
+            }
         else:
             table = _TABLES.get(title, f"{title.strip('[]')}.")
