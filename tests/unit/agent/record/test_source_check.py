@@ -129,6 +129,8 @@ def test_a_probe_that_does_not_end_proves_nothing_and_that_is_said(
         _pass(one, clock, source_check.PATIENCE)
     assert clock.provoked == 2
     assert "did not end within 60 s" in one.blind[AUDIT]
+    one.turn()
+    assert one.due > clock.now  # no turn after the other until the next check
 
 
 @pytest.mark.parametrize(
