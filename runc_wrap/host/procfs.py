@@ -13,10 +13,11 @@ import time
 from runc_wrap.host import files
 
 LARGEST = 2 << 20  # bytes; 65,536 groups fill some 720 KiB of /proc/PID/status
-_STATE, _PARENT, _START = 3, 4, 22  # fields of stat, counted from 1
+_STATE, _PARENT, _THREADS, _START = 3, 4, 20, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
+_TRIES = 10
 INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}  # linux:include/linux/proc_ns.h
 
 
@@ -75,14 +76,15 @@ def born(pid: int) -> tuple[int, int] | None:
 def started(pid: int | str) -> int | None:
     """Return the start time of a process that runs, None if it has ended or is a zombie.
 
-    A process whose first thread has ended continues to run as long as it has another.
+    A process whose first thread has ended continues to run as long as it has another, which takes
+    the first one's number when it executes a program: so where it had several, it is asked again.
     """
     fields = _stat(pid)
-    if not fields:
-        return None
-    if has_ended(fields[0]) and not any(_goes_on(thread) for thread in threads(pid)):
-        return None
-    return int(fields[_START - _AFTER_NAME])
+    for _ in range(_TRIES):
+        if not fields or not has_ended(fields[0]) or any(map(_goes_on, threads(pid))):
+            return int(fields[_START - _AFTER_NAME]) if fields else None
+        fields = [] if fields[_THREADS - _AFTER_NAME] == b"1" else _stat(pid)
+    return None
 
 
 def ticks() -> int:

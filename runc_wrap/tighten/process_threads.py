@@ -23,18 +23,21 @@ if TYPE_CHECKING:
 
     Identity = tuple[int, int]  # a process: pid and start time
 
-_ROUNDS = 20  # of looking for threads that were made meanwhile
+_ROUNDS = 20  # of looking for threads that were made meanwhile, or got another number
 _FILTER = 2  # SECCOMP_MODE_FILTER
 
 
 def _living(pid: int) -> dict[int, Status]:
-    """Return the threads of a process that have not ended, by their ids."""
-    found = {}
-    for thread in procfs.threads(pid):
-        with suppress(FiltersUnreadableError):
-            status = ptrace.status(thread)
-            if not procfs.has_ended(status.state):
-                found[int(thread.rpartition("/")[2])] = status
+    """Return the threads of a process that have not ended, by their ids; {} only if all have."""
+    found: dict[int, Status] = {}
+    for _ in range(_ROUNDS):
+        for thread in procfs.threads(pid):
+            with suppress(FiltersUnreadableError):
+                status = ptrace.status(thread)
+                if not procfs.has_ended(status.state):
+                    found[int(thread.rpartition("/")[2])] = status
+        if found or procfs.started(pid) is None:  # else an exec gave a thread another number
+            break
     return found
 
 

@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import runc_wrap
 from runc_wrap.host import procfs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 NONE = 2**22 + 1  # more than any pid (linux:include/linux/threads.h)
@@ -66,6 +70,27 @@ def test_who_has_ended_and_was_not_waited_for_is_born_and_is_no_more() -> None:
         assert procfs.has_ended(procfs.status(pid)[b"State"])
     finally:
         os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("states", "started"),
+    [(((b"Z", b"2"), (b"S", b"1")), 7), (((b"Z", b"2"), (b"Z", b"1")), None), ([], None)],
+)
+def test_a_process_whose_other_thread_has_just_executed_a_program_has_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+    states: Sequence[tuple[bytes, bytes]],
+    started: int | None,
+) -> None:
+    """Its first thread was seen as ended, and the other, which then took its number, no more."""
+    seen = iter(states)
+
+    def stat(_: int) -> list[bytes]:
+        state, threads = next(seen, (b"", b""))
+        return [state, *[b"0"] * 16, threads, b"0", b"7"] if state else []
+
+    monkeypatch.setattr(procfs, "_stat", stat)
+    monkeypatch.setattr(procfs, "threads", lambda _: [])
+    assert procfs.started(NONE) == started
 
 
 @pytest.mark.parametrize(
