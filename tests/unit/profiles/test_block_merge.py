@@ -66,6 +66,21 @@ def test_engines_profiles_are_merged_and_nothing_is_let_through_that_one_denies(
     loader: Loader,
 ) -> None:
     old, new = block_of("containerd"), block_of("moby")
+    assert_is_both(loader, old, new)
+
+
+@pytest.mark.parametrize("loader", [CRUN, RUNC])
+def test_calls_that_only_one_block_names_keep_their_rules_however_many_cases_these_have(
+    loader: Loader,
+) -> None:
+    old = block_of("containers-common")  # of socket it compares two arguments
+    named = {"architectures": old["architectures"], "syscalls": [rule("mkdir", [])]}
+    allowing = {"defaultAction": "SCMP_ACT_ALLOW", **named}
+    assert_is_both(loader, old, allowing)
+    assert_is_both(loader, allowing, old)
+
+
+def assert_is_both(loader: Loader, old: Any, new: Any) -> None:
     both = tuple(runtime_filter.installed(each, loader) for each in (old, new))
     one = (runtime_filter.installed(block_merge.merged(old, new), loader),)
     assert filter_comparison.weaker(one, both) == ()
