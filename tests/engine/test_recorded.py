@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +36,7 @@ BOTH = "rm -r /tmp/own && touch /tmp/both"
 READY = f"{BOTH} && exec sleep 1000000"
 PROBE = ("sh", "-c", "while ! rm /tmp/both; do sleep 0.1; done 2>/dev/null")
 SUGGEST = ("suggest", "--recorded")
+A_WHILE = 3  # seconds: starts are known by the second
 
 
 def _allowed(printed: str) -> set[tuple[str, str]]:
@@ -61,6 +63,7 @@ def test_two_nodes_recordings_are_added_up_and_enough_for_both(
         configured(own, RULE.format(kind, "namespace", "shop"))
         with agent.running(own, node.space.prefix):
             cri.exec(run(kind, OWN[kind]), *PROBE)
+            time.sleep(A_WHILE)
             cri.remove_pods()  # else an agent that is ended waits for it
         files.append(tmp_path / f"{kind}.json")
         files[-1].write_text(own.control("report", "--json", "--node", kind).stdout)
@@ -92,7 +95,7 @@ def test_podmans_containers_are_recorded(
         REFERENCE,
         "sh",
         "-c",
-        f"{OWN[kind]} && {BOTH}",
+        f"{OWN[kind]} && {BOTH} && sleep {A_WHILE}",
     )
     with agent.running(own, podman.space.prefix):
         podman.podman(*run)

@@ -126,15 +126,15 @@ def test_what_libseccomp_makes_wrongly_is_not_previewed() -> None:
 
 
 def test_a_call_with_more_arguments_than_can_be_tried_is_not_previewed() -> None:
-    """Whatever becomes of it, nothing is said of it; the others are looked at all the same."""
+    """Nothing is said of it, unless both say the same; the others are looked at all the same."""
     machine("x86_64")
     values = [(index, "EQ", 7, 0) for index in range(4)]
     current = drawn.profile(drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values), drawn.rule("mount"))
     same = [drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values)]
-    for candidate in (drawn.profile(), drawn.profile(*same)):
+    for candidate, left in ((drawn.profile(), ["keyctl"]), (drawn.profile(*same), [])):
         beside = Beside(current, candidate, "enforce")  # type: ignore[arg-type]  # drawn are dicts
         cost = beside.cost(CRUN)
-        assert (cost.calls, cost.left) == (["mount"], ["keyctl"])
+        assert (cost.calls, cost.left) == (["mount"], left)
         found = _codes([current, beside.made(cost.left)], CRUN, "x86_64", "keyctl", [7] * 4)
         assert found == [return_codes.ALLOW] * 2
 
@@ -183,6 +183,15 @@ def test_apply_says_what_a_candidate_costs_and_a_create_finds_its_profile(node: 
     assert all(one["after"] > one["before"] for one in found["candidates"])
     printed = node.ctl("apply").stdout
     assert "beside containerd@1.7.24 (enforce): would deny 4 calls more; the filter" in printed
+
+
+def test_podmans_default_can_be_previewed(node: Node) -> None:
+    """It compares three arguments of socket: too many to try all, and no candidate changes that."""
+    machine("x86_64")
+    name = "containers-common"
+    node.configure(f'[default]\nprofile = "{name}"\ncandidate = "{name} - sysinfo"\n')
+    (found,) = node.json("apply")["candidates"]
+    assert (found["calls"], found["left"]) == (["sysinfo"], [])
 
 
 @pytest.mark.parametrize(
