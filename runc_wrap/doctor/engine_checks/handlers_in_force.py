@@ -1,14 +1,21 @@
-"""Whether the engines know the handlers that are meant for them."""
+"""Whether the engines know the handlers that are meant for them.
+
+containerd 2 reads its conf.d only if the configuration imports it. Since 2.2 its built-in
+configuration does, but that counts for nothing where there is no config.toml, or one that does not
+say so (containerd cmd/containerd/server/config/config.go, v2.2.7 to v2.4.0-beta.0): a drop-in there
+is silently ignored, also one that others wrote, and also after others wrote config.toml again.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.engines import registry
+from runc_wrap.engines import registry, toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
@@ -20,6 +27,8 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 NAME = "handlers"
+_LARGEST = 1024 * 1024  # bytes of a drop-in
+_MOST = 100  # drop-ins
 
 
 def find(places: Places) -> Iterator[Finding]:
@@ -34,6 +43,7 @@ def find(places: Places) -> Iterator[Finding]:
         for handler in state.handlers:
             yield from _link(places, handler)
             yield from _of_engine(places, state, handler)
+    yield from _ignored(places, states)
 
 
 def _link(places: Places, handler: Handler) -> Iterator[Finding]:
@@ -92,3 +102,51 @@ def _unreadable(config: Path) -> Finding:
         "correct what the command names",
         commands.line(Containerd.names.program, "-c", config, "config", "dump"),
     )
+
+
+def _ignored(places: Places, states: list[Registered]) -> Iterator[Finding]:
+    """Find drop-ins of containerd that name our launcher, and that no configuration imports."""
+    own = {(each.config, name) for each in states for name in each.names}
+    configs = [each.config for each in states if each.engine == Containerd.names.name]
+    for config in dict.fromkeys([Containerd.usual, *configs]):
+        drop_ins = _drop_ins(places, config)
+        document = Containerd.at(config).dump() if drop_ins else None
+        for name, path in drop_ins.items():
+            if document is not None and not _has(document, name) and (config, name) not in own:
+                pattern = config.parent / "conf.d" / "*.toml"
+                yield Finding(
+                    NAME,
+                    "warning",
+                    f"{path} defines the handler {name}, but {config} does not import it",
+                    f'write imports = ["{pattern}"] at its top, and restart containerd',
+                    commands.edit(config, Containerd.at(config).reload_command()),
+                )
+
+
+def _drop_ins(places: Places, config: Path) -> dict[str, Path]:
+    """Return {handler: file} of those in conf.d that call our launcher."""
+    found: dict[str, Path] = {}
+    for path in sorted((config.parent / "conf.d").glob("*.toml"))[:_MOST]:
+        try:
+            text = files.read(path, _LARGEST, follows=True).decode()
+            document = toml_text.parse(text, str(path))
+        except (OSError, ValueError, EngineError):
+            continue
+        found |= {name: path for name in _runtimes(document) if _calls(document, name, places)}
+    return found
+
+
+def _runtimes(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for plugin in (OLD_CRI, NEW_CRI):
+        found |= toml_text.lookup(document, [*section_path(plugin), "runtimes"])
+    return found
+
+
+def _has(document: dict[str, Any], name: str) -> bool:
+    return name in _runtimes(document)
+
+
+def _calls(document: dict[str, Any], name: str, places: Places) -> bool:
+    binary = toml_text.lookup(_runtimes(document), [name, "options"]).get("BinaryName")
+    return isinstance(binary, str) and Path(binary).resolve() == places.wrapper.resolve()

@@ -1,4 +1,4 @@
-"""Whether the services that are installed run, and will at each boot."""
+"""Whether the services that are installed run, at each boot, in the release that is installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runc_wrap.doctor import commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.doctor.service_checks import units
-from runc_wrap.host import systemd
+from runc_wrap.host import procfs, systemd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,7 @@ NAME = "services"
 _PROGRAM = re.compile(r"\bpath=(\S+?/bin/runc-wrapctl) ;")  # of ExecStart
 _BETWEEN = ("activating", "deactivating")  # states of a service that ends and is started again
 _OFTEN = 3  # starts, after which one that has not succeeded is not just beginning
+_LARGEST = 1024 * 1024  # bytes of /proc/PID/maps
 _KEEPS_AT_STOP = 254  # systemd with FileDescriptorStorePreserve (its NEWS)
 
 
@@ -77,6 +78,10 @@ def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Itera
     elif "disabled" in (service.get("UnitFileState"), socket.get("UnitFileState")):
         sentence = f"{unit} will not run after a reboot"
         yield _fixed(sentence, "enable it", "enable", "--now", *units.both(name))
+    elif running := _other_release(places, service.get("MainPID", "")):
+        installed = _release(places)
+        sentence = f"{unit} runs the release {running}, and {installed} is installed"
+        yield _fixed(sentence, "restart it; systemd keeps its listeners", "restart", unit)
 
 
 def _number(shown: Shown, name: str) -> int:
@@ -93,6 +98,24 @@ def _of_stopped(places: Places, service: Shown) -> Severity:
 def _fixed(sentence: str, remedy: str, *arguments: str, severity: Severity = "warning") -> Finding:
     command = commands.line("systemctl", *arguments)
     return Finding(NAME, severity, sentence, remedy, command, units.fix(*arguments))
+
+
+def _release(places: Places) -> str:
+    return (places.prefix / "lib" / "current").resolve().name
+
+
+def _other_release(places: Places, pid: str) -> str | None:
+    """Return the release whose files a process has mapped, if it is not the installed one."""
+    if not pid.isdecimal() or pid == "0":
+        return None
+    directory = (places.prefix / "lib" / "releases").resolve()
+    found = set(re.findall(b" " + re.escape(bytes(directory)) + rb"/([^/\n]+)/", _maps(pid)))
+    mapped = {each.decode("utf-8", "backslashreplace") for each in found}
+    return None if not mapped or _release(places) in mapped else min(mapped)
+
+
+def _maps(pid: str) -> bytes:
+    return procfs.read(f"/proc/{pid}/maps", _LARGEST) or b""
 
 
 def _old_systemd(places: Places) -> Iterator[Finding]:

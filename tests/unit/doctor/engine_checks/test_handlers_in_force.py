@@ -79,6 +79,31 @@ def test_an_engine_that_is_not_installed_is_no_finding(node: Node, config: Path)
     assert list(handlers_in_force.find(node.places)) == []
 
 
+@pytest.mark.parametrize(
+    ("named", "imported", "is_found"),
+    [("runc-wrap", False, True), ("runc-wrap", True, False), ("runc", False, False)],
+)
+def test_a_drop_in_that_nothing_imports_is_a_warning_if_it_names_our_launcher(
+    node: Node, config: Path, *, named: str, imported: bool, is_found: bool
+) -> None:
+    drop_in = config.parent / "conf.d" / "own.toml"
+    drop_in.write_text(_tables("mine", node.places.wrapper.with_name(named)))
+    if imported:
+        (node.programs / "dumped").write_text(drop_in.read_text())
+    found = list(handlers_in_force.find(node.places))
+    assert [each.severity for each in found] == ["warning"] * is_found
+    told = f"{drop_in} defines the handler mine, but {config} does not import it"
+    assert [each.sentence for each in found] == [told] * is_found
+    assert all(f'imports = ["{config.parent}/conf.d/*.toml"]' in each.remedy for each in found)
+
+
+@pytest.mark.parametrize("text", ["[", "x = 1\n", f'{NEW}.a]\noptions = "x"\n', "\udcff"])
+def test_another_drop_in_is_no_finding(node: Node, config: Path, text: str) -> None:
+    drop_in = config.parent / "conf.d" / "own.toml"
+    drop_in.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert list(handlers_in_force.find(node.places)) == []
+
+
 def test_a_damaged_record_of_a_registration_is_a_warning(node: Node, config: Path) -> None:
     _registered(node, config)
     (node.places.engines / "containerd-0.json").write_text("{")

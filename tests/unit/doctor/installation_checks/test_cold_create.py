@@ -1,4 +1,4 @@
-"""doctor on a release whose creates cannot be decided without the agent."""
+"""doctor on a release whose creates cannot be decided without the agent, or only slowly."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ def test_nothing_is_found_in_a_whole_release(node: Node) -> None:
     assert list(cold_create.find(node.places)) == []
 
 
+def _damage(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
 def _replace_python(release: Path) -> None:
     (release / "python").unlink()
     (release / "python").symlink_to("/usr/bin/python3.0")
@@ -79,6 +84,22 @@ def test_what_refuses_every_create_is_an_error(node: Node, own: Path, what: str)
     (found,) = cold_create.find(node.places)
     assert (found.severity, why in found.sentence) == ("error", True), found
     assert f"./install.sh --prefix {node.places.prefix}" in found.remedy
+
+
+SLOWER: dict[str, tuple[Callable[[Path], object], str]] = {
+    "packed damaged": (lambda hot: _damage(hot / "hotpath.packed"), "1.5 ms longer"),
+    "packed missing": (lambda hot: (hot / "hotpath.packed").unlink(), "1.5 ms longer"),
+    "no orjson": (lambda hot: shutil.rmtree(hot / "orjson"), "agent is slower"),
+    "no modules": (lambda hot: shutil.rmtree(hot / "runc_wrap"), "No module named"),
+}
+
+
+@pytest.mark.parametrize("what", SLOWER)
+def test_what_makes_every_create_slower_is_a_warning(node: Node, own: Path, what: str) -> None:
+    breakage, why = SLOWER[what]
+    breakage(own / "hotpath")
+    (found,) = cold_create.find(node.places)
+    assert (found.severity, why in found.sentence) == ("warning", True), found
 
 
 @pytest.mark.parametrize("part", ["hotpath", "."])

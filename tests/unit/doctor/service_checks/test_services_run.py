@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from runc_wrap.host import systemd
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from runc_wrap.doctor.check_finding import Finding
@@ -170,6 +172,40 @@ def test_a_link_to_the_prefix_is_the_same_installation(
     program = f"{tmp_path}/link/bin/runc-wrapctl"
     _change(states, DECIDE, "ExecStart", f"{{ path={program} ; argv[]=x }}")
     assert _found(node) == []
+
+
+@pytest.fixture
+def running(node: Node, states: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Two releases, of which the first is installed; the test's process is the service."""
+    releases = node.places.prefix / "lib" / "releases"
+    for name in ("new", "old"):
+        (releases / name).mkdir(parents=True)
+        (releases / name / "file").write_text("x")
+    (releases.parent / "current").unlink()
+    (releases.parent / "current").symlink_to("releases/new")
+    _change(states, DECIDE, "MainPID", str(os.getpid()))
+    yield releases
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_a_service_of_another_release_is_found_and_restarted(
+    node: Node, running: Path, states: Path, name: str
+) -> None:
+    import mmap  # noqa: PLC0415
+
+    with (running / name / "file").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        found = _found(node)
+        told = f"{DECIDE} runs the release old, and new is installed"
+        assert [each.sentence for each in found] == ([told] if name == "old" else [])
+        for each in found:
+            assert each.fix
+            each.fix()
+            assert f"restart {DECIDE}" in (states / "asked").read_text().splitlines()
+    finally:
+        mapped.close()
 
 
 @pytest.mark.parametrize(
