@@ -274,6 +274,13 @@ build_package() {
         setuptools # its .pth file would run at each start
 }
 
+# On a full disk cp says so of each of thousands of files.
+copy_archive() {
+    said=$(cp -R "$archive/." "$release" 2>&1) && return
+    printf '%s\n' "$said" | sed -n 1,3p >&2
+    return 1
+}
+
 # Says what would be done, as far as that is known before it is done.
 describe() {
     told=yes # by dry_run.py
@@ -324,7 +331,7 @@ release=$(mktemp -d "$prefix/lib/releases/$(date +%Y%m%d%H%M%S).XXXXXX")
 chmod 755 "$release"
 if [ -n "$archive" ]; then
     step 'Copying the release' "$(room)"
-    cp -R "$archive/." "$release"
+    copy_archive
 else
     make_venv
     build_package
