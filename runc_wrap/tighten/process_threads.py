@@ -103,18 +103,27 @@ class _Process:
             raise FiltersUnreadableError(f"{left} of its {len(now)} threads did not get the filter")
 
     def _to_each(self) -> None:
+        """Add it to each thread by itself; one that cannot get it keeps it from no other."""
+        failed: dict[int, FiltersUnreadableError] = {}
         for _ in range(_ROUNDS):
             threads = _living(self._process[0])
-            left = [tid for tid in _soonest(threads) if tid not in self._wanted]
+            left = [one for one in _soonest(threads) if one not in {*self._wanted, *failed}]
             if not left:
-                return
+                break
             for tid in left:
-                added = self._add(tid, threads[tid], all_threads=False)
+                try:
+                    added = self._add(tid, threads[tid], all_threads=False)
+                except FiltersUnreadableError as error:
+                    failed[tid] = error
+                    continue
                 if added:  # else it has ended, or another thread's exec took its number
                     self._wanted[tid] = (threads[tid].count or 0) + added.is_new
-        raise FiltersUnreadableError(
-            f"the process {self._process[0]} makes new threads all the time"
-        )
+        else:
+            raise FiltersUnreadableError(
+                f"the process {self._process[0]} makes new threads all the time"
+            )
+        if failed:
+            raise next(iter(failed.values()))
 
     def _add(self, tid: int, status: Status, *, all_threads: bool) -> AddedFilter | None:
         """Add the filter to a thread; None if it has ended."""
