@@ -196,13 +196,14 @@ def test_the_inspector_ends_with_the_service(tmp_path: Path) -> None:
     if pid == 0:
         try:
             Inspector(str(tmp_path)).start()
+            wait_until(lambda: bool(_children()), "its command line")
             os.write(give, b"%d" % _children()[0])
         finally:
             os._exit(0)
+    os.close(give)
     os.waitpid(pid, 0)
     its = int(os.read(take, 20))
-    for fd in (take, give):
-        os.close(fd)
+    os.close(take)
     wait_until(lambda: not Path(f"/proc/{its}").exists() or _is_zombie(its), "its end")
 
 
