@@ -81,7 +81,7 @@ def test_without_adopt_a_runtime_default_container_is_kept_and_said_to_be_the_en
     shown = _status(installed, node.space, container)
     assert (shown["declared"], shown["engine_default"]) == ("engine's default", containerds)
     told = f"engine's default profile ({containerds})"
-    for words in (["status"], ["apply", "--check"], ["doctor"], ["report"]):
+    for words in (["status"], ["apply", "--check"], ["report"]):
         assert told in _said(installed, node.space, *words), words
     explained = _said(installed, node.space, "explain", node.bundle(container))
     assert f"the engine's default, {containerds}, call by call" in explained
