@@ -103,7 +103,7 @@ class _Process:
             raise FiltersUnreadableError(f"{left} of its {len(now)} threads did not get the filter")
 
     def _to_each(self) -> None:
-        """Add it to each thread by itself; one that cannot get it keeps it from no other."""
+        """Add it to each thread by itself; one that another traces keeps it from no other."""
         failed: dict[int, FiltersUnreadableError] = {}
         for _ in range(_ROUNDS):
             threads = _living(self._process[0])
@@ -114,6 +114,8 @@ class _Process:
                 try:
                     added = self._add(tid, threads[tid], all_threads=False)
                 except FiltersUnreadableError as error:
+                    if error.errno != errno.EPERM:
+                        raise  # it may stand still until the tracer ends
                     failed[tid] = error
                     continue
                 if added:  # else it has ended, or another thread's exec took its number
