@@ -231,7 +231,7 @@ test-packages: packages .venv/ready   ## the packages: built twice, installed, u
 
 test-tighten: packages .venv/ready build/installed   ## programs under load whose processes get filters, and tightenings that are killed; root
 	$(call debian,$(CORPUS_PACKAGES))
-	$(INSTALLED) RUNC_WRAP_TEST_RUNS=100 RUNC_WRAP_TEST_KILLS=400 .venv/bin/pytest --timeout 3600 -o junit_family=xunit1 --junitxml build/tighten.xml \
+	$(INSTALLED) RUNC_WRAP_TEST_RUNS=100 RUNC_WRAP_TEST_KILLS=400 .venv/bin/pytest -n 3 --dist worksteal --timeout 3600 -o junit_family=xunit1 --junitxml build/tighten.xml \
 		$(patsubst %,tests/runtime/tighten/test_%.py,workloads calls_go_on killed)
 
 test-wheel: packages .venv/ready   ## the launcher built by each compiler, and fuzzed; root

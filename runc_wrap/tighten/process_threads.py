@@ -15,7 +15,7 @@ from runc_wrap.host import procfs
 from runc_wrap.tighten.filter_request import ProcessOutcome, SeccompState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from runc_wrap.filters.kernel.injection import AddedFilter
     from runc_wrap.filters.kernel.ptrace import Status
@@ -66,13 +66,18 @@ def outcome(
     return ProcessOutcome(*process, len(threads), had, now, longest, reason)
 
 
-def tighten(process: Identity, request: FilterRequest) -> ProcessOutcome | None:
-    """Add the filter to all threads of a process; None if it has ended."""
+def tighten(
+    process: Identity, request: FilterRequest
+) -> Generator[Identity, None, ProcessOutcome | None]:
+    """Add the filter to all threads of a process; yield it before each that has to stop.
+
+    Return None if it has ended.
+    """
     before = _living(process[0])
     added, reason = _Process(process, request), None
     try:
         if before:
-            added.to_all(before)
+            yield from added.to_all(before)
     except FiltersUnreadableError as error:
         reason = str(error)
     return outcome(process, reason, before, added.longest) if before else None
@@ -86,23 +91,24 @@ class _Process:
         self._wanted: dict[int, int] = {}
         self.longest = 0.0
 
-    def to_all(self, threads: Mapping[int, Status]) -> None:
+    def to_all(self, threads: Mapping[int, Status]) -> Iterator[Identity]:
         """Add the filter to all threads: to all at once, or to each if their filters differ.
 
         At once, all would also get what the first has more than they.
         """
         is_same = len({(one.mode, one.count) for one in threads.values()}) == 1
         tid = _soonest(threads)[0]
+        yield self._process
         added = self._add(tid, threads[tid], all_threads=True) if is_same else None
         if added and added.is_new:
             self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
         else:
-            self._to_each()
+            yield from self._to_each()
         now = _living(self._process[0])
         if left := self._missing(now):
             raise FiltersUnreadableError(f"{left} of its {len(now)} threads did not get the filter")
 
-    def _to_each(self) -> None:
+    def _to_each(self) -> Iterator[Identity]:
         """Add it to each thread by itself; one that another traces keeps it from no other."""
         failed: dict[int, FiltersUnreadableError] = {}
         for _ in range(_ROUNDS):
@@ -111,6 +117,7 @@ class _Process:
             if not left:
                 break
             for tid in left:
+                yield self._process
                 try:
                     added = self._add(tid, threads[tid], all_threads=False)
                 except FiltersUnreadableError as error:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
-_EACH = 0.02  # seconds for each of a process' threads
 _QUICK, _QUIET = 2, 4  # looks
 _LATE = "no time was left for it; run this again"
 _NONE = SeccompState(0, None)
@@ -80,7 +79,7 @@ def _trace(
     is_over = False
 
     def held() -> float:
-        return _HELD + _EACH * len(procfs.threads(begun[0])) if begun else math.inf
+        return _HELD if begun else math.inf
 
     def values() -> Iterator[list[Any]]:
         yield from tracer.within(times[1], held)
@@ -112,8 +111,8 @@ def _runs(pid: int, tracer: int) -> bool:
 
 def _looks(
     listed: Listed, request: FilterRequest, known: set[Identity], begun: int
-) -> Iterator[list[Any]]:
-    """Yield [pid, start] before a process and [pid, start, outcome] after it; [0, 0] at the end.
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (pid, start) before a thread, (pid, start, outcome) after a process, then (0, 0).
 
     After a failure it ends early, since only the tracer's end frees what did not stop.
     """
@@ -124,15 +123,14 @@ def _looks(
         quiet += 1
         for one in news:
             known.add(one)
-            yield [*one]
-            outcome = process_threads.tighten(one, request)
+            outcome = yield from process_threads.tighten(one, request)
             is_news = not outcome or bool(outcome.reason) or outcome.after != outcome.before
             quiet = 0 if is_news else quiet  # who has ended may have made another before
             is_shown = is_news or one[1] <= begun
-            yield [*one, outcome if outcome and is_shown else None]
+            yield *one, outcome if outcome and is_shown else None
             if outcome and outcome.reason:
                 return
-    yield [0, 0]
+    yield 0, 0
 
 
 def _become_tracer() -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from tests.runtime.tighten.conftest import Running
 
-SECONDS = 4
 RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "1"))
+SECONDS = 4 if RUNS == 1 else 8  # three containers at a time, each with a thread that computes
 
 
 @pytest.mark.parametrize("left_out", [("vfork",), ("vfork", "filtered")], ids=["each", "at-once"])
@@ -67,8 +67,7 @@ def goes_on(start: Callable[..., Running], left_out: tuple[str, ...]) -> None:
     assert {name: one[0] for name, one in found.items()} == {
         name: RETURNED.get(name, (0, 0)) for name in found
     }
-    late = {name: one[1] for name, one in found.items() if abs(one[1] - SECONDS * 1000) > 900}
-    assert late == {}
+    assert {name: one[1] for name, one in found.items() if abs(one[1] / SECONDS - 1000) > 225} == {}
     assert {one[2] for one in found.values()} == {ERRNO}
 
 

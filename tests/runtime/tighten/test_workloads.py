@@ -1,8 +1,7 @@
 """Programs under load lose nothing by a filter that they do not need; what they need is denied.
 
 RUNC_WRAP_TEST_RUNS is the number of fresh containers of each program and runtime. If it is not set,
-there are five, of OFTEN, which pause between rounds: the machine has other work, and the others'
-packages are large.
+there are five, of OFTEN: the others' packages are large.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 IS_LONG = "RUNC_WRAP_TEST_RUNS" in os.environ
 RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "5"))
 OFTEN = ("redis", "nginx", "forks")
-PAUSE = 0 if IS_LONG else 0.3  # seconds between rounds
+PAUSE = 0.3  # seconds between rounds
 AT_ONCE = 5
 LONGEST = 600  # seconds of a container, should nobody remove it
 SOURCES = Path(__file__).with_name("workloads")

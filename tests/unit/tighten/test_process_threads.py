@@ -14,7 +14,7 @@ from runc_wrap.filters.kernel.injection import AddedFilter
 from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_threads
-from runc_wrap.tighten.filter_request import FilterRequest
+from runc_wrap.tighten.filter_request import FilterRequest, ProcessOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,18 @@ def process() -> Iterator[tuple[int, int]]:
         started.stdin.close()
 
 
+def tightened(process: tuple[int, int], request: FilterRequest) -> ProcessOutcome:
+    """Return what came of a process, which is named before each of its threads has to stop."""
+
+    def made() -> Iterator[object]:
+        yield (yield from process_threads.tighten(process, request))
+
+    *begun, outcome = made()
+    assert set(begun) == {process}
+    assert isinstance(outcome, ProcessOutcome)
+    return outcome
+
+
 def test_a_thread_that_has_no_more_filters_than_before_is_counted(
     process: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,8 +64,7 @@ def test_a_thread_that_has_no_more_filters_than_before_is_counted(
         return AddedFilter(is_new=True, seconds=0.0)
 
     monkeypatch.setattr(injection, "add_filter", add_filter)
-    outcome = process_threads.tighten(process, FilterRequest(b"", set_no_new_privs=True))
-    assert outcome
+    outcome = tightened(process, FilterRequest(b"", set_no_new_privs=True))
     assert outcome.reason == "1 of its 1 threads did not get the filter"
     assert [(one["set_no_new_privs"], one["all_threads"]) for one in asked] == [(False, True)]
 
@@ -65,6 +76,5 @@ def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_
         raise FiltersUnreadableError("the thread has ended", errno.ESRCH)
 
     monkeypatch.setattr(injection, "add_filter", ended)
-    outcome = process_threads.tighten(process, FilterRequest(b""))
-    assert outcome
+    outcome = tightened(process, FilterRequest(b""))
     assert "makes new threads all the time" in (outcome.reason or "")
