@@ -37,10 +37,12 @@ class Installed:
     def release(self) -> Path:
         return (self.prefix / "lib" / "current").resolve()
 
-    def control(self, *words: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
+    def control(
+        self, *words: str | Path, ok: bool = True, seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Run runc-wrapctl; unless `ok` is False, its failure fails the test."""
         done = subprocess.run(
-            [self.ctl, *words], capture_output=True, text=True, timeout=120, check=False
+            [self.ctl, *words], capture_output=True, text=True, timeout=seconds, check=False
         )
         assert not ok or done.returncode == 0, done.stdout + done.stderr
         return done

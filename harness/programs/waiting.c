@@ -95,6 +95,32 @@ static long epoll_masked(void)
 	epoll_ctl(own, EPOLL_CTL_ADD, events, &one);
 	return epoll_pwait(own, &one, 1, -1, &mask);
 }
+/* These wait with every signal blocked but, in the last, SIGURG; one that nothing else blocks is pending. */
+static long ppoll_masked(void)
+{
+	struct timespec t = ts();
+	sigset_t mask;
+	sigfillset(&mask);
+	return ppoll(NULL, 0, &t, &mask);
+}
+static long pselect_masked(void)
+{
+	struct timespec t = ts();
+	sigset_t mask;
+	sigfillset(&mask);
+	return pselect(0, NULL, NULL, NULL, &t, &mask);
+}
+static long suspends(void)
+{
+	sigset_t mask;
+	sigfillset(&mask);
+	sigdelset(&mask, SIGURG);
+	return sigsuspend(&mask);
+}
+static int is_masked(long (*made)(void))
+{
+	return made == epoll_masked || made == ppoll_masked || made == pselect_masked || made == suspends;
+}
 static long event(void) { return poll(&(struct pollfd){ .fd = events, .events = POLLIN }, 1, -1); }
 static long timer(void)
 {
@@ -202,7 +228,8 @@ static const struct { const char *name; long (*made)(void); } calls[] = {
 	{ "poll_event", event }, { "timerfd", timer }, { "sigtimedwait", takes_signal },
 	{ "signalfd", signal_file }, { "flock", lock }, { "inotify", notices }, { "msgrcv", message },
 	{ "semtimedop", semaphore }, { "waitpid", waits }, { "vfork", vforks }, { "pause", pauses },
-	{ "registers", computes }, { "filtered", filtered },
+	{ "registers", computes }, { "filtered", filtered }, { "ppoll_masked", ppoll_masked },
+	{ "pselect_masked", pselect_masked }, { "sigsuspend", suspends },
 };
 #define COUNT (sizeof calls / sizeof *calls)
 static pthread_t threads[COUNT];
@@ -245,6 +272,7 @@ int main(int words, char **argv)
 	sigaddset(&own, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &own, NULL);
 	sigaction(SIGWINCH, &handled, NULL);
+	sigaction(SIGURG, &handled, NULL);
 	if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, pairs))
 		return 3;
 	int pair = pairs[1];
@@ -269,6 +297,9 @@ int main(int words, char **argv)
 			pthread_create(&threads[at], NULL, make, (void *)at);
 	}
 	usleep(200000);
+	for (size_t at = 0; at < COUNT; at++)
+		if (threads[at] != 0 && is_masked(calls[at].made))
+			pthread_kill(threads[at], SIGWINCH);
 	dprintf(out, "all wait\n");
 	sleep(seconds);
 	word = 1;
@@ -288,6 +319,8 @@ int main(int words, char **argv)
 			continue;
 		if (calls[at].made == pauses)
 			pthread_kill(threads[at], SIGWINCH);
+		if (calls[at].made == suspends)
+			pthread_kill(threads[at], SIGURG);
 		pthread_join(threads[at], NULL);
 	}
 	msgctl(queue, IPC_RMID, NULL);

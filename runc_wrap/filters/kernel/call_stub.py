@@ -18,9 +18,10 @@ KEPT = 1 << 64  # as an argument: what the call returned that `keeps`
 LONGEST = 320  # bytes of code: five calls, and all registers with 64 bits
 _RAX, _RCX, _RDX, _RBX, _RBP, _RSI, _RDI = 0, 1, 2, 3, 5, 6, 7  # as instructions number them
 # What the kernel leaves in rax of an interrupted call, include/linux/errno.h.
-_RESTARTED = (-512, -513, -514)
-_RESTART_BLOCK = -516
 NO_HANDLER = -514  # EINTR if a handler runs, else the call begins again
+ALWAYS = -513  # it begins again, also after a handler
+_RESTARTED = (-512, ALWAYS, NO_HANDLER)
+_RESTART_BLOCK = -516
 _X32 = 0x40000000
 _INT_80 = b"\xcd\x80"
 NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()  # by number

@@ -88,13 +88,13 @@ def add_filter(
         _halt(tid)
         begun = time.monotonic()
         is_other = not is_meant()
-        mode = ptrace.status(tid).mode
-        had = not is_other and mode == _MODE_FILTER and program in ptrace.filters(tid)
+        seen = ptrace.status(tid)
+        had = not is_other and seen.mode == _MODE_FILTER and program in ptrace.filters(tid)
         if is_other or had:
             ptrace.call(_DETACH, tid)
         if is_other:
             raise ptrace.gone(tid)
-        is_new = not had and _Run(tid, program, steps).finish() == 0
+        is_new = not had and _Run(tid, program, steps).finish(seen.blocked) == 0
     except ChildProcessError:
         raise ptrace.gone(tid) from None
     except OSError as error:
@@ -162,14 +162,19 @@ class _Run:
         self._failure: FiltersUnreadableError | None = None
         self._returned = -1  # by seccomp(2)
 
-    def finish(self) -> int:
-        """Make all calls and let the thread go; return what seccomp(2) returned, 0 or a thread."""
+    def finish(self, blocked: int) -> int:
+        """Make all calls and let the thread go; return what seccomp(2) returned, 0 or a thread.
+
+        `blocked` are the signals that it blocked when it stopped.
+        """
         self._begin()
         all(map(self._make, self._calls))  # until one finds that it is the last
         ptrace.call(_INTERRUPT, self._tid)
         ptrace.call(_CONT, self._tid)
         _halt(self._tid)  # before it runs
         ptrace.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
+        if self._saved.rax == call_stub.NO_HANDLER and self._is_woken(blocked):
+            self._saved.rax = call_stub.ALWAYS
         self._registers(SETREGS, self._saved)
         self._poke(bytes(self._length))
         is_added = not self._failure and not self._returned
@@ -179,6 +184,14 @@ class _Run:
         if self._failure:
             raise self._failure
         return self._returned
+
+    def _is_woken(self, blocked: int) -> bool:
+        """Tell whether a signal is there that only the interrupted call blocks, and no other is.
+
+        Its handler runs now, since the kernel forgot the call's own mask when we set another.
+        """
+        free = ptrace.status(self._tid).pending & ~int.from_bytes(self._mask.raw, "little")
+        return bool(free) and not free & ~blocked
 
     def _begin(self) -> None:
         """Write the code, point the thread to it, and block its signals."""

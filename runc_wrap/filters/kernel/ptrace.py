@@ -75,7 +75,8 @@ class Status:
     """Fields of /proc/PID/status: Seccomp, Seccomp_filters, TracerPid, State's letter.
 
     `mode` is 0 (none), 1 (strict) or 2 (filters); `count` is None before Linux 5.9. `may_add`: the
-    kernel lets it add a filter, since it has NoNewPrivs or CAP_SYS_ADMIN.
+    kernel lets it add a filter, since it has NoNewPrivs or CAP_SYS_ADMIN. `blocked` and `pending`
+    are signals, as bits; ppoll(2) and its kin block others while they wait.
     """
 
     mode: int
@@ -83,6 +84,8 @@ class Status:
     tracer: int
     state: bytes
     may_add: bool
+    blocked: int
+    pending: int
 
 
 def status(pid: int | str) -> Status:
@@ -105,6 +108,8 @@ def status(pid: int | str) -> Status:
         int(fields.get(b"TracerPid", b"0")),
         fields[b"State"][:1],
         bool(is_admin) or fields.get(b"NoNewPrivs") == b"1",
+        int(fields[b"SigBlk"], 16),
+        int(fields[b"SigPnd"], 16) | int(fields[b"ShdPnd"], 16),
     )
 
 

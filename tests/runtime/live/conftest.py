@@ -47,7 +47,7 @@ class TightenedNode:
 
     def tighten(self, *words: str, status: int = 0) -> list[Any]:
         """Tighten and return the containers; the exit status is as expected."""
-        done = self.installed.control("tighten", "--json", *words, ok=False)
+        done = self.installed.control("tighten", "--json", *words, ok=False, seconds=600)
         assert done.returncode == status, done.stdout + done.stderr
         found: list[Any] = json.loads(done.stdout)["containers"]
         return found

@@ -53,6 +53,7 @@ RETURNED = {
     "waitpid": (1, 0),
     "vfork": (1, 0),
     "pause": (-1, 4),
+    "sigsuspend": (-1, 4),
 }
 
 

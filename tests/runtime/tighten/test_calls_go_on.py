@@ -63,7 +63,7 @@ def goes_on(start: Callable[..., Running], left_out: tuple[str, ...]) -> None:
     assert (first.before, first.after) == ((0, 0), (2, 1))
     running.wait_for("done")
     found = calls(running.out.read_text())
-    assert len(found) == 26 - len(left_out) == first.threads - 1
+    assert len(found) == 29 - len(left_out) == first.threads - 1
     assert {name: one[0] for name, one in found.items()} == {
         name: RETURNED.get(name, (0, 0)) for name in found
     }
@@ -141,7 +141,9 @@ def test_a_restartable_sequence_is_broken_off_not_continued(start: Callable[...,
             FilterRequest(denying(KEYCTL, ERRNO + error), set_no_new_privs=True)
         )
         assert one.reason is None
-    assert "keyctl" not in running.out.read_text(), "it was too late to be seen"
+        if "broken" in running.out.read_text():  # on a busy machine
+            assert error, "it was too late to be seen"
+            break
     running.wait_for("keyctl")
     assert "broken 0\n" in running.out.read_text()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SECONDS = 4
 TRIED = int(os.environ.get("RUNC_WRAP_TEST_KILLS", "10"))
-THREADS = 24
+THREADS = 27
 CALLS = 1500  # of ptrace, at least
 # signal(7): these return EINTR after any stop; a killed tracer may not have come to mend that.
 NOT_RESTARTED = {"epoll_wait", "epoll_pwait", "recv_timed", "sigtimedwait", "semtimedop", "inotify"}
