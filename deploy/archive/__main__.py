@@ -11,7 +11,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.archive import debian, debian_lock, programs, release, sbom, tarball, wheels
+from deploy.archive import debian_lock, debian_packages, programs, release, sbom, tarball, wheels
 from deploy.archive.machines import MACHINES, Machine, here
 from deploy.archive.release import Parts, Release
 
@@ -59,7 +59,9 @@ def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
 
 def _parts(machine: Machine, place: Path, options: argparse.Namespace) -> Parts:
     locked = debian_lock.locked(machine.debian)
-    packages = debian.fetched(machine, options.parts.resolve(), locked, strict=options.locked)
+    packages = debian_packages.fetched(
+        machine, options.parts.resolve(), locked, strict=options.locked
+    )
     return Parts(
         source=SOURCE,
         machine=machine,

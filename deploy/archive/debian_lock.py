@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.archive.debian import IMAGE, RUNTIME
 from deploy.archive.debian_mirror import FILE, Deb, Mirror
+from deploy.archive.debian_packages import IMAGE, RUNTIME
 from deploy.archive.machines import MACHINES
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HEAD = """\
 # Written by `make lock`: Debian's packages in the release archive, and what the image for clusters
 # has more, by the digests of their .debs.
-# Do not edit: deploy/archive/debian.py has the names, and apt knows the newest versions.
+# Do not edit: deploy/archive/debian_packages.py has the names, and apt knows the newest versions.
 """
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deploy.archive import isolation, programs
 
 if TYPE_CHECKING:
-    from deploy.archive.debian import Package
+    from deploy.archive.debian_packages import Package
     from deploy.archive.machines import Machine
 
 OWN = Path(__file__).parent / "node"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deploy.archive.debian import Package
+    from deploy.archive.debian_packages import Package
     from deploy.archive.machines import Machine
 
 

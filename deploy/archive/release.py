@@ -25,7 +25,7 @@ from deploy.archive import interpreter, programs, wheels
 from runc_wrap.installation import release_parts
 
 if TYPE_CHECKING:
-    from deploy.archive.debian import Package
+    from deploy.archive.debian_packages import Package
     from deploy.archive.machines import Machine
 
 SOURCE = Path(__file__).resolve().parents[2]

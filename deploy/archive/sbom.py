@@ -19,7 +19,7 @@ from deploy.archive.debian_mirror import SNAPSHOT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from deploy.archive.debian import Package
+    from deploy.archive.debian_packages import Package
     from deploy.archive.machines import Machine
     from deploy.archive.wheels import Wheel
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from deploy.archive.machines import Machine
 
-PYTHON = "3.13"  # Debian's, debian.py
+PYTHON = "3.13"  # Debian's, debian_packages.py
 NEWEST_GLIBC = 41  # Debian's libc6: 2.41
 # Whose metadata have a classifier only, or the licence's family or title
 _LICENCES = {"hyperframe": "MIT"}

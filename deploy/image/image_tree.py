@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.archive import debian, debian_lock, interpreter, programs, sbom, wheels
+from deploy.archive import debian_lock, debian_packages, interpreter, programs, sbom, wheels
 from runc_wrap.cluster import archive_copy
 from runc_wrap.cluster.kubernetes_api import api_server
 
 if TYPE_CHECKING:
-    from deploy.archive.debian import Package
+    from deploy.archive.debian_packages import Package
     from deploy.archive.machines import Machine
 
 _OWN = "installer"
@@ -28,9 +28,9 @@ def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) ->
     for name in _MOUNTED:
         (root / name).mkdir(parents=True)
     _unpack(archive, root)
-    names = debian.RUNTIME | debian.IMAGE
+    names = debian_packages.RUNTIME | debian_packages.IMAGE
     locked = debian_lock.locked(machine.debian, names)
-    packages = debian.fetched(machine, parts, locked, strict=False)
+    packages = debian_packages.fetched(machine, parts, locked, strict=False)
     release = root / archive_copy.IMAGE.relative_to("/") / "lib" / "current"
     words = programs.compiler(machine, packages["musl-dev"], root.parent)
     probe = Path(__file__).with_name("is_ready.c")
@@ -70,6 +70,6 @@ def _check_libraries(directory: Path, release: Path) -> None:
 
 
 def _copy_licences(to: Path, packages: dict[str, Package]) -> None:
-    for name in debian.IMAGE:
+    for name in debian_packages.IMAGE:
         (to / name).mkdir(parents=True)
         shutil.copy(packages[name].documents / "copyright", to / name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.archive.__main__ import SOURCE
 from deploy.archive.machines import MACHINES
 from deploy.packages import deb
-from deploy.packages.tree import Archive
+from deploy.packages.package_tree import Archive
 
 
 def main() -> None:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.packages import tree
+from deploy.packages import package_tree
 
 if TYPE_CHECKING:
-    from deploy.packages.tree import Archive
+    from deploy.packages.package_tree import Archive
 
 SOURCE = Path(__file__).parent / "debian"
 REVISION = "1"
@@ -39,10 +39,10 @@ def build(archive: Archive, place: Path, to: Path, level: int) -> Path:
     root = debian / "runc-wrap"
     version = f"{archive.version}-{REVISION}"
     _lay_sources(archive, debian, version)
-    tree.lay(archive, root)
+    package_tree.lay(archive, root)
     documents = root / "usr/share/doc/runc-wrap"
     (documents / "copyright").write_text(_copyright(archive))
-    tree.lay_documents(archive, root)
+    package_tree.lay_documents(archive, root)
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": str(archive.epoch),
@@ -58,7 +58,7 @@ def build(archive: Archive, place: Path, to: Path, level: int) -> Path:
 def _lay_sources(archive: Archive, debian: Path, version: str) -> None:
     debian.mkdir()
     for source in SOURCE.iterdir():
-        (debian / source.name).write_text(tree.filled(source.read_text()))
+        (debian / source.name).write_text(package_tree.filled(source.read_text()))
     time = datetime.fromtimestamp(archive.epoch, UTC)
     text = _CHANGELOG.format(version=version, release=archive.version, time=time)
     (debian / "changelog").write_text(text)
@@ -66,11 +66,11 @@ def _lay_sources(archive: Archive, debian: Path, version: str) -> None:
 
 
 def _copyright(archive: Archive) -> str:
-    licences = tree.licences(archive)
+    licences = package_tree.licences(archive)
     start = _COPYRIGHT.format(
-        licence=licences["runc-wrap"], prefix=tree.PREFIX, version=archive.version
+        licence=licences["runc-wrap"], prefix=package_tree.PREFIX, version=archive.version
     )
-    texts = {name: _shortened(text) for name, text in tree.licence_texts(archive)}
+    texts = {name: _shortened(text) for name, text in package_tree.licence_texts(archive)}
     names = ["runc-wrap", *(name for name in texts if name != "runc-wrap")]
     parts = [f"{'=' * 78}\n{name}: {licences[name]}\n\n{texts[name]}" for name in names]
     return "\n".join([start, *parts])

@@ -15,7 +15,7 @@ from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store import evidence_reader
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.evidence.store.evidence_memory import Evidence
 
 SOURCE = Path(__file__).resolve().parents[2]
 OPTIONS = ("--no-services",)  # the machine's own systemd is not the tests'
@@ -68,7 +68,7 @@ class Installed:
     @property
     def evidence(self) -> Evidence:
         """What is in the store."""
-        return evidence_files.load(self.prefix / "var" / "evidence")
+        return evidence_reader.load(self.prefix / "var" / "evidence")
 
 
 def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.packages import __main__ as packager
-from deploy.packages.tree import Archive
+from deploy.packages.package_tree import Archive
 from harness.containers import bundles
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import attempt, run

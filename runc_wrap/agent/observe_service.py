@@ -22,7 +22,7 @@ from runc_wrap.agent.descriptor_store import (
     number_of,
 )
 from runc_wrap.agent.log import say, warn
-from runc_wrap.agent.metrics_writer import MetricsWriter
+from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe import handshake
 from runc_wrap.agent.observe.handshake import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import candidate_profiles, node_facts
-from runc_wrap.apply.compiled_proof import Prover
+from runc_wrap.apply.policy_proof import Prover
 from runc_wrap.engines import features_asked
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import runtime_switch
-from runc_wrap.node.container_state import stated_defaults
-from runc_wrap.policy import adoption, compiled_lint, freshness, policy_compiler, policy_store
-from runc_wrap.policy.settings import policy_sources, source
+from runc_wrap.node.container_state import default_recognition
+from runc_wrap.policy import adoption, compiled_lint, policy_compiler, policy_store, source_digests
+from runc_wrap.policy.settings import policy_sources, settings_reader
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -24,7 +24,7 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
 
 
 def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
-    values = source.read(*places.sources())
+    values = settings_reader.read(*places.sources())
     node = node_facts.gather(places, values.written("runtime"))
     prover = Prover(places, node)
     compiled = prover.settle(policy_compiler.compile_policy(values, node))
@@ -45,8 +45,8 @@ def _kept_defaults(places: Places, compiled: Compiled) -> list[str]:
         records = whole_ledger.read(places.ledger).records.values()
     except OSError:  # `status` reports it
         return []
-    found = stated_defaults.counted(records, stated_defaults.of_compiled(compiled))
-    return [f"note: {stated_defaults.sentence(found, compiled.policy)}."] if found else []
+    found = default_recognition.counted(records, default_recognition.of_compiled(compiled))
+    return [f"note: {default_recognition.sentence(found, compiled.policy)}."] if found else []
 
 
 def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, list[str]]:
@@ -54,7 +54,7 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
 
     `orphans`: switch between runc and crun even if containers of the other exist.
     """
-    seen = freshness.snapshot(*places.sources())
+    seen = source_digests.snapshot(*places.sources())
     compiled, remarks, prover = _checked(places)
     if not orphans:
         runtime_switch.check(places, compiled.policy["runtime"]["kind"])

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from runc_wrap.apply import compiled_proof
+from runc_wrap.apply import policy_proof
 from runc_wrap.filters import candidate_proof, profile_difference
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, form_of
@@ -21,11 +21,11 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from runc_wrap.apply.compiled_proof import Prover
+    from runc_wrap.apply.policy_proof import Prover
     from runc_wrap.filters.candidate_proof import Compared
-    from runc_wrap.filters.evaluate.runtime_load import Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 
@@ -104,7 +104,7 @@ class Beside:
         some = {*preview.calls, *preview.left, *MULTIPLEXED, *(n for n in named if named[n])}
         found: list[Compared] = []
         try:
-            for held in compiled_proof.capabilities(preview.calls, *self._both):
+            for held in policy_proof.capabilities(preview.calls, *self._both):
                 own, other, both = (resolve(one, held) for one in (*self._both, preview.profile))
                 only = some if found else None
                 found.append(

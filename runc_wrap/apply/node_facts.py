@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.node import abi_probe, features, installed_programs
-from runc_wrap.policy.facts import Facts
+from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files

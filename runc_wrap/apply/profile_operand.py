@@ -22,7 +22,7 @@ from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.container_state import node_status
 from runc_wrap.policy import named_profiles
-from runc_wrap.policy.settings import policy_sources, source
+from runc_wrap.policy.settings import policy_sources, settings_reader
 from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.composition import composed_file, composer
@@ -33,7 +33,7 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate.runtime_load import Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.filters.profile_difference import Side
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
@@ -74,7 +74,7 @@ def loader(places: Places) -> Loader:
 
 def in_force(places: Places, found: Profile) -> Narrowed:
     """Return a profile as the policy has its arguments compared. Raises PolicyError, OSError."""
-    wanted = source.read(*places.sources())["default.int_arguments"]
+    wanted = settings_reader.read(*places.sources())["default.int_arguments"]
     is_kernel = wanted == narrowed_comparisons.KERNEL
     return (narrowed_comparisons.narrowed if is_kernel else narrowed_comparisons.as_written)(found)
 

@@ -13,10 +13,10 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.cli import output
-from runc_wrap.cluster import archive_copy, next_step, node_record, preflight, remaining
+from runc_wrap.cluster import archive_copy, next_step, node_record, preflight, remaining_pods
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
 from runc_wrap.cluster.host_commands import host_documents
-from runc_wrap.cluster.host_commands.node_commands import NodeCommands
+from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_manager import Manager
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Pod, Reporter
@@ -126,7 +126,7 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, policy: s
 @click.pass_obj
 def still_needed(places: Places, /) -> None:
     """Say which pods still need the handler: on the host."""
-    output.document({"reason": remaining.reason(places)})
+    output.document({"reason": remaining_pods.reason(places)})
 
 
 _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")

@@ -16,10 +16,10 @@ from runc_wrap.cli import (
     output,
     progress,
 )
-from runc_wrap.engines import engine_list, registry, removals
+from runc_wrap.engines import engine_survey, handler_removal, registry
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import steps
+from runc_wrap.engines.transaction import transaction_run
 
 if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
@@ -63,11 +63,11 @@ def remove(  # noqa: PLR0913  # one parameter per option
     try:
         where = _registered(places, name, handler, config)
         with progress.shown("Looking who needs the handler"):
-            removal = removals.plan(places, where, handler, hands_over=hand_over)
-        again = partial(removals.look_again, places, removal)
+            removal = handler_removal.plan(places, where, handler, hands_over=hand_over)
+        again = partial(handler_removal.look_again, places, removal)
         if restart and not removal.plan.is_empty:
-            ours = (handler, steps.REMOVE, lambda: removal.plan, False, stops, again)
-            job = steps.Job(places, where, *ours)
+            ours = (handler, transaction_run.REMOVE, lambda: removal.plan, False, stops, again)
+            job = transaction_run.Job(places, where, *ours)
             document, plan = engine_change.restarted(job, as_json=as_json)
             engine_output.show_removal(document, plan, removal, as_json=as_json)
             return
@@ -107,7 +107,7 @@ def prove(
 def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and the handlers registered with them."""
     with progress.shown("Asking the engines"):
-        found = engine_list.survey(registration_state.states(places.engines))
+        found = engine_survey.survey(registration_state.states(places.engines))
     if as_json:
         output.document(found)
     else:

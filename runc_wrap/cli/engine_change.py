@@ -11,7 +11,7 @@ from runc_wrap.cli import engine_output, engine_transaction
 from runc_wrap.engines import registry
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import proofs, steps
+from runc_wrap.engines.transaction import last_transaction, transaction_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,14 +66,14 @@ def carried_out(plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Pla
     if not dry_run:
         do(plan)
         if not plan.is_empty:
-            proofs.forget(plan.where)
+            last_transaction.forget(plan.where)
     return plan
 
 
-def restarted(job: steps.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
+def restarted(job: transaction_run.Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
     """Carry out a transaction; return what to print. Raises engine_transaction.FAILURES too."""
     outcome = engine_transaction.carry_out(job, as_json=as_json)
-    plan, is_added = outcome.plan, job.action == steps.ADD
+    plan, is_added = outcome.plan, job.action == transaction_run.ADD
     document = engine_output.document(plan, job.handler, plan.notes, dry_run=False, added=is_added)
     return document | {"proved": outcome.proof, "reload": None}, plan
 

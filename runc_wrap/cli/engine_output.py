@@ -10,7 +10,7 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.engine_class import RESTART
 
 if TYPE_CHECKING:
-    from runc_wrap.engines import removals
+    from runc_wrap.engines import handler_removal
     from runc_wrap.engines.file_tree import Change
     from runc_wrap.engines.registration.registration_plan import Plan
 
@@ -104,7 +104,7 @@ def cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
 
 
 def show_removal(
-    document: dict[str, Any], plan: Plan, removal: removals.Removal, *, as_json: bool
+    document: dict[str, Any], plan: Plan, removal: handler_removal.Removal, *, as_json: bool
 ) -> None:
     """Print a removal, with who still needs the handler, and end the command."""
     show(document | removal.document(), plan, as_json=as_json)

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.engines.transaction import canary_proof, engine_status, steps, taking_back
+from runc_wrap.engines.transaction import (
+    canary_proof,
+    registration_drift,
+    taking_back,
+    transaction_run,
+)
 from runc_wrap.engines.transaction.unit_control import Systemd
 from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.steps import Job, Proved
     from runc_wrap.engines.transaction.taking_back import Note
+    from runc_wrap.engines.transaction.transaction_run import Job, Proved
     from runc_wrap.node.paths import Places
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-FAILURES = (steps.TakenBack, taking_back.NotTakenBackError)
+FAILURES = (transaction_run.TakenBack, taking_back.NotTakenBackError)
 _COLUMNS = ("engine", "handler", "configured", "in force", "since", "by")
 
 
@@ -33,7 +38,7 @@ def carry_out(job: Job, *, as_json: bool) -> Proved:
     """Carry out a transaction. Raises FAILURES; EngineError or OSError if nothing was changed."""
     _end_as_ctrl_c()
     with progress.shown("Changing the engine, proving it"):
-        return steps.run(job, Systemd(), (lambda _: None) if as_json else output.warn)
+        return transaction_run.run(job, Systemd(), (lambda _: None) if as_json else output.warn)
 
 
 def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
@@ -57,7 +62,7 @@ def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
 
 def end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:
     """Tell that a transaction failed, and end the command with status 1."""
-    is_as_before = isinstance(error, steps.TakenBack)
+    is_as_before = isinstance(error, transaction_run.TakenBack)
     if as_json:
         output.document({"engine": engine, "taken_back": is_as_before, "reason": str(error)})
     elif is_as_before:
@@ -107,7 +112,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
     Exit status 1: something differs; the output says what.
     """
     with progress.shown("Asking the engines"):
-        found = [one.as_json() for one in engine_status.survey(places, Systemd())]
+        found = [one.as_json() for one in registration_drift.survey(places, Systemd())]
     if as_json:
         output.document(found)
     else:

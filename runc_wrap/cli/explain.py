@@ -12,10 +12,10 @@ from runc_wrap.failure import Failure
 from runc_wrap.hotpath import config_file, create_facts, json_codec, policy_file
 from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import redecide, stated_defaults
+from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles import recorded_calls
-from runc_wrap.report import any_filter
+from runc_wrap.report import filter_side_effects
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
@@ -81,7 +81,7 @@ def _decision(
     decision, profile = outcome.decision, None
     if decision.profile and decision.mode:
         profile = policy_file.load_profile(policy, decision.profile, decision.form)
-    known = stated_defaults.recognizer(places)
+    known = default_recognition.recognizer(places)
     facts = outcome.facts
     return decision, profile, known.of_block(facts.seccomp, facts.who.engine, facts.bounding)
 
@@ -92,7 +92,7 @@ def _unshown(path: Path) -> str | None:
     process = config.get("process") if isinstance(config, dict) else None
     words = process.get("args") if isinstance(process, dict) else None
     programs = [one for one in words[:1] if isinstance(one, str)] if isinstance(words, list) else []
-    return any_filter.sentence(create_facts.bounding(config), programs)
+    return filter_side_effects.sentence(create_facts.bounding(config), programs)
 
 
 def _as_json(decision: Decision) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import fleet_cluster, fleet_state, output, progress, report_merged, suggest
-from runc_wrap.cli.fleet_cluster import Cluster
-from runc_wrap.cli.fleet_policy import policy
+from runc_wrap.cli import kubectl_cluster, kubectl_status, output, progress, report_merged, suggest
+from runc_wrap.cli.kubectl_cluster import Cluster
+from runc_wrap.cli.kubectl_policy import policy
 from runc_wrap.cli.main import Tidy
 from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.collection import Collection, lines
@@ -68,7 +68,7 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
 
 @plugin.command()
 @click.argument("workload", required=False)
-@fleet_cluster.asking
+@kubectl_cluster.asking
 @click.option("--candidate", is_flag=True, help="Report on the candidates beside profiles.")
 @click.option("--all", "everyone", is_flag=True, help="Also list what needs no attention.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -106,7 +106,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 
 @plugin.command("suggest")
 @click.argument("workload")
-@fleet_cluster.asking
+@kubectl_cluster.asking
 @report_merged.base
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls.")
@@ -151,10 +151,10 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
     looked after by no running pod, so that what it said last may be old.
     """
     if node is not None:
-        fleet_state.show(cluster, node, as_json=as_json, seconds=seconds)
+        kubectl_status.show(cluster, node, as_json=as_json, seconds=seconds)
         return
-    nodes = fleet_cluster.nodes(cluster)
-    doubts = fleet_cluster.doubts(cluster, nodes)
+    nodes = kubectl_cluster.nodes(cluster)
+    doubts = kubectl_cluster.doubts(cluster, nodes)
     if as_json:
         output.document([{**one.as_json(), "doubt": doubts.get(one.name)} for one in nodes])
     else:
@@ -191,12 +191,12 @@ def _gathered(  # noqa: PLR0913 - what both commands are given
         _kept(save) as keep,
         report_merged.without_collector(),
     ):
-        nodes, found.not_linux = fleet_cluster.asked(cluster)
+        nodes, found.not_linux = kubectl_cluster.asked(cluster)
         chosen = [one for one in nodes if one.node not in without]
         for document in asked.documents(chosen, meter):
             keep(document)
             found.take(NodeAnswer(document["node"], Document(document)))
-    fleet_cluster.say_who_is_left_out(found.not_linux)
+    kubectl_cluster.say_who_is_left_out(found.not_linux)
     return found
 
 

@@ -20,7 +20,7 @@ from runc_wrap.profiles import engine_versions
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.captured_comparison import TableDifference
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.captured_profile import CapturedProfile
 
 

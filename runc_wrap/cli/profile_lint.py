@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.apply import compiled_proof, node_facts, profile_operand
+from runc_wrap.apply import node_facts, policy_proof, profile_operand
 from runc_wrap.cli import output
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.policy import compiled_lint
@@ -34,7 +34,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
     as_kernel = bool(source.calls) and not source.left
     found = [
         *compiled_lint.findings(profile, facts, as_kernel=as_kernel),
-        *compiled_proof.findings(source.profile, facts),
+        *policy_proof.findings(source.profile, facts),
     ]
     if as_json:
         output.document([{"profile": profile.name, **one.as_json()} for one in found])

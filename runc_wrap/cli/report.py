@@ -19,8 +19,8 @@ from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import stated_defaults, visible_containers
-from runc_wrap.report import node_evidence
+from runc_wrap.node.container_state import default_recognition, visible_containers
+from runc_wrap.report import node_report
 from runc_wrap.report.merge import kept_defaults, node_document
 from runc_wrap.report.merge.kept_defaults import Kept
 from runc_wrap.report.record_sources import Asked
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.node_evidence import NodeReport
+    from runc_wrap.report.node_report import NodeReport
 
 Json = dict[str, Any]
 _OF_RUNTIMES = (
@@ -199,7 +199,7 @@ def _check_words(
 def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeReport:
     """Return the report; print a warning about each source that could not be read."""
     with progress.shown("Reading records of calls") as meter:
-        found = node_evidence.gather(places, asked, meter=meter, candidate=candidate)
+        found = node_report.gather(places, asked, meter=meter, candidate=candidate)
     for note in found.notes:
         output.warn(f"note: {note}")
     return found
@@ -207,14 +207,14 @@ def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeRe
 
 def _kept(places: Places, found: NodeReport) -> Kept:
     """Count the containers of which nothing is known, as they keep their engine's default."""
-    known = stated_defaults.recognizer(places)
-    counted = stated_defaults.counted(found.ledger.records.values(), known)
+    known = default_recognition.recognizer(places)
+    counted = default_recognition.counted(found.ledger.records.values(), known)
     try:
         policy = policy_file.load(str(places.prefix))
     except Refusal:  # there is no policy, and so no such container is recognized
         return Kept(adopts=False, profiles={})
     profiles = dict(counted.most_common(kept_defaults.MOST_PROFILES))
-    return Kept(stated_defaults.adopts(policy), profiles)
+    return Kept(default_recognition.adopts(policy), profiles)
 
 
 def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:

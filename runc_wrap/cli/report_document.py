@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.merged_workload import ReportedWorkload
     from runc_wrap.report.recording import RecordedCalls
-    from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 

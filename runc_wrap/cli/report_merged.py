@@ -17,8 +17,8 @@ from runc_wrap.cli.report_document import document
 from runc_wrap.cli.workload_text import chosen, in_full
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge.base_profiles import Bases
 from runc_wrap.report.merge.fleet_report import FleetReport
-from runc_wrap.report.merge.merged_profile import Bases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runc_wrap.host.meter import Meter
     from runc_wrap.node.paths import Places
     from runc_wrap.report.merge.fleet_notes import FleetNotes
-    from runc_wrap.report.reported_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import ReportedWorkload
 
 Json = dict[str, Any]
 _STDIN = "-"

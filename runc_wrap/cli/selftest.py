@@ -10,7 +10,7 @@ import click
 from runc_wrap.cli import output, progress
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import trial_container
+from runc_wrap.node import selftest_container
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy
@@ -66,7 +66,7 @@ def _through_us(
 ) -> _Case:
     usual = _NONE if annotations else _FILTER
     try:
-        found = trial_container.decided(policy, wrapper, annotations)
+        found = selftest_container.decided(policy, wrapper, annotations)
     except Refusal:  # so will the container be, with the same message
         return _Case(what, wrapper, annotations, usual, None)
     expected = _FILTER if found.block else _NONE
@@ -80,9 +80,9 @@ def _through_us(
 def _result(case: _Case, var: Path) -> dict[str, str | int | bool | None]:
     """Run one. Raises TrialFailed if the real runtime alone starts no container here."""
     try:
-        seccomp: int | None = trial_container.run(case.runtime, var, case.annotations).seccomp
+        seccomp: int | None = selftest_container.run(case.runtime, var, case.annotations).seccomp
         error = None
-    except trial_container.TrialFailed as failed:
+    except selftest_container.TrialFailed as failed:
         if not case.what.startswith("with "):
             raise
         seccomp, error = None, str(failed)

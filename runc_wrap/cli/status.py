@@ -14,8 +14,8 @@ from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import lost_listeners, node_status, stated_defaults
-from runc_wrap.policy import freshness
+from runc_wrap.node.container_state import default_recognition, lost_listeners, node_status
+from runc_wrap.policy import source_digests
 from runc_wrap.policy.policy_errors import PolicyError
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
     )
     try:
         if kept:
-            output.say(stated_defaults.sentence(kept, policy_file.load(str(places.prefix))) + ".")
+            output.say(
+                default_recognition.sentence(kept, policy_file.load(str(places.prefix))) + "."
+            )
     except Refusal:  # there is no policy
         return
 
@@ -71,7 +73,7 @@ def look(places: Places) -> Node:
     """Return the node's state; print a warning about whatever could not be read."""
     with progress.shown("Looking at this node's containers"):
         found = lost_listeners.mark(node_status.gather(places.ledger), places)
-        node = stated_defaults.mark(found, places)
+        node = default_recognition.mark(found, places)
     blind = source_status.sentences(source_status.read(places.evidence))
     for sentence in (*node.notes, *blind.values()):
         output.warn(f"note: {sentence}")
@@ -101,7 +103,7 @@ def _say_what_is_newer(places: Places) -> None:
     if not places.current.exists():
         return
     try:
-        changed = freshness.changes(places.sources(), places.current)
+        changed = source_digests.changes(places.sources(), places.current)
     except PermissionError:  # a cluster's is root's
         return
     except (PolicyError, OSError) as error:

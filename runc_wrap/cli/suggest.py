@@ -14,7 +14,7 @@ from runc_wrap.cli.report_document import suggested
 from runc_wrap.cli.workload_text import call_words, chosen, listed
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
-from runc_wrap.report.merge import merged_profile
+from runc_wrap.report.merge import base_profiles
 from runc_wrap.report.suggestion import composed_addition, policy_snippets
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.merged_workload import ReportedWorkload
     from runc_wrap.report.record_sources import Asked
-    from runc_wrap.report.reported_workload import ReportedWorkload
     from runc_wrap.report.suggestion.composed_addition import ComposedAddition
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
@@ -130,7 +130,7 @@ def show(
     composed = None if made.recorded else composed_addition.of(one, made, way.defaults())
     whole = composed.file if composed else made.profile
     output.document(_as_json(one, made, composed) if as_json else whole)
-    of_base = [] if one.here else merged_profile.sentences(one)
+    of_base = [] if one.here else base_profiles.sentences(one)
     for warning in (*of_base, *made.warnings):
         output.warn(f"warning: {warning}")
     for sentence in made.recorded:

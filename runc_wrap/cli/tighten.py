@@ -11,19 +11,19 @@ import click
 from runc_wrap.cli import output, progress
 from runc_wrap.cli.status import kernel_words, look, named
 from runc_wrap.failure import Failure
-from runc_wrap.report import outcomes, workloads
-from runc_wrap.report.lost_calls import SeenCalls
-from runc_wrap.tighten import container_tightening, obstacles, tightening
+from runc_wrap.report import outcomes, workload_names
+from runc_wrap.report.newly_denied_calls import SeenCalls
+from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.filter_choice import FilterChoice
-from runc_wrap.tighten.filter_request import SeccompState
+from runc_wrap.tighten.process_outcome import SeccompState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.workloads import Workload
-    from runc_wrap.tighten.tightening import Tightening
+    from runc_wrap.report.workload_names import Workload
+    from runc_wrap.tighten.tightening_plan import Tightening
 
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
 _SHORTEST_ID = 4
@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913 - the command's options
     as_json: bool = False,
 ) -> None:
     """Tighten, print what was done, and end the command with 1 if anything is left."""
-    if sentence := obstacles.obstacle():
+    if sentence := tracing_obstacles.obstacle():
         raise Failure(sentence)
     node = look(places)
     entries, users = node.entries, [one for user in node.users for one in user.entries]
@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913 - the command's options
         running = [one for one in (*entries, *(users if names else ())) if one.members]
         chosen = [*_chosen(running, names)]
         found = [
-            tightening.planned(entry, choice, set_no_new_privs=set_no_new_privs)
+            tightening_plan.planned(entry, choice, set_no_new_privs=set_no_new_privs)
             for entry in meter.counting(chosen)
         ]
     plans = [plan for plan in found if plan]
@@ -138,11 +138,11 @@ def _is_named(entry: Entry, name: str) -> bool:
 
 
 def _workload(entry: Entry) -> Workload | None:
-    return workloads.of(entry.record) if entry.record else None
+    return workload_names.of(entry.record) if entry.record else None
 
 
 def _planned(plans: Sequence[Tightening]) -> list[Tightening]:
-    return [plan for plan in plans if plan.result == tightening.PLANNED]
+    return [plan for plan in plans if plan.result == tightening_plan.PLANNED]
 
 
 def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denied: bool) -> None:
@@ -169,7 +169,7 @@ def _leave(plans: Sequence[Tightening], most: int | None) -> None:
         whose = _workload(plan.entry) or plan.entry.container.id
         counted[whose] += 1
         if most and counted[whose] > most:
-            plan.result = tightening.LEFT
+            plan.result = tightening_plan.LEFT
 
 
 def _ask(number: int, *, yes: bool) -> None:

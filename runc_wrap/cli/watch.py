@@ -13,13 +13,13 @@ from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.report import argument_names, call_row, node_evidence, outcomes, workloads
+from runc_wrap.report import call_row, call_text, node_report, outcomes, workload_names
 from runc_wrap.report.live_feed import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.live_feed import SeenCall
@@ -74,7 +74,7 @@ class _Teller:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._profile_of: Callable[[Record], Filter | str] = node_evidence.profiles(places)
+        self._profile_of: Callable[[Record], Filter | str] = node_report.profiles(places)
         self._ledger = whole_ledger.Ledger({})
 
     def tell(self, seen: Iterable[SeenCall]) -> Iterator[Json]:
@@ -104,7 +104,7 @@ class _Teller:
 
 
 def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:
-    whose = workloads.of(record) if record else workloads.Workload(None, None, None, None)
+    whose = workload_names.of(record) if record else workload_names.Workload(None, None, None, None)
     return {
         "time": time_text.rfc3339(one.time),
         **whose._asdict(),
@@ -116,7 +116,7 @@ def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:
         "errno": row.errno,
         "outcome": row.how,
         "args": one.call.args,
-        "arguments": argument_names.arguments(row.syscall, one.call.args or ()),
+        "arguments": call_text.arguments(row.syscall, one.call.args or ()),
         "count": one.times,
         "program": one.call.exe or one.call.comm,
     }
@@ -128,5 +128,5 @@ def _words(line: Json) -> str:
     times = f" {line['count']} times" if line["count"] > 1 else ""
     program = safe_text.word(line["program"])
     given = f"({line['arguments']})" if line["arguments"] else ""
-    call = argument_names.syscall(line["syscall"]) + given
+    call = call_text.syscall(line["syscall"]) + given
     return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
-from runc_wrap.report import argument_names, outcomes
+from runc_wrap.report import call_text, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.node_workload import SeenHere
-    from runc_wrap.report.reported_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.workload_on_node import SeenHere
 
 
 WORDS = {
@@ -40,7 +40,7 @@ _COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 
 def call_words(row: CallRow) -> str:
     """Return a call in words: its name, what it would get, how often, by which programs."""
-    return _call(row, argument_names.MOST, _MOST_PROGRAMS)
+    return _call(row, call_text.MOST, _MOST_PROGRAMS)
 
 
 def _call(row: CallRow, kinds: int, most: int | None) -> str:

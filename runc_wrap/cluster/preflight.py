@@ -12,7 +12,7 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.node import features, installed_programs
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import source
+from runc_wrap.policy.settings import settings_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _without_runtime(places: Places) -> Iterator[str]:
     """
     written, problem = None, ""
     try:
-        written = source.read(*places.sources()).written("runtime")
+        written = settings_reader.read(*places.sources()).written("runtime")
     except (PolicyError, OSError) as error:
         problem = f" The policy cannot be read: {error}"
     try:

@@ -16,12 +16,12 @@ from runc_wrap.cluster.host_commands import host_documents
 from runc_wrap.cluster.next_step import NextStep, Seen
 from runc_wrap.cluster.node_record import Attempt
 from runc_wrap.cluster.node_reporter import Shown
-from runc_wrap.cluster.node_steps import DOING, WORDS, NodeSteps, StepFailure, settle_release
+from runc_wrap.cluster.step_execution import DOING, WORDS, NodeSteps, StepFailure, settle_release
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from runc_wrap.cluster.cluster_policy.policy_files import Files
-    from runc_wrap.cluster.host_commands.node_commands import NodeCommands
+    from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
     from runc_wrap.cluster.kubernetes_api.node_object import KubernetesNode
     from runc_wrap.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places

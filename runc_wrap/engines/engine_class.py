@@ -22,7 +22,7 @@ from runc_wrap.node import installed_programs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.marked_text import Saved

@@ -18,7 +18,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from runc_wrap.filters.evaluate.runtime_load import Block, Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
     from runc_wrap.profiles.abis import Abi
 
 _MOST = 4096  # argument patterns of one call: of more it is not known what the filter does

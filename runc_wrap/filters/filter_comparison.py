@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
 
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
-from runc_wrap.filters.evaluate.runtime_load import Block, Loader
+from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import abis, actions, syscalls
@@ -139,9 +139,9 @@ class Expectation:
 
 def to_try(
     programs: Iterable[bpf.Program], texts: Iterable[Simulation], abi: Abi, number: int
-) -> bpf_outcomes.Interest:
+) -> bpf_arguments.Interest:
     """Return which arguments matter to filters and to blocks' rules, at which values."""
-    found = bpf_outcomes.interest(programs, abi.audit, number)
+    found = bpf_arguments.interest(programs, abi.audit, number)
     for condition in chain.from_iterable(
         chain.from_iterable(one.rules(abi, number) for one in texts)
     ):

@@ -14,7 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
+from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from runc_wrap.filters.evaluate.bpf import Args
-    from runc_wrap.filters.evaluate.runtime_load import Comparison, Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 
@@ -187,7 +187,7 @@ def _range(first: int, last: int, top: int) -> str:
 
 def _interest(
     sides: tuple[_Outcome, _Outcome], abi: Abi, number: int
-) -> tuple[bpf_outcomes.Interest, list[Comparison]]:
+) -> tuple[bpf_arguments.Interest, list[Comparison]]:
     """Return which arguments matter at which values, and the conditions of profiles."""
     running = [one for one in sides if isinstance(one, ProcessFilters)]
     texts = [one.simulation for one in sides if isinstance(one, Expectation)]

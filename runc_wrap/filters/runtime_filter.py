@@ -5,7 +5,7 @@ from errno import ENOSYS
 from struct import Struct
 
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.runtime_load import Block, Loader, load
+from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import abis, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from runc_wrap.documents.bounds import Count, First, Most
 from runc_wrap.documents.reader import DocumentError, record, taken
-from runc_wrap.report import workloads
+from runc_wrap.report import workload_names
 from runc_wrap.report.merge.fleet_report import TooMuch
-from runc_wrap.report.workloads import Workload
+from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 FORM = 1
@@ -62,7 +62,7 @@ class _ChangeOfNode:
 
     def summed(self) -> PolicyChange:
         """Return it as one of the workload, of which there may be several."""
-        pod = self.pod and workloads.without_owner(self.pod)
+        pod = self.pod and workload_names.without_owner(self.pod)
         whose = Workload(self.namespace, pod, self.container or self.id, self.image)
         now, then = str(self.now), str(self.then)
         if self.then is None:

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.host import procfs, root_owned
+from runc_wrap.host import procfs, root_only_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Hierarchies:
         False for a hierarchy that is not completely mounted anywhere.
         """
         found = self._found(controllers, path)
-        return found is not None and root_owned.is_alone_below(*found)
+        return found is not None and root_only_directory.is_alone_below(*found)
 
     def directory(self, controllers: str, path: str) -> str | None:
         """Return where a cgroup's directory is, None if its hierarchy is not mounted completely."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import posix
 
-from runc_wrap.host import files, procfs, root_owned
+from runc_wrap.host import files, procfs, root_only_directory
 from runc_wrap.hotpath import json_codec, ledger_file
 
 TYPE_CHECKING = False
@@ -102,7 +102,7 @@ def first_process(key: Key) -> First | None:
     None if any other user could have written the state.
     """
     place = directory(key)
-    if not place or not root_owned.is_alone(place):
+    if not place or not root_only_directory.is_alone(place):
         return None
     try:
         state = read(place)

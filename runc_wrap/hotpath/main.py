@@ -105,9 +105,9 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
 
 
 def _take_capture(prefix: str, text: bytes) -> None:
-    from runc_wrap.hotpath import capture  # noqa: PLC0415 - nearly no create is one
+    from runc_wrap.hotpath import captured_block  # noqa: PLC0415 - nearly no create is one
 
-    capture.take(prefix, text, text.index(CAPTURE) + len(CAPTURE))
+    captured_block.take(prefix, text, text.index(CAPTURE) + len(CAPTURE))
 
 
 class Outcome:

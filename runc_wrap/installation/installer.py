@@ -21,9 +21,15 @@ from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
 from runc_wrap.host.systemd import UnitFailed
-from runc_wrap.installation import links, release_parts, release_switch, services, unfinished
+from runc_wrap.installation import (
+    interrupted_installation,
+    links,
+    release_parts,
+    release_switch,
+    services,
+)
+from runc_wrap.installation.interrupted_installation import Damaged
 from runc_wrap.installation.services import Services
-from runc_wrap.installation.unfinished import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +75,7 @@ class Installer:
         try:
             self._put_in_force()
             _listen_to_signals(signal.SIG_IGN)
-            change_set.close(unfinished.place(self._prefix))
+            change_set.close(interrupted_installation.place(self._prefix))
         except BaseException:
             _listen_to_signals(signal.SIG_IGN)
             try:
@@ -110,7 +116,9 @@ class Installer:
         services = self._services()
         self._say("Switching to the new release ...")
         note = {"new": services.new, "ran": services.ran} if services else {}
-        change_set.begin(unfinished.place(self._prefix), self._changes(services), note)
+        change_set.begin(
+            interrupted_installation.place(self._prefix), self._changes(services), note
+        )
         if services:
             self._say("Starting the services ...")
             services.start()
@@ -160,7 +168,7 @@ class Installer:
         return done.printed
 
     def _take_back(self) -> None:
-        for path in unfinished.take_back(self._prefix):
+        for path in interrupted_installation.take_back(self._prefix):
             self._warn(f"{path} is left, as somebody else changed it meanwhile")
 
     def _say(self, text: str) -> None:

@@ -13,10 +13,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.engines import removals
+from runc_wrap.engines import handler_removal
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
-from runc_wrap.installation import still_needed
+from runc_wrap.installation import uninstall_obstacles
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ _LONGEST = 1000  # characters of a line: it names containers
 
 def main(places: Places) -> int:
     """Hand over what is still called; return the exit status."""
-    if found := still_needed.observed(places):
-        return _refuse(still_needed.told_observed(found))
+    if found := uninstall_obstacles.observed(places):
+        return _refuse(uninstall_obstacles.told_observed(found))
     called = dict(_called(places))
-    runtime = removals.real_runtime(places)
+    runtime = handler_removal.real_runtime(places)
     if called and runtime is None:
         return _refuse(
             f"{', '.join(called)} is still called ({'; '.join(called.values())}), and there is no "
@@ -44,16 +44,16 @@ def main(places: Places) -> int:
         path = places.wrapper.with_name(name)
         files.replace_link(path, str(runtime))
         _say(f"{path} stays and leads to {runtime}, without runc-wrap: {why}")
-    if running := still_needed.foreground(places):
-        _say(f"{still_needed.told_foreground(running)}.")
+    if running := uninstall_obstacles.foreground(places):
+        _say(f"{uninstall_obstacles.told_foreground(running)}.")
     return 0
 
 
 def _called(places: Places) -> Iterator[tuple[str, str]]:
     """Yield each name in PREFIX/bin that an engine calls, will call, or may call, and why."""
-    why, unsure = still_needed.calls(places)
+    why, unsure = uninstall_obstacles.calls(places)
     if unsure:
-        yield from ((name, unsure[0]) for name in still_needed.names(places))
+        yield from ((name, unsure[0]) for name in uninstall_obstacles.names(places))
     yield from why.items()
     for state in registration_state.states(places.engines):
         for name in state.names:

@@ -15,20 +15,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.engines import dependent, removals
+from runc_wrap.engines import dependent_container, handler_removal
 from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, locks, systemd
-from runc_wrap.installation import links, release_switch, services, still_needed
-from runc_wrap.ledger.record import SELFTEST
+from runc_wrap.installation import links, release_switch, services, uninstall_obstacles
+from runc_wrap.ledger.decision_record import SELFTEST
 from runc_wrap.node.paths import PACKAGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from runc_wrap.engines.handler_removal import Removal
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.removals import Removal
     from runc_wrap.node.paths import Places
 
 UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
@@ -81,13 +81,13 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
     check(places)
     for change in sorted(boot_unit.changes(places).glob("*.json")):
         plan_execution.settle(change)
-    if found := still_needed.observed(places):
-        raise Failure(still_needed.told_observed(found))
-    if running := still_needed.foreground(places):
-        raise Failure(still_needed.told_foreground(running))
+    if found := uninstall_obstacles.observed(places):
+        raise Failure(uninstall_obstacles.told_observed(found))
+    if running := uninstall_obstacles.foreground(places):
+        raise Failure(uninstall_obstacles.told_foreground(running))
     for link in filter(links.is_read_only, links.own(places.prefix)):
         raise Failure(f"{link} is on a read-only file system: mount that writable for this")
-    stays, unsure = still_needed.calls(places)
+    stays, unsure = uninstall_obstacles.calls(places)
     needed = _needed(places, stays)
     if needed and not hands_over:
         raise Failure(
@@ -96,10 +96,10 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
             "--hand-over, after which they run on without runc-wrap"
         )
     if hands_over and unsure:
-        stays = {name: stays.get(name, unsure[0]) for name in still_needed.names(places)}
-    runtime = removals.required_runtime(places) if stays else None
+        stays = {name: stays.get(name, unsure[0]) for name in uninstall_obstacles.names(places)}
+    runtime = handler_removal.required_runtime(places) if stays else None
     planned = [
-        removals.plan(places, where, name, hands_over=hands_over)
+        handler_removal.plan(places, where, name, hands_over=hands_over)
         for where, name in _registered(places)
     ]
     left = [Left("perhaps a container", each) for each in unsure]
@@ -116,8 +116,8 @@ def _needed(places: Places, stays: dict[str, str]) -> list[str]:
     """Return who needs it, in a sentence for each name."""
     needed = [f"{places.wrapper.with_name(name)}: {why}" for name, why in stays.items()]
     for where, name in _registered(places):
-        if found := removals.needed(places, where, name)[0]:
-            needed.append(f"{name} in {where.config}: {dependent.counted(found)}")
+        if found := handler_removal.needed(places, where, name)[0]:
+            needed.append(f"{name} in {where.config}: {dependent_container.counted(found)}")
     return needed
 
 
@@ -148,7 +148,7 @@ def _take_out(todo: UninstallPlan, removal: Removal) -> None:
     plan = registration_plan.plan_remove(where, removal.handler, to)
     if removal.handler in todo.stays:  # at no moment without the name that is called
         plan.link_gone = None
-    plan_execution.carry_out(plan, check=partial(removals.look_again, todo.places, removal))
+    plan_execution.carry_out(plan, check=partial(handler_removal.look_again, todo.places, removal))
 
 
 def _told(removal: Removal) -> str:
@@ -166,7 +166,7 @@ def _needless_links(todo: UninstallPlan) -> list[Path]:
 
 
 def _bin_steps(todo: UninstallPlan) -> Iterator[Step]:
-    names = still_needed.names(todo.places)
+    names = uninstall_obstacles.names(todo.places)
     for name in sorted(names, key=lambda name: name not in todo.stays):  # links lead to others
         path = todo.places.wrapper.with_name(name)
         if name in todo.stays:

@@ -12,12 +12,12 @@ from runc_wrap.host import files
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.ledger_file import LONGEST_LINE
-from runc_wrap.ledger import record
+from runc_wrap.ledger import decision_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
 
 Positions = dict[str, int]  # digest of a file's first line -> bytes of it that were read
 Stamp = list[tuple[int, int, int] | None]  # each file's device, inode and size
@@ -65,7 +65,7 @@ class Following:
                 if found is None:
                     self.damaged += 1
                 elif found.get("action") != ledger_file.TIGHTEN:
-                    yield record.of(found)
+                    yield decision_record.of(found)
 
 
 def stamp(directory: str) -> Stamp:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath import ledger_file
-from runc_wrap.ledger import record
+from runc_wrap.ledger import decision_record
 from runc_wrap.ledger.tail import LARGEST, OpenedLedger
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.record import Json, LaidFilters, Record
+    from runc_wrap.ledger.decision_record import Json, LaidFilters, Record
 
     Starts = dict[Key, tuple[str | None, int]]
 
@@ -61,17 +61,19 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
             continue
         key, origin = ledger_file.key_of(found), ledger_file.origin_of(found)
         if found.get("action") == ledger_file.TIGHTEN:
-            tightened[key] = record.tightened(found)
+            tightened[key] = decision_record.tightened(found)
             continue
         before = ledger_file.origin_of(last.get(key, {}))
         if ledger_file.is_late(origin, before):
             continue
-        first, often = starts.get(key, (record.text(found.get("time")), 0))
+        first, often = starts.get(key, (decision_record.text(found.get("time")), 0))
         starts[key] = (first, often + (not ledger_file.replaces(origin, before)))
-        if any(last.get(key, {}).get(one) for one in ("candidate", record.HAD_CANDIDATE)):
-            found[record.HAD_CANDIDATE] = True
+        if any(last.get(key, {}).get(one) for one in ("candidate", decision_record.HAD_CANDIDATE)):
+            found[decision_record.HAD_CANDIDATE] = True
         last[key] = found
-    return Ledger({key: record.of(line) for key, line in last.items()}, damaged, starts, tightened)
+    return Ledger(
+        {key: decision_record.of(line) for key, line in last.items()}, damaged, starts, tightened
+    )
 
 
 def _entries(directory: Path, largest: int) -> Iterator[Json | None]:

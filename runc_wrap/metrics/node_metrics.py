@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.evidence.store import evidence_files, loss_intervals
+from runc_wrap.evidence.store import evidence_reader, loss_intervals
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import tail, whole_ledger
 from runc_wrap.metrics import counter_state, prometheus_text
 from runc_wrap.metrics.counter_state import OTHER
-from runc_wrap.report import workloads
+from runc_wrap.report import workload_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.metrics.counter_state import CounterState
     from runc_wrap.node.paths import Places
@@ -44,7 +44,7 @@ def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
     """Count what is new and return all. Raises OSError if ledger or store cannot be read."""
     with counter_state.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
-        evidence = evidence_files.load(places.evidence)
+        evidence = evidence_reader.load(places.evidence)
         for (source, why), lost in evidence.lost.items():
             new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
             kept.add(prometheus_text.LOST, (prometheus_text.source(source),), new)
@@ -180,7 +180,7 @@ def _decided(record: Record | None) -> tuple[str | None, ...]:
 def _whose(record: Record | None) -> tuple[str, str]:
     if record is None:
         return "", UNKNOWN
-    found = workloads.of(record)
+    found = workload_names.of(record)
     name = "/".join(part for part in (found.pod, found.container) if part) or found.image
     return prometheus_text.label(found.namespace), prometheus_text.label(name or UNKNOWN)
 

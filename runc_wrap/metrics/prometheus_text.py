@@ -15,7 +15,7 @@ from runc_wrap.metrics.counter_state import OTHER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.metrics.counter_state import CounterState
 
 LONGEST_LABEL = 100  # characters

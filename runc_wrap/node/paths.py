@@ -119,7 +119,7 @@ class Places:
 
     @property
     def capture(self) -> Path:
-        """Requests of a `profile capture` that runs, for root only; hotpath.capture answers."""
+        """Requests of a `profile capture` that runs, for root only (hotpath.captured_block)."""
         return self.var / "capture"
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from runc_wrap.filters.evaluate.runtime_load import Block
+    from runc_wrap.filters.evaluate.libseccomp_input import Block
     from runc_wrap.profiles.engine_versions import Version
 
 _PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)

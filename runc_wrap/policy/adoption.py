@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.filters import profile_difference
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.decision import (
     ADOPT,
     ADOPT_WEAKER,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
 
 _OFF = "off"

@@ -12,7 +12,7 @@ from runc_wrap.profiles.vocabulary import CAPABILITIES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.captured_profile import CapturedProfile
     from runc_wrap.profiles.source_profile import Profile
 

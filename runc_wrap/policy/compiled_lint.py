@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath.decision import LOCALHOST
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.policy.policy_compiler import SYSTEM
-from runc_wrap.policy.settings.source import PolicyError
+from runc_wrap.policy.settings.settings_reader import PolicyError
 from runc_wrap.profiles import engine_versions, lint
 from runc_wrap.profiles.lint_finding import Context, LintFinding
 from runc_wrap.profiles.source_profile import ProfileError
@@ -15,7 +15,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.source_profile import Profile
 

@@ -21,7 +21,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.captured_profile import CapturedProfile
     from runc_wrap.profiles.composition.expression import Composition
     from runc_wrap.profiles.source_profile import Profile

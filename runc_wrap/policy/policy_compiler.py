@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default
     from runc_wrap.policy.candidate_settings import CandidateCost, Pair
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
 

@@ -19,8 +19,8 @@ from runc_wrap.host.locks import locked
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.policy_file import VERSION, file_name
-from runc_wrap.policy.freshness import SOURCES
 from runc_wrap.policy.settings.schema import RUN_UNMODIFIED
+from runc_wrap.policy.source_digests import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

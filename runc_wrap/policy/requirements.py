@@ -15,7 +15,7 @@ from runc_wrap.profiles.vocabulary import LOG, NOTIFY
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.source_profile import Profile
 
 _SUN_PATH = 107  # bytes, unix(7)

@@ -14,15 +14,15 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
-from runc_wrap.report import outcomes, workloads
+from runc_wrap.report import outcomes, workload_names
 from runc_wrap.report.container_evidence import CANDIDATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
 
 _MOST_NAMED = 5
@@ -69,7 +69,7 @@ def _asked(tallies: Tallies, begun: float) -> Tallies:
 def notes(found: CandidateEvidence, is_there: Callable[[Key], bool]) -> Iterator[str]:
     """Yield which containers that run are not looked at."""
     running = [one for one in found.others if is_there(one.key)]
-    names = sorted({workloads.of(one).name for one in running})
+    names = sorted({workload_names.of(one).name for one in running})
     if running:
         yield (
             f"{safe_text.number(len(running), 'running container')} of "

@@ -12,7 +12,7 @@ from runc_wrap.report import container_evidence, outcomes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.evidence.store.loss_intervals import Hole
     from runc_wrap.report.container_evidence import ContainerEvidence
 

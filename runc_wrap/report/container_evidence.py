@@ -14,9 +14,9 @@ from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.report.outcomes import Filter
 

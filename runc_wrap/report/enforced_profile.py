@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.filters.evaluate.bpf import Args
-    from runc_wrap.filters.evaluate.runtime_load import Comparison, Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.profiles.abis import Abi
 
 Json = dict[str, Any]
@@ -129,10 +129,10 @@ def _under_enforce(policy: CompiledPolicy, name: str) -> CompiledProfile:
     try:
         return policy_file.load_profile(policy, name, ENFORCE)
     except Refusal as refusal:
-        from runc_wrap.report import named_profile  # noqa: PLC0415 - rarely needed, and expensive
+        from runc_wrap.report import profile_by_name  # noqa: PLC0415 - rarely needed, and expensive
 
         try:
-            return named_profile.built_in(name)
+            return profile_by_name.built_in(name)
         except ProfileError:
             raise refusal from None
 

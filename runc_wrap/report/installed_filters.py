@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tallies
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.outcomes import Filter
 

@@ -15,9 +15,9 @@ from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.sightings import RECORDED, LossSpan
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store import call_counts, evidence_files
+from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.evidence.store.evidence_set import is_repeated
+from runc_wrap.evidence.store.evidence_memory import is_repeated
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Watching:
                 yield from self._grown(entry)
 
     def _grown(self, entry: os.DirEntry[str]) -> Iterator[SeenCall]:
-        read = evidence_files.container(entry.path)
+        read = evidence_reader.container(entry.path)
         if read is None:
             return
         key, seen = read

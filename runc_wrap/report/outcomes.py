@@ -20,13 +20,13 @@ from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
-from runc_wrap.report import argument_names
+from runc_wrap.report import call_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.evidence.store.call_counts import Args, CallKind
-    from runc_wrap.filters.evaluate.runtime_load import Comparison
+    from runc_wrap.filters.evaluate.libseccomp_input import Comparison
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
@@ -165,7 +165,7 @@ def _beyond_clone(flags: int, tids: int) -> str:
     beyond = flags & ~_LEGACY if flags & _SPAWN != _SPAWN else flags & ~(_LEGACY | _SPAWN)
     if flags & _PIDFD_AND_TID == _PIDFD_AND_TID:
         beyond |= _PIDFD_AND_TID
-    found = argument_names.arguments("clone3", (beyond,)) if beyond else ""
+    found = call_text.arguments("clone3", (beyond,)) if beyond else ""
     return " and ".join(filter(None, (found, "set_tid" if tids else "")))
 
 

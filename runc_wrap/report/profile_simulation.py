@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.strace_text import StraceReader
-from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import abis, return_codes, syscalls
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.sources.strace_text import TracedCall
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.outcomes import CallOutcome, Filter
 
@@ -36,7 +36,7 @@ class SeenAt(NamedTuple):
 def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
     """Yield the calls that the agent recorded, each with its container's record. Raises OSError."""
     records = whole_ledger.read(places.ledger).records
-    for key, seen in evidence_files.load(places.evidence).containers.items():
+    for key, seen in evidence_reader.load(places.evidence).containers.items():
         record = records.get(key)
         named = filter(None, (record.namespace, record.pod, record.container) if record else ())
         where = "/".join(named) or key[1]

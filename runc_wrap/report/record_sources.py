@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.evidence.sources.merge import Source
-    from runc_wrap.evidence.store.evidence_set import Evidence
+    from runc_wrap.evidence.sources.merged_sources import Source
+    from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.host.meter import Meter
 
 Interval = tuple[float, float]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tally
     from runc_wrap.evidence.store.unattributed_calls import Strays
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.outcomes import CallOutcome, Filter
 

@@ -31,36 +31,36 @@ from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
-    any_filter,
     call_row,
     confidence,
     container_evidence,
+    filter_side_effects,
     installed_filters,
+    merged_workload,
     outcomes,
     recording,
-    reported_workload,
-    workloads,
+    workload_names,
 )
 from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import Doubts
 from runc_wrap.report.container_evidence import NodeFacts
-from runc_wrap.report.node_workload import MOST_NAMES, NodeWorkload, SeenHere
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
 from runc_wrap.report.unattributed_doubt import Suspicion, either, either_sentence, is_over
+from runc_wrap.report.workload_on_node import MOST_NAMES, NodeWorkload, SeenHere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.evidence.store.evidence_set import Evidence
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.evidence.store.evidence_memory import Evidence
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import Carried, ContainerEvidence
+    from runc_wrap.report.merged_workload import ReportedWorkload
     from runc_wrap.report.outcomes import CallOutcome
     from runc_wrap.report.recording import RecordedCalls
-    from runc_wrap.report.reported_workload import ReportedWorkload
-    from runc_wrap.report.workloads import Workload
+    from runc_wrap.report.workload_names import Workload
 
     Rows = dict[tuple[int, int], CallRow]
 
@@ -92,18 +92,18 @@ class Judging(NodeFacts):
             if record.is_injected:
                 container = container_evidence.of(key, record, ledger, evidence, self)
                 if container.end >= self.since and not _is_nobodys(container):
-                    groups[workloads.of(record)].append(container)
+                    groups[workload_names.of(record)].append(container)
                     if record.recorded:  # by the agent, whatever the mode
                         observed = record._replace(mode=OBSERVE)
                         listened = container_evidence.of(key, observed, ledger, evidence, self)
-                        recorded[workloads.of(record)].append(listened)
+                        recorded[workload_names.of(record)].append(listened)
         found = {
             whose: self._reported(whose, group, evidence, suspicion)
             for whose, group in groups.items()
         }
         for whose, containers in recorded.items():
             found[whose].recorded = self._recording(containers, evidence)
-        return reported_workload.ordered(found)
+        return merged_workload.ordered(found)
 
     def _recording(self, group: list[ContainerEvidence], evidence: Evidence) -> RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
@@ -136,7 +136,7 @@ class Judging(NodeFacts):
         sure = confidence.confidence(conclusive, watched, doubts, unshown)
         profile = self.profile_of(group[-1].record)
         known = None if isinstance(profile, str) else profile
-        found = reported_workload.ReportedWorkload(whose)
+        found = merged_workload.ReportedWorkload(whose)
         found.add(
             "",
             NodeWorkload(
@@ -204,7 +204,7 @@ class Judging(NodeFacts):
             return None
         programs = {name for row in rows for name in row.programs}
         capabilities = self.bounding_of(newest.record) or ()
-        return any_filter.sentence(capabilities, programs, {row.syscall for row in rows})
+        return filter_side_effects.sentence(capabilities, programs, {row.syscall for row in rows})
 
     def _carried(self, one: ContainerEvidence) -> Carried:
         return self.carried.get(one.record.key, container_evidence.NONE)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
-from runc_wrap.tighten.processes import tighten_processes
+from runc_wrap.tighten.tracer import tighten_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runc_wrap.host.containers import RuntimeContainer
-    from runc_wrap.tighten.filter_request import FilterRequest, ProcessOutcome
+    from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
 
 _DIRECTORIES = 1000  # cgroups, which a container may make; `members` finds what is in others
 

@@ -20,15 +20,15 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
 from runc_wrap.tighten import saved_state
 from runc_wrap.tighten.container import members, tighten_container
-from runc_wrap.tighten.filter_request import FilterRequest
-from runc_wrap.tighten.tightening import ERRORS, PARTLY, TIGHTENED
+from runc_wrap.tighten.process_outcome import FilterRequest
+from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.node.paths import Places
-    from runc_wrap.tighten.tightening import Tightening
+    from runc_wrap.tighten.tightening_plan import Tightening
 
 SECONDS = 10.0  # for execs that are under way
 _PAUSE = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.filters import runtime_filter
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import overlay
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.profiles import abis, block_merge, syscalls

@@ -22,7 +22,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.tighten import libcontainer_seccomp
 
 if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate.runtime_load import Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.tighten.laid_filter import LaidFilter
 

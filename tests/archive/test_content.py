@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deploy.archive import debian, programs
+from deploy.archive import debian_packages, programs
 from deploy.archive.__main__ import PARTS
 from deploy.archive.machines import MACHINES
 from harness.host.processes import run
@@ -121,7 +121,7 @@ def test_every_program_and_library_is_for_its_machine(opened: Installed, machine
 def test_it_has_a_licence_for_each_part_that_its_sbom_names(opened: Installed) -> None:
     document = _sbom(opened)
     names = {part["name"].lower() for part in document["components"]}
-    assert names >= {name for name, licence in debian.RUNTIME.items() if licence}
+    assert names >= {name for name, licence in debian_packages.RUNTIME.items() if licence}
     assert names >= {"click", "h2", "hpack", "hyperframe", "orjson"}
     licences = opened.release / "share" / "licences"
     for name in (*names, "runc-wrap"):

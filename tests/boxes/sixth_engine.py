@@ -17,7 +17,7 @@ engine_names.KNOWN[NAMES.name] = NAMES  # before the modules that read it are im
 
 from runc_wrap.engines import probe_image, registry  # noqa: E402
 from runc_wrap.engines.cri.grpc_call import CallFailed  # noqa: E402
-from runc_wrap.engines.dependent import Dependent  # noqa: E402
+from runc_wrap.engines.dependent_container import Dependent  # noqa: E402
 from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noqa: E402
 from runc_wrap.engines.handler import EngineError, Handler  # noqa: E402
 from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402

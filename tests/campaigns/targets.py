@@ -22,13 +22,13 @@ from runc_wrap.agent.decide import wire
 from runc_wrap.agent.observe import handshake
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink, strace_text
-from runc_wrap.evidence.store import evidence_files
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
+from runc_wrap.evidence.store import evidence_reader
+from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.profiles.composition import composed_file, expression
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.source_profile import ProfileError
@@ -205,7 +205,7 @@ def evidence(data: bytes) -> None:
     directory = _directory()
     for name in ("containers/0.json", "state.json", "unattributed.json"):
         (directory / name).write_bytes(data)
-    evidence_files.load(directory)
+    evidence_reader.load(directory)
 
 
 @cache
@@ -226,7 +226,7 @@ def program(data: bytes) -> None:
     returned = bpf.evaluate(found, call)
     if not 0 <= returned <= 0xFFFFFFFF:
         raise Defect(f"a filter returned {returned}")
-    told = bpf_outcomes.interest([found], call.arch, call.number)
+    told = bpf_arguments.interest([found], call.arch, call.number)
     if not told.indexes and returned != bpf.evaluate(
         found, bpf.SeccompData(call.arch, call.number)
     ):

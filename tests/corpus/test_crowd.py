@@ -9,7 +9,7 @@ import pytest
 
 from harness.kernel import kernel_log
 from harness.node.requirements import program
-from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.profiles import syscalls
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
 
@@ -97,5 +97,5 @@ def test_none_of_a_hundred_thousand_records_is_lost_unreported(
 def _strays(node: Node) -> int:
     """Return how many of these calls the store has as unattributed, which are shown too."""
     number = syscalls.numbers(syscalls.native())["keyctl"]
-    calls = evidence_files.load(node.installed.prefix / "var/evidence").unattributed.calls
+    calls = evidence_reader.load(node.installed.prefix / "var/evidence").unattributed.calls
     return sum(tally.count for call, tally in calls.items() if call.number == number)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from deploy.packages.tree import Archive
+    from deploy.packages.package_tree import Archive
     from harness.node.packages import Node
 
 NEXT = "0.2.1"

@@ -7,8 +7,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from deploy.archive.machines import here
-from deploy.packages import tree
-from deploy.packages.tree import Archive
+from deploy.packages import package_tree
+from deploy.packages.package_tree import Archive
 from harness.host.processes import attempt, run
 from harness.node.packages import build
 from harness.node.requirements import requires
@@ -69,9 +69,9 @@ def test_what_dpkg_would_replace_too_early_is_not_its_own(first: Path) -> None:
 
 
 def test_no_path_of_the_tarball_is_named(archives: dict[str, Archive], tmp_path: Path) -> None:
-    tree.lay(archives[here().debian], tmp_path)
+    package_tree.lay(archives[here().debian], tmp_path)
     named = [*tmp_path.glob("usr/lib/systemd/system/*"), *tmp_path.rglob("hooks/*.d/*.json")]
     assert len(named) >= 4
     for path in named:
-        assert tree.DEFAULT_PREFIX not in path.read_text(), path
-        assert tree.PREFIX in path.read_text(), path
+        assert package_tree.DEFAULT_PREFIX not in path.read_text(), path
+        assert package_tree.PREFIX in path.read_text(), path

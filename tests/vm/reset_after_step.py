@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import entry_point
-from runc_wrap.engines.transaction import canary_proof, steps
+from runc_wrap.engines.transaction import canary_proof, transaction_run
 from runc_wrap.host import change_set
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ WRITTEN, CHECKED, RESTARTED, PROVED = "written", "checked", "restarted", "proved
 PUT_BACK, CLOSED = "put back", "closed"
 _AFTER: dict[str, tuple[object, str]] = {
     WRITTEN: (change_set, "begin"),
-    CHECKED: (steps, "_checked"),
-    RESTARTED: (steps, "_restarted"),
-    PROVED: (steps, "_canary"),
+    CHECKED: (transaction_run, "_checked"),
+    RESTARTED: (transaction_run, "_restarted"),
+    PROVED: (transaction_run, "_canary"),
     PUT_BACK: (change_set, "restore"),
     CLOSED: (change_set, "close"),
 }

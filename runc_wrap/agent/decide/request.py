@@ -155,9 +155,9 @@ def _default_root(request: Request, pid: int) -> str:
 
 def _is_capture(prefix: str, text: bytes) -> bool:
     """Return whether root asked to capture this container's profile; anyone may pretend that."""
-    from runc_wrap.hotpath import capture  # noqa: PLC0415 - nearly no create is one
+    from runc_wrap.hotpath import captured_block  # noqa: PLC0415 - nearly no create is one
 
-    return capture.is_asked(prefix, text, text.index(CAPTURE) + len(CAPTURE))
+    return captured_block.is_asked(prefix, text, text.index(CAPTURE) + len(CAPTURE))
 
 
 def _is_plain(invocation: Invocation) -> bool:

@@ -10,10 +10,10 @@ import select
 import time
 
 from runc_wrap.agent.log import warn
+from runc_wrap.agent.record.disk_thread import EvidenceWriter
 from runc_wrap.agent.record.exec_notices import Executions
 from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
-from runc_wrap.agent.record.store_writer import EvidenceWriter
 from runc_wrap.agent.record.watched_time import WatchedTime
 from runc_wrap.evidence.attribution import exec_joins
 from runc_wrap.evidence.attribution.container_index import Known
@@ -23,7 +23,7 @@ from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore
 from runc_wrap.host import runtime_state
 
 TYPE_CHECKING = False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.container_state.redecide import DecisionChange
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled

@@ -16,9 +16,9 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
-from runc_wrap.cluster.host_commands import host_command
-from runc_wrap.cluster.host_commands.host_command import Command
+from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 
@@ -70,7 +70,7 @@ def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...
     try:
         forget_interrupted(places.cluster)
         command = Command(request, argv, _SECONDS, stays=False)
-        ended = host_command.run(manager, places.cluster, command)
+        ended = transient_unit.run(manager, places.cluster, command)
         printed = _printed(places.cluster / f"{request}.out")
     except SystemdError as error:
         raise Failure(str(error)) from None

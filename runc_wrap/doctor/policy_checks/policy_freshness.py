@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.doctor import commands
+from runc_wrap.doctor import mending_commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import policy_in_force
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.policy import freshness
+from runc_wrap.policy import source_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +27,15 @@ _APPLY = "run runc-wrapctl apply"
 def find(places: Places) -> Iterator[Finding]:
     """Find changed and invalid sources, and changes of the node since the policy was compiled."""
     try:
-        for change in freshness.changes(places.sources(), places.current):
-            is_whole = change == freshness.UNRECORDED
+        for change in source_digests.changes(places.sources(), places.current):
+            is_whole = change == source_digests.UNRECORDED
             sentence = change if is_whole else f"{change} since the policy in force was compiled"
             yield _stale(places, sentence)
         compiled, remarks = apply_policy.check(places)
     except (Failure, OSError) as error:
         for line in str(error).splitlines():
             remedy = f"fix it, then {_APPLY}; until then the policy in force stays"
-            yield Finding(NAME, "error", line, remedy, commands.policy(places))
+            yield Finding(NAME, "error", line, remedy, mending_commands.policy(places))
         return
     yield from _moved(places, compiled.policy)
     for remark in remarks:
@@ -43,7 +43,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _stale(places: Places, sentence: str) -> Finding:
-    command = commands.ctl(places, "apply")
+    command = mending_commands.ctl(places, "apply")
     return Finding(NAME, "warning", sentence, _APPLY, command, policy_in_force.fix(places))
 
 
@@ -52,7 +52,7 @@ def _finding(places: Places, remark: str) -> Finding:
     sentence, _, remedy = text.rstrip(".").rpartition("; ")
     kind: Severity = "warning" if severity == "warning" else "note"
     advice = remedy if sentence else "do nothing"
-    return Finding(NAME, kind, sentence or text, advice, commands.policy(places))
+    return Finding(NAME, kind, sentence or text, advice, mending_commands.policy(places))
 
 
 def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:

@@ -7,10 +7,10 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import commands
+from runc_wrap.doctor import mending_commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.doctor.service_checks import units
+from runc_wrap.doctor.service_checks import service_units
 from runc_wrap.host import systemd
 from runc_wrap.hotpath import agent_probe
 
@@ -46,12 +46,12 @@ def _of_decide(places: Places) -> Iterator[Finding]:
             "Python and takes some milliseconds longer"
         )
         remedy = f"{_start(places, 'decide')}; or nothing, since it is optional"
-        yield Finding(NAME, "note", cost, remedy, units.start("decide"))
+        yield Finding(NAME, "note", cost, remedy, service_units.start("decide"))
         return
     if not answers:
         sentence = f"the agent behind {path} gives no answer: each create waits 0.1 s for it"
         remedy = "see its log, and restart it"
-        yield Finding(NAME, "warning", sentence, remedy, units.restart("decide"))
+        yield Finding(NAME, "warning", sentence, remedy, service_units.restart("decide"))
 
 
 def _of_observe(places: Places) -> Iterator[Finding]:
@@ -62,14 +62,14 @@ def _of_observe(places: Places) -> Iterator[Finding]:
             f"{_start(places, 'observe')}; outside of systemd, which keeps their listeners, with "
             "--without-descriptor-store; or change the mode"
         )
-        yield Finding(NAME, "warning", sentence, remedy, units.start("observe"))
+        yield Finding(NAME, "warning", sentence, remedy, service_units.start("observe"))
 
 
 def _start(places: Places, name: str) -> str:
     """Return how a service is started; systemd may run this machine and not know it."""
-    if units.is_installed(name) or not systemd.is_booted():
+    if service_units.is_installed(name) or not systemd.is_booted():
         return "start it"
-    return f"{commands.install_again(places)}, which installs its unit"
+    return f"{mending_commands.install_again(places)}, which installs its unit"
 
 
 def _answers_later(path: Path) -> bool:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.doctor.service_checks import units
+from runc_wrap.doctor.service_checks import service_units
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.ledger.record import LOGGED_MODES
+from runc_wrap.ledger.decision_record import LOGGED_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,4 +31,4 @@ def find(places: Places) -> Iterator[Finding]:
     )
     for sentence in source_status.sentences(seen).values():
         severity: Severity = "warning" if relies else "note"
-        yield Finding(NAME, severity, sentence, _REMEDY, units.restart("observe"))
+        yield Finding(NAME, severity, sentence, _REMEDY, service_units.restart("observe"))

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import commands
+from runc_wrap.doctor import mending_commands
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.doctor.service_checks import units
+from runc_wrap.doctor.service_checks import service_units
 from runc_wrap.host import procfs, systemd
 
 if TYPE_CHECKING:
@@ -29,25 +29,27 @@ _KEEPS_AT_STOP = 254  # systemd with FileDescriptorStorePreserve (its NEWS)
 
 def find(places: Places) -> Iterator[Finding]:
     """Find what systemd says of the services; nothing where neither is installed."""
-    shown = units.show()
-    for name in units.SERVICES:
-        service = shown.get(units.service(name), {})
+    shown = service_units.show()
+    for name in service_units.SERVICES:
+        service = shown.get(service_units.service(name), {})
         if service.get("LoadState") in ("loaded", "masked"):
-            yield from _of_service(places, name, service, shown.get(units.both(name)[0], {}))
-    if shown.get(units.service("observe"), {}).get("LoadState") == "loaded":
+            yield from _of_service(
+                places, name, service, shown.get(service_units.both(name)[0], {})
+            )
+    if shown.get(service_units.service("observe"), {}).get("LoadState") == "loaded":
         yield from _old_systemd(places)
 
 
 def _of_service(places: Places, name: str, service: Shown, socket: Shown) -> Iterator[Finding]:
-    unit = units.service(name)
+    unit = service_units.service(name)
     program = _PROGRAM.search(service.get("ExecStart", ""))
     ours = places.prefix / "bin" / "runc-wrapctl"
     if service["LoadState"] == "masked":
-        command = commands.line("systemctl", "unmask", *units.both(name))
+        command = mending_commands.line("systemctl", "unmask", *service_units.both(name))
         yield Finding(NAME, "note", f"{unit} is masked", "unmask it if you want it", command)
     elif program and not _is_same(program[1], ours):
         sentence = f"{unit} starts {program[1]}, not this installation's {ours}"
-        remedy = f"use the other's runc-wrapctl; or {commands.install_again(places)}"
+        remedy = f"use the other's runc-wrapctl; or {mending_commands.install_again(places)}"
         yield Finding(NAME, "warning", sentence, remedy)
     elif "yes" in (service.get("NeedDaemonReload"), socket.get("NeedDaemonReload")):
         sentence = f"systemd has read {unit} before it was changed"
@@ -62,22 +64,22 @@ def _is_same(program: str, ours: Path) -> bool:
 
 
 def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Iterator[Finding]:
-    unit, state = units.service(name), service.get("ActiveState")
+    unit, state = service_units.service(name), service.get("ActiveState")
     if "failed" in (state, socket.get("ActiveState")):
         sentence = f"{unit} has failed (result: {service.get('Result', 'unknown')})"
         remedy = f"restart it; `journalctl -u {unit}` says why it failed"
-        yield _fixed(sentence, remedy, "restart", *units.both(name))
+        yield _fixed(sentence, remedy, "restart", *service_units.both(name))
     elif state in _BETWEEN and _number(service, "NRestarts") >= _OFTEN:
         sentence = f"{unit} ends whenever systemd starts it ({service['NRestarts']} times)"
-        command = commands.line("journalctl", "-u", unit)
+        command = mending_commands.line("journalctl", "-u", unit)
         yield Finding(NAME, "warning", sentence, "mend what its log names", command)
     elif state == "inactive" or socket.get("ActiveState") == "inactive":
         severity = _of_stopped(places, service)
-        start = ("enable", "--now", *units.both(name))
+        start = ("enable", "--now", *service_units.both(name))
         yield _fixed(f"{unit} does not run", "start it", *start, severity=severity)
     elif "disabled" in (service.get("UnitFileState"), socket.get("UnitFileState")):
         sentence = f"{unit} will not run after a reboot"
-        yield _fixed(sentence, "enable it", "enable", "--now", *units.both(name))
+        yield _fixed(sentence, "enable it", "enable", "--now", *service_units.both(name))
     elif running := _other_release(places, service.get("MainPID", "")):
         installed = _release(places)
         sentence = f"{unit} runs the release {running}, and {installed} is installed"
@@ -96,8 +98,8 @@ def _of_stopped(places: Places, service: Shown) -> Severity:
 
 
 def _fixed(sentence: str, remedy: str, *arguments: str, severity: Severity = "warning") -> Finding:
-    command = commands.line("systemctl", *arguments)
-    return Finding(NAME, severity, sentence, remedy, command, units.fix(*arguments))
+    command = mending_commands.line("systemctl", *arguments)
+    return Finding(NAME, severity, sentence, remedy, command, service_units.fix(*arguments))
 
 
 def _release(places: Places) -> str:
@@ -129,5 +131,5 @@ def _old_systemd(places: Places) -> Iterator[Finding]:
             "is stopped: then calls of containers in observe fail with ENOSYS",
             "restart that service only by `systemctl restart`, or use the mode audit; systemd "
             f"{_KEEPS_AT_STOP} keeps them",
-            commands.policy(places),
+            mending_commands.policy(places),
         )

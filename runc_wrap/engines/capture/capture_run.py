@@ -2,8 +2,8 @@
 
 One request for no capability, one for all, one for the usual ones, one for each on which a default
 is known to depend, and one for all others, which are asked for one by one if that differs from
-none. The launcher writes each block into the request's own file (hotpath.capture), and refuses the
-container.
+none. The launcher writes each block into the request's own file (hotpath.captured_block), and
+refuses the container.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runc_wrap.engines.probe_container import CAPTURE, Probe
 from runc_wrap.engines.transaction import taking_back
 from runc_wrap.host import files
 from runc_wrap.host.meter import Meter
-from runc_wrap.hotpath.capture import TOKEN_LENGTH
+from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import (
     block_comparison,
@@ -227,7 +227,7 @@ def _asked(asking: _Asking, caps: Caps) -> tuple[Json | None, str]:
 
 
 def _record(data: bytes, source: str) -> Json | None:
-    """Return what hotpath.capture wrote. Raises ProfileError."""
+    """Return what hotpath.captured_block wrote. Raises ProfileError."""
     if not data:
         return None
     record = json_fields.decode(data, source)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Self
 
-    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler

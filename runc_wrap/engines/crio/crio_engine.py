@@ -15,10 +15,10 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import dependent, toml_text
+from runc_wrap.engines import dependent_container, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
-from runc_wrap.engines.crio import crio_config
-from runc_wrap.engines.dependent import Unknown
+from runc_wrap.engines.crio import crio_drop_ins
+from runc_wrap.engines.dependent_container import Unknown
 from runc_wrap.engines.engine_class import RESTART, ROOT, below
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.identity import UNKNOWN
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
@@ -41,7 +41,7 @@ class Crio(CriEngine):
     """See Engine."""
 
     names = engine_names.CRIO
-    usual = crio_config.CONFIG
+    usual = crio_drop_ins.CONFIG
     usual_socket = Path("/run/crio/crio.sock")
     units = ("crio.service",)
     untold = "releases before 1.30 do not, so that what is in force is not known"
@@ -57,7 +57,7 @@ class Crio(CriEngine):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put a drop-in for each handler into the drafts."""
-        return crio_config.render(tree, config, handlers)
+        return crio_drop_ins.render(tree, config, handlers)
 
     def check_command(self) -> list[str] | None:
         """Return `crio config`, which validates what it prints.
@@ -119,7 +119,7 @@ class Crio(CriEngine):
         pod's author may have replaced (server/sandbox_run_linux.go).
         """
         try:
-            started = [*dependent.of_handler(Places(path.parent.parent), path.name)]
+            started = [*dependent_container.of_handler(Places(path.parent.parent), path.name)]
         except OSError as error:
             raise Unknown(f"CRI-O's pods are known by the ledger: {error}") from None
         yield from (one for one in started if one.engine in (self.name, UNKNOWN))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import client_engine, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
-from runc_wrap.engines.dependent import Dependent, Unknown
-from runc_wrap.engines.docker import docker_config
+from runc_wrap.engines.dependent_container import Dependent, Unknown
+from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.engine_class import LONG, RELOAD, RESTART, SHORT
 from runc_wrap.engines.probe_container import CANARY
 from runc_wrap.host import engine_names, program
@@ -44,7 +44,7 @@ class Docker(ClientEngine):
     """See Engine."""
 
     names = engine_names.DOCKER
-    usual = docker_config.CONFIG
+    usual = daemon_json.CONFIG
     usual_socket = Path("/run/docker.sock")
     units = ("docker.service",)
     checks_files: ClassVar[bool] = False  # only since 23.0
@@ -56,7 +56,7 @@ class Docker(ClientEngine):
 
         It refuses `--config-file` for a missing file: the usual place is named only if it has one.
         """
-        if self.binary is None or not docker_config.can_validate(self.version):
+        if self.binary is None or not daemon_json.can_validate(self.version):
             return None
         is_usual = self.config == self.usual and not self.config.exists()
         option = [] if is_usual else [f"--config-file={self.config}"]
@@ -67,7 +67,7 @@ class Docker(ClientEngine):
 
         An older one learns of it at a reload; if it refuses the file it keeps what it has.
         """
-        is_old = self.binary and not docker_config.can_validate(self.version)
+        is_old = self.binary and not daemon_json.can_validate(self.version)
         return "" if is_old else super().refusal()
 
     def stands_alone(self, at: Path) -> bool:
@@ -79,23 +79,23 @@ class Docker(ClientEngine):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put `handlers` into the draft of daemon.json."""
-        docker_config.render(tree, config, handlers)
+        daemon_json.render(tree, config, handlers)
         return []
 
     @classmethod
     def without_ours(cls, text: str, saved: Saved, where: str) -> str:
         """Return daemon.json without our members."""
-        return docker_config.without_ours(text, saved, where)
+        return daemon_json.without_ours(text, saved, where)
 
     @classmethod
     def states_all(cls, text: str | None) -> bool:
         """Tell whether the text sets runtimes at all."""
-        return docker_config.has_runtimes(text)
+        return daemon_json.has_runtimes(text)
 
     @classmethod
     def neutral(cls, text: str | None) -> str | None:
         """Return the text with what a reload keeps otherwise; None if it says all."""
-        return docker_config.neutral(text)
+        return daemon_json.neutral(text)
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return a reload if that is enough.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import client_engine, engine_files, toml_text
-from runc_wrap.engines.dependent import Dependent, Unknown, leads_to
+from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import engine_names, program
 from runc_wrap.node.container_state import container_processes, users_containers

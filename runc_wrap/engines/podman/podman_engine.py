@@ -13,7 +13,7 @@ from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import drop_in_folder, probe_image
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.engine_class import NOTHING, ROOT
-from runc_wrap.engines.podman import podman_config, podman_containers
+from runc_wrap.engines.podman import podman_containers, podman_drop_ins
 from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles.json_profiles import profile_files
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from runc_wrap.engines.dependent import Dependent
+    from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_tree import Tree
     from runc_wrap.engines.handler import Handler
@@ -50,7 +50,7 @@ class Podman(ClientEngine):
 
     names = engine_names.PODMAN
     takes_path = True
-    usual = podman_config.CONFIG
+    usual = podman_drop_ins.CONFIG
     usual_socket = Path("/run/podman/podman.sock")
     client = "podman"
 
@@ -75,7 +75,7 @@ class Podman(ClientEngine):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put a drop-in for each handler into the drafts."""
-        podman_config.render(tree, config, handlers, facts)
+        podman_drop_ins.render(tree, config, handlers, facts)
         return []
 
     def check_command(self) -> list[str] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import proofs, taking_back
+from runc_wrap.engines.transaction import last_transaction, taking_back
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import deep_verify, node_status
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.engines.transaction.unit_control import Systemd
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
 
@@ -121,7 +121,7 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
         finally:
             with taking_back.uninterrupted(), contextlib.suppress(CallFailed):
                 access.remove_probes()
-        proofs.write_version(where, handler, version)
+        last_transaction.write_version(where, handler, version)
         return proof
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.ledger_file import Key, Origin
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.tail import Positions, Stamp
 
 MOST = 20_000  # containers remembered, the newest

@@ -29,7 +29,7 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
 
-from runc_wrap.filters.evaluate.runtime_load import Block, Comparison, Load, Loader, load
+from runc_wrap.filters.evaluate.libseccomp_input import Block, Comparison, Load, Loader, load
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE, holds
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi

@@ -11,7 +11,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from runc_wrap.filters.evaluate.runtime_load import Added, Load
+from runc_wrap.filters.evaluate.libseccomp_input import Added, Load
 from runc_wrap.hotpath.comparison import PREFIX
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.source_profile import ProfileError

@@ -41,7 +41,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.filters.evaluate.runtime_load import Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.node_status import Entry
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.ledger.record import LaidFilters, Record
+    from runc_wrap.ledger.decision_record import LaidFilters, Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.users_containers import User

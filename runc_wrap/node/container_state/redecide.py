@@ -12,7 +12,7 @@ from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node.container_state import bundle_config, stated_defaults
+from runc_wrap.node.container_state import bundle_config, default_recognition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
+    from runc_wrap.node.container_state.default_recognition import Made
     from runc_wrap.node.container_state.node_status import Entry
-    from runc_wrap.node.container_state.stated_defaults import Made
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
@@ -97,7 +97,7 @@ def as_it_came(text: bytes, record: Record | None, made: Made) -> bytes:
         return text
     linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
     if record.replaced:
-        linux["seccomp"] = stated_defaults.block_of(record.replaced, bounding(config), made)
+        linux["seccomp"] = default_recognition.block_of(record.replaced, bounding(config), made)
     return json_codec.dumps({**config, "linux": linux})
 
 

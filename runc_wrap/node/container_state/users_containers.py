@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.host import bounded_work, containers, runtime_state
 from runc_wrap.host.containers import OF_A_USER, RuntimeContainer
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.visible_containers import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
 
 SECONDS = 5.0  # for all users' states together

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
 from runc_wrap.profiles.arguments import masked_rules
-from runc_wrap.profiles.arguments.complement import index_of
+from runc_wrap.profiles.arguments.negated_comparisons import index_of
+from runc_wrap.profiles.arguments.number_ranges import meet
 from runc_wrap.profiles.arguments.parameter_widths import WHOLE
-from runc_wrap.profiles.arguments.spans import meet
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.profiles.arguments.spans import Block
+    from runc_wrap.profiles.arguments.number_ranges import Block
 
 Json = dict[str, Any]
 Pattern = dict[int, "Block"]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
 from runc_wrap.hotpath.rule_algebra import alternatives
-from runc_wrap.profiles.arguments.complement import index_of
+from runc_wrap.profiles.arguments.negated_comparisons import index_of
+from runc_wrap.profiles.arguments.number_ranges import blocks, spans
 from runc_wrap.profiles.arguments.parameter_widths import WHOLE
-from runc_wrap.profiles.arguments.spans import blocks, spans
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath.comparison import EQ, LT, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
+from runc_wrap.profiles.arguments.number_ranges import Block, blocks, meet, rest, spans
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS, WHOLE, bits
-from runc_wrap.profiles.arguments.spans import Block, blocks, meet, rest, spans
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Profile, Rule
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.arguments.argument_sets import minus
-from runc_wrap.profiles.arguments.complement import index_of
-from runc_wrap.profiles.arguments.spans import Block, blocks, spans
+from runc_wrap.profiles.arguments.negated_comparisons import index_of
+from runc_wrap.profiles.arguments.number_ranges import Block, blocks, spans
 from runc_wrap.profiles.vocabulary import ALLOW
 
 if TYPE_CHECKING:

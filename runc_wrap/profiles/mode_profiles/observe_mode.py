@@ -33,7 +33,7 @@ from runc_wrap.hotpath.rule_algebra import (
     ruling,
 )
 from runc_wrap.profiles import abis, syscalls
-from runc_wrap.profiles.arguments.complement import complement, index_of
+from runc_wrap.profiles.arguments.negated_comparisons import complement, index_of
 from runc_wrap.profiles.mode_profiles import filter_installation
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 from runc_wrap.profiles.vocabulary import ALLOW, LOG, NOTIFY

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import safe_text
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.failure import Failure
-from runc_wrap.report import reported_workload
+from runc_wrap.report import merged_workload
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
 from runc_wrap.report.merge.kept_defaults import FleetKept
-from runc_wrap.report.reported_workload import ReportedWorkload
+from runc_wrap.report.merged_workload import ReportedWorkload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from runc_wrap.report.merge.node_document import NodeDocument
-    from runc_wrap.report.workloads import Workload
+    from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 MOST_NODES = 100_000
@@ -130,7 +130,7 @@ class FleetReport:
 
     def workloads(self) -> list[ReportedWorkload]:
         """Return the workloads, the worst first."""
-        return reported_workload.ordered(self._workloads)
+        return merged_workload.ordered(self._workloads)
 
     def as_json(self, workloads: list[Json]) -> Json:
         """Return the whole as one document."""

@@ -19,12 +19,12 @@ from runc_wrap.documents.reader import written as json_of
 from runc_wrap.report.merge import fleet_notes
 from runc_wrap.report.merge.fleet_notes import Notes
 from runc_wrap.report.merge.kept_defaults import Kept
-from runc_wrap.report.node_workload import NodeWorkload
+from runc_wrap.report.workload_on_node import NodeWorkload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runc_wrap.report.workloads import Workload
+    from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 FORM, CANDIDATE_FORM = 1, 2  # the second is a report on candidates, which no other is merged with

@@ -21,7 +21,7 @@ from runc_wrap.report.suggestion import profile_denials
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from runc_wrap.report.reported_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import ReportedWorkload
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 Json = dict[str, Any]

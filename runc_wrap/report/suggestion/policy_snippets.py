@@ -13,8 +13,8 @@ from runc_wrap.hotpath.rule_match import matches_any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.report.reported_workload import ReportedWorkload
-    from runc_wrap.report.workloads import Workload
+    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.workload_names import Workload
 
 _LONGEST_NAME = 100
 _DIGITS = 12

@@ -24,7 +24,7 @@ from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.vocabulary import ALLOW
-from runc_wrap.report import argument_names, outcomes
+from runc_wrap.report import call_text, outcomes
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS
 from runc_wrap.report.suggestion import dangerous_calls, profile_denials, recorded_profile
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.merged_workload import ReportedWorkload
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.recording import RecordedCalls
-    from runc_wrap.report.reported_workload import ReportedWorkload
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment
@@ -165,7 +165,7 @@ def _nameless(row: CallRow) -> str:
     runc:libcontainer/seccomp/seccomp_linux.go (GetSyscallFromName), crun:src/libcrun/seccomp.c
     (seccomp_syscall_resolve_name).
     """
-    shown = argument_names.syscall(row.syscall)
+    shown = call_text.syscall(row.syscall)
     what = f"{row.abi} call {shown} is left out: this libseccomp has no name for it"
     newer = " A newer libseccomp has the name." if shown != row.syscall else ""
     return f"{what}, and runtimes take no numbers.{newer}"
@@ -241,7 +241,7 @@ def _entry(row: CallRow, values: profile_denials.Values) -> Json:
         entry["args"] = [{"index": index, "value": value, "op": EQ} for index, value in values]
     given = dict(values)
     args = tuple(given.get(at) for at in range(max(given, default=-1) + 1))
-    words = argument_names.arguments(row.syscall, args)
+    words = call_text.arguments(row.syscall, args)
     shown = f"{row.syscall}({words}): " if words else ""
     return {**entry, "comment": shown + _evidence(row)}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from runc_wrap.agent import wakeup_limit
-from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store import evidence_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_a_short_lived_exec_is_attributed_although_the_agent_slept_at_the_create
         return bundle.name
 
     def calls() -> dict[str, int]:
-        found = evidence_files.load(node.prefix / "var" / "evidence").containers
+        found = evidence_reader.load(node.prefix / "var" / "evidence").containers
         return {
             key[1]: sum(tally.count for tally in seen.calls.values()) for key, seen in found.items()
         }

@@ -13,8 +13,7 @@ import pytest
 from harness.host.processes import run as run_program
 from harness.node.requirements import program
 from harness.node.systemd import Manager as Systemd
-from runc_wrap.cluster.host_commands import host_command
-from runc_wrap.cluster.host_commands.host_command import Command
+from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
@@ -23,6 +22,7 @@ from runc_wrap.cluster.host_commands.systemd_manager import (
     Manager,
     SystemdError,
 )
+from runc_wrap.cluster.host_commands.transient_unit import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def test_a_command_ends_as_it_does_and_leaves_no_unit(
     manager: Manager, tmp_path: Path, script: str, end: tuple[bool, str, str]
 ) -> None:
     command, (is_well, printed, said) = _sh("some", script), end
-    ended = host_command.run(manager, tmp_path, command)
+    ended = transient_unit.run(manager, tmp_path, command)
     assert (ended.is_well, ended.printed) == (is_well, printed)
     assert said in ended.said
     assert manager.end(command.unit).state == GONE
@@ -88,14 +88,14 @@ def test_a_command_ends_as_it_does_and_leaves_no_unit(
 
 
 def test_a_program_that_is_not_there_is_told(manager: Manager, tmp_path: Path) -> None:
-    ended = host_command.run(manager, tmp_path, Command("none", ("/nowhere/x",), SECONDS))
+    ended = transient_unit.run(manager, tmp_path, Command("none", ("/nowhere/x",), SECONDS))
     assert not ended.is_well
     assert "203" in ended.reason
 
 
 def test_a_command_that_takes_too_long_is_ended(manager: Manager, tmp_path: Path) -> None:
     command = _sh("slow", "echo before >&2; exec sleep 300", 1.0)
-    ended = host_command.run(manager, tmp_path, command)
+    ended = transient_unit.run(manager, tmp_path, command)
     assert not ended.is_well
     assert ended.reason == f"before {command.unit} took longer than 1 s"
 
@@ -108,9 +108,9 @@ def test_the_end_of_the_pod_ends_no_command_and_the_next_pod_waits_for_it(
     command = _sh("long", f"echo begun >> {tmp_path}/begun; {waits}; echo end >> {tmp_path}/begun")
     out, err = (tmp_path / f"long.{name}" for name in ("out", "err"))
     manager.start(command.unit, command.argv, out, err, seconds=SECONDS, stays=True)
-    assert host_command.running(manager, ("another", "long")) == [command.unit]
+    assert transient_unit.running(manager, ("another", "long")) == [command.unit]
     threading.Timer(0.5, (tmp_path / "go").touch).start()
-    assert host_command.run(manager, tmp_path, command).is_well
+    assert transient_unit.run(manager, tmp_path, command).is_well
     assert (tmp_path / "begun").read_text() == "begun\nend\n" * 2
 
 
@@ -131,16 +131,16 @@ def test_what_ended_while_nobody_waited_is_begun_anew(
     manager: Manager, tmp_path: Path, status: int
 ) -> None:
     command = _over(manager, tmp_path, f"date +%N | tee -a {tmp_path}/all; exit {status}")
-    ended = host_command.run(manager, tmp_path, command)
+    ended = transient_unit.run(manager, tmp_path, command)
     _, second = (tmp_path / "all").read_text().splitlines()
     assert ended.printed == f"{second}\n"
 
 
 def test_what_ended_while_nobody_waited_is_forgotten(manager: Manager, tmp_path: Path) -> None:
     command = _over(manager, tmp_path, "true")
-    host_command.forget_old(manager, ("another",))
+    transient_unit.forget_old(manager, ("another",))
     assert manager.names("runc-wrap-cluster-*") == [command.unit]
-    host_command.forget_old(manager, ("another", "over"))
+    transient_unit.forget_old(manager, ("another", "over"))
     assert manager.names("runc-wrap-cluster-*") == []
 
 
@@ -156,7 +156,7 @@ def test_a_command_that_somebody_ends_is_told(
 
     thread = threading.Thread(target=stop)
     thread.start()
-    ended = host_command.run(manager, tmp_path, command)
+    ended = transient_unit.run(manager, tmp_path, command)
     thread.join()
     assert not ended.is_well
 

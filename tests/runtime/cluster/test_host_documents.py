@@ -14,9 +14,9 @@ import pytest
 from harness.node import systemd as systemds
 from harness.node.node_reports import document, workload
 from runc_wrap.cluster.cluster_policy import policy_directory
-from runc_wrap.cluster.host_commands import host_command, host_documents
-from runc_wrap.cluster.host_commands.host_command import Command
+from runc_wrap.cluster.host_commands import host_documents, transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import GONE, Manager
+from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import document_stream
@@ -102,7 +102,7 @@ def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: P
         command = Command(request, ("/bin/sh", "-c", script), 300.0, stays=False)
         out, err = (places.cluster / f"{request}.{name}" for name in ("out", "err"))
         manager.start(command.unit, command.argv, out, err, seconds=300.0, stays=False)
-        assert host_command.wait(manager, command.unit, 300.0).state == GONE
+        assert transient_unit.wait(manager, command.unit, 300.0).state == GONE
         left += [out, err]
     policy_directory.write_files(places.cluster / "check-0b", {"config.toml": b""})
     new, other = (places.cluster / name for name in ("report-2.out", "state.json"))

@@ -16,9 +16,9 @@ from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, pol
 from runc_wrap.cluster.cluster_policy.policy_files import PolicyNotTaken
 from runc_wrap.host import files as host_files
 from runc_wrap.node.paths import Places
-from runc_wrap.policy import freshness, policy_store
+from runc_wrap.policy import policy_store, source_digests
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import source
+from runc_wrap.policy.settings import settings_reader
 
 AUDIT, ENFORCE = b'[default]\nmode = "audit"\n', b'[default]\nmode = "enforce"\n'
 OWN = json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}).encode()
@@ -57,7 +57,7 @@ def test_a_policy_is_put_in_force_and_seen_by_whoever_applies_later(places: Plac
     _put(places, files)
     assert (_in_force(places), _sent(places)) == ("audit", files)
     assert policy_directory.in_force(places) == policy_directory.name_of(files)
-    assert freshness.changes(places.sources(), places.current) == []
+    assert source_digests.changes(places.sources(), places.current) == []
     apply_policy.put_in_force(places)  # by hand, or by an upgrade
     assert _in_force(places) == "audit"
     _put(places, {"config.toml": ENFORCE})
@@ -100,7 +100,7 @@ def test_what_does_not_check_leaves_everything_as_it_was(
     assert "var/cluster" not in str(raised.value)
     assert (_in_force(places), _sent(places)) == ("audit", {"config.toml": AUDIT})
     assert policy_directory.in_force(places) == before
-    assert freshness.changes(places.sources(), places.current) == []
+    assert source_digests.changes(places.sources(), places.current) == []
 
 
 @pytest.mark.parametrize("at", range(1, 4))
@@ -170,7 +170,7 @@ def test_a_kill_leaves_the_old_or_the_new_policy_whole_and_the_next_pass_ends_it
         assert places.current.exists()
     policy_directory.put_in_force(places, name)
     assert _sent(places) == after
-    assert freshness.changes(places.sources(), places.current) == []
+    assert source_digests.changes(places.sources(), places.current) == []
 
 
 def test_what_is_refused_at_the_last_moment_changes_nothing(
@@ -208,7 +208,7 @@ def test_the_nodes_own_settings_count_and_stay_and_its_config_toml_does_not(
     (places.config_directory / "00-node.toml").unlink()
     _put(places, {"config.toml": WITH_OWN, MODE: AUDIT, "profiles/own.json": OWN})
     assert _in_force(places) == "audit"  # and not off
-    assert source.read(*places.sources())["default.profile"] == "localhost/own.json"
+    assert settings_reader.read(*places.sources())["default.profile"] == "localhost/own.json"
     unread = [one for one in remarks if "is not read" in one]
     assert [str(places.etc / name) in one
             for name, one in zip(("config.toml", "profiles/own.json"), unread, strict=True)

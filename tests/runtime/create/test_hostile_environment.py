@@ -14,7 +14,7 @@ import pytest
 from harness.attackers import hostile_user
 from harness.node import install
 from harness.node.requirements import requires
-from runc_wrap.node import trial_container
+from runc_wrap.node import selftest_container
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +160,7 @@ def test_no_other_user_can_replace_the_trial_containers_config(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(trap.place / "temporary"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    with trial_container._bundle(tmp_path, {}) as bundle:  # noqa: SLF001 - where it lies is asked
+    with selftest_container._bundle(tmp_path, {}) as bundle:  # noqa: SLF001 - where it lies is asked
         assert bundle.parent == tmp_path
         assert bundle.stat().st_mode & 0o777 == 0o700
 

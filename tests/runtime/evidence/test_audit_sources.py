@@ -30,7 +30,7 @@ from runc_wrap.evidence.sources import (
     journald,
     kmsg,
     log_files,
-    merge,
+    merged_sources,
     netlink,
 )
 
@@ -261,7 +261,7 @@ def test_the_same_record_from_auditd_and_the_kernel_counts_once(
     wait_until(lambda: len(by(pid, log.read(0, inf))) == len(NAMES), "auditd to write")
     assert [item.comm for item in sent] == COMMS
     assert by(pid, log.read(0, inf)) == sent
-    assert by(pid, merge.gather([log, log], 0, inf)) == sent
+    assert by(pid, merged_sources.gather([log, log], 0, inf)) == sent
 
 
 def test_a_real_rotation_hides_nothing(audit_log: Path) -> None:
@@ -318,7 +318,7 @@ def journal(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_several_sources_are_read_together_and_missing_ones_are_named() -> None:
-    def sources() -> list[merge.Source]:
+    def sources() -> list[merged_sources.Source]:
         return [log_files.Log(log_files.AUDIT_LOG), journald.Journal(), kmsg.Ring()]
 
     missing: list[str] = []
@@ -327,7 +327,7 @@ def test_several_sources_are_read_together_and_missing_ones_are_named() -> None:
     def seen() -> bool:
         pids.add(provoke(*NAMES[1:3]))
         time.sleep(1)
-        found = merge.gather(sources(), time.time() - 60, inf, missing)
+        found = merged_sources.gather(sources(), time.time() - 60, inf, missing)
         return any(by(pid, [item]) for item in found for pid in pids)
 
     wait_until(seen, "a record in one of the sources", seconds=60)
@@ -344,6 +344,6 @@ def test_a_record_that_the_kernel_sent_and_printed_is_read_once_from_the_journal
     source = journald.Journal(journal)
     wait_until(lambda: len(set(by(pid, source.read(since, inf)))) == len(NAMES), "journald")
     assert [item.comm for item in sent] == COMMS
-    assert by(pid, merge.gather([source], since, inf)) == sent
+    assert by(pid, merged_sources.gather([source], since, inf)) == sent
     assert by(13117, source.read(0, inf)) == []
     assert by(pid, source.read(0, since - 60)) == []

@@ -29,7 +29,7 @@ import re, sys, time
 from math import inf
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from runc_wrap.evidence.sources.merge import gather
+from runc_wrap.evidence.sources.merged_sources import gather
 from runc_wrap.evidence.sources.log_files import Log
 path = Path(sys.argv[1])
 plain = re.compile(rb"type=SECCOMP msg=audit\((\d+)\.(\d+):(\d+)\).* pid=(\d+) .* syscall=(\d+)")

@@ -17,7 +17,7 @@ from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.filters.kernel import ptrace
-from runc_wrap.tighten.filter_request import FilterRequest
+from runc_wrap.tighten.process_outcome import FilterRequest
 from tests.runtime.tighten.conftest import (
     DENY_KEYCTL,
     ERRNO,

@@ -18,7 +18,7 @@ import pytest
 from harness.host.processes import wait_until
 from harness.node.requirements import requires
 from runc_wrap.host import procfs
-from runc_wrap.tighten import processes
+from runc_wrap.tighten import tracer
 from tests.runtime.tighten.conftest import DENY_KEYCTL, ERRNO, RETURNED, calls
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NOT_RESTARTED = {"epoll_wait", "epoll_pwait", "recv_timed", "sigtimedwait", "sem
 DRIVER = """
 import os, signal, sys
 from runc_wrap.filters.kernel import ptrace
-from runc_wrap.tighten import processes
+from runc_wrap.tighten import tracer
 from tests.runtime.tighten.conftest import DENY_KEYCTL
 
 pid, left, who = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -73,7 +73,7 @@ def killed(place: Path, program: Path, who: str, step: int) -> list[str]:
         words = [sys.executable, "-c", DRIVER, str(waiting.pid), str(step), who]
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         wait_until(lambda: not traced(waiting.pid), "the tracer's end")
-        again = processes.tighten_processes(lambda _: [waiting.pid], DENY_KEYCTL)
+        again = tracer.tighten_processes(lambda _: [waiting.pid], DENY_KEYCTL)
         is_seen = time.monotonic() - begun < SECONDS  # before the calls end; not on a busy machine
     wrong = [str(one.reason) for one in again if one.reason]
     wrong += [] if (done.returncode == -9) == (who == "command") else [done.stdout + done.stderr]

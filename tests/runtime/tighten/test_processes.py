@@ -11,8 +11,8 @@ from harness.kernel.process_status import status
 from harness.node.requirements import program
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
-from runc_wrap.tighten import processes
-from runc_wrap.tighten.filter_request import FilterRequest
+from runc_wrap.tighten import tracer
+from runc_wrap.tighten.process_outcome import FilterRequest
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def test_a_zombie_is_left_out(start: Callable[..., Running], pair: Pair) -> None
 def test_a_process_that_gets_hardly_any_processor_time_is_waited_for(
     pair: Pair, make_bundle: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_HELD", 0.5)
+    monkeypatch.setattr(tracer, "_HELD", 0.5)
     bundle = make_bundle(pair.kind)
     with bundle.edited() as config:
         config["process"]["args"] = ["/bin/sh", "-c", "while :; do :; done"]

@@ -10,7 +10,7 @@ import pytest
 
 from harness.containers import every_call
 from harness.node.requirements import requires
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.filters.kernel import libseccomp, ptrace
 from runc_wrap.hotpath.main import own_capabilities

@@ -19,8 +19,8 @@ from runc_wrap.agent.observe_service import Observer
 from runc_wrap.agent.record import recorder
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
-from runc_wrap.evidence.store import evidence_files, loss_intervals
-from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.evidence.store import evidence_reader, loss_intervals
+from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
             wait_until((stored / "containers").is_dir, "evidence to be begun")
             sender.call()
             assert os.read(sender.results, 100) == listener_process.AS_USUAL
-            wait_until((stored / evidence_files.STATE).exists, "evidence to be written")
+            wait_until((stored / evidence_reader.STATE).exists, "evidence to be written")
         found = Evidence()
-        evidence_files.load_state(str(stored), found)
+        evidence_reader.load_state(str(stored), found)
         assert sum(map(loss_intervals.total, found.lost.values())) == 1  # the first call
 
 

@@ -13,7 +13,7 @@ from harness.node.requirements import machine
 from runc_wrap.apply.candidate_profiles import Beside
 from runc_wrap.filters import candidate_proof
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.policy_errors import PolicyError

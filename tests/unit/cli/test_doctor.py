@@ -13,7 +13,7 @@ import pytest
 from runc_wrap.doctor.runtime_checks import kernel_filtering
 from runc_wrap.host import systemd
 from runc_wrap.node import features
-from runc_wrap.policy import freshness
+from runc_wrap.policy import source_digests
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def test_newer_and_broken_sources_are_reported(node: Node) -> None:
 def test_a_policy_whose_sources_are_not_recorded_is_reported_in_a_sentence(node: Node) -> None:
     (_well(node).places.current / "sources.json").unlink()
     [found] = _findings(node)
-    assert found["sentence"] == freshness.UNRECORDED
+    assert found["sentence"] == source_digests.UNRECORDED
     assert found["command"].endswith("runc-wrapctl apply")
 
 

@@ -12,7 +12,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node.container_state import redecide, stated_defaults, users_containers
+from runc_wrap.node.container_state import default_recognition, redecide, users_containers
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
 from tests.unit.host.test_containers import runc
@@ -191,7 +191,7 @@ def test_a_replaced_profile_that_is_no_longer_known_is_said(applied: Node) -> No
 
 
 def test_a_profile_that_is_missing_is_nobodys_default() -> None:
-    known = stated_defaults.Recognizer({"containerd": ["missing", "containerd"]}, _made)
+    known = default_recognition.Recognizer({"containerd": ["missing", "containerd"]}, _made)
     assert known.of_block(default(), "containerd", frozenset(HELD)) == "containerd"
     assert known.of_block(default(), "containerd", frozenset()) == ""
     assert known.of_block(default(), None, frozenset(HELD)) == ""
@@ -201,4 +201,4 @@ def test_a_default_that_the_policy_no_longer_has_is_taken_from_the_table() -> No
     def nothing(_: str) -> CompiledProfile:
         raise Refusal("there is none.")
 
-    assert stated_defaults.block_of("containerd", frozenset(HELD), nothing) == default()
+    assert default_recognition.block_of("containerd", frozenset(HELD), nothing) == default()

@@ -13,7 +13,7 @@ from runc_wrap.cli.main import main
 from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import proofs, steps
+from runc_wrap.engines.transaction import last_transaction, transaction_run
 from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.host import change_set, program, systemd
 from runc_wrap.installation import uninstaller
@@ -111,10 +111,10 @@ def test_a_change_without_a_transaction_is_nobodys_proof(places: Places) -> None
     where = registration_state.Where(
         "docker", places.prefix / "daemon.json", places.wrapper.parent, places.engines
     )
-    proofs.write(where, proofs.Proof(1.0, "alice"))
-    assert proofs.read(where)
+    last_transaction.write(where, last_transaction.Proof(1.0, "alice"))
+    assert last_transaction.read(where)
     assert _ctl(places, "engine", "add", *_docker(places)).exit_code == 0
-    assert proofs.read(where) is None
+    assert last_transaction.read(where) is None
 
 
 def test_what_was_interrupted_is_named_and_a_damaged_record_too(places: Places) -> None:
@@ -141,10 +141,10 @@ def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
 ) -> None:
     asked: list[str] = []
 
-    def carry_out(job: steps.Job, *, as_json: bool) -> NoReturn:
+    def carry_out(job: transaction_run.Job, *, as_json: bool) -> NoReturn:
         assert not as_json
         asked.append(job.where.engine)
-        raise steps.TakenBack(steps.INTERRUPTED)
+        raise transaction_run.TakenBack(transaction_run.INTERRUPTED)
 
     both = [registry.at(one, places.prefix / one) for one in ("docker", "podman")]
     monkeypatch.setattr(registry, "detected", lambda: both)

@@ -53,12 +53,12 @@ SLOW = {
     "status": (("status",), "runc_wrap.node.container_state.node_status.gather"),
     "selftest": (("selftest",), "runc_wrap.cli.selftest._result"),
     "doctor": (("doctor",), "runc_wrap.doctor.run"),
-    "report": (("report",), "runc_wrap.report.node_evidence.gather"),
+    "report": (("report",), "runc_wrap.report.node_report.gather"),
     "apply": (("apply",), "runc_wrap.apply.apply_policy.put_in_force"),
     "metrics": (("metrics",), "runc_wrap.cli.metrics.node_metrics.gather"),
-    "engine list": (("engine", "list"), "runc_wrap.engines.engine_list.survey"),
+    "engine list": (("engine", "list"), "runc_wrap.engines.engine_survey.survey"),
     "engine status": (
-        ("engine", "status"), "runc_wrap.engines.transaction.engine_status.survey",
+        ("engine", "status"), "runc_wrap.engines.transaction.registration_drift.survey",
     ),
     "engine add: its version": (
         ("engine", "add", *DOCKER), "runc_wrap.engines.engine_class.Engine.facts",
@@ -71,10 +71,11 @@ SLOW = {
         ("engine", "add", *DOCKER), "runc_wrap.engines.docker.docker_engine.Docker.problem",
     ),
     "engine add --restart": (
-        ("engine", "add", *DOCKER, "--restart"), "runc_wrap.engines.transaction.steps.run",
+        ("engine", "add", *DOCKER, "--restart"),
+        "runc_wrap.engines.transaction.transaction_run.run",
     ),
     "engine remove": (
-        ("engine", "remove", *DOCKER), "runc_wrap.engines.removals.plan",
+        ("engine", "remove", *DOCKER), "runc_wrap.engines.handler_removal.plan",
     ),
     "uninstall": (("uninstall",), "runc_wrap.installation.uninstaller.plan"),
     "uninstall --dry-run": (

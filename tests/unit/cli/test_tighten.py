@@ -13,23 +13,23 @@ import pytest
 from runc_wrap.cli import tighten
 from runc_wrap.failure import Failure
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import ptrace
 from runc_wrap.host import cgroups
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
-from runc_wrap.ledger import record
+from runc_wrap.ledger import decision_record
 from runc_wrap.node.container_state.node_status import Apart, Entry, Node
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import outcomes
-from runc_wrap.tighten import container_tightening, obstacles, saved_state, tightening
+from runc_wrap.tighten import container_tightening, saved_state, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import LaidFilter
-from runc_wrap.tighten.tightening import HAS_IT, LEFT, PARTLY, PLANNED, REFUSED, TIGHTENED
+from runc_wrap.tighten.tightening_plan import HAS_IT, LEFT, PARTLY, PLANNED, REFUSED, TIGHTENED
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.report.workloads import Workload
+    from runc_wrap.report.workload_names import Workload
 
 WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
 FROZEN = 5
@@ -42,7 +42,7 @@ def entry(name: str, pod: str | None = None, owner: int = 0) -> Entry:
     pid = FROZEN if name == "paused" else 1
     container = RuntimeContainer("/r", name, "crun", RUNNING, pid, None, owner)
     members: Any = [SimpleNamespace(pid=PIDS.get(name, 1), seccomp=0, filters=0)]
-    return Entry(container, record.of(line) if pod else None, members)
+    return Entry(container, decision_record.of(line) if pod else None, members)
 
 
 ENTRIES = [entry("web1", WEB[0]), entry("web2", WEB[1]), entry("done"), entry("opted-out")]
@@ -95,7 +95,9 @@ class Laying:
         found: dict[int, ptrace.Read] = {2: ptrace.unstopped(2), 3: (), 4: ()}
         return [(pid, pid, found[pid]) for pid in pids if pid in found]
 
-    def tighten(self, _: object, plan: tightening.Tightening, *__: object, **___: object) -> None:
+    def tighten(
+        self, _: object, plan: tightening_plan.Tightening, *__: object, **___: object
+    ) -> None:
         name = plan.entry.container.id
         self.laid.append(name)
         plan.result = PARTLY if name == "broken" else TIGHTENED
@@ -124,7 +126,7 @@ def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
     monkeypatch.setattr(tighten, "look", lambda _: Node(made.entries, 0, [], [users], []))
     monkeypatch.setattr(tighten, "FilterChoice", Choice)
     monkeypatch.setattr(tighten, "SeenCalls", Seen)
-    monkeypatch.setattr(obstacles, "obstacle", lambda: None)
+    monkeypatch.setattr(tracing_obstacles, "obstacle", lambda: None)
     monkeypatch.setattr(saved_state, "read", made.laying.read)
     monkeypatch.setattr(ptrace, "read_threads", made.laying.read_threads)
     monkeypatch.setattr(
@@ -171,7 +173,7 @@ def test_what_is_left_fails_the_command_and_no_other_container(
 def test_what_keeps_all_from_being_tightened_is_said(
     on_node: OnNode, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    monkeypatch.setattr(obstacles, "obstacle", lambda: "ptrace_scope is 3")
+    monkeypatch.setattr(tracing_obstacles, "obstacle", lambda: "ptrace_scope is 3")
     done = on_node.node.ctl(*words)
     assert (done.exit_code, on_node.laying.laid) == (2, [])
     assert "ptrace_scope is 3" in done.stderr

@@ -12,7 +12,12 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
-from runc_wrap.installation import release_switch, still_needed, unfinished, uninstaller
+from runc_wrap.installation import (
+    interrupted_installation,
+    release_switch,
+    uninstall_obstacles,
+    uninstaller,
+)
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -71,10 +76,10 @@ def test_a_killed_install_is_still_taken_back_after_an_uninstall_that_changes_no
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     made, current = _killed_install(tmp_path)
-    monkeypatch.setattr(still_needed, "observed", lambda _: ["one"])
+    monkeypatch.setattr(uninstall_obstacles, "observed", lambda _: ["one"])
     assert "1 container in mode observe" in _failed(tmp_path, *words)
     assert made.exists()
-    assert unfinished.take_back(tmp_path) == []
+    assert interrupted_installation.take_back(tmp_path) == []
     assert str(current.readlink()) == "releases/1"
 
 
@@ -86,7 +91,7 @@ def test_a_dry_run_leaves_a_killed_registration_as_it_is(
     config.write_text("{}")
     change = boot_unit.changes(places) / "docker-1.json"
     change_set.begin(change, [PathChange(config, b"{}", b'{"runtimes": {}}')])
-    for module, name in ((registry, "detected"), (still_needed, "names")):
+    for module, name in ((registry, "detected"), (uninstall_obstacles, "names")):
         monkeypatch.setattr(module, name, lambda *_: [])
     result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "uninstall", "--dry-run"])
     assert result.exit_code == 2

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.cluster import remaining
+from runc_wrap.cluster import remaining_pods
 from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.cluster.cluster_policy.policy_files import PolicyNotTaken
 from runc_wrap.cluster.host_commands.systemd_manager import (
@@ -98,7 +98,7 @@ class Host:
         elif step == "remaining":
             if self.looks:
                 self.looks.pop(0)()
-            return json.dumps({"reason": remaining.sentence(self.running)})
+            return json.dumps({"reason": remaining_pods.sentence(self.running)})
         elif step == "unregister":
             self.handlers = []
         elif step == "uninstall":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cluster import archive_copy, node_record
-from runc_wrap.cluster.host_commands import host_command
+from runc_wrap.cluster.host_commands import transient_unit
 from tests.unit.cluster.host_stand_in import OURS, Killed
 from tests.unit.cluster.installer_scene import INSTALLED, READY
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_command, "_PAUSE", 0.0)
+    monkeypatch.setattr(transient_unit, "_PAUSE", 0.0)
 
 
 def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(

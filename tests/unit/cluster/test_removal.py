@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.cluster import node_record
 from runc_wrap.cluster.cluster_policy import policy_directory
-from runc_wrap.cluster.host_commands import host_command
+from runc_wrap.cluster.host_commands import transient_unit
 from tests.unit.cluster.installer_scene import INSTALLED, NOT_READY, READY, STATE
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ INSTALL = "runc-wrap-cluster-install-aaaaaaaa.service"
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_command, "_PAUSE", 0.0)
+    monkeypatch.setattr(transient_unit, "_PAUSE", 0.0)
 
 
 @pytest.mark.usefixtures("_quick")

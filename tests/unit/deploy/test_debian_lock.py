@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.archive import debian_lock
-from deploy.archive.debian import RUNTIME
 from deploy.archive.debian_mirror import FILE, Deb, different, refuse_changed
+from deploy.archive.debian_packages import RUNTIME
 from deploy.archive.machines import MACHINES
 
 LIBC = Deb("libc6", "2.41-12", "amd64", "a" * 64)

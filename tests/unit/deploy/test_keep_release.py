@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from deploy.packages import tree
+from deploy.packages import package_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +18,8 @@ def test_a_release_is_kept_whole_after_an_upgrade_that_was_interrupted(tmp_path:
     (tmp_path / "current").symlink_to("releases/1")
     for left in ("1.new", "1.kept"):
         (tmp_path / "releases" / left / "half").mkdir(parents=True)
-    script = (tree.OWN / "keep_release.sh").read_text()
-    own = script.replace(f"lib={tree.PREFIX}/lib", f"lib={tmp_path}")
+    script = (package_tree.OWN / "keep_release.sh").read_text()
+    own = script.replace(f"lib={package_tree.PREFIX}/lib", f"lib={tmp_path}")
     for _ in range(2):  # it was interrupted after that, and is called again
         subprocess.run(["/bin/sh", "-euc", f"{own}keep_release"], check=True)
         kept = tmp_path / "current"

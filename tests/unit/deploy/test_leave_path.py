@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.packages import tree
+from deploy.packages import package_tree
 
 NAMES = ("runc-wrap", "strict")
 
@@ -29,8 +29,8 @@ def _remove(prefix: Path, *programs: str) -> tuple[int, str]:
     machine.mkdir()
     for name in ("ln", "mv", *programs):
         (machine / name).symlink_to("/bin/true" if name in programs else Path("/bin") / name)
-    script = (tree.OWN / "leave-path").read_text()
-    own = script.replace(f"prefix={tree.PREFIX}", f"prefix={prefix}")
+    script = (package_tree.OWN / "leave-path").read_text()
+    own = script.replace(f"prefix={package_tree.PREFIX}", f"prefix={prefix}")
     own = own.replace("PATH=/usr/sbin:/usr/bin:/sbin:/bin", f"PATH={machine}")
     done = subprocess.run(["/bin/sh", "-c", own], capture_output=True, text=True, check=False)
     return done.returncode, done.stderr

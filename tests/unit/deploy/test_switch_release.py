@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from deploy.packages import tree
+from deploy.packages import package_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,8 @@ def test_a_handler_that_led_to_the_real_runtime_since_a_removal_is_ours_again(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "runc-wrapctl").symlink_to("../lib/current/venv/bin/runc-wrapctl")
     (tmp_path / "bin" / "strict").symlink_to("/usr/bin/runc")  # by leave-path
-    script = tree.filled((tree.OWN / "switch-release").read_text(), VERSION="1")
-    own = script.replace(f"prefix={tree.PREFIX}", f"prefix={tmp_path}")
+    script = package_tree.filled((package_tree.OWN / "switch-release").read_text(), VERSION="1")
+    own = script.replace(f"prefix={package_tree.PREFIX}", f"prefix={tmp_path}")
     subprocess.run(["/bin/sh", "-c", own], check=True)
     links = {path.name: str(path.readlink()) for path in (tmp_path / "bin").glob("*[lt]")}
     assert links == {"runc-wrapctl": "../lib/current/venv/bin/runc-wrapctl", "strict": "runc-wrap"}

@@ -12,7 +12,7 @@ import pytest
 from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
-from runc_wrap.engines.podman import podman_config
+from runc_wrap.engines.podman import podman_drop_ins
 from runc_wrap.engines.registration import registration_plan
 from tests.unit.engines.engine_node import add, node, toml, write
 
@@ -122,7 +122,7 @@ def test_every_podman_drop_in_lists_all_handlers_and_the_earlier_list(tmp_path: 
         (["'a'", "'b', {append = true}"], ["a", "b"]),
         (
             ["'a', {append = true}", "'b'"],
-            [*podman_config.BUILT_IN["runtime_supports_json"], "a", "b"],
+            [*podman_drop_ins.BUILT_IN["runtime_supports_json"], "a", "b"],
         ),
         (["{append = true}", "'b', {append = false}"], ["b"]),
     ],

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.engines import marked_text, toml_text
-from runc_wrap.engines.docker import docker_config
+from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.file_tree import Tree
 from runc_wrap.engines.handler import EngineError, Handler, check_name
 from runc_wrap.engines.marked_text import Saved
@@ -26,7 +26,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=8,
 )  # fmt: skip
-daemon_json = st.builds(
+daemon_texts = st.builds(
     lambda document, indent, end: json.dumps(document, indent=indent) + end,
     st.dictionaries(st.text(max_size=6), json_values)
     | st.fixed_dictionaries({"runtimes": st.dictionaries(st.text(max_size=6), json_values)}),
@@ -55,18 +55,18 @@ toml_lines = st.lists(
 
 
 def _with_runtime(text: str) -> str:
-    tree = Tree({}, docker_config.without_ours)
+    tree = Tree({}, daemon_json.without_ours)
     tree.put(Path("/daemon.json"), text)
-    docker_config.render(tree, Path("/daemon.json"), [Handler("runc-wrap", "/x", default=True)])
+    daemon_json.render(tree, Path("/daemon.json"), [Handler("runc-wrap", "/x", default=True)])
     return tree.text(Path("/daemon.json"))
 
 
 def _without_runtime(text: str, before: str) -> Any:
     saved = Saved(before, _with_runtime(before))
-    return json.loads(docker_config.without_ours(text, saved, "daemon.json") or "{}")
+    return json.loads(daemon_json.without_ours(text, saved, "daemon.json") or "{}")
 
 
-@given(daemon_json, st.sampled_from([None, 3]))
+@given(daemon_texts, st.sampled_from([None, 3]))
 def test_a_runtime_of_docker_is_found_again_after_a_reformat(text: str, indent: int | None) -> None:
     wanted, given_ = json.loads(text), json.loads(_with_runtime(text))
     assert _without_runtime(json.dumps(given_, indent=indent), text) == wanted

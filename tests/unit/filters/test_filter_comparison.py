@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp
@@ -47,7 +47,7 @@ def test_a_call_of_which_only_a_part_is_compared_is_named() -> None:
     assert expectation.sampled(filters) == ()  # nothing was compared yet
     assert expectation.differences(filters) == ()
     assert expectation.sampled(filters) == ("x86_64 mount", "x86 mount", "x32 mount")
-    assert bpf_outcomes.interest([bpf.program(filters[0])], ABIS["x86_64"].audit, 165).is_sampled
+    assert bpf_arguments.interest([bpf.program(filters[0])], ABIS["x86_64"].audit, 165).is_sampled
 
 
 def with_rule(block: Any, *names: str, **fields: Any) -> Any:
@@ -156,14 +156,14 @@ def test_numbers_without_argument_checks_are_proved_by_one_call() -> None:
     program = bpf.program(loaded(block_of("containerd")))
     audit = ABIS["x86_64"].audit
     number = syscalls.numbers(ABIS["x86_64"])
-    assert bpf_outcomes.interest([program], audit, number["read"]).indexes == []
-    assert bpf_outcomes.interest([program], audit, number["socket"]).indexes == [0]
+    assert bpf_arguments.interest([program], audit, number["read"]).indexes == []
+    assert bpf_arguments.interest([program], audit, number["socket"]).indexes == [0]
 
 
 @pytest.mark.parametrize("high", [False, True])
 def test_a_compared_value_is_tried_with_both_its_neighbours(*, high: bool) -> None:
     """A filter may let one value more through, on either side."""
-    found = bpf_outcomes.Interest()
+    found = bpf_arguments.Interest()
     for value in (0, 5, 0xFFFFFFFF):
         found.note(0, value, high=high)
     tried = (found.high if high else found.low)[0]

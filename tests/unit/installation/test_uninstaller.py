@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 import pytest
 
 from runc_wrap.engines import (
-    dependent,
-    dependents,
+    dependent_container,
+    handler_in_use,
+    handler_removal,
     registry,
-    removals,
 )
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.crio.crio_engine import Crio
@@ -40,11 +40,11 @@ from runc_wrap.installation import (
 )
 from runc_wrap.installation import (
     release_switch,
-    still_needed,
+    uninstall_obstacles,
     uninstaller,
 )
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.ledger.record import SELFTEST
+from runc_wrap.ledger.decision_record import SELFTEST
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def _start_task(places: Places) -> Path:
 def test_a_handler_is_not_removed_while_a_task_calls_its_path(places: Places) -> None:
     path, where = _start_task(places), _docker(places)
     with pytest.raises(EngineError, match=r"strict in .* is needed by 1 container: default/one"):
-        removals.plan(places, where, "strict")
-    removal = removals.plan(places, where, "strict", hands_over=True)
+        handler_removal.plan(places, where, "strict")
+    removal = handler_removal.plan(places, where, "strict", hands_over=True)
     plan_execution.carry_out(removal.plan)
     assert path.readlink() == RUNTIME
     document = json.loads(where.config.read_text())
@@ -105,15 +105,17 @@ def test_a_handler_is_not_removed_while_a_task_calls_its_path(places: Places) ->
 def test_a_task_that_came_after_the_plan_keeps_the_handler(places: Places) -> None:
     where = _docker(places)
     before = where.config.read_text()
-    removal = removals.plan(places, where, "strict")
+    removal = handler_removal.plan(places, where, "strict")
     path = _start_task(places)
     with pytest.raises(EngineError, match=r"needed by 1 container: default/one"):
-        plan_execution.carry_out(removal.plan, check=partial(removals.look_again, places, removal))
+        plan_execution.carry_out(
+            removal.plan, check=partial(handler_removal.look_again, places, removal)
+        )
     assert (where.config.read_text(), path.is_symlink()) == (before, True)
 
 
 def test_a_handler_that_nothing_needs_goes_with_its_link(places: Places) -> None:
-    removal = removals.plan(places, _docker(places), "strict", hands_over=True)
+    removal = handler_removal.plan(places, _docker(places), "strict", hands_over=True)
     plan_execution.carry_out(removal.plan)
     assert (removal.given, removal.named) == ([], [])
     assert not places.wrapper.with_name("strict").is_symlink()
@@ -124,12 +126,12 @@ def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -
     _start_task(places)
     where = _docker(places)
     plan_execution.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
-    removal = removals.plan(places, where, "strict", hands_over=True)
+    removal = handler_removal.plan(places, where, "strict", hands_over=True)
     plan_execution.carry_out(removal.plan)
     document = json.loads(where.config.read_text())
     assert document["default-runtime"] == "other"
     assert sorted(document["runtimes"]) == ["other", "strict"]
-    plan_execution.carry_out(removals.plan(places, where, "other").plan)
+    plan_execution.carry_out(handler_removal.plan(places, where, "other").plan)
     document = json.loads(where.config.read_text())
     assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
 
@@ -187,14 +189,14 @@ def test_without_a_real_runtime_nothing_is_handed_over(places: Places) -> None:
 
 
 def _unknown(*_: object) -> NoReturn:
-    raise dependent.Unknown("`podman ps --all` or `podman inspect` fails")
+    raise dependent_container.Unknown("`podman ps --all` or `podman inspect` fails")
 
 
 def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_veto(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dependents, "by_path", _unknown)
-    removal = removals.plan(places, _docker(places), "strict")
+    monkeypatch.setattr(handler_in_use, "by_path", _unknown)
+    removal = handler_removal.plan(places, _docker(places), "strict")
     told = (
         "there may be containers that need strict, as `podman ps --all` or `podman inspect` fails"
     )
@@ -211,14 +213,14 @@ def test_a_container_that_is_known_counts_whatever_is_not_known_beside_it(
     _start_task(places)
     monkeypatch.setattr(Podman, "calling", _unknown)
     with pytest.raises(EngineError, match=r"is needed by 1 container: default/one"):
-        removals.plan(places, _docker(places), "strict")
+        handler_removal.plan(places, _docker(places), "strict")
 
 
 def test_what_users_run_is_named_and_no_veto(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = [dependent.Dependent("podman of uid 7", "mine", "running")]
-    monkeypatch.setattr(dependents, "of_users", lambda name: theirs * (name == "strict"))
+    theirs = [dependent_container.Dependent("podman of uid 7", "mine", "running")]
+    monkeypatch.setattr(handler_in_use, "of_users", lambda name: theirs * (name == "strict"))
     plan = uninstaller.plan(places)
     told = "mine (podman of uid 7, running) needs strict"
     assert told in [each.why for each in uninstaller.left(plan)]
@@ -268,7 +270,7 @@ def test_an_engine_that_has_a_path_in_memory_needs_it(
 @pytest.fixture(name="by_hand")
 def file_of_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One that an owner wrote."""
-    monkeypatch.setattr(still_needed, "_BY_HAND", (str(tmp_path / "engine"),))
+    monkeypatch.setattr(uninstall_obstacles, "_BY_HAND", (str(tmp_path / "engine"),))
     (tmp_path / "engine").mkdir()
     return tmp_path / "engine" / "mine.conf"
 

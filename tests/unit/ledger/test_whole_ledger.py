@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import tail, whole_ledger
 
 if TYPE_CHECKING:

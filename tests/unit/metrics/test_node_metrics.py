@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
-from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.metrics import node_metrics
 from tests.unit.cli import ctl

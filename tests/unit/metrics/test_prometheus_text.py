@@ -11,14 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.node.requirements import program
 from harness.shown import reports
 from runc_wrap.hotpath import decision, ledger_file
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import tail
 from runc_wrap.metrics import counter_state, prometheus_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
 
 LINE = {"id": "a", "action": "inject", "mode": "audit", "via": "cold", "engine": "podman"}
 _, OLDER, NEWER = ledger_file.OLDEST_FIRST

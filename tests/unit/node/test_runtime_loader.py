@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import runtime_loader
 from runc_wrap.policy import policy_store

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap.hotpath import policy_file
-from runc_wrap.policy.facts import Facts
+from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.policy_compiler import Compiled, compile_policy
 from runc_wrap.policy.settings import schema
 

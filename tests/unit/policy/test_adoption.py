@@ -22,7 +22,7 @@ from tests.unit.policy.node import PROFILE, compiled, facts, load_profile
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.policy.facts import Facts
+    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]

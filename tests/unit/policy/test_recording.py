@@ -12,7 +12,7 @@ from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import restore
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.ledger import record
+from runc_wrap.ledger import decision_record
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.mode_profiles import modes, recorded_calls
 from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
@@ -101,7 +101,7 @@ def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) 
         ledger_file.record(words, one.who, one.decision, one.block, "cold")
         for one in found.values()
     ]
-    records = [record.of(line) for line in lines]
+    records = [decision_record.of(line) for line in lines]
     assert [one.has_listener for one in records] == [True, False, False, True]
     assert [one.form for one in records][:3] == ["enforce+record", "enforce", "audit"]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.filters import filter_comparison, runtime_filter
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.profiles import actions, block_merge, syscalls
 from runc_wrap.profiles.abis import ABIS

@@ -8,10 +8,10 @@ import pytest
 
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
-from runc_wrap.evidence.store import evidence_set
+from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import Tallies
-from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import candidate_evidence
@@ -54,7 +54,7 @@ class Node:
         source = OBSERVE if code == NOTIFY else AUDIT
         one = sighting(number, code=code, time=BEGIN + at, source=source)
         seen = self.evidence.containers.setdefault(("/run/test", name), Tallies())
-        evidence_set.count(seen, one)
+        evidence_memory.count(seen, one)
 
     def _decided(self) -> Ledger:
         records = {("/run/test", name): ledger_record.of(one) for name, one in self.lines.items()}

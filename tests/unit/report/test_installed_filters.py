@@ -10,9 +10,9 @@ import pytest
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.filters.evaluate.runtime_load import Loader
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.report import installed_filters
 from runc_wrap.report.container_evidence import Carried

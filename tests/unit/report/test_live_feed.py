@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence.sightings import LossSpan, Sighting
-from runc_wrap.evidence.store import evidence_set
-from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.evidence.store import evidence_memory
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore
 from runc_wrap.node.paths import Places
 from runc_wrap.report import live_feed
 from runc_wrap.report.live_feed import Watching
@@ -102,6 +102,6 @@ def test_observed_calls_appear_once_the_agent_has_written_them(
     agent.flush()
     (news,) = looking.look(0.01)[0]
     assert (news.key, news.times, news.call.args) == (KEY, 3, (NEWUSER,) + (None,) * 5)
-    (places.evidence / evidence_set.file_name(KEY)).write_bytes(b"{")
+    (places.evidence / evidence_memory.file_name(KEY)).write_bytes(b"{")
     assert looking.look(0.01)[0] == []
     kernel.close()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runc_wrap.evidence.sightings import OBSERVE, RECORDED, Sighting
 from runc_wrap.evidence.store.call_counts import MOST, Tallies
 from runc_wrap.failure import Failure
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS

@@ -7,10 +7,10 @@ import pytest
 
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, UNMADE, LossSpan
-from runc_wrap.evidence.store import evidence_set
+from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import EITHER, RUNTIME, Tallies
-from runc_wrap.evidence.store.evidence_set import Evidence, file_name
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.evidence.store.evidence_memory import Evidence, file_name
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
@@ -28,7 +28,7 @@ from tests.unit.evidence.samples import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.outcomes import Filter
 
 KEY = ("/run/test", "c1")
@@ -637,12 +637,12 @@ def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
 def test_the_runtimes_own_calls_are_shown_and_affect_no_verdict(case: Case) -> None:
     case.container()
     of = case.evidence.containers.setdefault(KEY, Tallies())
-    evidence_set.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), made_by=RUNTIME)
+    evidence_memory.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), made_by=RUNTIME)
     found = case.one()
     assert (found["verdict"], found["calls"]) == ("safe", [])
     ((name, outcome),) = [(one["syscall"], one["outcome"]) for one in found["runtime_calls"]]
     assert (name, outcome) == ("unshare", "EPERM")
-    evidence_set.count(of, sighting(UNSHARE))
+    evidence_memory.count(of, sighting(UNSHARE))
     assert case.one()["verdict"] == "denied"
 
 
@@ -652,9 +652,9 @@ def test_a_call_that_the_runtime_or_the_program_made_leaves_a_workload_unknown(
 ) -> None:
     case.container()
     of = case.evidence.containers.setdefault(KEY, Tallies())
-    evidence_set.count(of, sighting(GETPID, exe="/runc"), made_by=EITHER)  # it would be allowed
+    evidence_memory.count(of, sighting(GETPID, exe="/runc"), made_by=EITHER)  # it would be allowed
     assert case.one()["verdict"] == "safe"
-    evidence_set.count(of, sighting(number, exe="/runc"), made_by=EITHER)
+    evidence_memory.count(of, sighting(number, exe="/runc"), made_by=EITHER)
     found = case.one()
     assert (found["verdict"], found["calls"]) == (None, [])
     assert found["reason"].startswith(f"Unknown: 1 call ({name}) came as its program started")

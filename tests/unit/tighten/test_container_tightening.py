@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.node.container_state.node_status import Entry
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import syscalls
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state
-from runc_wrap.tighten.filter_request import ProcessOutcome, SeccompState
-from runc_wrap.tighten.tightening import PARTLY, TIGHTENED, Tightening
+from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
+from runc_wrap.tighten.tightening_plan import PARTLY, TIGHTENED, Tightening
 
 if TYPE_CHECKING:
     from pathlib import Path

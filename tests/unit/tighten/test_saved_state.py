@@ -10,7 +10,7 @@ import pytest
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind, Tally
 from runc_wrap.hotpath import agent_probe, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
@@ -28,7 +28,7 @@ from runc_wrap.ledger import tail, whole_ledger
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_compiler import compile_policy
-from runc_wrap.policy.settings import source
+from runc_wrap.policy.settings import settings_reader
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
@@ -108,7 +108,7 @@ def test_each_container_is_known_by_its_line() -> None:
 
 
 def test_every_count_of_the_evidence_is_read() -> None:
-    evidence = evidence_files.load(DATA / "var/evidence")
+    evidence = evidence_reader.load(DATA / "var/evidence")
     files = [json.loads(path.read_text()) for path in DATA.glob("var/evidence/containers/*.json")]
     assert evidence.damaged == 0
     assert evidence.containers.keys() == {_key(file) for file in files}
@@ -208,7 +208,7 @@ def test_a_policy_that_the_release_before_compiled_gives_the_same_filter(
 @pytest.fixture
 def rebuilt(places: Places) -> Places:
     """The same node after this release has recompiled its policy."""
-    settings = source.read(*places.sources())
+    settings = settings_reader.read(*places.sources())
     own = {"own.json": (places.profiles / "own.json").read_bytes()}
     facts = policies.facts(
         runtime_version="1.1.15+ds1",

@@ -22,7 +22,7 @@ from runc_wrap.agent.observe import (
 from runc_wrap.agent.observe.notify import Notification
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, TracingFilters
-from runc_wrap.filters.evaluate import bpf, filter_answer
+from runc_wrap.filters.evaluate import bpf, own_filter_evaluation
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
 
@@ -204,8 +204,8 @@ def test_the_fast_evaluation_answers_like_the_careful_one(steps: list[Any], args
     one = call(KEYCTL, *args)
     words = bpf.SeccompData(one.arch, one.number, args).words()
     found = bpf.evaluate(program, bpf.SeccompData(one.arch, one.number, args))
-    assert filter_answer.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
-    assert filter_answer.may_answer(data, return_codes.TRACE)
+    assert own_filter_evaluation.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
+    assert own_filter_evaluation.may_answer(data, return_codes.TRACE)
 
 
 def test_a_filter_is_read_in_the_layout_of_its_abi() -> None:

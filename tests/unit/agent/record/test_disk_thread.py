@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent.record.store_writer import Disk
+from runc_wrap.agent.record.disk_thread import Disk
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from runc_wrap.evidence.attribution import proc_connector, process_history
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.sources import audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Counted
-from runc_wrap.evidence.store import evidence_files
+from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.loss_intervals import Hole
 from runc_wrap.host import procfs, runtime_state
 from tests.unit.evidence.samples import line, observed, sighting, write_ledger
@@ -83,7 +83,7 @@ def connected(logged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def watched(prefix: Path) -> set[str]:
-    return set(evidence_files.load(prefix / "var" / "evidence").watched) & {AUDIT, OBSERVE}
+    return set(evidence_reader.load(prefix / "var" / "evidence").watched) & {AUDIT, OBSERVE}
 
 
 def recorder(prefix: Path) -> Recorder:
@@ -102,7 +102,7 @@ def test_the_logged_actions_are_checked_each_time_and_earlier_time_stays_unwatch
     logged.write_text(ALL)
     now += 100
     one.write()
-    found = evidence_files.load(tmp_path / "var" / "evidence").watched
+    found = evidence_reader.load(tmp_path / "var" / "evidence").watched
     assert found[AUDIT] == [(now - 100, now)]
     assert found[OBSERVE] == [(now - 200, now)]
 
@@ -120,7 +120,7 @@ def test_the_time_by_which_the_clock_was_set_is_not_watched(
     for passed, offset in ((100, 0.0), (100, 0.3), (100 + step, step), (100, step)):
         clock.update(now=clock["now"] + passed, offset=offset)
         one.write()
-    found = evidence_files.load(tmp_path / "var" / "evidence").watched
+    found = evidence_reader.load(tmp_path / "var" / "evidence").watched
     expected = sorted([(begun, begun + 200), (set_at, set_at + 100)])
     assert (found[AUDIT], found[OBSERVE]) == (expected, expected)
 
@@ -174,7 +174,7 @@ def test_records_that_the_kernel_dropped_are_lost(
     one = recorder(tmp_path)
     now += 60
     one.write()
-    found = [*evidence_files.load(tmp_path / "var" / "evidence").lost.values()]
+    found = [*evidence_reader.load(tmp_path / "var" / "evidence").lost.values()]
     assert found == ([[Hole(lost, now - 60, now)]] if lost else [])  # while one ran that is gone
 
 
@@ -230,7 +230,7 @@ def hear(one: Recorder, *records: Sighting | LossSpan) -> None:
 
 
 def counts(prefix: Path) -> tuple[int, int]:
-    found = evidence_files.load(prefix / "var" / "evidence")
+    found = evidence_reader.load(prefix / "var" / "evidence")
     whose = sum(len(one.calls) for one in found.containers.values())
     return whose, len(found.unattributed.calls)
 
@@ -351,7 +351,7 @@ def test_at_the_end_all_pending_events_are_read(told: Recorder, tmp_path: Path) 
     hear(told, sighting(pid=7, time=time.time()))
     told.finish()
     assert counts(tmp_path) == (1, 0)
-    (seen,) = evidence_files.load(tmp_path / "var" / "evidence").containers.values()
+    (seen,) = evidence_reader.load(tmp_path / "var" / "evidence").containers.values()
     assert seen.ended == 5.0
 
 
@@ -389,7 +389,7 @@ def test_a_joining_process_belongs_to_the_container_from_the_time_of_its_notice(
     hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/sbin/runc"))
     hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/bin/unshare", serial=2))
     joined.write()
-    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
+    seen = evidence_reader.load(tmp_path / "var" / "evidence").containers[KEY]
     assert [call.exe for call in seen.calls] == ["/usr/bin/unshare"]
     assert [call.exe for call in seen.runtimes.calls] == ["/usr/sbin/runc"]
 
@@ -406,7 +406,7 @@ def test_an_observed_call_of_the_runtime_is_counted_separately(
     call = observed(272, 0, pid=os.getpid(), time=time.time(), exe=exe)
     joined.record(KEY, call)
     joined.write()
-    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
+    seen = evidence_reader.load(tmp_path / "var" / "evidence").containers[KEY]
     assert bool(seen.runtimes.calls) == are_runtimes
     assert bool(seen.calls) != are_runtimes
 
@@ -419,7 +419,7 @@ def test_a_program_named_like_a_runtime_counts_as_the_containers(
     for _ in range(many):
         joined.record(KEY, observed(272, 0, pid=RUNTIME, time=time.time(), exe="/usr/bin/runc"))
     joined.write()
-    seen = evidence_files.load(tmp_path / "var" / "evidence").containers[KEY]
+    seen = evidence_reader.load(tmp_path / "var" / "evidence").containers[KEY]
     assert [tally.count for tally in seen.calls.values()] == [many]
 
 

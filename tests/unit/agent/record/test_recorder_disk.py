@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from harness.host import disk_faults
 from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.record.disk_thread import EvidenceWriter
 from runc_wrap.agent.record.recorder import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.record.source_check import SourceCheck
-from runc_wrap.agent.record.store_writer import EvidenceWriter
-from runc_wrap.evidence.store import evidence_files
-from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.evidence.store import evidence_reader
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore
 from tests.unit.agent.record.test_recorder import KEY, logged, recorder
 from tests.unit.evidence.samples import UNSHARE, observed
 
@@ -50,7 +50,7 @@ def test_after_a_failed_write_the_service_pauses_and_then_writes_everything(
     assert one.seconds() == TRY_AGAIN > WRITE_AFTER  # what comes meanwhile waits as well
     now[0] += TRY_AGAIN
     one.write()
-    (calls,) = evidence_files.load(tmp_path / "var" / "evidence").containers.values()
+    (calls,) = evidence_reader.load(tmp_path / "var" / "evidence").containers.values()
     assert [tally.count for tally in calls.calls.values()] == [2]
 
 

@@ -15,7 +15,7 @@ from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.evidence.store import evidence_files, evidence_set
+from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from tests.unit.agent.record import test_recorder
 from tests.unit.agent.record.test_recorder import ALL
 from tests.unit.evidence.samples import KILL, START, UNSHARE, sighting
@@ -210,7 +210,7 @@ def test_the_statement_of_a_killed_agent_does_not_count(tmp_path: Path) -> None:
 def test_time_that_turns_out_unwatched_is_removed(
     intervals: list[tuple[float, float]], since: float, left: list[tuple[float, float]]
 ) -> None:
-    evidence_set.unwatch(intervals, since)
+    evidence_memory.unwatch(intervals, since)
     assert intervals == left
 
 
@@ -227,7 +227,7 @@ def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
     one.check.saw(AUDIT, last)
     one.write_due()
     one.write()
-    (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
+    (interval,) = evidence_reader.load(tmp_path / "var" / "evidence").watched[AUDIT]
     assert interval[1] >= last
     time.sleep(0.1)  # what comes is taken to be of after it was provoked
     for _ in range(2):
@@ -237,7 +237,7 @@ def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
         one.write_due()
     assert AUDIT in one.check.blind
     one.write()
-    (interval,) = evidence_files.load(tmp_path / "var" / "evidence").watched[AUDIT]
+    (interval,) = evidence_reader.load(tmp_path / "var" / "evidence").watched[AUDIT]
     assert interval[1] == last
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.doctor.service_checks import services_run, units
+from runc_wrap.doctor.service_checks import service_units, services_run
 from runc_wrap.host import systemd
 from tests.unit.node import machine
 
@@ -44,7 +44,7 @@ def states(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "states"
     directory.mkdir()
     (directory / "version").write_text("257")
-    for unit in [unit for name in units.SERVICES for unit in units.both(name)]:
+    for unit in [unit for name in service_units.SERVICES for unit in service_units.both(name)]:
         program = f"{node.places.prefix}/bin/runc-wrapctl"
         (directory / unit).write_text(
             f"Id={unit}\nLoadState=loaded\nUnitFileState=enabled\nActiveState=active\n"
@@ -132,7 +132,7 @@ def test_a_stopped_service_is_only_a_note_if_nothing_needs_or_starts_it(
 ) -> None:
     node.configure(f'[default]\nmode = "{mode}"\n')
     assert node.ctl("apply").exit_code == 0
-    for unit in units.both("decide"):
+    for unit in service_units.both("decide"):
         _change(states, unit, "ActiveState", "inactive")
         _change(states, unit, "UnitFileState", enabled)
     [found] = _found(node)

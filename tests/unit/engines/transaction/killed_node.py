@@ -22,7 +22,7 @@ from runc_wrap.engines.registration import (
     registration_plan,
     registration_state,
 )
-from runc_wrap.engines.transaction import boot_unit, canary_proof, steps, taking_back
+from runc_wrap.engines.transaction import boot_unit, canary_proof, taking_back, transaction_run
 from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.engines.transaction.unit_control import Systemd
 from runc_wrap.node.paths import Places
@@ -187,18 +187,22 @@ def node(tmp_path: Path, text: str) -> tuple[FakeNode, Places]:
 
 
 def job(
-    places: Places, config: Path, action: str = steps.ADD, handler: str = "runc-wrap", **more: Any
-) -> steps.Job:
+    places: Places,
+    config: Path,
+    action: str = transaction_run.ADD,
+    handler: str = "runc-wrap",
+    **more: Any,
+) -> transaction_run.Job:
     """Return the registration of a handler, or its removal."""
     where = registration_state.Where("containerd", config, places.wrapper.parent, places.engines)
 
     def plan() -> registration_plan.Plan:
-        if action == steps.REMOVE:
+        if action == transaction_run.REMOVE:
             return registration_plan.plan_remove(where, handler)
         default = bool(more.get("default"))
         return registration_plan.plan_add(where, handler, {"major": 1}, default=default)
 
-    return steps.Job(places, where, handler, action, plan, **more)
+    return transaction_run.Job(places, where, handler, action, plan, **more)
 
 
 def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
@@ -212,9 +216,9 @@ def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> N
     monkeypatch.setattr(canary_proof, "check", check)
 
 
-def run(one: steps.Job, where: FakeNode) -> steps.Proved:
+def run(one: transaction_run.Job, where: FakeNode) -> transaction_run.Proved:
     """Carry out a job without a word."""
-    return steps.run(one, where, lambda _: None)
+    return transaction_run.run(one, where, lambda _: None)
 
 
 def interrupted(
@@ -237,7 +241,7 @@ def killed(at: int, work: Callable[[], object]) -> bool:
         _count(at)
         try:
             work()
-        except (steps.TakenBack, taking_back.NotTakenBackError):
+        except (transaction_run.TakenBack, taking_back.NotTakenBackError):
             pass
         finally:
             os._exit(ENDED)

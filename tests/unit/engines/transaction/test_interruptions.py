@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from runc_wrap.engines.docker import docker_config
+from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
     plan_execution,
@@ -20,8 +20,8 @@ from runc_wrap.engines.registration import (
 from runc_wrap.engines.transaction import (
     boot_unit,
     canary_proof,
-    steps,
     taking_back,
+    transaction_run,
     unit_control,
 )
 from runc_wrap.engines.transaction.taking_back import Note
@@ -64,8 +64,8 @@ def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
         if left < 0:
             raise BrokenPipeError(32, "Broken pipe")
 
-    with pytest.raises(steps.TakenBack):
-        steps.run(job(places, one.config), one, tell)
+    with pytest.raises(transaction_run.TakenBack):
+        transaction_run.run(job(places, one.config), one, tell)
     assert _is_as_before(one, places)
 
 
@@ -96,7 +96,7 @@ def test_a_defect_of_ours_does_not_keep_it_from_being_taken_back(
         raise LookupError("a defect")
 
     monkeypatch.setattr(canary_proof, "check", defect)
-    with pytest.raises(steps.TakenBack, match="LookupError: a defect"):
+    with pytest.raises(transaction_run.TakenBack, match="LookupError: a defect"):
         run(job(places, one.config), one)
     assert _is_as_before(one, places)
 
@@ -115,7 +115,7 @@ def test_a_second_interruption_waits_until_it_is_taken_back(
     one.restart = interrupted  # type: ignore[method-assign]
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with pytest.raises(steps.TakenBack, match=steps.INTERRUPTED):
+        with pytest.raises(transaction_run.TakenBack, match=transaction_run.INTERRUPTED):
             run(job(places, one.config), one)
     finally:
         signal.signal(signal.SIGTERM, former)
@@ -136,7 +136,7 @@ def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: P
         config.write_text(text)
         where = registration_state.Where("docker", config, tmp_path / "bin", tmp_path / "var")
         plan = registration_plan.plan_add(where, "runc-wrap", {}, default=default)
-        has_said_all = docker_config.neutral(text) is None
+        has_said_all = daemon_json.neutral(text) is None
         assert (plan.undone_loses_default and not has_said_all) is needs, (text, default)
 
 
@@ -206,7 +206,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     """By a reload, which ends no container; also if the first one to do so was killed then."""
     one, places = _begun_docker(tmp_path)
     if killed:
-        one.config.write_text(docker_config.neutral('{"debug": true}') or "")
+        one.config.write_text(daemon_json.neutral('{"debug": true}') or "")
     taking_back.everything(places, cast("Systemd", one))
     (said,) = map(json.loads, one.read)
     assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
@@ -215,7 +215,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
 
 def test_a_boot_after_a_power_cut_knows_what_docker_had_to_read_first(tmp_path: Path) -> None:
     one, places = _begun_docker(tmp_path)
-    one.config.write_text(docker_config.neutral('{"debug": true}') or "")
+    one.config.write_text(daemon_json.neutral('{"debug": true}') or "")
     taking_back.everything(places, cast("Systemd", one), is_boot=True)
     assert (one.config.read_text(), one.read) == ('{"debug": true}', [])
 
@@ -237,7 +237,7 @@ def test_a_second_registration_is_taken_back_on_a_full_disk(
         return restart(unit, how)
 
     one.restart, one.hangs = fills, True  # type: ignore[method-assign]
-    with pytest.raises(steps.TakenBack, match="the canary hangs"):
+    with pytest.raises(transaction_run.TakenBack, match="the canary hangs"):
         run(job(places, one.config, default=True), one)
     assert before == [one.config.read_bytes(), *(p.read_bytes() for p in places.engines.iterdir())]
     assert (one.read.read_bytes(), one.timers) == (before[0], {})
@@ -278,7 +278,7 @@ def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
 
     monkeypatch.setattr(canary_proof, "check", check)
     if vanishing == 5:
-        with pytest.raises(steps.TakenBack, match="no process any more"):
+        with pytest.raises(transaction_run.TakenBack, match="no process any more"):
             run(job(places, one.config), one)
         assert _is_as_before(one, places)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.transaction import canary_proof, engine_status, proofs
+from runc_wrap.engines.transaction import canary_proof, last_transaction, registration_drift
 from runc_wrap.engines.transaction.canary_proof import NotProved
 from tests.unit.engines.transaction.killed_node import (
     UNIT,
@@ -49,7 +49,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
 
 def _shown(made: Made) -> dict[str, Any]:
     one, places, _ = made
-    (shown,) = engine_status.survey(places, cast("Systemd", one))
+    (shown,) = registration_drift.survey(places, cast("Systemd", one))
     return shown.as_json()
 
 
@@ -156,11 +156,11 @@ def test_a_record_that_cannot_be_read_is_none(made: Made, seen: Seen, spoiled: s
     one, places, where = made
     (path,) = (places.var / "proofs").iterdir()
     path.write_text(spoiled)
-    assert proofs.read(where) is None
+    assert last_transaction.read(where) is None
     one.version = NEW
     assert seen() == ([], [])
     run(job(places, one.config), one)
-    assert proofs.read(where) is not None
+    assert last_transaction.read(where) is not None
 
 
 def test_dockers_client_is_not_taken_for_its_daemon(

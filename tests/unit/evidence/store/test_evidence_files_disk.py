@@ -11,8 +11,8 @@ import pytest
 
 from harness.host import disk_faults
 from runc_wrap.evidence.sightings import AUDIT
-from runc_wrap.evidence.store import evidence_files, evidence_set
-from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.evidence.store import evidence_memory, evidence_reader
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore
 from tests.unit.evidence.samples import clear_old, sighting
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ KEYS = [("/run/test", f"c{number}") for number in range(3)]
 DAY = 86400.0
 
 
-def _counts(found: evidence_set.Evidence) -> dict[Key, list[int]]:
+def _counts(found: evidence_memory.Evidence) -> dict[Key, list[int]]:
     return {key: [one.count for one in of.calls.values()] for key, of in found.containers.items()}
 
 
@@ -46,7 +46,7 @@ def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
         if not told.failed:
             break
         kept.flush()
-        found = evidence_files.load(tmp_path / str(number))
+        found = evidence_reader.load(tmp_path / str(number))
         assert _counts(found) == {key: [1] for key in KEYS}, told.failed
         assert (found.watched, found.damaged) == ({AUDIT: [(1, 2)]}, 0), told.failed
     assert number > 10
@@ -61,7 +61,7 @@ def test_a_process_killed_at_any_call_leaves_its_earlier_evidence(tmp_path: Path
     with disk_faults.recorded(tmp_path / "store") as moments:
         kept.flush()
     for number, moment in enumerate(moments):
-        found = evidence_files.load(disk_faults.put(moment.killed, tmp_path / str(number)))
+        found = evidence_reader.load(disk_faults.put(moment.killed, tmp_path / str(number)))
         assert _counts(found)[KEYS[0]] in ([1], [2]), moment.call
         assert found.damaged == 0, moment.call
 
@@ -79,7 +79,7 @@ def test_after_a_power_failure_no_file_is_damaged_and_no_time_counts_as_watched_
         kept.flush()
     crashes = list(disk_faults.crashes(moments))
     for number, (call, tree) in enumerate(crashes):
-        found = evidence_files.load(disk_faults.put(tree, tmp_path / str(number)))
+        found = evidence_reader.load(disk_faults.put(tree, tmp_path / str(number)))
         counts = _counts(found)
         assert found.damaged == 0, call
         assert counts[KEYS[0]] in ([1], [2]), call
@@ -96,13 +96,13 @@ def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed_or_the_p
     for number, key in enumerate(KEYS):
         kept.add(key, sighting())
         kept.flush()
-        path = tmp_path / "store" / evidence_set.file_name(key)
+        path = tmp_path / "store" / evidence_memory.file_name(key)
         os.utime(path, ((10 + number) * DAY, (10 + number) * DAY))
     with disk_faults.recorded(tmp_path / "store") as moments:
         assert clear_old(kept) == len(KEYS)
     for number, (call, tree) in enumerate(disk_faults.crashes(moments)):
-        found = evidence_files.load(disk_faults.put(tree, tmp_path / str(number)))
+        found = evidence_reader.load(disk_faults.put(tree, tmp_path / str(number)))
         for place, key in enumerate(KEYS):
             is_told = found.cleared(key) >= (10 + place) * DAY
             assert key in found.containers or is_told, call
-    assert evidence_files.load(tmp_path / "store").containers == {}
+    assert evidence_reader.load(tmp_path / "store").containers == {}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.evidence.store import evidence_files, evidence_set, unattributed_calls
-from runc_wrap.evidence.store.evidence_store import EvidenceStore
+from runc_wrap.evidence.store import evidence_memory, evidence_reader, unattributed_calls
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore
 from runc_wrap.evidence.store.unattributed_calls import MOST_OF_ONE, Strays
 from tests.unit.evidence.samples import MOUNT, START, UNSHARE, sighting
 
@@ -75,7 +75,7 @@ def test_written_spans_are_read_back(tmp_path: Path) -> None:
     again = EvidenceStore(tmp_path)
     again.add(None, sighting(time=START + 300))
     again.flush()
-    found = evidence_files.load(tmp_path).unattributed
+    found = evidence_reader.load(tmp_path).unattributed
     assert _spans(found) == [(1, 0, 0), (1, 100, 100), (1, 200, 200), (1, 300, 300)]
     assert [call.number for call in found.elsewhere.calls] == [MOUNT]
 
@@ -85,9 +85,9 @@ def test_invalid_spans_are_damage(tmp_path: Path, spans: Any) -> None:
     first = EvidenceStore(tmp_path)
     first.add(None, sighting())
     first.flush()
-    path = tmp_path / evidence_set.UNATTRIBUTED
+    path = tmp_path / evidence_memory.UNATTRIBUTED
     path.write_text(json.dumps({**json.loads(path.read_text()), "spans": spans}))
-    found = evidence_files.load(tmp_path)
+    found = evidence_reader.load(tmp_path)
     assert found.damaged == 1
     assert found.unattributed.calls == {}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
+from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.profiles import actions, return_codes
 
 X86_64 = 0xC000003E
@@ -139,9 +139,9 @@ def test_a_filter_that_returns_an_argument_depends_on_it() -> None:
     """Found by `make campaign-fuzz`: without a branch no argument counted as relevant."""
     word = bpf.argument_word(4, high=True)
     program = bpf.program(raw((bpf.LD_ABS, 0, 0, 4 * word), (bpf.RET_A, 0, 0, 0)))
-    assert bpf_outcomes.interest([program], X86_64, 41).indexes == [4]
+    assert bpf_arguments.interest([program], X86_64, 41).indexes == [4]
     constant = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), (bpf.RET_A, 0, 0, 0)))
-    assert bpf_outcomes.interest([constant], X86_64, 41).indexes == []
+    assert bpf_arguments.interest([constant], X86_64, 41).indexes == []
 
 
 def _steps(instructions: list[bpf.Instruction], a: int) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runc_wrap.filters import filter_comparison, runtime_filter
 from runc_wrap.filters.evaluate import bpf, merged_filter
 from runc_wrap.filters.evaluate.bpf import SeccompData
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath import overlay
 from runc_wrap.profiles import actions, return_codes, syscalls

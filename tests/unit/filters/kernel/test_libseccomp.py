@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import syscalls

@@ -13,9 +13,9 @@ import pytest
 from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.decision import OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import bundle_config, deep_verify
-from runc_wrap.node.container_state.stated_defaults import Recognizer
+from runc_wrap.node.container_state.default_recognition import Recognizer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
-from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Expectations

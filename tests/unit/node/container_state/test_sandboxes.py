@@ -9,15 +9,15 @@ import pytest
 from runc_wrap.cli import status as status_command
 from runc_wrap.host.containers import RuntimeContainer
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.ledger import record
-from runc_wrap.node.container_state import redecide, stated_defaults
+from runc_wrap.ledger import decision_record
+from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.node.container_state.node_status import Entry
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.ledger.record import Record
+    from runc_wrap.ledger.decision_record import Record
 
 DEFAULT = "containerd@1.7.24"
 
@@ -32,7 +32,7 @@ class _Known:
 def _record(place: Path, name: str, **more: Any) -> Record:
     (place / name).mkdir()
     line = {"id": name, "root": str(place), "bundle": str(place / name), "action": "keep", **more}
-    return record.of(line)
+    return decision_record.of(line)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_report_counts_workloads_that_keep_their_engines_default(
     records: dict[str, Record],
 ) -> None:
     known: Any = _Known()
-    assert stated_defaults.counted(records.values(), known) == {DEFAULT: 3}
+    assert default_recognition.counted(records.values(), known) == {DEFAULT: 3}
 
 
 def _entries(records: dict[str, Record]) -> list[Entry]:
@@ -78,7 +78,7 @@ def test_status_counts_the_same(
         counts.append(sum(found.values()))
         return ""
 
-    monkeypatch.setattr(stated_defaults, "sentence", sentence)
+    monkeypatch.setattr(default_recognition, "sentence", sentence)
     monkeypatch.setattr("runc_wrap.hotpath.policy_file.load", lambda _: None)
     status_command._say_what_is_kept(Places(tmp_path), _entries(records))  # noqa: SLF001
     assert counts == [3]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.host import containers, procfs, runtime_state
-from runc_wrap.ledger import record as ledger_record
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import node_status, users_containers
 from tests.unit.host.test_containers import runc
 from tests.unit.node.container_state.test_container_processes import process

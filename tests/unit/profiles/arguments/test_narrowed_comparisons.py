@@ -14,15 +14,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.bpf_outcomes import Interest
-from runc_wrap.filters.evaluate.runtime_load import Load, Loader, load
+from runc_wrap.filters.evaluate.bpf_arguments import Interest
+from runc_wrap.filters.evaluate.libseccomp_input import Load, Loader, load
 from runc_wrap.filters.evaluate.simulate import Simulation, compares
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
-from runc_wrap.profiles.arguments.spans import blocks, meet, rest, span_of, spans
+from runc_wrap.profiles.arguments.number_ranges import blocks, meet, rest, span_of, spans
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.source_profile import Argument, ProfileError

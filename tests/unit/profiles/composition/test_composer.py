@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.filters import profile_difference
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression, groups
 from runc_wrap.profiles.composition.expression import Composition, Term

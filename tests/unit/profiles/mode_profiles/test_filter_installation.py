@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.hotpath.resolve import resolve

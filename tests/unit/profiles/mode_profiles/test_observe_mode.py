@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import argument_rules
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
-from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath import json_codec
@@ -20,7 +20,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
 from runc_wrap.profiles import abis, actions, builtin, never_asked, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.arguments.complement import complement
+from runc_wrap.profiles.arguments.negated_comparisons import complement
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import filter_installation, modes
 
@@ -75,7 +75,7 @@ class Both:
 
     def classes(self, abi: abis.Abi, number: int) -> list[bpf.Args]:
         """Return arguments that reach every outcome of either filter."""
-        return list(bpf_outcomes.interest(self.programs.values(), abi.audit, number).calls())
+        return list(bpf_arguments.interest(self.programs.values(), abi.audit, number).calls())
 
 
 def block(profile: Any, mode: str, bounding: frozenset[str]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runc_wrap.agent.observe import argument_rules
-from runc_wrap.filters.evaluate import bpf, bpf_outcomes
-from runc_wrap.filters.evaluate.runtime_load import Loader, load
+from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.hotpath.resolve import resolve
@@ -61,7 +61,7 @@ def test_denials_stay_and_what_is_allowed_is_sent_unless_it_is_of_the_base_set(
     odd = set()
     for abi in listed:
         for number, name in [*syscalls.table(abi).items(), (1000, ""), (0x3FFFFFFF, "")]:
-            for args in bpf_outcomes.interest(programs, abi.audit, number).calls():
+            for args in bpf_arguments.interest(programs, abi.audit, number).calls():
                 call = bpf.SeccompData(abi.audit, number, args)
                 before, after = (bpf.evaluate(one, call) for one in programs)
                 if wrong(name, args, before, after):

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.store.evidence_set import Evidence
+from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.report.suggestion import policy_snippets
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
 
 if TYPE_CHECKING:
-    from runc_wrap.report.reported_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import ReportedWorkload
 
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 

@@ -6,8 +6,8 @@ import pytest
 
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.evidence.store.evidence_set import Evidence
-from runc_wrap.filters.evaluate.runtime_load import Loader
+from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.composition import groups
@@ -29,7 +29,7 @@ from tests.unit.evidence.samples import (
 )
 
 if TYPE_CHECKING:
-    from runc_wrap.report.reported_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import ReportedWorkload
 
 KEY = ("/run/test", "c1")
 LOADER = Loader.of("runc", "1.3.0")

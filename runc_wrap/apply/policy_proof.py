@@ -1,0 +1,169 @@
+"""Proves that libseccomp compiles each profile of a policy to what its text says.
+
+What it compiles wrongly is written with masks instead, and proved again; what stays wrong is
+refused. Blocks that were proved with this libseccomp are remembered by digest, in a file beside the
+policies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from runc_wrap.documents import reader
+from runc_wrap.engines.capture.capture_run import USUAL
+from runc_wrap.filters import block_proof, profile_difference
+from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
+from runc_wrap.filters.kernel import libseccomp, libseccomp_version
+from runc_wrap.host import files
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.decision import AS_STRICT, RECORD
+from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy.candidate_settings import CandidateCost  # noqa: TC001 - documents.reader asks for it
+from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.profiles.arguments import masked_rules
+from runc_wrap.profiles.lint_finding import LintFinding
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.source_profile import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator
+
+    from runc_wrap.filters.block_proof import Miscompiled
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
+    from runc_wrap.node.paths import Places
+    from runc_wrap.policy.compiler_facts import Facts
+    from runc_wrap.policy.policy_compiler import Compiled
+    from runc_wrap.profiles.source_profile import Profile
+
+_LARGEST = 1 << 20
+_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see profile_proof
+
+
+@dataclass(frozen=True)
+class ProvedBlocks:
+    """{digest of a block and by what it is compiled: the calls that are compiled wrongly}.
+
+    `previews` has what is known of profiles with a candidate beside them.
+    """
+
+    blocks: dict[str, list[str]] = field(default_factory=dict)
+    previews: dict[str, CandidateCost] = field(default_factory=dict)
+
+
+class Prover:
+    """Proves the profiles of one policy."""
+
+    def __init__(self, places: Places, facts: Facts) -> None:
+        self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
+        self._path = places.current.parent / "proved.json"
+        self._libseccomp = (libseccomp_version.loaded() or ("", ""))[0]
+        by = f"{self._libseccomp} {facts.runtime_kind} {facts.runtime_version} "
+        self._by = by.encode()
+        self._proved, self._known = ProvedBlocks(), self._read()
+
+    def settle(self, compiled: Compiled) -> Compiled:
+        """Return the policy with profiles that are compiled rightly. Raises PolicyError."""
+        if not self._libseccomp:  # then nothing can be compiled, as a remark says
+            return compiled
+        profiles = dict(compiled.profiles)
+        remarks = [*compiled.remarks]
+        for (name, mode), made in compiled.profiles.items():
+            if calls := self._wrong(made):
+                remark = (
+                    f"note: profile {name}: libseccomp {self._libseccomp} compiles its rules "
+                    f"for {', '.join(calls)} wrongly; equal ones are used, which compare by masks."
+                )
+                try:
+                    profiles[name, mode] = self._masked(name, made, calls)
+                except PolicyError as error:
+                    if mode.removesuffix(RECORD) in AS_STRICT:
+                        raise
+                    remark = f"warning: in {mode}, records of these calls may be wrong: {error}"
+                remarks += [remark] * (remark not in remarks)
+        return replace(compiled, profiles=profiles, remarks=tuple(remarks))
+
+    def cost_of(self, text: bytes, proved: Callable[[Loader], CandidateCost]) -> CandidateCost:
+        """Return what a candidate costs if it is known by this text, else what `proved` finds."""
+        digest = json_codec.digest(self._by + text)
+        found = self._known.previews.get(digest) or proved(self._loader)
+        self._proved.previews[digest] = found
+        return found
+
+    def remember(self) -> None:
+        """Write what was proved: the next `apply` does not prove it again."""
+        with contextlib.suppress(OSError):  # it is proved again then
+            files.replace(self._path, json_codec.dumps(reader.written(self._proved)), 0o644)
+
+    def _read(self) -> ProvedBlocks:
+        try:
+            return reader.read(ProvedBlocks, files.read(self._path, _LARGEST))
+        except (OSError, ValueError):
+            return ProvedBlocks()
+
+    def _wrong(self, made: CompiledProfile) -> list[str]:
+        """Return the calls of a profile that are compiled wrongly."""
+        found: set[str] = set()
+        for capabilities in _sets(made):
+            block = json_codec.dumps(resolve(made, capabilities))
+            digest = json_codec.digest(self._by + block)
+            if digest not in self._proved.blocks:
+                known = self._known.blocks.get(digest)
+                self._proved.blocks[digest] = self._of(block) if known is None else known
+            found.update(self._proved.blocks[digest])
+        return sorted(found)
+
+    def _of(self, block: bytes) -> list[str]:
+        """Return the calls of a block's JSON that are compiled wrongly."""
+        try:
+            found = block_proof.wrong(json.loads(block), self._loader, _CALLS)
+        except ProfileError:  # the policy's own checks say so
+            return []
+        return sorted({one.syscall for one in found})
+
+    def _masked(self, name: str, made: CompiledProfile, calls: list[str]) -> CompiledProfile:
+        """Return the profile with masks. Raises PolicyError if that is compiled wrongly, too."""
+        rules = masked_rules.masked(made["rules"], calls)
+        other: CompiledProfile = {**made, "rules": rules or []}
+        if rules is None or (calls := self._wrong(other)):
+            raise PolicyError(
+                f"profile {name}: libseccomp {self._libseccomp} compiles its rules for "
+                f"{', '.join(calls)} to something else than they say. Compare for equality or by "
+                "masks, in fewer rules, or upgrade libseccomp to 2.6.1."
+            )
+        return other
+
+
+def _sets(made: CompiledProfile) -> list[frozenset[str]]:
+    """Return the capabilities of most containers, and all that change a call's comparisons."""
+    rules = (entry["rule"] for entry in made["rules"])
+    return capabilities({name for one in rules if one.get("args") for name in one["names"]}, made)
+
+
+def capabilities(calls: Iterable[str], *profiles: CompiledProfile) -> list[frozenset[str]]:
+    """Return what most containers have, and all sets that change what these calls get.
+
+    Raises ProfileError for too many.
+    """
+    named = profile_difference.named_capabilities(*profiles)
+    sets = profile_difference.capability_sets(named.get(call, set()) for call in calls)
+    return list(dict.fromkeys((USUAL, frozenset(), frozenset(CAPABILITIES), *sets)))
+
+
+def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
+    """Yield what libseccomp refuses of a profile, or compiles to something else than it says."""
+    loader = Loader.of(facts.runtime_kind, facts.runtime_version)
+    made = compile_profile(profile, arch=facts.arch, kernel=facts.kernel)
+    known: dict[Hashable, Miscompiled | None] = {}
+    try:
+        for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
+            libseccomp.filter_bytes(load(block := json.loads(text), loader))
+            block_proof.wrong(block, loader, known)
+    except ProfileError as error:
+        yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
+    for one in filter(None, known.values()):
+        remedy = "compare by SCMP_CMP_MASKED_EQ; `apply` does so for a profile that it enforces"
+        yield LintFinding("compiled-wrongly", "warning", "syscalls", str(one), remedy)

@@ -1,0 +1,68 @@
+"""kubectl runc-wrap status NODE: all that the installer remembers of one node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap import safe_text
+from runc_wrap.cli import kubectl_cluster, output, progress
+from runc_wrap.cluster import next_step
+from runc_wrap.fleet.collection import Collection
+from runc_wrap.fleet.kubectl import KubectlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runc_wrap.cli.kubectl_cluster import Cluster
+
+COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "state")
+_NAMES = ("node", "state", "since", "reason", "version", "engine", "policy")
+_LONGEST, _MOST = 1000, 20  # characters of a sentence; remarks and attempts
+
+
+def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> None:
+    """Print the state; end the command with 1 if the node is not well. Raises KubectlError."""
+    found, _ = kubectl_cluster.asked(cluster)
+    chosen = [one for one in found if one.node == node]
+    if not chosen:
+        raise KubectlError(
+            f"the cluster lists no Linux node {safe_text.word(node)}; "
+            "`kubectl get nodes` names them"
+        )
+    asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, 1, seconds)
+    with progress.shown("Asking the node") as meter:
+        (document,) = asked.documents(chosen, meter)
+    if "error" in document:
+        raise KubectlError(f"{safe_text.name(node)}: {safe_text.name(document['error'], _LONGEST)}")
+    if as_json:
+        output.document(document)
+    else:
+        output.say("\n".join(_lines(document)))
+    if safe_text.name(document.get("state")) not in next_step.WELL:
+        raise SystemExit(output.WRONG)
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    """Yield what a node says of itself, whatever types it has."""
+    for name in _NAMES:
+        if shown := safe_text.name(document.get(name), _LONGEST):
+            yield f"{name:<8} {shown}"
+    if document.get("state") is None:
+        yield "state    the installer has reported none yet"
+    for remark in _items(document, "remarks"):
+        yield f"remark   {safe_text.name(remark, _LONGEST)}"
+    for one in _items(document, "attempts"):
+        yield _attempt(one if isinstance(one, dict) else {})
+
+
+def _attempt(found: dict[str, Any]) -> str:
+    """Return what failed, why, and when it is tried again."""
+    step, count, again, reason = (
+        safe_text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
+    )
+    return f"failed   {step} ({count} times; tried again after {again}): {reason}"
+
+
+def _items(document: dict[str, Any], name: str) -> list[Any]:
+    found = document.get(name)
+    return found[:_MOST] if isinstance(found, list) else []

@@ -1,0 +1,196 @@
+"""The steps of one pass over a node: each is done on the host, and may be done again.
+
+A step returns why it failed, and the state that this leads to; None if it went well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap import safe_text
+from runc_wrap.cluster import archive_copy, next_step, node_record
+from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+
+if TYPE_CHECKING:
+    from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
+    from runc_wrap.cluster.host_commands.transient_unit import CommandEnd
+    from runc_wrap.cluster.next_step import Registration, Seen
+    from runc_wrap.cluster.node_reporter import Pod, Reporter
+    from runc_wrap.node.paths import Places
+
+DOING = {
+    next_step.INSTALL: "checking the node, and installing the release",
+    next_step.POLICY: "checking the policy, and putting it in force",
+    next_step.REGISTER: "registering with the engine, and proving it by a canary",
+    next_step.PROVE: "proving the handler by a canary",
+    next_step.WITHDRAW: "having the RuntimeClass select this node no more",
+    next_step.UNREGISTER: "removing the handler from the engine",
+    next_step.UNINSTALL: "removing the installation",
+}
+WORDS = {  # the state after each step that failed
+    next_step.INSTALL: next_step.FAILED,
+    next_step.POLICY: next_step.FAILED,
+    next_step.REGISTER: next_step.REVERTED,
+    next_step.PROVE: next_step.UNPROVED,
+    next_step.UNREGISTER: next_step.REMOVING,
+}
+_UNHEARD = "the API server does not know yet that the RuntimeClass no longer selects this node"
+_NEEDED = "something on the node needs it still; it goes on when that is gone"
+_LONGEST = 600  # characters of a sentence
+
+
+class StepFailure(NamedTuple):
+    """Which state a step that failed leads to, and why."""
+
+    word: str
+    reason: str
+
+
+@dataclass
+class NodeSteps:
+    """One pass; `registration`, `needed` and `left` are what `next_step.Seen` has of it."""
+
+    places: Places
+    commands: NodeCommands
+    reporter: Reporter
+    registration: Registration | None = None
+    needed: str | None = None
+    left: str = ""
+
+    @property
+    def _pod(self) -> Pod:
+        return self.reporter.pod
+
+    def do(self, step: str, seen: Seen) -> StepFailure | None:
+        """Do one step. Raises SystemdError."""
+        return {
+            next_step.INSTALL: self._install,
+            next_step.POLICY: self._put_policy_in_force,
+            next_step.REGISTER: self._register,
+            next_step.PROVE: self._prove,
+            next_step.WITHDRAW: self._withdraw,
+            next_step.UNREGISTER: self._unregister,
+            next_step.UNINSTALL: self._uninstall,
+        }[step](seen)
+
+    def ask(self, seen: Seen, *, removes: bool) -> None:
+        """Ask the host what is not known yet. Raises SystemdError."""
+        if removes and self.needed is None:
+            self.needed = self.commands.remaining()
+        else:
+            self.registration = self.commands.registration(seen.engine.name)
+
+    def _install(self, seen: Seen) -> StepFailure | None:
+        """Install the image's release; the first one together with the policy.
+
+        The policy may name the runtime that the node has. One that does not check keeps no release
+        off: the step POLICY says what is wrong.
+        """
+        policy = None if seen.release or seen.policy_problem else self._write_policy()
+        try:
+            archive = archive_copy.lay(self._pod.archive, self.places)
+        except (OSError, ValueError) as error:
+            return StepFailure(next_step.FAILED, f"the release cannot be laid down: {error}")
+        ended = self.commands.preflight(archive, seen.engine.name, policy)
+        word = next_step.FAILED if ended.document is None else next_step.REFUSED
+        complaint = ""
+        if ended.is_well:
+            complaint = "".join(f"; the policy was not taken: {it}" for it in ended.texts("policy"))
+            version = archive_copy.version(self._pod.archive)
+            node_record.change(self.places, **_before(seen), begun=(seen.wanted, version))
+            word, ended = next_step.FAILED, self.commands.install(archive)
+            settle_release(self.places, is_well=ended.is_well)
+        archive_copy.remove(self.places)
+        self.registration = None
+        return None if ended.is_well else StepFailure(word, f"{ended.reason}{complaint}")
+
+    def _write_policy(self) -> str | None:
+        """Write the mounted policy into var/cluster. Return its name, None if it cannot."""
+        try:
+            files = policy_files.mounted(self._pod.config, self._pod.profiles)
+            return policy_directory.write(self.places, files)
+        except (policy_files.PolicyNotTaken, OSError) as error:
+            self.reporter.tell(str(error))
+            return None
+
+    def _put_policy_in_force(self, seen: Seen) -> StepFailure | None:
+        node_record.change(self.places, machine="")  # killed, it may have compiled another policy
+        name = self._write_policy()
+        if name is None:
+            return StepFailure(next_step.FAILED, "it cannot be written; the pod's log says why")
+        ended = self.commands.apply(name)
+        if not ended.is_well:
+            return StepFailure(next_step.FAILED, ended.findings)
+        remarks = ended.texts("remarks")
+        node_record.change(self.places, machine=seen.machine, remarks=remarks)
+        return None
+
+    def _register(self, seen: Seen) -> StepFailure | None:
+        return self._proved(self.commands.register(seen.engine.name), next_step.REGISTER, seen)
+
+    def _prove(self, seen: Seen) -> StepFailure | None:
+        return self._proved(self.commands.prove(seen.engine.name), next_step.PROVE, seen)
+
+    def _proved(self, ended: CommandEnd, step: str, seen: Seen) -> StepFailure | None:
+        """Remember that a canary ran with the release that is in force now."""
+        self.registration = None  # which says whether the engine is the one that was proved
+        if not ended.is_well:
+            return StepFailure(WORDS[step], ended.reason)
+        node_record.change(self.places, proved=seen.installed, boot=seen.boot)
+        return None
+
+    def _withdraw(self, _: Seen) -> None:
+        """Have the node selected no more, and look again: a pod may have come until then."""
+        if self.reporter.offer(is_offered=False):
+            self.needed = None
+        else:
+            self.left = _UNHEARD
+
+    def _unregister(self, seen: Seen) -> StepFailure | None:
+        self.registration = None
+        ended = self.commands.unregister(seen.engine.name)
+        if ended.is_well:
+            return None
+        self.needed = None  # a pod may have come
+        return StepFailure(next_step.REMOVING, ended.reason)
+
+    def _uninstall(self, _: Seen) -> None:
+        """Remove the installation, and look again what needs it if it is still there."""
+        own = any(not path.is_dir() for path in self.places.etc.rglob("*"))
+        ended = self.commands.uninstall(purges=not own)
+        why = _left(ended) if ended.is_well else ended.reason
+        is_gone = archive_copy.release_in_force(self.places) is None
+        self.left = "" if is_gone and ended.is_well else why
+        self.needed = None
+
+
+def _before(seen: Seen) -> dict[str, str | None]:
+    """Return the release that is in force before another one, if it is not the one remembered."""
+    is_known = seen.record.release == seen.release
+    return {} if is_known else {"release": seen.release, "archive": None}
+
+
+def settle_release(places: Places, *, is_well: bool = False) -> None:
+    """Remember the result of an installation that is over, as not proved by a canary.
+
+    Without `is_well` it failed, or nobody saw its end: it counts if another release is in force.
+    An archive that was proved before is proved again: the node itself may have broken the canary of
+    the release in between.
+    """
+    record, release = node_record.read(places), archive_copy.release_in_force(places)
+    if record.begun and (is_well or release != record.release):
+        archive, version = record.begun
+        node_record.change(places, archive=archive, release=release, release_version=version,
+                           begun=None, proved=None)  # fmt: skip
+    elif record.begun:
+        node_record.change(places, begun=None)
+
+
+def _left(ended: CommandEnd) -> str:
+    """Return why `uninstall` left something for a later run."""
+    document = ended.document if isinstance(ended.document, dict) else {}
+    left = document.get("left")
+    found = [one for one in left if isinstance(one, dict)] if isinstance(left, list) else []
+    reasons = "; ".join(f"{one.get('what')}: {one.get('why')}" for one in found)
+    return safe_text.name(reasons, _LONGEST) or _NEEDED

@@ -1,0 +1,64 @@
+"""The containers that need a handler: their engine calls it to stop, enter, restart or delete them.
+
+Some need its name in the engine's configuration (Engine.needing), some its path (Engine.calling).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap.engines import dependent_container, registry
+from runc_wrap.engines.dependent_container import Dependent, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+
+
+def by_name(engine: str, config: Path, path: Path) -> list[Dependent]:
+    """Return the containers that need the name of a handler in this configuration.
+
+    `path` is the handler's own, PREFIX/bin/HANDLER. Raises Unknown.
+    """
+    return _once(registry.at(engine, config).needing(path))
+
+
+def by_path(places: Places, handler: str) -> list[Dependent]:
+    """Return the containers for which the path PREFIX/bin/HANDLER is called.
+
+    Raises OSError for a ledger that cannot be read, and Unknown.
+    """
+    return _once(_by_path(places, handler))
+
+
+def _by_path(places: Places, handler: str) -> Iterator[Dependent]:
+    path, known = places.wrapper.with_name(handler), set()
+    for engine in registry.ENGINES.values():
+        for id_, container in engine.calling(path):
+            known.add(id_)
+            yield container
+    yield from (
+        one for one in dependent_container.of_handler(places, handler) if one.name not in known
+    )
+
+
+def of_users(handler: str) -> list[Dependent]:
+    """Return the containers that users started by an engine of their own through a handler."""
+    return _once(one for each in registry.ENGINES.values() for one in each.of_users(handler))
+
+
+def _once(found: Iterable[Dependent]) -> list[Dependent]:
+    """Return each container once, with its state if any source has it.
+
+    Raises Unknown only without any: what is found is certain, whatever is not known beside it.
+    """
+    known: list[Dependent] = []
+    try:
+        known.extend(found)
+    except Unknown:
+        if not known:
+            raise
+    by_name = {(one.engine, one.name): one for one in sorted(known)}
+    return sorted(by_name.values())

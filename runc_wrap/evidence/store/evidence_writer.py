@@ -1,0 +1,268 @@
+"""The agent's evidence in memory, and writing what has changed to its files.
+
+Which files, and what is in them: evidence.store.evidence_reader.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.store import call_counts, unattributed_calls
+from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
+from runc_wrap.evidence.store.evidence_memory import (
+    ASIDE,
+    MOST_INTERVALS,
+    Evidence,
+    count,
+    file_name,
+    unwatch,
+    watch,
+)
+from runc_wrap.evidence.store.evidence_reader import (
+    STATE,
+    UNREADABLE,
+    VERSION,
+    ages,
+    container,
+    load_state,
+    object_of,
+    state_json,
+)
+from runc_wrap.evidence.store.loss_intervals import lose
+from runc_wrap.evidence.store.unattributed_calls import Strays
+from runc_wrap.host import runtime_state
+from runc_wrap.host.files import replace
+from runc_wrap.hotpath import json_codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from runc_wrap.evidence.sightings import Sighting
+    from runc_wrap.hotpath.ledger_file import Key
+
+File = tuple[str, bytes]  # its path, its content
+
+DAYS = 30
+MOST_CONTAINERS = 10_000
+_IN_MEMORY = 256
+_WRITER = "store"
+
+
+class EvidenceStore:
+    """Writes evidence; `flush` writes what has changed. Only one process may have one.
+
+    Raises OSError if the directory cannot be made, and from `flush` if it cannot be written; the
+    next flush tries again.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], now: Callable[[], float] = time.time
+    ) -> None:
+        self._directory = os.fspath(directory)
+        for made in (self._directory, f"{self._directory}/containers"):  # mode: of the last only
+            os.makedirs(made, 0o700, exist_ok=True)  # noqa: PTH103 - no pathlib
+        self._now = now
+        self._seen: dict[Key | None, Tallies] = {}
+        self._changed: set[Key | None] = set()
+        self._writing: set[Key | None] = set()
+        self._state = Evidence()
+        load_state(self._directory, self._state)
+        if self._state.damaged:
+            _put_aside(f"{self._directory}/{STATE}")
+        self._state_changed = False
+        self._covering = False
+
+    @property
+    def looked_until(self) -> float:
+        """Until when a source was last watched, 0.0 for never."""
+        return self._state.looked_until
+
+    def add(
+        self,
+        key: Key | None,
+        s: Sighting,
+        *,
+        made_by: str = PROGRAM,
+        times: int = 1,
+        last: int = 0,
+    ) -> None:
+        """Count a call, unattributed if `key` is None; apart if the runtime made it, or may have.
+
+        If it was made several times at its time, `last` is the serial of the last record.
+        """
+        self.cover(s, last)
+        count(self._of(key), s, made_by=made_by, times=times)
+        self._changed.add(key)
+
+    def add_elsewhere(self, s: Sighting, times: int = 1, last: int = 0) -> None:
+        """Count calls of a process known to be in no container; see `add`."""
+        self.cover(s, last)
+        strays = self._of(None)
+        count(strays.elsewhere if isinstance(strays, Strays) else strays, s, times=times)
+        self._changed.add(None)
+
+    def lost(self, one: LossSpan) -> None:
+        """Note lost records: a new covered interval begins after them."""
+        lose(self._state.lost, one)
+        self._state_changed = True
+        if one.source == AUDIT:
+            self._covering = False
+
+    def watched(self, source: str, begin: float, end: float) -> None:
+        """Note that `source` was watched from `begin` to `end`; call it again as time goes on."""
+        watch(self._state.watched.setdefault(source, []), begin, end)
+        self._state_changed = True
+
+    def unwatched(self, source: str, since: float) -> None:
+        """Take back that `source` was watched from then on."""
+        unwatch(self._state.watched.get(source, []), since)
+        self._state_changed = True
+
+    def ended(self, key: Key, when: float) -> None:
+        """Note that the last process of a container ended."""
+        self._of(key).ended = when
+        self._changed.add(key)
+
+    def flush(self) -> None:
+        """Write what has changed; drop what memory need not hold."""
+        try:
+            put(self.changes())
+        except OSError:
+            self.unwritten()
+            raise
+        self.written()
+
+    def changes(self) -> list[File]:
+        """Return the files to write for the changes; `written` or `unwritten` must follow."""
+        self._state_changed |= bool(self._changed)
+        self._writing, self._changed = self._changed, set()
+        found = [self._file(key) for key in self._writing]
+        if self._state_changed:
+            found.append(self._state_file())
+        self._state_changed = False
+        return found
+
+    def written(self) -> None:
+        """Note that the changes are on disk; drop what memory need not hold."""
+        self._writing = set()
+        for key in list(self._seen)[:-_IN_MEMORY]:
+            if key not in self._changed:
+                del self._seen[key]
+
+    def unwritten(self) -> None:
+        """Note that writing failed: the changes remain to be written."""
+        self._changed |= self._writing
+        self._writing = set()
+        self._state_changed = True
+
+    def forget(self, days: float = DAYS) -> None:
+        """Forget unattributed calls that are older than so many days."""
+        strays = self._of(None)
+        if isinstance(strays, Strays) and strays.forget(self._now() - days * 86400):
+            self._changed.add(None)
+
+    def outdated(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> list[tuple[float, str]]:
+        """Return (time, path) of files older than so many days, and of the oldest beyond `most`.
+
+        Files of existing containers stay, and so do damaged files, whose container is unknown. It
+        reads the disk only, and nothing in memory.
+        """
+        found = sorted(ages(f"{self._directory}/containers"))
+        limit = self._now() - days * 86400
+        gone: list[tuple[float, str]] = []
+        for when, path in found:
+            if when >= limit and len(found) - len(gone) <= most:
+                break
+            if _is_gone(path):
+                gone.append((when, path))
+        return gone
+
+    def cleared(self, gone: list[tuple[float, str]]) -> File:
+        """Return the state file that notes these removals, to be on disk before them."""
+        self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
+        return self._state_file()
+
+    def _state_file(self) -> File:
+        return f"{self._directory}/{STATE}", json_codec.dumps(state_json(self._state))
+
+    def _of(self, key: Key | None) -> Tallies:
+        found = self._seen.pop(key, None) or self._loaded(key)
+        self._seen[key] = found  # the last used is last
+        return found
+
+    def _loaded(self, key: Key | None) -> Tallies:
+        path = self._path(key)
+        empty, of_json = (
+            (Strays, unattributed_calls.of_json) if key is None else (Tallies, call_counts.of_json)
+        )
+        if not os.path.lexists(path):
+            return empty()
+        try:
+            return of_json(object_of(path))
+        except UNREADABLE:
+            _put_aside(path)
+            return empty()
+
+    def _path(self, key: Key | None) -> str:
+        return f"{self._directory}/{file_name(key)}"
+
+    def _file(self, key: Key | None) -> File:
+        root, name = (one.encode("utf-8", "backslashreplace").decode() for one in key or ("", ""))
+        found = {"version": VERSION, "root": root, "id": name, **self._of(key).as_json()}
+        return self._path(key), json_codec.dumps(found)
+
+    def cover(self, s: Sighting, serial: int = 0) -> None:
+        """Note that a record was counted: found in a log, it must not count again.
+
+        `serial` is the last one's of several equal records.
+        """
+        if s.source != AUDIT:
+            return
+        serial = max(serial, s.serial)
+        covered = self._state.covered
+        if self._covering:
+            first, last, begin, end = covered.pop()
+            now = (min(first, s.serial), max(last, serial), min(begin, s.time), max(end, s.time))
+            covered.append(now)
+        else:
+            covered.append((s.serial, serial, s.time, s.time))
+            del covered[:-MOST_INTERVALS]
+        self._covering = True
+        self._state_changed = True
+
+
+def put(files: Iterable[File]) -> None:
+    """Replace files, in that order, also for a power failure; reads nothing in memory.
+
+    Raises OSError. Otherwise a time could count as watched whose calls are lost.
+    """
+    for path, text in files:
+        replace(path, text, writer=_WRITER)
+
+
+def remove(state: File, gone: list[tuple[float, str]]) -> None:
+    """Write until when files were removed, and remove them. Raises OSError.
+
+    The state is synced first: otherwise files could be missing after a power cut without a trace.
+    """
+    replace(*state, writer=_WRITER)
+    for _, path in gone:
+        os.unlink(path)  # noqa: PTH108 - no pathlib
+
+
+def _is_gone(path: str) -> bool:
+    """Return whether a file's container no longer exists for its runtime."""
+    read = container(path)
+    return read is not None and runtime_state.directory(read[0]) is None
+
+
+def _put_aside(path: str) -> None:
+    try:
+        os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - no pathlib
+    except OSError as error:
+        raise OSError(
+            error.errno, f"a damaged file cannot be put aside: {error.strerror}"
+        ) from None

@@ -1,0 +1,88 @@
+"""Whether libseccomp compiles a block to what its text says, call by call.
+
+The filter that this machine's libseccomp makes is run for each call whose rules it may compile
+wrongly (Simulation.uncertain), with arguments at, below and above the values that rules compare, in
+both halves. Tests run it for all others. Takes a fiftieth of a second for an engine's default.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.filters import filter_comparison
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.filter_comparison import Expectation
+from runc_wrap.profiles import abis, actions, syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+
+    from runc_wrap.filters.evaluate.bpf import Args
+    from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
+    from runc_wrap.filters.evaluate.simulate import Simulation
+    from runc_wrap.profiles.abis import Abi
+
+
+# Argument patterns tried for one call, each value alone before combinations: fewer for more rules
+_MOST, _FEWEST, _COMPARISONS = 1024, 64, 50_000
+
+
+class Miscompiled(NamedTuple):
+    """A call whose filter does not do what the block says; `args` are an example."""
+
+    syscall: str
+    abi: str
+    args: Args
+    meant: int
+    found: int
+
+    def __str__(self) -> str:
+        """Return it in half a sentence."""
+        shown = ", ".join(map(hex, self.args))
+        return (
+            f"{self.syscall}({shown}) on {self.abi} gets {actions.describe(self.found)}, "
+            f"where the rules say {actions.describe(self.meant)}"
+        )
+
+
+def wrong(
+    block: Block, loader: Loader, known: dict[Hashable, Miscompiled | None]
+) -> list[Miscompiled]:
+    """Return the first such arguments of each call. Raises ProfileError for what is refused.
+
+    `known` is kept between blocks: a call with the same rules is not tried twice.
+    """
+    expectation = Expectation(block, loader, lazy=True)
+    simulation = expectation.simulation
+    calls = [(abi, number) for abi, number in _calls(simulation) if abi in simulation.load.abis]
+    for call in calls:
+        if (key := simulation.key(*call)) not in known:
+            known[key] = _of_call(expectation, *call)
+    found = (known[simulation.key(*call)] for call in calls)
+    return [one for one in found if one is not None]
+
+
+def _calls(simulation: Simulation) -> Iterator[tuple[Abi, int]]:
+    for abi in abis.runnable(syscalls.native()):
+        some = simulation.uncertain(abi)
+        numbers = filter_comparison.numbers(abi) if some is None else some
+        yield from ((abi, number) for number in numbers)
+
+
+def _of_call(expectation: Expectation, abi: Abi, number: int) -> Miscompiled | None:
+    simulation, program = expectation.simulation, expectation.program
+    interest = filter_comparison.to_try((program,), (simulation,), abi, number)
+    rules = len(simulation.rules(abi, number)) or 1
+    for args in islice(interest.calls(), min(_MOST, max(_FEWEST, _COMPARISONS // rules))):
+        found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
+        meant = simulation.meant(abi, number, args)
+        if found not in meant and not _is_stub(simulation, abi, number):
+            name = syscalls.name_of(abi, number)
+            return Miscompiled(name, abi.name, args, min(meant, key=actions.restriction), found)
+    return None
+
+
+def _is_stub(simulation: Simulation, abi: Abi, number: int) -> bool:
+    """Tell whether runc answers for a call before libseccomp's filter is asked."""
+    return abi in simulation.load.stub and number > simulation.load.stub[abi]

@@ -1,0 +1,176 @@
+"""Which arguments a filter's result for one system call number depends on, and at which values.
+
+A walk through the program, for a given number and architecture, follows both sides of every branch
+that depends on an argument. If there is none, one evaluation holds for all arguments: proved, not
+sampled. Otherwise the walk collects the values that the arguments are compared with, so that calls
+with, below and above each can be tried.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, product
+from math import prod
+from typing import NamedTuple
+
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.libseccomp_input import Comparison
+from runc_wrap.hotpath.comparison import MASKED_EQ
+
+_MASK = 0xFFFFFFFF
+MOST_CALLS = 4096  # argument patterns tried for one number
+_AND_K = 0x54
+_UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
+
+
+@dataclass(slots=True)
+class Interest:
+    """Values that arguments are compared with, {argument index: values}, by halves of 32 bits."""
+
+    low: dict[int, set[int]] = field(default_factory=dict)
+    high: dict[int, set[int]] = field(default_factory=dict)
+
+    def note(self, index: int, value: int, *, high: bool) -> None:
+        """Add a value of half an argument, with its neighbours."""
+        this, other = (self.high, self.low) if high else (self.low, self.high)
+        near = {value & _MASK, value - 1 & _MASK, value + 1 & _MASK}
+        this.setdefault(index, {0, _MASK}).update(near)
+        other.setdefault(index, {0, _MASK})
+
+    def note_condition(self, one: Comparison) -> None:
+        """Add the value of a profile's condition; for a mask, also values with other bits set."""
+        values = [one.value]
+        if one.op == MASKED_EQ:
+            wanted = one.value_two & one.value
+            values += [wanted, wanted | ~one.value, wanted ^ (one.value & -one.value)]
+        for value in values:
+            self.note(one.index, value & _MASK, high=False)
+            self.note(one.index, value >> 32 & _MASK, high=True)
+
+    @property
+    def indexes(self) -> list[int]:
+        """Return the indexes of the compared arguments."""
+        return sorted(self.low)
+
+    def values(self, index: int) -> list[int]:
+        """Return the values of an argument to try: every pair of halves."""
+        return [
+            high << 32 | low for high in sorted(self.high[index]) for low in sorted(self.low[index])
+        ]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Tell whether `calls` leaves out combinations, since there are more than MOST_CALLS."""
+        combinations = prod(len(self.low[one]) * len(self.high[one]) for one in self.indexes)
+        return len(self.indexes) > 1 and combinations > MOST_CALLS
+
+    def calls(self) -> Iterator[bpf.Args]:
+        """Yield argument patterns: each value alone, then combinations, at most MOST_CALLS."""
+        yield bpf.NO_ARGS
+        for index in self.indexes:
+            for value in self.values(index):
+                yield _with({index: value})
+        if len(self.indexes) > 1:
+            yield from self._combinations()
+
+    def _combinations(self) -> Iterator[bpf.Args]:
+        columns = [self.values(index) for index in self.indexes]
+        for chosen in islice(product(*columns), MOST_CALLS):
+            yield _with(dict(zip(self.indexes, chosen, strict=True)))
+
+
+def _with(chosen: dict[int, int]) -> bpf.Args:
+    a, b, c, d, e, f = (chosen.get(index, 0) for index in range(6))
+    return a, b, c, d, e, f
+
+
+def interest(programs: Iterable[bpf.Program], arch: int, number: int) -> Interest:
+    """Return the values that the programs compare arguments of this number with, if any."""
+    found = Interest()
+    words = bpf.SeccompData(arch, number).words()
+    for program in programs:
+        _walk(program, words, found)
+    return found
+
+
+class _State(NamedTuple):
+    """An instruction and the accumulator before it: a word of args, or `value` if word is None."""
+
+    place: int
+    word: int | None = None
+    value: int = 0
+
+
+def _walk(program: bpf.Program, words: Sequence[int], found: Interest) -> None:
+    """Visit every instruction that this number can reach, once for each accumulator state."""
+    todo = [_State(0)]
+    seen: set[_State] = set()
+    while todo:
+        state = _to_branch(program, words, todo.pop(), found)
+        if state is not None and state not in seen:
+            seen.add(state)
+            todo.extend(_sides(program.instructions[state.place], state, found))
+
+
+def _to_branch(
+    program: bpf.Program, words: Sequence[int], state: _State, found: Interest
+) -> _State | None:
+    """Follow the program to the next branch on an argument; return None at its end."""
+    place, word, value = state
+    while True:
+        code, true, false, k = program.instructions[place]
+        if code == bpf.JEQ and word is None:
+            chain, rank = program.links[place]
+            place = chain.target(rank, value)
+            continue
+        if code & 7 == 5 and code != bpf.JA:  # noqa: PLR2004 (a branch)
+            if word is not None or code & bpf.FROM_X:
+                return _State(place, word, value)
+            place += true if bpf.holds(code, value, k) else false
+        elif code == bpf.LD_ABS:
+            is_argument = k >> 2 >= bpf.FIRST_ARGUMENT
+            word, value = (k >> 2, 0) if is_argument else (None, words[k >> 2])
+        elif code in (bpf.RET_K, bpf.RET_A):
+            if code == bpf.RET_A and word is not None:
+                _note(found, word, 0)
+            return None
+        elif code == bpf.JA:
+            place += k
+        else:
+            _, word, value = _calculated(code, k, _State(place, word, value), found)
+        place += 1
+
+
+def _sides(instruction: bpf.Instruction, state: _State, found: Interest) -> list[_State]:
+    code, true, false, k = instruction
+    _note(found, _UNKNOWN if code & bpf.FROM_X else state.word, k)
+    return [state._replace(place=state.place + 1 + jump) for jump in {true, false}]
+
+
+def _calculated(code: int, k: int, state: _State, found: Interest) -> _State:
+    """Return the accumulator after an instruction that neither loads from the call nor jumps.
+
+    A value calculated from an argument still counts as that argument. A value from memory or X,
+    which libseccomp and runc never use, counts as any of them.
+    """
+    if code in (bpf.TXA, bpf.LD_MEM) or (code & 7 == bpf.ALU and code & bpf.FROM_X):
+        return state._replace(word=_UNKNOWN)
+    if state.word is not None:
+        if code == _AND_K:
+            _note(found, state.word, k)
+            _note(found, state.word, ~k & _MASK)
+        return state
+    if code & 7 == bpf.ALU and code != bpf.NEG:
+        return state._replace(value=bpf.arithmetic(code, state.value, k))
+    if code in (bpf.LD_IMM, bpf.LD_LEN, bpf.NEG):
+        return state._replace(word=_UNKNOWN)
+    return state
+
+
+def _note(found: Interest, word: int | None, k: int) -> None:
+    if word is None or word == _UNKNOWN:
+        for index in range(6):
+            found.note(index, k, high=False)
+            found.note(index, k, high=True)
+        return
+    index = (word - bpf.FIRST_ARGUMENT) // 2
+    found.note(index, k, high=word == bpf.argument_word(index, high=True))

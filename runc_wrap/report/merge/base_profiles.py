@@ -1,0 +1,80 @@
+"""The profile to which a merged workload's calls are added: known here, never a node's word.
+
+A node may be hostile: of what it says only the profile's name is taken, which must be a built-in
+one, a file here, or given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runc_wrap import safe_text
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy import named_profiles
+from runc_wrap.policy.settings import policy_sources
+from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.report import profile_by_name
+from runc_wrap.report.enforced_profile import USUAL, Enforced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
+    from runc_wrap.profiles.source_profile import Profile
+    from runc_wrap.report.merged_workload import ReportedWorkload
+
+_NOT_KNOWN = "give the profile itself by --base FILE"
+
+
+class Bases:
+    """Finds profiles by name, each once; `given` is the owner's own choice for all workloads.
+
+    `own` are the directories of settings and profiles that `apply` compiles.
+    """
+
+    def __init__(self, own: Iterable[Path], loader: Loader, given: Path | None) -> None:
+        self._own, self._loader, self._given = own, loader, given
+        self._known: dict[str, Enforced] = {}
+
+    def assign(self, workloads: Iterable[ReportedWorkload]) -> None:
+        """Give each workload with calls the profile to add to, or the reason why there is none."""
+        for one in workloads:
+            if one.calls or one.recorded:
+                try:
+                    one.filter = self._of(_name(one))
+                except ProfileError as error:
+                    one.unknown_profile = f"{error}".rstrip(".")
+
+    def _of(self, name: str) -> Enforced:
+        """Return the profile as a container with the usual capabilities gets it."""
+        if name not in self._known:
+            made = profile_by_name.compiled(self._loaded(name))
+            self._known[name] = Enforced(resolve(made, USUAL), self._loader)
+        return self._known[name]
+
+    def _loaded(self, name: str) -> Profile:
+        try:
+            if self._given is not None:
+                return formats.parse(self._given.read_bytes(), str(self._given))
+            return named_profiles.load(name, policy_sources.read_profiles(*self._own), None)
+        except OSError as error:
+            raise ProfileError(f"{error.filename}: {error.strerror}") from None
+        except ProfileError as error:
+            raise ProfileError(f"{str(error).rstrip('.')}; {_NOT_KNOWN}") from None
+
+
+def _name(one: ReportedWorkload) -> str:
+    """Return the profile's name on most nodes, the first of several."""
+    found = sorted(one.profiles.items(), key=lambda each: (-each[1], each[0]))
+    return found[0][0] if found else ""
+
+
+def sentences(one: ReportedWorkload) -> list[str]:
+    """Return warnings on the profile that was added to, safe to print."""
+    if len(one.profiles) < 2:  # noqa: PLR2004 - all nodes have the same
+        return []
+    names = ", ".join(map(safe_text.word, sorted(one.profiles)))
+    name = safe_text.word(_name(one))
+    return [f"its nodes have several profiles for it ({names}); this adds to {name}."]

@@ -1,0 +1,313 @@
+"""One workload in a report: what its nodes said, added up, and the verdict on it.
+
+What would break on one node breaks. A node that knows nothing of the workload although it should
+keeps it from being safe, as does one whose calls were not all kept. Nodes that enforce it without
+recording add nothing: where it is watched elsewhere, that decides. The report of this node is one
+of a single node, which says the verdict, the reason and the confidence itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runc_wrap import safe_text, time_text
+from runc_wrap.evidence.store import coverage
+from runc_wrap.report import call_row, filter_side_effects, outcomes
+from runc_wrap.report.call_row import place
+from runc_wrap.report.confidence import LostRecords
+from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
+from runc_wrap.report.recording import RecordedCalls
+from runc_wrap.report.workload_on_node import MOST_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runc_wrap.report.call_row import CallRow, NodeCall
+    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.workload_names import Workload
+    from runc_wrap.report.workload_on_node import NodeWorkload, SeenHere
+
+Json = dict[str, Any]
+_MOST_NODES = 10  # named as the reason of one thing
+_SHOWN_NODES = 3
+
+
+class UnknownNodes(NamedTuple):
+    """On how many nodes nothing is known, the first of them, and what the first one says."""
+
+    nodes: int
+    names: Sequence[str]
+    why: str
+
+
+class ReportedWorkload:
+    """A workload of one node or of a fleet.
+
+    `shares_name`: only the image distinguishes it from another. `filter` is the profile to which
+    calls are added. `here` is what this node knows of it, None in the report of a fleet.
+    """
+
+    def __init__(self, whose: Workload) -> None:
+        self.workload = whose
+        self.shares_name = False
+        self.filter: Filter | None = None
+        self.here: SeenHere | None = None
+        self.unknown_profile = ""  # why there is no filter
+        self.nodes = self.containers = self.running = self.restarts = 0
+        self.lost = self.dropped = self.watched = self.watchers = 0
+        self.least: tuple[int, str] | None = None  # seconds, and on which node
+        self.lost_at_least = self.lost_at_most = False
+        self._calm = True
+        self.has_unshown = False
+        self.since: str | None = None
+        self.modes: dict[str, None] = {}
+        self.profiles: Counter[str] = Counter()
+        self.pods: dict[str, None] = {}
+        self.calls: dict[tuple[int, int], CallRow] = {}
+        self.recorded: RecordedCalls | None = None
+        self._worst: str | None = None
+        self._unknown: list[str] = []
+        self._unknown_nodes = 0
+        self._why = self._enforced = ""
+        self._rows: list[CallRow] | None = None
+
+    def add(self, node: str, one: NodeWorkload, here: SeenHere | None = None) -> None:
+        """Add what a node says; `here` is what it knows beside its document if it is this one."""
+        self.nodes += 1
+        self.containers += one.containers
+        self.running += one.running
+        self.restarts += one.restarts
+        self.lost += one.lost
+        self.lost_at_least |= one.lost_at_least
+        self.lost_at_most |= one.lost_at_most
+        self.dropped += one.dropped
+        self.has_unshown |= bool(one.unshown)
+        is_quiet = not (here.rows if here else one.calls)
+        self._calm = self._calm and one.is_calm(is_quiet=is_quiet)
+        if here:
+            self.here, self.filter = here, here.filter
+            self.calls = {(row.arch, row.number): row for row in here.rows}
+        if one.since and (not self.since or one.since < self.since):
+            self.since = one.since
+        self._add_verdict(node, one)
+        name = one.profile or ""
+        if name in self.profiles or (name and len(self.profiles) < MOST_NAMES):
+            self.profiles[name] += 1
+        _keep(self.modes, one.modes)
+        _keep(self.pods, one.pods)
+        for call in one.calls:
+            self._add_call(call)
+        if one.recorded:
+            self.recorded = self.recorded or RecordedCalls()
+            self.recorded.add(one.recorded)
+
+    def _add_verdict(self, node: str, one: NodeWorkload) -> None:
+        if one.looks:
+            self.watchers += 1
+            self.watched = max(self.watched, one.watched)
+            if self.least is None or one.watched < self.least[0]:
+                self.least = (one.watched, node)
+        if one.is_unknown:
+            self.doubt(node, one.reason or "it was not watched.")
+        elif one.verdict is None:
+            self._enforced = self._enforced or one.reason or ""
+        if one.verdict != self._worst and place(one.verdict) < place(self._worst):
+            self._worst = one.verdict
+
+    def doubt(self, node: str, why: str) -> None:
+        """Count a node on which nothing is known."""
+        self._unknown_nodes += 1
+        self._why = self._why or why
+        if len(self._unknown) < _MOST_NODES:
+            self._unknown.append(node)
+
+    def _add_call(self, call: NodeCall) -> None:
+        """Add a call; what it saw counts, whatever the node's own verdict."""
+        verdict = call.verdict
+        if verdict != self._worst and verdict in (DENIED, DEPENDS):
+            self._worst = min(verdict, self._worst, key=place)
+        call_row.add(self.calls, call)
+
+    @property
+    def kept(self) -> int:
+        """How many calls are kept of it."""
+        return len(self.calls) + (len(self.recorded.calls) if self.recorded else 0)
+
+    @property
+    def name(self) -> str:
+        """Its name for `suggest`."""
+        return self.workload.distinct_name(is_shared=self.shares_name)
+
+    @property
+    def rows(self) -> list[CallRow]:
+        """Its calls, the worst first."""
+        if self._rows is None:
+            for one in self.calls.values():
+                one.name_here()
+            self._rows = sorted(
+                self.calls.values(), key=lambda row: (place(row.verdict), -row.count)
+            )
+        return self._rows
+
+    @property
+    def ids(self) -> list[str]:
+        """Containers' ids: those of other nodes are nobody's argument here."""
+        return self.here.ids if self.here else []
+
+    @property
+    def instances(self) -> list[Workload]:
+        """The names of its containers, as rules match them, as far as they are kept."""
+        if self.here:
+            return self.here.instances
+        pods: list[str | None] = [*self.pods]
+        pods = pods or [self.workload.pod]
+        return [self.workload._replace(pod=pod) for pod in pods]
+
+    @property
+    def unknown(self) -> UnknownNodes:
+        """Where nothing is known."""
+        return UnknownNodes(self._unknown_nodes, self._unknown, self._why)
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict on all its nodes; None is unknown."""
+        if self._worst in (DENIED, DEPENDS):
+            return self._worst
+        return None if self._unknown_nodes else self._worst
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it would break, or is unknown although it should be known."""
+        return self.verdict in (DENIED, DEPENDS) or bool(self._unknown_nodes)
+
+    @property
+    def is_calm(self) -> bool:
+        """Return whether it is enforced everywhere, and nothing known needs attention."""
+        return self._calm and not self.is_wrong
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no verdict."""
+        if self.verdict is not None:
+            return None
+        if self._unknown_nodes:
+            if self.here:
+                return self._why
+            return f"Unknown on {self._unknown_where()}: {_end(self._why)}"
+        return self._enforced or None
+
+    def _unknown_where(self) -> str:
+        words = [*map(safe_text.word, self._unknown)]
+        names = safe_text.some(words, _SHOWN_NODES, self._unknown_nodes)
+        return f"{self._unknown_nodes} of {_nodes(self.nodes)} ({names})"
+
+    @property
+    def confidence(self) -> str:
+        """How much the verdict is worth, in words."""
+        if self.here:
+            return self.here.confidence
+        where = f"{safe_text.number(self.containers, 'container')} on {_nodes(self.nodes)}"
+        if self.least is None:
+            return f"Not watched: it is enforced, in {where}."
+        if not self.watched:
+            return f"Nothing was watching, in {where}."
+        is_doubtful = bool(self.lost or self.dropped or self._unknown_nodes)
+        shortest = self.least[0] or self.watched  # one node alone must not make it well watched
+        what = coverage.WORDS[coverage.grade(shortest, doubtful=is_doubtful)]
+        found = f"{what[0].upper()}{what[1:]}: {self._spans()} in {where}{self._doubts()}."
+        return f"{found} {filter_side_effects.ON_A_NODE}" if self.has_unshown else found
+
+    def _spans(self) -> str:
+        most, least = time_text.duration(self.watched), self.least
+        if least is None or self.watchers == 1 or least[0] == self.watched:
+            return most
+        shortest, node = time_text.duration(least[0]), safe_text.word(least[1])
+        return f"{most} at most, {shortest} at least (on {node}),"
+
+    def _doubts(self) -> str:
+        found = ""
+        if self.lost:
+            lost = LostRecords(self.lost, self.lost_at_least, self.lost_at_most)
+            found += f"; meanwhile {lost.amount} lost"
+        if self.dropped:
+            found += f"; {safe_text.number(self.dropped, 'call')} beyond the kinds that are kept"
+        if self._unknown_nodes and self.verdict is not None:
+            found += f"; unknown on {self._unknown_where()}"
+        enforced = self.nodes - self.watchers
+        return found + (f"; enforced unwatched on {_nodes(enforced)}" if enforced else "")
+
+    def as_json(self) -> Json:
+        """Return it as `report --json` shows it; a node's has what only that node knows, too."""
+        return {
+            **self.workload._asdict(),
+            "name": self.name,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "confidence": self.confidence,
+            "calm": self.is_calm,
+            "containers": self.containers,
+            "running": self.running,
+            "restarts": self.restarts,
+            "first": min((row.first for row in self.rows if row.first), default=None),
+            "last": max((row.last for row in self.rows if row.last), default=None),
+            "lost": self.lost,
+            "lost_at_least": self.lost_at_least,
+            "lost_at_most": self.lost_at_most,
+            "dropped": self.dropped,
+            "watched": self.watched,
+            "since": self.since,
+            "modes": sorted(self.modes),
+            "profile": max(self.profiles, key=lambda one: self.profiles[one], default=None),
+            "pods": sorted(self.pods),
+            "calls": [row.as_json() for row in self.rows],
+            "recorded": self.recorded.as_json() if self.recorded else None,
+            **(self.here.as_json() if self.here else self._of_fleet()),
+        }
+
+    def _of_fleet(self) -> Json:
+        seconds, node = self.least or (None, None)
+        return {
+            "nodes": self.nodes,
+            "unknown": {"nodes": self._unknown_nodes, "names": self._unknown, "why": self._why},
+            "watched_least": {"seconds": seconds, "node": node},
+            "watched_on": self.watchers,
+            "unshown": filter_side_effects.ON_A_NODE if self.has_unshown else None,
+        }
+
+
+def ordered(workloads: Mapping[Workload, ReportedWorkload]) -> list[ReportedWorkload]:
+    """Return the workloads, the worst first, each with its name."""
+    names = Counter(whose.name for whose in workloads)
+    for whose, one in workloads.items():
+        one.shares_name = names[whose.name] > 1
+    return sorted(workloads.values(), key=_order)
+
+
+def _order(one: ReportedWorkload) -> tuple[bool, int, int, int, int, str]:
+    """Order by consequence: what breaks, what is unknown, what degrades, what is safe.
+
+    Among equals, those of most nodes come first, on one node those that run, then those with most
+    calls; enforced ones last.
+    """
+    consequence = (DENIED, DEPENDS, None, outcomes.DEGRADES, SAFE).index(one.verdict)
+    running = calls = 0
+    if one.here:
+        running, calls = one.running, sum(row.count for row in one.calls.values())
+    return one.is_calm, consequence, -one.nodes, -running, -calls, one.name
+
+
+def _nodes(number: int) -> str:
+    return safe_text.number(number, "node")
+
+
+def _end(sentence: str) -> str:
+    """Return a node's reason without the word that begins ours."""
+    return sentence.removeprefix("Unknown: ")
+
+
+def _keep(kept: dict[str, None], values: Iterable[str]) -> None:
+    """Keep the first few values."""
+    for value in values:
+        if len(kept) < MOST_NAMES:
+            kept[value] = None

@@ -1,0 +1,222 @@
+"""This node's evidence: the agent's store, further records from logs, and the verdicts."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from math import inf
+from typing import TYPE_CHECKING
+
+from runc_wrap import time_text
+from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.live_process_lookup import Present
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.sources import Unavailable, audit_health, source_status
+from runc_wrap.evidence.sources.merged_sources import gather as gather_records
+from runc_wrap.evidence.store import evidence_reader, loss_intervals
+from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.host import runtime_state
+from runc_wrap.hotpath import decision, policy_file
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import agent_flush
+from runc_wrap.node.container_state import visible_containers
+from runc_wrap.report import candidate_evidence, processes_with_own_filters, record_sources, verdict
+from runc_wrap.report.container_evidence import CANDIDATE
+from runc_wrap.report.enforced_profile import Profiles, bounding_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from runc_wrap.host.meter import Meter
+    from runc_wrap.hotpath.ledger_file import Key
+    from runc_wrap.ledger.decision_record import Record
+    from runc_wrap.ledger.whole_ledger import Ledger
+    from runc_wrap.node.paths import Places
+    from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.record_sources import Asked, Interval, Timed
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """The verdicts, the unattributed calls, and sentences about what could not be read."""
+
+    workloads: list[ReportedWorkload]
+    strays: list[CallRow]
+    evidence: Evidence
+    ledger: Ledger
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(
+    places: Places,
+    asked: Asked,
+    now: float | None = None,
+    meter: Meter | None = None,
+    *,
+    candidate: bool = False,
+) -> NodeReport:
+    """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store.
+
+    `meter` counts the bytes of logs. `candidate`: the verdicts are on candidates.
+    """
+    said, notes = visible_containers.read(places.ledger)
+    decided = visible_containers.merged(said)
+    asked_agent = agent_flush.ask(places)
+    evidence = _stored(places.evidence, notes)
+    notes += filter(None, [asked_agent.note(evidence.looked_until)])
+    moment = time.time() if now is None else now
+    seen = source_status.read(places.evidence)
+    read = list(record_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
+    take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
+    notes += source_status.sentences(seen).values()
+    notes += _damages(decided, evidence)
+    relies = any(one.is_logged for one in decided.records.values())
+    obstacles = audit_health.warnings() if relies else []
+    notes += obstacles
+    silence = [one for one in obstacles if one != audit_health.UNREAD]
+    if not silence:  # else a log without records does not show that there were no calls
+        record_sources.note_covered(evidence, read)
+    profile_of = profiles(places)
+    unpreviewed = None
+    if candidate:
+        beside = candidate_evidence.of(decided, evidence, _candidates(places))
+        profile_of, unpreviewed = _beside(places, decided)
+        decided, evidence = beside.ledger, beside.evidence
+        notes += candidate_evidence.notes(beside, is_there)
+    judging = verdict.Judging(
+        profile_of,
+        is_there,
+        moment,
+        asked.since,
+        "; ".join(silence) or None,
+        processes_with_own_filters.carried(_in_audit(decided)),
+        age,
+        bounding_of,
+        unpreviewed or (lambda _: ()),
+    )
+    found = judging.judge(decided, evidence)
+    return NodeReport(found, verdict.strays(evidence.unattributed), evidence, decided, notes)
+
+
+def _stored(directory: Path, notes: list[str]) -> Evidence:
+    """Return what the agent stored; for a user, note that only root may read it."""
+    try:
+        return evidence_reader.load(directory)
+    except PermissionError:
+        if visible_containers.is_root():
+            raise
+        notes.append(
+            "only root may read the agent's evidence, which has no calls of users' own containers; "
+            "try: run their image as root's in audit, and ask root for `runc-wrapctl report`"
+        )
+        return Evidence()
+
+
+def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
+    """Yield the containers whose own filters may hide calls."""
+    for key, record in decided.records.items():
+        if record.action == "inject" and record.mode in (decision.AUDIT, CANDIDATE):
+            yield key, record
+
+
+def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
+    """Return when an agent took in audit records; a running one with audit still does."""
+    intervals = [*evidence.watched.get(AUDIT, ())]
+    if intervals and seen.get(AUDIT) == "":
+        intervals.append((max(end for _, end in intervals), inf))
+    return intervals
+
+
+def _first(decided: Ledger) -> float:
+    """Return the start of the first container in the ledger."""
+    starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
+    return min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
+
+
+def _candidates(places: Places) -> Mapping[str, str]:
+    """Return {name: digest} of the candidates in force, {} without a policy."""
+    try:
+        return policy_file.load(str(places.prefix)).get("candidates", {})
+    except Refusal:
+        return {}
+
+
+def _beside(
+    places: Places, decided: Ledger
+) -> tuple[Callable[[Record], Filter | str], Callable[[Record], Sequence[str]]]:
+    """Return what finds the candidate of a container, and the calls that are not previewed."""
+    found = Profiles(places.prefix)
+
+    @cache
+    def of(key: Key) -> tuple[Filter | str, Sequence[str]]:
+        return found.candidate_of(decided.records[key])
+
+    return lambda record: of(record.key)[0], lambda record: of(record.key)[1]
+
+
+def profiles(places: Places) -> Callable[[Record], Filter | str]:
+    """Return a caching function that finds a record's profile under enforce."""
+    found = Profiles(places.prefix)
+    remembered: dict[tuple[str | None, ...], Filter | str] = {}
+
+    def of(record: Record) -> Filter | str:
+        key = (record.profile, record.form, record.digest, record.root)
+        if key not in remembered:
+            remembered[key] = found.of(record)
+        return remembered[key]
+
+    return of
+
+
+def is_there(key: Key) -> bool:
+    """Return whether a container's first process still runs."""
+    return runtime_state.running(key) is not None
+
+
+def age(key: Key) -> float:
+    """Return the seconds since the start of a container's first process, inf if it has none.
+
+    By the clock that nobody sets: the ledger and logs have the time of day.
+    """
+    first = runtime_state.first_process(key)
+    if not first:
+        return inf
+    ticks = os.sysconf("SC_CLK_TCK")
+    return max(time.clock_gettime(time.CLOCK_BOOTTIME) - first[1] / ticks, 0.0)
+
+
+def take_in(
+    evidence: Evidence,
+    sources: Sequence[Timed],
+    containers: Known,
+    since: float,
+    notes: list[str],
+) -> None:
+    """Count the records of these sources that the agent has not counted."""
+    present = Present(containers)
+    try:
+        for item in gather_records(sources, since, float("inf"), notes):
+            if isinstance(item, LossSpan):
+                evidence.add_lost(item)
+            else:
+                evidence.add(present.container_of(item.pid, item.time), item)
+    except Unavailable:
+        pass  # `notes` has each
+
+
+def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:
+    for number, what in ((decided.damaged, "lines of the ledger"), (evidence.damaged, "files")):
+        if number:
+            yield f"{number} {what} are damaged and were skipped"
+    lost = sum(map(loss_intervals.total, evidence.lost.values()))
+    if lost:
+        why = "; ".join(sorted({why for _, why in evidence.lost}))
+        yield f"{lost} records were lost ({why}): their calls are not in this report"
+    unknown = [key for key in evidence.containers if key not in decided.records]
+    if unknown:
+        yield f"evidence of {len(unknown)} containers that the ledger no longer knows is left out"

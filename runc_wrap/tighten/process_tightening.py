@@ -1,0 +1,166 @@
+"""Adding a filter to all threads of one process, and reading back that all have it.
+
+Called by the tracer (tighten.tracer), whose threads are only its tracees.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from runc_wrap.filters.kernel import ptrace, thread_injection
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
+from runc_wrap.host import procfs
+from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from runc_wrap.filters.kernel.ptrace import Status
+    from runc_wrap.filters.kernel.thread_injection import AddedFilter
+    from runc_wrap.tighten.process_outcome import FilterRequest
+
+    Identity = tuple[int, int]  # a process: pid and start time
+
+_ROUNDS = 20  # of looking for threads that were made meanwhile, or got another number
+_FILTER = 2  # SECCOMP_MODE_FILTER
+
+
+def _living(pid: int) -> dict[int, Status]:
+    """Return the threads of a process that have not ended, by their ids; {} only if all have."""
+    found: dict[int, Status] = {}
+    for _ in range(_ROUNDS):
+        for thread in procfs.threads(pid):
+            with suppress(FiltersUnreadableError):
+                status = ptrace.status(thread)
+                if not procfs.has_ended(status.state):
+                    found[int(thread.rpartition("/")[2])] = status
+        if found or procfs.started(pid) is None:  # else an exec gave a thread another number
+            break
+    return found
+
+
+def _weakest(threads: Mapping[int, Status]) -> SeccompState:
+    """Return what the thread with the fewest filters has."""
+    states = (SeccompState(one.mode, one.count) for one in threads.values())
+    return min(states, key=lambda one: (one.mode, one.filters or 0))
+
+
+def _is_there(process: Identity) -> bool:
+    """Tell whether a pid is still this process'."""
+    return (procfs.born(process[0]) or (None,))[0] == process[1]
+
+
+def outcome(
+    process: Identity,
+    reason: str | None,
+    before: Mapping[int, Status] | None = None,
+    longest: float = 0.0,
+) -> ProcessOutcome | None:
+    """Return what a process has now, and had `before`; None if it has ended."""
+    threads = _living(process[0])
+    if not threads or not _is_there(process):
+        return None
+    had, now = _weakest(before or threads), _weakest(threads)
+    return ProcessOutcome(*process, len(threads), had, now, longest, reason)
+
+
+def tighten(
+    process: Identity, request: FilterRequest
+) -> Generator[Identity, None, ProcessOutcome | None]:
+    """Add the filter to all threads of a process; yield it before each that has to stop.
+
+    Return None if it has ended.
+    """
+    before = _living(process[0])
+    added, reason = _Process(process, request), None
+    try:
+        if before:
+            yield from added.to_all(before)
+    except FiltersUnreadableError as error:
+        reason = str(error)
+    return outcome(process, reason, before, added.longest) if before else None
+
+
+class _Process:
+    """`longest`: seconds that a thread stood still; `_wanted`: how many filters each has then."""
+
+    def __init__(self, process: Identity, request: FilterRequest) -> None:
+        self._process, self._request = process, request
+        self._wanted: dict[int, int] = {}
+        self.longest = 0.0
+
+    def to_all(self, threads: Mapping[int, Status]) -> Iterator[Identity]:
+        """Add the filter to all threads: to all at once, or to each if their filters differ.
+
+        At once, all would also get what the first has more than they.
+        """
+        is_same = len({(one.mode, one.count) for one in threads.values()}) == 1
+        tid = _soonest(threads)[0]
+        yield self._process
+        added = self._add(tid, threads[tid], all_threads=True) if is_same else None
+        if added and added.is_new:
+            self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
+        else:
+            yield from self._to_each()
+        now = _living(self._process[0])
+        if left := self._missing(now):
+            raise FiltersUnreadableError(f"{left} of its {len(now)} threads did not get the filter")
+
+    def _to_each(self) -> Iterator[Identity]:
+        """Add it to each thread by itself; one that another traces keeps it from no other."""
+        failed: dict[int, FiltersUnreadableError] = {}
+        for _ in range(_ROUNDS):
+            threads = _living(self._process[0])
+            left = [one for one in _soonest(threads) if one not in {*self._wanted, *failed}]
+            if not left:
+                break
+            for tid in left:
+                yield self._process
+                try:
+                    added = self._add(tid, threads[tid], all_threads=False)
+                except FiltersUnreadableError as error:
+                    if error.errno != errno.EPERM:
+                        raise  # it may stand still until the tracer ends
+                    failed[tid] = error
+                    continue
+                if added:  # else it has ended, or another thread's exec took its number
+                    self._wanted[tid] = (threads[tid].count or 0) + added.is_new
+        else:
+            raise FiltersUnreadableError(
+                f"the process {self._process[0]} makes new threads all the time"
+            )
+        if failed:
+            raise next(iter(failed.values()))
+
+    def _add(self, tid: int, status: Status, *, all_threads: bool) -> AddedFilter | None:
+        """Add the filter to a thread; None if it has ended."""
+        comm = f"/proc/{self._process[0]}/task/{tid}/comm"
+        try:
+            added = thread_injection.add_filter(
+                tid,
+                self._request.program,
+                set_no_new_privs=self._request.set_no_new_privs and not status.may_add,
+                all_threads=all_threads,
+                is_meant=lambda: _is_there(self._process) and bool(procfs.read(comm)),
+            )
+        except FiltersUnreadableError as error:
+            if error.errno == errno.ESRCH:
+                return None
+            raise
+        self.longest = max(self.longest, added.seconds)
+        return added
+
+    def _missing(self, threads: Mapping[int, Status]) -> int:
+        """Return how many threads have fewer filters than they should."""
+        least = min(self._wanted.values(), default=1)
+        return sum(
+            one.mode != _FILTER or (one.count or 0) < self._wanted.get(tid, least)
+            for tid, one in threads.items()
+        )
+
+
+def _soonest(threads: Mapping[int, Status]) -> list[int]:
+    """Return the threads, last those that may not stop: they wait for a device or a vfork child."""
+    return sorted(threads, key=lambda one: (b"SRTtD".find(threads[one].state), one))

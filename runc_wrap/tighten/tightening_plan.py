@@ -1,0 +1,157 @@
+"""One container: what tightening it would do, or why it is refused; and what came of it.
+
+All that is refused is known before anything is touched.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runc_wrap.failure import Failure
+from runc_wrap.filters import filter_comparison
+from runc_wrap.filters.evaluate import kernel_length
+from runc_wrap.filters.evaluate.bpf import BpfError
+from runc_wrap.filters.kernel import ptrace, thread_injection
+from runc_wrap.host import cgroups, containers, procfs
+from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.tighten import saved_state
+from runc_wrap.tighten.laid_filter import LaidFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
+    from runc_wrap.node.container_state.node_status import Entry
+    from runc_wrap.tighten.filter_choice import FilterChoice
+    from runc_wrap.tighten.process_outcome import ProcessOutcome
+    from runc_wrap.tighten.process_tightening import Identity
+    from runc_wrap.tighten.saved_state import SavedState
+
+# What `Tightening.result` may be.
+PLANNED, REFUSED, HAS_IT, LEFT = "would be tightened", "refused", "has it", "left: no canary"
+PARTLY, TIGHTENED = "partly", "tightened"
+_STRICT = 1  # SECCOMP_MODE_STRICT, linux/seccomp.h
+ERRORS = (OSError, ValueError, KeyError, Refusal, Failure)  # of files, filters and profiles
+_OBSERVED = (
+    "the agent answers calls of its own filter first, so another one would not do what it says: "
+    "recreate the container under enforce"
+)
+
+
+@dataclass(slots=True, eq=False)
+class Tightening:
+    """`reasons` are sentences on what is not tightened, `notes` on what was not meant to be."""
+
+    entry: Entry
+    loader: Loader
+    laid: LaidFilter = LaidFilter("-", {}, b"")  # noqa: RUF009 - immutable
+    result: str = PLANNED
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    processes: dict[Identity, ProcessOutcome] = field(default_factory=dict)
+
+    def refuse(self, sentence: str) -> None:
+        """Leave the container as it is."""
+        self.result, self.reasons = REFUSED, [sentence]
+
+    def add(self, outcomes: Iterable[ProcessOutcome]) -> None:
+        """Add what came of processes; of one that had the filter already, what came before."""
+        for one in outcomes:
+            whose = one.pid, one.start_time
+            before = self.processes.get(whose)
+            if before is None or one.before != one.after or one.reason or before.reason:
+                self.processes[whose] = one
+
+
+def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Tightening | None:
+    """Return what laying the chosen filter on a container would do; None if there is none for it.
+
+    Changes nothing. Its processes are stopped one by one, to read their filters.
+    """
+    plan = Tightening(entry, choice.loader(entry.container.kind))
+    try:
+        if owner := entry.container.owner:
+            raise Failure(f"it belongs to uid {owner}, who can change what its runtime saved")
+        laid = choice.of(entry)
+        if laid is None:
+            return None
+        plan.laid = laid
+        if entry.container.state == containers.CREATED:
+            raise Failure("it is created and not started: start it, then run this again")
+        if cgroups.is_frozen(entry.container.pid or 0):
+            raise Failure("it is paused: resume it, then run this again")
+        saved = saved_state.read(entry.container, plan.loader)
+        if saved.notifies:
+            raise Failure(_OBSERVED)
+        has_saved = saved.has(laid) or not saved.with_filter(laid, plan.loader)
+        lacking = _lacking(plan, saved)
+        if has_saved and not lacking:
+            plan.result = HAS_IT
+        elif not set_no_new_privs and any(map(_needs_no_new_privs, lacking)):
+            raise Failure(thread_injection.NEEDS_NO_NEW_PRIVS)
+    except ERRORS as error:
+        text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
+        plan.refuse(text)
+    return plan
+
+
+def _lacking(plan: Tightening, saved: SavedState) -> list[int]:
+    """Return the threads without the filter, or whose filters cannot be read.
+
+    Raises Failure if a process has no room for it or may have none, or if none can be stopped.
+    """
+    found, late = [], []
+    is_hardened = (procfs.read("/proc/sys/net/core/bpf_jit_harden", 16) or b"0").strip() != b"0"
+    for _, tid, filters in ptrace.read_threads([one.pid for one in plan.entry.members]):
+        if isinstance(filters, ptrace.FiltersUnreadableError):
+            late += [str(filters)] if filters.errno == errno.ETIMEDOUT else []
+        elif not _lacks(plan, saved, filters):
+            continue
+        elif not filters and _is_strict(tid):
+            raise Failure(
+                f"its process {tid} is in seccomp's strict mode, to which the kernel adds no filter"
+            )
+        elif not kernel_length.has_room(filters, plan.laid.program, is_hardened=is_hardened):
+            raise Failure(
+                f"the filters of its process {tid} would have more than the 32,768 instructions "
+                "that the kernel allows; restart the container"
+            )
+        found.append(tid)
+    if late and len(late) == len(found):
+        raise Failure(f"{late[0]}; if the container is paused, resume it")
+    return found
+
+
+def _lacks(plan: Tightening, saved: SavedState, filters: tuple[bytes, ...]) -> bool:
+    """Tell whether the runtime's filters and those that were laid let through what this denies.
+
+    A program's own are not compared: it can write filters that take for ever.
+    """
+    record, program = plan.entry.record, plan.laid.program
+    own = filters[: record.filters if record else 0]
+    laid = (
+        one
+        for one in filters[len(own) :]
+        if one in saved.filters or json_codec.digest(one) in plan.entry.laid
+    )
+    try:
+        return program not in filters and bool(filter_comparison.weaker((*own, *laid), (program,)))
+    except BpfError:
+        return True
+
+
+def _is_strict(tid: int) -> bool:
+    try:
+        return ptrace.status(tid).mode == _STRICT
+    except ptrace.FiltersUnreadableError:  # it has ended
+        return False
+
+
+def _needs_no_new_privs(tid: int) -> bool:
+    try:
+        return not ptrace.status(tid).may_add
+    except ptrace.FiltersUnreadableError:  # it has ended
+        return False

@@ -1,0 +1,157 @@
+"""What libseccomp compiles wrongly is written with masks, or refused; what is proved is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.node.requirements import machine
+from runc_wrap.apply import policy_proof
+from runc_wrap.filters import block_proof
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.profiles.arguments import masked_rules
+from tests.unit.cli import ctl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.ctl import Node
+
+CRUN = Loader("crun")
+OPS = ("LT", "LE", "GT", "GE", "NE", "EQ")
+VALUES = (3, 40, (1 << 32) + 3, 1 << 33, (1 << 64) - 1)
+rules = st.lists(
+    st.tuples(st.sampled_from(OPS), st.sampled_from(VALUES), st.integers(1, 2)),
+    min_size=2, max_size=3, unique=True,
+)  # fmt: skip
+
+
+def _entry(*comparisons: tuple[str, int, int]) -> dict[str, Any]:
+    args = [{"index": at, "value": value, "op": f"SCMP_CMP_{op}"} for op, value, at in comparisons]
+    return {"rule": {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": args}}
+
+
+def _block(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
+        "syscalls": [one["rule"] for one in entries],
+    }
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    return ctl.node(tmp_path, monkeypatch)
+
+
+def test_rules_that_libseccomp_2_6_0_compiles_wrongly_are_found() -> None:
+    machine("x86_64")
+    (found,) = block_proof.wrong(
+        _block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))]), CRUN, {}
+    )
+    assert (found.syscall, found.abi, found.args[1]) == ("ioctl", "x86_64", 3)
+    assert "gets SCMP_ACT_ERRNO(EPERM), where the rules say SCMP_ACT_ALLOW" in str(found)
+
+
+@given(rules)
+@settings(deadline=None, max_examples=40)
+def test_with_masks_they_are_compiled_to_what_they_say(
+    comparisons: list[tuple[str, int, int]],
+) -> None:
+    written: list[Any] = [_entry(one) for one in comparisons]
+    made = masked_rules.masked(written, {"ioctl"})
+    assert made is not None
+    assert block_proof.wrong(_block(made), CRUN, {}) == []  # type: ignore[arg-type]
+    assert _meaning(_block(written)) == _meaning(_block(made))  # type: ignore[arg-type]
+
+
+def _meaning(block: dict[str, Any]) -> list[bool]:
+    """Return for every pair of interesting values whether some rule holds, by Python alone."""
+    holds = {
+        "LT": lambda a, v: a < v, "LE": lambda a, v: a <= v, "GT": lambda a, v: a > v,
+        "GE": lambda a, v: a >= v, "NE": lambda a, v: a != v, "EQ": lambda a, v: a == v,
+    }  # fmt: skip
+    near = sorted({max(v + d, 0) & ((1 << 64) - 1) for v in VALUES for d in (-1, 0, 1)} | {0})
+
+    def one(arg: dict[str, Any], args: tuple[int, ...]) -> bool:
+        given_, op = args[arg["index"]], arg["op"].removeprefix("SCMP_CMP_")
+        if op == "MASKED_EQ":
+            return bool(given_ & arg["value"] == arg["valueTwo"])
+        return bool(holds[op](given_, arg["value"]))
+
+    return [
+        any(all(one(arg, (0, a, b)) for arg in rule["args"]) for rule in block["syscalls"])
+        for a in near
+        for b in near
+    ]
+
+
+def _ranges(*values: int, **conditions: Any) -> bytes:
+    some = [{"index": 1, "value": value, "op": "SCMP_CMP_LT"} for value in values]
+    calls: list[dict[str, Any]] = [
+        {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [one], **conditions}
+        for one in some
+    ]
+    calls.append({"names": ["execve", "exit_group"], "action": "SCMP_ACT_ALLOW"})
+    return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": calls}).encode()
+
+
+def test_apply_writes_masks_says_so_and_proves_nothing_twice(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("x86_64")
+    node.configure("", range=_ranges(3, 1 << 33))
+    result = node.ctl("apply")
+    assert "compiles its rules for ioctl wrongly; equal ones are used" in result.output
+    directory = next(node.places.prefix.glob("var/policy.2/*/profiles"))
+    (path,) = directory.glob("localhost%2Frange.json*")
+    compiled = json.loads(path.read_text())
+    assert {a["op"] for one in compiled["rules"] for a in one["rule"].get("args", ())} == {
+        "SCMP_CMP_MASKED_EQ"
+    }
+    policy_proof._CALLS.clear()  # noqa: SLF001 - as another process
+    monkeypatch.setattr(block_proof, "wrong", lambda *_: pytest.fail("proved twice"))
+    assert "equal ones are used" in node.ctl("apply").output
+
+
+def test_rules_that_only_some_capabilities_bring_are_proved(node: Node) -> None:
+    machine("x86_64")
+    held = {"includes": {"caps": ["CAP_BPF"]}, "excludes": {"caps": ["CAP_SYS_ADMIN"]}}
+    node.configure("", range=_ranges(3, 1 << 33, **held))
+    assert "compiles its rules for ioctl wrongly" in node.ctl("apply").output
+
+
+def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_so(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("x86_64")
+    wrong: Any = policy_proof.Prover._wrong  # noqa: SLF001
+
+    def only_in_audit(prover: Any, made: Any) -> list[str]:
+        logs = made["block"]["defaultAction"] == "SCMP_ACT_LOG"
+        return wrong(prover, made) if logs else []
+
+    node.configure('[default]\nmode = "audit"\n', range=_ranges(3, 1 << 33))
+    monkeypatch.setattr(policy_proof.Prover, "_wrong", only_in_audit)
+    assert "compiles its rules for ioctl wrongly; equal ones are used" in node.ctl("apply").output
+    monkeypatch.setattr(masked_rules, "masked", lambda *_: None)
+    assert "in audit, records of these calls may be wrong: profile" in node.ctl("apply").output
+
+
+def test_what_masks_cannot_say_is_refused_and_the_former_policy_stays(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("x86_64")
+    node.configure("")
+    assert node.ctl("apply").exit_code == 0
+    before = node.places.current.readlink()
+    node.configure("", range=_ranges(3, 1 << 33))
+    monkeypatch.setattr(masked_rules, "masked", lambda *_: None)
+    said = node.failure("apply")
+    assert "profile localhost/range.json: libseccomp" in said
+    assert "compiles its rules for ioctl to something else than they say" in said
+    assert node.places.current.readlink() == before

@@ -1,0 +1,285 @@
+"""`engine status` does not say "in force" of a handler by whose name something else is called."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from runc_wrap.engines import registry
+from runc_wrap.engines.cri import cri_runtime
+from runc_wrap.engines.transaction import last_transaction, registration_drift
+from tests.unit.engines.transaction.killed_node import (
+    FakeEngine,
+    FakeNode,
+    job,
+    node,
+    proved,
+    run,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runc_wrap.engines.transaction.unit_control import Systemd
+    from runc_wrap.node.paths import Places
+
+TEXT = "version = 2\n"
+if TYPE_CHECKING:
+    Registered = tuple[FakeNode, Places]
+
+
+@pytest.fixture
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registered:
+    """A node whose engine has our handler, and was not started since."""
+    proved(monkeypatch)
+    one, places = node(tmp_path, TEXT)
+    run(job(places, one.config), one)
+    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
+    return one, places
+
+
+def _shown(one: FakeNode, places: Places) -> dict[str, Any]:
+    (shown,) = registration_drift.survey(places, cast("Systemd", one))
+    return shown.as_json()
+
+
+def _told(**runtime: Any) -> dict[str, str | None]:
+    return cri_runtime.paths_in({"runtimes": {"runc-wrap": runtime}})
+
+
+@pytest.mark.parametrize(
+    ("runtime", "path"),
+    [
+        ({"options": {"BinaryName": "/x"}}, "/x"),
+        ({"options": {"SystemdCgroup": True}}, ""),
+        ({"options": None}, ""),
+        ({}, None),
+    ],
+)
+def test_a_handler_without_a_path_is_the_engines_own_runtime(
+    runtime: dict[str, Any], path: str | None
+) -> None:
+    assert _told(**runtime) == {"runc-wrap": path}
+
+
+@pytest.mark.parametrize(
+    ("path", "default", "drift"),
+    [
+        ("ours", "runc-wrap", ""),
+        ("ours", None, ""),
+        (None, "runc-wrap", ""),
+        ("", "runc-wrap", "in force the handler runc-wrap is runc itself, not"),
+        ("ours", "runc", "are started by runc, not by runc-wrap"),
+    ],
+)
+def test_what_does_not_reach_us_is_not_called_in_force(
+    registered: Registered,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str | None,
+    default: str | None,
+    drift: str,
+) -> None:
+    one, places = registered
+    run(job(places, one.config, default=True), one)
+    found = str(places.wrapper) if path == "ours" else path
+    monkeypatch.setattr(FakeEngine, "running", lambda _: {"runc-wrap": found})
+    monkeypatch.setattr(FakeEngine, "default", lambda _: default)
+    shown = _shown(one, places)
+    (handler,) = shown["handlers"]
+    assert handler["in_force"] is (path != "")
+    assert handler["default_in_force"] is (default and default == "runc-wrap")
+    assert len(shown["drift"]) == bool(drift)
+    assert drift in "".join(shown["drift"])
+
+
+@pytest.mark.parametrize(
+    ("engine", "silence", "told"),
+    [
+        ("containerd", "", ("containerd does not say which handlers are active: no answer", "")),
+        ("crio", "it is down", ("crio does not say which handlers are active: it is down", "")),
+        ("crio", "", ("", "crio answers, and lists no handlers over CRI: releases before 1.30")),
+    ],
+)
+def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
+    registered: Registered,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+    silence: str,
+    told: tuple[str, str],
+) -> None:
+    drift, remark = told
+    one, places = registered
+    (file,) = places.engines.iterdir()
+    file.write_text(file.read_text().replace('"containerd"', f'"{engine}"'))
+    monkeypatch.setattr(FakeEngine, "untold", registry.ENGINES[engine].untold)
+    for name, value in (("running", None), ("silence", silence), ("default", None)):
+        monkeypatch.setattr(FakeEngine, name, lambda _, value=value: value)
+    monkeypatch.setattr(one, "access", lambda _, config: FakeNode.access(one, "containerd", config))
+    shown = _shown(one, places)
+    assert (bool(shown["drift"]), bool(shown["remarks"])) == (bool(drift), bool(remark))
+    assert drift in "".join(shown["drift"])
+    assert remark in "".join(shown["remarks"])
+
+
+def test_the_command_that_is_advised_names_the_file_as_there_may_be_two_of_the_engine(
+    registered: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places = registered
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: {})
+    shown = _shown(one, places)
+    said = "".join(shown["drift"])
+    assert f"run `engine add containerd --config {one.config} --restart` again" in said
+
+
+@pytest.mark.parametrize(
+    ("configured", "refusal", "told"),
+    [
+        (None, "containerd refuses its files: no TOML", "refuses its files: no TOML; correct that"),
+        (None, "", "was changed at"),
+        ({"runc-wrap": None}, "never asked", "was changed at"),
+    ],
+)
+def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
+    registered: Registered,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: dict[str, None] | None,
+    refusal: str,
+    told: str,
+) -> None:
+    one, places = registered
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
+    monkeypatch.setattr(FakeEngine, "refusal", lambda _: refusal)
+    monkeypatch.setattr(one, "started", lambda _unit: 1.0)
+    _change(one.config)
+    shown = _shown(one, places)
+    (drift,) = shown["drift"]
+    assert told in drift
+    assert drift.endswith("; restart it") == (not refusal or configured is not None)
+
+
+@pytest.mark.parametrize("at", ['"2027-01-31 18:00:0{}.1+01:00"', "2027-01-31T18:00:0{}Z"])
+def test_an_engines_complaint_is_the_same_at_every_look(
+    registered: Registered, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """CRI-O's has the time of each line; the cluster is told again what is not the same."""
+    one, places = registered
+    looks = iter(range(9))
+
+    def complaint(_: FakeEngine) -> str:
+        lines = (f'time={at.format(next(looks))} level={word} msg="no TOML"' for word in "ab")
+        return f"crio refuses its files: {' '.join(lines)}"
+
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: None)
+    monkeypatch.setattr(FakeEngine, "running", lambda _: None)
+    for name in ("refusal", "silence"):
+        monkeypatch.setattr(FakeEngine, name, complaint)
+    monkeypatch.setattr(one, "started", lambda _unit: 1.0)
+    _change(one.config)
+    first, second = (
+        [shown.drift for shown in registration_drift.survey(places, cast("Systemd", one))]
+        for _ in range(2)
+    )
+    assert first == second
+    said = 'crio refuses its files: level=a msg="no TOML" level=b msg="no TOML"'
+    assert sum(said in each for drift in first for each in drift) == 2  # refused, and silent
+
+
+def _chmod(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def _rewrite(path: Path) -> None:
+    new = path.with_name("new")
+    new.write_bytes(path.read_bytes())
+    new.rename(path)
+
+
+def _change(path: Path) -> None:
+    path.write_text(path.read_text() + "# more\n")
+
+
+def _put_older(path: Path) -> None:
+    """As `mv` of a file that was saved long ago."""
+    _change(path)
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("what", "is_known", "restarts", "told"),
+    [
+        (_chmod, True, False, ""),
+        (_rewrite, True, False, ""),
+        (_change, True, False, "drift: was changed at"),
+        (_put_older, True, False, "drift: was changed at"),
+        (_chmod, True, True, ""),
+        (_rewrite, True, True, ""),  # as configuration management does
+        (_change, True, True, "drift: was changed at"),
+        (_put_older, True, True, "drift: was changed at"),
+        # registered without a transaction: a chmod may be another file that was put there
+        (_chmod, False, True, "drift: was changed at"),
+        (_change, False, True, "drift: was changed at"),
+    ],
+)
+def test_only_other_bytes_than_the_engine_has_read_are_drift(
+    registered: Registered,
+    monkeypatch: pytest.MonkeyPatch,
+    what: Callable[[Path], None],
+    *,
+    is_known: bool,
+    restarts: bool,
+    told: str,
+) -> None:
+    one, places = registered
+    where, ended = job(places, one.config).where, time.time()
+    if not is_known:
+        last_transaction.forget(where)
+    time.sleep(0.02)  # the kernel's clock of files has ticks
+    started = time.time() if restarts else ended
+    monkeypatch.setattr(registration_drift, "_SLACK", 0.0)
+    monkeypatch.setattr(one, "started", lambda _unit: started)
+    time.sleep(0.02)
+    what(one.config)
+    shown = _shown(one, places)
+    rows = [("drift", each) for each in shown["drift"]]
+    rows += [("remark", each) for each in shown["remarks"]]
+    said = [f"{kind}: {each.removeprefix(str(one.config)).strip()}" for kind, each in rows]
+    assert len(said) == bool(told), said
+    assert "".join(said).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("configured", "is_gone"),
+    [({"runc": ""}, True), ({"runc-wrap": "/other"}, False), ({"runc-wrap": None}, False),
+     (None, False)],
+)  # fmt: skip
+def test_a_handler_that_the_files_do_not_have_at_all_is_gone(
+    registered: Registered,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: dict[str, str | None] | None,
+    is_gone: bool,
+) -> None:
+    one, places = registered
+    monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
+    shown = _shown(one, places)
+    assert shown["handlers"][0]["gone"] is is_gone
+
+
+def test_a_file_that_was_written_anew_without_us_is_registered_again_whole(
+    registered: Registered,
+) -> None:
+    """As nodeadm does at each boot of EKS; and the removal leaves what it wrote."""
+    one, places = registered
+    written = one.config.read_text()
+    for text in (TEXT, f"# another one\n{TEXT}"):
+        one.config.write_text(text)
+        one.restart("engine.service", "restart")
+        shown = _shown(one, places)
+        assert (shown["handlers"][0]["gone"], shown["handlers"][0]["in_force"]) == (True, False)
+        run(job(places, one.config), one)
+        assert one.config.read_text() == written.replace(TEXT, text)
+    run(job(places, one.config, "remove"), one)
+    assert one.config.read_text() == text

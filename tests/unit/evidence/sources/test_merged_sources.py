@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.kernel.audit_records import line
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
+from runc_wrap.evidence.sources import Unavailable, audit_record, merged_sources
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+
+class Fixed:
+    """A source of these items; `reason` makes it unavailable."""
+
+    def __init__(self, *items: Sighting | LossSpan, reason: str = "") -> None:
+        self._items = items
+        self._reason = reason
+
+    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
+        assert since <= until
+        if self._reason:
+            raise Unavailable(self._reason)
+        yield from self._items
+
+
+def sighting(number: int, **changes: int) -> Sighting:
+    found = audit_record.parse(line(number, **changes))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        sighting(1)._replace(time=5.0),
+        sighting(1)._replace(serial=9),
+        sighting(1)._replace(pid=9),
+        sighting(1)._replace(number=9),
+        sighting(1)._replace(code=0),
+    ],
+    ids=["time", "serial", "pid", "number", "code"],
+)
+def test_different_records_are_not_copies(other: Sighting) -> None:
+    one = sighting(1)
+    assert len(list(merged_sources.gather([Fixed(one), Fixed(other)], 0, inf))) == 2
+
+
+@settings(max_examples=30)
+@given(st.randoms(use_true_random=False), st.integers(1, 4))
+def test_any_split_with_copies_and_disorder_is_merged_completely(
+    chance: random.Random, count: int
+) -> None:
+    whole = [sighting(number) for number in range(200)]
+    parts: list[list[Sighting | LossSpan]] = [[] for _ in range(count)]
+    for item in whole:
+        for part in chance.sample(parts, chance.randint(1, count)):
+            part.insert(max(0, len(part) - chance.randint(0, 5)), item)
+    assert list(merged_sources.gather([Fixed(*part) for part in parts], 0, inf)) == whole
+
+
+def test_records_later_than_the_window_are_not_left_out() -> None:
+    whole = [sighting(number) for number in range(4 * merged_sources.WINDOW)]
+    late = [*whole[1:], whole[0]]
+    found = list(merged_sources.gather([Fixed(*late), Fixed(*whole[:1])], 0, inf))
+    assert sorted(found, key=lambda item: item.time) == whole
+
+
+def test_only_records_of_the_requested_time_are_returned() -> None:
+    whole = [sighting(number) for number in range(10)]
+    found = merged_sources.gather([Fixed(*whole)], whole[3].time, whole[7].time)
+    assert list(found) == whole[3:7]
+
+
+def test_a_loss_reported_by_two_sources_counts_once_and_within_the_time() -> None:
+    one = sighting(1)
+    lost = LossSpan(one.time, 5, AUDIT, "dropped")
+    undated, before = lost._replace(time=0.0), lost._replace(time=1.0)
+    found = merged_sources.gather([Fixed(before, one, lost), Fixed(undated, lost)], one.time, inf)
+    assert sorted(found, key=len) == [undated, lost, one]
+
+
+def test_a_missing_source_is_named_and_the_others_are_read() -> None:
+    missing: list[str] = []
+    sources = [Fixed(reason="no journal"), Fixed(sighting(1))]
+    assert list(merged_sources.gather(sources, 0, inf, missing)) == [sighting(1)]
+    assert missing == ["no journal"]
+
+
+def test_having_no_source_at_all_is_reported() -> None:
+    with pytest.raises(Unavailable, match=r"^no journal; no file$"):
+        list(merged_sources.gather([Fixed(reason="no journal"), Fixed(reason="no file")], 0, inf))
+    assert list(merged_sources.gather([], 0, inf)) == []
+
+
+def test_the_number_of_remembered_records_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merged_sources, "SEEN", 100)
+    seen = merged_sources._Seen()  # noqa: SLF001 - the bound is what is tested
+    for number in range(1000):
+        assert list(seen.new([sighting(number)])) == [sighting(number)]
+        assert list(seen.new([sighting(max(0, number - 90))])) == []
+        assert len(seen._newer) + len(seen._older) <= 200  # noqa: SLF001 - likewise

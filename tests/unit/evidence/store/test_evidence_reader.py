@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.store import evidence_memory, evidence_reader, evidence_writer
+from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.evidence.store.evidence_writer import EvidenceStore, put
+from runc_wrap.evidence.store.loss_intervals import Hole
+from tests.unit.evidence.samples import (
+    ERRNO,
+    NOTIFY,
+    START,
+    UNSHARE,
+    clear_old,
+    observed,
+    sighting,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.hotpath.ledger_file import Key
+
+KEY = ("/run/test", "c1")
+
+
+def _counts(found: Evidence, key: Key | None = KEY) -> list[int]:
+    of = found.unattributed if key is None else found.containers[key]
+    return [tally.count for tally in of.calls.values()]
+
+
+def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+    first = EvidenceStore(tmp_path)
+    first.add(KEY, sighting())
+    first.add(None, sighting(serial=2))
+    first.flush()
+    again = EvidenceStore(tmp_path)
+    again.add(KEY, sighting(serial=9))
+    again.ended(KEY, START + 99)
+    again.flush()
+    found = evidence_reader.load(tmp_path)
+    assert (_counts(found), _counts(found, None)) == ([2], [1])
+    assert found.containers[KEY].ended == START + 99
+
+
+def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
+    tmp_path: Path,
+) -> None:
+    kept = EvidenceStore(tmp_path)
+    kept.add(KEY, sighting())
+    assert evidence_reader.load(tmp_path).containers == {}
+    kept.flush()
+    path = tmp_path / evidence_memory.file_name(KEY)
+    before = path.stat().st_ino
+    kept.add(("/run/test", "c2"), sighting())
+    kept.flush()
+    assert path.stat().st_ino == before
+
+
+def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
+    live = EvidenceStore(tmp_path)
+    for serial in (10, 12, 15):
+        live.add(KEY, sighting(serial=serial, time=START + serial))
+    live.flush()
+    found = evidence_reader.load(tmp_path)
+    for serial in (9, 10, 11, 15, 16):
+        found.add(KEY, sighting(serial=serial, time=START + serial))
+    assert _counts(found) == [3 + 2]  # 9 and 16 are new
+
+
+def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None:
+    live = EvidenceStore(tmp_path)
+    live.add(KEY, sighting(serial=10))
+    live.lost(LossSpan(START, 5, AUDIT, "too fast"))
+    live.add(KEY, sighting(serial=20))
+    live.flush()
+    found = evidence_reader.load(tmp_path)
+    assert not found.has(sighting(serial=15))
+    assert found.has(sighting(serial=20))
+    assert found.lost == {(AUDIT, "too fast"): [Hole(5, START, START)]}
+
+
+def test_an_observed_call_that_audit_also_reports_is_counted_once(tmp_path: Path) -> None:
+    kept = EvidenceStore(tmp_path)
+    kept.add(KEY, observed(UNSHARE, 1))
+    kept.add(KEY, sighting(code=NOTIFY))
+    kept.add(KEY, sighting(code=ERRNO))
+    kept.flush()
+    assert sorted(_counts(evidence_reader.load(tmp_path))) == [1, 1]
+
+
+def test_watched_intervals_are_joined_if_they_touch_and_not_over_a_gap() -> None:
+    found = Evidence()
+    for begin, end in [(0, 60), (60, 80), (81, 100), (500, 600), (90, 120), (550, 560)]:
+        found.add_watched(AUDIT, begin, end)
+    assert found.watched == {AUDIT: [(0, 80), (81, 120), (500, 600)]}
+
+
+def test_the_time_between_two_agents_is_unwatched(tmp_path: Path) -> None:
+    for begin in (100.0, 163.0):
+        kept = EvidenceStore(tmp_path)
+        for later in (0, 30, 60):
+            kept.watched(AUDIT, begin, begin + later)
+            kept.flush()
+    assert evidence_reader.load(tmp_path).watched == {AUDIT: [(100, 160), (163, 223)]}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2}', b'{"version":1,"root":5}'])
+def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> None:
+    kept = EvidenceStore(tmp_path)
+    for name in ("c1", "c2"):
+        kept.add(("/run/test", name), sighting())
+    kept.watched(AUDIT, 1, 2)
+    kept.flush()
+    (tmp_path / evidence_memory.file_name(KEY)).write_bytes(text)
+    (tmp_path / "state.json").write_bytes(text)
+    found = evidence_reader.load(tmp_path)
+    assert (list(found.containers), found.damaged) == ([("/run/test", "c2")], 2)
+    again = EvidenceStore(tmp_path)
+    again.add(KEY, sighting())
+    again.flush()
+    found = evidence_reader.load(tmp_path)
+    assert (len(found.containers), found.damaged) == (2, 2)  # what was damaged is still told of
+    assert found.is_damaged(KEY)
+    assert not found.is_damaged(("/run/test", "c2"))
+    for name in (evidence_memory.file_name(KEY), "state.json"):
+        assert (tmp_path / f"{name}.damaged").read_bytes() == text
+
+
+def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
+    kept = EvidenceStore(tmp_path / "evidence")
+    for name in ("../../x", "/etc/x", "a" * 5000, "\udc9b"):
+        kept.add(("/run/test", name), sighting())
+    kept.flush()
+    assert [one.name for one in tmp_path.iterdir()] == ["evidence"]
+    assert len(list((tmp_path / "evidence/containers").iterdir())) == 4
+
+
+def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -> None:
+    kept = EvidenceStore(tmp_path, now=lambda: 100 * 86400.0)
+    for place, days in enumerate((10, 80, 90, 95)):
+        key = ("/run/test", str(place))
+        kept.add(key, sighting())
+        kept.flush()
+        os.utime(tmp_path / evidence_memory.file_name(key), (days * 86400, days * 86400))
+    assert clear_old(kept, days=30, most=2) == 2
+    found = evidence_reader.load(tmp_path)
+    assert {name for _, name in found.containers} == {"2", "3"}
+    assert found.cleared(("/run/test", "0")) == 80 * 86400
+    assert found.cleared(("/run/test", "2")) == 0
+    assert clear_old(EvidenceStore(tmp_path), days=1e6) == 0
+    assert evidence_reader.load(tmp_path).cleared_until == 80 * 86400
+
+
+def test_a_later_removal_of_older_evidence_takes_nothing_of_the_former_back(tmp_path: Path) -> None:
+    kept = EvidenceStore(tmp_path)
+    kept.cleared([(80.0, "x")])
+    put([kept.cleared([(30.0, "y")])])
+    assert evidence_reader.load(tmp_path).cleared_until == 80
+
+
+@pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
+def test_existing_containers_and_damaged_files_are_kept(
+    tmp_path: Path, days: float, most: int
+) -> None:
+    kept = EvidenceStore(tmp_path / "evidence", now=lambda: 100 * 86400.0)
+    for name in ("runs", "damaged", "gone"):
+        key = (str(tmp_path / "root"), name)
+        kept.add(key, sighting())
+        kept.flush()
+        path = tmp_path / "evidence" / evidence_memory.file_name(key)
+        if name == "damaged":
+            path.write_bytes(b"{")
+        os.utime(path, (86400, 86400))
+    (tmp_path / "root/runs").mkdir(parents=True)
+    assert clear_old(kept, days, most) == 1
+    found = evidence_reader.load(tmp_path / "evidence")
+    assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
+
+
+def test_intervals_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
+    for begin in (10.0, 50.0):
+        kept = EvidenceStore(tmp_path)
+        kept.lost(LossSpan(begin + 5, 3, AUDIT, "too fast", begin))
+        kept.flush()
+    expected = [Hole(3, 10, 15), Hole(3, 50, 55)]
+    assert evidence_reader.load(tmp_path).lost == {(AUDIT, "too fast"): expected}
+
+
+def test_files_that_are_being_written_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader in between would have a container newer than the common state."""
+    kept = EvidenceStore(tmp_path)
+    kept.add(KEY, sighting())
+    kept.flush()
+    os.utime(tmp_path / "state.json", (1000, 1000))
+    kept.add(KEY, sighting(serial=2))
+    evidence_writer.put([kept._file(KEY)])  # noqa: SLF001 - half of a flush
+    pauses: list[float] = []
+
+    def go_on(seconds: float) -> None:
+        pauses.append(seconds)
+        kept.flush()
+
+    monkeypatch.setattr(time, "sleep", go_on)
+    found = evidence_reader.load(tmp_path)
+    assert (len(pauses), _counts(found)) == (1, [2])
+    assert found.has(sighting(serial=2))
+
+
+def test_files_that_were_replaced_while_they_were_read_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole write fits between the state and the containers."""
+    kept = EvidenceStore(tmp_path)
+    kept.flush()
+    load_state = evidence_reader.load_state
+    times: list[float] = []
+
+    def load(where: str, found: Evidence) -> None:
+        load_state(where, found)
+        if not times:
+            kept.watched(AUDIT, 1.0, 2.0)
+            kept.flush()
+        times.append(time.monotonic())
+
+    monkeypatch.setattr(evidence_reader, "load_state", load)
+    assert evidence_reader.load(tmp_path).watched == {AUDIT: [(1.0, 2.0)]}
+    assert len(times) == 2
+
+
+def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = EvidenceStore(tmp_path)
+    kept.add(KEY, sighting())
+    kept.flush()
+    os.utime(tmp_path / "state.json", (1000, 1000))
+    now = 5000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def pass_by(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "sleep", pass_by)
+    assert _counts(evidence_reader.load(tmp_path)) == [1]
+    assert 0.5 < now - 5000 < 1
+
+
+def test_a_call_of_several_records_counts_each_and_covers_their_serials(
+    tmp_path: Path,
+) -> None:
+    kept = EvidenceStore(tmp_path)
+    kept.add(KEY, sighting(serial=10), times=5, last=14)
+    kept.flush()
+    found = evidence_reader.load(tmp_path)
+    assert _counts(found) == [5]
+    assert [found.has(sighting(serial=number)) for number in (9, 10, 14, 15)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_call_that_comes_while_its_container_is_written_is_kept(tmp_path: Path) -> None:
+    """Also if there are so many containers that the oldest leave memory after each write."""
+    store = EvidenceStore(tmp_path)
+    keys = [("/run/test", f"c{number}") for number in range(300)]
+    for key in keys:
+        store.add(key, sighting())
+    put(store.changes())
+    for key in keys:
+        store.add(key, sighting(serial=2))
+    store.written()
+    store.flush()
+    assert _counts(evidence_reader.load(tmp_path), keys[0]) == [2]

@@ -1,0 +1,118 @@
+"""Reading config.toml and conf.d."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.policy.settings import schema, settings_reader
+from runc_wrap.policy.settings.settings_reader import PolicyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.policy.settings.settings_reader import Values
+
+
+def _read(tmp_path: Path, **files: str | bytes) -> Values:
+    (tmp_path / "conf.d").mkdir(exist_ok=True)
+    for name, text in files.items():
+        folder = tmp_path if name == "config" else tmp_path / "conf.d"
+        data = text if isinstance(text, bytes) else text.encode()
+        (folder / f"{name}.toml").write_bytes(data)
+    return settings_reader.read(tmp_path)
+
+
+def test_without_files_all_settings_are_defaults(tmp_path: Path) -> None:
+    assert settings_reader.read(tmp_path / "none") == schema.defaults()
+
+
+def test_a_file_of_the_cluster_is_read_in_place_of_the_nodes_of_its_name(tmp_path: Path) -> None:
+    for name, text in {
+        "etc/config.toml": 'on_error = "run-unmodified"\n[default]\nmode = "off"',
+        "etc/conf.d/0-mode.toml": '[default]\nmode = "off"',
+        "etc/conf.d/90-node.toml": '[default]\nabis = "native"',
+        "sent/config.toml": '[default]\nabis = "kernel"',
+        "sent/conf.d/0-mode.toml": '[default]\nmode = "audit"',
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = settings_reader.read(tmp_path / "etc", tmp_path / "sent")
+    read = [found[name] for name in ("on_error", "default.mode", "default.abis")]
+    assert read == ["refuse", "audit", "native"]
+    assert found.place("default.mode") == f"{tmp_path}/sent/conf.d/0-mode.toml:2: "
+
+
+def test_the_last_value_applies_and_the_others_stay(tmp_path: Path) -> None:
+    values = _read(
+        tmp_path,
+        config='on_error = "run-unmodified"\n[default]\nprofile = "moby"\n',
+        b='[default]\nprofile = "crio"\n',
+        a='[default]\nprofile = "containerd"\n',
+    )
+    assert (values["default.profile"], values["on_error"]) == ("crio", "run-unmodified")
+
+
+def test_all_problems_of_all_files_are_reported_together(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as told:
+        _read(tmp_path, config="on_error = 1\n", a='[defualt]\nprofile = "x"\n', b="[default]\nx=1")
+    lines = str(told.value).splitlines()
+    assert [line.split(": ")[1].split(" is ")[0] for line in lines] == [
+        "on_error",
+        "defualt",
+        "default.x",
+    ]
+    assert "default.profile" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = ", "Invalid value"),
+        ("on_error = 'refuse'\non_error = 'refuse'\n", "Cannot overwrite"),
+        (b"\xff\xfe", "utf-8"),
+        ("a = " + "[" * 100_000, "nested too deeply"),
+        ("a = " + "9" * 5000, "integer string conversion"),
+        ("on_error = 0x" + "f" * 5000, "on_error is a huge number"),
+        ("#" * 1024 * 1024 + "\n", "larger than 1048576 bytes"),
+        ("default = 'moby'\n", "default is not a setting (did you mean default."),
+        ("[defualt]\nmode = 'audit'\n", "defualt is not a setting (did you mean default?); "),
+        (
+            "[default]\nmdoe = 'audit'\n",
+            "default.mdoe is not a setting (did you mean default.mode?)",
+        ),
+        ("[[rules]]\n", "rules is not a setting (did you mean rule?); "),
+        ("[default.profile]\nx = 1\n", "default.profile is {'x': 1}"),
+    ],
+)
+def test_a_broken_file_is_named_with_what_is_wrong(
+    text: str | bytes, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PolicyError) as told:
+        _read(tmp_path, a=text)
+    assert re.match(rf"{tmp_path}/conf\.d/a\.toml(:\d+)?: ", str(told.value))
+    assert said in str(told.value)
+
+
+def test_a_fifo_a_directory_and_a_dangling_link_are_reported_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.symlink_to("nowhere")
+    with pytest.raises(PolicyError, match=r"config\.toml: cannot be read: No such file"):
+        _read(tmp_path)
+    config.unlink()
+    os.mkfifo(config)
+    with pytest.raises(PolicyError, match=r"config\.toml: not a regular file"):
+        _read(tmp_path)
+    config.unlink()
+    (tmp_path / "conf.d/x.toml").mkdir()
+    with pytest.raises(PolicyError, match=r"x\.toml: not a regular file"):
+        _read(tmp_path)
+
+
+def test_a_written_value_is_distinguished_from_an_equal_default(tmp_path: Path) -> None:
+    assert _read(tmp_path).written("runtime") is None
+    values = _read(tmp_path, config='runtime = ["runc", "crun"]\n')
+    assert values.written("runtime") == ["runc", "crun"] == values["runtime"]

@@ -1,0 +1,52 @@
+"""What a workload would lose by a further filter: what it was seen to do and may do now."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.evidence.store import evidence_reader
+from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.node.paths import Places
+from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles.abis import ABIS
+from runc_wrap.report import newly_denied_calls
+from runc_wrap.report.workload_names import Workload
+from runc_wrap.tighten import laid_filter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+WEB, OTHER = (Workload("team", name, "main", None) for name in ("web", "other"))
+KEYCTL, MOUNT = 250, 165
+
+
+def seen(number: int, code: int) -> CallKind:
+    return CallKind(ABIS["x86_64"].audit, number, code, None, "", "")
+
+
+def test_only_what_the_workload_did_and_was_let_through_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path)
+    places.ledger.mkdir(parents=True)
+    line = {"id": "a", "root": "/r", "namespace": "team", "container": "main"}
+    text = json.dumps({**line, "pod": "web-7d9c8b5f6-x2k4p"})
+    (places.ledger / "ledger.jsonl").write_text(f"{text}\n")
+    calls = [seen(KEYCTL, return_codes.LOG), seen(MOUNT, return_codes.ERRNO | 1)]
+    stored = SimpleNamespace(containers={("/r", "a"): SimpleNamespace(calls=dict.fromkeys(calls))})
+    monkeypatch.setattr(evidence_reader, "load", lambda _: stored)
+    block = laid_filter.of_overlay(
+        {"deny": ["keyctl", "mount"], "deny_sockets": [], "existing": True}
+    ).block
+    found = newly_denied_calls.SeenCalls(places)
+    assert [one["syscall"] for one in found.lost(WEB, block, Loader("crun"))] == ["keyctl"]
+    assert found.lost(OTHER, block, Loader("crun")) == []

@@ -1,0 +1,20 @@
+"""Which processes are looked for, and for how long."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+
+from runc_wrap.tighten import tracer
+from runc_wrap.tighten.process_outcome import FilterRequest
+
+
+def test_processes_that_end_before_they_are_stopped_are_named_in_time() -> None:
+    """A chain of them could go on for ever; each look finds another, and it has ended by then."""
+    calls = count()
+
+    def listed(_: bool) -> list[int]:
+        return [] if next(calls) % 2 else [os.getpid()]
+
+    (one,) = tracer.tighten_processes(listed, FilterRequest(b""), seconds=0.3)
+    assert "run this again" in (one.reason or "")
