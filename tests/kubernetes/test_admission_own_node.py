@@ -112,19 +112,13 @@ DENIED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"spec": {"taints": []}}, "n1", "taints only"),
     ({"spec": {"taints": [OTHER_TAINT, {**OTHER_TAINT, "key": "x"}]}}, "n1", "taints only"),
     ({"spec": None}, "n1", "taints only"),
-    (
-        {"spec": {"taints": [OTHER_TAINT, {**OUR_TAINT, "effect": "NoExecute"}]}},
-        "n1",
-        "taints only",
-    ),
     *(
-        ({"spec": {"taints": [OTHER_TAINT, {**SOFT_TAINT, "effect": effect}]}}, "n1", "taints only")
-        for effect in ("NoExecute", "NoSchedule")
-    ),
-    (
-        {"spec": {"taints": [OTHER_TAINT, {**OUR_TAINT, "effect": "PreferNoSchedule"}]}},
-        "n1",
-        "taints only",
+        ({"spec": {"taints": [OTHER_TAINT, {**taint, "effect": effect}]}}, "n1", "taints only")
+        for taint, effects in (
+            (OUR_TAINT, ("NoExecute", "PreferNoSchedule")),
+            (SOFT_TAINT, ("NoExecute", "NoSchedule")),
+        )
+        for effect in effects
     ),
     ({"metadata": {"labels": {"runc-wrap.dev/installed2": "true"}}}, "n1", "labels"),
     ({"spec": {"unschedulable": True}}, "n1", "taints only"),
@@ -148,10 +142,11 @@ def test_it_creates_no_node(policies: Policies) -> None:
         policies.admit(ByInstaller(copy.deepcopy(NODE), None, "CREATE", "nodes"))
 
 
+ACCOUNTS = "system:serviceaccount:runc-wrap"
 OTHERS = [
     "system:node:n1",
-    "system:serviceaccount:runc-wrap:builder",
-    "system:serviceaccount:runc-wrap-installer:builder",
+    f"{ACCOUNTS}:builder",
+    f"{ACCOUNTS}-installer:builder",
     "runc-wrap-installer",
 ]
 
@@ -162,13 +157,8 @@ def test_nobody_else_is_asked_about(policies: Policies, user: str) -> None:
     policies.admit(_update(change, on="n2", user=user))
 
 
-MOVED = [
-    {},
-    {"namespace": "other"},
-    {"namePrefix": "acme-"},
-    {"nameSuffix": "-2"},
-    {"namespace": "other", "namePrefix": "acme-", "nameSuffix": "-2"},
-]
+EACH = {"namespace": "other", "namePrefix": "acme-", "nameSuffix": "-2"}
+MOVED = [{}, *({key: value} for key, value in EACH.items()), EACH]
 
 
 @pytest.mark.parametrize("moved", MOVED, ids=str)

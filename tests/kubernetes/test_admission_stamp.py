@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,121 +33,65 @@ def stamping() -> Policies:
     return Policies("stamp-by-label", "opt-out-by-label")
 
 
-@pytest.mark.parametrize(
-    ("found", "stamped", "unconfined"),
-    [
-        pytest.param(pod(), {}, "", id="nothing asked"),
-        pytest.param(pod(seccomp=DEFAULT), {}, "", id="the default asked"),
-        pytest.param(pod(seccomp=OUT), {OWN: "unconfined"}, "app", id="by the pod"),
-        pytest.param(
-            pod(seccomp=OUT, annotations={}), {OWN: "unconfined"}, "app", id="an empty map"
-        ),
-        pytest.param(
-            pod(seccomp=OUT, annotations={"a/b~c": "d"}),
-            {OWN: "unconfined"},
-            "app",
-            id="with other annotations, which stay",
-        ),
-        pytest.param(
-            pod(container("app", OUT)), {f"{OWN}.app": "unconfined"}, "app", id="by a container"
-        ),
-        pytest.param(
-            pod(container("app", OUT), container("side")),
-            {f"{OWN}.app": "unconfined"},
-            "app",
-            id="by one of two",
-        ),
-        pytest.param(
-            pod(container("app"), container("side", DEFAULT), seccomp=OUT),
-            {f"{OWN}.app": "unconfined"},
-            "app",
-            id="by the pod, and one container asks for the default",
-        ),
-        pytest.param(
-            pod(container("app", OUT), seccomp=DEFAULT),
-            {f"{OWN}.app": "unconfined"},
-            "app",
-            id="by a container against its pod",
-        ),
-        pytest.param(
-            pod(initContainers=[container("init", OUT)]),
-            {f"{OWN}.init": "unconfined"},
-            "init",
-            id="by an init container",
-        ),
-        pytest.param(
-            pod(initContainers=[container("init")], seccomp=OUT),
-            {OWN: "unconfined"},
-            "app init",
-            id="by the pod, with an init container",
-        ),
-        pytest.param(
-            pod(initContainers=[container("init", OUT, restartPolicy="Always")]),
-            {f"{OWN}.init": "unconfined"},
-            "init",
-            id="by a native sidecar",
-        ),
-        pytest.param(
-            pod(hostUsers=False, seccomp=OUT), {OWN: "unconfined"}, "app", id="a user namespace"
-        ),
-        pytest.param(
-            pod(container(FITS, OUT)), {f"{OWN}.{FITS}": "unconfined"}, FITS, id="a long name"
-        ),
-        pytest.param(
-            pod(container(LONGEST, OUT)),
-            {f"{OLD_OF}{LONGEST}": "unconfined"},
-            LONGEST,
-            id="the longest name, in the old key",
-        ),
-        pytest.param(
-            pod(seccomp=OUT, annotations={OWN: "runtime-default"}),
-            {},
-            "",
-            id="the author's annotation decides",
-        ),
-        pytest.param(
-            pod(seccomp=OUT, annotations={OLD: "runtime/default"}), {}, "", id="the old one, too"
-        ),
-        pytest.param(
-            pod(
-                container("app"),
-                container("side"),
-                seccomp=OUT,
-                annotations={f"{OLD_OF}side": "runtime/default"},
-            ),
-            {f"{OWN}.app": "unconfined"},
-            "app",
-            id="the author's annotation for one container",
-        ),
-        pytest.param(
-            pod(container("app", OUT), annotations={f"{OWN}.app": "runtime-default"}),
-            {},
-            "",
-            id="the author's annotation for the container that asks",
-        ),
-        pytest.param(pod(seccomp=OUT, annotations=MIRROR), {}, "", id="a mirror of a static pod"),
-        pytest.param(pod(os={"name": "windows"}), {}, "", id="Windows"),
-        pytest.param(
-            pod(os={"name": "linux"}, seccomp=OUT), {OWN: "unconfined"}, "app", id="Linux"
-        ),
-    ],
-)
-def test_an_explicit_unconfined_reaches_the_node(
-    stamping: Policies, found: Json, stamped: Json, unconfined: str
-) -> None:
+def _init(*words: str, **more: Any) -> list[Json]:
+    return [container("init", *words, **more)]
+
+
+SIDE_CONFINED = {f"{OLD_OF}side": "runtime/default"}
+# A pod, the key that is written, and who runs unconfined
+STAMPED: dict[str, tuple[Json, str, str]] = {
+    "nothing asked": (pod(), "", ""),
+    "the default asked": (pod(seccomp=DEFAULT), "", ""),
+    "by the pod": (pod(seccomp=OUT), OWN, "app"),
+    "an empty map": (pod(seccomp=OUT, annotations={}), OWN, "app"),
+    "other annotations, which stay": (pod(seccomp=OUT, annotations={"a/b~c": "d"}), OWN, "app"),
+    "by a container": (pod(container("app", OUT)), f"{OWN}.app", "app"),
+    "by one of two": (pod(container("app", OUT), container("side")), f"{OWN}.app", "app"),
+    "by the pod, and one container asks for the default": (
+        pod(container("app"), container("side", DEFAULT), seccomp=OUT), f"{OWN}.app", "app"),
+    "by a container against its pod": (
+        pod(container("app", OUT), seccomp=DEFAULT), f"{OWN}.app", "app"),
+    "by an init container": (pod(initContainers=_init(OUT)), f"{OWN}.init", "init"),
+    "by the pod, with an init container": (
+        pod(initContainers=_init(), seccomp=OUT), OWN, "app init"),
+    "by a native sidecar": (
+        pod(initContainers=_init(OUT, restartPolicy="Always")), f"{OWN}.init", "init"),
+    "a user namespace": (pod(hostUsers=False, seccomp=OUT), OWN, "app"),
+    "a long name": (pod(container(FITS, OUT)), f"{OWN}.{FITS}", FITS),
+    "the longest name, in the old key": (
+        pod(container(LONGEST, OUT)), f"{OLD_OF}{LONGEST}", LONGEST),
+    "the author's annotation decides": (
+        pod(seccomp=OUT, annotations={OWN: "runtime-default"}), "", ""),
+    "the old one, too": (pod(seccomp=OUT, annotations={OLD: "runtime/default"}), "", ""),
+    "the author's annotation for one container": (
+        pod(container("app"), container("side"), seccomp=OUT, annotations=SIDE_CONFINED),
+        f"{OWN}.app", "app"),
+    "the author's annotation for the container that asks": (
+        pod(container("app", OUT), annotations={f"{OWN}.app": "runtime-default"}), "", ""),
+    "a mirror of a static pod": (pod(seccomp=OUT, annotations=MIRROR), "", ""),
+    "Windows": (pod(os={"name": "windows"}), "", ""),
+    "Linux": (pod(os={"name": "linux"}, seccomp=OUT), OWN, "app"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STAMPED)
+def test_an_explicit_unconfined_reaches_the_node(stamping: Policies, case: str) -> None:
+    found, key, unconfined = STAMPED[case]
     assert not left(found)  # without us, nobody behind the kubelet can tell
     after = stamping.admit(Request(found, labels=ALLOWED))
-    assert written(after) == {**written(found), **stamped}
+    assert written(after) == written(found) | ({key: "unconfined"} if key else {})
     assert left(after) == set(unconfined.split())
     assert _without_annotations(after) == _without_annotations(found)
     assert stamping.admit(Request(found)) == found  # not where the namespace may not
 
 
 @pytest.mark.parametrize("key", [OWN, f"{OWN}.app"])
-def test_what_already_opts_out_stays_as_it_is(stamping: Policies, key: str) -> None:
+def test_what_already_opts_out_and_an_update_stay_as_they_are(stamping: Policies, key: str) -> None:
     found = pod(container("app", OUT), annotations={key: "unconfined"})
     assert stamping.admit(Request(found, labels=ALLOWED)) == found
     assert left(found) == {"app"}
+    found = pod(seccomp=OUT)
+    assert stamping.admit(Request(found, found, "UPDATE", labels=ALLOWED)) == found
 
 
 def test_an_ephemeral_container_is_covered_by_its_pods_stamp_only(stamping: Policies) -> None:
@@ -157,11 +103,6 @@ def test_an_ephemeral_container_is_covered_by_its_pods_stamp_only(stamping: Poli
         way = Request(after, before, "UPDATE", "pods/ephemeralcontainers", labels=ALLOWED)
         assert stamping.admit(way) == after
         assert left(after) == unconfined
-
-
-def test_an_update_is_not_stamped(stamping: Policies) -> None:
-    found = pod(seccomp=OUT)
-    assert stamping.admit(Request(found, found, "UPDATE", labels=ALLOWED)) == found
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 SCHEMA = "1.30"
 POLICY = "runc-wrap-policy"
 OWN = '[[rule]]\nname = "own"\nnamespace = ["team"]\nmode = "off"\n'
-# Each overlay, and the names of its policies.
+# Each overlay, the names of its policies, and its modes, which stay beside a policy of one's own.
 OVERLAYS = {
-    "audit": [POLICY],
-    "enforce": [POLICY],
-    "per-pool": [f"{POLICY}-canary", f"{POLICY}-rest"],
-    "uninstall": [POLICY],
+    "audit": ([POLICY], {"audit"}),
+    "enforce": ([POLICY], {"enforce"}),
+    "per-pool": ([f"{POLICY}-canary", f"{POLICY}-rest"], {"audit", "enforce"}),
+    "uninstall": ([POLICY], None),
 }
 
 
@@ -60,19 +60,18 @@ def _snippets(*, pools: bool) -> list[Any]:
     return found
 
 
-def _merged(*, pools: bool, whole: bool = True) -> dict[str, list[Any]]:
+def _merged(*, pools: bool) -> dict[str, list[Any]]:
     """Return the guide's kustomization, in the order of its steps."""
-    first, *others = _snippets(pools=pools)
     merged: dict[str, list[Any]] = {}
-    for one in [first, *(others if whole else [])]:
+    for one in _snippets(pools=pools):
         for key, value in one.items():
             merged.setdefault(key, []).extend(value)
     return merged
 
 
-def _rendered(place: Path, overlay: str, *, whole: bool = True) -> list[Object]:
+def _rendered(place: Path, overlay: str) -> list[Object]:
     """Return what the guide's kustomization makes of an overlay."""
-    merged = _merged(pools=overlay == "per-pool", whole=whole)
+    merged = _merged(pools=overlay == "per-pool")
     if overlay == "uninstall":
         merged.pop("components", None)  # as the guide says
     done = _made(place, merged, overlay)
@@ -96,30 +95,25 @@ def _made(place: Path, merged: dict[str, list[Any]], overlay: str) -> Run:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_first_step_renders_by_the_image_of_ones_registry(tmp_path: Path, overlay: str) -> None:
-    found = [one for one in _rendered(tmp_path, overlay, whole=False) if one["kind"] == "DaemonSet"]
-    assert found
-    for one in found:
-        (container,) = rendered.pod(one)["containers"]
-        assert container["image"].startswith("REGISTRY/runc-wrap:")
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_all_that_the_guide_adds_renders_together(tmp_path: Path, overlay: str) -> None:
     objects = _rendered(tmp_path, overlay)
     maps = {one["metadata"]["name"]: one["data"] for one in objects if one["kind"] == "ConfigMap"}
     for one in objects:
         if one["kind"] == "DaemonSet":
             pod = rendered.pod(one)
+            assert pod["containers"][0]["image"].startswith("REGISTRY/runc-wrap:")
             assert {"key": "nvidia.com/gpu", "operator": "Exists"} in pod["tolerations"]
             assert one["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == "10%"
             mounted = [volume["configMap"]["name"] for volume in pod["volumes"]
                        if "configMap" in volume]  # fmt: skip
             assert [[*maps[name]] for name in mounted] == [
                 ["config.toml"], ["0-mode.toml"], ["web.json"]]  # fmt: skip
+    names, modes = OVERLAYS[overlay]
     policies = {name: data["config.toml"] for name, data in maps.items() if "config.toml" in data}
-    assert sorted(name.rpartition("-")[0] for name in policies) == OVERLAYS[overlay]
+    assert sorted(name.rpartition("-")[0] for name in policies) == names
     assert {*policies.values()} == {OWN}
+    texts = [tomllib.loads(data["0-mode.toml"]) for data in maps.values() if "0-mode.toml" in data]
+    assert modes is None or {one["default"]["mode"] for one in texts} == modes
 
 
 def _taken_out(merged: dict[str, list[Any]], section: str) -> dict[str, list[Any]]:
@@ -144,15 +138,3 @@ def test_what_the_guide_takes_out_is_what_keeps_the_removal_from_rendering(
     found = yaml.safe_load_all(done.stdout)
     (daemonset,) = (one for one in found if one["kind"] == "DaemonSet")
     assert rendered.pod(daemonset)["containers"][0]["args"] == ["cluster", "remove"]
-
-
-@pytest.mark.parametrize(
-    ("overlay", "modes"), [("audit", {"audit"}), ("enforce", {"enforce"}),
-                           ("per-pool", {"audit", "enforce"})]
-)  # fmt: skip
-def test_with_a_policy_of_ones_own_the_mode_is_still_the_overlays(
-    tmp_path: Path, overlay: str, modes: set[str]
-) -> None:
-    found = [one["data"] for one in _rendered(tmp_path, overlay) if one["kind"] == "ConfigMap"]
-    texts = [data["0-mode.toml"] for data in found if "0-mode.toml" in data]
-    assert {tomllib.loads(text)["default"]["mode"] for text in texts} == modes

@@ -17,6 +17,7 @@ from tests.kubernetes.rendered import OVERLAYS
 
 EACH_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
 # The oldest release for which the docs promise anything, and the newest whose schemas there are.
+VERSION = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
 POLICY = "ValidatingAdmissionPolicy"  # which says that the installer may write it
 SCHEMAS = ("1.30", "1.34", kubernetes_validate.latest_version())
 
@@ -97,12 +98,16 @@ def test_the_installers_account_is_confined_to_its_own_node(overlay: str) -> Non
 
 
 @EACH_OVERLAY
-def test_one_node_is_changed_at_a_time_and_the_next_when_it_is_ready(overlay: str) -> None:
+def test_one_node_is_changed_at_a_time_by_this_release_and_the_next_when_it_is_ready(
+    overlay: str,
+) -> None:
     for one in rendered.of_kind(overlay, "DaemonSet"):
         strategy = one["spec"]["updateStrategy"]
         assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
-        probe = rendered.pod(one)["containers"][0]["readinessProbe"]
-        assert probe == {"exec": {"command": ["/installer/is-ready"]},
+        assert "runtimeClassName" not in rendered.pod(one)  # it runs on the engine's default
+        (container,) = rendered.pod(one)["containers"]
+        assert container["image"] == f"runc-wrap:{VERSION}"
+        assert container["readinessProbe"] == {"exec": {"command": ["/installer/is-ready"]},
                          "periodSeconds": 15, "timeoutSeconds": 10}  # fmt: skip
 
 
@@ -117,13 +122,6 @@ def test_the_class_selects_a_label_that_stays_while_pods_run(overlay: str) -> No
 
 
 @EACH_OVERLAY
-def test_the_installer_itself_runs_on_the_engines_default_handler(overlay: str) -> None:
-    """Which is the stock one, unless somebody made ours the default by hand."""
-    for one in rendered.of_kind(overlay, "DaemonSet"):
-        assert "runtimeClassName" not in rendered.pod(one)
-
-
-@EACH_OVERLAY
 def test_a_quota_lets_pods_of_the_installers_priority_in(overlay: str) -> None:
     """GKE's API server admits them in a namespace with such a quota only."""
     (one,) = rendered.of_kind(overlay, "ResourceQuota")
@@ -132,14 +130,6 @@ def test_a_quota_lets_pods_of_the_installers_priority_in(overlay: str) -> None:
     for other in rendered.of_kind(overlay, "DaemonSet"):
         assert other["metadata"]["namespace"] == one["metadata"]["namespace"]
         assert rendered.pod(other)["priorityClassName"] in scope["values"]
-
-
-@EACH_OVERLAY
-def test_the_image_is_of_the_version_that_this_is(overlay: str) -> None:
-    version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
-    for one in rendered.of_kind(overlay, "DaemonSet"):
-        (container,) = rendered.pod(one)["containers"]
-        assert container["image"] == f"runc-wrap:{version}"
 
 
 @EACH_OVERLAY

@@ -6,13 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import kubernetes_validate
 import pytest
 import yaml
 
-from runc_wrap.cli import cluster
-from runc_wrap.cli.main import main
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.metrics import metrics_file
 from runc_wrap.node.paths import DEFAULT_PREFIX, Places
@@ -62,17 +59,6 @@ def _mounts(container: Object) -> dict[str, tuple[str, bool]]:
     }
 
 
-def _command(words: list[str]) -> object:
-    """Return the command that these words call."""
-    found: click.Command = main
-    for word in words:
-        assert isinstance(found, click.Group)
-        following = found.get_command(click.Context(found), word)
-        assert following is not None
-        found = following
-    return found
-
-
 @EACH_OVERLAY
 def test_it_is_valid_with_every_overlay(overlay: str, own: dict[str, str]) -> None:
     """All else is as without it, which test_manifests validates."""
@@ -119,21 +105,6 @@ def test_the_token_is_the_installers_alone(overlay: str, own: dict[str, str]) ->
         assert not any(
             str(api_server.FILES).startswith(one) for one, _ in _mounts(metrics).values()
         )
-
-
-@EACH_OVERLAY
-def test_it_is_told_what_the_command_takes_and_runs_the_installers_image(
-    overlay: str, own: dict[str, str]
-) -> None:
-    for _, installer, metrics in _containers(own[overlay]):
-        assert metrics["image"] == installer["image"] == "registry.example/runc-wrap:0.2.0"
-        command = _command(metrics["args"])
-        assert command is cluster.metrics
-        defaults = {one.name: one.default for one in command.params}
-        assert metrics["ports"][0]["containerPort"] == defaults["port"]
-        (file, _), (state, _) = (_mounts(metrics)[name] for name in ("metrics", "state"))
-        assert Path(str(defaults["file"])).parent == Path(file)
-        assert Path(str(defaults["state"])).parent == Path(state)
 
 
 def test_only_the_namespace_for_monitoring_reaches_the_pods(own: dict[str, str]) -> None:

@@ -8,10 +8,8 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
-from runc_wrap.cli.main import main
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
 from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, NextStep
@@ -43,38 +41,22 @@ def _reporter(place: Path, *, is_heard: bool = True) -> Reporter:
     return Reporter(Places(place), pod, api, print, is_heard)
 
 
-ENDS = [(READY, 0, True), (REFUSED, 1, False)]
-
-
-@pytest.mark.parametrize(("word", "status", "is_marked"), ENDS)
-def test_once_ends_as_the_node_is_and_the_probe_says_the_same(
-    mark: Path, word: str, status: int, is_marked: bool
-) -> None:
-    mark.touch()  # of a container before this one
-
-    def work() -> NextStep:
-        return NextStep(NOTHING, word)
-
-    with pytest.raises(SystemExit) as ended:
-        cluster._keep(work, _reporter(mark), once=True, well={READY})  # noqa: SLF001
-    assert ended.value.code == status
-    assert mark.exists() == is_marked
-    assert mark.with_name("sentence").read_text() == word
-
-
-SENTENCES = [
-    (
-        NextStep(NOTHING, REFUSED, "it has\nno \x1b[31mengine"),
-        "refused: it has no \\u001b[31mengine",
-    ),
-    (NextStep(NOTHING, REFUSED, "ü" * 2000), f"refused: {'ü' * 291}… (1709 more characters)"),
+ONCE = [
+    (NextStep(NOTHING, READY), 0, "ready"),
+    (NextStep(NOTHING, REFUSED), 1, "refused"),
+    (NextStep(NOTHING, REFUSED, "no\n \x1b[31mengine"), 1, "refused: no \\u001b[31mengine"),
+    (NextStep(NOTHING, REFUSED, "ü" * 2000), 1, f"refused: {'ü' * 291}… (1709 more characters)"),
 ]
 
 
-@pytest.mark.parametrize(("decision", "sentence"), SENTENCES)
-def test_the_probe_has_one_line_to_say(mark: Path, decision: NextStep, sentence: str) -> None:
-    with pytest.raises(SystemExit):
+@pytest.mark.parametrize(("decision", "status", "sentence"), ONCE)
+def test_once_ends_as_the_node_is_and_the_probe_says_the_same_in_one_line(
+    mark: Path, decision: NextStep, status: int, sentence: str
+) -> None:
+    mark.touch()  # of a container before this one
+    with pytest.raises(SystemExit) as ended:
         cluster._keep(lambda: decision, _reporter(mark), once=True, well={READY})  # noqa: SLF001
+    assert (ended.value.code, mark.exists()) == (status, decision.word == READY)
     assert mark.with_name("sentence").read_text() == sentence
 
 
@@ -174,10 +156,3 @@ def test_a_removal_leaves_no_lock_where_nothing_is_installed_and_waits_where_som
     install()
     with pytest.raises(ValueError, match="delete the DaemonSet"):
         remove()
-
-
-def test_outside_of_a_pod_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    done = CliRunner().invoke(main, ["cluster", "install", "--node", "n1", "--once"])
-    assert done.exit_code == 2
-    assert "not run in a pod" in done.output

@@ -48,28 +48,56 @@ def _docker(tmp_path: Path) -> list[str]:
     return ["docker", "--config", str(tmp_path / "daemon.json")]
 
 
-def test_add_says_what_it_changed_and_what_to_reload(tmp_path: Path) -> None:
-    result = _ctl(tmp_path, "add", *_docker(tmp_path), "--handler", "x")
-    assert result.exit_code == 0
-    assert f"changed {tmp_path}/daemon.json" in result.output
-    assert f"created the link {tmp_path}/bin/x" in result.output
-    assert "systemctl reload docker" in result.output
-    assert "ends running containers" not in result.output
+def test_a_registration_is_shown_made_listed_and_removed(tmp_path: Path) -> None:
+    config, launcher = f"{tmp_path}/daemon.json", f"{tmp_path}/bin/runc-wrap"
+    shown = _ctl(tmp_path, "add", *_docker(tmp_path), "--dry-run")
+    assert shown.output.startswith(f"--- /dev/null\n+++ {config}\n@@")
+    assert f'+            "path": "{launcher}"\n' in shown.output
+    assert not {tmp_path / "daemon.json", tmp_path / "var"} & {*tmp_path.iterdir()}
+    added = json.loads(_ctl(tmp_path, "add", *_docker(tmp_path), "--default", "--json").output)
+    assert (added["changed"], added["path"], added["wrong"]) == ([config], launcher, [])
+    again = _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
+    assert (again.exit_code, again.output) == (0, "docker: already there: runc-wrap\n")
+    listed = json.loads(_ctl(tmp_path, "list", "--json").output)
+    named = {"config": config, "handler": "runc-wrap", "path": launcher}
+    registered = {**named, "default": True, "in_force": None}
+    found = {each["engine"]: each for each in listed}
+    assert found["docker"]["registered"] == [registered]
+    nothing: list[str] = []
+    absent = {"binary": None, "version": None, "found": nothing, "registered": nothing}
+    assert found["podman"] == {"engine": "podman", **absent}
+    assert f"removed {config}" in _ctl(tmp_path, "remove", "docker").output
+    added = _ctl(tmp_path, "add", *_docker(tmp_path), "--handler", "x").output
+    assert f"created the link {tmp_path}/bin/x" in added
+    assert "systemctl reload docker" in added
+    assert "ends running containers" not in added
 
 
-def test_add_twice_says_already_there(tmp_path: Path) -> None:
-    _ctl(tmp_path, "add", *_docker(tmp_path))
-    result = _ctl(tmp_path, "add", *_docker(tmp_path))
-    assert (result.exit_code, result.output) == (0, "docker: already there: runc-wrap\n")
+IMPOSSIBLE = {
+    "a name that is taken": (["add", "docker", "--handler", "runc"], ""),
+    "no engine": (["add", "cri-o"], ""),
+    "a version that is not known": (["add", "containerd", "--config", "x"], ""),
+    "nothing": (["add"], ""),
+    "one engine's file for all": (["add", "auto", "--config", "/x"], ""),
+    "one engine's version for all": (["add", "auto", "--containerd-version", "2.1"], ""),
+    "no engine is there": (["add", "auto"], "no engine on this node"),
+    "one of two files": (["remove", "docker"], "try: --config FILE"),
+}
 
 
-def test_a_dry_run_prints_a_diff_and_writes_nothing(tmp_path: Path) -> None:
-    result = _ctl(tmp_path, "add", *_docker(tmp_path), "--dry-run")
-    assert result.exit_code == 0
-    assert result.output.startswith(f"--- /dev/null\n+++ {tmp_path}/daemon.json\n@@")
-    assert f'+            "path": "{tmp_path}/bin/runc-wrap"\n' in result.output
-    assert not (tmp_path / "daemon.json").exists()
-    assert not (tmp_path / "var").exists()
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_an_impossible_command_exits_with_2(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, told = IMPOSSIBLE[case]
+    if case == "no engine is there":
+        monkeypatch.setattr(registry, "ENGINES", {})
+    if words[0] == "remove":
+        for name in ("daemon.json", "other.json"):
+            _ctl(tmp_path, "add", "docker", "--config", str(tmp_path / name))
+    result = _ctl(tmp_path, *words)
+    assert result.exit_code == 2
+    assert told in result.stderr
 
 
 def test_containerd_comes_with_its_runtime_class(tmp_path: Path) -> None:
@@ -77,41 +105,6 @@ def test_containerd_comes_with_its_runtime_class(tmp_path: Path) -> None:
     result = _ctl(tmp_path, "add", "containerd", *config, "--containerd-version", "1.7.24")
     assert result.exit_code == 0
     assert "kind: RuntimeClass\nmetadata:\n  name: runc-wrap\nhandler: runc-wrap" in result.output
-
-
-def test_json_is_one_document(tmp_path: Path) -> None:
-    found = json.loads(_ctl(tmp_path, "add", *_docker(tmp_path), "--json").output)
-    assert found["changed"] == [f"{tmp_path}/daemon.json"]
-    assert found["path"] == f"{tmp_path}/bin/runc-wrap"
-    assert found["wrong"] == []
-
-
-def test_remove_finds_the_configuration_by_itself(tmp_path: Path) -> None:
-    _ctl(tmp_path, "add", *_docker(tmp_path))
-    result = _ctl(tmp_path, "remove", "docker")
-    assert result.exit_code == 0
-    assert f"removed {tmp_path}/daemon.json" in result.output
-
-
-def test_remove_asks_which_of_two_configurations(tmp_path: Path) -> None:
-    _ctl(tmp_path, "add", *_docker(tmp_path))
-    _ctl(tmp_path, "add", "docker", "--config", str(tmp_path / "other.json"))
-    result = _ctl(tmp_path, "remove", "docker")
-    assert result.exit_code == 2
-    assert "try: --config FILE" in result.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["add", "docker", "--handler", "runc"],
-        ["add", "cri-o"],
-        ["add", "containerd", "--config", "x"],
-        ["add"],
-    ],
-)
-def test_an_impossible_command_exits_with_2(arguments: list[str], tmp_path: Path) -> None:
-    assert _ctl(tmp_path, *arguments).exit_code == 2
 
 
 def test_a_registration_with_a_problem_exits_with_1(tmp_path: Path) -> None:
@@ -130,30 +123,6 @@ def test_control_characters_of_a_file_are_not_printed(tmp_path: Path) -> None:
     assert r"\x7f\u202e\x9b" in result.output
     (tmp_path / "daemon.json").write_text('{"\x1b[2J": 1, "\x1b[2J": 2}\n')
     assert "\x1b" not in _ctl(tmp_path, "add", *_docker(tmp_path)).stderr
-
-
-def test_list_shows_what_is_registered(tmp_path: Path) -> None:
-    _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
-    result = _ctl(tmp_path, "list", "--json")
-    assert result.exit_code == 0
-    found = {each["engine"]: each for each in json.loads(result.output)}
-    assert found["docker"]["registered"] == [
-        {
-            "config": f"{tmp_path}/daemon.json",
-            "handler": "runc-wrap",
-            "path": f"{tmp_path}/bin/runc-wrap",
-            "default": True,
-            "in_force": None,
-        }
-    ]
-    assert found["podman"] == {
-        "engine": "podman",
-        "binary": None,
-        "version": None,
-        "found": [],
-        "registered": [],
-    }
-    assert "not installed" in _ctl(tmp_path, "list").output
 
 
 def test_a_diff_marks_a_missing_newline_at_the_end() -> None:
@@ -200,14 +169,6 @@ def test_a_name_that_a_container_needs_is_not_removed_but_handed_over(
     assert sorted(json.loads(config.read_text())["runtimes"]) == ["runc-wrap", "x"]
 
 
-def test_a_removed_default_of_docker_is_read_at_a_restart_only(tmp_path: Path) -> None:
-    (tmp_path / "daemon.json").write_text("{}")
-    _ctl(tmp_path, "add", *_docker(tmp_path), "--default")
-    told = _ctl(tmp_path, "remove", *_docker(tmp_path)).output
-    assert "systemctl restart docker" in told
-    assert "that ends running containers, unless live-restore is on" in told
-
-
 @pytest.fixture
 def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """A node with these engines, each with its configuration, and its check of it as a program."""
@@ -225,7 +186,7 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     return _configs(tmp_path)
 
 
-def test_list_shows_each_engine_that_is_found_by_its_configuration(
+def test_of_two_containerds_both_are_listed_and_add_asks_for_one(
     tmp_path: Path, engines: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "k3s").touch()
@@ -235,15 +196,11 @@ def test_list_shows_each_engine_that_is_found_by_its_configuration(
     shown = {e["engine"]: e["found"] for e in json.loads(_ctl(tmp_path, "list", "--json").output)}
     own, brought = shown["containerd"]
     assert (own["config"], own["version"]) == (str(engines["containerd"]), "2.3.4")
-    assert brought == {
-        "config": config,
-        "binary": None,
-        "version": None,
-        "distribution": "k3s",
-        "unit": "k3s.service",
-        "socket": socket,
-    }
-    assert shown["podman"] == []
+    names = {"distribution": "k3s", "unit": "k3s.service", "socket": socket}
+    assert brought == {"config": config, "binary": None, "version": None, **names}
+    result = _ctl(tmp_path, "add", "containerd")
+    assert result.exit_code == 2
+    assert f"containerd ({engines['containerd']}), containerd of k3s" in result.stderr
 
 
 def test_auto_registers_with_every_engine_that_it_finds(
@@ -271,36 +228,6 @@ def test_auto_leaves_out_a_containerd_whose_cri_is_off_and_goes_on_after_an_erro
     assert not (tmp_path / "etc/conf.d").exists()
 
 
-@pytest.mark.parametrize("words", [["--config", "/x"], ["--containerd-version", "2.1"]])
-def test_auto_takes_no_option_of_one_engine(
-    words: list[str], tmp_path: Path, engines: dict[str, Path]
-) -> None:
-    assert engines
-    assert _ctl(tmp_path, "add", "auto", *words).exit_code == 2
-
-
-def test_auto_without_any_engine_is_impossible(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "ENGINES", {})
-    result = _ctl(tmp_path, "add", "auto")
-    assert result.exit_code == 2
-    assert "no engine on this node" in result.stderr
-
-
-def test_one_of_several_containerds_is_asked_for(
-    tmp_path: Path, engines: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = distributions.Distribution(
-        "k3s", str(tmp_path / "k3s"), str(tmp_path / "k3s"), "/s", str(tmp_path / "b"), ()
-    )
-    monkeypatch.setattr(distributions, "ALL", (other,))
-    (tmp_path / "k3s").touch()
-    result = _ctl(tmp_path, "add", "containerd")
-    assert result.exit_code == 2
-    assert f"containerd ({engines['containerd']}), containerd of k3s" in result.stderr
-
-
 def test_a_file_that_the_engine_refused_before_is_no_reason_to_take_it_back(
     tmp_path: Path, engines: dict[str, Path]
 ) -> None:
@@ -309,9 +236,3 @@ def test_a_file_that_the_engine_refused_before_is_no_reason_to_take_it_back(
     assert result.exit_code == 1
     assert "dockerd --validate refuses" in result.stderr
     assert engines["docker"].exists()
-
-
-def _files(tmp_path: Path) -> dict[str, bytes]:
-    paths = [*(tmp_path / "etc").rglob("*"), *(tmp_path / "var").rglob("*.json")]
-    paths += [*(tmp_path / "bin").iterdir()]
-    return {str(path): path.read_bytes() for path in paths if path.is_file()}

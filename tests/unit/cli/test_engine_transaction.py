@@ -43,14 +43,6 @@ def _docker(places: Places) -> list[str]:
     return ["docker", "--config", str(places.prefix / "daemon.json")]
 
 
-def _install_dockerd(places: Places) -> None:
-    """Install a dockerd that has a version and says yes to everything."""
-    folder = places.prefix / "nothing"
-    folder.mkdir()
-    (folder / "dockerd").write_text("#!/bin/sh\necho Docker version 26.1.5\n")
-    (folder / "dockerd").chmod(0o755)
-
-
 def _interrupted(places: Places) -> registration_state.Where:
     """Leave what a transaction leaves that was killed."""
     config = places.prefix / "daemon.json"
@@ -75,16 +67,6 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(
     assert result.exit_code == 2
     assert told in " ".join(result.output.split())
     assert not (places.prefix / "daemon.json").exists()
-
-
-def test_without_systemd_a_restart_is_refused_with_the_unit_to_restart(places: Places) -> None:
-    _install_dockerd(places)
-    result = _ctl(places, "engine", "add", *_docker(places), "--restart")
-    assert result.exit_code == 2
-    assert "systemd does not run here, and docker.service is restarted through it" in result.output
-    assert "then restart what runs as docker.service yourself" in result.output
-    assert not (places.prefix / "daemon.json").exists()
-    assert [*places.var.rglob("*.json")] == []
 
 
 @pytest.mark.parametrize("action", ["add", "remove"])

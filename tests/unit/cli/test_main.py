@@ -11,27 +11,21 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.main import COMMANDS, main
 
+HELP = """
+import sys
+from click.testing import CliRunner
+from runc_wrap.cli.main import main
+print(CliRunner().invoke(main, ["--help"]).output)
+print(sorted(m for m in sys.modules if m.startswith("runc_wrap.cli.")))
+for words in [], ["doctor"], ["engine"], ["engine", "add"]:
+    one, other = (CliRunner().invoke(main, [*words, how]) for how in ("-h", "--help"))
+    assert (one.exit_code, one.output) == (0, other.output), one.output
+"""
 
-def test_the_short_option_shows_the_help_of_all_and_of_each_command() -> None:
+
+def test_the_help_lists_all_commands_and_imports_none_and_has_a_short_option() -> None:
     """In a process of its own: click remembers a command's options from the first call on."""
-    script = (
-        "from click.testing import CliRunner; from runc_wrap.cli.main import main\n"
-        "for words in [], ['doctor'], ['engine'], ['engine', 'add']:\n"
-        "    one, other = (CliRunner().invoke(main, [*words, how]) for how in ('-h', '--help'))\n"
-        "    assert (one.exit_code, one.output) == (0, other.output), one.output\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_the_help_lists_all_commands_and_imports_none() -> None:
-    script = (
-        "import sys; from click.testing import CliRunner; from runc_wrap.cli.main import main\n"
-        "print(CliRunner().invoke(main, ['--help']).output)\n"
-        "print(sorted(m for m in sys.modules if m.startswith('runc_wrap.cli.')))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
     assert done.stdout.endswith("['runc_wrap.cli.main']\n")
 

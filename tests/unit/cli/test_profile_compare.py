@@ -98,18 +98,6 @@ def test_a_composed_profile_says_which_part_decides(node: Node) -> None:
     assert "keyctl" not in named
 
 
-def test_a_rule_may_name_a_composed_profile_which_is_compiled_for_each_engine(node: Node) -> None:
-    node.configure('[[rule]]\nname = "aio"\npod = ["db-*"]\nprofile = "runtime-default + @aio"\n')
-    assert node.ctl("apply").exit_code == 0, node.ctl("apply").stderr
-    directory = node.places.current
-    compiled = json.loads((directory / "policy.json").read_text())
-    on = compiled["composed"]["runtime-default + @aio"]
-    assert on["containerd"].startswith("runtime-default + @aio on containerd")
-    assert on["docker"].startswith("runtime-default + @aio on moby")
-    node.configure('[[rule]]\nname = "x"\nprofile = "runtime-default + @nothing"\n')
-    assert "no group is called '@nothing'" in node.failure("apply")
-
-
 def _wide_ranges() -> str:
     ranges = [
         {

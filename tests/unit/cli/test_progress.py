@@ -44,43 +44,26 @@ class Reached(Exception):
     """The slow part of a command was called."""
 
 
-DOCKER = ("docker", "--config", "{prefix}/daemon.json")
+# A command's words, then what of it takes so long if that is several; what that calls
 SLOW = {
-    "verify": (("verify",), "runc_wrap.node.container_state.node_status.gather"),
-    "verify --deep": (
-        ("verify", "--deep"), "runc_wrap.node.container_state.deep_verify.Comparing.compare",
-    ),
-    "status": (("status",), "runc_wrap.node.container_state.node_status.gather"),
-    "selftest": (("selftest",), "runc_wrap.cli.selftest._result"),
-    "doctor": (("doctor",), "runc_wrap.doctor.run"),
-    "report": (("report",), "runc_wrap.report.node_report.gather"),
-    "apply": (("apply",), "runc_wrap.apply.apply_policy.put_in_force"),
-    "metrics": (("metrics",), "runc_wrap.cli.metrics.node_metrics.gather"),
-    "engine list": (("engine", "list"), "runc_wrap.engines.engine_survey.survey"),
-    "engine status": (
-        ("engine", "status"), "runc_wrap.engines.transaction.registration_drift.survey",
-    ),
-    "engine add: its version": (
-        ("engine", "add", *DOCKER), "runc_wrap.engines.engine_class.Engine.facts",
-    ),
-    "engine add: its own check": (
-        ("engine", "add", *DOCKER),
-        "runc_wrap.engines.registration.plan_execution.carry_out_checked",
-    ),
-    "engine add: what it shows": (
-        ("engine", "add", *DOCKER), "runc_wrap.engines.docker.docker_engine.Docker.problem",
-    ),
-    "engine add --restart": (
-        ("engine", "add", *DOCKER, "--restart"),
-        "runc_wrap.engines.transaction.transaction_run.run",
-    ),
-    "engine remove": (
-        ("engine", "remove", *DOCKER), "runc_wrap.engines.handler_removal.plan",
-    ),
-    "uninstall": (("uninstall",), "runc_wrap.installation.uninstaller.plan"),
-    "uninstall --dry-run": (
-        ("uninstall", "--dry-run"), "runc_wrap.installation.uninstaller.plan",
-    ),
+    "verify": "node.container_state.node_status.gather",
+    "verify --deep": "node.container_state.deep_verify.Comparing.compare",
+    "status": "node.container_state.node_status.gather",
+    "selftest": "cli.selftest._result",
+    "doctor": "doctor.run",
+    "report": "report.node_report.gather",
+    "apply": "apply.apply_policy.put_in_force",
+    "metrics": "cli.metrics.node_metrics.gather",
+    "engine list": "engines.engine_survey.survey",
+    "engine status": "engines.transaction.registration_drift.survey",
+    "engine add docker --config F: its version": "engines.engine_class.Engine.facts",
+    "engine add docker --config F: its own check":
+        "engines.registration.plan_execution.carry_out_checked",
+    "engine add docker --config F: what it shows": "engines.docker.docker_engine.Docker.problem",
+    "engine add docker --config F --restart": "engines.transaction.transaction_run.run",
+    "engine remove docker --config F": "engines.handler_removal.plan",
+    "uninstall": "installation.uninstaller.plan",
+    "uninstall --dry-run": "installation.uninstaller.plan",
 }  # fmt: skip
 
 
@@ -88,7 +71,8 @@ SLOW = {
 def test_each_command_that_may_take_long_shows_progress_while_it_does(
     command: str, node: ctl.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words, slow = SLOW[command]
+    words = [word if word != "F" else str(node.places.prefix / "daemon.json")
+             for word in command.partition(":")[0].split()]  # fmt: skip
     assert node.ctl("apply").exit_code == 0
     machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
     shown: list[str] = []
@@ -112,17 +96,10 @@ def test_each_command_that_may_take_long_shows_progress_while_it_does(
         )
         monkeypatch.setattr(verify, "look", lambda _places: found)
     monkeypatch.setattr(progress, "shown", showing)
-    monkeypatch.setattr(slow, reached)
-    ended = node.ctl(*(word.format(prefix=node.places.prefix) for word in words)).exception
+    monkeypatch.setattr(f"runc_wrap.{SLOW[command]}", reached)
+    ended = node.ctl(*words).exception
     assert isinstance(ended, Reached), ended
     assert len(ended.args) == 1
-
-
-def test_a_meter_counts_what_is_done_of_all() -> None:
-    meter = Meter()
-    seen = [(item, meter.done, meter.total) for item in meter.counting("abc")]
-    assert seen == [("a", 0, 3), ("b", 1, 3), ("c", 2, 3)]
-    assert (meter.done, meter.total) == (3, 3)
 
 
 def test_a_logs_bytes_are_counted_with_its_rotated_and_packed_files(tmp_path: Path) -> None:

@@ -53,23 +53,23 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
     return found
 
 
-def test_calls_that_the_profile_denies_are_printed(
-    node: ctl.Node, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("ledger", "outcomes"),
+    [
+        ({"mode": "audit", "profile": "containerd"}, ["EPERM"]),
+        (None, ["not known", "not known"]),
+        # the report does not judge it: its own filter, or its program's, wrote the record
+        ({"action": "keep", "mode": None, "profile": None}, []),
+        ({"action": "leave", "mode": None, "profile": None}, []),
+    ],
+    ids=["denied", "of an unknown container", "kept", "left"],
+)
+def test_calls_are_printed_unless_the_profile_allows_them_or_is_not_ours(
+    node: ctl.Node,
+    monkeypatch: pytest.MonkeyPatch,
+    ledger: dict[str, Any] | None,
+    outcomes: list[str],
 ) -> None:
-    write_ledger(node.places.ledger, line("c1", mode="audit", profile="containerd"))
-    assert _watched(node, monkeypatch, MOUNT, GETPID) == ["EPERM"]
-
-
-def test_calls_of_an_unknown_container_are_printed_as_not_known(
-    node: ctl.Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _watched(node, monkeypatch, MOUNT) == ["not known"]
-
-
-@pytest.mark.parametrize("action", ["keep", "leave"])
-def test_calls_of_a_container_without_a_profile_of_ours_are_not_printed(
-    node: ctl.Node, monkeypatch: pytest.MonkeyPatch, action: str
-) -> None:
-    """The report does not judge it: its own filter, or its program's, wrote the record."""
-    write_ledger(node.places.ledger, line("c1", action=action, mode=None, profile=None))
-    assert _watched(node, monkeypatch, MOUNT) == []
+    if ledger:
+        write_ledger(node.places.ledger, line("c1", **ledger))
+    assert _watched(node, monkeypatch, MOUNT, GETPID) == outcomes

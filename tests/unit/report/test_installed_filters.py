@@ -90,40 +90,41 @@ def test_a_record_of_an_installation_is_no_row_and_leaves_nothing_safe(
     }
 
 
-def test_without_an_installation_it_is_safe(profile: Filter) -> None:
-    found = judged(profile, ("audit", None))
-    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
+INSTALLED, UNSEEN = sighting(SECCOMP, **TRACER), ("audit", None)
 
 
-def test_calls_that_were_seen_anyway_count(profile: Filter) -> None:
-    installed = sighting(SECCOMP, **TRACER)
-    assert (
-        judged(profile, ("audit", installed), ("audit", sighting(UNSHARE)))["verdict"] == "denied"
-    )
+def _asked(number: int, *args: int) -> tuple[str, Sighting]:
+    return "observe", observed(number, *args, **TRACER)
 
 
-def test_in_observe_nothing_is_hidden_and_the_arguments_are_known(profile: Filter) -> None:
-    found = judged(profile, ("observe", observed(SECCOMP, SET_FILTER, 0, FILTER, **TRACER)))
-    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
-    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP, 2, FILTER, **TRACER)))
-    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 1)
-    found = judged(profile, ("observe", observed(PRCTL, SET_SECCOMP + 1, **TRACER)))
-    assert found["own_filters"]["installations"] == 0
+# What its containers did, the newest last; what their processes carry; verdict, installations
+DOUBTS: dict[str, tuple[list[tuple[str, Sighting | None]], Carried | None, str | None, int]] = {
+    "none": ([UNSEEN], None, "safe", 0),
+    "a call was seen anyway": (
+        [("audit", INSTALLED), ("audit", sighting(UNSHARE))], None, "denied", 1),
+    "observe hides nothing": ([_asked(SECCOMP, SET_FILTER, 0, FILTER)], None, "safe", 1),
+    "nor by prctl": ([_asked(PRCTL, SET_SECCOMP, 2, FILTER)], None, "safe", 1),
+    "another option": ([_asked(PRCTL, SET_SECCOMP + 1)], None, "safe", 0),
+    "libseccomp's probe, for each flag": ([_asked(SECCOMP, SET_FILTER, 1, 0)], None, "safe", 0),
+    "libseccomp's: strict mode takes no flags": ([_asked(SECCOMP, 0, 1, 0)], None, "safe", 0),
+    "runc's and moby's probe": ([_asked(PRCTL, SET_SECCOMP, 2, 0)], None, "safe", 0),
+    "what is enforced outranks it": ([("enforce-log", INSTALLED)], None, "safe", 1),
+    "the newest is in observe": ([("audit", INSTALLED), ("observe", None)], None, "safe", 0),
+    "the newest is in audit": ([("observe", None), ("audit", INSTALLED)], None, None, 1),
+    "two of three processes have filters": ([UNSEEN], Carried(2, 3), None, 0),
+    "none of three has": ([UNSEEN], Carried(0, 3), "safe", 0),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("number", "args"),
-    [
-        (SECCOMP, (SET_FILTER, 1, 0)),  # libseccomp's, for each flag
-        (SECCOMP, (0, 1, 0)),  # libseccomp's: strict mode takes no flags
-        (PRCTL, (SET_SECCOMP, 2, 0)),  # runc's and moby's
-    ],
-)
-def test_a_probe_for_support_installs_nothing(
-    profile: Filter, number: int, args: tuple[int, ...]
-) -> None:
-    found = judged(profile, ("observe", observed(number, *args, **TRACER)))
-    assert (found["verdict"], found["own_filters"]["installations"]) == ("safe", 0)
+@pytest.mark.parametrize("case", DOUBTS)
+def test_filters_that_may_hide_calls_leave_nothing_safe(profile: Filter, case: str) -> None:
+    said, carried, verdict, number = DOUBTS[case]
+    found = judged(profile, *said, carried=carried)
+    assert found["verdict"] == verdict
+    assert case.startswith("the newest") or found["own_filters"]["installations"] == number
+    assert verdict != "safe" or "in 1 container" in found["confidence"]  # of observe's alone
+    if carried and verdict is None:
+        assert "2 of its 3 running processes have filters of their own" in found["reason"]
 
 
 @pytest.mark.parametrize(
@@ -173,27 +174,6 @@ def test_a_filter_for_a_missing_listener_hides_calls_from_observe(
         "Unknown: its programs installed filters (once, by /usr/bin/strace) that may hand calls to "
         "a listener that does not exist: observe does not receive those; use enforce-log."
     )
-
-
-def test_a_denial_that_is_enforced_outranks_what_a_filter_traces(profile: Filter) -> None:
-    found = judged(profile, ("enforce-log", sighting(SECCOMP, **TRACER)))
-    assert found["verdict"] == "safe"
-
-
-def test_watching_the_newest_container_in_observe_resolves_the_doubt(profile: Filter) -> None:
-    installed = sighting(SECCOMP, **TRACER)
-    found = judged(profile, ("audit", installed), ("observe", None))
-    assert found["verdict"] == "safe"
-    assert "in 1 container" in found["confidence"]  # of the one in observe alone
-    again = judged(profile, ("observe", None), ("audit", installed))
-    assert again["verdict"] is None
-
-
-def test_running_processes_reveal_filters_without_a_record(profile: Filter) -> None:
-    found = judged(profile, ("audit", None), carried=Carried(2, 3))
-    assert found["verdict"] is None
-    assert "2 of its 3 running processes have filters of their own" in found["reason"]
-    assert judged(profile, ("audit", None), carried=Carried(0, 3))["verdict"] == "safe"
 
 
 def test_hostile_names_are_shown_inert(profile: Filter) -> None:

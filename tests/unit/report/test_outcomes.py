@@ -87,15 +87,9 @@ def test_a_kill_is_a_denial_without_an_errno(action: str, how: str) -> None:
 
 
 def test_different_errors_by_argument_are_all_named() -> None:
-    rules = [
-        {
-            "names": ["personality"],
-            "action": "SCMP_ACT_ERRNO",
-            "errnoRet": 22,
-            "args": [{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}],
-        }
-    ]
-    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}
+    rule = {"names": ["personality"], "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
+    args = [{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}]
+    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{**rule, "args": args}]}
     found = outcomes.of(_call(PERSONALITY), Enforced(block, Loader("crun")))
     assert (found.verdict, found.errno) == (DEPENDS, None)
     assert found.how == "EINVAL or EPERM, depending on arguments"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -111,30 +111,6 @@ def test_a_container_whose_end_was_not_seen_may_have_run_until_now(case: Case) -
     case.evidence.containers.clear()
     case.evidence.add(None, sighting(time=BEGIN + ENDED + 5))
     assert case.judge()[0]["verdict"] is None
-
-
-@pytest.mark.parametrize(("mode", "verdict"), [("audit", None), ("observe", "safe")])
-def test_an_audit_record_is_no_doubt_about_a_container_in_observe(
-    case: Case, mode: str, verdict: str | None
-) -> None:
-    case.evidence.add_watched("observe", BEGIN, BEGIN + HOUR)
-    case.container(mode=mode)
-    case.evidence.add(None, sighting(time=BEGIN + 5))
-    assert case.one()["verdict"] == verdict
-
-
-def test_a_verdict_worse_than_a_doubt_stays(case: Case) -> None:
-    case.container()
-    case.evidence.add(test_verdict.KEY, sighting(time=BEGIN + 5))
-    case.evidence.add(None, sighting(time=BEGIN + 6, serial=2))
-    assert case.one()["verdict"] == "denied"
-
-
-def test_calls_of_processes_outside_containers_are_no_doubt(case: Case) -> None:
-    case.container()
-    case.evidence.unattributed.elsewhere.add(sighting(time=BEGIN + 5))
-    found: dict[str, Any] = case.one()
-    assert (found["verdict"], "no known" in found["confidence"]) == ("safe", False)
 
 
 def test_calls_beyond_the_kept_kinds_may_belong_to_any_container(case: Case) -> None:

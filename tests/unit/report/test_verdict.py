@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import pytest
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, UNMADE, LossSpan
 from runc_wrap.evidence.store import evidence_memory
-from runc_wrap.evidence.store.call_counts import EITHER, RUNTIME, Tallies
+from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence, file_name
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
@@ -26,8 +27,6 @@ from tests.unit.evidence.samples import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.outcomes import Filter
 
@@ -91,33 +90,345 @@ def case(profile: Filter) -> Case:
     return made
 
 
-def test_a_running_container_was_not_watched_for_longer_than_it_has_run(case: Case) -> None:
-    """A log knows the time of day only, and the clock was set forward by a week."""
-    case.container()
-    assert case.one()["watched"] == WEEK
-    case.age = 480.0
-    assert case.one()["watched"] == 480
-    assert "Hardly watched: 8 minutes" in case.one()["confidence"]
+What = Callable[[Case], object]
+
+
+def runs(name: str = "c1", **changes: Any) -> What:
+    return lambda case: case.container(name, **changes)
+
+
+def saw(number: int = UNSHARE, name: str = "c1", at: float = 5.0, **changes: Any) -> What:
+    one = sighting(number, **{"time": BEGIN + at, **changes})
+    return lambda case: case.evidence.add(("/run/test", name), one)
+
+
+def counted(number: int, made_by: str = "", **changes: Any) -> What:
+    def count(case: Case) -> None:
+        of = case.evidence.containers.setdefault(KEY, Tallies())
+        evidence_memory.count(of, sighting(number, **changes), made_by=made_by or PROGRAM)
+
+    return count
+
+
+def stray(at: float = 9.0) -> What:
+    return lambda case: case.evidence.add(None, sighting(time=BEGIN + at))
+
+
+def elsewhere(case: Case) -> None:
+    case.evidence.unattributed.elsewhere.add(sighting(time=BEGIN + 5))
+
+
+def lost(
+    records: int, why: str = "too fast", source: str = AUDIT, begin: float | None = None
+) -> What:
+    end, first = (9.0, None) if begin is None else (begin + 10, BEGIN + begin)
+    return lambda case: case.evidence.add_lost(LossSpan(BEGIN + end, records, source, why, first))
+
+
+def blind(case: Case) -> None:
+    case.evidence.watched = {}
+
+
+def watched(begin: float, end: float, source: str = AUDIT) -> What:
+    return lambda case: case.evidence.add_watched(source, BEGIN + begin, BEGIN + end)
+
+
+def gone(case: Case) -> None:
+    case.there.clear()
+
+
+def ended(at: float) -> What:
+    def end(case: Case) -> None:
+        case.evidence.containers.setdefault(KEY, Tallies()).ended = BEGIN + at
+
+    return end
+
+
+def cleared(at: float) -> What:
+    return lambda case: setattr(case.evidence, "cleared_until", BEGIN + at)
+
+
+def stored(at: float) -> What:
+    def store(case: Case) -> None:
+        seen = Evidence()
+        seen.add(KEY, sighting(CLONE3, time=BEGIN + at))
+        case.evidence.add_stored(KEY, seen.containers[KEY])
+
+    return store
+
+
+def damaged(name: str = "c1") -> What:
+    return lambda case: case.evidence.add_damaged(file_name(("/run/test", name)) + ".damaged")
+
+
+def crowded(case: Case) -> None:
+    case.evidence.add(KEY, sighting(GETPID, time=BEGIN + 5))
+    case.evidence.containers[KEY].dropped = 3
+
+
+def known(case: Case, **facts: Any) -> None:
+    for name, value in facts.items():
+        setattr(case, name, value)
+
+
+def has(*capabilities: str) -> What:
+    return lambda case: known(case, capabilities={*capabilities})
+
+
+def _unwatched(case: Case) -> None:
+    blind(case)
+    case.evidence.add_watched(AUDIT, BEGIN - 500, BEGIN - 100)
+    for source in ("processes", OBSERVE):
+        case.evidence.add_watched(source, BEGIN, BEGIN + WEEK)
+
+
+SAFE, UNKNOWN, DENIED = {"verdict": "safe"}, {"verdict": None}, {"verdict": "denied"}
+DEGRADES, DEPENDS = {"verdict": "degrades"}, {"verdict": "depends"}
+UNWATCHED = {**UNKNOWN, "reason": "Unknown: nothing was watching while its containers ran."}
+CLEARED = {**UNKNOWN, "reason": "Unknown: its evidence was cleared.", "watched": 0}
+SECOND = "2026-11-18T01:00:00Z"  # an hour after BEGIN
+NO_NAMESPACES = (0, *[None] * 5)  # evidence.attribution.child_namespaces
+UNSURE = "whether clone3 was to {} (observe shows it)."
+NO_MODE = "Neither audit nor observe shows it."
+# What happened, and some of what is said of it: of a reason the beginning, of a confidence a part
+JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
+    "no call": ([runs()], SAFE),
+    "clone3": ([runs(), saw(CLONE3)], SAFE),
+    "a call newer than the profile": ([runs(), saw(CLONE3), saw(NEW)], DEGRADES),
+    "a call that depends": ([runs(), saw(CLONE3), saw(NEW), saw(CLONE)], DEPENDS),
+    "a call that is denied": ([runs(), saw(CLONE3), saw(CLONE), saw()], DENIED),
+    "a call that the profile allows is another filter's": (
+        [runs(), saw(GETPID)], {**SAFE, "calls": []}),
+    "clone3, of which audit knows no namespaces": (
+        [runs(), saw(CLONE3, args=NO_NAMESPACES)],
+        {**SAFE, "confidence": UNSURE.format("do what clone cannot is unknown")}),
+    "clone3, of which audit knows nothing": (
+        [runs(), saw(CLONE3)],
+        {**SAFE, "confidence": UNSURE.format(
+            "make namespaces, or do what else clone cannot, is unknown")}),
+    "watched for a week": (
+        [runs()], {"watched": WEEK, "confidence": "Well watched: 7 days in 1 container."}),
+    "watched for two days": (
+        [blind, runs(), watched(0, 2 * 86400)], {**SAFE, "confidence": "Watched fairly long: 2 d"}),
+    "watched for two hours": (
+        [blind, runs(), watched(0, 2 * HOUR)], {**SAFE, "confidence": "Watched briefly: 2 hours"}),
+    "watched for a minute": (
+        [blind, runs(), watched(0, MINUTE)],
+        {**SAFE, "watched": MINUTE, "confidence": "Hardly watched: 1 minute in 1 container."}),
+    "the clock was set forward by a week, which a log does not know": (
+        [runs(), lambda case: known(case, age=480.0)],
+        {"watched": 480, "confidence": "Hardly watched: 8 minutes"}),
+    "watched before it began, and by another source": ([runs(), _unwatched], UNWATCHED),
+    "observed, and only audit watched": ([runs(mode="observe")], {**UNKNOWN, "watched": 0}),
+    "observed, and its listener watched": (
+        [runs(mode="observe"), watched(0, HOUR, OBSERVE)], {**SAFE, "watched": HOUR}),
+    "it ended at a time that nobody knows": ([runs(), gone], UNKNOWN),
+    "it ended after a call": ([runs(), gone, saw(CLONE3, at=60)], {"watched": 60}),
+    "it ended at a known time": ([runs(), gone, saw(CLONE3), ended(300)], {"watched": 300}),
+    "it ended, was cleared, and has a stored call": (
+        [runs(), gone, cleared(HOUR), stored(MINUTE)], {**SAFE, "watched": MINUTE}),
+    "it was cleared after its end": ([runs(), runs(time=SECOND), gone, cleared(2 * HOUR)], CLEARED),
+    "it was cleared before its second start": (
+        [runs(), runs(time=SECOND), gone, cleared(-1)], {**UNWATCHED, "watched": 0}),
+    "it was cleared before its start": ([runs(), gone, cleared(-1)], {**UNWATCHED, "watched": 0}),
+    "what runs keeps its file: it has none": (
+        [runs(), cleared(HOUR)], {**SAFE, "reason": None, "watched": WEEK}),
+    "it runs again since an hour, and was cleared": (
+        [runs(), runs(time=SECOND), cleared(HOUR)], {**SAFE, "watched": WEEK - HOUR}),
+    "it runs again, and was cleared an hour later": (
+        [runs(), runs(time=SECOND), cleared(2 * HOUR)], {**SAFE, "watched": WEEK - 2 * HOUR}),
+    "its time between two starts is unknown": (
+        [runs(), runs(time="2026-11-24T23:59:00Z")],
+        {"watched": MINUTE, "restarts": 1, "since": "2026-11-18T00:00:00Z",
+         "confidence": "Hardly watched: 1 minute in 1 container with 1 restart."}),
+    "forty-nine of its containers ended before": (
+        [*(runs(f"c{at}", image="web", time="2026-11-10T00:00:00Z") for at in range(2, 51)), gone,
+         runs(image="web")],
+        {"containers": 50, "confidence": "Well watched: 7 days in 1 container."}),
+    "enforced": (
+        [runs(mode="enforce")], {**UNKNOWN, "calls": [], "reason": "Already enf", "calm": True}),
+    "enforced with a log, and nothing was denied": ([runs(mode="enforce-log")], {"calm": True}),
+    "enforced with a log, and only clone3 was": (
+        [runs(mode="enforce-log"), saw(CLONE3)], {"calm": True}),
+    "enforced with a log, and a call was denied": (
+        [runs(mode="enforce-log"), saw()], {"calm": False}),
+    "audited": ([runs()], {"calm": False}),
+    "not confined by us": ([runs(action="leave")], {}),
+    "with a profile of its own": ([runs(action="keep")], {}),
+    "turned off": ([runs(mode="off")], {}),
+    "a sandbox": ([runs(namespace="shop", pod="web-0", mode="enforce")], {}),
+    "a sandbox that made a call": (
+        [runs(namespace="shop", pod="web-0", mode="enforce"), saw()], {"name": "shop/web"}),
+    "of selftest, which nothing can watch": ([runs("runc-wrap-selftest")], {}),
+    "of selftest, with a call": (
+        [runs("runc-wrap-selftest"), saw(name="runc-wrap-selftest")],
+        {"name": "runc-wrap-selftest"}),
+    "audited, and another source lost some": ([runs(), lost(1, source="processes")], {"lost": 1}),
+    "audited, and observe lost calls": ([runs(), lost(1, source=OBSERVE)], {"lost": 0}),
+    "observed: the call itself identifies its container": (
+        [runs(mode="observe"), lost(1, source="processes")], {"lost": 0}),
+    "observed, and calls were lost": (
+        [runs(mode="observe"), lost(1, source=OBSERVE)], {"lost": 1}),
+    "so many were lost": ([runs(), lost(3)], {"reason": "Unknown: 3 records were lost"}),
+    "so many at least": (
+        [runs(), lost(3, "at least 3")], {"reason": "Unknown: at least 3 records were lost"}),
+    "so many at most": (
+        [runs(), lost(3, "at most so many")], {"reason": "Unknown: at most 3 records were lost"}),
+    "its end was not seen, and a loss before the next look": (
+        [blind, watched(-9, 15), runs(), gone, watched(60, WEEK), lost(3, begin=30)], {"lost": 3}),
+    "its end was not seen, and nobody looked again": (
+        [blind, watched(-9, 15), runs(), gone, lost(3, begin=30)], {"lost": 0}),
+    "its end was seen before the loss": (
+        [blind, watched(-9, 15), runs(), gone, ended(20), watched(60, WEEK), lost(3, begin=30)],
+        {"lost": 0}),
+    "somebody looked again before the loss": (
+        [blind, watched(-9, 15), runs(), gone, watched(25, WEEK), lost(3, begin=30)], {"lost": 0}),
+    "a call of nobody": ([runs(), stray()], UNKNOWN),
+    "a call of nobody that audit recorded, and it is observed": (
+        [runs(mode="observe"), watched(0, HOUR, OBSERVE), stray()], SAFE),
+    "a call of nobody, beside one of its own": ([runs(), saw(), stray()], DENIED),
+    "a call of a process outside of containers": (
+        [runs(), elsewhere], {**SAFE, "confidence": "!no known"}),
+    "a call that only the runtime made": (
+        [runs(), counted(UNSHARE, RUNTIME, exe="/usr/sbin/runc")], {**SAFE, "calls": []}),
+    "a call that its program made, too": (
+        [runs(), counted(UNSHARE, RUNTIME), counted(UNSHARE)], DENIED),
+    "a call of either that would be allowed": ([runs(), counted(GETPID, EITHER)], SAFE),
+    "a call of the runtime or its program": (
+        [runs(), counted(GETPID, EITHER), counted(UNSHARE, EITHER)],
+        {**UNKNOWN, "calls": [], "reason": "Unknown: 1 call (unshare) came as its progr"}),
+    "a filter of the runtime or its program": (
+        [runs(), counted(317, EITHER)],
+        {**UNKNOWN, "calls": [], "reason": "Unknown: 1 call (seccomp) came as its progr"}),
+    "it has CAP_SYS_ADMIN": (
+        [runs(), has("CAP_SYS_ADMIN")], {"confidence": " 1 container. It has CAP_SYS_ADMIN: "}),
+    "it runs criu and may trace": (
+        [runs(), has("CAP_SYS_PTRACE"), saw(MOUNT, exe="/usr/sbin/criu")],
+        {"confidence": " 1 container. It runs criu and has "}),
+    "it may trace": ([runs(), has("CAP_SYS_PTRACE"), saw(MOUNT)], {"confidence": "!" + NO_MODE}),
+    "it calls kcmp": (
+        [runs(), has(), saw(KCMP)], {"confidence": " 1 container. It calls kcmp: "}),
+    "its bundle is gone": ([runs()], {"confidence": "!" + NO_MODE}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_what_is_said_follows_from_what_happened(case: Case, name: str) -> None:
+    events, wanted = JUDGED[name]
+    for event in events:
+        event(case)
+    found = case.judge()
+    assert len(found) == bool(wanted)
+    for key, value in wanted.items():
+        said = found[0][key]
+        if key == "confidence" and value.startswith("!"):
+            assert value[1:] not in said
+        elif key == "confidence":
+            assert value in said
+        elif key == "reason" and value:
+            assert (said or "").startswith(value)
+        else:
+            assert said == value, key
 
 
 @pytest.mark.parametrize(
-    ("calls", "verdict"),
-    [
-        ([], "safe"),
-        ([CLONE3], "safe"),
-        ([CLONE3, NEW], "degrades"),
-        ([CLONE3, NEW, CLONE], "depends"),
-        ([CLONE3, CLONE, UNSHARE], "denied"),
-        ([GETPID], "safe"),  # of another filter: ours lets it through
-    ],
+    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
 )
-def test_the_worst_call_decides(case: Case, calls: list[int], verdict: str) -> None:
-    case.container()
-    for number in calls:
-        case.evidence.add(KEY, sighting(number, time=BEGIN + 5))
+def test_a_workload_with_damaged_evidence_is_not_safe(
+    case: Case, call: int | None, verdict: str | None
+) -> None:
+    runs()(case)
+    damaged("another")(case)
+    assert case.one()["verdict"] == "safe"
+    if call is not None:
+        saw(call)(case)
+    damaged()(case)
     found = case.one()
     assert found["verdict"] == verdict
-    assert len(found["calls"]) == len([one for one in calls if one != GETPID])
+    assert found["reason"] == (None if verdict else "Unknown: its evidence is damaged.")
+
+
+@pytest.mark.parametrize(
+    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
+)
+def test_a_workload_with_more_kinds_of_calls_than_are_kept_is_not_safe(
+    case: Case, call: int | None, verdict: str | None
+) -> None:
+    runs()(case)
+    if call is not None:
+        saw(call)(case)
+    crowded(case)
+    found = case.one()
+    why = "Unknown: it made more kinds of calls than are kept."
+    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else why)
+    assert found["confidence"] == (
+        "Watched fairly long: 7 days in 1 container; 3 calls beyond the kinds that are kept."
+    )
+
+
+LEAST = "at least one record: journalctl hung"
+
+
+@pytest.mark.parametrize(
+    ("doubts", "number", "words"),
+    [
+        ([lost(3)], 3, "; meanwhile 3 records lost."),
+        ([lost(2), lost(1, LEAST)], 3, "; meanwhile at least 3 records lost."),
+        ([stray()], 0, "; meanwhile 1 call of no known container."),
+    ],
+)
+def test_doubts_lower_the_confidence_and_are_named(
+    case: Case, doubts: list[What], number: int, words: str
+) -> None:
+    for event in [runs(), *doubts]:
+        event(case)
+    found = case.one()
+    assert found["confidence"] == f"Watched fairly long: 7 days in 1 container{words}"
+    assert (found["lost"], found["lost_at_least"]) == (number, "at least" in words)
+
+
+def test_since_leaves_out_earlier_calls_and_losses(case: Case) -> None:
+    for event in (runs(), saw(at=60), lost(3)):
+        event(case)
+    (found,) = case.judge(since=BEGIN + WEEK - HOUR)
+    assert (found["verdict"], found["watched"], found["calls"]) == ("safe", HOUR, [])
+    assert found["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls", "shown"),
+    [
+        # what kills is another filter's
+        ("enforce-log", [saw(code=samples.ERRNO), saw(MOUNT, code=samples.KILL)], ["unshare"]),
+        ("audit", [saw(5000), saw(7, arch=0x1234)], ["#5000", "#7"]),
+    ],
+)
+def test_calls_of_ours_are_shown_by_name_or_number(
+    case: Case, mode: str, calls: list[What], shown: list[str]
+) -> None:
+    for event in [runs(mode=mode), *calls]:
+        event(case)
+    found = case.one()["calls"]
+    assert sorted(one["syscall"] for one in found) == shown
+    assert all((one["abi"] == "x86_64") is (one["syscall"] != "#7") for one in found)
+
+
+def test_the_runtimes_own_calls_are_shown(case: Case) -> None:
+    for event in (runs(), counted(UNSHARE, RUNTIME, exe="/usr/sbin/runc")):
+        event(case)
+    found = [(one["syscall"], one["outcome"]) for one in case.one()["runtime_calls"]]
+    assert found == [("unshare", "EPERM")]
+
+
+GONE = "the profile is not there any more."
+
+
+def test_with_an_unknown_profile_calls_are_shown_without_a_verdict(case: Case) -> None:
+    for event in (runs(), saw(), lambda one: known(one, profile_of=lambda _: GONE)):
+        event(case)
+    found = case.one()
+    assert (found["verdict"], found["reason"]) == (None, f"Unknown: {GONE}")
+    assert [(one["syscall"], one["verdict"]) for one in found["calls"]] == [("unshare", None)]
 
 
 @pytest.mark.parametrize(
@@ -178,32 +489,6 @@ def test_a_clone3_without_flags_hides_nothing_of_the_others(
     assert case.one()["verdict"] == "denied"
 
 
-def test_in_audit_whether_clone_can_do_it_is_not_known(case: Case) -> None:
-    case.container()
-    no_namespaces = (0, *[None] * 5)  # evidence.attribution.child_namespaces
-    case.evidence.add(KEY, sighting(CLONE3, args=no_namespaces, time=BEGIN + 5))
-    found = case.one()
-    limit = "whether clone3 was to do what clone cannot is unknown (observe shows it)."
-    assert found["verdict"] == "safe"
-    assert found["confidence"] == f"Well watched: 7 days in 1 container; {limit}"
-
-
-def test_without_flags_clone3_is_safe_with_a_reservation(case: Case) -> None:
-    case.container()
-    case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 5))
-    found = case.one()
-    assert found["verdict"] == "safe"
-    limit = (
-        "whether clone3 was to make namespaces, or do what else clone cannot, is unknown (observe "
-        "shows it)."
-    )
-    assert found["confidence"] == f"Well watched: 7 days in 1 container; {limit}"
-    assert found["calls"][0]["outcome"] == (
-        "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
-        "not for new namespaces"
-    )
-
-
 @pytest.mark.parametrize(("kinds", "are_known"), [(32, True), (33, False)])
 def test_arguments_are_shown_completely_or_not_at_all(
     case: Case, kinds: int, are_known: bool
@@ -240,225 +525,6 @@ def test_a_call_shows_its_name_count_programs_and_times(case: Case) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "calls", "why"),
-    [
-        ({"CAP_SYS_ADMIN"}, [], "It has CAP_SYS_ADMIN: "),
-        ({"CAP_SYS_PTRACE"}, [sighting(MOUNT, exe="/usr/sbin/criu")], "It runs criu and has "),
-        ({"CAP_SYS_PTRACE"}, [sighting(MOUNT)], None),
-        (set(), [sighting(KCMP)], "It calls kcmp: "),
-        (None, [], None),  # the bundle is gone
-    ],
-)
-def test_what_no_mode_shows_stands_beside_the_verdict(
-    case: Case, capabilities: set[str] | None, calls: list[Any], why: str | None
-) -> None:
-    case.container()
-    case.capabilities = capabilities
-    for one in calls:
-        case.evidence.add(KEY, one._replace(time=BEGIN + 5))
-    assert (f" 1 container. {why}" in case.one()["confidence"]) is bool(why)
-    assert ("Neither audit nor observe shows it." in case.one()["confidence"]) is bool(why)
-
-
-@pytest.mark.parametrize(
-    ("watched", "confidence"),
-    [
-        (WEEK, "Well watched: 7 days in 1 container."),
-        (2 * 86400, "Watched fairly long: 2 days in 1 container."),
-        (2 * HOUR, "Watched briefly: 2 hours in 1 container."),
-        (MINUTE, "Hardly watched: 1 minute in 1 container."),
-    ],
-)
-def test_safe_after_a_minute_reads_differently_than_after_a_week(
-    profile: Filter, watched: float, confidence: str
-) -> None:
-    case = Case(profile)
-    case.container()
-    case.evidence.add_watched(AUDIT, BEGIN, BEGIN + watched)
-    found = case.one()
-    assert (found["verdict"], found["confidence"]) == ("safe", confidence)
-    assert found["watched"] == watched
-
-
-def test_unwatched_workloads_are_not_safe(profile: Filter) -> None:
-    case = Case(profile)
-    case.container()
-    case.evidence.add_watched(AUDIT, BEGIN - 500, BEGIN - 100)
-    case.evidence.add_watched("processes", BEGIN, BEGIN + WEEK)
-    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + WEEK)
-    found = case.one()
-    assert found["verdict"] is None
-    assert found["reason"] == "Unknown: nothing was watching while its containers ran."
-
-
-def test_an_observed_container_is_watched_only_by_its_listener(case: Case) -> None:
-    case.container(mode="observe")
-    assert (case.one()["verdict"], case.one()["watched"]) == (None, 0)
-    case.evidence.add_watched(OBSERVE, BEGIN, BEGIN + HOUR)
-    assert (case.one()["verdict"], case.one()["watched"]) == ("safe", HOUR)
-
-
-def test_a_deleted_container_was_watched_until_its_known_end(case: Case) -> None:
-    case.container()
-    case.there.clear()
-    assert case.one()["verdict"] is None
-    case.evidence.add(KEY, sighting(CLONE3, time=BEGIN + 60))
-    assert case.one()["watched"] == 60
-    case.evidence.containers[KEY].ended = BEGIN + 300
-    assert case.one()["watched"] == 300
-
-
-@pytest.mark.parametrize(
-    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
-)
-def test_a_workload_with_damaged_evidence_is_not_safe(
-    case: Case, call: int | None, verdict: str | None
-) -> None:
-    case.container()
-    case.evidence.add_damaged(file_name(("/run/test", "another")))
-    assert case.one()["verdict"] == "safe"
-    if call is not None:
-        case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
-    case.evidence.add_damaged(file_name(KEY) + ".damaged")
-    found = case.one()
-    assert found["verdict"] == verdict
-    assert found["reason"] == (None if verdict else "Unknown: its evidence is damaged.")
-
-
-@pytest.mark.parametrize(
-    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
-)
-def test_a_workload_with_more_kinds_of_calls_than_are_kept_is_not_safe(
-    case: Case, call: int | None, verdict: str | None
-) -> None:
-    case.container()
-    if call is not None:
-        case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
-    case.evidence.add(KEY, sighting(GETPID, time=BEGIN + 5))
-    case.evidence.containers[KEY].dropped = 3
-    found = case.one()
-    crowded = "Unknown: it made more kinds of calls than are kept."
-    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else crowded)
-    assert found["confidence"] == (
-        "Watched fairly long: 7 days in 1 container; 3 calls beyond the kinds that are kept."
-    )
-
-
-CLEARED = "Unknown: its evidence was cleared."
-AUDITED = "Unknown: nothing was watching while its containers ran."
-
-
-@pytest.mark.parametrize(
-    ("there", "starts", "cleared", "told"),
-    [
-        (False, 2, BEGIN + 2 * HOUR, (None, CLEARED, 0)),
-        (False, 2, BEGIN - 1, (None, AUDITED, 0)),
-        (False, 1, BEGIN - 1, (None, AUDITED, 0)),
-        (True, 1, BEGIN + HOUR, ("safe", None, WEEK)),  # what runs keeps its file: it has none
-        (True, 2, BEGIN + HOUR, ("safe", None, WEEK - HOUR)),
-        (True, 2, BEGIN + 2 * HOUR, ("safe", None, WEEK - 2 * HOUR)),
-    ],
-)
-def test_a_cleared_time_was_not_watched(
-    case: Case, there: bool, starts: int, cleared: float, told: tuple[str | None, str | None, float]
-) -> None:
-    for time in ("2026-11-18T00:00:00Z", "2026-11-18T01:00:00Z")[:starts]:
-        case.container(time=time)
-    if not there:
-        case.there.clear()
-    case.evidence.cleared_until = cleared
-    found = case.one()
-    assert (found["verdict"], found["reason"], found["watched"]) == told
-
-
-def test_the_running_time_between_two_starts_is_unknown(case: Case) -> None:
-    case.container()
-    case.container(time="2026-11-24T23:59:00Z")
-    found = case.one()
-    assert (found["watched"], found["restarts"]) == (MINUTE, 1)
-    assert found["confidence"] == "Hardly watched: 1 minute in 1 container with 1 restart."
-    assert found["since"] == "2026-11-18T00:00:00Z"
-
-
-def test_containers_that_ended_before_watching_give_no_confidence(case: Case) -> None:
-    case.container("c0", image="web")
-    for number in range(1, 50):
-        case.container(f"c{number}", image="web", time="2026-11-10T00:00:00Z")
-        case.there.discard(("/run/test", f"c{number}"))
-    found = case.one()
-    assert found["confidence"] == "Well watched: 7 days in 1 container."
-    assert found["containers"] == 50
-
-
-def test_a_container_was_watched_up_to_its_last_stored_call(case: Case) -> None:
-    case.container()
-    case.there.clear()
-    case.evidence.cleared_until = BEGIN + HOUR
-    seen = Evidence()
-    seen.add(KEY, sighting(CLONE3, time=BEGIN + MINUTE))
-    case.evidence.add_stored(KEY, seen.containers[KEY])
-    assert (case.one()["verdict"], case.one()["watched"]) == ("safe", MINUTE)
-
-
-def test_an_enforced_workload_has_no_evidence(case: Case) -> None:
-    case.container(mode="enforce")
-    found = case.one()
-    assert (found["verdict"], found["calls"]) == (None, [])
-    assert found["reason"] is not None
-    assert found["reason"].startswith("Already enforced")
-
-
-def test_enforce_log_shows_current_denials(case: Case) -> None:
-    case.container(mode="enforce-log")
-    case.evidence.add(KEY, sighting(code=samples.ERRNO))
-    case.evidence.add(KEY, sighting(samples.MOUNT, code=samples.KILL, serial=9))  # another filter's
-    assert [(one["syscall"], one["errno"]) for one in case.one()["calls"]] == [("unshare", "EPERM")]
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("lost", "; meanwhile 3 records lost."),
-        ("at least", "; meanwhile at least 3 records lost."),
-        ("stray", "; meanwhile 1 call of no known container."),
-    ],
-)
-def test_doubts_lower_the_confidence_and_are_named(case: Case, kind: str, words: str) -> None:
-    case.container()
-    if kind == "lost":
-        case.evidence.add_lost(LossSpan(BEGIN + 9, 3, AUDIT, "too fast"))
-    elif kind == "at least":
-        case.evidence.add_lost(LossSpan(BEGIN + 9, 2, AUDIT, "dropped by the kernel"))
-        case.evidence.add_lost(
-            LossSpan(BEGIN + 9, 1, AUDIT, "at least one record: journalctl hung")
-        )
-    else:
-        case.evidence.add(None, sighting(time=BEGIN + 9))
-    found = case.one()
-    assert found["confidence"] == f"Watched fairly long: 7 days in 1 container{words}"
-    assert found["lost"] == (0 if kind == "stray" else 3)
-    assert found["lost_at_least"] is (kind == "at least")
-
-
-@pytest.mark.parametrize(
-    ("mode", "source", "lost"),
-    [
-        ("audit", "processes", 1),
-        ("audit", OBSERVE, 0),
-        (OBSERVE, "processes", 0),
-        (OBSERVE, OBSERVE, 1),
-    ],
-)
-def test_only_losses_of_a_containers_own_source_are_a_doubt(
-    case: Case, mode: str, source: str, lost: int
-) -> None:
-    """In observe the call itself identifies its container."""
-    case.container(mode=mode)
-    case.evidence.add_lost(LossSpan(BEGIN + 9, 1, source, "too fast"))
-    assert case.one()["lost"] == lost
-
-
 TIMES = {"before": (-9, -3), "begins in it": (-9, 2), "all of it": (-9, WEEK), "inside": (30, 40)}
 
 
@@ -482,43 +548,6 @@ def test_a_workload_that_ran_during_a_loss_is_not_safe(
     assert (found["reason"] or "").startswith(sentence) == (is_lost and verdict is None)
 
 
-@pytest.mark.parametrize(
-    ("why", "amount"),
-    [("too fast", "3 records were"), ("at least 3", "at least 3 records were"),
-     ("at most so many", "at most 3 records were")],
-)  # fmt: skip
-def test_an_inexact_number_is_reported_as_such(case: Case, why: str, amount: str) -> None:
-    case.container()
-    case.evidence.add_lost(LossSpan(BEGIN + 9, 3, AUDIT, why))
-    assert case.one()["reason"].startswith(f"Unknown: {amount} lost")
-
-
-@pytest.mark.parametrize(
-    ("ended", "next_life", "is_lost"),
-    [(None, 60, True), (None, None, False), (20, 60, False), (None, 25, False)],
-)
-def test_a_container_whose_end_was_not_seen_may_have_run_until_the_next_check(
-    case: Case, ended: float | None, next_life: float | None, *, is_lost: bool
-) -> None:
-    case.evidence.watched = {}
-    case.evidence.add_watched(AUDIT, BEGIN - 9, BEGIN + 15)
-    case.container()
-    case.there.clear()
-    if ended:
-        case.evidence.containers[KEY] = Tallies()
-        case.evidence.containers[KEY].ended = BEGIN + ended
-    if next_life:
-        case.evidence.add_watched(AUDIT, BEGIN + next_life, BEGIN + WEEK)
-    case.evidence.add_lost(LossSpan(BEGIN + 40, 3, AUDIT, "too fast", BEGIN + 30))
-    assert bool(case.one()["lost"]) == is_lost
-
-
-def test_a_loss_before_the_requested_time_is_no_doubt(case: Case) -> None:
-    case.container()
-    case.evidence.add_lost(LossSpan(BEGIN + 9, 3, AUDIT, "too fast"))
-    assert [one["lost"] for one in case.judge(since=BEGIN + 50)] == [0]
-
-
 def test_containers_and_restarts_of_one_workload_are_grouped(case: Case) -> None:
     names = {"namespace": "shop", "container": "app", "image": "web:1"}
     for name in ("c1", "c2", "c2"):
@@ -532,46 +561,17 @@ def test_containers_and_restarts_of_one_workload_are_grouped(case: Case) -> None
     assert (db["pod"], db["verdict"]) == ("db", "safe")
 
 
-@pytest.mark.parametrize("changes", [{"action": "leave"}, {"action": "keep"}, {"mode": "off"}])
-def test_containers_that_we_do_not_confine_are_not_in_the_report(
-    case: Case, changes: dict[str, Any]
-) -> None:
-    case.container(**changes)
-    assert case.judge() == []
-
-
-def test_with_an_unknown_profile_calls_are_shown_without_a_verdict() -> None:
-    case = Case("the profile is not there any more.")
-    case.evidence.add_watched(AUDIT, BEGIN, BEGIN + WEEK)
-    case.container()
-    case.evidence.add(KEY, sighting())
-    found = case.one()
-    assert (found["verdict"], found["reason"]) == (
-        None,
-        "Unknown: the profile is not there any more.",
-    )
-    assert [(one["syscall"], one["verdict"]) for one in found["calls"]] == [("unshare", None)]
-
-
 @pytest.mark.parametrize(("call", "verdict"), [(NEW, None), (CLONE, "depends")])
 def test_a_degrading_call_does_not_hide_another_containers_unknown_profile(
     case: Case, profile: Filter, call: int, verdict: str | None
 ) -> None:
-    gone = "the profile is not there any more."
-    case.profile_of = lambda record: gone if record.profile == "localhost/gone.json" else profile
+    case.profile_of = lambda record: GONE if record.profile == "localhost/gone.json" else profile
     case.container("c1", image="web")
     case.container("c2", image="web", profile="localhost/gone.json")
     case.evidence.add(KEY, sighting(call, time=BEGIN + 5))
     case.evidence.add(("/run/test", "c2"), sighting(UNSHARE, time=BEGIN + 5))
     found = case.one()
-    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else f"Unknown: {gone}")
-
-
-def test_since_leaves_out_earlier_calls(case: Case) -> None:
-    case.container()
-    case.evidence.add(KEY, sighting(time=BEGIN + 60))
-    (found,) = case.judge(since=BEGIN + WEEK - HOUR)
-    assert (found["verdict"], found["watched"], found["calls"]) == ("safe", HOUR, [])
+    assert (found["verdict"], found["reason"]) == (verdict, None if verdict else f"Unknown: {GONE}")
 
 
 def test_the_order_is_by_consequence_then_running_first(case: Case) -> None:
@@ -586,75 +586,3 @@ def test_the_order_is_by_consequence_then_running_first(case: Case) -> None:
     case.evidence.add_damaged(file_name(("/run/test", "g-gone")))
     names = [one["name"] for one in case.judge()]
     assert names == "e-now d-past c-clone g-gone b-new a-safe f-enforced".split()
-
-
-@pytest.mark.parametrize(
-    ("mode", "seen", "is_calm"),
-    [
-        ("enforce", None, True),
-        ("enforce-log", None, True),
-        ("enforce-log", CLONE3, True),
-        ("enforce-log", UNSHARE, False),
-        ("audit", None, False),
-    ],
-)
-def test_a_workload_is_calm_if_it_is_enforced_and_was_denied_nothing(
-    case: Case, mode: str, seen: int | None, *, is_calm: bool
-) -> None:
-    case.container(mode=mode)
-    if seen is not None:
-        case.evidence.add(KEY, sighting(seen, time=BEGIN + 5))
-    assert case.one()["calm"] is is_calm
-
-
-def test_a_pods_sandbox_is_not_a_workload_unless_it_made_calls(case: Case) -> None:
-    case.container("pause", namespace="shop", pod="web-0", mode="enforce")
-    case.container("app", namespace="shop", pod="web-0", container="app")
-    assert [one["name"] for one in case.judge()] == ["shop/web/app"]
-    case.evidence.add(("/run/test", "pause"), sighting(UNSHARE, time=BEGIN + 5))
-    assert {one["name"] for one in case.judge()} == {"shop/web/app", "shop/web"}
-
-
-def test_a_container_of_selftest_is_not_a_workload_unless_it_made_calls(case: Case) -> None:
-    """Nothing can watch it, so an installation would leave an unknown workload on each node."""
-    case.container("runc-wrap-selftest")
-    case.container("app")
-    assert [one["name"] for one in case.judge()] == ["app"]
-    case.evidence.add(("/run/test", "runc-wrap-selftest"), sighting(UNSHARE, time=BEGIN + 5))
-    assert {one["name"] for one in case.judge()} == {"app", "runc-wrap-selftest"}
-
-
-def test_numbers_without_a_name_are_shown_as_numbers(case: Case) -> None:
-    case.container()
-    case.evidence.add(KEY, sighting(5000))
-    case.evidence.add(KEY, sighting(7, arch=0x1234, serial=8))
-    assert {(one["abi"], one["syscall"]) for one in case.one()["calls"]} == {
-        ("x86_64", "#5000"),
-        ("0x1234", "#7"),
-    }
-
-
-def test_the_runtimes_own_calls_are_shown_and_affect_no_verdict(case: Case) -> None:
-    case.container()
-    of = case.evidence.containers.setdefault(KEY, Tallies())
-    evidence_memory.count(of, sighting(UNSHARE, exe="/usr/sbin/runc"), made_by=RUNTIME)
-    found = case.one()
-    assert (found["verdict"], found["calls"]) == ("safe", [])
-    ((name, outcome),) = [(one["syscall"], one["outcome"]) for one in found["runtime_calls"]]
-    assert (name, outcome) == ("unshare", "EPERM")
-    evidence_memory.count(of, sighting(UNSHARE))
-    assert case.one()["verdict"] == "denied"
-
-
-@pytest.mark.parametrize(("number", "name"), [(UNSHARE, "unshare"), (317, "seccomp")])
-def test_a_call_that_the_runtime_or_the_program_made_leaves_a_workload_unknown(
-    case: Case, number: int, name: str
-) -> None:
-    case.container()
-    of = case.evidence.containers.setdefault(KEY, Tallies())
-    evidence_memory.count(of, sighting(GETPID, exe="/runc"), made_by=EITHER)  # it would be allowed
-    assert case.one()["verdict"] == "safe"
-    evidence_memory.count(of, sighting(number, exe="/runc"), made_by=EITHER)
-    found = case.one()
-    assert (found["verdict"], found["calls"]) == (None, [])
-    assert found["reason"].startswith(f"Unknown: 1 call ({name}) came as its program started")

@@ -36,16 +36,29 @@ INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above
 FORK, EXEC, EXIT = 1, 2, 0x80000000
 
 
-def _is_runtimes(tree: ProcessTree, pid: int, when: float) -> bool:
-    return tree.made_by(sighting(pid=pid, time=when)) == call_counts.RUNTIME
-
-
 class Kernel:
     """Sends a tree the kernel's events, at chosen times."""
 
-    def __init__(self, tree: ProcessTree) -> None:
+    def __init__(self, tree: ProcessTree, ledger: Path) -> None:
         self.tree = tree
+        self.ledger = ledger
         self.now = time.time() - 50
+
+    def begin(self, pid: int = INIT, key: Key = KEY) -> None:
+        self.tree.lives.begin(pid, self.now, key)
+
+    def created(self, name: str = "new", pid: int = RUNTIME) -> None:
+        """Write the ledger's line of a container that this runtime creates now."""
+        write_ledger(self.ledger, line(name, pid=pid, time=rfc3339(self.now)))
+
+    def of(self, pid: int, when: float | None = None) -> Key | None:
+        return self.tree.container_of(pid, self.now if when is None else when)
+
+    def made_by(self, pid: int, when: float) -> str:
+        return self.tree.made_by(sighting(pid=pid, time=when))
+
+    def is_runtimes(self, pid: int, when: float) -> bool:
+        return self.made_by(pid, when) == call_counts.RUNTIME
 
     def _tell(self, what: int, *words: int) -> None:
         ticks = int(self.now * 1e9)
@@ -86,63 +99,59 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessTree:
 
 
 @pytest.fixture
-def kernel(tree: ProcessTree) -> Kernel:
-    return Kernel(tree)
+def kernel(tree: ProcessTree, tmp_path: Path) -> Kernel:
+    return Kernel(tree, tmp_path)
 
 
-def test_a_short_lived_child_belongs_to_its_parents_container(
-    tree: ProcessTree, kernel: Kernel
-) -> None:
-    tree.lives.begin(INIT, kernel.now, KEY)
+def test_a_short_lived_child_belongs_to_its_parents_container(kernel: Kernel) -> None:
+    kernel.begin()
     born = kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD, after=0.001)
     kernel.fork(CHILD, RUNTIME)  # of a process that has ended: nobody's
-    assert [tree.container_of(CHILD, when) for when in (born, gone)] == [KEY, KEY]
-    assert tree.container_of(RUNTIME, kernel.now) is None
+    assert [kernel.of(CHILD, when) for when in (born, gone)] == [KEY, KEY]
+    assert kernel.of(RUNTIME) is None
 
 
-def test_a_reused_pid_is_distinguished_by_time(tree: ProcessTree, kernel: Kernel) -> None:
-    tree.lives.begin(INIT, kernel.now, KEY)
-    tree.lives.begin(RUNTIME, kernel.now, OTHER)
+def test_a_reused_pid_is_distinguished_by_time(kernel: Kernel) -> None:
+    kernel.begin()
+    kernel.begin(RUNTIME, OTHER)
     first = kernel.fork(INIT, CHILD)
     kernel.exit(CHILD)
     between = kernel.now + 0.5
     second = kernel.fork(RUNTIME, CHILD)
     kernel.exit(CHILD)
     after = kernel.now + 0.5
-    found = [tree.container_of(CHILD, when) for when in (first, between, second, after)]
+    found = [kernel.of(CHILD, when) for when in (first, between, second, after)]
     assert found == [KEY, None, OTHER, None]
 
 
 def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_distinguish(
-    tree: ProcessTree, kernel: Kernel
+    kernel: Kernel,
 ) -> None:
-    tree.lives.begin(INIT, kernel.now, KEY)
-    tree.lives.begin(RUNTIME, kernel.now, OTHER)
+    kernel.begin()
+    kernel.begin(RUNTIME, OTHER)
     kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD)
     kernel.fork(RUNTIME, CHILD, after=0.004)
-    assert tree.container_of(CHILD, gone) is None
-    assert tree.container_of(CHILD, gone - 0.5) == KEY
-    assert tree.container_of(CHILD, gone + 0.5) == OTHER
+    assert kernel.of(CHILD, gone) is None
+    assert kernel.of(CHILD, gone - 0.5) == KEY
+    assert kernel.of(CHILD, gone + 0.5) == OTHER
 
 
-def test_a_container_begins_with_the_runtime_that_the_ledger_names(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path
-) -> None:
+def test_a_container_begins_with_the_runtime_that_the_ledger_names(kernel: Kernel) -> None:
     kernel.fork(SHIM, RUNTIME)
-    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    kernel.created()
     born = kernel.fork(RUNTIME, INIT, after=0.01)
     kernel.exit(INIT, after=0.002)
     kernel.exit(RUNTIME)
-    assert tree.container_of(INIT, born) == ("/run/test", "new")  # read when all were gone
-    ((key, end),) = tree.ended()
+    assert kernel.of(INIT, born) == ("/run/test", "new")  # read when all were gone
+    ((key, end),) = kernel.tree.ended()
     assert key == ("/run/test", "new")
     assert end == pytest.approx(kernel.now, abs=0.001)
 
 
 def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_the_ledger(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path
+    kernel: Kernel, tmp_path: Path
 ) -> None:
     """The ledger's clock is the kernel's coarse one, which is up to a few ticks behind."""
     second = float(int(kernel.now) + 1)
@@ -151,12 +160,12 @@ def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_
     write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(second - 1)))
     kernel.execs(SHIM)  # this reads the ledger
     born = kernel.fork(RUNTIME, INIT, after=0.01)
-    assert _is_runtimes(tree, INIT, born)
-    assert tree.container_of(INIT, born) == ("/run/test", "new")
+    assert kernel.is_runtimes(INIT, born)
+    assert kernel.of(INIT, born) == ("/run/test", "new")
 
 
 def test_a_container_being_created_at_our_start_is_found_when_it_starts(
-    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger has it, but the runtime has not yet recorded its first process."""
     there = procfs.born(os.getpid())
@@ -165,27 +174,27 @@ def test_a_container_being_created_at_our_start_is_found_when_it_starts(
     monkeypatch.setattr(runtime_state, "first_process", first.get)
     kernel.now = time.time()
     kernel.execs(INIT)
-    assert tree.container_of(os.getpid(), time.time()) == KEY
-    assert tree.lives.running == {KEY: 1}
+    assert kernel.of(os.getpid(), time.time()) == KEY
+    assert kernel.tree.lives.running == {KEY: 1}
 
 
 @pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
 def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path, later: float, key: Key | None
+    kernel: Kernel, later: float, key: Key | None
 ) -> None:
     """Not a process that gets the pid long afterwards."""
     kernel.now = float(int(kernel.now))
-    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
-    assert tree.container_of(SHIM, kernel.now) is None  # this reads the ledger
+    kernel.created()
+    assert kernel.of(SHIM) is None  # this reads the ledger
     kernel.fork(SHIM, RUNTIME, after=later)
     born = kernel.fork(RUNTIME, INIT, after=0.01)
     kernel.exit(INIT, after=0.002)
     kernel.exit(RUNTIME, after=0.002)
-    assert tree.container_of(INIT, born) == key
+    assert kernel.of(INIT, born) == key
 
 
 def test_a_runtime_that_ran_before_our_start_creates_its_container(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a process that began after the ledger's line, or long before: that is another one."""
     kernel.now = float(int(time.time()))
@@ -196,53 +205,51 @@ def test_a_runtime_that_ran_before_our_start_creates_its_container(
     monkeypatch.setattr(procfs, "born", born.get)
     lines = (line(f"c{pid}", pid=pid, time=rfc3339(kernel.now)) for pid in ages)
     write_ledger(tmp_path, *lines)
-    tree.refresh()
+    kernel.tree.refresh()
     found = []
     for pid in ages:
         when = kernel.fork(pid, pid + 10, after=0.01)
-        found.append((tree.lives.of(pid + 10, when), _is_runtimes(tree, pid + 10, when)))
+        found.append((kernel.tree.lives.of(pid + 10, when), kernel.is_runtimes(pid + 10, when)))
     assert found == [({("/run/test", f"c{RUNTIME}")}, True), (set(), False), (set(), False)]
 
 
-def test_a_reused_runtime_pid_creates_nothing(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path
-) -> None:
+def test_a_reused_runtime_pid_creates_nothing(kernel: Kernel) -> None:
     kernel.fork(SHIM, RUNTIME)
-    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    kernel.created()
     kernel.exit(RUNTIME, after=0.01)
     kernel.fork(SHIM, RUNTIME, after=5)
     born = kernel.fork(RUNTIME, INIT)
-    assert tree.container_of(INIT, born) is None
+    assert kernel.of(INIT, born) is None
 
 
-def test_a_container_ends_with_its_last_process(tree: ProcessTree, kernel: Kernel) -> None:
-    tree.lives.begin(INIT, kernel.now, KEY)
+def test_a_container_ends_with_its_last_process(kernel: Kernel) -> None:
+    kernel.begin()
     kernel.fork(INIT, CHILD)
     kernel.exit(INIT)
-    assert tree.ended() == []
+    assert kernel.tree.ended() == []
     end = kernel.exit(CHILD)
-    ((key, told),) = tree.ended()
+    ((key, told),) = kernel.tree.ended()
     assert key == KEY
     assert told == pytest.approx(end, abs=0.001)
-    assert tree.ended() == []
+    assert kernel.tree.ended() == []
 
 
-def test_threads_are_not_processes(tree: ProcessTree, kernel: Kernel) -> None:
-    tree.lives.begin(INIT, kernel.now, KEY)
+def test_threads_are_not_processes(kernel: Kernel) -> None:
+    kernel.begin()
     kernel.thread(INIT, CHILD)
-    assert tree.container_of(CHILD, kernel.now) is None
+    assert kernel.of(CHILD) is None
 
 
 def test_ended_processes_are_forgotten_in_time(
-    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_lifetimes, "MOST_ENDED", 100)
-    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.begin()
     for number in range(1000):
         kernel.fork(INIT, CHILD + number, after=0.0001)
         kernel.exit(CHILD + number, after=0.0001)
-    assert tree.remembered <= 101
-    assert tree.container_of(CHILD + 999, kernel.now) == KEY
+    assert kernel.tree.remembered <= 101
+    assert kernel.of(CHILD + 999, kernel.now) == KEY
 
 
 def test_without_the_connector_the_tree_says_so_and_reads_proc(
@@ -275,7 +282,7 @@ def test_a_process_outside_of_its_containers_cgroup_is_found_by_its_ancestor(
 
 
 def test_processes_whose_first_thread_ended_are_read_once_a_second(
-    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
 
@@ -284,34 +291,30 @@ def test_processes_whose_first_thread_ended_are_read_once_a_second(
         return ["one", "another"]
 
     monkeypatch.setattr(procfs, "threads", threads)
-    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.begin()
     kernel.exit(INIT)
     asked.clear()
     for _ in range(5):
-        assert tree.ended() == []
-    assert (asked, tree.due is None) == ([INIT], False)
+        assert kernel.tree.ended() == []
+    assert (asked, kernel.tree.due is None) == ([INIT], False)
 
 
-def test_a_process_whose_end_was_not_reported_ends_when_its_pid_is_reused(
-    tree: ProcessTree, kernel: Kernel
-) -> None:
-    tree.lives.begin(INIT, kernel.now, KEY)
+def test_a_process_whose_end_was_not_reported_ends_when_its_pid_is_reused(kernel: Kernel) -> None:
+    kernel.begin()
     kernel.fork(INIT, CHILD)
     born = kernel.fork(SHIM, CHILD)
     kernel.fork(CHILD, RUNTIME)
-    assert tree.container_of(CHILD, born + 0.5) is None
-    assert tree.container_of(RUNTIME, kernel.now) is None
-    assert tree.container_of(CHILD, born - 0.5) == KEY
+    assert kernel.of(CHILD, born + 0.5) is None
+    assert kernel.of(RUNTIME) is None
+    assert kernel.of(CHILD, born - 0.5) == KEY
 
 
-def test_a_late_start_event_of_a_known_process_ends_nothing(
-    tree: ProcessTree, kernel: Kernel
-) -> None:
+def test_a_late_start_event_of_a_known_process_ends_nothing(kernel: Kernel) -> None:
     """As after a scan, which found the child of a process outside."""
-    tree.lives.begin(INIT, kernel.now + 1.005, KEY)
+    kernel.tree.lives.begin(INIT, kernel.now + 1.005, KEY)
     born = kernel.fork(SHIM, INIT)
-    assert tree.container_of(INIT, born + 0.5) == KEY
-    assert tree.ended() == []
+    assert kernel.of(INIT, born + 0.5) == KEY
+    assert kernel.tree.ended() == []
 
 
 def test_a_scan_ends_processes_whose_pid_was_reused(tree: ProcessTree) -> None:
@@ -360,20 +363,20 @@ def test_after_a_gap_proc_is_read_once_the_queue_is_empty(
 
 
 def test_events_may_wait_unless_the_kernel_logs_a_running_container(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path
+    kernel: Kernel, tmp_path: Path
 ) -> None:
     write_ledger(tmp_path, line("quiet", mode="enforce"), line("loud"))
     for _ in range(2):
         kernel.now += 100
         kernel.execs(SHIM)  # all have been awaited in vain
-    tree.lives.begin(INIT, kernel.now, ("/run/test", "quiet"))
-    found = [tree.may_wait]
-    tree.lives.begin(CHILD, kernel.now, ("/run/test", "loud"))
-    found.append(tree.may_wait)
+    kernel.tree.lives.begin(INIT, kernel.now, ("/run/test", "quiet"))
+    found = [kernel.tree.may_wait]
+    kernel.tree.lives.begin(CHILD, kernel.now, ("/run/test", "loud"))
+    found.append(kernel.tree.may_wait)
     kernel.exit(CHILD)
-    found.append(tree.may_wait)
-    tree.is_dry = False  # there is more to read
-    found.append(tree.may_wait)
+    found.append(kernel.tree.may_wait)
+    kernel.tree.is_dry = False  # there is more to read
+    found.append(kernel.tree.may_wait)
     assert found == [True, False, True, False]
 
 
@@ -421,32 +424,37 @@ def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
 
 
 def test_a_process_of_the_host_is_known_as_such_only_as_far_as_the_news_are_read(
-    tree: ProcessTree, kernel: Kernel
+    kernel: Kernel,
 ) -> None:
     """A container that makes more news than are read may have its pid by then."""
     kernel.now = time.time()
     kernel.execs(os.getpid())
-    found = [tree.is_elsewhere(os.getpid(), kernel.now + 1)]
-    tree.is_dry = False
-    found += [tree.is_elsewhere(os.getpid(), kernel.now + after) for after in (1, -1)]
+    found = [kernel.tree.is_elsewhere(os.getpid(), kernel.now + 1)]
+    kernel.tree.is_dry = False
+    found += [kernel.tree.is_elsewhere(os.getpid(), kernel.now + after) for after in (1, -1)]
     kernel.now += 2
     kernel.execs(os.getpid())
-    assert [*found, tree.is_elsewhere(os.getpid(), kernel.now - 1)] == [True, False, False, True]
+    assert [*found, kernel.tree.is_elsewhere(os.getpid(), kernel.now - 1)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_pid_is_a_containers_only_as_far_as_the_news_are_read(
-    tree: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a storm of forks another container may have it by then: /proc tells, or nobody."""
-    tree.lives.begin(INIT, kernel.now, KEY)
+    kernel.begin()
     kernel.fork(INIT, CHILD)
-    tree.is_dry = False
+    kernel.tree.is_dry = False
     early, later = kernel.now - 0.5, kernel.now + 0.5
-    found = [tree.container_of(INIT, when) for when in (early, later)]
+    found = [kernel.of(INIT, when) for when in (early, later)]
     monkeypatch.setattr(Present, "of", lambda *_: (0.0, OTHER))
-    found += [tree.container_of(INIT, when) for when in (early, later)]
-    tree.is_dry = True
-    assert [*found, tree.container_of(INIT, later)] == [KEY, None, KEY, OTHER, KEY]
+    found += [kernel.of(INIT, when) for when in (early, later)]
+    kernel.tree.is_dry = True
+    assert [*found, kernel.of(INIT, later)] == [KEY, None, KEY, OTHER, KEY]
 
 
 class Quiet:
@@ -457,164 +465,170 @@ class Quiet:
 
 
 @pytest.fixture
-def heard(tree: ProcessTree, monkeypatch: pytest.MonkeyPatch) -> ProcessTree:
-    monkeypatch.setattr(tree, "_socket", Quiet())
-    return tree
+def hearing(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    monkeypatch.setattr(kernel.tree, "_socket", Quiet())
+    return kernel
 
 
-def test_a_process_started_by_the_runtimes_exec_is_the_containers(
-    heard: ProcessTree, kernel: Kernel
-) -> None:
+def test_a_process_started_by_the_runtimes_exec_is_the_containers(hearing: Kernel) -> None:
     """It ended before its cgroup could be read."""
-    kernel.fork(1, RUNTIME)
-    kernel.execs(RUNTIME)
-    heard.join(KEY, RUNTIME, kernel.now + 0.001)
-    early = kernel.fork(RUNTIME, INIT, after=0.002)
-    kernel.exit(INIT, after=0.001)
-    heard.read()
-    late = kernel.fork(RUNTIME, CHILD)
-    assert heard.container_of(INIT, early) == KEY
-    assert heard.container_of(CHILD, late) == KEY
+    hearing.fork(1, RUNTIME)
+    hearing.execs(RUNTIME)
+    hearing.tree.join(KEY, RUNTIME, hearing.now + 0.001)
+    early = hearing.fork(RUNTIME, INIT, after=0.002)
+    hearing.exit(INIT, after=0.001)
+    hearing.tree.read()
+    late = hearing.fork(RUNTIME, CHILD)
+    assert hearing.of(INIT, early) == KEY
+    assert hearing.of(CHILD, late) == KEY
 
 
-def test_children_of_a_shell_that_later_became_the_runtime_do_not_join(
-    heard: ProcessTree, kernel: Kernel
-) -> None:
-    kernel.fork(1, RUNTIME)
-    before = kernel.fork(RUNTIME, CHILD)
-    kernel.now += 1
-    kernel.execs(RUNTIME)
-    heard.join(KEY, RUNTIME, kernel.now + 0.001)
-    after = kernel.fork(RUNTIME, INIT, after=0.002)
-    heard.read()
-    assert heard.container_of(CHILD, before) is None
-    assert heard.container_of(CHILD, after) is None
-    assert heard.container_of(INIT, after) == KEY
+def test_children_of_a_shell_that_later_became_the_runtime_do_not_join(hearing: Kernel) -> None:
+    hearing.fork(1, RUNTIME)
+    before = hearing.fork(RUNTIME, CHILD)
+    hearing.now += 1
+    hearing.execs(RUNTIME)
+    hearing.tree.join(KEY, RUNTIME, hearing.now + 0.001)
+    after = hearing.fork(RUNTIME, INIT, after=0.002)
+    hearing.tree.read()
+    assert hearing.of(CHILD, before) is None
+    assert hearing.of(CHILD, after) is None
+    assert hearing.of(INIT, after) == KEY
 
 
-def test_a_pid_that_was_reused_joins_nothing(heard: ProcessTree, kernel: Kernel) -> None:
-    kernel.fork(1, RUNTIME)
-    told = kernel.now + 0.1
-    kernel.exit(RUNTIME)
-    kernel.fork(1, RUNTIME, after=0.5)
-    born = kernel.fork(RUNTIME, CHILD)
-    heard.join(KEY, RUNTIME, told - 5)  # before either
-    heard.read()
-    assert heard.container_of(CHILD, born) is None
-    heard.join(KEY, RUNTIME, told)
-    heard.read()
-    assert heard.container_of(RUNTIME, told) == KEY
-    assert heard.container_of(CHILD, born) is None
+def test_a_pid_that_was_reused_joins_nothing(hearing: Kernel) -> None:
+    hearing.fork(1, RUNTIME)
+    told = hearing.now + 0.1
+    hearing.exit(RUNTIME)
+    hearing.fork(1, RUNTIME, after=0.5)
+    born = hearing.fork(RUNTIME, CHILD)
+    hearing.tree.join(KEY, RUNTIME, told - 5)  # before either
+    hearing.tree.read()
+    assert hearing.of(CHILD, born) is None
+    hearing.tree.join(KEY, RUNTIME, told)
+    hearing.tree.read()
+    assert hearing.of(RUNTIME, told) == KEY
+    assert hearing.of(CHILD, born) is None
 
 
-def test_a_process_older_than_our_start_joins_if_it_still_runs(
-    heard: ProcessTree, kernel: Kernel
-) -> None:
-    kernel.now = time.time()
-    heard.join(KEY, os.getpid(), kernel.now)
-    heard.join(OTHER, os.getppid(), 1000.0)  # it was another's pid then
-    born = kernel.fork(os.getpid(), CHILD, after=0.01)
-    elsewhere = kernel.fork(os.getppid(), INIT, after=0.01)
-    heard.read()
-    assert heard.container_of(CHILD, born) == KEY
-    assert heard.container_of(INIT, elsewhere) is None
+def test_a_process_older_than_our_start_joins_if_it_still_runs(hearing: Kernel) -> None:
+    hearing.now = time.time()
+    hearing.tree.join(KEY, os.getpid(), hearing.now)
+    hearing.tree.join(OTHER, os.getppid(), 1000.0)  # it was another's pid then
+    born = hearing.fork(os.getpid(), CHILD, after=0.01)
+    elsewhere = hearing.fork(os.getppid(), INIT, after=0.01)
+    hearing.tree.read()
+    assert hearing.of(CHILD, born) == KEY
+    assert hearing.of(INIT, elsewhere) is None
 
 
 def test_joins_wait_for_their_events_and_their_number_is_bounded(
-    heard: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    hearing: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(container_starts, "_MOST_JOINING", 2)
     for pid in (SHIM, RUNTIME, INIT):
-        kernel.fork(1, pid, after=0.0001)
+        hearing.fork(1, pid, after=0.0001)
     for pid in (SHIM, RUNTIME, INIT):
-        heard.join(KEY, pid, kernel.now + 0.0005)
-    born = {kernel.fork(pid, CHILD + 10 + pid, after=0.001) for pid in (SHIM, RUNTIME, INIT)}
+        hearing.tree.join(KEY, pid, hearing.now + 0.0005)
+    born = {hearing.fork(pid, CHILD + 10 + pid, after=0.001) for pid in (SHIM, RUNTIME, INIT)}
     pids = [CHILD + 10 + pid for pid in (SHIM, RUNTIME, INIT)]
-    heard.read(0)  # there may be more to read
-    assert [heard.container_of(pid, max(born)) for pid in pids] == [None, None, None]
-    heard.read()
-    assert [heard.container_of(pid, max(born)) for pid in pids] == [None, KEY, KEY]
+    hearing.tree.read(0)  # there may be more to read
+    assert [hearing.of(pid, max(born)) for pid in pids] == [None, None, None]
+    hearing.tree.read()
+    assert [hearing.of(pid, max(born)) for pid in pids] == [None, KEY, KEY]
 
 
-def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(
-    heard: ProcessTree, kernel: Kernel
-) -> None:
-    kernel.fork(1, RUNTIME)
-    heard.join(KEY, RUNTIME, kernel.now + 0.001)
-    heard.read()
-    begun = kernel.fork(RUNTIME, INIT, after=0.01)
-    kernel.now += 1
-    kernel.execs(INIT)
-    program = kernel.now + 1
-    born = kernel.fork(INIT, CHILD)
-    assert _is_runtimes(heard, RUNTIME, begun)
-    assert _is_runtimes(heard, RUNTIME, program)
-    assert _is_runtimes(heard, INIT, begun)
-    assert not _is_runtimes(heard, INIT, program)
-    assert not _is_runtimes(heard, CHILD, born)
+def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(hearing: Kernel) -> None:
+    hearing.fork(1, RUNTIME)
+    hearing.tree.join(KEY, RUNTIME, hearing.now + 0.001)
+    hearing.tree.read()
+    begun = hearing.fork(RUNTIME, INIT, after=0.01)
+    hearing.now += 1
+    hearing.execs(INIT)
+    program = hearing.now + 1
+    born = hearing.fork(INIT, CHILD)
+    assert hearing.is_runtimes(RUNTIME, begun)
+    assert hearing.is_runtimes(RUNTIME, program)
+    assert hearing.is_runtimes(INIT, begun)
+    assert not hearing.is_runtimes(INIT, program)
+    assert not hearing.is_runtimes(CHILD, born)
 
 
-def test_a_process_read_before_its_events_is_what_the_events_say(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path
-) -> None:
+def test_a_process_read_before_its_events_is_what_the_events_say(kernel: Kernel) -> None:
     """The first process is in the runtime's state before its start event is read."""
     kernel.now = float(int(kernel.now))
-    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
-    tree.refresh()
-    tree.lives.begin(INIT, kernel.now + 0.2, ("/run/test", "new"))
+    kernel.created()
+    kernel.tree.refresh()
+    kernel.tree.lives.begin(INIT, kernel.now + 0.2, ("/run/test", "new"))
     kernel.fork(SHIM, RUNTIME, after=0.1)
     begun = kernel.fork(RUNTIME, INIT, after=0.1)
-    assert _is_runtimes(tree, INIT, begun + 0.05)
+    assert kernel.is_runtimes(INIT, begun + 0.05)
     kernel.now += 1
     kernel.execs(INIT)
-    assert not _is_runtimes(tree, INIT, kernel.now + 0.1)
+    assert not kernel.is_runtimes(INIT, kernel.now + 0.1)
 
 
-def test_what_a_runtime_made_that_is_read_after_its_end_stays_open(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path
-) -> None:
+def test_what_a_runtime_made_that_is_read_after_its_end_stays_open(kernel: Kernel) -> None:
     kernel.fork(SHIM, RUNTIME)
-    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(kernel.now)))
+    kernel.created()
     begun = kernel.fork(RUNTIME, INIT, after=0.01)
     kernel.now += 1
     kernel.execs(INIT)
     born = kernel.fork(INIT, CHILD)
     for pid in (CHILD, INIT, RUNTIME):
         kernel.exit(pid)
-    found = [tree.made_by(sighting(pid=INIT, time=when)) for when in (begun, born)]
+    found = [kernel.made_by(INIT, when) for when in (begun, born)]
     assert found == [call_counts.EITHER, call_counts.PROGRAM]
-    assert tree.container_of(INIT, begun) == ("/run/test", "new")
-    assert not _is_runtimes(tree, CHILD, born)
+    assert kernel.of(INIT, begun) == ("/run/test", "new")
+    assert not kernel.is_runtimes(CHILD, born)
 
 
 def test_expectations_that_never_come_true_are_bounded_and_expire(
-    tree: ProcessTree, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes._MOST_EXPECTED", 1)
     kernel.now = float(int(kernel.now))
     when = rfc3339(kernel.now)
     write_ledger(tmp_path, line("a", pid=RUNTIME, time=when), line("b", pid=SHIM, time=when))
-    assert tree.container_of(CHILD, kernel.now) is None  # this reads the ledger
+    assert kernel.of(CHILD) is None  # this reads the ledger
     born = kernel.fork(1, RUNTIME, after=0.1)
-    assert tree.container_of(RUNTIME, born) is None  # "b" took its place
+    assert kernel.of(RUNTIME, born) is None  # "b" took its place
     kernel.now -= 100
     kernel.fork(1, SHIM)  # of another time: the clock was set
     kernel.now += 99
-    assert tree.container_of(SHIM, kernel.fork(1, SHIM, after=0.1)) is None
+    assert kernel.of(SHIM, kernel.fork(1, SHIM, after=0.1)) is None
 
 
 def test_what_ended_before_its_runtimes_join_was_known_does_not_run_for_ever(
-    heard: ProcessTree, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    hearing: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its cgroup was read at its fork; the container never ended."""
     monkeypatch.setattr(Membership, "of", lambda _, pid: KEY if pid == INIT else None)
-    kernel.now = time.time()
-    kernel.fork(1, RUNTIME, after=0.0)
-    told = kernel.now
-    kernel.fork(RUNTIME, INIT, after=0.001)
-    heard.lives.begin(INIT, kernel.now, KEY, None)
-    kernel.exit(INIT, after=0.01)
-    heard.join(KEY, RUNTIME, told)
-    heard.read()
-    kernel.exit(RUNTIME, after=0.01)
-    assert heard.lives.running == {}
+    hearing.now = time.time()
+    hearing.fork(1, RUNTIME, after=0.0)
+    told = hearing.now
+    hearing.fork(RUNTIME, INIT, after=0.001)
+    hearing.tree.lives.begin(INIT, hearing.now, KEY, None)
+    hearing.exit(INIT, after=0.01)
+    hearing.tree.join(KEY, RUNTIME, told)
+    hearing.tree.read()
+    hearing.exit(RUNTIME, after=0.01)
+    assert hearing.tree.lives.running == {}
+
+
+OLD, NEW = (100, 1), (200, 1)  # a process' start in ticks, and its parent
+
+
+@pytest.mark.parametrize(("births", "key"), [([OLD, OLD], KEY), ([OLD, NEW], None)])
+def test_a_pid_that_is_reused_while_it_is_looked_up_is_nobodys(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    births: list[tuple[int, int]],
+    key: tuple[str, str] | None,
+) -> None:
+    present = Present(Known(str(tmp_path)))
+    left = iter(births)
+    monkeypatch.setattr(procfs, "born", lambda _: next(left))
+    monkeypatch.setattr(type(present.membership), "of", lambda *_: KEY)
+    found = present.of(7, time.time())
+    assert (found and found[1]) == key

@@ -86,13 +86,6 @@ def test_a_loss_reported_by_two_sources_counts_once_and_within_the_time() -> Non
     assert sorted(found, key=len) == [undated, lost, one]
 
 
-def test_a_missing_source_is_named_and_the_others_are_read() -> None:
-    missing: list[str] = []
-    sources = [Fixed(reason="no journal"), Fixed(sighting(1))]
-    assert list(merged_sources.gather(sources, 0, inf, missing)) == [sighting(1)]
-    assert missing == ["no journal"]
-
-
 def test_having_no_source_at_all_is_reported() -> None:
     with pytest.raises(Unavailable, match=r"^no journal; no file$"):
         list(merged_sources.gather([Fixed(reason="no journal"), Fixed(reason="no file")], 0, inf))

@@ -6,15 +6,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from runc_wrap.evidence.sightings import OBSERVE, RECORDED
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.call_counts import MOST, Tallies
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.return_codes import USER_NOTIF
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import CLONE, SOCKET, UNSHARE, X86, X86_64, observed, sighting
 
-POINTER = 0x7FFF12345678
+POINTER, MKDIR = 0x7FFF12345678, 83
 
 
 @pytest.mark.parametrize(
@@ -136,3 +138,18 @@ def test_the_runtimes_calls_stay_separate_through_a_file() -> None:
     read = call_counts.of_json(json_codec.loads(json_codec.dumps(seen.as_json())))
     assert [call.number for call in read.calls] == [UNSHARE]
     assert [call.number for call in read.runtimes.calls] == [samples.MOUNT]
+
+
+def test_recorded_calls_have_no_programs_and_only_arguments_that_profiles_check() -> None:
+    seen = Tallies()
+    for at in range(MOST):
+        one = sighting(MKDIR)._replace(code=USER_NOTIF | RECORDED, source=OBSERVE, comm=f"p{at}")
+        seen.add(one._replace(args=(at, at, 0, 0, 0, 0)))
+        seen.add(one._replace(number=SOCKET, args=(2, 1, 0, 0, 0, at)))
+    found = {
+        (call.number, call.args, call.comm, call.exe): one.count for call, one in seen.calls.items()
+    }
+    assert found == {
+        (MKDIR, None, "", ""): MOST,
+        (SOCKET, (2, 1, 0, None, None, None), "", ""): MOST,
+    }

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,16 +81,6 @@ def test_two_workloads_never_have_one_file(
     ]
     assert len(set(names)) == 2
     assert all(len(name) < 120 for name in names)
-
-
-def test_the_image_distinguishes_files_and_rules_of_workloads_with_one_name() -> None:
-    old, new = _judged(APP, {**APP, "image": "web:2"})
-    assert (old.name, new.name) == ("shop/web/app@web:1", "shop/web/app@web:2")
-    assert policy_snippets.file_name(old) != policy_snippets.file_name(new)
-    rules = [tomllib.loads(policy_snippets.policy_rule(one))["rule"][0] for one in (old, new)]
-    assert [one["image"] for one in rules] == [["web:1"], ["web:2"]]
-    assert rules[0]["name"] != rules[1]["name"]
-    assert policy_snippets.also_matched(old, [old, new]) == []
 
 
 def test_a_rule_that_also_matches_another_workload_is_detected() -> None:
