@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -104,34 +103,3 @@ def test_a_default_that_crio_prints_as_a_comment_is_its_image(
 ) -> None:
     machine.fake(programs, "crio", f"printf %s '{printed}'")
     assert Crio.at(Path("/etc/crio/crio.conf")).sandbox_image() == name
-
-
-@pytest.mark.parametrize(
-    ("image", "has", "told"),
-    [
-        ("", True, "crio does not print which image"),
-        ("p:1", False, "has no image p:1 .*crictl pull p:1"),
-        ("p:1", True, ""),
-    ],
-)
-def test_without_its_image_no_sandbox_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: str, has: object, told: str
-) -> None:
-    monkeypatch.setattr(Crio, "sandbox_image", lambda _: image)
-    monkeypatch.setattr(cri_runtime, "has_image", lambda *_words: has)
-    asked: list[str] = []
-
-    def start(*_words: object) -> cri_runtime.StartedPod:
-        asked.append("a pod")
-        return cri_runtime.StartedPod("id", b"")
-
-    monkeypatch.setattr(cri_runtime, "start_pod", start)
-    monkeypatch.setattr(cri_runtime, "remove_pods", lambda *_words: None)
-    canary = Crio(Path("/etc/crio/crio.conf")).canary("ours", tmp_path)
-    if told:
-        with pytest.raises(EngineError, match=told), canary:
-            pass
-    else:
-        with canary:
-            pass
-    assert asked == ([] if told else ["a pod"])

@@ -15,13 +15,10 @@ from runc_wrap.engines.registration import (
     registration_plan,
     registration_state,
 )
-from runc_wrap.host import change_set
-from tests.unit.engines.engine_node import add, node, remove, snapshot, write
+from tests.unit.engines.engine_node import add, node, remove, write
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from runc_wrap.engines.registration.registration_state import Where
 
 
 def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
@@ -40,29 +37,6 @@ def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
     assert (real.stat().st_uid, real.stat().st_gid) == owner
 
 
-def test_the_next_command_undoes_what_a_killed_one_left(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, "version = 3\n")
-    before, registered = snapshot(tmp_path), registration_state.of(where)
-    _killed_before_its_end(where)
-    assert where.change.exists()
-    plan_execution.settle(where.change)
-    assert snapshot(tmp_path) == before
-    assert registration_state.of(where) == registered
-
-
-def _killed_before_its_end(where: Where) -> None:
-    """Add in a separate process that dies when everything is in place."""
-    if (pid := os.fork()) != 0:
-        os.waitpid(pid, 0)
-        return
-    change_set.close = lambda *_: os._exit(9)
-    try:
-        add(where, "x", major=2)
-    finally:
-        os._exit(0)
-
-
 def test_a_change_that_may_have_restarted_an_engine_is_not_undone_by_the_way(
     tmp_path: Path,
 ) -> None:
@@ -74,31 +48,6 @@ def test_a_change_that_may_have_restarted_an_engine_is_not_undone_by_the_way(
     with pytest.raises(EngineError, match=f"{where.config} is being changed by root"):
         add(where, "y")
     assert "x" in json.loads(where.config.read_text())["runtimes"]
-
-
-def test_what_is_not_accepted_is_undone(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, "version = 3\n")
-    before, plan = snapshot(tmp_path), registration_plan.plan_add(where, "x", {"major": 2})
-
-    def refuse() -> None:
-        assert "conf.d" in where.config.read_text()
-        raise EngineError("refused", "accepted", "again")
-
-    with pytest.raises(EngineError, match="refused"):
-        plan_execution.carry_out(plan, check=refuse)
-    assert snapshot(tmp_path) == before
-    assert not registration_state.states(where.state_dir)
-
-
-def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
-    where = node(tmp_path, "docker")
-    write(where.config, "{}")
-    plan = registration_plan.plan_add(where, "runc-wrap", {})
-    where.config.write_text('{"theirs": 1}')
-    with pytest.raises(EngineError, match="changed meanwhile"):
-        plan_execution.carry_out(plan)
-    assert json.loads(where.config.read_text()) == {"theirs": 1}
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"{}" + b" " * engine_files.MAX_BYTES])

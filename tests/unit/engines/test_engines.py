@@ -18,6 +18,9 @@ from tests.unit.node import machine
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
+RANCHER = "var/lib/rancher/{}/agent/etc/containerd/config.toml"
+SNAP = "/var/snap/microk8s/common/run"
+USUAL = "/run/containerd/containerd.sock"
 
 
 @pytest.fixture(autouse=True)
@@ -54,24 +57,14 @@ def test_an_empty_node_has_no_engine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flavour", "evidence", "unit", "expected"),
     [
-        (
-            "k3s",
-            "var/lib/rancher/k3s/agent/etc/containerd/config.toml",
-            "k3s-agent.service",
-            "/run/k3s/containerd/containerd.sock",
-        ),
-        (
-            "rke2",
-            "var/lib/rancher/rke2/agent/etc/containerd/config.toml",
-            "rke2-agent.service",
-            "/run/k3s/containerd/containerd.sock",
-        ),
-        ("k0s", "etc/k0s/containerd.toml", "k0sworker.service", "/run/k0s/containerd.sock"),
+        ("k3s", RANCHER.format("k3s"), "k3s-agent", "/run/k3s/containerd/containerd.sock"),
+        ("rke2", RANCHER.format("rke2"), "rke2-agent", "/run/k3s/containerd/containerd.sock"),
+        ("k0s", "etc/k0s/containerd.toml", "k0sworker", "/run/k0s/containerd.sock"),
         (
             "microk8s",
-            "var/snap/microk8s/current/args/containerd-template.toml",
-            "snap.microk8s.daemon-containerd.service",
-            "/var/snap/microk8s/common/run/containerd.sock",
+            str(TEMPLATE)[1:],
+            "snap.microk8s.daemon-containerd",
+            f"{SNAP}/containerd.sock",
         ),
     ],
 )
@@ -80,16 +73,16 @@ def test_a_distributions_containerd_is_found_with_its_own_unit_and_socket(
 ) -> None:
     assert _detected("containerd", tmp_path) == []
     _file(tmp_path / evidence)
-    _file(tmp_path / "etc/systemd/system" / unit)
+    _file(tmp_path / f"etc/systemd/system/{unit}.service")
     (found,) = _detected("containerd", tmp_path)
-    assert (found.flavour, found.unit, str(found.socket)) == (flavour, unit, expected)
+    assert (found.flavour, found.unit, str(found.socket)) == (flavour, f"{unit}.service", expected)
     assert str(found.config) == f"/{evidence}"
     assert found.reload() == ("none" if flavour == "k0s" else "restart")
 
 
 def test_a_node_with_docker_and_k3s_has_two_containerds(tmp_path: Path) -> None:
     _program(tmp_path / "bin/containerd", "containerd github.com/containerd/containerd 1.7.24 x")
-    _file(tmp_path / "var/lib/rancher/k3s/agent/etc/containerd/config.toml")
+    _file(tmp_path / RANCHER.format("k3s"))
     own, brought = _detected("containerd", tmp_path)
     assert (own.flavour, own.version, own.binary) == ("", "1.7.24", tmp_path / "bin/containerd")
     assert (brought.flavour, brought.binary) == ("k3s", None)
@@ -222,12 +215,9 @@ def test_a_dockerd_without_a_file_at_the_usual_place_is_not_told_of_one(
     ("printed", "socket"),
     [
         ("version = 3\n[grpc]\naddress = '/own/c.sock'\n", "/own/c.sock"),
-        (
-            "version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/own/c.sock'\n",
-            "/own/c.sock",
-        ),
-        ("version = 2\n", "/run/containerd/containerd.sock"),
-        ("no TOML", "/run/containerd/containerd.sock"),
+        ("[plugins.'io.containerd.server.v1.grpc']\naddress = '/own/c.sock'\n", "/own/c.sock"),
+        ("version = 2\n", USUAL),
+        ("no TOML", USUAL),
     ],
 )
 def test_containerd_answers_where_its_own_dump_says(
@@ -252,11 +242,7 @@ def test_cri_o_answers_where_its_own_configuration_says(tmp_path: Path) -> None:
         ("", "/usual/c.sock", "/usual"),
         ("k3s", "/usual/c.sock", "/usual"),
         ("k0s", "/run/k0s/containerd.sock", "/run/k0s/containerd"),
-        (
-            "microk8s",
-            "/var/snap/microk8s/common/run/containerd.sock",
-            "/var/snap/microk8s/common/run/containerd",
-        ),
+        ("microk8s", f"{SNAP}/containerd.sock", f"{SNAP}/containerd"),
     ],
 )
 def test_a_flag_counts_and_not_what_a_dump_shows_instead(

@@ -13,7 +13,6 @@ import pytest
 from runc_wrap.doctor.engine_checks import features_known
 from runc_wrap.engines import features_asked, registry
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.host import socket_peers
 from runc_wrap.node.paths import Places
 from tests.unit.engines.engine_node import add, node, write
 from tests.unit.node import machine
@@ -101,8 +100,3 @@ def test_an_engine_with_a_socket_of_its_own_is_asked_there(
     usual = replace(engine, socket=tmp_path / "nothing", binary=program)
     monkeypatch.setattr(registry, "at", lambda *_: usual)
     assert features_asked.stale(Places(tmp_path)) == [usual]
-
-
-def test_who_listens_is_known_by_the_kernel(tmp_path: Path, engine: Containerd) -> None:
-    assert socket_peers.listener(str(engine.socket)) == os.getpid()
-    assert socket_peers.listener(str(tmp_path / "none")) == 0

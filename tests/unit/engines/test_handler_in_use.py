@@ -12,7 +12,6 @@ import pytest
 from runc_wrap.engines import dependent_container, handler_in_use
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.cri import grpc_call
-from runc_wrap.engines.cri.protobuf_wire import message
 from runc_wrap.engines.podman import podman_containers
 from runc_wrap.host import procfs
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
@@ -30,14 +29,6 @@ USER = 12345
 def directory_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only place where programs are looked up."""
     return machine.empty(tmp_path, monkeypatch)
-
-
-def test_a_docker_that_does_not_answer_may_have_containers(programs: Path) -> None:
-    config = programs / "daemon.json"
-    assert handler_in_use.by_name("docker", config, STRICT) == []
-    machine.fake(programs, "dockerd", "exit 1")
-    with pytest.raises(dependent_container.Unknown, match="the Docker daemon does not answer"):
-        handler_in_use.by_name("docker", config, STRICT)
 
 
 @pytest.mark.parametrize(("engine", "name"), [("docker", "one"), ("podman", "/one")])
@@ -71,14 +62,6 @@ def _containerd(programs: Path, monkeypatch: pytest.MonkeyPatch, answer: object)
     return [each.name for each in found]
 
 
-def test_a_pod_needs_the_name_that_it_was_started_with(
-    programs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pods = (("a", "strict"), ("b", ""), ("c", "strict"), ("d", "other"))
-    listed = b"".join(message({1: message({1: name, 7: handler})}) for name, handler in pods)
-    assert _containerd(programs, monkeypatch, listed) == ["k8s.io/a", "k8s.io/c"]
-
-
 def test_a_containerd_without_cri_has_no_pods_and_one_that_does_not_answer_may_have_some(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,14 +92,6 @@ def roots_podman(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(users_containers, "read", lambda _trusted: [])
     monkeypatch.setattr(containerd_containers, "_STATES", ())
     return storage
-
-
-@pytest.mark.usefixtures("podman")
-def test_podmans_containers_are_found_by_the_handlers_name_or_its_path() -> None:
-    named = handler_in_use.by_name("podman", Path(), STRICT)
-    assert list(map(str, named)) == ["of-strict (podman, exited)"]
-    called = handler_in_use.by_path(Places(Path("/p")), "strict")
-    assert list(map(str, called)) == ["of-p-bin-strict (podman, exited)"]
 
 
 @pytest.mark.usefixtures("podman")

@@ -182,20 +182,3 @@ def test_no_call_is_let_through_that_is_not_found(
     )
     if actions.restriction(after) > actions.restriction(before):
         assert _found(*made) == {("acct", NONE)}
-
-
-def test_each_engines_default_can_be_compared_with_another_engines() -> None:
-    names = ("containerd", "moby", "containers-common", "crio")
-    made = [
-        compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
-        for name in names
-    ]
-    assert profile_difference.weaker(made[0], made[0], RUNC) == []
-    for strict, other in zip(made, [*made[1:], made[0]], strict=True):
-        there, back = (
-            profile_difference.weaker(*both, RUNC) for both in ((strict, other), (other, strict))
-        )
-        assert there or back, "no two engines have the same default"
-        assert not {(one.call, one.capabilities) for one in there} & {
-            (one.call, one.capabilities) for one in back
-        }

@@ -36,7 +36,9 @@ CRI = {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.conta
 SHIM = "/run/containerd/io.containerd.runtime.v2.task"
 IMAGE, TYPE = "io.kubernetes.cri.image-name", "io.kubernetes.cri.container-type"
 CRIO_NAME, MANAGER = "io.kubernetes.container.name", "io.container.manager"
+CRUN_KEY = "run.oci.seccomp_bpf_data"
 PODMAN_SAYS = "io.podman.annotations.privileged"
+CRIO_TYPE = "io.kubernetes.cri-o.ContainerType"
 CRIO_SAYS = "io.kubernetes.cri-o.PrivilegedRuntime"
 BOUND = {"type": "bind", "options": ["rbind", "ro"]}
 CGROUP = {"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["rw"]}
@@ -83,86 +85,69 @@ def _privileged(
     }
 
 
+SANDBOX = {"io.kubernetes.cri.container-type": "sandbox"}
+ASKS_PODMAN = "io.podman.annotations.seccomp"
+NONE_THEN_ALL = {"devices": [NO_DEVICES, *ALL_DEVICES["devices"]]}
+ALL_THEN_NONE = {"devices": [*ALL_DEVICES["devices"], NO_DEVICES]}
+ALL_BUT_ONE = {"devices": [*ALL_DEVICES["devices"], NO_NULL]}
+DECIDED: dict[str, dict[str, Json]] = {
+    "inject": {
+        "an empty linux section": {"linux": {}},
+        "no seccomp": _config(),
+        "null seccomp": _config(seccomp=None),
+        "empty seccomp": _config(seccomp={}),
+        "runc: no profile": _config(seccomp={"architectures": ["SCMP_ARCH_X86"]}),
+        "blank": _config(seccomp={"defaultAction": "", "syscalls": []}),
+        "Podman's path": _config({ASKS_PODMAN: "/p.json"}),
+        "crun's filter under runc": _config({CRUN_KEY: "x"}),
+        "for another one": _config({OWN + ".x": "unconfined", **CRI}),
+        "the container's key beats the pod's": _config(
+            {OWN + ".app": "runtime-default", OWN: "unconfined", **CRI}
+        ),
+        "also among the old keys": _config(
+            {OLD_OF + "app": "runtime/default", OLD: "unconfined", **CRI}
+        ),
+        "our key beats the old ones": _config(
+            {OWN: "runtime-default", OLD_OF + "app": "unconfined", **CRI}
+        ),
+        "one capability less": _privileged("CAP_SYSLOG"),
+        "masked paths": _privileged(maskedPaths=["/x"]),
+        "read-only paths": _privileged(readonlyPaths=["/x"]),
+        "sysfs read-only": _privileged(sys={"options": ["ro"]}),
+        "/sys bound, and nothing else said": _privileged(sys=BOUND),
+        "cgroups ro": _privileged(sys=BOUND, more=[{**CGROUP, "options": ["ro"]}]),
+        "all devices, then none": _privileged(sys=BOUND, resources=ALL_THEN_NONE),
+        "Podman's word from nobody": _config({PODMAN_SAYS: "TRUE"}),
+        "CRI-O's word from nobody": _config({CRIO_SAYS: "true"}),
+        "a sandbox": _config(SANDBOX),
+    },
+    "keep": {
+        "a profile": _config(seccomp={"defaultAction": "SCMP_ACT_ALLOW"}),
+        "rules only": _config(seccomp={"syscalls": [{}]}),
+    },
+    "leave": {
+        "no linux section": {},
+        "a null linux section": {"linux": None},
+        "opted out": _config({OWN: "unconfined"}),
+        "opted out by Kubernetes' old key": _config({OLD: "unconfined"}),
+        "Podman's opt-out": _config({ASKS_PODMAN: "unconfined"}),
+        "for the container": _config({OWN + ".app": "unconfined", **CRI}),
+        "privileged, less what the node lacks": _privileged(),
+        "sysfs without options": _privileged(sys={"options": None}),
+        "sysfs at /sys/": _privileged(sys={"destination": "/sys/"}),
+        "/sys bound, cgroups rw": _privileged(sys=BOUND, more=[CGROUP]),
+        "all devices": _privileged(sys=BOUND, resources=ALL_DEVICES),
+        "no devices, then all": _privileged(sys=BOUND, resources=NONE_THEN_ALL),
+        "all devices, then not one of them": _privileged(sys=BOUND, resources=ALL_BUT_ONE),
+    },
+}
+
+
 @pytest.mark.parametrize(
-    ("config", "action"),
-    [
-        pytest.param({}, "leave", id="no linux section"),
-        pytest.param({"linux": None}, "leave", id="a null linux section"),
-        pytest.param({"linux": {}}, "inject", id="an empty linux section"),
-        pytest.param(_config(), "inject", id="no seccomp"),
-        pytest.param(_config(seccomp=None), "inject", id="null seccomp"),
-        pytest.param(_config(seccomp={}), "inject", id="empty seccomp"),
-        pytest.param(
-            _config(seccomp={"architectures": ["SCMP_ARCH_X86"]}), "inject", id="runc: no profile"
-        ),
-        pytest.param(_config(seccomp={"defaultAction": "", "syscalls": []}), "inject", id="blank"),
-        pytest.param(_config(seccomp={"defaultAction": "SCMP_ACT_ALLOW"}), "keep", id="a profile"),
-        pytest.param(_config(seccomp={"syscalls": [{}]}), "keep", id="rules only"),
-        pytest.param(_config({OWN: "unconfined"}), "leave", id="opted out"),
-        pytest.param(_config({OLD: "unconfined"}), "leave", id="opted out by Kubernetes' old key"),
-        pytest.param(
-            _config({"io.podman.annotations.seccomp": "unconfined"}), "leave", id="Podman's opt-out"
-        ),
-        pytest.param(
-            _config({"io.podman.annotations.seccomp": "/p.json"}), "inject", id="Podman's path"
-        ),
-        pytest.param(
-            _config({"run.oci.seccomp_bpf_data": "x"}), "inject", id="crun's filter under runc"
-        ),
-        pytest.param(_config({OWN + ".app": "unconfined", **CRI}), "leave", id="for the container"),
-        pytest.param(_config({OWN + ".x": "unconfined", **CRI}), "inject", id="for another one"),
-        pytest.param(
-            _config({OWN + ".app": "runtime-default", OWN: "unconfined", **CRI}),
-            "inject",
-            id="the container's key beats the pod's",
-        ),
-        pytest.param(
-            _config({OLD_OF + "app": "runtime/default", OLD: "unconfined", **CRI}),
-            "inject",
-            id="also among the old keys",
-        ),
-        pytest.param(
-            _config({OWN: "runtime-default", OLD_OF + "app": "unconfined", **CRI}),
-            "inject",
-            id="our key beats the old ones",
-        ),
-        pytest.param(_privileged(), "leave", id="privileged, less what the node lacks"),
-        pytest.param(_privileged("CAP_SYSLOG"), "inject", id="one capability less"),
-        pytest.param(_privileged(maskedPaths=["/x"]), "inject", id="masked paths"),
-        pytest.param(_privileged(readonlyPaths=["/x"]), "inject", id="read-only paths"),
-        pytest.param(_privileged(sys={"options": ["ro"]}), "inject", id="sysfs read-only"),
-        pytest.param(_privileged(sys={"options": None}), "leave", id="sysfs without options"),
-        pytest.param(_privileged(sys={"destination": "/sys/"}), "leave", id="sysfs at /sys/"),
-        pytest.param(_privileged(sys=BOUND), "inject", id="/sys bound, and nothing else said"),
-        pytest.param(_privileged(sys=BOUND, more=[CGROUP]), "leave", id="/sys bound, cgroups rw"),
-        pytest.param(
-            _privileged(sys=BOUND, more=[{**CGROUP, "options": ["ro"]}]), "inject", id="cgroups ro"
-        ),
-        pytest.param(_privileged(sys=BOUND, resources=ALL_DEVICES), "leave", id="all devices"),
-        pytest.param(
-            _privileged(sys=BOUND, resources={"devices": [NO_DEVICES, *ALL_DEVICES["devices"]]}),
-            "leave",
-            id="no devices, then all",
-        ),
-        pytest.param(
-            _privileged(sys=BOUND, resources={"devices": [*ALL_DEVICES["devices"], NO_DEVICES]}),
-            "inject",
-            id="all devices, then none",
-        ),
-        pytest.param(
-            _privileged(sys=BOUND, resources={"devices": [*ALL_DEVICES["devices"], NO_NULL]}),
-            "leave",
-            id="all devices, then not one of them",
-        ),
-        pytest.param(_config({PODMAN_SAYS: "TRUE"}), "inject", id="Podman's word from nobody"),
-        pytest.param(_config({CRIO_SAYS: "true"}), "inject", id="CRI-O's word from nobody"),
-        pytest.param(
-            _config({"io.kubernetes.cri.container-type": "sandbox"}), "inject", id="a sandbox"
-        ),
-    ],
+    ("action", "name"), [(action, name) for action, rows in DECIDED.items() for name in rows]
 )
-def test_each_config_gets_its_decision(config: Json, action: str) -> None:
-    decision = _decide(config)
+def test_each_config_gets_its_decision(action: str, name: str) -> None:
+    decision = _decide(DECIDED[action][name])
     assert decision.action == action
     assert (decision.profile is not None) == (action == "inject")
     assert decision.reason.endswith(".")
@@ -171,18 +156,10 @@ def test_each_config_gets_its_decision(config: Json, action: str) -> None:
 @pytest.mark.parametrize(
     ("annotations", "masked", "action"),
     [
-        ({"io.container.manager": "libpod", PODMAN_SAYS: "TRUE"}, [], "leave"),
-        ({"io.container.manager": "libpod", PODMAN_SAYS: "TRUE"}, ["/proc/kcore"], "inject"),
-        (
-            {
-                "io.container.manager": "cri-o",
-                CRIO_SAYS: "true",
-                "io.kubernetes.cri-o.ContainerType": "sandbox",
-            },
-            [],
-            "leave",
-        ),
-        ({"io.container.manager": "cri-o", CRIO_SAYS: "true"}, [], "inject"),
+        ({MANAGER: "libpod", PODMAN_SAYS: "TRUE"}, [], "leave"),
+        ({MANAGER: "libpod", PODMAN_SAYS: "TRUE"}, ["/proc/kcore"], "inject"),
+        ({MANAGER: "cri-o", CRIO_SAYS: "true", CRIO_TYPE: "sandbox"}, [], "leave"),
+        ({MANAGER: "cri-o", CRIO_SAYS: "true"}, [], "inject"),
     ],
 )
 def test_an_engines_privilege_annotation_counts_where_annotations_do(
@@ -201,94 +178,65 @@ def test_an_engines_privilege_annotation_counts_where_annotations_do(
 
 
 def test_a_precompiled_filter_is_refused_if_the_containers_annotations_do_not_count() -> None:
-    nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
     overlay = {"deny": ["mkdir"], "deny_sockets": [], "existing": False}
     for block in (None, {"defaultAction": "SCMP_ACT_ALLOW"}):
         config = _config({"run.oci.seccomp_bpf_data": "x"}, seccomp=block)
         with pytest.raises(Refusal, match="do not count, or"):
-            _decide(config, kind="crun", opt_out=nobody)
+            _decide(config, kind="crun", opt_out=DEAF)
         with pytest.raises(Refusal, match="an overlay is in force"):
             _decide(config, kind="crun", overlay=overlay)
 
 
-@pytest.mark.parametrize(
-    ("annotations", "bundle", "name", "profile"),
-    [
-        pytest.param({}, f"{SHIM}/k8s.io/ID", "ID", "containerd@1.7.24", id="containerd"),
-        pytest.param({}, f"{SHIM}/moby/ID", "ID", "moby@26.1.5", id="Docker"),
-        pytest.param(
-            {"io.container.manager": "libpod"},
-            f"{SHIM}/moby/ID",
-            "ID",
-            "moby@26.1.5",
-            id="an annotation does not turn Docker into Podman",
-        ),
-        pytest.param(
-            {"io.container.manager": "libpod"},
-            "/s/ID/userdata",
-            "ID",
-            "containers-common",
-            id="Podman",
-        ),
-        pytest.param({"io.container.manager": "cri-o"}, "/s/ID/userdata", "ID", "crio", id="CRI-O"),
-        pytest.param(
-            {}, "/var/tmp/buildah12", "buildah-buildah12", "containers-common", id="Buildah"
-        ),
-        pytest.param(CRI, "/elsewhere", "ID", "containerd@1.7.24", id="containerd, moved"),
-        pytest.param({}, "", "ID", "containerd@1.7.24", id="by hand"),
-        pytest.param({OWN: "localhost/a/b.json"}, "", "ID", "localhost/a/b.json", id="a file"),
-        pytest.param({OLD: "localhost/b.json"}, "", "ID", "localhost/b.json", id="a file, old key"),
-        pytest.param({OLD: "docker/default"}, "", "ID", "containerd@1.7.24", id="docker/default"),
-        pytest.param(
-            {OWN: "runtime-default"}, f"{SHIM}/moby/ID", "ID", "moby@26.1.5", id="asked for"
-        ),
-    ],
-)
-def test_each_annotation_chooses_its_profile(
-    annotations: Json, bundle: str, name: str, profile: str
-) -> None:
+IN_CRI, IN_DOCKER = f"{SHIM}/k8s.io/ID", f"{SHIM}/moby/ID"
+CHOSEN: dict[str, tuple[Json, str, str, str]] = {
+    "containerd": ({}, IN_CRI, "ID", "containerd@1.7.24"),
+    "Docker": ({}, IN_DOCKER, "ID", "moby@26.1.5"),
+    "an annotation does not turn Docker into Podman": (
+        {MANAGER: "libpod"},
+        IN_DOCKER,
+        "ID",
+        "moby@26.1.5",
+    ),
+    "Podman": ({MANAGER: "libpod"}, "/s/ID/userdata", "ID", "containers-common"),
+    "CRI-O": ({MANAGER: "cri-o"}, "/s/ID/userdata", "ID", "crio"),
+    "Buildah": ({}, "/var/tmp/buildah12", "buildah-buildah12", "containers-common"),
+    "containerd, moved": (CRI, "/elsewhere", "ID", "containerd@1.7.24"),
+    "by hand": ({}, "", "ID", "containerd@1.7.24"),
+    "a file": ({OWN: "localhost/a/b.json"}, "", "ID", "localhost/a/b.json"),
+    "a file, old key": ({OLD: "localhost/b.json"}, "", "ID", "localhost/b.json"),
+    "docker/default": ({OLD: "docker/default"}, "", "ID", "containerd@1.7.24"),
+    "asked for": ({OWN: "runtime-default"}, IN_DOCKER, "ID", "moby@26.1.5"),
+}
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_each_annotation_chooses_its_profile(case: str) -> None:
+    annotations, bundle, name, profile = CHOSEN[case]
     assert _decide(_config(annotations), bundle, name).profile == profile
 
 
 SANDBOXED = {**CRI, "io.kubernetes.cri.sandbox-id": "S"}
-IN_CRI = f"{SHIM}/k8s.io/ID"
-CRUN_KEY = "run.oci.seccomp_bpf_data"
 CRIO_IMAGE = {"io.kubernetes.cri-o.ImageName": "trusted/x"}
 
 
-@pytest.mark.parametrize(
-    ("first", "now", "profile", "ignored"),
-    [
-        pytest.param({OWN: "unconfined"}, {OWN: "unconfined"}, None, None, id="the same"),
-        pytest.param({}, {OWN: "unconfined"}, "containerd@1.7.24", OWN, id="it came late"),
-        pytest.param({}, {OLD: "unconfined"}, "containerd@1.7.24", OLD, id="an old key, too"),
-        pytest.param(
-            {OWN: "localhost/a"}, {OWN: "localhost/b"}, "localhost/a", OWN, id="another profile"
-        ),
-        pytest.param({OWN: "unconfined"}, {OWN: "no word"}, None, OWN, id="nonsense comes late"),
-        pytest.param({OWN: "unconfined"}, {}, "containerd@1.7.24", None, id="it was taken away"),
-        pytest.param(
-            {OLD: "unconfined"}, {OWN: "localhost/b"}, None, OWN, id="a stronger key comes late"
-        ),
-        pytest.param(
-            {OWN: "localhost/a"},
-            {OWN: "localhost/a", f"{OWN}.app": "unconfined"},
-            "localhost/a",
-            f"{OWN}.app",
-            id="the container's key comes late",
-        ),
-        pytest.param(
-            {OWN: "unconfined", f"{OWN}.app": "localhost/a"},
-            {OWN: "unconfined"},
-            "localhost/a",
-            OWN,
-            id="the container's key was taken away, the pod's opts out",
-        ),
-    ],
-)
-def test_the_sandboxs_original_annotations_count(
-    first: Json, now: Json, profile: str | None, ignored: str | None
-) -> None:
+DEFAULT, BY_NAME = "containerd@1.7.24", f"{OWN}.app"
+A, B, OUT = "localhost/a", "localhost/b", "unconfined"
+SINCE_THE_SANDBOX: dict[str, tuple[Json, Json, str | None, str | None]] = {
+    "the same": ({OWN: OUT}, {OWN: OUT}, None, None),
+    "it came late": ({}, {OWN: OUT}, DEFAULT, OWN),
+    "an old key, too": ({}, {OLD: OUT}, DEFAULT, OLD),
+    "another profile": ({OWN: A}, {OWN: B}, A, OWN),
+    "nonsense comes late": ({OWN: OUT}, {OWN: "no word"}, None, OWN),
+    "it was taken away": ({OWN: OUT}, {}, DEFAULT, None),
+    "a stronger key comes late": ({OLD: OUT}, {OWN: B}, None, OWN),
+    "the container's key comes late": ({OWN: A}, {OWN: A, BY_NAME: OUT}, A, BY_NAME),
+    "the container's goes, the pod's opts out": ({OWN: OUT, BY_NAME: A}, {OWN: OUT}, A, OWN),
+}
+
+
+@pytest.mark.parametrize("case", SINCE_THE_SANDBOX)
+def test_the_sandboxs_original_annotations_count(case: str) -> None:
+    first, now, profile, ignored = SINCE_THE_SANDBOX[case]
     config = _config({**SANDBOXED, **now})
     decision = _decide(config, IN_CRI, made_with=lambda: first)
     assert (decision.profile, decision.ignored) == (profile, ignored)
@@ -300,53 +248,30 @@ def _never() -> Json:
     raise AssertionError("nobody needs to know")
 
 
-@pytest.mark.parametrize(
-    ("config", "bundle", "changes"),
-    [
-        pytest.param(_config(SANDBOXED), IN_CRI, {}, id="no annotation asks"),
-        pytest.param(
-            _config({**SANDBOXED, OWN: "unconfined"}, seccomp={"defaultAction": "SCMP_ACT_LOG"}),
-            IN_CRI,
-            {},
-            id="the profile is its own",
-        ),
-        pytest.param(
-            _config({**SANDBOXED, OWN: "unconfined"}),
-            IN_CRI,
-            {"opt_out": {"annotations": False, "namespaces": ["*"], "images": ["*"]}},
-            id="annotations do not count",
-        ),
-        pytest.param(
-            _config({**SANDBOXED, OWN: "unconfined"}),
-            IN_CRI,
-            {"opt_out": {**POLICY["opt_out"], "late": "honour"}},
-            id="late ones count",
-        ),
-        pytest.param(_config({**SANDBOXED, OWN: "unconfined"}), "/b", {}, id="by no engine"),
-        pytest.param(
-            _config({**SANDBOXED, OWN: "unconfined"}), f"{SHIM}/moby/ID", {}, id="Docker's"
-        ),
-        pytest.param(_config({OWN: "unconfined"}), IN_CRI, {}, id="ctr in CRI's namespace"),
-        pytest.param(
-            _config(
-                {**SANDBOXED, "io.kubernetes.cri.container-type": "sandbox", OWN: "unconfined"}
-            ),
-            IN_CRI,
-            {},
-            id="the sandbox itself",
-        ),
-    ],
-)
-def test_the_sandboxs_config_is_read_only_if_it_decides(
-    config: Json, bundle: str, changes: Json
-) -> None:
+ASKED = {**SANDBOXED, OWN: "unconfined"}
+DEAF = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
+LATE = {**POLICY["opt_out"], "late": "honour"}
+NOT_READ: dict[str, tuple[Json, str, Json]] = {
+    "no annotation asks": (_config(SANDBOXED), IN_CRI, {}),
+    "its own profile": (_config(ASKED, seccomp={"defaultAction": "SCMP_ACT_LOG"}), IN_CRI, {}),
+    "annotations do not count": (_config(ASKED), IN_CRI, {"opt_out": DEAF}),
+    "late ones count": (_config(ASKED), IN_CRI, {"opt_out": LATE}),
+    "by no engine": (_config(ASKED), "/b", {}),
+    "Docker's": (_config(ASKED), IN_DOCKER, {}),
+    "ctr in CRI's namespace": (_config({OWN: "unconfined"}), IN_CRI, {}),
+    "the sandbox itself": (_config({**ASKED, **SANDBOX}), IN_CRI, {}),
+}
+
+
+@pytest.mark.parametrize("case", NOT_READ)
+def test_the_sandboxs_config_is_read_only_if_it_decides(case: str) -> None:
+    config, bundle, changes = NOT_READ[case]
     decision = _decide(config, bundle, made_with=_never, **changes)
     assert decision.action in ("inject", "leave", "keep")
 
 
 def test_without_a_readable_sandbox_no_annotation_counts() -> None:
-    config = _config({**SANDBOXED, OWN: "unconfined"})
-    decision = _decide(config, IN_CRI)
+    decision = _decide(_config(ASKED), IN_CRI)
     assert (decision.action, decision.ignored) == ("inject", OWN)
     assert "is unknown, as nobody looked." in decision.reason
 
@@ -363,21 +288,19 @@ def test_a_late_precompiled_filter_is_refused() -> None:
         _decide(config, IN_CRI, kind="crun")
 
 
-@pytest.mark.parametrize(
-    ("annotations", "bundle", "counts"),
-    [
-        pytest.param({**CRI, IMAGE: "trusted/x"}, IN_CRI, True, id="a container"),
-        pytest.param({**CRI, TYPE: "sandbox", IMAGE: "trusted/x"}, IN_CRI, False, id="a sandbox"),
-        pytest.param({IMAGE: "trusted/x"}, IN_CRI, False, id="neither"),
-        pytest.param(
-            {CRIO_NAME: "app", **CRIO_IMAGE, MANAGER: "cri-o"}, "/s", True, id="a container, CRI-O"
-        ),
-        pytest.param(
-            {CRIO_NAME: "POD", **CRIO_IMAGE, MANAGER: "cri-o"}, "/s", False, id="a sandbox, CRI-O"
-        ),
-    ],
-)
-def test_only_a_container_has_an_image(annotations: Json, bundle: str, counts: bool) -> None:
+TRUSTED = {IMAGE: "trusted/x"}
+WITH_IMAGE: dict[str, tuple[Json, str, bool]] = {
+    "a container": ({**CRI, **TRUSTED}, IN_CRI, True),
+    "a sandbox": ({**CRI, TYPE: "sandbox", **TRUSTED}, IN_CRI, False),
+    "neither": (TRUSTED, IN_CRI, False),
+    "a container, CRI-O": ({CRIO_NAME: "app", **CRIO_IMAGE, MANAGER: "cri-o"}, "/s", True),
+    "a sandbox, CRI-O": ({CRIO_NAME: "POD", **CRIO_IMAGE, MANAGER: "cri-o"}, "/s", False),
+}
+
+
+@pytest.mark.parametrize("case", WITH_IMAGE)
+def test_only_a_container_has_an_image(case: str) -> None:
+    annotations, bundle, counts = WITH_IMAGE[case]
     rules = [_rule(image=["trusted/*"])]
     config = _config(annotations)
     mode = _decide(config, bundle, rules=rules, only="crio").mode
@@ -415,30 +338,25 @@ CRIO_POD = {
 }
 
 
-@pytest.mark.parametrize(
-    ("bundle", "pid_file", "counts"),
-    [
-        pytest.param(f"{CRIO_RUN}/ID/userdata", "{}/pidfile", True, id="CRI-O"),
-        pytest.param(f"{CRIO_RUN}/ID/userdata/", f"{CRIO_RUN}/ID/userdata/pidfile", True, id="/"),
-        pytest.param("/x/vfs-containers/ID/userdata", "{}/pidfile", True, id="another driver"),
-        pytest.param(
-            "/var/lib/containers/storage/overlay-containers/ID/userdata",
-            f"{CRIO_RUN}/ID/userdata/pidfile",
-            False,
-            id="Podman",
-        ),
-        pytest.param(f"{CRIO_RUN}/ID/userdata", "", False, id="no pid file"),
-        pytest.param(f"{CRIO_RUN}/other/userdata", "{}/pidfile", False, id="another's bundle"),
-        pytest.param(f"{CRIO_RUN}/ID/elsewhere", "{}/pidfile", False, id="another directory"),
-        pytest.param("/run/containers/ID/userdata", "{}/pidfile", False, id="another storage"),
-        pytest.param("ID/userdata", "{}/pidfile", False, id="relative"),
-        pytest.param("userdata", "{}/pidfile", False, id="short"),
-        pytest.param("", "/pidfile", False, id="none"),
-    ],
-)
-def test_crios_names_count_where_its_paths_show_that_it_calls(
-    bundle: str, pid_file: str, counts: bool
-) -> None:
+IN_CRIO, IN_PODMAN = f"{CRIO_RUN}/ID/userdata", "/var/lib/containers/storage/overlay-containers"
+CALLED_BY: dict[str, tuple[str, str, bool]] = {
+    "CRI-O": (IN_CRIO, "{}/pidfile", True),
+    "/": (f"{IN_CRIO}/", f"{IN_CRIO}/pidfile", True),
+    "another driver": ("/x/vfs-containers/ID/userdata", "{}/pidfile", True),
+    "Podman": (f"{IN_PODMAN}/ID/userdata", f"{IN_CRIO}/pidfile", False),
+    "no pid file": (IN_CRIO, "", False),
+    "another's bundle": (f"{CRIO_RUN}/other/userdata", "{}/pidfile", False),
+    "another directory": (f"{CRIO_RUN}/ID/elsewhere", "{}/pidfile", False),
+    "another storage": ("/run/containers/ID/userdata", "{}/pidfile", False),
+    "relative": ("ID/userdata", "{}/pidfile", False),
+    "short": ("userdata", "{}/pidfile", False),
+    "none": ("", "/pidfile", False),
+}
+
+
+@pytest.mark.parametrize("case", CALLED_BY)
+def test_crios_names_count_where_its_paths_show_that_it_calls(case: str) -> None:
+    bundle, pid_file, counts = CALLED_BY[case]
     placed = pid_file.format(bundle)
     for rule in (_rule(namespace=["batch-*"]), _rule(pod=["web"]), _rule(image=["trusted/*"])):
         decided = _decide(_config(CRIO_POD), bundle, pid_file=placed, rules=[rule])
@@ -462,24 +380,24 @@ def test_the_owner_chooses_the_default_profile() -> None:
     assert _decide(asked, default=default).profile == "containerd@1.7.24"
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        pytest.param({"linux": []}, id="linux is a list"),
-        pytest.param({"linux": "x"}, id="linux is a string"),
-        pytest.param(_config(seccomp="x"), id="seccomp is a string"),
-        pytest.param(_config(seccomp=[]), id="seccomp is a list"),
-        pytest.param({"linux": {}, "annotations": []}, id="annotations are a list"),
-        pytest.param(_config({"a": 1}), id="an annotation is a number"),
-        pytest.param(_config({OWN: "runtime/default"}), id="an old value under our key"),
-        pytest.param(_config({OWN: "Unconfined"}), id="a value in the wrong case"),
-        pytest.param(_config({OWN: ""}), id="an empty value"),
-        pytest.param(_config({OLD: "typo"}), id="an unknown value under an old key"),
-    ],
-)
-def test_these_configs_are_refused(config: Json) -> None:
+INVALID: dict[str, Json] = {
+    "linux is a list": {"linux": []},
+    "linux is a string": {"linux": "x"},
+    "seccomp is a string": _config(seccomp="x"),
+    "seccomp is a list": _config(seccomp=[]),
+    "annotations are a list": {"linux": {}, "annotations": []},
+    "an annotation is a number": _config({"a": 1}),
+    "an old value under our key": _config({OWN: "runtime/default"}),
+    "a value in the wrong case": _config({OWN: "Unconfined"}),
+    "an empty value": _config({OWN: ""}),
+    "an unknown value under an old key": _config({OLD: "typo"}),
+}
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_these_configs_are_refused(case: str) -> None:
     with pytest.raises(Refusal):
-        _decide(config)
+        _decide(INVALID[case])
 
 
 POD = {
@@ -522,9 +440,7 @@ def _rule(**selectors: Any) -> Json:
         pytest.param(_rule(percent=100), True, id="everybody's share"),
     ],
 )
-@pytest.mark.parametrize(
-    ("annotations", "bundle"), [(POD, f"{SHIM}/k8s.io/ID"), (CRIO, "/s/ID/userdata")]
-)
+@pytest.mark.parametrize(("annotations", "bundle"), [(POD, IN_CRI), (CRIO, "/s/ID/userdata")])
 def test_each_selector_matches_its_own_containers(
     rule: Json, annotations: Json, bundle: str, holds: bool
 ) -> None:
@@ -533,7 +449,7 @@ def test_each_selector_matches_its_own_containers(
     assert decision.rule == ("r" if holds else None)
 
 
-@pytest.mark.parametrize("bundle", [f"{SHIM}/moby/ID", f"{SHIM}/default/ID", "/s/ID/userdata"])
+@pytest.mark.parametrize("bundle", [IN_DOCKER, f"{SHIM}/default/ID", "/s/ID/userdata"])
 def test_an_identity_that_could_be_forged_matches_no_rule(bundle: str) -> None:
     for manager in ("libpod", "cri-o"):
         _check_nobody({**POD, **CRIO, "io.container.manager": manager}, bundle)
@@ -584,32 +500,31 @@ def test_a_percentage_draw_is_stable_over_restarts_and_about_as_large_as_set() -
 @pytest.mark.parametrize(
     ("opt_out", "counts"),
     [
-        ({"annotations": True, "namespaces": ["*"], "images": ["*"]}, True),
-        ({"annotations": False, "namespaces": ["*"], "images": ["*"]}, False),
-        ({"annotations": True, "namespaces": ["batch-*"], "images": ["*"]}, True),
-        ({"annotations": True, "namespaces": ["web"], "images": ["*"]}, False),
-        ({"annotations": True, "namespaces": [], "images": ["*"]}, False),
-        ({"annotations": True, "namespaces": ["*"], "images": ["registry/*"]}, True),
-        ({"annotations": True, "namespaces": ["*"], "images": ["other/*"]}, False),
+        ({}, True),
+        ({"annotations": False}, False),
+        ({"namespaces": ["batch-*"]}, True),
+        ({"namespaces": ["web"]}, False),
+        ({"namespaces": []}, False),
+        ({"images": ["registry/*"]}, True),
+        ({"images": ["other/*"]}, False),
     ],
 )
 def test_whose_annotations_count(opt_out: Json, counts: bool) -> None:
     config = _config({**POD, OWN: "unconfined"})
-    decision = _decide(config, f"{SHIM}/k8s.io/ID", opt_out=opt_out)
+    decision = _decide(config, IN_CRI, opt_out={**POLICY["opt_out"], **opt_out})
     assert decision.action == ("leave" if counts else "inject")
     assert decision.ignored == (None if counts else OWN)
     assert decision.declared == ("unconfined" if counts else "unset")
 
 
 def test_an_annotation_that_does_not_count_may_be_invalid() -> None:
-    nobody = {"annotations": False, "namespaces": ["*"], "images": ["*"]}
-    assert _decide(_config({OWN: "nonsense"}), opt_out=nobody).action == "inject"
+    assert _decide(_config({OWN: "nonsense"}), opt_out=DEAF).action == "inject"
 
 
 def test_named_namespaces_exclude_containers_without_a_namespace() -> None:
     named = {"annotations": True, "namespaces": ["batch-*"], "images": ["*"]}
     config = _config({**POD, OWN: "unconfined"})
-    assert _decide(config, f"{SHIM}/moby/ID", opt_out=named).action == "inject"
+    assert _decide(config, IN_DOCKER, opt_out=named).action == "inject"
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,31 @@ def _line(root: str = "/r", name: str = "ID") -> dict[str, Any]:
     )
 
 
+def _ledger(prefix: str) -> Path:
+    return Path(prefix) / "var/ledger"
+
+
+def _many(prefix: str, number: int = 500) -> None:
+    """Append lines of containers that are gone: more than one file may have."""
+    for n in range(number):
+        ledger_file.append(prefix, _line(f"{prefix}/state", f"gone{n}"))
+
+
+def _state_of(prefix: str, *alive: str) -> str:
+    """Return a runtime's root where these containers exist."""
+    for name in alive:
+        (Path(prefix) / "state" / name).mkdir(parents=True, exist_ok=True)
+    return f"{prefix}/state"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file be rotated after some twenty lines."""
+    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
+
+
 def _read(prefix: str, name: str = "ledger.jsonl") -> list[dict[str, Any]]:
-    text = (Path(prefix) / "var" / "ledger" / name).read_text()
+    text = (_ledger(prefix) / name).read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -72,7 +95,7 @@ def test_a_line_has_what_other_programs_read(prefix: str) -> None:
 
 def test_only_root_can_read_it(prefix: str) -> None:
     ledger_file.append(prefix, _line())
-    directory = Path(prefix) / "var" / "ledger"
+    directory = _ledger(prefix)
     assert directory.stat().st_mode & 0o777 == 0o700
     assert (directory / "ledger.jsonl").stat().st_mode & 0o777 == 0o600
 
@@ -103,7 +126,7 @@ def test_invalid_utf_8_is_recorded_as_escapes(prefix: str) -> None:
 def test_a_line_is_never_longer_than_what_is_read(prefix: str, character: str) -> None:
     line = {name: character * 5000 if value is None else value for name, value in _line().items()}
     ledger_file.append(prefix, line | {"id": character * 5000, "bundle": character * 5000})
-    text = (Path(prefix) / "var/ledger/ledger.jsonl").read_bytes()
+    text = (_ledger(prefix) / "ledger.jsonl").read_bytes()
     found = ledger_file.parsed(text.removesuffix(b"\n"))
     assert found is not None
     assert found.keys() == line.keys()
@@ -139,11 +162,11 @@ def test_a_part_of_a_line_is_not_taken_back_with_another_creates_line(
     monkeypatch.setattr("posix.write", write)
     with pytest.raises(OSError, match="No space left on device"):
         ledger_file.append(prefix, _line(name="short"))
-    assert "another's" in (Path(prefix) / "var/ledger/ledger.jsonl").read_text()
+    assert "another's" in (_ledger(prefix) / "ledger.jsonl").read_text()
 
 
 def test_the_second_of_two_creates_that_rotate_leaves_the_new_file(prefix: str) -> None:
-    directory = Path(prefix) / "var/ledger"
+    directory = _ledger(prefix)
     ledger_file.append(prefix, _line(name="new"))
     (directory / "ledger.1.jsonl").write_text("full")
     ledger_file._rotate(str(directory))  # noqa: SLF001 - it had seen the file before the other's turn
@@ -151,102 +174,78 @@ def test_the_second_of_two_creates_that_rotate_leaves_the_new_file(prefix: str) 
 
 
 def test_a_ledger_far_over_its_limit_is_rotated(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
     for name in ("ledger.jsonl", "ledger.1.jsonl"):
-        (tmp_path / "var" / "ledger").mkdir(exist_ok=True)
-        (tmp_path / "var" / "ledger" / name).write_text('{"root":"/r","id":"x"}\n' * 100_000)
+        (_ledger(prefix)).mkdir(exist_ok=True)
+        (_ledger(prefix) / name).write_text('{"root":"/r","id":"x"}\n' * 100_000)
     for _ in range(3):
         ledger_file.append(prefix, _line())
-    assert (tmp_path / "var" / "ledger" / "ledger.jsonl").stat().st_size < 3_000
+    assert (_ledger(prefix) / "ledger.jsonl").stat().st_size < 3_000
 
 
-def test_a_rotation_loses_no_existing_container(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
-    alive = [f"alive{n}" for n in range(3)]
+@pytest.mark.usefixtures("small")
+def test_a_rotation_loses_no_existing_container(prefix: str) -> None:
+    alive = ["alive0", "alive1", "alive2"]
+    root = _state_of(prefix, *alive)
     for name in alive:
-        (tmp_path / "state" / name).mkdir(parents=True)
-        ledger_file.append(prefix, _line(f"{tmp_path}/state", name))
-    for n in range(500):
-        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+        ledger_file.append(prefix, _line(root, name))
+    _many(prefix)
     files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
     kept = [line["id"] for name in files for line in _read(prefix, name)]
     assert set(alive) <= set(kept)
     assert kept[-1] == "gone499"
-    total = sum(path.stat().st_size for path in (tmp_path / "var" / "ledger").iterdir())
+    total = sum(path.stat().st_size for path in (_ledger(prefix)).iterdir())
     assert total < 3 * 20_000
-    assert not (tmp_path / "var" / "ledger" / "lock").exists()
+    assert not (_ledger(prefix) / "lock").exists()
 
 
+@pytest.mark.usefixtures("small")
 def test_a_rotation_loses_no_existing_container_whose_line_is_joined_to_a_torn_one(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefix: str,
 ) -> None:
-    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
-    (tmp_path / "state" / "alive").mkdir(parents=True)
+    root = _state_of(prefix, "alive")
     ledger_file.append(prefix, _line())
-    file = tmp_path / "var" / "ledger" / "ledger.jsonl"
+    file = _ledger(prefix) / "ledger.jsonl"
     os.truncate(file, 50)
-    ledger_file.append(prefix, _line(f"{tmp_path}/state", "alive"))
-    for n in range(500):
-        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+    ledger_file.append(prefix, _line(root, "alive"))
+    _many(prefix)
     assert [one["id"] for one in _read(prefix, "ledger.2.jsonl")] == ["alive"]
 
 
-def test_a_rotation_keeps_what_the_precreate_hook_wrote_without_a_root(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+FOLLOWED = [{"via": via, "pid": 7} for via in ("agent", "cold", "agent")]  # the last one came late
+LAID = [{"action": ledger_file.TIGHTEN, "laid": laid} for laid in (["a"], ["a", "b"])]
+KEPT: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "of the precreate hook, without a root": ([{"root": "", "via": "hook"}], [{"via": "hook"}]),
+    "that was followed": (FOLLOWED, [{"via": "cold"}]),
+    "and what was laid on it": ([{}, *LAID], [{"action": "inject"}, LAID[1]]),
+}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("case", KEPT)
+def test_a_rotation_keeps_of_an_existing_container_the_line(
+    prefix: str, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
-    monkeypatch.setattr(ledger_file, "DEFAULT_ROOTS", (f"{tmp_path}/runc", f"{tmp_path}/crun"))
-    (tmp_path / "crun" / "alive").mkdir(parents=True)
-    for name in ("alive", "gone"):
-        ledger_file.append(prefix, {**_line("", name), "via": "hook"})
-    for n in range(500):
-        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
-    assert [one["id"] for one in _read(prefix, "ledger.2.jsonl")] == ["alive"]
+    root, (written, wanted) = _state_of(prefix, "alive"), KEPT[case]
+    monkeypatch.setattr(ledger_file, "DEFAULT_ROOTS", (f"{prefix}/none", root))
+    ledger_file.append(prefix, {**_line("", "gone"), "via": "hook"})
+    for more in written:
+        ledger_file.append(prefix, {**_line(root, "alive"), **more})
+    _many(prefix)
+    found = _read(prefix, "ledger.2.jsonl")
+    assert {one["id"] for one in found} == {"alive"}
+    assert [one | more for one, more in zip(found, wanted, strict=True)] == found
 
 
-def test_a_rotation_keeps_the_line_that_was_followed(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
-    (tmp_path / "state" / "alive").mkdir(parents=True)
-    for via in ("agent", "cold", "agent"):  # the last one came late
-        ledger_file.append(prefix, {**_line(f"{tmp_path}/state", "alive"), "via": via, "pid": 7})
-    for n in range(500):
-        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
-    (kept,) = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
-    assert kept["via"] == "cold"
-
-
-def test_a_rotation_keeps_what_was_laid_on_a_container_beside_its_decision(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
-    (tmp_path / "state" / "alive").mkdir(parents=True)
-    decided = _line(f"{tmp_path}/state", "alive")
-    ledger_file.append(prefix, decided)
-    for laid in (["a"], ["a", "b"]):
-        ledger_file.append(prefix, {**decided, "action": ledger_file.TIGHTEN, "laid": laid})
-    for n in range(500):
-        ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
-    kept = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
-    assert [one["action"] for one in kept] == [decided["action"], ledger_file.TIGHTEN]
-    assert kept[1]["laid"] == ["a", "b"]
-
-
-def test_a_rotation_keeps_the_last_decision_of_a_reused_id(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger_file, "LARGEST", 20_000)
-    (tmp_path / "state" / "alive").mkdir(parents=True)
+@pytest.mark.usefixtures("small")
+def test_a_rotation_keeps_the_last_decision_of_a_reused_id(prefix: str) -> None:
+    root = _state_of(prefix, "alive")
     for number in range(4):
-        line = {**_line(f"{tmp_path}/state", "alive"), "reason": f"decision {number}"}
+        line = {**_line(root, "alive"), "reason": f"decision {number}"}
         ledger_file.append(prefix, line)
-        for n in range(100):  # that many rotate at least once
-            ledger_file.append(prefix, _line(f"{tmp_path}/state", f"gone{n}"))
+        _many(prefix, 100)  # that many rotate at least once
     (kept,) = [one for one in _read(prefix, "ledger.2.jsonl") if one["id"] == "alive"]
     assert kept["reason"] in ("decision 2", "decision 3")
     files = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
@@ -258,13 +257,13 @@ def test_a_rotation_killed_at_any_call_loses_no_existing_container(
     prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
-    (tmp_path / "var" / "ledger").mkdir()
+    (_ledger(prefix)).mkdir()
     every: list[tuple[set[str], disk_faults.Moment]] = []
     alive: set[str] = set()
     for number in range(20):  # some of them rotate
         name = f"alive{number % 3}"
         (tmp_path / "state" / name).mkdir(parents=True, exist_ok=True)
-        with disk_faults.recorded(tmp_path / "var" / "ledger") as moments:
+        with disk_faults.recorded(_ledger(prefix)) as moments:
             ledger_file.append(prefix, _line(f"{tmp_path}/state", name))
         every += [({*alive}, moment) for moment in moments]
         alive.add(name)
@@ -314,26 +313,24 @@ def test_any_failing_call_of_a_rotation_loses_no_existing_container(
 
 
 def test_a_rotation_that_died_does_not_stop_later_ones(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
     ledger_file.append(prefix, _line())
-    lock = tmp_path / "var" / "ledger" / "lock"
+    lock = _ledger(prefix) / "lock"
     lock.write_text("")
     for _ in range(10):
         ledger_file.append(prefix, _line())
-    assert not (tmp_path / "var" / "ledger" / "ledger.1.jsonl").exists()
+    assert not (_ledger(prefix) / "ledger.1.jsonl").exists()
     os.utime(lock, (0, 0))
     for _ in range(2):
         ledger_file.append(prefix, _line())
-    assert (tmp_path / "var" / "ledger" / "ledger.1.jsonl").exists()
+    assert (_ledger(prefix) / "ledger.1.jsonl").exists()
 
 
-def test_damaged_lines_do_not_stop_a_rotation(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_lines_do_not_stop_a_rotation(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_file, "LARGEST", 2_000)
-    directory = tmp_path / "var" / "ledger"
+    directory = _ledger(prefix)
     directory.mkdir()
     (directory / "ledger.1.jsonl").write_text('{"root":1}\nnonsense\n[]\n')
     for _ in range(20):

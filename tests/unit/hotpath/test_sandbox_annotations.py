@@ -40,23 +40,10 @@ def test_the_sandboxs_config_is_read_beside_the_containers(tmp_path: Path) -> No
     assert sandbox_annotations.annotations(f"{place}/", "S1") == WRITTEN
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        ".",
-        "..",
-        "../container",
-        "a/b",
-        "/etc",
-        "S1/",
-        "S1\n",
-        "S 1",
-        "S1\0",
-        "\u0661",
-        "x" * 129,
-    ],
-)
+ODD = ("", ".", "..", "../container", "a/b", "/etc", "S1/", "S1\n", "S 1", "S1\0", "\u0661")
+
+
+@pytest.mark.parametrize("name", [*ODD, "x" * 129])
 def test_a_name_that_is_not_an_id_is_refused(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,29 +56,22 @@ def test_a_name_that_is_not_an_id_is_refused(
         sandbox_annotations.annotations(place, name)
 
 
-@pytest.mark.parametrize(
-    ("config", "match"),
-    [
-        pytest.param(
-            {"annotations": {**WRITTEN, TYPE: "container"}},
-            "does not belong",
-            id="no sandbox",
-        ),
-        pytest.param({"annotations": {**WRITTEN, ID: "S2"}}, "does not belong", id="another's"),
-        pytest.param({}, "does not belong", id="no annotations"),
-        pytest.param({"annotations": {**WRITTEN, "x": 1}}, "no.* string", id="a number"),
-        pytest.param({"Annotations": WRITTEN}, "instead of", id="another case"),
-        pytest.param('{"annotations":{},"annotations":{}}', "twice", id="a name twice"),
-        pytest.param("{", "not valid JSON", id="half a file"),
-        pytest.param("[]", "not a JSON object", id="a list"),
-        pytest.param(
-            " " * sandbox_annotations.LARGEST + "{}", "larger than 1048576", id="too large"
-        ),
-    ],
-)
-def test_a_config_that_is_not_the_sandboxs_is_refused(
-    tmp_path: Path, config: Json | str, match: str
-) -> None:
+NOT_ITS: dict[str, tuple[Json | str, str]] = {
+    "no sandbox": ({"annotations": {**WRITTEN, TYPE: "container"}}, "does not belong"),
+    "another's": ({"annotations": {**WRITTEN, ID: "S2"}}, "does not belong"),
+    "no annotations": ({}, "does not belong"),
+    "a number": ({"annotations": {**WRITTEN, "x": 1}}, "no.* string"),
+    "another case": ({"Annotations": WRITTEN}, "instead of"),
+    "a name twice": ('{"annotations":{},"annotations":{}}', "twice"),
+    "half a file": ("{", "not valid JSON"),
+    "a list": ("[]", "not a JSON object"),
+    "too large": (" " * sandbox_annotations.LARGEST + "{}", "larger than 1048576"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_ITS)
+def test_a_config_that_is_not_the_sandboxs_is_refused(tmp_path: Path, case: str) -> None:
+    config, match = NOT_ITS[case]
     with pytest.raises(Refusal, match=match):
         sandbox_annotations.annotations(_made(tmp_path, config), "S1")
 

@@ -26,61 +26,43 @@ def _edited(text: bytes) -> bytes:
     return with_seccomp(text, json_codec.loads(text), BLOCK)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param(b'{"linux":{}}', b'{"linux":{%s}}', id="an empty section"),
-        pytest.param(b'{"linux":{"a":1}}', b'{"linux":{%s,"a":1}}', id="in front of what is there"),
-        pytest.param(b'{ "linux" :\n {\t"a":1}}', b'{ "linux" :\n {%s,\t"a":1}}', id="white space"),
-        pytest.param(b'{"linux": { } }', b'{"linux": {%s } }', id="an empty section with space"),
-        pytest.param(
-            b'{"x":{"linux":{"a":1}},"linux":{"a":1}}',
-            b'{"x":{"linux":{"a":1}},"linux":{%s,"a":1}}',
-            id="the section at the top, not one further down",
-        ),
-        pytest.param(
-            b'{"os":"linux","linux":{}}', b'{"os":"linux","linux":{%s}}', id="a value called linux"
-        ),
-        pytest.param(b'{"linux":{"seccomp":null}}', b'{"linux":{%s}}', id="null is replaced"),
-        pytest.param(
-            b'{"linux":{"seccomp" : {} ,"a":1}}',
-            b'{"linux":{"seccomp" : %s ,"a":1}}',
-            id="{} is replaced",
-        ),
-        pytest.param(
-            b'{"linux":{"seccomp":{"architectures":["}"],"x":{"y":{}}},"a":1}}',
-            b'{"linux":{%s,"a":1}}',
-            id="a block without action or rules is replaced whole",
-        ),
-        pytest.param(
-            b'{"linux":{"seccomp":{"x":"\\"}","y":"\\\\"},"a":1}}',
-            b'{"linux":{%s,"a":1}}',
-            id="quotes and backslashes in what is replaced",
-        ),
-        pytest.param(
-            b'{"seccomp":null,"linux":{"a":{"seccomp":null},"seccomp":null}}',
-            b'{"seccomp":null,"linux":{"a":{"seccomp":null},%s}}',
-            id="null at other places stays",
-        ),
-        pytest.param(
-            b'{"n":[18446744073709551616,1.00,1e2,-0.0,"\\u00e9\\/"],"linux":{}}',
-            b'{"n":[18446744073709551616,1.00,1e2,-0.0,"\\u00e9\\/"],"linux":{%s}}',
-            id="numbers and escapes stay as written",
-        ),
-    ],
-)
-def test_the_text_around_the_block_stays(text: bytes, expected: bytes) -> None:
-    block = INSERTED if b"%s" in expected and b'" : %s' not in expected else json_codec.dumps(BLOCK)
-    assert _edited(text) == expected % block
+ODD = b'"n":[18446744073709551616,1.00,1e2,-0.0,"\\u00e9\\/"]'
+EDITS = {  # the text before the block, what it replaces, and what follows
+    "an empty section": (b'{"linux":{', b"", b"}}"),
+    "in front of what is there": (b'{"linux":{', b"", b',"a":1}}'),
+    "white space": (b'{ "linux" :\n {', b"", b',\t"a":1}}'),
+    "an empty section with space": (b'{"linux": {', b"", b" } }"),
+    "the section at the top": (b'{"x":{"linux":{"a":1}},"linux":{', b"", b',"a":1}}'),
+    "a value called linux": (b'{"os":"linux","linux":{', b"", b"}}"),
+    "null is replaced": (b'{"linux":{', b'"seccomp":null', b"}}"),
+    "no action, no rules": (
+        b'{"linux":{',
+        b'"seccomp":{"architectures":["}"],"x":{"y":{}}}',
+        b',"a":1}}',
+    ),
+    "quotes and backslashes": (b'{"linux":{', b'"seccomp":{"x":"\\"}","y":"\\\\"}', b',"a":1}}'),
+    "null at other places stays": (
+        b'{"seccomp":null,"linux":{"a":{"seccomp":null},',
+        b'"seccomp":null',
+        b"}}",
+    ),
+    "numbers and escapes stay": (b'{%s,"linux":{' % ODD, b"", b"}}"),
+}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(b'{"\\u006cinux":{}}', id="an escaped key"),
-        pytest.param(b'{"linux":{"seccom\\u0070":null}}', id="an escaped inner key"),
-    ],
-)
+@pytest.mark.parametrize("case", EDITS)
+def test_the_text_around_the_block_stays(case: str) -> None:
+    before, replaced, after = EDITS[case]
+    text = before + replaced + (after if replaced else after.removeprefix(b","))
+    assert _edited(text) == before + INSERTED + after
+
+
+def test_white_space_around_an_empty_block_stays() -> None:
+    edited = _edited(b'{"linux":{"seccomp" : {} ,"a":1}}')
+    assert edited == b'{"linux":{"seccomp" : %s ,"a":1}}' % json_codec.dumps(BLOCK)
+
+
+@pytest.mark.parametrize("text", [b'{"\\u006cinux":{}}', b'{"linux":{"seccom\\u0070":null}}'])
 def test_a_key_that_cannot_be_found_is_refused(text: bytes) -> None:
     with pytest.raises(Refusal, match="without escapes"):
         _edited(text)

@@ -115,23 +115,6 @@ def test_a_rule_can_name_a_capture_but_not_a_stale_one() -> None:
         compiled(asks)
 
 
-@pytest.mark.parametrize(
-    ("engine", "spec", "installed"),
-    [
-        ("containerd", "containerd@1.7.24", "1.7.24"),
-        ("docker", "moby@26.1.5", "26.1.5"),
-        ("podman", "containers-common@0.60.0", "5.4.2"),
-    ],
-)
-def test_an_engine_that_applies_what_the_table_says_does_not_differ(
-    engine: str, spec: str, installed: str
-) -> None:
-    found = captured_comparison.with_table(
-        _capture(engine, spec), facts(engines={engine: installed})
-    )
-    assert found == []
-
-
 def _allows(document: Json) -> None:
     document["syscalls"].append({"names": ["mount"], "action": "SCMP_ACT_ALLOW"})
 

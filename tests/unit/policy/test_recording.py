@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,12 +35,13 @@ def _forms(settings: dict[str, Any]) -> set[str]:
     return {form for _, form in _compiled(settings).profiles}
 
 
-def _considered(made: Compiled, *, annotations: Any = None, handler: str = "runc-wrap") -> Outcome:
-    words = Invocation("create", {"bundle": "/b"}, "ID")
-    call = Call(words, "runc", handler, lambda: frozenset(CAPABILITIES))
-    config = {"linux": {}, "process": {}, "annotations": annotations or {}}
-    text = json.dumps(config).encode()
-    return main.consider(text, call, made.policy, lambda _, name, form: made.profiles[name, form])
+WORDS = Invocation("create", {"bundle": "/b"}, "ID")
+
+
+def _considered(made: Compiled, *, handler: str = "runc-wrap", profile_of: Any = None) -> Outcome:
+    call = Call(WORDS, "runc", handler, lambda: frozenset(CAPABILITIES))
+    named = profile_of or (lambda _, name, form: made.profiles[name, form])
+    return main.consider(b'{"linux": {}, "process": {}}', call, made.policy, named)
 
 
 def test_the_recording_form_is_compiled_for_the_modes_that_record() -> None:
@@ -88,20 +88,14 @@ def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) 
     made = _compiled({"rule": rules, "default.record": True})
     found = {one: _considered(made, handler=one) for one in ("yes", "no", "look", "other")}
     assert [one.decision.recorded for one in found.values()] == [True, False, False, True]
-    assert [one.decision.mode for one in found.values()] == [
-        "enforce",
-        "enforce",
-        "audit",
-        "enforce",
-    ]
+    modes_of = [one.decision.mode for one in found.values()]
+    assert modes_of == ["enforce", "enforce", "audit", "enforce"]
     assert found["yes"].block["listenerMetadata"] == recorded_calls.METADATA
     assert "listenerPath" not in found["no"].block
-    words = Invocation("create", {"bundle": "/b"}, "ID")
-    lines = [
-        ledger_file.record(words, one.who, one.decision, one.block, "cold")
+    records = [
+        decision_record.of(ledger_file.record(WORDS, one.who, one.decision, one.block, "cold"))
         for one in found.values()
     ]
-    records = [decision_record.of(line) for line in lines]
     assert [one.has_listener for one in records] == [True, False, False, True]
     assert [one.form for one in records][:3] == ["enforce+record", "enforce", "audit"]
 
@@ -160,14 +154,12 @@ def test_in_observe_a_candidate_that_denies_nothing_more_needs_no_agent(
     monkeypatch.setattr(agent_probe, "has_agent", lambda _: False)
     made = _compiled({"default.mode": "observe", "default.candidate": "containerd@1.7.24"})
     made.policy["candidates"] = {"containerd@1.7.24": "d" * 64}
-    words = Invocation("create", {"bundle": "/b"}, "ID")
-    call = Call(words, "runc", "runc-wrap", lambda: frozenset(CAPABILITIES))
 
     def beside(_: Any, name: str, form: str) -> Any:
         assert form == f"observe+{'d' * 12}"
         return made.profiles[name, "enforce"]
 
-    found = main.consider(b'{"linux": {}, "process": {}}', call, made.policy, beside).decision
+    found = _considered(made, profile_of=beside).decision
     assert found.mode == "observe"
     assert "No agent" not in found.reason
 
@@ -185,10 +177,7 @@ def test_without_an_agent_a_container_with_a_candidate_is_enforced_in_observe_to
         f"{mode}+{'d' * 12}": previewed(own, nothing, mode, modes.AgentListener(LISTENER)).profile
         for mode in ("enforce", "observe")
     }
-    words = Invocation("create", {"bundle": "/b"}, "ID")
-    call = Call(words, "runc", "runc-wrap", lambda: frozenset(CAPABILITIES))
-    text = b'{"linux": {}, "process": {}}'
-    found = main.consider(text, call, made.policy, lambda _, _name, form: forms[form])
+    found = _considered(made, profile_of=lambda _, _name, form: forms[form])
     assert (found.decision.mode, found.decision.candidate) == ("enforce", "containerd@1.7.24")
     assert found.decision.reason.endswith("so the mode is enforce instead of observe.")
     assert found.block["defaultAction"] == "SCMP_ACT_ERRNO"

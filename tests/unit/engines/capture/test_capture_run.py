@@ -183,33 +183,3 @@ def test_an_engine_that_is_not_the_installed_one_is_not_asked(node: Node, engine
     for name, script in programs.items():
         machine.fake(node.programs, name, script)
     assert said in node.failure("profile", "capture", engine)
-
-
-def test_docker_needs_a_runtime_that_leads_to_us(node: Node) -> None:
-    machine.fake(node.programs, "dockerd", "echo Docker version 26.1.5, build x")
-    runtimes = '{"runc": {"path": "runc"}, "ours": {"path": "/elsewhere/runc-wrap"}}'
-    listed = f"echo '[\"runc\", {runtimes}]'"
-    machine.fake(
-        node.programs,
-        "docker",
-        f"case $1 in version) echo 26.1.5 ;; info) {listed} ;; esac",
-    )
-    said = node.failure("profile", "capture", "docker")
-    assert f"no handler that leads to {node.places.wrapper}; wanted" in said
-    assert "runc-wrapctl engine add docker" in said
-
-
-def test_the_command_tells_each_difference_and_stores_the_profile(
-    node: Node, podman: Callable[..., Path]
-) -> None:
-    podman()
-    result = node.ctl("profile", "capture", "podman")
-    assert result.exit_code == 1
-    assert "its default differs from containers-common@0.60.0:" in result.stdout
-    assert "  only the built-in: accept: SCMP_ACT_ALLOW\n" in result.stdout
-    assert "  only the built-in, with CAP_SYS_CHROOT: chroot: SCMP_ACT_ALLOW\n" in result.stdout
-    stored = json.loads((node.places.captured / "podman.json").read_text())
-    assert stored["profile"] == BLOCK
-    shown = node.json("profile", "show", "podman@captured")
-    assert shown == BLOCK
-    assert (node.places.captured / "podman.json").stat().st_mode & 0o777 == 0o644

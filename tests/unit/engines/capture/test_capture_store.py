@@ -46,7 +46,8 @@ def _captured() -> CapturedProfile:
 
 
 def _stored(node: Node, captured: CapturedProfile) -> str:
-    capture_store.write(node.places, captured)
+    where = capture_store.write(node.places, captured)
+    assert where.stat().st_mode & 0o777 == 0o644  # rootless engines' users read it
     return capture_store.read(node.places)["podman"].stale
 
 

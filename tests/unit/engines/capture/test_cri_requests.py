@@ -146,17 +146,20 @@ def test_without_a_handler_of_ours_it_is_refused_with_the_command(node: Node, cr
     assert crio.created == []
 
 
+@pytest.mark.parametrize("config", [None, "other.conf"])
 @pytest.mark.parametrize("table", ["crio.runtime", "crio.runtime.runtimes.ours"])
 def test_a_capture_is_stale_when_the_file_changes_that_is_crios_default(
-    node: Node, crio: Crio, tmp_path: Path, table: str
+    node: Node, crio: Crio, tmp_path: Path, table: str, config: str | None
 ) -> None:
     profile = tmp_path / "profile.json"
     profile.write_text("{}")
     printed = tmp_path / "printed"
     printed.write_text(f"[{table}]\nseccomp_profile = '{profile}'\n")
-    script = f"case $* in *--version) echo crio version 1.34.1 ;; *) cat {printed} ;; esac"
+    shows = f"*{config or ''}*) cat {printed}"
+    script = f"case $* in *--version) echo crio version 1.34.1 ;; {shows} ;; esac"
     machine.fake(node.programs, "crio", script)
-    captured, _ = capture_run.capture(node.places, "crio")
+    chosen = tmp_path / config if config else None
+    captured, _ = capture_run.capture(node.places, "crio", config=chosen)
     capture_store.write(node.places, captured)
     assert capture_store.read(node.places)["crio"].stale == ""
     profile.write_text("{ }")
@@ -200,24 +203,6 @@ def test_a_distributions_containerd_beside_another_is_what_is_captured(
     assert found.command.endswith(f" profile capture containerd --config {config}")
     node.configure('[runtime_default]\nsource = "captured"\n')
     assert f"profile capture containerd --config {config}` and" in node.failure("apply")
-
-
-def test_a_named_crio_is_captured_with_the_file_that_its_own_configuration_names(
-    node: Node, crio: Crio, tmp_path: Path
-) -> None:
-    profile, config = tmp_path / "profile.json", tmp_path / "other.conf"
-    profile.write_text("{}")
-    script = f"""case $* in
-*--version) echo crio version 1.34.1 ;;
-*other.conf*) echo "[crio.runtime]"; echo "seccomp_profile = '{profile}'" ;;
-esac"""
-    machine.fake(node.programs, "crio", script)
-    captured, _ = capture_run.capture(node.places, "crio", config=config)
-    capture_store.write(node.places, captured)
-    assert capture_store.read(node.places)["crio"].stale == ""
-    profile.write_text("{ }")
-    assert "is a different file now" in capture_store.read(node.places)["crio"].stale
-    assert crio.pods == {}
 
 
 def test_another_crio_than_the_installed_one_is_refused(node: Node, crio: Crio) -> None:

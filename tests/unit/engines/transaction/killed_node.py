@@ -22,7 +22,13 @@ from runc_wrap.engines.registration import (
     registration_plan,
     registration_state,
 )
-from runc_wrap.engines.transaction import boot_unit, canary_proof, taking_back, transaction_run
+from runc_wrap.engines.transaction import (
+    boot_unit,
+    canary_proof,
+    registration_drift,
+    taking_back,
+    transaction_run,
+)
 from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.engines.transaction.unit_control import Systemd
 from runc_wrap.node.paths import Places
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 
 
 UNIT = "engine.service"
+TEXT = "# the owner's\nversion = 2\n"
 KILLED, ENDED = 99, 7
 _CHANGES = frozenset(
     "os.rename os.link os.remove os.rmdir os.mkdir os.symlink os.truncate os.listxattr".split()
@@ -120,6 +127,29 @@ class FakeNode(Systemd):
     timers: dict[str, Sequence[str]] = field(default_factory=dict)
 
     @property
+    def places(self) -> Places:
+        return Places(self.directory)
+
+    @property
+    def where(self) -> registration_state.Where:
+        return job(self.places, self.config).where
+
+    def run(self, action: str = transaction_run.ADD, **more: Any) -> transaction_run.Proved:
+        """Carry out the registration of a handler, or its removal, without a word."""
+        return run(job(self.places, self.config, action, **more), self)
+
+    def take_back(self, *, is_boot: bool = False) -> list[Note]:
+        return taking_back.everything(self.places, self, is_boot=is_boot)
+
+    def prove(self, handler: str = "runc-wrap") -> str:
+        return canary_proof.alone(self.places, self.where, handler, self)
+
+    def shown(self) -> dict[str, Any]:
+        """Return what `engine status` shows of the engine."""
+        (shown,) = registration_drift.survey(self.places, self)
+        return shown.as_json()
+
+    @property
     def config(self) -> Path:
         return self.directory / "etc" / "config.toml"
 
@@ -174,7 +204,7 @@ def _handlers(path: Path) -> dict[str, str | None]:
     }
 
 
-def node(tmp_path: Path, text: str) -> tuple[FakeNode, Places]:
+def node(tmp_path: Path, text: str = TEXT) -> tuple[FakeNode, Places]:
     """Return a node with a configuration that its engine has read, and the wrapper installed."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "runc-wrap").touch()
@@ -216,16 +246,20 @@ def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> N
     monkeypatch.setattr(canary_proof, "check", check)
 
 
+def engine_says(patch: pytest.MonkeyPatch, **answers: Any) -> None:
+    """Let the engine answer each of these questions so."""
+    for name, answer in answers.items():
+        patch.setattr(FakeEngine, name, lambda _, answer=answer: answer)
+
+
 def run(one: transaction_run.Job, where: FakeNode) -> transaction_run.Proved:
     """Carry out a job without a word."""
     return transaction_run.run(one, where, lambda _: None)
 
 
-def interrupted(
-    one: FakeNode, places: Places, how: str = "restart", how_back: str = "restart"
-) -> Path:
+def interrupted(one: FakeNode, how: str = "restart", how_back: str = "restart") -> Path:
     """Leave what a command leaves that is killed while its canary runs; return the record."""
-    made = job(places, one.config)
+    places, made = one.places, job(one.places, one.config)
     named = ("1", "containerd", str(one.config), "runc-wrap", "add", UNIT)
     note = Note(*named, how, how_back, 1e9, "alice")
     one.guard(places, UNIT, note.timer, taking_back.command(places))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import tempfile
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
-    plan_execution,
     registration_plan,
     registration_state,
 )
@@ -24,37 +22,25 @@ from runc_wrap.engines.transaction import (
     transaction_run,
     unit_control,
 )
-from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.host import files, program, systemd
-from runc_wrap.node.paths import Places
-from tests.unit.engines.transaction.killed_node import interrupted, job, node, proved, run
+from tests.unit.engines.transaction.killed_node import TEXT, interrupted, job
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.transaction.unit_control import Systemd
     from tests.unit.engines.transaction.killed_node import FakeNode
 
-TEXT = "# the owner's\nversion = 2\n"
 
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Places]:
-    proved(monkeypatch)
-    return node(tmp_path, TEXT)
-
-
-def _is_as_before(one: FakeNode, places: Places) -> bool:
+def _is_as_before(one: FakeNode) -> bool:
     texts = {one.config.read_text(), one.read.read_text()}
-    return texts == {TEXT} and not taking_back.unfinished(places) and not one.timers
+    return texts == {TEXT} and not taking_back.unfinished(one.places) and not one.timers
 
 
 @pytest.mark.parametrize("said", range(6))
 def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
-    made: tuple[FakeNode, Places], said: int
+    one: FakeNode, said: int
 ) -> None:
     """Its HUP interrupts, and whatever is said from then on fails, as on a pipe without reader."""
-    one, places = made
     one.hangs = True
     left = said
 
@@ -65,46 +51,41 @@ def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
             raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(transaction_run.TakenBack):
-        transaction_run.run(job(places, one.config), one, tell)
-    assert _is_as_before(one, places)
+        transaction_run.run(job(one.places, one.config), one, tell)
+    assert _is_as_before(one)
 
 
 def test_what_is_over_is_not_said_to_be_taken_back(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C comes between the record's end and the removal of what it names."""
-    one, places = made
     sync = files.sync
 
     def interrupted(directory: Path) -> None:
         has_read = "runc-wrap" in one.read.read_text()
-        if directory == boot_unit.changes(places) and has_read:
+        if directory == boot_unit.changes(one.places) and has_read:
             os.kill(os.getpid(), signal.SIGINT)
         sync(directory)
 
     monkeypatch.setattr(files, "sync", interrupted)
-    assert run(job(places, one.config), one).plan.after.names == ["runc-wrap"]
+    assert one.run().plan.after.names == ["runc-wrap"]
     assert "runc-wrap" in one.config.read_text()
 
 
 def test_a_defect_of_ours_does_not_keep_it_from_being_taken_back(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, places = made
 
     def defect(*_words: object) -> str:
         raise LookupError("a defect")
 
     monkeypatch.setattr(canary_proof, "check", defect)
     with pytest.raises(transaction_run.TakenBack, match="LookupError: a defect"):
-        run(job(places, one.config), one)
-    assert _is_as_before(one, places)
+        one.run()
+    assert _is_as_before(one)
 
 
-def test_a_second_interruption_waits_until_it_is_taken_back(
-    made: tuple[FakeNode, Places],
-) -> None:
-    one, places = made
+def test_a_second_interruption_waits_until_it_is_taken_back(one: FakeNode) -> None:
     restart, interrupting = one.restart, [signal.SIGINT, signal.SIGTERM, signal.SIGINT]
 
     def interrupted(unit: str, how: str) -> str:
@@ -116,11 +97,11 @@ def test_a_second_interruption_waits_until_it_is_taken_back(
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with pytest.raises(transaction_run.TakenBack, match=transaction_run.INTERRUPTED):
-            run(job(places, one.config), one)
+            one.run()
     finally:
         signal.signal(signal.SIGTERM, former)
     assert interrupting == [signal.SIGINT]
-    assert _is_as_before(one, places)
+    assert _is_as_before(one)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -138,111 +119,6 @@ def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: P
         plan = registration_plan.plan_add(where, "runc-wrap", {}, default=default)
         has_said_all = daemon_json.neutral(text) is None
         assert (plan.undone_loses_default and not has_said_all) is needs, (text, default)
-
-
-class Dockerd:
-    """What `Engine` asks of a dockerd that reads its file at a reload."""
-
-    def __init__(self, node: DockerNode) -> None:
-        self.node, self.unit = node, "docker.service"
-
-    def has_read(self, text: str, handler: str) -> bool:
-        del handler
-        return self.node.read[-1:] == [text]
-
-    def silence(self) -> str:
-        return ""
-
-    def remove_probes(self) -> None:
-        pass
-
-
-class DockerNode:
-    """A node that notes what each reload reads."""
-
-    patience = 0.05
-
-    def __init__(self, config: Path) -> None:
-        self.config = config
-        self.read: list[str] = []
-        self.restarts = 0
-
-    def access(self, engine: str, config: Path) -> Any:
-        assert (engine, config) == ("docker", self.config)
-        return Dockerd(self)
-
-    def state(self, unit: str) -> str:
-        return "active" if unit == "docker.service" else ""
-
-    def restart(self, unit: str, how: str) -> str:
-        assert unit == "docker.service"
-        self.restarts += how == "restart"
-        self.read.append(self.config.read_text())
-        return ""
-
-    def release(self, places: Places, timer: str = "") -> None:
-        del places, timer
-
-
-def _begun_docker(tmp_path: Path) -> tuple[DockerNode, Places]:
-    """Return a Docker that has read a new default runtime; the change is not over."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/runc-wrap").touch()
-    config, places = tmp_path / "etc/daemon.json", Places(tmp_path)
-    config.parent.mkdir()
-    config.write_text('{"debug": true}')
-    where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
-    named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
-    note = Note(*named, "reload", "restart", 1e9, "alice")
-    plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
-    plan_execution.carry_out(plan, note.as_json())
-    return DockerNode(config), places
-
-
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
-    tmp_path: Path, *, killed: bool
-) -> None:
-    """By a reload, which ends no container; also if the first one to do so was killed then."""
-    one, places = _begun_docker(tmp_path)
-    if killed:
-        one.config.write_text(daemon_json.neutral('{"debug": true}') or "")
-    taking_back.everything(places, cast("Systemd", one))
-    (said,) = map(json.loads, one.read)
-    assert said == {"debug": True, "runtimes": {}, "default-runtime": "runc"}
-    assert (one.config.read_text(), one.restarts) == ('{"debug": true}', 0)
-
-
-def test_a_boot_after_a_power_cut_knows_what_docker_had_to_read_first(tmp_path: Path) -> None:
-    one, places = _begun_docker(tmp_path)
-    one.config.write_text(daemon_json.neutral('{"debug": true}') or "")
-    taking_back.everything(places, cast("Systemd", one), is_boot=True)
-    assert (one.config.read_text(), one.read) == ('{"debug": true}', [])
-
-
-def test_a_second_registration_is_taken_back_on_a_full_disk(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Our record of the first one is put back as the engine's file is: by a rename."""
-    one, places = made
-    run(job(places, one.config), one)
-    before = [one.config.read_bytes(), *(path.read_bytes() for path in places.engines.iterdir())]
-    restart = one.restart
-
-    def full(path: Path, *_words: object, **_named: object) -> None:
-        raise OSError(28, "No space left on device", str(path))
-
-    def fills(unit: str, how: str) -> str:
-        monkeypatch.setattr(files, "replace", full)
-        return restart(unit, how)
-
-    one.restart, one.hangs = fills, True  # type: ignore[method-assign]
-    with pytest.raises(transaction_run.TakenBack, match="the canary hangs"):
-        run(job(places, one.config, default=True), one)
-    assert before == [one.config.read_bytes(), *(p.read_bytes() for p in places.engines.iterdir())]
-    assert (one.read.read_bytes(), one.timers) == (before[0], {})
-    assert taking_back.unfinished(places) == {}
-    assert [*one.directory.rglob(".runc-wrap-*")] == []
 
 
 def test_a_program_is_run_where_no_file_can_be_made(
@@ -263,9 +139,8 @@ def _no_room(*_words: object, **_named: object) -> None:
 
 @pytest.mark.parametrize("vanishing", [1, 4, 5])
 def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, vanishing: int
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch, vanishing: int
 ) -> None:
-    one, places = made
     one.canaries.append("of a node that lost its power")
     left = vanishing
 
@@ -279,19 +154,16 @@ def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
     monkeypatch.setattr(canary_proof, "check", check)
     if vanishing == 5:
         with pytest.raises(transaction_run.TakenBack, match="no process any more"):
-            run(job(places, one.config), one)
-        assert _is_as_before(one, places)
+            one.run()
+        assert _is_as_before(one)
     else:
-        assert run(job(places, one.config), one).proof == "proved"
+        assert one.run().proof == "proved"
     assert one.canaries == []
 
 
-def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
-    made: tuple[FakeNode, Places],
-) -> None:
+def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(one: FakeNode) -> None:
     """As a dockerd that died of the new file: systemd does not reload what does not run."""
-    one, places = made
-    interrupted(one, places, "restart", "reload")
+    interrupted(one, "restart", "reload")
     restart, asked = one.restart, list[str]()
 
     def dead(unit: str, how: str) -> str:
@@ -299,40 +171,38 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(
         return restart(unit, how) if how == "restart" else f"{unit} is not active"
 
     one.restart = dead  # type: ignore[method-assign]
-    taking_back.everything(places, one)
+    one.take_back()
     assert asked == ["reload", "restart"]
-    assert _is_as_before(one, places)
+    assert _is_as_before(one)
 
 
 def test_an_engine_that_is_killed_before_its_restart_is_restarted_by_who_comes_next(
-    made: tuple[FakeNode, Places],
+    one: FakeNode,
 ) -> None:
     """The record stays until the engine has read its former files again."""
-    one, places = made
-    change = interrupted(one, places)
+    change = interrupted(one)
     one.restart = lambda unit, how: f"{how} of {unit} fails"  # type: ignore[method-assign]
     for _ in range(2):
         with pytest.raises(taking_back.NotTakenBackError, match="fails"):
-            taking_back.everything(places, one)
+            one.take_back()
         assert (one.config.read_text(), change.exists()) == (TEXT, True)
     del one.restart
-    taking_back.everything(places, one)
-    assert _is_as_before(one, places)
+    one.take_back()
+    assert _is_as_before(one)
 
 
 def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_back(
-    made: tuple[FakeNode, Places],
+    one: FakeNode,
 ) -> None:
-    one, places = made
-    interrupted(one, places)
+    interrupted(one)
 
     def access(engine: str, config: Path) -> NoReturn:
         del config
         raise EngineError(f"{engine} is not installed", "an engine that runs", "nothing")
 
     one.access, one.stopped = access, True  # type: ignore[method-assign]
-    taking_back.everything(places, one)
-    assert (one.config.read_text(), boot_unit.is_any_left(places)) == (TEXT, False)
+    one.take_back()
+    assert (one.config.read_text(), boot_unit.is_any_left(one.places)) == (TEXT, False)
 
 
 def test_a_masked_unit_that_runs_is_not_restarted(
@@ -354,16 +224,15 @@ def test_a_masked_unit_that_runs_is_not_restarted(
 
 @pytest.mark.parametrize("text", ["", "[]", '{"note": {"id": 1}, "entries": []}'])
 def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_back(
-    made: tuple[FakeNode, Places], text: str
+    one: FakeNode, text: str
 ) -> None:
-    one, places = made
-    change = interrupted(one, places)
+    change = interrupted(one)
     hostile = change.with_name("another.json")
     hostile.write_text(text)
     with pytest.raises(taking_back.NotTakenBackError, match=r"another\.json.*then remove this one"):
-        taking_back.everything(places, one)
+        one.take_back()
     assert (one.config.read_text(), one.read.read_text()) == (TEXT, TEXT)
     assert not change.exists()
     hostile.unlink()
-    assert taking_back.everything(places, one) == []
-    assert not boot_unit.is_any_left(places)
+    assert one.take_back() == []
+    assert not boot_unit.is_any_left(one.places)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,39 +12,18 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.transaction import last_transaction, registration_drift
 from tests.unit.engines.transaction.killed_node import (
+    TEXT,
     FakeEngine,
     FakeNode,
-    job,
-    node,
-    proved,
-    run,
+    engine_says,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from runc_wrap.engines.transaction.unit_control import Systemd
-    from runc_wrap.node.paths import Places
 
-TEXT = "version = 2\n"
-if TYPE_CHECKING:
-    Registered = tuple[FakeNode, Places]
-
-
-@pytest.fixture
-def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registered:
-    """A node whose engine has our handler, and was not started since."""
-    proved(monkeypatch)
-    one, places = node(tmp_path, TEXT)
-    run(job(places, one.config), one)
-    monkeypatch.setattr(one, "started", lambda _unit: None, raising=False)
-    return one, places
-
-
-def _shown(one: FakeNode, places: Places) -> dict[str, Any]:
-    (shown,) = registration_drift.survey(places, cast("Systemd", one))
-    return shown.as_json()
+pytestmark = pytest.mark.usefixtures("registered")
 
 
 def _told(**runtime: Any) -> dict[str, str | None]:
@@ -77,18 +56,16 @@ def test_a_handler_without_a_path_is_the_engines_own_runtime(
     ],
 )
 def test_what_does_not_reach_us_is_not_called_in_force(
-    registered: Registered,
+    one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
     path: str | None,
     default: str | None,
     drift: str,
 ) -> None:
-    one, places = registered
-    run(job(places, one.config, default=True), one)
-    found = str(places.wrapper) if path == "ours" else path
-    monkeypatch.setattr(FakeEngine, "running", lambda _: {"runc-wrap": found})
-    monkeypatch.setattr(FakeEngine, "default", lambda _: default)
-    shown = _shown(one, places)
+    one.run(default=True)
+    found = str(one.places.wrapper) if path == "ours" else path
+    engine_says(monkeypatch, running={"runc-wrap": found}, default=default)
+    shown = one.shown()
     (handler,) = shown["handlers"]
     assert handler["in_force"] is (path != "")
     assert handler["default_in_force"] is (default and default == "runc-wrap")
@@ -105,32 +82,29 @@ def test_what_does_not_reach_us_is_not_called_in_force(
     ],
 )
 def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
-    registered: Registered,
+    one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
     engine: str,
     silence: str,
     told: tuple[str, str],
 ) -> None:
     drift, remark = told
-    one, places = registered
-    (file,) = places.engines.iterdir()
+    (file,) = one.places.engines.iterdir()
     file.write_text(file.read_text().replace('"containerd"', f'"{engine}"'))
     monkeypatch.setattr(FakeEngine, "untold", registry.ENGINES[engine].untold)
-    for name, value in (("running", None), ("silence", silence), ("default", None)):
-        monkeypatch.setattr(FakeEngine, name, lambda _, value=value: value)
+    engine_says(monkeypatch, running=None, silence=silence, default=None)
     monkeypatch.setattr(one, "access", lambda _, config: FakeNode.access(one, "containerd", config))
-    shown = _shown(one, places)
+    shown = one.shown()
     assert (bool(shown["drift"]), bool(shown["remarks"])) == (bool(drift), bool(remark))
     assert drift in "".join(shown["drift"])
     assert remark in "".join(shown["remarks"])
 
 
 def test_the_command_that_is_advised_names_the_file_as_there_may_be_two_of_the_engine(
-    registered: Registered, monkeypatch: pytest.MonkeyPatch
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, places = registered
-    monkeypatch.setattr(FakeEngine, "configured", lambda _: {})
-    shown = _shown(one, places)
+    engine_says(monkeypatch, configured={})
+    shown = one.shown()
     said = "".join(shown["drift"])
     assert f"run `engine add containerd --config {one.config} --restart` again" in said
 
@@ -144,18 +118,16 @@ def test_the_command_that_is_advised_names_the_file_as_there_may_be_two_of_the_e
     ],
 )
 def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
-    registered: Registered,
+    one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
     configured: dict[str, None] | None,
     refusal: str,
     told: str,
 ) -> None:
-    one, places = registered
-    monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
-    monkeypatch.setattr(FakeEngine, "refusal", lambda _: refusal)
+    engine_says(monkeypatch, configured=configured, refusal=refusal)
     monkeypatch.setattr(one, "started", lambda _unit: 1.0)
     _change(one.config)
-    shown = _shown(one, places)
+    shown = one.shown()
     (drift,) = shown["drift"]
     assert told in drift
     assert drift.endswith("; restart it") == (not refusal or configured is not None)
@@ -163,25 +135,22 @@ def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
 
 @pytest.mark.parametrize("at", ['"2027-01-31 18:00:0{}.1+01:00"', "2027-01-31T18:00:0{}Z"])
 def test_an_engines_complaint_is_the_same_at_every_look(
-    registered: Registered, monkeypatch: pytest.MonkeyPatch, at: str
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """CRI-O's has the time of each line; the cluster is told again what is not the same."""
-    one, places = registered
     looks = iter(range(9))
 
     def complaint(_: FakeEngine) -> str:
         lines = (f'time={at.format(next(looks))} level={word} msg="no TOML"' for word in "ab")
         return f"crio refuses its files: {' '.join(lines)}"
 
-    monkeypatch.setattr(FakeEngine, "configured", lambda _: None)
-    monkeypatch.setattr(FakeEngine, "running", lambda _: None)
+    engine_says(monkeypatch, configured=None, running=None)
     for name in ("refusal", "silence"):
         monkeypatch.setattr(FakeEngine, name, complaint)
     monkeypatch.setattr(one, "started", lambda _unit: 1.0)
     _change(one.config)
     first, second = (
-        [shown.drift for shown in registration_drift.survey(places, cast("Systemd", one))]
-        for _ in range(2)
+        [shown.drift for shown in registration_drift.survey(one.places, one)] for _ in range(2)
     )
     assert first == second
     said = 'crio refuses its files: level=a msg="no TOML" level=b msg="no TOML"'
@@ -225,7 +194,7 @@ def _put_older(path: Path) -> None:
     ],
 )
 def test_only_other_bytes_than_the_engine_has_read_are_drift(
-    registered: Registered,
+    one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
     what: Callable[[Path], None],
     *,
@@ -233,8 +202,7 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
     restarts: bool,
     told: str,
 ) -> None:
-    one, places = registered
-    where, ended = job(places, one.config).where, time.time()
+    where, ended = one.where, time.time()
     if not is_known:
         last_transaction.forget(where)
     time.sleep(0.02)  # the kernel's clock of files has ticks
@@ -243,7 +211,7 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
     monkeypatch.setattr(one, "started", lambda _unit: started)
     time.sleep(0.02)
     what(one.config)
-    shown = _shown(one, places)
+    shown = one.shown()
     rows = [("drift", each) for each in shown["drift"]]
     rows += [("remark", each) for each in shown["remarks"]]
     said = [f"{kind}: {each.removeprefix(str(one.config)).strip()}" for kind, each in rows]
@@ -257,29 +225,27 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
      (None, False)],
 )  # fmt: skip
 def test_a_handler_that_the_files_do_not_have_at_all_is_gone(
-    registered: Registered,
+    one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
     configured: dict[str, str | None] | None,
     is_gone: bool,
 ) -> None:
-    one, places = registered
-    monkeypatch.setattr(FakeEngine, "configured", lambda _: configured)
-    shown = _shown(one, places)
+    engine_says(monkeypatch, configured=configured)
+    shown = one.shown()
     assert shown["handlers"][0]["gone"] is is_gone
 
 
 def test_a_file_that_was_written_anew_without_us_is_registered_again_whole(
-    registered: Registered,
+    one: FakeNode,
 ) -> None:
     """As nodeadm does at each boot of EKS; and the removal leaves what it wrote."""
-    one, places = registered
     written = one.config.read_text()
     for text in (TEXT, f"# another one\n{TEXT}"):
         one.config.write_text(text)
         one.restart("engine.service", "restart")
-        shown = _shown(one, places)
+        shown = one.shown()
         assert (shown["handlers"][0]["gone"], shown["handlers"][0]["in_force"]) == (True, False)
-        run(job(places, one.config), one)
+        one.run()
         assert one.config.read_text() == written.replace(TEXT, text)
-    run(job(places, one.config, "remove"), one)
+    one.run("remove")
     assert one.config.read_text() == text

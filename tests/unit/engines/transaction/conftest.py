@@ -1,0 +1,27 @@
+"""A node for each test of a transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.engines.transaction.killed_node import FakeNode, node, proved
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNode:
+    """A node whose engine has read its owner's file, where a canary proves what it should."""
+    proved(monkeypatch)
+    monkeypatch.setattr(FakeNode, "started", lambda *_: None, raising=False)
+    return node(tmp_path)[0]
+
+
+@pytest.fixture
+def registered(one: FakeNode) -> FakeNode:
+    """That node with our handler in its engine."""
+    one.run()
+    return one
