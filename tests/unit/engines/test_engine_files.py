@@ -50,6 +50,16 @@ def test_a_change_that_may_have_restarted_an_engine_is_not_undone_by_the_way(
     assert "x" in json.loads(where.config.read_text())["runtimes"]
 
 
+def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -> None:
+    where = node(tmp_path, "docker")
+    write(where.config, "{}")
+    plan = registration_plan.plan_add(where, "runc-wrap", {})
+    where.config.write_text('{"theirs": 1}')
+    with pytest.raises(EngineError, match="changed meanwhile"):
+        plan_execution.carry_out(plan)
+    assert json.loads(where.config.read_text()) == {"theirs": 1}
+
+
 @pytest.mark.parametrize("data", [b"\xff", b"{}" + b" " * engine_files.MAX_BYTES])
 def test_a_file_that_is_not_text_is_refused(data: bytes, tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
