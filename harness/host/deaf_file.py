@@ -1,104 +1,135 @@
-"""A file or directory whose file system never answers: minimal FUSE (linux:uapi/linux/fuse.h).
+"""A file or directory whose file system (FUSE, linux/fuse.h) falls silent.
 
-Its root is the file. When the server ends, the kernel fails all waiting requests.
+When the server ends, the kernel fails all that waits for it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import signal
 import stat
 import struct
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from harness.host.processes import run
 from harness.node.requirements import requires
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
-_LOOKUP, _GETATTR, _OPEN, _READ, _INIT, _OPENDIR = 1, 3, 14, 15, 26, 27
-_REQUEST = struct.Struct("=IIQQIIII")  # length, opcode, unique, node, uid, gid, pid, padding
-_ANSWER = struct.Struct("=IiQ")  # length, error, unique
-_VERSION = struct.Struct("=IIIIHHI10I")  # major, minor, readahead, flags, two bounds, max_write
-_ATTRIBUTES = struct.Struct("=QII6Q10I")  # valid for (s, ns), 6 times 64 bits, then from atimensec
-_OPENED = struct.Struct("=QII")
-_KEEP_CACHE = 2  # without it, an open would wait for pending reads
 _ENOSYS = 38
-_SIZE, _MODE = 4096, stat.S_IFREG | 0o444
+_REQUEST = struct.Struct("<IIQQIIII")  # length, opcode, unique, node, uid, gid, pid, padding
+_ROOT, _FILE = 1, 2
+_KEEP_CACHE = 2  # without it, an open would wait for pending reads
+_MOST, _PART = 1 << 20, 1 << 16  # bytes of a request, and of a read or write
 
 
-@contextlib.contextmanager
-def deaf_file(path: Path) -> Iterator[Path]:
-    """Yield a file of 4096 bytes that no process can read to its end."""
-    requires(root=True)
-    path.write_text("")
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    options = f"fd={device},rootmode={_MODE:o},user_id=0,group_id=0,allow_other"
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"deaf", os.fsencode(path), b"fuse", 0, options.encode()):
-        raise OSError(ctypes.get_errno(), "mount", str(path))
-    pid = os.fork()
-    if not pid:
-        _serve(device)
-    os.close(device)
-    try:
-        yield path
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        run(["umount", "--lazy", path])
+class Ask(IntEnum):
+    """The kinds of requests that are known here."""
+
+    LOOKUP, FORGET, GETATTR, OPEN, READ = 1, 2, 3, 14, 15
+    RELEASE, FLUSH, INIT, OPENDIR = 18, 25, 26, 27
 
 
 _MOUNT = """
 import ctypes, os, sys
 options = f"fd={sys.argv[2]},rootmode=40755,user_id={sys.argv[3]},group_id=0,allow_other"
 libc = ctypes.CDLL(None, use_errno=True)
-sys.exit(libc.mount(b"deaf", sys.argv[1].encode(), b"fuse", 0, options.encode()) and 1)
+sys.exit(libc.mount(b"silent", sys.argv[1].encode(), b"fuse", 0, options.encode()) and 1)
 """
 
 
-@contextlib.contextmanager
+@contextmanager
+def mounted(
+    place: str | Path,
+    content: bytes = b"\0" * 4096,
+    *,
+    silent: Collection[int] = (),
+    inside: Sequence[str] = (),
+    owner: int = 0,
+) -> Iterator[Callable[[], None]]:
+    """Mount it on a directory: a file of any name there has this content and may be executed.
+
+    Requests in `silent` are never answered; what is yielded has the server answer none any more.
+    `inside` leads to the directory's namespace, `owner` is the root directory's.
+    """
+    requires("/dev/fuse", root=True)
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    words = [*inside, sys.executable, "-c", _MOUNT, str(place), str(device), str(owner)]
+    subprocess.run(words, pass_fds=[device], check=True)
+    server = os.fork()
+    if not server:
+        _serve(device, content, silent)
+    os.close(device)
+
+    def silence() -> None:
+        os.kill(server, signal.SIGSTOP)
+        time.sleep(0.05)
+
+    try:
+        yield silence
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+        run([*inside, "umount", "--lazy", place])
+
+
+@contextmanager
+def deaf_file(path: Path) -> Iterator[Path]:
+    """Yield a file of 4096 bytes that no process can read to its end."""
+    path.mkdir()
+    with mounted(path, silent={Ask.READ}):
+        yield path / path.name
+
+
+@contextmanager
 def deaf_directory(path: str, inside: Sequence[str], owner: int) -> Iterator[None]:
     """Mount a directory of `owner` that never answers stat(2); `inside` leads to its namespace."""
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    words = [*inside, sys.executable, "-c", _MOUNT, path, str(device), str(owner)]
-    subprocess.run(words, pass_fds=[device], check=True)
-    pid = os.fork()
-    if not pid:
-        _serve(device, silent={_GETATTR, _OPENDIR, _LOOKUP})
-    os.close(device)
-    try:
+    silent = {Ask.GETATTR, Ask.OPENDIR, Ask.LOOKUP}
+    with mounted(path, silent=silent, inside=inside, owner=owner):
         yield
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        run([*inside, "umount", "--lazy", path])
 
 
-def _serve(device: int, silent: Collection[int] = (_READ,)) -> None:
-    """Answer until killed."""
+def _serve(device: int, content: bytes, silent: Collection[int]) -> None:
     try:
-        while True:
-            request = os.read(device, 1 << 20)
-            _, code, unique, *_ = _REQUEST.unpack_from(request)
-            if code not in silent:
-                body = _body(code)
-                error = 0 if body else -_ENOSYS
-                os.write(device, _ANSWER.pack(_ANSWER.size + len(body), error, unique) + body)
+        while request := os.read(device, _MOST):
+            _, code, unique, node, *_ = _REQUEST.unpack_from(request)
+            if code != Ask.FORGET and code not in silent:
+                data = _answer(code, node, request[_REQUEST.size :], content)
+                error = -_ENOSYS if data is None else 0
+                size = 16 + len(data or b"")
+                os.write(device, struct.pack("<IiQ", size, error, unique) + (data or b""))
     finally:
-        os._exit(1)
+        os._exit(0)
 
 
-def _body(code: int) -> bytes:
-    if code == _INIT:
-        return _VERSION.pack(7, 31, 0, 0, 0, 0, _SIZE, *[0] * 10)
-    if code == _GETATTR:
-        times = [0] * 3
-        return _ATTRIBUTES.pack(3600, 0, 0, 1, _SIZE, 8, *times, *times, _MODE, 1, *[0] * 5)
-    return _OPENED.pack(1, _KEEP_CACHE, 0) if code == _OPEN else b""
+def _answer(code: int, node: int, body: bytes, content: bytes) -> bytes | None:
+    match code:
+        case Ask.INIT:
+            rest = (1, 16, 0, 0, *[0] * 7)
+            return struct.pack("<IIIIHHIIHHI7I", 7, 31, _PART, 0, 12, 10, _PART, *rest)
+        case Ask.LOOKUP:  # nothing is kept: each stat asks again
+            return struct.pack("<QQQQII", _FILE, 0, 0, 0, 0, 0) + _attributes(_FILE, content)
+        case Ask.GETATTR:
+            return struct.pack("<QII", 0, 0, 0) + _attributes(node, content)
+        case Ask.OPEN:
+            return struct.pack("<QII", 1, _KEEP_CACHE, 0)
+        case Ask.READ:
+            _, offset, size = struct.unpack_from("<QQI", body)
+            return content[offset : offset + size]
+        case Ask.RELEASE | Ask.FLUSH:
+            return b""
+    return None
+
+
+def _attributes(node: int, content: bytes) -> bytes:
+    mode, size = (stat.S_IFDIR, 0) if node == _ROOT else (stat.S_IFREG, len(content))
+    return struct.pack(
+        "<QQQQQQ10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode | 0o755, 1, 0, 0, 0, 4096, 0
+    )

@@ -70,17 +70,6 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def evaluate_later(self, script: str) -> Any:
-        """Evaluate after the page's pending work."""
-        return self.evaluate_promise(f"new Promise(done => setTimeout(() => done({script}), 300))")
-
-    def evaluate_promise(self, script: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
     def call(self, method: str, **parameters: Any) -> Json:
         self._number += 1
         number = self._number

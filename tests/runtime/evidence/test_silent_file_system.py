@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.kernel.silent_file_system import mounted
+from harness.host.deaf_file import mounted
 from harness.node.requirements import program
 from runc_wrap.evidence.attribution.runtime_programs import Family
 
@@ -28,8 +28,8 @@ def ends(look: Callable[[], None]) -> bool:
 
 def test_the_agents_look_at_a_process_does_not_wait_for_its_file_system(tmp_path: Path) -> None:
     found: list[float | None] = []
-    with mounted(tmp_path / "place", Path(program("busybox"))) as silence:
-        words, path = ["busybox", "sleep", "100"], tmp_path / "place" / "program"
+    with mounted(tmp_path, Path(program("busybox")).read_bytes()) as silence:
+        words, path = ["busybox", "sleep", "100"], tmp_path / "program"
         process = subprocess.Popen(words, executable=path)
         silence()
 
