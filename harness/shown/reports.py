@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from harness.node import node_reports
+
 Json = dict[str, Any]
 
 META: Json = {
@@ -45,59 +47,32 @@ HOSTILE = [
 
 
 def call(syscall: str, verdict: str, count: int, *programs: str, **more: Any) -> Json:
-    return {
-        "abi": "x86_64",
-        "syscall": syscall,
-        "errno": "ENOSYS" if verdict == "degrades" else "EPERM",
-        "outcome": "EPERM",
-        "arguments": [],
-        "count": count,
-        "programs": list(programs),
-        "first": "2026-11-17T09:12:40.120Z",
-        "last": "2026-11-24T16:58:03Z",
-        "verdict": verdict,
-        **more,
-    }
+    """Return a call of a report, which nothing is known of but these."""
+    errno = "ENOSYS" if verdict == "degrades" else "EPERM"
+    known: Json = {"verdict": verdict, "count": count, "programs": list(programs), "errno": errno}
+    known |= {"first": "2026-11-17T09:12:40.120Z", "arguments": []}
+    return {**node_reports.call(syscall), **known, **more}
 
 
 def workload(name: str, verdict: str | None, *calls: Json, **more: Any) -> Json:
+    """Return a workload that is called NAMESPACE/POD/CONTAINER|IMAGE, with what is suggested."""
     path, _, image = name.partition("|")
     namespace, pod, container = path.split("/")
     names = [one["syscall"] for one in calls]
-    addition = {"names": names, "action": "SCMP_ACT_ALLOW"}
-    return {
-        "namespace": namespace,
-        "pod": pod,
-        "container": container,
-        "image": image,
-        "name": path,
-        "verdict": verdict,
-        "confidence": WEEK,
-        "containers": 3,
-        "restarts": 2,
-        "since": "2026-11-17T09:00:02Z",
-        "lost": 0,
-        "dropped": 0,
-        "reason": None,
-        "calls": list(calls),
-        "addition": json.dumps(addition, indent=2) if calls else "",
-        "rule": _rule(namespace, pod, container) if calls else "",
-        "file": f"{namespace}_{pod}_{container}.json",
-        "annotation": f"runc-wrap/seccomp.{container}: "
-        f"localhost/{namespace}_{pod}_{container}.json",
-        "warnings": [],
-        "withheld": [],
-        "calm": False,
-        **more,
-    }
+    addition = json.dumps({"names": names, "action": "SCMP_ACT_ALLOW"}, indent=2)
+    profile = f"{namespace}_{pod}_{container}.json"
+    known: Json = {"namespace": namespace, "pod": pod, "container": container, "image": image}
+    known |= {"name": path, "verdict": verdict, "confidence": WEEK}
+    known |= {"addition": addition if calls else "", "rule": _RULE.format(path) if calls else ""}
+    known |= {"file": profile, "annotation": f"runc-wrap/seccomp.{container}: localhost/{profile}"}
+    return {**node_reports.workload(pod, *calls), **known, **more}
 
 
-def _rule(namespace: str, pod: str, container: str) -> str:
-    return (
-        f'[[rule]]\nname = "{namespace}/{pod}/{container}: what it was seen to need"\n'
-        f'namespace = ["{namespace}"]\npod = ["{pod}-*"]\ncontainer = ["{container}"]\n'
-        f'profile = "localhost/{namespace}_{pod}_{container}.json"\nmode = "enforce"\n'
-    )
+_RULE = """[[rule]]
+name = "{0}: what it was seen to need"
+profile = "localhost/own.json"
+mode = "enforce"
+"""
 
 
 def usual() -> list[Json]:
