@@ -46,25 +46,9 @@ PLANTS = [
         "toml_lines",
     ),
     (HOUSES, "safe_text.py", "import harness.node.versions", "harness"),
-    (HOUSES, "../harness/measure/numbers.py", "import tests.mutants", "tests.mutants"),
-    (HOUSES, "../harness/measure/numbers.py", "import bench.rows", "bench.rows"),
     (HOUSES, "../tests/mutants.py", "import bench.rows", "bench.rows"),
-    (HOUSES, "../bench/rows.py", "import tests.mutants", "tests.mutants"),
     (CIRCLES, "hotpath/argv.py", "from runc_wrap.hotpath import create_facts", "create_facts -> "),
     (CIRCLES, "hotpath/argv.py", f"{TYPES}from runc_wrap.hotpath import main", "main -> "),
-    (
-        CIRCLES,
-        "doctor/check_finding.py",
-        f"{TYPES}from runc_wrap import doctor",
-        "doctor -> ",
-    ),
-    (CIRCLES, "../harness/node/requirements.py", "import harness.host.cgroups", "cgroups -> "),
-    (
-        WITHIN,
-        "agent/observe/callers.py",
-        "from runc_wrap.agent.record import recorder",
-        "-> ",
-    ),
     (
         WITHIN,
         "profiles/source_profile.py",
@@ -85,7 +69,6 @@ PLANTS = [
         "from runc_wrap.host import files",
         "-> runc_wrap.host.files",
     ),
-    (JUDGING, "report/verdict.py", "import socket", "socket"),
     (
         JUDGING,
         "policy/policy_compiler.py",
@@ -103,12 +86,6 @@ PLANTS = [
     ),
     (PROGRAMS, "node/features.py", "import subprocess", "uses subprocess"),
     (PROGRAMS, "policy/settings/settings_reader.py", "from os import execv", "uses os.execv"),
-    (
-        PROGRAMS,
-        "policy/settings/settings_reader.py",
-        "import os\nos.system('true')",
-        "uses os.system",
-    ),
     (SIGNALS, "host/locks.py", "os.kill(1, 9)", "uses os.kill"),
     (FUNCTIONS, "host/locks.py", "import ctypes", "uses ctypes"),
     (LIBSECCOMP, "policy/settings/settings_reader.py", "import pyseccomp", "uses pyseccomp"),
@@ -121,7 +98,6 @@ PLANTS = [
         "uses os.setresuid",
     ),
     (NETWORK, "node/agent_flush.py", "A = _socket.AF_INET", "uses _socket.AF_INET"),
-    (NETWORK, "node/agent_flush.py", "import urllib.request", "uses urllib.request"),
 ]
 
 

@@ -186,7 +186,11 @@ def _hot_copy(interpreter: Interpreter, tmp_path: Path) -> tuple[Interpreter, Pa
     """Return the interpreter with its own hot path, which a test may change."""
     own = install.copy_of(interpreter.installed, tmp_path / "own")
     release = tmp_path / "release"
-    shutil.copytree(interpreter.installed.release, release, symlinks=True)
+    release.mkdir()
+    for each in interpreter.installed.release.iterdir():
+        (release / each.name).symlink_to(each)
+    (release / "hotpath").unlink()
+    shutil.copytree(interpreter.installed.release / "hotpath", release / "hotpath", symlinks=True)
     (release / "hotpath" / "hotpath.packed").unlink()
     for name, target in (("releases", tmp_path), ("current", f"releases/{release.name}")):
         link = own.prefix / "lib" / name
@@ -209,13 +213,9 @@ def _one_bit(text: bytes, at: int) -> bytes:
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
-    "another's": lambda _: b"\0" * 64,
-    "half": lambda whole: whole[: len(whole) // 2],
     "the end is missing": lambda whole: whole[:-1],
-    "a page of zeros": lambda whole: whole[:4096] + bytes(4096) + whole[8192:],
     "a bit of the digest": lambda whole: _one_bit(whole, 5),
     "a bit in the middle": lambda whole: _one_bit(whole, len(whole) // 2),
-    "the last bit": lambda whole: _one_bit(whole, len(whole) - 1),
 }
 
 
