@@ -266,9 +266,9 @@ class Cri:
         """Wait until it has ended."""
         wait_until(lambda: self.state(container) == "CONTAINER_EXITED", "the container's end")
 
-    def log(self, pod: Pod, name: str = "main") -> str:
-        """Return the container's log as the kubelet would read it."""
-        return (pod.logs / f"{name}.log").read_text()
+    def log(self, pod: Pod) -> str:
+        """Return the log of its container `main` as the kubelet would read it."""
+        return (pod.logs / "main.log").read_text()
 
     def remove(self, container: str) -> None:
         """StopContainer without grace, RemoveContainer."""

@@ -68,6 +68,6 @@ class Guest(ABC):
             raise CommandError(f"{script}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def json(self, script: str, *words: str | Path, seconds: float = PATIENCE) -> Any:
+    def json(self, script: str, *words: str | Path) -> Any:
         """Run a script that prints one JSON document."""
-        return json.loads(self.sh(script, *words, seconds=seconds))
+        return json.loads(self.sh(script, *words))

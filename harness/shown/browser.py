@@ -48,7 +48,7 @@ class Page:
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, size: tuple[int, int], *, dark: bool = False) -> None:
+    def open(self, path: Path, size: tuple[int, int]) -> None:
         """Load a file on a screen of `size` CSS pixels; wait until it is loaded."""
         width, height = size
         self.call(
@@ -58,8 +58,6 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 500,
         )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.requests.clear()
         self.complaints.clear()
         self.call("Page.navigate", url=path.as_uri())

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import pty
-import re
 import select
 import signal
 import struct
@@ -22,23 +21,8 @@ from harness.host.processes import environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")  # SGR: colours, bold
 _ROWS = 50
-
-
-def shown(argv: Sequence[str | os.PathLike[str]], columns: int) -> tuple[bytes, int]:
-    """Run a command on a terminal; return all bytes that it wrote there, and its exit status."""
-    ours, theirs = pty.openpty()
-    try:
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", _ROWS, columns, 0, 0))
-        env = environment(TERM="xterm-256color")
-        env.pop("COLUMNS", None)
-        running = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
-    finally:
-        os.close(theirs)
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        text = b"".join(_parts(terminal.fileno()))
-        return text, running.wait(60)
+_PATIENCE = 60  # seconds
 
 
 class Session:
@@ -63,9 +47,9 @@ class Session:
         """Type keys."""
         os.write(self._terminal, keys.encode())
 
-    def until(self, wanted: str, seconds: float = 30) -> str:
+    def until(self, wanted: str) -> str:
         """Wait for a text; return all that was shown up to it since the last call."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _PATIENCE
         while wanted.encode() not in self._text:
             left = deadline - time.monotonic()
             assert left > 0, f"waited for {wanted!r}; there is {self._text!r}"
@@ -73,16 +57,16 @@ class Session:
         seen, _, self._text = self._text.partition(wanted.encode())
         return seen.decode(errors="replace")
 
-    def reading(self, path: Path, seconds: float = 30) -> None:
+    def reading(self, path: Path) -> None:
         """Wait until the program has begun to read a file."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _PATIENCE
         while not _has_read(self._running.pid, path):
             assert time.monotonic() < deadline, f"{path} is not read"
             assert self._running.poll() is None, f"it ended and never read {path}"
 
-    def slowly(self, until: Callable[[str], bool], seconds: float = 60) -> None:
+    def slowly(self, until: Callable[[str], bool]) -> None:
         """Let the program run for a sixth of the time only, until what it shows is as wanted."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _PATIENCE
         while not until(self._text.decode(errors="replace")):
             assert time.monotonic() < deadline, f"there is only {self._text!r}"
             self.hold(0.1)
@@ -128,26 +112,12 @@ def _has_read(pid: int, path: Path) -> bool:
     return False
 
 
-def _parts(terminal: int) -> list[bytes]:
-    found: list[bytes] = []
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # EIO: no process has it open any more
-            return found
-        if not part:
-            return found
-        found.append(part)
-
-
-def acting(text: bytes, *, on_terminal: bool = False) -> list[str]:
+def acting(text: bytes) -> list[str]:
     """Return the control characters and invalid UTF-8 of the text; an empty result is good.
 
-    Newlines do not count; on a terminal, neither do its own CR LF and SGR sequences.
+    Newlines do not count.
     """
     decoded = text.decode("utf-8", "surrogateescape")
-    if on_terminal:
-        decoded = _STYLE.sub("", decoded).replace("\r\n", "\n")
     return sorted({ascii(one) for one in decoded if _acts(one)})
 
 
