@@ -8,7 +8,6 @@ policies.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -119,7 +118,7 @@ class Prover:
     def _of(self, block: bytes) -> list[str]:
         """Return the calls of a block's JSON that are compiled wrongly."""
         try:
-            found = block_proof.wrong(json.loads(block), self._loader, _CALLS)
+            found = block_proof.wrong(block, self._loader, _CALLS)
         except ProfileError:  # the policy's own checks say so
             return []
         return sorted({one.syscall for one in found})
@@ -160,8 +159,8 @@ def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     known: dict[Hashable, Miscompiled | None] = {}
     try:
         for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
-            libseccomp.filter_bytes(load(block := json.loads(text), loader))
-            block_proof.wrong(block, loader, known)
+            libseccomp.filter_bytes(load(json_codec.loads(text), loader))
+            block_proof.wrong(text, loader, known)
     except ProfileError as error:
         yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
     for one in filter(None, known.values()):

@@ -1,8 +1,8 @@
 """Whether libseccomp compiles a block to what its text says, call by call.
 
 The filter that this machine's libseccomp makes is run for each call whose rules it may compile
-wrongly (Simulation.uncertain), with arguments at, below and above the values that rules compare, in
-both halves. Tests run it for all others. Takes a fiftieth of a second for an engine's default.
+wrongly (Simulation.is_uncertain), with arguments at, below and above the values that rules compare,
+in both halves. Tests run it for all others. Takes a fiftieth of a second for an engine's default.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.profiles import abis, actions, syscalls
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable
 
     from runc_wrap.filters.evaluate.bpf import Args
-    from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.filters.evaluate.simulate import Simulation
+    from runc_wrap.filters.filter_comparison import Expectation
     from runc_wrap.profiles.abis import Abi
 
 
@@ -47,27 +47,26 @@ class Miscompiled(NamedTuple):
 
 
 def wrong(
-    block: Block, loader: Loader, known: dict[Hashable, Miscompiled | None]
+    text: bytes, loader: Loader, known: dict[Hashable, Miscompiled | None]
 ) -> list[Miscompiled]:
     """Return the first such arguments of each call. Raises ProfileError for what is refused.
 
     `known` is kept between blocks: a call with the same rules is not tried twice.
     """
-    expectation = Expectation(block, loader, lazy=True)
+    expectation = filter_comparison.lazily(text, loader)
     simulation = expectation.simulation
-    calls = [(abi, number) for abi, number in _calls(simulation) if abi in simulation.load.abis]
+    calls = [
+        (abi, number)
+        for abi in simulation.load.abis
+        if abi in abis.runnable(syscalls.native())
+        for number in filter_comparison.numbers(abi)
+        if simulation.is_uncertain(abi, number)
+    ]
     for call in calls:
         if (key := simulation.key(*call)) not in known:
             known[key] = _of_call(expectation, *call)
     found = (known[simulation.key(*call)] for call in calls)
     return [one for one in found if one is not None]
-
-
-def _calls(simulation: Simulation) -> Iterator[tuple[Abi, int]]:
-    for abi in abis.runnable(syscalls.native()):
-        some = simulation.uncertain(abi)
-        numbers = filter_comparison.numbers(abi) if some is None else some
-        yield from ((abi, number) for number in numbers)
 
 
 def _of_call(expectation: Expectation, abi: Abi, number: int) -> Miscompiled | None:

@@ -13,6 +13,7 @@ from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import abis, actions, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.source_profile import ProfileError
@@ -135,6 +136,12 @@ class Expectation:
                 name = syscalls.name_of(abi, number)
                 return FilterDifference(abi.name, name, number, expected, found, shown)
         return None
+
+
+@lru_cache(maxsize=_MOST_PROGRAMS * 2)
+def lazily(text: bytes, loader: Loader) -> Expectation:
+    """Return a lazy expectation of a block's JSON, once for all that load the same block."""
+    return Expectation(json_codec.loads(text), loader, lazy=True)
 
 
 def to_try(

@@ -14,8 +14,9 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
+from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscalls
@@ -24,17 +25,19 @@ from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Hashable, Iterable, Iterator
     from typing import TypeAlias
 
     from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
+    from runc_wrap.filters.evaluate.simulate import Simulation
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 
     Side: TypeAlias = "CompiledProfile | ProcessFilters"
     _Outcome: TypeAlias = "Expectation | ProcessFilters"
     _Found = tuple[FilterDifference, str]
+    Known = dict[Hashable, list[_Found]]
 
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three
@@ -64,8 +67,12 @@ class ProcessFilters(NamedTuple):
         return bpf.combined(self.programs, bpf.SeccompData(abi.audit, number, args))
 
 
-def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
+def find(
+    first: Side, second: Side, loader: Loader, known: Known | None = None
+) -> list[ProfileChange]:
     """Return the calls that the two treat differently, in the order of ABIs and numbers.
+
+    `known` is kept between comparisons: calls with the same rules are not compared twice.
 
     A call has one for each set of capabilities, and each pair of outcomes, that make a difference;
     beside a process' filters only its own bounding set counts. Raises ProfileError for a profile
@@ -74,11 +81,12 @@ def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
     fixed = [one.capabilities for one in (first, second) if isinstance(one, ProcessFilters)]
     named = {} if fixed else named_capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
     found: list[ProfileChange] = []
+    known = {} if known is None else known
     for capabilities in fixed[:1] or capability_sets(named.values()):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
         some = calls if capabilities and not fixed else None
-        for call, when in _differences(before, after, some):
+        for call, when in _differences(before, after, some, known):
             found.append(ProfileChange(call, frozenset() if fixed else capabilities, when))
     return found
 
@@ -86,16 +94,18 @@ def find(first: Side, second: Side, loader: Loader) -> list[ProfileChange]:
 def _loaded(one: Side, capabilities: Capabilities, loader: Loader) -> _Outcome:
     if isinstance(one, ProcessFilters):
         return one
-    return Expectation(resolve(one, capabilities), loader, lazy=True)
+    return filter_comparison.lazily(json_codec.dumps(resolve(one, capabilities)), loader)
 
 
-def weaker(strict: CompiledProfile, other: CompiledProfile, loader: Loader) -> list[ProfileChange]:
+def weaker(
+    strict: CompiledProfile, other: CompiledProfile, loader: Loader, known: Known | None = None
+) -> list[ProfileChange]:
     """Return the calls that `other` restricts less than `strict`, one for each name and ABI.
 
     Raises ProfileError as `find` does.
     """
     found: dict[tuple[str, str], ProfileChange] = {}
-    for one in find(strict, other, loader):
+    for one in find(strict, other, loader, known):
         if one.call.is_weaker:
             found.setdefault((one.call.abi, one.call.syscall), one)
     return list(found.values())
@@ -133,36 +143,56 @@ def _subsets(names: Iterable[str]) -> Iterator[Capabilities]:
 
 
 def _differences(
-    before: _Outcome, after: _Outcome, calls: Collection[str] | None
+    before: _Outcome, after: _Outcome, calls: Collection[str] | None, known: Known
 ) -> Iterator[_Found]:
     """Yield what differs of each number, and when; `calls` None means all, named or not."""
+    texts = [one.simulation for one in (before, after) if isinstance(one, Expectation)]
     for abi in abis.runnable(syscalls.native()):
         numbers = syscalls.numbers(abi)
         some = [numbers[name] for name in (*(calls or ()), *MULTIPLEXED) if name in numbers]
         for number in filter_comparison.numbers(abi) if calls is None else sorted({*some}):
-            yield from _of_number(before, after, abi, number)
+            key = tuple(one.key(abi, number) for one in texts)
+            if not key[1:]:
+                yield from _of_number(before, after, abi, number)
+            elif key[0] != key[1]:
+                if key not in known:
+                    known[key] = [*_of_number(before, after, abi, number)]
+                yield from known[key]
 
 
 def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iterator[_Found]:
-    texts = [one.simulation for one in (before, after) if isinstance(one, Expectation)]
-    if texts[1:] and texts[0].has_same_rules(texts[1], abi, number):
-        return
-    tried: dict[Args, tuple[int, int]] = {}
-    interest, conditions = _interest((before, after), abi, number)
-    for args in interest.calls():
-        tried[args] = before.code(abi, number, args), after.code(abi, number, args)
-    if interest.is_sampled:
-        same = all(one == other for one, other in tried.values())
-        for args in _combinations(conditions, abi, number, may_lack=not same):
-            tried[args] = before.code(abi, number, args), after.code(abi, number, args)
+    sides = before, after
+    texts = [one.simulation for one in sides if isinstance(one, Expectation)]
+    programs = chain.from_iterable(one.programs for one in sides if isinstance(one, ProcessFilters))
+    interest = filter_comparison.to_try(programs, texts, abi, number)
+    rules = chain.from_iterable(one.rules(abi, number) for one in texts) if texts[1:] else ()
+    conditions = [*chain.from_iterable(rules)]
+    every = _combinations(conditions, abi)
+    calls = {*(every or ())}
+    if not (calls and texts[1:] and _is_exact(texts, conditions, abi, number)):
+        calls.update(interest.calls())
+    tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
+    changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]
     name = syscalls.name_of(abi, number)
-    for expected, found in dict.fromkeys(tried.values()):
-        if expected != found:
-            where = [args for args, one in tried.items() if one == (expected, found)]
-            top = (1 << abi.bits) - 1
-            when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
-            shown = where[0] if interest.indexes else None
-            yield FilterDifference(abi.name, name, number, expected, found, shown), when
+    if every is None and not changes:
+        raise ProfileError(
+            f"the rules of {name} compare several arguments with more values than can be tried in "
+            "every combination; write fewer"
+        )
+    for expected, found in changes:
+        where = [args for args, one in tried.items() if one == (expected, found)]
+        top = (1 << abi.bits) - 1
+        when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
+        shown = where[0] if interest.indexes else None
+        yield FilterDifference(abi.name, name, number, expected, found, shown), when
+
+
+def _is_exact(
+    texts: list[Simulation], conditions: Iterable[Comparison], abi: Abi, number: int
+) -> bool:
+    """Tell whether all that the rules tell apart is between and beside the values they name."""
+    is_masked = any(one.op == MASKED_EQ for one in conditions)
+    return not is_masked and not any(one.is_uncertain(abi, number) for one in texts)
 
 
 def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison], top: int) -> str:
@@ -185,46 +215,24 @@ def _range(first: int, last: int, top: int) -> str:
     return f"{first:#x} and above" if last == top else f"{first:#x} to {last:#x}"
 
 
-def _interest(
-    sides: tuple[_Outcome, _Outcome], abi: Abi, number: int
-) -> tuple[bpf_arguments.Interest, list[Comparison]]:
-    """Return which arguments matter at which values, and the conditions of profiles."""
-    running = [one for one in sides if isinstance(one, ProcessFilters)]
-    texts = [one.simulation for one in sides if isinstance(one, Expectation)]
-    programs = chain.from_iterable(one.programs for one in running)
-    conditions = chain.from_iterable(rule for one in texts for rule in one.rules(abi, number))
-    found = filter_comparison.to_try(programs, texts, abi, number)
-    return found, [] if running else list(conditions)
+def _combinations(conditions: Iterable[Comparison], abi: Abi) -> Iterable[Args] | None:
+    """Return every combination of values that conditions tell apart, None for too many.
 
-
-def _combinations(
-    conditions: Iterable[Comparison], abi: Abi, number: int, *, may_lack: bool
-) -> Iterator[Args]:
-    """Yield every combination of values that conditions tell apart.
-
-    The call that is let through may be the one that is not tried, so none is left out. Raises
-    ProfileError for too many; `may_lack`: yields none then, as a difference is known already.
+    The call that is let through may be the one that is not tried, so none is left out. Values of a
+    single argument have their neighbours, so that `_when` can say where a range ends.
     """
     columns: list[set[int]] = [{0} for _ in range(ARGUMENTS)]
-    for condition in conditions:
-        columns[condition.index].update(_told_apart(condition, (1 << abi.bits) - 1))
-    if prod(map(len, columns)) <= _MOST_COMBINATIONS:
-        yield from product(*map(sorted, columns))
-    elif not may_lack:
-        raise ProfileError(
-            f"the rules of {syscalls.name_of(abi, number)} compare several arguments with more "
-            "values than can be tried in every combination; write fewer"
-        )
-
-
-def _told_apart(one: Comparison, mask: int) -> list[int]:
-    """Return values for which a condition holds and does not: at its value, and just above.
-
-    The value above belongs to the others up to the next condition's. For a mask, all other bits are
-    set or none.
-    """
-    if one.op != MASKED_EQ:
-        return [one.value & mask, one.value + 1 & mask]
-    wanted = one.value_two & one.value
-    values = (wanted, wanted | ~one.value, wanted ^ (one.value & -one.value))
-    return [value & mask for value in values]
+    mask = (1 << abi.bits) - 1
+    for one in conditions:
+        values = [one.value, one.value + 1]
+        if one.op == MASKED_EQ:  # with all other bits set, with none, and with a wrong one
+            wanted = one.value_two & one.value
+            values = [wanted, wanted | ~one.value, wanted ^ (one.value & -one.value)]
+        columns[one.index].update(value & mask for value in values)
+    compared = [column for column in columns if len(column) > 1]
+    if len(compared) == 1:
+        compared[0].update([(value - 1) & mask for value in compared[0]])
+    elif prod(map(len, columns)) > _MOST_COMBINATIONS:
+        return None
+    a, b, c, d, e, f = columns
+    return product(a, b, c, d, e, f)

@@ -125,6 +125,7 @@ class _Comparing:
         self._defaults = compiled.engine_defaults
         self._seen: dict[tuple[str, str], str] = {}
         self._profiles: dict[str, CompiledProfile] = {}
+        self._known: profile_difference.Known = {}
 
     def own(self) -> Iterator[str]:
         """Yield a remark on each profile of the owner's that lets more through than the default."""
@@ -179,7 +180,8 @@ class _Comparing:
     def _compared(self, default: str, other: str) -> str:
         try:
             loader = Loader.of(self._facts.runtime_kind, self._facts.runtime_version)
-            found = profile_difference.weaker(self._made(default), self._made(other), loader)
+            both = self._made(default), self._made(other)
+            found = profile_difference.weaker(*both, loader, self._known)
         except ProfileError as error:
             return f"they cannot be compared, as {error}".rstrip(".")
         return safe_text.some(list(dict.fromkeys(map(_in_words, found))), _MOST_CALLS)

@@ -15,9 +15,9 @@ X32_BIT = 1 << 30
 _OCI_PREFIX = "SCMP_ARCH_"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Abi:
-    """One ABI; `little` is True if its byte order is little-endian."""
+    """One ABI, the only object of it; `little` is True if its byte order is little-endian."""
 
     name: str
     token: int

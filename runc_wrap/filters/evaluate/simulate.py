@@ -25,9 +25,10 @@ similar call also becomes one for the multiplexer, with the call's number as its
 (src/syscalls.c).
 """
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
+from functools import cache
 
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Comparison, Load, Loader, load
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE, holds
@@ -141,26 +142,19 @@ class Simulation:
         number = syscalls.numbers(abi).get(name)
         return None if number is None else self.verdict(abi, number, args)
 
-    def uncertain(self, abi: Abi) -> Collection[int] | None:
-        """Return the numbers of which some verdict may not be certain; None if all may be."""
-        if abi in self._led_by_pseudo:
-            return None
-        calls = self._calls.get(abi, {}).items()
-        return [number for number, call in calls if call.may_be_miscompiled]
+    def is_uncertain(self, abi: Abi, number: int) -> bool:
+        """Tell whether some verdict of a number may not be certain."""
+        call = self._calls.get(abi, {}).get(number, _UNNAMED)
+        return abi in self._led_by_pseudo or call.may_be_miscompiled
 
     def key(self, abi: Abi, number: int) -> Hashable:
         """Return what a call's results depend on: its own rules, in order, and the default."""
-        call = self._calls[abi].get(number, _UNNAMED)
-        return abi, number, call.action, tuple(call.conditional), self.load.default
-
-    def has_same_rules(self, other: "Simulation", abi: Abi, number: int) -> bool:
-        """Tell whether another has the same rules for a number, which nothing else decides."""
-        if not all(
-            abi in one.load.abis and one.uncertain(abi) is not None for one in (self, other)
-        ):
-            return False
-        is_same_stub = self.load.stub.get(abi) == other.load.stub.get(abi)
-        return is_same_stub and self.key(abi, number) == other.key(abi, number)
+        call = self._calls.get(abi, {}).get(number, _UNNAMED)
+        if abi in self._led_by_pseudo:
+            return abi, number, self
+        if call.action is None and call.conditional and not _is_beyond(self.load.stub, abi, number):
+            return abi, number, tuple(call.conditional), self.load.default
+        return abi, number, self.verdict(abi, number).code
 
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
         """Return the conditions that decide a number's outcome; [] if no argument matters."""
@@ -185,26 +179,32 @@ def _is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
 
 def _calls(loaded: Load, abi: Abi) -> dict[int, _Call]:
     calls: dict[int, _Call] = {}
+    mask = (1 << abi.bits) - 1
     for rule in loaded.rules:
-        for number, conditions in _targets(abi, rule.name, rule.conditions):
-            call = calls.setdefault(number, _Call((1 << abi.bits) - 1))
-            call.add(_meaningful(conditions, abi), rule.code)
+        for number, through in _targets(abi, rule.name):
+            conditions = _meaningful(rule.conditions, mask)
+            if through is not None:
+                conditions = (through, *(one for one in conditions if one.index))
+            calls.setdefault(number, _Call(mask)).add(conditions, rule.code)
     return calls
 
 
-def _targets(abi: Abi, name: str, conditions: Conditions) -> list[tuple[int, Conditions]]:
-    """Return the numbers that a rule applies to, with its conditions (arch_filter_rule_add)."""
+@cache
+def _targets(abi: Abi, name: str) -> tuple[tuple[int, Comparison | None], ...]:
+    """Return the numbers that a rule applies to (arch_filter_rule_add).
+
+    Of a multiplexer the comparison of its first argument stands beside its number.
+    """
     resolved = syscalls.resolved(abi, _translated(abi, name))
     if resolved >= 0:
-        return [(resolved, conditions)]
+        return ((resolved, None),)
     if not _multiplexes(abi) or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
-        return []
+        return ()
     through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
     numbers = syscalls.numbers(abi)
     which = Comparison(0, EQ, -resolved % base)
-    inner = (which, *(one for one in conditions if one.index))
-    muxed = [(numbers[through], inner)] if through in numbers else []
-    return muxed + ([(numbers[name], conditions)] if name in numbers else [])
+    found = ((through, which), (name, None))
+    return tuple((numbers[one], condition) for one, condition in found if one in numbers)
 
 
 def _translated(abi: Abi, name: str) -> str:
@@ -218,9 +218,8 @@ def _multiplexes(abi: Abi) -> bool:
     return syscalls.resolved(abi, "socket") in _SOCKET_CALLS
 
 
-def _meaningful(conditions: Conditions, abi: Abi) -> Conditions:
+def _meaningful(conditions: Conditions, mask: int) -> Conditions:
     """Return the conditions without those that always hold: empty masks."""
-    mask = (1 << abi.bits) - 1
     return tuple(one for one in conditions if one.op != MASKED_EQ or one.value & mask)
 
 

@@ -19,7 +19,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SECONDS = 10  # far more than the largest profile needs
+SECONDS = 10  # of CPU, far more than the largest profile needs; a busy node is no reason
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
 _BINARY_TREE = 2
 
@@ -41,8 +41,8 @@ def filter_bytes(load: Load) -> bytes:
         if not pid:
             os._exit(_made(pyseccomp, load, file))
         ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if ended == -signal.SIGALRM:
-            raise ProfileError(f"libseccomp did not compile the profile within {SECONDS} s")
+        if ended == -signal.SIGPROF:
+            raise ProfileError(f"libseccomp did not compile the profile within {SECONDS} s of CPU")
         if ended:
             why = os.strerror(ended) if ended > 0 else f"it ended by signal {-ended}"
             raise ProfileError(f"libseccomp refuses the profile: {why}")
@@ -52,8 +52,8 @@ def filter_bytes(load: Load) -> bytes:
 
 def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no types)
     """Write the filter to a file within SECONDS; return 0, or the number of libseccomp's error."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(SECONDS)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         _make(library, load).export_bpf(file)
     except OSError as error:

@@ -13,6 +13,7 @@ from harness.node.requirements import machine
 from runc_wrap.apply import policy_proof
 from runc_wrap.filters import block_proof
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles.arguments import masked_rules
 from tests.unit.cli import ctl
 
@@ -51,7 +52,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 def test_rules_that_libseccomp_2_6_0_compiles_wrongly_are_found() -> None:
     machine("x86_64")
     (found,) = block_proof.wrong(
-        _block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))]), CRUN, {}
+        json_codec.dumps(_block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))])), CRUN, {}
     )
     assert (found.syscall, found.abi, found.args[1]) == ("ioctl", "x86_64", 3)
     assert "gets SCMP_ACT_ERRNO(EPERM), where the rules say SCMP_ACT_ALLOW" in str(found)
@@ -65,7 +66,7 @@ def test_with_masks_they_are_compiled_to_what_they_say(
     written: list[Any] = [_entry(one) for one in comparisons]
     made = masked_rules.masked(written, {"ioctl"})
     assert made is not None
-    assert block_proof.wrong(_block(made), CRUN, {}) == []  # type: ignore[arg-type]
+    assert block_proof.wrong(json_codec.dumps(_block(made)), CRUN, {}) == []  # type: ignore[arg-type]
     assert _meaning(_block(written)) == _meaning(_block(made))  # type: ignore[arg-type]
 
 

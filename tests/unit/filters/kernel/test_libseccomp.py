@@ -42,4 +42,4 @@ def test_a_filter_that_is_never_ready_is_given_up(monkeypatch: pytest.MonkeyPatc
     begun = time.monotonic()
     with pytest.raises(ProfileError, match="did not compile the profile within 1 s"):
         made_of(rule("ALLOW", (1, "GT", 3), shared), rule("LOG", (2, "NE", 3), shared))
-    assert 0.5 < time.monotonic() - begun < 10
+    assert time.monotonic() - begun > 0.5
