@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Profile
 
 _LARGEST = 1 << 20
-_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see profile_proof
+_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see block_proof
 
 
 @dataclass(frozen=True)
