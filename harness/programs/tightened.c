@@ -7,12 +7,13 @@
  *   tightened OUT fills N...:  with filters of which the kernel makes N instructions each
  *   tightened OUT signals N:   a child queues N signals; "N of N"
  *   tightened OUT chain N:     N processes, each of which makes the next and ends; the last sits
- *   tightened OUT diverged:    with a second thread that has a filter of its own
+ *   tightened OUT diverged:    with io_uring's kernel thread, and a thread that has a filter of its own
  *   tightened OUT sequence:    in restartable sequences (rseq(2)) for four seconds; "broken 0" */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -166,6 +167,8 @@ int main(int words, char **argv)
 	}
 	if (strcmp(argv[2], "diverged") == 0) {
 		pthread_t thread;
+		struct io_uring_params ring = { .flags = IORING_SETUP_SQPOLL };
+		syscall(SYS_io_uring_setup, 8, &ring);
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 		if (pthread_create(&thread, NULL, diverged, NULL) != 0)
 			return 3;

@@ -13,8 +13,9 @@ import time
 from runc_wrap.host import files
 
 LARGEST = 2 << 20  # bytes; 65,536 groups fill some 720 KiB of /proc/PID/status
-_STATE, _PARENT, _THREADS, _START = 3, 4, 20, 22  # fields of stat, counted from 1
+_STATE, _PARENT, _FLAGS, _THREADS, _START = 3, 4, 9, 20, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
+_IO_WORKER = 0x4010  # PF_IO_WORKER and PF_USER_WORKER of Linux 6.4, linux/sched.h
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
 _TRIES = 10
@@ -112,6 +113,33 @@ def has_ended(state: bytes) -> bool:
 def _goes_on(thread: str) -> bool:
     fields = _stat(thread)
     return bool(fields) and not has_ended(fields[0])
+
+
+def living(pid: int) -> dict[int, dict[bytes, bytes]]:
+    """Return the status of each thread that has not ended, by its id; {} only if all have.
+
+    Without io_uring's workers, which make no system calls and may never stop for a tracer.
+    """
+    found: dict[int, dict[bytes, bytes]] = {}
+    for _ in range(_TRIES):
+        for thread in threads(pid):
+            try:
+                fields = status(thread)
+            except OSError:  # it has ended
+                continue
+            if not (has_ended(fields[b"State"]) or _is_io_worker(thread, fields)):
+                found[int(thread.rpartition("/")[2])] = fields
+        if found or started(pid) is None:  # else an exec gave a thread another number
+            break
+    return found
+
+
+def _is_io_worker(thread: str, status: dict[bytes, bytes]) -> bool:
+    """Tell whether a thread is io_uring's: by its name, which any may have, and its flags."""
+    if not status[b"Name"].startswith(b"iou-"):
+        return False
+    flags = int((_stat(thread) or [b"0"] * _FLAGS)[_FLAGS - _AFTER_NAME])
+    return flags & _IO_WORKER == _IO_WORKER
 
 
 def is_runnable(pid: int) -> bool:

@@ -6,7 +6,6 @@ Called by the tracer (tighten.tracer), whose threads are only its tracees.
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runc_wrap.filters.kernel import ptrace, thread_injection
@@ -23,22 +22,12 @@ if TYPE_CHECKING:
 
     Identity = tuple[int, int]  # a process: pid and start time
 
-_ROUNDS = 20  # of looking for threads that were made meanwhile, or got another number
+_ROUNDS = 20  # of looking for threads that were made meanwhile
 _FILTER = 2  # SECCOMP_MODE_FILTER
 
 
 def _living(pid: int) -> dict[int, Status]:
-    """Return the threads of a process that have not ended, by their ids; {} only if all have."""
-    found: dict[int, Status] = {}
-    for _ in range(_ROUNDS):
-        for thread in procfs.threads(pid):
-            with suppress(FiltersUnreadableError):
-                status = ptrace.status(thread)
-                if not procfs.has_ended(status.state):
-                    found[int(thread.rpartition("/")[2])] = status
-        if found or procfs.started(pid) is None:  # else an exec gave a thread another number
-            break
-    return found
+    return {tid: ptrace.status_of(fields) for tid, fields in procfs.living(pid).items()}
 
 
 def _weakest(threads: Mapping[int, Status]) -> SeccompState:

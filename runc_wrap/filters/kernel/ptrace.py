@@ -101,6 +101,11 @@ def status(pid: int | str) -> Status:
         raise FiltersUnreadableError(
             "this kernel has no seccomp: /proc/PID/status does not show it"
         )
+    return status_of(fields)
+
+
+def status_of(fields: Mapping[bytes, bytes]) -> Status:
+    """Return what /proc/PID/status says, as procfs reads it."""
     count, is_admin = fields.get(b"Seccomp_filters"), int(fields[b"CapEff"], 16) & _SYS_ADMIN
     return Status(
         int(fields[b"Seccomp"]),
@@ -132,11 +137,11 @@ def read(pid: int, seconds: float = SECONDS) -> tuple[bytes, ...]:
 
 def read_threads(pids: Sequence[int], seconds: float = SECONDS) -> list[tuple[int, int, Read]]:
     """Return (process, thread, what `read` returns or raises) for all threads that are there."""
-    threads = {
-        int(one.rpartition("/")[2]): (pid, one) for pid in pids for one in procfs.threads(pid)
-    }
+    threads = {tid: pid for pid in pids for tid in procfs.living(pid)}
     read = read_all([*threads], seconds)
-    return [(pid, tid, read[tid]) for tid, (pid, one) in threads.items() if procfs.started(one)]
+    return [
+        (pid, tid, read[tid]) for tid, pid in threads.items() if procfs.started(f"{pid}/task/{tid}")
+    ]
 
 
 def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:

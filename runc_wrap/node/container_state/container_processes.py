@@ -62,9 +62,9 @@ def look(handle: psutil.Process) -> Process | None:
         if parent == _KERNEL_THREADS:
             return None
         if procfs.has_ended(status[b"State"]):  # perhaps only its first thread
-            status = _living_thread(pid)
+            status = next(iter(procfs.living(pid).values()))
         return _process(pid, parent, status, handle)
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError, StopIteration):
         return None
 
 
@@ -87,15 +87,6 @@ def _process(
         cgroups=frozenset(f"{one}:{path}" for one, _, path in cgroups if path not in ("/", "")),
         handle=handle,
     )
-
-
-def _living_thread(pid: int) -> dict[bytes, bytes]:
-    """Return the status of a thread that has not ended; raise KeyError if there is none."""
-    for thread in procfs.threads(pid):
-        status = procfs.status(thread)
-        if not procfs.has_ended(status[b"State"]):
-            return status
-    raise KeyError(pid)
 
 
 def is_alive(container: RuntimeContainer) -> bool:

@@ -47,7 +47,7 @@ def test_a_process_of_which_one_thread_lacks_the_filter_has_it_not(
     out = bundle.path / "rootfs" / "out"
     wait_until(lambda: out.exists() and "begun" in out.read_text(), "its second thread")
     node.configure(OFF + DENY_KEYCTL)
-    tid = procfs.threads(pid)[1].rpartition("/")[2]
+    tid = procfs.threads(pid)[-1].rpartition("/")[2]
     words = [program("strace"), "-qq", "-o", "/dev/null", "-p", tid]
     with subprocess.Popen(words) as tracer:
         wait_until(lambda: status(int(tid))["TracerPid"] == str(tracer.pid), "the tracing")
