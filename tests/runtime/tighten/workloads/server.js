@@ -34,4 +34,5 @@ async function rounds(port) {
 }
 
 const server = http.createServer((_, response) => response.end("hello\n"));
+server.keepAliveTimeout = 0; // else it ends connections while a busy machine starts the child
 server.listen(0, "127.0.0.1", () => rounds(server.address().port));
