@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli.workload_text import call_words
-from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_writer import EvidenceStore
-from runc_wrap.host import procfs
 from runc_wrap.hotpath import policy_file
 from runc_wrap.report import call_row, node_report
 from runc_wrap.report.outcomes import UNKNOWN
@@ -245,21 +243,6 @@ def test_a_file_that_cannot_be_read_or_written_is_said(
     assert result.exit_code == 1
     assert ("nowhere" in result.stderr, "DENIED" in result.stdout) == (True, True)
     assert applied.ctl("report", "--html", str(tmp_path / "no" / "out.html")).exit_code == 2
-
-
-def test_a_logged_process_that_still_runs_is_attributed(
-    applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Membership, "of", lambda *_: ("/run/test", "c1"))
-    monkeypatch.setattr(procfs, "born", lambda _: (1, 1))
-    write_ledger(applied.places.ledger, line("c1", time=rfc3339(time.time() - 60)))
-    log = tmp_path / "audit.log"
-    log.write_text(
-        f"type=SECCOMP msg=audit({int(time.time())}.000:7): auid=0 uid=0 gid=0 ses=1 pid=42 "
-        'comm="x" exe="/x" sig=0 arch=c000003e syscall=165 compat=0 ip=0x1 code=0x7ffc0000\n'
-    )
-    (found,) = _documents(applied, "--audit-log", str(log), status=1)
-    assert [call["syscall"] for call in found["calls"]] == ["mount"]
 
 
 def test_a_syslog_is_read_only_if_it_is_named(

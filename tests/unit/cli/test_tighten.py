@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli import tighten
-from runc_wrap.failure import Failure
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import ptrace
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
 FROZEN = 5
 DENIES_ALL = struct.pack("=HBBI", bpf.RET_K, 0, 0, return_codes.ERRNO)
-PIDS = {"stuck": 2, "unprivileged": 3, "strict": 4}
+PIDS = {"stuck": 2, "strict": 4}
 
 
 def entry(name: str, pod: str | None = None, owner: int = 0) -> Entry:
@@ -53,8 +52,6 @@ class Choice:
         self._is_named = is_named
 
     def of(self, one: Entry) -> LaidFilter | None:
-        if one.container.id == "audited":
-            raise Failure("it only logs")
         return (
             None
             if one.container.id == "opted-out" and not self._is_named
@@ -88,11 +85,11 @@ class Laying:
     def read(self, container: RuntimeContainer, _: Loader) -> Any:
         name = container.id
         return SimpleNamespace(
-            notifies=name == "asks", has=lambda _: name == "done", with_filter=lambda *_: b"both"
+            notifies=False, has=lambda _: name == "done", with_filter=lambda *_: b"both"
         )
 
     def read_threads(self, pids: list[int]) -> list[tuple[int, int, ptrace.Read]]:
-        found: dict[int, ptrace.Read] = {2: ptrace.unstopped(2), 3: (), 4: ()}
+        found: dict[int, ptrace.Read] = {2: ptrace.unstopped(2), 4: ()}
         return [(pid, pid, found[pid]) for pid in pids if pid in found]
 
     def tighten(
@@ -130,7 +127,7 @@ def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
     monkeypatch.setattr(saved_state, "read", made.laying.read)
     monkeypatch.setattr(ptrace, "read_threads", made.laying.read_threads)
     monkeypatch.setattr(
-        ptrace, "status", lambda tid: SimpleNamespace(may_add=tid != 3, mode=int(tid == 4))
+        ptrace, "status", lambda tid: SimpleNamespace(may_add=True, mode=int(tid == 4))
     )
     monkeypatch.setattr(cgroups, "is_frozen", lambda pid: pid == FROZEN)
     monkeypatch.setattr(container_tightening, "tighten", made.laying.tighten)
@@ -158,7 +155,7 @@ def test_who_is_tightened(on_node: OnNode, words: list[str], expected: dict[str,
     ("name", "result"),
     [
         ("broken", PARTLY),
-        *((one, REFUSED) for one in (*PIDS, "paused", "audited", "asks", "theirs")),
+        *((one, REFUSED) for one in (*PIDS, "paused", "theirs")),
     ],
 )
 def test_what_is_left_fails_the_command_and_no_other_container(
@@ -177,12 +174,6 @@ def test_what_keeps_all_from_being_tightened_is_said(
     done = on_node.node.ctl(*words)
     assert (done.exit_code, on_node.laying.laid) == (2, [])
     assert "ptrace_scope is 3" in done.stderr
-
-
-def test_no_new_privs_is_set_if_that_is_asked_for(on_node: OnNode) -> None:
-    on_node.entries.append(entry("unprivileged"))
-    found = on_node.results("--set-no-new-privs", "unprivileged")
-    assert found == {"unprivileged": TIGHTENED}
 
 
 def test_other_users_containers_and_processes_that_only_joined_are_named(

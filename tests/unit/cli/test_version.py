@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import platform
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import run
-from harness.node.requirements import program
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -31,14 +27,6 @@ def test_it_names_the_release_its_parts_and_the_machine(node: Node) -> None:
     assert found["python"] == python
     uname = os.uname()
     assert (found["kernel"], found["machine"]) == (uname.release, uname.machine)
-
-
-def test_it_names_the_libseccomp_that_is_loaded(node: Node) -> None:
-    program("dpkg-query")
-    version = run(["dpkg-query", "-f", "${Version}", "-W", "libseccomp2"]).stdout
-    found = node.json("version")["libseccomp"]
-    assert version.startswith(f"{found['version']}-")
-    assert Path(found["path"]).name.startswith(str(ctypes.util.find_library("seccomp")))
 
 
 def test_it_names_the_runtimes_and_the_one_in_force_first(node: Node) -> None:
