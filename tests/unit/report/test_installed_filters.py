@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,20 +11,16 @@ from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.ledger import whole_ledger
 from runc_wrap.report import installed_filters
 from runc_wrap.report.container_evidence import Carried
 from runc_wrap.report.enforced_profile import Enforced
-from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
-from tests.unit.evidence.samples import UNSHARE, line, observed, sighting
+from tests.unit.evidence.samples import UNSHARE, observed, sighting
+from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 
 if TYPE_CHECKING:
     from runc_wrap.report.outcomes import Filter
 
-BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0
-HOUR = 3600.0
 SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
 SECCOMP_X32 = 0x40000000 | SECCOMP
 SET_FILTER, SET_SECCOMP, FILTER = 1, 22, 0x7FFC12345678
@@ -44,22 +39,17 @@ def judged(
     evidence: Evidence | None = None,
 ) -> dict[str, Any]:
     """Return one workload's verdict for its containers' modes, the newest last, and their calls."""
-    evidence = evidence or Evidence()
+    case = Case(profile)
+    case.evidence, case.now = evidence or Evidence(), BEGIN + HOUR
     for mode in (AUDIT, OBSERVE):
-        evidence.add_watched(mode, BEGIN, BEGIN + HOUR)
-    records: dict[Any, Any] = {}
-    starts: dict[Any, Any] = {}
+        case.evidence.add_watched(mode, BEGIN, BEGIN + HOUR)
     for at, (mode, one) in enumerate(said):
-        key = ("/run/test", f"c{at}")
         time = time_text.rfc3339(BEGIN + at)
-        records[key] = ledger_record.of(line(key[1], mode=mode, container="app", time=time))
-        starts[key] = (time or "", 1)
+        case.container(f"c{at}", mode=mode, container="app", time=time)
         if one:
-            evidence.add(key, one)
-    carries = {("/run/test", "c0"): carried} if carried else {}
-    judging = Judging(lambda _: profile, lambda _: True, BEGIN + HOUR, carried=carries)
-    (found,) = judging.judge(whole_ledger.Ledger(records, 0, starts), evidence)
-    return found.as_json()
+            case.evidence.add(("/run/test", f"c{at}"), one)
+    case.carries = {("/run/test", "c0"): carried} if carried else {}
+    return case.one()
 
 
 @pytest.mark.parametrize(
@@ -179,13 +169,6 @@ def test_a_filter_for_a_missing_listener_hides_calls_from_observe(
 def test_hostile_names_are_shown_inert(profile: Filter) -> None:
     found = judged(profile, ("audit", sighting(SECCOMP, exe="/\x1b[31mx", time=BEGIN + 5)))
     assert "\x1b" not in found["reason"]
-
-
-def test_only_a_few_of_many_programs_are_named() -> None:
-    hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
-    container: Any = object()
-    found = installed_filters.OwnFilters(hiding, hiding, Carried(0, 0), [container], False)
-    assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 
 def test_a_denied_prctl_is_not_a_known_installation() -> None:

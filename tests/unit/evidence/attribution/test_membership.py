@@ -133,23 +133,27 @@ def test_a_cgroup_path_through_another_users_directory_proves_nothing(
     assert machine.of(PID) is None
 
 
+SESSION = "/user.slice/session-1.scope"
+
+
 @pytest.mark.parametrize(
-    ("spaces", "key"),
-    [((PODS, OURS), KEY), ((WITHIN, PODS, OURS), KEY), ((OTHERS, OURS), None), ((OURS,), None)],
+    ("path", "first", "spaces", "key"),
+    [
+        (f"/docker/{ID}", (PODS, OURS), (PODS, OURS), KEY),
+        (f"/docker/{ID}", (PODS, OURS), (WITHIN, PODS, OURS), KEY),
+        (f"/docker/{ID}", (PODS, OURS), (OTHERS, OURS), None),
+        (f"/docker/{ID}", (PODS, OURS), (OURS,), None),
+        (f"/docker/{ID}", (OURS,), (OTHERS, OURS), KEY),  # in the host's, the cgroup decides
+        (SESSION, (OURS,), (OURS,), None),  # a cgroup that others share
+    ],
 )
 def test_the_pid_namespace_must_be_the_first_process_or_beneath(
-    machine: Machine, spaces: Sequence[int], key: Key | None
+    machine: Machine, path: str, first: Sequence[int], spaces: Sequence[int], key: Key | None
 ) -> None:
     """The runtime itself enters the cgroup first."""
-    machine.container(f"/docker/{ID}", PODS, OURS)
-    machine.process(PID, f"0::/docker/{ID}\n", *spaces)
+    machine.container(path, *first)
+    machine.process(PID, f"0::{path}\n", *spaces)
     assert machine.of(PID) == key
-
-
-def test_in_the_hosts_pid_namespace_the_cgroup_decides(machine: Machine) -> None:
-    machine.container(f"/docker/{ID}", OURS)
-    machine.process(PID, f"0::/docker/{ID}\n", OTHERS, OURS)
-    assert machine.of(PID) == KEY
 
 
 def test_a_process_must_match_in_each_hierarchy_that_has_the_id(machine: Machine) -> None:
@@ -167,14 +171,6 @@ def test_a_process_must_match_in_each_hierarchy_that_has_the_id(machine: Machine
         assert machine.of(PID) == key, text
     machine.cgroup("/c", owner=4242, hierarchy="pids")
     machine.process(PID, f"5:pids:/c/{ID}\n0::/c/{ID}\n", PODS)
-    assert machine.of(PID) is None
-
-
-def test_a_shared_cgroup_does_not_identify_a_container(
-    machine: Machine,
-) -> None:
-    machine.container("/user.slice/session-1.scope", OURS)
-    machine.process(PID, "0::/user.slice/session-1.scope\n", OURS)
     assert machine.of(PID) is None
 
 

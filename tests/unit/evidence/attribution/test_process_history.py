@@ -252,14 +252,6 @@ def test_ended_processes_are_forgotten_in_time(
     assert kernel.of(CHILD + 999, kernel.now) == KEY
 
 
-def test_without_the_connector_the_tree_says_so_and_reads_proc(
-    tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
-    monkeypatch.setattr(Membership, "of", lambda *_: KEY)
-    assert tree.container_of(os.getpid(), time.time()) == KEY
-
-
 def test_a_process_that_began_after_the_record_did_not_make_it(
     tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,11 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.store.evidence_memory import Evidence
-from runc_wrap.ledger import whole_ledger
 from runc_wrap.report.suggestion import policy_snippets
-from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
+from tests.unit.report.test_verdict import Case
 
 if TYPE_CHECKING:
     from runc_wrap.report.merged_workload import ReportedWorkload
@@ -18,16 +16,11 @@ APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "i
 
 def _judged(*containers: dict[str, Any]) -> list[ReportedWorkload]:
     """Return workloads of containers that made calls, in their order."""
-    records = {
-        ("/run/test", f"c{place}"): samples.record(id=f"c{place}", **one)
-        for place, one in enumerate(containers)
-    }
-    judging = Judging(lambda _: "not known", lambda _: True, samples.START + 100)
-    evidence = Evidence()
-    for key in records:
-        evidence.add(key, samples.sighting())
-    found = judging.judge(whole_ledger.Ledger(records), evidence)
-    return sorted(found, key=lambda one: one.ids[0])
+    case = Case("not known")
+    for place, names in enumerate(containers):
+        case.container(f"c{place}", **names)
+        case.evidence.add(("/run/test", f"c{place}"), samples.sighting())
+    return sorted(case.workloads(), key=lambda one: one.ids[0])
 
 
 def _one(**names: Any) -> ReportedWorkload:
