@@ -6,24 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import Tallies
-from runc_wrap.evidence.store.evidence_memory import Evidence
-from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import candidate_evidence
-from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
-from tests.unit.evidence.samples import GETPID, MOUNT, UNSHARE, line, sighting
+from tests.unit.evidence.samples import GETPID, MOUNT, UNSHARE, sighting
+from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 
 if TYPE_CHECKING:
+    from runc_wrap.evidence.store.evidence_memory import Evidence
+    from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.report.outcomes import Filter
 
-BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0
-HOUR, DAY = 3600.0, 86400.0
+DAY = 86400.0
 DIGEST = "d" * 64
 PRESENT = {"next": DIGEST}
 LOG, EPERM, NOTIFY = return_codes.LOG, return_codes.ERRNO | 1, return_codes.USER_NOTIF
@@ -36,19 +33,18 @@ def profile() -> Filter:
     return samples.enforced()
 
 
-class Node:
+class Node(Case):
     """Ledger and evidence, and the two reports on them."""
 
     def __init__(self, profile: Filter) -> None:
-        self.profile = profile
-        self.lines: dict[str, dict[str, Any]] = {}
-        self.evidence = Evidence()
-        self.evidence.add_watched(AUDIT, BEGIN, BEGIN + DAY)
+        super().__init__(profile)
+        self.now = BEGIN + DAY
+        self.evidence.add_watched(AUDIT, BEGIN, self.now)
         self.left: dict[str, list[str]] = {}
 
-    def container(self, name: str, mode: str = "enforce", **changes: Any) -> None:
+    def container(self, name: str = "c1", mode: str = "enforce", **changes: Any) -> None:
         beside = {"candidate": "next", "candidate_digest": DIGEST}
-        self.lines[name] = line(name, mode=mode, **{**beside, **changes})
+        super().container(name, mode=mode, **{**beside, **changes})
 
     def saw(self, name: str, number: int, code: int, at: float = HOUR) -> None:
         source = OBSERVE if code == NOTIFY else AUDIT
@@ -56,31 +52,20 @@ class Node:
         seen = self.evidence.containers.setdefault(("/run/test", name), Tallies())
         evidence_memory.count(seen, one)
 
-    def _decided(self) -> Ledger:
-        records = {("/run/test", name): ledger_record.of(one) for name, one in self.lines.items()}
-        starts = {key: (one.time, 1) for key, one in records.items()}
-        return Ledger(records, 0, starts)
-
     def _judged(self, decided: Ledger, evidence: Evidence, **more: Any) -> dict[str, Any]:
-        judging = Judging(
-            lambda _: self.profile, lambda _: True, BEGIN + DAY, unpreviewed=self._left, **more
-        )
-        return {
-            one.workload.container or "": one.as_json() for one in judging.judge(decided, evidence)
-        }
-
-    def _left(self, record: ledger_record.Record) -> list[str]:
-        return self.left.get(record.id, [])
+        judging = self.judging(unpreviewed=lambda record: self.left.get(record.id, []), **more)
+        found = judging.judge(decided, evidence)
+        return {one.workload.container or "": one.as_json() for one in found}
 
     def plain(self) -> dict[str, Any]:
-        return self._judged(self._decided(), self.evidence)
+        return self._judged(self.decided(), self.evidence)
 
     def beside(self, **more: Any) -> dict[str, Any]:
-        found = candidate_evidence.of(self._decided(), self.evidence, PRESENT)
+        found = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
         return self._judged(found.ledger, found.evidence, **more)
 
     def notes(self) -> list[str]:
-        found = candidate_evidence.of(self._decided(), self.evidence, PRESENT)
+        found = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
         return list(candidate_evidence.notes(found, lambda _: True))
 
 

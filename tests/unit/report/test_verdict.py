@@ -63,7 +63,7 @@ class Case:
     def judge(self, since: float = 0.0) -> list[dict[str, Any]]:
         return [one.as_json() for one in self.workloads(since)]
 
-    def workloads(self, since: float = 0.0) -> list[ReportedWorkload]:
+    def decided(self) -> whole_ledger.Ledger:
         starts: dict[Any, Any] = {}
         records = {}
         for one in self.lines:
@@ -71,18 +71,22 @@ class Case:
             records[key] = ledger_record.of(one)
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
-        decided = whole_ledger.Ledger(records, 0, starts)
-        is_there = self.there.__contains__
-        judging = Judging(
+        return whole_ledger.Ledger(records, 0, starts)
+
+    def judging(self, since: float = 0.0, **more: Any) -> Judging:
+        return Judging(
             self.profile_of,
-            is_there,
+            self.there.__contains__,
             self.now,
             since,
             age=lambda _: self.age,
             bounding_of=lambda _: self.capabilities,
             carried=self.carries,
+            **more,
         )
-        return [*judging.judge(decided, self.evidence)]
+
+    def workloads(self, since: float = 0.0) -> list[ReportedWorkload]:
+        return [*self.judging(since).judge(self.decided(), self.evidence)]
 
     def one(self) -> dict[str, Any]:
         (found,) = self.judge()

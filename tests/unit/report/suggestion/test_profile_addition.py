@@ -6,16 +6,13 @@ import pytest
 
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import syscalls
 from runc_wrap.profiles.composition import groups
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import dangerous_calls, profile_addition
 from runc_wrap.report.suggestion.profile_addition import Suggestion
-from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import (
     CLONE,
@@ -27,24 +24,23 @@ from tests.unit.evidence.samples import (
     observed,
     sighting,
 )
+from tests.unit.report.test_verdict import KEY, Case
 
 if TYPE_CHECKING:
     from runc_wrap.report.merged_workload import ReportedWorkload
 
-KEY = ("/run/test", "c1")
 LOADER = Loader.of("runc", "1.3.0")
 VSOCK, ALG, NETLINK, AUDIT_PROTOCOL = 40, 38, 16, 9
 
 
 def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) -> ReportedWorkload:
-    evidence = Evidence()
-    evidence.add_watched(AUDIT, 0, samples.START + 100)
+    case = Case(samples.enforced(profile) if isinstance(profile, str) else profile)
+    case.container(**changes)
+    case.now = samples.START + 100
+    case.evidence.add_watched(AUDIT, 0, case.now)
     for one in seen:
-        evidence.add(KEY, one)
-    decided = whole_ledger.Ledger({KEY: samples.record(**changes)})
-    filter_ = samples.enforced(profile) if isinstance(profile, str) else profile
-    judging = Judging(lambda _: filter_, lambda _: True, samples.START + 100)
-    (found,) = judging.judge(decided, evidence)
+        case.evidence.add(KEY, one)
+    (found,) = case.workloads()
     return found
 
 
