@@ -12,7 +12,7 @@ from runc_wrap.cli import engine_change, engine_output, engine_transaction, outp
 from runc_wrap.engines import registry
 from runc_wrap.engines.handler import EngineError, Handler, check_name
 from runc_wrap.engines.registration import plan_execution, registration_plan
-from runc_wrap.engines.transaction import transaction_run
+from runc_wrap.engines.transaction.transaction_run import ADD, INTERRUPTED, Job
 from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
@@ -75,10 +75,8 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
         registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
     )
     if wanted.restart:
-        ours = (wanted.handler, transaction_run.ADD, planned, wanted.default, wanted.stops)
-        return engine_change.restarted(
-            transaction_run.Job(places, where, *ours), as_json=wanted.as_json
-        )
+        ours = (wanted.handler, ADD, planned, wanted.default, wanted.stops)
+        return engine_change.restarted(Job(places, where, *ours), as_json=wanted.as_json)
     dry_run = wanted.dry_run
     with progress.shown(f"Registering with {found.name}"):
         plan = engine_change.carried_out(
@@ -105,7 +103,7 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
             engine_output.show(document, plan, as_json=False)
         elif not wanted.as_json:
             output.warn(f"{found}: skipped: {document['skipped']}")
-        if document.get("skipped") == transaction_run.INTERRUPTED:
+        if document.get("skipped") == INTERRUPTED:
             break  # whoever interrupts one wants none of the others to be restarted
     if wanted.as_json:
         output.document({"engines": documents})

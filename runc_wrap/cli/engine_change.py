@@ -87,3 +87,10 @@ def where_of(places: Places, name: str, config: Path) -> Where:
     where = registration_state.Where(name, config.absolute(), *ours)
     plan_execution.settle(where.change)
     return where
+
+
+def registered(places: Places, name: str, handler: str, config: Path | None) -> Where:
+    """Return where a handler is registered: in `config`, or where our record says."""
+    state = None if config else registration_state.with_handler(places, name, handler)
+    found = state.config if state else registry.ENGINES[name].usual
+    return where_of(places, name, config or found)

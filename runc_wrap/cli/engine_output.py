@@ -1,4 +1,4 @@
-"""What `engine add`, `remove` and `list` print: one document, or the same in sentences."""
+"""What `engine add` and `remove` print: one document, or the same in sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.engine_class import RESTART
 
 if TYPE_CHECKING:
-    from runc_wrap.engines import handler_removal
     from runc_wrap.engines.file_tree import Change
     from runc_wrap.engines.registration.registration_plan import Plan
 
@@ -93,27 +92,6 @@ def _changes(document: dict[str, Any], plan: Plan) -> str:
     if document["runtime_class"]:
         lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
     return "\n".join(lines)
-
-
-def cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
-    """Return the row of `engine list` for an engine and one of its handlers."""
-    shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
-    name = f"{row.get('handler', '')}{' (default)' if row.get('default') else ''}"
-    version = each["version"] or ("" if each["found"] else "not installed")
-    return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]
-
-
-def show_removal(
-    document: dict[str, Any], plan: Plan, removal: handler_removal.Removal, *, as_json: bool
-) -> None:
-    """Print a removal, with who still needs the handler, and end the command."""
-    show(document | removal.document(), plan, as_json=as_json)
-    if not as_json:
-        for each in removal.given:
-            output.say(f"yours to delete when no container needs it: {each}")
-        for each in removal.named:
-            output.warn(each)
-    end(wrong=bool(document["wrong"]))
 
 
 def end(*, wrong: bool) -> None:

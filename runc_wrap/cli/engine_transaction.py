@@ -10,7 +10,7 @@ import click
 from runc_wrap.cli import output, progress
 from runc_wrap.engines.transaction import (
     canary_proof,
-    registration_drift,
+    engine_drift,
     taking_back,
     transaction_run,
 )
@@ -112,7 +112,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
     Exit status 1: something differs; the output says what.
     """
     with progress.shown("Asking the engines"):
-        found = [one.as_json() for one in registration_drift.survey(places, Systemd())]
+        found = [one.as_json() for one in engine_drift.survey(places, Systemd())]
     if as_json:
         output.document(found)
     else:

@@ -13,7 +13,7 @@ from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.report import call_row, call_text, node_report, outcomes, workload_names
+from runc_wrap.report import argument_text, call_row, node_report, outcomes, workload_names
 from runc_wrap.report.live_feed import Watching
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:
         "errno": row.errno,
         "outcome": row.how,
         "args": one.call.args,
-        "arguments": call_text.arguments(row.syscall, one.call.args or ()),
+        "arguments": argument_text.arguments(row.syscall, one.call.args or ()),
         "count": one.times,
         "program": one.call.exe or one.call.comm,
     }
@@ -128,5 +128,5 @@ def _words(line: Json) -> str:
     times = f" {line['count']} times" if line["count"] > 1 else ""
     program = safe_text.word(line["program"])
     given = f"({line['arguments']})" if line["arguments"] else ""
-    call = call_text.syscall(line["syscall"]) + given
+    call = argument_text.syscall(line["syscall"]) + given
     return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

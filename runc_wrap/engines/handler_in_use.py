@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import dependent_container, registry
-from runc_wrap.engines.dependent_container import Dependent, Unknown
+from runc_wrap.engines import registry
+from runc_wrap.engines.dependent_container import Dependent, Unknown, of_handler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,9 +39,7 @@ def _by_path(places: Places, handler: str) -> Iterator[Dependent]:
         for id_, container in engine.calling(path):
             known.add(id_)
             yield container
-    yield from (
-        one for one in dependent_container.of_handler(places, handler) if one.name not in known
-    )
+    yield from (one for one in of_handler(places, handler) if one.name not in known)
 
 
 def of_users(handler: str) -> list[Dependent]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.engines import dependent_container, handler_in_use, registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
-from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 
 if TYPE_CHECKING:
@@ -118,22 +117,10 @@ def _unsure(handler: str, unknown: dependent_container.Unknown) -> str:
 
 def required_runtime(places: Places) -> Path:
     """Return the real runtime. Raises EngineError if there is none."""
-    if (runtime := real_runtime(places)) is None:
+    if (runtime := installed_programs.real_runtime(places)) is None:
         raise EngineError(
             f"there is no runc or crun that {places.runtime} names",
             "a runtime to which the name can lead",
             "`runc-wrapctl apply` first",
         )
     return runtime
-
-
-def real_runtime(places: Places) -> Path | None:
-    """Return the real runtime that `apply` chose, as the launcher finds it; None if there is none.
-
-    A runtime that was moved is searched by its kind's name.
-    """
-    kind = installed_programs.kind_in_force(places.runtime)
-    if kind is None:
-        return None
-    chosen = (places.runtime / kind).readlink()
-    return program.locate(str(chosen)) or program.locate(kind)

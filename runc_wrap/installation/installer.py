@@ -22,13 +22,13 @@ from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
 from runc_wrap.host.systemd import UnitFailed
 from runc_wrap.installation import (
-    interrupted_installation,
     links,
     release_parts,
     release_switch,
+    rollback,
     services,
 )
-from runc_wrap.installation.interrupted_installation import Damaged
+from runc_wrap.installation.rollback import Damaged
 from runc_wrap.installation.services import Services
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Installer:
         try:
             self._put_in_force()
             _listen_to_signals(signal.SIG_IGN)
-            change_set.close(interrupted_installation.place(self._prefix))
+            change_set.close(rollback.place(self._prefix))
         except BaseException:
             _listen_to_signals(signal.SIG_IGN)
             try:
@@ -116,9 +116,7 @@ class Installer:
         services = self._services()
         self._say("Switching to the new release ...")
         note = {"new": services.new, "ran": services.ran} if services else {}
-        change_set.begin(
-            interrupted_installation.place(self._prefix), self._changes(services), note
-        )
+        change_set.begin(rollback.place(self._prefix), self._changes(services), note)
         if services:
             self._say("Starting the services ...")
             services.start()
@@ -168,7 +166,7 @@ class Installer:
         return done.printed
 
     def _take_back(self) -> None:
-        for path in interrupted_installation.take_back(self._prefix):
+        for path in rollback.take_back(self._prefix):
             self._warn(f"{path} is left, as somebody else changed it meanwhile")
 
     def _say(self, text: str) -> None:

@@ -13,11 +13,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.engines import handler_removal
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
 from runc_wrap.installation import uninstall_obstacles
-from runc_wrap.node import paths
+from runc_wrap.node import installed_programs, paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ def main(places: Places) -> int:
     if found := uninstall_obstacles.observed(places):
         return _refuse(uninstall_obstacles.told_observed(found))
     called = dict(_called(places))
-    runtime = handler_removal.real_runtime(places)
+    runtime = installed_programs.real_runtime(places)
     if called and runtime is None:
         return _refuse(
             f"{', '.join(called)} is still called ({'; '.join(called.values())}), and there is no "

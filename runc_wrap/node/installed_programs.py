@@ -92,6 +92,18 @@ def kind_in_force(links: Path) -> str | None:
     return next((kind for kind in KINDS if (links / kind).is_symlink()), None)
 
 
+def real_runtime(places: Places) -> Path | None:
+    """Return the real runtime that `apply` chose, as the launcher finds it; None if there is none.
+
+    A runtime that was moved is searched by its kind's name.
+    """
+    kind = kind_in_force(places.runtime)
+    if kind is None:
+        return None
+    chosen = (places.runtime / kind).readlink()
+    return program.locate(str(chosen)) or program.locate(kind)
+
+
 def default_runtimes(links: Path) -> list[str]:
     """Return the names to look up if the owner wrote none: the kind in force comes first.
 

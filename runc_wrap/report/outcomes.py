@@ -20,7 +20,7 @@ from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
-from runc_wrap.report import call_text
+from runc_wrap.report import argument_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -165,7 +165,7 @@ def _beyond_clone(flags: int, tids: int) -> str:
     beyond = flags & ~_LEGACY if flags & _SPAWN != _SPAWN else flags & ~(_LEGACY | _SPAWN)
     if flags & _PIDFD_AND_TID == _PIDFD_AND_TID:
         beyond |= _PIDFD_AND_TID
-    found = call_text.arguments("clone3", (beyond,)) if beyond else ""
+    found = argument_text.arguments("clone3", (beyond,)) if beyond else ""
     return " and ".join(filter(None, (found, "set_tid" if tids else "")))
 
 

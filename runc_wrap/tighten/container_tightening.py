@@ -12,28 +12,33 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from runc_wrap.host import files, procfs
+from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import whole_ledger
+from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
 from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
 from runc_wrap.tighten import saved_state
-from runc_wrap.tighten.container import members, tighten_container
 from runc_wrap.tighten.process_outcome import FilterRequest
 from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
+from runc_wrap.tighten.tracer import tighten_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.node.paths import Places
+    from runc_wrap.tighten.process_outcome import ProcessOutcome
     from runc_wrap.tighten.tightening_plan import Tightening
 
 SECONDS = 10.0  # for execs that are under way
 _PAUSE = 0.05
 _TRIES = 5  # at what the runtime saved, if it is written back meanwhile
 _SHOWN = 5
+_DIRECTORIES = 1000  # cgroups, which a container may make; `members` finds what is in others
 _DAY = 86400  # seconds
 # 0.2.0, after a downgrade, takes the line for the container's record, and verifies it by this.
 _OF_THE_CREATE = ("engine", "bundle", "namespace", "pod", "container", "image", "mode", "digest")
@@ -161,6 +166,53 @@ def _joined(containers: Sequence[RuntimeContainer], place: int) -> list[str]:
     inside = {one.pid for one in members(containers, place)}
     left = (pid for pid in found if pid not in inside)
     return [str(pid) for pid in left if procfs.namespace(pid, "mnt") == own]
+
+
+def tighten_container(
+    containers: Sequence[RuntimeContainer],
+    place: int,
+    request: FilterRequest,
+    is_meant: Callable[[int], bool] = lambda _: True,
+) -> tuple[ProcessOutcome, ...]:
+    """Add the filter to all processes of containers[place]; see `tighten_processes`.
+
+    First those in its cgroup, whose list is read in microseconds; then those that are only in its
+    pid namespace or descend from its first process. `containers` are all of this node: a cgroup
+    that several share is no container's. A process for which `is_meant` returns False is left.
+    """
+    directory = _cgroup(containers, place)
+
+    def listed(is_whole: bool) -> list[int]:  # noqa: FBT001
+        if directory and not is_whole:
+            return [*filter(is_meant, _processes(directory))]
+        return [one.pid for one in members(containers, place) if is_meant(one.pid)]
+
+    return tighten_processes(listed, request)
+
+
+def members(containers: Sequence[RuntimeContainer], place: int) -> list[Process]:
+    """Return the processes that are in containers[place] now."""
+    return ContainerMembers(containers, snapshot()).of(place)
+
+
+def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str | None:
+    """Return the directory of a cgroup that is the container's alone."""
+    own = ContainerMembers(containers, snapshot()).cgroups_of(place)
+    hierarchies = Hierarchies()
+    for number, controllers, path in procfs.cgroups(containers[place].pid or 0) or ():
+        found = hierarchies.directory(controllers, path) if f"{number}:{path}" in own else None
+        if found:
+            return found
+    return None
+
+
+def _processes(directory: str) -> list[int]:
+    """Return the processes in a cgroup and in those below it."""
+    read = (
+        procfs.read(f"{place}/cgroup.procs") or b""
+        for place, _, _ in islice(os.walk(directory), _DIRECTORIES)
+    )
+    return [int(pid) for text in read for pid in text.split()]
 
 
 def _record(places: Places, plan: Tightening, result: str) -> None:

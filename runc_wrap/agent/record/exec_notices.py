@@ -14,9 +14,14 @@ import os
 import socket
 import struct
 
+from runc_wrap.evidence.attribution import exec_joins
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.process_history import ProcessTree
 
 NAME = "exec"  # of agent.sockets
 VERSION = "runc-wrap/1"
@@ -44,6 +49,16 @@ class Executions:
     def close(self) -> None:
         """Stop reading."""
         self._socket.close()
+
+    def read(self, known: Known, tree: ProcessTree) -> None:
+        """Take in processes that join a container, before news of what may be their children."""
+        for pid, when, words in self.take():
+            key = exec_joins.named(words, known)
+            if key is None:
+                tree.refresh()
+                key = exec_joins.named(words, known)
+            if key:
+                tree.join(key, pid, when)
 
     def take(self) -> Iterator[Notice]:
         """Yield root's notices since the last call; other users' and malformed ones are skipped."""

@@ -15,7 +15,6 @@ from runc_wrap.agent.record.exec_notices import Executions
 from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
 from runc_wrap.agent.record.watched_time import WatchedTime
-from runc_wrap.evidence.attribution import exec_joins
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.inotify import Appended
 from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
@@ -119,16 +118,6 @@ class Recorder:
         elif self.live:
             self._read_audit(self.live)
 
-    def _read_exec_notices(self) -> None:
-        """Take in processes that join a container, before news of what may be their children."""
-        for pid, when, words in self._executions.take() if self._executions else ():
-            key = exec_joins.named(words, self.known)
-            if key is None:
-                self.tree.refresh()
-                key = exec_joins.named(words, self.known)
-            if key:
-                self.tree.join(key, pid, when)
-
     def _read_ledger(self, ledger: Appended) -> None:
         try:
             ledger.take()
@@ -147,7 +136,8 @@ class Recorder:
             self._is_reading = False
 
     def _read_news(self) -> None:
-        self._read_exec_notices()
+        if self._executions:
+            self._executions.read(self.known, self.tree)
         for lost in self.tree.read(_NEWS_AT_ONCE):
             self.lost(lost)
         for key, when in self.tree.ended():

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding, NotMended
 from runc_wrap.engines import registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
@@ -43,7 +43,7 @@ def find(places: Places) -> Iterator[Finding]:
                     f"{state.engine} ({state.config}) still has "
                     f"{safe_text.number(count, 'test container')} that a killed command left there",
                     "remove what is left",
-                    mending_commands.ctl(places, "doctor", "--fix"),
+                    remedies.ctl(places, "doctor", "--fix"),
                     partial(_remove, places, access),
                 )
 

@@ -11,7 +11,7 @@ import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
@@ -80,7 +80,7 @@ def _finding(config: Path, where: str, pattern: str, key: str) -> Finding:
         f"{config}: {where} have {pattern!r}, which also passes on annotations that containerd "
         f"itself writes ({key}): a pod can then choose their values for its sandbox",
         f"name what is needed instead ({', '.join(ANNOTATIONS)}) and restart containerd",
-        mending_commands.edit(config, Containerd.at(config).reload_command()),
+        remedies.edit(config, Containerd.at(config).reload_command()),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import registry, toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
@@ -36,7 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         states = registration_state.states(places.engines)
     except (EngineError, OSError) as error:
-        command = mending_commands.ctl(places, "engine", "list")
+        command = remedies.ctl(places, "engine", "list")
         yield Finding(NAME, "warning", str(error), "restore that file from a backup", command)
         return
     for state in states:
@@ -59,7 +59,7 @@ def _link(places: Places, handler: Handler) -> Iterator[Finding]:
         "error",
         f"{path}, which an engine calls as its handler {handler.name}, {wrong}",
         "make the link again",
-        mending_commands.line("ln", "-sfn", DEFAULT_NAME, path),
+        remedies.line("ln", "-sfn", DEFAULT_NAME, path),
         _linked(path) if is_ours else None,
     )
 
@@ -88,7 +88,7 @@ def _of_engine(places: Places, state: Registered, handler: Handler) -> Iterator[
             "warning",
             f"{engine} does not show the handler {handler.name}, which is registered in {config}",
             f"add it again, then run {restart}",
-            f"{mending_commands.ctl(places, *words)} && {restart}",
+            f"{remedies.ctl(places, *words)} && {restart}",
         )
     elif shows is None and isinstance(found, Containerd) and config.exists():
         yield _unreadable(config)
@@ -100,7 +100,7 @@ def _unreadable(config: Path) -> Finding:
         "error",
         f"containerd cannot read {config} or a file that it imports: it would not start again",
         "correct what the command names",
-        mending_commands.line(Containerd.names.program, "-c", config, "config", "dump"),
+        remedies.line(Containerd.names.program, "-c", config, "config", "dump"),
     )
 
 
@@ -119,7 +119,7 @@ def _ignored(places: Places, states: list[Registered]) -> Iterator[Finding]:
                     "warning",
                     f"{path} defines the handler {name}, but {config} does not import it",
                     f'write imports = ["{pattern}"] at its top, and restart containerd',
-                    mending_commands.edit(config, Containerd.at(config).reload_command()),
+                    remedies.edit(config, Containerd.at(config).reload_command()),
                 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.host import ownership, program
 
@@ -50,7 +50,7 @@ def find(places: Places) -> Iterator[Finding]:
     if _are_others(python, hot):
         return
     _, why = _ran(python, hot / "cold.py")  # ends with 0 once everything is imported
-    remedy = mending_commands.install_again(places)
+    remedy = remedies.install_again(places)
     if why:
         sentence = f"{python} cannot start {hot / 'cold.py'}, and creates need it: {why}"
         yield Finding(NAME, "error", sentence, remedy)

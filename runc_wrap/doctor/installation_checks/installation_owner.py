@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding, changed_mode
 from runc_wrap.host import ownership
 
@@ -27,7 +27,7 @@ def find(places: Places) -> Iterator[Finding]:
             yield _open_to_others(places, Path(path), how)
     except OSError as error:
         sentence = f"{error.filename}: {error.strerror}"
-        command = mending_commands.ctl(places, "doctor")
+        command = remedies.ctl(places, "doctor")
         yield Finding(NAME, "note", sentence, "run doctor as root", command)
 
 
@@ -39,7 +39,7 @@ def _open_to_others(places: Places, path: Path, how: str) -> Finding:
         f"{path} {how}, which lets others run programs as the engine",
         f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
         "install in a directory that only root can write",
-        mending_commands.line("chmod", "go-w", path) if by_mode else "",
+        remedies.line("chmod", "go-w", path) if by_mode else "",
         changed_mode(path, takes=_OTHERS) if by_mode and _is_ours(places, path) else None,
     )
 

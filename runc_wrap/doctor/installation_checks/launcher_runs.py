@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding, changed_mode
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ def find(places: Places) -> Iterator[Finding]:
     path = places.wrapper
     if not path.is_file():
         sentence = f"{path}, which engines call, does not exist"
-        yield Finding(NAME, "error", sentence, mending_commands.install_again(places))
+        yield Finding(NAME, "error", sentence, remedies.install_again(places))
         return
     if path.is_symlink():  # by `uninstall` or a package's removal, while engines still call it
         sentence = (
             f"{path}, which engines call, leads to {path.readlink()}: containers are not confined"
         )
-        yield Finding(NAME, "error", sentence, mending_commands.install_again(places))
+        yield Finding(NAME, "error", sentence, remedies.install_again(places))
         return
     if not os.access(path, os.X_OK):
         yield _not_executable(path)
@@ -39,7 +39,7 @@ def find(places: Places) -> Iterator[Finding]:
 def _not_executable(path: Path) -> Finding:
     sentence = f"{path}, which engines call, cannot be executed (mode {_mode(path):04o})"
     remedy = "make it executable, or mount it without noexec"
-    command = mending_commands.line("chmod", f"{_MODE:04o}", path)
+    command = remedies.line("chmod", f"{_MODE:04o}", path)
     is_fixable = _mode(path) & _EXECUTABLE != _EXECUTABLE
     fix = changed_mode(path, gives=_MODE) if is_fixable else None
     return Finding(NAME, "error", sentence, remedy, command, fix)

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding, changed_mode
 
 if TYPE_CHECKING:
@@ -46,15 +46,15 @@ def _unwritable(path: Path) -> Finding | None:
         sentence = (
             f"{path} is mounted read-only: no decision is recorded, and no policy can be applied"
         )
-        command = mending_commands.line("mount", "-o", "remount,rw", _mount_of(path))
+        command = remedies.line("mount", "-o", "remount,rw", _mount_of(path))
         return Finding(NAME, "error", sentence, "mount it writable", command)
     if free < _LITTLE or (system.f_files and not system.f_favail):
         sentence = f"the file system of {path} is full: no decision is recorded"
-        command = f"{mending_commands.line('du', '-xh', _mount_of(path))} | sort -h | tail"
+        command = f"{remedies.line('du', '-xh', _mount_of(path))} | sort -h | tail"
         return Finding(NAME, "error", sentence, "delete what the command shows", command)
     if os.geteuid() == 0 and not os.access(path, os.W_OK):
         sentence = f"root cannot write in {path}: no decision is recorded"
-        command = mending_commands.line("chattr", "-i", path)
+        command = remedies.line("chattr", "-i", path)
         return Finding(NAME, "error", sentence, "let root write there", command)
     return None
 
@@ -76,6 +76,6 @@ def _readable(path: Path) -> Iterator[Finding]:
             f"{path}, which tells what ran here, can be opened by others "
             f"(mode {stat.S_IMODE(mode):04o})",
             "let only root open it",
-            mending_commands.line("chmod", "700", path),
+            remedies.line("chmod", "700", path),
             changed_mode(path, takes=_OTHERS),
         )

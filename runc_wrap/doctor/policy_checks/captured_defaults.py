@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import node_facts
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.hotpath import policy_file
@@ -34,9 +34,7 @@ def find(places: Places) -> Iterator[Finding]:
         in_force = policy_file.load(str(places.prefix))["runtime_default"]
     except ProfileError as error:
         sentence, remedy = str(error), "remove it, or capture again"
-        yield Finding(
-            NAME, "warning", sentence, remedy, mending_commands.line("rm", places.captured)
-        )
+        yield Finding(NAME, "warning", sentence, remedy, remedies.line("rm", places.captured))
         return
     except Refusal:  # policy_in_force reports it
         return
@@ -52,7 +50,7 @@ def find(places: Places) -> Iterator[Finding]:
 def _stale(places: Places, captured: CapturedProfile, *, is_used: bool) -> Finding:
     """Return the finding; the check of the policy's sources says if `apply` would refuse."""
     of = ("--config", captured.config) if captured.config else ()
-    command = mending_commands.ctl(places, "profile", "capture", captured.engine, *of)
+    command = remedies.ctl(places, "profile", "capture", captured.engine, *of)
     sentence = f"the captured default of {captured.engine} no longer holds: {captured.stale}"
     return Finding(NAME, "warning" if is_used else "note", sentence, "capture it again", command)
 
@@ -72,4 +70,4 @@ def _differing(
             f"policy gives: {len(found)} differences ({first})"
         )
         remedy = 'write source = "captured" in [runtime_default], and apply'
-        yield Finding(NAME, "warning", sentence, remedy, mending_commands.policy(places))
+        yield Finding(NAME, "warning", sentence, remedy, remedies.policy(places))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import policy_in_force
 from runc_wrap.failure import Failure
@@ -35,7 +35,7 @@ def find(places: Places) -> Iterator[Finding]:
     except (Failure, OSError) as error:
         for line in str(error).splitlines():
             remedy = f"fix it, then {_APPLY}; until then the policy in force stays"
-            yield Finding(NAME, "error", line, remedy, mending_commands.policy(places))
+            yield Finding(NAME, "error", line, remedy, remedies.policy(places))
         return
     yield from _moved(places, compiled.policy)
     for remark in remarks:
@@ -43,7 +43,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 
 def _stale(places: Places, sentence: str) -> Finding:
-    command = mending_commands.ctl(places, "apply")
+    command = remedies.ctl(places, "apply")
     return Finding(NAME, "warning", sentence, _APPLY, command, policy_in_force.fix(places))
 
 
@@ -52,7 +52,7 @@ def _finding(places: Places, remark: str) -> Finding:
     sentence, _, remedy = text.rstrip(".").rpartition("; ")
     kind: Severity = "warning" if severity == "warning" else "note"
     advice = remedy if sentence else "do nothing"
-    return Finding(NAME, kind, sentence or text, advice, mending_commands.policy(places))
+    return Finding(NAME, kind, sentence or text, advice, remedies.policy(places))
 
 
 def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:

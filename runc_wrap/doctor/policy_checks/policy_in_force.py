@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding, NotMended
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.failure import Failure
@@ -39,7 +39,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _unreadable(places: Places, refusal: Refusal) -> Finding:
     sentence = str(refusal).removesuffix(policy_file.AGAIN).rstrip()  # the remedy says it
-    command = mending_commands.ctl(places, "apply")
+    command = remedies.ctl(places, "apply")
     return Finding(NAME, "error", sentence, _REMEDY, command, fix(places))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -29,4 +29,4 @@ def find(places: Places) -> Iterator[Finding]:
         installed_programs.find_runtime([named["path"]])
     except (RuntimeNotUsable, OSError) as error:
         remedy = f"install {named['kind']} again, or have runc-wrapctl apply take another one"
-        yield Finding(NAME, "error", str(error), remedy, mending_commands.ctl(places, "apply"))
+        yield Finding(NAME, "error", str(error), remedy, remedies.ctl(places, "apply"))

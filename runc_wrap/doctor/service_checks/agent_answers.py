@@ -7,7 +7,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.doctor.service_checks import service_units
@@ -69,7 +69,7 @@ def _start(places: Places, name: str) -> str:
     """Return how a service is started; systemd may run this machine and not know it."""
     if service_units.is_installed(name) or not systemd.is_booted():
         return "start it"
-    return f"{mending_commands.install_again(places)}, which installs its unit"
+    return f"{remedies.install_again(places)}, which installs its unit"
 
 
 def _answers_later(path: Path) -> bool:

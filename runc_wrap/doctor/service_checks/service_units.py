@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.host import systemd
 
@@ -46,18 +46,12 @@ def restart(name: str) -> str:
 
     "" without its unit: then it is somebody else's to restart.
     """
-    return (
-        mending_commands.line("systemctl", "restart", service(name)) if is_installed(name) else ""
-    )
+    return remedies.line("systemctl", "restart", service(name)) if is_installed(name) else ""
 
 
 def start(name: str) -> str:
     """Return the command that starts a service, now and at each boot; "" without its unit."""
-    return (
-        mending_commands.line("systemctl", "enable", "--now", *both(name))
-        if is_installed(name)
-        else ""
-    )
+    return remedies.line("systemctl", "enable", "--now", *both(name)) if is_installed(name) else ""
 
 
 def fix(*arguments: str) -> Callable[[], None]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.doctor.service_checks import service_units
@@ -45,11 +45,11 @@ def _of_service(places: Places, name: str, service: Shown, socket: Shown) -> Ite
     program = _PROGRAM.search(service.get("ExecStart", ""))
     ours = places.prefix / "bin" / "runc-wrapctl"
     if service["LoadState"] == "masked":
-        command = mending_commands.line("systemctl", "unmask", *service_units.both(name))
+        command = remedies.line("systemctl", "unmask", *service_units.both(name))
         yield Finding(NAME, "note", f"{unit} is masked", "unmask it if you want it", command)
     elif program and not _is_same(program[1], ours):
         sentence = f"{unit} starts {program[1]}, not this installation's {ours}"
-        remedy = f"use the other's runc-wrapctl; or {mending_commands.install_again(places)}"
+        remedy = f"use the other's runc-wrapctl; or {remedies.install_again(places)}"
         yield Finding(NAME, "warning", sentence, remedy)
     elif "yes" in (service.get("NeedDaemonReload"), socket.get("NeedDaemonReload")):
         sentence = f"systemd has read {unit} before it was changed"
@@ -71,7 +71,7 @@ def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Itera
         yield _fixed(sentence, remedy, "restart", *service_units.both(name))
     elif state in _BETWEEN and _number(service, "NRestarts") >= _OFTEN:
         sentence = f"{unit} ends whenever systemd starts it ({service['NRestarts']} times)"
-        command = mending_commands.line("journalctl", "-u", unit)
+        command = remedies.line("journalctl", "-u", unit)
         yield Finding(NAME, "warning", sentence, "mend what its log names", command)
     elif state == "inactive" or socket.get("ActiveState") == "inactive":
         severity = _of_stopped(places, service)
@@ -98,7 +98,7 @@ def _of_stopped(places: Places, service: Shown) -> Severity:
 
 
 def _fixed(sentence: str, remedy: str, *arguments: str, severity: Severity = "warning") -> Finding:
-    command = mending_commands.line("systemctl", *arguments)
+    command = remedies.line("systemctl", *arguments)
     return Finding(NAME, severity, sentence, remedy, command, service_units.fix(*arguments))
 
 
@@ -131,5 +131,5 @@ def _old_systemd(places: Places) -> Iterator[Finding]:
             "is stopped: then calls of containers in observe fail with ENOSYS",
             "restart that service only by `systemctl restart`, or use the mode audit; systemd "
             f"{_KEEPS_AT_STOP} keeps them",
-            mending_commands.policy(places),
+            remedies.policy(places),
         )

@@ -113,6 +113,15 @@ def states(state_dir: Path) -> list[Registered]:
     return [each for each in found if each]
 
 
+def with_handler(places: Places, engine: str, handler: str) -> Registered | None:
+    """Return an engine's registration that has this handler. Raises EngineError for several."""
+    found = [one for one in states(places.engines) if one.engine == engine and handler in one.names]
+    if len(found) > 1:
+        configs = " and ".join(one.at for one in found)
+        raise EngineError(f"{handler} is registered in {configs}", "one of them", "--config FILE")
+    return found[0] if found else None
+
+
 def of(where: Where) -> Registered:
     """Return the one of a configuration, an empty one if nothing is registered there."""
     return _load(where.state_file) or empty(where.engine, where.config)

@@ -154,17 +154,6 @@ def _holes(fields: list[list[Any]]) -> Holes:
     return found
 
 
-def state_json(state: Evidence) -> Json:
-    """Return the content of state.json."""
-    return {
-        "version": VERSION,
-        "lost": [[*kind, *hole] for kind, holes in state.lost.items() for hole in holes],
-        "watched": state.watched,
-        "covered": state.covered,
-        "cleared_until": state.cleared_until,
-    }
-
-
 def object_of(path: str) -> Json:
     """Return a file's JSON object; raise one of UNREADABLE if it is none of this version."""
     found = json_codec.loads(config_file.read(path).text)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.store import call_counts, unattributed_calls
+from runc_wrap.evidence.store import call_counts, evidence_reader, unattributed_calls
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_memory import (
     ASIDE,
@@ -21,16 +21,7 @@ from runc_wrap.evidence.store.evidence_memory import (
     unwatch,
     watch,
 )
-from runc_wrap.evidence.store.evidence_reader import (
-    STATE,
-    UNREADABLE,
-    VERSION,
-    ages,
-    container,
-    load_state,
-    object_of,
-    state_json,
-)
+from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
 from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.host import runtime_state
@@ -69,7 +60,7 @@ class EvidenceStore:
         self._changed: set[Key | None] = set()
         self._writing: set[Key | None] = set()
         self._state = Evidence()
-        load_state(self._directory, self._state)
+        evidence_reader.load_state(self._directory, self._state)
         if self._state.damaged:
             _put_aside(f"{self._directory}/{STATE}")
         self._state_changed = False
@@ -170,7 +161,7 @@ class EvidenceStore:
         Files of existing containers stay, and so do damaged files, whose container is unknown. It
         reads the disk only, and nothing in memory.
         """
-        found = sorted(ages(f"{self._directory}/containers"))
+        found = sorted(evidence_reader.ages(f"{self._directory}/containers"))
         limit = self._now() - days * 86400
         gone: list[tuple[float, str]] = []
         for when, path in found:
@@ -186,7 +177,7 @@ class EvidenceStore:
         return self._state_file()
 
     def _state_file(self) -> File:
-        return f"{self._directory}/{STATE}", json_codec.dumps(state_json(self._state))
+        return f"{self._directory}/{STATE}", json_codec.dumps(_state_json(self._state))
 
     def _of(self, key: Key | None) -> Tallies:
         found = self._seen.pop(key, None) or self._loaded(key)
@@ -201,7 +192,7 @@ class EvidenceStore:
         if not os.path.lexists(path):
             return empty()
         try:
-            return of_json(object_of(path))
+            return of_json(evidence_reader.object_of(path))
         except UNREADABLE:
             _put_aside(path)
             return empty()
@@ -255,7 +246,7 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
 
 def _is_gone(path: str) -> bool:
     """Return whether a file's container no longer exists for its runtime."""
-    read = container(path)
+    read = evidence_reader.container(path)
     return read is not None and runtime_state.directory(read[0]) is None
 
 
@@ -266,3 +257,14 @@ def _put_aside(path: str) -> None:
         raise OSError(
             error.errno, f"a damaged file cannot be put aside: {error.strerror}"
         ) from None
+
+
+def _state_json(state: Evidence) -> dict[str, Any]:
+    """Return the content of state.json."""
+    return {
+        "version": VERSION,
+        "lost": [[*kind, *hole] for kind, holes in state.lost.items() for hole in holes],
+        "watched": state.watched,
+        "covered": state.covered,
+        "cleared_until": state.cleared_until,
+    }

@@ -51,7 +51,7 @@ def masked(rules: list[CompiledRule], calls: Collection[str]) -> list[CompiledRu
 def equal(args: list[Json]) -> list[tuple[Json, ...]] | None:
     """Return the combinations of comparisons that together hold where all of `args` do.
 
-    Where one argument is compared twice, runtimes make one rule of each comparison (libseccomp_input).
+    Where one argument is compared twice, runtimes make a rule of each (libseccomp_input).
     """
     if len(alternatives(args)) > 1:
         return [(one,) for each in args for one in _equal(each)]

@@ -10,7 +10,7 @@ import pytest
 
 from harness.host.processes import wait_until
 from runc_wrap.host import containers
-from runc_wrap.tighten import container
+from runc_wrap.tighten import container_tightening
 from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Running:
     def tighten(self, request: FilterRequest = DENY_KEYCTL) -> tuple[ProcessOutcome, ...]:
         found = containers.find([str(self.bundle.path / "state")]).containers
         (place,) = [at for at, one in enumerate(found) if one.id == self.bundle.name]
-        return container.tighten_container(found, place, request)
+        return container_tightening.tighten_container(found, place, request)
 
 
 @pytest.fixture

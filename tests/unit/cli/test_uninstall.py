@@ -13,8 +13,8 @@ from runc_wrap.engines.transaction import boot_unit, taking_back
 from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation import (
-    interrupted_installation,
     release_switch,
+    rollback,
     uninstall_obstacles,
     uninstaller,
 )
@@ -79,7 +79,7 @@ def test_a_killed_install_is_still_taken_back_after_an_uninstall_that_changes_no
     monkeypatch.setattr(uninstall_obstacles, "observed", lambda _: ["one"])
     assert "1 container in mode observe" in _failed(tmp_path, *words)
     assert made.exists()
-    assert interrupted_installation.take_back(tmp_path) == []
+    assert rollback.take_back(tmp_path) == []
     assert str(current.readlink()) == "releases/1"
 
 

@@ -25,7 +25,7 @@ from runc_wrap.engines.registration import (
 from runc_wrap.engines.transaction import (
     boot_unit,
     canary_proof,
-    registration_drift,
+    engine_drift,
     taking_back,
     transaction_run,
 )
@@ -146,7 +146,7 @@ class FakeNode(Systemd):
 
     def shown(self) -> dict[str, Any]:
         """Return what `engine status` shows of the engine."""
-        (shown,) = registration_drift.survey(self.places, self)
+        (shown,) = engine_drift.survey(self.places, self)
         return shown.as_json()
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap import doctor as checks
-from runc_wrap.doctor import mending_commands
+from runc_wrap.doctor import remedies
 from runc_wrap.node.paths import Places
 from tests.unit.node import machine
 
@@ -41,19 +41,19 @@ def test_every_finding_of_the_code_is_given_a_remedy(where: str, call: ast.Call)
 def test_a_command_of_this_installation_has_its_path_unless_the_bare_name_is_it(node: Node) -> None:
     places = node.places
     own = machine.fake(places.prefix / "bin", "runc-wrapctl", "true")
-    assert mending_commands.ctl(places, "apply") == f"{own} apply"
+    assert remedies.ctl(places, "apply") == f"{own} apply"
     (node.programs / "runc-wrapctl").symlink_to(own)
-    assert mending_commands.ctl(places, "apply") == "runc-wrapctl apply"
+    assert remedies.ctl(places, "apply") == "runc-wrapctl apply"
     machine.fake(node.programs / "other", "runc-wrapctl", "true")
     (node.programs / "runc-wrapctl").unlink()
     (node.programs / "runc-wrapctl").symlink_to(node.programs / "other" / "runc-wrapctl")
-    assert mending_commands.ctl(places, "apply") == f"{own} apply"
+    assert remedies.ctl(places, "apply") == f"{own} apply"
 
 
 def test_paths_are_quoted_for_the_shell() -> None:
-    edited = mending_commands.edit(Path("/a b/$(x).toml"), "true")
+    edited = remedies.edit(Path("/a b/$(x).toml"), "true")
     assert edited == "${EDITOR:-vi} '/a b/$(x).toml' && true"
-    assert shlex.split(mending_commands.line("rm", "-f", "/a b"))[-1] == "/a b"
+    assert shlex.split(remedies.line("rm", "-f", "/a b"))[-1] == "/a b"
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_paths_are_quoted_for_the_shell() -> None:
 def test_what_is_damaged_is_installed_again_as_its_owner_installed_it(
     prefix: str, words: str
 ) -> None:
-    assert mending_commands.install_again(Places(Path(prefix))).startswith(words)
+    assert remedies.install_again(Places(Path(prefix))).startswith(words)

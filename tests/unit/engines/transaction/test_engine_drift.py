@@ -10,7 +10,7 @@ import pytest
 
 from runc_wrap.engines import registry
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.transaction import last_transaction, registration_drift
+from runc_wrap.engines.transaction import engine_drift, last_transaction
 from tests.unit.engines.transaction.killed_node import (
     TEXT,
     FakeEngine,
@@ -150,7 +150,7 @@ def test_an_engines_complaint_is_the_same_at_every_look(
     monkeypatch.setattr(one, "started", lambda _unit: 1.0)
     _change(one.config)
     first, second = (
-        [shown.drift for shown in registration_drift.survey(one.places, one)] for _ in range(2)
+        [shown.drift for shown in engine_drift.survey(one.places, one)] for _ in range(2)
     )
     assert first == second
     said = 'crio refuses its files: level=a msg="no TOML" level=b msg="no TOML"'
@@ -207,7 +207,7 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
         last_transaction.forget(where)
     time.sleep(0.02)  # the kernel's clock of files has ticks
     started = time.time() if restarts else ended
-    monkeypatch.setattr(registration_drift, "_SLACK", 0.0)
+    monkeypatch.setattr(engine_drift, "_SLACK", 0.0)
     monkeypatch.setattr(one, "started", lambda _unit: started)
     time.sleep(0.02)
     what(one.config)
