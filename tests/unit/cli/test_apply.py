@@ -58,7 +58,8 @@ def test_json_has_what_the_lines_say(node: Node) -> None:
 def test_rules_overlay_profiles_and_remarks_on_them_are_printed(node: Node) -> None:
     node.configure(
         "[overlay]\ndeny = ['swapon']\ndeny_sockets = ['AF_ALG']\n"
-        "[[rule]]\nname = 'look'\nmode = 'audit'\nuntil = 2020-01-01",
+        "[[rule]]\nname = 'look'\nmode = 'audit'\nuntil = 2020-01-01\n"
+        "[[rule]]\nname = 'take'\nmode = 'enforce'\nadopt = 'runtime-default, also weaker'\n",
         a=profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_ALLOW"}]),
     )
     result = node.ctl("apply")
@@ -66,6 +67,7 @@ def test_rules_overlay_profiles_and_remarks_on_them_are_printed(node: Node) -> N
     rings = "io_uring_setup, io_uring_enter, io_uring_register"
     for wanted in (
         "rule 1           look (audit)\n",
+        "rule 2           take (enforce, adopts runtime-default, also weaker)\n",
         f"overlay          denies swapon, {rings}, socket family 38\n",
         f"{node.places.config}:3: io_uring can replace the denied sockets, unseen by",
         f"{node.places.config}:3: overlay.deny_sockets: ways around the denied",

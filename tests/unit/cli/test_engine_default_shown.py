@@ -150,6 +150,12 @@ def test_a_replaced_profile_is_put_back_before_it_is_decided_on_again(
     assert applied.json("status")[0]["replaced"] == "containerd"
 
 
+def test_a_replaced_profile_that_is_no_longer_known_is_said(applied: Node) -> None:
+    line = {"declared": "engine's default", "replaced": "containers-common@system"}
+    bundle = container(applied, None, action="leave", **line)
+    assert "which was replaced, is no longer known" in applied.failure("explain", str(bundle))
+
+
 def test_a_profile_that_is_missing_is_nobodys_default() -> None:
     known = default_recognition.Recognizer({"containerd": ["missing", "containerd"]}, _made)
     assert known.of_block(default(), "containerd", frozenset(HELD)) == "containerd"

@@ -155,11 +155,11 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
     calls = tuple(FilterDifference("x86_64", f"call{n}", n, 0x50001, 0x7FFF0000) for n in range(12))
     sampled = {f"x86_64 call{number:02}" for number in range(12)}
     found = {"seccomp": 2, "filters": 1}
-    _Fake.results = {
-        "a": deep_verify.Result(
-            [deep_verify.Wrong(child, found, found, calls)], ["a reason"], sampled=sampled
-        )
-    }
+    wrong = [
+        deep_verify.Wrong(child, found, found, calls),
+        deep_verify.Wrong(None, {"digest": "aa"}, {"digest": "bb"}),
+    ]
+    _Fake.results = {"a": deep_verify.Result(wrong, ["a reason"], sampled=sampled)}
     monkeypatch.setattr(deep_verify, "Comparing", _Fake)
     result = node.ctl("verify", "--deep")
     assert result.exit_code == 1
@@ -167,14 +167,16 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
     first = f"its first process {child} (1 filter) differs from the profile decided"
     assert lines[0] == f"team/web-1/main (a): {first}"
     assert lines[1] == "    x86_64 call0: SCMP_ACT_ALLOW instead of SCMP_ACT_ERRNO(EPERM)"
-    assert lines[11:] == ["    and 2 more calls", "1 container checked, 1 disagrees"]
+    assert lines[11] == "    and 2 more calls"
+    assert "is not the one that was decided (digest bb, recorded aa)" in lines[12]
+    assert lines[13:] == ["1 container checked, 1 disagrees"]
     assert "not checked: team/web-1/main (a): a reason\n" in result.stderr
     partly = "of 12 calls only 4096 combinations of arguments each were compared: x86_64 call00"
     assert partly in " ".join(result.output.split())
     assert "call11" not in result.output  # of ten
     document = json.loads(node.ctl("verify", "--deep", "--json").stdout)
     assert document["sampled"] == [{"id": "a", "calls": sorted(sampled)}]
-    (one,) = document["disagreeing"]
+    one, _ = document["disagreeing"]
     assert len(one["calls"]) == 12
     assert one["calls"][0]["syscall"] == "call0"
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.evidence.sightings import OBSERVE, RECORDED
+from runc_wrap.evidence.sightings import OBSERVE, RECORDED, LossSpan
 from runc_wrap.evidence.store.call_counts import RUNTIME
 from runc_wrap.profiles.return_codes import USER_NOTIF
 from tests.unit.cli.test_report import Evidence
 from tests.unit.cli.test_report import _no_logs as no_logs  # noqa: F401 - a fixture
-from tests.unit.cli.test_report_merged import APP, _own
+from tests.unit.cli.test_report_merged import APP, _file, _own
 from tests.unit.evidence.samples import sighting
 
 if TYPE_CHECKING:
@@ -69,6 +69,20 @@ def test_what_was_recorded_counts_for_no_verdict_and_is_what_suggest_keeps(
     assert "the runtime alone made openat2" in made.stderr
     assert "never asked: " in made.stderr
     assert "Calls may be missing" not in made.stderr
+
+
+def test_nodes_are_added_up(applied: Node, evidence: Evidence) -> None:
+    _record(evidence, "c1", recorded(MKDIR))
+    first = _own(applied, "a")
+    evidence.store.lost(LossSpan(evidence.now - 500, 3, OBSERVE, "why"))
+    _record(evidence, "c2", recorded(SYMLINK))
+    files = [_file(applied, "a", first), _file(applied, "b", _own(applied, "b"))]
+    made = applied.ctl("suggest", "--recorded", "--merge", NAME, *files)
+    assert made.exit_code == 0, made.output
+    assert {"mkdir", "symlink", "openat2"} <= _allowed(json.loads(made.stdout))
+    assert "Recorded in 3 containers on 2 nodes" in made.stderr
+    assert "3 records lost" in made.stderr
+    assert "3 records were lost while its containers ran" in made.stderr
 
 
 def test_calls_of_no_known_container_are_a_doubt_and_no_strays(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -169,6 +170,13 @@ def test_a_filter_for_a_missing_listener_hides_calls_from_observe(
 def test_hostile_names_are_shown_inert(profile: Filter) -> None:
     found = judged(profile, ("audit", sighting(SECCOMP, exe="/\x1b[31mx", time=BEGIN + 5)))
     assert "\x1b" not in found["reason"]
+
+
+def test_only_a_few_of_many_programs_are_named() -> None:
+    hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
+    container: Any = object()
+    found = installed_filters.OwnFilters(hiding, hiding, Carried(0, 0), [container], False)
+    assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 
 def test_a_denied_prctl_is_not_a_known_installation() -> None:
