@@ -109,7 +109,3 @@ def test_an_abi_is_recognized_by_architecture_and_number(arch: int, number: int,
     found = outcomes.abi_of(arch, number)
     assert found is not None
     assert found.name == name
-
-
-def test_an_unknown_architecture_has_no_abi() -> None:
-    assert outcomes.abi_of(0x1234, 1) is None
