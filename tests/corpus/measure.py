@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import queue
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ _WORKLOADS = Path(__file__).parent / "workloads"
 _FLAGS = ["-std=gnu11", "-O1", "-static", "-Wall", "-Wextra", "-Werror"]
 _ALONE = ["-m32", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie"]
 _AT_ONCE, _SECONDS = 4, 120
+LATE = -1, f"did not end within {_SECONDS} s"
 _X32_BIT, _HIGHEST = 0x40000000, 1024
 _MAPPED = [{"containerID": 0, "hostID": 0, "size": 65536}]
 
@@ -156,6 +158,8 @@ class Bench:
                 done = bundle.call(
                     runtime, "exec", before=before, after=tuple(script), seconds=_SECONDS
                 )
+        except subprocess.TimeoutExpired:
+            return LATE
         finally:
             bundle.delete(program(self.node.kind))
             shutil.rmtree(bundle.path, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -43,6 +44,13 @@ IF_ADMIN: Json = {"names": ["acct"], "all": ["CAP_SYS_ADMIN"]}
 UNLESS_ADMIN: Json = {"names": ["acct"], "none": ["CAP_SYS_ADMIN"]}
 AT_ONE: Json = {"names": ["acct"], "args": [{"index": 1, "value": 1, "op": "SCMP_CMP_EQ"}]}
 BELOW: Json = {"names": ["acct"], "args": [{"index": 1, "value": 8, "op": "SCMP_CMP_LT"}]}
+
+
+def _masked(mask: int, value: int) -> Json:
+    one = {"index": 1, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
+    return {"names": ["acct"], "args": [one]}
+
+
 KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
 
 
@@ -57,6 +65,7 @@ KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
         ([READ, UNLESS_ADMIN], [MORE], {("acct", frozenset({"CAP_SYS_ADMIN"}))}),
         ([READ, AT_ONE], [READ, BELOW], {("acct", NONE)}),
         ([READ, BELOW], [READ, AT_ONE], set()),
+        ([READ, _masked(3, 1), _masked(7, 7)], [READ, _masked(1, 1)], {("acct", NONE)}),
         ([READ, KILLED], [READ], {("acct", NONE)}),
         ([READ], [READ, KILLED], set()),
     ],
@@ -121,6 +130,15 @@ def test_engines_defaults(strict: str, other: str, some: set[str]) -> None:
     names = {name for name, _ in _found(one, two)}
     assert some <= names
     assert bool(names) == bool(some)
+
+
+def test_what_is_known_of_other_profiles_changes_nothing() -> None:
+    known: profile_difference.Known = {}
+    some = [[READ], [READ, AT_ONE], [READ, BELOW], [READ, IF_ADMIN], [READ, KILLED], [MORE]]
+    profiles = [_profile(*rules) for rules in some]
+    for one, two in permutations(profiles, 2):
+        alone = profile_difference.find(one, two, RUNC)
+        assert profile_difference.find(one, two, RUNC, known) == alone
 
 
 def test_too_many_capabilities_of_one_call_are_not_compared() -> None:
