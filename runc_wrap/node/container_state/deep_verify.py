@@ -179,19 +179,63 @@ class Comparing:
         return self._expectations[key]
 
 
-class Expectations:
+class _Bounded:
+    """Compares first the filters that no program wrote, `own` and those that were laid.
+
+    Only if these are not what was decided, all are compared, in a child process that has a limit.
+    """
+
+    def __init__(self, own: int) -> None:
+        self._own, self._left = own, _SECONDS
+        self._seen: dict[tuple[bytes, ...], tuple[FilterDifference, ...]] = {}
+
+    def closest(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        """Return how a process' filters differ from what was decided; () if they do not.
+
+        Raises BpfError if that takes too long: a program can write filters that take for ever.
+        """
+        known = self._oldest(read, self._own)
+        found = self._compared(known)
+        return (
+            self._limited(self._oldest(read, _MOST_FILTERS)) if found and known != read else found
+        )
+
+    def _oldest(self, read: tuple[bytes, ...], number: int) -> tuple[bytes, ...]:
+        """Return so many of the filters."""
+        return read[:number]
+
+    def _compared(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        raise NotImplementedError
+
+    def _limited(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        if read not in self._seen:
+            begun, user = time.monotonic(), os.geteuid()
+            done = bounded_work.run({user: lambda: self._yielded(read)}, self._left)[user]
+            self._left -= time.monotonic() - begun
+            if not done.is_complete:
+                raise BpfError("filters that its program wrote take too long to compare")
+            self._seen[read] = tuple(FilterDifference(*one) for one in done.values)
+        return self._seen[read]
+
+    def _yielded(self, read: tuple[bytes, ...]) -> Iterator[tuple[Any, ...]]:
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        yield from map(astuple, self._compared(read))
+
+
+class Expectations(_Bounded):
     """What a block becomes with the runtime's present libseccomp, and with others.
 
     Raises ProfileError as Expectation does.
     """
 
     def __init__(self, block: Json, loader: Loader) -> None:
+        super().__init__(1)
         self._block, self._loader = block, loader
         self._present = Expectation(block, loader)
         self._others = runtime_loader.of_other_libraries(block, loader)
         self._made: dict[Loader, Expectation] = {}
 
-    def closest(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+    def _compared(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
         """Return the differences of the most similar filter; () if one is the decided one."""
         found = _closest(read, self._present)
         if found and any(self._is_of(other, read) for other in self._others):
@@ -220,44 +264,19 @@ class Expectations:
         return all((one.abi, one.syscall) in LATER and not one.is_weaker for one in found)
 
 
-class WithLaid:
+class WithLaid(_Bounded):
     """What was decided, if anything, and the filters that were laid on the container."""
 
     def __init__(self, decided: Expectations | None, own: int, laid: tuple[bytes, ...]) -> None:
-        self._decided, self._own, self._laid = decided, own, laid
-        self._left = _SECONDS
-        self._seen: dict[tuple[bytes, ...], tuple[FilterDifference, ...]] = {}
+        super().__init__(own)
+        self._decided, self._laid = decided, laid
 
-    def closest(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
-        """Return the calls that a process may make although one of these denies them.
-
-        Raises BpfError if that takes too long: a program can write filters that take for ever.
-        """
-        known = self._with_own(read, self._own)
-        found = self._weaker(known)
-        return (
-            self._bounded(self._with_own(read, _MOST_FILTERS)) if found and known != read else found
-        )
-
-    def _with_own(self, read: tuple[bytes, ...], number: int) -> tuple[bytes, ...]:
-        """Return the oldest filters, and of the others those that were laid."""
+    def _oldest(self, read: tuple[bytes, ...], number: int) -> tuple[bytes, ...]:
+        """Return these, and of the others those that were laid."""
         return (*read[:number], *(one for one in read[number:] if one in self._laid))
 
-    def _bounded(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
-        if read not in self._seen:
-            begun, user = time.monotonic(), os.geteuid()
-            done = bounded_work.run({user: lambda: self._compared(read)}, self._left)[user]
-            self._left -= time.monotonic() - begun
-            if not done.is_complete:
-                raise BpfError("filters that its program wrote take too long to compare")
-            self._seen[read] = tuple(FilterDifference(*one) for one in done.values)
-        return self._seen[read]
-
-    def _compared(self, read: tuple[bytes, ...]) -> Iterator[tuple[Any, ...]]:
-        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-        yield from map(astuple, self._weaker(read))
-
-    def _weaker(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+    def _compared(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+        """Return the calls that a process may make although one of these denies them."""
         found = self._decided.weaker(read) if self._decided else ()
         return (*found, *filter_comparison.weaker(read, self._laid))
 
@@ -286,8 +305,7 @@ def _process(
 def _closest(read: tuple[bytes, ...], expectation: Expectation) -> tuple[FilterDifference, ...]:
     """Return the differences of the most similar filter; () if one is the decided one.
 
-    The decided filter is among the oldest, and none after it is compared: a program may have loaded
-    any number of its own, and each comparison takes time.
+    The decided filter is among the oldest, and none after it is compared.
     """
     closest = None if read else expectation.differences([])
     for one in read[:_MOST_FILTERS]:
