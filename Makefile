@@ -248,7 +248,7 @@ test-page: packages .venv/ready   ## the report's page in headless Chromium; roo
 test-perf: packages .venv/ready   ## cost: ratios within one run, and exact counts; root, alone
 	OTHER_PYTHON=$(OTHER_PYTHON) .venv/bin/pytest $(ONCE_MORE) tests/perf bench
 
-test-corpus-all: packages .venv/ready build/installed   ## Debian's real programs in every mode; root, 1 GB
+test-corpus-all: packages .venv/ready build/installed   ## 163 of Debian's real programs in every mode on runc and crun, compared with the kernel's own trace; root, 1 GB
 	$(call debian,$(CORPUS_PACKAGES))
 	RUNC_WRAP_TEST_CORPUS=999 $(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/corpus
 
@@ -272,18 +272,14 @@ test-vm-arm64: packages .venv/ready   ## the archive on a whole arm64 machine of
 	$(call debian,$(VM_PACKAGES) $(ARCHIVE_PACKAGES))
 	.venv/bin/pytest tests/vm/arm64
 
-corpus-report: packages .venv/ready   ## compares 163 programs in every mode on runc and crun with the kernel's own trace: counts, build/corpus/report.json; root, a quarter of an hour
-	$(call debian,$(CORPUS_PACKAGES))
-	.venv/bin/python -m tests.corpus $(CORPUS)
-
 N ?= 100000
 campaign-faults: packages .venv/ready   ## N creates (100,000) under injected faults; root, half an hour
-	.venv/bin/python -m tests.campaigns.faults --creates $(N) --report build/faults.json
+	RUNC_WRAP_TEST_CREATES=$(N) RUNC_WRAP_TEST_SEED=$$(date +%s) .venv/bin/pytest -s --timeout 14400 -k no_fault tests/campaigns/test_faults.py
 
 S ?= 3600
 campaign-fuzz: packages .venv/ready   ## fuzzes every reader of foreign bytes, S seconds each (an hour), two at once; root
 	$(call debian,$(FUZZ_PACKAGES))
-	.venv/bin/python -m tests.campaigns.fuzz --seconds $(S) $(TARGETS)
+	RUNC_WRAP_TEST_FUZZ=$(S) .venv/bin/pytest -n 2 --timeout 0 -k no_fuzzed tests/campaigns/test_fuzz.py
 
 MINUTES ?= 20
 BASE ?= main

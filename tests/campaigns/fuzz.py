@@ -1,19 +1,14 @@
 """Coverage-guided fuzzing of everything that reads foreign bytes (atheris, which is libFuzzer).
 
-    python -m tests.campaigns.fuzz --seconds 3600 [--runs N] [--seed N] [TARGET ...]
-
-Each target has its own process and that much time, two of them at once. Corpus and crashes are in
-build/fuzz/TARGET; the repr of each crashing input is printed. Exit status 1 if there was a crash.
+Each target has its own process.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,38 +72,3 @@ def fuzzed(target: str, directory: Path, flags: list[str], decoder_path: Path) -
     tried = max(map(int, _EXECUTED.findall(done.stderr)), default=0)
     covered = max(map(int, _COVERED.findall(done.stderr)), default=0)
     return Found(target, tried, covered, crashes, done.stdout[-2000:] + done.stderr[-2000:])
-
-
-def campaign(
-    targets: list[str], directory: Path, flags: list[str], at_once: int = 2
-) -> list[Found]:
-    """Fuzz these targets, and print each result."""
-    directory.mkdir(parents=True, exist_ok=True)
-    program_path = decoder(directory)
-    with ThreadPoolExecutor(at_once) as workers:
-
-        def one(target: str) -> Found:
-            found = fuzzed(target, directory, flags, program_path)
-            print(f"{target}: {found.tried} inputs, cov {found.covered}", flush=True)  # noqa: T201 - a command's output
-            for crash in found.crashes:
-                print(f"  CRASH {crash[:2000]!r}\n{found.told}", flush=True)  # noqa: T201 - likewise
-            return found
-
-        return list(workers.map(one, targets))
-
-
-def main() -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3600)
-    parser.add_argument("--runs", type=int, default=-1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("targets", nargs="*", default=[*SEEDS])
-    words = parser.parse_args()
-    flags = [f"-max_total_time={words.seconds}", f"-runs={words.runs}", f"-seed={words.seed}"]
-    found = campaign(words.targets or [*SEEDS], Path("build/fuzz").absolute(), flags)
-    return 1 if any(one.crashes for one in found) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

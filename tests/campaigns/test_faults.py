@@ -1,7 +1,8 @@
-"""The short form of `make campaign-faults`, and checks that the campaign detects defects."""
+"""Creates under faults, more by `make campaign-faults`; and that the campaign detects defects."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
     from tests.campaigns.creates import Creator
 
-CREATES = 540  # sixty of each kind
+CREATES = int(os.environ.get("RUNC_WRAP_TEST_CREATES", "540"))  # sixty of each kind
+SEED = int(os.environ.get("RUNC_WRAP_TEST_SEED", "1"))
 
 
-def test_no_fault_loses_a_create_or_leaves_it_unconfined_or_half_done() -> None:
+def test_no_fault_loses_a_create_or_leaves_it_unconfined_or_half_done(installed: Installed) -> None:
     requires("cc", "prlimit", "setpriv", root=True)
-    tally = faults.campaign(CREATES, seed=1)
+    tally = faults.campaign(installed, CREATES, SEED)
     assert tally.wrong == []
     assert sum(tally.outcomes.values()) == CREATES
     assert min(sum(counts.values()) for counts in tally.kinds.values()) > 0
@@ -32,9 +34,9 @@ def test_no_fault_loses_a_create_or_leaves_it_unconfined_or_half_done() -> None:
 
 
 @pytest.fixture(scope="module")
-def machine() -> Iterator[faults.Machine]:
+def machine(installed: Installed) -> Iterator[faults.Machine]:
     requires("cc", root=True)
-    with faults.machine() as made:
+    with faults.machine(installed) as made:
         faults._in_force("steps, cold", made)  # noqa: SLF001 - the campaign's own first step
         yield made
 

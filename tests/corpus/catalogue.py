@@ -6,6 +6,7 @@ programs/ and in the container's /work.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -61,3 +62,18 @@ def _entries() -> Iterator[Entry]:
 
 CATALOGUE = tuple(_entries())
 KINDS = tuple(dict.fromkeys(entry.kind for entry in CATALOGUE))
+
+
+def sample(count: int, seed: int) -> list[Entry]:
+    """Return a sample of the corpus without known faults, at least one of every class.
+
+    A hash of each name chooses it: an added or removed program changes one place, not all.
+    """
+
+    def place(entry: Entry) -> bytes:
+        return hashlib.sha256(f"{seed} {entry.name}".encode()).digest()
+
+    whole = sorted((entry for entry in CATALOGUE if not entry.why), key=place)
+    first = [next(entry for entry in whole if entry.kind == kind) for kind in KINDS]
+    rest = [entry for entry in whole if entry not in first]
+    return first + rest[: max(0, count - len(first))]

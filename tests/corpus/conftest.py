@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from harness.host.processes import short_directory
 from harness.node import install
 from harness.node.requirements import machine, requires
 from tests.corpus import measure, nodes
+from tests.corpus.catalogue import sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
     from tests.corpus.catalogue import Entry
     from tests.corpus.measure import Measured
     from tests.corpus.nodes import Node
+
+WHOLE = int(
+    os.environ.get("RUNC_WRAP_TEST_CORPUS", "0")
+)  # programs instead of a sample: 999 are all
+LONG = pytest.mark.timeout(5400 if WHOLE else 1200)  # the first test waits for all programs to run
+
+
+def chosen(count: int, seed: int) -> list[Entry]:
+    """Return a sample of so many programs, all of which are there."""
+    found = sample(WHOLE or count, seed)
+    requires(*(need for entry in found for need in entry.needs.split()))
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +63,19 @@ def programs(entries: list[Entry], tmp_path_factory: pytest.TempPathFactory) -> 
     return files
 
 
+@pytest.fixture(scope="module")
+def bench() -> type[measure.Bench]:
+    """What measures; a module may have its own."""
+    return measure.Bench
+
+
 @pytest.fixture(scope="module", params=["crun", "runc"])
 def found(
-    request: pytest.FixtureRequest, entries: list[Entry], programs: dict[str, bytes]
+    request: pytest.FixtureRequest,
+    entries: list[Entry],
+    programs: dict[str, bytes],
+    bench: type[measure.Bench],
 ) -> dict[str, Measured]:
     """What was measured of the module's `entries`."""
     node: Node = request.getfixturevalue(request.param)
-    return measure.Bench(node, programs).measure(entries)
+    return bench(node, programs).measure(entries)

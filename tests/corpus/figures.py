@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 SAFE = "safe"
+WORST = ("missed", "invented", "wrongly safe")
 _SHOWN = 200  # characters of an output
 
 
@@ -30,7 +31,7 @@ class Miss(NamedTuple):
     runtime: str
     mode: str
     name: str
-    kind: str  # missed, invented, wrongly safe, suggestion, disturbed
+    kind: str  # of WORST, suggestion, disturbed
     what: str
     verdict: str | None
     reason: str | None  # the report's
@@ -40,7 +41,8 @@ class Miss(NamedTuple):
     @property
     def is_told(self) -> bool:
         """Return whether it is known, from the catalogue or from the report's own reason."""
-        return bool(self.why) or (self.is_outranked and self.verdict != SAFE)
+        excused = self.is_outranked and self.kind == "missed" and self.verdict != SAFE
+        return bool(self.why) or excused
 
     @property
     def sentence(self) -> str:
@@ -48,17 +50,6 @@ class Miss(NamedTuple):
         why = before or self.why or "why: not known"
         told = f"{self.kind}: {self.what}; {why}; verdict {self.verdict}: {self.reason or '-'}"
         return f"{self.runtime} {self.mode} {self.name}: {told}"
-
-
-def counted(mode: str, found: Mapping[str, Measured]) -> str:
-    """Return how many (ABI, call) of all programs were right, invented and missed."""
-    right = invented = missed = 0
-    for one in found.values():
-        said, true = nodes.reported(one.reports[mode]), one.ran[mode].denied
-        right += len(said & true)
-        invented += len(said - true)
-        missed += len(true - said)
-    return f"{len(found)} programs: {right} right, {invented} invented, {missed} missed"
 
 
 def is_alike(entry: Entry, one: Measured, mode: str) -> bool:

@@ -29,7 +29,7 @@ from tests.corpus import nodes
 from tests.corpus.nodes import AUDIT, BARE, ENFORCE, OBSERVE, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.containers.system_bundles import System
     from tests.corpus.catalogue import Entry
@@ -93,7 +93,6 @@ class Bench:
 
     node: Node
     files: Mapping[str, bytes]
-    tell: Callable[[str], object] = str
     _filters: dict[str, filter_emulation.Filters] = field(default_factory=dict)
     _tracers: queue.SimpleQueue[tracefs.Tracer] = field(default_factory=queue.SimpleQueue)
 
@@ -123,9 +122,7 @@ class Bench:
             found[entry.name].ran[mode] = self._run(mode, entry)
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for count, _ in enumerate(pool.map(run, jobs), 1):
-                if count % 100 == 0:
-                    self.tell(f"{self.node.kind}: {count} of {len(jobs)} containers")
+            list(pool.map(run, jobs))
 
     def _run(self, mode: str, entry: Entry) -> Ran:
         if mode not in LOOKING:
@@ -196,7 +193,6 @@ class Bench:
         jobs = [(m, e) for e in entries for m in LOOKING if found[e.name].reports[m]["calls"]]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             profiles = dict(zip(jobs, pool.map(self._suggested, jobs), strict=True))
-        self.tell(f"{self.node.kind}: {len(jobs)} profiles suggested")
         self._configure(profiles)
         again = [(SUGGESTED + mode, entry) for mode, entry in jobs]
         self._run_all(found, again)

@@ -13,17 +13,16 @@ import pytest
 
 from harness.kernel import tracefs
 from tests.corpus import figures, measure, nodes
+from tests.corpus.conftest import LONG, chosen
 from tests.corpus.measure import Bench, Measured, Ran
 from tests.corpus.nodes import BARE, PROFILE
-from tests.corpus.test_recorded import prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tests.corpus.catalogue import Entry
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = LONG
 BESIDE, LOOSE, STRICT = "beside", "loose", "strict"
 _MORE = "@mount @debug @keyring @swap @clock @raw-io @aio unshare setns clone clone3 bpf syslog"
 _CURRENT = " + ".join((PROFILE, *_MORE.split()))
@@ -71,12 +70,19 @@ class _Bench(Bench):
         return Ran(status, output, frozenset(more))
 
 
-@pytest.mark.parametrize("kind", ["runc", "crun"])
+@pytest.fixture(scope="module")
+def bench() -> type[Bench]:
+    return _Bench
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    return [one for one in chosen(8, 3) if not one.outranked]
+
+
 def test_the_candidates_report_is_what_enforcing_it_would_deny_more(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+    found: dict[str, Measured], entries: list[Entry]
 ) -> None:
-    node, entries, files = prepared(kind, request, tmp_path)
-    found = _Bench(node, files).measure(entries)
     assert {
         name: nodes.reported(one.reports[BESIDE]) ^ one.ran[BESIDE].denied
         for name, one in found.items()

@@ -11,6 +11,7 @@ from harness.kernel import kernel_log
 from harness.node.requirements import program
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.profiles import syscalls
+from tests.corpus.conftest import LONG
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.corpus.nodes import Node
 
-pytestmark = pytest.mark.timeout(1200)  # a hundred thousand forks take their time
+pytestmark = LONG  # a hundred thousand forks take their time
 CHILDREN = 10
 # Each pair of neighbours shares one call, so that a wrongly attributed record is noticed.
 CALLS = """
