@@ -73,6 +73,12 @@ class Bundle:
                 config["mounts"].append({"destination": f"/{path.name}", **bound})
         return self
 
+    def executing(self, *words: str) -> Bundle:
+        """Have the container execute these words."""
+        with self.edited() as config:
+            config["process"]["args"] = [*words]
+        return self
+
     @property
     def key(self) -> tuple[str, str]:
         """The container's key in the evidence."""

@@ -5,16 +5,18 @@ RUNC_WRAP_TEST_AGENT=1 runs an agent for every installation: what is tested must
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.containers import bundles
+from harness.containers import bundles, logged_calls
 from harness.host.processes import short_directory
 from harness.node import agent, install
 from harness.node.requirements import program, requires
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
     from harness.containers.bundles import Bundle
 
-
+# What is tested on both runtimes in a room whose `pair` is runc alone.
+BOTH = pytest.mark.parametrize("pair", ["runc", "crun"], indirect=True)
 WITH_AGENT = os.environ.get("RUNC_WRAP_TEST_AGENT") == "1"
 
 
@@ -40,6 +43,83 @@ class Pair:
     @property
     def wrapped(self) -> Path:
         return self.installed.wrapper
+
+
+class Lab:
+    """One runtime, and what a test needs of it; each is made when it is first asked for."""
+
+    def __init__(self, pair: Pair, request: pytest.FixtureRequest) -> None:
+        self.pair, self.kind, self.bare = pair, pair.kind, pair.bare
+        self.wrapped, self.installed = pair.wrapped, pair.installed
+        self._asked = request.getfixturevalue
+
+    @property
+    def node(self) -> install.Installed:
+        """An installation of the test's own; `wrapped` is of the one that all tests share."""
+        found: install.Installed = self._asked("node")
+        return found
+
+    @property
+    def wrapper(self) -> Path:
+        return self.node.wrapper
+
+    def configure(self, text: str = "") -> None:
+        """Put these settings in force in `node`, with the runtime's name."""
+        self.node.configure(f'runtime = ["{self.kind}"]\n{text}')
+
+    def mode(self, mode: str) -> None:
+        """Put a mode in force in `node`."""
+        self.configure(f'[default]\nmode = "{mode}"\n')
+
+    def workload(self, bundle: Bundle, *words: str) -> dict[str, Any]:
+        """Return a container's workload in the report of `node`."""
+        return self.node.workload(bundle.name, *words)
+
+    @contextmanager
+    def agent(self) -> Iterator[agent.Agent]:
+        """Run the agent of `node`, which is ready, in the block."""
+        with agent.running(self.node) as started:
+            started.wait_ready()
+            yield started
+
+    def built(self, name: str) -> Path:
+        """Return the program of harness/programs."""
+        found: Path = self._asked("built")(name)
+        return found
+
+    def bundle(self, annotations: dict[str, Any] | None = None, **linux: Any) -> Bundle:
+        """Make a bundle whose container sleeps."""
+        made: Bundle = self._asked("make_bundle")(self.kind, annotations, **linux)
+        return made
+
+    def running(self, program: str, *words: object, **more: Any) -> Bundle:
+        """Make a bundle whose container executes a program of harness/programs."""
+        return self.bundle().running(self.built(program), *words, **more)
+
+    def run(self, program: str, *words: object, seconds: float = 60) -> Bundle:
+        """Run such a container to its end, which must be a good one, by `node`."""
+        bundle = self.running(program, *words)
+        done = bundle.call(self.wrapper, "run", seconds=seconds)
+        assert done.returncode == 0, done.stdout
+        return bundle
+
+    def calls(
+        self, *calls: str, by: Path | str | None = None, bundle: Bundle | None = None
+    ) -> dict[str, str]:
+        """Make calls in a container of `node`, or by another runtime (logged_calls.make)."""
+        program = self.built(logged_calls.PROGRAM)
+        return logged_calls.make(bundle or self.bundle(), by or self.wrapper, program, *calls)
+
+    def under(self, block: dict[str, Any] | None, *calls: str) -> dict[str, str]:
+        """Make calls under a seccomp block, or none, by the bare runtime."""
+        linux = {} if block is None else {"seccomp": block}
+        return self.calls(*calls, by=self.bare, bundle=self.bundle(**linux))
+
+    def own_profile(self, document: dict[str, Any], name: str = "own") -> None:
+        """Write the owner's profile localhost/NAME.json of `node`; `configure` compiles it."""
+        profiles = self.node.prefix / "etc" / "profiles"
+        profiles.mkdir(exist_ok=True)
+        (profiles / f"{name}.json").write_text(json.dumps(document))
 
 
 @pytest.fixture(scope="session")
@@ -81,8 +161,18 @@ def pair(request: pytest.FixtureRequest, pairs: dict[str, Pair]) -> Pair:
 
 
 @pytest.fixture
-def runc(pairs: dict[str, Pair]) -> Pair:
-    return pairs["runc"]
+def lab(pair: Pair, request: pytest.FixtureRequest) -> Lab:
+    return Lab(pair, request)
+
+
+@pytest.fixture
+def runc(pairs: dict[str, Pair], request: pytest.FixtureRequest) -> Lab:
+    return Lab(pairs["runc"], request)
+
+
+@pytest.fixture
+def crun(pairs: dict[str, Pair], request: pytest.FixtureRequest) -> Lab:
+    return Lab(pairs["crun"], request)
 
 
 @pytest.fixture
@@ -107,6 +197,19 @@ def node(installed: install.Installed) -> Iterator[install.Installed]:
     requires(root=True)
     with short_directory("agent") as place:
         yield install.copy_of(installed, place / "p")
+
+
+@pytest.fixture
+def everybodys(installed: install.Installed) -> Iterator[install.Installed]:
+    """A separate installation whose launcher every user may execute."""
+    requires("setpriv", "unshare", root=True)
+    with short_directory("everybodys") as place:
+        place.chmod(0o755)
+        own = install.copy_of(installed, place / "p")
+        releases = own.prefix / "lib" / "releases"
+        releases.unlink()
+        shutil.copytree(installed.release, releases / installed.release.name, symlinks=True)
+        yield own
 
 
 @pytest.fixture(name="agent")

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
-import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import TYPE_CHECKING
 
 from harness.containers import bundles
-from harness.host.processes import attempt, short_directory, wait_until
+from harness.host.processes import attempt
 from harness.kernel import process_status
 from harness.kernel.strace import traced
 from harness.node import agent as agents
@@ -27,25 +21,14 @@ from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
     from harness.node.agent import Agent
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 MANY, FEW = 100, 3
 MEMORY = ("mmap", "mremap", "munmap", "brk")
-
-
-@pytest.fixture
-def agent(pair: Pair) -> Iterator[Agent]:
-    with agents.running(pair.installed) as started:
-        yield started
-
-
-def _via(pair: Pair, bundle: Bundle) -> list[str]:
-    return [line["via"] for line in pair.installed.ledger(bundle.name)]
 
 
 def _mostly_agent(ways: list[list[str]]) -> bool:
@@ -54,63 +37,19 @@ def _mostly_agent(ways: list[list[str]]) -> bool:
     return ways.count(["agent"]) > len(ways) / 2
 
 
-def _left(bundle: Bundle) -> list[Path]:
-    return [*bundle.path.glob(".config*")]
-
-
-def test_a_container_is_confined_through_the_agent(
-    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
-) -> None:
-    several = [make_bundle(pair.kind) for _ in range(FEW)]
-    assert [process_status.seccomp(one.create(pair.wrapped)) for one in several] == [2] * FEW
-    assert _mostly_agent([_via(pair, one) for one in several])
-    with_agent = next(one for one in several if _via(pair, one) == ["agent"])
-    assert _left(with_agent) == []
-    agents.stop(agent)
-    without = make_bundle(pair.kind)
-    assert process_status.seccomp(without.create(pair.wrapped)) == 2
-    assert _via(pair, without) == ["cold"]
-    assert with_agent.read()["linux"]["seccomp"] == without.read()["linux"]["seccomp"]
-
-
-def test_an_engines_default_is_taken_over_through_the_agent(
-    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
-) -> None:
-    runtime = f'runtime = ["{pair.kind}"]\n'
-    pair.installed.configure(f'{runtime}[default]\nadopt = "runtime-default, also weaker"\n')
-    try:
-        name = json.loads(pair.installed.control("apply", "--json").stdout)["runtime_default"]
-        brought = _default(name["unknown"], make_bundle(pair.kind).read())
-        confined = [make_bundle(pair.kind, seccomp=brought) for _ in range(FEW)]
-        opted = {"runc-wrap/seccomp": "unconfined"}
-        exempt = [make_bundle(pair.kind, opted, seccomp=brought) for _ in range(FEW)]
-        assert process_status.seccomp(exempt[0].create(pair.bare)) == 2
-        exempt[0] = make_bundle(pair.kind, opted, seccomp=brought)
-        modes = [process_status.seccomp(one.create(pair.wrapped)) for one in [*confined, *exempt]]
-        assert modes == [2] * FEW + [0] * FEW
-        lines = [pair.installed.ledger(one.name)[-1] for one in [*confined, *exempt]]
-        assert {line["replaced"] for line in lines} == {name["unknown"]}
-        assert _mostly_agent([_via(pair, one) for one in [*confined, *exempt]])
-    finally:
-        pair.installed.configure(runtime)
-    assert agent.never_ended
-
-
-def _default(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return a built-in profile's block for a container with this config."""
-    kernel = platform.kernel()
-    compiled = compile_profile(builtin.load(name), arch=platform.goarch(), kernel=kernel)
-    return resolve(compiled, bounding(config))
-
-
-def test_a_create_that_the_policy_refuses_is_refused_by_the_cold_path(
-    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle(pair.kind, {"runc-wrap/seccomp": "localhost/none.json"})
-    done = bundle.call(pair.wrapped, "create")
-    assert done.returncode == 1
-    assert "localhost/none.json" in done.stdout
-    assert _via(pair, bundle) == []
+def test_an_engines_default_is_taken_over_through_the_agent(runc: Lab, agent: Agent) -> None:
+    runc.configure('[default]\nadopt = "runtime-default, also weaker"\n')
+    name = json.loads(runc.node.control("apply", "--json").stdout)["runtime_default"]["unknown"]
+    made = compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
+    brought = resolve(made, bounding(runc.bundle().read()))
+    opted = {"runc-wrap/seccomp": "unconfined"}
+    assert process_status.seccomp(runc.bundle(opted, seccomp=brought).create(runc.bare)) == 2
+    several = [runc.bundle(each, seccomp=brought) for each in ({}, opted) for _ in range(FEW)]
+    found = [process_status.seccomp(one.create(runc.wrapper)) for one in several]
+    assert found == [2] * FEW + [0] * FEW
+    lines = [runc.node.ledger(one.name) for one in several]
+    assert {each[-1]["replaced"] for each in lines} == {name}
+    assert _mostly_agent([[line["via"] for line in each] for each in lines])
     assert agent.never_ended
 
 
@@ -126,23 +65,6 @@ def test_a_hundred_creates_at_once_are_all_confined(
     assert all("seccomp" in bundle.read()["linux"] for bundle in made)
     lines = [own_installation.ledger(each.name) for each in made]
     assert _mostly_agent([[line["via"] for line in each] for each in lines])
-
-
-def test_a_stopped_agent_costs_no_container(
-    pair: Pair, agent: Agent, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle(pair.kind)
-    service = agent.decide
-    os.kill(service, signal.SIGSTOP)
-    try:
-        assert process_status.seccomp(bundle.create(pair.wrapped)) == 2
-        assert _via(pair, bundle) == ["cold"]
-    finally:
-        os.kill(service, signal.SIGCONT)
-    agent.wait_answering()
-    wait_until(lambda: _left(bundle) == [], "what was made too late to be removed")
-    assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]
-    assert _via(pair, bundle) == ["cold"]
 
 
 def _blocks(bundle: Bundle) -> list[str]:
@@ -189,57 +111,24 @@ def test_an_agent_killed_at_any_step_loses_no_container(
     assert {("cold",), ("agent", "cold")} <= via <= {("cold",), ("agent", "cold"), ("agent",)}
 
 
-def test_a_users_own_containers_take_the_cold_path() -> None:
-    requires("setpriv", "unshare", root=True)
-    user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
-    with short_directory("rootless") as place:
-        place.chmod(0o755)
-        installed = install.install(place / "prefix")
-        install.use_runtime(installed, "/bin/true")
-        with agents.running(installed):
-            for inside in ([], ["unshare", "--user", "--map-root-user"]):
-                bundle = bundles.make(place / f"b{len(inside)}", "runc")
-                for path in (bundle.path, bundle.config):
-                    os.chown(path, 1000, 1000)
-                words = [*user, *inside, str(installed.wrapper), "create", "--bundle"]
-                done = attempt([*words, str(bundle.path), bundle.name])
-                assert done.returncode == 0, done.stderr
-                assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]
-                assert installed.ledger(bundle.name) == []
-            controls = [bundles.make(place / f"control{n}", "runc") for n in range(FEW)]
-            for control in controls:
-                attempt(control.argv(installed.wrapper, "create"))
-            lines = [installed.ledger(control.name) for control in controls]
-            assert _mostly_agent([[line["via"] for line in each] for each in lines])
-
-
-def test_killing_either_service_at_any_moment_loses_no_container(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
+def test_a_users_own_containers_take_the_cold_path(
+    everybodys: install.Installed, tmp_path: Path
 ) -> None:
-    """Real containers, while the services die; seeded, so that it is repeatable."""
-    node.configure(f'runtime = ["{pair.kind}"]\n')
-    chance = random.Random(4)  # noqa: S311 - no secret
-    over = threading.Event()
-
-    def kill() -> None:
-        while not over.wait(chance.random() * 0.2):
-            for pid in running.both:
-                if pid and chance.random() < 0.5:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-
-    with agents.supervised(node) as running:
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            made = [make_bundle(pair.kind) for _ in range(20)]
-            filters = [process_status.seccomp(bundle.create(node.wrapper)) for bundle in made]
-        finally:
-            over.set()
-            killer.join()
-        running.wait_both()
-    assert filters == [2] * len(made)
-    assert [len(_blocks(bundle)) for bundle in made] == [1] * len(made)
-    assert all(node.ledger(bundle.name) for bundle in made)
+    place = everybodys.prefix.parent
+    install.use_runtime(everybodys, "/bin/true")
+    with agents.running(everybodys):
+        for inside in ([], ["unshare", "--user", "--map-root-user"]):
+            bundle = bundles.make(place / f"b{len(inside)}", "runc")
+            for path in (bundle.path, bundle.config):
+                os.chown(path, 1000, 1000)
+            user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+            words = [*user, *inside, str(everybodys.wrapper), "create", "--bundle"]
+            done = attempt([*words, str(bundle.path), bundle.name])
+            assert done.returncode == 0, done.stderr
+            assert _blocks(bundle) == ["SCMP_ACT_ERRNO"]
+            assert everybodys.ledger(bundle.name) == []
+        controls = [bundles.make(tmp_path / f"control{n}", "runc") for n in range(FEW)]
+        for control in controls:
+            attempt(control.argv(everybodys.wrapper, "create"))
+        lines = [everybodys.ledger(control.name) for control in controls]
+        assert _mostly_agent([[line["via"] for line in each] for each in lines])

@@ -119,24 +119,3 @@ def test_under_systemd_decide_wakes_for_the_watchdog_only(node: install.Installe
         before = _switches(agent.decide)
         time.sleep(REST)  # half of WatchdogSec
         assert 0 < _switches(agent.decide) - before <= 2
-
-
-@pytest.mark.parametrize(("size", "answer"), [(15, b"cold"), (0.9, b"rename")])
-def test_a_config_of_15_mb_is_left_to_the_cold_path_and_takes_no_memory(
-    agent: Agent, tmp_path: Path, size: float, answer: bytes
-) -> None:
-    """The second is the control: it is read, and raises the service's peak memory."""
-    bundle = bundles.make(tmp_path / "bundle", "runc")
-    entries = int(size * 2**20 / 16)
-    padded = f'{{"padding":[{",".join(["[[],{}]"] * (2 * entries))}],'
-    bundle.config.write_text(bundle.config.read_text().replace("{", padded, 1))
-    before = _peak(agent.decide)
-    assert agents.ask(agent.prefix, "runc", *bundle.argv("", "create")[1:])[1] == answer
-    grown = _peak(agent.decide) - before
-    assert grown < 1 if answer == b"cold" else grown > 5
-
-
-def _peak(pid: int) -> float:
-    """Return a process' peak memory, in MB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -17,11 +17,7 @@ from runc_wrap.agent import wakeup_limit
 from runc_wrap.evidence.store import evidence_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 PROCESSES, APART = 60, 0.03  # seconds
 ROUNDS, UNSHARE = 8, 272
@@ -48,49 +44,44 @@ def _is_left_alone(pid: int) -> bool:
 
 
 def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_logged(
-    pair: Pair, node: Installed, make_bundle: Callable[..., Bundle]
+    lab: Lab,
 ) -> None:
-    node.configure(f'runtime = ["{pair.kind}"]\n')
-    quiet, logged = make_bundle(pair.kind), make_bundle(pair.kind)
-    with agents.running(node) as agent:
-        quiet.create(node.wrapper)
-        written = node.prefix / "var" / "evidence" / "state.json"
+    lab.configure()
+    quiet, logged = lab.bundle(), lab.bundle()
+    with agents.running(lab.node) as agent:
+        quiet.create(lab.wrapper)
+        written = lab.node.prefix / "var" / "evidence" / "state.json"
         wait_until(written.exists, "it to write that it watches")
         wait_until(lambda: _is_left_alone(agent.observe), "it to be left alone", 60)
-        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
-        logged.create(node.wrapper)
+        lab.mode("audit")
+        logged.create(lab.wrapper)
         wait_until(lambda: _woken(agent.observe)[0] >= PROCESSES, "it to wake for each", 60)
-        logged.delete(pair.bare)
+        logged.delete(lab.bare)
         wait_until(lambda: _is_left_alone(agent.observe), "it to be left alone again", 60)
 
 
-def test_a_short_lived_exec_is_attributed_although_the_agent_slept_at_the_create(
-    pair: Pair,
-    node: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_a_short_lived_exec_is_attributed_although_the_agent_slept_at_the_create(lab: Lab) -> None:
     """At each create no container is logged, so process events wait."""
 
     def joined(runtime: Path | str) -> str:
-        bundle = make_bundle(pair.kind)
-        shutil.copy(built("short"), bundle.path / "rootfs" / "short")
+        bundle = lab.bundle()
+        shutil.copy(lab.built("short"), bundle.path / "rootfs" / "short")
         bundle.create(runtime)
         assert bundle.call(runtime, "exec", after=("/short", "1", str(UNSHARE))).returncode == 0
-        bundle.delete(pair.bare)
+        bundle.delete(lab.bare)
         time.sleep(1.5 * wakeup_limit.SECONDS)
         return bundle.name
 
     def calls() -> dict[str, int]:
-        found = evidence_reader.load(node.prefix / "var" / "evidence").containers
+        found = evidence_reader.load(lab.node.prefix / "var" / "evidence").containers
         return {
             key[1]: sum(tally.count for tally in seen.calls.values()) for key, seen in found.items()
         }
 
-    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
-    with agents.running(node):
-        bare = joined(pair.bare)
-        names = [joined(node.wrapper) for _ in range(ROUNDS)]
+    lab.mode("audit")
+    with agents.running(lab.node):
+        bare = joined(lab.bare)
+        names = [joined(lab.wrapper) for _ in range(ROUNDS)]
         wait_until(lambda: len(calls().keys() & names) >= ROUNDS - 1, "them in the store", 60)
         found = calls()
     assert bare not in found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 SECONDS = 20  # far more than any refusal takes; a hang lasts forever
 
@@ -69,9 +69,9 @@ BAD: dict[str, tuple[Callable[[Bundle], object], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused_with_one_line_in_the_log_and_the_same_on_stderr(
-    runc: Pair, make_bundle: Callable[..., Bundle], name: str
+    runc: Lab, name: str
 ) -> None:
-    bundle = make_bundle("runc")
+    bundle = runc.bundle()
     spoil, sentence = BAD[name]
     spoil(bundle)
     before = bundle.config.read_bytes() if bundle.config.is_file() else None
@@ -91,9 +91,9 @@ def test_bad_input_is_refused_with_one_line_in_the_log_and_the_same_on_stderr(
 
 
 @pytest.mark.cold  # the agent may read what its caller may not
-def test_an_unreadable_config_is_a_refusal(runc: Pair, make_bundle: Callable[..., Bundle]) -> None:
+def test_an_unreadable_config_is_a_refusal(runc: Lab) -> None:
     """Unreadable also to root: without CAP_DAC_OVERRIDE, as some engines run."""
-    bundle = make_bundle("runc")
+    bundle = runc.bundle()
     bundle.config.chmod(0)
     os.chown(bundle.config, 1234, 1234)
     drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
@@ -104,10 +104,8 @@ def test_an_unreadable_config_is_a_refusal(runc: Pair, make_bundle: Callable[...
     assert "permission denied" not in done.stderr.lower()
 
 
-def test_no_part_of_a_broken_config_is_shown(
-    runc: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("runc")
+def test_no_part_of_a_broken_config_is_shown(runc: Lab) -> None:
+    bundle = runc.bundle()
     config = bundle.read()
     config["process"]["env"].append("PASSWORD=hunter2 permission denied")
     bundle.config.write_text(json.dumps(config)[:-1])
@@ -117,10 +115,8 @@ def test_no_part_of_a_broken_config_is_shown(
     assert "hunter2" not in done.stderr + bundle.log.read_text()
 
 
-def test_a_config_that_is_nested_deeper_than_orjson_writes_is_confined(
-    runc: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("runc")
+def test_a_config_that_is_nested_deeper_than_orjson_writes_is_confined(runc: Lab) -> None:
+    bundle = runc.bundle()
     deep: Any = 1
     for _ in range(300):
         deep = {"a": deep}
@@ -139,28 +135,26 @@ def test_a_temporary_file_of_a_killed_create_does_not_block_another(
     assert "seccomp" in bundle.read()["linux"]
 
 
-def test_a_nul_in_a_name_is_refused_for_crun(
-    pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("crun")
+def test_a_nul_in_a_name_is_refused_for_crun(crun: Lab) -> None:
+    bundle = crun.bundle()
     bundle.config.write_text(json.dumps({"linux\0x": {}, **bundle.read()}))
-    done = attempt(bundle.argv(pairs["crun"].wrapped, "create"))
+    done = attempt(bundle.argv(crun.wrapped, "create"))
     assert done.returncode == 1
     assert "NUL character" in done.stderr
 
 
 def test_a_flag_of_a_later_runtime_does_not_switch_confinement_off(
-    own_installation: install.Installed, tmp_path: Path, built: Callable[[str], Path]
+    runc: Lab, tmp_path: Path
 ) -> None:
     """A runtime with flags that we do not know; the installed one would refuse the command line."""
     bundle = bundles.make(tmp_path / "bundle", "runc")
-    install.use_runtime(own_installation, built("probe"))
-    run(bundle.argv(own_installation.wrapper, "create", "--flag-of-tomorrow", "value"))
+    install.use_runtime(runc.node, runc.built("probe"))
+    run(bundle.argv(runc.wrapper, "create", "--flag-of-tomorrow", "value"))
     assert "seccomp" in bundle.read()["linux"]
 
 
 def test_a_malformed_command_line_reaches_the_runtime_and_its_error_reaches_the_engine(
-    runc: Pair, tmp_path: Path
+    runc: Lab, tmp_path: Path
 ) -> None:
     for words in (["create", "--nonsense", "ID"], ["restore", "--lsm-mount-context"]):
         bare = attempt(["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", tmp_path, runc.bare, *words])

@@ -15,10 +15,7 @@ from harness.node.requirements import program, requires
 from runc_wrap.hotpath import main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 USER = 14242
 OURS = "import posix, sys; from runc_wrap.hotpath.main import default_root as d; \
@@ -54,11 +51,9 @@ def test_the_default_root_is_where_the_real_runtime_looks(kind: str, who: str) -
         assert ours.stdout.strip() == (f"{own}/{kind}" if is_own else f"/run/{kind}")
 
 
-def test_roots_ledger_has_the_default_root_of_a_login_shell(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
+def test_roots_ledger_has_the_default_root_of_a_login_shell(lab: Lab) -> None:
     """crun uses root's XDG_RUNTIME_DIR, and runc does not."""
-    bundle = make_bundle(pair.kind)
+    bundle = lab.bundle()
     with short_directory("login") as directory, private_mounts(directory, {}) as space:
         login = [*space.prefix, "env", f"XDG_RUNTIME_DIR={directory}"]
         words = [
@@ -71,12 +66,12 @@ def test_roots_ledger_has_the_default_root_of_a_login_shell(
         ]
         quiet = ["sh", "-c", 'exec "$0" "$@" </dev/null >/dev/null 2>&1']
         try:
-            run([*login, *quiet, pair.wrapped, *words])
-            line = pair.installed.ledger()[-1]
-            expected = f"{directory}/crun" if pair.kind == "crun" else "/run/runc"
+            run([*login, *quiet, lab.wrapped, *words])
+            line = lab.installed.ledger()[-1]
+            expected = f"{directory}/crun" if lab.kind == "crun" else "/run/runc"
             assert (line["id"], line["root"]) == (bundle.name, expected)
-            status = run([*space.prefix, pair.installed.ctl, "status", "--json"])
+            status = run([*space.prefix, lab.installed.ctl, "status", "--json"])
             row = next(one for one in json.loads(status.stdout) if one["id"] == bundle.name)
             assert (row["root"], row["action"]) == (expected, "inject")
         finally:
-            attempt([*login, pair.wrapped, "delete", "--force", bundle.name])
+            attempt([*login, lab.wrapped, "delete", "--force", bundle.name])

@@ -13,48 +13,40 @@ from runc_wrap.node.paths import Places
 COUNT = "Running containers that would get a different filter or none:"
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 
-def test_the_running_containers_that_a_new_policy_would_change_are_named(
-    own_installation: Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    plain = make_bundle("runc")
-    opted_out = make_bundle("runc", {"runc-wrap/seccomp": "unconfined"})
+def test_the_running_containers_that_a_new_policy_would_change_are_named(runc: Lab) -> None:
+    plain = runc.bundle()
+    opted_out = runc.bundle({"runc-wrap/seccomp": "unconfined"})
     for bundle in (plain, opted_out):
-        bundle.create(own_installation.wrapper)
-    assert f"{COUNT} 0\n" in own_installation.control("apply", "--diff").stdout
-    config = own_installation.prefix / "etc" / "config.toml"
+        bundle.create(runc.wrapper)
+    assert f"{COUNT} 0\n" in runc.node.control("apply", "--diff").stdout
+    config = runc.node.prefix / "etc" / "config.toml"
     config.write_text('[opt_out]\nannotations = false\n[default]\nmode = "audit"\n')
-    said = own_installation.control("apply", "--diff").stdout
+    said = runc.node.control("apply", "--diff").stdout
     profile = f"containerd@{installed_version('containerd')}"
     assert f"{plain.name}: {profile} (enforce) -> {profile} (audit)" in said
     assert f"{opted_out.name}: leave -> {profile} (audit)" in said
     assert f"{COUNT} 2\n" in said
     assert "Only checked" in said
-    document = json.loads(own_installation.control("apply", "--diff", "--json").stdout)
+    document = json.loads(runc.node.control("apply", "--diff", "--json").stdout)
     changes = {change["id"]: change for change in document["changes"]}
     assert changes.keys() == {plain.name, opted_out.name}
     assert changes[opted_out.name]["action"] == "leave"
     assert changes[plain.name]["then"]["mode"] == "audit"
 
 
-def test_a_policy_that_a_cluster_would_send_is_tried_on_the_running_containers(
-    own_installation: Installed, make_bundle: Callable[..., Bundle]
-) -> None:
+def test_a_policy_that_a_cluster_would_send_is_tried_on_the_running_containers(runc: Lab) -> None:
     """What `kubectl runc-wrap policy check` has each node do."""
-    bundle = make_bundle("runc")
-    bundle.create(own_installation.wrapper)
-    places = Places(own_installation.prefix)
+    bundle = runc.bundle()
+    bundle.create(runc.wrapper)
+    places = Places(runc.node.prefix)
     words = ("cluster", "try-policy", "check-1", "--node", "n1")
 
     def tried(text: bytes) -> Any:
         policy_directory.write_files(places.cluster / "check-1", {"config.toml": text})
-        return json.loads(own_installation.control(*words).stdout)
+        return json.loads(runc.node.control(*words).stdout)
 
     assert tried(b"")["changes"] == []
     found = tried(b'[default]\nmode = "audit"\n')
@@ -69,34 +61,30 @@ def test_a_policy_that_a_cluster_would_send_is_tried_on_the_running_containers(
     assert not places.config.exists()
 
 
-def test_another_filter_under_the_same_name_is_a_change(
-    own_installation: Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    profile = own_installation.prefix / "etc" / "profiles" / "mine.json"
+def test_another_filter_under_the_same_name_is_a_change(runc: Lab) -> None:
+    profile = runc.node.prefix / "etc" / "profiles" / "mine.json"
     profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}))
-    own_installation.control("apply")
-    mine = make_bundle("runc", {"runc-wrap/seccomp": "localhost/mine.json"})
-    plain = make_bundle("runc")
+    runc.node.control("apply")
+    mine = runc.bundle({"runc-wrap/seccomp": "localhost/mine.json"})
+    plain = runc.bundle()
     for bundle in (mine, plain):
-        bundle.create(own_installation.wrapper)
-    config = own_installation.prefix / "etc" / "config.toml"
+        bundle.create(runc.wrapper)
+    config = runc.node.prefix / "etc" / "config.toml"
     config.write_text('[overlay]\ndeny = ["mkdir"]\n')
-    assert f"{COUNT} 2\n" in own_installation.control("apply", "--diff").stdout
+    assert f"{COUNT} 2\n" in runc.node.control("apply", "--diff").stdout
     config.unlink()
-    assert f"{COUNT} 0\n" in own_installation.control("apply", "--diff").stdout
+    assert f"{COUNT} 0\n" in runc.node.control("apply", "--diff").stdout
     profile.unlink()
-    said = own_installation.control("apply", "--diff").stdout
+    said = runc.node.control("apply", "--diff").stdout
     assert f"{COUNT} 1\n" in said
     assert f"{mine.name}: localhost/mine.json (enforce) -> refused" in said
 
 
-def test_explain_ignores_the_block_that_we_injected(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle(pair.kind)
-    bundle.create(pair.wrapped)
-    assert pair.installed.control("explain", bundle.path).stdout.startswith("inject ")
+def test_explain_ignores_the_block_that_we_injected(lab: Lab) -> None:
+    bundle = lab.bundle()
+    bundle.create(lab.wrapped)
+    assert lab.installed.control("explain", bundle.path).stdout.startswith("inject ")
     copy = dataclasses.replace(bundle, path=bundle.path / "copy")
     copy.path.mkdir()
     copy.config.write_bytes(bundle.config.read_bytes())
-    assert pair.installed.control("explain", copy.path).stdout.startswith("keep")
+    assert lab.installed.control("explain", copy.path).stdout.startswith("keep")

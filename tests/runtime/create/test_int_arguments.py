@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.containers import logged_calls
 from runc_wrap.profiles import abis, syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 UNIX, UNIX_HIGH = "x86_64:41:1:1:0", "x86_64:41:0x100000001:1:0"
 INET, INET_HIGH = "x86_64:41:2:1:0", "x86_64:41:0xffffffff00000002:1:0"
@@ -59,21 +54,8 @@ def allowing() -> dict[str, Any]:
     [("", DENIED), ('int_arguments = "kernel"\n', DENIED), ('int_arguments = "engine"\n', PASSED)],
 )
 def test_upper_bits_bypass_a_rule_as_written_and_not_a_narrowed_one(
-    pair: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    *,
-    profile: Callable[[], dict[str, Any]],
-    setting: str,
-    high: str,
+    lab: Lab, *, profile: Callable[[], dict[str, Any]], setting: str, high: str
 ) -> None:
-    own = own_installation.prefix / "etc" / "profiles"
-    own.mkdir(parents=True, exist_ok=True)
-    (own / "own.json").write_text(json.dumps(profile()))
-    own_installation.configure(
-        f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n{setting}'
-    )
-    bundle = make_bundle(pair.kind)
-    found = logged_calls.make(bundle, own_installation.wrapper, built("calls"), *CALLS)
-    assert found == {**EVERYTHING, INET_HIGH: high}
+    lab.own_profile(profile())
+    lab.configure(f'[default]\nprofile = "localhost/own.json"\n{setting}')
+    assert lab.calls(*CALLS) == {**EVERYTHING, INET_HIGH: high}

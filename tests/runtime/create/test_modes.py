@@ -14,12 +14,8 @@ from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
     from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"
 MOUNT_X86, GETPID, GETPID_X86, GETPID_X32 = "x86:21:0", "x86_64:39", "x86:20", "x32:39"
@@ -38,27 +34,13 @@ def _block(mode: str, abi: str = "engine", spec: str = "moby") -> dict[str, Any]
     return resolve(modes.compiled(profile, mode, arch="amd64", kernel=KERNEL), frozenset())
 
 
-@pytest.fixture
-def call(
-    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
-) -> Callable[..., dict[str, str]]:
-    def called(block: dict[str, Any] | None, *calls: str) -> dict[str, str]:
-        linux = {} if block is None else {"seccomp": block}
-        bundle = make_bundle(pair.kind, **linux)
-        return logged_calls.make(bundle, pair.bare, built("calls"), *calls)
-
-    return called
-
-
 @pytest.mark.parametrize("spec", ["moby", "containerd@1.7.24", "containers-common", "crio"])
-def test_audit_denies_nothing_and_logs_everything_that_enforce_denies(
-    call: Callable[..., dict[str, str]], spec: str
-) -> None:
+def test_audit_denies_nothing_and_logs_everything_that_enforce_denies(lab: Lab, spec: str) -> None:
     calls = (*DENIED, GETPID)
-    enforced: dict[str, str] = call(_block("enforce", spec=spec), *calls)
-    free = call(None, *calls)
+    enforced: dict[str, str] = lab.under(_block("enforce", spec=spec), *calls)
+    free = lab.under(None, *calls)
     with logged_calls.audited() as log:
-        audited = call(_block("audit", spec=spec), *calls)
+        audited = lab.under(_block("audit", spec=spec), *calls)
     assert audited == free
     assert enforced[GETPID] == "returned"
     denied = {each for each in DENIED if enforced[each] != free[each]}
@@ -67,31 +49,27 @@ def test_audit_denies_nothing_and_logs_everything_that_enforce_denies(
     assert logged_calls.number(GETPID) not in {(arch, number) for arch, number, _ in log}
 
 
-def test_enforce_denies_with_each_rules_own_error(call: Callable[..., dict[str, str]]) -> None:
-    enforced = call(_block("enforce"), *DENIED)
+def test_enforce_denies_with_each_rules_own_error(lab: Lab) -> None:
+    enforced = lab.under(_block("enforce"), *DENIED)
     assert enforced == {each: f"errno {number}" for each, number in DENIED.items()}
 
 
-def test_enforce_log_denies_the_same_and_logs_it(
-    pair: Pair, call: Callable[..., dict[str, str]]
-) -> None:
-    if pair.kind == "runc":
+def test_enforce_log_denies_the_same_and_logs_it(lab: Lab) -> None:
+    if lab.kind == "runc":
         return  # 1.1 refuses any flag, so apply refuses the mode: see below
     with logged_calls.audited() as log:
-        found = call(_block("enforce-log"), *DENIED, GETPID)
-    assert found == {**call(_block("enforce"), *DENIED), GETPID: "returned"}
+        found = lab.under(_block("enforce-log"), *DENIED, GETPID)
+    assert found == {**lab.under(_block("enforce"), *DENIED), GETPID: "returned"}
     assert {(*logged_calls.number(each), ERRNO) for each in DENIED} <= log
 
 
 @pytest.mark.parametrize("default", ["SCMP_ACT_KILL", "SCMP_ACT_TRAP", "SCMP_ACT_KILL_PROCESS"])
-def test_audit_lets_calls_through_that_enforce_would_kill(
-    call: Callable[..., dict[str, str]], default: str
-) -> None:
+def test_audit_lets_calls_through_that_enforce_would_kill(lab: Lab, default: str) -> None:
     block = {**_block("enforce", "native"), "defaultAction": default}
     del block["defaultErrnoRet"]
-    assert call(block, KEYCTL, GETPID_X86) == {KEYCTL: KILLED, GETPID_X86: KILLED}
-    found = call(_block("audit", "native"), KEYCTL, GETPID_X86, GETPID_X32)
-    assert found == call(None, KEYCTL, GETPID_X86, GETPID_X32)
+    assert lab.under(block, KEYCTL, GETPID_X86) == {KEYCTL: KILLED, GETPID_X86: KILLED}
+    found = lab.under(_block("audit", "native"), KEYCTL, GETPID_X86, GETPID_X32)
+    assert found == lab.under(None, KEYCTL, GETPID_X86, GETPID_X32)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +81,11 @@ def test_audit_lets_calls_through_that_enforce_would_kill(
     ],
 )
 def test_a_call_through_an_omitted_abi_is_killed(
-    call: Callable[..., dict[str, str]], abi: str, through_x86: str, through_x32: str
+    lab: Lab, abi: str, through_x86: str, through_x32: str
 ) -> None:
     if abi_probe.runnable("amd64") != frozenset({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}):
         unmet("needs a kernel with 32-bit programs and without x32")
-    found = call(_block("enforce", abi), GETPID, GETPID_X86, GETPID_X32)
+    found = lab.under(_block("enforce", abi), GETPID, GETPID_X86, GETPID_X32)
     assert found == {GETPID: "returned", GETPID_X86: through_x86, GETPID_X32: through_x32}
 
 
@@ -125,17 +103,3 @@ def test_apply_refuses_an_unsupported_mode_and_keeps_the_policy_in_force(
     assert f"{config}:3: the mode enforce-log needs" in done.stderr
     assert "Use audit, or install runc 1.2 or later, or crun" in done.stderr
     assert (own_installation.prefix / "var/policy.2/current/policy.json").read_bytes() == before
-
-
-def test_a_container_in_audit_mode_is_started_by_the_wrapper(
-    pair: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    own_installation.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
-    bundle = make_bundle(pair.kind)
-    with logged_calls.audited() as log:
-        logged_calls.make(bundle, own_installation.wrapper, built("calls"), MOUNT, CLONE3)
-    assert bundle.read()["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_LOG"
-    assert {(*logged_calls.number(each), LOGGED) for each in (MOUNT, CLONE3)} <= log

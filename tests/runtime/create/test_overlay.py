@@ -13,12 +13,7 @@ from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 AF_UNIX, AF_INET = 1, 2
 UNAME, UNAME_X86, CLONE3, NEWEST = "x86_64:63:0", "x86:122:0", "x86_64:435:0", "x86_64:9999"
@@ -58,58 +53,45 @@ def _resolved(spec: str, mode: str, *caps: str) -> dict[str, Any]:
     return resolve(made, frozenset(caps))
 
 
-@pytest.fixture
-def call(
-    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
-) -> Callable[..., dict[str, str]]:
-    def called(block: dict[str, Any], *calls: str) -> dict[str, str]:
-        bundle = make_bundle(pair.kind, seccomp=block)
-        return logged_calls.make(bundle, pair.bare, built("calls"), *calls)
-
-    return called
-
-
 @pytest.mark.parametrize("spec", ["moby", "containers-common", "containers-common@0.49.0", "crio"])
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
 @pytest.mark.parametrize("caps", [(), ("CAP_AUDIT_WRITE", "CAP_SYS_ADMIN")])
 def test_a_denied_call_is_denied_on_every_profile_in_every_mode(
-    call: Callable[..., dict[str, str]], spec: str, mode: str, caps: tuple[str, ...]
+    lab: Lab, spec: str, mode: str, caps: tuple[str, ...]
 ) -> None:
     block = _resolved(spec, mode, *caps)
-    assert call(with_overlay(block, OVERLAY), *CALLS) == EXPECTED
+    assert lab.under(with_overlay(block, OVERLAY), *CALLS) == EXPECTED
 
 
 def test_a_profile_that_allows_by_default_denies_a_denied_call(
-    call: Callable[..., dict[str, str]],
+    lab: Lab,
 ) -> None:
-    assert call(with_overlay(ALLOWING, OVERLAY), *CALLS) == EXPECTED
+    assert lab.under(with_overlay(ALLOWING, OVERLAY), *CALLS) == EXPECTED
     netlink = "x86_64:41:16:3:0"
-    assert call(with_overlay(ALLOWING, OVERLAY), netlink) == {netlink: "errno 111"}
+    assert lab.under(with_overlay(ALLOWING, OVERLAY), netlink) == {netlink: "errno 111"}
 
 
 def test_a_family_with_upper_bits_bypasses_a_plain_comparison_and_not_the_overlay(
-    call: Callable[..., dict[str, str]],
+    lab: Lab,
 ) -> None:
     family = [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]
     rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": family}
     block = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     plain, high = "x86_64:41:40:99:0", "x86_64:41:0x100000028:99:0"
-    assert call(block, plain)[plain] == "errno 1"
-    assert call(block, high)[high] != "errno 1"
+    assert lab.under(block, plain)[plain] == "errno 1"
+    assert lab.under(block, high)[high] != "errno 1"
     over: Any = {"deny": [], "deny_sockets": [40], "existing": False}
-    assert call(with_overlay(block, over), plain, high) == {plain: "errno 1", high: "errno 1"}
+    assert lab.under(with_overlay(block, over), plain, high) == {plain: "errno 1", high: "errno 1"}
 
 
-def test_calls_newer_than_the_profile_fail_as_before(
-    pair: Pair, call: Callable[..., dict[str, str]]
-) -> None:
+def test_calls_newer_than_the_profile_fail_as_before(lab: Lab) -> None:
     newest = max(_resolved("moby", "enforce")["syscalls"][0]["names"], key=_native)
     over: Any = {"deny": [newest], "deny_sockets": [], "existing": False}
     block = _resolved("moby", "enforce")
     after = f"x86_64:{_native(newest) + 1}"
-    before = call(block, after, NEWEST)
-    assert call(with_overlay(block, over), after, NEWEST) == before
-    assert before[NEWEST] == ("errno 38" if pair.kind == "runc" else "errno 1")
+    before = lab.under(block, after, NEWEST)
+    assert lab.under(with_overlay(block, over), after, NEWEST) == before
+    assert before[NEWEST] == ("errno 38" if lab.kind == "runc" else "errno 1")
 
 
 def _native(name: str) -> int:
@@ -119,40 +101,31 @@ def _native(name: str) -> int:
 
 
 def test_socketcall_bypasses_a_denied_family_until_the_abi_is_left_out(
-    call: Callable[..., dict[str, str]],
+    lab: Lab,
 ) -> None:
     socketcall = "x86:102:1:0"  # SYS_SOCKET with no arguments behind it: EFAULT if it is let in
     block = _resolved("moby", "enforce")
     over: Any = {"deny": [], "deny_sockets": [AF_INET], "existing": False}
-    assert call(with_overlay(block, over), socketcall)[socketcall] == "errno 14"
+    assert lab.under(with_overlay(block, over), socketcall)[socketcall] == "errno 14"
     denied: Any = {**over, "deny": ["socketcall"]}
-    assert call(with_overlay(block, denied), socketcall)[socketcall] == "errno 38"
+    assert lab.under(with_overlay(block, denied), socketcall)[socketcall] == "errno 38"
     native = {**with_overlay(block, over), "architectures": ["SCMP_ARCH_X86_64"]}
-    assert call(native, socketcall)[socketcall] == "killed by 31"
+    assert lab.under(native, socketcall)[socketcall] == "killed by 31"
 
 
 @pytest.mark.parametrize("mode", ["enforce", "audit"])
-def test_two_lines_in_the_policy_deny_from_the_next_container_on(
-    pair: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    mode: str,
-) -> None:
-    settings = f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n'
+def test_two_lines_in_the_policy_deny_from_the_next_container_on(lab: Lab, mode: str) -> None:
+    settings = f'[default]\nmode = "{mode}"\n'
     over = '[overlay]\ndeny = ["uname"]\ndeny_sockets = ["AF_INET"]\n'
     said = {}
     for text in (settings, settings + over):
-        own_installation.configure(text)
-        bundle = make_bundle(pair.kind)
-        said[text] = logged_calls.make(
-            bundle, own_installation.wrapper, built("calls"), UNAME, UNIX, INET
-        )
+        lab.configure(text)
+        said[text] = lab.calls(UNAME, UNIX, INET)
     assert said[settings] == {UNAME: "errno 14", UNIX: "returned", INET: "returned"}
     assert said[settings + over] == {UNAME: "errno 1", UNIX: "returned", INET: "errno 1"}
 
 
-RINGS = 'runtime = ["{kind}"]\n[default]\nprofile = "containerd@1.7.24"\n'  # it allows io_uring
+RINGS = '[default]\nprofile = "containerd@1.7.24"\n'  # it allows io_uring
 SPLICE = "x86_64:275"  # of nothing: returns where it is let through
 
 
@@ -168,24 +141,15 @@ SPLICE = "x86_64:275"  # of nothing: returns where it is let through
     ],
 )
 def test_a_ring_cannot_make_a_denied_call_either(
-    pair: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    *,
-    mode: str,
-    over: str,
-    splice: str,
-    ring: str,
+    lab: Lab, *, mode: str, over: str, splice: str, ring: str
 ) -> None:
     operations = ("splice", "openat", "socket", "enter", "register")
 
     def tried(program: str, *words: str) -> dict[str, str]:
-        bundle = make_bundle(pair.kind)
-        return logged_calls.make(bundle, own_installation.wrapper, built(program), *words)
+        bundle = lab.bundle()
+        return logged_calls.make(bundle, lab.wrapper, lab.built(program), *words)
 
-    settings = RINGS.format(kind=pair.kind) + f'mode = "{mode}"\n[overlay]\n'
-    own_installation.configure(settings + over)
+    lab.configure(f'{RINGS}mode = "{mode}"\n[overlay]\n{over}')
     assert tried("calls", SPLICE) == {SPLICE: splice}
     beyond = "errno 9" if ring == "returned" else ring  # without a ring: EBADF
     assert tried("ring", *operations) == {
@@ -196,17 +160,8 @@ def test_a_ring_cannot_make_a_denied_call_either(
 
 @pytest.mark.parametrize("existing", [False, True])
 def test_a_containers_own_profile_gets_the_overlay_only_on_request(
-    pair: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    *,
-    existing: bool,
+    lab: Lab, *, existing: bool
 ) -> None:
-    own_installation.configure(
-        f'runtime = ["{pair.kind}"]\n'
-        f'[overlay]\ndeny = ["uname"]\nexisting = {str(existing).lower()}\n'
-    )
-    bundle = make_bundle(pair.kind, seccomp=ALLOWING)
-    found = logged_calls.make(bundle, own_installation.wrapper, built("calls"), UNAME, UNIX)
+    lab.configure(f'[overlay]\ndeny = ["uname"]\nexisting = {str(existing).lower()}\n')
+    found = lab.calls(UNAME, UNIX, bundle=lab.bundle(seccomp=ALLOWING))
     assert found == {UNAME: "errno 1" if existing else "errno 14", UNIX: "returned"}

@@ -8,9 +8,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from harness.containers import bundles
-from harness.host.processes import attempt, short_directory
+from harness.host.processes import attempt
 from harness.node import install
-from harness.node.requirements import requires
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,29 +19,25 @@ USER = 12345
 
 
 def test_a_user_is_confined_by_the_nodes_policy_and_has_their_own_ledger(
-    built: Callable[[str], Path],
+    everybodys: install.Installed, built: Callable[[str], Path]
 ) -> None:
-    requires("setpriv", "unshare", root=True)
-    with short_directory("rootless") as place:
-        place.chmod(0o755)
-        installed = install.install(place / "prefix")
-        shutil.copy(built("probe"), place / "probe")
-        install.use_runtime(installed, place / "probe")
-        bundle = bundles.make(place / "bundle", "runc")
-        own = place / "run"
-        own.mkdir(mode=0o700)
-        for path in (bundle.path, bundle.config, own):
-            os.chown(path, USER, USER)
-        user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
-        words = ["create", "--bundle", str(bundle.path), "ID"]
-        for inside in ([], ["unshare", "--user", "--map-root-user"]):
-            environment = ["env", "-i", f"XDG_RUNTIME_DIR={own}"]
-            done = attempt([*environment, *user, *inside, installed.wrapper, *words])
-            assert done.returncode == 0, done.stderr
-            assert "seccomp" in bundle.read()["linux"]
-            assert bundle.config.stat().st_uid == USER
-            bundle.config.write_text(json.dumps(bundles.config(bundle.name)))
-        lines = (own / "runc-wrap" / "ledger" / "ledger.jsonl").read_text().splitlines()
-        assert [json.loads(line)["action"] for line in lines] == ["inject", "inject"]
-        ledger = installed.prefix / "var" / "ledger" / "ledger.jsonl"
-        assert '"id":"ID"' not in ledger.read_text()  # only install.sh's own selftest
+    place = everybodys.prefix.parent
+    shutil.copy(built("probe"), place / "probe")
+    install.use_runtime(everybodys, place / "probe")
+    bundle = bundles.make(place / "bundle", "runc")
+    own = place / "run"
+    own.mkdir(mode=0o700)
+    for path in (bundle.path, bundle.config, own):
+        os.chown(path, USER, USER)
+    user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+    words = ["create", "--bundle", str(bundle.path), "ID"]
+    for inside in ([], ["unshare", "--user", "--map-root-user"]):
+        environment = ["env", "-i", f"XDG_RUNTIME_DIR={own}"]
+        done = attempt([*environment, *user, *inside, everybodys.wrapper, *words])
+        assert done.returncode == 0, done.stderr
+        assert "seccomp" in bundle.read()["linux"]
+        assert bundle.config.stat().st_uid == USER
+        bundle.config.write_text(json.dumps(bundles.config(bundle.name)))
+    lines = (own / "runc-wrap" / "ledger" / "ledger.jsonl").read_text().splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["inject", "inject"]
+    assert everybodys.ledger() == []

@@ -6,21 +6,16 @@ Each runtime has libseccomp 2.6.0, which does not know file_getattr (Linux 6.17)
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.containers import logged_calls
 from runc_wrap.node import features
 from runc_wrap.profiles import abis, engine_versions, syscalls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 NAME, CALL = "file_getattr", "x86_64:468:0:0:0:0"
 KNOWN, KNOWN_CALL = "getcpu", "x86_64:309:0:0:0"
@@ -58,30 +53,19 @@ def _needs_old_library(runtime: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", PROFILES)
-def test_an_unknown_call_gets_what_doctor_says(
-    pair: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    kind: str,
-) -> None:
-    own = own_installation.prefix / "etc" / "profiles"
-    own.mkdir(parents=True, exist_ok=True)
-    (own / "own.json").write_text(json.dumps(_profile(kind)))
-    own_installation.configure(
-        f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n'
-    )
-    policy = json.loads((own_installation.prefix / "var/policy.2/current/policy.json").read_text())
-    path = type(own)(policy["runtime"]["path"])
+def test_an_unknown_call_gets_what_doctor_says(lab: Lab, kind: str) -> None:
+    lab.own_profile(_profile(kind))
+    lab.configure('[default]\nprofile = "localhost/own.json"\n')
+    policy = json.loads((lab.node.prefix / "var/policy.2/current/policy.json").read_text())
+    path = Path(policy["runtime"]["path"])
     _needs_old_library(path)
-    gets, severity, words = OUTCOMES[kind, pair.kind]
-    program, calls = built("calls"), (CALL, KNOWN_CALL)
-    free = logged_calls.make(make_bundle(pair.kind), pair.bare, program, *calls)
+    gets, severity, words = OUTCOMES[kind, lab.kind]
+    free = lab.under(None, CALL, KNOWN_CALL)
     assert free[CALL] not in ("errno 1", "errno 38"), "this kernel lacks the call"
-    found = logged_calls.make(make_bundle(pair.kind), own_installation.wrapper, program, *calls)
+    found = lab.calls(CALL, KNOWN_CALL)
     assert found[KNOWN_CALL] == ("errno 1" if kind == "denying" else "returned")
     assert found[CALL] == (free[CALL] if gets == "not denied" else gets)
-    document = json.loads(own_installation.control("doctor", "--json", ok=False).stdout)
+    document = json.loads(lab.node.control("doctor", "--json", ok=False).stdout)
     [told] = [each for each in document["findings"] if each["check"] == "libseccomp"]
     assert (told["severity"], words in told["sentence"]) == (severity, True)
     assert f"which does not know {NAME}" in told["sentence"] or kind == "allowing"

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import short_directory, wait_until
-from harness.node import agent as agents
-from harness.node import install
+from harness.host.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 REFUSED = {
     "Seccomp:": "2",
@@ -27,11 +24,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("mode", ["audit", "observe"])
-def test_it_is_no_call_in_any_report_which_says_so_instead(
-    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path], mode: str
-) -> None:
+def test_it_is_no_call_in_any_report_which_says_so_instead(lab: Lab, mode: str) -> None:
     def made() -> Bundle:
-        bundle = make_bundle(pair.kind).running(built("any_filter"))
+        bundle = lab.running("any_filter")
         with bundle.edited() as config:
             for given in config["process"]["capabilities"].values():
                 given += ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]
@@ -42,20 +37,17 @@ def test_it_is_no_call_in_any_report_which_says_so_instead(
         assert done.returncode == 0, done.stdout
         return dict(line.split() for line in done.stdout.splitlines())
 
-    bare = run(made(), pair.bare)
+    bare = run(made(), lab.bare)
     assert {name for name, error in bare.items() if error == REFUSED[name]} == set()
-    with short_directory("any") as place:
-        node = install.copy_of(pair.installed, place / "p")
-        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n')
-        with agents.running(node) as agent:
-            agent.wait_ready()
-            bundle = made()
-            assert run(bundle, node.wrapper) == REFUSED
+    lab.mode(mode)
+    with lab.agent():
+        bundle = made()
+        assert run(bundle, lab.wrapper) == REFUSED
 
-            def confidence() -> str:
-                found = node.workload(bundle.name)
-                assert found["calls"] == []
-                return str(found["confidence"])
+        def confidence() -> str:
+            found = lab.workload(bundle)
+            assert found["calls"] == []
+            return str(found["confidence"])
 
-            wait_until(lambda: "watched" in confidence(), "the container in the report", 30)
-            assert "It has CAP_SYS_ADMIN: to every process that has a filter" in confidence()
+        wait_until(lambda: "watched" in confidence(), "the container in the report", 30)
+        assert "It has CAP_SYS_ADMIN: to every process that has a filter" in confidence()

@@ -1,4 +1,4 @@
-"""A report includes all earlier calls; it does not wait long for an agent."""
+"""Reports include all earlier calls, also if the agent is killed; so do suggest and metrics."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,74 +13,17 @@ import pytest
 from harness.node import agent as agents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 TIMES, UNSHARE, GETPID = 8, 272, 39
-PATIENCE = 60  # seconds: whoever waits for the agent waits for ever
 
 
-@dataclass(frozen=True)
-class Asking:
-    """Runs containers that make one call, and reports at once."""
-
-    node: Installed
-    kind: str
-    make_bundle: Callable[..., Bundle]
-    short: Path
-
-    def run(self, number: int) -> Bundle:
-        bundle = self.make_bundle(self.kind).running(self.short, 1, number)
-        done = bundle.call(self.node.wrapper, "run")
-        assert done.returncode == 0, done.stdout
-        return bundle
-
-    def report(self, bundle: Bundle) -> tuple[dict[str, Any], str]:
-        """Return the container's workload, and the notes beside the report."""
-        done = self.node.control("report", "--json", ok=False)
-        (found,) = [one for one in json.loads(done.stdout) if bundle.name in one["ids"]]
-        return dict(found), done.stderr
-
-
-@pytest.fixture(params=["audit", "observe"])
-def asking(
-    request: pytest.FixtureRequest,
-    pair: Pair,
-    node: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> Asking:
-    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{request.param}"\n')
-    return Asking(node, pair.kind, make_bundle, built("short"))
-
-
-@pytest.fixture
-def ready(asking: Asking, agent: Agent) -> Agent:  # noqa: ARG001 - the policy is in force before
-    agent.wait_ready()
-    return agent
-
-
-@pytest.mark.usefixtures("ready")
-def test_a_call_that_was_just_made_is_in_the_report_each_time(asking: Asking) -> None:
-    found = []
-    for _ in range(TIMES):
-        told, said = asking.report(asking.run(UNSHARE))
-        found.append((told["verdict"], [call["count"] for call in told["calls"]], said))
-    assert found == [("denied", [1], "")] * TIMES
-
-
-@pytest.mark.usefixtures("ready")
-def test_suggest_and_metrics_also_have_it(asking: Asking) -> None:
-    bundle = asking.run(UNSHARE)
-    suggested = json.loads(asking.node.control("suggest", "--json", bundle.name).stdout)
-    assert suggested["added"] or suggested["withheld"]
-    asking.run(UNSHARE)
-    assert _denied(asking.node.control("metrics").stdout) == 2
+def _reported(lab: Lab, bundle: Bundle) -> tuple[dict[str, Any], str]:
+    """Return the container's workload, and the notes beside the report."""
+    done = lab.node.control("report", "--json", ok=False)
+    (found,) = [one for one in json.loads(done.stdout) if bundle.name in one["ids"]]
+    return dict(found), done.stderr
 
 
 def _denied(text: str) -> float:
@@ -90,26 +31,25 @@ def _denied(text: str) -> float:
     return sum(map(float, re.findall(counter, text, re.MULTILINE)))
 
 
-def test_a_report_does_not_wait_for_a_stopped_agent_and_says_how_recent_it_is(
-    asking: Asking, ready: Agent
-) -> None:
-    bundle = asking.run(GETPID)
-    assert asking.report(bundle)[1] == ""
-    os.kill(ready.observe, signal.SIGSTOP)
-    begin = time.monotonic()
-    _, said = asking.report(bundle)
-    took = time.monotonic() - begin
-    os.kill(ready.observe, signal.SIGCONT)
-    assert re.search(r"as of 20\S+Z: the agent did not answer within 2 seconds", said)
-    assert took < PATIENCE
+@pytest.mark.parametrize("mode", ["audit", "observe"])
+def test_a_call_that_was_just_made_is_in_the_report_each_time(lab: Lab, mode: str) -> None:
+    lab.mode(mode)
+    found = []
+    with lab.agent():
+        for _ in range(TIMES):
+            told, said = _reported(lab, lab.run("short", 1, UNSHARE))
+            found.append((told["verdict"], [call["count"] for call in told["calls"]], said))
+    assert found == [("denied", [1], "")] * TIMES
 
 
-def test_a_report_says_that_no_agent_runs(asking: Asking) -> None:
-    with agents.running(asking.node) as agent:
-        agent.wait_ready()
-        bundle = asking.run(GETPID)
-        assert asking.report(bundle)[1] == ""
-    assert re.search(r"as of 20\S+Z: no agent runs", asking.report(bundle)[1])
+def test_suggest_and_metrics_also_have_it(lab: Lab) -> None:
+    lab.mode("audit")
+    with lab.agent():
+        bundle = lab.run("short", 1, UNSHARE)
+        suggested = json.loads(lab.node.control("suggest", "--json", bundle.name).stdout)
+        assert suggested["added"] or suggested["withheld"]
+        lab.run("short", 1, UNSHARE)
+        assert _denied(lab.node.control("metrics").stdout) == 2
 
 
 # What the ring of the kernel lost while none watched is said as well, as is what one took along
@@ -119,12 +59,15 @@ _MAY_BE_SAID = re.compile(
 )
 
 
-def test_a_report_waits_until_a_killed_service_is_back_or_says_so(asking: Asking) -> None:
-    bundle = asking.run(GETPID)
-    with agents.supervised(asking.node) as agent:
+def test_a_report_waits_until_a_killed_service_is_back_or_says_so(lab: Lab) -> None:
+    """tests/unit/agent/record/test_write_requests.py has an agent that is absent or hangs."""
+    lab.mode("audit")
+    bundle = lab.run("short", 1, GETPID)
+    with agents.supervised(lab.node) as agent:
         for _ in range(3):
             killed = agent.observe
             os.kill(killed, signal.SIGKILL)
-            _, said = asking.report(bundle)
+            _, said = _reported(lab, bundle)
             assert all(_MAY_BE_SAID.fullmatch(line) for line in said.splitlines()), said
             agent.wait_both([killed])
+    assert re.search(r"as of 20\S+Z: no agent runs", _reported(lab, bundle)[1])

@@ -19,12 +19,13 @@ from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent import wakeup_limit
+from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 KEYCTL, CALLS = 250, 20
 
@@ -40,11 +41,6 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def forger(place: Path) -> Path:
     return attacker.library(place)
-
-
-def _in_mode(node: install.Installed, pair: Pair, mode: str) -> install.Installed:
-    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n')
-    return node
 
 
 def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
@@ -64,42 +60,33 @@ def _are_strays(node: install.Installed) -> bool:
     return _counts(node, None).keys() >= LOGGED
 
 
-def test_a_runtime_with_unreadable_memory_delays_no_observed_container(  # noqa: PLR0917 - fixtures
-    runc: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    forger: Path,
-    place: Path,
+def test_a_runtime_with_unreadable_memory_delays_no_observed_container(
+    lab: Lab, forger: Path, place: Path
 ) -> None:
-    _in_mode(node, runc, "observe")
-    observed = make_bundle("runc").running(built("short"), CALLS, KEYCTL)
-    with agents.running(node) as agent:
-        agent.wait_ready()
+    lab.mode("observe")
+    observed = lab.running("short", CALLS, KEYCTL)
+    with lab.agent() as agent:
         before = agent.observe  # looked for now: who reads all command lines waits, too
-        with attacker.holding_its_lock(forger, runc.bare, place, 12):
+        with attacker.holding_its_lock(forger, lab.bare, place, 12):
             time.sleep(4 * wakeup_limit.SECONDS)
-            assert observed.call(node.wrapper, "run").returncode == 0
-            wait_until(lambda: _counts(node, observed) == {KEYCTL: CALLS}, "all calls in the store")
+            assert observed.call(lab.wrapper, "run").returncode == 0
+            wait_until(
+                lambda: _counts(lab.node, observed) == {KEYCTL: CALLS}, "all calls in the store"
+            )
             assert agents.is_there(before)
         assert agent.observe == before
 
 
-def test_a_runtime_that_claims_to_join_a_container_adds_no_evidence(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    forger: Path,
-) -> None:
-    _in_mode(node, pair, "audit")
-    victim = make_bundle(pair.kind)
-    with agents.running(node) as agent:
-        agent.wait_ready()
-        victim.create(node.wrapper)
+@BOTH
+def test_a_runtime_that_claims_to_join_a_container_adds_no_evidence(lab: Lab, forger: Path) -> None:
+    lab.mode("audit")
+    victim = lab.bundle()
+    with lab.agent():
+        victim.create(lab.wrapper)
         for _ in range(3):
-            attacker.joins_in_words(forger, pair.bare, victim.path / "state", victim.name)
-        wait_until(lambda: _are_strays(node), "the calls as nobody's")
-    assert not LOGGED & _counts(node, victim).keys()
+            attacker.joins_in_words(forger, lab.bare, victim.path / "state", victim.name)
+        wait_until(lambda: _are_strays(lab.node), "the calls as nobody's")
+    assert not LOGGED & _counts(lab.node, victim).keys()
 
 
 SHAPES = ("{}", "docker-{}.scope", "x/cri-containerd-{}.scope/y", "{}/container")
@@ -107,28 +94,24 @@ SHAPES = ("{}", "docker-{}.scope", "x/cri-containerd-{}.scope/y", "{}/container"
 
 @pytest.mark.parametrize("hierarchy", attacker.hierarchies(), ids=lambda one: one.name)
 def test_a_users_cgroup_with_a_containers_name_is_not_the_containers(
-    runc: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    hierarchy: Path,
+    lab: Lab, hierarchy: Path
 ) -> None:
-    _in_mode(node, runc, "audit")
-    victim = make_bundle("runc")
+    lab.mode("audit")
+    victim = lab.bundle()
     with (
-        agents.running(node) as agent,
+        agents.running(lab.node) as agent,
         attacker.delegated(hierarchy) as own,
         short_directory("f") as place,
     ):
         agent.wait_ready()
         place.chmod(0o755)
-        program = Path(shutil.copy(built("forger"), place))
-        victim.create(node.wrapper)
+        program = Path(shutil.copy(lab.built("forger"), place))
+        victim.create(lab.wrapper)
         for shape in SHAPES:
             words: list[str | Path] = [program, "calls"]
             assert attacker.inside(own, shape.format(victim.name), words).wait(30) == 0
-        wait_until(lambda: _are_strays(node), "the calls as nobody's")
-    assert not LOGGED & _counts(node, victim).keys()
+        wait_until(lambda: _are_strays(lab.node), "the calls as nobody's")
+    assert not LOGGED & _counts(lab.node, victim).keys()
 
 
 RECORD = (
@@ -138,19 +121,13 @@ RECORD = (
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_report_from_logs_does_not_trust_a_cgroups_name_either(  # noqa: PLR0917 - fixtures
-    runc: Pair,
-    own_installation: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    tmp_path: Path,
-    place: Path,
-    shape: str,
+def test_a_report_from_logs_does_not_trust_a_cgroups_name_either(
+    lab: Lab, tmp_path: Path, place: Path, shape: str
 ) -> None:
-    _in_mode(own_installation, runc, "audit")
-    program = Path(shutil.copy(built("forger"), place))
-    victim = make_bundle("runc")
-    pid = victim.create(own_installation.wrapper)
+    lab.mode("audit")
+    program = Path(shutil.copy(lab.built("forger"), place))
+    victim = lab.bundle()
+    pid = victim.create(lab.wrapper)
     log = tmp_path / "audit.log"
     hierarchy = next(one for one in attacker.hierarchies() if one.name in ("pids", "cgroup"))
     with attacker.delegated(hierarchy) as own:
@@ -160,7 +137,7 @@ def test_a_report_from_logs_does_not_trust_a_cgroups_name_either(  # noqa: PLR09
             wait_until(lambda: victim.name in there.read_text(), "it to be in its cgroup")
             now = int(time.time()) + 1
             log.write_text(RECORD.format(now, 1, forged.pid) + RECORD.format(now, 2, pid))
-            told = own_installation.control("report", "--json", "--audit-log", log, ok=False)
+            told = lab.node.control("report", "--json", "--audit-log", log, ok=False)
             (found,) = json.loads(told.stdout)
         finally:
             forged.kill()
@@ -169,22 +146,18 @@ def test_a_report_from_logs_does_not_trust_a_cgroups_name_either(  # noqa: PLR09
 
 
 def test_a_process_that_joins_without_our_launcher_is_known_by_cgroup_and_namespace(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
+    lab: Lab,
 ) -> None:
     """It lives long enough to be read."""
-    _in_mode(node, pair, "audit")
-    bundle = make_bundle(pair.kind)
-    shutil.copy(built("short"), bundle.path / "rootfs")
+    lab.mode("audit")
+    bundle = lab.bundle()
+    shutil.copy(lab.built("short"), bundle.path / "rootfs")
     script = f"/bin/sleep 1; /short 3 {KEYCTL}"
-    with agents.running(node) as agent:
-        agent.wait_ready()
-        bundle.create(node.wrapper)
-        done = bundle.call(pair.bare, "exec", after=("/bin/sh", "-c", script))
+    with lab.agent():
+        bundle.create(lab.wrapper)
+        done = bundle.call(lab.bare, "exec", after=("/bin/sh", "-c", script))
         assert done.returncode == 0, done.stdout
-        wait_until(lambda: _counts(node, bundle) == {KEYCTL: 3}, "its calls in the store")
+        wait_until(lambda: _counts(lab.node, bundle) == {KEYCTL: 3}, "its calls in the store")
 
 
 CAPSET, TIMES = 126, 2
@@ -194,59 +167,43 @@ PROFILE = {
 }
 
 
+@BOTH
 @pytest.mark.parametrize("mode", ["audit", "observe"])
-def test_the_runtimes_calls_before_the_program_are_counted_separately(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    mode: str,
-) -> None:
+def test_the_runtimes_calls_before_the_program_are_counted_separately(lab: Lab, mode: str) -> None:
     """Both set capabilities under the filter, at create as at exec; so does the program here."""
-    profiles = node.prefix / "etc" / "profiles"
-    profiles.mkdir(exist_ok=True)
-    (profiles / "capset.json").write_text(json.dumps(PROFILE))
+    lab.own_profile(PROFILE, "capset")
     policy = f'[default]\nmode = "{mode}"\nprofile = "localhost/capset.json"\n'
-    node.configure(f'runtime = ["{pair.kind}"]\n{policy}')
+    lab.configure(policy)
     calls = f"/short {TIMES} {CAPSET}"
-    bundle = make_bundle(pair.kind).running(built("short"))
-    with bundle.edited() as config:
-        config["process"]["args"] = ["/bin/sh", "-c", f"{calls}; exec /bin/sleep 1000"]
-    with agents.running(node) as agent:
-        agent.wait_ready()
-        bundle.create(node.wrapper)
-        done = bundle.call(node.wrapper, "exec", after=tuple(calls.split()))
+    bundle = lab.running("short")
+    bundle.executing("/bin/sh", "-c", f"{calls}; exec /bin/sleep 1000")
+    with lab.agent():
+        bundle.create(lab.wrapper)
+        done = bundle.call(lab.wrapper, "exec", after=tuple(calls.split()))
         assert done.returncode == 0, done.stdout
-        wait_until(lambda: _counts(node, bundle).get(CAPSET, 0) >= 2 * TIMES, "the calls")
-    seen = node.evidence.containers[bundle.key]
+        wait_until(lambda: _counts(lab.node, bundle).get(CAPSET, 0) >= 2 * TIMES, "the calls")
+    seen = lab.node.evidence.containers[bundle.key]
     by_program = {(call.exe, call.number): tally.count for call, tally in seen.calls.items()}
     assert by_program == {("/short", CAPSET): 2 * TIMES}
     apart = {call.number for part in (seen.runtimes, seen.unsure) for call in part.calls}
     assert apart == {CAPSET}  # the runtime's, or either's if the agent looked too late
-    found = node.workload(bundle.name)
+    found = lab.workload(bundle)
     assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("capset", 2 * TIMES)]
     assert {one["syscall"] for one in found["runtime_calls"]} <= {"capset"}
 
 
-def test_a_users_own_logged_calls_remove_safe_from_no_workload(
-    runc: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    place: Path,
-) -> None:
+def test_a_users_own_logged_calls_remove_safe_from_no_workload(lab: Lab, place: Path) -> None:
     """Any user may load a logging filter; even a short-lived process is known to be outside."""
-    _in_mode(node, runc, "audit")
-    shutil.copy(built("forger"), place)
-    victim = make_bundle("runc")
-    with agents.running(node) as agent:
-        agent.wait_ready()
-        victim.create(node.wrapper)
+    lab.mode("audit")
+    shutil.copy(lab.built("forger"), place)
+    victim = lab.bundle()
+    with lab.agent():
+        victim.create(lab.wrapper)
         forging = f"sleep 0.3; for one in $(seq 20); do {place}/forger calls || exit 1; done"
         assert attacker.as_user(["/bin/sh", "-c", forging]).wait(60) == 0
-        wait_until(lambda: _are_strays(node), "its calls in the store")
-    nobodys = node.evidence.unattributed
+        wait_until(lambda: _are_strays(lab.node), "its calls in the store")
+    nobodys = lab.node.evidence.unattributed
     assert {call.number for call in nobodys.elsewhere.calls} >= LOGGED
     assert not LOGGED & {call.number for call in nobodys.calls}
-    found = node.workload(victim.name)
+    found = lab.workload(victim)
     assert "no known container" not in found["confidence"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,14 +11,13 @@ from harness.kernel import evidence_thread
 from harness.node import agent as agents
 from harness.node.requirements import machine
 from runc_wrap.profiles.abis import ABIS
+from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 CURRENT, REMOVED = "containerd@1.7.24", ("getpgid", "mkdirat", "sysinfo")
 CANDIDATE = " - ".join(("containerd@2.3.1", *REMOVED))
@@ -28,45 +26,34 @@ RINGS = {"io_uring_setup", "io_uring_enter", "io_uring_register"}
 KEYCTL, ALG, SYSINFO, GETPID = "x86_64:250:99", "x86_64:41:38:5:0", "x86_64:99:0", "x86_64:39"
 
 
-def _configure(installed: Installed, pair: Pair, profile: str, *lines: str) -> None:
-    text = [f'runtime = ["{pair.kind}"]', "[default]", f'profile = "{profile}"', *lines]
-    installed.configure("\n".join(text))
+def _configure(lab: Lab, profile: str, *lines: str) -> None:
+    lab.configure("\n".join(["[default]", f'profile = "{profile}"', *lines]))
 
 
-def _report(installed: Installed, bundle: Bundle, *words: str) -> dict[str, Any] | None:
-    done = installed.control("report", "--json", *words, ok=False)
-    assert done.returncode in (0, 1), done.stderr
-    found = {one["container"]: one for one in json.loads(done.stdout)}
-    return found.get(bundle.name)
-
-
+@BOTH
 def test_every_call_of_a_container_ends_as_without_and_the_report_equals_enforcing(
-    pair: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    tmp_path: Path,
+    lab: Lab, tmp_path: Path
 ) -> None:
     machine("x86_64")
     denials, native = every_call.build(tmp_path / "denials"), ABIS["x86_64"]
 
     def ran(profile: str, *lines: str) -> tuple[Bundle, dict[str, tuple[str, int]]]:
-        _configure(own_installation, pair, profile, *lines)
-        bundle = make_bundle(pair.kind).running(denials, *every_call.words(native))
-        done = bundle.call(own_installation.wrapper, "run")
+        _configure(lab, profile, *lines)
+        bundle = lab.bundle().running(denials, *every_call.words(native))
+        done = bundle.call(lab.wrapper, "run")
         results = every_call.parse(done.stdout)
         return bundle, {one.name: (one.kind, one.value) for one in results}
 
     _, before = ran(CURRENT)
     _, enforced = ran(CANDIDATE)
-    with evidence_thread.collecting(own_installation.prefix):
+    with evidence_thread.collecting(lab.node.prefix):
         looked, beside = ran(CURRENT, f'candidate = "{CANDIDATE}"')
     assert beside == before
     more = {
         name for name, result in enforced.items() if result in DENIED and before[name] not in DENIED
     }
     assert {*REMOVED} <= more
-    found = _report(own_installation, looked, "--candidate")
-    assert found
+    found = lab.workload(looked, "--candidate")
     assert (found["verdict"], found["profile"], found["modes"]) == (
         "denied", CANDIDATE, ["candidate"],
     )  # fmt: skip
@@ -74,43 +61,40 @@ def test_every_call_of_a_container_ends_as_without_and_the_report_equals_enforci
     # a ring's calls may fail alike without a filter: kernel.io_uring_disabled
     assert more <= {*calls} <= more | RINGS
     assert {calls[name]["errno"] for name in REMOVED} == {"EPERM"}
-    plain = _report(own_installation, looked)
-    assert plain
+    plain = lab.workload(looked)
     assert (plain["verdict"], plain["calls"], plain["modes"]) == (None, [], ["enforce"])
-    (line,) = (one for one in own_installation.ledger() if one["id"] == looked.name)
+    (line,) = (one for one in lab.node.ledger() if one["id"] == looked.name)
     assert (line["mode"], line["candidate"]) == ("enforce", CANDIDATE)
 
 
+@BOTH
 @pytest.mark.parametrize("mode", ["enforce", "enforce-log", "observe"])
 def test_a_denied_call_stays_denied_and_one_that_only_the_candidate_denies_succeeds(
-    mode: str, pair: Pair, node: Installed, make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:  # fmt: skip
+    lab: Lab, mode: str
+) -> None:
     machine("x86_64")
-    if mode == "enforce-log" and pair.kind == "runc":
+    if mode == "enforce-log" and lab.kind == "runc":
         pytest.skip("needs runc 1.2")
-    _configure(node, pair, CURRENT, f'mode = "{mode}"', f'candidate = "{CANDIDATE}"')
+    _configure(lab, CURRENT, f'mode = "{mode}"', f'candidate = "{CANDIDATE}"')
     calls = (KEYCTL, ALG, SYSINFO, GETPID)
-    bundle = make_bundle(pair.kind).running(built("calls"), *calls)
-    with agents.running(node):
-        done = bundle.call(node.wrapper, "run")
+    bundle = lab.running("calls", *calls)
+    with agents.running(lab.node):
+        done = bundle.call(lab.wrapper, "run")
     said = done.stdout
     assert f"{KEYCTL} errno 1\n" in said
     assert f"{SYSINFO} errno 14\n" in said  # EFAULT: the kernel's own answer
     assert f"{ALG} errno 1\n" not in said
-    found = _report(node, bundle, "--candidate")
-    assert found
+    found = lab.workload(bundle, "--candidate")
     assert found["verdict"] == "denied"
     seen = {one["syscall"]: one["args"] for one in found["calls"]}
     assert {*seen} == {"socket", "sysinfo"}
     if mode == "observe":  # the agent knows the family
         assert seen["socket"] == [[38, 5, 0, None, None, None]]
-    plain = _report(node, bundle)
-    assert plain
+    plain = lab.workload(bundle)
     denied = ["keyctl"] if mode == "enforce-log" else []
     assert [one["syscall"] for one in plain["calls"]] == denied
-    _configure(node, pair, CANDIDATE)
-    again = make_bundle(pair.kind).running(built("calls"), *calls)
-    said = again.call(node.wrapper, "run").stdout
+    _configure(lab, CANDIDATE)
+    again = lab.running("calls", *calls)
+    said = again.call(lab.wrapper, "run").stdout
     assert f"{SYSINFO} errno 1\n" in said
     assert f"{ALG} errno 1\n" in said

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import short_directory, wait_until
-from harness.node import agent as agents
-from harness.node import install
+from harness.host.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 NEWUSER, NEWNET = 0x10000000, 0x40000000
 
@@ -28,25 +24,17 @@ NEWUSER, NEWNET = 0x10000000, 0x40000000
     ],
 )
 def test_a_clone3_that_created_namespaces_is_denied_and_others_are_not(
-    pair: Pair,
-    make_bundle: Callable[..., Any],
-    built: Callable[[str], Any],
-    words: list[str],
-    expected: tuple[str, set[int | None]],
+    lab: Lab, words: list[str], expected: tuple[str, set[int | None]]
 ) -> None:
-    with short_directory("clones") as place:
-        node = install.copy_of(pair.installed, place / "p")
-        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
-        bundle = make_bundle(pair.kind).running(built("clones"), *words)
-        with agents.running(node) as agent:
-            agent.wait_ready()
-            assert bundle.call(node.wrapper, "run").returncode == 0
-            wait_until(lambda: bool(node.workload(bundle.name)["calls"]), "the calls on disk", 30)
-            found = node.workload(bundle.name)
-        (clone3,) = [one for one in found["calls"] if one["syscall"] == "clone3"]
-        flags = clone3["args"][0][0] if clone3["args"] else None
-        assert clone3["verdict"] == expected[0]
-        assert flags in expected[1]
-        if len(found["calls"]) == 1:  # else unshare decides
-            denied = expected[0] == "denied"
-            assert (found["verdict"] == "denied") is denied  # safe, or unknown beside strangers
+    lab.mode("audit")
+    with lab.agent():
+        bundle = lab.run("clones", *words)
+        wait_until(lambda: bool(lab.workload(bundle)["calls"]), "the calls on disk", 30)
+        found = lab.workload(bundle)
+    (clone3,) = [one for one in found["calls"] if one["syscall"] == "clone3"]
+    flags = clone3["args"][0][0] if clone3["args"] else None
+    assert clone3["verdict"] == expected[0]
+    assert flags in expected[1]
+    if len(found["calls"]) == 1:  # else unshare decides
+        denied = expected[0] == "denied"
+        assert (found["verdict"] == "denied") is denied  # safe, or unknown beside strangers

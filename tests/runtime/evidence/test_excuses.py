@@ -16,13 +16,12 @@ import pytest
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.profiles import syscalls
+from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.containers.bundles import Bundle
     from runc_wrap.evidence.store.call_counts import CallKind, Tally
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
 NUMBERS = syscalls.numbers(syscalls.native())
@@ -38,9 +37,9 @@ sys.exit(status)
 
 
 @pytest.fixture
-def auditing(pair: Pair, node: install.Installed) -> install.Installed:
-    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "audit"\n')
-    return node
+def lab(lab: Lab) -> Lab:
+    lab.mode("audit")
+    return lab
 
 
 def _seen(node: install.Installed, bundle: Bundle) -> dict[str, int]:
@@ -53,86 +52,62 @@ def _seen(node: install.Installed, bundle: Bundle) -> dict[str, int]:
     return found
 
 
+@BOTH
 @pytest.mark.parametrize("times", range(3))
-def test_a_program_named_like_the_runtime_is_not_the_runtime(
-    pair: Pair,
-    auditing: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    times: int,
-) -> None:
+def test_a_program_named_like_the_runtime_is_not_the_runtime(lab: Lab, times: int) -> None:
     """Its first calls come so soon after its exec that their time may be before it."""
     words = ("calls", *(str(NUMBERS[name]) for name in DANGEROUS))
-    bundle = make_bundle(pair.kind).running(built("impostor"), *words, name=pair.kind)
-    with agents.running(auditing) as agent:
-        agent.wait_ready()
-        assert bundle.call(auditing.wrapper, "run").returncode == 0, times
-        found = auditing.workload(bundle.name)
+    bundle = lab.running("impostor", *words, name=lab.kind)
+    with lab.agent():
+        assert bundle.call(lab.wrapper, "run").returncode == 0, times
+        found = lab.workload(bundle)
     assert found["verdict"] != "safe"
     assert found["runtime_calls"] == []
-    assert _seen(auditing, bundle) == dict.fromkeys(DANGEROUS, 1)
+    assert _seen(lab.node, bundle) == dict.fromkeys(DANGEROUS, 1)
 
 
-def test_a_program_named_like_the_runtime_cannot_hide_its_own_filter(
-    pair: Pair,
-    auditing: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+@BOTH
+def test_a_program_named_like_the_runtime_cannot_hide_its_own_filter(lab: Lab) -> None:
     words = ("seccomp", "listener", str(NUMBERS["keyctl"]))
-    bundle = make_bundle(pair.kind).running(built("own_filter"), *words, name=pair.kind)
-    with agents.running(auditing) as agent:
-        agent.wait_ready()
-        done = bundle.call(auditing.wrapper, "run")
+    bundle = lab.running("own_filter", *words, name=lab.kind)
+    with lab.agent():
+        done = bundle.call(lab.wrapper, "run")
         assert "installed 0" in done.stdout
-        assert auditing.workload(bundle.name)["verdict"] != "safe"
+        assert lab.workload(bundle)["verdict"] != "safe"
 
 
+@BOTH
 @pytest.mark.parametrize("how", ["detached", "attached"])
 @pytest.mark.parametrize("named", ["impostor", "runtime"])
-def test_a_sibling_made_by_clone_parent_is_the_containers(  # noqa: PLR0917 - fixtures
-    pair: Pair,
-    auditing: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    how: str,
-    named: str,
-) -> None:
+def test_a_sibling_made_by_clone_parent_is_the_containers(lab: Lab, how: str, named: str) -> None:
     """The kernel names as its parent the runtime, or whoever took over the runtime's child."""
-    name = pair.kind if named == "runtime" else named
-    bundle = make_bundle(pair.kind)
-    shutil.copy(built("impostor"), bundle.path / "rootfs" / name)
+    name = lab.kind if named == "runtime" else named
+    bundle = lab.bundle()
+    shutil.copy(lab.built("impostor"), bundle.path / "rootfs" / name)
     words = (f"/{name}", "siblings", str(TIMES), str(NUMBERS["keyctl"]))
-    with agents.running(auditing) as agent:
-        agent.wait_ready()
-        bundle.create(auditing.wrapper)
+    with lab.agent():
+        bundle.create(lab.wrapper)
         flags = ["--detach"] if how == "detached" else []
         shim = (sys.executable, "-c", SHIM)
-        done = bundle.call(auditing.wrapper, "exec", *flags, after=words, before=shim)
+        done = bundle.call(lab.wrapper, "exec", *flags, after=words, before=shim)
         assert done.returncode == 0, done.stdout
-        found = auditing.workload(bundle.name)
+        found = lab.workload(bundle)
     assert found["verdict"] != "safe", found
     assert found["runtime_calls"] == []
 
 
-def test_a_containers_process_with_the_probes_name_is_counted(
-    pair: Pair,
-    auditing: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_a_containers_process_with_the_probes_name_is_counted(lab: Lab) -> None:
     name: list[str] = []
-    with agents.running(auditing) as agent:
+    with agents.running(lab.node) as agent:
         until = time.monotonic() + 3
         while not name and time.monotonic() < until:
             _add_probes_names(name)
         agent.wait_ready()
         words = ("named", (name or ["runc-wrap-probe"])[0], str(TIMES), str(NUMBERS["keyctl"]))
-        bundle = make_bundle(pair.kind).running(built("impostor"), *words)
-        assert bundle.call(auditing.wrapper, "run").returncode == 0
-        found = auditing.workload(bundle.name)
+        bundle = lab.run("impostor", *words)
+        found = lab.workload(bundle)
     assert found["verdict"] == "denied", found
-    assert _seen(auditing, bundle) == {"keyctl": TIMES}
+    assert _seen(lab.node, bundle) == {"keyctl": TIMES}
 
 
 def _add_probes_names(found: list[str]) -> None:
@@ -154,27 +129,21 @@ LOGS = {
 }
 
 
-def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services(
-    pair: Pair,
-    auditing: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services(lab: Lab) -> None:
     """Their profile logs, too, and they end before anybody can look at their program."""
     words = ("calls", str(NUMBERS["keyctl"]))
-    calm = [make_bundle(pair.kind) for _ in range(CALM)]
+    calm = [lab.bundle() for _ in range(CALM)]
     guests = [
-        make_bundle(pair.kind, seccomp=LOGS).running(built("impostor"), *words, name="guest")
+        lab.bundle(seccomp=LOGS).running(lab.built("impostor"), *words, name="guest")
         for _ in range(GUESTS)
     ]
-    with agents.running(auditing) as agent:
-        agent.wait_ready()
+    with lab.agent():
         for one in calm:
-            one.create(auditing.wrapper)
+            one.create(lab.wrapper)
         for one in guests:
-            assert one.call(pair.bare, "run").returncode == 0
-        found = [auditing.workload(one.name) for one in calm]
-    strays = auditing.evidence.unattributed
+            assert one.call(lab.bare, "run").returncode == 0
+        found = [lab.workload(one) for one in calm]
+    strays = lab.node.evidence.unattributed
     known, doubtful = _guests(strays.elsewhere.calls), _guests(strays.calls)
 
     assert known + doubtful == GUESTS

@@ -20,24 +20,19 @@ from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import ProcessTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from harness.containers.bundles import Bundle
     from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
 UNSHARE, MOUNT, KEYCTL, CLONE, GETPID = 272, 165, 250, 56, 39
 
 
-def _installed(pair: Pair, installed: Installed, mode: str) -> Installed:
-    installed.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n')
-    return installed
-
-
 @pytest.fixture
-def auditing(pair: Pair, own_installation: Installed) -> Installed:
-    return _installed(pair, own_installation, "audit")
+def lab(lab: Lab) -> Lab:
+    lab.mode("audit")
+    return lab
 
 
 def _report(installed: Installed, *words: str) -> dict[str, Json]:
@@ -51,24 +46,15 @@ def _syscalls(workload: Json) -> dict[str, int]:
     return {call["syscall"]: call["count"] for call in workload["calls"]}
 
 
-def test_short_lived_children_are_attributed_to_their_workloads(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    short = built("short")
+def test_short_lived_children_are_attributed_to_their_workloads(lab: Lab) -> None:
+    short = lab.built("short")
     calls = {"unshare": UNSHARE, "mount": MOUNT, "keyctl": KEYCTL}
-    made = {
-        name: make_bundle(pair.kind).running(short, 50, number) for name, number in calls.items()
-    }
-    quiet = make_bundle(pair.kind).running(short, 50, GETPID)
-    with evidence_thread.collecting(auditing.prefix), ThreadPoolExecutor(4) as pool:
-        done = list(
-            pool.map(lambda one: one.call(auditing.wrapper, "run"), [*made.values(), quiet])
-        )
+    made = {name: lab.bundle().running(short, 50, number) for name, number in calls.items()}
+    quiet = lab.bundle().running(short, 50, GETPID)
+    with evidence_thread.collecting(lab.node.prefix), ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda one: one.call(lab.wrapper, "run"), [*made.values(), quiet]))
     assert [one.returncode for one in done] == [0, 0, 0, 0], [one.stdout for one in done]
-    found = _report(auditing)
+    found = _report(lab.node)
     assert {name: _syscalls(found[made[name].name]) for name in made} == {
         name: {name: 50} for name in made
     }
@@ -79,106 +65,27 @@ def test_short_lived_children_are_attributed_to_their_workloads(
 
 
 def test_without_the_process_connector_short_lived_children_are_unattributed(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused() -> None:
         raise proc_connector.NoConnector(1, "not for this test")
 
     monkeypatch.setattr(process_history, "connector", refused)
-    bundle = make_bundle(pair.kind).running(built("short"), 50, UNSHARE)
-    with evidence_thread.collecting(auditing.prefix):
-        bundle.call(auditing.wrapper, "run")
-    counted = _syscalls(_report(auditing)[bundle.name]).get("unshare", 0)
+    bundle = lab.running("short", 50, UNSHARE)
+    with evidence_thread.collecting(lab.node.prefix):
+        bundle.call(lab.wrapper, "run")
+    counted = _syscalls(_report(lab.node)[bundle.name]).get("unshare", 0)
     assert counted < 50
-    strays = auditing.evidence.unattributed.calls.items()
+    strays = lab.node.evidence.unattributed.calls.items()
     assert sum(tally.count for call, tally in strays if call.exe == "/short") == 50 - counted
-    assert "of no known container (" in auditing.control("report", ok=False).stdout
-
-
-def _says(installed: Installed, bundle: Bundle) -> str:
-    """Return what a container's unshare says under this installation's policy."""
-    done = bundle.call(installed.wrapper, "run")
-    return done.stdout.strip() if done.returncode else "done"
-
-
-def test_from_a_failing_unshare_to_a_suggested_profile_under_which_it_works(
-    pair: Pair, own_installation: Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    def unsharing(annotations: Json | None = None) -> Bundle:
-        bundle = make_bundle(pair.kind, annotations)
-        with bundle.edited() as config:
-            config["process"]["args"] = ["/bin/unshare", "-U", "/bin/true"]
-        return bundle
-
-    enforcing = _installed(pair, own_installation, "enforce")
-    assert "Operation not permitted" in _says(enforcing, unsharing())
-
-    auditing = _installed(pair, own_installation, "audit")
-    seen = unsharing()
-    with evidence_thread.collecting(auditing.prefix):
-        assert _says(auditing, seen) == "done"
-    reported = auditing.control("report", ok=False)
-    assert reported.returncode == 1
-    (row,) = [line for line in reported.stdout.splitlines() if line.startswith(seen.name)]
-    assert "DENIED" in row
-    assert "unshare: EPERM, once by /bin/" in row
-
-    withheld = auditing.control("suggest", seen.name)
-    assert "withheld: 1 call left out" in withheld.stderr
-    assert "SCMP_ACT_ALLOW" in withheld.stdout
-    assert "comment" not in withheld.stdout
-    suggested = auditing.control("suggest", "--allow-dangerous", seen.name)
-    assert "unshare is dangerous: it makes namespaces" in suggested.stderr
-    (added,) = json.loads(suggested.stdout)["add"]
-    assert added["names"] == ["unshare"]
-    assert added["comment"].startswith("EPERM; seen once, by /bin/")
-    name = f"localhost/{seen.name}.json"
-    assert f"runc-wrap/seccomp: {name}" in suggested.stderr
-    profiles = auditing.prefix / "etc" / "profiles"
-    profiles.mkdir(exist_ok=True)
-    (profiles / f"{seen.name}.json").write_text(suggested.stdout)
-    enforcing = _installed(pair, own_installation, "enforce")
-    assert _says(enforcing, unsharing({"runc-wrap/seccomp": name})) == "done"
-    assert "Operation not permitted" in _says(enforcing, unsharing())
-
-
-def test_enforce_log_denies_what_audit_predicts(
-    own_installation: Installed,
-    pairs: dict[str, Pair],
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    pair = pairs["crun"]  # runc 1.1 takes no flags
-    found = {}
-    for mode in ("audit", "enforce-log"):
-        installed = _installed(pair, own_installation, mode)
-        calls = (UNSHARE, MOUNT, KEYCTL, 435, GETPID, 5000)
-        made = [make_bundle(pair.kind).running(built("short"), 3, number) for number in calls]
-        with evidence_thread.collecting(installed.prefix):
-            for bundle in made:
-                bundle.call(installed.wrapper, "run")
-        report = _report(installed)
-        found[mode] = {
-            number: (report[bundle.name]["verdict"], _syscalls(report[bundle.name]))
-            for number, bundle in zip(calls, made, strict=True)
-        }
-    assert found["audit"] == found["enforce-log"]
-    assert found["audit"][UNSHARE] == ("denied", {"unshare": 3})
-    assert found["audit"][GETPID] == ("safe", {})
+    assert "of no known container (" in lab.node.control("report", ok=False).stdout
 
 
 def test_records_of_running_processes_in_an_audit_log_are_counted_once(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    tmp_path: Path,
+    lab: Lab, tmp_path: Path
 ) -> None:
-    bundle = make_bundle(pair.kind)
-    pid = bundle.create(auditing.wrapper)
+    bundle = lab.bundle()
+    pid = bundle.create(lab.wrapper)
     line = (
         "type=SECCOMP msg=audit({}.000:{}): auid=4294967295 uid=0 gid=0 ses=4294967295 pid={} "
         'comm="sleep" exe="/bin/busybox" sig=0 arch=c000003e syscall={} compat=0 ip=0x1 '
@@ -193,10 +100,10 @@ def test_records_of_running_processes_in_an_audit_log_are_counted_once(
         + line.format(now - 5000, 2, pid, MOUNT)  # before this process began
         + line.format(now + 2, 9, 2**22 + 1, KEYCTL)  # of nobody that is there
     )
-    done = auditing.control("report", "--json", "--audit-log", log, ok=False)
+    done = lab.node.control("report", "--json", "--audit-log", log, ok=False)
     (found,) = json.loads(done.stdout)
     assert _syscalls(found) == {"unshare": 2}
-    shown = auditing.control("report", "--audit-log", log, ok=False).stdout
+    shown = lab.node.control("report", "--audit-log", log, ok=False).stdout
     assert "2 calls of no known container (" in shown
 
 
@@ -219,26 +126,18 @@ def _pids_come_again(first: int) -> Iterator[None]:
         thread.join()
 
 
-def test_a_pid_reused_at_once_never_names_the_wrong_container(
-    auditing: Installed,
-    pair: Pair,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_a_pid_reused_at_once_never_names_the_wrong_container(lab: Lab) -> None:
     calls = {"unshare": UNSHARE, "mount": MOUNT}
-    made = {
-        name: make_bundle(pair.kind).running(built("short"), 1500, number)
-        for name, number in calls.items()
-    }
+    made = {name: lab.running("short", 1500, number) for name, number in calls.items()}
     with (
-        evidence_thread.collecting(auditing.prefix) as collector,
+        evidence_thread.collecting(lab.node.prefix) as collector,
         ThreadPoolExecutor(2) as pool,
         _pids_come_again(20_000),
     ):
-        list(pool.map(lambda one: one.call(auditing.wrapper, "run"), made.values()))
+        list(pool.map(lambda one: one.call(lab.wrapper, "run"), made.values()))
     shared = collector.pids[UNSHARE] & collector.pids[MOUNT]
     assert len(shared) >= 3  # pids that both had
-    report = _report(auditing)
+    report = _report(lab.node)
     for name in calls:
         assert set(_syscalls(report[made[name].name])) == {name}
     counted = sum(sum(_syscalls(report[bundle.name]).values()) for bundle in made.values())
@@ -251,13 +150,13 @@ def _set_buffer(descriptor: int, size: int) -> None:
 
 
 def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_found_again(
-    auditing: Installed, pair: Pair, make_bundle: Callable[..., Bundle]
+    lab: Lab,
 ) -> None:
-    tree = ProcessTree(Known(auditing.prefix / "var" / "ledger"))
+    tree = ProcessTree(Known(lab.node.prefix / "var" / "ledger"))
     try:
         _set_buffer(tree.fileno(), 4096)
-        bundle = make_bundle(pair.kind)
-        pid = bundle.create(auditing.wrapper)
+        bundle = lab.bundle()
+        pid = bundle.create(lab.wrapper)
         for _ in range(100):
             subprocess.run(["true"], check=True)
         (lost, *_) = tree.read()

@@ -12,35 +12,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.containers import logged_calls
-from harness.node import agent
 from harness.node.versions import installed_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 OPEN_TREE, FSOPEN, FSCONFIG, FSMOUNT = 428, 430, 431, 432
 
 
 @pytest.mark.parametrize("mode", ["audit", "observe"])
-def test_the_calls_of_runc_before_the_program_are_not_the_containers(
-    runc: Pair, node: Installed, make_bundle: Callable[..., Bundle], mode: str
-) -> None:
-    node.configure(f'runtime = ["runc"]\n[default]\nmode = "{mode}"\n')
-    bundle = make_bundle("runc")
-    with agent.running(node) as started:
-        started.wait_ready()
-        bundle.create(node.wrapper)
+def test_the_calls_of_runc_before_the_program_are_not_the_containers(lab: Lab, mode: str) -> None:
+    lab.mode(mode)
+    bundle = lab.bundle()
+    with lab.agent():
+        bundle.create(lab.wrapper)
         with logged_calls.audited(logged_calls.INIT) as logged:
             for _ in range(3):
-                assert bundle.call(node.wrapper, "exec", after=("/bin/true",)).returncode == 0
-        bundle.delete(runc.bare)
+                assert bundle.call(lab.wrapper, "exec", after=("/bin/true",)).returncode == 0
+        bundle.delete(lab.bare)
     if mode == "audit" and _makes_mount_calls():  # the control: they were made and seen
         assert {OPEN_TREE, FSOPEN, FSCONFIG} <= {number for _, number, _ in logged}
-    reported = node.workload(bundle.name)
+    reported = lab.workload(bundle)
     if mode == "observe" and _makes_mount_calls():  # the same: the agent was asked about them
         assert {"open_tree", "fsopen"} <= {one["syscall"] for one in reported["runtime_calls"]}
     assert reported["calls"] == []

@@ -97,43 +97,18 @@ def _rename(config: Path) -> Answer:
     return [message(VERSION, "rename", config, *identity(config), new, config, identity(new)[1])]
 
 
-def test_the_answer_go_starts_the_runtime_without_python(
-    node: install.Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("runc")
-    before = bundle.config.read_bytes()
-    _without_python(node)
-    with agent(node, lambda _: _go(bundle.config)) as asked:
-        bundle.create(node.wrapper)
-    assert len(asked.requests) == 1
-    assert bundle.config.read_bytes() == before
-    assert json.loads(bundle.call("runc", "state").stdout)["status"] == "running"
-
-
-def test_the_answer_rename_installs_the_new_config_without_python(
-    node: install.Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("runc")
-    _without_python(node)
-    with agent(node, lambda _: _rename(bundle.config)):
-        bundle.create(node.wrapper)
-    assert bundle.read()["linux"]["seccomp"] == BLOCK
-    assert not bundle.config.with_name(".new").exists()
-
-
 def test_an_answer_that_takes_a_moment_is_waited_for(
-    node: install.Installed, make_bundle: Callable[..., Bundle]
+    probed: install.Installed, bundle: Bundle
 ) -> None:
     """tests/runtime/agent/test_waits.py shows that none is waited for long."""
-    bundle = make_bundle("runc")
-    _without_python(node)
+    _without_python(probed)
 
     def answer(_: list[bytes]) -> Answer:
         time.sleep(0.025)  # the kernel rounds a wait up to its tick
         return _go(bundle.config)
 
-    with agent(node, answer):
-        bundle.create(node.wrapper)
+    with agent(probed, answer):
+        _same(probed, _words(bundle))
 
 
 @pytest.mark.parametrize("run_directory", [None, "", "/run/user/\udcff=0"])
@@ -154,22 +129,27 @@ def test_the_agent_receives_the_unchanged_arguments(
 
 
 @pytest.mark.parametrize("make", [_go, _rename])
-def test_the_runtime_gets_the_same_process_state_as_without_us(
+def test_the_answer_is_obeyed_and_the_runtime_gets_the_same_process_state_as_without_us(
     probed: install.Installed, bundle: Bundle, make: Callable[[Path], Answer]
 ) -> None:
+    before = bundle.config.read_bytes()
     _without_python(probed)
     descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
     try:
         for descriptor in descriptors:
             os.set_inheritable(descriptor, True)
         environment = {"PATH": "/nowhere", "LC_CTYPE": "C", "EMPTY": ""}
-        with agent(probed, lambda _: make(bundle.config)):
+        with agent(probed, lambda _: make(bundle.config)) as asked:
             words = _words(bundle)
             seen = _same(probed, words, pass_fds=descriptors, env=environment)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
     assert seen["argv"][0] == str((probed.prefix / "lib/runtime/runc").readlink())
+    assert len(asked.requests) == 1
+    assert (bundle.config.read_bytes() == before) == (make is _go)
+    assert bundle.read()["linux"].get("seccomp") == (BLOCK if make is _rename else None)
+    assert not bundle.config.with_name(".new").exists()
 
 
 @pytest.mark.parametrize("words", [["state", "ID"], ["--root", "/r", "kill", "create"], []])

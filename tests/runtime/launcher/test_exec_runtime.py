@@ -73,20 +73,14 @@ def test_pid_argv_environment_and_cwd_are_the_same(
     assert seen["argv"][0] == str((wrapper.prefix / "lib/runtime/runc").readlink())
 
 
-def test_an_empty_environment_stays_empty(
-    own_installation: install.Installed, created: list[str], built: Callable[[str], Path]
-) -> None:
-    install.use_runtime(own_installation, built("probe"))
-    seen = _same(own_installation, created, env={})  # Python would have set LC_CTYPE
+def test_an_empty_environment_stays_empty(wrapper: install.Installed, created: list[str]) -> None:
+    seen = _same(wrapper, created, env={})  # Python would have set LC_CTYPE
     assert "env" not in seen
 
 
-def test_variables_with_odd_names_survive(
-    own_installation: install.Installed, created: list[str], built: Callable[[str], Path]
-) -> None:
-    install.use_runtime(own_installation, built("probe"))
+def test_variables_with_odd_names_survive(wrapper: install.Installed, created: list[str]) -> None:
     odd = {b"a.b": b"1", b"LC_CTYPE": b"", b"n": b"\xff\xfe", b"=x": b"y"}
-    seen = _same(own_installation, created, env=odd)
+    seen = _same(wrapper, created, env=odd)
     assert sorted(seen["env"]) == sorted(["a.b=1", "LC_CTYPE=", "n=\udcff\udcfe", "=x=y"])
 
 

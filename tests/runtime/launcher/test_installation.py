@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 
 def test_no_link_to_the_interpreter_will_lead_to_another_version(
@@ -58,11 +57,9 @@ BREAKAGES = [_no_policy, _no_python, _nonsense_policy]
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_other_commands_work_whatever_is_broken(
-    broken: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    breakage: Callable[[install.Installed], None],
+    runc: Lab, broken: install.Installed, breakage: Callable[[install.Installed], None]
 ) -> None:
-    bundle = make_bundle("runc")
+    bundle = runc.bundle()
     bundle.create(broken.wrapper)
     breakage(broken)
     assert json.loads(bundle.call(broken.wrapper, "state").stdout)["status"] == "running"
@@ -75,11 +72,9 @@ def test_other_commands_work_whatever_is_broken(
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_a_create_is_refused_with_a_message_when_something_is_broken(
-    broken: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    breakage: Callable[[install.Installed], None],
+    runc: Lab, broken: install.Installed, breakage: Callable[[install.Installed], None]
 ) -> None:
-    bundle = make_bundle("runc")
+    bundle = runc.bundle()
     breakage(broken)
     done = attempt(bundle.argv(broken.wrapper, "create"))
     assert done.returncode == 1
@@ -98,13 +93,6 @@ def test_a_wrapper_that_is_its_own_runtime_says_so(
         assert done.returncode == 1
         assert "is runc-wrap itself" in done.stderr
     assert "is runc-wrap itself" in json.loads(bundle.log.read_text())["msg"]
-
-
-def test_apply_refuses_itself_as_runtime(broken: install.Installed) -> None:
-    (broken.prefix / "etc" / "config.toml").write_text(f'runtime = ["{broken.wrapper}"]\n')
-    done = broken.control("apply", ok=False)
-    assert done.returncode == 2
-    assert "is runc-wrap itself" in done.stderr
 
 
 def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Installed) -> None:
@@ -138,24 +126,9 @@ def test_another_kind_does_not_replace_a_missing_runtime(
     assert "/where/it/was/runc" in done.stderr
 
 
-def test_a_handlers_name_reaches_the_policy_through_a_link(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    link = pair.installed.prefix / "bin" / "strict"
-    link.symlink_to("runc-wrap")
-    try:
-        bundle = make_bundle(pair.kind)
-        bundle.create(link)
-        assert bundle.read()["linux"]["seccomp"]
-    finally:
-        link.unlink()
-
-
-def test_creates_succeed_while_a_new_release_is_installed(
-    make_bundle: Callable[..., Bundle], tmp_path: Path
-) -> None:
+def test_creates_succeed_while_a_new_release_is_installed(runc: Lab, tmp_path: Path) -> None:
     installed = install.install(tmp_path / "prefix")
-    bundle = make_bundle("runc")
+    bundle = runc.bundle()
     before = bundle.config.read_bytes()
     upgrade = threading.Thread(target=install.install, args=(tmp_path / "prefix",))
     upgrade.start()
@@ -190,23 +163,23 @@ def test_our_own_error_is_reported_like_any_other_failure(
 
 @pytest.mark.parametrize("breakage", ["a damaged profile", "a config nobody can read"])
 def test_with_run_unmodified_a_failure_starts_the_container_unchanged(
-    make_bundle: Callable[..., Bundle], own_installation: install.Installed, breakage: str
+    runc: Lab, breakage: str
 ) -> None:
-    bundle = make_bundle("runc", {"runc-wrap/seccomp": "localhost/none.json"})
-    assert bundle.call(own_installation.wrapper, "create").returncode == 1
-    own_installation.configure('on_error = "run-unmodified"\n')
+    bundle = runc.bundle({"runc-wrap/seccomp": "localhost/none.json"})
+    assert bundle.call(runc.wrapper, "create").returncode == 1
+    runc.node.configure('on_error = "run-unmodified"\n')
     if breakage == "a damaged profile":
         bundle.config.write_text(json.dumps({**bundle.read(), "annotations": {}}))
-        profiles = own_installation.prefix / "var" / "policy.2" / "current" / "profiles"
+        profiles = runc.node.prefix / "var" / "policy.2" / "current" / "profiles"
         for path in profiles.iterdir():
             path.write_text('{"block": {}, "rules": 1}')
     before = bundle.config.read_bytes()
-    bundle.create(own_installation.wrapper)
+    bundle.create(runc.wrapper)
     assert bundle.config.read_bytes() == before
     warning = json.loads(bundle.log.read_text().splitlines()[-1])
     assert warning["level"] == "warning"
     assert "started unmodified" in warning["msg"]
-    ledger = own_installation.prefix / "var" / "ledger" / "ledger.jsonl"
+    ledger = runc.node.prefix / "var" / "ledger" / "ledger.jsonl"
     assert json.loads(ledger.read_text().splitlines()[-1])["reason"].startswith(
         "Started unmodified"
     )
@@ -214,9 +187,9 @@ def test_with_run_unmodified_a_failure_starts_the_container_unchanged(
 
 @pytest.mark.parametrize("name", ["run", "create"])
 def test_a_container_named_like_a_command_can_be_killed_without_python(
-    broken: install.Installed, make_bundle: Callable[..., Bundle], name: str
+    runc: Lab, broken: install.Installed, name: str
 ) -> None:
-    bundle = dataclasses.replace(make_bundle("runc"), name=name)
+    bundle = dataclasses.replace(runc.bundle(), name=name)
     bundle.create("runc")
     _no_python(broken)
     assert bundle.call(broken.wrapper, "kill", after=("KILL",)).returncode == 0

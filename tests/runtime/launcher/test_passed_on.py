@@ -13,10 +13,7 @@ from harness.host.processes import environment
 from harness.kernel import process_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab, Pair
 
 LIMIT = 57
 
@@ -46,13 +43,11 @@ def _limit(pid: int) -> str:
     return Path(f"{hierarchy}{named.get('pids', named.get(''))}/pids.max").read_text().strip()
 
 
-def test_update_changes_the_limit_and_not_the_filter(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
+def test_update_changes_the_limit_and_not_the_filter(lab: Lab) -> None:
     """Update writes the runtime's state anew, from which exec takes its filter."""
-    bundle = make_bundle(pair.kind)
-    pid = bundle.create(pair.wrapped)
+    bundle = lab.bundle()
+    pid = bundle.create(lab.wrapped)
     assert _limit(pid) != str(LIMIT)
-    updated = bundle.call(pair.wrapped, "update", "--pids-limit", str(LIMIT))
+    updated = bundle.call(lab.wrapped, "update", "--pids-limit", str(LIMIT))
     assert (updated.returncode, _limit(pid)) == (0, str(LIMIT)), updated.stdout
-    assert process_status.seccomp(pid) == seccomp_of_exec(bundle, pair.wrapped) == 2
+    assert process_status.seccomp(pid) == seccomp_of_exec(bundle, lab.wrapped) == 2

@@ -39,6 +39,18 @@ def own(own_installation: install.Installed, tmp_path: Path) -> install.Installe
     return own_installation
 
 
+@pytest.fixture
+def probed(own: install.Installed, built: Callable[[str], Path]) -> install.Installed:
+    """The same with the probe as its runtime."""
+    install.use_runtime(own, built("probe"))
+    return own
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return bundles.make(tmp_path / "b", "runc")
+
+
 def _use_python(own: install.Installed, program: Path) -> None:
     (own.release / "python").unlink()
     (own.release / "python").symlink_to(program)
@@ -139,14 +151,13 @@ ODD = 'python "3\\\n\x7f\u00e9'
 
 @pytest.mark.parametrize("exists", [True, False])
 def test_an_interpreters_odd_path_does_not_spoil_the_line(
-    own: install.Installed, tmp_path: Path, exists: bool
+    own: install.Installed, bundle: Bundle, exists: bool
 ) -> None:
     _killed(own)
     odd = own.release / ODD
     if exists:
         odd.symlink_to((own.release / "python").readlink())
     _use_python(own, odd)
-    bundle = bundles.make(tmp_path / "b", "runc")
     attempt(bundle.argv(own.wrapper, "create"))
     (line,) = bundle.log.read_text().splitlines()
     assert "python ?3????? " in json.loads(line)["msg"]
@@ -202,23 +213,19 @@ def test_a_log_that_is_not_a_file_is_not_written(
 
 @pytest.mark.parametrize("works", [True, False])
 def test_a_log_with_lines_is_not_changed(
-    own: install.Installed, built: Callable[[str], Path], tmp_path: Path, works: bool
+    probed: install.Installed, bundle: Bundle, works: bool
 ) -> None:
-    install.use_runtime(own, built("probe"))
-    bundle = bundles.make(tmp_path / "b", "runc")
     bundle.log.write_text("another's line\n")
     if not works:
-        _killed(own)
-    assert (attempt(bundle.argv(own.wrapper, "create")).returncode == 0) == works
+        _killed(probed)
+    assert (attempt(bundle.argv(probed.wrapper, "create")).returncode == 0) == works
     assert bundle.log.read_text() == "another's line\n"
 
 
 def test_a_python_that_starts_removes_the_line_and_leaks_no_descriptor(
-    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+    probed: install.Installed, bundle: Bundle
 ) -> None:
-    install.use_runtime(own, built("probe"))
-    bundle = bundles.make(tmp_path / "b", "runc")
-    _same(own, bundle.argv("", "create")[1:])
+    _same(probed, bundle.argv("", "create")[1:])
     assert bundle.log.read_text() == ""
     assert "seccomp" in bundle.read()["linux"]
 
@@ -233,26 +240,23 @@ ANOTHERS = '{"level":"error","msg":"another"}\n'
 
 
 def test_a_line_written_meanwhile_stays_and_ours_is_blanked(
-    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+    probed: install.Installed, bundle: Bundle
 ) -> None:
-    install.use_runtime(own, built("probe"))
-    bundle = bundles.make(tmp_path / "b", "runc")
-    _another_writes(own, bundle.log, str((own.release / "python").resolve()))
-    assert attempt(bundle.argv(own.wrapper, "create")).returncode == 0
+    _another_writes(probed, bundle.log, str((probed.release / "python").resolve()))
+    assert attempt(bundle.argv(probed.wrapper, "create")).returncode == 0
     blank, another = bundle.log.read_text().splitlines(keepends=True)
     assert (blank.strip(), another) == ("", ANOTHERS)
     assert json.loads(bundle.log.read_text())["msg"] == "another"  # one object, as Podman reads it
 
 
 def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
-    own: install.Installed, built: Callable[[str], Path], tmp_path: Path
+    probed: install.Installed, tmp_path: Path
 ) -> None:
-    install.use_runtime(own, built("probe"))
     log = tmp_path / "log"
     argvs: list[list[str | Path]] = []
     for number in range(4):
         bundle = bundles.make(tmp_path / str(number), "runc")
-        argvs.append([own.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
+        argvs.append([probed.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
     for _ in range(15):
         log.unlink(missing_ok=True)
         null = subprocess.DEVNULL
@@ -262,10 +266,9 @@ def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
 
 
 def test_with_closed_standard_descriptors_python_does_not_write_into_the_log(
-    own: install.Installed, tmp_path: Path
+    own: install.Installed, bundle: Bundle
 ) -> None:
     _script(own, "echo words >&2; exit 1")
-    bundle = bundles.make(tmp_path / "b", "runc")
 
     def close() -> None:
         for descriptor in range(3):
@@ -299,17 +302,14 @@ def test_with_run_unmodified_the_container_starts_unchanged_with_a_warning(
 @pytest.mark.parametrize("children", [signal.SIG_DFL, signal.SIG_IGN])
 @pytest.mark.parametrize("works", [True, False])
 def test_the_trial_start_leaves_no_trace(
-    own: install.Installed,
-    built: Callable[[str], Path],
-    tmp_path: Path,
+    probed: install.Installed,
+    bundle: Bundle,
     children: signal.Handlers,
     works: bool,
 ) -> None:
-    install.use_runtime(own, built("probe"))
-    (own.prefix / "var" / "policy.2" / "current" / "run-unmodified").touch()
-    bundle = bundles.make(tmp_path / "b", "runc")
+    (probed.prefix / "var" / "policy.2" / "current" / "run-unmodified").touch()
     if not works:
-        _no_hot_path(own)
+        _no_hot_path(probed)
 
     def prepare() -> None:
         signal.signal(signal.SIGCHLD, children)
@@ -317,7 +317,7 @@ def test_the_trial_start_leaves_no_trace(
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGALRM})
 
     words = ["create", "--bundle", str(bundle.path), "ID"]
-    seen = _same(own, words, preexec_fn=prepare)
+    seen = _same(probed, words, preexec_fn=prepare)
     ignored = next(int(s.split()[1], 16) for s in seen["status"] if s.startswith("SigIgn"))
     assert (ignored >> signal.SIGCHLD - 1 & 1) == (children == signal.SIG_IGN)
     assert ("seccomp" in bundle.read()["linux"]) == works

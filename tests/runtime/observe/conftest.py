@@ -1,4 +1,4 @@
-"""An installation of each runtime in observe, and its agent."""
+"""An installation in observe, of runc, unless a test says that both runtimes matter (BOTH)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.runtime.conftest import Pair
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest, pairs: dict[str, Pair]) -> Pair:
+    return pairs[getattr(request, "param", "runc")]
 
 
 @pytest.fixture

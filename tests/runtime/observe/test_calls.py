@@ -20,6 +20,7 @@ from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
+from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from harness.containers.bundles import Bundle
     from harness.node.agent import Agent, Supervised
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 UNSHARE, CLONE_NEWNS = "x86_64:272:0x20000", 0x20000
 MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"
@@ -92,24 +93,19 @@ def started(bundle: Bundle, runtime: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def test_observe_records_what_enforce_denies_and_denies_nothing(
-    pair: Pair,
-    node: install.Installed,
-    agent: Agent,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+@BOTH
+def test_observe_records_what_enforce_denies_and_denies_nothing(lab: Lab, agent: Agent) -> None:
     def call(**linux: Any) -> dict[str, str]:
-        return logged_calls.make(make_bundle(pair.kind, **linux), pair.bare, built("calls"), *CALLS)
+        return logged_calls.make(lab.bundle(**linux), lab.bare, lab.built("calls"), *CALLS)
 
     free, enforced = call(), call(seccomp=block("enforce"))
     with logged_calls.audited() as log:
         call(seccomp=block("audit"))
     denied = {logged_calls.number(each) for each in CALLS if enforced[each] != free[each]}
-    bundle = make_bundle(pair.kind)
-    assert logged_calls.make(bundle, node.wrapper, built("calls"), *CALLS) == free
+    bundle = lab.bundle()
+    assert lab.calls(*CALLS, bundle=bundle) == free
     agents.stop(agent)  # brings all to disk
-    found = seen(node, bundle)
+    found = seen(lab.node, bundle)
     assert logged_calls.number(MOUNT) in denied
     assert denied <= set(found)
     assert logged_calls.number(GETPID) not in found
@@ -118,8 +114,12 @@ def test_observe_records_what_enforce_denies_and_denies_nothing(
     assert found[logged_calls.number(UNSHARE)][0][0] == CLONE_NEWNS
     assert found[logged_calls.number(VSOCK)][0][:3] == (40, 99, 0)
     assert [args[0] for args in found[logged_calls.number(ODD_PERSONALITY)]] == [0x40000]
-    line = node.ledger()[-1]
+    line = lab.node.ledger()[-1]
     assert (line["mode"], line["id"]) == ("observe", bundle.name)
+
+
+def _listeners(lab: Lab) -> list[Path]:
+    return [*(lab.node.prefix / "var/agent/listeners").glob("*.json")]
 
 
 def _wait_for(node: install.Installed, bundle: Bundle, call: str) -> None:
@@ -127,70 +127,54 @@ def _wait_for(node: install.Installed, bundle: Bundle, call: str) -> None:
 
 
 @pytest.mark.usefixtures("agent")
-def test_the_flags_of_clone3_show_whether_clone_replaces_it(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_the_flags_of_clone3_show_whether_clone_replaces_it(lab: Lab) -> None:
     plain, user = "clone3:0x4000", "clone3:0x10000000"  # CLONE_VFORK, CLONE_NEWUSER
-    enforced = make_bundle(pair.kind, seccomp=block("enforce"))
-    made = logged_calls.make(enforced, pair.bare, built("calls"), plain, user)
+    made = lab.under(block("enforce"), plain, user)
     assert made == {plain: "returned", user: "errno 1"}
     verdicts = []
     for call in (plain, user):
-        bundle = make_bundle(pair.kind)
-        assert logged_calls.make(bundle, node.wrapper, built("calls"), call) == {call: "returned"}
-        _wait_for(node, bundle, CLONE3)
-        (args,) = seen(node, bundle)[logged_calls.number(CLONE3)]
+        bundle = lab.bundle()
+        assert lab.calls(call, bundle=bundle) == {call: "returned"}
+        _wait_for(lab.node, bundle, CLONE3)
+        (args,) = seen(lab.node, bundle)[logged_calls.number(CLONE3)]
         assert args[0] == int(call.removeprefix("clone3:"), 0)
-        verdicts.append(node.workload(bundle.name)["verdict"])
+        verdicts.append(lab.workload(bundle)["verdict"])
     assert verdicts == ["safe", "denied"]
 
 
-def test_without_an_agent_observe_becomes_audit_and_the_ledger_says_why(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    bundle = make_bundle(pair.kind)
+def test_without_an_agent_observe_becomes_audit_and_the_ledger_says_why(lab: Lab) -> None:
+    bundle = lab.bundle()
     with logged_calls.audited() as log:
-        logged_calls.make(bundle, node.wrapper, built("calls"), MOUNT)
+        lab.calls(MOUNT, bundle=bundle)
     made = bundle.read()["linux"]["seccomp"]
     assert "listenerPath" not in made
     assert (*logged_calls.number(MOUNT), LOG) in log
-    line = node.ledger()[-1]
+    line = lab.node.ledger()[-1]
     assert line["mode"] == "audit"
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
 
 
-def test_a_bare_runtime_refuses_a_container_whose_agent_is_missing(
-    pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    listener = modes.AgentListener(str(node.prefix / "var/agent/notify.sock"))
+@BOTH
+def test_a_bare_runtime_refuses_a_container_whose_agent_is_missing(lab: Lab) -> None:
+    listener = modes.AgentListener(str(lab.node.prefix / "var/agent/notify.sock"))
     compiled = modes.compiled(
         builtin.load("containerd"), "observe", arch="amd64", kernel=(6, 12), listener=listener
     )
-    bundle = make_bundle(pair.kind, seccomp=resolve(compiled, frozenset()))
-    assert bundle.call(pair.bare, "run").returncode != 0
+    bundle = lab.bundle(seccomp=resolve(compiled, frozenset()))
+    assert bundle.call(lab.bare, "run").returncode != 0
 
 
+@BOTH
 @pytest.mark.usefixtures("agent")
-def test_processes_execd_into_an_observed_container_are_also_observed(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    bundle = make_bundle(pair.kind)
-    (bundle.path / "rootfs" / "calls").write_bytes(built("calls").read_bytes())
+def test_processes_execd_into_an_observed_container_are_also_observed(lab: Lab) -> None:
+    bundle = lab.bundle()
+    (bundle.path / "rootfs" / "calls").write_bytes(lab.built("calls").read_bytes())
     (bundle.path / "rootfs" / "calls").chmod(0o755)
-    bundle.create(node.wrapper)
-    done = bundle.call(node.wrapper, "exec", after=("/calls", KEYCTL))
+    bundle.create(lab.wrapper)
+    done = bundle.call(lab.wrapper, "exec", after=("/calls", KEYCTL))
     assert (done.returncode, done.stdout.strip()) == (0, f"{KEYCTL} errno 95")
-    _wait_for(node, bundle, KEYCTL)
-    listeners = node.prefix / "var/agent/listeners"
+    _wait_for(lab.node, bundle, KEYCTL)
+    listeners = lab.node.prefix / "var/agent/listeners"
     wait_until(lambda: len(list(listeners.iterdir())) == 1, "the end of exec's listener", 60)
 
 
@@ -222,23 +206,18 @@ def _upgrade(agent: Supervised) -> None:
     ("strike", "times", "exact"),
     [(_kill, 5, False), (_restart, 3, True), (_stop_and_start, 3, True), (_upgrade, 3, True)],
 )
-def test_killing_or_replacing_the_service_under_load_fails_no_call_and_all_are_counted(  # noqa: PLR0917 - fixtures
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    strike: Callable[[Supervised], None],
-    times: int,
-    *,
-    exact: bool,
+def test_killing_or_replacing_the_service_under_load_fails_no_call_and_all_are_counted(
+    lab: Lab, strike: Callable[[Supervised], None], times: int, *, exact: bool
 ) -> None:
     calls, processes = 8_000, 3  # in all more than there may be at once: it takes seconds
-    bundle = make_bundle(pair.kind)
+    bundle = lab.bundle()
     drawn = random.Random(times)  # noqa: S311 - no secret
-    releases.lay_out_second(node)
-    with agents.supervised(node) as agent:
-        running = in_background(bundle, node.wrapper, built("repeat"), str(calls), str(processes))
-        wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
+    releases.lay_out_second(lab.node)
+    with agents.supervised(lab.node) as agent:
+        running = in_background(
+            bundle, lab.wrapper, lab.built("repeat"), str(calls), str(processes)
+        )
+        wait_until(lambda: any(_listeners(lab)), "a listener")
         for _ in range(times):
             time.sleep(drawn.uniform(0.05, 0.4))
             with contextlib.suppress(ProcessLookupError):
@@ -248,48 +227,38 @@ def test_killing_or_replacing_the_service_under_load_fails_no_call_and_all_are_c
         assert told == [f"{calls} of {calls} failed with 95"] * processes
         made = calls * processes
         with contextlib.suppress(CommandError):
-            wait_until(lambda: sum(counted(node)) >= made, "all calls on disk", 20)
-    recorded, lost = counted(node)
+            wait_until(lambda: sum(counted(lab.node)) >= made, "all calls on disk", 20)
+    recorded, lost = counted(lab.node)
     assert recorded + lost == made
     assert lost == 0 or not exact
 
 
-def test_without_a_descriptor_store_a_create_gets_audit_and_the_log_says_why(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_without_a_descriptor_store_a_create_gets_audit_and_the_log_says_why(lab: Lab) -> None:
     """The flag is the control."""
 
     def modes_with(*flags: str) -> list[str]:
-        with agents.running(node, flags=flags, without_store=()) as agent:
-            logged_calls.make(make_bundle(pair.kind), node.wrapper, built("calls"), MOUNT)
+        with agents.running(lab.node, flags=flags, without_store=()) as agent:
+            lab.calls(MOUNT)
             assert agent.said("a create in observe gets audit instead") == (not flags)
-        return [line["mode"] for line in node.ledger()]
+        return [line["mode"] for line in lab.node.ledger()]
 
     assert modes_with() == ["audit"]
-    assert "No agent listens" in node.ledger()[-1]["reason"]
+    assert "No agent listens" in lab.node.ledger()[-1]["reason"]
     assert modes_with("--without-descriptor-store") == ["audit", "observe"]
 
 
-def test_without_a_descriptor_store_an_upgrade_fails_no_call_either(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_without_a_descriptor_store_an_upgrade_fails_no_call_either(lab: Lab) -> None:
     """The service becomes the new release's by itself, with all descriptors."""
     calls = 25_000
-    bundle = make_bundle(pair.kind)
-    releases.lay_out_second(node)
-    with agents.running(node) as agent:
-        running = in_background(bundle, node.wrapper, built("repeat"), str(calls), "1")
-        wait_until(lambda: any((node.prefix / "var/agent/listeners").glob("*.json")), "a listener")
+    bundle = lab.bundle()
+    releases.lay_out_second(lab.node)
+    with agents.running(lab.node) as agent:
+        running = in_background(bundle, lab.wrapper, lab.built("repeat"), str(calls), "1")
+        wait_until(lambda: any(_listeners(lab)), "a listener")
         before = agent.observe
-        releases.switch(node.prefix)
+        releases.switch(lab.node.prefix)
         assert running.wait(60) == 0
         assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
-        wait_until(lambda: sum(counted(node)) >= calls, "all calls on disk", 20)
+        wait_until(lambda: sum(counted(lab.node)) >= calls, "all calls on disk", 20)
         assert (agent.observe, agent.said("it takes over")) == (before, 1)
-    assert counted(node) == (calls, 0)
+    assert counted(lab.node) == (calls, 0)

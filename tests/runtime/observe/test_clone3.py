@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.host.processes import short_directory, wait_until
-from harness.node import agent as agents
-from harness.node import install
+from harness.host.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 CGROUP = "/cgroup2"
 CLONE_NEWUSER = "0x10000000"
@@ -41,8 +39,9 @@ def cgroup2(place: Path) -> Iterator[Path]:
         place.rmdir()
 
 
-def _prepared(bundle: Bundle, program: Path, words: list[str], own: Path | None = None) -> Bundle:
-    with bundle.running(program, *words).edited() as config:
+def _prepared(lab: Lab, words: list[str], own: Path | None = None) -> Bundle:
+    bundle = lab.running("clones", *words)
+    with bundle.edited() as config:
         for given in config["process"]["capabilities"].values():
             given.append("CAP_CHECKPOINT_RESTORE")
         if own:
@@ -51,9 +50,9 @@ def _prepared(bundle: Bundle, program: Path, words: list[str], own: Path | None 
     return bundle
 
 
-def _reported(node: install.Installed, bundle: Bundle) -> dict[str, Any]:
-    wait_until(lambda: bool(node.workload(bundle.name)["calls"]), "the calls on disk", 30)
-    return node.workload(bundle.name)
+def _reported(lab: Lab, bundle: Bundle) -> dict[str, Any]:
+    wait_until(lambda: bool(lab.workload(bundle)["calls"]), "the calls on disk", 30)
+    return lab.workload(bundle)
 
 
 @pytest.mark.parametrize(
@@ -62,65 +61,46 @@ def _reported(node: install.Installed, bundle: Bundle) -> dict[str, Any]:
     ids=["cgroup", "pid"],
 )
 def test_what_clone_cannot_do_fails_under_enforce_and_observe_names_it(
-    pair: Pair,
-    make_bundle: Callable[..., Any],
-    built: Callable[[str], Path],
-    words: list[str],
-    named: str,
+    lab: Lab, words: list[str], named: str
 ) -> None:
-    with short_directory("only") as place, cgroup2(place / "c") as own:
-        node = install.copy_of(pair.installed, place / "p")
+    with cgroup2(lab.node.prefix.parent / "c") as own:
 
         def run(by: str | Path) -> tuple[int, Bundle]:
-            bundle = _prepared(make_bundle(pair.kind), built("clones"), words, own)
+            bundle = _prepared(lab, words, own)
             return bundle.call(by, "run").returncode, bundle
 
-        assert run(pair.bare)[0] == 0
-        node.configure(f'runtime = ["{pair.kind}"]\n')
-        assert run(node.wrapper)[0] != 0
-        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        with agents.running(node) as agent:
-            agent.wait_ready()
-            status, bundle = run(node.wrapper)
+        assert run(lab.bare)[0] == 0
+        lab.configure()
+        assert run(lab.wrapper)[0] != 0
+        lab.mode("observe")
+        with lab.agent():
+            status, bundle = run(lab.wrapper)
             assert status == 0
+            found = _reported(lab, bundle)
+    (clone3,) = [one for one in found["calls"] if one["syscall"] == "clone3"]
+    assert (found["verdict"], clone3["verdict"]) == ("degrades", "degrades")
+    assert clone3["outcome"] == f"ENOSYS, and clone has no {named}"
 
-            found = _reported(node, bundle)
-        (clone3,) = [one for one in found["calls"] if one["syscall"] == "clone3"]
-        assert (found["verdict"], clone3["verdict"]) == ("degrades", "degrades")
-        assert clone3["outcome"] == f"ENOSYS, and clone has no {named}"
 
-
-def test_a_process_that_is_killed_while_its_clone3_waits_makes_nothing_depend(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Any],
-    built: Callable[[str], Path],
-) -> None:
-    with agents.running(node) as agent:
-        agent.wait_ready()
-        bundle = _prepared(make_bundle(pair.kind), built("clones"), ["killed", str(KILLED)])
-        assert bundle.call(node.wrapper, "run").returncode == 0
-        found = _reported(node, bundle)
+def test_a_process_that_is_killed_while_its_clone3_waits_makes_nothing_depend(lab: Lab) -> None:
+    with lab.agent():
+        bundle = _prepared(lab, ["killed", str(KILLED)])
+        assert bundle.call(lab.wrapper, "run").returncode == 0
+        found = _reported(lab, bundle)
     assert found["verdict"] == "safe", found["reason"]
     assert "was to do is unknown, as its caller was killed" in found["confidence"]
     (clone3,) = found["calls"]
     assert "CLONE_THREAD" in clone3["arguments"][0]
 
 
-def test_a_clone3_whose_flags_only_its_process_can_read_is_unknown(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Any],
-    built: Callable[[str], Path],
-) -> None:
+def test_a_clone3_whose_flags_only_its_process_can_read_is_unknown(lab: Lab) -> None:
     """By memfd_secret(2), which the default profiles allow: besides it the kernel reads it."""
-    with agents.running(node) as agent:
-        agent.wait_ready()
-        bundle = _prepared(make_bundle(pair.kind), built("clones"), ["secret", CLONE_NEWUSER])
-        status = bundle.call(node.wrapper, "run").returncode
+    with lab.agent():
+        bundle = _prepared(lab, ["secret", CLONE_NEWUSER])
+        status = bundle.call(lab.wrapper, "run").returncode
         if status == errno.ENOSYS:
             pytest.skip("this kernel has no memfd_secret")
         assert status == 0
-        found = _reported(node, bundle)
+        found = _reported(lab, bundle)
     assert found["verdict"] is None
     assert "the flags of 1 of 1 call of clone3 could not be read" in found["reason"]

@@ -16,10 +16,8 @@ from harness.node import install
 from runc_wrap.agent.observe.rate_limit import BURST, RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 SECONDS = 5  # of flooding beyond the burst
 LISTENERS = 3  # the container's own, and of processes that join it
@@ -40,20 +38,16 @@ def _counted(node: install.Installed, bundle: Bundle) -> int:
 
 
 def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    tmp_path: Path,
+    lab: Lab, tmp_path: Path
 ) -> None:
-    flooding = make_bundle(pair.kind)
-    shutil.copy(built("repeat"), flooding.path / "rootfs")
-    victim = make_bundle(pair.kind).running(built("slowest"), SECONDS)
-    exec_ = flooding.argv(node.wrapper, "exec")[:-1]
+    flooding = lab.bundle()
+    shutil.copy(lab.built("repeat"), flooding.path / "rootfs")
+    victim = lab.running("slowest", SECONDS)
+    exec_ = flooding.argv(lab.wrapper, "exec")[:-1]
     words = [*exec_, flooding.name, "/repeat", str(EACH), "1"]
-    with agents.running(node) as agent, ThreadPoolExecutor(1) as background:
-        flooding.create(node.wrapper)
-        running = background.submit(victim.call, node.wrapper, "run")
+    with agents.running(lab.node) as agent, ThreadPoolExecutor(1) as background:
+        flooding.create(lab.wrapper)
+        running = background.submit(victim.call, lab.wrapper, "run")
         before, begun = _cpu([agent.observe]), time.monotonic()
         joined = [Daemon(words, tmp_path / str(each)) for each in range(LISTENERS)]
         try:
@@ -64,25 +58,27 @@ def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
             for one in joined:
                 one.stop()
         told = [one.log.read_text() for one in joined]
-        share = (_cpu([agent.observe, *agents.processes(node.prefix, "inspector")]) - before) / took
+        share = (
+            _cpu([agent.observe, *agents.processes(lab.node.prefix, "inspector")]) - before
+        ) / took
         assert told == [f"{EACH} of {EACH} failed with 95\n"] * LISTENERS
         assert took > 0.9 * SECONDS
         assert share < SHARE
         slowest = re.search(r"the slowest ([\d.]+) ms", running.result().stdout)
         assert slowest
         assert float(slowest[1]) < BOUND * 1e3
-        wait_until(lambda: _counted(node, flooding) == LISTENERS * EACH, "all calls in the store")
-        flooding.delete(pair.bare)
+        wait_until(
+            lambda: _counted(lab.node, flooding) == LISTENERS * EACH, "all calls in the store"
+        )
+        flooding.delete(lab.bare)
 
 
-def test_evidence_runs_at_no_raised_priority_whatever_the_agent_was_started_with(
-    pair: Pair, node: install.Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle(pair.kind)
-    with agents.running(node, ["nice", "-n", "-5"]) as agent:
-        bundle.create(node.wrapper)  # there is a listener now, so somebody who reads
-        wait_until(lambda: bool(agents.processes(node.prefix, "inspector")), "the reader")
-        for pid in (agent.observe, *agents.processes(node.prefix, "inspector")):
+def test_evidence_runs_at_no_raised_priority_whatever_the_agent_was_started_with(lab: Lab) -> None:
+    bundle = lab.bundle()
+    with agents.running(lab.node, ["nice", "-n", "-5"]) as agent:
+        bundle.create(lab.wrapper)  # there is a listener now, so somebody who reads
+        wait_until(lambda: bool(agents.processes(lab.node.prefix, "inspector")), "the reader")
+        for pid in (agent.observe, *agents.processes(lab.node.prefix, "inspector")):
             assert os.getpriority(os.PRIO_PROCESS, pid) >= 0
         assert os.getpriority(os.PRIO_PROCESS, agent.decide) < 0  # the control
-        bundle.delete(pair.bare)
+        bundle.delete(lab.bare)

@@ -13,15 +13,15 @@ from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires
 from runc_wrap.evidence.store import loss_intervals
+from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness.containers.bundles import Bundle
     from harness.node.agent import Agent
     from runc_wrap.evidence.store.call_counts import Tallies
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 KEYCTL, AS_USUAL = "x86_64:250:99", "errno 95"
 NOTIFY = 0x7FC00000
@@ -76,25 +76,22 @@ def _at_once(unit: str) -> str:
     return unit
 
 
+@BOTH
 def test_a_service_killed_while_it_takes_a_listener_loses_none_but_between_accept4_and_the_store(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    tmp_path: Path,
+    lab: Lab, tmp_path: Path
 ) -> None:
     requires("strace", root=True)
     made: list[str] = []
 
     def run() -> str:
-        bundle = make_bundle(pair.kind)
+        bundle = lab.bundle()
         made.append(bundle.name)
-        return logged_calls.make(bundle, node.wrapper, built("calls"), KEYCTL)[KEYCTL]
+        return lab.calls(KEYCTL, bundle=bundle)[KEYCTL]
 
-    with agents.supervised(node, _at_once) as agent:
+    with agents.supervised(lab.node, _at_once) as agent:
         steps = _steps(agent, tmp_path / "log", run)
         assert len(steps) > 30
-        steps = steps[pair.kind == "runc" :: 4]  # the runtimes do the same: each has its own steps
+        steps = steps[lab.kind == "runc" :: 4]  # the runtimes do the same: each has its own steps
         killed = 0
         for at, step in enumerate(steps):
             name, _, when = step.partition(":")
@@ -105,18 +102,18 @@ def test_a_service_killed_while_it_takes_a_listener_loses_none_but_between_accep
                 assert run() == AS_USUAL, step
             killed += "killed by SIGKILL" in (tmp_path / "log").read_text()
             if at % WRITTEN == 0:
-                wait_until(lambda: _all_told(node, made), f"{step}: all calls on disk", 150)
+                wait_until(lambda: _all_told(lab.node, made), f"{step}: all calls on disk", 150)
         agent.wait_both()
         for _ in range(3):
             assert run() == AS_USUAL
-        wait_until(lambda: _all_told(node, made), "all calls on disk", 150)
+        wait_until(lambda: _all_told(lab.node, made), "all calls on disk", 150)
     assert killed > len(steps) / 4, "a busy machine's service may take another way past a step"
-    whose, nobodys, _ = recorded(node)
+    whose, nobodys, _ = recorded(lab.node)
     assert nobodys == 0
     assert set(whose) <= set(made)
     assert set(whose.values()) == {1}
     assert set(made[-3:]) <= set(whose), "nobody killed who counted these"
-    assert [line["mode"] for line in node.ledger()] == ["observe"] * len(made)
+    assert [line["mode"] for line in lab.node.ledger()] == ["observe"] * len(made)
 
 
 def _all_told(node: install.Installed, made: list[str]) -> bool:

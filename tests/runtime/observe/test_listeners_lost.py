@@ -9,17 +9,16 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from runc_wrap.node.container_state import lost_listeners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from harness.containers.bundles import Bundle
     from harness.node.install import Installed
+    from tests.runtime.conftest import Lab
 
 
 def lose(node: Installed) -> None:
@@ -78,57 +77,48 @@ def is_in(pid: str, bundle: Bundle) -> bool:
     return False
 
 
-def test_only_lost_listeners_are_found(node: Installed, make_bundle: Callable[..., Bundle]) -> None:
-    lost, audited = (make_bundle(node_kind(node)) for _ in range(2))
-    with agents.running(node):
-        first = lost.create(node.wrapper)
-        assert (found(node), doctors(node)) == (NOTHING, [])
-        second = brought(node, lost)
-        assert found(node) == NOTHING
-        lose(node)
-        audited.create(node.wrapper)  # without an agent its mode is audit
-        told = found(node)
+def test_only_lost_listeners_are_found(lab: Lab) -> None:
+    lost, audited = (lab.bundle() for _ in range(2))
+    with agents.running(lab.node):
+        first = lost.create(lab.wrapper)
+        assert (found(lab.node), doctors(lab.node)) == (NOTHING, [])
+        second = brought(lab.node, lost)
+        assert found(lab.node) == NOTHING
+        lose(lab.node)
+        audited.create(lab.wrapper)  # without an agent its mode is audit
+        told = found(lab.node)
         assert sorted(told["verify"]) == sorted([(lost.name, first), (lost.name, second)])
         assert sorted(told["status"]) == sorted(told["verify"])
-        assert [lost.name in sentence for sentence in doctors(node)] == [True]
-        said = node.control("verify", ok=False).stdout
+        assert [lost.name in sentence for sentence in doctors(lab.node)] == [True]
+        said = lab.node.control("verify", ok=False).stdout
         assert "fails with ENOSYS; restart the container" in said
-        assert "fails with ENOSYS; restart the container" in node.control("status").stdout
+        assert "fails with ENOSYS; restart the container" in lab.node.control("status").stdout
 
 
-@pytest.mark.parametrize("pair", ["runc"], indirect=True)  # no runtime has a part in it
-def test_another_agent_does_not_have_them(
-    node: Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    lost = make_bundle(node_kind(node))
-    with agents.running(node) as agent:
+def test_another_agent_does_not_have_them(lab: Lab) -> None:
+    lost = lab.bundle()
+    with agents.running(lab.node) as agent:
         os.kill(agent.observe, signal.SIGSTOP)  # a busy one, which dies before it takes it in
-        first = lost.create(node.wrapper)
-        lose(node)
-    good = make_bundle(lost.kind)
-    with agents.running(node):
-        good.create(node.wrapper)
-        brought(node, lost)  # this one has its listener
+        first = lost.create(lab.wrapper)
+        lose(lab.node)
+    good = lab.bundle()
+    with agents.running(lab.node):
+        good.create(lab.wrapper)
+        brought(lab.node, lost)  # this one has its listener
         time.sleep(lost_listeners._ARRIVING)  # noqa: SLF001 - none is accused before
-        assert [pid for _, pid in found(node)["verify"]] == [first]
-        judged = node.workload(lost.name)
+        assert [pid for _, pid in found(lab.node)["verify"]] == [first]
+        judged = lab.workload(lost)
         assert judged["verdict"] is None
         assert "records may have been lost while its containers ran" in judged["reason"]
 
 
-def node_kind(node: Installed) -> str:
-    return next(kind for kind in ("runc", "crun") if (node.prefix / "lib/runtime" / kind).exists())
-
-
-def test_no_listener_is_reported_lost_while_the_service_is_replaced(
-    node: Installed, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle(node_kind(node))
-    with agents.supervised(node) as agent:
-        bundle.create(node.wrapper)
-        brought(node, bundle)
+def test_no_listener_is_reported_lost_while_the_service_is_replaced(lab: Lab) -> None:
+    bundle = lab.bundle()
+    with agents.supervised(lab.node) as agent:
+        bundle.create(lab.wrapper)
+        brought(lab.node, bundle)
         os.kill(agent.observe, signal.SIGKILL)
-        assert found(node) == NOTHING
+        assert found(lab.node) == NOTHING
         agent.wait_both()
         agent.control("restart", "runc-wrap-observe")
-        assert found(node) == NOTHING
+        assert found(lab.node) == NOTHING

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import wait_until
+from harness.containers import bundles
+from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
+from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.containers.bundles import Bundle
     from harness.node.agent import Agent
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab, Pair
 
 KEYCTL = "250"  # denied by the default profile; made, keyctl(99) gets EOPNOTSUPP
 GETPID = "39"  # allowed
@@ -36,30 +38,33 @@ ACTIONS = {
 HOW = ["prctl", "seccomp", "prctl86", "seccomp86"]
 
 
-@pytest.fixture
+if TYPE_CHECKING:
+    Said = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="module")
 def said(
-    node: install.Installed,
-    agent: Agent,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    pair: Pair,
-) -> Iterator[Callable[..., dict[str, str]]]:
+    pairs: dict[str, Pair], built: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Said]:
     """Run own_filter in a container; return its output. `bare` is without us."""
+    with short_directory("filters") as place:
+        node = install.copy_of(pairs["runc"].installed, place / "p")
+        node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
 
-    def run(*words: str, bare: bool = False) -> dict[str, str]:
-        bundle = make_bundle(pair.kind).running(built("own_filter"), *words)
-        done = bundle.call(pair.bare if bare else node.wrapper, "run")
-        assert done.returncode == 0, done.stdout
-        return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+        def run(*words: str, bare: bool = False) -> dict[str, str]:
+            bundle = bundles.make(tmp_path_factory.mktemp("said") / "b", "runc")
+            bundle.running(built("own_filter"), *words)
+            done = bundle.call(pairs["runc"].bare if bare else node.wrapper, "run")
+            assert done.returncode == 0, done.stdout
+            return dict(line.split(" ", 1) for line in done.stdout.splitlines())
 
-    yield run
-    assert agent.never_ended
+        with agents.running(node) as agent:
+            yield run
+            assert agent.never_ended
 
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
-def test_each_action_of_a_programs_filter_works_as_without_us(
-    said: Callable[..., dict[str, str]], action: str
-) -> None:
+def test_each_action_of_a_programs_filter_works_as_without_us(said: Said, action: str) -> None:
     words = ("seccomp", action, KEYCTL, "thread")
     ours = said(*words)
     assert ours == said(*words, bare=True)
@@ -67,99 +72,73 @@ def test_each_action_of_a_programs_filter_works_as_without_us(
     assert ours.get("other", MADE) == MADE  # the thread that has no such filter
 
 
-def test_a_program_cannot_install_a_second_listener(said: Callable[..., dict[str, str]]) -> None:
+def test_a_program_cannot_install_a_second_listener(said: Said) -> None:
     assert said("seccomp", "listener", KEYCTL)["installed"] == "16"  # EBUSY
 
 
 @pytest.mark.parametrize(("action", "verdict"), [("notify", None), ("trace", "denied")])
-def test_calls_to_a_missing_listener_are_not_received_and_the_report_says_so(  # noqa: PLR0917 - fixtures
-    node: install.Installed,
-    agent: Agent,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    pair: Pair,
-    action: str,
-    verdict: str | None,
+def test_calls_to_a_missing_listener_are_not_received_and_the_report_says_so(
+    lab: Lab, agent: Agent, action: str, verdict: str | None
 ) -> None:
-    bundle = make_bundle(pair.kind).running(built("own_filter"), "seccomp", action, KEYCTL)
-    assert bundle.call(node.wrapper, "run").returncode == 0
+    bundle = lab.run("own_filter", "seccomp", action, KEYCTL)
     assert agent.never_ended
-    found = node.workload(bundle.name)
+    found = lab.workload(bundle)
     assert found["verdict"] == verdict, found["reason"]
     assert ("a listener that does not exist" in str(found["reason"])) is (verdict is None)
 
 
 @pytest.mark.parametrize("mode", ["audit", "observe"])
-def test_a_program_that_asks_for_strict_mode_by_seccomp_is_unknown(
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    pair: Pair,
-    mode: str,
-) -> None:
+def test_a_program_that_asks_for_strict_mode_by_seccomp_is_unknown(lab: Lab, mode: str) -> None:
     """Bare, it gets it: the kernel refuses it only to a process that has a filter."""
-    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "{mode}"\n')
-    bundle = make_bundle(pair.kind).running(built("own_filter"), "strict", "allow", GETPID)
-    with agents.running(node) as agent:
-        agent.wait_ready()
-        assert "installed 22" in bundle.call(node.wrapper, "run").stdout
+    lab.mode(mode)
+    bundle = lab.running("own_filter", "strict", "allow", GETPID)
+    with lab.agent():
+        assert "installed 22" in bundle.call(lab.wrapper, "run").stdout
 
         def reason() -> str:
-            return str(node.workload(bundle.name)["reason"])
+            return str(lab.workload(bundle)["reason"])
 
         why = "filters of their own" if mode == "audit" else "asked for strict mode"
         wait_until(lambda: why in reason(), "what the program asked for", 30)
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_a_traced_call_is_not_made_whatever_call_installed_the_filter(
-    said: Callable[..., dict[str, str]], how: str
-) -> None:
+def test_a_traced_call_is_not_made_whatever_call_installed_the_filter(said: Said, how: str) -> None:
     found = said(how, "trace", KEYCTL)
     assert (found["installed"], found["filtered"]) == ("0", NO_CALL)
 
 
 @pytest.mark.parametrize("tracer", ["injects", "passes"])
-def test_a_call_left_to_a_tracer_is_refused(
-    said: Callable[..., dict[str, str]], tracer: str
-) -> None:
+def test_a_call_left_to_a_tracer_is_refused(said: Said, tracer: str) -> None:
     found = said("seccomp", "trace", KEYCTL, tracer, "thread")
     assert (found["filtered"], found["other"]) == (NOT_PERMITTED, MADE)
 
 
+@BOTH
 def test_a_joining_process_has_its_own_listener_with_the_same_guarantee(
-    pair: Pair,
-    node: install.Installed,
-    agent: Agent,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
+    lab: Lab, agent: Agent
 ) -> None:
-    bundle = make_bundle(pair.kind)
-    shutil.copy(built("own_filter"), bundle.path / "rootfs" / "own_filter")
+    bundle = lab.bundle()
+    shutil.copy(lab.built("own_filter"), bundle.path / "rootfs" / "own_filter")
     try:
-        bundle.create(node.wrapper)
+        bundle.create(lab.wrapper)
         for action, result in (("trace", NO_CALL), ("allow", MADE)):
             words = ("/own_filter", "seccomp", action, KEYCTL, "thread")
-            done = bundle.call(node.wrapper, "exec", after=words)
+            done = bundle.call(lab.wrapper, "exec", after=words)
             assert f"filtered {result}" in done.stdout
             assert f"other {MADE}" in done.stdout
     finally:
-        bundle.delete(pair.bare)
+        bundle.delete(lab.bare)
     assert agent.never_ended
 
 
-def test_the_next_service_knows_the_filters_of_a_killed_or_stopped_one(
-    pair: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_the_next_service_knows_the_filters_of_a_killed_or_stopped_one(lab: Lab) -> None:
     words = ("seccomp", "trace", KEYCTL, "stays", "thread", "writes")
-    bundle = make_bundle(pair.kind).running(built("own_filter"), *words)
+    bundle = lab.running("own_filter", *words)
     output = bundle.path / "rootfs" / "output"
-    with agents.supervised(node) as agent:
+    with agents.supervised(lab.node) as agent:
         try:
-            bundle.create(node.wrapper)
+            bundle.create(lab.wrapper)
             wait_until(lambda: b"other" in _read(output), "the first calls")
             _ask_again(bundle, output, "filtered -1 38")
             os.kill(agent.observe, signal.SIGKILL)
@@ -169,7 +148,7 @@ def test_the_next_service_knows_the_filters_of_a_killed_or_stopped_one(
             _ask_again(bundle, output, "filtered -1 38")
             assert b"95" in _read(output)  # of the other thread
         finally:
-            bundle.delete(pair.bare)
+            bundle.delete(lab.bare)
 
 
 def _ask_again(bundle: Bundle, output: Path, expected: str) -> None:

@@ -14,24 +14,24 @@ from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import USER_NOTIF
+from tests.runtime.conftest import BOTH
 from tests.runtime.observe.test_calls import CALLS, GETPID, MOUNT, PERSONALITY, VSOCK, block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
     from harness.node.agent import Agent
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 INET, PERSONALITY_8 = "x86_64:41:2:1:0", "x86_64:135:0x8"
 MKDIR_X86 = "x86:39:0:0"
 
 
 @pytest.fixture
-def recording(node: install.Installed, pair: Pair) -> install.Installed:
-    node.configure(f'runtime = ["{pair.kind}"]\n[default]\nrecord = true\n')
-    return node
+def lab(lab: Lab) -> Lab:
+    lab.configure("[default]\nrecord = true\n")
+    return lab
 
 
 def kinds(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list[Any]]:
@@ -43,26 +43,22 @@ def kinds(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list
     return found
 
 
+@BOTH
 def test_what_is_denied_stays_denied_and_what_is_allowed_is_recorded(
-    pair: Pair,
-    recording: install.Installed,
-    agent: Agent,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
+    lab: Lab, agent: Agent
 ) -> None:
     calls = (*CALLS, INET, PERSONALITY_8, MKDIR_X86)
-    enforced = make_bundle(pair.kind, seccomp=block("enforce"))
-    as_enforced = logged_calls.make(enforced, pair.bare, built("calls"), *calls)
-    bundle = make_bundle(pair.kind)
-    assert logged_calls.make(bundle, recording.wrapper, built("calls"), *calls) == as_enforced
+    as_enforced = lab.under(block("enforce"), *calls)
+    bundle = lab.bundle()
+    assert lab.calls(*calls, bundle=bundle) == as_enforced
     agents.stop(agent)
-    found = kinds(recording, bundle)
+    found = kinds(lab.node, bundle)
     assert logged_calls.number(MOUNT) not in found
     assert logged_calls.number(GETPID) not in found
     assert {args[0] for args in found[logged_calls.number(INET)]} == {2}
     assert {args[0] for args in found[logged_calls.number(PERSONALITY)]} == {0x8, 0x20000}
     assert logged_calls.number(MKDIR_X86) in found
-    assert recording.ledger()[-1]["recorded"] is True
+    assert lab.node.ledger()[-1]["recorded"] is True
     assert VSOCK in calls
 
 
@@ -74,41 +70,36 @@ SCRIPT = (
 
 
 def run_script(bundle: Bundle, runtime: Path | str, script: str) -> str:
-    with bundle.edited() as config:
-        config["process"]["args"] = ["/bin/sh", "-c", f"exec 2>&1; mkdir -p /tmp; {script}"]
+    bundle.executing("/bin/sh", "-c", f"exec 2>&1; mkdir -p /tmp; {script}")
     done = bundle.call(runtime, "run")
     return f"{done.returncode} {done.stdout}"
 
 
+@BOTH
 def test_a_recorded_program_behaves_as_bare_under_its_profile_and_can_be_entered(
-    pair: Pair,
-    recording: install.Installed,
-    agent: Agent,
-    make_bundle: Callable[..., Bundle],
+    lab: Lab, agent: Agent
 ) -> None:
-    bare = run_script(make_bundle(pair.kind), pair.bare, SCRIPT)
+    bare = run_script(lab.bundle(), lab.bare, SCRIPT)
     assert bare.endswith("done\n")
-    bundle = make_bundle(pair.kind)
-    assert run_script(bundle, recording.wrapper, SCRIPT) == bare
+    bundle = lab.bundle()
+    assert run_script(bundle, lab.wrapper, SCRIPT) == bare
     time.sleep(1.1)  # the ledger's times are whole seconds: so long it may not be from the start
-    made = recording.control("suggest", "--recorded", bundle.name)
+    made = lab.node.control("suggest", "--recorded", bundle.name)
     assert "Recorded in 1 container, 1 of them from the start" in made.stderr
     assert "the agent is never asked" in made.stderr
     found = json.loads(made.stdout)
     allowed = {name for rule in found["syscalls"] for name in rule["names"]}
     assert "mkdir" in allowed
     assert not allowed & {"ptrace", "keyctl", "init_module", "symlink", "socket"}
-    (recording.prefix / "etc/profiles").mkdir(exist_ok=True)
-    (recording.prefix / "etc/profiles/own.json").write_text(made.stdout)
-    recording.configure(f'runtime = ["{pair.kind}"]\n[default]\nprofile = "localhost/own.json"\n')
-    assert run_script(make_bundle(pair.kind), recording.wrapper, SCRIPT) == bare
-    other = run_script(make_bundle(pair.kind), recording.wrapper, "ln -s a /tmp/l || echo no")
+    (lab.node.prefix / "etc/profiles").mkdir(exist_ok=True)
+    (lab.node.prefix / "etc/profiles/own.json").write_text(made.stdout)
+    lab.configure('[default]\nprofile = "localhost/own.json"\n')
+    assert run_script(lab.bundle(), lab.wrapper, SCRIPT) == bare
+    other = run_script(lab.bundle(), lab.wrapper, "ln -s a /tmp/l || echo no")
     assert "Operation not permitted" in other
-    running = make_bundle(pair.kind)
-    running.create(recording.wrapper)
-    entered = running.call(
-        recording.wrapper, "exec", after=("/bin/sh", "-c", "echo in; cat /bin/x")
-    )
+    running = lab.bundle()
+    running.create(lab.wrapper)
+    entered = running.call(lab.wrapper, "exec", after=("/bin/sh", "-c", "echo in; cat /bin/x"))
     assert "in\n" in entered.stdout
     assert agent.never_ended
 
@@ -121,21 +112,18 @@ AWAY = 3.0
 
 
 @pytest.mark.parametrize("pair", ["crun"], indirect=True)
-def test_a_recording_goes_on_over_a_stop_of_the_agent_and_its_time_does_not(
-    recording: install.Installed, make_bundle: Callable[..., Bundle]
-) -> None:
+def test_a_recording_goes_on_over_a_stop_of_the_agent_and_its_time_does_not(lab: Lab) -> None:
     def begun() -> Bundle:
-        bundle = make_bundle("crun")
-        with bundle.edited() as config:
-            config["process"]["args"] = ["/bin/sh", "-c", STEPS]
-        bundle.create(recording.wrapper)
+        bundle = lab.bundle()
+        bundle.executing("/bin/sh", "-c", STEPS)
+        bundle.create(lab.wrapper)
         wait_until((bundle.path / "rootfs/before").exists, "its first call")
         return bundle
 
     def ended(bundle: Bundle) -> None:
         wait_until((bundle.path / "rootfs/after").exists, "its last call")
 
-    with agents.supervised(recording) as agent:
+    with agents.supervised(lab.node) as agent:
         started = time.monotonic()
         one, undisturbed = begun(), begun()
         (undisturbed.path / "rootfs/go").touch()
@@ -147,8 +135,8 @@ def test_a_recording_goes_on_over_a_stop_of_the_agent_and_its_time_does_not(
         assert not (one.path / "rootfs/after").exists()  # its call waits
         agent.control("start", "runc-wrap-observe.service")
         ended(one)
-        found = recording.workload(one.name)["recorded"]
+        found = lab.workload(one)["recorded"]
         lasted = time.monotonic() - started
-    assert kinds(recording, one) == kinds(recording, undisturbed)
+    assert kinds(lab.node, one) == kinds(lab.node, undisturbed)
     assert (found["whole"], found["lost"], found["notes"]) == (1, 0, [])
     assert found["watched"] <= lasted - AWAY + 1

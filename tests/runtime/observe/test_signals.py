@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.host.processes import short_directory, wait_until
-from harness.node import agent as agents
-from harness.node import install
 from harness.node.versions import installed_version
 from runc_wrap.agent.observe import notify
 from runc_wrap.hotpath.resolve import resolve
@@ -20,12 +18,11 @@ from runc_wrap.node import features
 from runc_wrap.node.installed_programs import InstalledRuntime
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.mode_profiles import modes
+from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab, Pair
 
 CALLS, MICROSECONDS = "200", "1000"
 INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")
@@ -77,37 +74,31 @@ def _waits_out_signals(bundle: Bundle, runtime: str, door: Path) -> bool:
         return still
 
 
-def test_a_received_call_is_not_interrupted_if_the_runtime_supports_the_flag(
-    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
-) -> None:
+@BOTH
+def test_a_received_call_is_not_interrupted_if_the_runtime_supports_the_flag(lab: Lab) -> None:
     """If runtimes dropped the flag for a listener, its presence in a config would mean nothing."""
     with short_directory("signals") as place:
-        for killable in (False, True) if _takes_the_flag(pair) else (False,):
+        for killable in (False, True) if _takes_the_flag(lab.pair) else (False,):
             door = place / f"{killable}.sock"
-            bundle = make_bundle(pair.kind, seccomp=_block(door, killable=killable))
+            bundle = lab.bundle(seccomp=_block(door, killable=killable))
             found = _waits_out_signals(
-                bundle.running(built("interrupted"), CALLS, MICROSECONDS), pair.bare, door
+                bundle.running(lab.built("interrupted"), CALLS, MICROSECONDS), lab.bare, door
             )
             assert found is killable
-        if not _takes_the_flag(pair):
-            bundle = make_bundle(pair.kind, seccomp=_block(place / "no.sock", killable=True))
-            assert bundle.call(pair.bare, "run").returncode != 0
+        if not _takes_the_flag(lab.pair):
+            bundle = lab.bundle(seccomp=_block(place / "no.sock", killable=True))
+            assert bundle.call(lab.bare, "run").returncode != 0
 
 
-def test_observe_sets_the_flag_where_supported_and_loses_no_call(
-    pair: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
-) -> None:
-    with short_directory("signals") as place:
-        node = install.copy_of(pair.installed, place / "p")
-        node.configure(f'runtime = ["{pair.kind}"]\n[default]\nmode = "observe"\n')
-        told = node.control("apply").stdout
-        assert ("SA_RESTART" in told) is not _takes_the_flag(pair)
-        with agents.running(node) as agent:
-            agent.wait_ready()
-            bundle = make_bundle(pair.kind).running(built("interrupted"), CALLS, MICROSECONDS)
-            done = bundle.call(node.wrapper, "run")
-        flags = bundle.read()["linux"]["seccomp"].get("flags", [])
-        assert (modes.KILLABLE_FLAG in flags) is _takes_the_flag(pair)
-        found = INTERRUPTED.search(done.stdout)
-        assert found, done.stdout
-        assert int(found[1]) <= int(found[2])  # a signal ends one call, at most
+@BOTH
+def test_observe_sets_the_flag_where_supported_and_loses_no_call(lab: Lab) -> None:
+    told = lab.node.control("apply").stdout
+    assert ("SA_RESTART" in told) is not _takes_the_flag(lab.pair)
+    with lab.agent():
+        bundle = lab.running("interrupted", CALLS, MICROSECONDS)
+        done = bundle.call(lab.wrapper, "run")
+    flags = bundle.read()["linux"]["seccomp"].get("flags", [])
+    assert (modes.KILLABLE_FLAG in flags) is _takes_the_flag(lab.pair)
+    found = INTERRUPTED.search(done.stdout)
+    assert found, done.stdout
+    assert int(found[1]) <= int(found[2])  # a signal ends one call, at most

@@ -8,8 +8,6 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness.host.deaf_file import deaf_file
 from harness.host.processes import wait_until
 from harness.node import agent as agents
@@ -17,18 +15,16 @@ from harness.node import install
 from runc_wrap.agent.observe import observed_container
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 KEYCTL, CLONE3 = 250, 435
 SAID = "reading callers in "
 JAMMING = 3  # calls of the container's own
 # What it may take is containers.PATIENCE and the start of another reader; it was 11 to 13 s before.
 BOUND = 1.0
-pytestmark = pytest.mark.parametrize("pair", ["runc"], indirect=True)  # it makes no difference
 RESTART = 1.5  # seconds more until the service is back, on a busy machine
 assert BOUND > 10 * observed_container.PATIENCE
 
@@ -50,37 +46,32 @@ def _slowest(bundle: Bundle) -> float:
     return float(found[1]) / 1e3
 
 
-def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
-    runc: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(lab: Lab) -> None:
     """It is not read again, whichever process joins its container or is restarted."""
-    victims = [make_bundle(runc.kind).running(built("slowest"), 4) for _ in "12"]
+    victims = [lab.running("slowest", 4) for _ in "12"]
     with (
-        agents.supervised(node) as agent,
-        deaf_file(node.prefix.parent / "deaf") as deaf,
+        agents.supervised(lab.node) as agent,
+        deaf_file(lab.node.prefix.parent / "deaf") as deaf,
         ThreadPoolExecutor(1) as background,
     ):
-        jamming = make_bundle(runc.kind).running(built("jam"), JAMMING, "/deaf", mounts=(deaf,))
+        jamming = lab.running("jam", JAMMING, "/deaf", mounts=(deaf,))
 
         def join() -> None:
             joined = jamming.call(
-                node.wrapper, "exec", "--detach", after=("/jam", str(JAMMING), "/deaf")
+                lab.wrapper, "exec", "--detach", after=("/jam", str(JAMMING), "/deaf")
             )
             assert joined.returncode == 0, joined.stdout
 
         def answered() -> bool:
-            return _calls(node, jamming) == {(CLONE3, False): made}
+            return _calls(lab.node, jamming) == {(CLONE3, False): made}
 
         agent.wait_both()
         first, made = agent.observe, JAMMING
         for victim in victims:
-            running = background.submit(victim.call, node.wrapper, "run")
+            running = background.submit(victim.call, lab.wrapper, "run")
             if victim is victims[0]:
-                wait_until(lambda: len(_listeners(node)) == 1, "the victim")
-                jamming.create(node.wrapper)
+                wait_until(lambda: len(_listeners(lab.node)) == 1, "the victim")
+                jamming.create(lab.wrapper)
             else:
                 os.kill(first, signal.SIGKILL)  # its successor must know, too
                 agent.wait_both([first])
@@ -91,43 +82,37 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(
             assert _slowest(victim) < BOUND + (RESTART if victim is victims[1] else 0)
             wait_until(answered, "all calls in the store")
         assert agent.log.read_text().count(SAID) == 1
-        assert set(_calls(node, victims[1])) == {(KEYCTL, True)}
-        jamming.delete(runc.bare)
-    wait_until(lambda: not agents.processes(node.prefix, "inspector"), "the end of all readers")
+        assert set(_calls(lab.node, victims[1])) == {(KEYCTL, True)}
+        jamming.delete(lab.bare)
+    wait_until(lambda: not agents.processes(lab.node.prefix, "inspector"), "the end of all readers")
 
 
 def _listeners(node: install.Installed) -> list[Path]:
     return [*(node.prefix / "var/agent/listeners").glob("*.json")]
 
 
-def test_callers_of_another_container_are_known_while_a_reader_hangs(
-    runc: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
-    other = make_bundle(runc.kind).running(built("short"), 20, KEYCTL)
-    with agents.running(node), deaf_file(node.prefix.parent / "deaf") as deaf:
-        jamming = make_bundle(runc.kind).running(built("jam"), 1, "/deaf", mounts=(deaf,))
-        jamming.create(node.wrapper)
-        assert other.call(node.wrapper, "run").returncode == 0
-        wait_until(lambda: _calls(node, other) == {(KEYCTL, True): 20}, "all calls in the store")
-        seen = node.evidence.containers[other.key]
+def test_callers_of_another_container_are_known_while_a_reader_hangs(lab: Lab) -> None:
+    other = lab.running("short", 20, KEYCTL)
+    with agents.running(lab.node), deaf_file(lab.node.prefix.parent / "deaf") as deaf:
+        jamming = lab.running("jam", 1, "/deaf", mounts=(deaf,))
+        jamming.create(lab.wrapper)
+        assert other.call(lab.wrapper, "run").returncode == 0
+        wait_until(
+            lambda: _calls(lab.node, other) == {(KEYCTL, True): 20}, "all calls in the store"
+        )
+        seen = lab.node.evidence.containers[other.key]
         assert {call.exe for call in seen.calls} == {"/short"}
-        jamming.delete(runc.bare)
+        jamming.delete(lab.bare)
 
 
-def test_a_container_created_while_the_service_is_stopped_does_not_hang(
-    runc: Pair,
-    node: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-) -> None:
+def test_a_container_created_while_the_service_is_stopped_does_not_hang(lab: Lab) -> None:
     """systemd's watchdog notices, although no listener is held yet."""
-    bundle = make_bundle(runc.kind).running(built("short"), 20, KEYCTL)
-    with agents.supervised(node, agents.impatient) as agent:
+    bundle = lab.running("short", 20, KEYCTL)
+    with agents.supervised(lab.node, agents.impatient) as agent:
         stopped = agent.observe
         os.kill(stopped, signal.SIGSTOP)
-        assert bundle.call(node.wrapper, "run", seconds=60).returncode == 0
-        assert stopped not in agents.processes(node.prefix, "observe")
-        wait_until(lambda: _calls(node, bundle) == {(KEYCTL, True): 20}, "all calls in the store")
+        assert bundle.call(lab.wrapper, "run", seconds=60).returncode == 0
+        assert stopped not in agents.processes(lab.node.prefix, "observe")
+        wait_until(
+            lambda: _calls(lab.node, bundle) == {(KEYCTL, True): 20}, "all calls in the store"
+        )

@@ -24,11 +24,10 @@ from runc_wrap.profiles.platform import goarch, kernel
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 CRI_DEFAULT = frozenset(
     "CAP_" + name
@@ -43,8 +42,8 @@ SETS = {"cri": CRI_DEFAULT, "none": frozenset[str](), "all": own_capabilities()}
 EXEMPT = {"uretprobe": 335, "uprobe": 336}
 
 
-def loader_of(pair: Pair) -> Loader:
-    found = installed_programs.find_runtime([pair.kind])
+def loader_of(kind: str) -> Loader:
+    found = installed_programs.find_runtime([kind])
     return Loader.of(found.kind, found.version)
 
 
@@ -62,42 +61,38 @@ def give(bundle: Bundle, bounding: frozenset[str]) -> None:
 
 
 @pytest.mark.parametrize("caps", SETS)
-def test_the_filter_read_back_equals_the_simulated_one(
-    pair: Pair, make_bundle: Callable[..., Bundle], caps: str
-) -> None:
-    bundle = make_bundle(pair.kind)
+def test_the_filter_read_back_equals_the_simulated_one(lab: Lab, caps: str) -> None:
+    bundle = lab.bundle()
     give(bundle, SETS[caps])
-    pid = bundle.create(pair.wrapped)
+    pid = bundle.create(lab.wrapped)
     block = bundle.read()["linux"]["seccomp"]
     read = ptrace.read(pid)
     assert len(read) == ptrace.status(pid).count == 1
-    expectation = Expectation(block, loader_of(pair))
+    expectation = Expectation(block, loader_of(lab.kind))
     assert [one.as_json() for one in expectation.differences(read)] == []
     made = libseccomp.filter_bytes(expectation.simulation.load)
-    assert read[0] == made if pair.kind == "crun" else read[0].endswith(made)
-    if pair.kind == "runc":
+    assert read[0] == made if lab.kind == "crun" else read[0].endswith(made)
+    if lab.kind == "runc":
         assert len(read[0]) > len(made)
 
 
 def test_each_runtimes_filter_differs_from_the_others_by_the_stub_only(
-    pairs: dict[str, Pair], make_bundle: Callable[..., Bundle]
+    runc: Lab, crun: Lab
 ) -> None:
     read = {}
-    for kind, pair in pairs.items():
-        bundle = make_bundle(kind)
-        read[kind] = ptrace.read(bundle.create(pair.wrapped))
+    for lab in (runc, crun):
+        bundle = lab.bundle()
+        read[lab.kind] = ptrace.read(bundle.create(lab.wrapped))
         block = bundle.read()["linux"]["seccomp"]
-    found = Expectation(block, loader_of(pairs["runc"])).differences(read["crun"])
+    found = Expectation(block, loader_of(runc.kind)).differences(read["crun"])
     assert {(one.expected, one.found) for one in found} == {
         (actions.code("SCMP_ACT_ERRNO", errno.ENOSYS), actions.code("SCMP_ACT_ERRNO"))
     }
-    stub = Expectation(block, loader_of(pairs["runc"])).simulation.load.stub
+    stub = Expectation(block, loader_of(runc.kind)).simulation.load.stub
     assert all(one.number > stub[ABIS[one.abi]] for one in found)
 
 
-def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
+def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(lab: Lab) -> None:
     block = containerd(frozenset())
     rules = [
         {**rule, "names": [name for name in rule["names"] if name not in ("mkdir", "getpid")]}
@@ -108,9 +103,9 @@ def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(
         {**rule, "args": only_inet} if rule["names"] == ["socket"] else rule for rule in rules
     ]
     extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
-    bundle = make_bundle(pair.kind, seccomp={**block, "syscalls": [*swapped, extra]})
-    read = ptrace.read(bundle.create(pair.wrapped))
-    found = Expectation(block, loader_of(pair)).differences(read)
+    bundle = lab.bundle(seccomp={**block, "syscalls": [*swapped, extra]})
+    read = ptrace.read(bundle.create(lab.wrapped))
+    found = Expectation(block, loader_of(lab.kind)).differences(read)
     for abi in abis.runnable(syscalls.native()):
         calls = {one.syscall: one for one in found if one.abi == abi.name}
         assert set(calls) == {"mkdir", "getpid", "socket", "mount"}
@@ -119,25 +114,21 @@ def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(
         assert calls["mkdir"].expected == return_codes.ALLOW
 
 
-def test_a_stripped_filter_differs_in_everything_denied(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    pid = make_bundle(pair.kind).create(pair.bare)
+def test_a_stripped_filter_differs_in_everything_denied(lab: Lab) -> None:
+    pid = lab.bundle().create(lab.bare)
     assert ptrace.read(pid) == ()
-    found = Expectation(containerd(frozenset()), loader_of(pair)).differences(())
+    found = Expectation(containerd(frozenset()), loader_of(lab.kind)).differences(())
     assert all(one.is_weaker for one in found)
     assert {"mount", "bpf", "kexec_load"} <= {one.syscall for one in found}
 
 
-def test_a_process_execd_into_the_container_has_the_same_filter(
-    pair: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle(pair.kind)
-    bundle.create(pair.wrapped)
-    expectation = Expectation(bundle.read()["linux"]["seccomp"], loader_of(pair))
+def test_a_process_execd_into_the_container_has_the_same_filter(lab: Lab) -> None:
+    bundle = lab.bundle()
+    bundle.create(lab.wrapped)
+    expectation = Expectation(bundle.read()["linux"]["seccomp"], loader_of(lab.kind))
     pid_file = bundle.path / "exec.pid"
     flags = ("--detach", "--pid-file", str(pid_file))
-    bundle.call(pair.wrapped, "exec", *flags, after=("/bin/sleep", "100"))
+    bundle.call(lab.wrapped, "exec", *flags, after=("/bin/sleep", "100"))
     read = ptrace.read(int(pid_file.read_text()))  # runc's stub has its ABIs in random order
     assert len(read) == 1
     assert expectation.differences(read) == ()
@@ -148,42 +139,38 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return every_call.build(tmp_path_factory.mktemp("denials") / "denials")
 
 
-def running_probe(bundle: Bundle, pair: Pair, probe: Path) -> None:
+def running_probe(bundle: Bundle, lab: Lab, probe: Path) -> None:
     """Start a container that has the probe."""
     target = bundle.path / "rootfs/bin/denials"
     target.write_bytes(probe.read_bytes())
     target.chmod(0o755)
-    bundle.create(pair.wrapped)
+    bundle.create(lab.wrapped)
 
 
-def test_calls_through_an_omitted_abi_are_killed_by_both_runtimes(
-    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
-) -> None:
+def test_calls_through_an_omitted_abi_are_killed_by_both_runtimes(lab: Lab, probe: Path) -> None:
     requires("/proc/sys/abi/vsyscall32")
     block = {**containerd(frozenset()), "architectures": ["SCMP_ARCH_X86_64"]}
-    bundle = make_bundle(pair.kind, seccomp=block)
-    running_probe(bundle, pair, probe)
+    bundle = lab.bundle(seccomp=block)
+    running_probe(bundle, lab, probe)
     for word in ("i386", "x32"):
-        done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", word, "20", "22"))
+        done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", word, "20", "22"))
         assert done.stdout == "".join(f"{word} {number} signal 31\n" for number in (20, 21, 22))
-    native = bundle.call(pair.wrapped, "exec", after=("/bin/denials", "native", "39", "39"))
+    native = bundle.call(lab.wrapped, "exec", after=("/bin/denials", "native", "39", "39"))
     assert native.stdout == "native 39 ok\n"
 
 
-def test_the_probe_distinguishes_two_filters(
-    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path
-) -> None:
+def test_the_probe_distinguishes_two_filters(lab: Lab, probe: Path) -> None:
     block = every_call.with_sentinels(containerd(frozenset()))
     rules = [
         {**rule, "names": [name for name in rule["names"] if name not in ("mkdir", "getpid")]}
         for rule in block["syscalls"]
     ]
     extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
-    bundle = make_bundle(pair.kind, seccomp={**block, "syscalls": [*rules, extra]})
-    running_probe(bundle, pair, probe)
+    bundle = lab.bundle(seccomp={**block, "syscalls": [*rules, extra]})
+    running_probe(bundle, lab, probe)
     native = syscalls.native()
-    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *every_call.words(native)))
-    expectation = Expectation(block, loader_of(pair))
+    done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(native)))
+    expectation = Expectation(block, loader_of(lab.kind))
     wrong = {one.name for one in every_call.parse(done.stdout) if not agrees(one, expectation)}
     assert wrong == {"mkdir", "getpid", "mount"}
 
@@ -191,33 +178,33 @@ def test_the_probe_distinguishes_two_filters(
 @pytest.mark.parametrize("abi", every_call.WORDS)
 @pytest.mark.parametrize("caps", ["none", "all"])
 def test_every_call_in_a_container_gets_the_simulated_answer(
-    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path, abi: str, caps: str
+    lab: Lab, probe: Path, abi: str, caps: str
 ) -> None:
     requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
     block = every_call.with_sentinels(containerd(SETS[caps]))
-    bundle = make_bundle(pair.kind, seccomp=block)
+    bundle = lab.bundle(seccomp=block)
     give(bundle, SETS[caps])
-    running_probe(bundle, pair, probe)
-    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
-    expectation = Expectation(block, loader_of(pair))
+    running_probe(bundle, lab, probe)
+    done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
+    expectation = Expectation(block, loader_of(lab.kind))
     wrong = [one for one in every_call.parse(done.stdout) if not agrees(one, expectation)]
     assert [(one.name, one.kind, one.value) for one in wrong] == []
 
 
 @pytest.mark.parametrize("abi", every_call.WORDS)
 def test_every_call_under_a_composed_profile_gets_the_simulated_answer(
-    pair: Pair, make_bundle: Callable[..., Bundle], probe: Path, abi: str
+    lab: Lab, probe: Path, abi: str
 ) -> None:
     requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
     text = "containerd + @aio + keyctl - socket - flock"
     source = composer.of_text(text, load).profile
     made = resolve(compile_profile(source, arch=goarch(), kernel=kernel()), CRI_DEFAULT)
     block = every_call.with_sentinels(made)
-    bundle = make_bundle(pair.kind, seccomp=block)
+    bundle = lab.bundle(seccomp=block)
     give(bundle, CRI_DEFAULT)
-    running_probe(bundle, pair, probe)
-    done = bundle.call(pair.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
-    expectation = Expectation(block, loader_of(pair))
+    running_probe(bundle, lab, probe)
+    done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
+    expectation = Expectation(block, loader_of(lab.kind))
     results = {one.name: one for one in every_call.parse(done.stdout)}
     assert [one for one in results.values() if not agrees(one, expectation)] == []
     denied = {name for name, one in results.items() if one.is_denied}

@@ -20,10 +20,9 @@ from runc_wrap.filters.kernel import ptrace
 from runc_wrap.profiles import actions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 
 @pytest.fixture
@@ -127,10 +126,8 @@ def test_reading_takes_no_longer_than_allowed(confined: subprocess.Popen[bytes])
     assert len(ptrace.read(confined.pid)) == 2
 
 
-def test_a_paused_container_is_read_or_refused_in_time_and_continues_afterwards(
-    runc: Pair, make_bundle: Callable[..., Bundle]
-) -> None:
-    bundle = make_bundle("runc")
+def test_a_paused_container_is_read_or_refused_in_time_and_continues_afterwards(runc: Lab) -> None:
+    bundle = runc.bundle()
     pid = bundle.create(runc.wrapped)
     paused = bundle.call(runc.wrapped, "pause")
     assert paused.returncode == 0, paused.stdout

@@ -9,31 +9,28 @@ from harness.host.processes import attempt
 from tests.runtime.verify.test_filters import CRI_DEFAULT, give
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 
 def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_added(
-    pair: Pair, make_bundle: Callable[..., Bundle]
+    lab: Lab,
 ) -> None:
     name = "containerd + @swap - io_setup"
-    policy = f'runtime = ["{pair.kind}"]\n[default]\nprofile = "{name}"\n'
-    kept = f'runtime = ["{pair.kind}"]\n'
-    bundle = make_bundle(pair.kind)
+    policy = f'runtime = ["{lab.kind}"]\n[default]\nprofile = "{name}"\n'
+    kept = f'runtime = ["{lab.kind}"]\n'
+    bundle = lab.bundle()
     give(bundle, CRI_DEFAULT)
-    pair.installed.configure(policy)
+    lab.installed.configure(policy)
     try:
-        bundle.create(pair.wrapped)
+        bundle.create(lab.wrapped)
         container = f"container:{bundle.key[1]}"
-        same = attempt([pair.installed.ctl, "profile", "diff", container, name])
+        same = attempt([lab.installed.ctl, "profile", "diff", container, name])
         assert (same.returncode, same.stdout) == (0, "They do the same for every call.\n"), same
-        done = attempt([pair.installed.ctl, "profile", "diff", "containerd", container, "--json"])
+        done = attempt([lab.installed.ctl, "profile", "diff", "containerd", container, "--json"])
         assert done.returncode == 1, done.stderr
         rows = {one["syscall"]: one for one in json.loads(done.stdout)["differences"]}
         assert {"swapon", "swapoff", "io_setup"} <= {*rows}
         assert rows["swapon"]["second"] == "SCMP_ACT_ALLOW"
         assert rows["io_setup"]["second"] == "SCMP_ACT_ERRNO(EPERM)"
     finally:
-        pair.installed.configure(kept)
+        lab.installed.configure(kept)

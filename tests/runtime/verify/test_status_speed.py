@@ -19,12 +19,11 @@ import pytest
 from runc_wrap.host.procfs import started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.containers.bundles import Bundle
     from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 CONTAINERS = 1000
 SECONDS, ROUNDS = 2.0, 3
@@ -58,21 +57,17 @@ def pids() -> Iterator[list[int]]:
 
 
 def test_status_is_fast_with_a_thousand_containers(
-    runc: Pair,
-    own_installation: Installed,
-    make_bundle: Callable[..., Bundle],
-    pids: list[int],
-    tmp_path: Path,
+    runc: Lab, pids: list[int], tmp_path: Path
 ) -> None:
-    model = make_bundle("runc")
+    model = runc.bundle()
     model.create(runc.wrapped)  # its state has the whole profile in it
     state = json.loads((model.path / "state" / model.name / "state.json").read_text())
-    prepare(own_installation, tmp_path / "root", state, pids)
+    prepare(runc.node, tmp_path / "root", state, pids)
     for command in ("status", "verify"):
         taken: list[float] = []
         while len(taken) < ROUNDS and min(taken, default=SECONDS) >= SECONDS:
             begun = _used()
-            done = own_installation.control(command, "--json")
+            done = runc.node.control(command, "--json")
             taken.append(_used() - begun)
             shown = json.loads(done.stdout)
             count = shown["checked"] if isinstance(shown, dict) else len(shown)

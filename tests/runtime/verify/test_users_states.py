@@ -20,11 +20,11 @@ from harness.node import install
 from harness.node.requirements import requires
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from harness.containers.bundles import Bundle
     from harness.host.namespaces import MountNamespace
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 OWN = f"/run/user/{run_directory.UID}"
 USER = ["setpriv", f"--reuid={run_directory.UID}", f"--regid={run_directory.UID}", "--clear-groups"]
@@ -43,10 +43,10 @@ def space(tmp_path: Path) -> Iterator[MountNamespace]:
 
 
 @pytest.fixture
-def victim(runc: Pair, make_bundle: Callable[..., Bundle], tmp_path: Path) -> Victim:
+def victim(runc: Lab, tmp_path: Path) -> Victim:
     """A node with one correct container of root's."""
     own = install.copy_of(runc.installed, tmp_path / "prefix")
-    bundle = make_bundle("runc")
+    bundle = runc.bundle()
     config = bundle.read()
     config["process"]["user"] = {"uid": 65534, "gid": 65534}
     config["process"]["args"] = ["/bin/sh", "-c", "sleep 1000 & wait"]

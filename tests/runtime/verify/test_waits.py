@@ -14,18 +14,16 @@ from harness.kernel.process_status import status
 from harness.node import install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from harness.containers.bundles import Bundle
     from harness.node.install import Installed
-    from tests.runtime.conftest import Pair
+    from tests.runtime.conftest import Lab
 
 PARENTS, HELD = 30, 3
 SECONDS = 20  # one after the other it was 61 s, and for ever with one that is held in execve
 
 
 @pytest.fixture
-def node(runc: Pair, tmp_path: Path) -> Installed:
+def node(runc: Lab, tmp_path: Path) -> Installed:
     return install.copy_of(runc.installed, tmp_path / "prefix")
 
 
@@ -48,18 +46,14 @@ def deep(node: Installed) -> tuple[int, Any, str, float]:
     ("parents", "held"), [(PARENTS, 0), (0, HELD), (PARENTS, HELD)], ids=["vfork", "execve", "both"]
 )
 def test_processes_that_cannot_stop_cost_one_deadline_and_are_reported_unchecked(
-    node: Installed,
-    make_bundle: Callable[..., Bundle],
-    built: Callable[[str], Path],
-    parents: int,
-    held: int,
+    runc: Lab, parents: int, held: int
 ) -> None:
-    bad, good = make_bundle("runc"), make_bundle("runc")
-    unstoppable(bad, built("unstoppable"), parents, held)
-    pid = bad.create(node.wrapper)
-    good.create(node.wrapper)
+    bad, good = runc.bundle(), runc.bundle()
+    unstoppable(bad, runc.built("unstoppable"), parents, held)
+    pid = bad.create(runc.wrapper)
+    good.create(runc.wrapper)
     wait_until(lambda: states(pid).count("D") == parents + held, "all of them waiting")
-    code, found, said, seconds = deep(node)
+    code, found, said, seconds = deep(runc.node)
     assert seconds < SECONDS
     assert (code, found["checked"], found["disagreeing"]) == (2, 2, [])
     (one,) = found["unchecked"]
@@ -70,13 +64,11 @@ def test_processes_that_cannot_stop_cost_one_deadline_and_are_reported_unchecked
     assert states(pid).count("D") == parents + held
 
 
-def test_a_process_without_its_filter_is_found_beside_them(
-    node: Installed, runc: Pair, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
-) -> None:
+def test_a_process_without_its_filter_is_found_beside_them(runc: Lab) -> None:
     """No process can hide behind processes that cannot be traced."""
-    bundle = make_bundle("runc")
-    unstoppable(bundle, built("unstoppable"), PARENTS, 1)
-    bundle.create(node.wrapper)
+    bundle = runc.bundle()
+    unstoppable(bundle, runc.built("unstoppable"), PARENTS, 1)
+    bundle.create(runc.wrapper)
     bundle.delete(runc.bare)
     decided = bundle.config.read_bytes()
     config = bundle.read()
@@ -85,7 +77,7 @@ def test_a_process_without_its_filter_is_found_beside_them(
     pid = bundle.create(runc.bare)
     bundle.config.write_bytes(decided)
     wait_until(lambda: states(pid).count("D") == PARENTS + 1, "all of them waiting")
-    code, found, _, seconds = deep(node)
+    code, found, _, seconds = deep(runc.node)
     assert seconds < SECONDS
     assert code == 1
     assert pid in [one["pid"] for one in found["disagreeing"]]
