@@ -92,9 +92,10 @@ def _removed(where: Where, before: dict[str, Any], *, edited: bool) -> None:
         assert snapshot(where.config.parent) == before
         return
     owners = before[str(where.config)][1].decode()
-    write(where.config, f"# theirs\n{_text(where.config)}")
+    write(where.config, f"# theirs\n{_text(where.config)}\n[theirs]\n")
     remove(where, "x")
-    assert _text(where.config).rstrip("\n") == f"# theirs\n{owners}".rstrip("\n")
+    head, _, tail = _text(where.config).rpartition("\n[theirs]\n")
+    assert (head.rstrip("\n"), tail) == (f"# theirs\n{owners}".rstrip("\n"), "")
 
 
 def _text(path: Path) -> str:

@@ -17,8 +17,6 @@ from runc_wrap.engines.file_tree import Tree
 from runc_wrap.engines.handler import EngineError, Handler, check_name
 from runc_wrap.engines.marked_text import Saved
 
-CRI = ["plugins", "io.containerd.grpc.v1.cri", "containerd"]
-PATTERN = "/etc/containerd/conf.d/*.toml"
 OURS = "[ours]\nb = 1\n"
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -32,25 +30,6 @@ daemon_texts = st.builds(
     | st.fixed_dictionaries({"runtimes": st.dictionaries(st.text(max_size=6), json_values)}),
     st.sampled_from([None, 1, 2, 4, "\t"]),
     st.sampled_from(["", "\n"]),
-)
-toml_lines = st.lists(
-    st.sampled_from(
-        [
-            "# a comment",
-            "",
-            "oom_score = 1",
-            'imports = ["/etc/other/*.toml"]',
-            "imports = []  # none",
-            "imports = [\n  'a.toml', # first\n]",
-            "[grpc]\n  address = '''\nimports = [\n'''",
-            '[plugins."io.containerd.grpc.v1.cri".containerd]',
-            '  default_runtime_name = "runc" # as ever',
-            "  [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]",
-            "    SystemdCgroup = true",
-            "[plugins.other]\r\nkey = 1\r",
-        ]
-    ),
-    unique=True,
 )
 
 
@@ -92,12 +71,6 @@ def test_the_owners_changes_elsewhere_stay(before: str, theirs: str, left: Any) 
     assert _without_runtime(theirs, before) == left
 
 
-def test_our_runtime_with_another_path_is_not_removed() -> None:
-    with pytest.raises(EngineError, match="changed since") as refused:
-        _without_runtime('{"runtimes": {"runc-wrap": {"path": "/theirs"}}}', "{}")
-    assert "/theirs" in str(refused.value)
-
-
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -115,37 +88,6 @@ def test_a_daemon_json_that_dockerd_would_reject_is_refused(text: str, sentence:
         _with_runtime(text)
 
 
-def _valid(text: str) -> bool:
-    try:
-        return bool(tomllib.loads(text)) or not text
-    except tomllib.TOMLDecodeError:
-        return False
-
-
-def _edited(text: str) -> str:
-    text = marked_text.with_tables(
-        text, "runc-wrap: t", toml_text.table([*CRI, "runtimes", "x"], {"a": 1}), "f"
-    )
-    text = marked_text.with_import(text, PATTERN, "f")
-    return marked_text.with_value(text, CRI, "default_runtime_name", "x", "f")
-
-
-@given(toml_lines.map("\n".join).filter(_valid), st.sampled_from(["", "\n"]))
-def test_toml_edits_give_the_wanted_document_and_can_be_removed(text: str, end: str) -> None:
-    """Also from a file to which its owner has added since: but for a line end that it lacked."""
-    text += end
-    edited = _edited(text)
-    after, before = tomllib.loads(edited), tomllib.loads(text)
-    section = toml_text.lookup(after, CRI)
-    assert section["default_runtime_name"] == "x"
-    assert section["runtimes"]["x"] == {"a": 1}
-    assert after["imports"] == [PATTERN, *before.get("imports", [])]
-    saved = Saved(text, edited)
-    rest = marked_text.without_ours(f"# top\n{edited}\n[theirs]\n", saved, "f")
-    assert rest in (f"# top\n{text}\n[theirs]\n", f"# top\n{text}\n\n[theirs]\n",
-                    f"# top\n{text}\n\n\n[theirs]\n")  # fmt: skip
-
-
 def test_the_owners_line_stands_in_our_block_until_it_goes() -> None:
     text = "version = 3\nimports = ['a.toml']  # mine\n"
     edited = marked_text.with_import(text, "b", "f")
@@ -161,11 +103,6 @@ def test_any_string_survives_as_a_toml_value(text: str) -> None:
     assert tomllib.loads(f"a = {toml_text.value(text)}") == {"a": text}
 
 
-def test_tables_are_not_added_to_a_file_written_inline() -> None:
-    with pytest.raises(EngineError, match="by hand"):
-        marked_text.with_tables("plugins = {a = 1}\n", "t", "[plugins.b]\nc = 1\n", "f")
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -178,12 +115,6 @@ def test_a_block_that_is_not_as_we_wrote_it_is_left(change: Any) -> None:
     text = marked_text.appended("[theirs]\na = 1\n", "runc-wrap: t", OURS)
     with pytest.raises(EngineError, match="changed since"):
         marked_text.without_ours(change(text), Saved("[theirs]\na = 1\n", text), "f")
-
-
-@pytest.mark.parametrize("text", ["", "# END runc-wrap: t\n", "# BEGIN runc-wrap: u, by them\n"])
-def test_a_block_that_its_owner_removed_is_not_missed(text: str) -> None:
-    saved = Saved("", marked_text.appended("#\n", "runc-wrap: t", OURS))
-    assert marked_text.without_ours(text, saved, "f") == text
 
 
 def test_a_block_that_was_handed_over_is_its_owners() -> None:

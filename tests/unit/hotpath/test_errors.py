@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,26 +19,6 @@ if TYPE_CHECKING:
 
 def _called(log: Path | str, log_format: str = "json") -> Invocation:
     return Invocation("create", {"log": str(log), "log-format": log_format}, "ID")
-
-
-def test_one_json_line_in_the_log_and_the_same_text_on_stderr(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    log = tmp_path / "log.json"
-    errors.report('not "there".', _called(log))
-    line = json.loads(log.read_text())
-    assert line.keys() == {"level", "msg", "time"}
-    assert line["level"] == "error"
-    assert line["msg"] == 'runc-wrap: not "there".'
-    assert datetime.fromisoformat(line["time"]).utcoffset() is not None
-    assert capfd.readouterr().err == 'runc-wrap: not "there".\n'
-
-
-def test_the_logs_earlier_content_stays(tmp_path: Path) -> None:
-    log = tmp_path / "log.json"
-    log.write_text("{}\n")
-    errors.report("x", _called(log))
-    assert log.read_text().startswith("{}\n{")
 
 
 def test_the_log_is_text_unless_json_is_requested(tmp_path: Path) -> None:

@@ -21,16 +21,6 @@ NAMED = [word for pair in zip(NAMES, VALUES, strict=True) for word in pair]
 WORDS = ["--log", "x", "create", "ID"]
 
 
-def _written(log: Path, before: str, line: str, since: str) -> int:
-    """Return the descriptor through which the line was appended, between others' writes."""
-    log.write_text(before)
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    os.write(descriptor, line.encode())
-    with log.open("a") as other:
-        other.write(since)
-    return descriptor
-
-
 def _is_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)
@@ -72,31 +62,24 @@ def test_a_value_may_look_like_a_name_or_be_two_dashes(value: str) -> None:
     assert launch.arguments == WORDS
 
 
-OTHERS = [
-    ("", "", ""),
-    ("", "another's\n", "    \nanother's\n"),
-    ("before\n", "", "before\n"),
-    ("before\n", "another's\n", "before\n    \nanother's\n"),
-]
-
-
-@pytest.mark.parametrize(("before", "since", "left"), OTHERS)
-def test_the_launchers_line_is_removed_and_other_lines_stay(
-    tmp_path: Path, before: str, since: str, left: str
-) -> None:
+@pytest.mark.parametrize(
+    ("before", "now", "left"),
+    [
+        ("ours\n", "ours\n", ""),
+        ("ours\n", "ours\nanother's\n", "    \nanother's\n"),
+        ("before\nours\n", "before\nours\n", "before\n"),
+        ("ours\n", "new\n", "new\n"),  # another process removed it
+    ],
+)
+def test_only_the_launchers_line_goes(tmp_path: Path, before: str, now: str, left: str) -> None:
     log = tmp_path / "log"
-    descriptor = _written(log, before, "ours\n", since)
+    log.touch()
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.write(descriptor, before.encode())
+    log.write_text(now)
     Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
     assert log.read_text() == left
     assert not _is_open(descriptor)
-
-
-def test_a_line_that_another_process_removed_is_not_searched_for(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    descriptor = _written(log, "", "ours\n", "")
-    log.write_text("new\n")
-    Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
-    assert log.read_text() == "new\n"
 
 
 def test_a_log_that_cannot_be_truncated_is_still_closed(tmp_path: Path) -> None:

@@ -42,29 +42,17 @@ def _refusal(places: Places, kind: str = "crun") -> str:
     return str(told.value)
 
 
-def test_an_existing_container_is_named_with_what_to_do(places: Places, tmp_path: Path) -> None:
-    made = _made(places, tmp_path / "root", "a")
-    said = _refusal(places)
-    assert f"from runc to crun, which cannot manage containers of runc: {made} would be" in said
-    assert "Stop and delete these first" in said
-    assert "--force" in said
-
-
-def test_up_to_three_are_named_and_the_others_counted(places: Places, tmp_path: Path) -> None:
-    made = [_made(places, tmp_path / "root", name) for name in "abc"]
-    every = ", ".join(map(str, made))
-    assert f"{every} would" in _refusal(places)
-    _made(places, tmp_path / "root", "d")
-    _made(places, tmp_path / "root", "e")
-    assert f"{every} and 2 more would" in _refusal(places)
-
-
-def test_a_container_counts_once_however_often_its_id_was_used(
+def test_existing_containers_are_named_once_up_to_three_with_what_to_do(
     places: Places, tmp_path: Path
 ) -> None:
-    made = _made(places, tmp_path / "root", "a")
-    _decided(places, str(tmp_path / "root"), "a")
-    assert f"of runc: {made} would" in _refusal(places)
+    made = [_made(places, tmp_path / "root", name) for name in "abc"]
+    _decided(places, str(tmp_path / "root"), "a")  # its id was used twice
+    every, said = ", ".join(map(str, made)), _refusal(places)
+    assert f"from runc to crun, which cannot manage containers of runc: {every} would be" in said
+    assert "Stop and delete these first" in said
+    for name in "de":
+        _made(places, tmp_path / "root", name)
+    assert f"{every} and 2 more would" in _refusal(places)
 
 
 def test_the_same_kind_and_a_first_one_are_never_refused(places: Places, tmp_path: Path) -> None:
