@@ -36,6 +36,8 @@ def node(tmp_path: Path, engine: str, folder: str = "etc") -> Where:
 
 
 def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts: Any) -> None:
+    if where.engine != "containerd":
+        facts.pop("major", None)  # a fact of containerd's only
     wanted = FACTS[where.engine] | facts
     plan_execution.carry_out(registration_plan.plan_add(where, name, wanted, default=default))
 
@@ -44,7 +46,9 @@ def remove(where: Where, name: str = "runc-wrap", runtime: Path | None = None) -
     plan_execution.carry_out(registration_plan.plan_remove(where, name, runtime))
 
 
-def write(path: Path, text: str) -> Path:
+def write(path: Path, text: str | None) -> Path:
+    if text is None:
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
     return path

@@ -6,8 +6,7 @@ containerd_loader has the model of its own loader.
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +24,9 @@ from tests.unit.engines.containerd_loader import (
 )
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 # One in eleven of all combinations: each main file, drop-in, version and name occurs.
 DRAWN = [*product(MAINS, DROP_INS, NEWEST, ["10-own.toml", "90-own.toml"])][::11]
 
@@ -34,9 +36,8 @@ def test_our_handler_has_the_owners_settings_and_changes_nothing_else(
     main: str, drop_in: str, minor: int, name: str, tmp_path: Path
 ) -> None:
     where = node(tmp_path, "containerd")
-    for path, text in ((where.config, MAINS[main]), (Path("etc/conf.d") / name, DROP_INS[drop_in])):
-        if text is not None:
-            write(tmp_path / path, text)
+    write(where.config, MAINS[main])
+    write(tmp_path / "etc/conf.d" / name, DROP_INS[drop_in])
     before, files = _tried(where.config, minor), snapshot(tmp_path)
     if before is None:  # it did not start before either
         return
@@ -61,7 +62,7 @@ def _tried(config: Path, minor: int) -> dict[str, Any] | None:
 def test_a_created_main_file_does_not_put_in_force_what_was_ignored(tmp_path: Path) -> None:
     """Of issue 13: containerd then refused to start."""
     where = node(tmp_path, "containerd")
-    write(tmp_path / "etc/conf.d/10-own.toml", DROP_INS["4, runc"] or "")
+    write(tmp_path / "etc/conf.d/10-own.toml", DROP_INS["4, runc"])
     add(where, major=2, minor=3)
     main = toml(where.config)
     assert main["imports"] == [f"{where.config.parent}/conf.d/50-runc-wrap-*.toml"]
@@ -87,7 +88,7 @@ def test_endless_imports_are_refused(tmp_path: Path) -> None:
 
 def test_a_handler_of_an_imported_file_of_either_plugin_is_not_taken_over(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
-    write(where.config, MAINS["3, imports"] or "")
+    write(where.config, MAINS["3, imports"])
     taken = f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n"
     write(tmp_path / "etc/conf.d/10-own.toml", taken)
     with pytest.raises(EngineError, match="has no record"):

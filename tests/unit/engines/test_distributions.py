@@ -115,8 +115,7 @@ def test_an_older_k3s_gets_its_template_which_begins_with_its_own(
     where = _where(tmp_path, K3S)
     write(where.config, _without_imports(text))
     template = where.config.parent / name
-    if owners is not None:
-        write(template, owners)
+    write(template, owners)
     before = snapshot(tmp_path)
     add(where, "a", major=major, minor=0)
     add(where, "b", major=major, minor=0)
@@ -160,8 +159,7 @@ REFUSED: dict[str, tuple[str, str, str | None, str]] = {  # folder, file, its te
 def test_what_cannot_be_added_to_is_refused(case: str, tmp_path: Path) -> None:
     folder, name, text, said = REFUSED[case]
     where = _where(tmp_path, folder, name.replace("-v3.toml.tmpl", ".toml"))
-    if text is not None:
-        write(where.config.parent / name, _without_imports(text))
+    write(where.config.parent / name, text and _without_imports(text))
     facts, is_default = {"major": 2, "minor": 0}, text == VERSION_3
     with pytest.raises(EngineError, match=said):
         registration_plan.plan_add(where, "runc-wrap", facts, default=is_default)

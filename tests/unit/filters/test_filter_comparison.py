@@ -14,12 +14,9 @@ from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS
-from tests.unit.profiles.resolving import ADMIN, block_of
+from tests.unit.profiles.resolving import ADMIN, block_of, needs_libseccomp
 
-pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 CRUN, RUNC = Loader("crun"), Loader("runc")
 ENGINES = ["containerd", "moby", "containers-common", "crio"]
 

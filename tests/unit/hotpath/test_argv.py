@@ -21,11 +21,7 @@ BOTH = [
     ("a bundle called create", "create --bundle create ID", "create/config.json"),
     ("a relative bundle", "run -b sub/dir ID", "sub/dir/config.json"),
     ("a root called create", "--root create create -b /b ID", "/b/config.json"),
-    (
-        "a value flag swallows the next flag",
-        "create -b /b --pid-file --no-pivot ID",
-        "/b/config.json",
-    ),
+    ("a value swallows a flag", "create -b /b --pid-file --no-pivot ID", "/b/config.json"),
     ("-- ends the global flags", "-- create -b /b ID", "/b/config.json"),
     ("-- ends the command's flags", "create -b /b -- ID", "/b/config.json"),
     ("restore reads a config too", "restore --image-path /i -b /b ID", "/b/config.json"),
@@ -38,11 +34,7 @@ RUNC = [
     ("flags after the id", "create ID --bundle /b", "/b/config.json"),
     ("= with the short flag", "create -b=/b ID", "/b/config.json"),
     ("an empty bundle is the working directory", "create --bundle= ID", "config.json"),
-    (
-        "a word that looks like a flag is --bundle's value",
-        "create ID --bundle --no-pivot",
-        "--no-pivot/config.json",
-    ),
+    ("what looks like a flag", "create ID --bundle --no-pivot", "--no-pivot/config.json"),
     ("help refused explicitly", "create --help=false -b /b ID", "/b/config.json"),
     ("runc main's global flags after the command", "create --root /r -b /b ID", "/b/config.json"),
     ("runc main's trimmed words", "create ID --no-pivot -b /b", "/b/config.json"),
@@ -56,16 +48,8 @@ CRUN = [
     ("an abbreviated global flag", "--log-f json --roo /r create -b /b ID", "/b/config.json"),
     ("another config file", "create -f /x/c.json -b /b ID", "/x/c.json"),
     ("another config file relative to the caller", "create --config c.json -b /b ID", "c.json"),
-    (
-        "config.json named explicitly is the bundle's",
-        "create -f config.json -b /b ID",
-        "/b/config.json",
-    ),
-    (
-        "network-lock swallows a word though declared without",
-        "restore --network-lock x -b /b ID",
-        "/b/config.json",
-    ),
+    ("the bundle's, named", "create -f config.json -b /b ID", "/b/config.json"),
+    ("network-lock swallows a word", "restore --network-lock x -b /b ID", "/b/config.json"),
 ]
 PASSED_ON_BY_BOTH = [
     ("nothing at all", ""),

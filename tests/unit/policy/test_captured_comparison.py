@@ -72,29 +72,19 @@ def test_an_engine_with_a_version_in_the_policy_needs_no_capture(
     assert not any("captured" in name for name in _defaults(CAPTURED | settings, engines=engines))
 
 
+STALE = {"containerd": replace(OURS, stale="it is of containerd 1.7.20, and 1.7.24 runs")}
+ABSENT = "but containerd is installed and its default is not captured; run `runc-wrapctl profile"
+OR_WRITE = "or write runtime_default."
+
+
 @pytest.mark.parametrize(
     ("engines", "captured", "said"),
     [
-        (
-            CONTAINERD,
-            {},
-            (
-                "runtime_default.source is captured, but containerd is installed and its default "
-                "is not captured; run `runc-wrapctl profile capture containerd` and apply again, "
-                'or write runtime_default.containerd = "1.7.24" to use the built-in profile.'
-            ),
-        ),
-        (
-            CONTAINERD,
-            {"containerd": replace(OURS, stale="it is of containerd 1.7.20, and 1.7.24 runs")},
-            "but it is of containerd 1.7.20, and 1.7.24 runs; run `runc-wrapctl profile capture",
-        ),
-        (
-            {"podman": "5.4.2"},
-            {},
-            'or write runtime_default.containers_common = "builtin" to use the built-in profile.',
-        ),
-        ({"crio": "1.34"}, {}, 'apply again, or write runtime_default.crio = "1.34" to use the'),
+        (CONTAINERD, {}, ABSENT),
+        (CONTAINERD, {}, f'{OR_WRITE}containerd = "1.7.24" to use the built-in profile.'),
+        (CONTAINERD, STALE, "but it is of containerd 1.7.20, and 1.7.24 runs; run `runc-wrapctl"),
+        ({"podman": "5.4.2"}, {}, f'{OR_WRITE}containers_common = "builtin" to use the'),
+        ({"crio": "1.34"}, {}, f'apply again, {OR_WRITE}crio = "1.34" to use the'),
     ],
 )
 def test_a_missing_or_stale_capture_refuses_the_policy(
@@ -129,24 +119,15 @@ def _answers(document: Json) -> None:
     document["defaultErrnoRet"] = 38
 
 
+PERF, EVERY = "perf_event_open: SCMP_ACT_ALLOW", "every other call: SCMP_ACT_ERRNO"
+
+
 @pytest.mark.parametrize(
     ("change", "differences"),
     [
         (_allows, [("captured", "", "mount: SCMP_ACT_ALLOW")]),
-        (
-            _moves,
-            [
-                ("captured", "CAP_KILL", "perf_event_open: SCMP_ACT_ALLOW"),
-                ("table", "CAP_PERFMON", "perf_event_open: SCMP_ACT_ALLOW"),
-            ],
-        ),
-        (
-            _answers,
-            [
-                ("captured", "", "every other call: SCMP_ACT_ERRNO 38"),
-                ("table", "", "every other call: SCMP_ACT_ERRNO 1"),
-            ],
-        ),
+        (_moves, [("captured", "CAP_KILL", PERF), ("table", "CAP_PERFMON", PERF)]),
+        (_answers, [("captured", "", f"{EVERY} 38"), ("table", "", f"{EVERY} 1")]),
     ],
 )
 def test_each_rule_that_only_one_has_is_told_with_its_capability(

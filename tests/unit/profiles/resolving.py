@@ -2,14 +2,27 @@
 
 from typing import Any
 
+import pytest
+
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin
+from runc_wrap.profiles import builtin, syscalls
+from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import Kernel, Profile
 
 Json = dict[str, Any]
 ADMIN = frozenset({"CAP_SYS_ADMIN"})
 NONE: frozenset[str] = frozenset()
+OPERATORS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
+needs_libseccomp = pytest.mark.skipif(
+    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    reason="expectations are written for x86_64 with libseccomp",
+)
+
+
+def compare(op: str, value: int, two: int = 0, index: int = 0) -> Json:
+    """Return one comparison of an argument, as linux.seccomp has it."""
+    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two}
 
 
 def block_of(

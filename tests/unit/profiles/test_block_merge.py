@@ -11,15 +11,12 @@ from hypothesis import strategies as st
 from runc_wrap.filters import filter_comparison, runtime_filter
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
-from runc_wrap.profiles import actions, block_merge, syscalls
+from runc_wrap.profiles import actions, block_merge
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError
-from tests.unit.profiles.resolving import block_of
+from tests.unit.profiles.resolving import block_of, needs_libseccomp
 
-pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 CRUN, RUNC = Loader("crun"), Loader("runc")
 X86_64 = ABIS["x86_64"]
 CALLS = ("mount", "keyctl", "clone")

@@ -93,31 +93,23 @@ def test_a_capability_that_no_default_was_known_to_depend_on_is_found(
     assert {**BPF, key: {"caps": ["CAP_KILL"]}} in json.loads(captured.profile)["syscalls"]
 
 
+def _instead(block: str) -> str:
+    return ANSWER.replace("BLOCK", block)
+
+
+HUGE = "/bin/dd if=/dev/zero of=REQUESTS/$token bs=1M count=2 2>/dev/null"
+DEEP = "printf '%0200000d' 0 | /usr/bin/tr 0 '[' >REQUESTS/$token"
+OTHERS = ANSWER.replace('"$caps"', """'["CAP_KILL"]'""")
 BAD: dict[str, tuple[str, str]] = {
     "no call": (":", "podman did not hand a container with no capability to runc-wrap: Error: "),
-    "too much": (
-        "/bin/dd if=/dev/zero of=REQUESTS/$token bs=1M count=2 2>/dev/null",
-        "is larger than 1048576 bytes",
-    ),
+    "too much": (HUGE, "is larger than 1048576 bytes"),
     "no JSON": ("echo x >REQUESTS/$token", "podman: not JSON at line 1"),
-    "deep": (
-        "printf '%0200000d' 0 | /usr/bin/tr 0 '[' >REQUESTS/$token",
-        "nested too deeply",
-    ),
+    "deep": (DEEP, "nested too deeply"),
     "a list": ("echo '[]' >REQUESTS/$token", "podman's record is not one of this release"),
-    "no block": (ANSWER.replace("BLOCK", "{}"), "with no capability no seccomp profile"),
-    "an unknown action": (
-        ANSWER.replace("BLOCK", '{"defaultAction":"SCMP_ACT_SING"}'),
-        "podman: defaultAction: ",
-    ),
-    "an unknown field": (
-        ANSWER.replace("BLOCK", '{"defaultAction":"SCMP_ACT_ERRNO","more":1}'),
-        "podman: more: ",
-    ),
-    "others": (
-        ANSWER.replace('"$caps"', """'["CAP_KILL"]'"""),
-        "was asked for a container with no capability and gave it CAP_KILL",
-    ),
+    "no block": (_instead("{}"), "with no capability no seccomp profile"),
+    "an unknown action": (_instead('{"defaultAction":"SCMP_ACT_SING"}'), "podman: defaultAction: "),
+    "an unknown field": (_instead('{"defaultAction":"SCMP_ACT_LOG","more":1}'), "podman: more: "),
+    "others": (OTHERS, "was asked for a container with no capability and gave it CAP_KILL"),
 }
 
 
@@ -164,16 +156,12 @@ def test_no_engine_is_asked_while_it_is_changed_or_proved(
     assert not calls.exists()
 
 
+NEWER = {"dockerd": "echo Docker version 26.1.5, build x", "docker": "echo 25.0.3"}
+SILENT = {"containerd": "echo containerd github.com/containerd/containerd 1.7.24 x"}
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "podman": ({}, "no podman answers to --version"),
-    "docker": (
-        {"dockerd": "echo Docker version 26.1.5, build x", "docker": "echo 25.0.3"},
-        "docker 25.0.3 runs, and 26.1.5 is installed",
-    ),
-    "containerd": (
-        {"containerd": "echo containerd github.com/containerd/containerd 1.7.24 x"},
-        "does not answer: ",
-    ),
+    "docker": (NEWER, "docker 25.0.3 runs, and 26.1.5 is installed"),
+    "containerd": (SILENT, "does not answer: "),
 }
 
 

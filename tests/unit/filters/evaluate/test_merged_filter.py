@@ -15,14 +15,10 @@ from runc_wrap.filters.evaluate.bpf import SeccompData
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath import overlay
-from runc_wrap.profiles import actions, return_codes, syscalls
+from runc_wrap.profiles import actions, return_codes
 from runc_wrap.profiles.abis import ABIS
-from tests.unit.profiles.resolving import block_of
+from tests.unit.profiles.resolving import block_of, needs_libseccomp
 
-needs_libseccomp = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
 RETURNS = [
     return_codes.KILL_PROCESS,
     return_codes.KILL_THREAD,

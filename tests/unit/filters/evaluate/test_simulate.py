@@ -16,22 +16,14 @@ from runc_wrap.profiles import abis, actions, return_codes, syscalls
 from runc_wrap.profiles.abis import ABIS, X32_BIT
 from runc_wrap.profiles.engine_versions import parse
 from runc_wrap.profiles.source_profile import ProfileError
-from tests.unit.profiles.resolving import block_of
+from tests.unit.profiles.resolving import OPERATORS, block_of, compare, needs_libseccomp
 
-pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 CRUN, RUNC = Loader("crun"), Loader("runc")
 NATIVE, X86, X32 = ABIS["x86_64"], ABIS["x86"], ABIS["x32"]
 DENY, ALLOW, LOG = "SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"
 NAMES = ["getpid", "socket", "shmget", "socketcall", "clone3", "recv", "no_such_call"]
 VALUES = [0, 1, 2, 3, 40, 2**32 - 1, 2**32, 2**32 + 1, 2**64 - 1]
-ALL_OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
-
-
-def argument(index: int, op: str, value: int, two: int = 0) -> dict[str, Any]:
-    return {"index": index, "op": "SCMP_CMP_" + op, "value": value, "valueTwo": two}
 
 
 def rule(name: str, action: str, *args: dict[str, Any], errno: int | None = None) -> dict[str, Any]:
@@ -45,7 +37,7 @@ def block(*rules: dict[str, Any], default: str = DENY, abis: tuple[str, ...] = (
 
 _values = st.sampled_from(VALUES)
 _arguments = st.lists(
-    st.builds(argument, st.integers(0, 2), st.sampled_from(ALL_OPS), _values, _values), max_size=3
+    st.builds(compare, st.sampled_from(OPERATORS), _values, _values, st.integers(0, 2)), max_size=3
 )
 _rules = st.builds(
     lambda name, action, args, errno: rule(
@@ -117,7 +109,7 @@ def code_of(made: Simulation, name: str, *first: int) -> int:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_an_unconditional_rule_beats_conditional_ones_in_any_order(turned: bool) -> None:
-    rules = [rule("getpid", "SCMP_ACT_KILL", argument(0, "EQ", 1)), rule("getpid", ALLOW)]
+    rules = [rule("getpid", "SCMP_ACT_KILL", compare("EQ", 1)), rule("getpid", ALLOW)]
     made = Simulation(block(*(reversed(rules) if turned else rules)), CRUN)
     assert code_of(made, "getpid", 1) == return_codes.ALLOW
 
@@ -129,13 +121,13 @@ def test_of_two_unconditional_rules_the_first_wins_not_the_stricter() -> None:
 
 
 def test_crun_evaluates_the_first_six_comparisons_of_a_rule() -> None:
-    six = [argument(place, "EQ", place + 1) for place in range(6)]
+    six = [compare("EQ", place + 1, index=place) for place in range(6)]
     of_six = Simulation(block(rule("getpid", ALLOW, *six)), CRUN)
     assert [code_of(of_six, "getpid", 1, 2, 3, 4, 5, last) for last in (6, 7)] == [
         return_codes.ALLOW,
         actions.code(DENY, 1),
     ]
-    more = block(rule("getpid", ALLOW, *six, argument(0, "EQ", 9)))
+    more = block(rule("getpid", ALLOW, *six, compare("EQ", 9)))
     assert code_of(Simulation(more, CRUN), "getpid", 1, 2, 3, 4, 5, 6) == return_codes.ALLOW
     assert code_of(Simulation(more, CRUN), "getpid", 9) == actions.code(DENY, 1)
     assert (
@@ -144,7 +136,7 @@ def test_crun_evaluates_the_first_six_comparisons_of_a_rule() -> None:
 
 
 def test_a_repeated_index_means_either() -> None:
-    both = rule("getpid", ALLOW, argument(0, "GE", 5), argument(0, "LE", 3))
+    both = rule("getpid", ALLOW, compare("GE", 5), compare("LE", 3))
     made = Simulation(block(both), RUNC)
     assert [code_of(made, "getpid", value) for value in (3, 4, 5)] == [
         return_codes.ALLOW,
@@ -223,7 +215,7 @@ def test_a_rule_for_socket_also_applies_to_socketcall() -> None:
 
 
 def test_libseccomp_compiles_two_ranges_of_one_argument_wrongly_and_we_say_uncertain() -> None:
-    ranges = [rule("getpid", DENY, argument(1, op, value)) for op, value in RANGES]
+    ranges = [rule("getpid", DENY, compare(op, value, index=1)) for op, value in RANGES]
     made = Simulation(block(*ranges, default=ALLOW), CRUN)
     program = compiled(made)
     assert program is not None
@@ -233,7 +225,7 @@ def test_libseccomp_compiles_two_ranges_of_one_argument_wrongly_and_we_say_uncer
 
 
 def test_libseccomp_loses_an_abi_whose_list_a_foreign_name_leads_and_we_say_uncertain() -> None:
-    rules = (rule("accept", DENY), rule("getpid", DENY, argument(0, "NE", 1)))
+    rules = (rule("accept", DENY), rule("getpid", DENY, compare("NE", 1)))
     made = Simulation(block(*rules, default=ALLOW, abis=("SCMP_ARCH_X86",)), CRUN)
     program = compiled(made)
     assert program is not None
@@ -256,8 +248,8 @@ RANGES = (("LE", 1), ("LT", 2**32 + 1))
         (block(abis=("SCMP_ARCH_VAX",)), RUNC, "SCMP_ARCH_VAX"),
         (block(abis=("SCMP_ARCH_S390X",)), RUNC, "its byte order is not this machine's"),
         (block(rule("getpid", ALLOW, errno=1)), CRUN, "refuses an errno"),
-        (block(rule("getpid", ALLOW, argument(6, "EQ", 0))), RUNC, "index 6"),
-        (block(rule("getpid", ALLOW, argument(0, "IS", 0))), RUNC, "SCMP_CMP_IS"),
+        (block(rule("getpid", ALLOW, compare("EQ", 0, index=6))), RUNC, "index 6"),
+        (block(rule("getpid", ALLOW, compare("IS", 0))), RUNC, "SCMP_CMP_IS"),
     ],
 )
 def test_what_a_runtime_refuses_is_an_error(wrong: Any, loader: Loader, what: str) -> None:

@@ -26,23 +26,15 @@ from runc_wrap.profiles.arguments.number_ranges import blocks, meet, rest, span_
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.source_profile import Argument, ProfileError
+from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
 
 if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Profile
 
-needs_libseccomp = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
 X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
 EPERM = return_codes.ERRNO | 1
 HIGH = [0, 1, 1 << 31, (1 << 32) - 1]
-OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 Json = dict[str, Any]
-
-
-def compare(op: str, value: int, index: int = 0, two: int = 0) -> Json:
-    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two}
 
 
 def rule(*args: Json, name: str = "socket", action: str = "ALLOW", number: int = 0) -> Json:
@@ -115,7 +107,7 @@ def test_a_family_left_out_of_a_rule_passes_as_written_and_not_when_narrowed() -
 )
 def test_upper_bits_change_nothing(allowed: list[str], refused: list[int]) -> None:
     told = [(op, [int(one, 0) for one in rest]) for op, *rest in map(str.split, allowed)]
-    profile = own(*(rule(compare(op, value, 0, *two)) for op, (value, *two) in told))
+    profile = own(*(rule(compare(op, value, *two)) for op, (value, *two) in told))
     made = Asked(narrowed_comparisons.narrowed(profile).profile)
     for number in refused:
         assert {made(high << 32 | number) for high in HIGH} == {EPERM}
@@ -132,7 +124,7 @@ def test_the_register_of_a_negative_number_is_that_number() -> None:
 
 
 _number = st.sampled_from([0, 1, 5, 38, 40, 1 << 31, (1 << 32) - 1]) | st.integers(0, (1 << 32) - 1)
-_compared = st.builds(compare, st.sampled_from(OPS), _number, st.just(0), _number)
+_compared = st.builds(compare, st.sampled_from(OPERATORS), _number, _number)
 _args = st.lists(_compared, min_size=1, max_size=2).map(
     lambda found: [{**one, "index": place} for place, one in enumerate(found)]
 )
@@ -239,7 +231,7 @@ def test_the_other_modes_record_what_enforce_denies_by_the_lower_bits(spec: str,
         # which of two wins where both hold is libseccomp's to say, and depends on the operators
         [rule(compare("NE", 5)), rule(compare("LT", 9), action="ERRNO", number=7)],
         [rule(compare("GT", 1 << 40))],  # no int is that
-        [rule(compare("NE", 5), compare("NE", 6, 1))],  # 1024 rules
+        [rule(compare("NE", 5), compare("NE", 6, index=1))],  # 1024 rules
     ],
 )
 def test_a_rule_that_cannot_be_narrowed_exactly_stays_and_is_named(rules: list[Json]) -> None:
@@ -260,7 +252,9 @@ def test_a_profile_gets_a_bounded_number_of_rules() -> None:
 
 
 def test_parameters_as_wide_as_the_register_stay_as_written() -> None:
-    profile = own(rule(compare("NE", 5), name="clone"), rule(compare("NE", 5, 1), name="keyctl"))
+    profile = own(
+        rule(compare("NE", 5), name="clone"), rule(compare("NE", 5, index=1), name="keyctl")
+    )
     assert narrowed_comparisons.narrowed(profile) == narrowed_comparisons.Narrowed(profile)
 
 
@@ -307,7 +301,7 @@ def test_blocks_cover_a_span_without_overlap(one: int, other: int) -> None:
     ]
 
 
-@given(st.sampled_from(OPS[:-1]), st.integers(0, 15))
+@given(st.sampled_from(OPERATORS[:-1]), st.integers(0, 15))
 def test_spans_and_their_complement_cover_everything(op: str, value: int) -> None:
     held = spans(f"SCMP_CMP_{op}", value, 15)
     both = [n for first, last in [*held, *rest(held, 15)] for n in range(first, last + 1)]

@@ -21,15 +21,13 @@ from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import filter_installation, modes
 from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
 from runc_wrap.profiles.source_profile import ProfileError
+from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.source_profile import Profile
 
-pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 BUILT_IN = ["containerd@1.6.0", "containerd", "moby", "containers-common", "crio"]
 INT, UPPER = 0xFFFFFFFF, 1 << 32
 NOTIFY, LOG = (actions.code(f"SCMP_ACT_{word}") for word in ("NOTIFY", "LOG"))
@@ -115,16 +113,11 @@ def _rule(name: str, action: str, *args: dict[str, Any]) -> dict[str, Any]:
     return {"names": [name], "action": action, "args": list(args)}
 
 
-def _compare(index: int, op: str, value: int, two: int = 0) -> dict[str, Any]:
-    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two}
-
-
-_OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 _VALUES = [0, 1, 2, 16, 21, 22, 23, 1 << 31, INT, UPPER + 22, 2**64 - 1]
 _values = st.sampled_from(_VALUES)
-_comparisons = st.builds(_compare, st.just(0), st.sampled_from(_OPS), _values, _values)
-_second = st.builds(_compare, st.just(1), st.sampled_from(_OPS), _values, _values)
-_arguments = st.one_of(
+_comparisons = st.builds(compare, st.sampled_from(OPERATORS), _values, _values)
+_second = st.builds(compare, st.sampled_from(OPERATORS), _values, _values, st.just(1))
+_arguments: st.SearchStrategy[list[Any]] = st.one_of(
     st.just([]), _comparisons.map(lambda one: [one]), st.tuples(_comparisons, _second).map(list)
 )
 
@@ -138,13 +131,13 @@ _arguments = st.one_of(
     _values,
 )
 @example("prctl", [[]], "SCMP_ACT_ALLOW", "observe", 22, 0)
-@example("prctl", [[_compare(0, "EQ", 22)]], "SCMP_ACT_ERRNO", "audit", 22 + UPPER, 0)
-@example("prctl", [[_compare(0, "MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 22, 0)
-@example("prctl", [[_compare(0, "MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
-@example("prctl", [[_compare(0, "MASKED_EQ", 1, 2)]], "SCMP_ACT_ERRNO", "observe", 22, 0)
-@example("seccomp", [[_compare(0, "GT", 0)]], "SCMP_ACT_ERRNO", "audit", 1, 0)
+@example("prctl", [[compare("EQ", 22)]], "SCMP_ACT_ERRNO", "audit", 22 + UPPER, 0)
+@example("prctl", [[compare("MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 22, 0)
+@example("prctl", [[compare("MASKED_EQ", 1, 16)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
+@example("prctl", [[compare("MASKED_EQ", 1, 2)]], "SCMP_ACT_ERRNO", "observe", 22, 0)
+@example("seccomp", [[compare("GT", 0)]], "SCMP_ACT_ERRNO", "audit", 1, 0)
 @example("seccomp", [[]], "SCMP_ACT_ALLOW", "observe", 0, 0)
-@example("seccomp", [[_compare(0, "MASKED_EQ", 1, 0)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
+@example("seccomp", [[compare("MASKED_EQ", 1, 0)]], "SCMP_ACT_ERRNO", "audit", 0, 0)
 @example("seccomp", [[]], "SCMP_ACT_ERRNO", "audit", 0, 1)
 def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: PLR0917 - all drawn
     name: str, allowed: list[Any], default: str, mode: str, first: int, second: int

@@ -23,11 +23,9 @@ from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.negated_comparisons import complement
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import filter_installation, modes
+from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
 
-pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 BUILT_IN = ["containerd@1.6.0", "containerd", "moby", "containers-common", "crio"]
 BUILT_IN += ["containers-common@0.49.0"]
 CAPS = [
@@ -144,15 +142,10 @@ def _conditional(*args: dict[str, Any], action: str = "SCMP_ACT_ALLOW") -> dict[
     return {"names": ["personality"], "action": action, "args": list(args)}
 
 
-def _compare(op: str, value: int, two: int = 0) -> dict[str, Any]:
-    return {"index": 0, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two}
-
-
-_OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 _values = st.sampled_from([0, 1, 8, 40, 41, 2**31, 2**32 - 1, 2**32, 2**64 - 1])
-_comparisons = st.builds(_compare, st.sampled_from(_OPS), _values, _values)
+_comparisons = st.builds(compare, st.sampled_from(OPERATORS), _values, _values)
 _blocks = st.builds(
-    lambda size, place: _compare("MASKED_EQ", (1 << 32) - (1 << size), place << size & 0xFFFFFFFF),
+    lambda size, place: compare("MASKED_EQ", (1 << 32) - (1 << size), place << size & 0xFFFFFFFF),
     st.integers(0, 31),
     st.integers(0, (1 << 32) - 1),
 )
@@ -185,10 +178,10 @@ def _any_holds(groups: list[list[dict[str, Any]]], value: int) -> bool:
 
 
 def test_bits_of_a_value_beyond_its_mask_are_ignored_as_libseccomp_ignores_them() -> None:
-    beyond, within = _compare("MASKED_EQ", 3, 4), _compare("MASKED_EQ", 3, 0)
+    beyond, within = compare("MASKED_EQ", 3, 4), compare("MASKED_EQ", 3, 0)
     assert complement([[beyond]]) == complement([[within]])
-    assert complement([[beyond], [_compare("MASKED_EQ", 3, 1)]]) == complement(
-        [[within], [_compare("MASKED_EQ", 3, 1)]]
+    assert complement([[beyond], [compare("MASKED_EQ", 3, 1)]]) == complement(
+        [[within], [compare("MASKED_EQ", 3, 1)]]
     )
 
 
@@ -196,11 +189,11 @@ def test_bits_of_a_value_beyond_its_mask_are_ignored_as_libseccomp_ignores_them(
     ("groups", "left"),
     [
         ([], [[]]),
-        ([[_compare("LT", 38)], [_compare("EQ", 39)], [_compare("GT", 40)]], [38, 40]),
-        ([[_compare("NE", 40)]], [40]),
-        ([[_compare("EQ", 0)], [_compare("EQ", 100)]], None),  # between them two comparisons
-        ([[_compare("EQ", 5), {**_compare("EQ", 6), "index": 1}]], None),
-        ([[_compare("MASKED_EQ", 1 << 40)]], None),  # of no meaning to 32-bit ABIs
+        ([[compare("LT", 38)], [compare("EQ", 39)], [compare("GT", 40)]], [38, 40]),
+        ([[compare("NE", 40)]], [40]),
+        ([[compare("EQ", 0)], [compare("EQ", 100)]], None),  # between them two comparisons
+        ([[compare("EQ", 5), {**compare("EQ", 6), "index": 1}]], None),
+        ([[compare("MASKED_EQ", 1 << 40)]], None),  # of no meaning to 32-bit ABIs
     ],
 )
 def test_a_complement_that_cannot_be_expressed_is_not_guessed(
@@ -230,24 +223,24 @@ _rules = st.lists(
 
 @example(
     [
-        _conditional(_compare("NE", 0), action="SCMP_ACT_KILL"),
-        _conditional(_compare("MASKED_EQ", 0)),  # always holds, so it beats the other
+        _conditional(compare("NE", 0), action="SCMP_ACT_KILL"),
+        _conditional(compare("MASKED_EQ", 0)),  # always holds, so it beats the other
     ],
     "SCMP_ACT_ERRNO",
     (0,) * 6,
 )
 @example(  # all but 0 and 8: one argument compared twice, which only the agent can be told
     [
-        _conditional(_compare("NE", 0)),
-        _conditional(_compare("EQ", 8), action="SCMP_ACT_KILL"),
+        _conditional(compare("NE", 0)),
+        _conditional(compare("EQ", 8), action="SCMP_ACT_KILL"),
     ],
     "SCMP_ACT_ERRNO",
     (1,) * 6,
 )
 @example(  # two denials that overlap with different errors: neither takes from the other
     [
-        _conditional(_compare("NE", 1), action="SCMP_ACT_ERRNO"),
-        _conditional(_compare("NE", 0), action="SCMP_ACT_KILL"),
+        _conditional(compare("NE", 1), action="SCMP_ACT_ERRNO"),
+        _conditional(compare("NE", 0), action="SCMP_ACT_KILL"),
     ],
     "SCMP_ACT_ALLOW",
     (1,) * 6,
@@ -286,7 +279,7 @@ def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
 
 def test_what_a_capability_allows_is_not_told_to_the_agent_which_does_not_know_it() -> None:
     """Two comparisons of one argument, which no rule can express: elsewhere the agent compares."""
-    groups = [_conditional(_compare("EQ", 0)), _conditional(_compare("EQ", 100))]
+    groups = [_conditional(compare("EQ", 0)), _conditional(compare("EQ", 100))]
     for includes, is_told in (({}, True), ({"includes": {"caps": ["CAP_SYS_ADMIN"]}}, False)):
         rules = [{**groups[0], **includes}, groups[1]]
         found = block(

@@ -14,14 +14,11 @@ from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, builtin, return_codes, syscalls
-from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.mode_profiles import filter_installation, modes, recorded_calls
 from runc_wrap.profiles.never_asked import BASE
+from tests.unit.profiles.resolving import needs_libseccomp
 
-pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 LISTENER = modes.AgentListener("/notify.sock", killable=True)
 CAPS = [frozenset[str](), frozenset({"CAP_SYS_ADMIN", "CAP_BPF"})]
 ALLOW, NOTIFY = return_codes.ALLOW, return_codes.USER_NOTIF
