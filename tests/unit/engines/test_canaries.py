@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,16 +14,7 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.podman.podman_engine import Podman
 from tests.unit.node import machine
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 CONFIG = Path("/etc/docker/daemon.json")
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield machine.empty(tmp_path, patch)
 
 
 def test_one_that_is_not_installed_refuses() -> None:

@@ -12,12 +12,10 @@ import pytest
 
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.registration import registration_plan
 from tests.unit.engines.containerd_loader import (
     DROP_INS,
     MAINS,
     NEWEST,
-    OLD,
     RefusedError,
     loaded,
     without_ours,
@@ -84,12 +82,3 @@ def test_endless_imports_are_refused(tmp_path: Path) -> None:
         write(tmp_path / f"d/{number}.toml", "")
     with pytest.raises(EngineError, match="over 1000 files"):
         loaded_files.load(main, toml(main))
-
-
-def test_a_handler_of_an_imported_file_of_either_plugin_is_not_taken_over(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, MAINS["3, imports"])
-    taken = f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n"
-    write(tmp_path / "etc/conf.d/10-own.toml", taken)
-    with pytest.raises(EngineError, match="has no record"):
-        registration_plan.plan_add(where, "runc-wrap", {"major": 2, "minor": 3})

@@ -14,7 +14,7 @@ from runc_wrap.engines.containerd.handler_tables import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.podman import podman_drop_ins
 from runc_wrap.engines.registration import registration_plan
-from tests.unit.engines.engine_node import add, node, toml, write
+from tests.unit.engines.engine_node import FACTS, add, node, toml, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,33 +62,58 @@ def test_containerd_2_that_already_imports_conf_d_is_not_changed(
     assert where.config.read_text() == text
 
 
-@pytest.mark.parametrize(
-    ("text", "major", "sentence"),
-    [
-        ('disabled_plugins = ["cri"]\n', 1, "no `version` line means 1"),
-        ("version = 5\n", 2, "config version 5; wanted version 1 or 2 or 3 or 4"),
-        ("version = 3\n", 1, "config version 3; wanted version 2"),
-        ("version =\n", 1, "wanted valid TOML"),
-        (f"version = 2\n[plugins.'{OLD}'.containerd.runtimes.runc-wrap]\n", 1, "has no record"),
-        (f"version = 2\nplugins.'{OLD}'.containerd = {{}}\n", 1, "add this by hand"),
-    ],
-)
-def test_a_containerd_config_that_cannot_be_added_to_is_refused(
-    text: str, major: int, sentence: str, tmp_path: Path
-) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, text)
-    with pytest.raises(EngineError, match=sentence):
-        registration_plan.plan_add(where, "runc-wrap", {"major": major})
+HANDLER = f"plugins.'{OLD}'.containerd.runtimes.runc-wrap"
+MAIN, DROP_IN = "config.toml", "conf.d/10-own.toml"
+IMPORTED = {
+    MAIN: "version = 3\nimports = ['conf.d/*.toml']\n",
+    DROP_IN: f"version = 2\n[{HANDLER}]\n",
+}
+REPLACED = {
+    MAIN: "version = 2\nimports = ['first']\n",
+    "first": "imports = ['d/*.toml']\n",
+    "d/cri.toml": f"version = 2\n[plugins.'{OLD}']\na = 1\n",
+}
+REFUSED: dict[str, tuple[str, int, dict[str, str], str]] = {
+    "no version": ("containerd", 1, {MAIN: "oom_score = 1\n"}, "no `version` line means 1"),
+    "a later version": (
+        "containerd",
+        2,
+        {MAIN: "version = 5\n"},
+        "wanted version 1 or 2 or 3 or 4",
+    ),
+    "a version of 2": ("containerd", 1, {MAIN: "version = 3\n"}, "version 3; wanted version 2"),
+    "no TOML": ("containerd", 1, {MAIN: "version =\n"}, "wanted valid TOML"),
+    "taken": ("containerd", 1, {MAIN: f"version = 2\n[{HANDLER}]\n"}, "has no record"),
+    "taken by an import": ("containerd", 2, IMPORTED, "has no record"),
+    "inline": (
+        "containerd",
+        1,
+        {MAIN: f"version = 2\nplugins.'{OLD}'.containerd = {{}}\n"},
+        "by hand",
+    ),
+    "replaced": ("containerd", 1, REPLACED, "--config .*/d/cri.toml"),
+    "Podman's": (
+        "podman",
+        0,
+        {"containers.conf": "[engine.runtimes]\nrunc-wrap=['x']"},
+        "not ours",
+    ),
+    "a list": ("docker", 0, {"daemon.json": '{"runtimes": []}'}, "try:"),
+    "Docker's": ("docker", 0, {"daemon.json": '{"runtimes": {"runc-wrap": {}}}'}, "try:"),
+    "no JSON": ("docker", 0, {"daemon.json": "{"}, "try:"),
+    "CRI-O's": ("crio", 0, {"crio.conf.d/10": "[crio.runtime.runtimes.runc-wrap]\n"}, "not ours"),
+    "no TOML for CRI-O": ("crio", 0, {"crio.conf.d/10": "[crio"}, r"\.d/10: .*wanted valid TOML"),
+}
 
 
-def test_containerd_1_refuses_a_file_whose_cri_section_another_one_replaces(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    other = write(tmp_path / "etc/d/cri.toml", f"version = 2\n[plugins.'{OLD}']\na = 1\n")
-    write(tmp_path / "etc/first.toml", "imports = ['d/*.toml']\n")
-    write(where.config, "version = 2\nimports = ['first.toml']\n")
-    with pytest.raises(EngineError, match=f"--config {other}"):
-        registration_plan.plan_add(where, "runc-wrap", {"major": 1})
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_configuration_that_cannot_be_added_to_is_refused(case: str, tmp_path: Path) -> None:
+    engine, major, texts, said = REFUSED[case]
+    where = node(tmp_path, engine)
+    for name, text in texts.items():
+        write(where.config.parent / name, text)
+    with pytest.raises(EngineError, match=said):
+        registration_plan.plan_add(where, "runc-wrap", FACTS[engine] | {"major": major})
 
 
 def test_a_disabled_cri_plugin_is_reported(tmp_path: Path) -> None:
@@ -139,13 +164,6 @@ def test_podmans_lists_are_read_as_podman_reads_them(
     assert found["runtime_supports_json"] == [*in_force, "x"]
 
 
-def test_the_owners_own_podman_runtime_is_refused(tmp_path: Path) -> None:
-    where = node(tmp_path, "podman")
-    write(where.config, "[engine.runtimes]\nx = ['/x']\n")
-    with pytest.raises(EngineError, match="not ours"):
-        registration_plan.plan_add(where, "x", {"crun": False})
-
-
 def test_docker_keeps_order_and_indentation(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     write(where.config, '{\n  "z": 1,\n  "runtimes": {},\n  "a": "é"\n}\n')
@@ -154,14 +172,6 @@ def test_docker_keeps_order_and_indentation(tmp_path: Path) -> None:
         '{\n  "z": 1,\n  "runtimes": {\n    "runc-wrap": {\n'
         f'      "path": "{where.bin_dir}/runc-wrap"\n    }}\n  }},\n  "a": "é"\n}}\n'
     )
-
-
-@pytest.mark.parametrize("text", ['{"runtimes": []}', '{"runtimes": {"runc-wrap": {}}}', "{"])
-def test_a_daemon_json_that_cannot_be_added_to_is_refused(text: str, tmp_path: Path) -> None:
-    where = node(tmp_path, "docker")
-    write(where.config, text)
-    with pytest.raises(EngineError, match="try:"):
-        registration_plan.plan_add(where, "runc-wrap", {})
 
 
 @pytest.mark.parametrize(

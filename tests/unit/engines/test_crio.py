@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.engines import dependent_container, handler_in_use
-from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_plan
 from runc_wrap.ledger import whole_ledger
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
@@ -99,20 +98,6 @@ def test_the_default_is_named_unless_a_later_file_names_another(tmp_path: Path) 
     plan_execution.carry_out(plan)
     assert _ours(where, "a")["default_runtime"] == "a"
     assert registration_plan.plan_add(where, "b", {}).notes  # of a, which stays the default
-
-
-def test_the_owners_own_runtime_is_refused(tmp_path: Path) -> None:
-    where = node(tmp_path, "crio")
-    write(tmp_path / "etc/crio.conf.d/10", "[crio.runtime.runtimes.x]\n")
-    with pytest.raises(EngineError, match="not ours"):
-        registration_plan.plan_add(where, "x", {})
-
-
-def test_a_file_that_cri_o_cannot_read_is_named(tmp_path: Path) -> None:
-    where = node(tmp_path, "crio")
-    write(tmp_path / "etc/crio.conf.d/10", "[crio")
-    with pytest.raises(EngineError, match=r"crio\.conf\.d/10: .*wanted valid TOML"):
-        registration_plan.plan_add(where, "x", {})
 
 
 def test_a_pod_needs_the_name_by_which_our_launcher_was_called(

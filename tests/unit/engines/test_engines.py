@@ -89,19 +89,24 @@ def test_a_node_with_docker_and_k3s_has_two_containerds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "program", "words"),
+    ("kind", "by_default", "words"),
     [
-        ("containerd", "containerd", ["-c", "/c", "config", "dump"]),
-        ("crio", "crio", ["--config", "/c", "--config-dir", "/c.d", "config"]),
-        ("docker", "dockerd", ["--validate", "--config-file=/c"]),
+        (Containerd, "config default", "-c {0} config dump"),
+        (Docker, "--validate", "--validate --config-file={0}"),
+        (Crio, "--config-dir {0}.d config", "--config {0} --config-dir {0}.d config"),
     ],
 )
 def test_the_engine_itself_checks_its_configuration(
-    engine: str, program: str, words: list[str], tmp_path: Path
+    kind: type[Engine], by_default: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind, binary = registry.ENGINES[engine], tmp_path / "bin" / program
-    assert kind(Path("/c")).check_command() is None
-    assert kind(Path("/c"), binary).check_command() == [str(binary), *words]
+    """Of the file at the usual place only if there is one: else some fail, or know no such file."""
+    usual, other, binary = (tmp_path / name for name in ("usual", "other", "program"))
+    monkeypatch.setattr(kind, "usual", usual)
+    assert kind(usual).check_command() is None
+    for config, said in ((usual, by_default), (other, words)):
+        assert kind(config, binary).check_command() == [str(binary), *said.format(config).split()]
+    usual.touch()
+    assert kind(usual, binary).check_command() == [str(binary), *words.format(usual).split()]
 
 
 def test_dockerd_checks_a_file_since_23() -> None:
@@ -154,24 +159,6 @@ def test_what_cri_o_comments_out_is_not_read(tmp_path: Path) -> None:
     assert Crio(Crio.usual, binary).in_force() == {}
 
 
-def _words(config: Path) -> list[str]:
-    return (Crio(config, Path("/crio")).check_command() or [])[1:]
-
-
-def test_a_crio_without_a_main_file_is_asked_without_naming_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its own packages bring drop-ins only, and it fails if a file that is named is missing."""
-    usual = tmp_path / "etc/crio/crio.conf"
-    monkeypatch.setattr(Crio, "usual", usual)
-    drop_ins = ["--config-dir", f"{usual}.d", "config"]
-    assert _words(usual) == drop_ins
-    _file(usual)
-    assert _words(usual) == ["--config", str(usual), *drop_ins]
-    other = tmp_path / "other.conf"
-    assert _words(other)[:2] == ["--config", str(other)]
-
-
 def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
     runtimes = {"runc": {"path": "runc"}, "x": {"path": "/x"}, "shim": {"runtimeType": "io.x"}}
     _program(tmp_path / "bin/docker", json.dumps([None, runtimes]))
@@ -185,30 +172,6 @@ def test_a_unit_without_a_file_is_the_usual_one(tmp_path: Path) -> None:
     _file(tmp_path / "usr/lib/systemd/system/b.service")
     assert unit_of(("a.service", "b.service"), tmp_path) == "b.service"
     assert unit_of((), tmp_path) == ""
-
-
-def test_a_containerd_without_a_file_at_the_usual_place_is_checked_by_its_defaults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usual = tmp_path / "config.toml"
-    monkeypatch.setattr(Containerd, "usual", usual)
-    found = Containerd(usual, tmp_path / "containerd")
-    assert found.check_command() == [str(found.binary), "config", "default"]
-    usual.write_text("version = 2")
-    assert found.check_command() == [str(found.binary), "-c", str(usual), "config", "dump"]
-
-
-def test_a_dockerd_without_a_file_at_the_usual_place_is_not_told_of_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Removing the only handler removes a daemon.json that was ours alone."""
-    usual = tmp_path / "daemon.json"
-    monkeypatch.setattr(Docker, "usual", usual)
-    found = Docker(usual, tmp_path / "dockerd")
-    assert found.check_command() == [str(found.binary), "--validate"]
-    usual.write_text("{}")
-    told = f"--config-file={usual}"
-    assert found.check_command() == [str(found.binary), "--validate", told]
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,6 @@ STRICT = Path("/p/bin/strict")
 USER = 12345
 
 
-@pytest.fixture(name="programs")
-def directory_of_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where programs are looked up."""
-    return machine.empty(tmp_path, monkeypatch)
-
-
 @pytest.mark.parametrize(("engine", "name"), [("docker", "one"), ("podman", "/one")])
 def test_a_container_that_is_damaged_or_gone_hides_no_other(
     programs: Path, monkeypatch: pytest.MonkeyPatch, engine: str, name: str

@@ -27,12 +27,6 @@ RUN = "2 containers that run, as live-restore is off"
 WITH = "Docker's, which systemd restarts with it: "
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield machine.empty(tmp_path, patch)
-
-
 def _systemd(programs: Path, shown: str, docker: str = "active") -> None:
     told = programs.with_name("shown")
     told.write_text(shown)
