@@ -103,7 +103,7 @@ class Trying(Host):
     seen: dict[str, str]
 
     def _do(self, step: str, argv: Sequence[str]) -> str:
-        assert step.startswith("check-")
+        assert step.startswith(("check-", "report-"))
         self.asked = argv
         place = self.places.cluster / step
         found = (path for path in place.rglob("*") if path.is_file())
@@ -112,17 +112,31 @@ class Trying(Host):
 
 
 def _asked(
-    tmp_path: Path, patch: pytest.MonkeyPatch, sent: bytes, kind: type[Host] = Trying
+    tmp_path: Path, patch: pytest.MonkeyPatch, sent: bytes, *words: str
 ) -> tuple[Result, Any]:
-    """Run check-policy in a pod."""
+    """Run check-policy, or another command, in a pod, whose DaemonSet gives the node's name."""
     places = Places(tmp_path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "runc-wrapctl").touch()
-    host = kind(places)
+    host = Trying(places)
     patch.setattr(cluster, "_PLACES", places)
     patch.setattr(cluster, "Manager", lambda _: host)
-    words = ["cluster", "check-policy"]
-    return CliRunner(env={"NODE_NAME": "n1"}).invoke(main, words, input=sent), host
+    argv = ["cluster", *(words or ["check-policy"])]
+    return CliRunner(env={"NODE_NAME": "n1"}).invoke(main, argv, input=sent), host
+
+
+def test_the_pod_has_the_host_report_by_the_name_that_its_daemonset_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, host = _asked(tmp_path, monkeypatch, b"", "report", "--candidate")
+    assert (result.exit_code, result.stdout) == (0, '{"form": 1}\n'), result.stderr
+    assert host.asked[-5:] == ("report", "--json", "--node", "n1", "--candidate")
+
+
+def test_outside_of_a_pod_an_installation_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    done = CliRunner().invoke(main, ["cluster", "install", "--node", "n1", "--once"])
+    assert (done.exit_code, "not run in a pod" in done.output) == (2, True)
 
 
 def test_the_pod_has_the_host_try_what_was_sent_and_leaves_nothing(
