@@ -81,8 +81,8 @@ class _Call:
             self.action = code
 
     def verdict(self, args: Sequence[int], default: int) -> Verdict:
-        if self.action is not None:
-            return Verdict(self.action)
+        if self.action is not None or not self.conditional:
+            return Verdict(default if self.action is None else self.action)
         found = [self.conditional[place][1] for place in sorted(self._holding(args))]
         certain = len(set(found)) <= 1 and (len(self.conditional) <= 1 or self.is_plain)
         return Verdict(found[0] if found else default, certain)
