@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
 FROZEN = 5
 DENIES_ALL = struct.pack("=HBBI", bpf.RET_K, 0, 0, return_codes.ERRNO)
-PIDS = {"stuck": 2, "strict": 4}
+PIDS = {"late": 2, "strict": 4}
 
 
 def entry(name: str, pod: str | None = None, owner: int = 0) -> Entry:
@@ -155,7 +155,7 @@ def test_who_is_tightened(on_node: OnNode, words: list[str], expected: dict[str,
     ("name", "result"),
     [
         ("broken", PARTLY),
-        *((one, REFUSED) for one in (*PIDS, "paused", "theirs")),
+        *((one, REFUSED) for one in ("strict", "paused", "theirs")),
     ],
 )
 def test_what_is_left_fails_the_command_and_no_other_container(
@@ -164,6 +164,11 @@ def test_what_is_left_fails_the_command_and_no_other_container(
     if name != "theirs":
         on_node.entries.append(entry(name))
     assert on_node.results("web1", name, status=1) == {"web1": TIGHTENED, name: result}
+
+
+def test_a_process_that_stops_late_is_not_given_up_before(on_node: OnNode) -> None:
+    on_node.entries.append(entry("late"))
+    assert on_node.results("late") == {"late": TIGHTENED}
 
 
 @pytest.mark.parametrize("words", [["tighten", "--named", "x"], ["apply", "--live"]])
