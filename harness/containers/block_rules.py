@@ -6,6 +6,7 @@ rule; all the rest must be equal: actions, errnos, arguments, architectures, fla
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from runc_wrap.hotpath.resolve import resolve
@@ -22,6 +23,12 @@ def as_the_kernel_compares(theirs: Json) -> Json:
     profile = narrowed(formats.parse(json.dumps(theirs).encode(), "theirs")).profile
     compiled = compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
     return resolve(compiled, frozenset())
+
+
+def of_bundle(directory: Path) -> Json:
+    """Return the linux.seccomp of a bundle's config.json, {} if there is none."""
+    found: Json = json.loads((directory / "config.json").read_text())["linux"].get("seccomp", {})
+    return found
 
 
 def differences(theirs: Json, ours: Json) -> list[str]:

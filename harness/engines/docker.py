@@ -5,11 +5,12 @@ It runs in a private mount namespace and without any network.
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Daemon, Run, attempt, environment, run
 from harness.node.requirements import program, requires
@@ -38,6 +39,11 @@ class Docker:
     def try_docker(self, *words: str | Path) -> Run:
         """Run the docker command; a failure is returned."""
         return attempt(self._argv(words), env=self._environment(), again=lambda: self._again(words))
+
+    def start(self, runtime: str, *options: str, command: Sequence[str] = ()) -> str:
+        """Start a container of the test's image in the background; return its id."""
+        words = ["--detach", "--network", "none", "--runtime", runtime, *options]
+        return self.docker("run", *words, REFERENCE, *command).stdout.strip()
 
     def pid(self, container: str) -> int:
         """Return the host's pid of the container's first process."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Run, attempt, environment, run
 from harness.node.requirements import program, requires
@@ -37,6 +38,19 @@ class Podman:
         environment = self._environment(override)
         return attempt(self._argv(words), env=environment, again=lambda: self._again(words))
 
+    def start(
+        self,
+        runtime: str,
+        *options: str,
+        command: Sequence[str] = (),
+        hooks: Path | None = None,
+        override: Path | None = None,
+    ) -> str:
+        """Start a container of the test's image in the background; return its id."""
+        front = ["--hooks-dir", str(hooks)] if hooks else []
+        words = [*front, "--runtime", runtime, "run", "--detach", *options, REFERENCE, *command]
+        return self.podman(*words, override=override).stdout.strip()
+
     def inside(self, argv: Sequence[str | Path]) -> Run:
         """Run another program in the mount namespace of this Podman; a failure is returned."""
         return attempt([*self.space.prefix, *argv])
@@ -49,11 +63,6 @@ class Podman:
         """Return the host's path of a container's bundle."""
         asked = self.podman("inspect", "--format", "{{.OCIConfigPath}}", container)
         return self.space.inside(Path(asked.stdout.strip()).parent)
-
-    def events(self) -> str:
-        """Return Podman's own event log."""
-        log = self.directory / "events.log"
-        return log.read_text() if log.exists() else ""
 
     def override(self, name: str, text: str) -> Path:
         """Write a file for CONTAINERS_CONF_OVERRIDE, the strongest of containers.conf files."""

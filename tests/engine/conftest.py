@@ -18,12 +18,15 @@ from harness.containers.recording_runtime import Recorder
 from harness.engines import images
 from harness.engines.buildah import Buildah, buildah
 from harness.engines.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
-from harness.engines.cri import Cri, client
+from harness.engines.cri import Cri
+from harness.engines.cri import client as cri_client
 from harness.engines.docker import Docker, dockerd
 from harness.engines.podman import Podman, podman
-from harness.host.processes import short_directory
+from harness.host.processes import Run, short_directory
+from harness.kernel import process_status
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
+from harness.node.versions import installed_version
 
 Runtimes = dict[str, Path]
 
@@ -55,15 +58,6 @@ def recorded(place: Path) -> Recorder:
     """The runtime `recorded`: stores what the engine wrote, then refuses (but starts sandboxes)."""
     requires("runc")
     return recording_runtime.refusing_recorder(place, "recorded", program("runc"))
-
-
-@pytest.fixture(scope="session")
-def before_crun(place: Path, installed: Installed) -> Installed:
-    """An installation whose owner chose crun."""
-    requires("crun")
-    chosen = copy_of(installed, place / "crun")
-    chosen.configure('runtime = ["crun"]\n')
-    return chosen
 
 
 RULES = """
@@ -116,6 +110,9 @@ adopt = "runtime-default, also weaker"
 mode = "audit"
 """
 GOVERNED = {  # an installation each, and a handler of the same name
+    "wrapped-crun": 'runtime = ["crun"]\n',
+    "ruled-runc": RULES.format(kind="runc"),
+    "ruled-crun": RULES.format(kind="crun") + WATCHED,  # runc 1.1 can't do enforce-log
     "by-image": BY_IMAGE,
     "strict": "[opt_out]\nannotations = false\n",
     "honours": '[opt_out]\nlate = "honour"\n',
@@ -125,28 +122,10 @@ GOVERNED = {  # an installation each, and a handler of the same name
 OPEN = {"wrapped": "open", "by-image": "open-by-image", "ruled-runc": "open-ruled"}
 
 
-@dataclass(frozen=True)
-class Ruled:
-    """Installations with rules, by the real runtime's name, and their handlers' names."""
-
-    installations: dict[str, Installed]
-    handlers: dict[str, str]
-
-
-@pytest.fixture(scope="session")
-def ruled(place: Path, installed: Installed) -> Ruled:
-    """Two nodes' policies: runc 1.1 can't do enforce-log, so only crun's has it."""
-    requires("crun")
-    made = {}
-    for kind in ("runc", "crun"):
-        made[kind] = copy_of(installed, place / f"ruled-{kind}")
-        made[kind].configure(RULES.format(kind=kind) + (WATCHED if kind == "crun" else ""))
-    return Ruled(made, {kind: f"ruled-{kind}" for kind in made})
-
-
 @pytest.fixture(scope="session")
 def governed(place: Path, installed: Installed) -> dict[str, Installed]:
-    """Installations whose owners differ in which annotations count, and what is taken over."""
+    """Installations whose owners differ."""
+    requires("crun")
     made = {name: copy_of(installed, place / name) for name in GOVERNED}
     for name, text in GOVERNED.items():
         made[name].configure(text)
@@ -168,23 +147,16 @@ def configured() -> Iterator[Callable[[Installed, str], None]]:
 
 
 @pytest.fixture(scope="session")
-def runtimes(  # noqa: PLR0917 - each is an installation of its own
-    place: Path,
-    recorded: Recorder,
-    installed: Installed,
-    before_crun: Installed,
-    ruled: Ruled,
-    governed: dict[str, Installed],
+def runtimes(
+    place: Path, recorded: Recorder, installed: Installed, governed: dict[str, Installed]
 ) -> Runtimes:
     """Name to path of every runtime but `runc`, as the engines get them."""
     renamed = place / "confined-by-default"
     renamed.symlink_to(installed.wrapper)
     return {
         "crun": Path(program("crun")),
-        **{ruled.handlers[kind]: ruled.installations[kind].wrapper for kind in ruled.handlers},
         **{name: each.wrapper for name, each in governed.items()},
         "wrapped": installed.wrapper,
-        "wrapped-crun": before_crun.wrapper,
         "renamed": renamed,
         "recorded": recorded.path,
         "spoiled": recording_runtime.spoils_config(place / "spoiled", installed.wrapper),
@@ -216,7 +188,7 @@ def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
 @pytest.fixture(scope="session")
 def kubelet(node: Containerd) -> Iterator[Cri]:
     """A CRI client of `node`, for the session."""
-    with client(node.socket, node.space.cgroup) as speaking:
+    with cri_client(node.socket, node.space.cgroup) as speaking:
         speaking.wait_image()
         yield speaking
 
@@ -248,8 +220,7 @@ def docker(docker_daemon: Docker) -> Iterator[Docker]:
 def podman_storage(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Podman]:
     """A Podman whose default is `unconfined`; it passes --log to `renamed`, not to `wrapped`."""
     (place / "p").mkdir()
-    speak_json = [runtimes["renamed"].name, runtimes["spoiled"].name]
-    with podman(place / "p", runtimes, speak_json) as engine:
+    with podman(place / "p", runtimes, [runtimes["renamed"].name]) as engine:
         engine.podman("load", "--input", image)
         yield engine
 
@@ -266,3 +237,41 @@ def buildah_engine() -> Iterator[Buildah]:
     """A Buildah for this test."""
     with short_directory("b") as directory, buildah(directory) as engine:
         yield engine
+
+
+@dataclass(frozen=True)
+class Client:
+    """An engine with a command like Docker's.
+
+    `with_default` starts a container with the engine's own default profile, a version of `profile`;
+    `unmasked` is the option that masks no path.
+    """
+
+    engine: Docker | Podman
+    call: Callable[..., Run]
+    with_default: Callable[..., str]
+    profile: str
+    unmasked: str
+
+    def seccomp(self, container: str) -> int:
+        """Return the Seccomp value of a container's first process."""
+        return process_status.seccomp(self.engine.pid(container))
+
+    def started(self, runtime: str, *options: str) -> int:
+        """Start a container; return the Seccomp value of its first process."""
+        return self.seccomp(self.engine.start(runtime, *options))
+
+
+@pytest.fixture(params=["docker", "podman"])
+def client(request: pytest.FixtureRequest) -> Client:
+    """Docker, then Podman."""
+    if request.param == "docker":
+        docker: Docker = request.getfixturevalue("docker")
+        builtin = ("--security-opt", "seccomp=builtin")
+        own = f"moby@{installed_version('dockerd')}"
+        started = lambda *words: docker.start(*words, *builtin)  # noqa: E731
+        return Client(docker, docker.docker, started, own, "systempaths=unconfined")
+    podman: Podman = request.getfixturevalue("podman")
+    default = podman.override("own-default", '[containers]\nseccomp_profile = ""\n')
+    started = lambda *words: podman.start(*words, override=default)  # noqa: E731
+    return Client(podman, podman.podman, started, "containers-common@", "unmask=ALL")

@@ -1,7 +1,8 @@
 """The built-in profiles are what the installed engines themselves generate, rule for rule.
 
-Each engine generates its default for no capability, for each single one, and for all; a recording
-runtime stores the config.json. Ours is resolved for the bounding set that it names.
+Each engine generates its default for no capability, for each single one that a rule of ours names,
+for all others together, and for all; a recording runtime stores the config.json. Ours is resolved
+for the bounding set that it names.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,9 +30,13 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import Profile
 
 Json = dict[str, Any]
-NONE, ALL = "no capability", "ALL"
-CASES = [NONE, *(name.removeprefix("CAP_") for name in CAPABILITIES), ALL]
-EACH_CASE = pytest.mark.parametrize("case", CASES)
+NAMED = {
+    name
+    for engine in ("containerd", "moby", "containers-common")
+    for rule in builtin.load(engine).rules
+    for name in (*rule.includes.caps, *rule.excludes.caps)
+}
+ALL = "ALL"
 SYSTEM_FILE = "/usr/share/containers/seccomp.json"
 
 
@@ -51,14 +56,23 @@ def given_by_this_machine() -> frozenset[str]:
     return frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)
 
 
-def expected_bounding(case: str) -> frozenset[str]:
+# What is added to no capability, without CAP_
+CASES = {
+    "none": (),
+    **{name: (name.removeprefix("CAP_"),) for name in sorted(NAMED)},
+    "others": tuple(name.removeprefix("CAP_") for name in sorted(given_by_this_machine() - NAMED)),
+    "all": (ALL,),
+}
+EACH_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+Case = tuple[str, ...]
+
+
+def expected_bounding(case: Case) -> frozenset[str]:
     """Return the bounding set that a case asks for."""
-    if case == NONE:
-        return frozenset()
-    return given_by_this_machine() if case == ALL else frozenset([f"CAP_{case}"])
+    return given_by_this_machine() if ALL in case else frozenset(f"CAP_{name}" for name in case)
 
 
-def check(configs: list[Json], case: str, profile: Profile) -> None:
+def check(configs: list[Json], case: Case, profile: Profile) -> None:
     """Compare an engine's profile for one container with ours, for the requested set.
 
     Docker and Podman give no capability that the machine lacks: they write nothing at all then, or
@@ -82,11 +96,10 @@ def pod(kubelet: Cri, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @EACH_CASE
 def test_containerds_runtime_default_is_our_containerd_profile(
-    kubelet: Cri, pod: Any, recorded: Recorder, case: str
+    kubelet: Cri, pod: Any, recorded: Recorder, case: Case
 ) -> None:
     recorded.taken()
-    add = [] if case == NONE else [case]
-    ask = Ask(seccomp=RUNTIME_DEFAULT, add=add, drop=[] if case == ALL else ["ALL"])
+    ask = Ask(seccomp=RUNTIME_DEFAULT, add=case, drop=[] if ALL in case else [ALL])
     container = kubelet.create(pod, ask)
     with pytest.raises(CriError, match=REFUSAL):
         kubelet.start(container)
@@ -110,7 +123,7 @@ def test_ctrs_default_seccomp_is_our_containerd_profile(
 
 @EACH_CASE
 def test_dockers_builtin_profile_is_our_moby_profile(
-    docker_daemon: Docker, recorded: Recorder, case: str
+    docker_daemon: Docker, recorded: Recorder, case: Case
 ) -> None:
     recorded.taken()
     options = ["--rm", "--network", "none", "--runtime", "recorded"]
@@ -121,14 +134,13 @@ def test_dockers_builtin_profile_is_our_moby_profile(
     check(recorded.taken(), case, builtin.load(f"moby@{version}"))
 
 
-def capability_options(case: str) -> list[str]:
+def capability_options(case: Case) -> list[str]:
     """Return the options of `docker run` and `podman run` for exactly this set."""
-    if case == ALL:
-        return ["--cap-add", "ALL"]
-    return ["--cap-drop", "ALL", *([] if case == NONE else ["--cap-add", case])]
+    drop = [] if ALL in case else ["--cap-drop", ALL]
+    return [*drop, *(word for name in case for word in ("--cap-add", name))]
 
 
-PodmanRecords = Callable[[str], list[Json]]
+PodmanRecords = Callable[[Case], list[Json]]
 
 
 @pytest.fixture
@@ -136,7 +148,7 @@ def podman_records(podman_storage: Podman, recorded: Recorder) -> PodmanRecords:
     """Run a container of a case with Podman's own default profile; return the configs it wrote."""
     default = podman_storage.override("default-profile", '[containers]\nseccomp_profile = ""\n')
 
-    def records(case: str) -> list[Json]:
+    def records(case: Case) -> list[Json]:
         recorded.taken()
         options = ["--runtime", "recorded", "run", "--rm", *capability_options(case)]
         done = podman_storage.try_podman(*options, REFERENCE, override=default)
@@ -155,7 +167,7 @@ def containers_common() -> Profile:
 
 @EACH_CASE
 def test_podmans_default_from_the_systems_file_is_ours_built_in_or_read_from_it(
-    podman_records: PodmanRecords, case: str
+    podman_records: PodmanRecords, case: Case
 ) -> None:
     requires(SYSTEM_FILE)
     configs = podman_records(case)
@@ -175,7 +187,7 @@ def hidden_system_file(podman_storage: Podman) -> Iterator[None]:
 @EACH_CASE
 @pytest.mark.usefixtures("hidden_system_file")
 def test_podmans_compiled_in_default_is_our_containers_common_profile(
-    podman_records: PodmanRecords, case: str
+    podman_records: PodmanRecords, case: Case
 ) -> None:
     check(podman_records(case), case, containers_common())
 

@@ -6,11 +6,10 @@ Every test shows the opposite first, on the bare runtime or without the tested s
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.containers.block_rules import as_the_kernel_compares, differences
+from harness.containers.block_rules import as_the_kernel_compares, differences, of_bundle
 from harness.engines.containerd import CRI_NAMESPACE, Containerd
 from harness.engines.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, CriError
 from harness.engines.images import REFERENCE
@@ -28,44 +27,26 @@ def started(cri: Cri, handler: str, logs: Path, ask: Ask) -> int:
     return process_status.seccomp(cri.pid(cri.run(cri.run_pod(handler, logs), ask)))
 
 
-def block(node: Containerd, container: str) -> Any:
-    """Return the linux.seccomp of a running container's config.json."""
-    config = json.loads((node.bundle(container) / "config.json").read_text())
-    return config["linux"].get("seccomp")
-
-
 @EACH_RUNTIME
-def test_a_container_of_a_pod_without_settings_is_confined(
+def test_a_container_of_a_pod_without_settings_and_its_exec_probes_are_confined(
     cri: Cri, tmp_path: Path, bare: str, wrapped: str
 ) -> None:
-    assert started(cri, bare, tmp_path, Ask()) == DISABLED
-    assert started(cri, wrapped, tmp_path, Ask()) == FILTER
+    for handler, expected in ((bare, DISABLED), (wrapped, FILTER)):
+        container = cri.run(cri.run_pod(handler, tmp_path), Ask())
+        assert process_status.seccomp(cri.pid(container)) == expected
+        assert seccomp_in(cri.exec(container, *SHOW)) == expected
 
 
-def test_a_handler_called_through_a_link_confines(cri: Cri, tmp_path: Path) -> None:
-    assert started(cri, "runc", tmp_path, Ask()) == DISABLED
-    assert started(cri, "renamed", tmp_path, Ask()) == FILTER
-
-
-@EACH_RUNTIME
-def test_processes_of_an_exec_probe_are_confined(
-    cri: Cri, tmp_path: Path, bare: str, wrapped: str
-) -> None:
-    free = cri.run(cri.run_pod(bare, tmp_path), Ask())
-    assert seccomp_in(cri.exec(free, *SHOW)) == DISABLED
-    confined = cri.run(cri.run_pod(wrapped, tmp_path), Ask())
-    assert seccomp_in(cri.exec(confined, *SHOW)) == FILTER
-
-
-@pytest.mark.parametrize("add", [[], ["SYS_ADMIN", "SYS_PTRACE"], ["ALL"]], ids=str)
 def test_the_injected_block_equals_runtime_default(
-    node: Containerd, cri: Cri, tmp_path: Path, add: list[str]
+    node: Containerd, cri: Cri, tmp_path: Path
 ) -> None:
+    """For each capability: test_builtin_profiles.py."""
+    add = ["SYS_ADMIN", "SYS_PTRACE"]
     said_nothing = Ask(add=add)
     asked_for_it = Ask(add=add, seccomp=RUNTIME_DEFAULT)
-    assert block(node, cri.run(cri.run_pod("runc", tmp_path), said_nothing)) is None
-    theirs = block(node, cri.run(cri.run_pod("runc", tmp_path), asked_for_it))
-    ours = block(node, cri.run(cri.run_pod("wrapped", tmp_path), said_nothing))
+    assert of_bundle(node.bundle(cri.run(cri.run_pod("runc", tmp_path), said_nothing))) == {}
+    theirs = of_bundle(node.bundle(cri.run(cri.run_pod("runc", tmp_path), asked_for_it)))
+    ours = of_bundle(node.bundle(cri.run(cri.run_pod("wrapped", tmp_path), said_nothing)))
     assert differences(as_the_kernel_compares(theirs), ours) == []
 
 
@@ -83,25 +64,6 @@ def test_the_sandbox_container_is_confined(cri: Cri, tmp_path: Path) -> None:
     assert process_status.seccomp(cri.sandbox_pid(bare)) == DISABLED
     wrapped = cri.run_pod("wrapped", tmp_path, seccomp=UNCONFINED)
     assert process_status.seccomp(cri.sandbox_pid(wrapped)) == FILTER
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "runc-wrap/seccomp",
-        "runc-wrap/seccomp.main",
-        "seccomp.security.alpha.kubernetes.io/pod",
-        "container.seccomp.security.alpha.kubernetes.io/main",
-    ],
-)
-def test_a_pod_opts_out_by_annotation(cri: Cri, tmp_path: Path, key: str) -> None:
-    other = {f"{key}.other": "unconfined"}
-    assert (
-        process_status.seccomp(cri.pid(cri.run(cri.run_pod("wrapped", tmp_path, other), Ask())))
-        == FILTER
-    )
-    opted_out = cri.run_pod("wrapped", tmp_path, {key: "unconfined"})
-    assert process_status.seccomp(cri.pid(cri.run(opted_out, Ask()))) == DISABLED
 
 
 def test_one_container_of_a_pod_opts_out_and_its_neighbour_does_not(
@@ -147,7 +109,7 @@ def test_a_profile_that_the_engine_wrote_is_kept(
     opt_out = {"runc-wrap/seccomp": "unconfined"}
     bare = cri.run(cri.run_pod("runc", tmp_path), ask)
     wrapped = cri.run(cri.run_pod("wrapped", tmp_path, opt_out), ask)
-    assert block(node, wrapped) == block(node, bare)
+    assert of_bundle(node.bundle(wrapped)) == of_bundle(node.bundle(bare))
     assert process_status.seccomp(cri.pid(wrapped)) == FILTER
 
 
@@ -161,11 +123,12 @@ def test_only_the_seccomp_block_of_the_config_changes(
     assert json.loads(said.stdout)["Spec"] == config
 
 
-def test_the_containers_log_contains_only_its_own_output(cri: Cri, tmp_path: Path) -> None:
+def test_the_containers_output_and_status_are_its_own(cri: Cri, tmp_path: Path) -> None:
     for handler in ("runc", "wrapped"):
         pod = cri.run_pod(handler, tmp_path / handler)
-        container = cri.run(pod, Ask(command=["/bin/sh", "-c", "echo out; echo err >&2"]))
+        container = cri.run(pod, Ask(command=["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]))
         cri.wait_exited(container)
+        assert cri.call("ContainerStatus", container_id=container).status.exit_code == 7
         lines = sorted(line.split(" ", 1)[1] for line in cri.log(pod).splitlines())
         assert lines == ["stderr F err", "stdout F out"]
 
@@ -180,14 +143,6 @@ def test_a_container_is_stopped_and_deleted(node: Containerd, cri: Cri, tmp_path
     assert not bundle.exists()
     with pytest.raises(CriError, match="not found"):
         cri.state(container)
-
-
-def test_a_containers_exit_status_is_returned(cri: Cri, tmp_path: Path) -> None:
-    for handler in ("runc", "wrapped"):
-        ask = Ask(command=["/bin/sh", "-c", "exit 7"])
-        container = cri.run(cri.run_pod(handler, tmp_path), ask)
-        cri.wait_exited(container)
-        assert cri.call("ContainerStatus", container_id=container).status.exit_code == 7
 
 
 def ctr_run(node: Containerd, name: str, *options: str) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,7 +120,9 @@ def node(layout: Layout, installed: Installed, image: Path, tmp_path: Path) -> I
         engine.daemon.stop()
 
 
-def test_a_pod_of_the_added_handler_is_confined(node: Brought, tmp_path: Path) -> None:
+def test_a_pod_is_confined_and_the_default_captured_by_the_handler_that_was_added(
+    node: Brought, tmp_path: Path
+) -> None:
     with client(node.space.inside(node.socket), node.space.cgroup) as cri:
         cri.wait_image()
         found = [
@@ -133,15 +134,10 @@ def test_a_pod_of_the_added_handler_is_confined(node: Brought, tmp_path: Path) -
     assert found == [DISABLED, FILTER]
     assert refused.returncode == 2
     assert "container that needs it; try: stop and remove them first" in refused.stderr
-
-
-def test_its_default_is_captured_by_cri_through_the_handler_that_was_added(node: Brought) -> None:
-    begun = time.monotonic()
     done = node.control("profile", "capture", "containerd", "--json")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     document = json.loads(done.stdout)
     assert document["differences"] == []
     assert document["answers"] >= 19
-    print(f"captured in {time.monotonic() - begun:.1f} s")  # noqa: T201 - with pytest -s
     listed = node.ctr("containers", "list", "--quiet", namespace=CRI_NAMESPACE)
     assert listed.stdout == ""

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 CRI = f'[plugins."{OLD_CRI}"'
-DEBIAN = f'version = 2\n\n[plugins]\n  {CRI}]\n    {CRI}.cni]\n      bin_dir = "/usr/lib/cni"\n'
 SYSTEMD = (
     f'version = 2\n{CRI}.containerd]\n  default_runtime_name = "runc"\n'
     f'{CRI}.containerd.runtimes.runc]\n  runtime_type = "io.containerd.runc.v2"\n'
@@ -82,26 +81,6 @@ def _containerd(config: Path) -> dict[str, Any]:
     return dict(dump["plugins"][OLD_CRI]["containerd"])
 
 
-@pytest.mark.parametrize("text", [None, "version = 2\n", DEBIAN, SYSTEMD])
-def test_containerd_shows_the_handler_and_keeps_runc(text: str | None, tmp_path: Path) -> None:
-    wrapper, config = _node(tmp_path), tmp_path / "config.toml"
-    before = tmp_path / "before.toml"
-    before.write_text(text or "version = 2\n")
-    if text:
-        config.write_text(text)
-    assert "runc-wrap" not in _containerd(before)["runtimes"]
-    _ctl(tmp_path, "add", "containerd", "--config", str(config))
-    found = _containerd(config)
-    ours, runc = found["runtimes"]["runc-wrap"], found["runtimes"]["runc"]
-    assert ours["options"]["BinaryName"] == str(wrapper)
-    assert ours["pod_annotations"] == list(ANNOTATIONS)
-    assert ours["runtime_type"] == runc["runtime_type"] == "io.containerd.runc.v2"
-    assert ours["options"].get("SystemdCgroup") == runc["options"].get("SystemdCgroup")
-    assert found["default_runtime_name"] == "runc"
-    _ctl(tmp_path, "remove", "containerd")
-    assert (config.read_text() if config.exists() else None) == text
-
-
 @given(text=documents, default=st.booleans())
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
 def test_containerd_reads_of_any_file_what_it_read_before_and_our_handler(
@@ -121,12 +100,16 @@ def test_containerd_reads_of_any_file_what_it_read_before_and_our_handler(
     assert after is not None
     ours = after["runtimes"].pop("x")
     assert ours["options"]["BinaryName"] == str(where.bin_dir / "x")
+    assert ours["pod_annotations"] == list(ANNOTATIONS)
+    assert ours["runtime_type"] == "io.containerd.runc.v2"
     assert ours["options"].get("SystemdCgroup", False) is _cgroup(before)
     assert after.pop("default_runtime_name") == ("x" if default else before["default_runtime_name"])
     assert sorted(after["runtimes"]) == sorted(before["runtimes"])
     assert _cgroup(after) is _cgroup(before)
     del before["default_runtime_name"], before["runtimes"], after["runtimes"]
     assert after == before
+    engine_node.remove(where, "x")
+    assert where.config.read_bytes().decode() == text
 
 
 def _dumped(config: Path) -> dict[str, Any] | None:
@@ -141,18 +124,20 @@ def _cgroup(section: dict[str, Any]) -> bool:
     return bool(section["runtimes"]["runc"].get("options", {}).get("SystemdCgroup", False))
 
 
-def test_containerds_whole_default_configuration_gets_the_handler_and_is_restored(
+def test_containerds_whole_default_configuration_gets_handlers_and_is_restored(
     tmp_path: Path,
 ) -> None:
     """As many write it to config.toml."""
     wrapper, config = _node(tmp_path), tmp_path / "config.toml"
     text = _run(_needs("containerd"), "config", "default")
     config.write_text(text)
-    _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default")
+    for name in "ab":
+        _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default", "--handler", name)
     found = _containerd(config)
-    assert found["default_runtime_name"] == "runc-wrap"
-    assert found["runtimes"]["runc-wrap"]["options"]["BinaryName"] == str(wrapper)
-    _ctl(tmp_path, "remove", "containerd")
+    assert found["default_runtime_name"] == "b"
+    assert found["runtimes"]["a"]["options"]["BinaryName"] == str(wrapper.with_name("a"))
+    for name in "ab":
+        _ctl(tmp_path, "remove", "containerd", "--handler", name)
     assert config.read_text() == text
 
 
@@ -161,19 +146,6 @@ def test_containerd_loses_its_built_in_runc_to_a_lone_handler(tmp_path: Path) ->
     config = tmp_path / "config.toml"
     config.write_text(f'version = 2\n{CRI}.containerd.runtimes.x]\nruntime_type = "io.x.v1"\n')
     assert list(_containerd(config)["runtimes"]) == ["x"]
-
-
-def test_containerd_gets_the_default_and_loses_it_again(tmp_path: Path) -> None:
-    _node(tmp_path)
-    config = tmp_path / "config.toml"
-    config.write_text(SYSTEMD)
-    _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default", "--handler", "a")
-    _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default", "--handler", "b")
-    assert _containerd(config)["default_runtime_name"] == "b"
-    assert _containerd(config)["runtimes"]["a"]["options"]["SystemdCgroup"] is True
-    for name in "ab":
-        _ctl(tmp_path, "remove", "containerd", "--handler", name)
-    assert config.read_text() == SYSTEMD
 
 
 @pytest.mark.parametrize("is_imported", [False, True])

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers.block_rules import of_bundle
 from harness.engines.cri import RUNTIME_DEFAULT, Ask
-from harness.engines.images import REFERENCE
 from harness.host.processes import attempt
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
@@ -24,28 +24,14 @@ if TYPE_CHECKING:
 
     from harness.engines.containerd import Containerd
     from harness.engines.cri import Cri
-    from harness.engines.docker import Docker
-    from harness.engines.podman import Podman
     from harness.host.namespaces import MountNamespace
     from harness.node.install import Installed
+    from tests.engine.conftest import Client
 
 Json = dict[str, Any]
 OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 DENIED_TOO = {"names": ["mincore"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
 BROUGHT = Ask(seccomp=RUNTIME_DEFAULT)
-
-
-def _line(installed: Installed, container: str) -> Json:
-    """Return the ledger's line of a container."""
-    ledger = installed.prefix / "var" / "ledger" / "ledger.jsonl"
-    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    found: Json = next(line for line in lines if line["id"] == container)
-    return found
-
-
-def _block(bundle: Path) -> Json | None:
-    found: Json | None = json.loads((bundle / "config.json").read_text())["linux"].get("seccomp")
-    return found
 
 
 def _status(installed: Installed, space: MountNamespace, container: str) -> Json:
@@ -75,7 +61,7 @@ def test_without_adopt_a_runtime_default_container_is_kept_and_said_to_be_the_en
     node: Containerd, cri: Cri, installed: Installed, tmp_path: Path, containerds: str
 ) -> None:
     container = cri.run(cri.run_pod("wrapped", tmp_path), BROUGHT)
-    line = _line(installed, container)
+    line = installed.ledger(container)[0]
     assert (line["action"], line["declared"]) == ("keep", "own profile")
     assert "replaced" not in line
     shown = _status(installed, node.space, container)
@@ -97,14 +83,14 @@ def test_adopt_takes_over_a_runtime_default_container(  # noqa: PLR0917 - as abo
     add: list[str],
 ) -> None:
     ask = Ask(seccomp=RUNTIME_DEFAULT, add=add)
-    before = _block(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), ask)))
-    kept = _block(node.bundle(cri.run(cri.run_pod("wrapped", tmp_path / "b"), ask)))
+    before = of_bundle(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), ask)))
+    kept = of_bundle(node.bundle(cri.run(cri.run_pod("wrapped", tmp_path / "b"), ask)))
     assert kept == before
     container = cri.run(cri.run_pod("adopts", tmp_path / "c"), ask)
-    line = _line(governed["adopts"], container)
+    line = governed["adopts"].ledger(container)[0]
     assert (line["action"], line["mode"], line["profile"]) == ("inject", "enforce", containerds)
     assert (line["declared"], line["replaced"]) == ("engine's default", containerds)
-    assert DENIED_TOO in (_block(node.bundle(container)) or {})["syscalls"]
+    assert DENIED_TOO in of_bundle(node.bundle(container))["syscalls"]
     shown = _status(governed["adopts"], node.space, container)
     assert (shown["agrees"], shown["replaced"]) == (True, containerds)
     _verified(governed["adopts"], node.space)
@@ -118,7 +104,7 @@ def test_what_lets_more_through_leaves_the_engines_default_in_place(
     watched = cri.run(cri.run_pod("adopts", tmp_path / "a", namespace="watched"), BROUGHT)
     exempt = cri.run(cri.run_pod("adopts", tmp_path / "b", OPT_OUT), BROUGHT)
     for container, why in ((watched, '"look first" applies'), (exempt, "opts out")):
-        line = _line(governed["adopts"], container)
+        line = governed["adopts"].ledger(container)[0]
         assert (line["action"], line["declared"]) == ("keep", "engine's default")
         assert why in line["reason"]
         assert "replaced" not in line
@@ -132,12 +118,12 @@ def test_also_weaker_takes_over_for_audit_and_takes_the_filter_away_for_an_opt_o
 ) -> None:
     weaker = governed["adopts-weaker"]
     audited = cri.run(cri.run_pod("adopts-weaker", tmp_path / "a"), BROUGHT)
-    line = _line(weaker, audited)
+    line = weaker.ledger(audited)[0]
     assert (line["action"], line["mode"], line["replaced"]) == ("inject", "audit", containerds)
-    assert (_block(node.bundle(audited)) or {})["defaultAction"] == "SCMP_ACT_LOG"
+    assert of_bundle(node.bundle(audited))["defaultAction"] == "SCMP_ACT_LOG"
     exempt = cri.run(cri.run_pod("adopts-weaker", tmp_path / "b", OPT_OUT), BROUGHT)
     assert process_status.seccomp(cri.pid(exempt)) == DISABLED
-    line = _line(weaker, exempt)
+    line = weaker.ledger(exempt)[0]
     assert (line["action"], line["filters"], line["replaced"]) == ("leave", 0, containerds)
     assert _status(weaker, node.space, exempt)["agrees"] is True
     _verified(weaker, node.space)
@@ -146,7 +132,7 @@ def test_also_weaker_takes_over_for_audit_and_takes_the_filter_away_for_an_opt_o
 def test_a_profile_that_differs_in_one_call_is_the_pods_own(
     node: Containerd, cri: Cri, governed: dict[str, Installed], tmp_path: Path
 ) -> None:
-    block = _block(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), BROUGHT)))
+    block = of_bundle(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), BROUGHT)))
     assert block
     other = copy.deepcopy(block)
     changed = next(rule for rule in other["syscalls"] if "vmsplice" in rule["names"])
@@ -156,53 +142,27 @@ def test_a_profile_that_differs_in_one_call_is_the_pods_own(
         (tmp_path / name).write_text(json.dumps(profile))
         ask = Ask(seccomp=str(tmp_path / name))
         container = cri.run(cri.run_pod("adopts", tmp_path / f"{name}.d"), ask)
-        found[name] = _line(governed["adopts"], container)
+        found[name] = governed["adopts"].ledger(container)[0]
     assert [found[name]["action"] for name in ("same", "other")] == ["inject", "keep"]
     assert found["other"]["declared"] == "own profile"
     assert "replaced" not in found["other"]
 
 
-def test_dockers_default_is_kept_recognized_and_taken_over(
-    docker: Docker, installed: Installed, governed: dict[str, Installed]
+def test_a_clients_default_is_kept_recognized_and_taken_over(
+    client: Client, installed: Installed, governed: dict[str, Installed]
 ) -> None:
-    def started(runtime: str, *options: str) -> str:
-        words = ["run", "--detach", "--network", "none", "--runtime", runtime, *options]
-        return docker.docker(*words, "--security-opt", "seccomp=builtin", REFERENCE).stdout.strip()
-
-    name = f"moby@{installed_version('dockerd')}"
-    kept = started("wrapped")
-    assert _line(installed, kept)["action"] == "keep"
-    assert _status(installed, docker.space, kept)["engine_default"] == name
+    kept = client.with_default("wrapped")
+    assert installed.ledger(kept)[0]["action"] == "keep"
+    name = _status(installed, client.engine.space, kept)["engine_default"]
+    assert name.startswith(client.profile)
     for add in ([], ["--cap-add=SYS_ADMIN"]):
-        container = started("adopts", *add)
-        line = _line(governed["adopts"], container)
+        container = client.with_default("adopts", *add)
+        (line,) = governed["adopts"].ledger(container)
         assert (line["action"], line["profile"], line["replaced"]) == ("inject", name, name)
-        assert DENIED_TOO in (_block(docker.bundle(container)) or {})["syscalls"]
-    assert _line(governed["adopts-weaker"], started("adopts-weaker"))["mode"] == "audit"
-    exempt = started("adopts-weaker", "--annotation", "runc-wrap/seccomp=unconfined")
-    assert process_status.seccomp(docker.pid(exempt)) == DISABLED
-    _verified(governed["adopts-weaker"], docker.space)
-
-
-def test_podmans_default_is_kept_recognized_and_taken_over(
-    podman: Podman, installed: Installed, governed: dict[str, Installed]
-) -> None:
-    own = podman.override("own-default", '[containers]\nseccomp_profile = ""\n')
-
-    def started(runtime: str, *options: str) -> str:
-        words = ["--runtime", runtime, "run", "--detach", *options, REFERENCE]
-        return podman.podman(*words, override=own).stdout.strip()
-
-    kept = started("wrapped")
-    assert _line(installed, kept)["action"] == "keep"
-    name = _status(installed, podman.space, kept)["engine_default"]
-    assert name.startswith("containers-common@")
-    for add in ([], ["--cap-add=SYS_ADMIN"]):
-        container = started("adopts", *add)
-        line = _line(governed["adopts"], container)
-        assert (line["action"], line["replaced"]) == ("inject", name)
-        assert DENIED_TOO in (_block(podman.bundle(container)) or {})["syscalls"]
-    assert _line(governed["adopts-weaker"], started("adopts-weaker"))["mode"] == "audit"
-    exempt = started("adopts-weaker", "--annotation", "runc-wrap/seccomp=unconfined")
-    assert process_status.seccomp(podman.pid(exempt)) == DISABLED
-    _verified(governed["adopts"], podman.space)
+        assert DENIED_TOO in of_bundle(client.engine.bundle(container))["syscalls"]
+    weaker = governed["adopts-weaker"]
+    assert weaker.ledger(client.with_default("adopts-weaker"))[0]["mode"] == "audit"
+    out = ("--annotation", "runc-wrap/seccomp=unconfined")
+    assert client.seccomp(client.with_default("adopts-weaker", *out)) == DISABLED
+    for one in ("adopts", "adopts-weaker"):
+        _verified(governed[one], client.engine.space)

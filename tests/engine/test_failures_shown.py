@@ -4,6 +4,7 @@ Each engine's command must print it. Each failure is first shown to be ours: the
 starts on the bare runtime.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,17 @@ from harness.engines.images import REFERENCE
 from harness.engines.podman import Podman
 from harness.node.install import Installed
 
-NO_PROFILE = "runc-wrap/seccomp=localhost/none.json"
+MISSING = "localhost/none.json"
+NO_PROFILE = f"runc-wrap/seccomp={MISSING}"
 CONTAINERD_SAYS = "OCI runtime create failed: "
 KINDS = {  # runtime, does the annotation name a missing profile, what the sentence must say
     "a config.json that is cut short": ("spoiled", False, "config.json is not valid JSON"),
-    "a profile that does not exist": ("wrapped", True, "localhost/none.json"),
+    "a profile that does not exist": ("wrapped", True, MISSING),
     "a full disk": ("full", False, "no space is left on the device"),
 }
-EACH_FAILURE = pytest.mark.parametrize(
-    ("runtime", "no_profile", "sentence"), list(KINDS.values()), ids=list(KINDS)
-)
 
 
-@EACH_FAILURE
+@pytest.mark.parametrize(("runtime", "no_profile", "sentence"), KINDS.values(), ids=KINDS)
 def test_ctr_prints_the_message(
     node: Containerd, runtimes: dict[str, Path], runtime: str, no_profile: bool, sentence: str
 ) -> None:
@@ -43,56 +42,38 @@ def test_ctr_prints_the_message(
     assert sentence in failed.stderr
 
 
-@EACH_FAILURE
-def test_the_kubelet_gets_the_message(
-    cri: Cri, tmp_path: Path, runtime: str, no_profile: bool, sentence: str
-) -> None:
+def test_the_kubelet_gets_the_message(cri: Cri, tmp_path: Path) -> None:
     key, _, value = NO_PROFILE.partition("=")
-    annotations = {f"{key}.main": value} if no_profile else {}
+    annotations = {f"{key}.main": value}
     cri.run(cri.run_pod("runc", tmp_path, annotations), Ask())
-    pod = cri.run_pod(runtime, tmp_path, annotations)
-    with pytest.raises(CriError) as refused:
+    pod = cri.run_pod("wrapped", tmp_path, annotations)
+    with pytest.raises(CriError, match=f"{CONTAINERD_SAYS}runc-wrap: .*{MISSING}"):
         cri.run(pod, Ask())
-    assert f"{CONTAINERD_SAYS}runc-wrap: " in str(refused.value)
-    assert sentence in str(refused.value)
 
 
 def test_the_kubelet_gets_the_message_when_the_sandbox_fails(cri: Cri, tmp_path: Path) -> None:
     annotations = dict([NO_PROFILE.split("=")])
     cri.run_pod("runc", tmp_path, annotations, seccomp=UNCONFINED)
-    with pytest.raises(CriError) as refused:
+    with pytest.raises(CriError, match=f"{CONTAINERD_SAYS}runc-wrap: .*{MISSING}"):
         cri.run_pod("wrapped", tmp_path, annotations, seccomp=UNCONFINED)
-    assert f"{CONTAINERD_SAYS}runc-wrap: " in str(refused.value)
-    assert "localhost/none.json" in str(refused.value)
 
 
-@EACH_FAILURE
-def test_docker_prints_the_message(
-    docker: Docker, runtime: str, no_profile: bool, sentence: str
-) -> None:
-    annotation = ["--annotation", NO_PROFILE] if no_profile else []
-    words = ["run", "--rm", "--network", "none", *annotation]
+def test_docker_prints_the_message(docker: Docker) -> None:
+    words = ["run", "--rm", "--network", "none", "--annotation", NO_PROFILE]
     assert docker.try_docker(*words, REFERENCE, "true").returncode == 0
-    failed = docker.try_docker(*words, "--runtime", runtime, REFERENCE, "true")
+    failed = docker.try_docker(*words, "--runtime", "wrapped", REFERENCE, "true")
     assert failed.returncode == 125, "the daemon's failure, not the container's (126, 127)"
-    assert "runc-wrap: " in failed.stderr
-    assert sentence in failed.stderr
+    assert re.search(f"runc-wrap: .*{MISSING}", failed.stderr)
 
 
-@EACH_FAILURE
-@pytest.mark.parametrize("log", ["--log passed", "no --log"])
-def test_podman_prints_the_message(
-    podman: Podman, runtime: str, no_profile: bool, sentence: str, log: str
-) -> None:
-    speaks = '"runc-wrap", "spoiled", "full"' if log == "--log passed" else ""
-    override = podman.override("json", f"[engine]\nruntime_supports_json = [{speaks}]\n")
-    annotation = ["--annotation", NO_PROFILE] if no_profile else []
-    words = ["run", "--rm", *annotation, REFERENCE, "true"]
+@pytest.mark.parametrize("runtime", ["wrapped", "renamed"])
+def test_podman_prints_the_message(podman: Podman, runtime: str) -> None:
+    """Without --log, and with it."""
+    words = ["run", "--rm", "--annotation", NO_PROFILE, REFERENCE, "true"]
     assert podman.try_podman(*words).returncode == 0
-    failed = podman.try_podman("--runtime", runtime, *words, override=override)
+    failed = podman.try_podman("--runtime", runtime, *words)
     assert failed.returncode not in {0, 127}, "127 would be a command that is not in the image"
-    assert "runc-wrap: " in failed.stderr
-    assert sentence in failed.stderr
+    assert re.search(f"runc-wrap: .*{MISSING}", failed.stderr)
 
 
 def test_nothing_starts_if_even_the_log_is_full(

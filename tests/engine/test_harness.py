@@ -5,25 +5,14 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from harness.engines.containerd import CRI_NAMESPACE, containerd
-from harness.engines.cri import Ask, client
-from harness.engines.docker import dockerd
-from harness.engines.images import REFERENCE
-from harness.engines.podman import podman
 from harness.host.processes import short_directory, wait_until
 from harness.node.requirements import REQUIRE_ALL, requires
 
 SOURCE = Path(__file__).resolve().parents[2]
-
-
-class HalfWayError(Exception):
-    """A test that fails while its containers run; the arguments are its cgroup and pids."""
 
 
 def running(directory: Path, *pids: int) -> list[str]:
@@ -36,63 +25,6 @@ def running(directory: Path, *pids: int) -> list[str]:
                 found.append(f"{entry.name}: {words!r}")
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return [*found, *(line for line in mounts if f"{directory}/" in line)]
-
-
-def traces(directory: Path, cgroup: str, *pids: int) -> list[str]:
-    """Return what is left, the directory itself and cgroups included."""
-    cgroups = Path("/sys/fs/cgroup").glob(f"*{cgroup}")
-    places = [directory] if directory.exists() else []
-    return [*running(directory, *pids), *map(str, [*places, *cgroups])]
-
-
-def idle_in_containerd(directory: Path, image: Path) -> NoReturn:
-    """Start a container with ctr and fail before it is removed."""
-    with containerd(directory, {}) as engine:
-        engine.load(image)
-        cgroup = ["--cgroup", f"{engine.space.cgroup}/idle"]
-        engine.ctr("run", "--detach", *cgroup, REFERENCE, "idle")
-        row = engine.ctr("task", "list").stdout.splitlines()[-1]
-        raise HalfWayError(engine.space.cgroup, int(row.split()[1]), engine.daemon.pid)
-
-
-def idle_in_a_pod(directory: Path, image: Path) -> NoReturn:
-    """Start a pod through CRI and fail before it is removed."""
-    with containerd(directory, {}) as engine:
-        engine.load(image, CRI_NAMESPACE)
-        with client(engine.socket, engine.space.cgroup) as cri:
-            cri.wait_image()
-            pod = cri.run_pod("runc", directory / "logs")
-            pid = cri.pid(cri.run(pod, Ask()))
-            raise HalfWayError(engine.space.cgroup, cri.sandbox_pid(pod), pid)
-
-
-def idle_in_docker(directory: Path, image: Path) -> NoReturn:
-    """Start a container and fail before it is removed."""
-    with dockerd(directory, {}) as engine:
-        engine.docker("load", "--input", image)
-        engine.docker("run", "--detach", "--network", "none", "--name", "idle", REFERENCE)
-        raise HalfWayError(engine.space.cgroup, engine.pid("idle"), engine.daemon.pid)
-
-
-def idle_in_podman(directory: Path, image: Path) -> NoReturn:
-    """Start a container and fail before it is removed."""
-    with podman(directory, {}) as engine:
-        engine.podman("load", "--input", image)
-        engine.podman("run", "--detach", "--name", "idle", REFERENCE)
-        raise HalfWayError(engine.space.cgroup, engine.pid("idle"))
-
-
-@pytest.mark.parametrize(
-    "fail_half_way", [idle_in_containerd, idle_in_a_pod, idle_in_docker, idle_in_podman]
-)
-def test_an_engine_of_a_failed_test_leaves_nothing_behind(
-    image: Path, fail_half_way: Callable[[Path, Path], NoReturn]
-) -> None:
-    with short_directory("half") as directory, pytest.raises(HalfWayError) as failed:
-        fail_half_way(directory, image)
-    assert len(failed.value.args) > 0
-    left = functools.partial(traces, directory, *failed.value.args)
-    wait_until(lambda: left() == [], f"{left()} to be gone", seconds=60)
 
 
 def test_a_missing_program_is_skipped_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

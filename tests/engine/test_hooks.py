@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.containers.block_rules import of_bundle
 from harness.engines.images import REFERENCE
 from harness.host.processes import attempt
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.install import copy_of
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.json_codec import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from harness.engines.podman import Podman
     from harness.node.install import Installed
 
@@ -29,11 +26,9 @@ BOTH = pytest.mark.parametrize("runtime", ["runc", "crun"])
 
 
 @pytest.fixture
-def own(installed: Installed, place: Path, podman_storage: Podman) -> Iterator[Installed]:
-    """The test's own installation; its containers are removed first."""
-    yield copy_of(installed, place / "hooks")
-    podman_storage.remove_all()
-    shutil.rmtree(place / "hooks")
+def own(own_installation: Installed) -> Installed:
+    """The test's own installation."""
+    return own_installation
 
 
 def hooks_dir(own: Installed, stage: str, *options: str) -> Path:
@@ -48,18 +43,8 @@ def hooks_dir(own: Installed, stage: str, *options: str) -> Path:
     return target
 
 
-def start(podman: Podman, runtime: str, *options: str | Path, hooks: Path | None = None) -> str:
-    """`podman run --detach`; return the container's id."""
-    where: list[str | Path] = ["--hooks-dir", hooks] if hooks else []
-    words = [*where, "--runtime", runtime, "run", "--detach", *options, REFERENCE]
-    return podman.podman(*words).stdout.strip()
-
-
-def lines(own: Installed, container: str) -> list[Any]:
-    """Return a container's ledger lines, oldest first."""
-    ledger = own.prefix / "var" / "ledger" / "ledger.jsonl"
-    every = map(json.loads, ledger.read_text().splitlines() if ledger.exists() else [])
-    return [line for line in every if line["id"] == container]
+def block(podman: Podman, container: str) -> Any:
+    return of_bundle(podman.bundle(container))
 
 
 def control(podman: Podman, own: Installed, *words: str) -> tuple[int, Any]:
@@ -81,11 +66,11 @@ def test_the_definition_names_the_installation(installed: Installed) -> None:
 def test_precreate_confines_without_replacing_the_runtime(
     podman: Podman, own: Installed, runtime: str
 ) -> None:
-    assert process_status.seccomp(podman.pid(start(podman, runtime))) == DISABLED
+    assert process_status.seccomp(podman.pid(podman.start(runtime))) == DISABLED
     hooks = hooks_dir(own, "precreate", "--runtime", runtime)
-    container = start(podman, runtime, hooks=hooks)
+    container = podman.start(runtime, hooks=hooks)
     assert process_status.seccomp(podman.pid(container)) == FILTER
-    (line,) = lines(own, container)
+    (line,) = own.ledger(container)
     assert (line["via"], line["engine"], line["action"]) == ("hook", "podman", "inject")
     code, shown = control(podman, own, "status", "--json")
     one = next(one for one in shown if one["id"] == container)
@@ -95,26 +80,22 @@ def test_precreate_confines_without_replacing_the_runtime(
 
 
 def test_precreate_injects_what_the_runtime_would(podman: Podman, own: Installed) -> None:
-    hooked = start(podman, "runc", hooks=hooks_dir(own, "precreate"))
-    wrapped = start(podman, "wrapped")
-    assert config(podman, hooked)["linux"]["seccomp"] == config(podman, wrapped)["linux"]["seccomp"]
-
-
-def config(podman: Podman, container: str) -> Any:
-    return json.loads((podman.bundle(container) / "config.json").read_text())
+    hooked = podman.start("runc", hooks=hooks_dir(own, "precreate"))
+    wrapped = podman.start("wrapped")
+    assert block(podman, hooked) == block(podman, wrapped)
 
 
 def test_precreate_honours_opt_outs_and_own_profiles(podman: Podman, own: Installed) -> None:
     hooks = hooks_dir(own, "precreate")
     opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
-    container = start(podman, "runc", *opt_out, hooks=hooks)
+    container = podman.start("runc", *opt_out, hooks=hooks)
     assert process_status.seccomp(podman.pid(container)) == DISABLED
-    assert lines(own, container)[0]["declared"] == "unconfined"
+    assert own.ledger(container)[0]["declared"] == "unconfined"
     profile = own.prefix / "profile.json"
     profile.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
-    container = start(podman, "runc", "--security-opt", f"seccomp={profile}", hooks=hooks)
-    assert config(podman, container)["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_LOG"
-    assert lines(own, container)[0]["action"] == "keep"
+    container = podman.start("runc", "--security-opt", f"seccomp={profile}", hooks=hooks)
+    assert block(podman, container)["defaultAction"] == "SCMP_ACT_LOG"
+    assert own.ledger(container)[0]["action"] == "keep"
 
 
 def test_precreate_refuses_what_the_runtime_would_refuse(podman: Podman, own: Installed) -> None:
@@ -139,12 +120,12 @@ def test_precreate_in_observe_without_an_agent_audits_as_a_create_does(
 ) -> None:
     """Both runtimes refuse a config with a listener path at which no agent listens."""
     own.configure(f'runtime = ["{runtime}"]\n{OBSERVE}')
-    container = start(podman, runtime, hooks=hooks_dir(own, "precreate", "--runtime", runtime))
+    container = podman.start(runtime, hooks=hooks_dir(own, "precreate", "--runtime", runtime))
     assert process_status.seccomp(podman.pid(container)) == FILTER
-    (line,) = lines(own, container)
+    (line,) = own.ledger(container)
     assert (line["action"], line["mode"]) == ("inject", "audit")
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
-    assert "listenerPath" not in config(podman, container)["linux"]["seccomp"]
+    assert "listenerPath" not in block(podman, container)
 
 
 def test_precreate_confines_although_the_ledger_is_full(podman: Podman, own: Installed) -> None:
@@ -153,7 +134,7 @@ def test_precreate_confines_although_the_ledger_is_full(podman: Podman, own: Ins
     os.mknod(full, 0o600 | stat.S_IFCHR, Path("/dev/full").stat().st_rdev)
     with pytest.raises(OSError, match="No space left"):
         full.write_text("a line")
-    container = start(podman, "runc", hooks=hooks_dir(own, "precreate"))
+    container = podman.start("runc", hooks=hooks_dir(own, "precreate"))
     assert process_status.seccomp(podman.pid(container)) == FILTER
 
 
@@ -168,7 +149,7 @@ def test_the_digest_is_of_the_profile_as_podman_writes_it(podman: Podman, own: I
     (own.prefix / "etc" / "profiles" / "odd.json").write_text(json.dumps(profile))
     own.control("apply")
     words = ["--annotation", "runc-wrap/seccomp=localhost/odd.json"]
-    container = start(podman, "runc", *words, hooks=hooks_dir(own, "precreate"))
-    block = config(podman, container)["linux"]["seccomp"]
-    assert lines(own, container)[0]["digest"] == digest(json_codec.dumps(block))
+    container = podman.start("runc", *words, hooks=hooks_dir(own, "precreate"))
+    written = json_codec.dumps(block(podman, container))
+    assert own.ledger(container)[0]["digest"] == digest(written)
     assert control(podman, own, "verify", "--deep", "--json")[0] == 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.engines.cri import Cri
-    from tests.engine.conftest import Ruled
+    from harness.node.install import Installed
 
 # keyctl(99): an operation that does not exist, so the kernel's own answer is harmless
 KEYCTL = "x86_64:250:99"
@@ -33,36 +32,34 @@ def _answers(cri: Cri, handler: str, namespace: str, logs: Path) -> dict[str, st
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
 def test_a_rule_decides_denial_and_logging_by_namespace(
-    cri: Cri, ruled: Ruled, tmp_path: Path, runtime: str
+    cri: Cri, tmp_path: Path, runtime: str
 ) -> None:
     free = _answers(cri, runtime, "team", tmp_path / "free")
     assert free[KEYCTL] not in (DENIED, "errno 38"), "the kernel itself must let keyctl through"
     with logged_calls.audited() as silent:
-        enforced = _answers(cri, ruled.handlers[runtime], "team", tmp_path / "enforced")
+        enforced = _answers(cri, f"ruled-{runtime}", "team", tmp_path / "enforced")
     assert enforced[KEYCTL] == DENIED
     with logged_calls.audited() as audit:
-        looked = _answers(cri, ruled.handlers[runtime], "batch-7", tmp_path / "audit")
+        looked = _answers(cri, f"ruled-{runtime}", "batch-7", tmp_path / "audit")
     assert looked == free
-    assert _answers(cri, ruled.handlers[runtime], "legacy", tmp_path / "off") == free
+    assert _answers(cri, f"ruled-{runtime}", "legacy", tmp_path / "off") == free
     assert (*logged_calls.number(KEYCTL), LOGGED) in audit
     assert not {record for record in silent if record[:2] == logged_calls.number(KEYCTL)}
 
 
-def test_enforce_log_denies_and_logs_if_the_runtime_supports_it(
-    cri: Cri, ruled: Ruled, tmp_path: Path
-) -> None:
+def test_enforce_log_denies_and_logs_if_the_runtime_supports_it(cri: Cri, tmp_path: Path) -> None:
     with logged_calls.audited() as log:
-        answers = _answers(cri, ruled.handlers["crun"], "watched", tmp_path / "log")
+        answers = _answers(cri, "ruled-crun", "watched", tmp_path / "log")
     assert answers[KEYCTL] == DENIED
     assert (*logged_calls.number(KEYCTL), DENIED_AND_LOGGED) in log
 
 
-def test_the_ledger_names_the_rule_and_the_pod(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
-    pod = cri.run_pod(ruled.handlers["runc"], tmp_path, namespace="batch-7")
+def test_the_ledger_names_the_rule_and_the_pod(
+    cri: Cri, governed: dict[str, Installed], tmp_path: Path
+) -> None:
+    pod = cri.run_pod("ruled-runc", tmp_path, namespace="batch-7")
     container = cri.run(pod, Ask(name="app"))
-    ledger = ruled.installations["runc"].prefix / "var" / "ledger" / "ledger.jsonl"
-    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    line: dict[str, Any] = next(line for line in lines if line["id"] == container)
+    (line,) = governed["ruled-runc"].ledger(container)
     assert (line["namespace"], line["container"]) == ("batch-7", "app")
     assert (line["mode"], line["rule"]) == ("audit", "batch jobs: look first")
     assert line["engine"] == "containerd"
@@ -76,10 +73,10 @@ def test_a_pod_cannot_claim_an_exemption(cri: Cri, tmp_path: Path) -> None:
         assert process_status.seccomp(cri.pid(container)) == found
 
 
-def test_the_owner_chooses_whose_opt_out_counts(cri: Cri, ruled: Ruled, tmp_path: Path) -> None:
+def test_the_owner_chooses_whose_opt_out_counts(cri: Cri, tmp_path: Path) -> None:
     asks = {"runc-wrap/seccomp": "unconfined"}
     found = {}
     for namespace in ("trusted", "team"):
-        pod = cri.run_pod(ruled.handlers["runc"], tmp_path, asks, namespace=namespace)
+        pod = cri.run_pod("ruled-runc", tmp_path, asks, namespace=namespace)
         found[namespace] = process_status.seccomp(cri.pid(cri.run(pod, Ask())))
     assert found == {"trusted": 0, "team": 2}

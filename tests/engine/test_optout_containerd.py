@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -43,31 +43,21 @@ def _started(cri: Cri, pod: Pod, ask: Ask | None = None) -> int:
     return process_status.seccomp(cri.pid(cri.run(pod, ask or Ask())))
 
 
-def _line(installed: Installed, container: str) -> dict[str, Any]:
-    """Return the ledger's line of a container."""
-    ledger = installed.prefix / "var" / "ledger" / "ledger.jsonl"
-    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    found: dict[str, Any] = next(line for line in lines if line["id"] == container)
-    return found
-
-
-@pytest.mark.parametrize("handler", ["wrapped", "wrapped-crun"])
 @pytest.mark.parametrize("key", KEYS)
-def test_an_opt_out_that_a_running_pod_gets_does_not_count_for_its_next_container(
-    cri: Cri, tmp_path: Path, key: str, handler: str
+def test_a_pod_opts_out_by_an_annotation_that_it_has_from_the_start_and_not_later(
+    cri: Cri, tmp_path: Path, key: str
 ) -> None:
-    opt_out = {key: "unconfined"}
-    from_the_start = cri.run_pod(handler, tmp_path / "a", opt_out)
-    assert _started(cri, from_the_start) == DISABLED
-    late = cri.run_pod(handler, tmp_path / "b").annotated(opt_out)
+    opt_out, other = {key: "unconfined"}, {f"{key}.other": "unconfined"}
+    late = cri.run_pod("wrapped", tmp_path / "late", other).annotated({**other, **opt_out})
     assert _started(cri, late) == FILTER
+    assert _started(cri, cri.run_pod("wrapped", tmp_path / "start", opt_out)) == DISABLED
 
 
 def test_a_late_opt_out_is_recorded_with_the_reason(
     cri: Cri, tmp_path: Path, installed: Installed
 ) -> None:
     late = cri.run_pod("wrapped", tmp_path).annotated({OWN: "unconfined"})
-    line = _line(installed, cri.run(late, Ask()))
+    line = installed.ledger(cri.run(late, Ask()))[0]
     assert (line["action"], line["ignored"], line["declared"]) == ("inject", OWN, "unset")
     assert line["reason"] == (
         "The config has no seccomp profile and nobody opted out; the annotation "
@@ -145,7 +135,7 @@ def test_without_a_usable_sandbox_config_no_opt_out_counts(
     harm(node.bundle(pod.id) / "config.json")
     container = cri.run(pod, Ask(name="after"))
     assert process_status.seccomp(cri.pid(container)) == FILTER
-    line = _line(installed, container)
+    line = installed.ledger(container)[0]
     assert line["ignored"] == OWN
     assert "was made with it is unknown" in line["reason"]
 
@@ -178,24 +168,9 @@ def test_a_sandbox_is_identified_only_by_its_namespace_and_pod(
     cri: Cri, tmp_path: Path, installed: Installed
 ) -> None:
     pod = cri.run_pod("open", tmp_path, FORGED, seccomp=UNCONFINED)
-    line = _line(installed, pod.id)
+    line = installed.ledger(pod.id)[0]
     assert (line["namespace"], line["pod"]) == ("team", pod.config.metadata.name)
     assert (line["container"], line["image"]) == (None, None)
-
-
-def test_doctor_warns_of_a_handler_that_passes_all_annotations_on(
-    node: Containerd, governed: dict[str, Installed]
-) -> None:
-    by_image = governed["by-image"]
-    config = str(node.directory / "config.toml")
-    state: dict[str, Any] = {"format": 2, "engine": "containerd", "config": config}
-    state |= {"handlers": [], "facts": {}, "files": {}, "dirs": []}
-    (by_image.prefix / "var" / "engines").mkdir(exist_ok=True)
-    (by_image.prefix / "var" / "engines" / "containerd-0.json").write_text(json.dumps(state))
-    told = json.loads(by_image.control("doctor", "--json", ok=False).stdout)["findings"]
-    found = [each["sentence"] for each in told if each["check"] == "passed-on"]
-    assert len(found) == 1
-    assert "pod_annotations of its handler open-by-image have '*'" in found[0]
 
 
 def test_a_pod_cannot_overwrite_containerds_annotations_of_a_container(
@@ -203,6 +178,6 @@ def test_a_pod_cannot_overwrite_containerds_annotations_of_a_container(
 ) -> None:
     """Every annotation is passed on; containerd's own, which decide, come last."""
     pod = cri.run_pod("open", tmp_path, {**FORGED, "io.kubernetes.cri.sandbox-id": "../x"})
-    line = _line(installed, cri.run(pod, Ask()))
+    line = installed.ledger(cri.run(pod, Ask()))[0]
     assert (line["namespace"], line["container"]) == ("team", "main")
     assert "trusted" not in line["image"]

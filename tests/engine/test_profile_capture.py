@@ -9,7 +9,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +21,8 @@ from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
-from runc_wrap.apply import node_facts
 from runc_wrap.hotpath.main import CAPTURE
-from runc_wrap.policy import captured_comparison
 from runc_wrap.profiles import block_comparison, captured_profile, platform
-from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import formats
 
 if TYPE_CHECKING:
@@ -111,17 +107,6 @@ def test_containerds_capture_is_what_its_cri_plugin_gives_a_pod(
     kubelet.remove_pod(pod.id)
     (config,) = recorded.taken()
     _check(of_containerd, config)
-
-
-def test_a_table_that_is_not_the_engines_differs_call_by_call(of_containerd: Json) -> None:
-    facts = node_facts.of_engines()
-    data = json.dumps(of_containerd["profile"]).encode()
-    captured = CapturedProfile("containerd", of_containerd["version"], "", "", "", "", data)
-    assert captured_comparison.with_table(captured, facts) == []
-    older = replace(facts, engines={"containerd": "1.6.0"})
-    found = captured_comparison.with_table(captured, older)
-    assert ("captured", "", "cachestat: SCMP_ACT_ALLOW") in found
-    assert ("captured", "CAP_SYS_NICE", "set_mempolicy_home_node: SCMP_ACT_ALLOW") in found
 
 
 def test_containerd_keeps_no_pod_of_a_request(of_containerd: Json, node: Containerd) -> None:
@@ -233,13 +218,8 @@ def test_a_policy_with_the_capture_gives_an_unconfined_container_the_engines_own
     assert bare.split() == ["Seccomp:", "0"]
     words = ["run", "--rm", "--runc-binary", str(node_of_ours.wrapper), REFERENCE, "confined"]
     assert node.ctr(*words, *look).stdout.split() == ["Seccomp:", "2"]
-    (line,) = [json.loads(one) for one in _ledger(node_of_ours)][-1:]
+    line = node_of_ours.ledger()[-1]
     assert (line["action"], line["profile"]) == ("inject", of_containerd["name"])
-
-
-def _ledger(ours: Installed) -> list[str]:
-    files = sorted((ours.prefix / "var/ledger").iterdir())
-    return files[-1].read_text().splitlines()
 
 
 def test_a_request_that_root_has_not_made_is_a_container_like_any_other(

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from harness.engines.cri import Cri
     from harness.engines.podman import Podman
     from harness.node.install import Installed
-    from tests.engine.conftest import Ruled
 
     Configured = Callable[[Installed, str], None]
+    Nodes = dict[str, Installed]
 
 POD, NAME = "web-7d9c8b5f6-x2k4p", "shop/web/main"
 RULE = 'runtime = ["{}"]\n[[rule]]\nname = "look at all"\n{} = ["{}"]\nrecord = true\n'
@@ -50,16 +50,22 @@ def _allowed(printed: str) -> set[tuple[str, str]]:
 
 
 def test_two_nodes_recordings_are_added_up_and_enough_for_both(
-    node: Containerd, cri: Cri, ruled: Ruled, configured: Configured, tmp_path: Path
+    node: Containerd,
+    cri: Cri,
+    governed: Nodes,
+    configured: Configured,
+    tmp_path: Path,
 ) -> None:
+    nodes = {kind: governed[f"ruled-{kind}"] for kind in OWN}
+
     def run(kind: str, script: str) -> str:
         logs = tmp_path / kind
         logs.mkdir(exist_ok=True)
-        pod = cri.run_pod(ruled.handlers[kind], logs, namespace="shop", name=POD)
+        pod = cri.run_pod(f"ruled-{kind}", logs, namespace="shop", name=POD)
         return cri.run(pod, Ask(command=["sh", "-c", f"{script} && {READY}"]))
 
     files, seen = [], []
-    for kind, own in ruled.installations.items():
+    for kind, own in nodes.items():
         configured(own, RULE.format(kind, "namespace", "shop"))
         with agent.running(own, node.space.prefix):
             cri.exec(run(kind, OWN[kind]), *PROBE)
@@ -70,10 +76,10 @@ def test_two_nodes_recordings_are_added_up_and_enough_for_both(
         seen.append(_allowed(own.control(*SUGGEST, NAME).stdout))
     first, second = seen
     assert {name for name, _ in first ^ second} >= {"socket", "mkdir", "symlink"}
-    made = ruled.installations["runc"].control(*SUGGEST, "--merge", NAME, *files)
+    made = nodes["runc"].control(*SUGGEST, "--merge", NAME, *files)
     assert _allowed(made.stdout) == first | second
     assert "Recorded in 2 containers on 2 nodes, 2 of them from the start" in made.stderr
-    for kind, own in ruled.installations.items():
+    for kind, own in nodes.items():
         (own.prefix / "etc/profiles/web.json").write_text(made.stdout)
         configured(own, f'runtime = ["{kind}"]\n[default]\nprofile = "localhost/web.json"\n')
         container = run(kind, f"{OWN['runc']} && {BOTH} && {OWN['crun']}")
@@ -84,13 +90,13 @@ def test_two_nodes_recordings_are_added_up_and_enough_for_both(
 
 
 def test_podmans_containers_are_recorded(
-    podman: Podman, ruled: Ruled, configured: Configured
+    podman: Podman, governed: Nodes, configured: Configured
 ) -> None:
-    kind, own = "crun", ruled.installations["crun"]
+    kind, own = "crun", governed["ruled-crun"]
     configured(own, RULE.format(kind, "engine", "podman"))
     run = (
         "--runtime",
-        ruled.handlers[kind],
+        f"ruled-{kind}",
         "run",
         REFERENCE,
         "sh",

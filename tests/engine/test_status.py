@@ -106,10 +106,8 @@ def test_continuous_exec_probes_are_no_mismatch(
 
 
 def test_a_docker_container_is_shown(docker: Docker, installed: Installed) -> None:
-    words = ["run", "--detach", "--network", "none", "--runtime"]
-    confined = docker.docker(*words, "wrapped", REFERENCE).stdout.strip()
-    bare = docker.docker(*words, "runc", REFERENCE).stdout.strip()
-    host_pid = docker.docker(*words, "wrapped", "--pid=host", REFERENCE).stdout.strip()
+    confined, bare = docker.start("wrapped"), docker.start("runc")
+    host_pid = docker.start("wrapped", "--pid=host")
     docker.docker("exec", "--detach", host_pid, "sleep", "1000")
     found = shown(installed, docker.space)
     assert (found[confined]["engine"], found[confined]["agrees"]) == ("docker", True)
@@ -122,10 +120,10 @@ def test_a_docker_container_is_shown(docker: Docker, installed: Installed) -> No
 
 @pytest.mark.parametrize("runtime", ["wrapped", "wrapped-crun"])
 def test_podman_gives_its_runtime_no_root(
-    podman: Podman, installed: Installed, before_crun: Installed, runtime: str
+    podman: Podman, installed: Installed, governed: dict[str, Installed], runtime: str
 ) -> None:
-    chosen = before_crun if runtime == "wrapped-crun" else installed
-    container = podman.podman("--runtime", runtime, "run", "--detach", REFERENCE).stdout.strip()
+    chosen = governed.get(runtime, installed)
+    container = podman.start(runtime)
     podman.podman("exec", "--detach", container, "sleep", "1000")
     one = shown(chosen, podman.space)[container]
     assert (one["engine"], one["action"], one["agrees"]) == ("podman", "inject", True)
@@ -135,11 +133,9 @@ def test_podman_gives_its_runtime_no_root(
 
 def test_a_pod_that_shares_its_pid_namespace(podman: Podman, installed: Installed) -> None:
     podman.podman("pod", "create", "--share", "pid", "--name", "shared", "--infra-image", REFERENCE)
-    start = ["--runtime", "wrapped", "run", "--detach", "--pod", "shared"]
-    confined = podman.podman(*start, REFERENCE).stdout.strip()
-    exempt = podman.podman(
-        *start, "--annotation", "runc-wrap/seccomp=unconfined", REFERENCE
-    ).stdout.strip()
+    confined = podman.start("wrapped", "--pod", "shared")
+    out = ("--annotation", "runc-wrap/seccomp=unconfined")
+    exempt = podman.start("wrapped", "--pod", "shared", *out)
     try:
         found = shown(installed, podman.space)
         assert (found[confined]["agrees"], found[confined]["processes"]) == (True, 1)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.engines.cri import Ask
-from harness.engines.images import REFERENCE
 from harness.host.processes import attempt
 from harness.node.requirements import requires
 from tests.engine.test_status import verified
@@ -64,8 +63,7 @@ def test_a_pods_container_and_its_exec_probes(
 def test_podmans_container_and_its_exec(
     podman: Podman, installed: Installed, tmp_path: Path, runtime: str
 ) -> None:
-    run = ("--runtime", runtime, "run", "--detach", REFERENCE)
-    container, again = (podman.podman(*run).stdout.strip() for _ in "12")
+    container, again = (podman.start(runtime) for _ in "12")
     assert podman.podman("exec", container, *TRY).stdout == "yes\n"
     profile = tmp_path / "profile.json"
     status, found = tightened(installed, podman.space, profile, container)
@@ -107,6 +105,5 @@ def test_redis_under_load_under_podman(
     podman: Podman, installed: Installed, tmp_path: Path, runtime: str
 ) -> None:
     bound = [f"--volume={at}:{to}" for to, at in mounts(tmp_path / "out").items()]
-    run = ("--runtime", runtime, "run", "--detach", *bound, REFERENCE, *REDIS)
-    container = podman.podman(*run).stdout.strip()
+    container = podman.start(runtime, *bound, command=REDIS)
     loses_what_is_denied(installed, podman.space, tmp_path, container)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from harness.engines.containerd import Containerd
     from harness.engines.cri import Cri, Pod
     from harness.node.install import Installed
-    from tests.engine.conftest import Ruled
 
     Configured = Callable[[Installed, str], None]
+    Nodes = dict[str, Installed]
 
 NEW_USERS = "unshare -U true"  # what tools that build images do first
 LOOK = """
@@ -64,11 +64,6 @@ def _reported(owned: Installed, pod: str, once_more: Callable[[], bool]) -> dict
         time.sleep(0.5)
 
 
-def _deciders(owned: Installed, pod: str) -> set[str]:
-    lines = (owned.prefix / "var" / "ledger" / "ledger.jsonl").read_text().splitlines()
-    return {line["via"] for line in map(json.loads, lines) if line["pod"] == pod}
-
-
 def _runs(cri: Cri, pod: Pod) -> bool:
     return _works(cri, cri.run(pod, Ask()))
 
@@ -78,9 +73,9 @@ def _works(cri: Cri, container: str) -> bool:
 
 
 def test_a_workload_runs_under_enforce_with_the_suggested_profile(  # noqa: PLR0917 - as above
-    cri: Cri, node: Containerd, ruled: Ruled, configured: Configured, way: Way, tmp_path: Path
+    cri: Cri, node: Containerd, governed: Nodes, configured: Configured, way: Way, tmp_path: Path
 ) -> None:  # fmt: skip
-    owned = ruled.installations[way.kind]
+    owned = governed[f"ruled-{way.kind}"]
 
     def policy(*rules: str) -> None:
         configured(owned, "\n".join([f'runtime = ["{way.kind}"]', *rules]))
@@ -97,7 +92,7 @@ def test_a_workload_runs_under_enforce_with_the_suggested_profile(  # noqa: PLR0
         name = looked_at.config.metadata.name
         found = _reported(owned, name, lambda: _works(cri, container))
         cri.remove_pod(looked_at.id)  # else an agent that is ended waits for it
-    assert "agent" in _deciders(owned, looked_at.config.metadata.name)
+    assert "agent" in {line["via"] for line in owned.ledger() if line["pod"] == name}
     assert found["verdict"] == "denied"
     (call,) = found["calls"]
     assert (call["syscall"], call["errno"]) == ("unshare", "EPERM")

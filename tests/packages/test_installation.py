@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from harness.node.packages import CTL, PREFIX, WRAPPER
+from harness.node.packages import CTL, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,13 +38,6 @@ def _ours(node: Node) -> set[str]:
     """Return all paths of ours, but the package files that the test brought."""
     told = node.run("find", "/", "-xdev", "-path", "*runc-wrap*", "-not", "-path", "/var/cache/*")
     return set(told.stdout.split("\n")) - {""}
-
-
-def test_its_policy_is_in_force_and_its_commands_are_found(installed: Node) -> None:
-    bundle = installed.bundle()
-    assert installed.seccomp(bundle, "/usr/sbin/runc") == 0
-    assert installed.seccomp(bundle, WRAPPER) == 2
-    assert "In force" in installed.run(CTL, "apply").stdout
 
 
 def test_it_is_no_other_users_to_change(installed: Node) -> None:
@@ -114,8 +107,8 @@ def named(installed: Node) -> Path:
 
 
 @pytest.mark.usefixtures("named")
-def test_removed_while_an_engine_names_it_it_leaves_the_real_runtime_at_its_path(
-    installed: Node,
+def test_removed_while_an_engine_names_it_it_leaves_the_real_runtime_until_it_is_installed_again(
+    installed: Node, first: Path
 ) -> None:
     done = installed.run(*REMOVE)
     assert f"{LEFT} stays and leads to /usr/sbin/runc, without runc-wrap" in done.stderr
@@ -126,13 +119,6 @@ def test_removed_while_an_engine_names_it_it_leaves_the_real_runtime_at_its_path
         LEFT,
     }
     assert installed.seccomp(installed.bundle(), LEFT) == 0
-
-
-@pytest.mark.usefixtures("named")
-def test_installed_again_it_is_in_force_at_the_path_that_was_left(
-    installed: Node, first: Path
-) -> None:
-    installed.run(*REMOVE)
     installed.run(*INSTALL, installed.put(first))
     assert not installed.inside(LEFT).is_symlink()
     assert installed.seccomp(installed.bundle(), LEFT) == 2
