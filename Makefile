@@ -43,14 +43,14 @@ FORKY_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybo
 # Of the runtimes' tests, what a newer runtime or libseccomp can break.
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement int_arguments modes restore rootless) \
 	live/test_execs observe/test_calls evidence/test_runtimes_own_calls verify/test_filters
-FORKY_ENGINE = $(addprefix confinement_,containerd podman) builtin_profiles profile_capture \
+FORKY_ENGINE = $(addprefix confinement_,clients containerd podman) builtin_profiles profile_capture \
 	optout_containerd \
 	modes_containerd
 ALL_OF_FORKY = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 SOME_OF_FORKY = tests/worlds/test_forky.py tests/worlds/test_pods_own_users.py tests/runtime/create/test_modes.py \
 	tests/engine/test_modes_containerd.py \
-	tests/engine/test_confinement_docker.py tests/engine/test_confinement_podman.py
+	tests/engine/test_confinement_clients.py tests/engine/test_confinement_podman.py
 
 # In this order: the first test installs, each file leaves the machine as it found it, and the last
 # uninstalls. What a box shows as well (tests/boxes) is not here.
@@ -73,9 +73,9 @@ lint: .venv/ready   ## linters, types, import contracts, licences
 
 # The list that a person waits for: three targets at a time, the longest first, as containers' tests wait
 # as much as they work. Then what reads the kernel's records, which are of all containers, beside what
-# has none. It goes on after a failure, and fails in the end.
-CONTAINERS = test-forky test-services test-engine test-box test-runtime test-archive test-agent test-launcher
-RECORDS = test-records test-unit test-kubernetes test-imports lint
+# has no container whose calls are logged, and no agent. It goes on after a failure, and fails in the end.
+CONTAINERS = test-forky test-services test-engine test-box test-runtime test-faults test-recorded test-agent
+RECORDS = test-records test-unit test-archive test-kubernetes test-imports test-launcher lint
 QUIETLY = --no-print-directory
 make := $(MAKE) $(QUIETLY)
 
@@ -143,8 +143,8 @@ SLOW = $(patsubst %,tests/runtime/%.py,verify/test_status_speed evidence/test_au
 	observe/test_flood)
 OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_other_runtimes.py
 # What judges by the kernel's records, where calls of other containers cast doubt on a verdict.
-READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd engine_default_adopted candidate) \
-	$(patsubst %,tests/corpus/test_%.py,sample recorded candidate hostile) tests/campaigns/test_faults.py
+READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd candidate) \
+	$(patsubst %,tests/corpus/test_%.py,sample candidate hostile)
 IGNORED = $(addprefix --ignore=,$(READING))
 LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))
 
@@ -168,6 +168,12 @@ test-services: .venv/ready build/installed   ## the two services, and the cluste
 
 test-agent: .venv/ready build/installed   ## creates decided by the agent; root
 	$(INSTALLED) RUNC_WRAP_TEST_AGENT=1 .venv/bin/pytest $(ONCE_MORE) -m 'not cold' $(WITH_AGENT)
+
+test-faults: .venv/ready   ## creates under faults; root
+	.venv/bin/pytest $(ONCE_MORE) tests/campaigns/test_faults.py
+
+test-recorded: .venv/ready build/installed   ## real programs, recorded and enforced with what was recorded; root
+	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/corpus/test_recorded.py
 
 test-engine: .venv/ready build/installed build/api.proto   ## real containerd, Podman, Docker, Buildah only; root
 	$(INSTALLED) .venv/bin/pytest $(ONCE_MORE) tests/engine $(IGNORED)
