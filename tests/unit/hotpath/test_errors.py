@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,8 +43,10 @@ def test_a_fifo_as_log_does_not_block(tmp_path: Path) -> None:
 
 
 def test_a_warning_is_only_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log").write_text("{}\n")
     errors.report("x", _called(tmp_path / "log"), level="warning")
-    assert json.loads((tmp_path / "log").read_text())["level"] == "warning"
+    before, line = (tmp_path / "log").read_text().splitlines()
+    assert (before, json.loads(line)["level"]) == ("{}", "warning")
     assert capfd.readouterr().err == ""
 
 
@@ -58,4 +61,6 @@ def test_foreign_text_is_short_and_harmless_however_it_is_written(text: str) -> 
 def test_a_message_of_any_characters_is_one_json_line(text: str) -> None:
     line = errors._line(errors.quoted(text), "error", "json")  # noqa: SLF001 - pure, its own test
     assert line.count(b"\n") == 1
-    assert json.loads(line)["level"] == "error"
+    found = json.loads(line)
+    assert (found.keys(), found["level"]) == ({"level", "msg", "time"}, "error")
+    assert datetime.fromisoformat(found["time"]).utcoffset() is not None

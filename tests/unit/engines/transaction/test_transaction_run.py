@@ -24,6 +24,7 @@ from tests.unit.engines.transaction.killed_node import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from runc_wrap.node.paths import Places
     from tests.unit.engines.transaction.killed_node import FakeNode
@@ -223,6 +224,25 @@ def test_a_full_disk_changes_nothing(one: FakeNode, monkeypatch: pytest.MonkeyPa
         else:
             break
     assert room > 3
+
+
+def test_killed_before_any_change_it_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proved(monkeypatch)
+    for at in range(MOST_CHANGES):
+        (tmp_path / str(at)).mkdir()
+        one, _ = node(tmp_path / str(at))
+        was_killed = killed(at, one.run)
+        one.take_back()
+        plan_execution.settle(one.where.change)  # as the next command does
+        file, read = _engine(one)
+        assert (file, taking_back.unfinished(one.places), _remains(one)) == (read, {}, []), at
+        assert len([*one.places.engines.glob("*.json")]) == (file != TEXT), at
+        assert (file == TEXT) is was_killed or at > MANY, at
+        if not was_killed:
+            break
+    assert at > MANY
 
 
 @settings(max_examples=40, deadline=None)
