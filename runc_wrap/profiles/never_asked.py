@@ -19,10 +19,11 @@ clock_gettime clone epoll_create1 epoll_ctl epoll_pwait eventfd2 fcntl getpid ge
 madvise mmap munmap nanosleep pipe2 recvmsg rt_sigreturn sched_getaffinity sched_yield sendmsg
 sigaltstack tgkill
 """
-# What C libraries call as any program starts: a shell that is started later finds it.
+# What C libraries call as any program starts: a shell that is started later finds it. fork and
+# vfork do no more than clone: which is made depends on the way that a shell takes this time.
 _STARTING = """
-access arch_prctl brk mprotect pread64 prlimit64 readlink rseq set_robust_list set_thread_area
-set_tid_address ugetrlimit uname
+access arch_prctl brk fork mprotect pread64 prlimit64 readlink rseq set_robust_list set_thread_area
+set_tid_address ugetrlimit uname vfork
 """
 # Too many in a second to ask about each, and of no use without calls that are asked about.
 _FREQUENT = """
