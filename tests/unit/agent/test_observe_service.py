@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,8 +25,7 @@ from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.profiles import syscalls
 
 if TYPE_CHECKING:
-    import select
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from harness.containers.listener_process import Sender
 
@@ -133,41 +133,15 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
         assert sum(map(loss_intervals.total, found.lost.values())) == 1  # the first call
 
 
-def _first_wait(place: Path) -> float:
-    """Return for how many seconds at most the service waits at first, with nothing to do."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:  # it takes signals and freezes the garbage collector
-        try:
-            observer = Observer(str(place), [])
-
-            def idle(seconds: float) -> list[tuple[int, int]]:
-                observer.is_over = True
-                os.write(writing, str(seconds).encode())
-                return []
-
-            observer.poll = cast("select.epoll", _Idle(observer.poll, idle))
-            observer.serve()
-        finally:
-            os._exit(1)
-    os.close(writing)
-    os.waitpid(pid, 0)
-    with os.fdopen(reading) as told:
-        return float(told.read())
-
-
 def test_it_looks_at_which_release_is_installed_even_if_nothing_else_happens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a supervisor nothing else may wake it for a minute."""
     monkeypatch.setattr(Recorder, "seconds", lambda _: 60.0)
     with short_directory("observe") as place:
-        assert _first_wait(place) <= SECONDS_TO_NOTICE
-
-
-class _Idle:
-    """An epoll at which nothing ever comes."""
-
-    def __init__(self, real: select.epoll, poll: Callable[[float], list[tuple[int, int]]]) -> None:
-        self.register, self.modify = real.register, real.modify
-        self.poll = poll
+        pid = os.fork()
+        if pid == 0:  # it takes signals
+            with contextlib.suppress(BaseException):
+                os._exit(math.ceil(Observer(str(place), [])._seconds()))  # noqa: SLF001 - of a turn
+            os._exit(99)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) <= SECONDS_TO_NOTICE

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import socket
 import sys
 import threading
 import time
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import short_directory
 from runc_wrap.agent import systemd_protocol
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    Notifying = Callable[[Path | str], Supervisor]
+    from tests.unit.agent.conftest import Systemd
 
 _SHOW = """
 import os
@@ -31,36 +30,10 @@ print(systemd_protocol.received({**os.environb, b"LISTEN_PID": b"1"}))
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    with short_directory("handing") as found:
-        yield found / "notify"
-
-
-@pytest.fixture
-def systemd(place: Path) -> Iterator[socket.socket]:
-    with _listening(place) as taker:
-        yield taker
-
-
-def _listening(place: Path) -> socket.socket:
-    taker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    taker.bind(str(place))
-    taker.setblocking(False)
-    return taker
-
-
-@pytest.fixture
-def notifying() -> Iterator[Notifying]:
-    """Make the services' end; its connections are closed afterwards."""
-    made = []
-
-    def make(address: Path | str) -> Supervisor:
-        made.append(Supervisor({b"NOTIFY_SOCKET": os.fsencode(address)}))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+def notifying(systemd: Systemd) -> Iterator[Supervisor]:
+    """The services' end."""
+    with contextlib.closing(Supervisor({b"NOTIFY_SOCKET": os.fsencode(systemd.path)})) as made:
+        yield made
 
 
 def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
@@ -92,68 +65,45 @@ def test_descriptors_for_another_process_are_ignored(environment: dict[bytes, by
     assert systemd_protocol.received(environment) == []
 
 
-def test_a_message_arrives_with_its_descriptors(
-    place: Path, systemd: socket.socket, notifying: Notifying
-) -> None:
-    reader, writer = os.pipe()
-    assert notifying(place).send(b"FDSTORE=1\nFDNAME=a", [writer])
-    message, fds, _, _ = socket.recv_fds(systemd, 99, 4)
-    assert (message, len(fds)) == (b"FDSTORE=1\nFDNAME=a", 1)
-    os.write(fds[0], b"x")
-    assert os.read(reader, 1) == b"x"
-    for each in (reader, writer, *fds):
-        os.close(each)
-
-
 def test_a_notify_socket_that_was_replaced_is_connected_to_anew(
-    place: Path, notifying: Notifying
+    systemd: Systemd, notifying: Supervisor
 ) -> None:
-    ours = notifying(place)
-    with _listening(place):
-        assert ours.send(b"X=1")
-    place.unlink()
-    assert not ours.send(b"X=2")
-    with _listening(place) as second:
-        assert ours.send(b"X=3")
-        assert second.recv(9) == b"X=3"
+    assert notifying.send(b"X=1")
+    systemd.close()
+    assert not notifying.send(b"X=2")
+    systemd.listen()
+    assert notifying.send(b"X=3")
+    assert systemd.messages() == [b"X=3"]
 
 
 def test_a_full_queue_is_waited_for_a_second_if_asked(
-    place: Path, systemd: socket.socket, notifying: Notifying
+    systemd: Systemd, notifying: Supervisor
 ) -> None:
-    ours = notifying(place)
     sent = 0
-    while ours.send(b"X=1"):
+    while notifying.send(b"X=1"):
         sent += 1
         assert sent < 10_000
     begun = time.monotonic()
-    assert not ours.send(b"LAST=1", waits=True)
+    assert not notifying.send(b"LAST=1", waits=True)
     assert 0.9 < time.monotonic() - begun < 10
-    drain = threading.Timer(0.1, lambda: [systemd.recv(9) for _ in range(sent)])
+    drain = threading.Timer(0.1, lambda: [systemd.take() for _ in range(sent)])
     drain.start()
-    assert ours.send(b"LAST=1", waits=True)
+    assert notifying.send(b"LAST=1", waits=True)
     drain.join()
-    assert systemd.recv(9) == b"LAST=1"
+    assert systemd.messages() == [b"LAST=1"]
 
 
 @pytest.mark.parametrize("whose", [{}, {b"WATCHDOG_PID": b"%d" % os.getpid()}])
 def test_systemd_is_notified_twice_per_watchdog_interval(
-    place: Path,
-    systemd: socket.socket,
-    monkeypatch: pytest.MonkeyPatch,
-    whose: dict[bytes, bytes],
-    notifying: Notifying,
+    systemd: Systemd, clock: list[float], whose: dict[bytes, bytes], notifying: Supervisor
 ) -> None:
-    now = [50.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watchdog = Watchdog(notifying(place), {b"WATCHDOG_USEC": b"30000000", **whose})
+    watchdog = Watchdog(notifying, {b"WATCHDOG_USEC": b"30000000", **whose})
     told = []
     for _ in range(7):
         watchdog.tell_due()
-        while message := _next(systemd):
-            told.append((now[0], message))
-        now[0] = max(min(now[0] + 5.0, *watchdog.due()), now[0] + 0.1)
-    assert told == [(when, b"WATCHDOG=1") for when in (50.0, 65.0, 80.0)]
+        told += [(clock[0], message) for message in systemd.messages()]
+        clock[0] = max(min(clock[0] + 5.0, *watchdog.due()), clock[0] + 0.1)
+    assert told == [(when, b"WATCHDOG=1") for when in (100.0, 115.0, 130.0)]
 
 
 @pytest.mark.parametrize(
@@ -161,16 +111,8 @@ def test_systemd_is_notified_twice_per_watchdog_interval(
     [{}, {b"WATCHDOG_USEC": b"x"}, {b"WATCHDOG_USEC": b"3000000", b"WATCHDOG_PID": b"1"}],
 )
 def test_without_a_systemd_watchdog_nothing_is_sent_and_no_timer_runs(
-    place: Path, systemd: socket.socket, environment: dict[bytes, bytes], notifying: Notifying
+    systemd: Systemd, environment: dict[bytes, bytes], notifying: Supervisor
 ) -> None:
-    watchdog = Watchdog(notifying(place), environment)
+    watchdog = Watchdog(notifying, environment)
     watchdog.tell_due()
-    assert watchdog.due() == []
-    assert _next(systemd) == b""
-
-
-def _next(systemd: socket.socket) -> bytes:
-    try:
-        return systemd.recv(99)
-    except BlockingIOError:
-        return b""
+    assert (watchdog.due(), systemd.messages()) == ([], [])

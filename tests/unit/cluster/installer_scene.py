@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, cast
 from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
+from tests.unit.cluster.host_stand_in import OURS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from runc_wrap.cluster.host_commands.systemd_manager import Manager
+    from runc_wrap.cluster.next_step import NextStep
     from tests.unit.cluster.api_stand_in import StandIn
     from tests.unit.cluster.host_stand_in import Host
 
@@ -38,6 +42,7 @@ class Scene:
     place: Path
     api: StandIn
     host: Host
+    patch: pytest.MonkeyPatch
     told: list[str] = field(default_factory=list)
 
     @property
@@ -64,6 +69,32 @@ class Scene:
 
     def remover(self) -> Reconciler:
         return Reconciler(self.host.places, self._commands(), self.reporter(), removes=True)
+
+    def passes(
+        self, word: str, steps: str | None = None, by: Reconciler | None = None, times: int = 1
+    ) -> NextStep:
+        """Have new pods look at the node, or `by`: the state of each, and the steps of all."""
+        before = len(self.host.done)
+        for _ in range(times):
+            decision = (by or self.installer()).run()
+            assert decision.word == word, decision
+        assert steps is None or self.host.done[before:] == steps.split()
+        return decision
+
+    def take_out(self) -> None:
+        """Somebody takes our lines out of the engine's configuration, and starts it anew."""
+        self.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+
+    def boot(self, boot: str) -> None:
+        self.patch.setattr("runc_wrap.host.procfs.boot_id", lambda: boot)
+
+    def clock(self, now: float) -> None:
+        self.patch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
+
+    def engine_says(self, version: str) -> None:
+        """Have the kubelet tell this version of its engine."""
+        info = self.api.node["status"]["nodeInfo"]
+        info["containerRuntimeVersion"] = f"containerd://{version}"
 
     def kubelet_lists_it(self) -> None:
         self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]

@@ -17,6 +17,7 @@ from runc_wrap.node import features
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CONTAINERD = """#!/bin/sh
@@ -58,57 +59,52 @@ def test_a_node_that_has_what_is_needed_has_no_problem_and_nothing_is_written(
     assert sorted(place.rglob("*")) == before
 
 
+def _containerd(version: str, dump: str) -> Callable[[Path], None]:
+    text = CONTAINERD.format(version=version, dump=dump)
+    return lambda place: _program(place, "containerd", text)
+
+
+def _config(content: bytes) -> Callable[[Path], object]:
+    return lambda place: (place / "config.toml").write_bytes(content)
+
+
+PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no runtime": (lambda place: (place / "bin" / "runc").unlink(), "none of the runtimes"),
+    "no engine": (lambda place: (place / "bin" / "containerd").unlink(),
+                  "none is found here: --engine-config=FILE"),
+    "a version of no number": (_containerd("unknown", ACCEPTS), "containerd's version is unknown"),
+    "no version": (_containerd("", ACCEPTS), "containerd's version is unknown"),
+    "what the engine refuses": (_containerd("1.7.24", REFUSES),
+        "containerd refuses its configuration {place}/config.toml: containerd: line 3 is no TOML"),
+    "CRI is off": (_config(b'disabled_plugins = ["cri"]\n'), "config.toml disables the CRI plugin"),
+    "no value": (_config(b"version = \n"), "{place}/config.toml: Invalid value"),
+    "a number too long": (_config(b"n = " + b"9" * 5000), "wanted valid TOML"),
+    "no UTF-8": (_config(b"# \xff\n"), "wanted UTF-8"),
+    "plugins are no list": (_config(b"disabled_plugins = 3\n"),
+        "disabled_plugins is no list; wanted a list of plugins"),
+    "one of them is CRI": (_config(b'disabled_plugins = [["cri"], 3, {}, "cri"]\n'),
+        "disables the CRI plugin (cri)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_what_keeps_it_off_a_node_is_said_in_one_sentence(place: Path, problem: str) -> None:
+    spoil, said = PROBLEMS[problem]
+    spoil(place)
+    (found,) = _problems(place)
+    assert said.format(place=place) in found
+
+
 def test_a_kernel_without_filters_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "of_kernel", lambda _: frozenset({"kill"}))
     (found,) = _problems(place)
     assert "CONFIG_SECCOMP_FILTER" in found
 
 
-def test_a_configuration_that_the_engine_refuses_is_said_in_its_words(place: Path) -> None:
-    _program(place, "containerd", CONTAINERD.format(version="1.7.24", dump=REFUSES))
-    (found,) = _problems(place)
-    assert found.startswith(f"containerd refuses its configuration {place}/config.toml: ")
-    assert "line 3 is no TOML" in found
-
-
-def test_a_cri_plugin_that_is_off_is_said(place: Path) -> None:
-    (place / "config.toml").write_text('disabled_plugins = ["cri"]\n')
-    (found,) = _problems(place)
-    assert "disables the CRI plugin" in found
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"version = \n", "wanted valid TOML"),
-        (b"n = " + b"9" * 5000, "wanted valid TOML"),
-        (b"# \xff\n", "wanted UTF-8"),
-        (b"disabled_plugins = 3\n", "disabled_plugins is no list; wanted a list of plugins"),
-        (b'disabled_plugins = [["cri"], 3, {}, "cri"]\n', "disables the CRI plugin (cri)"),
-    ],
-)
-def test_a_containerd_configuration_that_cannot_be_understood_is_said_in_a_sentence(
-    place: Path, content: bytes, said: str
-) -> None:
-    (place / "config.toml").write_bytes(content)
-    (found,) = _problems(place)
-    assert found.startswith(f"{place}/config.toml")
-    assert said in found
-    _program(place, "containerd", CONTAINERD.format(version="1.7.24", dump=REFUSES))
-    assert len(_problems(place)) == 2  # what containerd itself says follows
-
-
-@pytest.mark.parametrize("version", ["unknown", ""])
-def test_an_engine_that_tells_no_version_is_said(place: Path, version: str) -> None:
-    _program(place, "containerd", CONTAINERD.format(version=version, dump=ACCEPTS))
-    (found,) = _problems(place)
-    assert "containerd's version is unknown" in found
-
-
-def test_a_node_without_a_runtime_that_can_be_used_is_said(place: Path) -> None:
-    (place / "bin" / "runc").unlink()
-    (found,) = _problems(place)
-    assert "none of the runtimes" in found
+def test_what_containerd_says_of_its_configuration_follows_what_we_say(place: Path) -> None:
+    (place / "config.toml").write_text("version = \n")
+    _containerd("1.7.24", REFUSES)(place)
+    assert len(_problems(place)) == 2
 
 
 def test_the_runtime_of_the_policy_in_force_counts(place: Path) -> None:
@@ -123,45 +119,36 @@ def test_the_runtime_of_the_policy_in_force_counts(place: Path) -> None:
     assert "none of the runtimes" in found
 
 
-def test_an_engine_that_is_not_there_or_there_twice_has_to_be_named(
+def test_an_engine_that_is_there_twice_has_to_be_named(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (place / "bin" / "containerd").unlink()
-    (found,) = _problems(place)
-    assert "none is found here: --engine-config=FILE" in found
     two = [Containerd(place / name) for name in ("a", "b")]
     monkeypatch.setattr(Containerd, "detect", lambda: two)
     (found,) = preflight.problems(Places(place), "containerd", None)
     assert f"containerd ({place}/a) and containerd ({place}/b): --engine-config=FILE" in found
 
 
-@pytest.mark.parametrize("is_well", [True, False])
-def test_the_command_ends_with_one_document(place: Path, *, is_well: bool) -> None:
-    if not is_well:
-        (place / "bin" / "runc").unlink()
-    words = ["--prefix", str(place / "prefix"), "cluster", "preflight", "containerd"]
-    words += ["--config", str(place / "config.toml")]
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == (0 if is_well else 1)
-    assert bool(json.loads(result.stdout)["reason"]) is not is_well
-
-
 def test_the_runtime_of_the_policy_that_comes_with_the_release_counts(place: Path) -> None:
     """Then the policy is laid down: what it lacks beside that is no reason to install nothing."""
-    (place / "bin" / "runc").rename(place / "bin" / "crun-of-our-own")
     prefix = Places(place / "prefix")
-    words = ["--prefix", str(prefix.prefix), "cluster", "preflight", "containerd"]
-    words += ["--config", str(place / "config.toml")]
-    assert CliRunner().invoke(main, words).exit_code == 1
+
+    def asked(*more: str) -> dict[str, str]:
+        words = ["--prefix", str(prefix.prefix), "cluster", "preflight", "containerd"]
+        result = CliRunner().invoke(main, [*words, "--config", str(place / "config.toml"), *more])
+        found: dict[str, str] = json.loads(result.stdout)
+        assert result.exit_code == bool(found["reason"])
+        return found
 
     def said(text: str) -> dict[str, str]:
         name = policy_directory.write(prefix, {"config.toml": text.encode()})
-        result = CliRunner().invoke(main, [*words, "--policy", name])
-        found: dict[str, str] = json.loads(result.stdout)
-        assert result.exit_code == bool(found["reason"])
+        found = asked("--policy", name)
         if not any(found.values()):
             assert policy_directory.in_force(prefix) == name
         return found
+
+    assert not asked()["reason"]
+    (place / "bin" / "runc").rename(place / "bin" / "crun-of-our-own")
+    assert asked()["reason"]
 
     own = 'runtime = ["crun-of-our-own"]\n'
     assert "The policy cannot be read: " in said(f"{own}[typo")["reason"]

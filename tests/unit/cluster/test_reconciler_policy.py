@@ -23,36 +23,31 @@ def _refuses(_: Places) -> None:
     raise PolicyError("config.toml:2: unknown setting defualt")
 
 
-def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(apply_policy, "check", _refuses)
+def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(scene: Scene) -> None:
+    scene.patch.setattr(apply_policy, "check", _refuses)
     scene.host.fails["apply"] = "Error: config.toml:1: unknown setting defualt\n"
     scene.installer().run()  # the kubelet has not been asked since
-    assert scene.installer().run().word == "policy-refused"
+    scene.passes("policy-refused")
     assert READY not in scene.labels
     del scene.host.fails["apply"]
     scene.write_policy('[default]\nmode = "observe"\n')
-    assert scene.installer().run().word == "ready"
+    scene.passes("ready")
     assert scene.labels[READY] == "true"
     assert scene.reasons == ["Installed", "PolicyRefused", "PolicyApplied", "Ready"]
 
 
-@pytest.mark.parametrize("what", ["containerRuntimeVersion", "kernelVersion"])
+@pytest.mark.parametrize(
+    ("what", "other"),
+    [("containerRuntimeVersion", "containerd://2.0.1"), ("kernelVersion", "6.12.0-1")],
+)
 def test_the_policy_is_compiled_again_for_another_engine_or_kernel_before_that_is_proved(
-    scene: Scene, what: str
+    ready: Scene, what: str, other: str
 ) -> None:
     """`runtime-default` is the engine's own profile, which its upgrade changes."""
-    scene.become_ready()
-    other = {"containerRuntimeVersion": "containerd://2.0.1", "kernelVersion": "6.12.0-1"}
-    scene.api.node["status"]["nodeInfo"][what] = other[what]
-    scene.host.upgraded = True
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["apply", "status", "prove", "status"]
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["status"]
+    ready.api.node["status"]["nodeInfo"][what] = other
+    ready.host.upgraded = True
+    ready.passes("ready", "apply status prove status")
+    ready.passes("ready", "status")
 
 
 def test_what_apply_remarks_is_in_the_state(scene: Scene) -> None:
@@ -72,9 +67,7 @@ def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runti
     """As where only CRI-O's own crun is there, which runc-wrap does not look for."""
     scene.host.fails["preflight"] = "none of the runtimes runc, crun was found"
     pod = scene.installer()
-    for _ in range(2):
-        assert pod.run().word == "refused"
-    assert scene.host.done == ["preflight"]
+    scene.passes("refused", "preflight", by=pod, times=2)
     del scene.host.fails["preflight"]
     scene.write_policy('runtime = ["crun"]\n')
     install, laid = scene.host.install, list[str | None]()
@@ -83,8 +76,8 @@ def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runti
         laid.append(policy_directory.in_force(scene.host.places))
         install()
 
-    scene.host.install = look  # type: ignore[method-assign]
-    assert pod.run().word == "waiting"  # and not an hour later
+    scene.patch.setattr(scene.host, "install", look)
+    scene.passes("waiting", by=pod)  # and not an hour later
     assert scene.host.argv["preflight"][-2:] == ["--policy", laid[0]]
     scene.make_image("2")
     scene.installer().run()
@@ -92,74 +85,64 @@ def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runti
 
 
 def test_a_first_policy_that_does_not_check_is_said_where_the_release_cannot_do_without_it(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
 ) -> None:
-    monkeypatch.setattr(apply_policy, "check", _refuses)
+    scene.patch.setattr(apply_policy, "check", _refuses)
     scene.host.fails["install"] = "none of the runtimes was found"
-    decision = scene.installer().run()
-    assert decision.word == "failed"
-    assert "none of the runtimes was found; the policy was not taken: config.toml" in decision.why
+    why = scene.passes("failed").why
+    assert "none of the runtimes was found; the policy was not taken: config.toml" in why
     assert policy_directory.in_force(scene.host.places) is None
     scene.make_image("2")
     del scene.host.fails["install"]
     scene.installer().run()
-    assert scene.installer().run().word == "ready"  # with what `apply` takes
+    scene.passes("ready")  # with what `apply` takes
 
 
 @pytest.mark.parametrize("name", ["config.toml", "0-mode.toml"])
 @pytest.mark.parametrize("path", ["/var/lib/kubelet/pods/1/runc", "runc/../../x", "/proc/1/root/x"])
 def test_a_policy_that_names_a_runtime_by_its_path_is_not_taken(
-    scene: Scene, path: str, name: str
+    ready: Scene, path: str, name: str
 ) -> None:
     """A container's root is root's, too: who writes a ConfigMap would have root execute that."""
-    scene.become_ready()
-    config = scene.place / "config" / "config.toml"
-    settings = config if name == config.name else scene.place / policy_files.MODE
+    config = ready.place / "config" / "config.toml"
+    settings = config if name == config.name else ready.place / policy_files.MODE
     settings.parent.mkdir(exist_ok=True)
     settings.write_text(f'runtime = ["runc", "{path}"]\n')
-    scene.host.done.clear()
-    decision = scene.installer().run()
-    assert decision.word == "policy-refused"
-    assert f"runtime names the path {path}; in a cluster it takes names" in decision.why
-    assert scene.host.done == ["status"]
+    why = ready.passes("policy-refused", "status").why
+    assert f"runtime names the path {path}; in a cluster it takes names" in why
 
 
 def test_a_policy_that_was_compiled_when_it_was_killed_does_not_stay_in_force_unseen(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ready: Scene,
 ) -> None:
     """Its owner goes back to the one before, to which the link still leads."""
-    scene.become_ready()
-    before = (scene.place / "config" / "config.toml").read_text()
-    scene.write_policy('[default]\nmode = "off"\n')
+    before = (ready.place / "config" / "config.toml").read_text()
+    ready.write_policy('[default]\nmode = "off"\n')
 
     def dies(*_: object) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch:
+    with ready.patch.context() as patch:
         patch.setattr(policy_directory, "_switch", dies)
         with pytest.raises(Killed):
-            scene.installer().run()
-    scene.write_policy(before)
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["apply", "status"]
+            ready.installer().run()
+    ready.write_policy(before)
+    ready.passes("ready", "apply status")
 
 
 def test_a_policy_that_is_nested_too_deeply_is_refused_by_apply_and_ends_no_pod(
-    scene: Scene,
+    ready: Scene,
 ) -> None:
-    scene.become_ready()
-    scene.write_policy("a = " + "[" * 5000)
-    scene.host.fails["apply"] = "Error: config.toml: nested too deeply for a policy.\n"
-    assert scene.installer().run().word == "policy-refused"
+    ready.write_policy("a = " + "[" * 5000)
+    ready.host.fails["apply"] = "Error: config.toml: nested too deeply for a policy.\n"
+    ready.passes("policy-refused")
 
 
-def test_a_policy_that_is_not_what_the_pod_wrote_is_written_again(scene: Scene) -> None:
+def test_a_policy_that_is_not_what_the_pod_wrote_is_written_again(ready: Scene) -> None:
     """It was edited, or damaged; the node has another kernel now, for which it is compiled."""
-    scene.become_ready()
-    config = scene.host.places.cluster_policy / "config.toml"
+    config = ready.host.places.cluster_policy / "config.toml"
     was = config.read_bytes()
     config.write_text("")
-    scene.api.node["status"]["nodeInfo"]["kernelVersion"] = "6.12.0"
-    assert scene.installer().run().word == "ready"
+    ready.api.node["status"]["nodeInfo"]["kernelVersion"] = "6.12.0"
+    ready.passes("ready")
     assert config.read_bytes() == was

@@ -10,108 +10,82 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cluster import archive_copy, node_record
-from runc_wrap.cluster.host_commands import transient_unit
-from tests.unit.cluster.host_stand_in import OURS, Killed
+from tests.unit.cluster.host_stand_in import Killed
 from tests.unit.cluster.installer_scene import INSTALLED, READY
 
 if TYPE_CHECKING:
     from tests.unit.cluster.installer_scene import Scene
 
-
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transient_unit, "_PAUSE", 0.0)
+UNIT = "runc-wrap-cluster-{}-aaaaaaaa.service"
+ANEW = "preflight install status prove status"
+NO_CANARY = "nothing starts through the handler"
 
 
 def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
-    scene: Scene,
+    ready: Scene,
 ) -> None:
-    scene.become_ready()
+    ready.make_image("2")
+    ready.passes("ready", ANEW)
+    ready.passes("ready", "status")
+
+
+def _unproved(scene: Scene) -> None:
     scene.make_image("2")
-    before = len(scene.host.done)
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done[before:] == ["preflight", "install", "status", "prove", "status"]
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["status"]
+    scene.host.fails["prove"] = NO_CANARY
+    scene.passes("unproved")
 
 
-def test_a_rollback_from_a_release_that_is_not_proved_is_proved_itself(scene: Scene) -> None:
+def test_a_rollback_from_a_release_that_is_not_proved_is_proved_itself(ready: Scene) -> None:
     """What broke its canary may be the node, and not the release."""
-    scene.become_ready()
-    scene.make_image("2")
-    scene.host.fails["prove"] = "nothing starts through the handler"
-    assert scene.installer().run().word == "unproved"
-    scene.make_image("1")  # kubectl rollout undo
-    scene.host.done.clear()
-    decision = scene.installer().run()
-    assert (decision.word, decision.why) == ("unproved", scene.host.fails["prove"])
-    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
-    assert READY not in scene.labels
-    del scene.host.fails["prove"]
-    scene.make_image("2")
-    assert scene.installer().run().word == "ready"
-    assert scene.labels[READY] == "true"
+    _unproved(ready)
+    ready.make_image("1")  # kubectl rollout undo
+    assert ready.passes("unproved", ANEW).why == NO_CANARY
+    assert READY not in ready.labels
+    del ready.host.fails["prove"]
+    ready.make_image("2")
+    ready.passes("ready")
+    assert ready.labels[READY] == "true"
 
 
-def test_another_release_changes_nothing_of_what_is_known_of_the_handler(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_release_changes_nothing_of_what_is_known_of_the_handler(ready: Scene) -> None:
     """A boot while its canary is not run yet: the handler is registered again as without it."""
-    scene.become_ready()
-    scene.make_image("2")
-    scene.host.fails["prove"] = "nothing starts through the handler"
-    assert scene.installer().run().word == "unproved"
-    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
-    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done[-2:] == ["register", "status"]
+    _unproved(ready)
+    ready.boot("second")
+    ready.take_out()
+    ready.passes("ready", "status register status")
 
 
-@pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("step", ["prove", "register"])
-def test_what_began_with_the_release_before_proves_nothing(scene: Scene, step: str) -> None:
+def test_what_began_with_the_release_before_proves_nothing(ready: Scene, step: str) -> None:
     """A pod was killed, and left its unit, which still runs when one of another image looks."""
-    scene.become_ready()
-    scene.make_image("2")
-    scene.host.leave(f"runc-wrap-cluster-{step}-aaaaaaaa.service", *[lambda: None] * 3)
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
-    assert not any(scene.host.left.values())
-    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
-
-
-def _refused_with_an_earlier_release(scene: Scene) -> None:
-    scene.become_ready()
-    releases = scene.place / "image" / "lib"
-    (releases / "releases" / "0.3.0").mkdir()
-    (releases / "current").unlink()
-    (releases / "current").symlink_to("releases/0.3.0")
-    scene.make_image("2")
-    scene.host.fails["preflight"] = "containerd refuses its configuration"
-    assert scene.installer().run().word == "refused"
-    scene.host.done.clear()
+    ready.make_image("2")
+    ready.host.leave(UNIT.format(step), *[lambda: None] * 3)
+    ready.passes("ready", ANEW)
+    assert not any(ready.host.left.values())
 
 
 def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_refused(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ready: Scene,
 ) -> None:
-    _refused_with_an_earlier_release(scene)
-    monkeypatch.setattr("runc_wrap.host.procfs.boot_id", lambda: "second")
-    scene.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+    releases = ready.place / "image" / "lib"
+    (releases / "releases" / "0.3.0").mkdir()
+    (releases / "current").unlink()
+    (releases / "current").symlink_to("releases/0.3.0")
+    ready.make_image("2")
+    ready.host.fails["preflight"] = "containerd refuses its configuration"
+    ready.passes("refused")
+    ready.boot("second")
+    ready.take_out()
     labels: list[bool] = []
-    scene.host.on_register = lambda: labels.append(READY in scene.labels)
-    assert scene.installer().run().word == "refused"
-    assert scene.host.done == ["preflight", "status", "register", "status"]
+    ready.host.on_register = lambda: labels.append(READY in ready.labels)
+    ready.passes("refused", "preflight status register status")
     assert labels == [False]  # no pod came meanwhile
-    assert scene.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
-    record = node_record.read(scene.host.places)
+    assert ready.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
+    record = node_record.read(ready.host.places)
     assert record.proved == record.archive
 
 
-def test_half_an_archive_that_a_killed_pod_laid_down_is_replaced(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_half_an_archive_that_a_killed_pod_laid_down_is_replaced(scene: Scene) -> None:
     """install.sh would refuse it again and again."""
     image = scene.place / "image"
     for name in ("a", "b"):
@@ -125,7 +99,7 @@ def test_half_an_archive_that_a_killed_pod_laid_down_is_replaced(
         return copy(file, *words, **more)
 
     real = shutil.copytree
-    with monkeypatch.context() as patch:
+    with scene.patch.context() as patch:
         patch.setattr(shutil, "copytree", partial(real, copy_function=dies))
         with pytest.raises(Killed):
             archive_copy.lay(image, scene.host.places)
@@ -133,83 +107,66 @@ def test_half_an_archive_that_a_killed_pod_laid_down_is_replaced(
     assert {path.name for path in laid.iterdir()} == {path.name for path in image.iterdir()}
 
 
-@pytest.mark.usefixtures("_quick")
-def test_what_a_killed_pod_of_another_image_began_is_waited_for(scene: Scene) -> None:
+def test_what_a_killed_pod_of_another_image_began_is_waited_for(ready: Scene) -> None:
     """Its install.sh runs from the archive that it laid down, and holds the installation's lock."""
-    scene.become_ready()
-    scene.make_image("2")
-    laid = archive_copy.lay(scene.place / "image", scene.host.places)
+    ready.make_image("2")
+    laid = archive_copy.lay(ready.place / "image", ready.host.places)
     seen: list[bool] = []
-    unit = "runc-wrap-cluster-install-aaaaaaaa.service"
-    scene.host.leave(unit, *[lambda: seen.append(laid.is_dir())] * 3)
-    scene.make_image("3")
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
+    ready.host.leave(UNIT.format("install"), *[lambda: seen.append(laid.is_dir())] * 3)
+    ready.make_image("3")
+    ready.passes("ready", ANEW)
     assert seen == [True] * 3
-    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
-    assert not [*scene.host.places.cluster.glob("archive-*")]
+    assert not [*ready.host.places.cluster.glob("archive-*")]
 
 
-@pytest.mark.usefixtures("_quick")
 def test_a_removal_that_runs_is_waited_for_and_its_end_is_where_the_installation_begins(
-    scene: Scene,
+    ready: Scene,
 ) -> None:
     """As when somebody applies `uninstall`, and their own overlay again before it is over."""
-    scene.become_ready()
-    current = scene.host.places.prefix / "lib" / "current"
-    scene.host.handlers = []
-    before = len(scene.host.done)
-    scene.host.leave("runc-wrap-cluster-uninstall-aaaaaaaa.service", lambda: None, current.unlink)
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done[before : before + 2] == ["preflight", "install"]
-
-
-@pytest.mark.usefixtures("_quick")
-def test_what_a_killed_pod_of_the_same_image_began_is_taken_up_and_not_done_twice(
-    scene: Scene,
-) -> None:
-    _replaced_while_it_installs(scene, "1")
-    scene.host.done.clear()
-    scene.become_ready()
-    assert scene.host.done[:2] == ["apply", "status"]
-    assert scene.labels[READY] == "true"
+    current = ready.host.places.prefix / "lib" / "current"
+    ready.host.handlers = []
+    before = len(ready.host.done)
+    ready.host.leave(UNIT.format("uninstall"), lambda: None, current.unlink)
+    ready.passes("ready")
+    assert ready.host.done[before : before + 2] == ["preflight", "install"]
 
 
 def _replaced_while_it_installs(scene: Scene, image: str) -> None:
     """Have a pod of this image end after it began install.sh, which has not put it in force yet."""
     scene.make_image(image)
-    install, begins = scene.host.install, [lambda: None, scene.host.install]
 
     def begin() -> None:
         raise Killed
 
-    scene.host.install = begin  # type: ignore[method-assign]
-    with contextlib.suppress(Killed):
+    with scene.patch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(scene.host, "install", begin)
         scene.installer().run()
-    scene.host.install = install  # type: ignore[method-assign]
-    scene.host.leave("runc-wrap-cluster-install-aaaaaaaa.service", *begins)
+    scene.host.leave(UNIT.format("install"), lambda: None, scene.host.install)
 
 
-@pytest.mark.usefixtures("_quick")
-def test_a_rollback_while_another_release_is_installed_is_no_release_by_hand(scene: Scene) -> None:
-    scene.become_ready()
-    _replaced_while_it_installs(scene, "2")
-    scene.make_image("1")  # kubectl rollout undo
-    scene.host.done.clear()
-    assert scene.installer().run().word == "ready"
-    assert scene.host.done == ["preflight", "install", "status", "prove", "status"]
+def test_what_a_killed_pod_of_the_same_image_began_is_taken_up_and_not_done_twice(
+    scene: Scene,
+) -> None:
+    _replaced_while_it_installs(scene, "1")
+    scene.passes("waiting", "apply status register status")
+    scene.passes("ready")
+    assert scene.labels[READY] == "true"
 
 
-@pytest.mark.usefixtures("_quick")
-def test_what_somebody_installs_by_hand_later_is_left_alone(scene: Scene) -> None:
-    scene.become_ready()
-    _replaced_while_it_installs(scene, "2")
-    scene.host.left.clear()
-    scene.host.units.clear()  # it failed: the release before is in force
-    scene.make_image("1")
-    assert scene.installer().run().word == "ready"
-    scene.host.install()
-    assert scene.installer().run().word == "edited"
+def test_a_rollback_while_another_release_is_installed_is_no_release_by_hand(ready: Scene) -> None:
+    _replaced_while_it_installs(ready, "2")
+    ready.make_image("1")  # kubectl rollout undo
+    ready.passes("ready", ANEW)
+
+
+def test_what_somebody_installs_by_hand_later_is_left_alone(ready: Scene) -> None:
+    _replaced_while_it_installs(ready, "2")
+    ready.host.left.clear()
+    ready.host.units.clear()  # it failed: the release before is in force
+    ready.make_image("1")
+    ready.passes("ready")
+    ready.host.install()
+    ready.passes("edited")
 
 
 @pytest.mark.parametrize("is_remembered", [False, True])
@@ -222,8 +179,7 @@ def test_an_installation_that_failed_does_not_make_the_release_before_the_images
         scene.make_image("2")
     scene.host.install()
     scene.host.fails["install"] = "no space left on device"
-    decision = scene.installer().run()
-    assert (decision.word, decision.why) == ("failed", "no space left on device")
+    assert scene.passes("failed").why == "no space left on device"
     assert "apply" not in scene.host.done[-2:]
     del scene.host.fails["install"]
     scene.become_ready()

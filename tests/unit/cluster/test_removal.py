@@ -1,4 +1,7 @@
-"""Taking everything off a node whose host and API server are stand-ins."""
+"""Taking everything off a node; until then the RuntimeClass selects it as long as pods run there.
+
+A kubelet that starts rejects each running pod whose nodeSelector its node does not meet any more.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,26 @@ import pytest
 
 from runc_wrap.cluster import node_record
 from runc_wrap.cluster.cluster_policy import policy_directory
-from runc_wrap.cluster.host_commands import transient_unit
-from tests.unit.cluster.installer_scene import INSTALLED, NOT_READY, READY, STATE
+from tests.unit.cluster.installer_scene import INSTALLED, LISTED, NOT_READY, READY, STATE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.cluster.installer_scene import Scene
 
-REMOVAL = ["remaining", "remaining", "status", "unregister", "status", "uninstall"]
+
+REMOVAL = "remaining remaining status unregister status uninstall"
 
 
-def test_everything_is_taken_off_again(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.done.clear()
-    remover = scene.remover()
-    assert remover.run().word == "removed"
-    assert scene.host.done == REMOVAL
-    assert not scene.labels
-    assert not scene.taints
-    assert STATE not in scene.api.node["metadata"]["annotations"]
-    assert scene.reasons[-1] == "Removed"
-    assert remover.run().word == "removed"
-    assert scene.reasons.count("Removed") == 1
+def test_everything_is_taken_off_again(ready: Scene) -> None:
+    remover = ready.remover()
+    ready.passes("removed", REMOVAL, by=remover)
+    assert not ready.labels
+    assert not ready.taints
+    assert STATE not in ready.api.node["metadata"]["annotations"]
+    assert ready.reasons[-1] == "Removed"
+    ready.passes("removed", by=remover)
+    assert ready.reasons.count("Removed") == 1
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -42,51 +44,38 @@ def test_settings_go_with_the_rest_unless_the_node_has_its_own(scene: Scene, *, 
     assert scene.host.purged is not own
 
 
-def test_a_removal_that_is_refused_says_why_and_goes_on_later(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.fails["uninstall"] = "Error: 2 containers in mode observe run\n"
-    decision = scene.remover().run()
-    assert (decision.word, decision.why) == ("removing", "2 containers in mode observe run")
-    assert READY not in scene.labels
-    assert scene.reasons[-1] == "NotRemoved"
-    for _ in range(3):
-        assert scene.remover().run() == decision
-    assert scene.reasons.count("NotRemoved") == 1
-    del scene.host.fails["uninstall"]
-    assert scene.remover().run().word == "removed"
+def test_a_removal_that_is_refused_says_why_and_goes_on_later(ready: Scene) -> None:
+    ready.host.fails["uninstall"] = "Error: 2 containers in mode observe run\n"
+    for _ in range(4):
+        decision = ready.passes("removing", by=ready.remover())
+        assert decision.why == "2 containers in mode observe run"
+        assert READY not in ready.labels
+        assert ready.reasons[-1] == "NotRemoved"
+    assert ready.reasons.count("NotRemoved") == 1
+    del ready.host.fails["uninstall"]
+    ready.passes("removed", by=ready.remover())
 
 
-def test_a_handler_that_cannot_be_removed_is_tried_more_and_more_rarely(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_handler_that_cannot_be_removed_is_tried_more_and_more_rarely(scene: Scene) -> None:
     """Each attempt may restart the engine twice: by the change, and by its being taken back."""
     scene.installer().run()
     scene.host.fails["unregister"] = "Error: containerd does not start a container\n"
-    now = 0.0
-    pod = scene.remover()
+    now, pod = 0.0, scene.remover()
     for count in (1, 2, 3):
-        monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda at=now: at)
-        for _ in range(3):
-            decision = pod.run()
-            assert decision.word == "removing"
-            assert decision.why == "containerd does not start a container"
+        scene.clock(now)
+        why = scene.passes("removing", by=pod, times=3).why
+        assert why == "containerd does not start a container"
         assert scene.host.done.count("unregister") == count
         (last,) = node_record.read(scene.host.places).failed
         now = last.again
     del scene.host.fails["unregister"]
-    monkeypatch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
-    assert pod.run().word == "removed"
+    scene.clock(now)
+    scene.passes("removed", by=pod)
 
 
 INSTALL = "runc-wrap-cluster-install-aaaaaaaa.service"
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transient_unit, "_PAUSE", 0.0)
-
-
-@pytest.mark.usefixtures("_quick")
 def test_nothing_is_said_to_be_removed_while_a_killed_pods_installation_runs(scene: Scene) -> None:
     states: list[str | None] = []
 
@@ -94,42 +83,35 @@ def test_nothing_is_said_to_be_removed_while_a_killed_pods_installation_runs(sce
         states.append(scene.api.node["metadata"].get("annotations", {}).get(STATE))
 
     scene.host.leave(INSTALL, look, scene.host.install, look)
-    assert scene.remover().run().word == "removed"
+    scene.passes("removed", "remaining status uninstall", by=scene.remover())
     assert "removed" not in states
-    assert scene.host.done == ["remaining", "status", "uninstall"]
     assert not (scene.host.places.prefix / "lib" / "current").is_symlink()
 
 
-@pytest.mark.usefixtures("_quick")
-def test_no_pod_comes_while_a_removal_waits_for_what_a_killed_pod_began(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.done.clear()
+def test_no_pod_comes_while_a_removal_waits_for_what_a_killed_pod_began(ready: Scene) -> None:
     seen: list[tuple[str, bool]] = []
 
     def look() -> None:
-        seen.append((scene.state.split()[0], READY in scene.labels))
+        seen.append((ready.state.split()[0], READY in ready.labels))
 
-    scene.host.leave(INSTALL, look, look)
-    assert scene.remover().run().word == "removed"
+    ready.host.leave(INSTALL, look, look)
+    ready.passes("removed", REMOVAL, by=ready.remover())
     assert seen == [("removing", False)] * 2
-    assert scene.host.done == REMOVAL
 
 
-@pytest.mark.usefixtures("_quick")
-def test_a_removal_that_a_pod_before_began_is_said_when_it_is_over(scene: Scene) -> None:
+def test_a_removal_that_a_pod_before_began_is_said_when_it_is_over(ready: Scene) -> None:
     """It has removed the release, and is at the rest; what it removes is not written anew."""
-    scene.become_ready()
-    (scene.host.places.prefix / "lib" / "current").unlink()
-    shutil.rmtree(scene.host.places.var)
+    (ready.host.places.prefix / "lib" / "current").unlink()
+    shutil.rmtree(ready.host.places.var)
     seen: list[bool] = []
 
     def look() -> None:
-        seen.append("Removed" in scene.reasons)
+        seen.append("Removed" in ready.reasons)
 
-    scene.host.leave("runc-wrap-cluster-uninstall-aaaaaaaa.service", look, look)
-    assert scene.remover().run().word == "removed"
+    ready.host.leave("runc-wrap-cluster-uninstall-aaaaaaaa.service", look, look)
+    ready.passes("removed", by=ready.remover())
     assert seen == [False, False]
-    assert not scene.host.places.var.exists()
+    assert not ready.host.places.var.exists()
 
 
 PODS = ["team/web-1", "team/web-2"]
@@ -141,57 +123,49 @@ def _offered(scene: Scene) -> list[object]:
     return [one[INSTALLED] for one in changes if INSTALLED in one]
 
 
-def test_while_a_pod_runs_a_removal_changes_nothing_but_what_people_look_at(scene: Scene) -> None:
-    scene.become_ready()
-    scene.host.running = PODS
-    scene.host.done.clear()
+def test_while_a_pod_runs_a_removal_changes_nothing_but_what_people_look_at(ready: Scene) -> None:
+    ready.host.running = PODS
     for _ in range(2):
-        decision = scene.remover().run()
-        assert decision.word == "removing"
+        decision = ready.passes("removing", "remaining", by=ready.remover())
         assert "team/web-1, team/web-2" in decision.why
-        assert scene.labels == {INSTALLED: "true"}
-        assert scene.taints == [NOT_READY]
-    assert scene.host.done == ["remaining", "remaining"]
-    assert _offered(scene) == ["true"]  # by the installer
-    assert decision.why in scene.api.events[-1]["note"]
-    scene.host.running = []
-    assert scene.remover().run().word == "removed"
-    assert _offered(scene) == ["true", None]
-    assert not scene.labels
-    assert not scene.taints
+        assert ready.labels == {INSTALLED: "true"}
+        assert ready.taints == [NOT_READY]
+    assert _offered(ready) == ["true"]  # by the installer
+    assert decision.why in ready.api.events[-1]["note"]
+    ready.host.running = []
+    ready.passes("removed", by=ready.remover())
+    assert _offered(ready) == ["true", None]
+    assert not ready.labels
+    assert not ready.taints
 
 
-def test_a_pod_that_came_before_the_label_was_off_brings_it_back(scene: Scene) -> None:
-    scene.become_ready()
+def test_a_pod_that_came_before_the_label_was_off_brings_it_back(ready: Scene) -> None:
     seen: list[bool] = []
 
     def comes() -> None:
-        seen.append(INSTALLED in scene.labels)
-        scene.host.running = PODS
+        seen.append(INSTALLED in ready.labels)
+        ready.host.running = PODS
 
-    scene.host.looks = [lambda: None, comes]
-    assert scene.remover().run().word == "removing"
+    ready.host.looks = [lambda: None, comes]
+    ready.passes("removing", "remaining remaining", by=ready.remover())
     assert seen == [False]
-    assert scene.labels == {INSTALLED: "true"}
-    assert "unregister" not in scene.host.done
+    assert ready.labels == {INSTALLED: "true"}
 
 
 def test_a_removal_goes_on_only_when_the_api_server_has_heard_that_no_pod_may_come(
-    scene: Scene,
+    ready: Scene,
 ) -> None:
-    scene.become_ready()
-    remover, port = scene.remover(), scene.api.port
+    remover, port = ready.remover(), ready.api.port
 
     def away() -> None:
-        scene.api.port = 1
+        ready.api.port = 1
 
-    scene.host.looks = [away]
-    decision = remover.run()
-    assert (decision.word, scene.labels[INSTALLED]) == ("removing", "true")
-    assert "API server" in decision.why
-    assert "unregister" not in scene.host.done
-    scene.api.port = port
-    assert remover.run().word == "removed"
+    ready.host.looks = [away]
+    why = ready.passes("removing", "remaining", by=remover).why
+    assert ready.labels[INSTALLED] == "true"
+    assert "API server" in why
+    ready.api.port = port
+    ready.passes("removed", by=remover)
 
 
 def test_the_policy_of_an_installation_that_failed_goes_too(scene: Scene) -> None:
@@ -199,5 +173,99 @@ def test_the_policy_of_an_installation_that_failed_goes_too(scene: Scene) -> Non
     scene.host.fails["install"] = "no space left on device"
     scene.installer().run()
     assert policy_directory.in_force(scene.host.places)
-    assert scene.remover().run().word == "removed"
+    scene.passes("removed", by=scene.remover())
     assert policy_directory.in_force(scene.host.places) is None
+
+
+def _reverted(scene: Scene) -> None:
+    scene.host.handlers = []
+    scene.host.fails["register"] = "a canary does not run"
+
+
+def _unproved(scene: Scene) -> None:
+    scene.host.upgraded = True
+    scene.host.fails["prove"] = "a canary does not run"
+
+
+def _refused(scene: Scene) -> None:
+    scene.api.node["status"]["nodeInfo"]["containerRuntimeVersion"] = "docker://26.1"
+
+
+def _waiting(scene: Scene) -> None:
+    scene.api.node["status"]["runtimeHandlers"] = LISTED
+
+
+def _failed(scene: Scene) -> None:
+    scene.take_out()
+    scene.make_image("2")
+    scene.host.fails["install"] = "no room"
+
+
+def _removing(scene: Scene) -> None:
+    scene.host.running = ["team/web"]
+
+
+STATES: dict[str, Callable[[Scene], None]] = {
+    "edited": lambda scene: scene.take_out(),
+    "reverted": _reverted,
+    "unproved": _unproved,
+    "refused": _refused,
+    "waiting": _waiting,
+    "failed": _failed,
+    "removing": _removing,
+}
+
+
+@pytest.mark.parametrize("word", STATES)
+@pytest.mark.parametrize("is_new", [False, True], ids=["", "new Node object"])
+def test_in_no_state_is_a_node_with_pods_of_the_class_selected_no_more(
+    ready: Scene, word: str, *, is_new: bool
+) -> None:
+    assert ready.labels[INSTALLED] == "true"
+    STATES[word](ready)
+    if is_new:
+        for name in ("labels", "annotations"):
+            ready.api.node["metadata"].pop(name, None)
+    ready.api.changes.clear()
+    for _ in range(2):
+        pod = ready.remover() if word == "removing" else ready.installer()
+        ready.passes("edited" if word == "failed" else word, by=pod)  # which is said first
+        assert ready.labels == {INSTALLED: "true"}
+        assert ready.taints == [NOT_READY]
+    said = [one.get("metadata", {}).get("labels", {}) for one in ready.api.changes]
+    assert None not in [one.get(INSTALLED, "") for one in said]
+
+
+def test_a_new_node_object_is_selected_before_anything_else_is_done(ready: Scene) -> None:
+    ready.api.node["metadata"].pop("labels")
+    seen: list[dict[str, str]] = []
+    ask = ready.host.names
+
+    def names(pattern: str) -> list[str]:
+        seen.append({**ready.labels})
+        return ask(pattern)
+
+    ready.patch.setattr(ready.host, "names", names)
+    ready.host.upgraded = True  # so that there is something to be done
+    ready.passes("ready")
+    assert seen[0][INSTALLED] == "true"
+
+
+@pytest.mark.parametrize("step", ["unregister", "uninstall"])
+def test_a_pod_that_came_after_the_second_look_has_its_node_selected_again(
+    ready: Scene, step: str
+) -> None:
+    ready.host.fails[step] = "Error: runc-wrap is needed by 1 container: team/web"
+    # the pod was on its way to the kubelet while the label went
+    nothing: list[Callable[[], None]] = [lambda: None, lambda: None]
+    ready.host.looks = [*nothing, lambda: ready.host.running.append("team/web")]
+    ready.passes("removing", by=ready.remover())
+    assert ready.labels == {INSTALLED: "true"}
+
+
+def test_a_node_that_was_never_ready_is_not_selected(scene: Scene) -> None:
+    scene.host.fails["register"] = "a canary does not run"
+    scene.passes("reverted", times=2)
+    assert not scene.labels
+    assert not scene.taints
+    assert scene.state.startswith("reverted")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from deploy.archive import debian_lock
-from deploy.archive.debian_mirror import FILE, Deb, different, refuse_changed
+from deploy.archive.debian_mirror import FILE, Deb, refuse_changed
 from deploy.archive.debian_packages import RUNTIME
 from deploy.archive.machines import MACHINES
 
@@ -31,17 +29,6 @@ def test_what_is_written_is_read_as_it_was_and_sorted() -> None:
 def test_both_machines_have_the_same_versions() -> None:
     found = [{(deb.name, deb.version) for deb in debian_lock.locked(name)} for name in MACHINES]
     assert found[0] == found[1]
-
-
-def test_what_the_mirror_has_no_more_is_named_with_what_it_has_and_where_to_find_it() -> None:
-    told = different([LIBC, ZLIB], [NEWER, ZLIB], Path("/place"))
-    assert "libc6 2.41-12 (amd64) is locked" in told
-    assert "apt has 2.41-13" in told
-    assert (
-        f"snapshot.debian.org/package/libc6/2.41-12/ has it: for {LIBC.file(Path('/place'))}"
-        in (told)
-    )
-    assert "zlib1g" not in told
 
 
 def test_a_locked_version_with_other_bytes_is_refused() -> None:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import click
 import pytest
 
-from deploy.manual import pages as manual
 from deploy.manual import roff
 from deploy.manual.__main__ import write
 from harness.host.processes import attempt, run
 from harness.node.requirements import program
-from runc_wrap.cli.main import COMMANDS, main
+from runc_wrap.cli.main import COMMANDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 WHEN = 1750000000
-CONTEXTS = {context.command_path: context for context in manual.contexts(main)}
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +34,6 @@ def _shown(page: Path) -> str:
 
 def _words(text: str) -> str:
     return " ".join(text.replace("`", "").split())
-
-
-@pytest.mark.parametrize("path", CONTEXTS)
-def test_a_page_says_what_the_commands_help_says(pages: Path, path: str) -> None:
-    program("mandoc")
-    context = CONTEXTS[path]
-    shown = _words(_shown(pages / f"{path.replace(' ', '-')}.1"))
-    for paragraph in re.split(r"\n\s*\n", context.command.help or ""):
-        assert _words(paragraph) in shown
-    options = [one for one in context.command.params if isinstance(one, click.Option)]
-    for option in options:
-        names, text = option.get_help_record(context) or ("", "")
-        assert f"{names} {_words(text)}" in shown
 
 
 def test_there_is_a_page_for_each_command_and_one_for_all_and_one_for_the_runtime(

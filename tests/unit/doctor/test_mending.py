@@ -36,51 +36,21 @@ def _hand_over(node: Node, name: str) -> None:
     node.places.wrapper.with_name(name).symlink_to(node.programs / "runc")
 
 
-FIXABLE: dict[str, tuple[str, Callable[[Node], object]]] = {
-    "the policy is gone": (
-        "there is no compiled policy",
-        lambda node: node.places.current.unlink(),
+# what is found -> what has been done to the node
+FIXABLE: dict[str, Callable[[Node], object]] = {
+    "there is no compiled policy": lambda node: node.places.current.unlink(),
+    '"moby"': lambda node: (node.places.current / "profiles" / "moby+enforce.json").unlink(),
+    "config.toml has changed since": lambda node: node.configure("on_error = 'run-unmodified'"),
+    "and is now": lambda node: machine.fake(node.programs, "runc", "echo runc version 1.2.4"),
+    "runtime-default of containerd is": lambda node: machine.fake(
+        node.programs, "containerd", "echo containerd v1.7.24"
     ),
-    "a compiled profile is gone": (
-        '"moby"',
-        lambda node: (node.places.current / "profiles" / "moby+enforce.json").unlink(),
-    ),
-    "the sources changed": (
-        "config.toml has changed since",
-        lambda node: node.configure("on_error = 'run-unmodified'"),
-    ),
-    "the runtime was upgraded": (
-        "and is now",
-        lambda node: machine.fake(node.programs, "runc", "echo runc version 1.2.4"),
-    ),
-    "an engine was installed": (
-        "runtime-default of containerd is",
-        lambda node: machine.fake(node.programs, "containerd", "echo containerd v1.7.24"),
-    ),
-    "nobody may execute the launcher": (
-        "cannot be executed (mode 0644)",
-        lambda node: node.places.wrapper.chmod(0o644),
-    ),
-    "the launcher is open to all": (
-        "can be written by everybody",
-        lambda node: node.places.wrapper.chmod(0o777),
-    ),
-    "the ledger is open to others": (
-        "which tells what ran here, can be opened by others",
-        lambda node: node.places.ledger.mkdir(mode=0o755),
-    ),
-    "the link of a handler is gone": (
-        "which an engine calls as its handler strict, does not exist",
-        lambda node: _register(node, "strict"),
-    ),
-    "the link of a handler leads to the real runtime": (
-        "as its handler strict, leads to",
-        lambda node: _hand_over(node, "strict"),
-    ),
-    "var is open to all": (
-        "can be written by everybody",
-        lambda node: node.places.var.chmod(0o777),
-    ),
+    "cannot be executed (mode 0644)": lambda node: node.places.wrapper.chmod(0o644),
+    "runc-wrap can be written by everybody": lambda node: node.places.wrapper.chmod(0o777),
+    "what ran here, can be opened by others": lambda node: node.places.ledger.mkdir(mode=0o755),
+    "as its handler strict, does not exist": lambda node: _register(node, "strict"),
+    "as its handler strict, leads to": lambda node: _hand_over(node, "strict"),
+    "var can be written by everybody": lambda node: node.places.var.chmod(0o777),
 }
 
 
@@ -89,9 +59,9 @@ def _sentences(node: Node, *words: str) -> list[str]:
     return [each["sentence"] for each in document["findings"]]
 
 
-@pytest.mark.parametrize("case", FIXABLE)
-def test_each_fixable_finding_is_found_then_mended_then_gone(node: Node, case: str) -> None:
-    words, damage = FIXABLE[case]
+@pytest.mark.parametrize("words", FIXABLE)
+def test_each_fixable_finding_is_found_then_mended_then_gone(node: Node, words: str) -> None:
+    damage = FIXABLE[words]
     _well(node)
     assert not [each for each in _sentences(node) if words in each]
     damage(node)

@@ -9,34 +9,26 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli import cluster as cluster_command
-from runc_wrap.cli.kubectl_plugin import plugin
 from runc_wrap.cli.main import main
 from runc_wrap.cluster import node_record
 from runc_wrap.cluster.next_step import REGISTER, REVERTED
 from runc_wrap.cluster.node_record import Attempt
 from runc_wrap.node.paths import Places
-from tests.unit.fleet.stand_in import StandIn
+from tests.unit.fleet.conftest import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
 
+    from tests.unit.fleet.stand_in import StandIn
+
 WELL = {"state": "ready", "since": "2026-11-26T10:00:00Z", "engine": "containerd 1.7.24"}
 FAILED = {"step": "register", "count": 2, "again": "2026-11-26T11:00:00Z", "reason": "no canary"}
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    found = StandIn(tmp_path / "kubectl")
-    found.use(monkeypatch)
-    return found
-
-
 def _status(*words: str) -> Result:
-    result = CliRunner().invoke(plugin, ["status", *words])
-    assert isinstance(result.exception, SystemExit | None), result.exception
-    return result
+    return run("status", *words)
 
 
 def test_only_the_named_node_is_asked_and_its_whole_state_is_printed(cluster: StandIn) -> None:

@@ -7,20 +7,20 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.cli.kubectl_plugin import plugin
 from runc_wrap.cluster.cluster_policy import policy_trial
 from runc_wrap.fleet import policy_answers
 from runc_wrap.fleet.policy_answers import PolicyAnswers
-from tests.unit.fleet.stand_in import StandIn
+from tests.unit.fleet.conftest import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
+
+    from tests.unit.fleet.stand_in import StandIn
 
 Json = dict[str, Any]
 ENFORCE = {"action": "inject", "mode": "enforce", "profile": "containerd", "reason": "x"}
@@ -39,13 +39,6 @@ def _answer(*changes: Json, **more: Any) -> Json:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    found = StandIn(tmp_path / "kubectl")
-    found.use(monkeypatch)
-    return found
-
-
-@pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "config.toml"
     path.write_text('[default]\nmode = "enforce"\n')
@@ -53,20 +46,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def _check(config: Path, *words: str) -> Result:
-    result = CliRunner().invoke(plugin, ["policy", "check", "-f", str(config), *words])
-    assert isinstance(result.exception, SystemExit | None), result.exception
-    return result
-
-
-def test_a_policy_that_every_node_takes_is_well(cluster: StandIn, config: Path) -> None:
-    cluster.node("a", _answer())
-    cluster.node("b", _answer())
-    result = _check(config)
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.splitlines() == [
-        "2 nodes would put it in force, 0 not.",
-        "No container that runs there would get another filter.",
-    ]
+    return run("policy", "check", "-f", str(config), *words)
 
 
 def test_a_node_without_the_installer_is_named_and_no_fault(cluster: StandIn, config: Path) -> None:
@@ -79,6 +59,10 @@ def test_a_node_without_the_installer_is_named_and_no_fault(cluster: StandIn, co
     result = _check(config)
     told = "note: not reached, as the installer has no pod there: 1 node (plane)\n"
     assert (result.exit_code, result.stderr) == (0, told)
+    assert result.stdout.splitlines() == [
+        "1 node would put it in force, 0 not.",
+        "No container that runs there would get another filter.",
+    ]
     cluster.node("was there", state=("", "", "ready 1", "True"), phase="")  # in force, perhaps
     found = json.loads(_check(config, "--json").stdout)
     assert found["not_reached"] == [{"node": "plane"}]
@@ -93,38 +77,29 @@ def test_a_config_maps_policy_is_checked_beside_a_file_of_the_overlays_mode(
     (cluster.place / "configmap-canary").write_text(json.dumps({"data": data}))
     (cluster.place / "configmap-empty").write_text("{}")
     (tmp_path / "0-mode.toml").write_text("# enforce")
-    words = ["policy", "check", "--config-map", "canary", "-f", str(tmp_path / "0-mode.toml")]
-    assert CliRunner().invoke(plugin, words).exit_code == 0
+    assert _check(tmp_path / "0-mode.toml", "--config-map", "canary").exit_code == 0
     assert "get configmap canary --namespace runc-wrap --output=json" in cluster.calls
-    assert json.loads((cluster.place / "pod-a.stdin").read_text()) == {
+    (line,) = (cluster.place / "pod-a.stdin").read_text().splitlines()
+    assert json.loads(line) == {
         "config.toml": "# of the map",
         "conf.d/0-mode.toml": "# enforce",
         "profiles/web.json": "{}",
     }
     for name, why in (("gone", "No such file"), ("empty", "ConfigMap empty has no data")):
-        result = CliRunner().invoke(plugin, ["policy", "check", "--config-map", name])
+        result = run("policy", "check", "--config-map", name)
         assert result.exit_code == 2
         assert why in result.stderr
 
 
-def test_each_node_gets_the_files_on_one_line_of_stdin(cluster: StandIn, config: Path) -> None:
+def test_the_profiles_beside_a_file_go_with_it(cluster: StandIn, config: Path) -> None:
+    cluster.node("a", _answer(), script="cat > $pod.stdin")
     own = config.parent / "profiles"
     own.mkdir()
-    (own / "web.json").write_text('{"defaultAction":\n "SCMP_ACT_ALLOW"}')
-    (own / "note.txt").write_text("not a profile")
-    for name in "ab":
-        cluster.node(name, _answer(), script="cat > $pod.stdin")
+    for name in ("web.json", "note.txt"):
+        (own / name).write_text("{\n}")
     assert _check(config).exit_code == 0
-    (asked,) = (one for one in cluster.calls if "pod-a" in one)
-    command = "/runc-wrap/bin/runc-wrapctl cluster check-policy"
-    container = "--namespace runc-wrap pod-a --container installer"
-    assert asked == f"exec --stdin {container} -- {command}"
-    for name in "ab":
-        (line,) = (cluster.place / f"pod-{name}.stdin").read_text().splitlines()
-        assert json.loads(line) == {
-            "config.toml": config.read_text(),
-            "profiles/web.json": (own / "web.json").read_text(),
-        }
+    sent = json.loads((cluster.place / "pod-a.stdin").read_text())
+    assert sent == {"config.toml": config.read_text(), "profiles/web.json": "{\n}"}
 
 
 def test_who_would_refuse_it_is_named_with_the_reason(cluster: StandIn, config: Path) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from runc_wrap.host import procfs, systemd
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOTIFY = {"NOTIFY_SOCKET": "/run/systemd/notify"}
 UNIT = "runc-wrap-observe.service"
@@ -70,3 +76,13 @@ def test_without_a_clear_answer_there_is_no_store(
     assert systemd.kept_descriptors(NOTIFY) == 0
     monkeypatch.setattr(procfs, "read", lambda _path: None)
     assert systemd.kept_descriptors(NOTIFY) == 0
+
+
+def test_what_systemctl_says_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = "show) printf 'Id=a\\nX=1=2\\n\\nId=b\\nX=\\n' ;;"
+    says = f"case $1 in --version) echo systemd 252 ;; {shown} *) echo no room >&2; exit 1 ;; esac"
+    machine.fake(machine.empty(tmp_path, monkeypatch), "systemctl", says)
+    assert systemd.version() == 252
+    shown_of = systemd.show(["a", "b"], "Id", "X")
+    assert shown_of == {"a": {"Id": "a", "X": "1=2"}, "b": {"Id": "b", "X": ""}}
+    assert systemd.failure("restart", "x") == "`systemctl restart x` failed: no room"

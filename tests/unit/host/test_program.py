@@ -1,4 +1,4 @@
-"""Programs that are run to their end: their time, what they print, and their environment."""
+"""Programs that are run to their end, and waiting: time, what is printed, the environment."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.host import program
+from runc_wrap.host import patience, program
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 RUNC = "echo 'runc version 1.1.15+ds1'; echo 'commit: 1'"
+
+
 CRUN = "echo 'crun version 1.21'"
 
 
@@ -126,3 +129,15 @@ def test_a_user_who_is_root_in_a_namespace_of_their_own_keeps_what_leads_to_thei
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "stat", lambda _: SimpleNamespace(st_uid=owner))
     assert program.made_environment()["HOME"] == home
+
+
+@pytest.mark.parametrize(("seconds", "answer", "asked"), [(9.0, 3, 4), (2.0, 0, 3), (0.0, 0, 1)])
+def test_it_asks_until_the_answer_is_true_or_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, answer: int, asked: int
+) -> None:
+    now = [0.0]
+    answers = iter([0, 0, 0, 3])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
+    assert patience.wait_for(lambda: next(answers), seconds, 1.0) == answer
+    assert len([*answers]) == 4 - asked

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,55 @@ import pytest
 from harness.host import disk_faults
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, ownership, program, systemd
-from runc_wrap.installation import installer, links, rollback, services, uninstaller
+from runc_wrap.installation import (
+    dry_run,
+    installer,
+    links,
+    rollback,
+    services,
+    uninstaller,
+)
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.host.disk_faults import Tree
+
+
+UNITS = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
+
+
+def test_it_starts_by_its_path_and_says_what_would_be_done(tmp_path: Path) -> None:
+    words = [sys.executable, "-I", "-S", str(dry_run.__file__), "--prefix", str(tmp_path)]
+    done = subprocess.run(
+        [*words, "--units", str(UNITS)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"would compile the policy in {tmp_path}/etc\n")
+
+
+UNIT = "runc-wrap-decide.service"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "others"),
+    [("/opt/runc-wrap", "/srv/opt/runc-wrap"), ("/opt/runc-wrap", "/opt/runc-wrap-2")],
+)
+@pytest.mark.parametrize("place", ["UNITS", "VENDOR"])
+def test_units_are_anothers_unless_they_name_this_very_prefix(
+    prefix: str, others: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path)
+    monkeypatch.setattr(systemd, place, tmp_path)
+    unit = tmp_path / UNIT
+    for its, told in ((others, f"{unit} is another installation's"), (prefix, "")):
+        unit.write_text(f"[Service]\nExecStart={its}/bin/runc-wrapctl --prefix {its} agent\n")
+        assert services.obstacle(Path(prefix), [UNIT]) == told
+        assert list(services.installed(Path(prefix), [UNIT])) == [UNIT] * (
+            not told and place == "UNITS"
+        )
+
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -138,19 +181,6 @@ def test_a_second_ctrl_c_does_not_keep_the_release_before_from_being_in_force_ag
     monkeypatch.setattr(installer, "_end", lambda *_: None)  # the first call is before any step
     assert _install(prefix, "exit 1") == 1
     assert _in_force(prefix) == ("1.000000", "1.000000")
-
-
-@pytest.mark.parametrize(
-    ("error", "advice"),
-    [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/p"), "mend what that says"),
-        (systemd.UnitFailed("x"), "or give it --no-services"),
-    ],
-)
-def test_each_failure_has_its_advice(error: Exception, advice: str) -> None:
-    told = installer.advice(error)
-    assert advice in told
-    assert "run install.sh again" in told
 
 
 @pytest.fixture(name="local")

@@ -13,12 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import pytest
 
-from runc_wrap.engines import (
-    dependent_container,
-    handler_in_use,
-    handler_removal,
-    registry,
-)
+from runc_wrap.engines import dependent_container, handler_in_use, handler_removal, registry
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -26,23 +21,13 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.podman import podman_containers
 from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.probe_container import CANARY
-from runc_wrap.engines.registration import (
-    plan_execution,
-    registration_plan,
-    registration_state,
-)
+from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
 from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import procfs, runtime_state, systemd
-from runc_wrap.installation import (
-    links as all_links,
-)
-from runc_wrap.installation import (
-    release_switch,
-    uninstall_obstacles,
-    uninstaller,
-)
+from runc_wrap.installation import links as all_links
+from runc_wrap.installation import release_switch, uninstall_obstacles, uninstaller
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.decision_record import SELFTEST
 from runc_wrap.node.paths import Places
@@ -114,14 +99,6 @@ def test_a_task_that_came_after_the_plan_keeps_the_handler(places: Places) -> No
     assert (where.config.read_text(), path.is_symlink()) == (before, True)
 
 
-def test_a_handler_that_nothing_needs_goes_with_its_link(places: Places) -> None:
-    removal = handler_removal.plan(places, _docker(places), "strict", hands_over=True)
-    plan_execution.carry_out(removal.plan)
-    assert (removal.given, removal.named) == ([], [])
-    assert not places.wrapper.with_name("strict").is_symlink()
-    assert "strict" not in _docker(places).config.read_text()
-
-
 def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -> None:
     _start_task(places)
     where = _docker(places)
@@ -136,6 +113,13 @@ def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -
     assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
 
 
+def _done(plan: uninstaller.UninstallPlan, stays: Path | None = None) -> None:
+    """Do all steps, through which the name that engines call is there."""
+    for step in uninstaller.steps(plan):
+        step.do()
+        assert stays is None or os.path.lexists(stays), step.what
+
+
 def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
     places: Places,
 ) -> None:
@@ -144,9 +128,7 @@ def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
         uninstaller.plan(places)
     plan = uninstaller.plan(places, hands_over=True)
     assert list(plan.stays) == ["strict"]
-    for step in uninstaller.steps(plan):
-        step.do()
-        assert path.exists(), step.what
+    _done(plan, path)
     assert path.readlink() == RUNTIME
     left = [each.what for each in uninstaller.left(plan)]
     assert f"{path}, which leads to {RUNTIME}" in left
@@ -216,17 +198,6 @@ def test_a_container_that_is_known_counts_whatever_is_not_known_beside_it(
         handler_removal.plan(places, _docker(places), "strict")
 
 
-def test_what_users_run_is_named_and_no_veto(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theirs = [dependent_container.Dependent("podman of uid 7", "mine", "running")]
-    monkeypatch.setattr(handler_in_use, "of_users", lambda name: theirs * (name == "strict"))
-    plan = uninstaller.plan(places)
-    told = "mine (podman of uid 7, running) needs strict"
-    assert told in [each.why for each in uninstaller.left(plan)]
-    assert plan.stays == {}
-
-
 class Running(Crio):
     """A CRI-O that runs; `tells` is what it has in memory, None if it is old."""
 
@@ -290,8 +261,7 @@ def test_a_link_that_an_engines_file_names_stays_with_the_path_that_it_leads_to(
         with pytest.raises(Failure, match=f"{by_hand} names it"):
             uninstaller.plan(places)
     plan = uninstaller.plan(places, hands_over=True)
-    for step in uninstaller.steps(plan):
-        step.do()
+    _done(plan)
     assert (list(plan.stays), links["runc-wrap"].exists()) == (
         (["runc-wrap"], True) if not more else ([], False)
     )
@@ -305,9 +275,7 @@ def test_a_name_that_is_handed_over_is_there_at_every_moment(places: Places, by_
     by_hand.write_text(f'path = "{path}"\n')
     plan = uninstaller.plan(places, hands_over=True)
     assert [one.given for one in plan.removals] == [[]]
-    for step in uninstaller.steps(plan):
-        step.do()
-        assert path.is_symlink(), step.what
+    _done(plan, path)
     assert path.readlink() == RUNTIME
 
 
@@ -318,8 +286,7 @@ def test_the_boots_unit_of_a_killed_change_goes_too(
     monkeypatch.setattr(systemd, "UNITS", tmp_path / "units")
     systemd.UNITS.mkdir()
     boot_unit.write(places, "docker.service", systemd.UNITS)
-    for step in uninstaller.steps(uninstaller.plan(places)):
-        step.do()
+    _done(uninstaller.plan(places))
     assert [one for one in systemd.UNITS.rglob("*") if not one.is_dir()] == []
 
 
@@ -368,7 +335,7 @@ def _end(tmp_path: Path) -> Places:
 
 def test_the_end_of_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> None:
     made = _end(tmp_path)
-    recorded = [getattr(made, name) for name, value in vars(Places).items() if is_property(value)]
+    recorded = [getattr(made, k) for k, v in vars(Places).items() if isinstance(v, property)]
     directories = {path for path in recorded if path.parent == made.var}
     assert len(directories) >= 6
     killed = (made.var / f"{name}-x1_" for name in (CANARY, SELFTEST))
@@ -418,13 +385,9 @@ def test_the_end_of_it_keeps_records_without_purge_and_what_is_anothers(
     assert made.prefix.exists() is has_records
 
 
-def is_property(value: object) -> bool:
-    return isinstance(value, property)
-
-
 def test_two_handlers_of_one_engine_go_in_one_run(places: Places) -> None:
     where = _docker(places)
     plan_execution.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
-    for step in uninstaller.steps(uninstaller.plan(places)):
-        step.do()
+    _done(uninstaller.plan(places, hands_over=True))  # which nothing needs
+    assert not places.wrapper.with_name("strict").is_symlink()
     assert where.config.read_text() == '{"debug": true}'

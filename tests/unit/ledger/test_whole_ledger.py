@@ -86,19 +86,11 @@ def test_an_agents_line_after_the_cold_paths_decision_does_not_count(
     assert [one.via for one in found.records.values()] == [counts, "agent"]
 
 
-@pytest.mark.parametrize(
-    "damaged",
-    [
-        b"{",
-        b"[]",
-        b"null",
-        b'{"id": 5}',
-        b'{"root": "/r"}',
-        b"\xff\xfe",
-        LONG,
-    ],
-    ids=range(7),
-)
+DAMAGED = [b"{", b"[]", b"null", b'{"id": 5}', b'{"root": "/r"}', b"\xff\xfe", LONG,
+           b'{"id": "a", "root": "/r\\u0000x"}', b'{"id": "a\\u0000", "root": "/r"}']  # fmt: skip
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
 def test_damaged_lines_are_counted_and_skipped(tmp_path: Path, damaged: bytes) -> None:
     write(tmp_path, "ledger.jsonl", LINE, damaged, {**LINE, "id": "b"})
     found = whole_ledger.read(tmp_path)
@@ -126,9 +118,8 @@ def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: 
 
 
 def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
-    write(
-        tmp_path, "ledger.jsonl", {**LINE, "pod": ["x"], "reason": 7, "root": None, "filters": "2"}
-    )
+    wrong = {"pod": ["x"], "reason": 7, "root": None, "filters": "2"}
+    write(tmp_path, "ledger.jsonl", {**LINE, **wrong})
     record = whole_ledger.read(tmp_path).records["", "a"]
     assert (record.pod, record.reason, record.root, record.filters) == (None, None, None, 1)
 
@@ -139,6 +130,7 @@ def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
         ({"action": "leave"}, 0),
         ({"action": "keep"}, 1),
         ({"action": "inject"}, 1),
+        ({"action": "inject", "filters": 2}, 2),
         ({"action": "keep", "filters": 0}, 0),
         ({"action": "inject", "filters": True}, 1),
         ({"action": "leave", "filters": -1}, 0),
@@ -147,6 +139,11 @@ def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
 )
 def test_the_number_of_expected_filters_is_known(line: dict[str, Any], filters: int) -> None:
     assert ledger_record.of({"id": "a", **line}).filters == filters
+
+
+def test_the_origin_is_who_decided_and_the_runtimes_pid() -> None:
+    found = ledger_record.of({"id": "a", "via": "agent", "pid": 77})
+    assert (found.origin, found.key) == (("agent", 77), ("", "a"))
 
 
 def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
@@ -171,10 +168,3 @@ def test_no_bytes_break_the_reader(text: bytes) -> None:
         (Path(name) / "ledger.jsonl").write_bytes(text)
         found = whole_ledger.read(Path(name))
     assert found.damaged + len(found.records) <= text.count(b"\n") + 1
-
-
-@pytest.mark.parametrize("line", [{"id": "a", "root": "/r\0x"}, {"id": "a\0", "root": "/r"}])
-def test_a_line_with_a_nul_in_a_path_is_damaged(line: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
-    found = whole_ledger.read(tmp_path)
-    assert (found.records, found.damaged) == ({}, 1)

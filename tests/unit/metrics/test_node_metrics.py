@@ -44,8 +44,15 @@ def decided(node: ctl.Node, *lines: dict[str, Any]) -> None:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def seen(number: int, pid: int = 5) -> Sighting:
-    return Sighting(1.5, 0, pid, 0, "x", "/x", X86_64, number, LOG, None, AUDIT)
+KEY = ("/run/runc", "c1")
+
+
+def seen(node: ctl.Node, *numbers: int, key: tuple[str, str] | None = KEY) -> None:
+    """Have evidence of these calls stored."""
+    store = EvidenceStore(node.places.evidence)
+    for at in numbers:
+        store.add(key, Sighting(1.5, 0, 5, 0, "x", "/x", X86_64, at, LOG, None, AUDIT))
+    store.flush()
 
 
 def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
@@ -56,12 +63,8 @@ def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
 
 def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -> None:
     decided(node, LINE)
-    store = EvidenceStore(node.places.evidence)
-    key = ("/run/runc", "c1")
-    for number in (MOUNT, MOUNT, CLONE3, GETPID):
-        store.add(key, seen(number))
-    store.add(None, seen(MOUNT))
-    store.flush()
+    seen(node, MOUNT, MOUNT, CLONE3, GETPID)
+    seen(node, MOUNT, key=None)
     wanted = {
         ("shop", "web/nginx", "mount", "denied"): 2,
         ("shop", "web/nginx", "clone3", "degrades"): 1,
@@ -69,9 +72,12 @@ def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -
     }
     assert samples(node, "denied_calls") == wanted
     assert samples(node, "denied_calls") == wanted
-    store.add(key, seen(MOUNT))
-    store.flush()
-    assert samples(node, "denied_calls")["shop", "web/nginx", "mount", "denied"] == 3
+    seen(node, MOUNT)
+    wanted["shop", "web/nginx", "mount", "denied"] += 1
+    assert samples(node, "denied_calls") == wanted
+    for path in (node.places.evidence / "containers").iterdir():
+        path.unlink()  # the store forgets
+    assert samples(node, "denied_calls") == wanted
 
 
 @pytest.mark.parametrize("action", ["keep", "leave"])
@@ -80,22 +86,8 @@ def test_calls_of_a_container_without_a_profile_of_ours_are_not_counted(
 ) -> None:
     """The report does not judge it: its own filter, or its program's, wrote the record."""
     decided(node, {**LINE, "action": action, "mode": None, "profile": None})
-    store = EvidenceStore(node.places.evidence)
-    store.add(("/run/runc", "c1"), seen(MOUNT))
-    store.flush()
+    seen(node, MOUNT)
     assert samples(node, "denied_calls") == {}
-
-
-def test_counts_stay_when_the_store_forgets(node: ctl.Node) -> None:
-    decided(node, LINE)
-    store = EvidenceStore(node.places.evidence)
-    store.add(("/run/runc", "c1"), seen(MOUNT))
-    store.flush()
-    before = samples(node, "denied_calls")
-    for path in (node.places.evidence / "containers").iterdir():
-        path.unlink()
-    assert before
-    assert samples(node, "denied_calls") == before
 
 
 def test_losses_are_counted_once(node: ctl.Node) -> None:
@@ -111,10 +103,7 @@ def test_beyond_the_bound_a_container_counts_as_one(
 ) -> None:
     monkeypatch.setattr(node_metrics, "MOST_KINDS", 1)
     decided(node, LINE)
-    store = EvidenceStore(node.places.evidence)
-    for number in (MOUNT, CLONE3):
-        store.add(("/run/runc", "c1"), seen(number))
-    store.flush()
+    seen(node, MOUNT, CLONE3)
     assert samples(node, "denied_calls") == {("other",) * 4: 2}
 
 

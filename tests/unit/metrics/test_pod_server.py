@@ -1,4 +1,4 @@
-"""The server of a cluster's pod: what it serves, and its bounds."""
+"""The server of a cluster's pod: its gauges, what it serves, and its bounds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,35 @@ import pytest
 
 from runc_wrap.failure import Failure
 from runc_wrap.metrics import pod_server
-from runc_wrap.metrics.pod_server import PodServer
+from runc_wrap.metrics.pod_server import STATES, PodServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def _values(word: str, *, is_up: bool = True) -> dict[str, str]:
+    text = pod_server.exposition(word, is_up=is_up).decode()
+    lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    return dict(lines)
+
+
+@pytest.mark.parametrize("word", STATES)
+def test_one_state_is_the_nodes_and_the_others_are_not(word: str) -> None:
+    found = _values(word)
+    assert found.pop("runc_wrap_agent_up") == "1.0"
+    assert [name for name, value in found.items() if value != "0.0"] == [
+        f'runc_wrap_node_state{{state="{word}"}}'
+    ]
+    assert len(found) == len(STATES)
+
+
+@pytest.mark.parametrize("word", ["", "ready\n", "Ready", 'x"} 1\nup 1', "\x1b[31m", "unknown"])
+def test_what_is_no_state_is_unknown(word: str) -> None:
+    found = _values(word, is_up=False)
+    assert found["runc_wrap_agent_up"] == "0.0"
+    assert found['runc_wrap_node_state{state="unknown"}'] == "1.0"
+    assert len(found) == len(STATES) + 1
+
 
 METRICS = b"# TYPE runc_wrap_x gauge\nrunc_wrap_x 1.0\n"
 
@@ -56,14 +81,6 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     yield made
     made.server.shutdown()
     made.server.server_close()
-
-
-def test_the_agents_metrics_are_served_with_the_pods_own(served: Served) -> None:
-    found = served.get()
-    assert found.startswith(METRICS)
-    assert b"\nrunc_wrap_agent_up 1.0\n" in found
-    assert b'runc_wrap_node_state{state="ready"} 1.0\n' in found
-    assert served.said == []
 
 
 @pytest.mark.parametrize("why", ["old", "missing", "large"])

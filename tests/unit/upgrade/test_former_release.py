@@ -71,14 +71,6 @@ def _name(line: Json) -> str:
     return str(line["bundle"]).removesuffix("/userdata").rpartition("/")[2]
 
 
-def test_the_sample_has_every_kind_of_line() -> None:
-    assert {line["via"] for line in LINES} == {"agent", "cold", "hook"}
-    assert {line["action"] for line in LINES} == {"inject", "keep", "leave"}
-    assert {line["mode"] for line in LINES} == {"enforce", "audit", "observe", None}
-    assert any(line["ignored"] for line in LINES)
-    assert any("Started unmodified" in line["reason"] for line in LINES)
-
-
 def test_every_word_of_every_ledger_line_is_read() -> None:
     ledger = whole_ledger.read(DATA / "var/ledger")
     assert ledger.damaged == 0
@@ -180,31 +172,6 @@ def _all() -> frozenset[str]:
     return frozenset({"CAP_SYS_ADMIN"})
 
 
-def _words(line: Json, found: Outcome) -> None:
-    """Assert that the decision equals the line."""
-    for name in "action mode profile rule reason declared ignored".split():
-        assert getattr(found.decision, name) == line[name]
-    for name in "engine namespace pod container image handler".split():
-        assert getattr(found.who, name) == line[name]
-
-
-def _was_refused(line: Json) -> bool:
-    return bool(line["reason"].startswith("Started unmodified"))
-
-
-@pytest.mark.parametrize("line", LINES, ids=_name)
-def test_a_policy_that_the_release_before_compiled_gives_the_same_filter(
-    line: Json, places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if _was_refused(line):
-        with pytest.raises(Refusal, match=r"localhost/none\.json"):
-            _again(places.prefix, line, monkeypatch)
-        return
-    found = _again(places.prefix, line, monkeypatch)
-    _words(line, found)
-    assert (digest(json_codec.dumps(found.block)) if found.block else None) == line["digest"]
-
-
 @pytest.fixture
 def rebuilt(places: Places) -> Places:
     """The same node after this release has recompiled its policy."""
@@ -221,17 +188,24 @@ def rebuilt(places: Places) -> Places:
     return places
 
 
+@pytest.mark.parametrize("compiled", ["by the release before", "anew"])
 @pytest.mark.parametrize("line", LINES, ids=_name)
-def test_the_policy_that_is_compiled_anew_decides_the_same(
-    line: Json, rebuilt: Places, monkeypatch: pytest.MonkeyPatch
+def test_each_container_would_be_decided_the_same(
+    line: Json, compiled: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    assert rebuilt.current.readlink().name == "2"
-    if _was_refused(line):
+    places = request.getfixturevalue("rebuilt" if compiled == "anew" else "places")
+    assert places.current.readlink().name == ("2" if compiled == "anew" else "1")
+    if line["reason"].startswith("Started unmodified"):
         with pytest.raises(Refusal, match=r"localhost/none\.json"):
-            _again(rebuilt.prefix, line, monkeypatch)
+            _again(places.prefix, line, monkeypatch)
         return
-    found = _again(rebuilt.prefix, line, monkeypatch)
-    _words(line, found)
+    found = _again(places.prefix, line, monkeypatch)
+    for name in "action mode profile rule reason declared ignored".split():
+        assert getattr(found.decision, name) == line[name]
+    for name in "engine namespace pod container image handler".split():
+        assert getattr(found.who, name) == line[name]
+    if compiled != "anew":
+        assert (digest(json_codec.dumps(found.block)) if found.block else None) == line["digest"]
 
 
 @pytest.mark.parametrize("line", CONFINED, ids=_name)

@@ -16,7 +16,6 @@ from harness.node.agent import request
 from runc_wrap.agent.decide import request as deciding
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import LARGEST, Answerer
-from runc_wrap.hotpath import json_codec
 from runc_wrap.policy import policy_store
 from tests.unit.agent.decide.creates import (
     PLACES,
@@ -138,41 +137,26 @@ def test_the_agent_also_reads_the_sandboxs_original_annotations(node: Node) -> N
     assert (after["action"], after["ignored"]) == ("leave", "runc-wrap/seccomp")
 
 
-def test_alternating_creates_do_not_change_the_cache(node: Node) -> None:
-    asked = [
-        {"linux": {}, "annotations": {"runc-wrap/seccomp": value}, "process": capabilities}
-        for value in ("runtime-default", "localhost/a.json", "unconfined", "nonsense")
-        for capabilities in ({}, {"capabilities": {"bounding": ["CAP_SYS_ADMIN", "CAP_BPF"]}})
-    ]
-    _check_same(node, PLAIN, "runc", "b")
-    kept = _kept(node)
-    for _ in range(3):
-        for config in asked:
-            _check_same(node, config, "runc", "b")
-    assert _kept(node).items() >= kept.items()
-    assert len(_kept(node)) == len(kept) + 1  # localhost/a.json came to it
-
-
-def _kept(node: Node) -> dict[str, bytes]:
-    """Return everything that the agent caches between requests."""
-    rules = node.answerer._policy  # noqa: SLF001 - what must not change is inside
-    assert rules
-    loaded = {path: json_codec.dumps(found) for path, (_, found) in rules["loaded"].items()}
-    return {**loaded, "policy": json_codec.dumps({**rules, "loaded": {}})}
-
-
-def test_unchanged_files_are_not_read_again(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control of the tests on staleness: there is a cache that could be stale."""
-    directory = node.bundle(PLAIN)
-    assert node.ask("runc", words(directory))[1] == b"rename"
-    opened: list[str] = []
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that were opened."""
+    found: list[str] = []
     whole = os.open
 
     def noted(path: str, *rest: int) -> int:
-        opened.append(path)
+        found.append(path)
         return whole(path, *rest)
 
     monkeypatch.setattr("posix.open", noted)
+    return found
+
+
+def test_unchanged_files_are_not_read_again(node: Node, opened: list[str]) -> None:
+    """The control of the tests on staleness: there is a cache that could be stale."""
+    directory = node.bundle(PLAIN)
+    assert node.ask("runc", words(directory))[1] == b"rename"
+    assert [path for path in opened if "/var/policy" in path]
+    opened.clear()
     assert node.ask("runc", words(directory))[1] == b"rename"
     assert not [path for path in opened if "/var/policy" in path]
 
@@ -271,18 +255,10 @@ def _padded(size: int) -> bytes:
     ("size", "answer"), [(LARGEST, b"rename"), (LARGEST + 1, b"cold"), (15 * LARGEST, b"cold")]
 )
 def test_a_large_config_is_left_to_the_cold_path_and_not_even_opened(
-    node: Node, size: int, answer: bytes, monkeypatch: pytest.MonkeyPatch
+    node: Node, size: int, answer: bytes, opened: list[str]
 ) -> None:
     directory = node.bundle(_padded(size))
     assert (directory / "config.json").stat().st_size == size
-    opened: list[str] = []
-    whole = os.open
-
-    def noted(path: str, *rest: int) -> int:
-        opened.append(path)
-        return whole(path, *rest)
-
-    monkeypatch.setattr("posix.open", noted)
     assert node.ask("runc", words(directory))[1] == answer
     assert (str(directory / "config.json") in opened) is (answer == b"rename")
     assert len(ledger(node.prefix)) == (answer == b"rename")

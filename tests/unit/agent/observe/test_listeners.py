@@ -1,15 +1,17 @@
-"""What is recorded of a call that a listener sent."""
+"""What is recorded of a call that a listener sent, and what of a listener outlives its service."""
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from harness.host import moments
-from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER
+from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER
 from runc_wrap.agent.observe import notify
+from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listener, Listeners, read_state, write_state
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 CAPSET, CLONE3, X86_64 = 126, 435, 0xC000003E
 CALL = notify.Notification((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))
+STATE = {"id": "c", "bundle": "/b", "root": "/run/r"}
 
 
 class _Received:
@@ -42,8 +45,47 @@ class _Received:
         pass
 
 
+class _Stored:
+    """Stands for the descriptor store; `names` are what it has."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def put(self, name: str, _: int) -> None:
+        self.names.add(name)
+
+    def remove(self, name: str) -> None:
+        self.names.discard(name)
+
+
+class Service:
+    """A service's listeners, its store, and what it records; each call of it is let go on."""
+
+    def __init__(self, prefix: Path) -> None:
+        self.seen: list[Sighting] = []
+        self.store = _Stored()
+        store = cast("DescriptorStore", self.store)
+        self.listeners = Listeners(str(prefix), store, lambda _, one: self.seen.append(one))
+
+    def listener(self) -> Listener:
+        return Listener(1, -1, STATE, ObservedContainer(("c", "/b")))
+
+    def answer(self, call: notify.Notification = CALL) -> Sighting:
+        self.listeners.inflight = cast("notify.Inflight", _Received(call))
+        self.listeners.answer(self.listener())
+        return self.seen[0]
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr(notify, "proceed", lambda *_: True)
+    monkeypatch.setattr(notify, "is_valid", lambda *_: True)
+    monkeypatch.setattr(Inspector, "start", lambda _: None)
+    return Service(tmp_path)
+
+
 def test_a_call_has_the_time_before_its_answer_after_which_its_thread_may_run_another_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered: list[float] = []
 
@@ -53,33 +95,20 @@ def test_a_call_has_the_time_before_its_answer_after_which_its_thread_may_run_an
         return True
 
     monkeypatch.setattr(notify, "proceed", proceed)
-    monkeypatch.setattr(notify, "is_valid", lambda *_: True)
-    seen: list[Sighting] = []
-    listeners = Listeners(
-        str(tmp_path), cast("DescriptorStore", None), lambda _, sighting: seen.append(sighting)
-    )
-    listeners.inflight = cast("notify.Inflight", _Received())
-    listeners.answer(Listener(1, -1, {}, ObservedContainer(("c", "/b"))))
-    assert seen[0].number == CAPSET
-    assert seen[0].time <= answered[0]
+    seen = service.answer()
+    assert seen.number == CAPSET
+    assert seen.time <= answered[0]
 
 
 @pytest.mark.parametrize(("number", "is_unmade"), [(CLONE3, True), (CAPSET, False)])
 def test_a_clone3_whose_caller_is_killed_while_it_waits_was_not_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, *, is_unmade: bool
+    service: Service, monkeypatch: pytest.MonkeyPatch, number: int, *, is_unmade: bool
 ) -> None:
     """Its memory may be another process' by then: nothing of it is known."""
-    monkeypatch.setattr(notify, "proceed", lambda *_: False)
     monkeypatch.setattr(notify, "is_valid", lambda *_: False)
-    seen: list[Sighting] = []
-    listeners = Listeners(
-        str(tmp_path), cast("DescriptorStore", None), lambda _, one: seen.append(one)
-    )
-    call = notify.Notification((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6))
-    listeners.inflight = cast("notify.Inflight", _Received(call))
-    listeners.answer(Listener(1, -1, {}, ObservedContainer(("c", "/b"))))
-    assert (seen[0].code == USER_NOTIF | UNMADE) is is_unmade
-    assert (seen[0].args is None) is is_unmade
+    seen = service.answer(notify.Notification((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6)))
+    assert (seen.code == USER_NOTIF | UNMADE) is is_unmade
+    assert (seen.args is None) is is_unmade
 
 
 class _Left(_Received):
@@ -101,54 +130,55 @@ class _Left(_Received):
 
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_a_call_that_a_killed_process_left_counts_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_counted: bool
+    service: Service, *, is_counted: bool
 ) -> None:
     """It was killed between counting and answering, or before."""
-    monkeypatch.setattr(notify, "proceed", lambda *_: True)
-    monkeypatch.setattr(notify, "is_valid", lambda *_: True)
-    listeners = Listeners(str(tmp_path), cast("DescriptorStore", None), lambda *_: None)
-    listeners.by_fd[-1] = Listener(1, -1, {}, ObservedContainer(("c", "/b")))
+    service.listeners.by_fd[-1] = service.listener()
     memory = _Left(is_counted=is_counted)
-    listeners._answer_left(cast("notify.Inflight", memory))  # noqa: SLF001 - a part of `restore`
+    service.listeners._answer_left(cast("notify.Inflight", memory))  # noqa: SLF001 - a part of `restore`
     assert memory.counted == [CALL.id]
 
 
-class _Stored:
-    """Stands for the descriptor store; `names` are what it has."""
-
-    def __init__(self, *names: str) -> None:
-        self.names = set(names)
-
-    def remove(self, name: str) -> None:
-        self.names.remove(name)
-
-
-STATE = {"id": "c", "bundle": "/b", "root": "/run/r"}
+def test_a_listener_is_stored_as_long_as_its_container_lives(service: Service) -> None:
+    """With the memory of calls before any of these comes."""
+    service.listeners.restore([])
+    assert service.store.names == {INFLIGHT}
+    found = [os.open("/dev/null", os.O_RDONLY) for _ in range(2)]
+    for number, fd in enumerate(found, 1):
+        service.listeners.keep(number, fd)
+        service.listeners.add(number, fd, STATE)
+    names = {f"{LISTENER}{number}" for number in (1, 2)}
+    for fd, gone in zip(found, (f"{LISTENER}1", f"{LISTENER}2"), strict=True):
+        assert service.store.names == {INFLIGHT, *names}
+        service.listeners.gone(service.listeners.by_fd[fd])
+        names.remove(gone)
+        assert read_state(service.listeners.directory, gone) == {}
+    assert service.store.names == {INFLIGHT}
+    assert service.listeners.containers == {}
 
 
 def test_a_listener_is_its_containers_whenever_the_process_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection, from which another process could read whose it is, goes last."""
     monkeypatch.setattr(Listeners, "_add", lambda *_: None)
-    store = _Stored("listener-1", f"{ARRIVING}1")
-    listeners = Listeners(str(tmp_path), cast("DescriptorStore", store), lambda *_: None)
+    service.store.names = {f"{LISTENER}1", f"{ARRIVING}1"}
 
     def left() -> tuple[bool, bool]:
-        known = read_state(listeners.directory, f"{LISTENER}1") == STATE
-        return known, f"{ARRIVING}1" in store.names
+        known = read_state(service.listeners.directory, f"{LISTENER}1") == STATE
+        return known, f"{ARRIVING}1" in service.store.names
 
-    found = moments.of(Listeners.add, lambda: listeners.add(1, -1, STATE), left)
+    found = moments.of(Listeners.add, lambda: service.listeners.add(1, -1, STATE), left)
     assert set(found) == {(False, True), (True, True), (True, False)}
 
 
 def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
-    tmp_path: Path,
+    service: Service,
 ) -> None:
-    listeners = Listeners(str(tmp_path), cast("DescriptorStore", None), lambda *_: None)
-    write_state(listeners.directory, f"{LISTENER}1", STATE)
-    assert listeners._keep_own(Listener(1, -1, STATE, ObservedContainer(("c", "/b"))))  # noqa: SLF001 - called in a call's check
-    assert STATE.items() <= read_state(listeners.directory, f"{LISTENER}1").items()
+    directory = service.listeners.directory
+    write_state(directory, f"{LISTENER}1", STATE)
+    assert service.listeners._keep_own(service.listener())  # noqa: SLF001 - called in a call's check
+    assert STATE.items() <= read_state(directory, f"{LISTENER}1").items()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +187,7 @@ def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
     ids=["it runs without any", "it has ended", "an exec in it has ended"],
 )
 def test_a_container_that_runs_without_its_listeners_is_noticed(
-    tmp_path: Path,
+    service: Service,
     monkeypatch: pytest.MonkeyPatch,
     running: int | None,
     *,
@@ -167,7 +197,7 @@ def test_a_container_that_runs_without_its_listeners_is_noticed(
     monkeypatch.setattr(runtime_state, "running", {("/run/r", "c"): running}.get)
     monkeypatch.setattr(Listeners, "_add", lambda self, one: self.by_fd.update({one.fd: one}))
     monkeypatch.setattr(Listeners, "_answer_left", lambda *_: None)
-    listeners = Listeners(str(tmp_path), cast("DescriptorStore", None), lambda *_: None)
+    listeners = service.listeners
     monkeypatch.setattr(listeners, "_memory", lambda _: _Received())
     for number in (1, 2):
         write_state(listeners.directory, f"{LISTENER}{number}", STATE)

@@ -1,49 +1,54 @@
-"""The rate at which one container's calls are answered, whatever its number of listeners."""
+"""How often the service turns to a source, and to one container's calls."""
 
 from __future__ import annotations
 
-import os
-import select
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runc_wrap.agent import wakeup_limit
 from runc_wrap.agent.observe.rate_limit import BURST, RATE, REST, Pace
 from runc_wrap.agent.wakeup_limit import Resting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import select
+    from collections.abc import Callable
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    return now
+def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pause(
+    poll: select.epoll, ready: Callable[[], int], clock: list[float]
+) -> None:
+    quiet, source = Resting(poll), ready()
+    assert poll.poll(0)
+    quiet.rest(source, 1)
+    clock[0] += wakeup_limit.SECONDS / 2
+    quiet.wake_due()
+    assert (poll.poll(0), quiet.due()) == ([], [100 + wakeup_limit.SECONDS])
+    quiet.rest(source, 2)  # the pause is not prolonged
+    clock[0] += wakeup_limit.SECONDS / 2
+    quiet.wake_due()
+    assert (poll.poll(0) != [], quiet.due()) == (True, [])
 
 
-@pytest.fixture
-def poll() -> Iterator[select.epoll]:
-    with select.epoll() as made:
-        yield made
+def test_a_woken_source_is_polled_at_once(poll: select.epoll, ready: Callable[[], int]) -> None:
+    quiet, source = Resting(poll), ready()
+    quiet.rest(source, 1)
+    quiet.wake([source, -1])
+    assert (poll.poll(0) != [], quiet.due()) == (True, [])
 
 
-@pytest.fixture
-def ready(poll: select.epoll) -> Iterator[Callable[[], int]]:
-    """Make descriptors that are always readable, as a listener that floods is."""
-    opened: list[int] = []
-
-    def make() -> int:
-        take, give = os.pipe()
-        os.write(give, b".")
-        opened.extend((take, give))
-        poll.register(take, select.EPOLLIN)
-        return take
-
-    yield make
-    for fd in opened:
-        os.close(fd)
+def test_more_events_shorten_the_pause(
+    poll: select.epoll, ready: Callable[[], int], clock: list[float]
+) -> None:
+    quiet, source, taken, rests = Resting(poll), ready(), 0, []
+    for came in (0, 4000, 2000, 1000, 10, 0):
+        taken += came
+        quiet.rest(source, taken)
+        rests.append(quiet.due()[0] - clock[0])
+        clock[0] += rests[-1]
+        quiet.wake_due()
+    assert rests == pytest.approx([0.25, 0.0625, 0.03125, 0.03125, 0.25, 0.25])
 
 
 def _turns(resting: Resting, poll: select.epoll, paces: dict[int, Pace]) -> dict[int, int]:

@@ -17,7 +17,6 @@ from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from tests.unit.agent.record import test_recorder
-from tests.unit.agent.record.test_recorder import ALL
 from tests.unit.evidence.samples import KILL, START, UNSHARE, sighting
 
 if TYPE_CHECKING:
@@ -214,11 +213,11 @@ def test_time_that_turns_out_unwatched_is_removed(
     assert intervals == left
 
 
+@pytest.mark.usefixtures("connected")
 def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
-    connected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until then it counted as watched."""
-    connected.write_text(ALL)
     monkeypatch.setattr(recorder, "SourceCheck", SourceCheck)
     clock = Clock(monkeypatch)
     one = Recorder(str(tmp_path), Inflight.new())

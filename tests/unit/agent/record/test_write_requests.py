@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -136,29 +137,20 @@ def test_without_an_agent_a_command_does_not_wait(place: Path) -> None:
     assert time.monotonic() - begin < 1
 
 
-def _answering(place: Path, *packets: bytes) -> _Answering:
-    return _Answering(place, packets)
+@contextlib.contextmanager
+def _answering(place: Path, *packets: bytes) -> Iterator[None]:
+    """Answer one connection after the other."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(place / "var/agent/evidence.sock"))
+        listening.listen(8)
 
+        def answer() -> None:
+            for packet in packets:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.send(packet) if packet else None
 
-class _Answering:
-    """Answers one connection after the other."""
-
-    def __init__(self, place: Path, packets: tuple[bytes, ...]) -> None:
-        self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listening.bind(str(place / "var/agent/evidence.sock"))
-        self.listening.listen(8)
-        self.thread = threading.Thread(target=self._answer, args=(packets,))
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.thread.join(10)
-        self.listening.close()
-
-    def _answer(self, packets: tuple[bytes, ...]) -> None:
-        for packet in packets:
-            connection, _ = self.listening.accept()
-            if packet:
-                connection.send(packet)
-            connection.close()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield
+        thread.join(10)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
+
 
 @pytest.fixture
 def server() -> Iterator[StandIn]:
@@ -106,12 +108,8 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(tmp_path: Path, kin
     """No wait for a byte is long: a bound on each alone would not end it within the hour."""
     _make_certificate(tmp_path, "ca", "IP:127.0.0.1")
     with _dripping(DRIPPING[kind]) as port:
-        if kind == "the handshake":
-            where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
-            (tmp_path / "token").write_text("x")
-            api = api_server.in_pod(where, tmp_path)
-        else:
-            api = StandIn({}, port=port).api(tmp_path)
+        is_tls = kind == "the handshake"
+        api = _in_pod(tmp_path, port) if is_tls else StandIn({}, port=port).api(tmp_path)
         with pytest.raises(api_server.Unreachable, match="takes too long"):
             replace(api, longest=1.0).get(NODE)
 
@@ -169,42 +167,39 @@ def test_outside_of_a_pod_there_is_none(environment: dict[str, str]) -> None:
         api_server.in_pod(environment)
 
 
-@pytest.mark.parametrize("names", ["IP:127.0.0.1", "IP:127.0.0.2"])
-def test_only_the_pods_own_authority_is_trusted(tmp_path: Path, names: str) -> None:
-    """And the certificate must be for the address that is asked."""
-    _make_certificate(tmp_path, "server", names)
-    _make_certificate(tmp_path, "other", "IP:127.0.0.1")
-    server = _Tls(tmp_path)
-    try:
-        (tmp_path / "token").write_text("x")
-        for authority, is_trusted in (("server", names.endswith(".1")), ("other", False)):
-            (tmp_path / "ca.crt").write_bytes((tmp_path / f"{authority}.crt").read_bytes())
-            api = api_server.in_pod(
-                {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
-                 "KUBERNETES_SERVICE_PORT": str(server.port)},
-                tmp_path,
-            )  # fmt: skip
-            if is_trusted:
-                assert api.get(NODE) == {"of": "tls"}
-            else:
-                with pytest.raises(api_server.Unreachable, match="certificate"):
-                    api.get(NODE)
-    finally:
-        server.stop()
+AUTHORITIES = [  # the server's certificate is for, and signed by; the pod's authority
+    ("IP:127.0.0.1", "", "server", True),
+    ("IP:127.0.0.2", "", "server", False),  # not for the address that is asked
+    ("IP:127.0.0.1", "", "other", False),
+    # without key usage, as `openssl req -x509` makes it; Python 3.13 refuses it by itself
+    ("IP:127.0.0.1", "ca", "ca", True),
+]
 
 
-def test_an_authority_without_key_usage_is_trusted_as_everywhere_else(tmp_path: Path) -> None:
-    """As `openssl req -x509` makes it; Python 3.13 refuses it unless it is told otherwise."""
+@pytest.mark.parametrize(("names", "signed_by", "authority", "is_trusted"), AUTHORITIES)
+def test_only_the_pods_own_authority_is_trusted(
+    tmp_path: Path, names: str, signed_by: str, authority: str, *, is_trusted: bool
+) -> None:
     _make_certificate(tmp_path, "ca", "DNS:authority")
-    _make_certificate(tmp_path, "server", "IP:127.0.0.1", signed_by="ca")
+    _make_certificate(tmp_path, "other", "IP:127.0.0.1")
+    _make_certificate(tmp_path, "server", names, signed_by)
+    (tmp_path / "ca.crt").write_bytes((tmp_path / f"{authority}.crt").read_bytes())
     server = _Tls(tmp_path)
     try:
-        (tmp_path / "token").write_text("x")
-        environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
-                       "KUBERNETES_SERVICE_PORT": str(server.port)}  # fmt: skip
-        assert api_server.in_pod(environment, tmp_path).get(NODE) == {"of": "tls"}
+        api = _in_pod(tmp_path, server.port)
+        if is_trusted:
+            assert api.get(NODE) == {"of": "tls"}
+        else:
+            with pytest.raises(api_server.Unreachable, match="certificate"):
+                api.get(NODE)
     finally:
         server.stop()
+
+
+def _in_pod(place: Path, port: int) -> ApiServer:
+    (place / "token").write_text("x")
+    where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+    return api_server.in_pod(where, place)
 
 
 def _make_certificate(place: Path, name: str, names: str, signed_by: str = "") -> None:

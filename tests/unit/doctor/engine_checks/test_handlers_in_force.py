@@ -111,41 +111,37 @@ def test_a_damaged_record_of_a_registration_is_a_warning(node: Node, config: Pat
     assert (found.severity, "containerd-0.json" in found.sentence) == ("warning", True)
 
 
-@pytest.mark.parametrize("target", ["runc-wrap", "{bin}/runc-wrap", "{bin}/other"])
-def test_a_link_that_leads_to_the_launcher_is_well(node: Node, config: Path, target: str) -> None:
+@pytest.fixture
+def strict(node: Node, config: Path) -> Path:
+    """The path of a handler that containerd shows; nothing is there."""
     path = _registered(node, config, "strict")
     (node.programs / "dumped").write_text(_tables("strict", path))
-    path.with_name("other").symlink_to("runc-wrap")
-    path.symlink_to(target.format(bin=path.parent))
+    return path
+
+
+@pytest.mark.parametrize("target", ["runc-wrap", "{bin}/runc-wrap", "{bin}/other"])
+def test_a_link_that_leads_to_the_launcher_is_well(node: Node, strict: Path, target: str) -> None:
+    strict.with_name("other").symlink_to("runc-wrap")
+    strict.symlink_to(target.format(bin=strict.parent))
+    assert list(handlers_in_force.find(node.places)) == []
+    node.places.wrapper.unlink()  # that is another check's
     assert list(handlers_in_force.find(node.places)) == []
 
 
 def test_a_file_in_the_place_of_a_link_is_an_error_that_root_has_to_mend(
-    node: Node, config: Path
+    node: Node, strict: Path
 ) -> None:
-    path = _registered(node, config, "strict")
-    (node.programs / "dumped").write_text(_tables("strict", path))
-    machine.fake(path.parent, "strict", "true")
+    machine.fake(strict.parent, "strict", "true")
     [found] = handlers_in_force.find(node.places)
-    assert f"as its handler strict, leads to {path}, without runc-wrap" in found.sentence
+    assert f"as its handler strict, leads to {strict}, without runc-wrap" in found.sentence
     assert (found.severity, found.fix) == ("error", None)
-
-
-def test_a_link_to_a_launcher_that_is_gone_is_another_checks(node: Node, config: Path) -> None:
-    path = _registered(node, config, "strict")
-    (node.programs / "dumped").write_text(_tables("strict", path))
-    path.symlink_to("runc-wrap")
-    node.places.wrapper.unlink()
-    assert list(handlers_in_force.find(node.places)) == []
 
 
 @pytest.mark.parametrize("target", ["", "/bin/true"])
 def test_the_command_makes_the_link_whatever_is_there(
-    node: Node, config: Path, target: str
+    node: Node, strict: Path, target: str
 ) -> None:
-    path = _registered(node, config, "strict")
-    (node.programs / "dumped").write_text(_tables("strict", path))
     if target:
-        path.symlink_to(target)
+        strict.symlink_to(target)
     [found] = handlers_in_force.find(node.places)
-    assert found.command == f"ln -sfn runc-wrap {path}"
+    assert found.command == f"ln -sfn runc-wrap {strict}"

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tests.unit.cli.ctl import Node
 
 
+PACKED, CODE = "hotpath/hotpath.packed", "hotpath/runc_wrap"
+
+
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The parts of a release that a cold create needs, as the installer makes them."""
@@ -64,11 +67,16 @@ def _replace_python(release: Path) -> None:
     (release / "python").symlink_to("/usr/bin/python3.0")
 
 
-ERRORS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no python": (lambda release: (release / "python").unlink(), "is not installed"),
-    "python is gone": (_replace_python, "is not installed"),
-    "no hot path": (lambda release: shutil.rmtree(release / "hotpath"), "can't open file"),
-    "no code": (lambda release: _without_code(release / "hotpath"), "No module named"),
+# what is broken -> the severity, and a word of why
+BREAKAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "no python": (lambda own: (own / "python").unlink(), "error", "is not installed"),
+    "python is gone": (_replace_python, "error", "is not installed"),
+    "no hot path": (lambda own: shutil.rmtree(own / "hotpath"), "error", "can't open file"),
+    "no code": (lambda own: _without_code(own / "hotpath"), "error", "No module named"),
+    "packed damaged": (lambda own: _damage(own / PACKED), "warning", "1.5 ms longer"),
+    "packed missing": (lambda own: (own / PACKED).unlink(), "warning", "1.5 ms longer"),
+    "no orjson": (lambda own: shutil.rmtree(own / "hotpath/orjson"), "warning", "agent is slower"),
+    "no modules": (lambda own: shutil.rmtree(own / CODE), "warning", "No module named"),
 }
 
 
@@ -77,29 +85,15 @@ def _without_code(hot: Path) -> None:
     shutil.rmtree(hot / "runc_wrap")
 
 
-@pytest.mark.parametrize("what", ERRORS)
-def test_what_refuses_every_create_is_an_error(node: Node, own: Path, what: str) -> None:
-    breakage, why = ERRORS[what]
+@pytest.mark.parametrize("what", BREAKAGES)
+def test_what_refuses_every_create_is_an_error_and_what_makes_it_slower_a_warning(
+    node: Node, own: Path, what: str
+) -> None:
+    breakage, severity, why = BREAKAGES[what]
     breakage(own)
     (found,) = cold_create.find(node.places)
-    assert (found.severity, why in found.sentence) == ("error", True), found
+    assert (found.severity, why in found.sentence) == (severity, True), found
     assert f"./install.sh --prefix {node.places.prefix}" in found.remedy
-
-
-SLOWER: dict[str, tuple[Callable[[Path], object], str]] = {
-    "packed damaged": (lambda hot: _damage(hot / "hotpath.packed"), "1.5 ms longer"),
-    "packed missing": (lambda hot: (hot / "hotpath.packed").unlink(), "1.5 ms longer"),
-    "no orjson": (lambda hot: shutil.rmtree(hot / "orjson"), "agent is slower"),
-    "no modules": (lambda hot: shutil.rmtree(hot / "runc_wrap"), "No module named"),
-}
-
-
-@pytest.mark.parametrize("what", SLOWER)
-def test_what_makes_every_create_slower_is_a_warning(node: Node, own: Path, what: str) -> None:
-    breakage, why = SLOWER[what]
-    breakage(own / "hotpath")
-    (found,) = cold_create.find(node.places)
-    assert (found.severity, why in found.sentence) == ("warning", True), found
 
 
 @pytest.mark.parametrize("part", ["hotpath", "."])

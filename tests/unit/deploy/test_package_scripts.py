@@ -1,4 +1,4 @@
-"""A package's removal when it cannot be told what engines call: its Python is gone."""
+"""A package's scripts: what preinst keeps, the switch to a release, a removal without Python."""
 
 from __future__ import annotations
 
@@ -8,6 +8,43 @@ from pathlib import Path
 import pytest
 
 from deploy.packages import package_tree
+
+
+def test_a_release_is_kept_whole_after_an_upgrade_that_was_interrupted(tmp_path: Path) -> None:
+    release = tmp_path / "releases" / "1"
+    release.mkdir(parents=True)
+    (release / "runc-wrap").write_text("the launcher")
+    (tmp_path / "current").symlink_to("releases/1")
+    for left in ("1.new", "1.kept"):
+        (tmp_path / "releases" / left / "half").mkdir(parents=True)
+    script = (package_tree.OWN / "keep_release.sh").read_text()
+    own = script.replace(f"lib={package_tree.PREFIX}/lib", f"lib={tmp_path}")
+    for _ in range(2):  # it was interrupted after that, and is called again
+        subprocess.run(["/bin/sh", "-euc", f"{own}keep_release"], check=True)
+        kept = tmp_path / "current"
+        assert str(kept.readlink()) == "releases/1.kept"
+        assert [path.name for path in kept.iterdir()] == ["runc-wrap"]
+        assert not (tmp_path / "releases" / "1.new").exists()
+
+
+def test_a_handler_that_led_to_the_real_runtime_since_a_removal_is_ours_again(
+    tmp_path: Path,
+) -> None:
+    """Its engine's configuration has it still, so its containers would start unconfined."""
+    release = tmp_path / "lib" / "releases" / "1"
+    (release / "venv" / "bin").mkdir(parents=True)
+    (release / "venv" / "bin" / "runc-wrapctl").symlink_to("/bin/true")
+    (release / "runc-wrap").write_text("the launcher")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "runc-wrapctl").symlink_to("../lib/current/venv/bin/runc-wrapctl")
+    (tmp_path / "bin" / "strict").symlink_to("/usr/bin/runc")  # by leave-path
+    script = package_tree.filled((package_tree.OWN / "switch-release").read_text(), VERSION="1")
+    own = script.replace(f"prefix={package_tree.PREFIX}", f"prefix={tmp_path}")
+    subprocess.run(["/bin/sh", "-c", own], check=True)
+    links = {path.name: str(path.readlink()) for path in (tmp_path / "bin").glob("*[lt]")}
+    assert links == {"runc-wrapctl": "../lib/current/venv/bin/runc-wrapctl", "strict": "runc-wrap"}
+    assert (tmp_path / "bin" / "strict").read_text() == "the launcher"
+
 
 NAMES = ("runc-wrap", "strict")
 

@@ -1,4 +1,4 @@
-"""doctor on the libseccomp of the real runtime."""
+"""doctor on the real runtime, and on its libseccomp."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.doctor.runtime_checks import runtime_libseccomp
+from runc_wrap.doctor.runtime_checks import real_runtime, runtime_libseccomp
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.profiles import syscalls
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
     from tests.unit.cli.ctl import Node
+
+
+def test_a_runtime_that_is_gone_is_an_error(node: Node) -> None:
+    node.configure("")
+    assert node.ctl("apply").exit_code == 0
+    assert list(real_runtime.find(node.places)) == []
+    (node.programs / "runc").unlink()
+    [found] = real_runtime.find(node.places)
+    assert found.severity == "error"
+    assert found.remedy.startswith("install runc again, or have runc-wrapctl apply")
+
 
 VERSION = "io.github.seccomp.libseccomp.version"
 
@@ -61,21 +72,23 @@ def test_crun_with_a_profile_whose_default_is_enosys_is_only_a_note(node: Node) 
     assert (found.severity, "ENOSYS" in found.sentence) == ("note", True)
 
 
-def test_a_library_that_knows_every_call_is_no_finding(node: Node) -> None:
-    _runtime(node, "crun", _library("2.6.1"))
-    assert list(runtime_libseccomp.find(node.places)) == []
+UNKNOWN: list[dict[str, Any] | None] = [None, {}, {"annotations": []}, _library("new")]
 
 
-def test_runc_without_features_says_it_in_its_version(node: Node) -> None:
-    _runtime(node, "runc", None, "libseccomp: 2.5.4\\n")
-    [found] = runtime_libseccomp.find(node.places)
-    assert "uses libseccomp 2.5.4" in found.sentence
-
-
-@pytest.mark.parametrize("features", [None, {}, {"annotations": []}, _library("new")])
-def test_an_unknown_version_is_no_finding(node: Node, features: dict[str, Any] | None) -> None:
-    _runtime(node, "runc", features)
-    assert list(runtime_libseccomp.find(node.places)) == []
+@pytest.mark.parametrize(
+    ("kind", "features", "printed", "is_found"),
+    [
+        ("crun", _library("2.6.1"), "", False),
+        ("runc", None, "libseccomp: 2.5.4\\n", True),  # without features, its version says it
+        *(("runc", one, "", False) for one in UNKNOWN),
+    ],
+)
+def test_a_library_of_a_known_version_that_lacks_calls_is_found(
+    node: Node, kind: str, features: dict[str, Any] | None, printed: str, *, is_found: bool
+) -> None:
+    _runtime(node, kind, features, printed)
+    found = [each.sentence for each in runtime_libseccomp.find(node.places)]
+    assert ["uses libseccomp 2.5.4" in each for each in found] == [True] * is_found
 
 
 def test_a_runtime_without_seccomp_is_an_error(node: Node) -> None:
@@ -85,6 +98,11 @@ def test_a_runtime_without_seccomp_is_an_error(node: Node) -> None:
     assert found.remedy == "install a runc with seccomp"
 
 
+def _linked(node: Node, inside: str) -> None:
+    path = node.programs / "runc"
+    path.write_text(f"{path.read_text()}{inside}\n")
+
+
 @pytest.mark.parametrize(
     ("inside", "words"), [("# libseccomp.so.2", "ldd "), ("", "linked into runc")]
 )
@@ -92,45 +110,35 @@ def test_the_remedy_depends_on_how_the_library_is_linked(
     node: Node, inside: str, words: str
 ) -> None:
     _runtime(node, "runc", _library("2.5.4"))
-    path = node.programs / "runc"
-    path.write_text(f"{path.read_text()}{inside}\n")
+    _linked(node, inside)
     [found] = runtime_libseccomp.find(node.places)
     assert words in found.remedy
 
 
+SHARED, USR = "# libseccomp.so.2", "/usr/lib/libseccomp.so.2"
+
+
 @pytest.mark.parametrize(
-    ("inside", "place", "is_told"),
-    [
-        ("# libseccomp.so.2", "/usr/lib/libseccomp.so.2", False),
-        ("# libseccomp.so.2", "{prefix}/lib/libseccomp.so.2", True),
-        ("", "/usr/lib/libseccomp.so.2", True),
+    ("version", "inside", "place", "lacks", "is_told"),
+    [  # as Debian 12's 2.5.4 has those of 2.5.5; not if ours is another one than the runtime's
+        ("2.5.4", SHARED, USR, "", False),
+        ("2.5.4", SHARED, "{prefix}/lib/libseccomp.so.2", "", True),
+        ("2.5.4", "", USR, "", True),
+        ("2.6.1", SHARED, USR, "cachestat", True),
     ],
 )
-def test_a_library_to_which_a_distribution_added_calls_is_asked_for_them(
-    node: Node, monkeypatch: pytest.MonkeyPatch, inside: str, place: str, is_told: bool
-) -> None:
-    """As Debian 12's 2.5.4 has those of 2.5.5; not if ours is another one than the runtime's."""
-    _runtime(node, "runc", _library("2.5.4"))
-    path = node.programs / "runc"
-    path.write_text(f"{path.read_text()}{inside}\n")
-    loaded = ("2.5.4", place.format(prefix=node.places.prefix))
-    monkeypatch.setattr(libseccomp_version, "loaded", lambda: loaded)
-    monkeypatch.setattr(syscalls, "known_to_libseccomp", frozenset)
-    assert bool([*runtime_libseccomp.find(node.places)]) is is_told
-
-
 def test_the_library_that_both_have_loaded_is_asked_which_calls_it_lacks(
-    node: Node, monkeypatch: pytest.MonkeyPatch
+    node: Node, version: str, inside: str, place: str, lacks: str, *, is_told: bool
 ) -> None:
-    _runtime(node, "runc", _library("2.6.1"))
-    path = node.programs / "runc"
-    path.write_text(f"{path.read_text()}# libseccomp.so.2\n")
-    monkeypatch.setattr(libseccomp_version, "loaded", lambda: ("2.6.1", "/usr/lib/libseccomp.so.2"))
-    monkeypatch.setattr(
-        syscalls, "known_to_libseccomp", lambda names: frozenset(names) - {"cachestat"}
-    )
-    [found] = runtime_libseccomp.find(node.places)
-    assert "uses libseccomp 2.6.1, which does not know cachestat, which" in found.sentence
+    _runtime(node, "runc", _library(version))
+    _linked(node, inside)
+    with pytest.MonkeyPatch.context() as patch:
+        loaded = (version, place.format(prefix=node.places.prefix))
+        patch.setattr(libseccomp_version, "loaded", lambda: loaded)
+        patch.setattr(syscalls, "known_to_libseccomp", lambda names: frozenset(names) - {lacks})
+        found = [each.sentence for each in runtime_libseccomp.find(node.places)]
+    told = f"uses libseccomp {version}, which does not know {lacks}"
+    assert [told in each for each in found] == [True] * is_told
 
 
 def test_a_denied_call_that_the_library_does_not_know_stays_allowed(node: Node) -> None:

@@ -1,0 +1,90 @@
+"""A clock, descriptors that are always readable, and systemd's socket, for services' tests."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.host.processes import short_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock, which a test moves."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def poll() -> Iterator[select.epoll]:
+    with select.epoll() as made:
+        yield made
+
+
+@pytest.fixture
+def ready(poll: select.epoll) -> Iterator[Callable[[], int]]:
+    """Make descriptors that are always readable, as a listener that floods is."""
+    opened: list[int] = []
+
+    def make() -> int:
+        take, give = os.pipe()
+        os.write(give, b".")
+        opened.extend((take, give))
+        poll.register(take, select.EPOLLIN)
+        return take
+
+    yield make
+    for fd in opened:
+        os.close(fd)
+
+
+class Systemd:
+    """Its socket for services' messages; `path` may be taken away and given back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.listen()
+
+    def listen(self) -> None:
+        """Listen anew, as a supervisor that was started again."""
+        self.path.unlink(missing_ok=True)
+        self._taker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._taker.bind(str(self.path))
+        self._taker.setblocking(False)
+
+    def messages(self) -> list[bytes]:
+        """Return the messages that came, without their descriptors."""
+        found = []
+        while (one := self.take())[0]:
+            found.append(one[0])
+            for fd in one[1]:
+                os.close(fd)
+        return found
+
+    def take(self) -> tuple[bytes, list[int]]:
+        """Return a message and its descriptors."""
+        try:
+            return socket.recv_fds(self._taker, 999, 4)[:2]
+        except BlockingIOError:
+            return b"", []
+
+    def close(self) -> None:
+        self._taker.close()
+
+
+@pytest.fixture
+def systemd() -> Iterator[Systemd]:
+    with short_directory("systemd") as place:
+        made = Systemd(place / "notify")
+        yield made
+        made.close()
