@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.node.requirements import program
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Result:
 
     @property
     def name(self) -> str:
-        return syscalls.name_of(self.abi, self.number)
+        return syscall_names.name_of(self.abi, self.number)
 
     @property
     def is_denied(self) -> bool:
@@ -59,7 +59,7 @@ def build(target: Path) -> Path:
 
 def words(abi: Abi) -> tuple[str, ...]:
     """Return the program's arguments for all calls of an ABI except the unsafe ones."""
-    numbers = syscalls.numbers(abi)
+    numbers = syscall_names.numbers(abi)
     unsafe = [numbers[name] & ~X32_BIT for name in UNSAFE if name in numbers]
     return (WORDS[abi.name], "0", str(LAST), ",".join(map(str, unsafe)))
 

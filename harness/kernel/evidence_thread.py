@@ -15,7 +15,7 @@ from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Collector:
     """Counts all seccomp records into a store."""
 
     def __init__(self, prefix: Path) -> None:
-        self.store = EvidenceStore(prefix / "var" / "evidence")
+        self.store = EvidenceWriter(prefix / "var" / "evidence")
         self.tree = ProcessTree(Known(prefix / "var" / "ledger"))
         self.live = Live()
         self.pids: dict[int, set[int]] = defaultdict(set)  # by the call's number

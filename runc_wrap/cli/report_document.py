@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.recording import RecordedCalls
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def document(one: ReportedWorkload) -> Json:
+def document(one: MergedWorkload) -> Json:
     """Return a workload's JSON, with the profile addition and the rule to paste."""
     found = suggested(one)
     added = found.added if found else []
@@ -41,7 +41,7 @@ def document(one: ReportedWorkload) -> Json:
 
 
 def suggested(
-    one: ReportedWorkload,
+    one: MergedWorkload,
     *,
     degrading: bool = False,
     allow_dangerous: bool = False,
@@ -65,7 +65,7 @@ def suggested(
     return profile_addition.reduced(found, _recording(one), load) if recorded else found
 
 
-def _recording(one: ReportedWorkload) -> RecordedCalls:
+def _recording(one: MergedWorkload) -> RecordedCalls:
     if one.recorded is None or not one.recorded.calls:
         raise Failure(
             f"{safe_text.name(one.name)}: nothing was recorded. Write record = true in the rule "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runc_wrap.host.meter import Meter
     from runc_wrap.node.paths import Places
     from runc_wrap.report.merge.fleet_notes import FleetNotes
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
 
 Json = dict[str, Any]
 _STDIN = "-"
@@ -123,7 +123,7 @@ def show(
 
 
 def _add_profiles(
-    places: Places, workloads: list[ReportedWorkload], given: Path | None = None
+    places: Places, workloads: list[MergedWorkload], given: Path | None = None
 ) -> None:
     """Give workloads the profiles to add to, as the runtime in force here would load them."""
     kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
@@ -131,7 +131,7 @@ def _add_profiles(
     Bases(places.sources(), loader, given).assign(workloads)
 
 
-def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[ReportedWorkload]:
+def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[MergedWorkload]:
     """Return the workloads with their profiles, for `suggest`; print which nodes say nothing."""
     say_what_is_missing(found)
     workloads = found.workloads()
@@ -139,7 +139,7 @@ def with_profiles(places: Places, found: FleetReport, given: Path | None) -> lis
     return workloads
 
 
-def _show(found: FleetReport, workloads: list[ReportedWorkload], *, everyone: bool) -> None:
+def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool) -> None:
     nodes = safe_text.number(found.answered, "node")
     whose = f" (by {safe_text.word(found.oldest_node or '')})"
     since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""

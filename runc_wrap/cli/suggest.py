@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.record_sources import Asked
     from runc_wrap.report.suggestion.composed_addition import ComposedAddition
     from runc_wrap.report.suggestion.profile_addition import Suggestion
@@ -116,7 +116,7 @@ def _on_node(places: Places) -> Way:
 
 def show(
     way: Way,
-    everyone: Sequence[ReportedWorkload],
+    everyone: Sequence[MergedWorkload],
     workload: str,
     *,
     as_json: bool,
@@ -144,7 +144,7 @@ def show(
     output.warn(_what_next(way, one, made, composed.text if composed else ""))
 
 
-def _why(one: ReportedWorkload) -> str:
+def _why(one: MergedWorkload) -> str:
     if not one.here and not one.calls:
         return "there is nothing to add. No node has seen a call of it that would be denied."
     why = one.reason if one.here else safe_text.name(one.unknown_profile, _LONGEST_SENTENCE)
@@ -152,7 +152,7 @@ def _why(one: ReportedWorkload) -> str:
 
 
 def _as_json(
-    one: ReportedWorkload, made: Suggestion, composed: ComposedAddition | None
+    one: MergedWorkload, made: Suggestion, composed: ComposedAddition | None
 ) -> dict[str, Any]:
     return {
         "profile": made.profile,
@@ -169,7 +169,7 @@ def _as_json(
     }
 
 
-def _withheld(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
+def _withheld(way: Way, one: MergedWorkload, made: Suggestion) -> str:
     number = safe_text.number(len(made.withheld), "call")
     again = _again(way, one, made, "--allow-dangerous")
     lines = [
@@ -181,7 +181,7 @@ def _withheld(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
     return "\n".join(lines)
 
 
-def _again(way: Way, one: ReportedWorkload, made: Suggestion, option: str) -> str:
+def _again(way: Way, one: MergedWorkload, made: Suggestion, option: str) -> str:
     words = [
         option,
         *(["--recorded"] if made.recorded else []),
@@ -191,7 +191,7 @@ def _again(way: Way, one: ReportedWorkload, made: Suggestion, option: str) -> st
     return f"{way.command} {shlex.join(words)}"
 
 
-def _degrading(way: Way, one: ReportedWorkload, made: Suggestion) -> str:
+def _degrading(way: Way, one: MergedWorkload, made: Suggestion) -> str:
     number = safe_text.number(len(made.degrading), "call")
     lines = [
         f"degrading: {number} left out, which would get ENOSYS:",
@@ -211,7 +211,7 @@ def _too_wide(also: list[str]) -> str:
     )
 
 
-def _what_next(way: Way, one: ReportedWorkload, made: Suggestion, composed: str) -> str:
+def _what_next(way: Way, one: MergedWorkload, made: Suggestion, composed: str) -> str:
     if not made.added and not made.recorded:
         return f"nothing was added: {_why_nothing(made)}{_may_be_missing(way, one)}"
     path = way.profile(policy_snippets.file_name(one))
@@ -239,7 +239,7 @@ def _why_nothing(made: Suggestion) -> str:
     return "no call was seen that would be denied."
 
 
-def _may_be_missing(way: Way, one: ReportedWorkload) -> str:
+def _may_be_missing(way: Way, one: MergedWorkload) -> str:
     """Return why calls may be missing in a suggestion, and what to do, "" if none may be."""
     why = one.reason if one.verdict is None else _hidden(one)
     if not why:
@@ -253,12 +253,12 @@ def _may_be_missing(way: Way, one: ReportedWorkload) -> str:
     return "\n".join(lines)
 
 
-def _hidden(one: ReportedWorkload) -> str | None:
+def _hidden(one: MergedWorkload) -> str | None:
     """Return why the calls of a workload that is known to be denied some may not be all."""
     return next(iter(one.here.own_filters.sentences), None) if one.here else None
 
 
-def _where(one: ReportedWorkload) -> str:
+def _where(one: MergedWorkload) -> str:
     """Return where to write the rule: the first matching rule decides."""
     before = "before the rules that match it now"
     if one.here:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,18 +13,14 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.failure import Failure
-from runc_wrap.ledger import whole_ledger
-from runc_wrap.report import argument_text, call_row, node_report, outcomes, workload_names
-from runc_wrap.report.live_feed import Watching
+from runc_wrap.report import argument_text, workload_names
+from runc_wrap.report.live_feed import DeniedCalls, Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.live_feed import SeenCall
-    from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 _LOOK = 0.5  # seconds
@@ -49,12 +46,12 @@ def watch(places: Places, *, as_json: bool, seconds: float | None) -> None:
         output.warn(f"note: {looking.tree.problem}: short-lived processes stay unknown")
     end = None if seconds is None else time.monotonic() + seconds
     try:
-        _follow(looking, _Teller(places), end, as_json=as_json)
+        _follow(looking, DeniedCalls(places), end, as_json=as_json)
     finally:
         looking.close()
 
 
-def _follow(looking: Watching, teller: _Teller, end: float | None, *, as_json: bool) -> None:
+def _follow(looking: Watching, denied: DeniedCalls, end: float | None, *, as_json: bool) -> None:
     while True:
         left = _LOOK if end is None else min(end - time.monotonic(), _LOOK)
         if left <= 0:
@@ -62,45 +59,11 @@ def _follow(looking: Watching, teller: _Teller, end: float | None, *, as_json: b
         seen, lost = looking.look(left)
         for one in [one for one in lost if one.records]:
             output.warn(f"note: {one.records} records were lost: {one.why}")
-        rows = list(teller.tell(seen))
+        rows = list(starmap(_document, denied.of(seen)))
         for line in rows[:_MOST_LINES]:
             click.echo(json.dumps(line)) if as_json else output.say(_words(line))
         if len(rows) > _MOST_LINES:
             output.warn(f"note: and {len(rows) - _MOST_LINES} more kinds of calls")
-
-
-class _Teller:
-    """Finds each call's container and its outcome under enforce."""
-
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._profile_of: Callable[[Record], Filter | str] = node_report.profiles(places)
-        self._ledger = whole_ledger.Ledger({})
-
-    def tell(self, seen: Iterable[SeenCall]) -> Iterator[Json]:
-        """Yield a document for each call that the profile does not let through."""
-        for one in seen:
-            record = self._record(one)
-            row = self._row(one, record)
-            if row:
-                yield _document(one, record, row)
-
-    def _record(self, one: SeenCall) -> Record | None:
-        if one.key is None:
-            return None
-        if one.key not in self._ledger.records:
-            self._ledger = whole_ledger.read(self._places.ledger)
-        return self._ledger.records.get(one.key)
-
-    def _row(self, one: SeenCall, record: Record | None) -> CallRow | None:
-        """Return the row to show for a call, None if no profile of runc-wrap stopped it."""
-        if record and not record.is_injected:
-            return None
-        profile = self._profile_of(record) if record else ""
-        outcome = outcomes.of_record(one.call, profile, record and record.candidate)
-        if outcome.verdict == outcomes.SAFE:
-            return None
-        return call_row.of(one.call, outcome)
 
 
 def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.workload_on_node import SeenHere
 
 
@@ -51,13 +51,13 @@ def _call(row: CallRow, kinds: int, most: int | None) -> str:
     return f"{row.words(kinds)}{abi}: {row.how}, {times} by {programs}"
 
 
-def in_full(one: ReportedWorkload) -> str:
+def in_full(one: MergedWorkload) -> str:
     """Return all that is known about a workload, in lines."""
     more = _own_lines(one, one.here) if one.here else _fleet_lines(one)
     return "\n".join([*_lines(one), *more])
 
 
-def _lines(one: ReportedWorkload) -> Iterator[str]:
+def _lines(one: MergedWorkload) -> Iterator[str]:
     yield f"{name(one)}: {WORDS[one.verdict]}"
     if one.reason:
         yield one.reason
@@ -69,7 +69,7 @@ def _lines(one: ReportedWorkload) -> Iterator[str]:
         yield f"  {_call(row, _MOST_KINDS, None)}, {row.first} to {row.last}"
 
 
-def _fleet_lines(one: ReportedWorkload) -> Iterator[str]:
+def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
     yield f"containers: {one.containers}, {one.running} running, on {one.nodes} nodes"
     yield f"modes: {', '.join(map(safe_text.word, sorted(one.modes)))}"
     unknown = one.unknown
@@ -79,7 +79,7 @@ def _fleet_lines(one: ReportedWorkload) -> Iterator[str]:
         yield f"unknown on {safe_text.number(unknown.nodes, 'node')}: {shown}"
 
 
-def _own_lines(one: ReportedWorkload, here: SeenHere) -> Iterator[str]:
+def _own_lines(one: MergedWorkload, here: SeenHere) -> Iterator[str]:
     if here.runtimes:
         yield "made by the runtime itself before the container's program, not part of the verdict:"
     for row in here.runtimes:
@@ -103,7 +103,7 @@ def _containers(one: SeenHere) -> Iterator[str]:
         yield f"  and {len(one.containers) - _MOST_CONTAINERS} more"
 
 
-def chosen(workloads: Sequence[ReportedWorkload], name: str) -> ReportedWorkload:
+def chosen(workloads: Sequence[MergedWorkload], name: str) -> MergedWorkload:
     """Return the workload with this name, image or container. Raises Failure if not exactly one."""
     exact = [one for one in workloads if name in (one.name, one.workload.name, one.workload.image)]
     found = exact or [one for one in workloads if _has(one, name)]
@@ -114,7 +114,7 @@ def chosen(workloads: Sequence[ReportedWorkload], name: str) -> ReportedWorkload
     raise Failure(f"{name}: {what}; give one of: {names}")
 
 
-def _has(one: ReportedWorkload, name: str) -> bool:
+def _has(one: MergedWorkload, name: str) -> bool:
     return len(name) >= _SHORTEST_ID and any(each.startswith(name) for each in one.ids)
 
 
@@ -123,7 +123,7 @@ def listed(names: list[str]) -> str:
     return safe_text.some([safe_text.word(name, _LONGEST_NAME) for name in names], _MOST_NAMES)
 
 
-def show(workloads: Sequence[ReportedWorkload], *, everyone: bool) -> list[ReportedWorkload]:
+def show(workloads: Sequence[MergedWorkload], *, everyone: bool) -> list[MergedWorkload]:
     """Print the table, and how many were left out as nothing needs attention; return the rest."""
     shown = [one for one in workloads if everyone or not one.is_calm]
     if shown:
@@ -135,17 +135,17 @@ def show(workloads: Sequence[ReportedWorkload], *, everyone: bool) -> list[Repor
     return shown
 
 
-def name(one: ReportedWorkload) -> str:
+def name(one: MergedWorkload) -> str:
     """Return a workload's name as the table has it."""
     return safe_text.name(one.name, _LONGEST_NAME)
 
 
-def _row(one: ReportedWorkload) -> tuple[str, ...]:
+def _row(one: MergedWorkload) -> tuple[str, ...]:
     calls = _calls(one.rows) or "-"
     return (name(one), _seen_in(one), WORDS[one.verdict], calls, one.reason or one.confidence)
 
 
-def _seen_in(one: ReportedWorkload) -> str:
+def _seen_in(one: MergedWorkload) -> str:
     containers = safe_text.number(one.containers, "container")
     return containers if one.here else f"{containers} on {safe_text.number(one.nodes, 'node')}"
 

@@ -16,7 +16,13 @@ from runc_wrap.cluster.host_commands import host_documents
 from runc_wrap.cluster.next_step import NextStep, Seen
 from runc_wrap.cluster.node_record import Attempt
 from runc_wrap.cluster.node_reporter import Shown
-from runc_wrap.cluster.step_execution import DOING, WORDS, NodeSteps, StepFailure, settle_release
+from runc_wrap.cluster.step_execution import (
+    DOING,
+    WORDS,
+    StepExecution,
+    StepFailure,
+    settle_release,
+)
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ class Reconciler:
         Raises Unreachable and Refused before the node is known, SystemdError, OSError, ValueError.
         """
         node = self.reporter.node()
-        steps = NodeSteps(self.places, self.commands, self.reporter)
+        steps = StepExecution(self.places, self.commands, self.reporter)
         done: dict[str, bool] = {}  # step -> whether it went well last
         is_asked, is_tidy = self._begun(node), False
         host_documents.forget_interrupted(self.places.cluster)
@@ -104,7 +110,7 @@ class Reconciler:
         self.commands.forget_old()
         settle_release(self.places)
 
-    def _look(self, node: KubernetesNode, steps: NodeSteps, *, is_asked: bool) -> Seen:
+    def _look(self, node: KubernetesNode, steps: StepExecution, *, is_asked: bool) -> Seen:
         """Return what is seen now. Raises OSError and ValueError for a damaged image."""
         files, problem = ({}, "") if self.removes else self._mounted()
         return Seen(
@@ -139,7 +145,7 @@ class Reconciler:
             left = node_record.read(self.places).without(step)
             node_record.change(self.places, failed=left)
 
-    def _is_done(self, steps: NodeSteps, step: str, seen: Seen, done: dict[str, bool]) -> bool:
+    def _is_done(self, steps: StepExecution, step: str, seen: Seen, done: dict[str, bool]) -> bool:
         """Do one step, remember it if it failed, and return whether it went well.
 
         A step that succeeded and yet seems to be missing has failed: an engine that is restarted

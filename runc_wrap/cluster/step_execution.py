@@ -48,7 +48,7 @@ class StepFailure(NamedTuple):
 
 
 @dataclass
-class NodeSteps:
+class StepExecution:
     """One pass; `registration`, `needed` and `left` are what `next_step.Seen` has of it."""
 
     places: Places

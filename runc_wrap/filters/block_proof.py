@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles import abis, actions, syscall_names
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -58,7 +58,7 @@ def wrong(
     calls = [
         (abi, number)
         for abi in simulation.load.abis
-        if abi in abis.runnable(syscalls.native())
+        if abi in abis.runnable(syscall_names.native())
         for number in filter_comparison.numbers(abi)
         if simulation.is_uncertain(abi, number)
     ]
@@ -77,7 +77,7 @@ def _of_call(expectation: Expectation, abi: Abi, number: int) -> Miscompiled | N
         found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
         meant = simulation.meant(abi, number, args)
         if found not in meant and not _is_stub(simulation, abi, number):
-            name = syscalls.name_of(abi, number)
+            name = syscall_names.name_of(abi, number)
             return Miscompiled(name, abi.name, args, min(meant, key=actions.restriction), found)
     return None
 

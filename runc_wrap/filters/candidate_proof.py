@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.filter_comparison import Expectation
-from runc_wrap.profiles import abis, return_codes, syscalls
+from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def compare(
     if (own.abis, own.stub) != (both.abis, both.stub):
         raise ProfileError("runc would answer unknown calls otherwise")
     wrong = set()
-    for abi in abis.runnable(syscalls.native()):
+    for abi in abis.runnable(syscall_names.native()):
         for number in filter_comparison.numbers(abi):
-            name = syscalls.name_of(abi, number)
+            name = syscall_names.name_of(abi, number)
             if only is None or name in only:
                 logs = name not in left if abi in other.abis else None
                 wrong |= {name} if _is_wrong(made, abi, number, logs=logs) else set()

@@ -14,7 +14,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles import abis, actions, syscalls
+from runc_wrap.profiles import abis, actions, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -116,7 +116,7 @@ class Expectation:
     def _compared(
         self, programs: tuple[bpf.Program, ...], sampled: list[str]
     ) -> Iterator[FilterDifference]:
-        for abi in abis.runnable(syscalls.native()):
+        for abi in abis.runnable(syscall_names.native()):
             for number in numbers(abi):
                 found = self._one(programs, abi, number, sampled)
                 if found is not None:
@@ -127,13 +127,13 @@ class Expectation:
     ) -> FilterDifference | None:
         interest = to_try(programs, [self.simulation], abi, number)
         if interest.is_sampled:
-            sampled.append(f"{abi.name} {syscalls.name_of(abi, number)}")
+            sampled.append(f"{abi.name} {syscall_names.name_of(abi, number)}")
         for args in interest.calls():
             found = bpf.combined(programs, bpf.SeccompData(abi.audit, number, args))
             expected = self.code(abi, number, args)
             if found != expected:
                 shown = args if interest.indexes else None
-                name = syscalls.name_of(abi, number)
+                name = syscall_names.name_of(abi, number)
                 return FilterDifference(abi.name, name, number, expected, found, shown)
         return None
 
@@ -168,14 +168,14 @@ def weaker(filters: tuple[bytes, ...], wanted: tuple[bytes, ...]) -> tuple[Filte
 def _weaker(
     filters: Sequence[bpf.Program], wanted: Sequence[bpf.Program]
 ) -> Iterator[FilterDifference]:
-    for abi in abis.runnable(syscalls.native()):
+    for abi in abis.runnable(syscall_names.native()):
         for number in numbers(abi):
             interest = to_try((*filters, *wanted), (), abi, number)
             for args in interest.calls():
                 call = bpf.SeccompData(abi.audit, number, args)
                 codes = bpf.combined(wanted, call), bpf.combined(filters, call)
                 shown = args if interest.indexes else None
-                name = syscalls.name_of(abi, number)
+                name = syscall_names.name_of(abi, number)
                 found = FilterDifference(abi.name, name, number, *codes, shown)
                 if found.is_weaker:
                     yield found
@@ -189,10 +189,12 @@ def numbers(abi: Abi) -> tuple[int, ...]:
     -1 is left out for x86_64: its bit 30 makes it a number of x32.
     """
     bit = X32_BIT if abi is ABIS["x32"] else 0
-    named = syscalls.table(abi)
-    kept = [number | bit for part in syscalls.ranges(abi) for number in _dense(part, named, bit)]
+    named = syscall_names.table(abi)
+    kept = [
+        number | bit for part in syscall_names.ranges(abi) for number in _dense(part, named, bit)
+    ]
     far = [number | bit for number in _FAR]
-    skipped = [] if abi is ABIS["x86_64"] else [syscalls.SKIPPED]
+    skipped = [] if abi is ABIS["x86_64"] else [syscall_names.SKIPPED]
     return tuple(dict.fromkeys([*kept, *far, *skipped]))
 
 

@@ -19,7 +19,7 @@ from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import ProfileError
@@ -147,8 +147,8 @@ def _differences(
 ) -> Iterator[_Found]:
     """Yield what differs of each number, and when; `calls` None means all, named or not."""
     texts = [one.simulation for one in (before, after) if isinstance(one, Expectation)]
-    for abi in abis.runnable(syscalls.native()):
-        numbers = syscalls.numbers(abi)
+    for abi in abis.runnable(syscall_names.native()):
+        numbers = syscall_names.numbers(abi)
         some = [numbers[name] for name in (*(calls or ()), *MULTIPLEXED) if name in numbers]
         for number in filter_comparison.numbers(abi) if calls is None else sorted({*some}):
             key = tuple(one.key(abi, number) for one in texts)
@@ -173,7 +173,7 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
         calls.update(interest.calls())
     tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
     changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]
-    name = syscalls.name_of(abi, number)
+    name = syscall_names.name_of(abi, number)
     if every is None and not changes:
         raise ProfileError(
             f"the rules of {name} compare several arguments with more values than can be tried in "

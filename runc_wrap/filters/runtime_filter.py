@@ -7,7 +7,7 @@ from struct import Struct
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader, load
 from runc_wrap.filters.kernel import libseccomp
-from runc_wrap.profiles import abis, return_codes, syscalls
+from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 
 _INSTRUCTION = Struct("=HBBI")  # struct sock_filter of linux/filter.h
@@ -24,8 +24,8 @@ def installed(block: Block, loader: Loader) -> bytes:
 def passing(name: str) -> bytes:
     """Return what, before another filter, lets a call through on each ABI that has it."""
     made: list[bpf.Instruction] = []
-    for abi in abis.runnable(syscalls.native()):
-        if (number := syscalls.numbers(abi).get(name)) is not None:
+    for abi in abis.runnable(syscall_names.native()):
+        if (number := syscall_names.numbers(abi).get(name)) is not None:
             made += [
                 (bpf.LD_ABS, 0, 0, _ARCH),
                 (bpf.JEQ, 0, 3, abi.audit),

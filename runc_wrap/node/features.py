@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from runc_wrap.documents.bounds import Key
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.host import program
-from runc_wrap.profiles import engine_versions, syscalls
+from runc_wrap.profiles import engine_versions, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.vocabulary import ACTIONS
 
@@ -84,7 +84,7 @@ class Features:
 
 def takes(bits: int) -> bool:
     """Probe whether the kernel accepts these flags of seccomp(2)."""
-    number = syscalls.numbers(syscalls.native())["seccomp"]
+    number = syscall_names.numbers(syscall_names.native())["seccomp"]
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(ctypes.c_long(number), ctypes.c_long(_SET_MODE_FILTER), ctypes.c_long(bits), None)
     return ctypes.get_errno() == errno.EFAULT

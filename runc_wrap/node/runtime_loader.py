@@ -21,7 +21,7 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, installed_programs
 from runc_wrap.node.installed_programs import RuntimeNotUsable
-from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
+from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def check_comparable(block: Block, loader: Loader) -> None:
     if loader.library is None or ours is None or loader.library <= engine_versions.parse(ours[0]):
         return
     names = {name for entry in block.get("syscalls") or () for name in entry["names"]}
-    known = syscalls.known_to_libseccomp(names) or frozenset()
+    known = syscall_names.known_to_libseccomp(names) or frozenset()
     ahead = libseccomp_releases.may_know(loader.library, names - known)
     if ahead:
         raise ProfileError(

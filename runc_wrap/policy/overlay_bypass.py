@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.named_profiles import placing
-from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 from runc_wrap.profiles.vocabulary import OCI
@@ -79,8 +79,8 @@ class ProfilesInForce:
 
     def _openings(self, compiled: CompiledProfile, call: str) -> Iterator[Opening]:
         listed = compiled["block"].get("architectures") or [self._native]
-        through = syscalls.having(call, {*listed, self._native})
-        if syscalls.known_to_libseccomp([call]) == frozenset():
+        through = syscall_names.having(call, {*listed, self._native})
+        if syscall_names.known_to_libseccomp([call]) == frozenset():
             compiled = {**compiled, "rules": []}  # runtimes ignore its name
         if through:
             own = "" if self._native in through else " and ".join(map(_short, sorted(through)))
@@ -127,7 +127,7 @@ def _verdict(compiled: CompiledProfile, call: str, caps: frozenset[str]) -> bool
     if plain:
         return False if plain[0] in _PERMISSIVE else None
     passing = [rule["action"] in _PERMISSIVE for rule in rules]
-    if block["defaultAction"] in _PERMISSIVE and call not in syscalls.MULTIPLEXERS:
+    if block["defaultAction"] in _PERMISSIVE and call not in syscall_names.MULTIPLEXERS:
         return not all(passing)
     return True if any(passing) else None
 
@@ -212,7 +212,7 @@ def _where(found: Mapping[Opening, list[str]]) -> str:
 
 def _remedy(calls: list[str], stay: Iterable[str]) -> str:
     """Return what to write in the settings, and what no setting can close."""
-    known = syscalls.known_to_libseccomp(calls)
+    known = syscall_names.known_to_libseccomp(calls)
     unknown = [] if known is None else [call for call in calls if call not in known]
     needed = sorted(RUNTIME_CALLS.intersection(calls))
     named = [call for call in calls if call not in (*unknown, *needed)]

@@ -8,7 +8,7 @@ from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import value_types
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass import io_uring
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 
@@ -52,7 +52,7 @@ def put_on(compiled: CompiledProfile, over: Overlay | None) -> CompiledProfile:
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield why an overlay would deny nothing, or prevent every container from starting."""
     denied, place = values[_DENY], placing(values)(_DENY)
-    known = syscalls.known_to_libseccomp(denied)
+    known = syscall_names.known_to_libseccomp(denied)
     for name in denied:
         if known is not None and name not in known:
             yield (

@@ -8,7 +8,7 @@ from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE, RECORDING
 from runc_wrap.policy import candidate_settings
 from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.mode_profiles import modes, recorded_calls
 from runc_wrap.profiles.vocabulary import LOG, NOTIFY
 
@@ -74,7 +74,7 @@ def _problems_of_asking(where: str, name: str, instead: str, facts: Facts) -> It
             f"{needs} the action {NOTIFY}, which {facts.runtime_kind} {facts.runtime_version} or "
             f"this kernel does not support (Linux 5.7, libseccomp 2.5); {instead}."
         )
-    if syscalls.known_to_libseccomp([]) is None:
+    if syscall_names.known_to_libseccomp([]) is None:
         yield (
             f"{needs} libseccomp for the names of calls, and it is not installed. Install "
             f"libseccomp2, or {instead}."

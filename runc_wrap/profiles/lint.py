@@ -28,7 +28,7 @@ from runc_wrap.profiles.lint_finding import (
 )
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS
 from runc_wrap.profiles.source_profile import Argument, Profile, Rule
-from runc_wrap.profiles.syscalls import known_to_libseccomp, numbers
+from runc_wrap.profiles.syscall_names import known_to_libseccomp, numbers
 from runc_wrap.profiles.vocabulary import (
     CAPABILITIES,
     ERRNO,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from runc_wrap import time_text
 from runc_wrap.documents.bounds import Among, Count, First, Most, Time, Within
 from runc_wrap.documents.reader import record
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.report import argument_text, outcomes
 from runc_wrap.report.outcomes import WORST_FIRST
 
@@ -206,7 +206,7 @@ def _text(seconds: float) -> str:
 
 def name_of(abi: Abi | None, number: int) -> str:
     """Return a call's name, #number if its architecture is unknown."""
-    return f"#{number}" if abi is None else syscalls.name_of(abi, number & 0xFFFFFFFF)
+    return f"#{number}" if abi is None else syscall_names.name_of(abi, number & 0xFFFFFFFF)
 
 
 def place(verdict: str | None) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import HIDES
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
 from runc_wrap.report import outcomes
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
@@ -184,4 +184,4 @@ def _name(call: CallKind) -> str | None:
     abi = outcomes.abi_of(call.arch, call.number)
     if abi is None:
         return None
-    return next((one for one in FIRST if syscalls.numbers(abi).get(one) == call.number), None)
+    return next((one for one in FIRST if syscall_names.numbers(abi).get(one) == call.number), None)

@@ -18,13 +18,18 @@ from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import is_repeated
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
+from runc_wrap.report import call_row, node_report, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.hotpath.ledger_file import Key
+    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.outcomes import Filter
 
 
 class SeenCall(NamedTuple):
@@ -113,3 +118,34 @@ class Watching:
 def _is_observed(call: CallKind) -> bool:
     """Tell whether only the agent received a call. One of audit may have arguments, too."""
     return call.code & ACTION_MASK == USER_NOTIF and not call.code & RECORDED
+
+
+class DeniedCalls:
+    """Finds each call's container and its outcome under enforce."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._profile_of: Callable[[Record], Filter | str] = node_report.profiles(places)
+        self._ledger = whole_ledger.Ledger({})
+
+    def of(self, seen: Iterable[SeenCall]) -> Iterator[tuple[SeenCall, Record | None, CallRow]]:
+        """Yield each call that the profile does not let through, its container and its row."""
+        for one in seen:
+            record = self._record(one)
+            if row := self._row(one, record):
+                yield one, record, row
+
+    def _record(self, one: SeenCall) -> Record | None:
+        if one.key is None:
+            return None
+        if one.key not in self._ledger.records:
+            self._ledger = whole_ledger.read(self._places.ledger)
+        return self._ledger.records.get(one.key)
+
+    def _row(self, one: SeenCall, record: Record | None) -> CallRow | None:
+        """Return the row to show for a call, None if no profile of runc-wrap stopped it."""
+        if record and not record.is_injected:
+            return None
+        profile = self._profile_of(record) if record else ""
+        outcome = outcomes.of_record(one.call, profile, record and record.candidate)
+        return None if outcome.verdict == outcomes.SAFE else call_row.of(one.call, outcome)

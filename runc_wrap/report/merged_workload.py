@@ -41,7 +41,7 @@ class UnknownNodes(NamedTuple):
     why: str
 
 
-class ReportedWorkload:
+class MergedWorkload:
     """A workload of one node or of a fleet.
 
     `shares_name`: only the image distinguishes it from another. `filter` is the profile to which
@@ -276,7 +276,7 @@ class ReportedWorkload:
         }
 
 
-def ordered(workloads: Mapping[Workload, ReportedWorkload]) -> list[ReportedWorkload]:
+def ordered(workloads: Mapping[Workload, MergedWorkload]) -> list[MergedWorkload]:
     """Return the workloads, the worst first, each with its name."""
     names = Counter(whose.name for whose in workloads)
     for whose, one in workloads.items():
@@ -284,7 +284,7 @@ def ordered(workloads: Mapping[Workload, ReportedWorkload]) -> list[ReportedWork
     return sorted(workloads.values(), key=_order)
 
 
-def _order(one: ReportedWorkload) -> tuple[bool, int, int, int, int, str]:
+def _order(one: MergedWorkload) -> tuple[bool, int, int, int, int, str]:
     """Order by consequence: what breaks, what is unknown, what degrades, what is safe.
 
     Among equals, those of most nodes come first, on one node those that run, then those with most

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.record_sources import Asked, Interval, Timed
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 class NodeReport:
     """The verdicts, the unattributed calls, and sentences about what could not be read."""
 
-    workloads: list[ReportedWorkload]
+    workloads: list[MergedWorkload]
     strays: list[CallRow]
     evidence: Evidence
     ledger: Ledger

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.hotpath.comparison import MASKED_EQ
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import argument_text
@@ -129,7 +129,10 @@ def of(call: CallKind, profile: Filter) -> CallOutcome:
     if abi is None:
         return CallOutcome(DEPENDS, None, "an unknown architecture", frozenset())
     found = _answered(call, abi, profile)
-    if found.verdict == DEGRADES and syscalls.name_of(abi, call.number & 0xFFFFFFFF) == "clone3":
+    if (
+        found.verdict == DEGRADES
+        and syscall_names.name_of(abi, call.number & 0xFFFFFFFF) == "clone3"
+    ):
         return _by_way_of_clone(call, abi, profile, found)
     return found
 
@@ -143,7 +146,7 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
         return found._replace(verdict=DENIED, how=f"{found.how}, and clone has no CLONE_NEWTIME")
     if flags & NAMESPACES:
         args = (0, flags) if abi.name.startswith("s390") else (flags,)
-        number = syscalls.numbers(abi)["clone"]
+        number = syscall_names.numbers(abi)["clone"]
         then = _answered(call._replace(number=number, args=args), abi, profile)
         if then.verdict != SAFE:
             return found._replace(

@@ -10,7 +10,7 @@ from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.profiles import abis, return_codes, syscalls
+from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.report import call_row, outcomes
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
 
 def _traced(call: TracedCall) -> CallKind | None:
     """Return a traced call by its number, None for a name that is unknown here."""
-    native = syscalls.native()
+    native = syscall_names.native()
     abi = abis.ABIS[_ABI_OF[call.bits]] if native is abis.ABIS["x86_64"] else native
-    number = syscalls.numbers(abi).get(call.name)
+    number = syscall_names.numbers(abi).get(call.name)
     if number is None:
         return None
     return CallKind(abi.audit, number, return_codes.LOG, call.args, "", "")

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import Carried, ContainerEvidence
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.outcomes import CallOutcome
     from runc_wrap.report.recording import RecordedCalls
     from runc_wrap.report.workload_names import Workload
@@ -83,7 +83,7 @@ _UNREADABLE = (
 class Judging(NodeFacts):
     """Judges what was decided and recorded on a node."""
 
-    def judge(self, ledger: Ledger, evidence: Evidence) -> list[ReportedWorkload]:
+    def judge(self, ledger: Ledger, evidence: Evidence) -> list[MergedWorkload]:
         """Return the workloads that are confined, the worst first."""
         groups: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
         recorded: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
@@ -121,7 +121,7 @@ class Judging(NodeFacts):
         group: list[ContainerEvidence],
         evidence: Evidence,
         suspicion: Suspicion,
-    ) -> ReportedWorkload:
+    ) -> MergedWorkload:
         group.sort(key=lambda one: one.begin)
         rows, runtimes, problems = self._calls(group)
         own = installed_filters.of(group, self.profile_of, self._carried)
@@ -136,7 +136,7 @@ class Judging(NodeFacts):
         sure = confidence.confidence(conclusive, watched, doubts, unshown)
         profile = self.profile_of(group[-1].record)
         known = None if isinstance(profile, str) else profile
-        found = merged_workload.ReportedWorkload(whose)
+        found = merged_workload.MergedWorkload(whose)
         found.add(
             "",
             NodeWorkload(

@@ -8,7 +8,7 @@ from runc_wrap.filters import runtime_filter
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import overlay
 from runc_wrap.hotpath.json_codec import digest
-from runc_wrap.profiles import abis, block_merge, syscalls
+from runc_wrap.profiles import abis, block_merge, syscall_names
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import Overlay
@@ -49,7 +49,7 @@ def of_overlay(over: Overlay) -> LaidFilter:
     socketcall passes, unless the overlay names it: its family is in memory, and 32-bit C libraries
     make all sockets by it. A block can only say that by logging it. Raises ProfileError.
     """
-    listed = [abi.oci for abi in abis.runnable(syscalls.native())]
+    listed = [abi.oci for abi in abis.runnable(syscall_names.native())]
     passes = bool(over["deny_sockets"]) and _SOCKETCALL not in over["deny"]
     rules = [{"names": [_SOCKETCALL], "action": "SCMP_ACT_LOG"}] if passes else []
     nothing = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": listed, "syscalls": rules}

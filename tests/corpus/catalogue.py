@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 def _number(found: re.Match[str]) -> str:
-    number = syscalls.numbers(ABIS[found[1] or "x86_64"]).get(found[2])
+    number = syscall_names.numbers(ABIS[found[1] or "x86_64"]).get(found[2])
     return found[0] if number is None else str(number & ~X32_BIT)
 
 

@@ -23,7 +23,7 @@ from harness.host import processes
 from harness.kernel import filter_emulation, tracefs
 from harness.kernel.kernel_log import I386, X86_64
 from harness.node.requirements import program
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 from tests.corpus import nodes
 from tests.corpus.nodes import AUDIT, BARE, ENFORCE, OBSERVE, Program
@@ -256,4 +256,4 @@ def call_name(call: tracefs.Made) -> Call:
     """Return a call as the report names it."""
     is_x32 = call.arch == X86_64 and call.number & _X32_BIT
     abi = "x86" if call.arch == I386 else "x32" if is_x32 else "x86_64"
-    return abi, syscalls.name_of(ABIS[abi], call.number)
+    return abi, syscall_names.name_of(ABIS[abi], call.number)

@@ -18,7 +18,7 @@ from harness.host.processes import CommandError, wait_until
 from harness.kernel import kernel_log
 from harness.node import agent
 from harness.node.requirements import program
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 
 if TYPE_CHECKING:
@@ -151,7 +151,9 @@ def running(kind: str, installed: Installed, directory: Path) -> Iterator[Node]:
 
 def named(calls: Iterable[tuple[int, int]]) -> set[Call]:
     """Return (arch, number) as (abi, syscall)."""
-    return {(_ABIS[arch], syscalls.name_of(ABIS[_ABIS[arch]], number)) for arch, number in calls}
+    return {
+        (_ABIS[arch], syscall_names.name_of(ABIS[_ABIS[arch]], number)) for arch, number in calls
+    }
 
 
 def reported(workload: Json) -> set[Call]:

@@ -10,7 +10,7 @@ import pytest
 from harness.kernel import kernel_log
 from harness.node.requirements import program
 from runc_wrap.evidence.store import evidence_reader
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from tests.corpus.conftest import LONG
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
 
@@ -32,7 +32,7 @@ FLOOD = 100_000
 
 def _script(*names: str, times: int) -> list[str]:
     """Return the words that make each call in separate children of less than a millisecond."""
-    numbers = syscalls.numbers(syscalls.native())
+    numbers = syscall_names.numbers(syscall_names.native())
     each = [f"/work/short {times} {numbers[name]} 99999999" for name in names]
     return ["sh", "-c", "; ".join(each)]
 
@@ -97,6 +97,6 @@ def test_none_of_a_hundred_thousand_records_is_lost_unreported(
 
 def _strays(node: Node) -> int:
     """Return how many of these calls the store has as unattributed, which are shown too."""
-    number = syscalls.numbers(syscalls.native())["keyctl"]
+    number = syscall_names.numbers(syscall_names.native())["keyctl"]
     calls = evidence_reader.load(node.installed.prefix / "var/evidence").unattributed.calls
     return sum(tally.count for call, tally in calls.items() if call.number == number)

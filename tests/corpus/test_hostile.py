@@ -19,7 +19,7 @@ import pytest
 from harness.host.processes import Daemon, wait_until
 from harness.kernel import kernel_log, process_status
 from harness.shown import terminal
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Case(NamedTuple):
     @property
     def word(self) -> str:
         """The case as harness/programs/hostile.c takes it."""
-        number = syscalls.numbers(syscalls.native())[self.call]
+        number = syscall_names.numbers(syscall_names.native())[self.call]
         return f"{number}:{self.comm.hex()}:{self.file.hex()}:{self.deleted:d}"
 
     @property

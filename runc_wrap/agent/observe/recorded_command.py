@@ -21,7 +21,7 @@ from runc_wrap.agent.observe import notify
 from runc_wrap.evidence.sightings import OBSERVE, RECORDED, Sighting
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.failure import Failure
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.never_asked import BASE
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _listener() -> int:
     text = ctypes.create_string_buffer(_filter())
     program = struct.pack("@HP", len(text) // 8, ctypes.addressof(text))
     libc = ctypes.CDLL(None, use_errno=True)
-    number = syscalls.numbers(syscalls.native())["seccomp"]
+    number = syscall_names.numbers(syscall_names.native())["seccomp"]
     for flags in (_NEW_LISTENER | _WAIT_KILLABLE, _NEW_LISTENER):
         for _ in range(2):
             found: int = libc.syscall(number, _MODE_FILTER, flags, program)
@@ -130,8 +130,8 @@ def _listener() -> int:
 
 def _filter() -> bytes:
     """Return instructions that send what is not in BASE, and all calls of other ABIs."""
-    native = syscalls.native()
-    base = sorted({syscalls.numbers(native).get(name, -1) for name in BASE - {"clone"}} - {-1})
+    native = syscall_names.native()
+    base = sorted({syscall_names.numbers(native).get(name, -1) for name in BASE - {"clone"}} - {-1})
     lines = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 0, len(base) + 1, native.audit), (_LOAD, 0, 0, _NUMBER)]
     lines += [(_EQUAL, len(base) - at, 0, number) for at, number in enumerate(base)]
     lines += [(_RETURN, 0, 0, return_codes.USER_NOTIF), (_RETURN, 0, 0, return_codes.ALLOW)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.notify import Counts, Inflight
-    from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
     Outdated = list[tuple[float, str]]
     Work = Callable[[], Outdated]
@@ -64,13 +64,13 @@ class Disk:
 CLEAR_EVERY = 86400.0
 
 
-class EvidenceWriter:
+class DiskThread:
     """Writes a store when `begin` is called; `fd` is readable when `ended` has to be called.
 
     `memory` counts what is not on disk.
     """
 
-    def __init__(self, store: EvidenceStore, memory: Inflight) -> None:
+    def __init__(self, store: EvidenceWriter, memory: Inflight) -> None:
         self._store = store
         self._memory = memory
         self._disk = Disk()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
     from runc_wrap.evidence.attribution.process_history import ProcessTree
     from runc_wrap.evidence.sources.netlink import Counted
-    from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
     from runc_wrap.hotpath.ledger_file import Key
 
 _MOST_DOUBTFUL = 256  # calls that wait for news of processes
@@ -22,7 +22,7 @@ class PendingCalls:
     """Calls of processes that the tree may not know yet, and of those that may be the runtime."""
 
     def __init__(
-        self, prefix: str, tree: ProcessTree, store: EvidenceStore, check: SourceCheck
+        self, prefix: str, tree: ProcessTree, store: EvidenceWriter, check: SourceCheck
     ) -> None:
         self._tree = tree
         self._store = store

@@ -10,7 +10,7 @@ import select
 import time
 
 from runc_wrap.agent.log import warn
-from runc_wrap.agent.record.disk_thread import EvidenceWriter
+from runc_wrap.agent.record.disk_thread import DiskThread
 from runc_wrap.agent.record.exec_notices import Executions
 from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
@@ -22,7 +22,7 @@ from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.netlink import Live
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.host import runtime_state
 
 TYPE_CHECKING = False
@@ -64,8 +64,8 @@ class Recorder:
         self._memory = memory
         self._meanwhile = meanwhile
         self._is_reading = False
-        self._store = EvidenceStore(f"{prefix}/var/evidence")
-        self._writer = EvidenceWriter(self._store, memory)
+        self._store = EvidenceWriter(f"{prefix}/var/evidence")
+        self._writer = DiskThread(self._store, memory)
         self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
         self._executions = None if notices < 0 else Executions(notices)

@@ -12,7 +12,7 @@ from runc_wrap.evidence.sources import audit_health, netlink
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
-    from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
 _DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
 _CLOCK_SET = 1.0  # seconds: what keeps a clock right makes smaller steps
@@ -24,7 +24,7 @@ class WatchedTime:
     `has_audit`: audit records are read.
     """
 
-    def __init__(self, store: EvidenceStore, check: SourceCheck, *, has_audit: bool) -> None:
+    def __init__(self, store: EvidenceWriter, check: SourceCheck, *, has_audit: bool) -> None:
         self._store = store
         self._check = check
         self._has_audit = has_audit

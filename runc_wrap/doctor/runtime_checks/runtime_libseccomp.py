@@ -23,7 +23,7 @@ from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import features, runtime_loader
-from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
+from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _lacking(places: Places, path: Path, version: str) -> frozenset[str]:
     is_same = ours is not None and ours[0] == version and _loads_it(path)
     if ours and is_same and places.prefix not in Path(ours[1]).parents:
         names = libseccomp_releases.dated()
-        return names - (syscalls.known_to_libseccomp(names) or frozenset())
+        return names - (syscall_names.known_to_libseccomp(names) or frozenset())
     try:
         return libseccomp_releases.lacking(engine_versions.parse(version))
     except ProfileError:

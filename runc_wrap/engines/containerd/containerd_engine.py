@@ -18,10 +18,11 @@ from runc_wrap.engines.containerd import (
     distributions,
     drop_ins,
     generated_config,
+    handler_tables,
     loaded_files,
     main_file,
 )
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
+from runc_wrap.engines.containerd.handler_tables import OLD_CRI
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.cri_engine import CriEngine
@@ -159,7 +160,7 @@ class Containerd(CriEngine):
     def in_force(self) -> dict[str, str] | None:
         """Return the handlers of the dump."""
         document = self.dump()
-        return None if document is None else handlers(document)
+        return None if document is None else handler_tables.of_dump(document)
 
     def configured(self) -> Mapping[str, str | None] | None:
         """Return the same, None if its distribution writes its files when it starts."""
@@ -237,15 +238,3 @@ def generation(text: str | None) -> tuple[int, int]:
             "--containerd-version 2.1",
         )
     return (1 if int(found[1]) < 2 else 2, int(found[2] or 0))  # noqa: PLR2004  # containerd 2
-
-
-def handlers(document: dict[str, Any]) -> dict[str, str]:
-    """Return {handler: BinaryName} of a dump of any version."""
-    found: dict[str, str] = {}
-    for plugin in (OLD_CRI, NEW_CRI):
-        runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
-        for name, each in runtimes.items():
-            options = each.get("options") if isinstance(each, dict) else None
-            binary = options.get("BinaryName") if isinstance(options, dict) else None
-            found[name] = str(binary or "")
-    return found

@@ -47,6 +47,18 @@ def inherited(base: Table) -> Table:
     return {k: v for k, v in base.items() if k not in _NOT_INHERITED and not isinstance(v, dict)}
 
 
+def of_dump(document: Table) -> dict[str, str]:
+    """Return {handler: BinaryName} of the configuration in force, of any version."""
+    found: dict[str, str] = {}
+    for plugin in (OLD_CRI, NEW_CRI):
+        runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
+        for name, each in runtimes.items():
+            options = each.get("options") if isinstance(each, dict) else None
+            binary = options.get("BinaryName") if isinstance(options, dict) else None
+            found[name] = str(binary or "")
+    return found
+
+
 def default_table(handler: Handler, plugin: str) -> str:
     """Return the table that makes the handler the default."""
     return toml_text.table(section_path(plugin), {"default_runtime_name": handler.name})

@@ -42,7 +42,7 @@ _IN_MEMORY = 256
 _WRITER = "store"
 
 
-class EvidenceStore:
+class EvidenceWriter:
     """Writes evidence; `flush` writes what has changed. Only one process may have one.
 
     Raises OSError if the directory cannot be made, and from `flush` if it cannot be written; the

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from runc_wrap.profiles import abis, actions, libseccomp_releases, return_codes, syscalls
+from runc_wrap.profiles import abis, actions, libseccomp_releases, return_codes, syscall_names
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.engine_versions import Version, parse, reached
@@ -122,7 +122,7 @@ def _code(action: str, errno_ret: int | None, loader: Loader) -> int:
 
 
 def _with_native(listed: list[Abi]) -> tuple[Abi, ...]:
-    native = syscalls.native()
+    native = syscall_names.native()
     for abi in listed:
         if abi.little != native.little:
             raise ProfileError(
@@ -139,7 +139,7 @@ def _rules(entry: Mapping[str, Any], default: int, loader: Loader) -> list[Added
     return [
         Added(name, code, conditions)
         for name in _known(entry["names"], loader)
-        if syscalls.resolved(syscalls.native(), name) != syscalls.UNKNOWN
+        if syscall_names.resolved(syscall_names.native(), name) != syscall_names.UNKNOWN
         for conditions in alternatives
     ]
 
@@ -179,10 +179,11 @@ def _stub(block: Block, listed: list[Abi], loader: Loader) -> dict[Abi, int]:
         return {}
     covered = dict.fromkeys(listed)
     if _is_at_least(loader, _STUB_NATIVE_SINCE):
-        covered[syscalls.native()] = None
+        covered[syscall_names.native()] = None
     entries = block.get("syscalls") or ()
     names = {name for entry in entries for name in _known(entry["names"], loader)}
     largest = {
-        abi: max((syscalls.resolved(abi, name) for name in names), default=0) for abi in covered
+        abi: max((syscall_names.resolved(abi, name) for name in names), default=0)
+        for abi in covered
     }
     return {abi: number for abi, number in largest.items() if number > 0}

@@ -32,7 +32,7 @@ from functools import cache
 
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Comparison, Load, Loader, load
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE, holds
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, Abi
 
 _TELLS_EQUALITY = frozenset({EQ, NE, MASKED_EQ})
@@ -139,7 +139,7 @@ class Simulation:
 
     def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
         """Return the verdict of a call by name, None if the ABI has no such call."""
-        number = syscalls.numbers(abi).get(name)
+        number = syscall_names.numbers(abi).get(name)
         return None if number is None else self.verdict(abi, number, args)
 
     def is_uncertain(self, abi: Abi, number: int) -> bool:
@@ -164,10 +164,10 @@ class Simulation:
     def _may_lack_number(self, abi: Abi) -> bool:
         if any(call.action is not None for call in self._calls[abi].values()):
             return False
-        return any(syscalls.resolved(abi, rule.name) < 0 for rule in self.load.rules)
+        return any(syscall_names.resolved(abi, rule.name) < 0 for rule in self.load.rules)
 
     def _unlisted(self, abi: Abi, number: int) -> Verdict:
-        if abi is ABIS["x32"] and number == syscalls.SKIPPED and ABIS["x86_64"] in self._calls:
+        if abi is ABIS["x32"] and number == syscall_names.SKIPPED and ABIS["x86_64"] in self._calls:
             return Verdict(self.load.default)
         return Verdict(return_codes.KILL_THREAD)
 
@@ -195,13 +195,13 @@ def _targets(abi: Abi, name: str) -> tuple[tuple[int, Comparison | None], ...]:
 
     Of a multiplexer the comparison of its first argument stands beside its number.
     """
-    resolved = syscalls.resolved(abi, _translated(abi, name))
+    resolved = syscall_names.resolved(abi, _translated(abi, name))
     if resolved >= 0:
         return ((resolved, None),)
     if not _multiplexes(abi) or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
         return ()
     through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
-    numbers = syscalls.numbers(abi)
+    numbers = syscall_names.numbers(abi)
     which = Comparison(0, EQ, -resolved % base)
     found = ((through, which), (name, None))
     return tuple((numbers[one], condition) for one, condition in found if one in numbers)
@@ -209,13 +209,13 @@ def _targets(abi: Abi, name: str) -> tuple[tuple[int, Comparison | None], ...]:
 
 def _translated(abi: Abi, name: str) -> str:
     """Return the name by which libseccomp finds a native call on another ABI."""
-    native = syscalls.native()
-    number = syscalls.resolved(native, name)
-    return name if abi is native or number < 0 else syscalls.table(native).get(number, name)
+    native = syscall_names.native()
+    number = syscall_names.resolved(native, name)
+    return name if abi is native or number < 0 else syscall_names.table(native).get(number, name)
 
 
 def _multiplexes(abi: Abi) -> bool:
-    return syscalls.resolved(abi, "socket") in _SOCKET_CALLS
+    return syscall_names.resolved(abi, "socket") in _SOCKET_CALLS
 
 
 def _meaningful(conditions: Conditions, mask: int) -> Conditions:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runc_wrap.filters.evaluate.libseccomp_input import Added, Load
 from runc_wrap.hotpath.comparison import PREFIX
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no 
 
 def _make(library: Any, load: Load) -> Any:  # noqa: ANN401 (no types)
     made = library.SyscallFilter(load.default)
-    native = syscalls.native()
+    native = syscall_names.native()
     for abi in load.abis:
         if abi is not native:
             made.add_arch(abi.token)

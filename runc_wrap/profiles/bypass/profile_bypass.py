@@ -16,7 +16,7 @@ from runc_wrap.profiles.lint_finding import (
     may,
 )
 from runc_wrap.profiles.source_profile import Profile, Rule
-from runc_wrap.profiles.syscalls import having
+from runc_wrap.profiles.syscall_names import having
 from runc_wrap.profiles.vocabulary import ACTIONS, OCI
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.profiles import builtin, syscalls
+from runc_wrap.profiles import builtin, syscall_names
 from runc_wrap.profiles.composition import groups
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.safe_text import near
@@ -42,7 +42,7 @@ def known(call: str) -> str:
 
     Raises ProfileError for another, if libseccomp is installed.
     """
-    if syscalls.known_to_libseccomp([call]) == frozenset():
+    if syscall_names.known_to_libseccomp([call]) == frozenset():
         named = {one for group in groups.names() for one in groups.calls(group)}
         raise ProfileError(f"libseccomp knows no call {call!r}{near(call, named)}")
     return call

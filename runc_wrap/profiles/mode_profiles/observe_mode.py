@@ -32,7 +32,7 @@ from runc_wrap.hotpath.rule_algebra import (
     renamed,
     ruling,
 )
-from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.arguments.negated_comparisons import complement, index_of
 from runc_wrap.profiles.mode_profiles import filter_installation
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS
@@ -67,12 +67,12 @@ def observed(
     ProfileError without libseccomp.
     """
     block, original = profile["block"], [meaningful(one) for one in profile["rules"]]
-    filtered = [abis.of_oci(name) for name in listed] or [syscalls.native()]
+    filtered = [abis.of_oci(name) for name in listed] or [syscall_names.native()]
     asked = filter_installation.asked(entries, block["defaultAction"], NOTIFY)
     entries = filter_installation.rules(entries, LOG, LOG)
     if block["defaultAction"] not in _DENIES:
         return [*_passing(entries), *_denials(entries, ()), *asked], METADATA
-    names = {name for abi in filtered for name in syscalls.numbers(abi)} - _KEPT
+    names = {name for abi in filtered for name in syscall_names.numbers(abi)} - _KEPT
     names -= _open(entries) | _logged(original, block)
     disputed = contested(original, block)
     by_arguments = {name for entry in _passing(entries) if _args(entry) for name in calls_of(entry)}
@@ -247,9 +247,9 @@ def _metadata(allowed: dict[str, list[Arguments]], filtered: list[abis.Abi]) -> 
     rules: Json = {}
     for name, groups in allowed.items():
         for abi in filtered:
-            if name in syscalls.numbers(abi):
+            if name in syscall_names.numbers(abi):
                 comparisons = [[*map(_as_list, group)] for group in groups]
-                rules[f"{abi.audit:x}:{syscalls.numbers(abi)[name]}"] = comparisons
+                rules[f"{abi.audit:x}:{syscall_names.numbers(abi)[name]}"] = comparisons
     return f"{METADATA} {json_codec.dumps(rules).decode()}" if rules else METADATA
 
 

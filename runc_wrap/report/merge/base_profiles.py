@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.profiles.source_profile import Profile
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
 
 _NOT_KNOWN = "give the profile itself by --base FILE"
 
@@ -38,7 +38,7 @@ class Bases:
         self._own, self._loader, self._given = own, loader, given
         self._known: dict[str, Enforced] = {}
 
-    def assign(self, workloads: Iterable[ReportedWorkload]) -> None:
+    def assign(self, workloads: Iterable[MergedWorkload]) -> None:
         """Give each workload with calls the profile to add to, or the reason why there is none."""
         for one in workloads:
             if one.calls or one.recorded:
@@ -65,13 +65,13 @@ class Bases:
             raise ProfileError(f"{str(error).rstrip('.')}; {_NOT_KNOWN}") from None
 
 
-def _name(one: ReportedWorkload) -> str:
+def _name(one: MergedWorkload) -> str:
     """Return the profile's name on most nodes, the first of several."""
     found = sorted(one.profiles.items(), key=lambda each: (-each[1], each[0]))
     return found[0][0] if found else ""
 
 
-def sentences(one: ReportedWorkload) -> list[str]:
+def sentences(one: MergedWorkload) -> list[str]:
     """Return warnings on the profile that was added to, safe to print."""
     if len(one.profiles) < 2:  # noqa: PLR2004 - all nodes have the same
         return []

@@ -17,7 +17,7 @@ from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
 from runc_wrap.report.merge.kept_defaults import FleetKept
-from runc_wrap.report.merged_workload import ReportedWorkload
+from runc_wrap.report.merged_workload import MergedWorkload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -82,7 +82,7 @@ class FleetReport:
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.kept = FleetKept()
         self.notes = FleetNotes()
-        self._workloads: dict[Workload, ReportedWorkload] = {}
+        self._workloads: dict[Workload, MergedWorkload] = {}
 
     def read(self, readline: Callable[[int], bytes], where: str) -> None:
         """Take all answers of a stream. Raises Failure, and OSError if it cannot be read."""
@@ -128,7 +128,7 @@ class FleetReport:
         """Whether every node that is known of has answered."""
         return not (self._silent or self.refused)
 
-    def workloads(self) -> list[ReportedWorkload]:
+    def workloads(self) -> list[MergedWorkload]:
         """Return the workloads, the worst first."""
         return merged_workload.ordered(self._workloads)
 
@@ -181,7 +181,7 @@ class FleetReport:
         self.kept.add(found.kept)
         self.notes.add(node, found.notes)
         for whose, one in found.workloads.items():
-            known = self._workloads.setdefault(whose, ReportedWorkload(whose))
+            known = self._workloads.setdefault(whose, MergedWorkload(whose))
             new -= known.kept
             known.add(node, one)
             new += known.kept

@@ -21,7 +21,7 @@ from runc_wrap.report.suggestion import profile_denials
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 Json = dict[str, Any]
@@ -36,7 +36,7 @@ class ComposedAddition(NamedTuple):
 
 
 def of(
-    one: ReportedWorkload, made: Suggestion, defaults: Collection[str] | None
+    one: MergedWorkload, made: Suggestion, defaults: Collection[str] | None
 ) -> ComposedAddition | None:
     """Return the composed form, None if there is none.
 

@@ -13,7 +13,7 @@ from runc_wrap.hotpath.rule_match import matches_any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.workload_names import Workload
 
 _LONGEST_NAME = 100
@@ -21,7 +21,7 @@ _DIGITS = 12
 _LONGEST_KEY = 63  # of an annotation, after its prefix (apimachinery IsQualifiedName)
 
 
-def file_name(one: ReportedWorkload) -> str:
+def file_name(one: MergedWorkload) -> str:
     """Return a unique name for the profile's file, in the plain form that localhost/<file> takes.
 
     Kubernetes' names are joined by "_", which none of them contains. If that is not unique, a
@@ -47,7 +47,7 @@ def _is_unique(whose: Workload) -> bool:
     return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
 
 
-def policy_rule(one: ReportedWorkload, profile: str = "") -> str:
+def policy_rule(one: MergedWorkload, profile: str = "") -> str:
     """Return the smallest rule to paste into the policy, in TOML; "" if names do not count.
 
     It names a profile, or the suggestion's file.
@@ -66,7 +66,7 @@ def policy_rule(one: ReportedWorkload, profile: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _selectors(one: ReportedWorkload) -> dict[str, str]:
+def _selectors(one: MergedWorkload) -> dict[str, str]:
     whose = one.workload
     if whose.pod is None and whose.namespace is None:
         return {}
@@ -80,7 +80,7 @@ def _selectors(one: ReportedWorkload) -> dict[str, str]:
     return {key: value for key, value in selectors.items() if value}
 
 
-def also_matched(one: ReportedWorkload, everyone: Iterable[ReportedWorkload]) -> list[str]:
+def also_matched(one: MergedWorkload, everyone: Iterable[MergedWorkload]) -> list[str]:
     """Return the names of other workloads that the rule matches."""
     selectors = _selectors(one)
     return [
@@ -96,7 +96,7 @@ def _is_selected(names: Workload, selectors: dict[str, str]) -> bool:
     return all(matches_any([value], getattr(names, key)) for key, value in selectors.items())
 
 
-def annotation(one: ReportedWorkload) -> str:
+def annotation(one: MergedWorkload) -> str:
     """Return the annotation that asks for the profile; "" if Kubernetes rejects such a key.
 
     In a pod it is for the container only: one for the pod would apply to its sidecars too.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.comparison import EQ
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.vocabulary import ALLOW
 from runc_wrap.report import argument_text, outcomes
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.recording import RecordedCalls
 
@@ -90,7 +90,7 @@ class Suggestion:
 
 def suggest(
     block: Mapping[str, Any],
-    one: ReportedWorkload,
+    one: MergedWorkload,
     load: Loading,
     *,
     degrading: bool = False,
@@ -132,7 +132,7 @@ def _opens(found: Suggestion, row: CallRow) -> str | None:
     """Return why a call's ABI, not in the profile, is dangerous to add; None if it is listed."""
     abi = outcomes.abi_of(row.arch, row.number)
     listed = found.profile.get("architectures", [])
-    if abi is None or abi.oci in listed or abi.oci == syscalls.native().oci:
+    if abi is None or abi.oci in listed or abi.oci == syscall_names.native().oci:
         return None
     return f"it used the {row.abi} ABI, through which the profile would then allow all its calls"
 
@@ -203,7 +203,7 @@ def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:
 def _list_abi(found: Suggestion, oci: str, row: CallRow) -> None:
     """Add the ABI to the profile's list: calls through an unlisted one are killed."""
     listed = found.profile.setdefault("architectures", [])
-    if oci not in listed and oci != syscalls.native().oci:
+    if oci not in listed and oci != syscall_names.native().oci:
         listed.append(oci)
         found.warnings.append(f"{row.abi} is added to the architectures: {row.syscall} used it.")
     if not listed:

@@ -15,7 +15,7 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath.comparison import MASKED_EQ, holds
 from runc_wrap.hotpath.rule_algebra import alternatives, is_family
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.never_asked import BASE
 from runc_wrap.profiles.vocabulary import ALLOW, ERRNO
@@ -156,15 +156,15 @@ def of_command(seen: Tallies) -> tuple[Json, list[str]]:
     names = {row.syscall for row in named} | BASE
     rules: list[Json] = [{"names": sorted(names - {"clone"}), "action": ALLOW}]
     flags = _numbers("clone", named)
-    is_first = not syscalls.native().name.startswith("s390")  # there they are the second
+    is_first = not syscall_names.native().name.startswith("s390")  # there they are the second
     is_plain = is_first and flags is not None and not any(one & _SPACES for one in flags)
     same = {"index": 0, "value": _SPACES, "valueTwo": 0, "op": MASKED_EQ}
     rules.append({"names": ["clone"], "action": ALLOW, **({"args": [same]} if is_plain else {})})
-    listed = sorted(abis - {syscalls.native().oci})
+    listed = sorted(abis - {syscall_names.native().oci})
     block = {
         "defaultAction": ERRNO,
         "defaultErrnoRet": EPERM,
-        "architectures": [syscalls.native().oci, *listed],
+        "architectures": [syscall_names.native().oci, *listed],
         "syscalls": rules,
     }
     block = reduced(block, named, [])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.profiles import abis, syscalls
+from runc_wrap.profiles import abis, syscall_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def denying() -> dict[str, Any]:
 
 def allowing() -> dict[str, Any]:
     """Return a profile that names every call, and of socket(2) allows all but AF_INET."""
-    named = {name for abi in ("x86_64", "x86") for name in syscalls.numbers(abis.ABIS[abi])}
+    named = {name for abi in ("x86_64", "x86") for name in syscall_names.numbers(abis.ABIS[abi])}
     plain = sorted(named - {"socket"})
     families = [{"index": 0, "value": 2, "op": "SCMP_CMP_NE"}]
     return {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.node import features
-from runc_wrap.profiles import abis, engine_versions, syscalls
+from runc_wrap.profiles import abis, engine_versions, syscall_names
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Lab
@@ -41,7 +41,7 @@ def _profile(kind: str) -> dict[str, Any]:
     if kind == "denying":
         rule = {"names": [NAME, KNOWN], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
     else:
-        named = {*syscalls.numbers(abis.ABIS["x86_64"]), NAME}
+        named = {*syscall_names.numbers(abis.ABIS["x86_64"]), NAME}
         rule = {"names": sorted(named), "action": "SCMP_ACT_ALLOW"}
     return {**PROFILES[kind], "syscalls": [rule]}
 

@@ -15,7 +15,7 @@ import pytest
 
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
-NUMBERS = syscalls.numbers(syscalls.native())
+NUMBERS = syscall_names.numbers(syscall_names.native())
 DANGEROUS = ("bpf", "init_module", "kexec_load")
 TIMES = 12
 SHIM = """

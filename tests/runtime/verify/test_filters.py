@@ -16,7 +16,7 @@ from runc_wrap.filters.kernel import libseccomp, ptrace
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import installed_programs
-from runc_wrap.profiles import abis, actions, return_codes, syscalls
+from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
 from runc_wrap.profiles.composition import composer
@@ -106,7 +106,7 @@ def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(lab: Lab) -
     bundle = lab.bundle(seccomp={**block, "syscalls": [*swapped, extra]})
     read = ptrace.read(bundle.create(lab.wrapped))
     found = Expectation(block, loader_of(lab.kind)).differences(read)
-    for abi in abis.runnable(syscalls.native()):
+    for abi in abis.runnable(syscall_names.native()):
         calls = {one.syscall: one for one in found if one.abi == abi.name}
         assert set(calls) == {"mkdir", "getpid", "socket", "mount"}
         assert {name for name, one in calls.items() if one.is_weaker} == {"mount"}
@@ -168,7 +168,7 @@ def test_the_probe_distinguishes_two_filters(lab: Lab, probe: Path) -> None:
     extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
     bundle = lab.bundle(seccomp={**block, "syscalls": [*rules, extra]})
     running_probe(bundle, lab, probe)
-    native = syscalls.native()
+    native = syscall_names.native()
     done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(native)))
     expectation = Expectation(block, loader_of(lab.kind))
     wrong = {one.name for one in every_call.parse(done.stdout) if not agrees(one, expectation)}

@@ -15,7 +15,7 @@ from harness.host.processes import wait_until
 from harness.kernel import process_status
 from harness.node import install
 from harness.node.requirements import program
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from tests.runtime.conftest import Lab
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_a_swapped_filter_is_found_call_by_call(lab: Fresh) -> None:
     assert (code, differing(found)) == (1, [bundle.name])
     calls = found["disagreeing"][0]["calls"]
     assert {call["syscall"] for call in calls} == {"mount"}
-    assert syscalls.native().name in {call["abi"] for call in calls}
+    assert syscall_names.native().name in {call["abi"] for call in calls}
     assert {call["found"] for call in calls} == {"SCMP_ACT_ALLOW"}
 
 

@@ -22,14 +22,14 @@ from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.evidence.store import evidence_reader, loss_intervals
 from runc_wrap.evidence.store.evidence_memory import Evidence
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.containers.listener_process import Sender
 
-if syscalls.known_to_libseccomp([]) is None:
+if syscall_names.known_to_libseccomp([]) is None:
     pytest.skip("needs libseccomp", allow_module_level=True)
 
 from harness.containers import listener_process

@@ -17,7 +17,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles import builtin, return_codes, syscalls
+from runc_wrap.profiles import builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
@@ -50,7 +50,7 @@ def _codes(
 ) -> list[int]:
     """Return what libseccomp's filter of each profile answers to a call."""
     six = (*args, *([0] * (6 - len(args))))
-    number = syscalls.numbers(ABIS[abi])[call]
+    number = syscall_names.numbers(ABIS[abi])[call]
     data = bpf.SeccompData(ABIS[abi].audit, number, six)  # type: ignore[arg-type]  # six it are
     made = [Expectation(resolve(one, frozenset()), loader) for one in profiles]
     return [bpf.evaluate(one.program, data) for one in made]

@@ -10,7 +10,7 @@ from runc_wrap.cli.workload_text import call_words
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.hotpath import policy_file
 from runc_wrap.report import call_row, node_report
 from runc_wrap.report.outcomes import UNKNOWN
@@ -47,7 +47,7 @@ class Evidence:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.store = EvidenceStore(places.evidence)
+        self.store = EvidenceWriter(places.evidence)
         self.now = time.time()
         self.store.watched(AUDIT, self.now - 3600, self.now)
 

@@ -17,7 +17,7 @@ from runc_wrap.report.enforced_profile import Enforced
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
 X86_64, X86 = 0xC000003E, 0x40000003
 LOG, NOTIFY, ERRNO, KILL = 0x7FFC0000, 0x7FC00000, 0x50000, 0x80000000
@@ -86,7 +86,7 @@ def enforced(name: str = "containerd", kind: str = "runc") -> Enforced:
     return Enforced(block(name), Loader.of(kind, "1.3.0"))
 
 
-def clear_old(store: EvidenceStore, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
+def clear_old(store: EvidenceWriter, days: float = DAYS, most: int = MOST_CONTAINERS) -> int:
     """Remove what is outdated, as the agent's writer does; return how many files that is."""
     gone = store.outdated(days, most)
     if gone:

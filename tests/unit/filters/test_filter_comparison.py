@@ -12,7 +12,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from tests.unit.profiles.resolving import ADMIN, block_of, needs_libseccomp
 
@@ -151,7 +151,7 @@ def test_bytes_that_are_not_a_filter_are_an_error() -> None:
 def test_numbers_without_argument_checks_are_proved_by_one_call() -> None:
     program = bpf.program(loaded(block_of("containerd")))
     audit = ABIS["x86_64"].audit
-    number = syscalls.numbers(ABIS["x86_64"])
+    number = syscall_names.numbers(ABIS["x86_64"])
     assert bpf_arguments.interest([program], audit, number["read"]).indexes == []
     assert bpf_arguments.interest([program], audit, number["socket"]).indexes == [0]
 

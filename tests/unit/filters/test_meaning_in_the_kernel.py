@@ -20,7 +20,7 @@ from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
 from runc_wrap.profiles.json_profiles import formats
@@ -57,7 +57,7 @@ samples = st.lists(
 
 def _block(drawn: list[Json]) -> Json:
     """Return a profile that allows all other calls, which the child needs to go on."""
-    others = sorted({*syscalls.numbers(syscalls.native())} - {*CALLS})
+    others = sorted({*syscall_names.numbers(syscall_names.native())} - {*CALLS})
     document = {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": DEFAULT,
@@ -102,7 +102,7 @@ def test_the_kernel_does_what_filter_and_profile_say(
         program = libseccomp.filter_bytes(simulation.load)
     except ProfileError:  # two actions for the same comparisons
         reject()
-    numbers = syscalls.numbers(ABIS["x86_64"])
+    numbers = syscall_names.numbers(ABIS["x86_64"])
     calls = [(numbers[name], args) for name, args in called]
     errors = _in_the_kernel(program, calls)
     parsed = bpf.program(program)

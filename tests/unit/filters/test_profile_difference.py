@@ -14,7 +14,7 @@ from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, platform, syscalls
+from runc_wrap.profiles import actions, builtin, platform, syscall_names
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -193,8 +193,8 @@ def test_no_call_is_let_through_that_is_not_found(
     strict: list[Json], other: list[Json], tried: list[int]
 ) -> None:
     made = [_profile(READ, {"names": ["acct"], "args": each}) for each in (strict, other)]
-    abi = syscalls.native()
-    number = syscalls.numbers(abi)["acct"]
+    abi = syscall_names.native()
+    number = syscall_names.numbers(abi)["acct"]
     before, after = (
         Simulation(resolve(one, NONE), RUNC).verdict(abi, number, tried).code for one in made
     )

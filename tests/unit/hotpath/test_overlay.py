@@ -15,7 +15,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.overlay import overlaid, with_overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, disjoint
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from tests.unit.hotpath import profile_verdict
 
 ACTIONS = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_NOTIFY"]
@@ -177,8 +177,8 @@ def test_a_masked_comparison_keeps_its_meaning_under_an_overlay_whatever_lies_be
     block = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     over = with_overlay(block, {"deny": [], "deny_sockets": [40], "existing": False})
     before, after = (Expectation(one, Loader("crun")) for one in (block, over))
-    native = syscalls.native()
-    number = syscalls.numbers(native)["socket"]
+    native = syscall_names.native()
+    number = syscall_names.numbers(native)["socket"]
     for family in range(8):
         args = (family, 0, 0, 0, 0, 0)
         found = after.code(native, number, args)

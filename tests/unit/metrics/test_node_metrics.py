@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.metrics import node_metrics
 from tests.unit.cli import ctl
@@ -49,7 +49,7 @@ KEY = ("/run/runc", "c1")
 
 def seen(node: ctl.Node, *numbers: int, key: tuple[str, str] | None = KEY) -> None:
     """Have evidence of these calls stored."""
-    store = EvidenceStore(node.places.evidence)
+    store = EvidenceWriter(node.places.evidence)
     for at in numbers:
         store.add(key, Sighting(1.5, 0, 5, 0, "x", "/x", X86_64, at, LOG, None, AUDIT))
     store.flush()
@@ -91,7 +91,7 @@ def test_calls_of_a_container_without_a_profile_of_ours_are_not_counted(
 
 
 def test_losses_are_counted_once(node: ctl.Node) -> None:
-    store = EvidenceStore(node.places.evidence)
+    store = EvidenceWriter(node.places.evidence)
     store.lost(LossSpan(1.0, 40, "audit", "backlog"))
     store.flush()
     assert samples(node, "lost_records") == {("audit",): 40}

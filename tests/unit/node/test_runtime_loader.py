@@ -64,7 +64,7 @@ def test_a_block_is_not_compared_if_only_the_runtimes_libseccomp_knows_its_calls
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(libseccomp_version, "loaded", lambda: ("2.5.5", "/lib"))
-    monkeypatch.setattr("runc_wrap.profiles.syscalls.known_to_libseccomp", _known_to_255)
+    monkeypatch.setattr("runc_wrap.profiles.syscall_names.known_to_libseccomp", _known_to_255)
     runc = Loader.of("runc", "1.4.0", "2.6.0")
     with pytest.raises(ProfileError, match=r"runc loads mseal, which its libseccomp 2.6.0 knows"):
         runtime_loader.check_comparable(_block("read", "mseal", "uprobe", "no_such_call"), runc)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import value_types
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.vocabulary import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
 
@@ -93,7 +93,7 @@ def test_observe_is_refused_if_it_is_not_supported(facts: dict[str, Any], said: 
 
 
 def test_without_libseccomp_observe_has_no_names_to_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syscalls, "known_to_libseccomp", lambda _: None)
+    monkeypatch.setattr(syscall_names, "known_to_libseccomp", lambda _: None)
     with pytest.raises(PolicyError, match="needs libseccomp for the names of calls"):
         compiled(OBSERVE)
 

@@ -14,7 +14,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass import sibling_calls
 from runc_wrap.profiles.bypass.io_uring import CALLS, RINGABLE
 from tests.unit.hotpath import profile_verdict
@@ -179,7 +179,7 @@ def test_only_a_profile_closes_a_call_that_libseccomp_does_not_know() -> None:
     deny = ["mount", "open_tree", "mount_setattr"]
     told = "\n".join(_own("SCMP_ACT_ALLOW", deny=deny))
     assert "open_tree_attr under localhost/a" in told
-    if "open_tree_attr" not in (syscalls.known_to_libseccomp(["open_tree_attr"]) or ()):
+    if "open_tree_attr" not in (syscall_names.known_to_libseccomp(["open_tree_attr"]) or ()):
         assert "this libseccomp does not know open_tree_attr: only a profile that denies by" in told
         assert _own(ERRNO, _allow("open_tree_attr"), deny=deny) == []
 
@@ -194,7 +194,7 @@ calls = st.lists(
     st.sampled_from(sorted({*sibling_calls.SIBLINGS, *RINGABLE, "bpf"} - {"execve"})),
     max_size=3,
     unique=True,
-).filter(lambda names: syscalls.known_to_libseccomp(names) in (None, frozenset(names)))
+).filter(lambda names: syscall_names.known_to_libseccomp(names) in (None, frozenset(names)))
 
 
 @given(calls, st.booleans(), st.sampled_from(["deny", "allow"]))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin, syscalls
+from runc_wrap.profiles import builtin, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import Kernel, Profile
@@ -15,7 +15,7 @@ ADMIN = frozenset({"CAP_SYS_ADMIN"})
 NONE: frozenset[str] = frozenset()
 OPERATORS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 needs_libseccomp = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
     reason="expectations are written for x86_64 with libseccomp",
 )
 

@@ -6,7 +6,7 @@ import pytest
 
 from runc_wrap.host import program
 from runc_wrap.node import features
-from runc_wrap.profiles import engine_versions, libseccomp_releases, syscalls
+from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 
 EVERY = libseccomp_releases.dated()
 
@@ -16,7 +16,7 @@ def _lacking(version: str) -> frozenset[str]:
 
 
 def test_the_table_agrees_with_the_installed_library() -> None:
-    known = syscalls.known_to_libseccomp(EVERY)
+    known = syscall_names.known_to_libseccomp(EVERY)
     runtime = next(filter(None, map(program.locate, ("runc", "crun"))), None)
     if known is None or runtime is None:
         pytest.skip("needs libseccomp, and runc or crun, which say which version it is")

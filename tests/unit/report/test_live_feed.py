@@ -7,7 +7,7 @@ import pytest
 
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_memory
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.node.paths import Places
 from runc_wrap.report import live_feed
 from runc_wrap.report.live_feed import Watching
@@ -90,7 +90,7 @@ def test_observed_calls_appear_once_the_agent_has_written_them(
     tmp_path: Path, kernel: Kernel
 ) -> None:
     places = Places(tmp_path)
-    agent = EvidenceStore(places.evidence)
+    agent = EvidenceWriter(places.evidence)
     agent.add(KEY, observed(UNSHARE, NEWUSER))
     agent.flush()
     looking = Watching(places)

@@ -12,7 +12,7 @@ from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.node.paths import Places
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.report import newly_denied_calls
 from runc_wrap.report.workload_names import Workload
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
     reason="expectations are written for x86_64 with libseccomp",
 )
 WEB, OTHER = (Workload("team", name, "main", None) for name in ("web", "other"))

@@ -15,7 +15,7 @@ from runc_wrap.evidence.store.call_counts import MOST, Tallies
 from runc_wrap.failure import Failure
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin, return_codes, syscalls
+from runc_wrap.profiles import builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.never_asked import BASE
@@ -25,7 +25,7 @@ from runc_wrap.report.enforced_profile import USUAL, Enforced
 from runc_wrap.report.suggestion import recorded_profile
 
 pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
     reason="expectations are written for x86_64 with libseccomp",
 )
 X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
@@ -49,7 +49,7 @@ def enforced(text: str) -> Enforced:
 def rows(*calls: tuple[str, Any]) -> list[call_row.CallRow]:
     seen = Tallies()
     for name, args in calls:
-        number = syscalls.numbers(X86_64)[name]
+        number = syscall_names.numbers(X86_64)[name]
         code = return_codes.USER_NOTIF | RECORDED
         seen.add(Sighting(1.0, 0, 1, 0, "", "", X86_64.audit, number, code, args, OBSERVE))
     found: dict[tuple[int, int], call_row.CallRow] = {}
@@ -59,7 +59,7 @@ def rows(*calls: tuple[str, Any]) -> list[call_row.CallRow]:
 
 
 def code(one: Any, abi: Any, name: str, args: Any) -> int:
-    return enforced(json.dumps(one)).code(abi, syscalls.numbers(abi)[name], args)
+    return enforced(json.dumps(one)).code(abi, syscall_names.numbers(abi)[name], args)
 
 
 @settings(max_examples=25)  # each compiles
@@ -77,7 +77,7 @@ def test_what_the_profile_denies_stays_denied_and_what_was_recorded_is_allowed(
     calls = [(call, (first, 0, third, 0, 0, 0)) for call, first, third in recorded]
     calls = [one for one in calls if code(before, X86_64, *one) == LET]
     after = recorded_profile.reduced(before, rows(*calls), [])
-    if asked in syscalls.numbers(abi) and code(after, abi, asked, args) == LET:
+    if asked in syscall_names.numbers(abi) and code(after, abi, asked, args) == LET:
         assert code(before, abi, asked, args) == LET
     for call in calls:
         assert code(after, X86_64, *call) == LET
@@ -88,7 +88,7 @@ def test_what_the_profile_denies_stays_denied_and_what_was_recorded_is_allowed(
 
 def test_the_base_set_stays_and_families_are_limited_to_those_seen() -> None:
     after = recorded_profile.reduced(block("containerd"), rows(("socket", (2, 1, 0, 0, 0, 0))), [])
-    for name in BASE & syscalls.numbers(X86_64).keys() - {"clone"}:
+    for name in BASE & syscall_names.numbers(X86_64).keys() - {"clone"}:
         assert code(after, X86_64, name, (0,) * 6) == LET
     family = {of: code(after, X86_64, "socket", (of, 0, 0, 0, 0, 0)) for of in (1, 2, 10, 40)}
     assert [of for of, found in family.items() if found == LET] == [2]
@@ -118,7 +118,7 @@ def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
     def made(*flags: int) -> Any:
         seen = Tallies()
         for flag in flags:
-            number, args = syscalls.numbers(X86_64)["clone"], (flag, 0, 0, 0, 0, 0)
+            number, args = syscall_names.numbers(X86_64)["clone"], (flag, 0, 0, 0, 0, 0)
             words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, args, OBSERVE)
             seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
         return recorded_profile.of_command(seen)[0]

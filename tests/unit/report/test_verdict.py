@@ -28,7 +28,7 @@ from tests.unit.evidence.samples import (
 
 if TYPE_CHECKING:
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.outcomes import Filter
 
 KEY = ("/run/test", "c1")
@@ -85,7 +85,7 @@ class Case:
             **more,
         )
 
-    def workloads(self, since: float = 0.0) -> list[ReportedWorkload]:
+    def workloads(self, since: float = 0.0) -> list[MergedWorkload]:
         return [*self.judging(since).judge(self.decided(), self.evidence)]
 
     def one(self) -> dict[str, Any]:

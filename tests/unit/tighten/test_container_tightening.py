@@ -16,7 +16,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.node.container_state.node_status import Entry
 from runc_wrap.node.paths import Places
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state
 from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
 from runc_wrap.tighten.tightening_plan import PARTLY, TIGHTENED, Tightening
@@ -41,7 +41,7 @@ def test_filters_that_the_ledger_does_not_name_any_more_are_removed(tmp_path: Pa
 
 
 LIBSECCOMP = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None, reason="libseccomp is missing"
+    syscall_names.known_to_libseccomp([]) is None, reason="libseccomp is missing"
 )
 
 

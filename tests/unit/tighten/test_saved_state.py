@@ -12,7 +12,7 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.tighten import laid_filter, libcontainer_seccomp, saved_state
@@ -20,7 +20,7 @@ from runc_wrap.tighten.laid_filter import LaidFilter
 from tests.unit.profiles.resolving import block_of
 
 pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None or syscalls.native() is not ABIS["x86_64"],
+    syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
     reason="expectations are written for x86_64 with libseccomp",
 )
 RUNC, CRUN = Loader("runc"), Loader("crun")

@@ -14,14 +14,14 @@ from harness.host import moments
 from harness.host.processes import wait_until
 from runc_wrap.agent.observe import notify
 from runc_wrap.agent.observe.notify import Inflight
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.containers.listener_process import Sender
 
-if syscalls.known_to_libseccomp([]) is None:
+if syscall_names.known_to_libseccomp([]) is None:
     pytest.skip("needs libseccomp", allow_module_level=True)
 
 from harness.containers import listener_process

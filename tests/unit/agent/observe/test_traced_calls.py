@@ -23,7 +23,7 @@ from runc_wrap.agent.observe.notify import Notification
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.traced_calls import MOST, MOST_INSTRUCTIONS, Checks, TracingFilters
 from runc_wrap.filters.evaluate import bpf, own_filter_evaluation
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def asks(fake: Fake, own: TracingFilters, one: Notification | None = None) -> in
 
 @pytest.mark.parametrize(("name", "first"), [("seccomp", 1), ("prctl", 22)])
 def test_the_call_numbers_match_libseccomp(name: str, first: int) -> None:
-    if syscalls.known_to_libseccomp([]) is None:
+    if syscall_names.known_to_libseccomp([]) is None:
         pytest.skip("no libseccomp")
-    wanted = {(abi.audit, syscalls.numbers(abi)[name]) for abi in ABIS.values()}
+    wanted = {(abi.audit, syscall_names.numbers(abi)[name]) for abi in ABIS.values()}
     assert {key for key, one in traced_calls._FIRST.items() if one == first} == wanted  # noqa: SLF001 - the table itself
 
 

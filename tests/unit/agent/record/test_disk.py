@@ -12,11 +12,11 @@ import pytest
 
 from harness.host import disk_faults
 from runc_wrap.agent.observe.notify import Inflight
-from runc_wrap.agent.record.disk_thread import Disk, EvidenceWriter
+from runc_wrap.agent.record.disk_thread import Disk, DiskThread
 from runc_wrap.agent.record.recorder import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.store import evidence_reader
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from tests.unit.agent.record.test_recorder import KEY, logged, recorder
 from tests.unit.evidence.samples import UNSHARE, observed
 
@@ -85,8 +85,8 @@ def test_after_a_failed_write_the_service_pauses_and_then_writes_everything(
 
 
 def test_what_comes_while_the_disk_writes_does_not_count_as_written(tmp_path: Path) -> None:
-    store, memory = EvidenceStore(tmp_path), Inflight.new()
-    writer = EvidenceWriter(store, memory)
+    store, memory = EvidenceWriter(tmp_path), Inflight.new()
+    writer = DiskThread(store, memory)
     memory.count(1)
     memory.read(3)
     assert writer.begin()

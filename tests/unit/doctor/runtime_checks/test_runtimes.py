@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.doctor.runtime_checks import real_runtime, runtime_libseccomp
 from runc_wrap.filters.kernel import libseccomp_version
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -135,7 +135,9 @@ def test_the_library_that_both_have_loaded_is_asked_which_calls_it_lacks(
     with pytest.MonkeyPatch.context() as patch:
         loaded = (version, place.format(prefix=node.places.prefix))
         patch.setattr(libseccomp_version, "loaded", lambda: loaded)
-        patch.setattr(syscalls, "known_to_libseccomp", lambda names: frozenset(names) - {lacks})
+        patch.setattr(
+            syscall_names, "known_to_libseccomp", lambda names: frozenset(names) - {lacks}
+        )
         found = [each.sentence for each in runtime_libseccomp.find(node.places)]
     told = f"uses libseccomp {version}, which does not know {lacks}"
     assert [told in each for each in found] == [True] * is_told

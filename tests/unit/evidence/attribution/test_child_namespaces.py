@@ -10,7 +10,7 @@ import pytest
 
 from runc_wrap.evidence.attribution import child_namespaces
 from runc_wrap.evidence.attribution.child_namespaces import Clones, Namespaces
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 from tests.unit.evidence.samples import sighting
 
@@ -107,7 +107,7 @@ def test_a_process_that_changed_namespaces_has_moved_by_each_abis_number(
     abi: str, call: str
 ) -> None:
     one = Namespaces()
-    one.note(sighting(number=syscalls.numbers(ABIS[abi])[call], arch=ABIS[abi].audit, pid=8))
+    one.note(sighting(number=syscall_names.numbers(ABIS[abi])[call], arch=ABIS[abi].audit, pid=8))
     one.note(sighting(number=CLONE3, pid=9))
     assert (one.has_moved([8]), one.has_moved([9])) == (True, False)
 

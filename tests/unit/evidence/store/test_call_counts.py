@@ -10,7 +10,7 @@ from runc_wrap.evidence.sightings import OBSERVE, RECORDED
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.call_counts import MOST, Tallies
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.return_codes import USER_NOTIF
 from tests.unit.evidence import samples
@@ -47,7 +47,7 @@ CHECKED = {  # by profiles; clone3 is numbered alike everywhere
 
 @pytest.mark.parametrize("abi", ["x86_64", "x86", "aarch64", "arm", "riscv64", "loongarch64"])
 def test_the_arguments_that_profiles_check_are_known_by_each_abis_numbers(abi: str) -> None:
-    numbers = syscalls.numbers(ABIS[abi])
+    numbers = syscall_names.numbers(ABIS[abi])
     found = {name: call_counts.asked(ABIS[abi].audit, numbers[name]) for name in CHECKED}
     assert found == CHECKED
 

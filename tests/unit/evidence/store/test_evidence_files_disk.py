@@ -12,7 +12,7 @@ import pytest
 from harness.host import disk_faults
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from tests.unit.evidence.samples import clear_old, sighting
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:
     for number in itertools.count(1):
-        kept = EvidenceStore(tmp_path / str(number))
+        kept = EvidenceWriter(tmp_path / str(number))
         for key in KEYS:
             kept.add(key, sighting())
         kept.watched(AUDIT, 1, 2)
@@ -53,7 +53,7 @@ def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
 
 
 def test_a_process_killed_at_any_call_leaves_its_earlier_evidence(tmp_path: Path) -> None:
-    kept = EvidenceStore(tmp_path / "store")
+    kept = EvidenceWriter(tmp_path / "store")
     kept.add(KEYS[0], sighting())
     kept.flush()
     kept.add(KEYS[0], sighting(serial=2))
@@ -69,7 +69,7 @@ def test_a_process_killed_at_any_call_leaves_its_earlier_evidence(tmp_path: Path
 def test_after_a_power_failure_no_file_is_damaged_and_no_time_counts_as_watched_without_its_calls(
     tmp_path: Path,
 ) -> None:
-    kept = EvidenceStore(tmp_path / "store")
+    kept = EvidenceWriter(tmp_path / "store")
     kept.add(KEYS[0], sighting())
     kept.flush()
     kept.add(KEYS[0], sighting(serial=2))
@@ -92,7 +92,7 @@ def test_after_a_power_failure_no_file_is_damaged_and_no_time_counts_as_watched_
 def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed_or_the_power_fails(
     tmp_path: Path,
 ) -> None:
-    kept = EvidenceStore(tmp_path / "store", now=lambda: 100 * DAY)
+    kept = EvidenceWriter(tmp_path / "store", now=lambda: 100 * DAY)
     for number, key in enumerate(KEYS):
         kept.add(key, sighting())
         kept.flush()

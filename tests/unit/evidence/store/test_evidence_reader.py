@@ -9,7 +9,7 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import evidence_memory, evidence_reader, evidence_writer
 from runc_wrap.evidence.store.evidence_memory import Evidence
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore, put
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter, put
 from runc_wrap.evidence.store.loss_intervals import Hole
 from tests.unit.evidence.samples import (
     ERRNO,
@@ -35,11 +35,11 @@ def _counts(found: Evidence, key: Key | None = KEY) -> list[int]:
 
 
 def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
-    first = EvidenceStore(tmp_path)
+    first = EvidenceWriter(tmp_path)
     first.add(KEY, sighting())
     first.add(None, sighting(serial=2))
     first.flush()
-    again = EvidenceStore(tmp_path)
+    again = EvidenceWriter(tmp_path)
     again.add(KEY, sighting(serial=9))
     again.ended(KEY, START + 99)
     again.flush()
@@ -51,7 +51,7 @@ def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path:
 def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
     tmp_path: Path,
 ) -> None:
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     kept.add(KEY, sighting())
     assert evidence_reader.load(tmp_path).containers == {}
     kept.flush()
@@ -63,7 +63,7 @@ def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
 
 
 def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
-    live = EvidenceStore(tmp_path)
+    live = EvidenceWriter(tmp_path)
     for serial in (10, 12, 15):
         live.add(KEY, sighting(serial=serial, time=START + serial))
     live.flush()
@@ -74,7 +74,7 @@ def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path
 
 
 def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None:
-    live = EvidenceStore(tmp_path)
+    live = EvidenceWriter(tmp_path)
     live.add(KEY, sighting(serial=10))
     live.lost(LossSpan(START, 5, AUDIT, "too fast"))
     live.add(KEY, sighting(serial=20))
@@ -86,7 +86,7 @@ def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None
 
 
 def test_an_observed_call_that_audit_also_reports_is_counted_once(tmp_path: Path) -> None:
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     kept.add(KEY, observed(UNSHARE, 1))
     kept.add(KEY, sighting(code=NOTIFY))
     kept.add(KEY, sighting(code=ERRNO))
@@ -103,7 +103,7 @@ def test_watched_intervals_are_joined_if_they_touch_and_not_over_a_gap() -> None
 
 def test_the_time_between_two_agents_is_unwatched(tmp_path: Path) -> None:
     for begin in (100.0, 163.0):
-        kept = EvidenceStore(tmp_path)
+        kept = EvidenceWriter(tmp_path)
         for later in (0, 30, 60):
             kept.watched(AUDIT, begin, begin + later)
             kept.flush()
@@ -112,7 +112,7 @@ def test_the_time_between_two_agents_is_unwatched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"version":2}', b'{"version":1,"root":5}'])
 def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> None:
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     for name in ("c1", "c2"):
         kept.add(("/run/test", name), sighting())
     kept.watched(AUDIT, 1, 2)
@@ -121,7 +121,7 @@ def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> N
     (tmp_path / "state.json").write_bytes(text)
     found = evidence_reader.load(tmp_path)
     assert (list(found.containers), found.damaged) == ([("/run/test", "c2")], 2)
-    again = EvidenceStore(tmp_path)
+    again = EvidenceWriter(tmp_path)
     again.add(KEY, sighting())
     again.flush()
     found = evidence_reader.load(tmp_path)
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> N
 
 
 def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
-    kept = EvidenceStore(tmp_path / "evidence")
+    kept = EvidenceWriter(tmp_path / "evidence")
     for name in ("../../x", "/etc/x", "a" * 5000, "\udc9b"):
         kept.add(("/run/test", name), sighting())
     kept.flush()
@@ -142,7 +142,7 @@ def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
 
 
 def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -> None:
-    kept = EvidenceStore(tmp_path, now=lambda: 100 * 86400.0)
+    kept = EvidenceWriter(tmp_path, now=lambda: 100 * 86400.0)
     for place, days in enumerate((10, 80, 90, 95)):
         key = ("/run/test", str(place))
         kept.add(key, sighting())
@@ -153,12 +153,12 @@ def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -
     assert {name for _, name in found.containers} == {"2", "3"}
     assert found.cleared(("/run/test", "0")) == 80 * 86400
     assert found.cleared(("/run/test", "2")) == 0
-    assert clear_old(EvidenceStore(tmp_path), days=1e6) == 0
+    assert clear_old(EvidenceWriter(tmp_path), days=1e6) == 0
     assert evidence_reader.load(tmp_path).cleared_until == 80 * 86400
 
 
 def test_a_later_removal_of_older_evidence_takes_nothing_of_the_former_back(tmp_path: Path) -> None:
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     kept.cleared([(80.0, "x")])
     put([kept.cleared([(30.0, "y")])])
     assert evidence_reader.load(tmp_path).cleared_until == 80
@@ -168,7 +168,7 @@ def test_a_later_removal_of_older_evidence_takes_nothing_of_the_former_back(tmp_
 def test_existing_containers_and_damaged_files_are_kept(
     tmp_path: Path, days: float, most: int
 ) -> None:
-    kept = EvidenceStore(tmp_path / "evidence", now=lambda: 100 * 86400.0)
+    kept = EvidenceWriter(tmp_path / "evidence", now=lambda: 100 * 86400.0)
     for name in ("runs", "damaged", "gone"):
         key = (str(tmp_path / "root"), name)
         kept.add(key, sighting())
@@ -185,7 +185,7 @@ def test_existing_containers_and_damaged_files_are_kept(
 
 def test_intervals_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
     for begin in (10.0, 50.0):
-        kept = EvidenceStore(tmp_path)
+        kept = EvidenceWriter(tmp_path)
         kept.lost(LossSpan(begin + 5, 3, AUDIT, "too fast", begin))
         kept.flush()
     expected = [Hole(3, 10, 15), Hole(3, 50, 55)]
@@ -196,7 +196,7 @@ def test_files_that_are_being_written_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader in between would have a container newer than the common state."""
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     kept.add(KEY, sighting())
     kept.flush()
     os.utime(tmp_path / "state.json", (1000, 1000))
@@ -218,7 +218,7 @@ def test_files_that_were_replaced_while_they_were_read_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole write fits between the state and the containers."""
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     kept.flush()
     load_state = evidence_reader.load_state
     times: list[float] = []
@@ -238,7 +238,7 @@ def test_files_that_were_replaced_while_they_were_read_are_read_again(
 def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     kept.add(KEY, sighting())
     kept.flush()
     os.utime(tmp_path / "state.json", (1000, 1000))
@@ -257,7 +257,7 @@ def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
 def test_a_call_of_several_records_counts_each_and_covers_their_serials(
     tmp_path: Path,
 ) -> None:
-    kept = EvidenceStore(tmp_path)
+    kept = EvidenceWriter(tmp_path)
     kept.add(KEY, sighting(serial=10), times=5, last=14)
     kept.flush()
     found = evidence_reader.load(tmp_path)
@@ -269,7 +269,7 @@ def test_a_call_of_several_records_counts_each_and_covers_their_serials(
 
 def test_a_call_that_comes_while_its_container_is_written_is_kept(tmp_path: Path) -> None:
     """Also if there are so many containers that the oldest leave memory after each write."""
-    store = EvidenceStore(tmp_path)
+    store = EvidenceWriter(tmp_path)
     keys = [("/run/test", f"c{number}") for number in range(300)]
     for key in keys:
         store.add(key, sighting())

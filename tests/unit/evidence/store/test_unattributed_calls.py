@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.evidence.store import evidence_memory, evidence_reader, unattributed_calls
-from runc_wrap.evidence.store.evidence_writer import EvidenceStore
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.evidence.store.unattributed_calls import MOST_OF_ONE, Strays
 from tests.unit.evidence.samples import MOUNT, START, UNSHARE, sighting
 
@@ -67,12 +67,12 @@ def test_no_call_is_forgotten_and_every_span_holds_its_calls(
 
 
 def test_written_spans_are_read_back(tmp_path: Path) -> None:
-    first = EvidenceStore(tmp_path)
+    first = EvidenceWriter(tmp_path)
     for when in (0, 100, 200):
         first.add(None, sighting(time=START + when))
     first.add_elsewhere(sighting(MOUNT, time=START))
     first.flush()
-    again = EvidenceStore(tmp_path)
+    again = EvidenceWriter(tmp_path)
     again.add(None, sighting(time=START + 300))
     again.flush()
     found = evidence_reader.load(tmp_path).unattributed
@@ -82,7 +82,7 @@ def test_written_spans_are_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spans", [5, [5], [[5]], [[[1, 2]]], [[["a", "b", "c"]]]])
 def test_invalid_spans_are_damage(tmp_path: Path, spans: Any) -> None:
-    first = EvidenceStore(tmp_path)
+    first = EvidenceWriter(tmp_path)
     first.add(None, sighting())
     first.flush()
     path = tmp_path / evidence_memory.UNATTRIBUTED

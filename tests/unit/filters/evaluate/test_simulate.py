@@ -12,7 +12,7 @@ from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
-from runc_wrap.profiles import abis, actions, return_codes, syscalls
+from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT
 from runc_wrap.profiles.engine_versions import parse
 from runc_wrap.profiles.source_profile import ProfileError
@@ -75,7 +75,7 @@ def test_a_certain_verdict_is_what_libseccomps_filter_returns(
         return
     for abi in (NATIVE, X86, X32, ABIS["aarch64"]):
         bit = X32_BIT if abi is X32 else 0
-        numbers = {number for name in NAMES if (number := syscalls.numbers(abi).get(name))}
+        numbers = {number for name in NAMES if (number := syscall_names.numbers(abi).get(name))}
         for number in sorted({*numbers, other | bit}):
             for args in arguments:
                 verdict = made.verdict(abi, number, args)
@@ -92,7 +92,7 @@ def test_engines_profiles_are_simulated_as_libseccomp_compiles_them(
     program = compiled(made)
     assert program is not None
     for abi in abis.runnable(NATIVE):
-        for number in syscalls.table(abi):
+        for number in syscall_names.table(abi):
             for first in (0, 16, 38, 40, 1 << 17, 2**64 - 1):
                 args = (first, 0, 9, 0, 0, 0)
                 verdict = made.verdict(abi, number, args)
@@ -164,7 +164,7 @@ def test_a_name_that_the_runtimes_libseccomp_lacks_is_left_out(default: int) -> 
     """mseal (462) is of libseccomp 2.5.6: before, the largest number named is cachestat's."""
     named = (rule(name, ALLOW) for name in ("getpid", "cachestat", "mseal"))
     profile = {**block(*named), "defaultErrnoRet": default}
-    numbers = [syscalls.numbers(NATIVE)[name] for name in ("cachestat", "mseal")]
+    numbers = [syscall_names.numbers(NATIVE)[name] for name in ("cachestat", "mseal")]
     denied = actions.code(DENY, default)
     for kind, library, expected in (
         ("runc", "2.5.5", [return_codes.ALLOW, actions.code(DENY, 38)]),
@@ -203,12 +203,12 @@ def test_calls_through_an_abi_that_is_not_listed_kill_the_thread() -> None:
     made = Simulation(block(default=ALLOW), RUNC)
     assert made.verdict(X86, 20).code == return_codes.KILL_THREAD
     assert made.verdict(X32, 39 | X32_BIT).code == return_codes.KILL_THREAD
-    assert made.verdict(X32, syscalls.SKIPPED).code == return_codes.ALLOW
+    assert made.verdict(X32, syscall_names.SKIPPED).code == return_codes.ALLOW
 
 
 def test_a_rule_for_socket_also_applies_to_socketcall() -> None:
     made = Simulation(block(rule("socket", ALLOW), abis=("SCMP_ARCH_X86",)), CRUN)
-    numbers = syscalls.numbers(X86)
+    numbers = syscall_names.numbers(X86)
     assert made.verdict(X86, numbers["socketcall"], (1, 0, 0, 0, 0, 0)).code == return_codes.ALLOW
     assert made.verdict(X86, numbers["socketcall"], (2, 0, 0, 0, 0, 0)).code == actions.code(DENY)
     assert made.verdict(X86, numbers["socket"]).code == return_codes.ALLOW

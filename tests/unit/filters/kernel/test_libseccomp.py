@@ -9,11 +9,11 @@ from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.evaluate.simulate import Simulation
 from runc_wrap.filters.kernel import libseccomp
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
 pytestmark = pytest.mark.skipif(
-    syscalls.known_to_libseccomp([]) is None, reason="it needs libseccomp"
+    syscall_names.known_to_libseccomp([]) is None, reason="it needs libseccomp"
 )
 
 

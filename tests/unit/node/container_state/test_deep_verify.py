@@ -13,11 +13,12 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Expectations
-from runc_wrap.profiles import return_codes, syscalls
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 
 pytestmark = pytest.mark.skipif(
-    not syscalls.known_to_libseccomp(["mseal"]) or syscalls.native() is not ABIS["x86_64"],
+    not syscall_names.known_to_libseccomp(["mseal"])
+    or syscall_names.native() is not ABIS["x86_64"],
     reason="written for x86_64 with libseccomp 2.5.6 or newer",
 )
 OLD, NEW = "2.5.5", "2.6.0"  # mseal is known to the second only

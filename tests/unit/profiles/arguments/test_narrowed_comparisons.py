@@ -19,7 +19,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Load, Loader, load
 from runc_wrap.filters.evaluate.simulate import Simulation, compares
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, return_codes, syscalls
+from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
 from runc_wrap.profiles.arguments.number_ranges import blocks, meet, rest, span_of, spans
@@ -75,7 +75,7 @@ class Asked:
 
     def __call__(self, *args: int, name: str = "socket", abi: Abi = X86_64) -> int:
         a, b, c, d, e, f = (*args, *(0,) * (6 - len(args)))
-        call = bpf.SeccompData(abi.audit, syscalls.numbers(abi)[name], (a, b, c, d, e, f))
+        call = bpf.SeccompData(abi.audit, syscall_names.numbers(abi)[name], (a, b, c, d, e, f))
         return bpf.evaluate(self._program, call)
 
 
@@ -337,7 +337,7 @@ def test_parameter_types_match_the_kernels_prototypes() -> None:
 @needs_libseccomp
 def test_libseccomp_knows_every_call_of_the_table() -> None:
     names = parameter_widths.names()
-    assert syscalls.known_to_libseccomp(names) == names
+    assert syscall_names.known_to_libseccomp(names) == names
 
 
 @pytest.mark.parametrize(

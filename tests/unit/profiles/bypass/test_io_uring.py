@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from harness.node.requirements import unmet
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
 
 HEADER = Path("/usr/include/linux/io_uring.h")
@@ -29,7 +29,7 @@ def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
 def test_libseccomp_knows_every_named_call() -> None:
     named = {*sibling_calls.SIBLINGS, *io_uring.RINGABLE, *io_uring.CALLS, *sibling_calls.NOT_CALLS}
     named |= {other for others in sibling_calls.SIBLINGS.values() for other in others}
-    known = syscalls.known_to_libseccomp(named)
+    known = syscall_names.known_to_libseccomp(named)
     if known is None:
         unmet("needs libseccomp2")
     assert named - known <= NEWER

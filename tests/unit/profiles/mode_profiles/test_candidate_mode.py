@@ -19,7 +19,7 @@ from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.profiles.syscalls import numbers
+from runc_wrap.profiles.syscall_names import numbers
 
 Json = dict[str, Any]
 CALLS = ["mount", "bpf", "keyctl", "io_uring_setup", "read"]  # read is needed by runtimes

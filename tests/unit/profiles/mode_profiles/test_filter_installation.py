@@ -15,7 +15,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, return_codes, syscalls
+from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import filter_installation, modes
@@ -61,7 +61,7 @@ def loaded(profile: Profile, mode: str, kind: Any = "runc") -> bpf.Program:
 
 def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
     six = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    number = syscalls.numbers(ABIS[abi])[name]
+    number = syscall_names.numbers(ABIS[abi])[name]
     return bpf.evaluate(filtered, bpf.SeccompData(ABIS[abi].audit, number, six))  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
-from runc_wrap.profiles import abis, actions, builtin, never_asked, return_codes, syscalls
+from runc_wrap.profiles import abis, actions, builtin, never_asked, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.negated_comparisons import complement
 from runc_wrap.profiles.json_profiles.formats import parse
@@ -91,7 +91,7 @@ def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
     """Return what is wrong with a call, "" if nothing is."""
     enforced, seen = found.asked(abi, number, args)
     is_allowed = enforced in PASSES
-    name = syscalls.table(abi).get(number)
+    name = syscall_names.table(abi).get(number)
     if found.by_family and name in SOCKETS and args[0] >= FAMILIES:
         return ""  # no family of the kernel's; rules are compared as the kernel takes it
     if name in filter_installation.FIRST and filter_installation.is_held(name, args[0]):
@@ -115,7 +115,7 @@ def test_exactly_the_calls_that_enforce_denies_are_sent(
     odd = [
         wrong(found, abi, number, args)
         for abi in found.listed()
-        for number in [*syscalls.table(abi), 1000, 0x3FFFFFFF]
+        for number in [*syscall_names.table(abi), 1000, 0x3FFFFFFF]
         for args in found.classes(abi, number)
     ]
     assert [one for one in odd if one] == []
@@ -134,7 +134,7 @@ CONDITIONAL = ["clone", "personality", "socket", "socketpair", "clone3"]
 def test_denied_calls_are_sent_whatever_their_arguments(
     spec: str, bounding: frozenset[str], abi: str, name: str, args: bpf.Args
 ) -> None:
-    number = syscalls.numbers(ABIS[abi])[name]
+    number = syscall_names.numbers(ABIS[abi])[name]
     assert wrong(both(spec, bounding), ABIS[abi], number, args) == ""
 
 
@@ -272,7 +272,7 @@ def test_no_call_that_the_owners_profile_denies_is_missed(
 def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
     """Return whether the agent will find that the profile allows a call by its arguments."""
     told = observed["listenerMetadata"].partition(" ")[2]
-    number = syscalls.numbers(ABIS["x86_64"])[name]
+    number = syscall_names.numbers(ABIS["x86_64"])[name]
     groups = argument_rules.checked(json_codec.loads(told.encode() or b"{}"))
     return argument_rules.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
 

@@ -13,7 +13,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import abis, builtin, return_codes, syscalls
+from runc_wrap.profiles import abis, builtin, return_codes, syscall_names
 from runc_wrap.profiles.mode_profiles import filter_installation, modes, recorded_calls
 from runc_wrap.profiles.never_asked import BASE
 from tests.unit.profiles.resolving import needs_libseccomp
@@ -57,7 +57,7 @@ def test_denials_stay_and_what_is_allowed_is_sent_unless_it_is_of_the_base_set(
     programs, listed = both(spec, mode, bounding)
     odd = set()
     for abi in listed:
-        for number, name in [*syscalls.table(abi).items(), (1000, ""), (0x3FFFFFFF, "")]:
+        for number, name in [*syscall_names.table(abi).items(), (1000, ""), (0x3FFFFFFF, "")]:
             for args in bpf_arguments.interest(programs, abi.audit, number).calls():
                 call = bpf.SeccompData(abi.audit, number, args)
                 before, after = (bpf.evaluate(one, call) for one in programs)

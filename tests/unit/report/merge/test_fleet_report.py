@@ -17,7 +17,7 @@ from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport, TooMuch
 
 if TYPE_CHECKING:
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
 
 SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
 DEGRADES = workload("web", call(verdict="degrades", errno="ENOSYS"), verdict="degrades")
@@ -32,7 +32,7 @@ def _merged(*documents: Any) -> FleetReport:
     return found
 
 
-def _one(*rows: Any) -> ReportedWorkload:
+def _one(*rows: Any) -> MergedWorkload:
     (found,) = _merged(*(document(f"n{at}", row) for at, row in enumerate(rows))).workloads()
     return found
 

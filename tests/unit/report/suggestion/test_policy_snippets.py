@@ -9,12 +9,12 @@ from tests.unit.evidence import samples
 from tests.unit.report.test_verdict import Case
 
 if TYPE_CHECKING:
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
 
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 
 
-def _judged(*containers: dict[str, Any]) -> list[ReportedWorkload]:
+def _judged(*containers: dict[str, Any]) -> list[MergedWorkload]:
     """Return workloads of containers that made calls, in their order."""
     case = Case("not known")
     for place, names in enumerate(containers):
@@ -23,7 +23,7 @@ def _judged(*containers: dict[str, Any]) -> list[ReportedWorkload]:
     return sorted(case.workloads(), key=lambda one: one.ids[0])
 
 
-def _one(**names: Any) -> ReportedWorkload:
+def _one(**names: Any) -> MergedWorkload:
     (found,) = _judged(names)
     return found
 

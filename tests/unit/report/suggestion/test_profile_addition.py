@@ -7,7 +7,7 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.profiles import syscalls
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.composition import groups
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced
@@ -27,13 +27,13 @@ from tests.unit.evidence.samples import (
 from tests.unit.report.test_verdict import KEY, Case
 
 if TYPE_CHECKING:
-    from runc_wrap.report.merged_workload import ReportedWorkload
+    from runc_wrap.report.merged_workload import MergedWorkload
 
 LOADER = Loader.of("runc", "1.3.0")
 VSOCK, ALG, NETLINK, AUDIT_PROTOCOL = 40, 38, 16, 9
 
 
-def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) -> ReportedWorkload:
+def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) -> MergedWorkload:
     case = Case(samples.enforced(profile) if isinstance(profile, str) else profile)
     case.container(**changes)
     case.now = samples.START + 100
@@ -45,7 +45,7 @@ def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) 
 
 
 def _suggested(
-    judged: ReportedWorkload, *, degrading: bool = False, allow_dangerous: bool = True
+    judged: MergedWorkload, *, degrading: bool = False, allow_dangerous: bool = True
 ) -> Suggestion:
     assert isinstance(judged.filter, Enforced)
     return profile_addition.suggest(
@@ -225,7 +225,7 @@ def test_dangerous_calls_that_attackers_made_are_in_no_suggested_profile(name: s
 def _name(number: int) -> str:
     abi = outcomes.abi_of(samples.X86_64, number)
     assert abi
-    return syscalls.name_of(abi, number)
+    return syscall_names.name_of(abi, number)
 
 
 @pytest.mark.parametrize(
