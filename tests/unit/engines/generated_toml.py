@@ -32,6 +32,7 @@ _TABLES = st.sampled_from(
         "[plugins]",
         f"[ plugins . '{CRI}' ]",
         f'[plugins."{CRI}".containerd]\ndefault_runtime_name = "runc"  # as ever',
+        f'[plugins."{CRI}".containerd]\nsnapshotter = "overlayfs"',
         f"[plugins.'{CRI}'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'",
         f"[{_RUNC}.options]\nSystemdCgroup = true",
         f"[{_RUNC}]\noptions = {{SystemdCgroup = true, Root = '/r'}}",
