@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import safe_text
-from runc_wrap.cli import kubectl_cluster, kubectl_status, output, progress, report_merged, suggest
+from runc_wrap.cli import kubectl_cluster, kubectl_status, progress, report_merged, suggest
 from runc_wrap.cli.kubectl_cluster import Cluster
 from runc_wrap.cli.kubectl_policy import policy
 from runc_wrap.cli.main import Tidy
@@ -28,18 +27,15 @@ from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runc_wrap.fleet.node_list import ListedNode
 
 # What the installer's pod runs: its node's own report, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "report")
-_COLUMNS = ("NODE", "KUBELET", "RUNC-WRAP", "VERSION", "STATE")
 _IN_CLUSTER = suggest.Way(
     "kubectl runc-wrap suggest",
     lambda name: f"the key {name} of the ConfigMap runc-wrap-profiles",
     "config.toml of the ConfigMap runc-wrap-policy",
     "check both by `kubectl runc-wrap policy check` before you apply them",
 )
-_HEALTH = {"True": "Ready", "False": "NotReady"}
 
 
 def start() -> None:
@@ -150,27 +146,10 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
     the policy, what failed and when that is tried again. Exit status 1: a node is not ready, or is
     looked after by no running pod, so that what it said last may be old.
     """
-    if node is not None:
-        kubectl_status.show(cluster, node, as_json=as_json, seconds=seconds)
-        return
-    nodes = kubectl_cluster.nodes(cluster)
-    doubts = kubectl_cluster.doubts(cluster, nodes)
-    if as_json:
-        output.document([{**one.as_json(), "doubt": doubts.get(one.name)} for one in nodes])
+    if node is None:
+        kubectl_status.show_all(cluster, as_json=as_json)
     else:
-        output.table(_COLUMNS, [_row(one, doubts.get(one.name, "")) for one in nodes])
-    if not all(one.is_ready and one.name not in doubts for one in nodes if one.is_linux):
-        raise SystemExit(output.WRONG)
-
-
-def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
-    health = _HEALTH.get(one.health, "Unknown")
-    is_ready = "not ready" if not one.is_ready else "unknown" if doubt else "ready"
-    state = "; ".join(filter(None, (one.state, doubt)))
-    if not one.is_linux:
-        state = f"not for it: says that it runs {one.system}"
-    shown = (safe_text.name(word) or "-" for word in (one.version, state))
-    return (safe_text.name(one.name), health, is_ready, *shown)
+        kubectl_status.show(cluster, node, as_json=as_json, seconds=seconds)
 
 
 def _gathered(  # noqa: PLR0913 - what both commands are given

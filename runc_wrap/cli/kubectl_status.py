@@ -1,4 +1,4 @@
-"""kubectl runc-wrap status NODE: all that the installer remembers of one node."""
+"""kubectl runc-wrap status: each node in a line, or all that the installer remembers of one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.cli.kubectl_cluster import Cluster
+    from runc_wrap.fleet.node_list import ListedNode
 
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "state")
+_COLUMNS = ("NODE", "KUBELET", "RUNC-WRAP", "VERSION", "STATE")
+_HEALTH = {"True": "Ready", "False": "NotReady"}
 _NAMES = ("node", "state", "since", "reason", "version", "engine", "policy")
 _LONGEST, _MOST = 1000, 20  # characters of a sentence; remarks and attempts
+
+
+def show_all(cluster: Cluster, *, as_json: bool) -> None:
+    """Print a line for each node; end the command with 1 if one is not well."""
+    nodes = kubectl_cluster.nodes(cluster)
+    doubts = kubectl_cluster.doubts(cluster, nodes)
+    if as_json:
+        output.document([{**one.as_json(), "doubt": doubts.get(one.name)} for one in nodes])
+    else:
+        output.table(_COLUMNS, [_row(one, doubts.get(one.name, "")) for one in nodes])
+    if not all(one.is_ready and one.name not in doubts for one in nodes if one.is_linux):
+        raise SystemExit(output.WRONG)
+
+
+def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
+    health = _HEALTH.get(one.health, "Unknown")
+    is_ready = "not ready" if not one.is_ready else "unknown" if doubt else "ready"
+    state = "; ".join(filter(None, (one.state, doubt)))
+    if not one.is_linux:
+        state = f"not for it: says that it runs {one.system}"
+    shown = (safe_text.name(word) or "-" for word in (one.version, state))
+    return (safe_text.name(one.name), health, is_ready, *shown)
 
 
 def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> None:
