@@ -130,20 +130,23 @@ class _Denied:
         self._container(None, evidence.unattributed)
 
     def _container(self, key: Key | None, seen: Tallies) -> None:
-        name = "\0".join(key or ("", ""))
-        self._kinds += len(seen.calls)
-        if self._kinds > MOST_KINDS:
-            total = sum(one.count for call, one in seen.calls.items() if not call.code & RECORDED)
-            self._add(_OTHERS, self._kept.grown(f"all\0{name}", total))
-            return
         grouped: dict[tuple[Any, ...], int] = {}
         for call, one in seen.calls.items():
             kind = call[:4]  # whatever the program
             if not call.code & RECORDED:
                 grouped[kind] = grouped.get(kind, 0) + one.count
+        if not grouped:
+            return
+        name = "\0".join(key or ("", ""))
+        self._kinds += len(grouped)
+        left = self._kept.grown(f"all\0{name}", sum(grouped.values()))
+        if self._kinds > MOST_KINDS:
+            self._add(_OTHERS, left)
+            return
         for kind, total in grouped.items():
             call = CallKind(*kind, "", "")
-            new = self._kept.grown(f"call\0{name}\0{_text(call)}", total)
+            new = min(self._kept.grown(f"call\0{name}\0{_text(call)}", total), left)
+            left -= new  # the rest was counted while the container was beyond the bound
             if new:
                 self._count(self._ledger.of(*key) if key else None, call, new)
 

@@ -8,7 +8,8 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.metrics import node_metrics
+from runc_wrap.metrics import counter_state, node_metrics
+from runc_wrap.metrics.counter_state import CounterState
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:
@@ -105,6 +106,38 @@ def test_beyond_the_bound_a_container_counts_as_one(
     decided(node, LINE)
     seen(node, MOUNT, CLONE3)
     assert samples(node, "denied_calls") == {("other",) * 4: 2}
+
+
+def test_a_call_counts_once_whether_its_container_is_beyond_the_bound_or_not(
+    node: ctl.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(node, LINE)
+    seen(node, MOUNT, CLONE3)
+    for most in (100, 1, 100, 1):
+        monkeypatch.setattr(node_metrics, "MOST_KINDS", most)
+        assert sum(samples(node, "denied_calls").values()) == 2
+    seen(node, MOUNT)
+    assert samples(node, "denied_calls")[("other",) * 4] == 1
+
+
+def test_what_cannot_be_read_for_a_moment_does_not_count_again(node: ctl.Node) -> None:
+    decided(node, LINE)
+    seen(node, MOUNT)
+    before = samples(node, "denied_calls")
+    (path,) = (node.places.evidence / "containers").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(b"{")
+    assert samples(node, "denied_calls") == before
+    path.write_bytes(content)
+    assert samples(node, "denied_calls") == before
+
+
+def test_totals_of_removed_sources_are_forgotten_once_they_are_many() -> None:
+    tally = CounterState()
+    tally.had = {str(n): 1 for n in range(counter_state.MOST_GONE + 3)}
+    tally.grown("0", 1)
+    tally.close()
+    assert tally.had == {"0": 1}
 
 
 def test_the_policys_generation_is_a_metric(node: ctl.Node) -> None:
