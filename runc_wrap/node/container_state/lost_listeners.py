@@ -14,13 +14,13 @@ brought into a container has its own listener.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import containers, procfs
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import deep_verify
 
 if TYPE_CHECKING:
@@ -35,21 +35,31 @@ REMEDY = "restart the container: a closed listener cannot be reopened"
 _LISTENER = "anon_inode:seccomp notify"
 _SYSTEMD = 1  # its descriptor store holds listeners while the service does not run
 _ARRIVING = 15.0  # seconds in which a busy agent receives and records a listener
-_LOOKS, _PAUSE = 4, 0.5  # repetitions, as systemd may just be starting it again; and seconds
+_ANSWERS = 20.0  # seconds; systemd replaces a service that hangs after 15 (WatchdogSec=)
 _FILTERED = 2
+_SILENT = (
+    "whether {} containers in observe have lost seccomp listeners, since runc-wrap-observe.service "
+    "does not answer; run this again when it does"
+)
 
 
 def mark(node: Node, places: Places) -> Node:
-    """Return the node with each container's processes whose listener was closed."""
+    """Return the node with each container's processes whose listener was closed.
+
+    A service that is busy, or being started again, may not have taken a listener yet that waits in
+    its socket: it has taken all of them when it answers a command. While it does not answer, only
+    listeners that no process has are known to be lost.
+    """
     observed = [entry for entry in node.entries if _is_observed(entry)]
-    unheard = _unheard(observed, places)
-    for _ in range(_LOOKS):
-        if not unheard:
-            return node
-        time.sleep(_PAUSE)
-        again = _unheard(observed, places)
-        unheard = {place: again[place] for place in unheard if place in again}
-    marked = {id(observed[place]): found for place, found in unheard.items()}
+    before = _unheard(observed, places)
+    if not before:
+        return node
+    answer = agent_flush.ask(places, _ANSWERS)
+    is_silent = answer.until is None and not answer.is_absent
+    if is_silent and _holders(places):
+        return replace(node, unreadable=[*node.unreadable, _SILENT.format(len(before))])
+    found = {place: lost for place, lost in _unheard(observed, places).items() if place in before}
+    marked = {id(observed[place]): lost for place, lost in found.items()}
     entries = [replace(one, unheard=marked.get(id(one), [])) for one in node.entries]
     return replace(node, entries=entries)
 
