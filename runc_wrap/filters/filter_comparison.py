@@ -108,7 +108,7 @@ class Expectation:
     def sampled(self, filters: Sequence[bytes]) -> tuple[str, ...]:
         """Return the calls ("x86_64 prctl") of which `differences` tried only a part.
 
-        Their arguments are compared with more than bpf_outcomes.MOST_CALLS combinations of values.
+        Their arguments are compared with more than bpf_arguments.MOST_CALLS combinations of values.
         Nothing is compared for it.
         """
         return self._sampled.get(tuple(filters), ())

@@ -39,7 +39,7 @@ def put_in_force(
 ) -> None:
     """Write the compiled policy and switch to it atomically; on any error the old one stays.
 
-    `sources` is the result of `freshness.snapshot` from before they were read.
+    `sources` is the result of `source_digests.snapshot` from before they were read.
     """
     directory = prefix / "var" / f"policy.{VERSION}"
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)

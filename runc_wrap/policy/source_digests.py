@@ -26,8 +26,8 @@ _UNREADABLE = "unreadable"
 def snapshot(*directories: Path) -> dict[str, str]:
     """Return the digest of every source: config.toml, conf.d, profiles, the system's file.
 
-    Names are relative to the directories, of which `source.read` says what counts; the system's
-    file, which engines share, has its full path. Raises PolicyError and OSError.
+    Names are relative to the directories, of which `settings_reader.read` says what counts;
+    the system's file, which engines share, has its full path. Raises PolicyError and OSError.
     """
     return {name: _digest(path) for name, path in _sources(*directories)}
 

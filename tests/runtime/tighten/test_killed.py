@@ -48,7 +48,7 @@ def counted(*words):
     return real(*words)
 
 ptrace.call = counted
-print([one.reason for one in processes.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
+print([one.reason for one in tracer.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
 """
 
 
