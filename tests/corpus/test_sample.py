@@ -42,6 +42,7 @@ def test_a_server_or_language_is_safe_but_for_the_call_that_glibc_falls_back_fro
     found: dict[str, Measured], mode: str
 ) -> None:
     """`clone3` gets ENOSYS on purpose: glibc then starts the thread by clone(2)."""
+    assert found.keys() & {*WORKLOADS}
     for name in found.keys() & WORKLOADS:
         report = found[name].reports[mode]
         assert nodes.reported(report) <= native("clone3"), name

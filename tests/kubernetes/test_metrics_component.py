@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from runc_wrap.cli import cluster
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.metrics import metrics_file
 from runc_wrap.node.paths import DEFAULT_PREFIX, Places
@@ -91,6 +92,12 @@ def test_its_container_has_the_agents_metrics_and_the_state_and_cannot_write(
         file = metrics_file.path(Places(DEFAULT_PREFIX))
         assert Path(volumes["metrics"]["hostPath"]["path"]) == file.parent
         assert not {"env", "envFrom"} & metrics.keys()
+        assert metrics["image"] == installer["image"]
+        assert metrics["args"] == ["cluster", "metrics"]
+        of_command = {one.name: one.default for one in cluster.metrics.params}
+        assert metrics["ports"][0]["containerPort"] == of_command["port"]
+        for name, option in (("metrics", "file"), ("state", "state")):
+            assert str(Path(str(of_command[option])).parent) == _mounts(metrics)[name][0]
 
 
 @EACH_OVERLAY

@@ -108,6 +108,22 @@ def test_a_service_is_not_more_exposed_than_documented(role: str, tmp_path: Path
     assert found <= EXPOSURE[role] < worse
 
 
+def test_systemd_knows_every_setting_of_the_units(tmp_path: Path) -> None:
+    """The last one is the control."""
+    for unit in UNITS.iterdir():
+        text = unit.read_text().replace(f"{PREFIX}/bin/runc-wrapctl", "/bin/true")
+        (tmp_path / unit.name).write_text(text)
+    control = tmp_path / "runc-wrap-control.service"
+    control.write_text("[Service]\nExecStart=/bin/true\nNoSuchSetting=1\n")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    argv = [program("systemd-analyze"), "verify", "--man=no", *names]
+    done = subprocess.run(
+        argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
+    (told,) = (line for line in done.stderr.splitlines() if "runc-wrap-" in line)
+    assert "NoSuchSetting" in told
+
+
 def _exposure(argv: Sequence[str]) -> float:
     said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)

@@ -168,6 +168,17 @@ def test_a_directory_without_an_installation_is_refused_and_nothing_is_made_ther
     assert sorted(node.places.prefix.rglob("*")) == before
 
 
+def test_no_policy_no_launcher_and_a_broken_policy_are_errors(node: Node) -> None:
+    found = {(each["check"], each["severity"]) for each in _findings(node)}
+    assert {("in-force", "error"), ("launcher", "error")} <= found
+    _well(node).configure("on_error = 'no'")
+    changed, broken = _findings(node)
+    assert changed["sentence"] == "config.toml has changed since the policy in force was compiled"
+    assert (broken["check"], broken["severity"]) == ("sources", "error")
+    assert broken["sentence"].startswith(f"{node.places.config}:1: on_error is 'no'")
+    assert "the policy in force stays" in broken["remedy"]
+
+
 def test_a_launcher_that_leads_to_the_real_runtime_is_an_error(node: Node) -> None:
     """As an uninstall leaves it, while engines call it; nothing else would tell."""
     wrapper = _well(node).places.wrapper

@@ -74,12 +74,15 @@ def test_a_registration_is_shown_made_listed_and_removed(tmp_path: Path) -> None
 
 
 IMPOSSIBLE = {
-    "a name that is taken": (["add", "docker", "--handler", "runc"], ""),
-    "no engine": (["add", "cri-o"], ""),
-    "a version that is not known": (["add", "containerd", "--config", "x"], ""),
-    "nothing": (["add"], ""),
-    "one engine's file for all": (["add", "auto", "--config", "/x"], ""),
-    "one engine's version for all": (["add", "auto", "--containerd-version", "2.1"], ""),
+    "a name that is taken": (["add", "docker", "--handler", "runc"], "try: --handler runc-wrap"),
+    "no engine": (["add", "cri-o"], "'cri-o' is not one of"),
+    "a version that is not known": (["add", "containerd", "--config", "x"], "containerd-version"),
+    "nothing": (["add"], "Missing argument"),
+    "one engine's file for all": (["add", "auto", "--config", "/x"], "engine's own option"),
+    "one engine's version for all": (
+        ["add", "auto", "--containerd-version", "2.1"],
+        "engine's own option",
+    ),
     "no engine is there": (["add", "auto"], "no engine on this node"),
     "one of two files": (["remove", "docker"], "try: --config FILE"),
 }

@@ -18,6 +18,7 @@ from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.host import change_set, program, systemd
 from runc_wrap.installation import uninstaller
 from runc_wrap.node.paths import Places
+from tests.unit.node import machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,19 +55,23 @@ def _interrupted(places: Places) -> registration_state.Where:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("installs", "words", "told"),
     [
-        (["--restart", "--dry-run"], "exclude each other"),
-        (["--restart"], "docker is not installed"),
+        (False, ["--restart", "--dry-run"], "exclude each other"),
+        (False, ["--restart"], "docker is not installed"),
+        (True, ["--restart"], "systemd does not run here, and docker.service is restarted through"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_changes_nothing(
-    places: Places, words: list[str], told: str
+    places: Places, words: list[str], told: str, *, installs: bool
 ) -> None:
+    if installs:
+        machine.fake(places.prefix / "nothing", "dockerd", "echo Docker version 26.1.5")
     result = _ctl(places, "engine", "add", *_docker(places), *words)
     assert result.exit_code == 2
     assert told in " ".join(result.output.split())
     assert not (places.prefix / "daemon.json").exists()
+    assert [*places.var.rglob("*.json")] == []
 
 
 @pytest.mark.parametrize("action", ["add", "remove"])

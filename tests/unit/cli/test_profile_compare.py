@@ -96,6 +96,11 @@ def test_a_composed_profile_says_which_part_decides(node: Node) -> None:
     named = {call for rule in shown["syscalls"] for call in rule["names"]}
     assert "io_uring_setup" in named
     assert "keyctl" not in named
+    node.configure(f'[default]\nprofile = "{name}"\n')
+    assert node.ctl("apply").exit_code == 0
+    compiled = json.loads((node.places.current / "policy.json").read_text())["composed"][name]
+    for engine, profile in (("containerd", "containerd"), ("docker", "moby")):
+        assert compiled[engine].startswith(f"{name} on {profile}")
 
 
 def _wide_ranges() -> str:

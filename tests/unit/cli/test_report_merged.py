@@ -133,6 +133,23 @@ def test_the_table_says_on_how_many_nodes_and_who_did_not_answer(applied: Node) 
     assert "cannot be read: Is a directory" in result.stderr
 
 
+STATUS = [
+    ([document("a", workload()), document("b", workload())], 0),
+    ([document("a", workload()), node_document.silent("b", "it timed out")], 1),
+    ([document("a", workload()), 3], 1),
+    ([document("a", workload("web", call()))], 1),
+    ([document("a", unknown())], 1),
+]
+
+
+@pytest.mark.parametrize(("documents", "status"), STATUS)
+def test_the_status_is_0_only_if_every_node_answered_and_nothing_breaks(
+    applied: Node, documents: list[Any], status: int
+) -> None:
+    for words in ((), ("--json",)):
+        assert _stdin(applied, _lines(*documents), *words).exit_code == status
+
+
 def test_one_workload_is_shown_in_full(applied: Node) -> None:
     place = _file(applied, "a", document("a", workload("web", call())), document("b", unknown()))
     result = applied.ctl("report", "--merge", "--workload", "shop/web/app", place)

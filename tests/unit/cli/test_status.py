@@ -159,8 +159,13 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
         deep_verify.Wrong(child, found, found, calls),
         deep_verify.Wrong(None, {"digest": "aa"}, {"digest": "bb"}),
     ]
-    _Fake.results = {"a": deep_verify.Result(wrong, ["a reason"], sampled=sampled)}
+    partly = "of 12 calls only 4096 combinations of arguments each were compared: x86_64 call00"
     monkeypatch.setattr(deep_verify, "Comparing", _Fake)
+    for some in (set[str](), sampled):  # which is no disagreement
+        _Fake.results = {"a": deep_verify.Result(sampled=some)}
+        result = node.ctl("verify", "--deep")
+        assert (result.exit_code, partly in " ".join(result.output.split())) == (0, bool(some))
+    _Fake.results = {"a": deep_verify.Result(wrong, ["a reason"], sampled=sampled)}
     result = node.ctl("verify", "--deep")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
@@ -171,7 +176,6 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
     assert "is not the one that was decided (digest bb, recorded aa)" in lines[12]
     assert lines[13:] == ["1 container checked, 1 disagrees"]
     assert "not checked: team/web-1/main (a): a reason\n" in result.stderr
-    partly = "of 12 calls only 4096 combinations of arguments each were compared: x86_64 call00"
     assert partly in " ".join(result.output.split())
     assert "call11" not in result.output  # of ten
     document = json.loads(node.ctl("verify", "--deep", "--json").stdout)

@@ -85,7 +85,9 @@ class Laying:
     def read(self, container: RuntimeContainer, _: Loader) -> Any:
         name = container.id
         return SimpleNamespace(
-            notifies=False, has=lambda _: name == "done", with_filter=lambda *_: b"both"
+            notifies=name == "asks",
+            has=lambda _: name == "done",
+            with_filter=lambda *_: b"both",
         )
 
     def read_threads(self, pids: list[int]) -> list[tuple[int, int, ptrace.Read]]:
@@ -155,7 +157,7 @@ def test_who_is_tightened(on_node: OnNode, words: list[str], expected: dict[str,
     ("name", "result"),
     [
         ("broken", PARTLY),
-        *((one, REFUSED) for one in ("strict", "paused", "theirs")),
+        *((one, REFUSED) for one in ("asks", "strict", "paused", "theirs")),
     ],
 )
 def test_what_is_left_fails_the_command_and_no_other_container(

@@ -32,6 +32,9 @@ def test_everything_is_taken_off_again(ready: Scene) -> None:
     assert ready.reasons[-1] == "Removed"
     ready.passes("removed", by=remover)
     assert ready.reasons.count("Removed") == 1
+    words = [ready.host.argv[step][3:] for step in ("register", "unregister")]
+    never_default = ["containerd", "--restart", "--json"]
+    assert words == [["engine", verb, *never_default] for verb in ("add", "remove")]
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from deploy.archive import debian_lock
-from deploy.archive.debian_mirror import FILE, Deb, refuse_changed
+from deploy.archive.debian_mirror import FILE, Deb, different, refuse_changed
 from deploy.archive.debian_packages import RUNTIME
 from deploy.archive.machines import MACHINES
 
@@ -29,6 +31,12 @@ def test_what_is_written_is_read_as_it_was_and_sorted() -> None:
 def test_both_machines_have_the_same_versions() -> None:
     found = [{(deb.name, deb.version) for deb in debian_lock.locked(name)} for name in MACHINES]
     assert found[0] == found[1]
+
+
+def test_what_is_locked_and_not_offered_is_named_with_what_is() -> None:
+    told = different([LIBC, ZLIB], [NEWER, ZLIB], Path("/place"))
+    assert told.startswith(f"{LIBC} is locked in requirements/{FILE.name}; apt has 2.41-13\n")
+    assert "zlib1g" not in told
 
 
 def test_a_locked_version_with_other_bytes_is_refused() -> None:

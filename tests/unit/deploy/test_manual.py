@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
+from deploy.manual import pages as manual
 from deploy.manual import roff
 from deploy.manual.__main__ import write
 from harness.host.processes import attempt, run
 from harness.node.requirements import program
-from runc_wrap.cli.main import COMMANDS
+from runc_wrap.cli.main import COMMANDS, main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +45,17 @@ def test_there_is_a_page_for_each_command_and_one_for_all_and_one_for_the_runtim
     assert names >= {"runc-wrapctl.1", "runc-wrap.1", "runc-wrapctl-engine-add.1"}
     assert names >= {f"runc-wrapctl-{name}.1" for name in COMMANDS}
     assert "runc-wrapctl-cluster.1" not in names
+
+
+def test_a_page_says_what_the_commands_help_says(pages: Path) -> None:
+    for context in manual.contexts(main):
+        shown = _words(_shown(pages / f"{context.command_path.replace(' ', '-')}.1"))
+        for paragraph in re.split(r"\n\s*\n", context.command.help or ""):
+            assert _words(paragraph) in shown
+        for option in context.command.params:
+            if isinstance(option, click.Option):
+                names, text = option.get_help_record(context) or ("", "")
+                assert f"{names} {_words(text)}" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""docs/security.md: every test that it names exists."""
+"""docs/security.md: every test that it names exists, and every item on attackers names one."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def _tests_of(file: str) -> frozenset[str]:
 def test_every_named_test_exists() -> None:
     assert [(file, name) for file, name in _TEST.findall(TEXT) if name not in _tests_of(file)] == []
     assert TEXT.count("::") == len(_TEST.findall(TEXT))
+
+
+def test_every_item_on_an_attacker_names_a_test() -> None:
+    section = TEXT.partition("\n## Attackers\n")[2].partition("\n## ")[0]
+    items = re.findall(r"^- .*(?:\n  .*)*", section, re.MULTILINE)
+    assert items
+    assert [item for item in items if not _TEST.search(item)] == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -93,3 +94,18 @@ def test_a_default_that_crio_prints_as_a_comment_is_its_image(
 ) -> None:
     machine.fake(programs, "crio", f"printf %s '{printed}'")
     assert Crio.at(Path("/etc/crio/crio.conf")).sandbox_image() == name
+
+
+def test_without_its_image_no_sandbox_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The engine would pull it."""
+    asked: list[object] = []
+    monkeypatch.setattr(cri_runtime, "start_pod", lambda *words: asked.append(words))
+    monkeypatch.setattr(cri_runtime, "has_image", lambda *_: False)
+    for image, told in (("", "does not print which image"), ("p:1", "has no image p:1 .*crictl")):
+        monkeypatch.setattr(Crio, "sandbox_image", lambda _, image=image: image)
+        canary = Crio(Path("/etc/crio/crio.conf")).canary("ours", tmp_path)
+        with pytest.raises(EngineError, match=told), canary:
+            pass
+    assert asked == []

@@ -67,6 +67,19 @@ def test_a_created_main_file_does_not_put_in_force_what_was_ignored(tmp_path: Pa
     assert set(loaded(where.config, 3)["runtimes"]) == {"runc-wrap"}
 
 
+def test_a_state_of_an_earlier_release_is_removed_and_extended(tmp_path: Path) -> None:
+    """Its facts have no minor version, and its import is of all of conf.d."""
+    where = node(tmp_path, "containerd")
+    write(where.config, "version = 3\n")
+    before = snapshot(tmp_path)
+    add(where, major=2)
+    assert '"minor"' not in where.state_file.read_text()
+    add(where, "b", major=2, minor=2)
+    for name in ("b", "runc-wrap"):
+        remove(where, name)
+    assert snapshot(tmp_path) == before
+
+
 def test_imports_are_read_breadth_first_and_each_file_once(tmp_path: Path) -> None:
     main = write(tmp_path / "main.toml", "imports = ['b.toml', 'a*.toml']\n")
     write(tmp_path / "b.toml", "imports = ['c.toml', 'main.toml']\n")

@@ -12,6 +12,7 @@ import pytest
 from runc_wrap.engines import dependent_container, handler_in_use
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.cri import grpc_call
+from runc_wrap.engines.cri.protobuf_wire import message
 from runc_wrap.engines.podman import podman_containers
 from runc_wrap.host import procfs
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
@@ -54,6 +55,14 @@ def _containerd(programs: Path, monkeypatch: pytest.MonkeyPatch, answer: object)
     monkeypatch.setattr(grpc_call, "call", call)
     found = handler_in_use.by_name("containerd", programs / "config.toml", STRICT)
     return [each.name for each in found]
+
+
+def test_a_pod_needs_the_name_that_it_was_started_with(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = (("a", "strict"), ("b", ""), ("c", "strict"), ("d", "other"))
+    listed = b"".join(message({1: message({1: name, 7: handler})}) for name, handler in pods)
+    assert _containerd(programs, monkeypatch, listed) == ["k8s.io/a", "k8s.io/c"]
 
 
 def test_a_containerd_without_cri_has_no_pods_and_one_that_does_not_answer_may_have_some(

@@ -43,6 +43,12 @@ def test_it_starts_by_its_path_and_says_what_would_be_done(tmp_path: Path) -> No
     assert done.stdout.startswith(f"would compile the policy in {tmp_path}/etc\n")
 
 
+def test_a_failure_has_its_advice() -> None:
+    again = "Try: mend what that says, then run install.sh again"
+    assert installer.advice(OSError(28, "No space left on device")) == f"{again}."
+    assert installer.advice(systemd.UnitFailed("x")) == f"{again}, or give it --no-services."
+
+
 UNIT = "runc-wrap-decide.service"
 
 

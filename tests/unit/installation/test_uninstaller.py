@@ -189,6 +189,17 @@ def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_vet
     assert sorted(uninstaller.plan(places, hands_over=True).stays) == ["runc-wrap", "strict"]
 
 
+def test_what_users_run_is_named_and_no_veto(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = [dependent_container.Dependent("podman of uid 7", "mine", "running")]
+    monkeypatch.setattr(handler_in_use, "of_users", lambda name: theirs * (name == "strict"))
+    plan = uninstaller.plan(places)
+    told = "mine (podman of uid 7, running) needs strict"
+    assert told in [each.why for each in uninstaller.left(plan)]
+    assert plan.stays == {}
+
+
 def test_a_container_that_is_known_counts_whatever_is_not_known_beside_it(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -43,6 +44,14 @@ def test_what_is_no_state_is_unknown(word: str) -> None:
     assert found["runc_wrap_agent_up"] == "0.0"
     assert found['runc_wrap_node_state{state="unknown"}'] == "1.0"
     assert len(found) == len(STATES) + 1
+
+
+def test_the_states_are_those_of_the_guide() -> None:
+    """`removed` is none of the node's annotation: with it the annotation goes."""
+    guide = (Path(__file__).resolve().parents[3] / "docs" / "kubernetes.md").read_text()
+    section = guide.partition("\n## States\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
+    assert {*STATES} - {pod_server.UNKNOWN, "removed"} == {*listed}
 
 
 METRICS = b"# TYPE runc_wrap_x gauge\nrunc_wrap_x 1.0\n"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import tempfile
-from typing import TYPE_CHECKING, NoReturn
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
+    plan_execution,
     registration_plan,
     registration_state,
 )
@@ -22,7 +25,9 @@ from runc_wrap.engines.transaction import (
     transaction_run,
     unit_control,
 )
+from runc_wrap.engines.transaction.taking_back import Note
 from runc_wrap.host import files, program, systemd
+from runc_wrap.node.paths import Places
 from tests.unit.engines.transaction.killed_node import TEXT, interrupted, job
 
 if TYPE_CHECKING:
@@ -119,6 +124,61 @@ def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: P
         plan = registration_plan.plan_add(where, "runc-wrap", {}, default=default)
         has_said_all = daemon_json.neutral(text) is None
         assert (plan.undone_loses_default and not has_said_all) is needs, (text, default)
+
+
+class DockerNode(unit_control.Systemd):
+    """A node whose dockerd reads its file at each reload; `asked` is what it read, and how."""
+
+    patience = 0.05
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.asked: list[tuple[str, str]] = []
+
+    def access(self, engine: str, config: Path) -> Any:
+        assert (engine, config) == ("docker", self.config)
+        return SimpleNamespace(
+            unit="docker.service",
+            has_read=lambda text, _: self.asked[-1][1] == text,
+            silence=str,
+            remove_probes=lambda: None,
+        )
+
+    def state(self, unit: str) -> str:
+        assert unit == "docker.service"
+        return "active"
+
+    def restart(self, unit: str, how: str) -> str:
+        assert unit == "docker.service"
+        self.asked.append((how, self.config.read_text()))
+        return ""
+
+    def release(self, places: Places, timer: str = "") -> None:
+        """No timer was armed, and no unit written."""
+
+
+@pytest.mark.parametrize(
+    ("killed", "is_boot"), [(False, False), (True, False), (True, True)], ids=["", "killed", "boot"]
+)
+def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
+    tmp_path: Path, *, killed: bool, is_boot: bool
+) -> None:
+    """By a reload, which ends no container; also after a kill then. At a boot nothing runs."""
+    former, config, places = '{"debug": true}', tmp_path / "etc/daemon.json", Places(tmp_path)
+    for name, text in (("bin/runc-wrap", ""), ("etc/daemon.json", former)):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
+    named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
+    plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
+    plan_execution.carry_out(plan, Note(*named, "reload", "restart", 1e9, "alice").as_json())
+    if killed:
+        config.write_text(daemon_json.neutral(former) or "")
+    one = DockerNode(config)
+    taking_back.everything(places, one, is_boot=is_boot)
+    told = {"debug": True, "runtimes": {}, "default-runtime": "runc"}
+    assert [(how, json.loads(text)) for how, text in one.asked] == [("reload", told)][is_boot:]
+    assert config.read_text() == former
 
 
 def test_a_program_is_run_where_no_file_can_be_made(

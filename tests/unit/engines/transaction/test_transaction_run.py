@@ -42,6 +42,11 @@ def _engine(one: FakeNode) -> tuple[str, str]:
     return one.config.read_text(), one.read.read_text()
 
 
+def _recorded(one: FakeNode) -> list[bytes]:
+    """Return our records of the engine's handlers."""
+    return [path.read_bytes() for path in one.places.engines.glob("*.json")]
+
+
 def _remains(one: FakeNode) -> list[str]:
     """Return what a transaction must not leave."""
     found = [*one.directory.rglob(".*.new"), *one.directory.rglob(".runc-wrap-*")]
@@ -201,9 +206,16 @@ def test_a_change_without_a_restart_that_another_command_is_at_is_not_undone(
     assert one.config.read_text() == TEXT
 
 
-def test_a_full_disk_changes_nothing(one: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From any write on, the disk is full: a revert needs no room."""
+@pytest.mark.parametrize("is_second", [False, True])
+def test_a_full_disk_changes_nothing(
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch, *, is_second: bool
+) -> None:
+    """From any write on, the disk is full: a revert needs no room, of our own record neither."""
     write, left = files._write, 0  # noqa: SLF001 - of every file
+    if is_second:
+        one.run()
+        one.hangs = True
+    before = _engine(one), _recorded(one)
 
     def full(path: str, *words: Any, **named: Any) -> None:
         nonlocal left
@@ -216,11 +228,13 @@ def test_a_full_disk_changes_nothing(one: FakeNode, monkeypatch: pytest.MonkeyPa
     for room in range(MOST_CHANGES):
         left = room
         try:
-            one.run()
+            one.run(default=is_second)
         except (transaction_run.TakenBack, OSError):
-            left = MOST_CHANGES
-            assert _engine(one) == (TEXT, TEXT), room
+            is_full, left = left <= 0, MOST_CHANGES
+            assert (_engine(one), _recorded(one)) == before, room
             assert (taking_back.unfinished(one.places), _remains(one)) == ({}, []), room
+            if not is_full:  # the canary's end
+                break
         else:
             break
     assert room > 3

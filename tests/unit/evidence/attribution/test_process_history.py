@@ -222,6 +222,14 @@ def test_a_reused_runtime_pid_creates_nothing(kernel: Kernel) -> None:
     assert kernel.of(INIT, born) is None
 
 
+def test_without_the_connector_the_tree_says_so_and_reads_proc(
+    tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
+    monkeypatch.setattr(Membership, "of", lambda *_: KEY)
+    assert tree.container_of(os.getpid(), time.time()) == KEY
+
+
 def test_a_container_ends_with_its_last_process(kernel: Kernel) -> None:
     kernel.begin()
     kernel.fork(INIT, CHILD)
