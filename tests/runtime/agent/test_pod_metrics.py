@@ -166,10 +166,12 @@ def test_prometheus_has_the_nodes_metrics_by_the_nodes_name_and_misses_an_agent(
     assert _until(server, f"runc_wrap_node_state{{{ours}}} == 1") == [{**node, "state": "ready"}]
 
     # Nothing vouches for a pod here, so the agent gives the namespace as "", which is no label.
-    denied = 'runc_wrap_denied_calls_total{syscall="unshare",job="%s"}'
+    denied = 'runc_wrap_denied_calls_total{outcome="denied",syscall="unshare",job="%s"}'
     (call,) = _until(server, denied % "runc-wrap/runc-wrap")
     assert {*call} == {"workload", "syscall", "outcome", "instance", "job"}
-    (line,) = re.findall(r'runc_wrap_denied_calls_total\{.*"unshare".*\}', _curl(scene.port))
+    (line,) = re.findall(
+        r'runc_wrap_denied_calls_total\{.*"denied",syscall="unshare".*\}', _curl(scene.port)
+    )
     assert 'namespace=""' in line
     assert f'workload="{call["workload"]}"' in line
 
