@@ -118,6 +118,8 @@ def test_a_call_counts_once_whether_its_container_is_beyond_the_bound_or_not(
         assert sum(samples(node, "denied_calls").values()) == 2
     seen(node, MOUNT)
     assert samples(node, "denied_calls")[("other",) * 4] == 1
+    monkeypatch.setattr(node_metrics, "MOST_KINDS", 100)
+    assert sum(samples(node, "denied_calls").values()) == 3
 
 
 def test_what_cannot_be_read_for_a_moment_does_not_count_again(node: ctl.Node) -> None:
