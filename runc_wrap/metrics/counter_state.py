@@ -26,7 +26,6 @@ Labels = tuple[str, ...]
 
 VERSION = 1
 MOST_SERIES = 500  # of one metric
-MOST_GONE = 1000  # totals of sources that are not there, beside as many as are there
 OTHER = "other"
 LARGEST = 64 * 1024 * 1024  # bytes of the file
 _FILE = "tally.json"
@@ -69,12 +68,8 @@ class CounterState:
             del self.counts[metric]
 
     def close(self) -> None:
-        """Forget totals that passes no longer give to `grown`, once they are many.
-
-        Their source was removed, or could not be read for a moment and must not count again.
-        """
-        known = self.had | self._now
-        self.had = known if len(known) <= 2 * len(self._now) + MOST_GONE else self._now
+        """Forget totals that this pass did not give to `grown`: their source was removed."""
+        self.had = self._now
 
 
 @contextmanager
