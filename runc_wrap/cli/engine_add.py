@@ -80,7 +80,7 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
     dry_run = wanted.dry_run
     with progress.shown(f"Registering with {found.name}"):
         plan = engine_change.carried_out(
-            planned(), plan_execution.carry_out_checked, dry_run=dry_run
+            places, planned(), plan_execution.carry_out_checked, dry_run=dry_run
         )
         wrong = [*plan.notes, *(() if dry_run else _checked(found, where, wanted, facts))]
     return engine_output.document(plan, wanted.handler, wrong, dry_run=dry_run, added=True), plan

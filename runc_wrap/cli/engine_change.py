@@ -11,7 +11,7 @@ from runc_wrap.cli import engine_output, engine_transaction
 from runc_wrap.engines import registry
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import last_transaction, transaction_run
+from runc_wrap.engines.transaction import last_transaction, taking_back, transaction_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,9 +61,10 @@ def check_restart(*, restart: bool, dry_run: bool, stops: bool) -> None:
         raise click.UsageError("--restart and --dry-run exclude each other")
 
 
-def carried_out(plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Plan:
+def carried_out(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Plan:
     """Change the files and restart nothing."""
     if not dry_run:
+        taking_back.remove_left_canaries(places, [plan.where])
         do(plan)
         if not plan.is_empty:
             last_transaction.forget(plan.where)

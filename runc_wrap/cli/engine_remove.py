@@ -53,7 +53,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
             return
         # not checked: what is left is the owner's own
         execute = partial(plan_execution.carry_out, check=again)
-        engine_change.carried_out(removal.plan, execute, dry_run=dry_run)
+        engine_change.carried_out(places, removal.plan, execute, dry_run=dry_run)
     except engine_transaction.FAILURES as error:
         engine_transaction.end(name, error, as_json=as_json)
     plan = removal.plan

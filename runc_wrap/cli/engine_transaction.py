@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from runc_wrap.cli import output, progress
+from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import (
     canary_proof,
     engine_drift,
@@ -112,6 +113,8 @@ def status(places: Places, /, *, as_json: bool) -> None:
     Exit status 1: something differs; the output says what.
     """
     with progress.shown("Asking the engines"):
+        registered = registration_state.states(places.engines)
+        taking_back.remove_left_canaries(places, registered)
         found = [one.as_json() for one in engine_drift.survey(places, Systemd())]
     if as_json:
         output.document(found)

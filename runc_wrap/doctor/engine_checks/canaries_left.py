@@ -14,7 +14,6 @@ from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import taking_back
-from runc_wrap.host import locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +27,7 @@ NAME = "canaries"
 def find(places: Places) -> Iterator[Finding]:
     """Find them in engines that answer, unless a command that may have started one runs."""
     try:
-        if locks.held_by(places.var / locks.DIRECTORY / "transaction"):
+        if taking_back.is_one_running(places):
             return
         states = registration_state.states(places.engines)
     except (EngineError, OSError):  # another check's

@@ -20,18 +20,19 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
-from runc_wrap.host import change_set, patience, systemd
-from runc_wrap.host.locks import locked
+from runc_wrap.host import change_set, locks, patience, systemd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from runc_wrap.engines.engine_class import Engine
+    from runc_wrap.engines.registration.registration_state import Registered, Where
     from runc_wrap.engines.transaction.unit_control import Systemd
     from runc_wrap.host.change_set import ChangeRecord
     from runc_wrap.node.paths import Places
 
+_LOCK = "transaction"
 _PAUSE = 0.2  # seconds
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -90,7 +91,26 @@ def _read(path: Path) -> tuple[ChangeRecord | None, Note | None]:
 
 def exclusive(places: Places) -> AbstractContextManager[int]:
     """Return the lock of transactions. Raises LockHeldError."""
-    return locked(places.var, "transaction")
+    return locks.locked(places.var, _LOCK)
+
+
+def is_one_running(places: Places) -> bool:
+    """Tell whether a command holds that lock. Raises OSError."""
+    return bool(locks.held_by(places.var / locks.DIRECTORY / _LOCK))
+
+
+def remove_left_canaries(places: Places, engines: Iterable[Registered | Where]) -> None:
+    """Remove what killed commands left in engines that answer.
+
+    Not while a command runs that may have started one, nor where nothing can be written.
+    """
+    with contextlib.suppress(OSError):
+        if is_one_running(places):
+            return
+        with exclusive(places):
+            for one in engines:
+                with contextlib.suppress(EngineError, CallFailed):
+                    registry.installed(one.engine, one.config).remove_probes()
 
 
 def command(places: Places) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from runc_wrap.cli.main import main
 from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.doctor.engine_checks import canaries_left
 from runc_wrap.engines import registry
@@ -50,6 +52,21 @@ def test_one_that_a_command_uses_now_is_none(made: tuple[FakeNode, Places]) -> N
     one.canaries.append("a")
     with taking_back.exclusive(places):
         assert [*canaries_left.find(places)] == []
+        taking_back.remove_left_canaries(places, [one.where])
+    assert one.canaries == ["a"]
+
+
+@pytest.mark.parametrize("words", [["status"], ["add", "containerd"], ["remove", "containerd"]])
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_the_next_command_removes_it_if_the_engine_answers(
+    made: tuple[FakeNode, Places], words: list[str], *, is_silent: bool
+) -> None:
+    one, places = made
+    one.canaries.append("a")
+    one.stopped = is_silent
+    at = ["--config", str(one.config)] if words[1:] else []
+    CliRunner().invoke(main, ["--prefix", str(places.prefix), "engine", *words, *at])
+    assert one.canaries == (["a"] if is_silent else [])
 
 
 def test_an_engine_that_does_not_answer_is_another_checks(
