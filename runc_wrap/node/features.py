@@ -2,7 +2,7 @@
 
 runc 1.1 has `features` but refuses any flag in a profile; 1.2 lists the flags that it supports.
 crun accepts flags in every release that has `features`, and lists none. The kernel is probed by
-seccomp(2): with flags that it knows, it fails only for want of a filter (EFAULT).
+seccomp(2): it refuses flags that it does not know (EINVAL), then the filter's address (EFAULT).
 """
 
 from __future__ import annotations
@@ -83,15 +83,23 @@ class Features:
 
 
 def takes(bits: int) -> bool:
-    """Probe whether the kernel accepts these flags of seccomp(2)."""
+    """Probe whether the kernel accepts these flags of seccomp(2).
+
+    Raises ProfileError if that says nothing: another error comes from a filter of this process.
+    """
     number = syscall_names.numbers(syscall_names.native())["seccomp"]
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(ctypes.c_long(number), ctypes.c_long(_SET_MODE_FILTER), ctypes.c_long(bits), None)
-    return ctypes.get_errno() == errno.EFAULT
+    if (found := ctypes.get_errno()) not in (errno.EFAULT, errno.EINVAL):
+        raise ProfileError(
+            f"seccomp(2) fails with {errno.errorcode.get(found, found)}, so the kernel's flags are "
+            "unknown; run the command on the node itself, not in a container that denies seccomp(2)"
+        )
+    return found == errno.EFAULT
 
 
 def of(runtime: InstalledRuntime, ask: Callable[[int], bool] = takes) -> Features:
-    """Query the runtime and the kernel. Raises ProfileError on a machine without seccomp."""
+    """Query the runtime and the kernel. Raises ProfileError if the kernel does not answer."""
     seccomp = printed(runtime.path).linux.seccomp
     available = of_kernel("actions_avail")
     kernels = {action for action, word in _WORDS.items() if not available or word in available}

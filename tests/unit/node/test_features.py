@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,25 @@ def test_the_kernel_accepts_known_flags_and_rejects_unknown_ones() -> None:
     after = Path("/proc/self/status").read_text()
     seccomp = [line for line in before.splitlines() if line.startswith("Seccomp")]
     assert seccomp == [line for line in after.splitlines() if line.startswith("Seccomp")]
+
+
+_FILTERED = """
+import errno, sys, pyseccomp
+found = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+found.add_rule(pyseccomp.ERRNO(getattr(errno, sys.argv[1])), "seccomp")
+found.load()
+from runc_wrap.node import features
+features.takes(1)
+"""
+
+
+@pytest.mark.parametrize("name", ["EPERM", "ENOSYS"])
+def test_a_filter_of_this_process_says_nothing_of_the_kernel(name: str) -> None:
+    """A profile without the flag to log would be compiled."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FILTERED, name], capture_output=True, text=True, check=False
+    )
+    assert f"ProfileError: seccomp(2) fails with {name}" in done.stderr
 
 
 def test_a_feature_that_the_kernel_lacks_cannot_be_used(
