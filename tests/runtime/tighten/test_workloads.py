@@ -1,7 +1,7 @@
 """Programs under load lose nothing by a filter that they do not need; what they need is denied.
 
 RUNC_WRAP_TEST_RUNS is the number of fresh containers of each program and runtime. If it is not set,
-there are five, of OFTEN: the others' packages are large.
+there are ten, of OFTEN: the others' packages are large.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Pair
 
 IS_LONG = "RUNC_WRAP_TEST_RUNS" in os.environ
-RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "5"))
+RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "10"))
 OFTEN = ("redis", "nginx", "forks")
 PAUSE = 0.3  # seconds between rounds
 AT_ONCE = 5
