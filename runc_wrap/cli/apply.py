@@ -109,6 +109,7 @@ def _change(change: DecisionChange) -> dict[str, Any]:
         "action": change.then.action,
         "mode": change.then.mode,
         "profile": change.then.profile,
+        "candidate": change.then.candidate,
         "reason": change.then.reason,
     }
     return {**{name: found[name] for name in names}, "then": then, "refused": change.refused}
@@ -130,7 +131,8 @@ def _differences(compiled: Compiled, changes: Sequence[DecisionChange] | None) -
 
 
 def _words(then: Decision) -> str:
-    decided = f"{then.profile} ({then.mode})" if then.action == "inject" else then.action
+    beside = f", candidate {then.candidate}" if then.candidate else ""
+    decided = f"{then.profile} ({then.mode}{beside})" if then.action == "inject" else then.action
     return f"{decided}: {then.reason}"
 
 

@@ -261,6 +261,8 @@ def _by_policy(
         if candidate and is_own and not records:
             decision.candidate = profile_of(candidate, engine, policy)
             decision.candidate_digest = policy["candidates"][decision.candidate]
+        elif candidate and decision.mode == OBSERVE:  # with a candidate it means enforced
+            decision.mode = ENFORCE
     decision.rule = rule["name"] if rule else None
     decision.ignored = wish.ignored
     if wish.because:

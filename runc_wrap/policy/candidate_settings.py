@@ -65,6 +65,20 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
                 f"{where}{table}.candidate and record = true go not together: the agent could not "
                 "tell what the profile allows; leave one of them out."
             )
+    yield from _unlooked(values)
+
+
+def _unlooked(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each rule that inherits observe without the candidate."""
+    if values["default.candidate"] and values["default.mode"] == OBSERVE:
+        for at, rule in enumerate(values[schema.RULES]):
+            if not {KEY, "mode"} & rule.keys() and not _inherits(rule):
+                yield (
+                    f"{placing(values)(schema.RULES, at, 'name')}default.candidate is not for this "
+                    "rule, which has a profile of its own or records: the mode observe, which it "
+                    'inherits, would let every call through. Write mode = "enforce" or a candidate '
+                    'into it; mode = "observe" if you mean that.'
+                )
 
 
 def remarks(found: Iterable[Pair]) -> Iterator[str]:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import RECORDED
-from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
     call_row,
@@ -88,7 +88,10 @@ class Judging(NodeFacts):
         groups: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
         recorded: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
         suspicion = Suspicion(evidence.unattributed, self.profile_of, self.since)
-        for key, record in ledger.records.items():
+        for key, decided in ledger.records.items():
+            # with a candidate, nobody is asked about what the profile itself denies
+            is_enforced = decided.candidate and decided.mode == OBSERVE
+            record = decided._replace(mode=ENFORCE) if is_enforced else decided
             if record.is_injected:
                 container = container_evidence.of(key, record, ledger, evidence, self)
                 if container.end >= self.since and not _is_nobodys(container):

@@ -210,6 +210,13 @@ def test_podmans_default_can_be_previewed(node: Node) -> None:
         ('candidate = "nobody"', "profile nobody: no built-in profile is called"),
         ('[[rule]]\nname = "a"\nmode = "off"\ncandidate = "moby"', "has no meaning with mode off"),
         ('[[rule]]\nname = "a"\nmode = "audit"\ncandidate = "moby"', "and the mode is audit"),
+        *(
+            (
+                f'mode = "observe"\ncandidate = "moby"\n[[rule]]\nname = "a"\n{own}',
+                "default.candidate is not for this rule",
+            )
+            for own in ('profile = "moby"', "record = true")
+        ),
     ],
 )
 def test_a_candidate_beside_nothing_is_refused(node: Node, settings: str, said: str) -> None:

@@ -573,6 +573,12 @@ def test_a_candidate_is_for_containers_that_get_the_policys_profile(
     assert bool(found.candidate_digest) == bool(candidate)
 
 
+def test_what_a_candidate_in_observe_is_not_for_is_enforced() -> None:
+    default = {**BESIDE["default"], "mode": "observe"}
+    for asked, mode in (("runtime-default", "observe"), ("localhost/a.json", "enforce")):
+        assert _decide(_config({OWN: asked}), **{**BESIDE, "default": default}).mode == mode
+
+
 def test_a_privileged_container_in_audit_has_no_candidate() -> None:
     config = _config({"io.podman.annotations.privileged": "TRUE"})
     audited = _decide(config, privileged="audit", only="podman", **BESIDE)
