@@ -15,8 +15,8 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.cluster import archive_copy, next_step, node_record, preflight, remaining_pods
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
-from runc_wrap.cluster.host_commands import host_documents
-from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
+from runc_wrap.cluster.host_commands import kubectl_requests
+from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_manager import Manager
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Pod, Reporter
@@ -138,7 +138,7 @@ _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This nod
 def report(*, node: str, candidate: bool) -> None:
     """Print the node's own report, as its systemd makes it: for `kubectl runc-wrap`."""
     flags = ["--candidate"] * candidate
-    _answer(lambda: host_documents.report(_PLACES, Manager(_SOCKET), node, *flags))
+    _answer(lambda: kubectl_requests.report(_PLACES, Manager(_SOCKET), node, *flags))
 
 
 @cluster.command("state")
@@ -152,7 +152,7 @@ def state() -> None:
 def check_policy(*, node: str) -> None:
     """Print what the node says of a policy, one line of JSON on stdin: for `kubectl runc-wrap`."""
     sent = sys.stdin.buffer.readline(_LONGEST_POLICY)
-    _answer(lambda: host_documents.policy_check(_PLACES, Manager(_SOCKET), node, sent))
+    _answer(lambda: kubectl_requests.policy_check(_PLACES, Manager(_SOCKET), node, sent))
 
 
 def _answer(asked: Callable[[], bytes]) -> None:

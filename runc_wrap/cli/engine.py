@@ -16,7 +16,7 @@ from runc_wrap.cli import (
     output,
     progress,
 )
-from runc_wrap.engines import engine_survey
+from runc_wrap.engines import engine_list
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
 
@@ -65,7 +65,7 @@ def prove(
 def list_(places: Places, /, *, as_json: bool) -> None:
     """Show the engines of this node and the handlers registered with them."""
     with progress.shown("Asking the engines"):
-        found = engine_survey.survey(registration_state.states(places.engines))
+        found = engine_list.survey(registration_state.states(places.engines))
     if as_json:
         output.document(found)
     else:

@@ -20,17 +20,17 @@ from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import default_recognition, visible_containers
-from runc_wrap.report import node_report
+from runc_wrap.report import evidence_gathering
+from runc_wrap.report.log_sources import Asked
 from runc_wrap.report.merge import kept_defaults, node_document
 from runc_wrap.report.merge.kept_defaults import Kept
-from runc_wrap.report.record_sources import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.node_report import NodeReport
+    from runc_wrap.report.evidence_gathering import NodeReport
 
 Json = dict[str, Any]
 _OF_RUNTIMES = (
@@ -199,7 +199,7 @@ def _check_words(
 def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeReport:
     """Return the report; print a warning about each source that could not be read."""
     with progress.shown("Reading records of calls") as meter:
-        found = node_report.gather(places, asked, meter=meter, candidate=candidate)
+        found = evidence_gathering.gather(places, asked, meter=meter, candidate=candidate)
     for note in found.notes:
         output.warn(f"note: {note}")
     return found

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.log_sources import Asked
     from runc_wrap.report.merged_workload import MergedWorkload
-    from runc_wrap.report.record_sources import Asked
     from runc_wrap.report.suggestion.composed_addition import ComposedAddition
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 

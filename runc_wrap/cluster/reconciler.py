@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.cluster import archive_copy, next_step, node_record, node_reporter
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
-from runc_wrap.cluster.host_commands import host_documents
+from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.next_step import NextStep, Seen
 from runc_wrap.cluster.node_record import Attempt
 from runc_wrap.cluster.node_reporter import Shown
@@ -27,7 +27,7 @@ from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from runc_wrap.cluster.cluster_policy.policy_files import Files
-    from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
+    from runc_wrap.cluster.host_commands.step_commands import NodeCommands
     from runc_wrap.cluster.kubernetes_api.node_object import KubernetesNode
     from runc_wrap.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
@@ -55,7 +55,7 @@ class Reconciler:
         steps = StepExecution(self.places, self.commands, self.reporter)
         done: dict[str, bool] = {}  # step -> whether it went well last
         is_asked, is_tidy = self._begun(node), False
-        host_documents.forget_interrupted(self.places.cluster)
+        kubectl_requests.forget_interrupted(self.places.cluster)
         while True:
             seen = self._look(node, steps, is_asked=is_asked)
             decision = next_step.remove(seen) if self.removes else next_step.decide(seen)

@@ -13,7 +13,7 @@ from runc_wrap.cluster import archive_copy, next_step, node_record
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 
 if TYPE_CHECKING:
-    from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
+    from runc_wrap.cluster.host_commands.step_commands import NodeCommands
     from runc_wrap.cluster.host_commands.transient_unit import CommandEnd
     from runc_wrap.cluster.next_step import Registration, Seen
     from runc_wrap.cluster.node_reporter import Pod, Reporter

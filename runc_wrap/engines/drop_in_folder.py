@@ -12,7 +12,7 @@ from runc_wrap.engines import engine_files, toml_text
 from runc_wrap.engines.handler import EngineError
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.toml_text import Table
 

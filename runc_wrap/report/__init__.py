@@ -1,5 +1,5 @@
 """Interprets the evidence: outcomes of calls, a verdict for each workload, and their presentation.
 
-node_report.py gathers it, from the agent's store and from those that record_sources.py chooses;
+evidence_gathering.py gathers it, from the agent's store and from those that log_sources.py chooses;
 outcomes.py finds what a call would get under enforce, verdict.py decides on the verdicts.
 """

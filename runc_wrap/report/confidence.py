@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.evidence.store import coverage, loss_intervals
+from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.report import container_evidence, outcomes
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.evidence.store.loss_intervals import Hole
     from runc_wrap.report.container_evidence import ContainerEvidence
+
+_HOUR, _DAY = 3600.0, 86400.0
+WORDS = "Hardly watched", "Watched briefly", "Watched fairly long", "Well watched"
 
 
 class LostRecords(NamedTuple):
@@ -99,6 +102,12 @@ class Doubts(NamedTuple):
             yield f"what {which} was to do is unknown, as its caller was killed or interrupted"
 
 
+def watched_well(seconds: float, *, doubtful: bool) -> str:
+    """Return what it is worth to have seen nothing for so long; a doubt makes it one grade less."""
+    found = sum(seconds >= enough for enough in (_HOUR, _DAY, 7 * _DAY))
+    return WORDS[max(found - doubtful, 0)]
+
+
 def confidence(
     group: Iterable[ContainerEvidence],
     watched: float,
@@ -115,7 +124,6 @@ def confidence(
     if restarts:
         where += f" with {safe_text.number(restarts, 'restart')}"
     doubtful = bool(doubts.lost.end or doubts.stray or doubts.dropped)
-    what = coverage.WORDS[coverage.grade(watched, doubtful=doubtful)]
-    watched_for = time_text.duration(watched)
-    found = f"{what[0].upper()}{what[1:]}: {watched_for} in {where}{doubts.words()}."
+    what = watched_well(watched, doubtful=doubtful)
+    found = f"{what}: {time_text.duration(watched)} in {where}{doubts.words()}."
     return f"{found} {unshown}" if unshown else found

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import time_text
-from runc_wrap.evidence.store import coverage
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from runc_wrap.evidence.store.evidence_memory import Evidence
+    from runc_wrap.evidence.store.evidence_memory import Evidence, Interval
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
@@ -104,7 +103,7 @@ def of(
     return replace(one, watched=_watched(one, start, evidence, times, facts), is_whole=is_whole)
 
 
-def _times(one: ContainerEvidence, evidence: Evidence) -> list[coverage.Interval]:
+def _times(one: ContainerEvidence, evidence: Evidence) -> list[Interval]:
     """Return when a container's calls were recorded, if it made any."""
     return [
         time
@@ -118,7 +117,7 @@ def _watched(
     one: ContainerEvidence,
     start: float,
     evidence: Evidence,
-    times: list[coverage.Interval],
+    times: list[Interval],
     facts: NodeFacts,
 ) -> float:
     """Return for how long this container's calls would have been recorded since its last start.
@@ -128,9 +127,23 @@ def _watched(
     if not one.looks:
         return 0.0
     begin = max(start, facts.since, cleared(one, evidence))
-    watched = coverage.length(coverage.overlap(times, begin, one.end))
+    watched = sum(end - start for start, end in overlap(times, begin, one.end))
     # a log's interval contains the time that the clock was set forward by
     return min(watched, facts.age(one.record.key)) if one.is_there else watched
+
+
+def overlap(watched: list[Interval], begin: float, end: float) -> list[Interval]:
+    """Return the parts of these times that lie between `begin` and `end`, joined."""
+    found: list[Interval] = []
+    for one_begin, one_end in sorted(watched):
+        low, high = max(one_begin, begin), min(one_end, end)
+        if low >= high:
+            continue
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], high))
+        else:
+            found.append((low, high))
+    return found
 
 
 def cleared(one: ContainerEvidence, evidence: Evidence) -> float:

@@ -4,7 +4,7 @@ TRACE and USER_NOTIF of such a filter outrank LOG, so audit has no record of cal
 hands to a listener, and an installation's record has no arguments that would show what the filter
 does. Under observe, USER_NOTIF outranks TRACE, and no such filter gets a listener. Calls that one
 hands to a missing listener get ENOSYS unrecorded, so the agent reads each filter, and its record of
-the installation says whether the filter could (agent.observe.traced_calls). Under enforce-log a
+the installation says whether the filter could (agent.observe.own_filters). Under enforce-log a
 denial outranks both.
 """
 

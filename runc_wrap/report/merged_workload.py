@@ -12,10 +12,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.evidence.store import coverage
 from runc_wrap.report import call_row, filter_side_effects, outcomes
 from runc_wrap.report.call_row import place
-from runc_wrap.report.confidence import LostRecords
+from runc_wrap.report.confidence import LostRecords, watched_well
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.recording import RecordedCalls
 from runc_wrap.report.workload_on_node import MOST_NAMES
@@ -214,8 +213,8 @@ class MergedWorkload:
             return f"Nothing was watching, in {where}."
         is_doubtful = bool(self.lost or self.dropped or self._unknown_nodes)
         shortest = self.least[0] or self.watched  # one node alone must not make it well watched
-        what = coverage.WORDS[coverage.grade(shortest, doubtful=is_doubtful)]
-        found = f"{what[0].upper()}{what[1:]}: {self._spans()} in {where}{self._doubts()}."
+        what = watched_well(shortest, doubtful=is_doubtful)
+        found = f"{what}: {self._spans()} in {where}{self._doubts()}."
         return f"{found} {filter_side_effects.ON_A_NODE}" if self.has_unshown else found
 
     def _spans(self) -> str:

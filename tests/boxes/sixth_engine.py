@@ -27,7 +27,7 @@ from tests.boxes.sixth_program import STATE  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.marked_text import Saved
 
 

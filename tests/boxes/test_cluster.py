@@ -25,7 +25,7 @@ from harness.node import archive
 from harness.node.guest import wait
 from harness.node.guest_node import PREFIX
 from harness.node.requirements import requires
-from runc_wrap.cluster.host_commands.installer_commands import STEPS
+from runc_wrap.cluster.host_commands.step_commands import STEPS
 from runc_wrap.cluster.kubernetes_api.node_object import AGAIN, INSTALLED, READY, VERSION
 from tests.boxes import cluster_node
 from tests.boxes.box import box

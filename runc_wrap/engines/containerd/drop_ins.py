@@ -14,7 +14,7 @@ from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
 
 HEAD = "50-runc-wrap-"

@@ -18,7 +18,7 @@ from runc_wrap.engines.handler import EngineError, Handler
 
 if TYPE_CHECKING:
     from runc_wrap.engines.containerd.distributions import Distribution
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
 
 MANAGED = "# k0s_managed=true"
 _BASE = '{{ template "base" . }}\n'

@@ -17,7 +17,7 @@ from runc_wrap.engines.handler import EngineError, Handler
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.toml_text import Table
 
 _NEW_MAIN = "# Created by `runc-wrapctl engine add`\nversion = 2\n"

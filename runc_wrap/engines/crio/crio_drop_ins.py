@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.engines import drop_in_folder, toml_text
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.toml_text import Table
 

@@ -15,7 +15,7 @@ from runc_wrap.engines import json_text, marked_text
 from runc_wrap.engines.handler import EngineError, HandedOver, Handler
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.marked_text import Saved
 
 CONFIG = Path("/etc/docker/daemon.json")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_class import Reload
-    from runc_wrap.engines.file_tree import Tree
+    from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.probe_container import Probe, Started
 

@@ -4,7 +4,7 @@ What the profile denies stays denied: only the action of rules that allow change
 NOTIFY, on which the agent always lets a call continue. BASE stays as it is.
 
 A program's own filter that answers TRACE is outranked by NOTIFY. So each installation of a filter
-is sent as well, as in observe (agent.observe.traced_calls).
+is sent as well, as in observe (agent.observe.own_filters).
 """
 
 from __future__ import annotations

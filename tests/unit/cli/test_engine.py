@@ -15,7 +15,7 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.file_tree import Change
+from runc_wrap.engines.file_drafts import Change
 from runc_wrap.host import program
 
 if TYPE_CHECKING:

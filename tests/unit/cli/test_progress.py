@@ -51,10 +51,10 @@ SLOW = {
     "status": "node.container_state.node_status.gather",
     "selftest": "cli.selftest._result",
     "doctor": "doctor.run",
-    "report": "report.node_report.gather",
+    "report": "report.evidence_gathering.gather",
     "apply": "apply.apply_policy.put_in_force",
     "metrics": "cli.metrics.node_metrics.gather",
-    "engine list": "engines.engine_survey.survey",
+    "engine list": "engines.engine_list.survey",
     "engine status": "engines.transaction.engine_drift.survey",
     "engine add docker --config F: its version": "engines.engine_class.Engine.facts",
     "engine add docker --config F: its own check":

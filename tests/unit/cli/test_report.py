@@ -12,7 +12,7 @@ from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.hotpath import policy_file
-from runc_wrap.report import call_row, node_report
+from runc_wrap.report import call_row, evidence_gathering
 from runc_wrap.report.outcomes import UNKNOWN
 from runc_wrap.time_text import rfc3339
 from tests.unit.evidence.samples import (
@@ -271,7 +271,7 @@ EXCLUDED = "an audit rule excludes SECCOMP records: none is logged (auditctl -l 
 def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     """A node without an agent, with a day's audit.log that has no records."""
     monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "audit.log")
-    monkeypatch.setattr(node_report, "is_there", lambda _: True)
+    monkeypatch.setattr(evidence_gathering, "is_there", lambda _: True)
     begin = time.time() - 86400
     log_files.AUDIT_LOG.write_text(f"type=DAEMON_START msg=audit({begin:.3f}:1): op=start\n")
     return applied

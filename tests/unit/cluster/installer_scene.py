@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from runc_wrap.cluster.host_commands.installer_commands import NodeCommands
+from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
 from tests.unit.cluster.host_stand_in import OURS

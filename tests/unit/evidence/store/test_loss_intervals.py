@@ -1,4 +1,4 @@
-"""Intervals of lost records cover every loss; intervals of watched time lead to a confidence."""
+"""Intervals of lost records cover every loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.store import coverage, loss_intervals
+from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.evidence.store.loss_intervals import Hole
 
 SPANS = st.lists(
@@ -71,18 +71,3 @@ def test_with_too_many_kinds_the_reasons_are_not_distinguished() -> None:
         loss_intervals.lose(found, LossSpan(place, 1, AUDIT, f"why {place}"))
     assert len(found) == loss_intervals.MOST_KINDS + 1
     assert sum(map(loss_intervals.total, found.values())) == 2 * loss_intervals.MOST_KINDS
-
-
-def test_overlapping_intervals_are_joined_and_clipped() -> None:
-    found = coverage.overlap([(0, 5), (4, 8), (20, 30), (50, 60)], 2, 25)
-    assert found == [(2, 8), (20, 25)]
-    assert coverage.length(found) == 11
-
-
-@given(st.floats(0, 1e9), st.floats(0, 1e9))
-def test_longer_watching_never_lowers_confidence_and_doubts_never_raise_it(
-    one: float, other: float
-) -> None:
-    low, high = sorted((one, other))
-    assert coverage.grade(low, doubtful=False) <= coverage.grade(high, doubtful=False)
-    assert coverage.grade(high, doubtful=True) <= coverage.grade(high, doubtful=False)

@@ -22,7 +22,7 @@ from runc_wrap.hotpath import decision, policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import visible_containers
-from runc_wrap.report import candidate_evidence, processes_with_own_filters, record_sources, verdict
+from runc_wrap.report import candidate_evidence, log_sources, processes_with_own_filters, verdict
 from runc_wrap.report.container_evidence import CANDIDATE
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
+    from runc_wrap.report.log_sources import Asked, Interval, Timed
     from runc_wrap.report.merged_workload import MergedWorkload
     from runc_wrap.report.outcomes import Filter
-    from runc_wrap.report.record_sources import Asked, Interval, Timed
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def gather(
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     seen = source_status.read(places.evidence)
-    read = list(record_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
+    read = list(log_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
     take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
@@ -80,7 +80,7 @@ def gather(
     notes += obstacles
     silence = [one for one in obstacles if one != audit_health.UNREAD]
     if not silence:  # else a log without records does not show that there were no calls
-        record_sources.note_covered(evidence, read)
+        log_sources.note_covered(evidence, read)
     profile_of = profiles(places)
     unpreviewed = None
     if candidate:

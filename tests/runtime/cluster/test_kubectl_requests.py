@@ -14,7 +14,7 @@ import pytest
 from harness.node import systemd as systemds
 from harness.node.node_reports import document, workload
 from runc_wrap.cluster.cluster_policy import policy_directory
-from runc_wrap.cluster.host_commands import host_documents, transient_unit
+from runc_wrap.cluster.host_commands import kubectl_requests, transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import GONE, Manager
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
@@ -58,7 +58,7 @@ def test_the_report_comes_whole_even_if_something_would_break(
     text = json.dumps(document("n1", *MANY))
     assert len(text) > 1 << 20
     _printing(places, text)
-    assert host_documents.report(places, manager, "n1").decode() == text
+    assert kubectl_requests.report(places, manager, "n1").decode() == text
     words = (places.prefix / "words").read_text().strip()
     assert words == f"--prefix {places.prefix} report --json --node n1"
     assert [*places.cluster.iterdir()] == []
@@ -68,7 +68,7 @@ def test_two_who_ask_at_once_get_a_report_each(manager: Manager, places: Places)
     text = json.dumps(document("n1"))
     _printing(places, text, 0)
     with ThreadPoolExecutor(3) as pool:
-        asking = [pool.submit(host_documents.report, places, manager, "n1") for _ in range(3)]
+        asking = [pool.submit(kubectl_requests.report, places, manager, "n1") for _ in range(3)]
         assert {one.result().decode() for one in asking} == {text}
     assert [*places.cluster.iterdir()] == []
 
@@ -77,7 +77,7 @@ WITHOUT = {
     "absent": (None, "runc-wrap is not installed on this node"),
     "failed": ("echo 'Error: no ledger' >&2; exit 2", "no ledger"),
     "silent": ("exit 3", "said nothing"),
-    "endless": (f"head -c {host_documents.LARGEST + 1} /dev/zero", "is larger than 16 MiB"),
+    "endless": (f"head -c {kubectl_requests.LARGEST + 1} /dev/zero", "is larger than 16 MiB"),
 }
 
 
@@ -89,7 +89,7 @@ def test_without_a_report_it_says_why_and_leaves_nothing(
     if script is not None:
         _installed(places, script)
     with pytest.raises(Failure, match=why):
-        host_documents.report(places, manager, "n1")
+        kubectl_requests.report(places, manager, "n1")
     assert not places.cluster.exists() or [*places.cluster.iterdir()] == []
 
 
@@ -110,7 +110,7 @@ def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: P
         path.touch()
     for path in (*left, places.cluster / "check-0b", other):
         os.utime(path, (time.time() - 3600,) * 2)
-    host_documents.report(places, manager, "n1")
+    kubectl_requests.report(places, manager, "n1")
     assert manager.names("runc-wrap-cluster-*") == []
     assert {*places.cluster.iterdir()} == {new, other}
 
@@ -118,8 +118,8 @@ def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: P
 def test_no_systemd_is_said(places: Places) -> None:
     _printing(places, "[]")
     with pytest.raises(Failure, match="systemd does not answer"):
-        host_documents.report(places, Manager(Path("/nowhere/private")), "n1")
+        kubectl_requests.report(places, Manager(Path("/nowhere/private")), "n1")
 
 
 def test_the_bound_is_that_of_a_document() -> None:
-    assert host_documents.LARGEST == document_stream.LARGEST
+    assert kubectl_requests.LARGEST == document_stream.LARGEST

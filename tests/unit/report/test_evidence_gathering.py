@@ -8,7 +8,7 @@ import pytest
 
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.paths import Places
-from runc_wrap.report import node_report
+from runc_wrap.report import evidence_gathering
 from tests.unit.evidence.samples import line
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def test_containers_are_judged_by_the_profile_that_each_was_given(
             asked.append(record)
             return f"the {len(asked)}. profile"
 
-    monkeypatch.setattr(node_report, "Profiles", Profiles)
-    profile_of = node_report.profiles(Places(tmp_path))
+    monkeypatch.setattr(evidence_gathering, "Profiles", Profiles)
+    profile_of = evidence_gathering.profiles(Places(tmp_path))
     records = [
         ledger_record.of(line(digest="now")),
         ledger_record.of({**line(digest="now"), **other}),

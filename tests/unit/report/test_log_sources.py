@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.report.record_sources import unwatched_part
+from runc_wrap.report.log_sources import unwatched_part
 
 
 @pytest.mark.parametrize(
