@@ -189,7 +189,7 @@ class Observer:
         for fd in others:
             self._guarded(self._handle, fd)
         self._guarded(self.arriving.give_up_late_ones)
-        self._guarded(self.listeners.expect_no_more)
+        self._guarded(self.listeners.inspector.expect_no_more, len(self.listeners.by_fd))
         self._guarded(self.store.put_late_ones)
         self._guarded(self.resting.wake_due)
         self._guarded(self.metrics.start_due)
@@ -280,7 +280,7 @@ class Observer:
             self.recorder.read(fd)
             tree = self.recorder.tree
             if OBSERVE in tree.decided():  # the inspector starts as slowly as a container
-                self.listeners.expect()
+                self.listeners.inspector.expect()
             if not self.recorder.may_wait:
                 self.resting.wake([tree.fileno()])
             elif fd == tree.fileno():

@@ -1,4 +1,4 @@
-"""Asks the inspector (agent.observe.inspector) about a caller, with a bound.
+"""Starts the inspector (agent.observe.inspector), and asks it about a caller, with a bound.
 
 An inspector that blocks in the kernel cannot even be killed until that ends. So it is abandoned, a
 few at most; while that many are stuck, no caller is read.
@@ -16,13 +16,18 @@ from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from runc_wrap.agent import agent_paths
 from runc_wrap.agent.log import warn
+from runc_wrap.agent.observe import pointed_arguments
 from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.host.procfs import is_runnable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.agent.observe.notify import Notification
     from runc_wrap.agent.observe.observed_container import ObservedContainer
 
+    TooLate = Callable[[ObservedContainer], None]
     Described = tuple[int, int, str, str]
     PointedAt = tuple[int, int | None] | bytes | None
     Standing = tuple[int, int] | None
@@ -36,6 +41,7 @@ MOST_STUCK = 4
 _STARTING = 1.0  # seconds that one call waits for a new inspector to be ready
 _SCHEDULED = 0.25  # seconds more that one call waits for an inspector that has no CPU
 _SLOWEST = 1.0  # seconds for an inspector that has no CPU
+_EXPECTED = 10.0  # seconds from a decision to its listener; without one the inspector ends
 _AGAIN = 1.0  # seconds until the next is started after one has ended by itself
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
@@ -79,6 +85,7 @@ class Inspector:
         self._not_before = 0.0  # when the next may start after one has ended by itself
         self._is_reported = False
         self._about: ObservedContainer | None = None
+        self._expected = 0.0  # until when a listener may come, on the monotonic clock
 
     def reap(self) -> int:
         """Reap those that have ended; return how many are stuck."""
@@ -113,6 +120,50 @@ class Inspector:
             self._channel = None
             posix.kill(self._pid, SIGKILL)
             self._stuck.append(self._pid)  # until it has ended
+
+    def expect(self) -> None:
+        """Start ahead of a listener, so that no call waits for it to start."""
+        self._expected = time.monotonic() + _EXPECTED
+        self.start()
+
+    def expect_no_more(self, listeners: int) -> None:
+        """End it if the expected listener has not come, and there is none."""
+        if self._expected and time.monotonic() > self._expected:
+            self._expected = 0.0
+            if not listeners:
+                self.stop()
+
+    def look(
+        self, container: ObservedContainer, call: Notification, late: TooLate
+    ) -> tuple[Caller, tuple[int, ...] | None]:
+        """Return a call's caller, and the arguments or None if they are not known.
+
+        `late` is called with a container about which reading took too long.
+        """
+        address = pointed_arguments.address(call)
+        known = container.callers.known(call.tid, time.monotonic())
+        read = None
+        if call.tid and (known is None or address is not None):
+            try:
+                read = self._read(container, call.tid, address, late)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
+                warn(f"a caller could not be read: {error!r}")
+        if read and known is None:
+            container.callers.learnt(call.tid, read.caller)
+        caller = known or (read.caller if read else Caller(call.tid))
+        return caller, pointed_arguments.arguments(call, read.purpose if read else None)
+
+    def _read(
+        self, container: ObservedContainer, tid: int, address: int | None, late: TooLate
+    ) -> Read | None:
+        """Ask, within the time that the container may hold up others."""
+        if not container.may_be_read:
+            return None
+        try:
+            return self.ask(container, tid, address)
+        except Late as error:
+            late(error.container)
+            return None
 
     def ask(
         self,

@@ -1,11 +1,8 @@
 """The seccomp listeners of all containers in observe, and the answers to their calls.
 
-    PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, and if need be
-                                                  {unread, own_filters}
-
-The descriptor store has them as well, under the same names: calls wait while this process is being
-replaced, and none fails. Each turn answers one call of each listener that has one, so a
-container that floods delays itself, not the others.
+The descriptor store has them as well, under the names of their files (listener_state): calls wait
+while this process is being replaced, and none fails. Each turn answers one call of each listener
+that has one, so a container that floods delays itself, not the others.
 """
 
 from __future__ import annotations
@@ -15,35 +12,31 @@ import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.agent.log import warn
-from runc_wrap.agent.observe import notify, observed_container, pointed_arguments
+from runc_wrap.agent.observe import listener_state, notify, observed_container, pointed_arguments
 from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
 from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.agent.observe.handshake import allowed_by_arguments
-from runc_wrap.agent.observe.inspector_client import Inspector, Late
+from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.own_filters import KEY, Checks, TracingFilters
 from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
-from runc_wrap.host import files, runtime_state
-from runc_wrap.hotpath import config_file, json_codec
-from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.host import runtime_state
+from runc_wrap.hotpath import config_file
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
 
     from runc_wrap.agent.descriptor_store import DescriptorStore
-    from runc_wrap.agent.observe.inspector_client import Read
+    from runc_wrap.agent.observe.listener_state import Json
     from runc_wrap.agent.observe.observed_container import Whose
     from runc_wrap.agent.systemd_protocol import NamedDescriptor
     from runc_wrap.hotpath.ledger_file import Key
 
-    Json = dict[str, Any]
     Record = Callable[[Key | None, Sighting], None]
 
 _UNREAD = "unread"  # in a listener's state: reading its container's callers took too long
-_EXPECTED = 10.0  # seconds from a decision to its listener; without one the inspector ends
 
 
 class Listener:
@@ -59,7 +52,7 @@ class Listener:
         self.number = number
         self.fd = fd
         self.container = container
-        self.key = _key(state)
+        self.key = listener_state.key(state)
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
         self.records = metadata == RECORDS
@@ -83,7 +76,6 @@ class Listeners:
         self.containers: dict[Whose, ObservedContainer] = {}
         self.inspector = Inspector(prefix)
         self.checks = Checks(self.inspector, self._read_no_more)
-        self._expected = 0.0  # until when a listener may come, on the monotonic clock
         self.inflight: notify.Inflight
         self.unsettled: dict[int, int] = {}
         self.is_deaf = False
@@ -98,7 +90,7 @@ class Listeners:
         self.inflight = self._memory([each.fd for each in held if each.name == INFLIGHT])
         for each in held:
             number = number_of(each.name)
-            state = read_state(self.directory, each.name) if number else {}
+            state = listener_state.read(self.directory, each.name) if number else {}
             if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
                 self.unsettled[number] = each.fd
             elif number:
@@ -134,8 +126,8 @@ class Listeners:
 
     def _keep_own(self, listener: Listener) -> bool:
         name = f"{LISTENER}{listener.number}"
-        state = read_state(self.directory, name)
-        return write_state(self.directory, name, {**state, KEY: listener.own.as_state()})
+        state = listener_state.read(self.directory, name)
+        return listener_state.write(self.directory, name, {**state, KEY: listener.own.as_state()})
 
     def _read_no_more(self, container: ObservedContainer) -> None:
         """Read nothing more about a container's callers until it ends, whoever joins it."""
@@ -145,8 +137,8 @@ class Listeners:
         for listener in self.by_fd.values():
             if listener.container is container:
                 name = f"{LISTENER}{listener.number}"
-                state = read_state(self.directory, name)
-                write_state(self.directory, name, {**state, _UNREAD: True})
+                state = listener_state.read(self.directory, name)
+                listener_state.write(self.directory, name, {**state, _UNREAD: True})
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield the name and descriptor of all that has to outlive this process."""
@@ -162,7 +154,7 @@ class Listeners:
         """Take a listener, which is stored, once its container is known."""
         listener = self._made(number, fd, state)
         unread = {} if listener.container.may_be_read else {_UNREAD: True}
-        write_state(self.directory, f"{LISTENER}{number}", state | unread)
+        listener_state.write(self.directory, f"{LISTENER}{number}", state | unread)
         self.store.remove(f"{ARRIVING}{number}")
         self._add(listener)
         return listener
@@ -177,18 +169,6 @@ class Listeners:
         notify.wake_here(listener.fd)
         self.by_fd[listener.fd] = listener
         self.inspector.start()
-
-    def expect(self) -> None:
-        """Start the inspector ahead of a listener, so that no call waits for it to start."""
-        self._expected = time.monotonic() + _EXPECTED
-        self.inspector.start()
-
-    def expect_no_more(self) -> None:
-        """End the inspector if the expected listener has not come."""
-        if self._expected and time.monotonic() > self._expected:
-            self._expected = 0.0
-            if not self.by_fd:
-                self.inspector.stop()
 
     def gone(self, listener: Listener) -> None:
         """Forget a listener whose processes have all ended."""
@@ -217,7 +197,7 @@ class Listeners:
         if groups and allows(groups, call.args, bits(call.arch, call.number)):
             notify.proceed(listener.fd, call.id, error)
             return
-        caller, args = self._look(listener.container, call)
+        caller, args = self.inspector.look(listener.container, call, self._read_no_more)
         if not notify.is_valid(listener.fd, call.id):
             caller, args = Caller(call.tid), pointed_arguments.arguments(call, None)
             call.unmade = args is None
@@ -226,33 +206,6 @@ class Listeners:
         code = RECORDED if listener.records else 0
         self.record(listener.key, _sighting(call, caller, args, received, code))
 
-    def _look(
-        self, container: ObservedContainer, call: notify.Notification
-    ) -> tuple[Caller, tuple[int, ...] | None]:
-        """Return the caller, and the arguments or None if they are not known."""
-        address = pointed_arguments.address(call)
-        known = container.callers.known(call.tid, time.monotonic())
-        read = None
-        if call.tid and (known is None or address is not None):
-            try:
-                read = self._read(container, call.tid, address)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
-                warn(f"a caller could not be read: {error!r}")
-        if read and known is None:
-            container.callers.learnt(call.tid, read.caller)
-        caller = known or (read.caller if read else Caller(call.tid))
-        return caller, pointed_arguments.arguments(call, read.purpose if read else None)
-
-    def _read(self, container: ObservedContainer, tid: int, address: int | None) -> Read | None:
-        """Have the inspector read it, within the time that the container may hold up others."""
-        if not container.may_be_read:
-            return None
-        try:
-            return self.inspector.ask(container, tid, address)
-        except Late as late:
-            self._read_no_more(late.container)
-            return None
-
     def _remove_files(self) -> None:
         """Remove the files of listeners that no longer exist.
 
@@ -260,45 +213,14 @@ class Listeners:
         """
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
         for name in {*os.listdir(self.directory)} - names:
-            state = read_state(self.directory, name.removesuffix(".json"))
+            state = listener_state.read(self.directory, name.removesuffix(".json"))
             self.is_deaf = self.is_deaf or self._is_without(state)
             config_file.remove(f"{self.directory}/{name}")
 
     def _is_without(self, state: Json) -> bool:
-        key = _key(state)
+        key = listener_state.key(state)
         is_held = observed_container.whose(state) in self.containers
         return bool(key and not is_held and runtime_state.running(key))
-
-
-def _key(state: Json) -> Key | None:
-    name, root = state.get("id"), state.get("root")
-    return (root, name) if isinstance(name, str) and name and isinstance(root, str) else None
-
-
-def read_state(directory: str, name: str) -> Json:
-    """Return a listener's state from its file, {} if it cannot be read."""
-    try:
-        found = json_codec.loads(config_file.read(f"{directory}/{name}.json").text)
-    except (Refusal, json_codec.Unreadable):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def write_state(directory: str, name: str, state: Json) -> bool:
-    """Write a listener's state to its file; return whether that worked."""
-    try:
-        text = json_codec.dumps({key: _plain(value) for key, value in state.items()})
-        files.replace(f"{directory}/{name}.json", text, is_synced=False, writer="agent")
-    except (OSError, json_codec.Unreadable):
-        warn(f"the state of {name} could not be written.")
-        return False
-    return True
-
-
-def _plain(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _sighting(
