@@ -17,7 +17,7 @@ from runc_wrap.filters.kernel import ptrace
 from runc_wrap.filters.profile_difference import ProcessFilters
 from runc_wrap.host import procfs
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.container_state import node_status

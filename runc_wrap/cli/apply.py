@@ -9,7 +9,7 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output, progress, status, tighten
-from runc_wrap.hotpath.decision import LOCALHOST
+from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import deep_verify, redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons

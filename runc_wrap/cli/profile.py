@@ -18,7 +18,7 @@ from runc_wrap.cli import (
 )
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import LOCALHOST
+from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve

@@ -1,29 +1,20 @@
 """The decision for one create, from its facts, the compiled policy and the time only."""
 
-from runc_wrap.hotpath import identity, rule_match
-from runc_wrap.hotpath.errors import Forbidden, Refusal, quoted
+from runc_wrap.hotpath import annotations, rule_match
+from runc_wrap.hotpath.annotations import CRUN_BPF_KEY, RUNTIME_DEFAULT, UNCONFINED
+from runc_wrap.hotpath.errors import Forbidden, quoted
 from runc_wrap.hotpath.privileged import is_privileged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, OptOut, PolicyRule
+    from runc_wrap.hotpath.annotations import Wish
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, PolicyRule
     from runc_wrap.hotpath.create_facts import CreateFacts
-    from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
 
-OWN_KEY = "runc-wrap/seccomp"
-OLD_POD_KEY = "seccomp.security.alpha.kubernetes.io/pod"
-OLD_CONTAINER_KEY = "container.seccomp.security.alpha.kubernetes.io/"
-PODMAN_KEY = "io.podman.annotations.seccomp"
-CRUN_BPF_KEY = "run.oci.seccomp_bpf_data"
-
-RUNTIME_DEFAULT = "runtime-default"
-LOCALHOST = "localhost/"
-UNCONFINED = "unconfined"
-HONOUR = "honour"
 OWN_PROFILE = "own profile"
 ENGINE_DEFAULT = "engine's default"
 READY_MADE = "ready-made filter"
@@ -42,8 +33,6 @@ RECORD = "+record"  # after the mode in the name of a compiled profile that also
 RECORDING = (ENFORCE, OBSERVE)  # modes in which allowed calls can be recorded
 _RESTORED = "it was restored from a checkpoint, with the filters that its processes had then"
 _PRIVILEGED = "The container is privileged."
-_LATE = "the pod's annotations were different when its sandbox was made"
-_OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 
 class Decision:
@@ -93,23 +82,6 @@ class Decision:
         return form_of(self.mode, self.candidate_digest, recorded=self.recorded)
 
 
-class _Wish:
-    """The annotations' request: `key` decided, `asked` is its value in our words; both may be "".
-
-    `ignored` is a key that does not count, `because` half a sentence on the reason, or "".
-    """
-
-    __slots__ = ("asked", "because", "ignored", "key")
-
-    def __init__(
-        self, key: str, asked: str, ignored: "str | None" = None, because: str = ""
-    ) -> None:
-        self.key = key
-        self.asked = asked
-        self.ignored = ignored
-        self.because = because
-
-
 def decide(facts: "CreateFacts", policy: "CompiledPolicy", now: float) -> Decision:
     """Return the decision for one create; `now` is in seconds since the epoch. Raises Refusal.
 
@@ -118,7 +90,7 @@ def decide(facts: "CreateFacts", policy: "CompiledPolicy", now: float) -> Decisi
     """
     if not facts.has_linux:
         return Decision("leave", "The config has no linux section.", "unset")
-    counts = _counts(facts.who, policy["opt_out"])
+    counts = annotations.counts(facts.who, policy["opt_out"])
     if facts.call.kind == "crun" and CRUN_BPF_KEY in facts.annotations:
         return _ready_made(facts, policy, counts=counts)
     if _is_empty(facts.seccomp):
@@ -155,7 +127,7 @@ def _for_none(
     privileged = is_privileged(facts, facts.annotations if counts else {})
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", _PRIVILEGED, "privileged")
-    wish = _wish(facts, policy, counts=counts)
+    wish = annotations.wish(facts, policy, counts=counts)
     rule = rule_match.first(policy["rules"], facts.who, now)
     return _by_policy(wish, rule, facts, policy, privileged=privileged)
 
@@ -213,24 +185,13 @@ def form_of(mode: "str | None", candidate_digest: "str | None", *, recorded: boo
 
 def _ready_made(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> Decision:
     """Decide on crun's annotation with a filter, which crun prefers to any block."""
-    if not counts or policy["overlay"]:
-        raise Refusal(
-            f"the annotation {CRUN_BPF_KEY} would void the policy's profile, which is not allowed "
-            "here: this container's annotations do not count, or an overlay is in force."
-        )
-    if _may_be_late(facts.who, policy):
-        before = facts.sandbox_annotations()
-        if before.get(CRUN_BPF_KEY) != facts.annotations[CRUN_BPF_KEY]:
-            raise Refusal(
-                f"the annotation {CRUN_BPF_KEY} would void the policy's profile, which is not "
-                f"allowed here: {_LATE}. Recreate the pod with it."
-            )
+    annotations.check_ready_made(facts, policy, counts=counts)
     reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
     return Decision("keep", reason, READY_MADE)
 
 
 def _by_policy(
-    wish: _Wish,
+    wish: "Wish",
     rule: "PolicyRule | None",
     facts: "CreateFacts",
     policy: "CompiledPolicy",
@@ -271,35 +232,6 @@ def _by_policy(
     return decision
 
 
-def _wish(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> _Wish:
-    """Return the request of those annotations that count.
-
-    If the pod may have got them after its sandbox was made, the sandbox's count; one removed since
-    requests nothing, so the policy applies.
-    """
-    who, annotations = facts.who, facts.annotations
-    key = _deciding_key(annotations, who)
-    if not key or not counts:
-        return _Wish("", "", key or None)
-    if not _may_be_late(who, policy):
-        return _Wish(key, _asked_for(key, annotations))
-    try:
-        before = facts.sandbox_annotations()
-    except Refusal as refusal:
-        because = f"whether the pod's sandbox was made with it is unknown, as {refusal}"
-        return _Wish("", "", key, because.rstrip("."))
-    first = _deciding_key(before, who)
-    asked = _asked_for(first, before) if first else ""
-    if first == key and before[key] == annotations[key]:
-        return _Wish(key, asked)
-    return _Wish(first, asked, key, _LATE)
-
-
-def _may_be_late(who: "Identity", policy: "CompiledPolicy") -> bool:
-    """Return whether only the sandbox's annotations count; older policies lack the setting."""
-    return who.sandbox is not None and policy["opt_out"].get("late") != HONOUR
-
-
 def _reason(key: str, rule: "PolicyRule | None", facts: "CreateFacts", *, privileged: bool) -> str:
     if privileged:
         return "The container is privileged, and the policy does not exempt those."
@@ -312,36 +244,6 @@ def _reason(key: str, rule: "PolicyRule | None", facts: "CreateFacts", *, privil
 
 def _source(rule: "PolicyRule | None") -> str:
     return f"The rule {quoted(rule['name'])}" if rule else "The policy's default"
-
-
-def _counts(who: "Identity", opt_out: "OptOut") -> bool:
-    """Return whether this container's annotations count."""
-    return (
-        opt_out["annotations"]
-        and rule_match.matches_any(opt_out["namespaces"], who.namespace)
-        and rule_match.matches_any(opt_out["images"], who.image)
-    )
-
-
-def _asked_for(key: str, annotations: "dict[str, str]") -> str:
-    """Return the annotation's request: UNCONFINED, RUNTIME_DEFAULT or LOCALHOST and a file."""
-    value = annotations[key]
-    asked = RUNTIME_DEFAULT if value in _OLD_DEFAULTS and not key.startswith(OWN_KEY) else value
-    if asked not in (UNCONFINED, RUNTIME_DEFAULT) and not asked.startswith(LOCALHOST):
-        raise Refusal(
-            f"the annotation {quoted(key)} is {quoted(value)}; it can be {UNCONFINED}, "
-            f"{RUNTIME_DEFAULT} or {LOCALHOST}<file>."
-        )
-    return asked
-
-
-def _deciding_key(annotations: "dict[str, str]", who: "Identity") -> str:
-    """Return the key that counts: the container's before the pod's, ours before the old ones."""
-    name = who.container or identity.container_name(annotations)
-    keys = [f"{OWN_KEY}.{name}", OWN_KEY, f"{OLD_CONTAINER_KEY}{name}", OLD_POD_KEY]
-    if annotations.get(PODMAN_KEY) == UNCONFINED:  # a path there means that Podman applied it
-        keys.append(PODMAN_KEY)
-    return next((key for key in keys if key in annotations), "")
 
 
 def profile_of(name: str, engine: str, policy: "CompiledPolicy") -> str:

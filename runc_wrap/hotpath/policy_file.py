@@ -11,7 +11,7 @@ the agent caches what it read, without changing it, until a file's version chang
 import posix
 
 from runc_wrap.hotpath import config_file, json_codec
-from runc_wrap.hotpath.decision import LOCALHOST
+from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.errors import Refusal, because, quoted
 
 TYPE_CHECKING = False

@@ -15,14 +15,8 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.hotpath.decision import (
-    ADOPT,
-    ADOPT_WEAKER,
-    AS_STRICT,
-    LOCALHOST,
-    RUNTIME_DEFAULT,
-    profile_of,
-)
+from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, profile_of
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.rule_match import matches_any
 from runc_wrap.policy.named_profiles import ON, of_facts, placing

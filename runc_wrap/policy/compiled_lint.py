@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.decision import LOCALHOST
+from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.policy.policy_compiler import SYSTEM
 from runc_wrap.policy.settings.settings_reader import PolicyError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath.decision import ENFORCE_LOG, LOCALHOST, RUNTIME_DEFAULT, form_of
+from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import ENFORCE_LOG, form_of
 from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import decision
+from runc_wrap.hotpath.annotations import CRUN_BPF_KEY, PODMAN_KEY
 from tests.kubernetes.admission_pods import (
     MIRROR,
     OLD,
@@ -54,11 +54,11 @@ def _is_admitted(policies: Policies, request: Request) -> bool:
         {f"{OWN}.debug": "unconfined"},
         {OLD: "unconfined"},
         {f"{OLD_OF}app": "unconfined"},
-        {decision.PODMAN_KEY: "unconfined"},
+        {PODMAN_KEY: "unconfined"},
         {OWN: "localhost/wider.json"},
         {OLD: "localhost/wider.json"},
-        {decision.CRUN_BPF_KEY: "AAAA"},
-        {decision.CRUN_BPF_KEY: "runtime-default"},
+        {CRUN_BPF_KEY: "AAAA"},
+        {CRUN_BPF_KEY: "runtime-default"},
     ],
     ids=lambda asking: str(*asking.items()),
 )
@@ -144,8 +144,8 @@ _KEYS = st.sampled_from(
         OWN,
         OLD,
         *(f"{prefix}{name}" for prefix in (f"{OWN}.", OLD_OF) for name in ("app", "init", "debug")),
-        decision.PODMAN_KEY,
-        decision.CRUN_BPF_KEY,
+        PODMAN_KEY,
+        CRUN_BPF_KEY,
         "runc-wrap/other",
         *MIRROR,
     ]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OFF, RUNTIME_DEFAULT, profile_of
+from runc_wrap.hotpath.annotations import RUNTIME_DEFAULT
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OFF, profile_of
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, HONOUR, MODES
+from runc_wrap.hotpath.annotations import HONOUR
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, MODES
 from runc_wrap.policy.settings import value_types
 
 if TYPE_CHECKING:

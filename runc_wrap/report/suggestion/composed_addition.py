@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.hotpath.decision import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.decision import LOCALHOST, OWN_KEY
+from runc_wrap.hotpath.annotations import LOCALHOST, OWN_KEY
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.rule_match import matches_any
 
