@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from runc_wrap.ledger.tail import Positions
+    from runc_wrap.ledger.new_records import Positions
 
 Json = dict[str, Any]
 Labels = tuple[str, ...]

@@ -16,7 +16,7 @@ from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_reader, loss_intervals
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.hotpath.ledger_file import is_late, replaces
-from runc_wrap.ledger import tail, whole_ledger
+from runc_wrap.ledger import new_records, whole_ledger
 from runc_wrap.metrics import counter_state, prometheus_text
 from runc_wrap.metrics.counter_state import OTHER
 from runc_wrap.report import workload_names
@@ -82,7 +82,7 @@ def _version() -> str:
 
 
 def _decisions(places: Places, kept: CounterState) -> None:
-    ahead = tail.Following(places.ledger, kept.positions)
+    ahead = new_records.Following(places.ledger, kept.positions)
     for record in _once(ahead.records()):
         prometheus_text.count_decision(kept, record)
     kept.positions = ahead.positions or kept.positions

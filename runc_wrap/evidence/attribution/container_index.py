@@ -22,14 +22,14 @@ from runc_wrap import time_text
 from runc_wrap.evidence.sightings import OBSERVE
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import ledger_file
-from runc_wrap.ledger import tail
+from runc_wrap.ledger import new_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.ledger_file import Key, Origin
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.tail import Positions, Stamp
+    from runc_wrap.ledger.new_records import Positions, Stamp
 
 MOST = 20_000  # containers remembered, the newest
 _MOST_ROOTS = 8  # with containers of one id, the newest
@@ -146,10 +146,10 @@ class _Ledger:
 
     def appended(self) -> Iterator[Record]:
         """Yield new records; opens nothing if no file has changed."""
-        stamp = tail.stamp(self._directory)
+        stamp = new_records.stamp(self._directory)
         if stamp == self._stamp:
             return
-        following = tail.Following(self._directory, self._positions, oldest=True)
+        following = new_records.Following(self._directory, self._positions, oldest=True)
         try:
             yield from following.records()
             self._positions = following.positions or self._positions

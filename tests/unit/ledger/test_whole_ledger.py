@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.ledger import tail, whole_ledger
+from runc_wrap.ledger import new_records, whole_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def test_a_line_of_tighten_is_no_decision_and_the_last_of_a_container_counts(
         ("/r", "a"): (("one", "two"), (7, 70)),
         ("/r", "foreign"): ((), ()),
     }
-    assert [one.action for one in tail.Following(tmp_path, {}).records()] == ["inject"]
+    assert [one.action for one in new_records.Following(tmp_path, {}).records()] == ["inject"]
 
 
 def test_a_candidate_of_an_earlier_start_is_remembered(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: 
     (tmp_path / "ledger.jsonl").write_text(f"{whole}\n{torn[:40]}{after}\n")
     found = whole_ledger.read(tmp_path)
     assert (found.damaged, [name for _, name in found.records]) == (1, ["a", "b"])
-    following = tail.Following(tmp_path, {})
+    following = new_records.Following(tmp_path, {})
     assert [record.id for record in following.records()] == ["a", "b"]
     assert following.damaged == 1
 

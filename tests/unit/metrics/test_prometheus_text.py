@@ -12,7 +12,7 @@ from harness.node.requirements import program
 from harness.shown import reports
 from runc_wrap.hotpath import decision, ledger_file
 from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.ledger import tail
+from runc_wrap.ledger import new_records
 from runc_wrap.metrics import counter_state, prometheus_text
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class Passes:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.positions: tail.Positions = {}
+        self.positions: new_records.Positions = {}
         self.damaged = self.gaps = 0
 
     def __call__(self) -> list[str]:
-        one = tail.Following(self.directory, self.positions)
+        one = new_records.Following(self.directory, self.positions)
         found = [record.id for record in one.records()]
         self.positions = one.positions or self.positions
         self.damaged += one.damaged

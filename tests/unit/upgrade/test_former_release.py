@@ -24,7 +24,7 @@ from runc_wrap.hotpath.create_facts import Call as Created
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.ledger import tail, whole_ledger
+from runc_wrap.ledger import new_records, whole_ledger
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_compiler import compile_policy
@@ -83,7 +83,7 @@ def test_every_word_of_every_ledger_line_is_read() -> None:
 
 
 def test_who_follows_the_ledger_gets_the_same_lines() -> None:
-    following = tail.Following(DATA / "var/ledger", {})
+    following = new_records.Following(DATA / "var/ledger", {})
     found = [record.line for record in following.records()]
     assert (following.damaged, following.gaps) == (0, 0)
     assert sorted(found, key=_key) == sorted(LINES[1:], key=_key)  # but for ledger.2

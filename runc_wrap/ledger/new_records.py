@@ -1,4 +1,4 @@
-"""Reads new lines of the ledger, across its rotation. Writes nothing.
+"""Reads the records that were appended to the ledger since the last pass. Writes nothing.
 
 A file is identified by its first line, not by its inode, which a new file may reuse at once.
 """
@@ -8,21 +8,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import files
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.ledger_file import LONGEST_LINE
 from runc_wrap.ledger import decision_record
+from runc_wrap.ledger.rotated_files import LARGEST, OpenedLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from runc_wrap.ledger.decision_record import Record
 
 Positions = dict[str, int]  # digest of a file's first line -> bytes of it that were read
 Stamp = list[tuple[int, int, int] | None]  # each file's device, inode and size
-
-LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets it have
 
 
 class Following:
@@ -79,40 +77,3 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size
-
-
-class OpenedLedger:
-    """The existing ones of these files of a ledger, held open for reading. Raises OSError.
-
-    The last name is the newest file, which is opened first: a rotation in between may then show
-    records twice but hides none.
-    """
-
-    def __init__(self, directory: str, names: Sequence[str]) -> None:
-        self._paths = [f"{directory}/{name}" for name in names]
-        self._descriptors: list[int] = []
-
-    def __enter__(self) -> list[int]:
-        """Open them; return the descriptors in the order of the names."""
-        try:
-            for path in reversed(self._paths):
-                descriptor = _opened(path)
-                if descriptor is not None:
-                    self._descriptors.insert(0, descriptor)
-        except OSError:
-            self.__exit__()
-            raise
-        return self._descriptors
-
-    def __exit__(self, *_: object) -> None:
-        """Close them."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
-
-
-def _opened(path: str) -> int | None:
-    """Open a regular file, None if there is none."""
-    try:
-        return files.opened(path)
-    except (FileNotFoundError, NotADirectoryError, files.Irregular):
-        return None
