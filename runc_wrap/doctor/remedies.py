@@ -1,14 +1,20 @@
-"""The commands that findings name: each is one line that root can paste into a shell."""
+"""The commands that findings name: each is one line that root can paste into a shell.
+
+Among them those that restart and start the services.
+"""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import program
+from runc_wrap.doctor import service_units
+from runc_wrap.doctor.check_finding import NotMended
+from runc_wrap.host import program, systemd
 from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
@@ -43,3 +49,28 @@ def install_again(places: Places) -> str:
         return "install the package runc-wrap again"
     own = () if places.prefix == DEFAULT_PREFIX else ("--prefix", places.prefix)
     return f"run `{line('./install.sh', *own)}` again, in the checkout or the unpacked archive"
+
+
+def restart_service(name: str) -> str:
+    """Return the command that restarts a service, in which systemd keeps its descriptors.
+
+    "" without its unit: then it is somebody else's to restart.
+    """
+    command = line("systemctl", "restart", service_units.service(name))
+    return command if service_units.is_installed(name) else ""
+
+
+def start_service(name: str) -> str:
+    """Return the command that starts a service, now and at each boot; "" without its unit."""
+    command = line("systemctl", "enable", "--now", *service_units.both(name))
+    return command if service_units.is_installed(name) else ""
+
+
+def run_systemctl(*arguments: str) -> Callable[[], None]:
+    """Return what runs systemctl with these arguments."""
+
+    def act() -> None:
+        if why := systemd.failure(*arguments):
+            raise NotMended(why)
+
+    return act

@@ -7,10 +7,9 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import remedies
+from runc_wrap.doctor import remedies, service_units
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.doctor.service_checks import service_units
 from runc_wrap.host import systemd
 from runc_wrap.hotpath import agent_probe
 
@@ -46,12 +45,12 @@ def _of_decide(places: Places) -> Iterator[Finding]:
             "Python and takes some milliseconds longer"
         )
         remedy = f"{_start(places, 'decide')}; or nothing, since it is optional"
-        yield Finding(NAME, "note", cost, remedy, service_units.start("decide"))
+        yield Finding(NAME, "note", cost, remedy, remedies.start_service("decide"))
         return
     if not answers:
         sentence = f"the agent behind {path} gives no answer: each create waits 0.1 s for it"
         remedy = "see its log, and restart it"
-        yield Finding(NAME, "warning", sentence, remedy, service_units.restart("decide"))
+        yield Finding(NAME, "warning", sentence, remedy, remedies.restart_service("decide"))
 
 
 def _of_observe(places: Places) -> Iterator[Finding]:
@@ -62,7 +61,7 @@ def _of_observe(places: Places) -> Iterator[Finding]:
             f"{_start(places, 'observe')}; outside of systemd, which keeps their listeners, with "
             "--without-descriptor-store; or change the mode"
         )
-        yield Finding(NAME, "warning", sentence, remedy, service_units.start("observe"))
+        yield Finding(NAME, "warning", sentence, remedy, remedies.start_service("observe"))
 
 
 def _start(places: Places, name: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.doctor.service_checks import service_units
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.ledger.decision_record import LOGGED_MODES
 
@@ -31,4 +31,4 @@ def find(places: Places) -> Iterator[Finding]:
     )
     for sentence in source_status.sentences(seen).values():
         severity: Severity = "warning" if relies else "note"
-        yield Finding(NAME, severity, sentence, _REMEDY, service_units.restart("observe"))
+        yield Finding(NAME, severity, sentence, _REMEDY, remedies.restart_service("observe"))

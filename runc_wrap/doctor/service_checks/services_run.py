@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import remedies
+from runc_wrap.doctor import remedies, service_units
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.doctor.service_checks import service_units
 from runc_wrap.host import procfs, systemd
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _of_stopped(places: Places, service: Shown) -> Severity:
 
 def _fixed(sentence: str, remedy: str, *arguments: str, severity: Severity = "warning") -> Finding:
     command = remedies.line("systemctl", *arguments)
-    return Finding(NAME, severity, sentence, remedy, command, service_units.fix(*arguments))
+    return Finding(NAME, severity, sentence, remedy, command, remedies.run_systemctl(*arguments))
 
 
 def _release(places: Places) -> str:

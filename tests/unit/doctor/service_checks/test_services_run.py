@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.doctor.service_checks import service_units, services_run
+from runc_wrap.doctor import service_units
+from runc_wrap.doctor.service_checks import services_run
 from runc_wrap.host import systemd
 
 if TYPE_CHECKING:

@@ -1,16 +1,12 @@
-"""The two services as systemd shows them, and the commands that start them."""
+"""The units of the two services, as systemd shows them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.host import systemd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from runc_wrap.host.systemd import Shown
 
 SERVICES = ("decide", "observe")
@@ -39,26 +35,3 @@ def show() -> dict[str, Shown]:
 def is_installed(name: str) -> bool:
     """Tell whether systemd runs this machine and has a service's unit."""
     return show().get(service(name), {}).get("LoadState", "not-found") != "not-found"
-
-
-def restart(name: str) -> str:
-    """Return the command that restarts a service, in which systemd keeps its descriptors.
-
-    "" without its unit: then it is somebody else's to restart.
-    """
-    return remedies.line("systemctl", "restart", service(name)) if is_installed(name) else ""
-
-
-def start(name: str) -> str:
-    """Return the command that starts a service, now and at each boot; "" without its unit."""
-    return remedies.line("systemctl", "enable", "--now", *both(name)) if is_installed(name) else ""
-
-
-def fix(*arguments: str) -> Callable[[], None]:
-    """Return what runs systemctl with these arguments."""
-
-    def act() -> None:
-        if why := systemd.failure(*arguments):
-            raise NotMended(why)
-
-    return act
