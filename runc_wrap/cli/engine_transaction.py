@@ -11,7 +11,7 @@ from runc_wrap.cli import output, progress
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import (
     canary_proof,
-    engine_drift,
+    engine_status,
     taking_back,
     transaction_run,
 )
@@ -115,7 +115,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
     with progress.shown("Asking the engines"):
         registered = registration_state.states(places.engines)
         taking_back.remove_left_canaries(places, registered)
-        found = [one.as_json() for one in engine_drift.survey(places, Systemd())]
+        found = [one.as_json() for one in engine_status.survey(places, Systemd())]
     if as_json:
         output.document(found)
     else:

@@ -1,19 +1,17 @@
-"""What is registered with each engine, what is in force there, and where the two differ."""
+"""Where an engine differs from what is registered with it, in sentences that say what to run."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import shlex
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runc_wrap.engines.engine_class import RESTART
-from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
-from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import last_transaction, taking_back
+from runc_wrap.engines.handler import DEFAULT_NAME, Handler
+from runc_wrap.engines.transaction import last_transaction
 
 if TYPE_CHECKING:
     import os
@@ -24,131 +22,28 @@ if TYPE_CHECKING:
     from runc_wrap.engines.transaction.last_transaction import Proof
     from runc_wrap.engines.transaction.taking_back import Note
     from runc_wrap.engines.transaction.unit_control import Systemd
-    from runc_wrap.node.paths import Places
 
-Json = dict[str, Any]
 _SLACK = 1.0  # seconds that a start's time may be wrong
-_LOGGED_AT = re.compile(r'\btime=(?:"[^"]*"|\S+)\s*')  # logrus begins each line with it
 
 
-@dataclass(frozen=True)
-class ShownEngine:
-    """One registration: what our record says, and what the engine says, None if it says nothing."""
-
-    state: Registered
-    unit: str = ""
-    version: str | None = None
-    configured: Mapping[str, str | None] | None = None
-    running: Mapping[str, str | None] | None = None
-    last: Proof | None = None
-    unfinished: Note | None = None
-    default: str | None = None
-    running_version: str | None = None
-    drift: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    def as_json(self) -> Json:
-        """Return the document of one registration."""
-        last = self.last
-        return {
-            "engine": self.state.engine,
-            "config": str(self.state.config),
-            "unit": self.unit or None,
-            "version": self.running_version or self.version,
-            "handlers": [self._handler(one) for one in self.state.handlers],
-            "since": _time(last.begun) if last else None,
-            "by": last.by if last else None,
-            "transaction": self.unfinished.as_json() if self.unfinished else None,
-            "upgraded": any(map(self._proved_with_other, self.state.handlers)),
-            "drift": self.drift,
-            "remarks": self.remarks,
-        }
-
-    def _handler(self, one: Handler) -> Json:
-        return {
-            "handler": one.name,
-            "path": one.path,
-            "default": one.is_default,
-            "configured": _has(self.configured, one),
-            "gone": self.configured is not None and one.name not in self.configured,
-            "in_force": _has(self.running, one),
-            "default_in_force": None if self.default is None else self.default == one.name,
-            "upgraded": bool(self._proved_with_other(one)),
-        }
-
-    def _proved_with_other(self, one: Handler) -> str:
-        return _proved_with_other(self.last, one, self.running_version)
-
-
-def _has(found: Mapping[str, str | None] | None, one: Handler) -> bool | None:
-    if found is None:
-        return None
-    return one.name in found and found[one.name] in (None, one.path)
-
-
-def _time(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
+    """Return a time as `engine status` has it."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def survey(places: Places, node: Systemd) -> list[ShownEngine]:
-    """Return every registration, and every change that is not over.
-
-    It only reads, as it must where nothing can be written. Raises EngineError for records that
-    cannot be read.
-    """
-    waiting = taking_back.unfinished(places)
-    found = []
-    for state in registration_state.states(places.engines):
-        where = state.where(places)
-        found.append(
-            _shown(state, node, last_transaction.read(where), waiting.pop(where.change, None))
-        )
-    return [*found, *map(_only_begun, waiting.values())]
-
-
-def _only_begun(note: Note) -> ShownEngine:
-    return ShownEngine(
-        registration_state.empty(note.engine, Path(note.config)),
-        unfinished=note,
-        drift=[*_interrupted(note)],
-    )
-
-
-def _shown(
-    state: Registered, node: Systemd, last: Proof | None, waiting: Note | None
-) -> ShownEngine:
-    try:
-        access = node.access(state.engine, state.config)
-    except EngineError as error:
-        return ShownEngine(state, last=last, unfinished=waiting, drift=[str(error)])
-    configured, running = access.configured(), access.running()
-    default = access.default()
-    changed = _changed(state, access, node, last)
-    if changed and configured is None and access.checks_files:
-        changed = _refused(access) or changed
-    untold, older = _silence(state, access) if running is None else ([], [])
-    drift = [*_differences(state, configured, running, access), *untold, *changed]
-    drift += _not_default(state, default)
-    version = access.running_version()
-    drift += [*_upgraded(state, version, last), *_interrupted(waiting)]
-    remarks = [*_not_restarted(state, access, version)]
-    drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
-    shown = (access.unit, access.version, configured, running, last, waiting, default, version)
-    return ShownEngine(state, *shown, drift, [*remarks, *older])
-
-
-def _refused(access: Engine) -> list[str]:
+def refused(access: Engine) -> list[str]:
     """Return why the engine would not start with the files that it has not read yet, if so."""
     why = access.refusal()
     return [f"{why}; correct that before anything restarts {access.unit}"] if why else []
 
 
-def _differences(
+def differences(
     state: Registered,
     configured: Mapping[str, str | None] | None,
     running: Mapping[str, str | None] | None,
     access: Engine,
 ) -> Iterator[str]:
+    """Yield which handlers the files lack, or the running engine."""
     wanted, config = state.wanted, state.config
     lost = wanted.difference(configured)
     if lost:
@@ -157,7 +52,7 @@ def _differences(
         yield f"{config} has them, but in force {why}; restart {access.unit or state.engine}"
 
 
-def _silence(state: Registered, access: Engine) -> tuple[list[str], list[str]]:
+def silence(state: Registered, access: Engine) -> tuple[list[str], list[str]]:
     """Return why the active handlers of an engine are unknown: as drift, or as a remark."""
     why, engine = access.silence(), state.engine
     if access.untold and not why:
@@ -170,7 +65,7 @@ def _command(verb: str, state: Registered) -> str:
     return f"engine {verb} {state.engine} --config {shlex.quote(str(state.config))}"
 
 
-def _not_default(state: Registered, default: str | None) -> Iterator[str]:
+def not_default(state: Registered, default: str | None) -> Iterator[str]:
     """Yield that containers are started by another handler than by ours, which is the default."""
     for one in state.handlers:
         if one.is_default and default not in (None, one.name):
@@ -181,7 +76,7 @@ def _not_default(state: Registered, default: str | None) -> Iterator[str]:
             )
 
 
-def _changed(state: Registered, access: Engine, node: Systemd, last: Proof | None) -> list[str]:
+def changed(state: Registered, access: Engine, node: Systemd, last: Proof | None) -> list[str]:
     """Return which files the running engine has not read.
 
     One that was touched since it was started, and has not the bytes of the last transaction.
@@ -189,8 +84,8 @@ def _changed(state: Registered, access: Engine, node: Systemd, last: Proof | Non
     if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
         return []
     return [
-        f"{path} was changed at {_time(found.st_ctime)}, and {access.unit} was started before, at "
-        f"{_time(begun)}; restart it"
+        f"{path} was changed at {shown_time(found.st_ctime)}, and {access.unit} was started "
+        f"before, at {shown_time(begun)}; restart it"
         for path, found in _stats({str(state.config), *state.files})
         if found.st_ctime > begun + _SLACK and not _is_as_proved(path, last)
     ]
@@ -206,7 +101,7 @@ def _is_as_proved(path: str, last: Proof | None) -> bool:
     return last is not None and last.digests.get(path) == last_transaction.digests([path]).get(path)
 
 
-def _not_restarted(state: Registered, access: Engine, version: str | None) -> Iterator[str]:
+def not_restarted(state: Registered, access: Engine, version: str | None) -> Iterator[str]:
     """Yield that another program is installed than runs. Docker's client is not its daemon."""
     if not version or not access.version or not access.checks_files:
         return
@@ -217,9 +112,10 @@ def _not_restarted(state: Registered, access: Engine, version: str | None) -> It
         )
 
 
-def _upgraded(state: Registered, version: str | None, last: Proof | None) -> Iterator[str]:
+def upgraded(state: Registered, version: str | None, last: Proof | None) -> Iterator[str]:
+    """Yield that a handler was proved with another version of the engine."""
     for one in state.handlers:
-        if former := _proved_with_other(last, one, version):
+        if former := proved_with_other(last, one, version):
             more = "" if one.name == DEFAULT_NAME else f" --handler {shlex.quote(one.name)}"
             yield (
                 f"{state.engine} was {former} when {one.name} was proved, and is {version}; "
@@ -227,7 +123,7 @@ def _upgraded(state: Registered, version: str | None, last: Proof | None) -> Ite
             )
 
 
-def _proved_with_other(last: Proof | None, one: Handler, version: str | None) -> str:
+def proved_with_other(last: Proof | None, one: Handler, version: str | None) -> str:
     """Return with which other version of the engine a handler was proved, "" if with none."""
     if not last or not version:
         return ""
@@ -241,7 +137,8 @@ def _numbers(version: str | None) -> str:
     return found[1] if found else ""
 
 
-def _interrupted(note: Note | None) -> Iterator[str]:
+def interrupted(note: Note | None) -> Iterator[str]:
+    """Yield that a change is not over."""
     if note:
         yield (
             f"a change of {note.config} by {note.by} is under way or was interrupted: wait, or run "

@@ -55,7 +55,7 @@ SLOW = {
     "apply": "apply.apply_policy.put_in_force",
     "metrics": "cli.metrics.node_metrics.gather",
     "engine list": "engines.engine_list.survey",
-    "engine status": "engines.transaction.engine_drift.survey",
+    "engine status": "engines.transaction.engine_status.survey",
     "engine add docker --config F: its version": "engines.engine_class.Engine.facts",
     "engine add docker --config F: its own check":
         "engines.registration.plan_execution.carry_out_checked",

@@ -25,7 +25,7 @@ from runc_wrap.engines.registration import (
 from runc_wrap.engines.transaction import (
     boot_unit,
     canary_proof,
-    engine_drift,
+    engine_status,
     taking_back,
     transaction_run,
 )
@@ -146,7 +146,7 @@ class FakeNode(Systemd):
 
     def shown(self) -> dict[str, Any]:
         """Return what `engine status` shows of the engine."""
-        (shown,) = engine_drift.survey(self.places, self)
+        (shown,) = engine_status.survey(self.places, self)
         return shown.as_json()
 
     @property
