@@ -74,12 +74,16 @@ class Profiles:
         self._policy: CompiledPolicy | None = None
         self._enforced: dict[tuple[str, str], Enforced] = {}
         self._loaders: dict[str, Loader] = {}
+        self._remembered: dict[tuple[str | None, ...], Enforced | str] = {}
 
     def of(self, record: Record) -> Enforced | str:
         """Return the profile under enforce, or a sentence that says why it is unknown."""
         if not record.profile or not record.mode:
             return "The ledger does not say which profile was decided."
-        return self._named(record.profile, record)
+        key = (record.profile, record.form, record.digest, record.root)
+        if key not in self._remembered:
+            self._remembered[key] = self._named(record.profile, record)
+        return self._remembered[key]
 
     def candidate_of(self, record: Record) -> tuple[Enforced | str, Sequence[str]]:
         """Return what `of` does of the candidate beside it, and the calls not previewed."""

@@ -81,7 +81,7 @@ def gather(
     silence = [one for one in obstacles if one != audit_health.UNREAD]
     if not silence:  # else a log without records does not show that there were no calls
         log_sources.note_covered(evidence, read)
-    profile_of = profiles(places)
+    profile_of: Callable[[Record], Filter | str] = Profiles(places.prefix).of
     unpreviewed = None
     if candidate:
         beside = candidate_evidence.of(decided, evidence, _candidates(places))
@@ -157,20 +157,6 @@ def _beside(
         return found.candidate_of(decided.records[key])
 
     return lambda record: of(record.key)[0], lambda record: of(record.key)[1]
-
-
-def profiles(places: Places) -> Callable[[Record], Filter | str]:
-    """Return a caching function that finds a record's profile under enforce."""
-    found = Profiles(places.prefix)
-    remembered: dict[tuple[str | None, ...], Filter | str] = {}
-
-    def of(record: Record) -> Filter | str:
-        key = (record.profile, record.form, record.digest, record.root)
-        if key not in remembered:
-            remembered[key] = found.of(record)
-        return remembered[key]
-
-    return of
 
 
 def is_there(key: Key) -> bool:

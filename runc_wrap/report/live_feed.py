@@ -20,7 +20,8 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import is_repeated
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
-from runc_wrap.report import call_row, evidence_gathering, outcomes
+from runc_wrap.report import call_row, outcomes
+from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -125,7 +126,7 @@ class DeniedCalls:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._profile_of: Callable[[Record], Filter | str] = evidence_gathering.profiles(places)
+        self._profile_of: Callable[[Record], Filter | str] = Profiles(places.prefix).of
         self._ledger = whole_ledger.Ledger({})
 
     def of(self, seen: Iterable[SeenCall]) -> Iterator[tuple[SeenCall, Record | None, CallRow]]:

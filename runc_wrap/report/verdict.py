@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from runc_wrap import safe_text, time_text
+from runc_wrap import time_text
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
@@ -34,6 +34,7 @@ from runc_wrap.report import (
     call_row,
     confidence,
     container_evidence,
+    evidence_gaps,
     filter_side_effects,
     installed_filters,
     merged_workload,
@@ -45,11 +46,11 @@ from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import Doubts
 from runc_wrap.report.container_evidence import NodeFacts
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
-from runc_wrap.report.unattributed_doubt import Suspicion, either, either_sentence, is_over
+from runc_wrap.report.unattributed_doubt import Suspicion
 from runc_wrap.report.workload_on_node import MOST_NAMES, NodeWorkload, SeenHere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.evidence.store.evidence_memory import Evidence
@@ -63,21 +64,6 @@ if TYPE_CHECKING:
     from runc_wrap.report.workload_names import Workload
 
     Rows = dict[tuple[int, int], CallRow]
-
-_DAMAGED, _CLEARED = "its evidence is damaged.", "its evidence was cleared."
-_RESTORED = (
-    "a container was restored from a checkpoint, and its processes have the filters of then."
-)
-_NOT_PREVIEWED = "what its candidate would deny of {} is not previewed."
-_CROWDED = "it made more kinds of calls than are kept."
-_STRAY = (
-    "{} of no known container came meanwhile, which may have been its own. Recreate it: a "
-    "container that is watched as long without such calls ends this doubt. Or use observe."
-)
-_UNREADABLE = (
-    "the flags of {} of {} of clone3 could not be read, and with those for new namespaces clone is "
-    "denied too."
-)
 
 
 class Judging(NodeFacts):
@@ -114,7 +100,7 @@ class Judging(NodeFacts):
         own = installed_filters.of(group, self.profile_of, self._carried)
         lost = confidence.lost(group, evidence, self.since)
         found.lost = lost.records
-        more = [*self._gaps(group, evidence), *own.sentences, lost.sentence]
+        more = [*evidence_gaps.gaps(group, evidence, self), *own.sentences, lost.sentence]
         found.notes |= dict.fromkeys(filter(None, more))
         return found
 
@@ -131,9 +117,9 @@ class Judging(NodeFacts):
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
         doubts = self._doubts(group, evidence, suspicion, rows)
-        problems += [*self._gaps(group, evidence), *own.sentences]
-        problems += self._doubtful(group, suspicion, doubts)
-        unwatched = None if watched > 0 else self._unwatched(group)
+        problems += [*evidence_gaps.gaps(group, evidence, self), *own.sentences]
+        problems += evidence_gaps.doubtful(group, suspicion, doubts, self)
+        unwatched = None if watched > 0 else evidence_gaps.unwatched(group, self)
         verdict, reason = _verdict(rows, group, problems, unwatched)
         unshown = self._unshown(group[-1], rows)
         sure = confidence.confidence(conclusive, watched, doubts, unshown)
@@ -188,19 +174,6 @@ class Judging(NodeFacts):
         lost = confidence.lost(group, evidence, self.since)
         return Doubts(lost, suspicion.count(group), dropped, *_clones(rows))
 
-    def _doubtful(
-        self, group: list[ContainerEvidence], suspicion: Suspicion, doubts: Doubts
-    ) -> Iterator[str]:
-        """Yield sentences on calls that may be the workload's, or that may have been lost."""
-        if doubts.lost.end:
-            yield doubts.lost.sentence
-        if doubts.stray and not is_over(group, lambda one: suspicion.count([one]) > 0):
-            yield _STRAY.format(safe_text.number(doubts.stray, "call"))
-        if unreadable := doubts.clones[outcomes.UNREADABLE]:
-            yield _UNREADABLE.format(unreadable, safe_text.number(doubts.of, "call"))
-        if unsure := either(group, self.profile_of):
-            yield either_sentence(unsure)
-
     def _unshown(self, newest: ContainerEvidence, rows: list[CallRow]) -> str | None:
         """Return what a container's mode cannot show, None if nothing makes that likely."""
         if not newest.looks:
@@ -211,25 +184,6 @@ class Judging(NodeFacts):
 
     def _carried(self, one: ContainerEvidence) -> Carried:
         return self.carried.get(one.record.key, container_evidence.NONE)
-
-    def _gaps(self, group: list[ContainerEvidence], evidence: Evidence) -> Iterator[str]:
-        """Yield sentences on why the evidence may be incomplete."""
-        looking = [one for one in group if one.looks]
-        if left := sorted({call for one in looking for call in self.unpreviewed(one.record)}):
-            yield _NOT_PREVIEWED.format(", ".join(left))
-        if any(one.record.restored for one in group):
-            yield _RESTORED
-        if any(one.seen.dropped for one in looking):
-            yield _CROWDED
-        if any(evidence.is_damaged(one.record.key) for one in looking):
-            yield _DAMAGED
-        if any(one.begin <= container_evidence.cleared(one, evidence) for one in looking):
-            yield _CLEARED
-
-    def _unwatched(self, group: list[ContainerEvidence]) -> str:
-        if self.silence and any(one.looks and one.record.mode != OBSERVE for one in group):
-            return f"nothing could be watched: {self.silence}."
-        return "nothing was watching while its containers ran."
 
     def _add_calls(self, record: Record, seen: Tallies, rows: Rows) -> list[str]:
         """Add a container's calls to the workload's; return why their outcome is unknown, if so."""
@@ -294,7 +248,7 @@ def _verdict(
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and the reason if there is none."""
     verdicts = [row.verdict for row in rows if row.verdict and not row.is_expected]
-    hiding = next((one for one in problems if one != _CLEARED), None)
+    hiding = next((one for one in problems if one != evidence_gaps.CLEARED), None)
     if hiding and not {DENIED, DEPENDS}.intersection(verdicts):
         return None, f"Unknown: {hiding}"
     if verdicts:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -9,13 +9,17 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.report import outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
 from tests.unit.evidence import samples
+from tests.unit.evidence.samples import line
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runc_wrap.ledger.decision_record import Record
 
 SYSLOG = 103  # allowed with CAP_SYSLOG
 CHROOT = 161  # allowed with CAP_SYS_CHROOT
@@ -135,3 +139,33 @@ def test_the_runtime_is_recognized_by_its_state_file(
     profile = _enforced(node, root=str(tmp_path), digest=_digest(node, FOURTEEN))
     above = CallKind(samples.X86_64, 5000, samples.LOG, None, "", "")
     assert outcomes.of(above, profile).errno == errno
+
+
+@pytest.mark.parametrize(
+    ("other", "times"),
+    [
+        ({}, 1),
+        ({"id": "c2"}, 1),
+        ({"digest": "of the policy before"}, 2),
+        ({"profile": "moby"}, 2),
+        ({"mode": "observe"}, 2),
+        ({"root": "/run/other"}, 2),
+    ],
+)
+def test_containers_are_judged_by_the_profile_that_each_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], times: int
+) -> None:
+    asked: list[Record] = []
+
+    def named(_: Profiles, _name: str, record: Record) -> str:
+        asked.append(record)
+        return f"the {len(asked)}. profile"
+
+    monkeypatch.setattr(Profiles, "_named", named)
+    profile_of = Profiles(tmp_path).of
+    records = [
+        ledger_record.of(line(digest="now")),
+        ledger_record.of({**line(digest="now"), **other}),
+    ]
+    found = [profile_of(one) for one in (*records, *records)]
+    assert (len(asked), len(set(found))) == (times, times)
