@@ -64,5 +64,3 @@ Count = Annotated[int, Within()]
 Time = Annotated[
     str, Like(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "a time such as 2027-01-31T18:00:00Z")
 ]
-Digest = Annotated[str, Like(r"[0-9a-f]{64}", "64 hexadecimal digits")]
-AbsolutePath = Annotated[str, Like(r"/[^\0]{0,4095}", "an absolute path")]

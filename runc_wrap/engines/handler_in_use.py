@@ -11,9 +11,10 @@ from runc_wrap.engines import registry
 from runc_wrap.engines.dependent_container import Dependent, Unknown, of_handler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
 
@@ -45,6 +46,33 @@ def _by_path(places: Places, handler: str) -> Iterator[Dependent]:
 def of_users(handler: str) -> list[Dependent]:
     """Return the containers that users started by an engine of their own through a handler."""
     return _once(one for each in registry.ENGINES.values() for one in each.of_users(handler))
+
+
+def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent], list[str]]:
+    """Return the containers that need a handler's name, and what is not known or certain.
+
+    What users run by their own Podman is named only: any user could start such a container.
+    """
+    users, path = (
+        registry.ENGINES[where.engine].of_users(handler),
+        places.wrapper.with_name(handler),
+    )
+    return _known(handler, users, lambda: by_name(where.engine, where.config, path))
+
+
+def called_by_path(places: Places, handler: str) -> tuple[list[Dependent], list[str]]:
+    """Return the containers for which PREFIX/bin/HANDLER is called, and what is not certain."""
+    return _known(handler, of_users(handler), lambda: by_path(places, handler))
+
+
+def _known(
+    handler: str, users: Iterable[Dependent], find: Callable[[], list[Dependent]]
+) -> tuple[list[Dependent], list[str]]:
+    named = [f"{each} needs {handler}" for each in sorted(set(users))]
+    try:
+        return find(), named
+    except Unknown as unknown:
+        return [], [*named, f"there may be containers that need {handler}, as {unknown}"]
 
 
 def _once(found: Iterable[Dependent]) -> list[Dependent]:

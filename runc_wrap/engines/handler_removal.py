@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import dependent_container, handler_in_use, registry
+from runc_wrap.engines import dependent_container, handler_in_use
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.node import installed_programs
@@ -71,9 +71,9 @@ def look_again(places: Places, removal: Removal) -> None:
 
 def _users(places: Places, planned: Plan, handler: str) -> tuple[list[Dependent], list[str]]:
     """Return the containers that need what is removed, and what is not known or certain."""
-    found, named = needed(places, planned.where, handler)
+    found, named = handler_in_use.needed(places, planned.where, handler)
     if planned.link_gone:
-        called, more = called_by_path(places, handler)
+        called, more = handler_in_use.called_by_path(places, handler)
         found, named = sorted({*found, *called}), [*dict.fromkeys([*named, *more])]
     return found, named
 
@@ -86,33 +86,6 @@ def _refuse(where: Where, handler: str, found: list[Dependent]) -> None:
             "stop and remove them first (`doctor --fix` removes a test container that stayed), or "
             "`--hand-over`, after which they run without runc-wrap",
         )
-
-
-def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent], list[str]]:
-    """Return the containers that need a handler's name, and what is not known or certain.
-
-    What users run by their own Podman is named only: any user could start such a container.
-    """
-    users = registry.ENGINES[where.engine].of_users(handler)
-    named = [f"{each} needs {handler}" for each in sorted(set(users))]
-    try:
-        path = places.wrapper.with_name(handler)
-        return handler_in_use.by_name(where.engine, where.config, path), named
-    except dependent_container.Unknown as unknown:
-        return [], [*named, _unsure(handler, unknown)]
-
-
-def called_by_path(places: Places, handler: str) -> tuple[list[Dependent], list[str]]:
-    """Return the containers for which PREFIX/bin/HANDLER is called, and what is not certain."""
-    named = [f"{each} needs {handler}" for each in handler_in_use.of_users(handler)]
-    try:
-        return handler_in_use.by_path(places, handler), named
-    except dependent_container.Unknown as unknown:
-        return [], [*named, _unsure(handler, unknown)]
-
-
-def _unsure(handler: str, unknown: dependent_container.Unknown) -> str:
-    return f"there may be containers that need {handler}, as {unknown}"
 
 
 def required_runtime(places: Places) -> Path:

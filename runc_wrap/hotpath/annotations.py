@@ -71,18 +71,16 @@ def _may_be_late(who: "Identity", policy: "CompiledPolicy") -> bool:
 
 def check_ready_made(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> None:
     """Raise Refusal if crun's annotation with a filter would void the policy's profile."""
+    why, value = "", facts.annotations[CRUN_BPF_KEY]
     if not counts or policy["overlay"]:
+        why = "this container's annotations do not count, or an overlay is in force."
+    elif _may_be_late(facts.who, policy) and facts.sandbox_annotations().get(CRUN_BPF_KEY) != value:
+        why = f"{_LATE}. Recreate the pod with it."
+    if why:
         raise Refusal(
             f"the annotation {CRUN_BPF_KEY} would void the policy's profile, which is not allowed "
-            "here: this container's annotations do not count, or an overlay is in force."
+            f"here: {why}"
         )
-    if _may_be_late(facts.who, policy):
-        before = facts.sandbox_annotations()
-        if before.get(CRUN_BPF_KEY) != facts.annotations[CRUN_BPF_KEY]:
-            raise Refusal(
-                f"the annotation {CRUN_BPF_KEY} would void the policy's profile, which is not "
-                f"allowed here: {_LATE}. Recreate the pod with it."
-            )
 
 
 def counts(who: "Identity", opt_out: "OptOut") -> bool:

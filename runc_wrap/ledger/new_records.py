@@ -12,7 +12,7 @@ from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.ledger_file import LONGEST_LINE
 from runc_wrap.ledger import decision_record
-from runc_wrap.ledger.rotated_files import LARGEST, OpenedLedger
+from runc_wrap.ledger.rotated_files import LARGEST, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +42,8 @@ class Following:
 
     def records(self) -> Iterator[Record]:
         """Yield the new records. Raises OSError if the ledger cannot be read."""
-        with OpenedLedger(self._directory, self._names) as descriptors:
-            for descriptor in descriptors:
-                yield from self._new(descriptor)
+        for descriptor in opened(self._directory, self._names):
+            yield from self._new(descriptor)
         if self._known and self.positions and not self._known.keys() & self.positions.keys():
             self.gaps = 1
 

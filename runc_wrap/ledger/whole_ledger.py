@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import decision_record
-from runc_wrap.ledger.rotated_files import LARGEST, OpenedLedger
+from runc_wrap.ledger.rotated_files import LARGEST, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,10 +78,9 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
 
 def _entries(directory: Path, largest: int) -> Iterator[Json | None]:
     """Yield all records, the oldest first, and None for what is malformed or cut short."""
-    with OpenedLedger(str(directory), ledger_file.OLDEST_FIRST) as descriptors:
-        for descriptor in descriptors:
-            for line in _last_lines(descriptor, largest):
-                yield from (found for _, found in ledger_file.entries(line))
+    for descriptor in opened(str(directory), ledger_file.OLDEST_FIRST):
+        for line in _last_lines(descriptor, largest):
+            yield from (found for _, found in ledger_file.entries(line))
 
 
 def _last_lines(descriptor: int, largest: int) -> Iterator[bytes]:

@@ -80,7 +80,7 @@ class Profiles:
         """Return the profile under enforce, or a sentence that says why it is unknown."""
         if not record.profile or not record.mode:
             return "The ledger does not say which profile was decided."
-        key = (record.profile, record.form, record.digest, record.root)
+        key = (record.profile, record.form, record.digest or record.id, record.root)
         if key not in self._remembered:
             self._remembered[key] = self._named(record.profile, record)
         return self._remembered[key]

@@ -37,16 +37,14 @@ def read(directory: str, name: str) -> Json:
 
 def write(directory: str, name: str, state: Json) -> bool:
     """Write a listener's state to its file; return whether that worked."""
+    plain = {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in state.items()
+    }
     try:
-        text = json_codec.dumps({key: _plain(value) for key, value in state.items()})
+        text = json_codec.dumps(plain)
         files.replace(f"{directory}/{name}.json", text, is_synced=False, writer="agent")
     except (OSError, json_codec.Unreadable):
         warn(f"the state of {name} could not be written.")
         return False
     return True
-
-
-def _plain(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return value.encode("utf-8", "backslashreplace").decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.profiles.composition import expression, operations
+from runc_wrap.profiles.composition import operations
 from runc_wrap.profiles.composition.operations import ADD, Part
 from runc_wrap.profiles.source_profile import ANYWHERE, Profile, ProfileError, Rule
 from runc_wrap.profiles.vocabulary import ALLOW
@@ -39,11 +39,6 @@ class Composed(NamedTuple):
                 if _always(part.rule):
                     return found[::-1]
         return [self.base, *found[::-1]]
-
-
-def of_text(text: str, load: Load) -> Composed:
-    """Return what an expression makes; `load` gives profiles by name. Raises ProfileError."""
-    return made(text, expression.parse(text), load)
 
 
 def made(name: str, what: Composition, load: Load) -> Composed:

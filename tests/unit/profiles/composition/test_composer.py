@@ -21,6 +21,10 @@ from runc_wrap.profiles.source_profile import ProfileError
 AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
 
 
+def _of_text(text: str) -> composer.Composed:
+    return composer.made(text, expression.parse(text), builtin.load)
+
+
 @pytest.mark.parametrize(
     ("text", "terms"),
     [
@@ -50,11 +54,11 @@ def test_signs_have_blanks_on_both_sides(text: str, terms: tuple[Term, ...]) -> 
 )
 def test_what_is_no_composition_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ProfileError, match=why):
-        composer.of_text(text, builtin.load)
+        _of_text(text)
 
 
 def test_each_part_answers_for_its_calls() -> None:
-    made = composer.of_text("containerd + @aio - io_submit + moby - mount", builtin.load)
+    made = _of_text("containerd + @aio - io_submit + moby - mount")
     assert made.answers("io_getevents") == ["+ moby"]
     assert made.answers("io_uring_setup") == ["+ @aio"]  # Docker's default lacks it
     assert made.answers("mount") == ["- mount"]
@@ -63,7 +67,7 @@ def test_each_part_answers_for_its_calls() -> None:
 
 
 def test_terms_apply_from_left_to_right() -> None:
-    made = composer.of_text("containerd - keyctl - read + read", builtin.load)
+    made = _of_text("containerd - keyctl - read + read")
     assert made.answers("read") == ["+ read"]
     allowed = {name for rule in made.profile.rules for name in rule.names}
     assert "read" in allowed
@@ -71,12 +75,10 @@ def test_terms_apply_from_left_to_right() -> None:
 
 
 def test_a_sum_with_a_profile_adds_what_that_one_allows_only() -> None:
-    made = composer.of_text("containerd - clone3 + moby", builtin.load)
+    made = _of_text("containerd - clone3 + moby")
     assert not may(made.profile, "clone3")  # which Docker's denies by a rule of its own
-    assert not may(
-        composer.of_text("containerd - statx + moby - statx", builtin.load).profile, "statx"
-    )
-    assert may(composer.of_text("containerd - statx + moby", builtin.load).profile, "statx")
+    assert not may(_of_text("containerd - statx + moby - statx").profile, "statx")
+    assert may(_of_text("containerd - statx + moby").profile, "statx")
 
 
 OPERANDS = st.sampled_from(
@@ -91,12 +93,12 @@ def test_sums_of_real_profiles_commute_and_a_second_time_changes_nothing(
 ) -> None:
     """Where linux.seccomp can say it; arguments beside a denial of the same call it cannot."""
     try:
-        both = composer.of_text(f"{base} + {one} + {other}", builtin.load)
+        both = _of_text(f"{base} + {one} + {other}")
         texts = (f"{base} + {other} + {one}", f"{base} + {one} + {other} + {one}")
         for text in texts:
             made = [
                 compile_profile(each.profile, arch="amd64", kernel=(6, 12))
-                for each in (both, composer.of_text(text, builtin.load))
+                for each in (both, _of_text(text))
             ]
             assert profile_difference.find(made[0], made[1], Loader("crun")) == [], text
     except ProfileError as error:
