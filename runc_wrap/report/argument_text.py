@@ -163,4 +163,3 @@ _CALLS: dict[str, dict[int, Worded]] = {
     "mount": {3: _bits(argument_constants.MOUNT)},
     "fcntl": {1: _of(argument_constants.FCNTL)},
 }
-NAMED = frozenset(_CALLS)  # calls that have names for arguments

@@ -127,22 +127,19 @@ def _watched(
     if not one.looks:
         return 0.0
     begin = max(start, facts.since, cleared(one, evidence))
-    watched = sum(end - start for start, end in overlap(times, begin, one.end))
+    watched = seconds_within(times, begin, one.end)
     # a log's interval contains the time that the clock was set forward by
     return min(watched, facts.age(one.record.key)) if one.is_there else watched
 
 
-def overlap(watched: list[Interval], begin: float, end: float) -> list[Interval]:
-    """Return the parts of these times that lie between `begin` and `end`, joined."""
-    found: list[Interval] = []
+def seconds_within(watched: list[Interval], begin: float, end: float) -> float:
+    """Return how much of these times, which may overlap, lies between `begin` and `end`."""
+    found = 0.0
     for one_begin, one_end in sorted(watched):
         low, high = max(one_begin, begin), min(one_end, end)
-        if low >= high:
-            continue
-        if found and low <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], high))
-        else:
-            found.append((low, high))
+        if low < high:
+            found += high - low
+            begin = high
     return found
 
 

@@ -17,33 +17,23 @@ if TYPE_CHECKING:
     from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
     from runc_wrap.report.unattributed_doubt import Suspicion
 
-_DAMAGED, CLEARED = "its evidence is damaged.", "its evidence was cleared."
-_RESTORED = (
-    "a container was restored from a checkpoint, and its processes have the filters of then."
-)
-_NOT_PREVIEWED = "what its candidate would deny of {} is not previewed."
-_CROWDED = "it made more kinds of calls than are kept."
-_STRAY = (
-    "{} of no known container came meanwhile, which may have been its own. Recreate it: a "
-    "container that is watched as long without such calls ends this doubt. Or use observe."
-)
-_UNREADABLE = (
-    "the flags of {} of {} of clone3 could not be read, and with those for new namespaces clone is "
-    "denied too."
-)
+CLEARED = "its evidence was cleared."
 
 
 def gaps(group: list[ContainerEvidence], evidence: Evidence, facts: NodeFacts) -> Iterator[str]:
     """Yield sentences on why the evidence may be incomplete."""
     looking = [one for one in group if one.looks]
     if left := sorted({call for one in looking for call in facts.unpreviewed(one.record)}):
-        yield _NOT_PREVIEWED.format(", ".join(left))
+        yield f"what its candidate would deny of {', '.join(left)} is not previewed."
     if any(one.record.restored for one in group):
-        yield _RESTORED
+        yield (
+            "a container was restored from a checkpoint, and its processes have the filters of "
+            "then."
+        )
     if any(one.seen.dropped for one in looking):
-        yield _CROWDED
+        yield "it made more kinds of calls than are kept."
     if any(evidence.is_damaged(one.record.key) for one in looking):
-        yield _DAMAGED
+        yield "its evidence is damaged."
     if any(one.begin <= container_evidence.cleared(one, evidence) for one in looking):
         yield CLEARED
 
@@ -55,9 +45,16 @@ def doubtful(
     if doubts.lost.end:
         yield doubts.lost.sentence
     if doubts.stray and not is_over(group, lambda one: suspicion.count([one]) > 0):
-        yield _STRAY.format(safe_text.number(doubts.stray, "call"))
+        yield (
+            f"{safe_text.number(doubts.stray, 'call')} of no known container came meanwhile, which "
+            "may have been its own. Recreate it: a container that is watched as long without such "
+            "calls ends this doubt. Or use observe."
+        )
     if unreadable := doubts.clones[outcomes.UNREADABLE]:
-        yield _UNREADABLE.format(unreadable, safe_text.number(doubts.of, "call"))
+        yield (
+            f"the flags of {unreadable} of {safe_text.number(doubts.of, 'call')} of clone3 could "
+            "not be read, and with those for new namespaces clone is denied too."
+        )
     if unsure := either(group, facts.profile_of):
         yield either_sentence(unsure)
 

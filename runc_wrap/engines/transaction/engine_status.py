@@ -89,18 +89,14 @@ def survey(places: Places, node: Systemd) -> list[ShownEngine]:
     found = []
     for state in registration_state.states(places.engines):
         where = state.where(places)
-        found.append(
-            _shown(state, node, last_transaction.read(where), waiting.pop(where.change, None))
-        )
+        last = last_transaction.read(where)
+        found.append(_shown(state, node, last, waiting.pop(where.change, None)))
     return [*found, *map(_only_begun, waiting.values())]
 
 
 def _only_begun(note: Note) -> ShownEngine:
-    return ShownEngine(
-        registration_state.empty(note.engine, Path(note.config)),
-        unfinished=note,
-        drift=[*engine_drift.interrupted(note)],
-    )
+    empty = registration_state.empty(note.engine, Path(note.config))
+    return ShownEngine(empty, unfinished=note, drift=[*engine_drift.interrupted(note)])
 
 
 def _shown(

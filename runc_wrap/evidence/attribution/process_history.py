@@ -96,11 +96,6 @@ class ProcessTree:
         if self._socket:  # without it ends would not be noticed
             self.scan()
 
-    @property
-    def remembered(self) -> int:
-        """How many processes are in memory, ended and unplaced ones included."""
-        return len(self.lives) + len(self._unplaced) + len(self._hosts)
-
     def fileno(self) -> int:
         """Return the connector's descriptor, -1 if there is none."""
         return self._socket.fileno() if self._socket else -1

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.report.confidence import WORDS, watched_well
-from runc_wrap.report.container_evidence import overlap
+from runc_wrap.report.container_evidence import seconds_within
 
 
-def test_overlapping_intervals_are_joined_and_clipped() -> None:
-    assert overlap([(0, 5), (4, 8), (20, 30), (50, 60)], 2, 25) == [(2, 8), (20, 25)]
+def test_time_that_was_watched_twice_counts_once_and_only_while_the_container_ran() -> None:
+    assert seconds_within([(0, 5), (4, 8), (20, 30), (50, 60)], 2, 25) == 6 + 5
 
 
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
