@@ -20,7 +20,7 @@ from runc_wrap.hotpath import config_file, identity, ledger_file, main, policy_f
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import Decision
-from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.errors import Refusal, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
     except Exception as error:
         if policy["on_error"] != "run-unmodified":
             raise
-        reason = str(error) if isinstance(error, Refusal) else main.described(error)
+        reason = str(error) if isinstance(error, Refusal) else described(error)
         decision = Decision("leave", f"Started unmodified: {reason}", "unset")
         who = identity.identify(invocation, {}, "")
         return text, ledger_file.record(invocation, who, decision, {}, "hook")
@@ -136,7 +136,7 @@ def run(prefix: str, options: "list[str]") -> int:
         refuse(f"runc-wrap: {refusal}")
         return 1
     except Exception as error:  # noqa: BLE001 - report our own defect like any other failure
-        refuse(f"runc-wrap: an error in runc-wrap itself: {main.described(error)}.")
+        refuse(f"runc-wrap: an error in runc-wrap itself: {described(error)}.")
         return 1
     line["seconds"] = round(time.perf_counter() - started, 6)
     _append(prefix, line)

@@ -34,7 +34,7 @@ from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
 from runc_wrap.agent.wakeup_limit import Resting
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
-from runc_wrap.hotpath.main import described
+from runc_wrap.hotpath.errors import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

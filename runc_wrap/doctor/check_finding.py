@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +9,6 @@ from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 Severity = Literal["error", "warning", "note"]
@@ -39,20 +36,3 @@ class Finding:
     remedy: str
     command: str = ""
     fix: Callable[[], None] | None = field(default=None, compare=False, repr=False)
-
-
-def changed_mode(path: Path, *, takes: int = 0, gives: int = 0) -> Callable[[], None]:
-    """Return what takes these bits from the mode of a file or directory, and gives it others."""
-
-    def act() -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
-        try:
-            found = os.fstat(descriptor)
-            if found.st_uid not in (0, os.geteuid()):  # replaced meanwhile, by those who could
-                raise NotMended(f"it belongs to uid {found.st_uid} now")
-            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~takes | gives)
-        finally:
-            os.close(descriptor)
-
-    return act

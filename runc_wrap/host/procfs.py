@@ -13,6 +13,7 @@ import time
 from runc_wrap.host import files
 
 LARGEST = 2 << 20  # bytes; 65,536 groups fill some 720 KiB of /proc/PID/status
+_AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
 _STATE, _PARENT, _FLAGS, _THREADS, _START = 3, 4, 9, 20, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
 _IO_WORKER = 0x4010  # PF_IO_WORKER and PF_USER_WORKER of Linux 6.4, linux/sched.h
@@ -103,6 +104,20 @@ def age(pid: int) -> float | None:
     if ticks is None:
         return None
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / posix.sysconf("SC_CLK_TCK")
+
+
+def epoch(ticks: int) -> float:
+    """Return a start time of /proc, in clock ticks since boot, as seconds since the epoch."""
+    return began(time.CLOCK_BOOTTIME) + ticks / posix.sysconf("SC_CLK_TCK")
+
+
+def began(clock: int) -> float:
+    """Return when a clock began, as seconds since the epoch, from readings without a pause."""
+    for _ in range(_MOST_LOOKS):
+        before, now, after = time.clock_gettime(clock), time.time(), time.clock_gettime(clock)
+        if after - before < _AT_ONCE:
+            break
+    return now - (before + after) / 2
 
 
 def has_ended(state: bytes) -> bool:

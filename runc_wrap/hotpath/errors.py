@@ -44,14 +44,14 @@ class Malformed(Exception):
     """Only the real runtime can parse the command line; it gets it unchanged."""
 
 
-def where(error: Exception) -> str:
-    """Return the place of an error in our own code: file name and line."""
+def described(error: Exception) -> str:
+    """Return an unexpected error: its type, and its file and line, without any foreign text."""
     found = "?"
     step = error.__traceback__
     while step:
         found = f"{step.tb_frame.f_code.co_filename.rpartition('/')[2]}:{step.tb_lineno}"
         step = step.tb_next
-    return found
+    return f"{type(error).__name__} in {found}"
 
 
 def because(error: OSError) -> str:

@@ -31,7 +31,7 @@ from runc_wrap.hotpath.decision import (
     decide,
     restore,
 )
-from runc_wrap.hotpath.errors import Forbidden, Malformed, Refusal
+from runc_wrap.hotpath.errors import Forbidden, Malformed, Refusal, described
 from runc_wrap.hotpath.exec_runtime import Launch, hand_over
 from runc_wrap.hotpath.privileged import CAPABILITIES
 
@@ -231,11 +231,6 @@ def read_config(invocation: "Invocation") -> config_file.Found:
         if invocation.is_guess:
             raise Malformed from None
         raise
-
-
-def described(error: Exception) -> str:
-    """Return an unexpected error in a few words, without any foreign text."""
-    return f"{type(error).__name__} in {errors.where(error)}"
 
 
 def _final_block(

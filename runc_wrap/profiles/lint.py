@@ -20,7 +20,6 @@ from runc_wrap.profiles.lint_finding import (
     LintFinding,
     Said,
     Severity,
-    architectures,
     finds,
     is_plain_denial,
     may,
@@ -133,7 +132,7 @@ def architectures_refused(profile: Profile, context: Context) -> Iterator[LintFi
     This is a warning if a later runc knows the name: distributions backport that to older ones
     (Debian's 1.1.15 accepts LOONGARCH64).
     """
-    for name in architectures(profile, context):
+    for name in profile.abis(context.arch):
         since = _ARCHITECTURE_SINCE.get(name)
         if context.runc is not None and not _takes(context.runc, name):
             yield LintFinding(
@@ -154,7 +153,7 @@ def _takes(runc: Version, architecture: str) -> bool:
 @finds("native-missing", "warning", "add it")
 def native_missing(profile: Profile, context: Context) -> Said:
     """Find a list of architectures without the machine's own."""
-    own, listed = OCI[context.arch], architectures(profile, context)
+    own, listed = OCI[context.arch], profile.abis(context.arch)
     if listed and own not in listed:
         what = f"does not list {own}, which this machine's programs use; runtimes add it"
         yield "architectures", what

@@ -66,11 +66,6 @@ def rules(profile: Profile) -> Iterable[tuple[str, Rule]]:
 PERMISSIVE = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", NOTIFY})
 
 
-def architectures(profile: Profile, context: Context) -> tuple[str, ...]:
-    """Return the ABIs that a profile lists; () means only the machine's native one."""
-    return profile.architectures or profile.arch_map.get(context.arch, ())
-
-
 def may(profile: Profile, name: str) -> bool:
     """Tell whether any form of a call passes in a container without capabilities."""
     rules = [rule for rule in profile.rules if name in rule.names and not rule.includes.caps]

@@ -70,3 +70,7 @@ class Profile:
     flags: tuple[str, ...] | None = None
     listener_path: str | None = None
     listener_metadata: str | None = None
+
+    def abis(self, arch: str) -> tuple[str, ...]:
+        """Return the ABIs that it lists on a machine; () means only the native one."""
+        return self.architectures or self.arch_map.get(arch, ())

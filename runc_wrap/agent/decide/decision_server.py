@@ -25,7 +25,7 @@ from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
-from runc_wrap.hotpath.main import described
+from runc_wrap.hotpath.errors import described
 
 ROLE = "decide"  # and the name of its socket
 REQUEST_SECONDS = 1.0  # for a request to come after its connection

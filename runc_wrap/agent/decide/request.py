@@ -14,13 +14,12 @@ from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.service import Release
 from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
 from runc_wrap.hotpath.create_facts import Call
-from runc_wrap.hotpath.errors import Malformed, Refusal
+from runc_wrap.hotpath.errors import Malformed, Refusal, described
 from runc_wrap.hotpath.main import (
     CAPTURE,
     capabilities_of,
     consider,
     default_root,
-    described,
     read_config,
 )
 

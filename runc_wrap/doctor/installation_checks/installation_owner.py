@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding, changed_mode
+from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.host import ownership
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _open_to_others(places: Places, path: Path, how: str) -> Finding:
         f"let only root own and write it (chown root, chmod go-w, setfacl -b {path}), or "
         "install in a directory that only root can write",
         remedies.line("chmod", "go-w", path) if by_mode else "",
-        changed_mode(path, takes=_OTHERS) if by_mode and _is_ours(places, path) else None,
+        remedies.changed_mode(path, takes=_OTHERS) if by_mode and _is_ours(places, path) else None,
     )
 
 

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding, changed_mode
+from runc_wrap.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _not_executable(path: Path) -> Finding:
     remedy = "make it executable, or mount it without noexec"
     command = remedies.line("chmod", f"{_MODE:04o}", path)
     is_fixable = _mode(path) & _EXECUTABLE != _EXECUTABLE
-    fix = changed_mode(path, gives=_MODE) if is_fixable else None
+    fix = remedies.changed_mode(path, gives=_MODE) if is_fixable else None
     return Finding(NAME, "error", sentence, remedy, command, fix)
 
 

@@ -10,7 +10,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding, changed_mode
+from runc_wrap.doctor.check_finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,5 +77,5 @@ def _readable(path: Path) -> Iterator[Finding]:
             f"(mode {stat.S_IMODE(mode):04o})",
             "let only root open it",
             remedies.line("chmod", "700", path),
-            changed_mode(path, takes=_OTHERS),
+            remedies.changed_mode(path, takes=_OTHERS),
         )

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.clock_precision import TICK
-from runc_wrap.evidence.attribution.live_process_lookup import epoch
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
 from runc_wrap.evidence.attribution.runtime_programs import Family
 from runc_wrap.evidence.attribution.unplaced_processes import SECOND
@@ -85,8 +84,8 @@ class Starts:
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Attribute to a container the runtime's process that created it, and all descendants."""
         there = procfs.born(pid)  # it may have started before the agent
-        if there and second - _AWAITED < epoch(there[0]) < second + SECOND:
-            self._unplaced.begun(pid, epoch(there[0]))
+        if there and second - _AWAITED < procfs.epoch(there[0]) < second + SECOND:
+            self._unplaced.begun(pid, procfs.epoch(there[0]))
         self._lead(pid)
         family = list(self._unplaced.created(pid, second))
         if family:
@@ -105,8 +104,10 @@ class Starts:
         self._joining = waiting
         for key, pid, when in ready:
             there = procfs.born(pid)
-            if there and epoch(there[0]) <= when + TICK:  # it had this pid then, and still has
-                self._unplaced.begun(pid, epoch(there[0]))
+            if (
+                there and procfs.epoch(there[0]) <= when + TICK
+            ):  # it had this pid then, and still has
+                self._unplaced.begun(pid, procfs.epoch(there[0]))
             self._lead(pid)
             if pid not in self._lives.alive:
                 take_in(self._lives, key, pid, list(self._unplaced.created(pid, when, TICK)))
@@ -122,7 +123,9 @@ class Starts:
         if first and there and there[0] == first[1]:
             life = self._lives.alive.get(first[0])
             if life is None or life.key != key:
-                self._lives.begin(first[0], epoch(there[0]), key, None)  # it may be the runtime
+                self._lives.begin(
+                    first[0], procfs.epoch(there[0]), key, None
+                )  # it may be the runtime
                 self._lead(first[0])
             self._membership.learn(key)
         if self._awaited[key] < when or first:

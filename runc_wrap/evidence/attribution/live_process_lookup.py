@@ -9,7 +9,6 @@ Records of processes that have ended count as unattributed. The agent's process 
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.container_index import Known
     from runc_wrap.hotpath.ledger_file import Key
 
-_AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
 _MOST_ANCESTORS = 64
 _MOST_REMEMBERED = 4096
 
@@ -50,7 +48,7 @@ class Present:
     def of(self, pid: int, when: float) -> tuple[float, Key] | None:
         """Return a process' start and container, if it was running at `when`; None if unknown."""
         there = procfs.born(pid)
-        if not there or epoch(there[0]) > when + COARSE + TICK:
+        if not there or procfs.epoch(there[0]) > when + COARSE + TICK:
             return None
         if self._outside.get(pid) == there[0]:
             return None
@@ -60,7 +58,7 @@ class Present:
         if key is None:
             self._remember_outside(pid, there[0])
             return None
-        return epoch(there[0]), key
+        return procfs.epoch(there[0]), key
 
     def _by_relation(self, pid: int, there: tuple[int, int]) -> Key | None:
         """Look for a process in the runtimes' state, then for its ancestors."""
@@ -79,17 +77,3 @@ class Present:
         if len(self._outside) >= _MOST_REMEMBERED:
             self._outside.clear()
         self._outside[pid] = start
-
-
-def epoch(ticks: int) -> float:
-    """Return a start time of /proc, in clock ticks since boot, as seconds since the epoch."""
-    return began(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def began(clock: int) -> float:
-    """Return when a clock began, as seconds since the epoch, from readings without a pause."""
-    for _ in range(_MOST_LOOKS):
-        before, now, after = time.clock_gettime(clock), time.time(), time.clock_gettime(clock)
-        if after - before < _AT_ONCE:
-            break
-    return now - (before + after) / 2

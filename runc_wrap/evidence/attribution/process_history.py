@@ -22,7 +22,7 @@ from runc_wrap.evidence.attribution.child_namespaces import Namespaces
 from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
 from runc_wrap.evidence.attribution.container_starts import OTHER, Starts
 from runc_wrap.evidence.attribution.host_processes import Hosts
-from runc_wrap.evidence.attribution.live_process_lookup import Present, began, epoch
+from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.attribution.proc_connector import (
     BODY,
     EVENT,
@@ -246,13 +246,13 @@ class ProcessTree:
         for key in firsts.values():
             self._present.membership.learn(key)
         for pid, life in list(self.lives.alive.items()):
-            if pid not in found or abs(epoch(found[pid][0]) - life.start) > OTHER:
+            if pid not in found or abs(procfs.epoch(found[pid][0]) - life.start) > OTHER:
                 self._end(pid, time.time())
         for pid, (start, _) in found.items():
             self.meanwhile()
             whose = self._present.membership.of(pid) or firsts.get((pid, start))
             if whose:
-                self.lives.begin(pid, epoch(start), whose)
+                self.lives.begin(pid, procfs.epoch(start), whose)
         for pid in found:
             self._inherit(pid, found)
         self._scan_elsewhere(found.keys() - self.lives.alive.keys())
@@ -354,7 +354,7 @@ class ProcessTree:
         key = self._present.membership.of(pid)
         if key:
             there = procfs.born(pid)
-            self.lives.begin(pid, epoch(there[0]) if there else when, key, when)
+            self.lives.begin(pid, procfs.epoch(there[0]) if there else when, key, when)
             self._hosts.joined(pid, when)
             self._lead(pid)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
@@ -408,7 +408,7 @@ class ProcessTree:
             pid = found[pid][1]
         life = self.lives.alive.get(pid)
         for child in reversed(path) if life else ():
-            start = epoch(found[child][0])
+            start = procfs.epoch(found[child][0])
             self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr]
             # loop runs for a life only
 
@@ -424,4 +424,4 @@ class ProcessTree:
 
 
 def _offset() -> float:
-    return began(time.CLOCK_MONOTONIC)
+    return procfs.began(time.CLOCK_MONOTONIC)

@@ -10,7 +10,6 @@ from runc_wrap.profiles.lint_finding import (
     Check,
     Context,
     Said,
-    architectures,
     finds,
     is_plain_denial,
     may,
@@ -55,7 +54,7 @@ def _denied(profile: Profile) -> list[str]:
 )
 def done_by_siblings(profile: Profile, context: Context) -> Said:
     """Find calls denied by name while others that do the same, or part of it, are permitted."""
-    listed = {*architectures(profile, context), OCI[context.arch]}
+    listed = {*profile.abis(context.arch), OCI[context.arch]}
     for call in _denied(profile):
         known = sibling_calls.SIBLINGS.get(call, ())
         if others := [one for one in known if may(profile, one) and having(one, listed)]:
@@ -76,7 +75,7 @@ def done_by_multiplexers(profile: Profile, context: Context) -> Said:
     Only a rule that denies that one wholly prevents it, and runtimes drop one with the default's
     action and error.
     """
-    listed = {*architectures(profile, context), OCI[context.arch]}
+    listed = {*profile.abis(context.arch), OCI[context.arch]}
     for one, calls in sibling_calls.MULTIPLEXED.items():
         own = [rule for rule in profile.rules if one in rule.names and is_plain_denial(rule)]
         dropped = [rule for rule in own if is_default(rule, profile)]

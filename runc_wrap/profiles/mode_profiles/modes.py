@@ -152,22 +152,17 @@ def _all_abis(profile: Profile, arch: str) -> tuple[str, ...]:
     """Return the profile's ABIs and the machine's; none where it has one and none is listed."""
     every = runnable(of_oci(OCI[arch]))
     own = [abi.oci for abi in every] if len(every) > 1 else []
-    return tuple(dict.fromkeys((*listed(profile, arch), *own)))
-
-
-def listed(profile: Profile, arch: str) -> tuple[str, ...]:
-    """Return the ABIs that a profile lists on a machine; () means only the native one."""
-    return profile.architectures or profile.arch_map.get(arch, ())
+    return tuple(dict.fromkeys((*profile.abis(arch), *own)))
 
 
 def left_out(profile: Profile, arch: str, kernels: Collection[str]) -> list[str]:
     """Return the runnable ABIs that a profile does not list: calls through them are killed."""
-    known = {*listed(profile, arch), OCI[arch]}
+    known = {*profile.abis(arch), OCI[arch]}
     return sorted(set(kernels) - known)
 
 
 def with_abis(profile: Profile, arch: str, kept: Collection[str]) -> Profile:
     """Return the profile restricted to its ABIs in `kept`, and always the native one."""
     wanted = {*kept, OCI[arch]}
-    abis = tuple(abi for abi in listed(profile, arch) if abi in wanted)
+    abis = tuple(abi for abi in profile.abis(arch) if abi in wanted)
     return replace(profile, architectures=abis, arch_map={})

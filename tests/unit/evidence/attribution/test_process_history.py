@@ -10,7 +10,6 @@ import pytest
 
 from runc_wrap.evidence.attribution import (
     container_starts,
-    live_process_lookup,
     proc_connector,
     process_history,
     process_lifetimes,
@@ -198,7 +197,7 @@ def test_a_runtime_that_ran_before_our_start_creates_its_container(
 ) -> None:
     """Not a process that began after the ledger's line, or long before: that is another one."""
     kernel.now = float(int(time.time()))
-    boot = live_process_lookup.began(time.CLOCK_BOOTTIME)
+    boot = procfs.began(time.CLOCK_BOOTTIME)
     per_second = os.sysconf("SC_CLK_TCK")
     ages = {RUNTIME: 1, SHIM: 100, CHILD: -5}
     born = {pid: (int((kernel.now - age - boot) * per_second), 1) for pid, age in ages.items()}
@@ -268,7 +267,7 @@ def test_a_process_that_began_after_the_record_did_not_make_it(
     monkeypatch.setattr(Membership, "of", lambda *_: KEY)
     there = procfs.born(os.getpid())
     assert there is not None
-    begun = live_process_lookup.epoch(there[0])
+    begun = procfs.epoch(there[0])
     assert tree.container_of(os.getpid(), begun - 1) is None
     present = Present(tree.known)
     assert present.container_of(os.getpid(), time.time()) == KEY
@@ -324,7 +323,7 @@ def test_a_scan_ends_processes_whose_pid_was_reused(tree: ProcessTree) -> None:
     for pid in (os.getpid(), os.getppid()):
         there = procfs.born(pid)
         assert there is not None
-        started[pid] = live_process_lookup.epoch(there[0])
+        started[pid] = procfs.epoch(there[0])
     tree.lives.begin(os.getpid(), started[os.getpid()] - 100, KEY)
     tree.lives.begin(os.getppid(), started[os.getppid()] - 0.1, OTHER)
     tree.scan()
