@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive import interpreter, programs, wheels
-from runc_wrap.installation import release_parts
+from runc_wrap.installation import release_assembly
 
 if TYPE_CHECKING:
     from deploy.archive.debian_packages import Package
@@ -88,7 +88,7 @@ def lay(release: Release, parts: Parts, place: Path) -> None:
         wheels.unpack(wheel, release.packages)
     interpreter.check_libraries(release.venv)
     _take_launcher(release)
-    release_parts.copy_hot_path(release.packages, release.directory)
+    release_assembly.copy_hot_path(release.packages, release.directory)
     shutil.copytree(
         parts.source / "hooks", release.directory / "hooks", ignore=shutil.ignore_patterns("__*")
     )

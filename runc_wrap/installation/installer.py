@@ -23,7 +23,7 @@ from runc_wrap.host import change_set, program
 from runc_wrap.host.systemd import UnitFailed
 from runc_wrap.installation import (
     links,
-    release_parts,
+    release_assembly,
     release_switch,
     rollback,
     services,
@@ -90,19 +90,19 @@ class Installer:
         if self._options.checkout:
             self._say("Completing the release ...")
             self._make_parts(Path(sysconfig.get_path("platlib")))
-        release_parts.name_hooks(self._prefix, self._release)
+        release_assembly.name_hooks(self._prefix, self._release)
 
     def _make_parts(self, packages: Path) -> None:
-        release_parts.write_command(self._release)
-        release_parts.copy_hot_path(packages, self._release)
-        release_parts.compile_hot_path(packages, self._release)
-        if reason := release_parts.take_launcher(packages, self._release):
+        release_assembly.write_command(self._release)
+        release_assembly.copy_hot_path(packages, self._release)
+        release_assembly.compile_hot_path(packages, self._release)
+        if reason := release_assembly.take_launcher(packages, self._release):
             raise Failed(
                 f"the launcher is not built: {reason.strip()}\nTry: name another compiler with "
                 "--cc, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), "
                 "which needs none"
             )
-        release_parts.lay_hooks_and_units(self._options.checkout, self._release)
+        release_assembly.lay_hooks_and_units(self._options.checkout, self._release)
 
     def _units(self) -> dict[str, str]:
         return services.texts(self._release / "share" / "systemd", self._prefix)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from runc_wrap.cluster import next_step as steps
-from runc_wrap.cluster.host_commands import step_commands
+from runc_wrap.cluster.host_commands import handler_registration
 from runc_wrap.cluster.next_step import NodeEngine, Registration, Seen
 from runc_wrap.cluster.node_record import Attempt, NodeRecord
 from runc_wrap.documents.reader import DocumentError
@@ -230,14 +230,14 @@ STATUS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("document", "word"), STATUS)
 def test_what_engine_status_says_of_our_handler(document: Any, word: str) -> None:
-    assert step_commands.registration(document, "containerd").word == word
+    assert handler_registration.of(document, "containerd").word == word
 
 
 @pytest.mark.parametrize("document", [None, {"engine": "containerd"}, [3], [{"engine": 3}]])
 def test_what_is_no_status_is_not_taken_for_a_handler_that_is_missing(document: Any) -> None:
     """Which would be registered, by a restart of the engine."""
     with pytest.raises(DocumentError):
-        step_commands.registration(document, "containerd")
+        handler_registration.of(document, "containerd")
 
 
 def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
@@ -246,7 +246,7 @@ def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
         {"engine": "containerd", "config": "/b", "handlers": [OURS]},
     ]
     for config, word in (("/a", steps.ABSENT), ("/b", steps.IN_FORCE)):
-        assert step_commands.registration(document, "containerd", config).word == word
+        assert handler_registration.of(document, "containerd", config).word == word
 
 
 ENGINES = [

@@ -1,4 +1,4 @@
-"""The parts of a release that its package does not have: command, hot path, hooks and more.
+"""Assembles a release: the parts that its package does not have, as command, hot path and hooks.
 
 RELEASE/venv           the interpreter and packages; install.sh or an archive made it
 RELEASE/hotpath        what runs at every create, so that nothing else can be imported
