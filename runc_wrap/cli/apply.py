@@ -8,7 +8,7 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import apply_policy
-from runc_wrap.cli import output, progress, status, tighten
+from runc_wrap.cli import container_text, output, progress, status, tighten
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import deep_verify, redecide
@@ -103,7 +103,7 @@ def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> d
 
 def _change(change: DecisionChange) -> dict[str, Any]:
     """Return a container, and the decision that it would get; `then` is None if it is refused."""
-    found = status.as_document(change.entry)
+    found = container_text.as_document(change.entry)
     names = ("id", "namespace", "pod", "container", "action", "mode", "profile")
     then = change.then and {
         "action": change.then.action,
@@ -120,9 +120,9 @@ def _differences(compiled: Compiled, changes: Sequence[DecisionChange] | None) -
     if changes is None:
         return
     for change in changes:
-        then = change.then
+        then, entry = change.then, change.entry
         now = f"refused ({change.refused})" if then is None else _words(then)
-        yield f"{status.named(change.entry)}: {status.decided(change.entry)} -> {now}"
+        yield f"{container_text.named(entry)}: {container_text.decided(entry)} -> {now}"
     for name, calls in compiled.narrowed.items():
         yield f"profile {name}: {narrowed_comparisons.sentence(calls)}"
     yield f"Running containers that would get a different filter or none: {len(changes)}"
