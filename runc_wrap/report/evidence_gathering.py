@@ -1,4 +1,4 @@
-"""This node's evidence: the agent's store, further records from logs, and the verdicts."""
+"""Gathers this node's evidence: the agent's store and further records from logs; has it judged."""
 
 from __future__ import annotations
 

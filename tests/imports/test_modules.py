@@ -287,9 +287,9 @@ socket struct {_OS} {_TYPING}
 """
 # role of the agent -> how many modules of ours it loads, and all others
 ROLES = {
-    "decide": (29, "__future__ _blake2 _datetime _socket errno fcntl gc select"),
+    "decide": (30, "__future__ _blake2 _datetime _socket errno fcntl gc select"),
     "observe": (
-        96,
+        91,
         f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
         re._compiler re._constants re._parser resource""",
     ),
