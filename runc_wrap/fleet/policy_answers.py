@@ -13,13 +13,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 from runc_wrap.documents.bounds import Count, First, Most
 from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.report import workload_names
+from runc_wrap.report.call_row import texts_size
 from runc_wrap.report.merge.fleet_report import TooMuch
 from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 FORM = 1
 MOST_OF_NODE = 1000  # changes that one answer may list
-MOST_ROWS = 20_000  # different changes and remarks of all nodes
+MOST_BYTES = 100 << 20  # about, in memory: what all nodes say
+_ROW = 1000  # bytes without the texts
+_LONGEST = 4000  # characters of why there is no answer
 _MOST_REMARKS = 100
 _Words = Annotated[str, Most(2100)]  # a sentence, or a name
 _Remarks = Annotated[tuple[Annotated[str, First(2100)], ...], First(_MOST_REMARKS)]
@@ -117,14 +120,16 @@ class PolicyAnswers:
         self.refused: dict[str, list[str]] = {}  # why -> nodes
         self.remarks: dict[str, NodeCounts] = {}
         self.changes: dict[PolicyChange, NodeCounts] = {}
-        self._largest = (0, "")  # how many rows one node added, and which
+        self._size, self._largest = 0, (0, "")  # the part of one node, and which
 
     def take(self, document: Json) -> None:
         """Take the document of one node. Raises TooMuch."""
         node = document["node"]
         if "error" in document:
             why = document["error"]
-            self.silent.append((node, why if isinstance(why, str) else "it did not say why"))
+            why = why[:_LONGEST] if isinstance(why, str) else "it did not say why"
+            self.silent.append((node, why))
+            self._count(_ROW + texts_size(node, why), node)
             return
         try:
             self._add(taken(PolicyAnswer, document))
@@ -136,22 +141,26 @@ class PolicyAnswers:
         if answer.refused is not None:
             why = answer.refused or "it does not say why"
             self.refused.setdefault(why, []).append(answer.node)
+            self._count(_ROW + texts_size(answer.node, why), answer.node)
             return
         self.taken += 1
-        before = self._rows
+        new = 0
         for remark in answer.remarks:
+            new += 0 if remark in self.remarks else _ROW + texts_size(remark)
             self.remarks.setdefault(remark, NodeCounts()).add(answer.node)
-        for change in answer.changes:
-            self.changes.setdefault(change.summed(), NodeCounts()).add(answer.node)
-        self._largest = max(self._largest, (self._rows - before, answer.node))
-        if self._rows > MOST_ROWS:
-            raise TooMuch(
-                f"the nodes list more than {MOST_ROWS} changes and remarks", self._largest[1]
-            )
+        for one in answer.changes:
+            change = one.summed()
+            new += 0 if change in self.changes else _ROW + texts_size(*change.whose, *change[1:])
+            self.changes.setdefault(change, NodeCounts()).add(answer.node)
+        self._count(new, answer.node)
 
-    @property
-    def _rows(self) -> int:
-        return len(self.remarks) + len(self.changes)
+    def _count(self, new: int, node: str) -> None:
+        """Count bytes that a node brings. Raises TooMuch."""
+        self._size += new
+        self._largest = max(self._largest, (new, node))
+        if self._size > MOST_BYTES:
+            what = f"the nodes list more changes and remarks than fit in {MOST_BYTES >> 20} MiB"
+            raise TooMuch(what, self._largest[1])
 
     @property
     def is_well(self) -> bool:

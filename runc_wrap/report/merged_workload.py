@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.report import call_row, filter_side_effects, outcomes
-from runc_wrap.report.call_row import place
+from runc_wrap.report.call_row import place, texts_size
 from runc_wrap.report.confidence import LostRecords, watched_well
 from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.recording import RecordedCalls
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _MOST_NODES = 10  # named as the reason of one thing
 _SHOWN_NODES = 3
+_SIZE = 2000  # bytes of one without its texts
 
 
 class UnknownNodes(NamedTuple):
@@ -44,11 +45,13 @@ class MergedWorkload:
     """A workload of one node or of a fleet.
 
     `shares_name`: only the image distinguishes it from another. `filter` is the profile to which
-    calls are added. `here` is what this node knows of it, None in the report of a fleet.
+    calls are added. `here` is what this node knows of it, None in the report of a fleet. `size` is
+    about how many bytes it takes.
     """
 
     def __init__(self, whose: Workload) -> None:
         self.workload = whose
+        self.size = _SIZE + texts_size(*whose)
         self.shares_name = False
         self.filter: Filter | None = None
         self.here: SeenHere | None = None
@@ -91,15 +94,25 @@ class MergedWorkload:
             self.since = one.since
         self._add_verdict(node, one)
         name = one.profile or ""
-        if name in self.profiles or (name and len(self.profiles) < MOST_NAMES):
+        if name in self.profiles:
             self.profiles[name] += 1
-        _keep(self.modes, one.modes)
-        _keep(self.pods, one.pods)
+        elif name and len(self.profiles) < MOST_NAMES:
+            self.profiles[name] = 1
+            self.size += texts_size(name)
+        self._keep(self.modes, one.modes)
+        self._keep(self.pods, one.pods)
         for call in one.calls:
             self._add_call(call)
         if one.recorded:
             self.recorded = self.recorded or RecordedCalls()
-            self.recorded.add(one.recorded)
+            self.size += self.recorded.add(one.recorded)
+
+    def _keep(self, kept: dict[str, None], values: Iterable[str]) -> None:
+        """Keep the first few values."""
+        for value in values:
+            if value not in kept and len(kept) < MOST_NAMES:
+                kept[value] = None
+                self.size += texts_size(value)
 
     def _add_verdict(self, node: str, one: NodeWorkload) -> None:
         if one.looks:
@@ -109,15 +122,18 @@ class MergedWorkload:
                 self.least = (one.watched, node)
         if one.is_unknown:
             self.doubt(node, one.reason or "it was not watched.")
-        elif one.verdict is None:
-            self._enforced = self._enforced or one.reason or ""
+        elif one.verdict is None and one.reason and not self._enforced:
+            self._enforced = one.reason
+            self.size += texts_size(one.reason)
         if one.verdict != self._worst and place(one.verdict) < place(self._worst):
             self._worst = one.verdict
 
     def doubt(self, node: str, why: str) -> None:
         """Count a node on which nothing is known."""
         self._unknown_nodes += 1
-        self._why = self._why or why
+        if not self._why:
+            self._why = why
+            self.size += texts_size(why)
         if len(self._unknown) < _MOST_NODES:
             self._unknown.append(node)
 
@@ -126,12 +142,7 @@ class MergedWorkload:
         verdict = call.verdict
         if verdict != self._worst and verdict in (DENIED, DEPENDS):
             self._worst = min(verdict, self._worst, key=place)
-        call_row.add(self.calls, call)
-
-    @property
-    def kept(self) -> int:
-        """How many calls are kept of it."""
-        return len(self.calls) + (len(self.recorded.calls) if self.recorded else 0)
+        self.size += call_row.add(self.calls, call)
 
     @property
     def name(self) -> str:
@@ -303,10 +314,3 @@ def _nodes(number: int) -> str:
 def _end(sentence: str) -> str:
     """Return a node's reason without the word that begins ours."""
     return sentence.removeprefix("Unknown: ")
-
-
-def _keep(kept: dict[str, None], values: Iterable[str]) -> None:
-    """Keep the first few values."""
-    for value in values:
-        if len(kept) < MOST_NAMES:
-            kept[value] = None

@@ -13,6 +13,7 @@ from runc_wrap import safe_text
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.failure import Failure
 from runc_wrap.report import merged_workload
+from runc_wrap.report.call_row import texts_size
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
     from runc_wrap.report.merge.node_document import NodeDocument
     from runc_wrap.report.workload_names import Workload
+    from runc_wrap.report.workload_on_node import NodeWorkload
 
 Json = dict[str, Any]
 MOST_NODES = 100_000
-# different workloads, calls, remarks and names of default profiles: about 400 MiB
-MOST_ROWS = 200_000
+MOST_BYTES = 400 << 20  # about, in memory: workloads, calls, remarks, names of default profiles
+_REMARK = 5500  # bytes of one, at most; of a default profile's name
 
 
 class TooMuch(Failure):
@@ -73,7 +75,7 @@ class FleetReport:
     def __init__(self, without: Collection[str] = (), form: int = node_document.FORM) -> None:
         self.without = without
         self._form = form
-        self._rows, self._largest = 0, (0, "")  # those of one node, and which
+        self._size, self._largest = 0, (0, "")  # the part of one node, and which
         self._answered: dict[str, int] = {}  # node -> what tells its answer apart
         self._silent: dict[str, str] = {}
         self.refused: list[Missing] = []
@@ -171,23 +173,35 @@ class FleetReport:
     def _add_silent(self, node: str, why: str) -> None:
         if node in self._answered:
             raise AnsweredTwice(node)
-        self._silent.setdefault(node, why)
+        if node not in self._silent:
+            self._silent[node] = why
+            self._count(texts_size(node, why), node)
 
     def _add_rows(self, found: NodeDocument) -> None:
         node = found.node
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
-        new = -len(self.notes) - len(self.kept) - len(self._workloads)
+        remarks = -len(self.notes) - len(self.kept)
         self.kept.add(found.kept)
         self.notes.add(node, found.notes)
-        for whose, one in found.workloads.items():
-            known = self._workloads.setdefault(whose, MergedWorkload(whose))
-            new -= known.kept
-            known.add(node, one)
-            new += known.kept
-        new += len(self.notes) + len(self.kept) + len(self._workloads)
-        self._rows += new
+        remarks += len(self.notes) + len(self.kept)
+        self._count(
+            remarks * _REMARK + sum(self._grown(node, one) for one in found.workloads.items()), node
+        )
+
+    def _grown(self, node: str, of: tuple[Workload, NodeWorkload]) -> int:
+        """Add what a node says of a workload; return by how many bytes that grew, about."""
+        whose, one = of
+        known = self._workloads.get(whose)
+        before = known.size if known else 0
+        known = known or self._workloads.setdefault(whose, MergedWorkload(whose))
+        known.add(node, one)
+        return known.size - before
+
+    def _count(self, new: int, node: str) -> None:
+        """Count bytes that a node brings. Raises TooMuch."""
+        self._size += new
         self._largest = max(self._largest, (new, node))
-        if self._rows > MOST_ROWS:
-            what = f"the nodes report more than {MOST_ROWS} workloads, calls and remarks"
-            raise TooMuch(what, self._largest[1])
+        if self._size > MOST_BYTES:
+            what = "the nodes report more workloads, calls and remarks than fit in"
+            raise TooMuch(f"{what} {MOST_BYTES >> 20} MiB", self._largest[1])

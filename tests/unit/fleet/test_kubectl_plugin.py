@@ -167,7 +167,7 @@ def test_a_node_that_is_left_out_is_not_asked(cluster: StandIn) -> None:
 def test_more_than_fits_says_which_node_to_leave_out(
     cluster: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_report, "MOST_ROWS", 9)
+    monkeypatch.setattr(fleet_report, "MOST_BYTES", 9 * 2400)
     cluster.node("a", document("a", WEB))
     cluster.node("b", document("b", *(workload(f"w{at}") for at in range(9))))
     result = run("report")

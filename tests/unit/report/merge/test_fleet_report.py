@@ -197,7 +197,7 @@ def test_a_refused_document_adds_nothing() -> None:
 def test_more_than_fits_fails_and_says_which_node_to_leave_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fleet_report, "MOST_ROWS", 18)
+    monkeypatch.setattr(fleet_report, "MOST_BYTES", 36_000)
     greedy = document("greedy", *(workload(f"w{at}") for at in range(10)))
     others = [document(f"n{at}", workload(), workload(f"x{at}")) for at in range(8)]
     for ordered in ([greedy, *others], [*others, greedy]):
@@ -215,10 +215,16 @@ def _recorded(at: int) -> dict[str, Any]:
     return {"containers": 1, "whole": 1, "watched": 1, "lost": 0, "notes": [], "calls": calls}
 
 
+LONG = "\U0001f600" * 120  # four bytes each in memory
 KINDS: dict[str, Any] = {
     "calls": lambda at: workload("web", *(call("x", at * 9 + i) for i in range(9))),
     "notes": lambda at: {"notes": [f"{'y' * at} {'x' * i}" for i in range(50)]},
     "recorded": lambda at: workload("web", recorded=_recorded(at)),
+    "programs": lambda at: workload("web", *(call("x", i, programs=[LONG * at]) for i in range(9))),
+    "args": lambda at: workload(
+        "web", *(call("x", i, args=[[at, i] for i in range(3)]) for i in range(9))
+    ),
+    "names": lambda at: workload("web", pods=[LONG * at], profile=LONG * at),
     "kept": lambda at: {"kept": {"adopts": True, "profiles": {f"{at}.{i}": 1 for i in range(16)}}},
 }
 
@@ -233,7 +239,7 @@ def test_whatever_nodes_send_counts_for_the_bound(
         for at, one in enumerate(made)
     ]
     assert _merged(*documents).answered == 9
-    monkeypatch.setattr(fleet_report, "MOST_ROWS", 70)
+    monkeypatch.setattr(fleet_report, "MOST_BYTES", 30_000)
     with pytest.raises(TooMuch, match="leave it out"):
         _merged(*documents)
 
