@@ -25,7 +25,7 @@ from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources, settings_reader
 from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
-from runc_wrap.profiles.composition import composed_file, composer
+from runc_wrap.profiles.composition import composed_file, composer, expression
 from runc_wrap.profiles.composition.composer import Composed
 from runc_wrap.profiles.json_profiles import formats, profile_files
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
@@ -83,7 +83,7 @@ def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Compo
     """Return the profile that a name stands for. Raises ProfileError, Refusal and OSError."""
     if name == STDIN:
         return _of_bytes(places, "stdin", engine, stdin)
-    if "/" in name and not name.startswith(LOCALHOST) and " " not in name:
+    if "/" in name and not (name.startswith(LOCALHOST) or expression.is_composed(name)):
         return _of_bytes(places, name, engine, profile_files.read_bytes(name))
     return _named(places, name, engine)
 

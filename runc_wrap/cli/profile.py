@@ -12,14 +12,13 @@ from runc_wrap.cli import (
     output,
     profile_capture,
     profile_diff,
+    profile_engine,
     profile_lint,
     profile_record,
     profile_simulate,
 )
-from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
-from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import policy_compiler
@@ -119,12 +118,7 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
     default=platform.goarch,
     help="Architecture by its name in Go: amd64, arm64.  [default: this machine's]",
 )
-@click.option(
-    "--engine",
-    type=click.Choice([*engine_names.KNOWN, UNKNOWN]),
-    default=UNKNOWN,
-    help="The engine whose runtime-default is shown.",
-)
+@profile_engine.engine
 @click.option(
     "--explain", "explained", is_flag=True, help="Print which part answers for each call."
 )

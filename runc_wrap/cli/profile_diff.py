@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output
+from runc_wrap.cli import output, profile_engine
 from runc_wrap.filters import profile_difference
-from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.return_codes import ACTION_MASK, ALLOW, LOG, TRACE, USER_NOTIF
 from runc_wrap.safe_text import number
@@ -55,7 +54,7 @@ class _Row(NamedTuple):
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@click.option("--engine", default=UNKNOWN, help="The engine whose runtime-default is meant.")
+@profile_engine.engine
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool) -> None:

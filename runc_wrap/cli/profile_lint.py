@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.apply import node_facts, policy_proof, profile_operand
-from runc_wrap.cli import output
-from runc_wrap.hotpath.identity import UNKNOWN
+from runc_wrap.cli import output, profile_engine
 from runc_wrap.policy import compiled_lint
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name")
-@click.option("--engine", default=UNKNOWN, help="The engine whose runtime-default is meant.")
+@profile_engine.engine
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output
-from runc_wrap.hotpath.identity import UNKNOWN
+from runc_wrap.cli import output, profile_engine
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -27,7 +26,7 @@ _LONGEST = 64 * 1024  # bytes of a line
 @click.command()
 @click.argument("name")
 @click.argument("calls", type=click.File("rb"), required=False)
-@click.option("--engine", default=UNKNOWN, help="The engine whose runtime-default is meant.")
+@profile_engine.engine
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def simulate(
@@ -35,13 +34,14 @@ def simulate(
 ) -> None:
     """Print what the profile NAME would deny of calls that were seen, and where each was first.
 
-    CALLS is strace's output (best with -f -X raw) or an audit log, - for stdin; without it, the
+    CALLS is strace's output (best with -f -n -X raw) or an audit log, - for stdin; without it, the
     calls in this node's evidence. NAME is as for `profile show`; it counts for a container with an
     engine's usual capabilities.
 
     Exit status 1: a call would be denied, or may be.
     """
-    source = profile_operand.profile(places, name, engine).profile
+    stdin = profile_operand.read_stdin(name)
+    source = profile_operand.profile(places, name, engine, stdin).profile
     compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
     profile = Enforced(resolve(compiled, USUAL), profile_operand.loader(places))
     recorded = (one for _, one in profile_simulation.of_evidence(places))

@@ -9,6 +9,7 @@ from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.report import call_row, outcomes
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
+_NO_CALL = (
+    "no call was found, so there is no verdict; give what `strace -f -n -X raw -o FILE COMMAND` "
+    "writes, or an audit log as the kernel writes it (`ausearch --raw`)"
+)
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 
 
@@ -58,17 +63,23 @@ def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
 def _traced(call: TracedCall) -> CallKind | None:
     """Return a traced call by its number, None for a name that is unknown here."""
     native = syscall_names.native()
-    abi = abis.ABIS[_ABI_OF[call.bits]] if native is abis.ABIS["x86_64"] else native
-    number = syscall_names.numbers(abi).get(call.name)
-    if number is None:
+    likely = abis.ABIS[_ABI_OF[call.bits]] if native is abis.ABIS["x86_64"] else native
+    known = [
+        (number != call.number, abi is not likely, abi.audit, number)
+        for abi in abis.runnable(native)
+        if (number := syscall_names.numbers(abi).get(call.name)) is not None
+    ]
+    if not known:
         return None
-    return CallKind(abi.audit, number, return_codes.LOG, call.args, "", "")
+    *_, audit, number = min(known)
+    return CallKind(audit, number, return_codes.LOG, call.args, "", "")
 
 
 def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
     """Return what each distinct call that is not let through would get, worst first.
 
     Each is {syscall, abi, verdict, errno, outcome, count, first}: how often, and where first.
+    Raises Failure if no call was seen, of which no profile could be judged.
     """
 
     @lru_cache(_MOST)
@@ -85,4 +96,6 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
             found[key] = {"syscall": name, "abi": abi, **what, "count": 0, "first": where}
         if key in found:
             found[key]["count"] += 1
+    if not judged.cache_info().misses:
+        raise Failure(_NO_CALL)
     return sorted(found.values(), key=lambda one: outcomes.WORST_FIRST.index(one["verdict"]))

@@ -1,8 +1,9 @@
-"""Calls in strace's output: its own text, with -f, -t, -tt, -T or -o; best with -X raw.
+"""Calls in strace's output: its own text, with -f, -t, -r, -T, -i, -Y or -o; best with -n -X raw.
 
 An argument is known only if strace printed a number, and no string or structure before it. A call
-that strace shows in two parts counts where it begins. Source: strace 6.13, src/strace.c
-(printleader) and strace.1.
+that strace shows in two parts counts where it begins. With -o the file does not say which process
+is a 32-bit one; the numbers that -n prints do. Source: strace 6.13, src/strace.c (printleader) and
+strace.1.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.sightings import Args
 
+_COMMAND = rb"(?:<[^\n]{0,64}?>)?"
+_PID = rb"(?:\[pid +(\d{1,10})" + _COMMAND + rb"\] |(\d{1,10})" + _COMMAND + rb" +)?"
 _LINE = re.compile(
-    rb"(?:\[pid +(\d{1,10})\] |(\d{1,10}) +)?(?:(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
-    rb"([a-z_][a-z0-9_]{0,63})\((.{0,2000})"
+    _PID + rb"(?: *(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
+    rb"(?:\[ *(\d{1,10})\] )?(?:\[[0-9a-f]{8,16}\] )?([a-z_][a-z0-9_]{0,63})\((.{0,2000})"
 )
+_ENDED = re.compile(_PID + rb".{0,99}\+\+\+ (?:exited|killed) ")
 _MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64) bit mode\. \]")
 _NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|\d{1,20})")
 _END = re.compile(rb'["()\[{]')  # of the arguments, or of those that are numbers
@@ -27,11 +31,15 @@ _MASK = (1 << 64) - 1
 
 
 class TracedCall(NamedTuple):
-    """One call: `bits` is "64", "32" or "x32"; `args` are six, None for what is no number."""
+    """One call: `bits` is "64", "32" or "x32"; `args` are six, None for what is no number.
+
+    `number` is the one that strace printed, if it did.
+    """
 
     name: str
     bits: str
     args: Args
+    number: int | None = None
 
 
 class StraceReader:
@@ -46,8 +54,17 @@ class StraceReader:
             if mode := _MODE.search(line):
                 self._modes[mode[1]] = mode[2].decode()
             elif found := _LINE.match(line):
-                bits = self._modes.get(found[1] or found[2] or b"", "64")
-                yield TracedCall(found[3].decode(), bits, _arguments(found[4]))
+                number = int(found[3]) if found[3] else None
+                bits = self._mode(found[1] or found[2])
+                yield TracedCall(found[4].decode(), bits, _arguments(found[5]), number)
+            elif ended := _ENDED.match(line):
+                self._modes.pop(ended[1] or ended[2], None)
+
+    def _mode(self, pid: bytes | None) -> str:
+        """Return a process' mode; strace names no process while it traces only one."""
+        if pid or len(self._modes) != 1:
+            return self._modes.get(pid or b"", "64")
+        return next(iter(self._modes.values()))
 
 
 def _arguments(text: bytes) -> Args:

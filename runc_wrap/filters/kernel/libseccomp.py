@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SECONDS = 10  # of CPU, far more than the largest profile needs; a busy node is no reason
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
 _BINARY_TREE = 2
+_WHY = {errno.EEXIST: "another rule gives the same calls another action"}
 
 
 def filter_bytes(load: Load) -> bytes:
@@ -41,21 +42,24 @@ def filter_bytes(load: Load) -> bytes:
         if not pid:
             os._exit(_made(pyseccomp, load, file))
         ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        file.seek(0)
+        made = file.read()
         if ended == -signal.SIGPROF:
             raise ProfileError(f"libseccomp did not compile the profile within {SECONDS} s of CPU")
         if ended:
-            why = os.strerror(ended) if ended > 0 else f"it ended by signal {-ended}"
-            raise ProfileError(f"libseccomp refuses the profile: {why}")
-        file.seek(0)
-        return file.read()
+            why = (
+                _WHY.get(ended) or os.strerror(ended) if ended > 0 else f"ended by signal {-ended}"
+            )
+            raise ProfileError(f"libseccomp refuses the profile{made.decode()}: {why}")
+        return made
 
 
 def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no types)
-    """Write the filter to a file within SECONDS; return 0, or the number of libseccomp's error."""
+    """Write the filter to a file within SECONDS, or the rule in error; return 0 or the errno."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
-        _make(library, load).export_bpf(file)
+        _make(library, load, file).export_bpf(file)
     except OSError as error:
         return error.errno or errno.EINVAL
     except BaseException:  # noqa: BLE001 - in a fork of the caller, which must not continue as it
@@ -63,7 +67,7 @@ def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no 
     return 0
 
 
-def _make(library: Any, load: Load) -> Any:  # noqa: ANN401 (no types)
+def _make(library: Any, load: Load, file: BinaryIO) -> Any:  # noqa: ANN401 (no types)
     made = library.SyscallFilter(load.default)
     native = syscall_names.native()
     for abi in load.abis:
@@ -72,7 +76,12 @@ def _make(library: Any, load: Load) -> Any:  # noqa: ANN401 (no types)
     if load.optimized:
         made.set_attr(_OPTIMIZE, _BINARY_TREE)
     for rule in load.rules:
-        made.add_rule(rule.code, rule.name, *_arguments(library, rule))
+        try:
+            made.add_rule(rule.code, rule.name, *_arguments(library, rule))
+        except OSError:
+            file.write(f" at a rule of {rule.name}".encode())
+            file.flush()
+            raise
     return made
 
 

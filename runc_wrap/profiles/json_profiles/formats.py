@@ -13,7 +13,14 @@ from collections.abc import Iterator
 
 from runc_wrap.profiles.json_profiles import operator_profile
 from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
-from runc_wrap.profiles.source_profile import Argument, Condition, Kernel, Profile, Rule
+from runc_wrap.profiles.source_profile import (
+    Argument,
+    Condition,
+    Kernel,
+    Profile,
+    ProfileError,
+    Rule,
+)
 from runc_wrap.profiles.vocabulary import (
     ACTIONS,
     ACTIONS_WITH_ERRNO,
@@ -70,7 +77,13 @@ def parse(data: bytes, source: str) -> Profile:
 
     Raises ProfileError.
     """
-    top = Fields(operator_profile.unwrapped(decode(data, source), source), source, "", _TOP)
+    document = operator_profile.unwrapped(decode(data, source), source)
+    if isinstance(document, dict) and "ociVersion" in document:
+        raise ProfileError(
+            f"{source}: ociVersion: found a container's config.json, wanted its linux.seccomp; "
+            "`jq .linux.seccomp` prints that"
+        )
+    top = Fields(document, source, "", _TOP)
     action = top.word("defaultAction", ACTIONS) or top.fail(
         "defaultAction", "missing; write SCMP_ACT_ERRNO to deny what no rule names"
     )

@@ -156,7 +156,6 @@ RECORD = (
         ("socket(0x2, 1, 0) = 3\n", []),
         (RECORD, [("mount", "denied", 1, "line 1")]),
         (f"{'x' * 65536}mount(0) = 0\numount2(0, 0) = 0\n", [("umount2", "denied", 1, "line 2")]),
-        ("", []),
     ],
 )
 def test_simulate_says_what_is_denied_and_where_first(
@@ -168,3 +167,30 @@ def test_simulate_says_what_is_denied_and_where_first(
     assert result.exit_code == int(bool(rows)), result.output
     found = json.loads(result.stdout)
     assert [(o["syscall"], o["verdict"], o["count"], o["first"]) for o in found] == rows
+
+
+def test_a_traced_call_has_the_abi_of_its_number(node: Node, tmp_path: Path) -> None:
+    machine("x86_64")
+    path = tmp_path / "calls"
+    path.write_text("7 [  83] mkdir(0x1, 0777) = 0\n7 [  39] mkdir(0x1, 0777) = 0\n")
+    native = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}
+    result = node.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(native))
+    assert [(one["abi"], one["first"]) for one in json.loads(result.stdout)] == [("x86", "line 2")]
+
+
+@pytest.mark.parametrize("calls", ["", "hello\n", RECORD.replace("SECCOMP", "SYSCALL")])
+def test_what_shows_no_call_has_no_verdict(node: Node, tmp_path: Path, calls: str) -> None:
+    path = tmp_path / "calls"
+    path.write_text(calls)
+    assert "no call was found" in node.failure("profile", "simulate", "moby", str(path))
+
+
+def test_a_file_may_have_a_blank_in_its_name_and_an_engine_is_known(
+    node: Node, tmp_path: Path
+) -> None:
+    path = tmp_path / "my file.json"
+    path.write_text(_socket("NE", 38))
+    assert node.ctl("profile", "diff", str(path), str(path)).exit_code == 0
+    assert "'--engine': 'cri-o' is not one of" in node.failure(
+        "profile", "diff", "moby", "moby", "--engine", "cri-o"
+    )

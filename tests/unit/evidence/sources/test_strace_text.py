@@ -18,6 +18,8 @@ NONE = (None,) * 6
         (b"socket(0x26, 0x5, 0) = -1 EPERM", "socket", (0x26, 5, 0, None, None, None)),
         (b"[pid   12] close(3) = 0", "close", (3, *NONE[1:])),
         (b"1234 12:00:01.123456 dup2(3, 4) = 4", "dup2", (3, 4, *NONE[2:])),
+        (b"1234<my prog> 1.5 [00007f1234567890] close(3) = 0", "close", (3, *NONE[1:])),
+        (b"     0.000046 close(3) = 0", "close", (3, *NONE[1:])),
         (b"1700000000.5 kill(-1, 9) = 0", "kill", ((1 << 64) - 1, 9, *NONE[2:])),
         (b"futex(0x7f, 128, 0 <unfinished ...>", "futex", (0x7F, 128, *NONE[2:])),
         (b'write(1, "a,b)\\"c", 7) = 7', "write", (1, *NONE[1:])),
@@ -47,6 +49,14 @@ def test_a_process_in_another_mode_has_that_abi_until_it_changes_again() -> None
         b"strace: [ Process PID=7 runs in 32 bit mode. ]", b"[pid 7] getpid() = 7",
         b"[pid 8] getpid() = 8", b"strace: [ Process PID=7 runs in 64 bit mode. ]",
         b"[pid 7] getpid() = 7",
+    ]  # fmt: skip
+    assert [one.bits for one in StraceReader().read(iter(lines))] == ["32", "64", "64"]
+
+
+def test_while_strace_names_no_process_its_only_one_has_the_mode_until_it_ends() -> None:
+    lines = [
+        b"[ Process PID=7 runs in 32 bit mode. ]", b"getpid() = 7", b"[pid 8] getpid() = 8",
+        b"[pid 7] +++ exited with 0 +++", b"getpid() = 8",
     ]  # fmt: skip
     assert [one.bits for one in StraceReader().read(iter(lines))] == ["32", "64", "64"]
 

@@ -31,8 +31,8 @@ def test_libseccomp_compiles_rules_to_a_program() -> None:
     assert bpf.program(made_of(rule("ALLOW", (0, "EQ", 1)))).instructions
 
 
-def test_what_libseccomp_refuses_is_reported_in_its_words() -> None:
-    with pytest.raises(ProfileError, match="refuses the profile: File exists"):
+def test_what_libseccomp_refuses_is_reported_with_the_call() -> None:
+    with pytest.raises(ProfileError, match="at a rule of getpid: another rule gives"):
         made_of(rule("ALLOW", (0, "EQ", 1)), rule("LOG", (0, "EQ", 1)))
 
 

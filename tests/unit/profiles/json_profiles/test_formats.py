@@ -98,6 +98,7 @@ def test_an_empty_list_of_flags_is_not_an_absent_one() -> None:
     [
         ({}, "p.json: defaultAction: missing; write SCMP_ACT_ERRNO to deny what no rule names"),
         ([], "p.json: found a list, wanted an object"),
+        ({"ociVersion": "1.0.2"}, "a container's config.json, wanted its linux.seccomp"),
         ({"defaultAction": 1}, "p.json: defaultAction: found 1, wanted a string"),
         (
             {"defaultAction": "SCMP_ACT_ERNO"},
