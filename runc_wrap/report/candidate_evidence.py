@@ -18,7 +18,7 @@ from runc_wrap.report import outcomes, workload_names
 from runc_wrap.report.container_evidence import CANDIDATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.hotpath.ledger_file import Key
@@ -66,13 +66,20 @@ def _asked(tallies: Tallies, begun: float) -> Tallies:
     return found
 
 
-def notes(found: CandidateEvidence, is_there: Callable[[Key], bool]) -> Iterator[str]:
-    """Yield which containers that run are not looked at."""
+def notes(
+    found: CandidateEvidence,
+    is_there: Callable[[Key], bool],
+    unpreviewed: Callable[[Record], Sequence[str]],
+) -> Iterator[str]:
+    """Yield which calls and which containers that run are not looked at."""
+    records = found.ledger.records.values()
+    if left := sorted({call for one in records for call in unpreviewed(one)}):
+        yield f"what a candidate would deny of {', '.join(left)} is not previewed, so not counted"
     running = [one for one in found.others if is_there(one.key)]
     names = sorted({workload_names.of(one).name for one in running})
     if running:
         yield (
-            f"{safe_text.number(len(running), 'running container')} of "
-            f"{safe_text.some([*map(safe_text.word, names)], _MOST_NAMED)} are not looked at: no "
-            "candidate is for them, or they were created before it; those have to be recreated"
+            f"not looked at: {safe_text.number(len(running), 'running container')} of "
+            f"{safe_text.some([*map(safe_text.word, names)], _MOST_NAMED)}; no candidate is for "
+            "them, or they were created before it and have to be recreated"
         )

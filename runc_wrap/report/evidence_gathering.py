@@ -87,7 +87,7 @@ def gather(
         beside = candidate_evidence.of(decided, evidence, _candidates(places))
         profile_of, unpreviewed = _beside(places, decided)
         decided, evidence = beside.ledger, beside.evidence
-        notes += candidate_evidence.notes(beside, is_there)
+        notes += candidate_evidence.notes(beside, is_there, unpreviewed)
     judging = verdict.Judging(
         profile_of,
         is_there,
