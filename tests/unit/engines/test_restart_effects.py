@@ -13,7 +13,7 @@ import pytest
 from runc_wrap.engines import restart_effects
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.host import files
+from runc_wrap.host import files, systemd
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -27,12 +27,11 @@ RUN = "2 containers that run, as live-restore is off"
 WITH = "Docker's, which systemd restarts with it: "
 
 
-def _systemd(programs: Path, shown: str, docker: str = "active") -> None:
-    told = programs.with_name("shown")
-    told.write_text(shown)
-    machine.fake(
-        programs, "systemctl", f'[ "$1" = show ] || exec echo {docker}; exec /bin/cat {told}'
-    )
+def _systemd(patch: pytest.MonkeyPatch, shown: str, docker: str = "active") -> None:
+    """Let systemd show this of each unit, and say this of Docker's state."""
+    properties = dict(line.split("=", 1) for line in shown.splitlines())
+    patch.setattr(systemd, "show", lambda units, *_: dict.fromkeys(units, properties))
+    patch.setattr(systemd, "state", lambda _: docker)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +63,9 @@ def test_docker_without_live_restore_ends_its_containers(
     ],
 )
 def test_docker_that_is_restarted_with_containerd_ends_them_too(
-    programs: Path, shown: str, docker: str, words: str
+    programs: Path, monkeypatch: pytest.MonkeyPatch, shown: str, docker: str, words: str
 ) -> None:
-    _systemd(programs, shown, docker)
+    _systemd(monkeypatch, shown, docker)
     machine.fake(programs, "docker", "echo '[false,2,0]'")
     assert Containerd(Containerd.usual, unit=UNIT).ended_by_restart() == words
 
@@ -88,11 +87,11 @@ def shim(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("mode", ["process", "none", "control-group", "mixed"])
 def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
-    programs: Path, shim: str, mode: str
+    monkeypatch: pytest.MonkeyPatch, shim: str, mode: str
 ) -> None:
-    _systemd(programs, f"KillMode={mode}\nControlGroup={shim}\n")
+    _systemd(monkeypatch, f"KillMode={mode}\nControlGroup={shim}\n")
     told = restart_effects.of_unit(UNIT)
-    _systemd(programs, f"KillMode={mode}\nControlGroup=/of-another\n")
+    _systemd(monkeypatch, f"KillMode={mode}\nControlGroup=/of-another\n")
     assert restart_effects.of_unit(UNIT) == ""
     if mode in ("process", "none"):
         assert told == ""
@@ -106,8 +105,8 @@ def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
     [("/s/crio.service", True), ("/s/crio.service/x", True), ("/s/crio.service-x", False)],
 )
 def test_a_unit_whose_name_only_begins_alike_is_another(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, group: str, *, is_its: bool
+    monkeypatch: pytest.MonkeyPatch, group: str, *, is_its: bool
 ) -> None:
     monkeypatch.setattr(files, "read", lambda *_: f"1:name=systemd:/\n0::{group}\n".encode())
-    _systemd(programs, "KillMode=mixed\nControlGroup=/s/crio.service\n")
+    _systemd(monkeypatch, "KillMode=mixed\nControlGroup=/s/crio.service\n")
     assert ("shims or monitors" in restart_effects.of_unit("crio.service")) is is_its
