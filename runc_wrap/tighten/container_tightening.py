@@ -27,7 +27,7 @@ from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
 from runc_wrap.tighten.tracer import tighten_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.node.paths import Places
@@ -182,9 +182,9 @@ def tighten_container(
     """
     directory = _cgroup(containers, place)
 
-    def listed(is_whole: bool) -> list[int]:  # noqa: FBT001
+    def listed(is_whole: bool) -> Iterable[int]:  # noqa: FBT001
         if directory and not is_whole:
-            return [*filter(is_meant, _processes(directory))]
+            return filter(is_meant, reversed(_processes(directory)))  # the latest end soonest
         return [one.pid for one in members(containers, place) if is_meant(one.pid)]
 
     return tighten_processes(listed, request)

@@ -78,17 +78,18 @@ class _Process:
     def __init__(self, process: Identity, request: FilterRequest) -> None:
         self._process, self._request = process, request
         self._wanted: dict[int, int] = {}
+        self._untraced: dict[int, FiltersUnreadableError] = {}
         self.longest = 0.0
 
     def to_all(self, threads: Mapping[int, Status]) -> Iterator[Identity]:
         """Add the filter to all threads: to all at once, or to each if their filters differ.
 
-        At once, all would also get what the first has more than they.
+        At once, all would also get what the first has more than they, and its no_new_privs.
         """
-        is_same = len({(one.mode, one.count) for one in threads.values()}) == 1
+        is_same = len({one.kept for one in threads.values()}) == 1
         tid = _soonest(threads)[0]
         yield self._process
-        added = self._add(tid, threads[tid], all_threads=True) if is_same else None
+        added = self._add(tid, threads[tid], shared=True) if is_same else None
         if added and added.is_new:
             self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
         else:
@@ -99,45 +100,42 @@ class _Process:
 
     def _to_each(self) -> Iterator[Identity]:
         """Add it to each thread by itself; one that another traces keeps it from no other."""
-        failed: dict[int, FiltersUnreadableError] = {}
         for _ in range(_ROUNDS):
             threads = _living(self._process[0])
-            left = [one for one in _soonest(threads) if one not in {*self._wanted, *failed}]
+            left = [one for one in _soonest(threads) if one not in self._wanted]
             if not left:
-                break
+                return
+            before, self._untraced = self._untraced, {}
             for tid in left:
                 yield self._process
-                try:
-                    added = self._add(tid, threads[tid], all_threads=False)
-                except FiltersUnreadableError as error:
-                    if error.errno != errno.EPERM:
-                        raise  # it may stand still until the tracer ends
-                    failed[tid] = error
-                    continue
+                added = self._add(tid, threads[tid], shared=False)
                 if added:  # else it has ended, or another thread's exec took its number
                     self._wanted[tid] = (threads[tid].count or 0) + added.is_new
-        else:
-            raise FiltersUnreadableError(
-                f"the process {self._process[0]} makes new threads all the time"
-            )
-        if failed:
-            raise next(iter(failed.values()))
+            if {*left} == before.keys() == self._untraced.keys():
+                raise self._untraced[left[0]]
+        raise FiltersUnreadableError(
+            f"the process {self._process[0]} makes new threads all the time"
+        )
 
-    def _add(self, tid: int, status: Status, *, all_threads: bool) -> AddedFilter | None:
-        """Add the filter to a thread; None if it has ended."""
+    def _add(self, tid: int, status: Status, *, shared: bool) -> AddedFilter | None:
+        """Add the filter to a thread; None if it has ended, or cannot be traced, as if it had."""
         comm = f"/proc/{self._process[0]}/task/{tid}/comm"
         try:
             added = thread_injection.add_filter(
                 tid,
                 self._request.program,
                 set_no_new_privs=self._request.set_no_new_privs and not status.may_add,
-                all_threads=all_threads,
+                shared=status if shared else None,
                 is_meant=lambda: _is_there(self._process) and bool(procfs.read(comm)),
             )
         except FiltersUnreadableError as error:
-            if error.errno == errno.ESRCH:
-                return None
-            raise
+            if error.errno == errno.EPERM:
+                self._untraced[tid] = error
+            elif error.errno == errno.ESRCH:
+                ptrace.let_all_go(self._process[0])
+            else:
+                raise  # it may stand still until the tracer ends
+            return None
         self.longest = max(self.longest, added.seconds)
         return added
 

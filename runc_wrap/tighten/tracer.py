@@ -60,7 +60,7 @@ def tighten_processes(
         if _trace(listed, request, outcomes, (begun, deadline)):
             break
     else:
-        for pid in listed(True):  # noqa: FBT003 - as its type has it
+        for pid in {*listed(False), *listed(True)}:  # noqa: FBT003 - as its type has it
             one = pid, (procfs.born(pid) or (0,))[0]
             if one not in outcomes:  # who has ended may have made another, and that one others
                 late = ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
@@ -146,13 +146,15 @@ def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Iden
     """Return the processes that are not known yet; [] only if there is none.
 
     Each was listed before and after being asked for its start time: so its number has not become
-    another's meanwhile. Where all had ended by then, their children are looked for.
+    another's meanwhile. Where all had ended by then, their children are looked for; in a quick look
+    also where one had ended before it was asked, since it may have made another.
     """
     known = set(known)
     while True:
-        first = {pid: born[0] for pid in listed(is_whole) if (born := procfs.born(pid))}
-        news = [one for one in first.items() if one not in known]
-        if not news:
+        first = {pid: procfs.born(pid) for pid in listed(is_whole)}
+        news = [(pid, born[0]) for pid, born in first.items() if born]
+        news = [one for one in news if one not in known]
+        if not news and (is_whole or all(first.values())):
             return []
         again = set(listed(is_whole))
         if there := sorted(one for one in news if one[0] in again):

@@ -23,6 +23,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +76,8 @@ class Status:
     """Fields of /proc/PID/status: Seccomp, Seccomp_filters, TracerPid, State's letter.
 
     `mode` is 0 (none), 1 (strict) or 2 (filters); `count` is None before Linux 5.9. `may_add`: the
-    kernel lets it add a filter, since it has NoNewPrivs or CAP_SYS_ADMIN. `blocked` and `pending`
-    are signals, as bits; ppoll(2) and its kin block others while they wait.
+    kernel lets it add a filter, since it has `no_new_privs` or CAP_SYS_ADMIN. `blocked` and
+    `pending` are signals, as bits; ppoll(2) and its kin block others while they wait.
     """
 
     mode: int
@@ -84,8 +85,14 @@ class Status:
     tracer: int
     state: bytes
     may_add: bool
+    no_new_privs: bool
     blocked: int
     pending: int
+
+    @property
+    def kept(self) -> tuple[int, int | None, bool]:
+        """What a thread can add to and not undo, and what TSYNC gives its process' others."""
+        return self.mode, self.count, self.no_new_privs
 
 
 def status(pid: int | str) -> Status:
@@ -107,12 +114,14 @@ def status(pid: int | str) -> Status:
 def status_of(fields: Mapping[bytes, bytes]) -> Status:
     """Return what /proc/PID/status says, as procfs reads it."""
     count, is_admin = fields.get(b"Seccomp_filters"), int(fields[b"CapEff"], 16) & _SYS_ADMIN
+    no_new_privs = fields.get(b"NoNewPrivs") == b"1"
     return Status(
         int(fields[b"Seccomp"]),
         None if count is None else int(count),
         int(fields.get(b"TracerPid", b"0")),
         fields[b"State"][:1],
-        bool(is_admin) or fields.get(b"NoNewPrivs") == b"1",
+        bool(is_admin) or no_new_privs,
+        no_new_privs,
         int(fields[b"SigBlk"], 16),
         int(fields[b"SigPnd"], 16) | int(fields[b"ShdPnd"], 16),
     )
@@ -227,14 +236,14 @@ def _stopped(waiting: set[int], until: float) -> Iterator[tuple[int, Any]]:
         pid, state = os.waitpid(-1, os.WNOHANG | _WALL)
         if pid:
             waiting.discard(pid)
-            yield pid, _let_go(pid, state)
+            yield pid, let_go(pid, state)
         elif time.monotonic() > until:
             return
         else:
             time.sleep(_PAUSE)
 
 
-def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
+def let_go(pid: int, state: int) -> tuple[int | None, Any]:
     """Read a stopped process and let it continue, with the signal that was pending for it."""
     if not os.WIFSTOPPED(state):
         return errno.ESRCH, str(gone(pid))
@@ -248,6 +257,19 @@ def _let_go(pid: int, state: int) -> tuple[int | None, Any]:
     finally:
         pending = 0 if is_event else os.WSTOPSIG(state)
         _libc.ptrace(_DETACH, pid, None, pending)  # fails if it has ended
+
+
+def let_all_go(pid: int) -> None:
+    """Wait until the threads of a process that we trace have ended, or have stopped and gone on.
+
+    An exec in one thread ends the others, and waits until their tracer has seen that. It may also
+    give the process' number to the thread that we trace.
+    """
+    with suppress(FiltersUnreadableError):
+        call(_INTERRUPT, pid)
+    with suppress(ChildProcessError):
+        while True:
+            let_go(*os.waitpid(-1, _WALL))
 
 
 def begin_again(tid: int) -> None:

@@ -34,6 +34,8 @@ from runc_wrap.host import procfs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runc_wrap.filters.kernel.ptrace import Status
+
 # linux/ptrace.h
 _POKEDATA, _CONT, _DETACH, _SYSCALL = 5, 7, 17, 24
 _SETOPTIONS, _SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
@@ -73,15 +75,17 @@ def add_filter(
     program: bytes,
     *,
     set_no_new_privs: bool,
-    all_threads: bool,
+    shared: Status | None,
     is_meant: Callable[[], bool],
 ) -> AddedFilter:
     """Add a filter to a thread, or to all threads of its process if they have the same filters.
 
-    `is_meant` is asked once the thread's number cannot become another's. After an error, a thread
-    may be traced until the calling process ends. Blocks until the thread stops.
+    `shared`: what all threads had, where all are meant. They would get the thread's own filters
+    and no_new_privs as well: so if these are others by now, nobody gets anything. `is_meant` is
+    asked once the thread's number cannot become another's. After an error, a thread may be traced
+    until the calling process ends. Blocks until the thread stops.
     """
-    steps = _steps(len(program), _SPEC_ALLOW | _TSYNC * all_threads, set_no_new_privs)
+    steps = _steps(len(program), _SPEC_ALLOW | _TSYNC * bool(shared), set_no_new_privs)
     ptrace.call(_SEIZE, tid, 0, _SYSGOOD)
     try:
         ptrace.call(_INTERRUPT, tid)
@@ -90,11 +94,12 @@ def add_filter(
         is_other = not is_meant()
         seen = ptrace.status(tid)
         had = not is_other and seen.mode == _MODE_FILTER and program in ptrace.filters(tid)
-        if is_other or had:
+        is_left = had or (shared is not None and seen.kept != shared.kept)
+        if is_other or is_left:
             ptrace.call(_DETACH, tid)
         if is_other:
             raise ptrace.gone(tid)
-        is_new = not had and _Run(tid, program, steps).finish(seen.blocked) == 0
+        is_new = not is_left and _Run(tid, program, steps).finish(seen.blocked) == 0
     except ChildProcessError:
         raise ptrace.gone(tid) from None
     except OSError as error:
@@ -128,9 +133,13 @@ def _halt(tid: int) -> None:
 
 
 def _wait(tid: int) -> int:
-    """Return what stopped a thread: a signal, _SYSCALL_STOP, or an event in the upper byte."""
-    _, status = os.waitpid(tid, _WALL)
-    if not os.WIFSTOPPED(status):
+    """Return what stopped a thread: a signal, _SYSCALL_STOP, or an event in the upper byte.
+
+    Raises ChildProcessError if it has ended, or has its process' number: by an exec of its own.
+    """
+    found, status = os.waitpid(-1, _WALL)
+    if found != tid or not os.WIFSTOPPED(status):
+        ptrace.let_go(found, status)
         raise ChildProcessError
     return status >> 8
 

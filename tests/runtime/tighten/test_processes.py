@@ -34,7 +34,7 @@ def test_processes_that_make_others_and_end_all_the_time_cannot_escape(
     outcomes = running.tighten()
     assert {one.reason for one in outcomes} == {None}
     assert "keyctl" not in running.out.read_text(), "it was too late to be seen"
-    running.wait_for("keyctl")
+    running.wait_for("keyctl", 300)
     assert f"keyctl {ERRNO}\n" in running.out.read_text()
 
 

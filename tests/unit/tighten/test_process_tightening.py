@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.filters.kernel import thread_injection
+from runc_wrap.filters.kernel import ptrace, thread_injection
 from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.filters.kernel.thread_injection import AddedFilter
 from runc_wrap.host import procfs
@@ -66,7 +66,7 @@ def test_a_thread_that_has_no_more_filters_than_before_is_counted(
     monkeypatch.setattr(thread_injection, "add_filter", add_filter)
     outcome = tightened(process, FilterRequest(b"", set_no_new_privs=True))
     assert outcome.reason == "1 of its 1 threads did not get the filter"
-    assert [(one["set_no_new_privs"], one["all_threads"]) for one in asked] == [(False, True)]
+    assert [(one["set_no_new_privs"], bool(one["shared"])) for one in asked] == [(False, True)]
 
 
 def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_as_done(
@@ -76,5 +76,6 @@ def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_
         raise FiltersUnreadableError("the thread has ended", errno.ESRCH)
 
     monkeypatch.setattr(thread_injection, "add_filter", ended)
+    monkeypatch.setattr(ptrace, "let_all_go", lambda _: None)
     outcome = tightened(process, FilterRequest(b""))
     assert "makes new threads all the time" in (outcome.reason or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from itertools import count
 
 from runc_wrap.tighten import tracer
@@ -18,3 +19,15 @@ def test_processes_that_end_before_they_are_stopped_are_named_in_time() -> None:
 
     (one,) = tracer.tighten_processes(listed, FilterRequest(b""), seconds=0.3)
     assert "run this again" in (one.reason or "")
+
+
+def test_a_process_that_ended_before_it_was_asked_may_have_made_another() -> None:
+    with subprocess.Popen(["/bin/true"]) as ended:
+        pass
+    with subprocess.Popen(["/bin/sleep", "10"]) as made:
+        looks = iter([[ended.pid], [ended.pid]])
+        (one,) = tracer.tighten_processes(
+            lambda is_whole: [] if is_whole else next(looks, [made.pid]), FilterRequest(b"")
+        )
+        made.terminate()
+    assert one.pid == made.pid
