@@ -55,17 +55,6 @@ def test_both_follow_an_upgrade_without_a_supervisor(node: install.Installed) ->
         assert agents.sockets(node.prefix) == agents.SOCKETS
 
 
-def test_systemd_restarts_both_with_the_new_release(node: install.Installed) -> None:
-    """As install.sh asks it to."""
-    releases.lay_out_second(node)
-    with agents.supervised(node) as agent:
-        before = agent.both
-        releases.switch(node.prefix)
-        agent.control("try-restart")
-        agent.wait_both(before)
-        assert _are_new(agent)
-
-
 def _break_a_module(release: Path) -> None:
     """Like an incomplete copy."""
     (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/signals.py")
