@@ -17,7 +17,7 @@ from runc_wrap.profiles import abis, actions, syscall_names
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from runc_wrap.filters.evaluate.bpf import Args
+    from runc_wrap.filters.evaluate.bpf import Args, Program
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.filters.evaluate.simulate import Simulation
     from runc_wrap.filters.filter_comparison import Expectation
@@ -47,30 +47,41 @@ class Miscompiled(NamedTuple):
 
 
 def wrong(
-    text: bytes, loader: Loader, known: dict[Hashable, Miscompiled | None]
+    text: bytes,
+    loader: Loader,
+    known: dict[Hashable, Miscompiled | None],
+    instead: bytes | None = None,
 ) -> list[Miscompiled]:
     """Return the first such arguments of each call. Raises ProfileError for what is refused.
 
-    `known` is kept between blocks: a call with the same rules is not tried twice.
+    `known` is kept between blocks: a call with the same rules is not tried twice. With `instead`,
+    a block that is loaded in place of this one, each call for which it has other rules is tried.
     """
     expectation = filter_comparison.lazily(text, loader)
     simulation = expectation.simulation
+    loaded = filter_comparison.lazily(instead, loader) if instead else expectation
     calls = [
         (abi, number)
         for abi in simulation.load.abis
         if abi in abis.runnable(syscall_names.native())
         for number in filter_comparison.numbers(abi)
-        if simulation.is_uncertain(abi, number)
+        if (
+            simulation.key(abi, number) != loaded.simulation.key(abi, number)
+            if instead
+            else simulation.is_uncertain(abi, number)
+        )
     ]
     for call in calls:
         if (key := simulation.key(*call)) not in known:
-            known[key] = _of_call(expectation, *call)
+            known[key] = _of_call(expectation, loaded.program, *call)
     found = (known[simulation.key(*call)] for call in calls)
     return [one for one in found if one is not None]
 
 
-def _of_call(expectation: Expectation, abi: Abi, number: int) -> Miscompiled | None:
-    simulation, program = expectation.simulation, expectation.program
+def _of_call(
+    expectation: Expectation, program: Program, abi: Abi, number: int
+) -> Miscompiled | None:
+    simulation = expectation.simulation
     interest = filter_comparison.to_try((program,), (simulation,), abi, number)
     rules = len(simulation.rules(abi, number)) or 1
     for args in islice(interest.calls(), min(_MOST, max(_FEWEST, _COMPARISONS // rules))):

@@ -44,7 +44,7 @@ def known(call: str) -> str:
     """
     if syscall_names.known_to_libseccomp([call]) == frozenset():
         named = {one for group in groups.names() for one in groups.calls(group)}
-        raise ProfileError(f"libseccomp knows no call {call!r}{near(call, named)}")
+        raise ProfileError(f"this libseccomp knows no call {call!r}{near(call, named - {call})}")
     return call
 
 
