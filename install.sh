@@ -263,8 +263,8 @@ make_venv() {
 build_package() {
     step 'Building runc-wrap and its launcher' \
         "$(room), or name another compiler with --cc, or install from a release archive"
-    mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout
-    cp -R "$source/pyproject.toml" "$source/setup.py" "$source/README.md" "$source/LICENSE" \
+    mkdir "$release/source" # a copy, so that the build leaves nothing in the checkout; links lead out of it
+    cp -RL "$source/pyproject.toml" "$source/setup.py" "$source/README.md" "$source/LICENSE" \
         "$source/NOTICE" "$source/runc_wrap" "$release/source/"
     env ${cc:+"CC=$cc"} "$release/venv/bin/python" -I -m pip --isolated \
         --disable-pip-version-check --no-input install --quiet --no-index --no-deps \

@@ -34,6 +34,13 @@ def test_no_link_to_the_interpreter_will_lead_to_another_version(
     assert [path for path in outside if path.name in ("python", "python3")] == []
 
 
+def test_the_reference_that_is_a_link_in_the_checkout_is_installed(
+    installed: install.Installed,
+) -> None:
+    said = installed.control("policy", "reference").stdout
+    assert said.startswith("# Settings of config.toml")
+
+
 @pytest.fixture
 def broken(own_installation: install.Installed) -> install.Installed:
     """An installation for the test to break."""
