@@ -71,6 +71,8 @@ def load_profile(policy: "CompiledPolicy", name: str, mode: str) -> "CompiledPro
     path = f"{policy['directory']}/profiles/{file_name(name, mode)}"
     what = f"the profile {quoted(name)}"
     version = config_file.version(path)
+    if not version and not name.startswith(LOCALHOST):
+        raise Refusal(f"the compiled form of {what} is missing. {AGAIN}")
     if not version:
         raise Refusal(
             f"{what} does not exist on this node. In a cluster localhost/<file> is a key of the "

@@ -24,7 +24,7 @@ def opened(directory: str, names: Sequence[str]) -> Iterator[int]:
         for name in reversed(names):
             try:
                 found.insert(0, files.opened(f"{directory}/{name}"))
-            except (FileNotFoundError, NotADirectoryError, files.Irregular):
+            except (FileNotFoundError, files.Irregular):
                 continue
         yield from found
     finally:

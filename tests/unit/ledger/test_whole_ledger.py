@@ -159,6 +159,13 @@ def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path) -> None:
     assert whole_ledger.read(tmp_path).records == {}
 
 
+def test_a_file_in_the_directorys_place_is_no_empty_ledger(tmp_path: Path) -> None:
+    """`verify` would find nothing wrong with containers that it does not know."""
+    (tmp_path / "ledger").touch()
+    with pytest.raises(NotADirectoryError):
+        whole_ledger.read(tmp_path / "ledger")
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(text: bytes) -> None:
     import tempfile  # noqa: PLC0415
