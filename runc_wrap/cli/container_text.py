@@ -95,7 +95,7 @@ def reason(entry: Entry) -> str:
     record = entry.record
     laid = " Tightened since it started." if entry.laid else ""
     if record is None:
-        return f"Not started through runc-wrap.{laid}"
+        return f"No decision in the ledger: not started by runc-wrap, or its line is gone.{laid}"
     why = (record.reason or "") + laid
     is_told = not record.ignored or record.ignored in why
     ignored = "" if is_told else f" The annotation {record.ignored} does not count here."

@@ -23,7 +23,7 @@ from runc_wrap.engines.registration import registration_state
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
-_COLUMNS = ("engine", "version", "handler", "path", "configuration", "in force")
+_COLUMNS = ("engine", "version", "handler", "path", "configuration", "configured")
 
 
 @click.group()

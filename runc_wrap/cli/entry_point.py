@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 
 
 def start() -> None:
@@ -12,6 +14,9 @@ def start() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to tidy up before `main`
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as some supervisors and `>&-` do
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - starts fast; stays open
     from runc_wrap.cli.main import main  # noqa: PLC0415 - takes most of the time of a start
 
     main(prog_name="runc-wrapctl")

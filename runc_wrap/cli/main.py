@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -40,6 +41,7 @@ COMMANDS = {
 }
 # for whoever installs, and for the image of a cluster's installer
 HIDDEN = ("cluster",)
+_RELEASES = "lib/releases"
 _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 
@@ -58,6 +60,8 @@ class Tidy(click.Group):
             _discard_the_rest()
             raise SystemExit(_UNREAD) from None
         except (Failure, Refusal, OSError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+                _discard_the_rest()  # it may be stdout's: Python would end with 120
             from runc_wrap.cli import output  # noqa: PLC0415 - what has to start fast has none
 
             output.end(error)
@@ -114,3 +118,8 @@ def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  
     Exit status: 0, success; 1, the command found a problem; 2, the command could not run.
     """
     context.obj = paths.Places(prefix.absolute()) if prefix else paths.installed()
+    # install.sh and the packages apply the first policy before `lib/current` is there
+    if prefix and context.invoked_subcommand not in HIDDEN and not (prefix / _RELEASES).is_dir():
+        from runc_wrap.installation import release_switch  # noqa: PLC0415 - for a failure only
+
+        raise Failure(release_switch.told_missing(prefix))

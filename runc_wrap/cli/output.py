@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sys
@@ -19,6 +20,13 @@ WRONG = 1  # the command ran and found a problem
 IMPOSSIBLE = 2  # the command could not run
 INTERRUPTED, UNREAD = 130, 141  # ended by SIGINT, by SIGPIPE: as a shell says of any program
 _MOST_SHOWN = 20  # lines, as of nodes that did not answer
+_AS_ROOT = "run it as root"
+_TRY = {
+    errno.EPERM: _AS_ROOT,
+    errno.EACCES: _AS_ROOT,
+    errno.ENOSPC: "make room on that file system (df -h shows it)",
+    errno.EROFS: "mount that file system writable",
+}
 _PIPED_WIDTH = 10_000  # columns; no row is wrapped for a program that reads it
 
 
@@ -69,7 +77,7 @@ def sentence(error: Exception) -> str:
     """Return what an error says, and what to try."""
     if not isinstance(error, OSError):
         return str(error)
-    advice = "; try: run it as root" if isinstance(error, PermissionError) else ""
+    advice = f"; try: {_TRY[error.errno]}" if error.errno in _TRY else ""
     what = error.strerror or str(error)
     what = f"{error.filename}: {what}" if error.filename else what
     return f"{what}{advice}"

@@ -111,9 +111,14 @@ def replace_link(path: Path, to: str) -> None:
 def write_new(path: Path, data: bytes, mode: int, *, like: str = "") -> None:
     """Write and sync a file that does not exist yet; `sync` its directory afterwards.
 
-    It gets the mode, owner and attributes of the file `like` if there is one.
+    It gets the mode, owner and attributes of the file `like` if there is one. Raises OSError, which
+    names the file.
     """
-    _write(posix.fspath(path), data, mode, like=like, is_synced=True)
+    target = posix.fspath(path)
+    try:
+        _write(target, data, mode, like=like, is_synced=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, target) from error
 
 
 def sync(directory: Path) -> None:

@@ -53,6 +53,7 @@ def _node(tmp_path: Path) -> Path:
     wrapper = tmp_path / "bin" / "runc-wrap"
     wrapper.write_text(f'#!/bin/sh\nexec {_needs("crun")} "$@"\n')
     wrapper.chmod(0o755)
+    (tmp_path / "lib" / "releases").mkdir(parents=True)
     return wrapper
 
 

@@ -7,6 +7,7 @@ one means.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
@@ -112,8 +113,11 @@ def problem(name: str, value: object) -> str | None:
     """Return what is wrong with a setting of this name and value, None if it is valid."""
     setting = BY_NAME.get(name)
     if setting is None:
-        known = ", ".join(sorted(BY_NAME))
-        is_outermost = "." not in name and name not in _OUTERMOST
+        section, dot, _ = name.partition(".")
+        known = ", ".join(
+            sorted(one for one in BY_NAME if section not in _OUTERMOST or one.startswith(section))
+        )
+        is_outermost = not dot and name not in _OUTERMOST
         near = safe_text.near(name, _OUTERMOST if is_outermost else BY_NAME)
         return f"{name:.80} is not a setting{near}; there are {known}"
     if not setting.kind.fits(value):
@@ -124,6 +128,6 @@ def problem(name: str, value: object) -> str | None:
 
 def _shown(value: object) -> str:
     try:
-        return f"{value!r:.80}"
+        return f"{value.isoformat() if isinstance(value, date) else repr(value):.80}"
     except ValueError:  # Python does not print integers of thousands of digits
         return "a huge number"

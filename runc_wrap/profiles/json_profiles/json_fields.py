@@ -32,7 +32,8 @@ def decode(data: bytes, source: str) -> object:
         ) from error
     except json.JSONDecodeError as error:
         raise ProfileError(
-            f"{source}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}; "
+            f"{source}: not JSON at line {error.lineno}, column {error.colno}: "
+            f"{error.msg.removesuffix(' at')}; "
             "wanted one JSON document, without comments"
         ) from error
     except RecursionError as error:

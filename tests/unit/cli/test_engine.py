@@ -38,6 +38,7 @@ def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
+    (tmp_path / "lib/releases").mkdir(parents=True)
 
 
 def _ctl(tmp_path: Path, *arguments: str) -> Result:

@@ -33,6 +33,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.setattr(systemd, "BOOTED", tmp_path / "no-systemd")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
+    (tmp_path / "lib/releases").mkdir(parents=True)
     return Places(tmp_path)
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import COMMANDS, main
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELP = """
 import sys
@@ -35,6 +39,33 @@ def test_a_usage_error_exits_with_2(words: list[str]) -> None:
     result = CliRunner().invoke(main, words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize("words", [["apply"], ["verify"], ["status", "--json"], ["metrics"]])
+def test_a_mistyped_prefix_is_refused_and_nothing_is_made_there(
+    words: list[str], tmp_path: Path
+) -> None:
+    """`verify` would find nothing wrong, and `apply` would put a policy in force for nobody."""
+    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), *words])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {tmp_path} has no installation: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 2, "Error: No space left on device; try")],
+)
+def test_a_closed_or_full_stdout_is_no_traceback(redirection: str, status: int, said: str) -> None:
+    script = (
+        f'exec "$1" -c "from runc_wrap.cli.entry_point import start; start()" version {redirection}'
+    )
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", sys.executable], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.partition(":")[0]) == (status, said.partition(":")[0])
+    assert done.stderr.startswith(said)
+    assert "Exception" not in done.stderr
 
 
 INTERRUPTED_AT = """

@@ -53,7 +53,10 @@ def test_a_row_of_a_piped_table_is_a_line(capsys: pytest.CaptureFixture[str]) ->
     ("error", "said"),
     [
         (ValueError("a\x1b"), "a\\x1b"),
-        (OSError(28, "No space left on device"), "No space left on device"),
+        (
+            OSError(28, "No space left on device", "/f"),
+            "/f: No space left on device; try: make room on that file system (df -h shows it)",
+        ),
         (
             PermissionError(13, "Permission denied", "/f"),
             "/f: Permission denied; try: run it as root",

@@ -99,7 +99,8 @@ def test_the_table(node: Node, child: int) -> None:
     assert lines[0] == "CONTAINER PID DECLARED DECIDED KERNEL AGREES REASON".split()
     wanted = f"team/web-1/main (a) {child} unset containerd (audit) no filter NO Because."
     assert lines[1] == wanted.split()
-    assert lines[2] == "bare stopped - - - - Not started through runc-wrap.".split()
+    words = "No decision in the ledger: not started by runc-wrap, or its line is gone."
+    assert lines[2] == f"bare stopped - - - - {words}".split()
     assert lines[3][:7] == ["b" * 12, str(child), "unconfined", "leave", "no", "filter", "yes"]
     assert " ".join(lines[3][7:]) == "It opted out. The annotation some/key does not count here."
 

@@ -31,12 +31,13 @@ def _failed(prefix: Path, *words: str) -> str:
 
 
 def _installed(prefix: Path) -> None:
-    (prefix / "lib").mkdir()
+    (prefix / "lib" / "releases").mkdir(parents=True)
     (prefix / "lib" / "current").symlink_to("releases/1")
 
 
 def test_a_packages_files_are_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uninstaller, "PACKAGED", tmp_path)
+    _installed(tmp_path)
     assert "belongs to a package: remove that with apt" in _failed(tmp_path)
 
 
@@ -65,8 +66,7 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
 def _killed_install(prefix: Path) -> tuple[Path, Path]:
     """Return the record of an install.sh that was killed, and what it has put in force."""
     made, current = prefix / "lib" / "installing.json", prefix / "lib" / "current"
-    current.parent.mkdir()
-    current.symlink_to("releases/1")
+    _installed(prefix)
     change_set.begin(made, [PathChange(current, "releases/1", "releases/2")])
     return made, current
 

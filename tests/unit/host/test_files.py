@@ -109,6 +109,15 @@ def test_what_is_not_there_yet_is_written_once_and_only_once(tmp_path: Path) -> 
     assert (tmp_path / "x").read_bytes() == b"text"
 
 
+def test_a_full_disk_is_said_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("runc_wrap.hotpath.config_file.write_whole", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/x'"):
+        files.write_new(tmp_path / "x", b"text", 0o644)
+
+
 def test_only_a_regular_file_is_read_and_nobody_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("file")

@@ -38,7 +38,7 @@ def test_every_default_is_valid_for_its_setting() -> None:
         ("rule.percent", True, "it takes a whole number from 0 to 100"),
         ("rule.percent", 101, "it takes a whole number"),
         ("rule.until", "2027-01-31", "it takes a day (2027-01-31) or a time with its offset"),
-        ("rule.until", dt.datetime(2027, 1, 31), "a time needs its offset from UTC"),  # noqa: DTZ001
+        ("rule.until", dt.datetime(2027, 1, 31), "2027-01-31T00:00:00; a time needs its offset"),  # noqa: DTZ001
         ("rule.until", dt.date(9999, 12, 31), "the last year has no end"),
         ("rule.namespace", ["Batch-*"], "matches nothing: no namespace has 'B'"),
         ("rule.namespace", ["a[bc]"], "no namespace has '['"),

@@ -82,7 +82,7 @@ def test_all_problems_of_all_files_are_reported_together(tmp_path: Path) -> None
         ("[defualt]\nmode = 'audit'\n", "defualt is not a setting (did you mean default?); "),
         (
             "[default]\nmdoe = 'audit'\n",
-            "default.mdoe is not a setting (did you mean default.mode?)",
+            "default.mdoe is not a setting (did you mean default.mode?); there are default.abis,",
         ),
         ("[[rules]]\n", "rules is not a setting (did you mean rule?); "),
         ("[default.profile]\nx = 1\n", "default.profile is {'x': 1}"),
