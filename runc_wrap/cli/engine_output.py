@@ -85,7 +85,8 @@ def _changes(document: dict[str, Any], plan: Plan) -> str:
     lines = [f"{'removed' if c in removed else 'changed'} {c}" for c in document["changed"]]
     lines += [f"created the link {plan.link_new}"] if plan.link_new else []
     lines += [f"removed the link {plan.link_gone}"] if plan.link_gone and not plan.given else []
-    lines += [f"to activate it, run: {document['reload']}"] if document["reload"] else []
+    if reload := document["reload"]:
+        lines.append(f"to activate it, run: {reload}" if reload.startswith("systemctl") else reload)
     note = registry.ENGINES[plan.where.engine].restart_note
     if note and f" {RESTART} " in (document["reload"] or ""):
         lines.append(note)

@@ -24,6 +24,7 @@ _AS_ROOT = "run it as root"
 _TRY = {
     errno.EPERM: _AS_ROOT,
     errno.EACCES: _AS_ROOT,
+    errno.ENOTDIR: "see what is in the place of a directory on this path",
     errno.ENOSPC: "make room on that file system (df -h shows it)",
     errno.EROFS: "mount that file system writable",
 }

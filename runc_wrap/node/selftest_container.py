@@ -71,7 +71,8 @@ def _run(runtime: Path, var: Path, annotations: dict[str, str]) -> program.Ended
             words = ["--root", f"{bundle}/state", "run", "--bundle", str(bundle), _ID]
             return program.run(str(runtime), *words, seconds=_SECONDS)
     except OSError as error:
-        raise TrialFailed(str(error)) from None
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise TrialFailed(f"{what}; run it as root, with room and rights in {var}") from None
 
 
 def _parsed(status: str) -> Confinement:

@@ -28,7 +28,7 @@ def find(places: Places) -> Iterator[Finding]:
     except OSError as error:
         sentence = f"{error.filename}: {error.strerror}"
         command = remedies.ctl(places, "doctor")
-        yield Finding(NAME, "note", sentence, "run doctor as root", command)
+        yield Finding(NAME, "note", sentence, "mend that path, or run doctor as root", command)
 
 
 def _open_to_others(places: Places, path: Path, how: str) -> Finding:

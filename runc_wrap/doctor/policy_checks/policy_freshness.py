@@ -51,7 +51,7 @@ def _finding(places: Places, remark: str) -> Finding:
     severity, _, text = remark.partition(": ")
     sentence, _, remedy = text.rstrip(".").rpartition("; ")
     kind: Severity = "warning" if severity == "warning" else "note"
-    advice = remedy if sentence else "do nothing"
+    advice = remedy if sentence else "if that is not meant, change it"
     return Finding(NAME, kind, sentence or text, advice, remedies.policy(places))
 
 

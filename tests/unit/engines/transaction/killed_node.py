@@ -208,6 +208,7 @@ def node(tmp_path: Path, text: str = TEXT) -> tuple[FakeNode, Places]:
     """Return a node with a configuration that its engine has read, and the wrapper installed."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "runc-wrap").touch()
+    (tmp_path / "lib" / "releases").mkdir(parents=True)
     found = FakeNode(tmp_path)
     found.config.parent.mkdir()
     (found.units / "multi-user.target.wants").mkdir(parents=True)

@@ -84,7 +84,6 @@ def test_the_command_says_what_is_proved_or_why_not(
     monkeypatch.setattr(one, "access", lambda *_: FakeEngine(one, UNIT))
     if not is_well:
         proved(monkeypatch, NotProved("it is unconfined"))
-    (one.places.prefix / "lib" / "releases").mkdir(parents=True)
     words = ["--prefix", str(one.places.prefix), "engine", "prove", "containerd", "--json"]
     result = CliRunner().invoke(main, [*words, "--config", str(one.config)])
     document = json.loads(result.stdout)
