@@ -108,5 +108,5 @@ def unheard_words(entry: Entry) -> str:
     pids = safe_text.some([str(one.pid) for one in entry.unheard], _MOST_PIDS)
     return (
         f"The seccomp listener of its process {pids} is lost: each call that "
-        f"its profile would deny fails with ENOSYS; {lost_listeners.REMEDY}"
+        f"the agent would answer fails with ENOSYS; {lost_listeners.REMEDY}"
     )

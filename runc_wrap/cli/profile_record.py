@@ -17,11 +17,12 @@ from runc_wrap.host import engine_names
 from runc_wrap.report.recording import UNSEEN
 from runc_wrap.report.suggestion import recorded_profile
 
+_FILE: click.Path = click.Path(dir_okay=False, path_type=Path)
 _CLIENTS = {"crictl", "ctr", "kubectl", "nerdctl", *engine_names.KNOWN}
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("-o", "--output", "file", required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", "file", required=True, type=_FILE)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> None:
@@ -51,6 +52,7 @@ def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> N
     block, sentences = recorded_profile.of_command(seen)
     file.write_text(json.dumps(block, indent=2) + "\n")
     spent = time_text.duration(time.monotonic() - begun)
-    for sentence in (f"One run of {spent}, written to {file}.", *sentences, UNSEEN):
+    ended = f", which ended with status {status}" if status else ""
+    for sentence in (f"One run of {spent}{ended}, written to {file}.", *sentences, UNSEEN):
         output.warn(f"recorded: {sentence}")
     context.exit(status)

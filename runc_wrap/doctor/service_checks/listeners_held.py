@@ -25,6 +25,6 @@ def find(places: Places) -> Iterator[Finding]:
         return
     for entry in (one for one in node.entries if one.unheard):
         name = entry.container.id
-        sentence = f"the seccomp listener of the container {name}, in mode observe, was closed: "
-        sentence += "each call that its profile would deny fails with ENOSYS"
+        sentence = f"the seccomp listener of the container {name} was closed: "
+        sentence += "each call that the agent would answer fails with ENOSYS"
         yield Finding(NAME, "warning", sentence, lost_listeners.REMEDY)

@@ -47,6 +47,7 @@ def test_status_output_and_childrens_calls_are_passed_on_and_recorded(
         check=False,
     )
     assert (done.returncode, done.stdout) == (7, "out\n"), done.stderr
+    assert ", which ended with status 7, written to" in done.stderr
     found = recorded(file)
     assert {"mkdir", "socket"} <= found.keys()
     assert "symlink" in found or "symlinkat" in found  # by a child, after the command's own end
