@@ -77,7 +77,10 @@ class Live:
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _READLOG)
         except OSError as error:
             self._socket.close()
-            raise Unavailable(f"the kernel's audit multicast: {error.strerror}") from None
+            raise Unavailable(
+                f"the kernel's audit records cannot be read: {error.strerror}; only root in the "
+                "machine's own namespaces may"
+            ) from None
 
     def has_told(self, when: float) -> bool:
         """Return whether everything logged by then was read; valid a moment after that time."""
