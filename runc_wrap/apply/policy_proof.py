@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
 from runc_wrap.engines.capture.capture_run import USUAL
-from runc_wrap.filters import block_proof, profile_difference
+from runc_wrap.filters import filter_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp, libseccomp_version
 from runc_wrap.host import files
@@ -23,7 +23,7 @@ from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.candidate_settings import CandidateCost  # noqa: TC001 - documents.reader asks for it
 from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.profiles.arguments import masked_rules
+from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.lint_finding import LintFinding
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
@@ -31,7 +31,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
-    from runc_wrap.filters.block_proof import Miscompiled
+    from runc_wrap.filters.filter_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.compiler_facts import Facts
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Profile
 
 _LARGEST = 1 << 20
-_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see block_proof
+_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see filter_proof
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Prover:
         """Return the calls of a block's JSON that are compiled wrongly."""
         try:
             known = {} if instead else _CALLS
-            found = block_proof.wrong(block, self._loader, known, instead)
+            found = filter_proof.wrong(block, self._loader, known, instead)
         except ProfileError:
             if instead:
                 raise
@@ -131,17 +131,16 @@ class Prover:
 
         On a 32-bit ABI libseccomp compares the lower halves alone, which masks of the upper pass.
         """
-        rules = masked_rules.masked(made["rules"], calls)
-        other: CompiledProfile = {**made, "rules": rules or []}
         with contextlib.suppress(ProfileError):  # then it is no better
-            calls = calls if rules is None else self._wrong(made, other)
+            other: CompiledProfile = {**made, "rules": argument_sets.masked(made["rules"], calls)}
+            calls = self._wrong(made, other)
         if calls:
             raise PolicyError(
                 f"profile {name}: libseccomp {self._libseccomp} compiles its rules for "
                 f"{', '.join(calls)} to something else than they say. Compare for equality or by "
                 "masks, in fewer rules, list only 64-bit ABIs, or upgrade libseccomp to 2.6.1."
             )
-        return other
+        return made
 
 
 def _sets(made: CompiledProfile) -> list[frozenset[str]]:
@@ -168,7 +167,7 @@ def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     try:
         for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
             libseccomp.filter_bytes(load(json_codec.loads(text), loader))
-            block_proof.wrong(text, loader, known)
+            filter_proof.wrong(text, loader, known)
     except ProfileError as error:
         yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
     for one in filter(None, known.values()):

@@ -1,4 +1,4 @@
-"""runc-wrapctl profile list, show and groups; the other commands have modules of their own."""
+"""runc-wrapctl profile, of which capture, diff and record have modules of their own."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.apply import profile_operand
-from runc_wrap.cli import (
-    output,
-    profile_capture,
-    profile_diff,
-    profile_engine,
-    profile_lint,
-    profile_record,
-    profile_simulate,
-)
+from runc_wrap.apply import node_facts, policy_proof, profile_operand
+from runc_wrap.cli import output, profile_capture, profile_diff, profile_engine, profile_record
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import policy_compiler
+from runc_wrap.policy import compiled_lint, policy_compiler
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.composition import groups
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.report import outcomes, profile_simulation
+from runc_wrap.report.enforced_profile import USUAL, Enforced
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.composition.composer import Composed
+
+_LONGEST = 64 * 1024  # bytes of a line
 
 
 @click.group()
@@ -39,9 +38,7 @@ def profile() -> None:
 
 profile.add_command(profile_capture.capture)
 profile.add_command(profile_diff.diff)
-profile.add_command(profile_lint.lint)
 profile.add_command(profile_record.record)
-profile.add_command(profile_simulate.simulate)
 
 
 @profile.command("groups")
@@ -149,3 +146,80 @@ def _answers(found: Composed) -> dict[str, list[str]]:
     """Return {call: the parts of a composed profile that decide about it}."""
     rules = [*found.profile.rules, *(part.rule for part in found.parts)]
     return {call: found.answers(call) for call in sorted({n for one in rules for n in one.names})}
+
+
+@profile.command()
+@click.argument("name")
+@profile_engine.engine
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
+    """Print what this node's runtime, libseccomp and kernel make of a profile, and what to write.
+
+    NAME is as for `profile show`: a profile, a file, or - for stdin.
+
+    Exit status 1: there is an error or a warning.
+    """
+    stdin = profile_operand.read_stdin(name)
+    found = profile_operand.profile(places, name, engine, stdin).profile
+    facts = node_facts.gather(places, None)
+    source = profile_operand.in_force(places, found)
+    as_kernel = bool(source.calls) and not source.left
+    findings = [
+        *compiled_lint.findings(found, facts, as_kernel=as_kernel),
+        *policy_proof.findings(source.profile, facts),
+    ]
+    if as_json:
+        output.document([{"profile": found.name, **one.as_json()} for one in findings])
+    else:
+        for one in findings:
+            output.say(f"{one.severity}: {one.place}: {one.sentence}; {one.remedy}.")
+        if not findings:
+            output.say(f"{found.name} does what it says.")
+    if any(one.severity != "note" for one in findings):
+        raise SystemExit(output.WRONG)
+
+
+@profile.command()
+@click.argument("name")
+@click.argument("calls", type=click.File("rb"), required=False)
+@profile_engine.engine
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def simulate(
+    places: Places, name: str, calls: BinaryIO | None, engine: str, *, as_json: bool
+) -> None:
+    """Print what the profile NAME would deny of calls that were seen, and where each was first.
+
+    CALLS is strace's output (best with -f -n -X raw) or an audit log, - for stdin; without it, the
+    calls in this node's evidence. NAME is as for `profile show`; it counts for a container with an
+    engine's usual capabilities.
+
+    Exit status 1: a call would be denied, or may be.
+    """
+    stdin = profile_operand.read_stdin(name)
+    source = profile_operand.profile(places, name, engine, stdin).profile
+    compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
+    enforced = Enforced(resolve(compiled, USUAL), profile_operand.loader(places))
+    recorded = (one for _, one in profile_simulation.of_evidence(places))
+    seen = profile_simulation.of_lines(_lines(calls)) if calls else recorded
+    rows = profile_simulation.simulated(seen, enforced)
+    if as_json:
+        output.document(rows)
+    elif rows:
+        keys = ("syscall", "abi", "verdict", "outcome", "count", "first")
+        cells = [tuple(str(one[key]) for key in keys) for one in rows]
+        output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
+    else:
+        output.say("It lets every call through that was seen.")
+    if any(one["verdict"] in (outcomes.DENIED, outcomes.DEPENDS) for one in rows):
+        raise SystemExit(output.WRONG)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines; of an overlong one the beginning: its rest is no line of its own."""
+    begins = True
+    while line := file.readline(_LONGEST):
+        if begins:
+            yield line
+        begins = line.endswith(b"\n")

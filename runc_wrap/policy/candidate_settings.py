@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, OBSERVE, profile_of
 from runc_wrap.hotpath.rule_match import ANYTHING, matches_any
-from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, PolicyRule
+    from runc_wrap.policy.settings.schema import DecidingTable
 
 MODES = (ENFORCE, ENFORCE_LOG, OBSERVE)  # in which a candidate can be looked at
 KEY = "candidate"
@@ -45,7 +45,7 @@ def written(rules: list[PolicyRule], values: Mapping[str, Any]) -> list[PolicyRu
     ]
 
 
-def _inherits(rule: PolicyRule) -> bool:
+def _inherits(rule: Mapping[str, Any]) -> bool:
     """Tell whether the default's candidate is for a rule: not if its calls are recorded."""
     is_other = {KEY, "profile"} & rule.keys() or rule.get("record")
     return not is_other and rule.get("mode", ENFORCE) in MODES
@@ -53,28 +53,29 @@ def _inherits(rule: PolicyRule) -> bool:
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each candidate that cannot be looked at."""
-    for where, table, mode, records in _places(values):
+    for table in _with_candidate(values):
+        what, mode = f"{table.place(KEY)}{table.kind}.candidate", table.effective["mode"]
         if mode not in MODES:
             yield (
-                f"{where}{table}.candidate is looked at beside a profile that is enforced, and the "
-                f"mode is {mode}: use {', '.join(MODES[:2])} or {OBSERVE}, or write the candidate "
-                "as the profile."
+                f"{what} is looked at beside a profile that is enforced, and the mode is {mode}: "
+                f"use {', '.join(MODES[:2])} or {OBSERVE}, or write the candidate as the profile."
             )
-        if records:
+        if table.effective["record"]:
             yield (
-                f"{where}{table}.candidate and record = true go not together: the agent could not "
-                "tell what the profile allows; leave one of them out."
+                f"{what} and record = true go not together: the agent could not tell what the "
+                "profile allows; leave one of them out."
             )
     yield from _unlooked(values)
 
 
 def _unlooked(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each rule that inherits observe without the candidate."""
-    if values["default.candidate"] and values["default.mode"] == OBSERVE:
-        for at, rule in enumerate(values[schema.RULES]):
-            if not {KEY, "mode"} & rule.keys() and not _inherits(rule):
+    default, *rules = schema.deciding_tables(values)
+    if default.written[KEY] and default.written["mode"] == OBSERVE:
+        for rule in rules:
+            if not {KEY, "mode"} & rule.written.keys() and not _inherits(rule.written):
                 yield (
-                    f"{placing(values)(schema.RULES, at, 'name')}default.candidate is not for this "
+                    f"{rule.place('name')}default.candidate is not for this "
                     "rule, which has a profile of its own or records: the mode observe, which it "
                     'inherits, would let every call through. Write mode = "enforce" or a candidate '
                     'into it; mode = "observe" if you mean that.'
@@ -92,18 +93,11 @@ def remarks(found: Iterable[Pair]) -> Iterator[str]:
 
 def logging(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the place of each candidate, of which the kernel logs what it denies, and its key."""
-    return [(where, f"{table}.candidate") for where, table, _, _ in _places(values)]
+    return [(one.place(KEY), f"{one.kind}.candidate") for one in _with_candidate(values)]
 
 
-def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
-    """Yield the place of each candidate, its table, the mode there, and whether it records."""
-    place, mode, records = placing(values), values["default.mode"], values["default.record"]
-    if values["default.candidate"]:
-        yield place("default.candidate"), "default", mode, records
-    for at, rule in enumerate(values[schema.RULES]):
-        if KEY in rule:
-            own = rule.get("mode", mode), rule.get("record", records)
-            yield place(schema.RULES, at, KEY), "rule", *own
+def _with_candidate(values: Mapping[str, Any]) -> list[DecidingTable]:
+    return [one for one in schema.deciding_tables(values) if one.written.get(KEY)]
 
 
 def pairs(policy: CompiledPolicy) -> list[Pair]:

@@ -45,7 +45,7 @@ def with_table(captured: CapturedProfile, facts: Facts) -> list[TableDifference]
     Raises PolicyError and ProfileError.
     """
     name = table_name(captured.engine, facts)
-    table = named_profiles.load(name, {}, facts.system_profile)
+    table = named_profiles.loaded(name, {}, facts.system_profile).profile
     return list(_differences(captured.parsed(), table, facts))
 
 

@@ -11,6 +11,7 @@ from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
+from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import builtin, captured_profile, engine_versions
 from runc_wrap.profiles.composition import composed_file, composer, expression
 from runc_wrap.profiles.composition.composer import Composed
@@ -34,12 +35,6 @@ _OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's conta
 _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
 _NAME_MAX = 255  # bytes
 _CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
-
-
-def placing(values: Mapping[str, Any]) -> Callable[..., str]:
-    """Return the function that gives a setting's place; settings not read from files have none."""
-    place: Callable[..., str] = getattr(values, "place", lambda *_: "")
-    return place
 
 
 def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, str], list[str]]:
@@ -215,11 +210,9 @@ def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) 
     found = {LOCALHOST + path: "" for path in facts.own_profiles}
     found |= {name: _place_of_default(engine, place) for engine, name in defaults.items()}
     for key in ("profile", "candidate"):
-        if name := values[f"default.{key}"]:
-            found.setdefault(str(name), place(f"default.{key}"))
-        for number, rule in enumerate(values[schema.RULES]):
-            if key in rule:
-                found.setdefault(str(rule[key]), place(schema.RULES, number, key))
+        for table in schema.deciding_tables(values):
+            if name := table.written.get(key):
+                found.setdefault(str(name), table.place(key))
     found.pop(RUNTIME_DEFAULT, None)
     return found
 
@@ -278,29 +271,19 @@ def _check_name(name: str) -> None:
 
 def of_facts(name: str, facts: Facts) -> Profile:
     """Return the profile of this name on the node of these facts. Raises ProfileError."""
-    return load(name, facts.own_profiles, facts.system_profile, facts.captured)
-
-
-def load(
-    name: str,
-    own_profiles: dict[str, bytes],
-    system_profile: tuple[str, bytes] | None,
-    captured: dict[str, CapturedProfile] | None = None,
-) -> Profile:
-    """Return the profile that policy and annotations call by this name. Raises ProfileError.
-
-    `own_profiles`, `system_profile` and `captured` are as in Facts.
-    """
-    return loaded(name, own_profiles, system_profile, captured).profile
+    return loaded(name, facts.own_profiles, facts.system_profile, facts.captured).profile
 
 
 def loaded(
     name: str,
     own_profiles: dict[str, bytes],
-    system_profile: tuple[str, bytes] | None,
+    system_profile: tuple[str, bytes] | None = None,
     captured: dict[str, CapturedProfile] | None = None,
 ) -> Composed:
-    """Return what `load` does, with its parts. Raises ProfileError."""
+    """Return the profile that policy and annotations call by this name. Raises ProfileError.
+
+    `own_profiles`, `system_profile` and `captured` are as in Facts.
+    """
     plain, on, default = name.rpartition(ON)
     if not on or name.removeprefix(LOCALHOST) in own_profiles:
         plain, default = name, ""

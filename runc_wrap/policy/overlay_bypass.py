@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy.named_profiles import placing
+from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS

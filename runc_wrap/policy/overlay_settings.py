@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass
-from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import value_types
+from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass import io_uring
 from runc_wrap.profiles.never_asked import RUNTIME_CALLS

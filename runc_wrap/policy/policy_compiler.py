@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, requirements
-from runc_wrap.policy.named_profiles import SYSTEM, load
+from runc_wrap.policy.named_profiles import SYSTEM
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import rule_checks, schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
 
-__all__ = ["SYSTEM", "Compiled", "compile_policy", "load"]
+__all__ = ["SYSTEM", "Compiled", "compile_policy"]
 
 Json = dict[str, Any]
 
@@ -75,9 +75,9 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     profiles = {
         (name, form): _profile(one, form, values, facts)
         for name, one in made.items()
-        for form in (*used, *(f"{mode}{RECORD}" for mode in recorded_modes(values)))
+        for form in (*used, *(f"{mode}{RECORD}" for mode in _recorded_modes(values)))
     }
-    place = named_profiles.placing(values)
+    place = schema.placing(values)
     remarks += [
         *rule_checks.remarks(rules, place, facts.now),
         *requirements.remarks(values, used, sources, facts),
@@ -108,8 +108,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
 
 def _adopts(values: Mapping[str, Any]) -> bool:
     """Return whether the policy may take over an engine's default profile."""
-    asked = [values["default.adopt"], *(rule.get("adopt") for rule in values[schema.RULES])]
-    return any(one not in (None, ADOPT_NONE) for one in asked)
+    return any(one.effective["adopt"] != ADOPT_NONE for one in schema.deciding_tables(values))
 
 
 def _as_applied(defaults: Mapping[str, list[str]], facts: Facts) -> dict[str, CompiledProfile]:
@@ -127,22 +126,16 @@ def _as_applied(defaults: Mapping[str, list[str]], facts: Facts) -> dict[str, Co
 
 def _modes(values: Mapping[str, Any]) -> list[str]:
     """Return the modes that a container can get, always including enforce."""
-    used = {ENFORCE, values["default.mode"]}
-    used |= {rule["mode"] for rule in values[schema.RULES] if "mode" in rule}
+    used = {ENFORCE, *(one.effective["mode"] for one in schema.deciding_tables(values))}
     if values["default.privileged"] == AUDIT or OBSERVE in used:
         used.add(AUDIT)
     return sorted(used - {OFF})
 
 
-def recorded_modes(values: Mapping[str, Any]) -> list[str]:
+def _recorded_modes(values: Mapping[str, Any]) -> list[str]:
     """Return the modes of the containers whose allowed calls are recorded."""
-    tables = [{}, *values[schema.RULES]]
-    both = ((_of(one, "record", values), _of(one, "mode", values)) for one in tables)
-    return sorted({mode for records, mode in both if records and mode in RECORDING})
-
-
-def _of(rule: Mapping[str, Any], name: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 (a setting's)
-    return rule.get(name, values[f"default.{name}"])
+    tables = [one.effective for one in schema.deciding_tables(values)]
+    return sorted({one["mode"] for one in tables if one["record"]}.intersection(RECORDING))
 
 
 def _profile(made: Narrowed, form: str, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:

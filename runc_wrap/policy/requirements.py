@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE, RECORDING
 from runc_wrap.policy import candidate_settings
-from runc_wrap.policy.named_profiles import placing
 from runc_wrap.policy.settings import schema
+from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.mode_profiles import modes, recorded_calls
 from runc_wrap.profiles.vocabulary import LOG, NOTIFY
@@ -36,7 +36,7 @@ def problems(values: Mapping[str, Any], used: Collection[str], facts: Facts) -> 
             "support (Linux 4.14, libseccomp 2.4). Use enforce, without a candidate."
         )
 
-    recording = [*_recording(values)]
+    recording = _recording(values)
     if OBSERVE in used:
         yield from _problems_of_asking(_where(values, OBSERVE), "observe", "use audit", facts)
     elif recording:
@@ -55,15 +55,10 @@ def _logging(values: Mapping[str, Any], used: Collection[str]) -> list[tuple[str
     return [*audit, *candidate_settings.logging(values)]
 
 
-def _recording(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the place of each `record = true`, and the mode there."""
-    place = placing(values)
-    if values["default.record"]:
-        yield place("default.record"), values["default.mode"]
-    for number, rule in enumerate(values[schema.RULES]):
-        if rule.get("record"):
-            mode = rule.get("mode", values["default.mode"])
-            yield place(schema.RULES, number, "record"), mode
+def _recording(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the place of each `record = true`, and the mode there."""
+    recording = [one for one in schema.deciding_tables(values) if one.written.get("record")]
+    return [(one.place("record"), one.effective["mode"]) for one in recording]
 
 
 def _problems_of_asking(where: str, name: str, instead: str, facts: Facts) -> Iterator[str]:

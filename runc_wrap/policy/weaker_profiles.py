@@ -6,7 +6,7 @@ call. Uses libseccomp, so that compiling need not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
@@ -15,7 +15,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.decision import profile_of
 from runc_wrap.hotpath.identity import UNKNOWN
-from runc_wrap.hotpath.rule_match import matches_any
+from runc_wrap.hotpath.rule_match import ANYTHING, matches_any
 from runc_wrap.policy.named_profiles import ON, of_facts
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -27,24 +27,9 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
+    from runc_wrap.policy.settings.schema import DecidingTable
 
 _MOST_CALLS = 8  # named in a sentence
-
-
-@dataclass(frozen=True)
-class Table:
-    """[default] or one rule: its effective settings, and those that were `written` in it.
-
-    `where` is the place of its adopt, or of the rule; `what` names it in a sentence.
-    """
-
-    where: str
-    what: str
-    adopt: str
-    mode: str
-    profile: str
-    engines: list[str]
-    written: frozenset[str]
 
 
 class Weaker:
@@ -54,9 +39,8 @@ class Weaker:
         self._compiled = compiled
         self._facts = facts
         self._defaults = compiled.engine_defaults
-        self._seen: dict[tuple[str, str], str] = {}
-        self._profiles: dict[str, CompiledProfile] = {}
         self._known: profile_difference.Known = {}
+        self._calls, self._made = cache(self._compared), cache(self._profile)
 
     def own(self) -> Iterator[str]:
         """Yield a remark on each profile of the owner's that lets more through than the default."""
@@ -67,12 +51,13 @@ class Weaker:
                 what = f"profile {name} lets through more than runtime-default ({default})"
                 yield f"note: {what}: {calls}."
 
-    def more(self, table: Table) -> Iterator[str]:
+    def more(self, table: DecidingTable) -> Iterator[str]:
         """Yield what a table's profile lets through more, for each installed engine it matches."""
+        engines = table.written.get("engine", [ANYTHING])
         for engine, defaults in self._defaults.items():
-            if engine not in self._facts.engines or not matches_any(table.engines, engine):
+            if engine not in self._facts.engines or not matches_any(engines, engine):
                 continue
-            other = self._of_engine(table.profile, engine)
+            other = self._of_engine(table.effective["profile"], engine)
             for default in defaults:
                 if calls := self._calls(default, other):
                     yield (
@@ -80,7 +65,7 @@ class Weaker:
                         f"profile of {engine}: {calls}"
                     )
 
-    def within(self, tables: list[Table]) -> dict[str, list[str]]:
+    def within(self, tables: list[DecidingTable]) -> dict[str, list[str]]:
         """Return for each engine's default the profiles that let through no more.
 
         Of engines that are not installed, only the default itself is known to be among them.
@@ -89,7 +74,7 @@ class Weaker:
         own = [name for name in self._compiled.sources if name.startswith(LOCALHOST)]
         for engine, defaults in self._defaults.items():
             is_here = engine in self._facts.engines or engine == UNKNOWN
-            named = {self._of_engine(table.profile, engine) for table in tables}
+            named = {self._of_engine(table.effective["profile"], engine) for table in tables}
             named |= {self._of_engine(RUNTIME_DEFAULT, engine), *own} if is_here else set()
             for default in defaults:
                 within = {one for one in named if is_here and not self._calls(default, one)}
@@ -99,16 +84,10 @@ class Weaker:
     def _of_engine(self, profile: str, engine: str) -> str:
         return profile_of(profile, engine, self._compiled.policy)
 
-    def _calls(self, default: str, other: str) -> str:
+    def _compared(self, default: str, other: str) -> str:
         """Return in words the calls that `other` lets through more, "" for none."""
         if default == other:
             return ""
-        key = (default, other)
-        if key not in self._seen:
-            self._seen[key] = self._compared(default, other)
-        return self._seen[key]
-
-    def _compared(self, default: str, other: str) -> str:
         try:
             loader = Loader.of(self._facts.runtime_kind, self._facts.runtime_version)
             both = self._made(default), self._made(other)
@@ -117,20 +96,16 @@ class Weaker:
             return f"they cannot be compared, as {error}".rstrip(".")
         return safe_text.some(list(dict.fromkeys(map(_in_words, found))), _MOST_CALLS)
 
-    def _made(self, name: str) -> CompiledProfile:
+    def _profile(self, name: str) -> CompiledProfile:
         """Compile a profile as it is injected, but for modes, ABIs and overlay: these only deny.
 
         The engine's default is treated in the same way: arguments are compared as the kernel reads
         them, if the policy wants that.
         """
-        if name not in self._profiles:
-            facts = self._facts
-            source = self._compiled.sources.get(name) or of_facts(name, facts)
-            if self._compiled.as_kernel:
-                source = narrowed_comparisons.narrowed(source).profile
-            made = compile_profile(source, arch=facts.arch, kernel=facts.kernel)
-            self._profiles[name] = made
-        return self._profiles[name]
+        source = self._compiled.sources.get(name) or of_facts(name, self._facts)
+        if self._compiled.as_kernel:
+            source = narrowed_comparisons.narrowed(source).profile
+        return compile_profile(source, arch=self._facts.arch, kernel=self._facts.kernel)
 
 
 def _in_words(one: profile_difference.ProfileChange) -> str:

@@ -22,4 +22,4 @@ def compiled(profile: Profile) -> CompiledProfile:
 
 def built_in(name: str) -> CompiledProfile:
     """Return one whose name needs no file. Raises ProfileError for any other."""
-    return compiled(named_profiles.load(name, {}, None))
+    return compiled(named_profiles.loaded(name, {}).profile)

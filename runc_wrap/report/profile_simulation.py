@@ -55,9 +55,8 @@ def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
         if record := audit_record.parse(line):
             kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")
             yield SeenAt(kind, f"line {number}")
-        else:
-            made = map(_traced, strace.read(iter([line])))
-            yield from (SeenAt(each, f"line {number}") for each in made if each)
+        elif (call := strace.call(line)) and (made := _traced(call)):
+            yield SeenAt(made, f"line {number}")
 
 
 def _traced(call: TracedCall) -> CallKind | None:

@@ -245,16 +245,18 @@ def composed(data: bytes) -> None:
         if composed_file.has_base(data, "it"):
             composed_file.parse(data, "it")
     with contextlib.suppress(ProfileError):
-        text = str(expression.parse(data.decode("utf-8", "replace")))
-        if str(expression.parse(text)) != text:
+        found = expression.parse(data.decode("utf-8", "replace"))
+        text = " ".join([found.base, *map(str, found.changes)])
+        if expression.parse(text) != found:
             raise Defect(f"written as {text!r}, it is read as something else")
 
 
 def strace(data: bytes) -> None:
     """Read strace's output: an argument is a number of 64 bits or unknown."""
-    for call in strace_text.StraceReader().read(iter(data.splitlines(keepends=True))):
-        if any(arg is not None and not 0 <= arg < 1 << 64 for arg in call.args):
-            raise Defect(f"an argument that no register holds: {call.args}")
+    for call in map(strace_text.StraceReader().call, data.splitlines(keepends=True)):
+        args = call.args if call else ()
+        if any(arg is not None and not 0 <= arg < 1 << 64 for arg in args):
+            raise Defect(f"an argument that no register holds: {args}")
 
 
 def codec_text(data: bytes) -> None:

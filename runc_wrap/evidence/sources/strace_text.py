@@ -12,8 +12,6 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from runc_wrap.evidence.sightings import Args
 
 _COMMAND = rb"(?:<[^\n]{0,64}?>)?"
@@ -24,7 +22,8 @@ _LINE = re.compile(
 )
 _ENDED = re.compile(_PID + rb".{0,99}\+\+\+ (?:exited|killed) ")
 _MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64) bit mode\. \]")
-_NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|\d{1,20})")
+# as Python and C read it alike: 017 is octal, as strace prints modes
+_NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|0|[1-9]\d{0,19})")
 _END = re.compile(rb'["()\[{]')  # of the arguments, or of those that are numbers
 _ARGUMENTS = 6
 _MASK = (1 << 64) - 1
@@ -48,17 +47,17 @@ class StraceReader:
     def __init__(self) -> None:
         self._modes: dict[bytes, str] = {}
 
-    def read(self, lines: Iterator[bytes]) -> Iterator[TracedCall]:
-        """Yield the calls; other lines are passed over."""
-        for line in lines:
-            if mode := _MODE.search(line):
-                self._modes[mode[1]] = mode[2].decode()
-            elif found := _LINE.match(line):
-                number = int(found[3]) if found[3] else None
-                bits = self._mode(found[1] or found[2])
-                yield TracedCall(found[4].decode(), bits, _arguments(found[5]), number)
-            elif ended := _ENDED.match(line):
-                self._modes.pop(ended[1] or ended[2], None)
+    def call(self, line: bytes) -> TracedCall | None:
+        """Return the call in a line, None for any other line."""
+        if mode := _MODE.search(line):
+            self._modes[mode[1]] = mode[2].decode()
+        elif found := _LINE.match(line):
+            number = int(found[3]) if found[3] else None
+            bits = self._mode(found[1] or found[2])
+            return TracedCall(found[4].decode(), bits, _arguments(found[5]), number)
+        elif ended := _ENDED.match(line):
+            self._modes.pop(ended[1] or ended[2], None)
+        return None
 
     def _mode(self, pid: bytes | None) -> str:
         """Return a process' mode; strace names no process while it traces only one."""
@@ -74,9 +73,4 @@ def _arguments(text: bytes) -> Args:
 
 
 def _number(word: bytes) -> int | None:
-    return int(word, 0) & _MASK if _NUMBER.fullmatch(word) and _is_plain(word) else None
-
-
-def _is_plain(word: bytes) -> bool:
-    """Tell whether Python reads a number as C does: 017 is octal, as strace prints modes."""
-    return word.lstrip(b"-") == b"0" or not word.lstrip(b"-").startswith(b"0") or b"x" in word
+    return int(word, 0) & _MASK if _NUMBER.fullmatch(word) else None

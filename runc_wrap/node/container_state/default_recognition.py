@@ -105,7 +105,7 @@ def block_of(name: str, held: frozenset[str], made: Made) -> Json:
 
 def _of_table(name: str) -> CompiledProfile:
     try:
-        profile = named_profiles.load(name, {}, profile_files.system())
+        profile = named_profiles.loaded(name, {}, profile_files.system()).profile
         return compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
     except ProfileError as error:
         raise Refusal(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.host import engine_names
@@ -17,6 +18,8 @@ from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPE
 from runc_wrap.policy.settings import value_types
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from runc_wrap.policy.settings.value_types import Kind
 
 AUTO = "auto"
@@ -24,7 +27,7 @@ SYSTEM = "system"
 BUILTIN = "builtin"
 TABLE, CAPTURED = "table", "captured"
 RUN_UNMODIFIED = "run-unmodified"
-RULES = "rule"
+RULES, DEFAULT = "rule", "default"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,34 @@ _OUTERMOST = frozenset(name.partition(".")[0] for name in BY_NAME)  # words befo
 def defaults() -> dict[str, Any]:
     """Return {name: default} of all settings, and an empty list of rules under RULES."""
     return {setting.name: setting.default for setting in SETTINGS} | {RULES: []}
+
+
+class DecidingTable(NamedTuple):
+    """[default] or one rule, as `kind` says: what is `written` in it, and what is `effective`.
+
+    `place` returns where the owner wrote a setting of it, else where the rule is.
+    """
+
+    kind: str
+    written: Mapping[str, Any]
+    effective: Mapping[str, Any]
+    place: Callable[[str], str]
+
+
+def deciding_tables(values: Mapping[str, Any]) -> Iterator[DecidingTable]:
+    """Yield the tables that decide about containers: [default], then the rules in their order."""
+    place, prefix = placing(values), f"{DEFAULT}."
+    named = [(name.removeprefix(prefix), name) for name in values if name.startswith(prefix)]
+    default = {key: values[name] for key, name in named}
+    yield DecidingTable(DEFAULT, default, default, lambda key: place(f"{prefix}{key}"))
+    for at, rule in enumerate(values[RULES]):
+        yield DecidingTable(RULES, rule, {**default, **rule}, partial(place, RULES, at))
+
+
+def placing(values: Mapping[str, Any]) -> Callable[..., str]:
+    """Return the function that gives a setting's place; settings not read from files have none."""
+    place: Callable[..., str] = getattr(values, "place", lambda *_: "")
+    return place
 
 
 def problem(name: str, value: object) -> str | None:

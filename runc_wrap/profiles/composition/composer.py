@@ -42,7 +42,10 @@ class Composed(NamedTuple):
 
 
 def made(name: str, what: Composition, load: Load) -> Composed:
-    """Return the profile of a text or a file; it gets this name. Raises ProfileError."""
+    """Return the profile of a text or a file; it gets this name. Raises ProfileError.
+
+    `load` gives profiles by name.
+    """
     profile = load(what.base)
     parts = tuple(part for one in what.changes for part in _parts(one, load))
     for part in parts:

@@ -54,9 +54,6 @@ class Composition(NamedTuple):
     base: str
     changes: tuple[Term | Part, ...]
 
-    def __str__(self) -> str:
-        return " ".join([self.base, *map(str, self.changes)])
-
 
 def is_composed(name: str) -> bool:
     """Tell whether a profile's name is such a text."""

@@ -6,7 +6,7 @@
 
 Only the rules of calls that the candidate restricts more are written anew, for each set of the
 capabilities that their rules name; all others stay as they are. A call whose rules cannot be
-written so keeps them: it is not previewed. filters.candidate_proof proves the rest.
+written so keeps them: it is not previewed. filters.filter_proof proves the rest.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ class Bases:
         try:
             if self._given is not None:
                 return formats.parse(self._given.read_bytes(), str(self._given))
-            return named_profiles.load(name, policy_sources.read_profiles(*self._own), None)
+            own = policy_sources.read_profiles(*self._own)
+            return named_profiles.loaded(name, own).profile
         except OSError as error:
             raise ProfileError(f"{error.filename}: {error.strerror}") from None
         except ProfileError as error:

@@ -70,19 +70,15 @@ def reduced(block: Mapping[str, Any], rows: Sequence[CallRow], added: Sequence[J
 
 def _is_within(at: int, rules: list[Json]) -> bool:
     """Tell whether another rule allows all that a limited one does: libseccomp refuses both."""
-    own = rules[at]
-    return (
-        own["names"][0] in _NARROWED
-        and bool(own.get("args"))
-        and any(
-            other["names"] == own["names"]
-            and other["action"] == own["action"]
-            and all(one in own["args"] for one in other["args"])
-            and (len(other["args"]) < len(own["args"]) or place < at)
-            for place, other in enumerate(rules)
-            if place != at and other.get("args")
-        )
-    )
+    own, args = rules[at], rules[at].get("args") or []
+    wider = [
+        (len(other["args"]), place)
+        for place, other in enumerate(rules)
+        if (other["names"], other["action"]) == (own["names"], own["action"])
+        and other.get("args")
+        and all(one in args for one in other["args"])
+    ]
+    return own["names"][0] in _NARROWED and bool(args) and min(wider) < (len(args), at)
 
 
 def _other(block: Mapping[str, Any]) -> int:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.apply import policy_proof
-from runc_wrap.filters import block_proof
+from runc_wrap.filters import filter_proof
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles.arguments import masked_rules
+from runc_wrap.profiles.arguments import argument_sets
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 def test_rules_that_libseccomp_2_6_0_compiles_wrongly_are_found() -> None:
     machine("x86_64")
-    (found,) = block_proof.wrong(
+    (found,) = filter_proof.wrong(
         json_codec.dumps(_block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))])), CRUN, {}
     )
     assert (found.syscall, found.abi, found.args[1]) == ("ioctl", "x86_64", 3)
@@ -64,9 +65,8 @@ def test_with_masks_they_are_compiled_to_what_they_say(
     comparisons: list[tuple[str, int, int]],
 ) -> None:
     written: list[Any] = [_entry(one) for one in comparisons]
-    made = masked_rules.masked(written, {"ioctl"})
-    assert made is not None
-    assert block_proof.wrong(json_codec.dumps(_block(made)), CRUN, {}) == []  # type: ignore[arg-type]
+    made = argument_sets.masked(written, {"ioctl"})
+    assert filter_proof.wrong(json_codec.dumps(_block(made)), CRUN, {}) == []  # type: ignore[arg-type]
     assert _meaning(_block(written)) == _meaning(_block(made))  # type: ignore[arg-type]
 
 
@@ -112,10 +112,11 @@ def test_apply_writes_masks_says_so_and_proves_nothing_twice(
     (path,) = directory.glob("localhost%2Frange.json*")
     compiled = json.loads(path.read_text())
     assert {a["op"] for one in compiled["rules"] for a in one["rule"].get("args", ())} == {
-        "SCMP_CMP_MASKED_EQ"
+        "SCMP_CMP_EQ",  # a block of one number
+        "SCMP_CMP_MASKED_EQ",
     }
     policy_proof._CALLS.clear()  # noqa: SLF001 - as another process
-    monkeypatch.setattr(block_proof, "wrong", lambda *_: pytest.fail("proved twice"))
+    monkeypatch.setattr(filter_proof, "wrong", lambda *_: pytest.fail("proved twice"))
     assert "equal ones are used" in node.ctl("apply").output
 
 
@@ -124,6 +125,10 @@ def test_rules_that_only_some_capabilities_bring_are_proved(node: Node) -> None:
     held = {"includes": {"caps": ["CAP_BPF"]}, "excludes": {"caps": ["CAP_SYS_ADMIN"]}}
     node.configure("", range=_ranges(3, 1 << 33, **held))
     assert "compiles its rules for ioctl wrongly" in node.ctl("apply").output
+
+
+def _too_many(*_: object) -> list[Any]:
+    raise ProfileError("too many")
 
 
 def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_so(
@@ -158,7 +163,7 @@ def test_what_masks_cannot_say_is_refused_and_the_former_policy_stays(
     assert node.ctl("apply").exit_code == 0
     before = node.places.current.readlink()
     node.configure("", range=_ranges(3, 1 << 33))
-    monkeypatch.setattr(masked_rules, "masked", lambda *_: None)
+    monkeypatch.setattr(argument_sets, "masked", _too_many)
     said = node.failure("apply")
     assert "profile localhost/range.json: libseccomp" in said
     assert "compiles its rules for ioctl to something else than they say" in said

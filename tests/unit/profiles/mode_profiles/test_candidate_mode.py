@@ -121,7 +121,7 @@ def test_denials_stay_and_what_the_candidate_denies_more_is_logged(
     for call in CALLS:
         own, other, both = (_meant(one, call, args) for one in simulations)
         if own is None or other is None:
-            continue  # libseccomp's order decides: filters.candidate_proof finds what it is
+            continue  # libseccomp's order decides: filters.filter_proof finds what it is
         expected = own
         if own in BOTH and other not in BOTH and call not in found.left:
             expected = return_codes.LOG

@@ -1,0 +1,156 @@
+"""Whether the filters that libseccomp makes of blocks do what is meant, call by call.
+
+`wrong` asks whether it compiles a block to what its text says: for each call whose rules it may
+compile wrongly (Simulation.is_uncertain). Tests try all others. Takes a fiftieth of a second for an
+engine's default. `compare` asks whether a profile with a candidate beside it does what both say,
+for every number of every ABI.
+
+This machine's libseccomp makes the filters. They are run with arguments at, below and above the
+values that rules, or any of the filters, compare, in both halves.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.filters import filter_comparison
+from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.filter_comparison import Expectation
+from runc_wrap.profiles import abis, actions, return_codes, syscall_names
+from runc_wrap.profiles.source_profile import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable
+
+    from runc_wrap.filters.evaluate.bpf import Args, Program
+    from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
+    from runc_wrap.filters.evaluate.simulate import Simulation
+    from runc_wrap.profiles.abis import Abi
+
+# Argument patterns tried for one call, each value alone before combinations: fewer for more rules
+_MOST, _FEWEST, _COMPARISONS = 1024, 64, 50_000
+_MOST_COMPARED = 4096  # argument patterns of one call: of more it is not known what the filter does
+_LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
+_ASKED = (return_codes.LOG, return_codes.USER_NOTIF)
+
+
+class Miscompiled(NamedTuple):
+    """A call whose filter does not do what the block says; `args` are an example."""
+
+    syscall: str
+    abi: str
+    args: Args
+    meant: int
+    found: int
+
+    def __str__(self) -> str:
+        """Return it in half a sentence."""
+        shown = ", ".join(map(hex, self.args))
+        return (
+            f"{self.syscall}({shown}) on {self.abi} gets {actions.describe(self.found)}, "
+            f"where the rules say {actions.describe(self.meant)}"
+        )
+
+
+def wrong(
+    text: bytes,
+    loader: Loader,
+    known: dict[Hashable, Miscompiled | None],
+    instead: bytes | None = None,
+) -> list[Miscompiled]:
+    """Return the first such arguments of each call. Raises ProfileError for what is refused.
+
+    `known` is kept between blocks: a call with the same rules is not tried twice. With `instead`,
+    a block that is loaded in place of this one, each call for which it has other rules is tried.
+    """
+    expectation = filter_comparison.lazily(text, loader)
+    simulation = expectation.simulation
+    loaded = filter_comparison.lazily(instead, loader) if instead else expectation
+    calls = [
+        (abi, number)
+        for abi in simulation.load.abis
+        if abi in abis.runnable(syscall_names.native())
+        for number in filter_comparison.numbers(abi)
+        if (
+            simulation.key(abi, number) != loaded.simulation.key(abi, number)
+            if instead
+            else simulation.is_uncertain(abi, number)
+        )
+    ]
+    for call in calls:
+        if (key := simulation.key(*call)) not in known:
+            known[key] = _of_call(expectation, loaded.program, *call)
+    found = (known[simulation.key(*call)] for call in calls)
+    return [one for one in found if one is not None]
+
+
+def _of_call(
+    expectation: Expectation, program: Program, abi: Abi, number: int
+) -> Miscompiled | None:
+    simulation = expectation.simulation
+    interest = filter_comparison.to_try((program,), (simulation,), abi, number)
+    rules = len(simulation.rules(abi, number)) or 1
+    for args in islice(interest.calls(), min(_MOST, max(_FEWEST, _COMPARISONS // rules))):
+        found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
+        meant = simulation.meant(abi, number, args)
+        if found not in meant and not _is_stub(simulation, abi, number):
+            name = syscall_names.name_of(abi, number)
+            return Miscompiled(name, abi.name, args, min(meant, key=actions.restriction), found)
+    return None
+
+
+def _is_stub(simulation: Simulation, abi: Abi, number: int) -> bool:
+    """Tell whether runc answers for a call before libseccomp's filter is asked."""
+    return abi in simulation.load.stub and number > simulation.load.stub[abi]
+
+
+class Compared(NamedTuple):
+    """The calls that do something else, by name, and the filters' instructions before and after."""
+
+    wrong: set[str]
+    before: int
+    after: int
+
+
+def compare(
+    blocks: tuple[Block, Block, Block],
+    loader: Loader,
+    left: Collection[str],
+    only: Collection[str] | None = None,
+) -> Compared:
+    """Try the third block: the first, with what the second denies more being logged.
+
+    Of `left` nothing is logged. Of an ABI that the second does not list, and so kills, any part may
+    be. `only` names the calls to try, None for all. Raises ProfileError for one that is refused.
+    """
+    made = [Expectation(block, loader) for block in blocks]
+    own, other, both = (one.simulation.load for one in made)
+    if (own.abis, own.stub) != (both.abis, both.stub):
+        raise ProfileError("runc would answer unknown calls otherwise")
+    wrong = set()
+    for abi in abis.runnable(syscall_names.native()):
+        for number in filter_comparison.numbers(abi):
+            name = syscall_names.name_of(abi, number)
+            if only is None or name in only:
+                logs = name not in left if abi in other.abis else None
+                wrong |= {name} if _is_wrong(made, abi, number, logs=logs) else set()
+    return Compared(wrong, *(len(made[at].program.instructions) for at in (0, 2)))
+
+
+def _is_wrong(made: list[Expectation], abi: Abi, number: int, *, logs: bool | None) -> bool:
+    """Tell whether the third filter does something else, or may: there is too much to be tried."""
+    programs = [one.program for one in made]
+    interest = filter_comparison.to_try(programs, [one.simulation for one in made], abi, number)
+    tried = list(islice(interest.calls(), _MOST_COMPARED + 1))
+    if len(tried) > _MOST_COMPARED:
+        own_text, other_text, text = (one.simulation.key(abi, number) for one in made)
+        return text != own_text or bool(logs and other_text != own_text)
+    for args in tried:
+        data = bpf.SeccompData(abi.audit, number, args)
+        own, other, found = (bpf.evaluate(program, data) for program in programs)
+        may_be_asked = logs is not False and own in _LET_THROUGH and other not in _LET_THROUGH
+        is_asked = may_be_asked and found in _ASKED
+        if not is_asked and (found != own or (may_be_asked and logs)):
+            return True
+    return False
