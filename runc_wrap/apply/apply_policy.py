@@ -29,7 +29,7 @@ def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
     prover = Prover(places, node)
     compiled = prover.settle(policy_compiler.compile_policy(values, node))
     compiled = candidate_profiles.settle(compiled, node, prover)
-    compiled = adoption.settle(compiled, values, node)
+    compiled = adoption.settle(compiled, values, node, prover.remembered)
     return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)], prover
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
@@ -44,9 +45,10 @@ _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see filter_p
 
 @dataclass(frozen=True)
 class ProvedBlocks:
-    """{digest of a block and by what it is compiled: the calls that are compiled wrongly}.
+    """{digest of a text and by what it is compiled: calls}.
 
-    `previews` has what is known of profiles with a candidate beside them.
+    Of a block those that are compiled wrongly, of two profiles those that the second lets through
+    more. `previews` has what is known of profiles with a candidate beside them.
     """
 
     blocks: dict[str, list[str]] = field(default_factory=dict)
@@ -60,7 +62,8 @@ class Prover:
         self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
         self._path = places.current.parent / "proved.json"
         self._libseccomp = (libseccomp_version.loaded() or ("", ""))[0]
-        by = f"{self._libseccomp} {facts.runtime_kind} {facts.runtime_version} "
+        # each release is in a directory of its own, and asks again what an earlier one found
+        by = f"{self._libseccomp} {facts.runtime_kind} {facts.runtime_version} {__file__} "
         self._by = by.encode()
         self._proved, self._known = ProvedBlocks(), self._read()
 
@@ -92,6 +95,14 @@ class Prover:
         self._proved.previews[digest] = found
         return found
 
+    def remembered(self, text: bytes, find: Callable[[], list[str]]) -> list[str]:
+        """Return the calls that are known by this text, else those that `find` returns."""
+        digest = json_codec.digest(self._by + text)
+        if digest not in self._proved.blocks:
+            known = self._known.blocks.get(digest)
+            self._proved.blocks[digest] = find() if known is None else known
+        return self._proved.blocks[digest]
+
     def remember(self) -> None:
         """Write what was proved: the next `apply` does not prove it again."""
         with contextlib.suppress(OSError):  # it is proved again then
@@ -108,11 +119,7 @@ class Prover:
         found: set[str] = set()
         for capabilities in _sets(made[0]):
             blocks = [json_codec.dumps(resolve(one, capabilities)) for one in made]
-            digest = json_codec.digest(self._by + b"\n".join(blocks))
-            if digest not in self._proved.blocks:
-                known = self._known.blocks.get(digest)
-                self._proved.blocks[digest] = self._of(*blocks) if known is None else known
-            found.update(self._proved.blocks[digest])
+            found.update(self.remembered(b"\n".join(blocks), partial(self._of, *blocks)))
         return sorted(found)
 
     def _of(self, block: bytes, instead: bytes | None = None) -> list[str]:
@@ -140,7 +147,7 @@ class Prover:
                 f"{', '.join(calls)} to something else than they say. Compare for equality or by "
                 "masks, in fewer rules, list only 64-bit ABIs, or upgrade libseccomp to 2.6.1."
             )
-        return made
+        return other
 
 
 def _sets(made: CompiledProfile) -> list[frozenset[str]]:

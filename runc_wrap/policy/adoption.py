@@ -21,17 +21,20 @@ if TYPE_CHECKING:
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.policy.settings.schema import DecidingTable
+    from runc_wrap.policy.weaker_profiles import Remembered
 
 _OFF = "off"
 _REMEDY = f'write adopt = "{ADOPT_WEAKER}" if it shall take its place all the same'
 
 
-def settle(compiled: Compiled, values: Mapping[str, Any], facts: Facts) -> Compiled:
+def settle(
+    compiled: Compiled, values: Mapping[str, Any], facts: Facts, remembered: Remembered
+) -> Compiled:
     """Return the compiled policy with what may replace each engine's default, and remarks.
 
-    Raises PolicyError.
+    `remembered` keeps what was found from one `apply` to the next. Raises PolicyError.
     """
-    weaker = Weaker(compiled, facts)
+    weaker = Weaker(compiled, facts, remembered)
     compiled = replace(compiled, remarks=(*compiled.remarks, *weaker.own()))
     adoption = compiled.policy.get("adoption")
     if adoption is None:

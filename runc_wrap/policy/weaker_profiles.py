@@ -6,12 +6,13 @@ call. Uses libseccomp, so that compiling need not.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.decision import profile_of
 from runc_wrap.hotpath.identity import UNKNOWN
@@ -22,12 +23,15 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.policy.settings.schema import DecidingTable
+
+    # of what is compared, and what finds the calls: the calls
+    Remembered = Callable[[bytes, Callable[[], list[str]]], list[str]]
 
 _MOST_CALLS = 8  # named in a sentence
 
@@ -35,10 +39,11 @@ _MOST_CALLS = 8  # named in a sentence
 class Weaker:
     """Compares each profile once with each engine's default, as the runtime in force loads them."""
 
-    def __init__(self, compiled: Compiled, facts: Facts) -> None:
+    def __init__(self, compiled: Compiled, facts: Facts, remembered: Remembered) -> None:
         self._compiled = compiled
         self._facts = facts
         self._defaults = compiled.engine_defaults
+        self._remembered = remembered
         self._known: profile_difference.Known = {}
         self._calls, self._made = cache(self._compared), cache(self._profile)
 
@@ -89,12 +94,16 @@ class Weaker:
         if default == other:
             return ""
         try:
-            loader = Loader.of(self._facts.runtime_kind, self._facts.runtime_version)
             both = self._made(default), self._made(other)
-            found = profile_difference.weaker(*both, loader, self._known)
+            calls = self._remembered(json_codec.dumps([*both]), partial(self._found, *both))
         except ProfileError as error:
             return f"they cannot be compared, as {error}".rstrip(".")
-        return safe_text.some(list(dict.fromkeys(map(_in_words, found))), _MOST_CALLS)
+        return safe_text.some(calls, _MOST_CALLS)
+
+    def _found(self, default: CompiledProfile, other: CompiledProfile) -> list[str]:
+        loader = Loader.of(self._facts.runtime_kind, self._facts.runtime_version)
+        found = profile_difference.weaker(default, other, loader, self._known)
+        return list(dict.fromkeys(map(_in_words, found)))
 
     def _profile(self, name: str) -> CompiledProfile:
         """Compile a profile as it is injected, but for modes, ABIs and overlay: these only deny.

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from runc_wrap import time_text
 from runc_wrap.documents.bounds import Among, Count, First, Most, Time, Within
 from runc_wrap.documents.reader import record
+from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles.return_codes import LOG
 from runc_wrap.report import argument_text, outcomes
 from runc_wrap.report.outcomes import WORST_FIRST
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.store.call_counts import CallKind, Tally
+    from runc_wrap.evidence.store.call_counts import Tally
     from runc_wrap.profiles.abis import Abi
-    from runc_wrap.report.outcomes import CallOutcome
+    from runc_wrap.report.outcomes import CallOutcome, Filter
 
 Json = dict[str, Any]
 MOST_KINDS = 32  # of arguments
@@ -149,6 +151,12 @@ class CallRow:
         if first and (not self.first or first < self.first):
             self.first = first
         self.last = max(self.last, last)
+
+    def verdicts(self, profile: Filter) -> set[str]:
+        """Return what each kind of it that was seen would get from a profile."""
+        kinds = self.args if self.has_args and self.args else (None,)
+        calls = (CallKind(self.arch, self.number, LOG, args, "", "") for args in kinds)
+        return {outcomes.of(call, profile).verdict for call in calls}
 
     def name_here(self) -> None:
         """Name it as this machine's libseccomp does, if it knows the call."""

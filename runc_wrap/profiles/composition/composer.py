@@ -52,7 +52,7 @@ def made(name: str, what: Composition, load: Load) -> Composed:
         try:
             profile = _applied(profile, part)
         except ProfileError as error:
-            raise ProfileError(f"{part}: {error}") from None
+            raise ProfileError(f"{part.text}: {error}") from None
     return Composed(replace(profile, name=name, version=None), what.base, parts)
 
 

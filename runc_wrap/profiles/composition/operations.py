@@ -35,9 +35,6 @@ class Part(NamedTuple):
     sign: str
     rule: Rule
 
-    def __str__(self) -> str:
-        return self.text
-
     @property
     def calls(self) -> frozenset[str]:
         """The calls about which it decides."""

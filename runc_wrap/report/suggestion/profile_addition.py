@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.comparison import EQ
-from runc_wrap.profiles import return_codes, syscall_names
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.vocabulary import ALLOW
 from runc_wrap.report import argument_text, outcomes
-from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS
+from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.report.suggestion import dangerous_calls, profile_denials, recorded_profile
 
 if TYPE_CHECKING:
@@ -183,7 +183,9 @@ def _allow(
         else profile_denials.taken_out(block, name)
     )
     entries = [_entry(row, one) for one in values]
-    if rest is None or not _lets_through(load({**block, "syscalls": [*rest, *entries]}), row):
+    if rest is None:
+        return False
+    if row.verdicts(load({**block, "syscalls": [*rest, *entries]})) != {SAFE}:
         return False
     _put(found, rest, entries)
     return True
@@ -252,16 +254,6 @@ def _evidence(row: CallRow) -> str:
     words = [*map(safe_text.word, programs)]
     shown = safe_text.some(words, _MOST_SHOWN) or "an unknown program"
     return f"{row.how}; seen {time_text.times(row.count)}, by {shown}, {row.first} to {row.last}"
-
-
-def _lets_through(profile: Filter, row: CallRow) -> bool:
-    return all(
-        outcomes.of(
-            call_counts.CallKind(row.arch, row.number, return_codes.LOG, args, "", ""), profile
-        ).verdict
-        == outcomes.SAFE
-        for args in row.args
-    )
 
 
 def addition(entries: Iterable[Json]) -> str:

@@ -11,11 +11,10 @@ from errno import ENOSYS, EPERM
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
-from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath.comparison import MASKED_EQ, holds
 from runc_wrap.hotpath.rule_algebra import alternatives, is_family
-from runc_wrap.profiles import return_codes, syscall_names
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.never_asked import BASE
 from runc_wrap.profiles.vocabulary import ALLOW, ERRNO
@@ -34,6 +33,7 @@ Json = dict[str, Any]
 _NARROWED = ("socket", "socketpair", "personality", "keyctl", "bpf")  # by an int
 _INT = 0xFFFFFFFF
 _MOST_NAMED = 20
+_STOPPED = {outcomes.DENIED, outcomes.DEGRADES}
 _SPACES = 0x7E020000  # linux/sched.h: CLONE_NEW*
 
 
@@ -110,16 +110,7 @@ def _accepts(one: Json, number: int) -> bool:
 
 def denied(profile: Filter, rows: Sequence[CallRow]) -> list[str]:
     """Return the recorded calls that a profile denies: recorded under another one."""
-    return sorted({row.syscall for row in rows if _is_denied(profile, row)})
-
-
-def _is_denied(profile: Filter, row: CallRow) -> bool:
-    kinds = row.args if row.has_args and row.args else (None,)
-    calls = (CallKind(row.arch, row.number, return_codes.LOG, args, "", "") for args in kinds)
-    return any(outcomes.of(call, profile).verdict in _STOPPED for call in calls)
-
-
-_STOPPED = (outcomes.DENIED, outcomes.DEGRADES)
+    return sorted({row.syscall for row in rows if row.verdicts(profile) & _STOPPED})
 
 
 def sentences(block: Mapping[str, Any], rows: Sequence[CallRow]) -> list[str]:

@@ -43,7 +43,7 @@ def _facts(**changes: Any) -> Facts:
 def _settled(settings: Json, **changes: Any) -> Compiled:
     own = {"own_profiles": OWN} if "localhost/" in repr(settings) else {}
     values, node = {**schema.defaults(), **settings}, _facts(**{**own, **changes})
-    return adoption.settle(compile_policy(values, node), values, node)
+    return adoption.settle(compile_policy(values, node), values, node, lambda _, find: find())
 
 
 def test_without_adopt_the_hot_path_reads_nothing_more() -> None:
