@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import compiled_lint, policy_compiler
+from runc_wrap.policy import compiled_lint, named_profiles
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.composition import groups
@@ -84,7 +85,7 @@ def _rows(places: Places) -> list[dict[str, Any]]:
 def _source(name: str) -> str:
     if captured_profile.MARK in name:
         return "captured from the engine"
-    return "this node's seccomp.json" if name == policy_compiler.SYSTEM else "built in"
+    return "this node's seccomp.json" if name == named_profiles.SYSTEM else "built in"
 
 
 def _engines(in_force: dict[str, str], name: str) -> list[str]:
@@ -170,7 +171,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
         *policy_proof.findings(source.profile, facts),
     ]
     if as_json:
-        output.document([{"profile": found.name, **one.as_json()} for one in findings])
+        output.document([{"profile": found.name, **asdict(one)} for one in findings])
     else:
         for one in findings:
             output.say(f"{one.severity}: {one.place}: {one.sentence}; {one.remedy}.")

@@ -44,7 +44,7 @@ class _Row(NamedTuple):
         return {
             "syscall": self.syscall,
             "abis": abis,
-            "capabilities": [f"CAP_{name}" for name in self.capabilities],
+            "capabilities": [*self.capabilities],
             "arguments": self.when or None,
             "first": actions.describe(self.first),
             "second": actions.describe(self.second),
@@ -68,11 +68,13 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     """
     one, other = profile_operand.sides(places, (first, second), engine)
     found = _rows(profile_difference.find(one, other, profile_operand.loader(places)))
+    rows = [row.shown(abis) for row, abis in found.items()]
     if as_json:
-        rows = [row.shown(abis) for row, abis in found.items()]
         output.document({"summary": _summary(found), "differences": rows})
     else:
-        _print(found)
+        if rows:
+            output.table(("call", "abi", "when", "first", "second"), map(_cells, rows))
+        output.say(_summary(found))
     if found:
         raise SystemExit(output.WRONG)
 
@@ -82,22 +84,16 @@ def _rows(changes: Iterable[ProfileChange]) -> dict[_Row, list[str]]:
     found: dict[_Row, list[str]] = {}
     for one in changes:
         call = one.call
-        caps = tuple(sorted(name.removeprefix("CAP_") for name in one.capabilities))
+        caps = tuple(sorted(one.capabilities))
         row = _Row(call.syscall, caps, one.when, call.expected, call.found)
         found.setdefault(row, []).append(call.abi)
     return found
 
 
-def _print(found: dict[_Row, list[str]]) -> None:
-    rows = []
-    for row, abis in found.items():
-        held = f"with {', '.join(row.capabilities)}" if row.capabilities else ""
-        when = ", ".join(filter(None, (held, row.when)))
-        codes = actions.describe(row.first), actions.describe(row.second)
-        rows.append((row.syscall, ", ".join(abis), when, *codes))
-    if rows:
-        output.table(("call", "abi", "when", "first", "second"), rows)
-    output.say(_summary(found))
+def _cells(shown: dict[str, Any]) -> tuple[str, ...]:
+    names = ", ".join(name.removeprefix("CAP_") for name in shown["capabilities"])
+    when = ", ".join(filter(None, (names and f"with {names}", shown["arguments"])))
+    return shown["syscall"], ", ".join(shown["abis"]), when, shown["first"], shown["second"]
 
 
 _SUMMARY = {

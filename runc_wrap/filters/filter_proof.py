@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.simulate import is_beyond
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.bpf import Args, Program
     from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
-    from runc_wrap.filters.evaluate.simulate import Simulation
     from runc_wrap.profiles.abis import Abi
 
 # Argument patterns tried for one call, each value alone before combinations: fewer for more rules
@@ -94,15 +94,10 @@ def _of_call(
     for args in islice(interest.calls(), min(_MOST, max(_FEWEST, _COMPARISONS // rules))):
         found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
         meant = simulation.meant(abi, number, args)
-        if found not in meant and not _is_stub(simulation, abi, number):
+        if found not in meant and not is_beyond(simulation.load.stub, abi, number):
             name = syscall_names.name_of(abi, number)
             return Miscompiled(name, abi.name, args, min(meant, key=actions.restriction), found)
     return None
-
-
-def _is_stub(simulation: Simulation, abi: Abi, number: int) -> bool:
-    """Tell whether runc answers for a call before libseccomp's filter is asked."""
-    return abi in simulation.load.stub and number > simulation.load.stub[abi]
 
 
 class Compared(NamedTuple):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.annotations import LOCALHOST
-from runc_wrap.policy.named_profiles import ON
-from runc_wrap.policy.policy_compiler import SYSTEM
+from runc_wrap.policy.named_profiles import ON, SYSTEM
 from runc_wrap.policy.settings.settings_reader import PolicyError
 from runc_wrap.profiles import engine_versions, lint
 from runc_wrap.profiles.lint_finding import Context, LintFinding

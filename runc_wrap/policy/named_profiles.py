@@ -21,7 +21,7 @@ from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.captured_profile import CapturedProfile
@@ -208,7 +208,7 @@ def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) 
     """Return {every profile that the policy names, and each of the owner's files: its place}."""
     place = placing(values)
     found = {LOCALHOST + path: "" for path in facts.own_profiles}
-    found |= {name: _place_of_default(engine, place) for engine, name in defaults.items()}
+    found |= {name: place(_setting_of(engine)) for engine, name in defaults.items()}
     for key in ("profile", "candidate"):
         for table in schema.deciding_tables(values):
             if name := table.written.get(key):
@@ -237,10 +237,6 @@ def _composition(name: str, own_profiles: Mapping[str, bytes]) -> Composition | 
     if not data or not composed_file.has_base(data, path):
         return None
     return composed_file.parse(data, name)
-
-
-def _place_of_default(engine: str, place: Callable[..., str]) -> str:
-    return place(_setting_of(engine))
 
 
 def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[str, Profile]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, requirements
-from runc_wrap.policy.named_profiles import SYSTEM
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import rule_checks, schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
-
-__all__ = ["SYSTEM", "Compiled", "compile_policy"]
 
 Json = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """The type of a profile check, its findings, and questions about a profile that checks share."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from runc_wrap.profiles.engine_versions import Version
@@ -33,10 +33,6 @@ class LintFinding:
     place: str
     sentence: str
     remedy: str
-
-    def as_json(self) -> dict[str, str]:
-        """Return {check, severity, place, sentence, remedy}."""
-        return asdict(self)
 
 
 Said = Iterator[tuple[str, str]]

@@ -125,7 +125,7 @@ class Simulation:
         """Return a call's result; `args` are six unsigned numbers of 64 bits."""
         if abi not in self._calls:
             return self._unlisted(abi, number)
-        if _is_beyond(self.load.stub, abi, number):
+        if is_beyond(self.load.stub, abi, number):
             return Verdict(_ENOSYS)
         call = self._calls[abi].get(number, _UNNAMED)
         verdict = call.verdict(args, self.load.default)
@@ -133,7 +133,7 @@ class Simulation:
 
     def meant(self, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
         """Return the results that the text allows for a call: one, if it is not ambiguous."""
-        if abi not in self._calls or _is_beyond(self.load.stub, abi, number):
+        if abi not in self._calls or is_beyond(self.load.stub, abi, number):
             return frozenset((self.verdict(abi, number, args).code,))
         return self._calls[abi].get(number, _UNNAMED).meant(args, self.load.default)
 
@@ -152,7 +152,7 @@ class Simulation:
         call = self._calls.get(abi, {}).get(number, _UNNAMED)
         if abi in self._led_by_pseudo:
             return abi, number, self
-        if call.action is None and call.conditional and not _is_beyond(self.load.stub, abi, number):
+        if call.action is None and call.conditional and not is_beyond(self.load.stub, abi, number):
             return abi, number, tuple(call.conditional), self.load.default
         return abi, number, self.verdict(abi, number).code
 
@@ -172,7 +172,7 @@ class Simulation:
         return Verdict(return_codes.KILL_THREAD)
 
 
-def _is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
+def is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
     """Tell whether runc's stub returns ENOSYS (patchbpf generateEnosysStub); for 0 on s390, too."""
     return abi in stub and (number > stub[abi] or (abi in _S390 and number == 0))
 

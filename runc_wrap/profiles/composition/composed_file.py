@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.profiles.composition import groups
-from runc_wrap.profiles.composition.expression import CALL, Composition, known
+from runc_wrap.profiles.composition.expression import Composition, named_calls
 from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
@@ -58,10 +57,8 @@ def _names(fields: Fields) -> tuple[str, ...]:
     written = fields.words("names") or fields.fail("names", "names no call; name one or a group")
     found: dict[str, None] = {}
     for name in written:
-        if name.startswith(groups.MARK):
-            found |= dict.fromkeys(groups.calls(name))
-        elif CALL.fullmatch(name):
-            found[known(name)] = None
-        else:
+        calls = named_calls(name)
+        if calls is None:
             fields.fail("names", f"{name!r} is neither a call like openat nor a group like @aio")
+        found |= dict.fromkeys(calls)
     return tuple(found)

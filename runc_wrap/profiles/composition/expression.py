@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.composition.operations import Part
 
 _SIGN = re.compile(r" +([+-]) +")
-CALL = re.compile(r"[a-z_][a-z0-9_]*")
+_CALL = re.compile(r"[a-z_][a-z0-9_]*")
 _MOST = 64  # terms; more belong into a file
 
 
@@ -30,22 +30,23 @@ class Term(NamedTuple):
     @property
     def calls(self) -> tuple[str, ...] | None:
         """The calls that it names, None if it names a profile. Raises ProfileError."""
-        if self.operand.startswith(groups.MARK):
-            return groups.calls(self.operand)
-        if self.operand in builtin.names() or not CALL.fullmatch(self.operand):
-            return None
-        return (known(self.operand),)
+        return None if self.operand in builtin.names() else named_calls(self.operand)
 
 
-def known(call: str) -> str:
-    """Return a call that libseccomp knows: a misspelt removal would do nothing, without a word.
+def named_calls(word: str) -> tuple[str, ...] | None:
+    """Return the calls that a word names, which is a group or a call; None if it is neither.
 
-    Raises ProfileError for another, if libseccomp is installed.
+    Raises ProfileError for a call that libseccomp does not know, if that is installed: a misspelt
+    removal would do nothing, without a word.
     """
-    if syscall_names.known_to_libseccomp([call]) == frozenset():
+    if word.startswith(groups.MARK):
+        return groups.calls(word)
+    if not _CALL.fullmatch(word):
+        return None
+    if syscall_names.known_to_libseccomp([word]) == frozenset():
         named = {one for group in groups.names() for one in groups.calls(group)}
-        raise ProfileError(f"this libseccomp knows no call {call!r}{near(call, named - {call})}")
-    return call
+        raise ProfileError(f"this libseccomp knows no call {word!r}{near(word, named - {word})}")
+    return (word,)
 
 
 class Composition(NamedTuple):

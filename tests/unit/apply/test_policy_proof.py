@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.apply import policy_proof
-from runc_wrap.filters import filter_proof
+from runc_wrap.filters import filter_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles.arguments import argument_sets
@@ -117,6 +117,7 @@ def test_apply_writes_masks_says_so_and_proves_nothing_twice(
     }
     policy_proof._CALLS.clear()  # noqa: SLF001 - as another process
     monkeypatch.setattr(filter_proof, "wrong", lambda *_: pytest.fail("proved twice"))
+    monkeypatch.setattr(profile_difference, "weaker", lambda *_: pytest.fail("compared twice"))
     assert "equal ones are used" in node.ctl("apply").output
 
 
