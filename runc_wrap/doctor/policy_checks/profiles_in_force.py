@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import RUNTIME_DEFAULT
-from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OFF, profile_of
+from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OBSERVE, OFF, profile_of
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
 
@@ -75,11 +75,16 @@ def names(profile: CompiledProfile) -> Names:
 
 
 def modes(places: Places) -> set[str]:
-    """Return the modes, and CANDIDATE if it has one; an empty set without a policy."""
+    """Return the modes, observe also if calls are recorded, and CANDIDATE if it has one.
+
+    An empty set without a policy.
+    """
     try:
         policy = policy_file.load(str(places.prefix))
     except Refusal:
         return set()
     rules = {rule["mode"] for rule in policy["rules"] if "mode" in rule}
-    beside = [CANDIDATE] if policy.get("candidates") else []
-    return {policy["default"]["mode"], policy["privileged"], *rules, *beside}
+    more = [CANDIDATE] if policy.get("candidates") else []
+    if any(one.get("record") for one in (policy["default"], *policy["rules"])):
+        more.append(OBSERVE)  # the agent is asked as it is there
+    return {policy["default"]["mode"], policy["privileged"], *rules, *more}

@@ -56,7 +56,10 @@ def _of_decide(places: Places) -> Iterator[Finding]:
 def _of_observe(places: Places) -> Iterator[Finding]:
     is_used = "observe" in profiles_in_force.modes(places)
     if is_used and not agent_probe.has_agent(str(places.notify)):
-        sentence = "the mode observe is in force, but no agent takes listeners: it becomes audit"
+        sentence = (
+            "the policy observes or records, but no agent takes listeners: nothing is recorded, "
+            "and observe becomes audit, or enforce where a candidate is looked at"
+        )
         remedy = (
             f"{_start(places, 'observe')}; outside of systemd, which keeps their listeners, with "
             "--without-descriptor-store; or change the mode"

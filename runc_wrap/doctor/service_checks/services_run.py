@@ -127,7 +127,7 @@ def _old_systemd(places: Places) -> Iterator[Finding]:
             NAME,
             "warning",
             f"systemd {version} drops containers' seccomp listeners when runc-wrap-observe.service "
-            "is stopped: then calls of containers in observe fail with ENOSYS",
+            "is stopped: then calls of containers in observe, or recorded, fail with ENOSYS",
             "restart that service only by `systemctl restart`, or use the mode audit; systemd "
             f"{_KEEPS_AT_STOP} keeps them",
             remedies.policy(places),

@@ -169,12 +169,12 @@ def test_a_service_of_another_release_is_found_and_restarted(
 
 
 @pytest.mark.parametrize("version", [252, 253, 254])
-@pytest.mark.parametrize("mode", ["observe", "audit"])
-def test_an_old_systemd_is_a_warning_if_observe_is_used(
-    node: Node, states: Systemd, mode: str, version: int
+@pytest.mark.parametrize("setting", ['mode = "observe"', "record = true", 'mode = "audit"'])
+def test_an_old_systemd_is_a_warning_if_the_agent_is_asked(
+    node: Node, states: Systemd, setting: str, version: int
 ) -> None:
     states.number = version
-    node.configure(f'[default]\nmode = "{mode}"\n')
+    node.configure(f"[default]\n{setting}\n")
     assert node.ctl("apply").exit_code == 0
     found = [f"systemd {version} drops" in each.sentence for each in _found(node)]
-    assert found == [True] * (mode == "observe" and version < 254)
+    assert found == [True] * ("audit" not in setting and version < 254)
