@@ -8,7 +8,6 @@ with, below and above each can be tried.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
 from math import prod
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from runc_wrap.hotpath.comparison import MASKED_EQ
 
 _MASK = 0xFFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
+_STRIDE = 2654435761  # a prime: each combination comes once, and a part of them has all values
 _AND_K = 0x54
 _UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
 
@@ -74,8 +74,13 @@ class Interest:
 
     def _combinations(self) -> Iterator[bpf.Args]:
         columns = [self.values(index) for index in self.indexes]
-        for chosen in islice(product(*columns), MOST_CALLS):
-            yield _with(dict(zip(self.indexes, chosen, strict=True)))
+        every = prod(map(len, columns))
+        for turn in range(min(every, MOST_CALLS)):
+            place, chosen = turn * _STRIDE % every, {}
+            for index, column in zip(self.indexes, columns, strict=True):
+                place, at = divmod(place, len(column))
+                chosen[index] = column[at]
+            yield _with(chosen)
 
 
 def _with(chosen: dict[int, int]) -> bpf.Args:

@@ -164,3 +164,15 @@ def test_a_compared_value_is_tried_with_both_its_neighbours(*, high: bool) -> No
         found.note(0, value, high=high)
     tried = (found.high if high else found.low)[0]
     assert tried == {0, 1, 4, 5, 6, 0xFFFFFFFE, 0xFFFFFFFF}
+
+
+def test_where_combinations_are_too_many_the_tried_ones_have_every_value_of_each_argument() -> None:
+    found = bpf_arguments.Interest()
+    for index in (0, 1, 5):
+        found.note(index, 40 + index, high=False)
+        found.note(index, 3, high=True)
+    alone = 1 + sum(len(found.values(index)) for index in found.indexes)
+    combined = [*found.calls()][alone : alone + 1000]
+    assert len({*combined}) == 1000
+    for index in found.indexes:
+        assert {args[index] for args in combined} == {*found.values(index)}
