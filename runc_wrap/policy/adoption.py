@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT
+from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, OBSERVE
+from runc_wrap.policy import candidate_settings
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.weaker_profiles import Weaker
@@ -67,7 +68,7 @@ def _findings(table: DecidingTable, weaker: Weaker) -> Iterator[str]:
         return
     kept = f"note: {where}: containers that bring the engine's default keep it: "
     own = "adopt" in table.written
-    if mode not in AS_STRICT:
+    if mode not in AS_STRICT and not (mode == OBSERVE and candidate_settings.is_for(table)):
         found = [f"the mode {mode} lets through what the engine's default denies"]
     else:
         found = [*weaker.more(table)] if own or "profile" in table.written else []

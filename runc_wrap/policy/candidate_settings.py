@@ -51,6 +51,11 @@ def _inherits(rule: Mapping[str, Any]) -> bool:
     return not is_other and rule.get("mode", ENFORCE) in MODES
 
 
+def is_for(table: schema.DecidingTable) -> bool:
+    """Tell whether a candidate is looked at in a table, its own or the default's."""
+    return bool(table.written.get(KEY) or (table.effective[KEY] and _inherits(table.written)))
+
+
 def problems(values: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each candidate that cannot be looked at."""
     for table in _with_candidate(values):

@@ -46,6 +46,15 @@ def _settled(settings: Json, **changes: Any) -> Compiled:
     return adoption.settle(compile_policy(values, node), values, node, lambda _, find: find())
 
 
+def test_observe_with_a_candidate_is_as_strict_as_what_stays_enforced() -> None:
+    looks = {"default.mode": "observe", "default.candidate": f"{NAME} - sysinfo"}
+    own = {"name": "own", "mode": "observe", "profile": NAME}  # the candidate is not for it
+    made = _settled({"default.adopt": "runtime-default", **looks, schema.RULES: [LOOK, own]})
+    (remark,) = (one for one in made.remarks if "keep it" in one)
+    assert "the rule 'own'" in remark
+    assert "the mode observe lets through what" in remark
+
+
 def test_without_adopt_the_hot_path_reads_nothing_more() -> None:
     made = _settled({})
     assert "adoption" not in made.policy
