@@ -11,7 +11,7 @@ from itertools import chain
 
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
-from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import abis, actions, syscall_names

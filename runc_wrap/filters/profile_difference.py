@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
-    from runc_wrap.filters.evaluate.simulate import Simulation
+    from runc_wrap.filters.evaluate.libseccomp_model import Simulation
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 

@@ -118,8 +118,8 @@ def _verdict(compiled: CompiledProfile, call: str, caps: frozenset[str]) -> bool
     """Return None if a call is denied with these capabilities, else whether it is permitted partly.
 
     A rule without comparisons overrides those with any; of several the first applies
-    (filters.evaluate.simulate). If no rule names socketcall or ipc, libseccomp applies the denials
-    of single calls to them.
+    (filters.evaluate.libseccomp_model). If no rule names socketcall or ipc, libseccomp applies the
+    denials of single calls to them.
     """
     block = resolve(compiled, caps)
     rules = [rule for rule in block["syscalls"] if call in rule["names"]]

@@ -4,7 +4,7 @@ A set is a list of patterns. A pattern gives some bits of some arguments: {index
 mask says which bits. The difference of two patterns is some patterns, each of which compares an
 argument once, as runtimes require.
 
-libseccomp up to 2.6.0 compiles some sets of rules that compare ranges wrongly (simulate.py says
+libseccomp up to 2.6.0 compiles some sets of rules that compare ranges wrongly (its model says
 which); of masks it makes no such chains. So `masked` writes rules as their patterns.
 """
 

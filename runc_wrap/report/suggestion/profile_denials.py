@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters.evaluate.libseccomp_input import comparison
-from runc_wrap.filters.evaluate.simulate import compares
+from runc_wrap.filters.evaluate.libseccomp_model import compares
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import alternatives
 from runc_wrap.profiles.arguments.negated_comparisons import complement

@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import return_codes, syscall_names

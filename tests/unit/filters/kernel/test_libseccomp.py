@@ -7,7 +7,7 @@ import pytest
 
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.source_profile import ProfileError

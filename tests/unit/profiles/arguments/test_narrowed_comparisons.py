@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.filters.evaluate.libseccomp_input import Load, Loader, load
-from runc_wrap.filters.evaluate.simulate import Simulation, compares
+from runc_wrap.filters.evaluate.libseccomp_model import Simulation, compares
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscall_names

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runc_wrap.agent.observe import argument_rules
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.simulate import Simulation
+from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.filters.kernel import libseccomp
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT
