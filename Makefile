@@ -74,7 +74,7 @@ lint: .venv/ready   ## linters, types, import contracts, licences
 # The list that a person waits for: three targets at a time, the longest first, as containers' tests wait
 # as much as they work. Then what reads the kernel's records, which are of all containers, beside what
 # has no container whose calls are logged, and no agent. It goes on after a failure, and fails in the end.
-CONTAINERS = test-forky test-services test-engine test-box test-runtime test-faults test-recorded test-agent
+CONTAINERS = test-runtime test-engine test-forky test-services test-box test-faults test-recorded test-agent
 RECORDS = test-records test-unit test-archive test-kubernetes test-imports test-launcher lint
 QUIETLY = --no-print-directory
 make := $(MAKE) $(QUIETLY)

@@ -36,7 +36,7 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
     if dry_run and not fix:
         raise click.UsageError("--dry-run says what --fix would do; give both")
     if not release_switch.is_there(places.prefix):
-        raise Failure(release_switch.told_missing(places.prefix))
+        raise Failure(release_switch.missing(places.prefix))
     mended: list[Mended] = []
     with progress.shown("Checking this node"):
         findings = checks.run(places)

@@ -110,6 +110,8 @@ def _row_of(one: Note) -> dict[str, Any]:
 def status(places: Places, /, *, as_json: bool) -> None:
     """Show what is configured and in force in each engine, since when and by whom.
 
+    Removes test containers that a killed command has left there.
+
     Exit status 1: something differs; the output says what.
     """
     with progress.shown("Asking the engines"):

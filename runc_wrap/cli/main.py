@@ -41,7 +41,8 @@ COMMANDS = {
 }
 # for whoever installs, and for the image of a cluster's installer
 HIDDEN = ("cluster",)
-_RELEASES = "lib/releases"
+# Without releases, registrations can be taken back and what was recorded can be read.
+_OF_INSTALLATIONS = ("lib/releases", "var")
 _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 
 
@@ -119,7 +120,8 @@ def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  
     """
     context.obj = paths.Places(prefix.absolute()) if prefix else paths.installed()
     # install.sh and the packages apply the first policy before `lib/current` is there
-    if prefix and context.invoked_subcommand not in HIDDEN and not (prefix / _RELEASES).is_dir():
+    is_one = not prefix or any((prefix / name).is_dir() for name in _OF_INSTALLATIONS)
+    if prefix and context.invoked_subcommand not in HIDDEN and not is_one:
         from runc_wrap.installation import release_switch  # noqa: PLC0415 - for a failure only
 
-        raise Failure(release_switch.told_missing(prefix))
+        raise Failure(release_switch.missing(prefix))

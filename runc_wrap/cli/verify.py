@@ -48,7 +48,7 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
     for sentence in [each for one in results for each in _sampled(*one)] if not as_json else ():
         output.warn(sentence)
     checked = sum(entry.agrees is not None for entry in node.entries)
-    if not checked and node.entries:
+    if node.entries and not any(one.record or one.laid for one in node.entries):
         output.warn("note: no container here has a decision in the ledger; `status` lists them")
     for user in node.users:
         for entry, found in list(_plainly(user.entries))[:_SHOWN]:

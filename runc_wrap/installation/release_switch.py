@@ -32,7 +32,7 @@ def is_there(prefix: Path) -> bool:
     return _current(prefix).is_symlink()
 
 
-def told_missing(prefix: Path) -> str:
+def missing(prefix: Path) -> str:
     """Return what to do about a directory without one."""
     return f"{prefix} has no installation: give the one that has by --prefix"
 

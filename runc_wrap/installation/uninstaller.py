@@ -73,7 +73,7 @@ def check(places: Places) -> None:
     if places.prefix == PACKAGED:
         raise Failure(f"{PACKAGED} belongs to a package: remove that with apt")
     if not release_switch.is_there(places.prefix):
-        raise Failure(release_switch.told_missing(places.prefix))
+        raise Failure(release_switch.missing(places.prefix))
 
 
 def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> UninstallPlan:

@@ -26,7 +26,8 @@ Json = dict[str, Any]
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
 _NO_CALL = (
     "no call was found, so there is no verdict; give what `strace -f -n -X raw -o FILE COMMAND` "
-    "writes, or an audit log as the kernel writes it (`ausearch --raw`)"
+    "writes, or an audit log as the kernel writes it (`ausearch --raw`); without a file, the agent "
+    "has to have recorded calls of containers under observe or audit"
 )
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 

@@ -27,15 +27,13 @@ NAME = "canaries"
 def find(places: Places) -> Iterator[Finding]:
     """Find them in engines that answer, unless a command that may have started one runs."""
     try:
-        if taking_back.is_one_running(places):
-            return
         states = registration_state.states(places.engines)
     except (EngineError, OSError):  # another check's
         return
     for state in states:
-        with contextlib.suppress(EngineError, CallFailed):
+        with contextlib.suppress(EngineError, CallFailed, OSError):
             access = registry.installed(state.engine, state.config)
-            if count := len(access.left_probes()):
+            if count := len(taking_back.left_canaries(places, access)):
                 yield Finding(
                     NAME,
                     "warning",

@@ -21,6 +21,7 @@ from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, locks, patience, systemd
+from runc_wrap.node import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,23 +95,24 @@ def exclusive(places: Places) -> AbstractContextManager[int]:
     return locks.locked(places.var, _LOCK)
 
 
-def is_one_running(places: Places) -> bool:
-    """Tell whether a command holds that lock. Raises OSError."""
-    return bool(locks.held_by(places.var / locks.DIRECTORY / _LOCK))
+def left_canaries(places: Places, engine: Engine) -> list[str]:
+    """Return the canaries in an engine that killed commands of this installation left.
+
+    None while a command runs that may have started one. Raises CallFailed, OSError.
+    """
+    is_own = places.prefix == paths.installed().prefix  # whose name they have
+    is_one_running = locks.held_by(places.var / locks.DIRECTORY / _LOCK)
+    return engine.left_probes() if is_own and not is_one_running else []
 
 
 def remove_left_canaries(places: Places, engines: Iterable[Registered | Where]) -> None:
-    """Remove what killed commands left in engines that answer.
-
-    Not while a command runs that may have started one, nor where nothing can be written.
-    """
-    with contextlib.suppress(OSError):
-        if is_one_running(places):
-            return
-        with exclusive(places):
-            for one in engines:
-                with contextlib.suppress(EngineError, CallFailed):
-                    registry.installed(one.engine, one.config).remove_probes()
+    """Remove them from engines that answer, unless nothing can be written."""
+    for one in engines:
+        with contextlib.suppress(OSError, EngineError, CallFailed):
+            engine = registry.installed(one.engine, one.config)
+            if left_canaries(places, engine):  # asked before: a silent engine blocks no revert
+                with exclusive(places):
+                    engine.remove_probes()
 
 
 def command(places: Places) -> list[str]:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _COMMAND = rb"(?:<[^\n]{0,64}?>)?"
 _PID = rb"(?:\[pid +(\d{1,10})" + _COMMAND + rb"\] |(\d{1,10})" + _COMMAND + rb" +)?"
+# {0,16}: of two runs of blanks in a row without a bound, trying takes quadratic time
 _LINE = re.compile(
-    _PID + rb"(?: *(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
+    _PID + rb"(?: {0,16}(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
     rb"(?:\[ *(\d{1,10})\] )?(?:\[[0-9a-f]{8,16}\] )?([a-z_][a-z0-9_]{0,63})\((.{0,2000})"
 )
 _ENDED = re.compile(_PID + rb".{0,99}\+\+\+ (?:exited|killed) ")

@@ -70,6 +70,7 @@ class TwoThreads:
         )
         request = FilterRequest(denying(KEYCTL))
         (one,) = tracer.tighten_processes(lambda _: [self.first], request)
+        assert self._file.exists(), "nothing happened"
         return one
 
 

@@ -52,6 +52,14 @@ def test_a_mistyped_prefix_is_refused_and_nothing_is_made_there(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_an_installation_that_was_deleted_recorded_can_be_read_and_taken_back(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "var").mkdir()
+    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "engine", "revert"])
+    assert (result.exit_code, result.stdout) == (0, "nothing to take back\n")
+
+
 @pytest.mark.parametrize(
     ("redirection", "status", "said"),
     [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 2, "Error: No space left on device; try")],

@@ -13,12 +13,14 @@ from runc_wrap.doctor.engine_checks import canaries_left
 from runc_wrap.engines import registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.transaction import taking_back
+from runc_wrap.host import program
+from runc_wrap.node import paths
+from runc_wrap.node.paths import Places
 from tests.unit.engines.transaction.killed_node import FakeEngine, job, node, proved, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.node.paths import Places
     from tests.unit.engines.transaction.killed_node import FakeNode
 
 
@@ -32,6 +34,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Pla
         return FakeEngine(one)
 
     monkeypatch.setattr(registry, "installed", access)
+    monkeypatch.setattr(paths, "installed", lambda: places)
+    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     return one, places
 
 
@@ -56,7 +60,21 @@ def test_one_that_a_command_uses_now_is_none(made: tuple[FakeNode, Places]) -> N
     assert one.canaries == ["a"]
 
 
-@pytest.mark.parametrize("words", [["status"], ["add", "containerd"], ["remove", "containerd"]])
+def test_another_installations_are_left_to_it(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, places = made
+    monkeypatch.setattr(paths, "installed", lambda: Places(places.prefix / "other"))
+    one.canaries.append("a")
+    assert [*canaries_left.find(places)] == []
+    taking_back.remove_left_canaries(places, [one.where])
+    assert one.canaries == ["a"]
+
+
+ADD = ["add", "containerd", "--containerd-version", "1.7.24"]
+
+
+@pytest.mark.parametrize("words", [["status"], ADD, ["remove", "containerd"]])
 @pytest.mark.parametrize("is_silent", [False, True])
 def test_the_next_command_removes_it_if_the_engine_answers(
     made: tuple[FakeNode, Places], words: list[str], *, is_silent: bool
@@ -65,7 +83,8 @@ def test_the_next_command_removes_it_if_the_engine_answers(
     one.canaries.append("a")
     one.stopped = is_silent
     at = ["--config", str(one.config)] if words[1:] else []
-    CliRunner().invoke(main, ["--prefix", str(places.prefix), "engine", *words, *at])
+    result = CliRunner().invoke(main, ["--prefix", str(places.prefix), "engine", *words, *at])
+    assert result.exit_code != 2, result.output
     assert one.canaries == (["a"] if is_silent else [])
 
 
