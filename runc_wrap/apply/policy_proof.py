@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
 from runc_wrap.engines.capture.capture_run import USUAL
 from runc_wrap.filters import filter_proof, profile_difference
+from runc_wrap.filters.evaluate import bpf, bpf_arguments, libseccomp_model
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp, libseccomp_version
 from runc_wrap.host import files
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.source_profile import Profile
 
-_LARGEST = 1 << 20
+_LARGEST = 16 << 20
+# What finds a proof: another release, whose text differs, asks again.
+_PROVING = (bpf, bpf_arguments, filter_proof, libseccomp_model, profile_difference)
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see filter_proof
 
 
@@ -61,10 +65,8 @@ class Prover:
     def __init__(self, places: Places, facts: Facts) -> None:
         self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
         self._path = places.current.parent / "proved.json"
-        self._libseccomp = (libseccomp_version.loaded() or ("", ""))[0]
-        # each release is in a directory of its own, and asks again what an earlier one found
-        by = f"{self._libseccomp} {facts.runtime_kind} {facts.runtime_version} {__file__} "
-        self._by = by.encode()
+        self._libseccomp, library = libseccomp_version.loaded() or ("", "")
+        self._by = _found_by(facts, self._libseccomp, Path(library))
         self._proved, self._known = ProvedBlocks(), self._read()
 
     def settle(self, compiled: Compiled) -> Compiled:
@@ -140,7 +142,7 @@ class Prover:
         """
         with contextlib.suppress(ProfileError):  # then it is no better
             other: CompiledProfile = {**made, "rules": argument_sets.masked(made["rules"], calls)}
-            calls = self._wrong(made, other)
+            calls = self._wrong(made, other) or self._wrong(other)
         if calls:
             raise PolicyError(
                 f"profile {name}: libseccomp {self._libseccomp} compiles its rules for "
@@ -148,6 +150,15 @@ class Prover:
                 "masks, in fewer rules, list only 64-bit ABIs, or upgrade libseccomp to 2.6.1."
             )
         return other
+
+
+def _found_by(facts: Facts, version: str, library: Path) -> bytes:
+    """Return what a proof depends on beside what is proved."""
+    texts = b"".join(Path(str(one.__file__)).read_bytes() for one in _PROVING)
+    of = library.stat() if library.is_file() else None  # an upgrade may have removed it
+    built = (of.st_size, of.st_mtime_ns) if of else ()
+    by = (version, built, facts.runtime_kind, facts.runtime_version, json_codec.digest(texts))
+    return f"{by} ".encode()
 
 
 def _sets(made: CompiledProfile) -> list[frozenset[str]]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # Argument patterns tried for one call, each value alone before combinations: fewer for more rules
 _MOST, _FEWEST, _COMPARISONS = 1024, 64, 50_000
+_ALONE = 1_000_000  # comparisons with values alone: of more, whole values come first
 _MOST_COMPARED = 4096  # argument patterns of one call: of more it is not known what the filter does
 _LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
 _ASKED = (return_codes.LOG, return_codes.USER_NOTIF)
@@ -91,7 +92,8 @@ def _of_call(
     simulation = expectation.simulation
     interest = filter_comparison.to_try((program,), (simulation,), abi, number)
     rules = len(simulation.rules(abi, number)) or 1
-    for args in islice(interest.calls(), min(_MOST, max(_FEWEST, _COMPARISONS // rules))):
+    most = min(_MOST, max(_FEWEST, _COMPARISONS // rules))
+    for args in islice(interest.calls(), max(most, min(interest.alone, _ALONE // rules))):
         found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
         meant = simulation.meant(abi, number, args)
         if found not in meant and not is_beyond(simulation.load.stub, abi, number):

@@ -15,19 +15,23 @@ from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Comparison
 from runc_wrap.hotpath.comparison import MASKED_EQ
 
-_MASK = 0xFFFFFFFF
+_MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
-_STRIDE = 2654435761  # a prime: each combination comes once, and a part of them has all values
+_STRIDE = 2654435761  # a prime: each combination comes once, and a part has nearly all values
 _AND_K = 0x54
 _UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
 
 
 @dataclass(slots=True)
 class Interest:
-    """Values that arguments are compared with, {argument index: values}, by halves of 32 bits."""
+    """Values that arguments are compared with, {argument index: values}, by halves of 32 bits.
+
+    `whole` has those of a profile, with their neighbours.
+    """
 
     low: dict[int, set[int]] = field(default_factory=dict)
     high: dict[int, set[int]] = field(default_factory=dict)
+    whole: dict[int, set[int]] = field(default_factory=dict)
 
     def note(self, index: int, value: int, *, high: bool) -> None:
         """Add a value of half an argument, with its neighbours."""
@@ -45,6 +49,8 @@ class Interest:
         for value in values:
             self.note(one.index, value & _MASK, high=False)
             self.note(one.index, value >> 32 & _MASK, high=True)
+            near = {each & _WHOLE for each in (value, value - 1, value + 1)}
+            self.whole.setdefault(one.index, set()).update(near)
 
     @property
     def indexes(self) -> list[int]:
@@ -52,10 +58,16 @@ class Interest:
         return sorted(self.low)
 
     def values(self, index: int) -> list[int]:
-        """Return the values of an argument to try: every pair of halves."""
-        return [
+        """Return the values of an argument to try: whole ones first, then every pair of halves."""
+        pairs = (
             high << 32 | low for high in sorted(self.high[index]) for low in sorted(self.low[index])
-        ]
+        )
+        return list(dict.fromkeys((*sorted(self.whole.get(index, ())), *pairs)))
+
+    @property
+    def alone(self) -> int:
+        """How many patterns `calls` yields before combinations."""
+        return 1 + sum(len(self.low[one]) * len(self.high[one]) for one in self.indexes)
 
     @property
     def is_sampled(self) -> bool:

@@ -59,6 +59,14 @@ def test_rules_that_libseccomp_2_6_0_compiles_wrongly_are_found() -> None:
     assert "gets SCMP_ACT_ERRNO(EPERM), where the rules say SCMP_ACT_ALLOW" in str(found)
 
 
+def test_one_that_shows_only_at_the_halves_of_two_of_many_values_is_found() -> None:
+    machine("x86_64")
+    equal = [_entry(("EQ", (5 * at + 1 << 32) + 7 * at, 1)) for at in range(1, 18)]
+    entries = [*equal, _entry(("LT", (200 << 32) + 3, 1)), _entry(("LT", 300 << 32, 1))]
+    (found,) = filter_proof.wrong(json_codec.dumps(_block(entries)), CRUN, {})
+    assert found.args[1] == (200 << 32) + 300
+
+
 @given(rules)
 @settings(deadline=None, max_examples=40)
 def test_with_masks_they_are_compiled_to_what_they_say(
@@ -154,6 +162,20 @@ def test_masks_of_upper_halves_which_32_bit_abis_do_not_compare_are_refused(node
     }
     node.configure("", range=json.dumps(both).encode())
     assert "compiles its rules for ioctl to something else" in node.failure("apply")
+
+
+def test_a_wrong_call_that_no_rule_names_is_refused(node: Node) -> None:
+    """recv is socketcall on x86, where libseccomp lets through what the rules deny."""
+    machine("x86_64")
+    whole = json.loads(_ranges())
+    for op, value, index in (("GE", 1, 1), ("LT", 2, 1)):
+        one = {"index": index, "value": value, "op": f"SCMP_CMP_{op}"}
+        more = [{"index": 2, "value": 9, "op": "SCMP_CMP_LT"}] if op == "LT" else []
+        rule = {"names": ["recv"], "action": "SCMP_ACT_ALLOW", "args": [one, *more]}
+        whole["syscalls"].append(rule)
+    whole["architectures"] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    node.configure("", range=json.dumps(whole).encode())
+    assert "compiles its rules for socketcall to something else" in node.failure("apply")
 
 
 def test_what_masks_cannot_say_is_refused_and_the_former_policy_stays(
