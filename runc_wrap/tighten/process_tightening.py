@@ -100,22 +100,27 @@ class _Process:
 
     def _to_each(self) -> Iterator[Identity]:
         """Add it to each thread by itself; one that another traces keeps it from no other."""
+        first = self._process[0]
         for _ in range(_ROUNDS):
-            threads = _living(self._process[0])
+            threads = _living(first)
             left = [one for one in _soonest(threads) if one not in self._wanted]
-            if not left:
+            is_last = left in ([], [first])
+            if not left and first not in (threads := _living(first)):
                 return
+            # The exec of a thread that was not asked may have taken the first one's number.
+            asked = left or [first]
             before, self._untraced = self._untraced, {}
-            for tid in left:
+            for tid in asked:
                 yield self._process
                 added = self._add(tid, threads[tid], shared=False)
                 if added:  # else it has ended, or another thread's exec took its number
                     self._wanted[tid] = (threads[tid].count or 0) + added.is_new
-            if {*left} == before.keys() == self._untraced.keys():
-                raise self._untraced[left[0]]
-        raise FiltersUnreadableError(
-            f"the process {self._process[0]} makes new threads all the time"
-        )
+                is_last = is_last and added is not None and not added.is_new
+            if is_last:
+                return
+            if {*asked} == before.keys() == self._untraced.keys():
+                raise self._untraced[asked[0]]
+        raise FiltersUnreadableError(f"the process {first} makes new threads all the time")
 
     def _add(self, tid: int, status: Status, *, shared: bool) -> AddedFilter | None:
         """Add the filter to a thread; None if it has ended, or cannot be traced, as if it had."""

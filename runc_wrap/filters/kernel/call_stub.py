@@ -39,11 +39,13 @@ class InjectedCall(NamedTuple):
 class Machine:
     """How a thread in one mode of x86 makes system calls.
 
-    `arguments` are the registers, `kept` the one that holds what is kept; `wide`: it has 64 bits.
+    `arguments` are the registers, `kept` the one that holds what is kept; `wide`: it has 64 bits;
+    `audit` is its AUDIT_ARCH (linux/audit.h).
     `not_restarted` are calls that return EINTR after any stop (signal(7)), but can begin again.
     """
 
     wide: bool
+    audit: int
     instruction: bytes
     arguments: tuple[int, ...]
     kept: int
@@ -60,6 +62,7 @@ def _numbers(text: str) -> frozenset[int]:
 # sockets with a timeout, inotify: read, write, accept, connect, send, receive.
 X86_64 = Machine(
     wide=True,
+    audit=0xC000003E,
     instruction=b"\x0f\x05",
     arguments=(_RDI, _RSI, _RDX, 10, 8, 9),
     kept=_RBX,
@@ -71,6 +74,7 @@ X86_64 = Machine(
 )
 I386 = Machine(
     wide=False,
+    audit=0x40000003,
     instruction=_INT_80,
     arguments=(_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
     kept=_RBP,

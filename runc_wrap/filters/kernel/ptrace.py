@@ -34,6 +34,7 @@ from runc_wrap.host import bounded_work, procfs
 GETREGS, SETREGS = 12, 13
 _SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
 _EVENT_STOP = 128
+_SYSGOOD = 0x80  # in a stop's signal: it is no signal, but a system call
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
 _WALL = 0x40000000
 _INSTRUCTION = 8  # sizeof(struct sock_filter)
@@ -255,7 +256,8 @@ def let_go(pid: int, state: int) -> tuple[int | None, Any]:
     except FiltersUnreadableError as error:
         return error.errno, str(error)
     finally:
-        pending = 0 if is_event else os.WSTOPSIG(state)
+        pending = os.WSTOPSIG(state)
+        pending = 0 if is_event or pending & _SYSGOOD else pending
         _libc.ptrace(_DETACH, pid, None, pending)  # fails if it has ended
 
 

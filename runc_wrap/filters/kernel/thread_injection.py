@@ -6,9 +6,9 @@ executes; the filter in a page that is mapped for it and unmapped afterwards.
 
 - The kernel restarts an interrupted call only after a PTRACE_EVENT_STOP, not after a syscall-stop:
   the registers are put back in the former (arch/x86/kernel/signal.c).
-- The thread's own filters are suspended while it runs that code and no other: each call's number
-  and arguments are compared in the kernel before it is made, and the filter is read back after it,
-  since the process' other threads can write to all that the code reads.
+- The thread's own filters are suspended while it runs that code and no other: each call's ABI,
+  number and arguments are compared in the kernel before it is made, and the filter is read back
+  after it, since the process' other threads can write to all that the code reads.
 - Its signals are blocked meanwhile. A stop of the whole process takes effect afterwards.
 - A tracer that is killed leaves the thread in that code, which ends by itself (`call_stub`).
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _POKEDATA, _CONT, _DETACH, _SYSCALL = 5, 7, 17, 24
 _SETOPTIONS, _SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
 _GET_SIGMASK, _SET_SIGMASK, _GET_RSEQ, _GET_DISPATCH = 0x420A, 0x420B, 0x420F, 0x4211
+_GET_SYSCALL_INFO = 0x420E
 _SYSGOOD, _SUSPEND_SECCOMP = 1, 1 << 21
 _WALL, _EVENT_STOP = 0x40000000, 128
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
@@ -103,6 +104,8 @@ def add_filter(
     except ChildProcessError:
         raise ptrace.gone(tid) from None
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH):
+            raise ptrace.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
     return AddedFilter(is_new, time.monotonic() - begun)
 
@@ -261,7 +264,9 @@ class _Run:
         names = (call_stub.NAMES[one] for one in self._machine.arguments)
         found = [getattr(self._now, name) & mask for name in names]
         is_number = self._now.orig_rax == self._machine.numbers[call.name]
-        return is_number and found[: len(wanted)] == wanted
+        info = _asked(self._tid, _GET_SYSCALL_INFO, 8)  # since 5.3: op, padding, arch
+        is_abi = int.from_bytes(info[4:], "little") in (0, self._machine.audit)
+        return is_abi and is_number and found[: len(wanted)] == wanted
 
     def _account(self, call: InjectedCall, returned: int) -> None:
         if call.name == "seccomp":
@@ -300,6 +305,7 @@ class _Run:
         end = -(-(start + sections + size * count) // _WORD) * _WORD
         rest = self._read(end, -end % _PAGE)
         used = -(-len(rest.rstrip(b"\0")) // _WORD) * _WORD + 2 * _WORD  # code ends with zeros
+        self._registers(GETREGS, self._now)  # fails if it was killed: it has no memory then
         if not sections or len(rest) - used < _WORD + call_stub.LONGEST:
             raise FiltersUnreadableError(f"the vDSO of the thread {self._tid} has no room")
         return int(end) + used

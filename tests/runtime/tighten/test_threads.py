@@ -10,7 +10,7 @@ import pytest
 
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
-from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.kernel import call_stub, ptrace
 from runc_wrap.tighten import process_tightening, tracer
 from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
 from tests.runtime.tighten.conftest import KEYCTL, denying
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SEIZE, GETREGS = 0x4206, 12  # linux/ptrace.h
+SEIZE, GETREGS, DETACH, GET_SIGMASK = 0x4206, 12, 17, 0x420A  # linux/ptrace.h
 # Two threads, which say their numbers; one of them acts once a file is there.
 PROGRAM = """
 import ctypes, os, struct, sys, threading, time
@@ -29,10 +29,13 @@ allowing = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", 1, ctypes.address
 sleeps = [sys.executable, "-c", "import time; time.sleep(1000)"]
 acts = {
     "executes": lambda: os.execv(sleeps[0], sleeps),
+    "filtered executes": lambda: os.execv(sleeps[0], sleeps),
     "filters": lambda: kernel.prctl(22, 2, allowing, 0, 0),
     "privileges": lambda: kernel.prctl(38, 1, 0, 0, 0),
 }[sys.argv[3]]
 def wait():
+    if sys.argv[3] == "filtered executes":
+        kernel.prctl(22, 2, allowing, 0, 0)
     while not os.path.exists(sys.argv[1]):
         time.sleep(0.001)
     acts()
@@ -103,13 +106,33 @@ def test_a_thread_that_executes_a_program_while_it_is_traced_is_not_lost(
     assert (one.reason, one.after) == (None, (2, 1))
 
 
-def test_an_exec_that_waits_until_a_tracer_has_seen_its_thread_end_goes_on(
+def test_an_exec_does_not_take_the_number_of_a_thread_that_has_the_filter_for_having_it(
     two_threads: Callable[[str, str], TwoThreads],
 ) -> None:
-    threads = two_threads("first", "executes")
-    one = threads.tighten(
-        threads.second, GETREGS, lambda: status(threads.second)["State"][0] == "Z"
+    threads = two_threads("second", "filtered executes")
+    wait_until(lambda: status(threads.second)["Seccomp_filters"] == "1", "its own filter")
+    one = threads.tighten(threads.first, DETACH, lambda: status(threads.first)["Threads"] == "1")
+    assert (one.reason, one.after) == (None, (2, 2))
+
+
+def test_a_call_that_another_thread_turned_into_another_abis_is_not_made(
+    two_threads: Callable[[str, str], TwoThreads], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = call_stub.code
+    monkeypatch.setattr(
+        call_stub, "code", lambda *all_: real(*all_).replace(b"\x0f\x05", b"\xcd\x80", 1)
     )
+    threads = two_threads("second", "filters")
+    one = threads.tighten(threads.first, SEIZE, lambda: True)
+    assert "another of its threads changed what it executes" in (one.reason or "")
+
+
+@pytest.mark.parametrize("at", [GETREGS, GET_SIGMASK])
+def test_an_exec_that_waits_until_a_tracer_has_seen_its_thread_end_goes_on(
+    two_threads: Callable[[str, str], TwoThreads], at: int
+) -> None:
+    threads = two_threads("first", "executes")
+    one = threads.tighten(threads.second, at, lambda: status(threads.second)["State"][0] == "Z")
     assert (one.reason, one.after) == (None, (2, 1))
 
 
