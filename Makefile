@@ -54,7 +54,7 @@ SOME_OF_FORKY = tests/worlds/test_forky.py tests/worlds/test_pods_own_users.py t
 
 # In this order: the first test installs, each file leaves the machine as it found it, and the last
 # uninstalls. What a box shows as well (tests/boxes) is not here.
-VM_TESTS = $(patsubst %,tests/vm/test_%.py,installed engines records power_cuts power uninstalled)
+VM_TESTS = $(patsubst %,tests/vm/test_%.py,installed engines records power_cuts tighten power uninstalled)
 VM_SHORT = $(patsubst %,tests/vm/test_%.py,installed uninstalled)
 
 .PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' Makefile)
