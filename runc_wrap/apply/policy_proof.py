@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
 from runc_wrap.engines.capture.capture_run import USUAL
-from runc_wrap.filters import filter_proof, profile_difference
-from runc_wrap.filters.evaluate import bpf, bpf_arguments, libseccomp_model
+from runc_wrap.filters import filter_comparison, filter_proof, profile_difference
+from runc_wrap.filters.evaluate import bpf, bpf_arguments, libseccomp_input, libseccomp_model
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp, libseccomp_version
 from runc_wrap.host import files
@@ -43,7 +43,15 @@ if TYPE_CHECKING:
 
 _LARGEST = 16 << 20
 # What finds a proof: another release, whose text differs, asks again.
-_PROVING = (bpf, bpf_arguments, filter_proof, libseccomp_model, profile_difference)
+_PROVING = (
+    bpf,
+    bpf_arguments,
+    filter_comparison,
+    filter_proof,
+    libseccomp_input,
+    libseccomp_model,
+    profile_difference,
+)
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see filter_proof
 
 
