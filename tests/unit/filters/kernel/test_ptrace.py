@@ -1,7 +1,9 @@
-"""Several processes are read although one of them blocks the reader."""
+"""Several processes are read although one blocks the reader; each goes on from any stop."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -32,3 +34,18 @@ def test_those_begun_before_a_process_that_blocks_are_read_after_the_others(
     monkeypatch.setattr(ptrace, "_once", once)
     assert ptrace.read_all([1, 2, 3]) == {1: FILTERS, 2: BLOCKED, 3: FILTERS}
     assert asked == [[1, 2, 3], [3, 1]]
+
+
+def test_a_process_goes_on_from_a_stop_at_a_system_call() -> None:
+    """Its stop's signal has a bit beside SIGTRAP, with which the kernel detaches nobody."""
+    seize, interrupt, to_next_call, sysgood = 0x4206, 0x4207, 24, 1  # linux/ptrace.h
+    with subprocess.Popen(["yes"], stdout=subprocess.DEVNULL) as process:
+        try:
+            ptrace.call(seize, process.pid, 0, sysgood)
+            ptrace.call(interrupt, process.pid)
+            os.waitpid(process.pid, 0)
+            ptrace.call(to_next_call, process.pid)
+            ptrace.let_go(*os.waitpid(process.pid, 0))
+            assert ptrace.status(process.pid).tracer == 0
+        finally:
+            process.kill()
