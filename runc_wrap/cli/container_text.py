@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.container_state.node_status import Entry
 
 _MOST_PIDS = 3  # named in a sentence
+LONGEST = 500  # characters of one thing: a namespace, a pod and a container have at most 379
 _SHORT = 12  # characters of an id, as engines show it
 _FROM_RECORD = """
 namespace pod container image action mode profile candidate reason rule ignored engine via replaced
@@ -52,7 +53,7 @@ def named(entry: Entry) -> str:
     parts = [record.namespace, record.pod, record.container] if record else []
     path = "/".join(part for part in parts if part)
     whose = f"uid {entry.container.owner}: " if entry.container.owner else ""
-    return whose + (f"{path} ({short})" if path else short)
+    return safe_text.name(whose + (f"{path} ({short})" if path else short), LONGEST)
 
 
 def declared(entry: Entry) -> str | None:
@@ -97,10 +98,8 @@ def reason(entry: Entry) -> str:
     if record is None:
         return f"No decision in the ledger: not started by runc-wrap, or its line is gone.{laid}"
     why = (record.reason or "") + laid
-    is_told = not record.ignored or record.ignored in why
-    ignored = "" if is_told else f" The annotation {record.ignored} does not count here."
     unheard = f" {unheard_words(entry)}." if entry.unheard else ""
-    return why + ignored + unheard
+    return why + unheard
 
 
 def unheard_words(entry: Entry) -> str:

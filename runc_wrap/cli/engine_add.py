@@ -58,6 +58,8 @@ def add(places: Places, /, *, name: str, config: Path | None, **options: Any) ->
         if name == _AUTO:
             engine_output.end(wrong=_add_to_all(places, wanted, config))
             return
+        if config and not config.absolute().parent.is_dir():  # misspelled
+            raise EngineError(f"--config {config}", "a directory that exists", "another file")
         found = registry.at(name, config) if config else _only_one(name)
         document, plan = _added(places, found, wanted)
     except engine_transaction.FAILURES as error:

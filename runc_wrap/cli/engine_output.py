@@ -92,7 +92,7 @@ def _changes(document: dict[str, Any], plan: Plan) -> str:
         lines.append(note)
     if document["runtime_class"]:
         lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
-    return "\n".join(lines)
+    return "\n".join(lines) or f"{plan.where.config} has nothing of it any more"
 
 
 def end(*, wrong: bool) -> None:

@@ -7,16 +7,20 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from click.shell_completion import CompletionItem
 
 # name -> summary; the module of that name has a click command of that name
@@ -49,23 +53,17 @@ _INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
 class Tidy(click.Group):
     """A group in which a failure is a sentence; Ctrl-C, or a reader that has enough, is none."""
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Read the options, which may print the help."""
+        with _tidied():
+            return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> object:
         """Run the called command."""
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # so that commands tidy up
-        try:
+        with _tidied():
             return super().invoke(context)
-        except KeyboardInterrupt:
-            raise SystemExit(_INTERRUPTED) from None
-        except BrokenPipeError:
-            _discard_the_rest()
-            raise SystemExit(_UNREAD) from None
-        except (Failure, Refusal, OSError) as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-                _discard_the_rest()  # it may be stdout's: Python would end with 120
-            from runc_wrap.cli import output  # noqa: PLC0415 - what has to start fast has none
-
-            output.end(error)
 
 
 class Lazy(Tidy):
@@ -97,6 +95,26 @@ class Lazy(Tidy):
         """Write the summaries without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name]) for name in sorted(COMMANDS)])
+
+
+@contextmanager
+def _tidied() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        _discard_the_rest()
+        raise SystemExit(_UNREAD) from None
+    except click.UsageError as error:  # it has the caller's words: a pattern gives others' names
+        error.message = safe_text.lines(error.message)  # type: ignore[misc]
+        raise
+    except (Failure, Refusal, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+            _discard_the_rest()  # it may be stdout's: Python would end with 120
+        from runc_wrap.cli import output  # noqa: PLC0415 - what has to start fast has none
+
+        output.end(error)
 
 
 def _discard_the_rest() -> None:

@@ -24,6 +24,7 @@ _AS_ROOT = "run it as root"
 _TRY = {
     errno.EPERM: _AS_ROOT,
     errno.EACCES: _AS_ROOT,
+    errno.EBUSY: "unmount it, if it is a mount point (findmnt shows it), and mount it again",
     errno.ENOTDIR: "see what is in the place of a directory on this path",
     errno.ENOSPC: "make room on that file system (df -h shows it)",
     errno.EROFS: "mount that file system writable",
@@ -79,6 +80,6 @@ def sentence(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
     advice = f"; try: {_TRY[error.errno]}" if error.errno in _TRY else ""
-    what = error.strerror or str(error)
-    what = f"{error.filename}: {what}" if error.filename else what
+    what, name = error.strerror or str(error), error.filename2 or error.filename
+    what = f"{name}: {what}" if name else what
     return f"{what}{advice}"

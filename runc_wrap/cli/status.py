@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.cli import container_text, output, progress
 from runc_wrap.doctor.installation_checks import records_written
 from runc_wrap.evidence.sources import source_status
@@ -85,7 +86,7 @@ def look(places: Places) -> Node:
 def _say_of(user: Apart) -> None:
     """Print a few warnings about a user's own run directory; they affect only that user."""
     for sentence in user.unreadable[:_SENTENCES]:
-        output.warn(f"not read: uid {user.uid}: {sentence[:_LONGEST]}")
+        output.warn(f"not read: uid {user.uid}: {safe_text.name(sentence, _LONGEST)}")
     more = user.more + len(user.unreadable[_SENTENCES:])
     if more:
         output.warn(f"{more} more of uid {user.uid} are not shown")
@@ -108,7 +109,7 @@ def _say_what_is_newer(places: Places) -> None:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    return (
+    cells = (
         container_text.named(entry),
         str(entry.container.pid or entry.container.state),
         container_text.declared(entry) or "-",
@@ -117,3 +118,4 @@ def _row(entry: Entry) -> tuple[str, ...]:
         _AGREES[entry.agrees],
         container_text.reason(entry),
     )
+    return tuple(safe_text.name(cell, container_text.LONGEST) for cell in cells)  # a user's, too

@@ -77,8 +77,8 @@ def _text(path: Path) -> str:
         return files.read(path, LARGEST, follows=True).decode()
     except UnicodeDecodeError:
         raise Failure(f"{path} is not UTF-8, which a ConfigMap needs") from None
-    except (OSError, ValueError) as error:
-        raise Failure(f"{path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise Failure(str(error)) from error
 
 
 def line(found: Mapping[str, str]) -> bytes:

@@ -20,6 +20,7 @@ LOCALHOST = "localhost/"
 UNCONFINED = "unconfined"
 HONOUR = "honour"
 _LATE = "the pod's annotations were different when its sandbox was made"
+_NOT_HERE = "this container's annotations do not count"
 _OLD_DEFAULTS = ("runtime/default", "docker/default")
 
 
@@ -49,7 +50,7 @@ def wish(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> Wis
     who, annotations = facts.who, facts.annotations
     key = _deciding_key(annotations, who)
     if not key or not counts:
-        return Wish("", "", key or None)
+        return Wish("", "", key or None, _NOT_HERE if key else "")
     if not _may_be_late(who, policy):
         return Wish(key, _asked_for(key, annotations))
     try:

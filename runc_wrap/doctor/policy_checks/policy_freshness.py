@@ -52,7 +52,8 @@ def _finding(places: Places, remark: str) -> Finding:
     sentence, _, remedy = text.rstrip(".").rpartition("; ")
     kind: Severity = "warning" if severity == "warning" else "note"
     advice = remedy if sentence else "if that is not meant, change it"
-    return Finding(NAME, kind, sentence or text, advice, remedies.policy(places))
+    command = "" if advice.startswith("do nothing") else remedies.policy(places)
+    return Finding(NAME, kind, sentence or text, advice, command)
 
 
 def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:

@@ -127,7 +127,8 @@ class Docker(ClientEngine):
 
     def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
         """Return that dockerd refuses the file: before a reload nothing shows a handler."""
-        return f"dockerd --validate refuses {self.config}" if self.complaint() else ""
+        said = self.complaint()
+        return f"dockerd --validate refuses {self.config}: {said}" if said else ""
 
     def configured(self) -> None:
         """Return None: `docker info` is the running daemon's."""

@@ -90,7 +90,7 @@ def _open(path: Path, stack: ExitStack) -> list[_Opened]:
     except OSError as error:
         raise Unavailable(f"{path}: {error.strerror}") from None
     if not found:
-        raise Unavailable(f"{path}: no such file")
+        raise Unavailable(f"{path}: no such regular file")
     return list(found.values())
 
 

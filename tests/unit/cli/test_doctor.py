@@ -120,6 +120,16 @@ def test_a_missing_agent_is_noted_and_a_warning_only_if_the_policy_needs_one(
     assert all("--without-descriptor-store" in one["remedy"] for one in observe)
 
 
+def test_what_needs_nothing_to_be_done_names_no_command(node: Node) -> None:
+    node.places.profiles.mkdir(parents=True)
+    denied = [{"names": ["uretprobe"], "action": "SCMP_ACT_ERRNO"}]
+    text = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": denied})
+    (node.places.profiles / "x.json").write_text(text)
+    found = _all(node)
+    (exempt,) = [one for one in found if one["remedy"].startswith("do nothing")]
+    assert exempt["command"] == ""
+
+
 def test_in_observe_with_an_agent_only_the_effect_of_signals_is_noted(node: Node) -> None:
     _well(node, "observe")  # on runc 1.1, which lacks the flag
     node.places.agent.mkdir(mode=0o700)

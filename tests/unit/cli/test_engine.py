@@ -78,6 +78,7 @@ IMPOSSIBLE = {
     "a name that is taken": (["add", "docker", "--handler", "runc"], "try: --handler runc-wrap"),
     "no engine": (["add", "cri-o"], "'cri-o' is not one of"),
     "a version that is not known": (["add", "containerd", "--config", "x"], "containerd-version"),
+    "a misspelled directory": (["add", "docker", "--config", "/etc/x/y/z"], "a directory that"),
     "nothing": (["add"], "Missing argument"),
     "one engine's file for all": (["add", "auto", "--config", "/x"], "engine's own option"),
     "one engine's version for all": (

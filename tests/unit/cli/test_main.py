@@ -60,14 +60,20 @@ def test_what_an_installation_that_was_deleted_recorded_can_be_read_and_taken_ba
     assert (result.exit_code, result.stdout) == (0, "nothing to take back\n")
 
 
+FULL = "Error: No space left on device; try"
+
+
 @pytest.mark.parametrize(
-    ("redirection", "status", "said"),
-    [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 2, "Error: No space left on device; try")],
+    ("words", "status", "said"),
+    [
+        ("version >&-", 0, ""),
+        ("version >&- 2>&-", 0, ""),
+        ("version >/dev/full", 2, FULL),
+        ("--help >/dev/full", 2, FULL),
+    ],
 )
-def test_a_closed_or_full_stdout_is_no_traceback(redirection: str, status: int, said: str) -> None:
-    script = (
-        f'exec "$1" -c "from runc_wrap.cli.entry_point import start; start()" version {redirection}'
-    )
+def test_a_closed_or_full_stdout_is_no_traceback(words: str, status: int, said: str) -> None:
+    script = f'"$1" -c "from runc_wrap.cli.entry_point import start; start()" {words}'
     done = subprocess.run(
         ["sh", "-c", script, "sh", sys.executable], capture_output=True, text=True, check=False
     )

@@ -93,7 +93,7 @@ def test_the_keys_that_other_programs_read(node: Node, child: int) -> None:
 def test_the_table(node: Node, child: int) -> None:
     container(node, child, "a", **DECIDED)
     opted = {"action": "leave", "reason": "It opted out.", "declared": "unconfined", "filters": 0}
-    container(node, child, "b" * 64, **opted, ignored="some/key")
+    container(node, child, "b" * 64, **opted)
     runc(node.places.prefix / "root", "bare", init_process_start=1)
     lines = [line.split() for line in node.ctl("status").stdout.splitlines()]
     assert lines[0] == "CONTAINER PID DECLARED DECIDED KERNEL AGREES REASON".split()
@@ -102,7 +102,19 @@ def test_the_table(node: Node, child: int) -> None:
     words = "No decision in the ledger: not started by runc-wrap, or its line is gone."
     assert lines[2] == f"bare stopped - - - - {words}".split()
     assert lines[3][:7] == ["b" * 12, str(child), "unconfined", "leave", "no", "filter", "yes"]
-    assert " ".join(lines[3][7:]) == "It opted out. The annotation some/key does not count here."
+    assert " ".join(lines[3][7:]) == "It opted out."
+
+
+def test_nobody_writes_a_second_row_or_a_line_break_into_the_table(node: Node, child: int) -> None:
+    """A user writes the ledger of his own containers."""
+    forged = {"pod": "x\nteam/db\x1b[2J (b)", "profile": "p\u2028q", "reason": "r\ns" * 1000}
+    container(node, child, "a", **{**DECIDED, **forged})
+    shown = node.ctl("status").stdout
+    assert len(shown.splitlines()) == 2
+    assert "x\\u000ateam/db\\u001b[2J (b)/main (a)" in shown
+    assert "p\\u2028q" in shown
+    assert "more characters" in shown
+    assert len(node.ctl("verify").stdout.splitlines()) == 2
 
 
 def test_the_kernel_column_is_of_the_first_process_and_not_of_one_that_was_execd(

@@ -244,7 +244,7 @@ def test_only_a_pools_nodes_are_asked_if_it_is_named(cluster: StandIn, config: P
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [(None, "cannot be read"), (b"\xff", "is not UTF-8"), (b"#" * (1 << 20) + b"#", "larger")],
+    [(None, ".toml: No such file"), (b"\xff", "is not UTF-8"), (b"#" * (1 << 20) + b"#", "larger")],
 )
 def test_a_file_that_is_no_policy_asks_nobody(
     cluster: StandIn, tmp_path: Path, text: bytes | None, why: str

@@ -515,6 +515,7 @@ def test_whose_annotations_count(opt_out: Json, counts: bool) -> None:
     assert decision.action == ("leave" if counts else "inject")
     assert decision.ignored == (None if counts else OWN)
     assert decision.declared == ("unconfined" if counts else "unset")
+    assert ("annotations do not count" in decision.reason) != counts
 
 
 def test_an_annotation_that_does_not_count_may_be_invalid() -> None:
