@@ -10,7 +10,7 @@ from runc_wrap.engines import features_asked
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import default_recognition
-from runc_wrap.policy import adoption, compiled_lint, policy_compiler, policy_store, source_digests
+from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store, source_digests
 from runc_wrap.policy.settings import policy_sources, settings_reader
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
     compiled = prover.settle(policy_compiler.compile_policy(values, node))
     compiled = candidate_profiles.settle(compiled, node, prover)
     compiled = adoption.settle(compiled, values, node, prover.remembered)
-    return compiled, [*compiled.remarks, *compiled_lint.check(compiled, node)], prover
+    return compiled, [*compiled.remarks, *policy_lint.check(compiled, node)], prover
 
 
 def notes(places: Places, compiled: Compiled) -> list[str]:

@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import policy_proof
-from runc_wrap.filters import filter_proof, profile_difference
+from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, form_of
 from runc_wrap.hotpath.resolve import resolve
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.apply.policy_proof import Prover
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.filters.filter_proof import Compared
+    from runc_wrap.filters.libseccomp_proof import Compared
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
@@ -107,9 +107,11 @@ class Beside:
             for held in policy_proof.capabilities(preview.calls, *self._both):
                 own, other, both = (resolve(one, held) for one in (*self._both, preview.profile))
                 only = some if found else None
-                found.append(filter_proof.compare((own, other, both), loader, preview.left, only))
+                found.append(
+                    libseccomp_proof.compare((own, other, both), loader, preview.left, only)
+                )
         except ProfileError:  # rules on socketcall may contradict each other
             if not (calls := {*preview.calls}):
                 raise
-            return filter_proof.Compared(calls & _MULTIPLEXED or calls, 0, 0)
+            return libseccomp_proof.Compared(calls & _MULTIPLEXED or calls, 0, 0)
         return found[0]._replace(wrong=set().union(*(one.wrong for one in found)))

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
 from runc_wrap.engines.capture.capture_run import USUAL
-from runc_wrap.filters import filter_comparison, filter_proof, profile_difference
-from runc_wrap.filters.evaluate import bpf, bpf_arguments, libseccomp_input, libseccomp_model
+from runc_wrap.filters import filter_comparison, libseccomp_proof, profile_difference
+from runc_wrap.filters.evaluate import block_evaluation, bpf, bpf_arguments, libseccomp_input
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp, libseccomp_version
+from runc_wrap.filters.kernel import libseccomp_compiler, libseccomp_version
 from runc_wrap.host import files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import AS_STRICT, RECORD
@@ -34,7 +34,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
-    from runc_wrap.filters.filter_proof import Miscompiled
+    from runc_wrap.filters.libseccomp_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.compiler_facts import Facts
@@ -47,12 +47,12 @@ _PROVING = (
     bpf,
     bpf_arguments,
     filter_comparison,
-    filter_proof,
+    libseccomp_proof,
     libseccomp_input,
-    libseccomp_model,
+    block_evaluation,
     profile_difference,
 )
-_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see filter_proof
+_CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Prover:
         """Return the calls of a block's JSON that are compiled wrongly."""
         try:
             known = {} if instead else _CALLS
-            found = filter_proof.wrong(block, self._loader, known, instead)
+            found = libseccomp_proof.wrong(block, self._loader, known, instead)
         except ProfileError:
             if instead:
                 raise
@@ -192,8 +192,8 @@ def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     known: dict[Hashable, Miscompiled | None] = {}
     try:
         for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
-            libseccomp.filter_bytes(load(json_codec.loads(text), loader))
-            filter_proof.wrong(text, loader, known)
+            libseccomp_compiler.filter_bytes(load(json_codec.loads(text), loader))
+            libseccomp_proof.wrong(text, loader, known)
     except ProfileError as error:
         yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
     for one in filter(None, known.values()):

@@ -14,7 +14,7 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import compiled_lint, named_profiles
+from runc_wrap.policy import named_profiles, policy_lint
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.composition import groups
@@ -167,7 +167,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
     source = profile_operand.in_force(places, found)
     as_kernel = bool(source.calls) and not source.left
     findings = [
-        *compiled_lint.findings(found, facts, as_kernel=as_kernel),
+        *policy_lint.findings(found, facts, as_kernel=as_kernel),
         *policy_proof.findings(source.profile, facts),
     ]
     if as_json:

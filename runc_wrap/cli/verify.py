@@ -12,10 +12,12 @@ from runc_wrap.cli.status import look
 from runc_wrap.filters.evaluate.bpf_arguments import MOST_CALLS
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Wrong
+from runc_wrap.profiles import actions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from runc_wrap.filters.filter_comparison import FilterDifference
     from runc_wrap.node.container_state.deep_verify import Result
     from runc_wrap.node.container_state.node_status import Apart, Entry, Node
     from runc_wrap.node.paths import Places
@@ -147,8 +149,22 @@ def _document(entry: Entry, wrong: Wrong) -> dict[str, Any]:
         "container": record and record.container,
         "expected": wrong.expected,
         "found": wrong.found,
-        "calls": [call.as_json() for call in wrong.calls],
+        "calls": [_call(call) for call in wrong.calls],
     }
+
+
+def _call(one: FilterDifference) -> dict[str, str]:
+    arguments = "" if one.args is None else f"({', '.join(map(_hex, one.args))})"
+    return {
+        "abi": one.abi,
+        "syscall": one.syscall + arguments,
+        "expected": actions.describe(one.expected),
+        "found": actions.describe(one.found),
+    }
+
+
+def _hex(value: int) -> str:
+    return hex(value) if value > 9 else str(value)  # noqa: PLR2004 (0 to 9 are the same in both)
 
 
 def _sentence(entry: Entry, wrong: Wrong) -> str:
@@ -163,7 +179,7 @@ def _sentence(entry: Entry, wrong: Wrong) -> str:
     found = kernel_words(wrong.found["seccomp"], wrong.found["filters"])
     if not wrong.calls:
         return f"{named(entry)}: its {what} {wrong.pid} has {found} where one was decided"
-    calls = [call.as_json() for call in wrong.calls[:_SHOWN]]
+    calls = [_call(call) for call in wrong.calls[:_SHOWN]]
     lines = [
         f"    {call['abi']} {call['syscall']}: {call['found']} instead of {call['expected']}"
         for call in calls

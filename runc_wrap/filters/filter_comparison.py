@@ -10,9 +10,9 @@ from functools import cached_property, lru_cache
 from itertools import chain
 
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import abis, actions, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
@@ -43,20 +43,6 @@ class FilterDifference:
         """Tell whether `found` is less restrictive than `expected`."""
         return actions.restriction(self.found) > actions.restriction(self.expected)
 
-    def as_json(self) -> dict[str, str]:
-        """Return {abi, syscall, expected, found} as `verify --json` shows it, actions by name."""
-        arguments = "" if self.args is None else f"({', '.join(map(_hex, self.args))})"
-        return {
-            "abi": self.abi,
-            "syscall": self.syscall + arguments,
-            "expected": actions.describe(self.expected),
-            "found": actions.describe(self.found),
-        }
-
-
-def _hex(value: int) -> str:
-    return hex(value) if value > 9 else str(value)  # noqa: PLR2004 (0 to 9 are the same in both)
-
 
 class Expectation:
     """The filter that a process must have: a resolved block, as this runtime loads it.
@@ -78,7 +64,7 @@ class Expectation:
     def program(self) -> bpf.Program:
         """libseccomp's own filter. Raises ProfileError."""
         try:
-            return bpf.program(libseccomp.filter_bytes(self.simulation.load))
+            return bpf.program(libseccomp_compiler.filter_bytes(self.simulation.load))
         except bpf.BpfError as error:
             raise ProfileError(f"the kernel would refuse the filter: {error}") from error
 
@@ -90,7 +76,7 @@ class Expectation:
         return bpf.evaluate(self.program, bpf.SeccompData(abi.audit, number, args))
 
     def differences(self, filters: Sequence[bytes]) -> tuple[FilterDifference, ...]:
-        """Compare filters (oldest first, as ptrace.read returns them) with the profile.
+        """Compare filters (oldest first, as filter_readback.read returns them) with the profile.
 
         Returns the first difference found for each number. () filters allow everything.
         Raises BpfError for bytes that are not a filter.

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator
     from typing import TypeAlias
 
+    from runc_wrap.filters.evaluate.block_evaluation import Simulation
     from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
-    from runc_wrap.filters.evaluate.libseccomp_model import Simulation
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
 

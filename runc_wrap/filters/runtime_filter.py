@@ -6,7 +6,7 @@ from struct import Struct
 
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader, load
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 
@@ -18,7 +18,7 @@ _NUMBER, _ARCH = 0, 4  # offsets in struct seccomp_data
 def installed(block: Block, loader: Loader) -> bytes:
     """Return the filter as struct sock_filter[]. Raises ProfileError."""
     found = load(block, loader)
-    return _stub(found.stub) + libseccomp.filter_bytes(found)
+    return _stub(found.stub) + libseccomp_compiler.filter_bytes(found)
 
 
 def passing(name: str) -> bytes:

@@ -11,7 +11,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from runc_wrap.profiles.vocabulary import OCI
+from runc_wrap.profiles.runtime_spec_names import OCI
 
 if TYPE_CHECKING:
     from collections.abc import Callable

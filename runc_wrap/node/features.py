@@ -17,8 +17,8 @@ from runc_wrap.documents.bounds import Key
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.host import program
 from runc_wrap.profiles import engine_versions, syscall_names
+from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.profiles.vocabulary import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runc_wrap.profiles.vocabulary import ACTIONS
+from runc_wrap.profiles.runtime_spec_names import ACTIONS
 
 if TYPE_CHECKING:
     from runc_wrap.profiles.captured_profile import CapturedProfile

@@ -13,8 +13,8 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
-from runc_wrap.profiles.never_asked import RUNTIME_CALLS
-from runc_wrap.profiles.vocabulary import OCI
+from runc_wrap.profiles.runtime_spec_names import OCI
+from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -118,7 +118,7 @@ def _verdict(compiled: CompiledProfile, call: str, caps: frozenset[str]) -> bool
     """Return None if a call is denied with these capabilities, else whether it is permitted partly.
 
     A rule without comparisons overrides those with any; of several the first applies
-    (filters.evaluate.libseccomp_model). If no rule names socketcall or ipc, libseccomp applies the
+    (filters.evaluate.block_evaluation). If no rule names socketcall or ipc, libseccomp applies the
     denials of single calls to them.
     """
     block = resolve(compiled, caps)

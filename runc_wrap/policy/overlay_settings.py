@@ -10,7 +10,7 @@ from runc_wrap.policy.settings import value_types
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass import io_uring
-from runc_wrap.profiles.never_asked import RUNTIME_CALLS
+from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,7 +15,7 @@ from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default
     from runc_wrap.policy.candidate_settings import CandidateCost, Pair
@@ -79,7 +79,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         *rule_checks.remarks(rules, place, facts.now),
         *requirements.remarks(values, used, sources, facts),
         *overlay_settings.remarks(values, profiles, facts.arch),
-        *(line for name, one in made.items() for line in narrowed_comparisons.remarks(name, one)),
+        *(line for name, one in made.items() for line in _left_wide(name, one)),
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}
     policy = _policy(values, runtime_default, facts)
@@ -101,6 +101,16 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         _as_applied(defaults, facts),
         pairs,
     )
+
+
+def _left_wide(name: str, made: Narrowed) -> Iterator[str]:
+    """Yield a warning for the owner about calls whose comparisons could not be narrowed."""
+    if made.left:
+        yield (
+            f"warning: profile {name}: {', '.join(made.left)}: compared as written, including the "
+            "upper bits of the register, since the rules contradict each other, name numbers that "
+            "the argument cannot have, or would be too many; write them with SCMP_CMP_MASKED_EQ."
+        )
 
 
 def _adopts(values: Mapping[str, Any]) -> bool:

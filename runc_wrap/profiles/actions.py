@@ -8,8 +8,8 @@ from errno import EPERM, errorcode
 
 from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.return_codes import ACTION_MASK, DATA_MASK
+from runc_wrap.profiles.runtime_spec_names import ACTIONS_WITH_ERRNO
 from runc_wrap.profiles.source_profile import Profile, ProfileError, Rule
-from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO
 
 _CODES = {
     "SCMP_ACT_KILL_PROCESS": return_codes.KILL_PROCESS,

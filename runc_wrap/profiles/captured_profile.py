@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import block_comparison
+from runc_wrap.profiles import block_diff
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
@@ -179,7 +179,7 @@ def _check(profile: bytes, blocks: Mapping[Caps, Json], source: str) -> None:
     """
     made = formats.parse(profile, source)
     for caps, block in blocks.items():
-        found = block_comparison.differences(block, resolved(made, caps, "amd64", (0, 0)))
+        found = block_diff.differences(block, resolved(made, caps, "amd64", (0, 0)))
         if found:
             few = ", ".join(sorted(caps)[:3]) or "no capability"
             raise ProfileError(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runc_wrap.profiles.engine_versions import Version
+from runc_wrap.profiles.runtime_spec_names import NOTIFY
 from runc_wrap.profiles.source_profile import Profile, Rule
-from runc_wrap.profiles.vocabulary import NOTIFY
 
 Severity = Literal["error", "warning", "note"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.profiles.runtime_spec_names import NATIVE
 from runc_wrap.profiles.source_profile import (
     Argument,
     Condition,
@@ -15,7 +16,6 @@ from runc_wrap.profiles.source_profile import (
     ProfileError,
     Rule,
 )
-from runc_wrap.profiles.vocabulary import NATIVE
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule

@@ -2,7 +2,7 @@
 
 It lets no such process suspend or read the filters of others (PTRACE_O_SUSPEND_SECCOMP,
 PTRACE_SECCOMP_GET_FILTER and _GET_METADATA, linux:kernel/ptrace.c and seccomp.c; both need
-CAP_SYS_ADMIN), nor enter strict mode, which installed_filters reports. And programs may look at
+CAP_SYS_ADMIN), nor enter strict mode, which own_filter_evidence reports. And programs may look at
 `Seccomp:` in /proc/self/status. A filter of audit or observe is one, too: what then fails leaves
 no other record in any mode.
 """

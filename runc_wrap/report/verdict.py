@@ -36,9 +36,9 @@ from runc_wrap.report import (
     container_evidence,
     evidence_gaps,
     filter_side_effects,
-    installed_filters,
     merged_workload,
     outcomes,
+    own_filter_evidence,
     recording,
     workload_names,
 )
@@ -97,7 +97,7 @@ class Judging(NodeFacts):
     def _recording(self, group: list[ContainerEvidence], evidence: Evidence) -> RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
         found = recording.of(group, self.profile_of, evidence.unattributed, self.since)
-        own = installed_filters.of(group, self.profile_of, self._carried)
+        own = own_filter_evidence.of(group, self.profile_of, self._carried)
         lost = confidence.lost(group, evidence, self.since)
         found.lost = lost.records
         more = [*evidence_gaps.gaps(group, evidence, self), *own.sentences, lost.sentence]
@@ -113,7 +113,7 @@ class Judging(NodeFacts):
     ) -> MergedWorkload:
         group.sort(key=lambda one: one.begin)
         rows, runtimes, problems = self._calls(group)
-        own = installed_filters.of(group, self.profile_of, self._carried)
+        own = own_filter_evidence.of(group, self.profile_of, self._carried)
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
         doubts = self._doubts(group, evidence, suspicion, rows)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runc_wrap.report.container_evidence import ContainerEvidence
-    from runc_wrap.report.installed_filters import OwnFilters
     from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.own_filter_evidence import OwnFilters
 
 Json = dict[str, Any]
 MOST_NAMES = 10  # of pods or containers in a document

@@ -8,16 +8,16 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from runc_wrap.filters.kernel import ptrace, thread_injection
-from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
+from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from runc_wrap.filters.kernel.ptrace import Status
-    from runc_wrap.filters.kernel.thread_injection import AddedFilter
+    from runc_wrap.filters.kernel.filter_injection import AddedFilter
+    from runc_wrap.filters.kernel.filter_readback import Status
     from runc_wrap.tighten.process_outcome import FilterRequest
 
     Identity = tuple[int, int]  # a process: pid and start time
@@ -27,7 +27,7 @@ _FILTER = 2  # SECCOMP_MODE_FILTER
 
 
 def _living(pid: int) -> dict[int, Status]:
-    return {tid: ptrace.status_of(fields) for tid, fields in procfs.living(pid).items()}
+    return {tid: filter_readback.status_of(fields) for tid, fields in procfs.living(pid).items()}
 
 
 def _weakest(threads: Mapping[int, Status]) -> SeccompState:
@@ -126,7 +126,7 @@ class _Process:
         """Add the filter to a thread; None if it has ended, or cannot be traced, as if it had."""
         comm = f"/proc/{self._process[0]}/task/{tid}/comm"
         try:
-            added = thread_injection.add_filter(
+            added = filter_injection.add_filter(
                 tid,
                 self._request.program,
                 set_no_new_privs=self._request.set_no_new_privs and not status.may_add,
@@ -137,7 +137,7 @@ class _Process:
             if error.errno == errno.EPERM:
                 self._untraced[tid] = error
             elif error.errno == errno.ESRCH:
-                ptrace.let_all_go(self._process[0])
+                filter_readback.let_all_go(self._process[0])
             else:
                 raise  # it may stand still until the tracer ends
             return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.filters import filter_comparison, runtime_filter
-from runc_wrap.filters.evaluate import bpf, merged_filter
+from runc_wrap.filters.evaluate import bpf, bpf_merge
 from runc_wrap.host import files, runtime_state
 from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.source_profile import ProfileError
@@ -56,7 +56,7 @@ class SavedState(NamedTuple):
         """
         both = (*self.filters, laid.program)
         if loader.kind == "crun":
-            return merged_filter.merged(*both) if self.filters else laid.program
+            return bpf_merge.merged(*both) if self.filters else laid.program
         block = laid.merged_with(self.block)
         if left := filter_comparison.weaker((runtime_filter.installed(block, loader),), both):
             raise ProfileError(

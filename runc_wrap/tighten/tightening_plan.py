@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.evaluate import kernel_length
+from runc_wrap.filters.evaluate import ebpf_length
 from runc_wrap.filters.evaluate.bpf import BpfError
-from runc_wrap.filters.kernel import ptrace, thread_injection
+from runc_wrap.filters.kernel import filter_injection, filter_readback
 from runc_wrap.host import cgroups, containers, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -90,7 +90,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         if has_saved and not lacking:
             plan.result = HAS_IT
         elif not set_no_new_privs and any(map(_needs_no_new_privs, lacking)):
-            raise Failure(thread_injection.NEEDS_NO_NEW_PRIVS)
+            raise Failure(filter_injection.NEEDS_NO_NEW_PRIVS)
     except ERRORS as error:
         text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
         plan.refuse(text)
@@ -104,8 +104,8 @@ def _lacking(plan: Tightening, saved: SavedState) -> list[int]:
     """
     found = []
     is_hardened = (procfs.read("/proc/sys/net/core/bpf_jit_harden", 16) or b"0").strip() != b"0"
-    for _, tid, filters in ptrace.read_threads([one.pid for one in plan.entry.members]):
-        if isinstance(filters, ptrace.FiltersUnreadableError):
+    for _, tid, filters in filter_readback.read_threads([one.pid for one in plan.entry.members]):
+        if isinstance(filters, filter_readback.FiltersUnreadableError):
             pass  # on a busy machine: it is waited for later, and named if it does not stop
         elif not _lacks(plan, saved, filters):
             continue
@@ -113,7 +113,7 @@ def _lacking(plan: Tightening, saved: SavedState) -> list[int]:
             raise Failure(
                 f"its process {tid} is in seccomp's strict mode, to which the kernel adds no filter"
             )
-        elif not kernel_length.has_room(filters, plan.laid.program, is_hardened=is_hardened):
+        elif not ebpf_length.has_room(filters, plan.laid.program, is_hardened=is_hardened):
             raise Failure(
                 f"the filters of its process {tid} would have more than the 32,768 instructions "
                 "that the kernel allows; restart the container"
@@ -142,13 +142,13 @@ def _lacks(plan: Tightening, saved: SavedState, filters: tuple[bytes, ...]) -> b
 
 def _is_strict(tid: int) -> bool:
     try:
-        return ptrace.status(tid).mode == _STRICT
-    except ptrace.FiltersUnreadableError:  # it has ended
+        return filter_readback.status(tid).mode == _STRICT
+    except filter_readback.FiltersUnreadableError:  # it has ended
         return False
 
 
 def _needs_no_new_privs(tid: int) -> bool:
     try:
-        return not ptrace.status(tid).may_add
-    except ptrace.FiltersUnreadableError:  # it has ended
+        return not filter_readback.status(tid).may_add
+    except filter_readback.FiltersUnreadableError:  # it has ended
         return False

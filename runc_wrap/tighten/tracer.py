@@ -3,7 +3,7 @@
 A child process traces, since whoever traces may have to wait for ever: it works through the
 processes, and is replaced if one does not stop. It is in a session of its own and blocks signals:
 what ends the command lets it finish the process that it has stopped. Where it is killed, the kernel
-lets its tracee go (filters.kernel.call_stub says what that then does).
+lets its tracee go (filters.kernel.injected_code says what that then does).
 
 No cgroup is frozen: the kernel would not thaw it if we were killed, and would make calls of all its
 processes return EINTR. Children of a process that has the filter have it, too; those that were born
@@ -20,8 +20,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.filters.kernel import ptrace
-from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
+from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import bounded_work, procfs
 from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
@@ -93,7 +93,7 @@ def _trace(
         is_over = not pid
     if begun and not is_over:
         is_late = time.monotonic() >= times[1]
-        stopped = _LATE if is_late else str(ptrace.unstopped(begun[0]))
+        stopped = _LATE if is_late else str(filter_readback.unstopped(begun[0]))
         outcomes[begun] = process_tightening.outcome(begun, _DIED if tracer.is_over else stopped)
     tracer.end()
     return is_over
@@ -103,7 +103,7 @@ def _runs(pid: int, tracer: int) -> bool:
     """Tell whether a tracer's thread waits for nothing but a processor: it has a small share."""
     for thread in procfs.threads(pid):
         with suppress(FiltersUnreadableError):
-            one = ptrace.status(thread)
+            one = filter_readback.status(thread)
             if (one.tracer, one.state) == (tracer, b"R"):
                 return True
     return False

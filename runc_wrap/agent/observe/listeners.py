@@ -18,7 +18,7 @@ from runc_wrap.agent.observe.callers import Caller
 from runc_wrap.agent.observe.handshake import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.observed_container import ObservedContainer
-from runc_wrap.agent.observe.own_filters import KEY, Checks, TracingFilters
+from runc_wrap.agent.observe.own_filter_installations import KEY, Checks, TracingFilters
 from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file

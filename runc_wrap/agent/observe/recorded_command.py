@@ -22,7 +22,7 @@ from runc_wrap.evidence.sightings import OBSERVE, RECORDED, Sighting
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.failure import Failure
 from runc_wrap.profiles import return_codes, syscall_names
-from runc_wrap.profiles.never_asked import BASE
+from runc_wrap.profiles.unobserved_calls import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,8 +20,8 @@ from runc_wrap.profiles import abis, actions, libseccomp_releases, return_codes,
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.engine_versions import Version, parse, reached
+from runc_wrap.profiles.runtime_spec_names import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
 
 Block = Mapping[str, Any]
 # runc patchbpf isAllowAction, since 1.0.0-rc93

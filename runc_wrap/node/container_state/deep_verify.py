@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.filters import filter_comparison, runtime_filter
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
-from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.host import bounded_work, files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -83,7 +83,7 @@ class Result:
 
 
 class WaitBudget:
-    """How long processes may make us wait: ptrace.SECONDS a container until `seconds` are used up.
+    """How long processes may make us wait: SECONDS a container until `seconds` are used up.
 
     Then it is _LITTLE a container: a process that can stop does so at once, so that the remaining
     containers can still be compared.
@@ -92,20 +92,22 @@ class WaitBudget:
     def __init__(self, seconds: float = 20.0) -> None:
         self._left = seconds
 
-    def read(self, pids: list[int], *, threads: bool = False) -> list[tuple[int, ptrace.Read]]:
+    def read(
+        self, pids: list[int], *, threads: bool = False
+    ) -> list[tuple[int, filter_readback.Read]]:
         """Read the filters of a container's processes, or of each of their threads."""
-        begun, seconds = time.monotonic(), max(min(ptrace.SECONDS, self._left), _LITTLE)
+        begun, seconds = time.monotonic(), max(min(filter_readback.SECONDS, self._left), _LITTLE)
         if threads:
-            found = [(pid, read) for pid, _, read in ptrace.read_threads(pids, seconds)]
+            found = [(pid, read) for pid, _, read in filter_readback.read_threads(pids, seconds)]
         else:
-            found = [*ptrace.read_all(pids, seconds).items()]
+            found = [*filter_readback.read_all(pids, seconds).items()]
         if any(_is_late(read) for _, read in found):
             self._left -= time.monotonic() - begun
         return found
 
 
-def _is_late(one: ptrace.Read) -> bool:
-    return isinstance(one, ptrace.FiltersUnreadableError) and one.errno == errno.ETIMEDOUT
+def _is_late(one: filter_readback.Read) -> bool:
+    return isinstance(one, filter_readback.FiltersUnreadableError) and one.errno == errno.ETIMEDOUT
 
 
 class Comparing:
@@ -286,13 +288,16 @@ class WithLaid(_Bounded):
 
 
 def _process(
-    process: Process, read: ptrace.Read, expectation: Expectations | WithLaid, result: Result
+    process: Process,
+    read: filter_readback.Read,
+    expectation: Expectations | WithLaid,
+    result: Result,
 ) -> None:
     try:
-        if isinstance(read, ptrace.FiltersUnreadableError):
+        if isinstance(read, filter_readback.FiltersUnreadableError):
             raise read
         closest = expectation.closest(read)
-    except (ptrace.FiltersUnreadableError, BpfError) as error:
+    except (filter_readback.FiltersUnreadableError, BpfError) as error:
         if process.handle.is_running():
             result.unchecked[process.pid] = str(error)
         return

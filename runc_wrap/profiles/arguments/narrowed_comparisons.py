@@ -81,16 +81,6 @@ def sentence(calls: Iterable[str]) -> str:
     )
 
 
-def remarks(name: str, made: Narrowed) -> Iterator[str]:
-    """Yield a warning for the owner about calls whose comparisons could not be narrowed."""
-    if made.left:
-        yield (
-            f"warning: profile {name}: {', '.join(made.left)}: compared as written, including the "
-            "upper bits of the register, since the rules contradict each other, name numbers that "
-            "the argument cannot have, or would be too many; write them with SCMP_CMP_MASKED_EQ."
-        )
-
-
 def groups(rule: Rule) -> list[Group]:
     """Return the comparisons of each rule that runtimes make of one: repeated indexes split it."""
     indexes = [one.index for one in rule.args]

@@ -17,8 +17,8 @@ from runc_wrap.profiles.composition.expression import Composition, named_calls
 from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
+from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.profiles.source_profile import Rule
-from runc_wrap.profiles.vocabulary import ALLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.profiles.composition import operations
 from runc_wrap.profiles.composition.operations import ADD, Part
+from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.profiles.source_profile import ANYWHERE, Profile, ProfileError, Rule
-from runc_wrap.profiles.vocabulary import ALLOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

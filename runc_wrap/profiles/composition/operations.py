@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
+from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, NOTIFY, TRACE
 from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule
-from runc_wrap.profiles.vocabulary import ALLOW, ERRNO, LOG, NOTIFY, TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

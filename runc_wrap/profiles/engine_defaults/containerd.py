@@ -31,8 +31,8 @@ from runc_wrap.profiles.engine_defaults.version_notation import (
     on,
     with_caps,
 )
+from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Condition
-from runc_wrap.profiles.vocabulary import ERRNO
 
 _ALG_BLOCKED = "1.7.32 2.0.9 2.2.4 2.3.1"
 _HANDLES_FREE = "1.6.22 1.7.3"

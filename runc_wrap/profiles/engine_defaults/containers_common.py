@@ -27,8 +27,8 @@ from runc_wrap.profiles.engine_defaults.version_notation import (
     on,
     with_caps,
 )
+from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Argument
-from runc_wrap.profiles.vocabulary import ERRNO
 
 _AF_NETLINK, _NETLINK_AUDIT = 16, 9
 _FUTEX2 = "futex_requeue futex_wait futex_waitv futex_wake"

@@ -14,8 +14,8 @@ from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMM
 from runc_wrap.profiles.engine_defaults.shared import ADMIN, NAMESPACE_FLAGS, S390, clone3_unknown
 from runc_wrap.profiles.engine_defaults.version_notation import DatedRule, calls, on
 from runc_wrap.profiles.engine_versions import Version, listed, parse, reached
+from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Condition, Profile, Rule
-from runc_wrap.profiles.vocabulary import ALLOW, ERRNO
 
 NAME = engine_names.CRIO.profile
 OLDEST = "1.25.0"

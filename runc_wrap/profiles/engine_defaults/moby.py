@@ -35,8 +35,8 @@ from runc_wrap.profiles.engine_defaults.version_notation import (
     on,
     with_caps,
 )
+from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Condition
-from runc_wrap.profiles.vocabulary import ERRNO
 
 _ALG_BLOCKED = "29.4.2"
 _HANDLES_FREE = "23.0.7 24.0.3"

@@ -12,8 +12,8 @@ from runc_wrap.profiles.engine_defaults.version_notation import (
     on,
     with_caps,
 )
+from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Argument, Condition
-from runc_wrap.profiles.vocabulary import ERRNO
 
 # Allowed unconditionally by every release of containerd since 1.6.0 and of Docker since 23.0.0.
 CORE = """

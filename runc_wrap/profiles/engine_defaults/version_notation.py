@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from runc_wrap.profiles.engine_versions import Version, listed, within
+from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Condition, Profile, Rule
-from runc_wrap.profiles.vocabulary import ALLOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,7 @@ from collections.abc import Iterator
 
 from runc_wrap.profiles.json_profiles import operator_profile
 from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
-from runc_wrap.profiles.source_profile import (
-    Argument,
-    Condition,
-    Kernel,
-    Profile,
-    ProfileError,
-    Rule,
-)
-from runc_wrap.profiles.vocabulary import (
+from runc_wrap.profiles.runtime_spec_names import (
     ACTIONS,
     ACTIONS_WITH_ERRNO,
     ARCHITECTURES,
@@ -30,6 +22,14 @@ from runc_wrap.profiles.vocabulary import (
     GOARCH,
     NOTIFY,
     OPERATORS,
+)
+from runc_wrap.profiles.source_profile import (
+    Argument,
+    Condition,
+    Kernel,
+    Profile,
+    ProfileError,
+    Rule,
 )
 
 MAX_ERRNO = 4095  # include/linux/err.h

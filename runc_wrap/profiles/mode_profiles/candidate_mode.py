@@ -6,7 +6,7 @@
 
 Only the rules of calls that the candidate restricts more are written anew, for each set of the
 capabilities that their rules name; all others stay as they are. A call whose rules cannot be
-written so keeps them: it is not previewed. filters.filter_proof proves the rest.
+written so keeps them: it is not previewed. filters.libseccomp_proof proves the rest.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, errno_of, ren
 from runc_wrap.profiles.arguments.argument_sets import ALL, minus, of_rule, said
 from runc_wrap.profiles.arguments.negated_comparisons import complement
 from runc_wrap.profiles.mode_profiles import modes, observe_mode
-from runc_wrap.profiles.never_asked import RUNTIME_CALLS
+from runc_wrap.profiles.runtime_spec_names import ACTIONS, ALLOW, LOG, NOTIFY
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.profiles.vocabulary import ACTIONS, ALLOW, LOG, NOTIFY
+from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.hotpath.rule_algebra import disjoint
 from runc_wrap.profiles.abis import of_oci, runnable
-from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode, recorded_calls
+from runc_wrap.profiles.mode_profiles import observe_mode, own_filter_rules, record_mode
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.vocabulary import ALLOW, LOG, NOTIFY, OCI
+from runc_wrap.profiles.runtime_spec_names import ALLOW, LOG, NOTIFY, OCI
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -86,8 +86,8 @@ def audited(made: CompiledProfile, abis: tuple[str, ...]) -> CompiledProfile:
         {**entry, "rule": _audited_rule(entry["rule"])}
         for entry in disjoint(made["rules"], made["block"])
     ]
-    split = filter_installation.rules(rules, block["defaultAction"], LOG)
-    return {**made, "block": block, "rules": [*split, *filter_installation.probes(rules)]}
+    split = own_filter_rules.rules(rules, block["defaultAction"], LOG)
+    return {**made, "block": block, "rules": [*split, *own_filter_rules.probes(rules)]}
 
 
 def observed(
@@ -118,8 +118,8 @@ def recorded(made: CompiledProfile, mode: str, listener: AgentListener) -> Compi
     elif has_listener(made):
         return made
     else:
-        block = asking(block, listener, recorded_calls.METADATA)
-    return {**made, "block": block, "rules": recorded_calls.sent(made, is_observed=is_observed)}
+        block = asking(block, listener, record_mode.METADATA)
+    return {**made, "block": block, "rules": record_mode.sent(made, is_observed=is_observed)}
 
 
 def has_listener(made: CompiledProfile) -> bool:

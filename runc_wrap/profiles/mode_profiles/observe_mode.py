@@ -13,7 +13,7 @@ arguments, and the listener's metadata list for the agent which of them the prof
 ARCH is AUDIT_ARCH_* in hexadecimal; one of the outer list must hold, and all of the inner. Only the
 agent knows MASKED_NE. The same is done where rules both allow and deny one call by arguments.
 A few denied calls stay with LOG: see `_KEPT`. Calls by which a program installs its own filter
-are sent although the profile allows them: see `filter_installation`.
+are sent although the profile allows them: see `own_filter_rules`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from runc_wrap.hotpath.rule_algebra import (
 )
 from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.arguments.negated_comparisons import complement, index_of
-from runc_wrap.profiles.mode_profiles import filter_installation
-from runc_wrap.profiles.never_asked import RUNTIME_CALLS
-from runc_wrap.profiles.vocabulary import ALLOW, LOG, NOTIFY
+from runc_wrap.profiles.mode_profiles import own_filter_rules
+from runc_wrap.profiles.runtime_spec_names import ALLOW, LOG, NOTIFY
+from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,8 +68,8 @@ def observed(
     """
     block, original = profile["block"], [meaningful(one) for one in profile["rules"]]
     filtered = [abis.of_oci(name) for name in listed] or [syscall_names.native()]
-    asked = filter_installation.asked(entries, block["defaultAction"], NOTIFY)
-    entries = filter_installation.rules(entries, LOG, LOG)
+    asked = own_filter_rules.asked(entries, block["defaultAction"], NOTIFY)
+    entries = own_filter_rules.rules(entries, LOG, LOG)
     if block["defaultAction"] not in _DENIES:
         return [*_passing(entries), *_denials(entries, ()), *asked], METADATA
     names = {name for abi in filtered for name in syscall_names.numbers(abi)} - _KEPT

@@ -23,7 +23,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.vocabulary import ALLOW
+from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.report import argument_text, outcomes
 from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.report.suggestion import dangerous_calls, profile_denials, recorded_profile

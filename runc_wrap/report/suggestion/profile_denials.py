@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.filters.evaluate.block_evaluation import compares
 from runc_wrap.filters.evaluate.libseccomp_input import comparison
-from runc_wrap.filters.evaluate.libseccomp_model import compares
 from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import alternatives
 from runc_wrap.profiles.arguments.negated_comparisons import complement
-from runc_wrap.profiles.vocabulary import ALLOW, LOG, TRACE
+from runc_wrap.profiles.runtime_spec_names import ALLOW, LOG, TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

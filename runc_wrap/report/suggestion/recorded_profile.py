@@ -16,8 +16,8 @@ from runc_wrap.hotpath.comparison import MASKED_EQ, holds
 from runc_wrap.hotpath.rule_algebra import alternatives, is_family
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
-from runc_wrap.profiles.never_asked import BASE
-from runc_wrap.profiles.vocabulary import ALLOW, ERRNO
+from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
+from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_row, outcomes
 from runc_wrap.report.recording import BY_RUNTIME
 from runc_wrap.report.suggestion import profile_denials

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
-from runc_wrap.filters.evaluate import kernel_length
+from runc_wrap.filters.evaluate import ebpf_length
 from runc_wrap.tighten import laid_filter
 from tests.runtime.live.conftest import OVERLAY, answers
 
@@ -109,13 +109,13 @@ def test_what_the_kernel_has_no_room_for_is_refused_and_what_just_fits_is_added(
 ) -> None:
     denied = (["keyctl"], ["keyctl", "ptrace"])
     fits, longer = (
-        kernel_length.length(
+        ebpf_length.length(
             laid_filter.of_overlay({"deny": one, "deny_sockets": [], "existing": True}).program
         )
         for one in denied
     )
     assert longer > fits
-    left = kernel_length.MOST - fits - 8 * 4004
+    left = ebpf_length.MOST - fits - 8 * 4004
     node.configure(OFF)
     bundle = make_bundle(node.kind)
     bundle.running(built("tightened"), "/out", "fills", *[4000] * 8, left - 4)

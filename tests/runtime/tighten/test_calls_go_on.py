@@ -16,7 +16,7 @@ from harness.host.processes import run, wait_until
 from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.requirements import program
-from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.tighten.process_outcome import FilterRequest
 from tests.runtime.tighten.conftest import (
     DENY_KEYCTL,
@@ -90,7 +90,7 @@ def test_a_second_time_adds_nothing_and_ends_no_call_nor_does_reading_the_filter
     running.tighten()
     again = running.tighten()
     assert {(one.reason, one.before == one.after) for one in again} == {(None, True)}
-    read = [filters for _, _, filters in ptrace.read_threads([running.pid])]
+    read = [filters for _, _, filters in filter_readback.read_threads([running.pid])]
     assert all(isinstance(one, tuple) and one[-1] == DENY_KEYCTL.program for one in read)
     assert "done" not in running.out.read_text(), "it was too late to be seen"
     running.wait_for("done")

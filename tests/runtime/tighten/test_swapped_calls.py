@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.node.requirements import requires
-from runc_wrap.filters.kernel import call_stub
+from runc_wrap.filters.kernel import injected_code
 from runc_wrap.tighten import tracer
 from tests.runtime.tighten.conftest import DENY_KEYCTL
 
 if TYPE_CHECKING:
-    from runc_wrap.filters.kernel.call_stub import InjectedCall
+    from runc_wrap.filters.kernel.injected_code import InjectedCall
 
 PROGRAM = "print('begun', flush=True); input(); print('went on')"
 EXECUTABLE = (0, 4096, 7, 0x22, -1, 0)
@@ -26,13 +26,13 @@ def test_a_call_that_is_not_the_planned_one_is_not_made(
     name: str, arguments: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requires(root=True)
-    code = call_stub.code
+    code = injected_code.code
 
     def swapped(machine: Any, at: int, calls: list[InjectedCall], *rest: Any) -> bytes:
         made = [one._replace(arguments=arguments) if one.name == name else one for one in calls]
         return code(machine, at, made, *rest)
 
-    monkeypatch.setattr(call_stub, "code", swapped)
+    monkeypatch.setattr(injected_code, "code", swapped)
     words = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout

@@ -10,7 +10,7 @@ import pytest
 
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
-from runc_wrap.filters.kernel import call_stub, ptrace
+from runc_wrap.filters.kernel import filter_readback, injected_code
 from runc_wrap.tighten import process_tightening, tracer
 from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
 from tests.runtime.tighten.conftest import KEYCTL, denying
@@ -54,7 +54,7 @@ class TwoThreads:
 
     def tighten(self, seized: int, at: int, happened: Callable[[], bool]) -> ProcessOutcome:
         """Tighten it, `seized` first; after that request something happens."""
-        real = ptrace.call
+        real = filter_readback.call
 
         def call(request: int, tid: int, *more: Any) -> int:
             returned = real(request, tid, *more)
@@ -64,7 +64,7 @@ class TwoThreads:
                 wait_until(happened, "the other thread", pause=0.001)
             return returned
 
-        self._patch.setattr(ptrace, "call", call)
+        self._patch.setattr(filter_readback, "call", call)
         order = sorted((self.first, self.second), reverse=seized == self.second)
         self._patch.setattr(
             process_tightening,
@@ -118,9 +118,9 @@ def test_an_exec_does_not_take_the_number_of_a_thread_that_has_the_filter_for_ha
 def test_a_call_that_another_thread_turned_into_another_abis_is_not_made(
     two_threads: Callable[[str, str], TwoThreads], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = call_stub.code
+    real = injected_code.code
     monkeypatch.setattr(
-        call_stub, "code", lambda *all_: real(*all_).replace(b"\x0f\x05", b"\xcd\x80", 1)
+        injected_code, "code", lambda *all_: real(*all_).replace(b"\x0f\x05", b"\xcd\x80", 1)
     )
     threads = two_threads("second", "filters")
     one = threads.tighten(threads.first, SEIZE, lambda: True)

@@ -12,7 +12,7 @@ from harness.containers import every_call
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
-from runc_wrap.filters.kernel import libseccomp, ptrace
+from runc_wrap.filters.kernel import filter_readback, libseccomp_compiler
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import installed_programs
@@ -66,11 +66,11 @@ def test_the_filter_read_back_equals_the_simulated_one(lab: Lab, caps: str) -> N
     give(bundle, SETS[caps])
     pid = bundle.create(lab.wrapped)
     block = bundle.read()["linux"]["seccomp"]
-    read = ptrace.read(pid)
-    assert len(read) == ptrace.status(pid).count == 1
+    read = filter_readback.read(pid)
+    assert len(read) == filter_readback.status(pid).count == 1
     expectation = Expectation(block, loader_of(lab.kind))
-    assert [one.as_json() for one in expectation.differences(read)] == []
-    made = libseccomp.filter_bytes(expectation.simulation.load)
+    assert expectation.differences(read) == ()
+    made = libseccomp_compiler.filter_bytes(expectation.simulation.load)
     assert read[0] == made if lab.kind == "crun" else read[0].endswith(made)
     if lab.kind == "runc":
         assert len(read[0]) > len(made)
@@ -82,7 +82,7 @@ def test_each_runtimes_filter_differs_from_the_others_by_the_stub_only(
     read = {}
     for lab in (runc, crun):
         bundle = lab.bundle()
-        read[lab.kind] = ptrace.read(bundle.create(lab.wrapped))
+        read[lab.kind] = filter_readback.read(bundle.create(lab.wrapped))
         block = bundle.read()["linux"]["seccomp"]
     found = Expectation(block, loader_of(runc.kind)).differences(read["crun"])
     assert {(one.expected, one.found) for one in found} == {
@@ -104,7 +104,7 @@ def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(lab: Lab) -
     ]
     extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
     bundle = lab.bundle(seccomp={**block, "syscalls": [*swapped, extra]})
-    read = ptrace.read(bundle.create(lab.wrapped))
+    read = filter_readback.read(bundle.create(lab.wrapped))
     found = Expectation(block, loader_of(lab.kind)).differences(read)
     for abi in abis.runnable(syscall_names.native()):
         calls = {one.syscall: one for one in found if one.abi == abi.name}
@@ -116,7 +116,7 @@ def test_a_swapped_filter_differs_in_the_calls_swapped_and_no_others(lab: Lab) -
 
 def test_a_stripped_filter_differs_in_everything_denied(lab: Lab) -> None:
     pid = lab.bundle().create(lab.bare)
-    assert ptrace.read(pid) == ()
+    assert filter_readback.read(pid) == ()
     found = Expectation(containerd(frozenset()), loader_of(lab.kind)).differences(())
     assert all(one.is_weaker for one in found)
     assert {"mount", "bpf", "kexec_load"} <= {one.syscall for one in found}
@@ -129,7 +129,9 @@ def test_a_process_execd_into_the_container_has_the_same_filter(lab: Lab) -> Non
     pid_file = bundle.path / "exec.pid"
     flags = ("--detach", "--pid-file", str(pid_file))
     bundle.call(lab.wrapped, "exec", *flags, after=("/bin/sleep", "100"))
-    read = ptrace.read(int(pid_file.read_text()))  # runc's stub has its ABIs in random order
+    read = filter_readback.read(
+        int(pid_file.read_text())
+    )  # runc's stub has its ABIs in random order
     assert len(read) == 1
     assert expectation.differences(read) == ()
 

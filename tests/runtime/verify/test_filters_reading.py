@@ -16,7 +16,7 @@ from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.profiles import actions
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def confined() -> Iterator[subprocess.Popen[bytes]]:
         "f.load()\nprint('y', flush=True)\ntime.sleep(100)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    wait_until(lambda: ptrace.status(process.pid).count == 2, "two filters")
+    wait_until(lambda: filter_readback.status(process.pid).count == 2, "two filters")
     yield process
     process.kill()
     process.wait()
@@ -46,18 +46,18 @@ def confined() -> Iterator[subprocess.Popen[bytes]]:
 def test_every_filter_of_a_process_is_read_and_the_process_continues(
     confined: subprocess.Popen[bytes],
 ) -> None:
-    read = ptrace.read(confined.pid)
+    read = filter_readback.read(confined.pid)
     assert len(read) == 2
     code = bpf.combined([bpf.program(one) for one in read], bpf.SeccompData(0xC000003E, 165))
     assert code == actions.code("SCMP_ACT_ERRNO", 111)
-    assert ptrace.status(confined.pid).tracer == 0
+    assert filter_readback.status(confined.pid).tracer == 0
     wait_until(lambda: status(confined.pid)["State"].startswith("S"), "the process going on")
 
 
 def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[bytes]) -> None:
     confined.send_signal(signal.SIGSTOP)
     wait_until(lambda: status(confined.pid)["State"].startswith("T"), "the stop")
-    assert len(ptrace.read(confined.pid)) == 2
+    assert len(filter_readback.read(confined.pid)) == 2
     wait_until(lambda: status(confined.pid)["State"].startswith("T (stopped)"), "the stop again")
 
 
@@ -65,17 +65,17 @@ def test_a_signal_sent_during_a_read_still_reaches_the_process(
     confined: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that gets SIGTERM while verify reads it must end by that signal."""
-    real = ptrace.call  # between two of its calls the signal comes
+    real = filter_readback.call  # between two of its calls the signal comes
 
     def signalled(request: int, pid: int, *rest: object) -> object:
         found = real(request, pid, *rest)  # type: ignore[arg-type]
-        if request == ptrace._SEIZE:  # noqa: SLF001
+        if request == filter_readback._SEIZE:  # noqa: SLF001
             os.kill(pid, signal.SIGTERM)
             wait_until(lambda: status(pid)["State"].startswith("t"), "the stop by the signal")
         return found
 
-    monkeypatch.setattr(ptrace, "call", signalled)
-    assert len(ptrace.read(confined.pid)) == 2
+    monkeypatch.setattr(filter_readback, "call", signalled)
+    assert len(filter_readback.read(confined.pid)) == 2
     assert confined.wait(30) == -signal.SIGTERM
 
 
@@ -87,9 +87,9 @@ def test_a_traced_process_is_refused_with_its_tracers_name(
         ["strace", "-o", "/dev/null", "-p", str(confined.pid)], stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: ptrace.status(confined.pid).tracer == tracer.pid, "strace")
-        with pytest.raises(ptrace.FiltersUnreadableError, match=f"process {tracer.pid}"):
-            ptrace.read(confined.pid)
+        wait_until(lambda: filter_readback.status(confined.pid).tracer == tracer.pid, "strace")
+        with pytest.raises(filter_readback.FiltersUnreadableError, match=f"process {tracer.pid}"):
+            filter_readback.read(confined.pid)
     finally:
         tracer.terminate()
         tracer.wait()
@@ -98,8 +98,8 @@ def test_a_traced_process_is_refused_with_its_tracers_name(
 def test_an_ended_process_is_an_error() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    with pytest.raises(ptrace.FiltersUnreadableError, match="has ended") as caught:
-        ptrace.read(process.pid)
+    with pytest.raises(filter_readback.FiltersUnreadableError, match="has ended") as caught:
+        filter_readback.read(process.pid)
     assert caught.value.errno == errno.ESRCH
 
 
@@ -110,8 +110,8 @@ def test_without_privileges_reading_is_refused_with_a_message(
     if child == 0:
         os.setresuid(65534, 65534, 65534)
         try:
-            ptrace.read(confined.pid)
-        except ptrace.FiltersUnreadableError as error:
+            filter_readback.read(confined.pid)
+        except filter_readback.FiltersUnreadableError as error:
             os._exit(3 if "not permitted" in str(error) else 4)
         os._exit(5)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
@@ -119,11 +119,11 @@ def test_without_privileges_reading_is_refused_with_a_message(
 
 def test_reading_takes_no_longer_than_allowed(confined: subprocess.Popen[bytes]) -> None:
     begun = time.monotonic()
-    with pytest.raises(ptrace.FiltersUnreadableError, match="did not stop"):
-        ptrace.read(confined.pid, seconds=-1)
+    with pytest.raises(filter_readback.FiltersUnreadableError, match="did not stop"):
+        filter_readback.read(confined.pid, seconds=-1)
     assert time.monotonic() - begun < 60
-    wait_until(lambda: ptrace.status(confined.pid).tracer == 0, "the detaching")
-    assert len(ptrace.read(confined.pid)) == 2
+    wait_until(lambda: filter_readback.status(confined.pid).tracer == 0, "the detaching")
+    assert len(filter_readback.read(confined.pid)) == 2
 
 
 def test_a_paused_container_is_read_or_refused_in_time_and_continues_afterwards(runc: Lab) -> None:
@@ -133,12 +133,12 @@ def test_a_paused_container_is_read_or_refused_in_time_and_continues_afterwards(
     assert paused.returncode == 0, paused.stdout
     begun = time.monotonic()
     try:
-        assert len(ptrace.read(pid, seconds=0.3)) == 1  # the freezer of cgroup version 2
-    except ptrace.FiltersUnreadableError as error:  # that of version 1
+        assert len(filter_readback.read(pid, seconds=0.3)) == 1  # the freezer of cgroup version 2
+    except filter_readback.FiltersUnreadableError as error:  # that of version 1
         assert "frozen" in str(error)  # noqa: PT017 (either is right)
     finally:
         assert bundle.call(runc.wrapped, "resume").returncode == 0
     assert time.monotonic() - begun < 60
     wait_until(lambda: status(pid)["State"].startswith("S"), "the process going on")
-    assert ptrace.status(pid).tracer == 0
-    assert len(ptrace.read(pid)) == 1
+    assert filter_readback.status(pid).tracer == 0
+    assert len(filter_readback.read(pid)) == 1

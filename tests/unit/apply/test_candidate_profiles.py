@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.apply.candidate_profiles import Beside
-from runc_wrap.filters import filter_proof
+from runc_wrap.filters import libseccomp_proof
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
@@ -144,7 +144,7 @@ def test_a_call_with_too_many_arguments_that_only_the_candidate_denies_has_to_be
     values = [(index, "EQ", 7, 0) for index in range(4)]
     profiles = drawn.profile(drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values)), drawn.profile()
     own, other = (resolve(one, frozenset()) for one in profiles)  # type: ignore[arg-type]  # dicts
-    assert filter_proof.compare((own, other, own), CRUN, ()).wrong == {"keyctl"}
+    assert libseccomp_proof.compare((own, other, own), CRUN, ()).wrong == {"keyctl"}
 
 
 def test_an_abi_that_the_candidate_kills_is_named() -> None:
@@ -166,7 +166,7 @@ def test_a_filter_that_denies_more_or_less_is_found() -> None:
     for wrong, entries in rules.items():
         plain = [one.get("rule", one) for one in entries]
         made = {**blocks[0], "syscalls": plain}
-        found = filter_proof.compare((blocks[0], blocks[1], made), CRUN, ())
+        found = libseccomp_proof.compare((blocks[0], blocks[1], made), CRUN, ())
         assert found.wrong - {"bpf"} == {*wrong.split()} - {"mount", "bpf"}
         assert ("bpf" in found.wrong) == (wrong == "mount bpf") or wrong == "keyctl"
 

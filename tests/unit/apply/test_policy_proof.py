@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.apply import policy_proof
-from runc_wrap.filters import filter_proof, profile_difference
+from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles.arguments import argument_sets
@@ -52,7 +52,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 def test_rules_that_libseccomp_2_6_0_compiles_wrongly_are_found() -> None:
     machine("x86_64")
-    (found,) = filter_proof.wrong(
+    (found,) = libseccomp_proof.wrong(
         json_codec.dumps(_block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))])), CRUN, {}
     )
     assert (found.syscall, found.abi, found.args[1]) == ("ioctl", "x86_64", 3)
@@ -63,7 +63,7 @@ def test_one_that_shows_only_at_the_halves_of_two_of_many_values_is_found() -> N
     machine("x86_64")
     equal = [_entry(("EQ", (5 * at + 1 << 32) + 7 * at, 1)) for at in range(1, 18)]
     entries = [*equal, _entry(("LT", (200 << 32) + 3, 1)), _entry(("LT", 300 << 32, 1))]
-    (found,) = filter_proof.wrong(json_codec.dumps(_block(entries)), CRUN, {})
+    (found,) = libseccomp_proof.wrong(json_codec.dumps(_block(entries)), CRUN, {})
     assert found.args[1] == (200 << 32) + 300
 
 
@@ -74,7 +74,7 @@ def test_with_masks_they_are_compiled_to_what_they_say(
 ) -> None:
     written: list[Any] = [_entry(one) for one in comparisons]
     made = argument_sets.masked(written, {"ioctl"})
-    assert filter_proof.wrong(json_codec.dumps(_block(made)), CRUN, {}) == []  # type: ignore[arg-type]
+    assert libseccomp_proof.wrong(json_codec.dumps(_block(made)), CRUN, {}) == []  # type: ignore[arg-type]
     assert _meaning(_block(written)) == _meaning(_block(made))  # type: ignore[arg-type]
 
 
@@ -124,7 +124,7 @@ def test_apply_writes_masks_says_so_and_proves_nothing_twice(
         "SCMP_CMP_MASKED_EQ",
     }
     policy_proof._CALLS.clear()  # noqa: SLF001 - as another process
-    monkeypatch.setattr(filter_proof, "wrong", lambda *_: pytest.fail("proved twice"))
+    monkeypatch.setattr(libseccomp_proof, "wrong", lambda *_: pytest.fail("proved twice"))
     monkeypatch.setattr(profile_difference, "weaker", lambda *_: pytest.fail("compared twice"))
     assert "equal ones are used" in node.ctl("apply").output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -165,7 +166,8 @@ class _Fake:
 
 def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.MonkeyPatch) -> None:
     container(node, child, "a", **{**DECIDED, "filters": 0})
-    calls = tuple(FilterDifference("x86_64", f"call{n}", n, 0x50001, 0x7FFF0000) for n in range(12))
+    one = FilterDifference("x86_64", "", 0, 0x50001, 0x7FFF0000, (40, 1, 0, 0, 0, 0))
+    calls = tuple(replace(one, syscall=f"call{n}") for n in range(12))
     sampled = {f"x86_64 call{number:02}" for number in range(12)}
     found = {"seccomp": 2, "filters": 1}
     wrong = [
@@ -184,7 +186,10 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
     lines = result.stdout.splitlines()
     first = f"its first process {child} (1 filter) differs from the profile decided"
     assert lines[0] == f"team/web-1/main (a): {first}"
-    assert lines[1] == "    x86_64 call0: SCMP_ACT_ALLOW instead of SCMP_ACT_ERRNO(EPERM)"
+    assert (
+        lines[1]
+        == "    x86_64 call0(0x28, 1, 0, 0, 0, 0): SCMP_ACT_ALLOW instead of SCMP_ACT_ERRNO(EPERM)"
+    )
     assert lines[11] == "    and 2 more calls"
     assert "is not the one that was decided (digest bb, recorded aa)" in lines[12]
     assert lines[13:] == ["1 container checked, 1 disagrees"]

@@ -13,7 +13,7 @@ import pytest
 from runc_wrap.cli import tighten
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.host import cgroups
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.ledger import decision_record
@@ -90,8 +90,8 @@ class Laying:
             with_filter=lambda *_: b"both",
         )
 
-    def read_threads(self, pids: list[int]) -> list[tuple[int, int, ptrace.Read]]:
-        found: dict[int, ptrace.Read] = {2: ptrace.unstopped(2), 4: ()}
+    def read_threads(self, pids: list[int]) -> list[tuple[int, int, filter_readback.Read]]:
+        found: dict[int, filter_readback.Read] = {2: filter_readback.unstopped(2), 4: ()}
         return [(pid, pid, found[pid]) for pid in pids if pid in found]
 
     def tighten(
@@ -127,9 +127,9 @@ def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
     monkeypatch.setattr(tighten, "SeenCalls", Seen)
     monkeypatch.setattr(tracing_obstacles, "obstacle", lambda: None)
     monkeypatch.setattr(saved_state, "read", made.laying.read)
-    monkeypatch.setattr(ptrace, "read_threads", made.laying.read_threads)
+    monkeypatch.setattr(filter_readback, "read_threads", made.laying.read_threads)
     monkeypatch.setattr(
-        ptrace, "status", lambda tid: SimpleNamespace(may_add=True, mode=int(tid == 4))
+        filter_readback, "status", lambda tid: SimpleNamespace(may_add=True, mode=int(tid == 4))
     )
     monkeypatch.setattr(cgroups, "is_frozen", lambda pid: pid == FROZEN)
     monkeypatch.setattr(container_tightening, "tighten", made.laying.tighten)

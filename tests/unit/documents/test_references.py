@@ -10,7 +10,7 @@ import pytest
 
 from runc_wrap.cli import policy
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles.never_asked import BASE
+from runc_wrap.profiles.unobserved_calls import BASE
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

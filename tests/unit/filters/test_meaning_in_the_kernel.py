@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
@@ -99,7 +99,7 @@ def test_the_kernel_does_what_filter_and_profile_say(
     machine("x86_64")
     simulation = Simulation(_block(drawn), Loader("crun"))
     try:
-        program = libseccomp.filter_bytes(simulation.load)
+        program = libseccomp_compiler.filter_bytes(simulation.load)
     except ProfileError:  # two actions for the same comparisons
         reject()
     numbers = syscall_names.numbers(ABIS["x86_64"])

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.filters import profile_difference
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, platform, syscall_names
 from runc_wrap.profiles.profile_compiler import compile_profile

@@ -12,7 +12,7 @@ from runc_wrap.policy import captured_against_table
 from runc_wrap.policy.settings.settings_reader import PolicyError
 from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import CapturedProfile
-from runc_wrap.profiles.vocabulary import CAPABILITIES
+from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from tests.unit.policy.node import PROFILE, compiled, facts
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import value_types
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.vocabulary import ACTIONS, FLAGS
+from runc_wrap.profiles.runtime_spec_names import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runc_wrap.host.engine_names import KNOWN as ENGINES
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.identity import UNKNOWN
-from runc_wrap.policy import compiled_lint, policy_store
+from runc_wrap.policy import policy_lint, policy_store
 from runc_wrap.policy.named_profiles import SYSTEM
 from runc_wrap.policy.settings.settings_reader import PolicyError
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
@@ -203,7 +203,7 @@ def _all_but_one(**first: Any) -> dict[str, bytes]:
 def _said(setting: str, own: dict[str, bytes]) -> list[str]:
     settings = {"default.profile": "localhost/own.json", "default.int_arguments": setting}
     found = compiled(settings, own_profiles=own)
-    lines = [*found.remarks, *compiled_lint.check(found, facts(own_profiles=own))]
+    lines = [*found.remarks, *policy_lint.check(found, facts(own_profiles=own))]
     return [line for line in lines if "64 bits" in line or "upper bits" in line]
 
 

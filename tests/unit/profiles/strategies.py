@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from runc_wrap.profiles.vocabulary import (
+from runc_wrap.profiles.runtime_spec_names import (
     ACTIONS,
     ACTIONS_WITH_ERRNO,
     ARCHITECTURES,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from runc_wrap.profiles.source_profile import Profile, ProfileError
-from runc_wrap.profiles.vocabulary import CAPABILITIES
 from tests.unit.profiles.strategies import bounding
 
 Json = dict[str, Any]

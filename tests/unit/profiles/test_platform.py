@@ -3,8 +3,8 @@
 import pytest
 
 from runc_wrap.profiles import platform
+from runc_wrap.profiles.runtime_spec_names import NATIVE, OCI
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.profiles.vocabulary import NATIVE, OCI
 
 MACHINES = """
     x86_64:amd64 i386:386 i686:386 aarch64:arm64 armv7l:arm armv6l:arm armv5tel:arm armv8l:arm

@@ -18,8 +18,8 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments import narrowed_comparisons
-from runc_wrap.profiles.never_asked import BASE
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_row, outcomes
 from runc_wrap.report.enforced_profile import USUAL, Enforced
 from runc_wrap.report.suggestion import recorded_profile

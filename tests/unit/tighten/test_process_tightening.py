@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.filters.kernel import ptrace, thread_injection
-from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
-from runc_wrap.filters.kernel.thread_injection import AddedFilter
+from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel.filter_injection import AddedFilter
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
@@ -63,7 +63,7 @@ def test_a_thread_that_has_no_more_filters_than_before_is_counted(
         asked.append(words)
         return AddedFilter(is_new=True, seconds=0.0)
 
-    monkeypatch.setattr(thread_injection, "add_filter", add_filter)
+    monkeypatch.setattr(filter_injection, "add_filter", add_filter)
     outcome = tightened(process, FilterRequest(b"", set_no_new_privs=True))
     assert outcome.reason == "1 of its 1 threads did not get the filter"
     assert [(one["set_no_new_privs"], bool(one["shared"])) for one in asked] == [(False, True)]
@@ -75,7 +75,7 @@ def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_
     def ended(*_: object, **__: object) -> AddedFilter:
         raise FiltersUnreadableError("the thread has ended", errno.ESRCH)
 
-    monkeypatch.setattr(thread_injection, "add_filter", ended)
-    monkeypatch.setattr(ptrace, "let_all_go", lambda _: None)
+    monkeypatch.setattr(filter_injection, "add_filter", ended)
+    monkeypatch.setattr(filter_readback, "let_all_go", lambda _: None)
     outcome = tightened(process, FilterRequest(b""))
     assert "makes new threads all the time" in (outcome.reason or "")

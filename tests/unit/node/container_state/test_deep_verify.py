@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Expectations
 from runc_wrap.profiles import return_codes, syscall_names
@@ -31,7 +31,7 @@ def _block(default: str, action: str) -> dict[str, Any]:
 
 def _read(block: dict[str, Any], kind: str, library: str) -> tuple[bytes]:
     """Return a process's filter: crun's, or runc's without the answer to newer calls."""
-    return (libseccomp.filter_bytes(load(block, Loader.of(kind, "1.21", library))),)
+    return (libseccomp_compiler.filter_bytes(load(block, Loader.of(kind, "1.21", library))),)
 
 
 @pytest.mark.parametrize(("then", "now"), [(OLD, NEW), (NEW, OLD), (NEW, NEW), (OLD, OLD)])

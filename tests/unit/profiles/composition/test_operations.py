@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, return_codes
 from runc_wrap.profiles.abis import ABIS

@@ -9,8 +9,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from harness.node.requirements import machine
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, return_codes
 from runc_wrap.profiles.abis import ABIS
@@ -121,7 +121,7 @@ def test_denials_stay_and_what_the_candidate_denies_more_is_logged(
     for call in CALLS:
         own, other, both = (_meant(one, call, args) for one in simulations)
         if own is None or other is None:
-            continue  # libseccomp's order decides: filters.filter_proof finds what it is
+            continue  # libseccomp's order decides: filters.libseccomp_proof finds what it is
         expected = own
         if own in BOTH and other not in BOTH and call not in found.left:
             expected = return_codes.LOG

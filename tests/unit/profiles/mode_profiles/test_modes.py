@@ -14,7 +14,7 @@ from runc_wrap.hotpath.rule_algebra import FAMILIES
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.mode_profiles import modes
-from runc_wrap.profiles.vocabulary import NATIVE
+from runc_wrap.profiles.runtime_spec_names import NATIVE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.profiles import strategies
 from tests.unit.profiles.resolving import block_of, rules_on

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import argument_rules
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
-from runc_wrap.profiles import abis, actions, builtin, never_asked, return_codes, syscall_names
+from runc_wrap.profiles import abis, actions, builtin, return_codes, syscall_names, unobserved_calls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.negated_comparisons import complement
 from runc_wrap.profiles.json_profiles.formats import parse
-from runc_wrap.profiles.mode_profiles import filter_installation, modes
+from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
 from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
 
 pytestmark = needs_libseccomp
@@ -46,7 +46,7 @@ class Both:
     def __init__(self, profile: Any, bounding: frozenset[str]) -> None:
         self.blocks = {mode: block(profile, mode, bounding) for mode in ("enforce", "observe")}
         self.programs = {
-            mode: bpf.program(libseccomp.filter_bytes(load(one, Loader("runc"))))
+            mode: bpf.program(libseccomp_compiler.filter_bytes(load(one, Loader("runc"))))
             for mode, one in self.blocks.items()
         }
         self.by_family = any(
@@ -94,7 +94,7 @@ def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
     name = syscall_names.table(abi).get(number)
     if found.by_family and name in SOCKETS and args[0] >= FAMILIES:
         return ""  # no family of the kernel's; rules are compared as the kernel takes it
-    if name in filter_installation.FIRST and filter_installation.is_held(name, args[0]):
+    if name in own_filter_rules.FIRST and own_filter_rules.is_held(name, args[0]):
         is_allowed = False  # it is, and is sent all the same
     may = {enforced} if is_allowed else {NOTIFY} if _must_be_sent(name) else {NOTIFY, LOG}
     if seen in may:
@@ -103,7 +103,7 @@ def wrong(found: Both, abi: abis.Abi, number: int, args: bpf.Args) -> str:
 
 
 def _must_be_sent(name: str | None) -> bool:
-    return name is not None and name not in never_asked.RUNTIME_CALLS
+    return name is not None and name not in unobserved_calls.RUNTIME_CALLS
 
 
 @pytest.mark.parametrize("bounding", CAPS, ids=lambda caps: ",".join(sorted(caps)) or "none")

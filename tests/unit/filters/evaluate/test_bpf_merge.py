@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.filters import filter_comparison, runtime_filter
-from runc_wrap.filters.evaluate import bpf, merged_filter
+from runc_wrap.filters.evaluate import bpf, bpf_merge
 from runc_wrap.filters.evaluate.bpf import SeccompData
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
@@ -67,7 +67,7 @@ def test_the_action_is_the_more_restrictive_of_both(
 ) -> None:
     call = SeccompData(ARCH, number, (first, second, 0, 0, 0, 0))
     both = bpf.combined([bpf.program(old), bpf.program(new)], call)
-    one = bpf.evaluate(bpf.program(merged_filter.merged(old, new)), call)
+    one = bpf.evaluate(bpf.program(bpf_merge.merged(old, new)), call)
     assert actions.restriction(one) == actions.restriction(both)
 
 
@@ -75,16 +75,16 @@ def test_a_filter_that_would_be_too_long_is_refused() -> None:
     allowed, killed = ((bpf.RET_K, 0, 0, code) for code in (return_codes.ALLOW, 0))
     old = filter_of(*[(bpf.LD_ABS, 0, 0, 0)] * 4000, allowed)
     same = filter_of(*[(bpf.JEQ, 0, 0, 1)] * 200, killed)
-    assert len(merged_filter.merged(old, same)) // 8 < 4010  # all of it leads to one return
+    assert len(bpf_merge.merged(old, same)) // 8 < 4010  # all of it leads to one return
     new = filter_of((bpf.LD_ABS, 0, 0, 0), *[(bpf.JEQ, 0, 1, 1), killed] * 100, allowed)
     with pytest.raises(bpf.BpfError, match="4096"):
-        merged_filter.merged(old, new)
+        bpf_merge.merged(old, new)
 
 
 def test_a_calculated_return_is_refused() -> None:
     ends = filter_of((bpf.RET_A, 0, 0, 0))
     with pytest.raises(bpf.BpfError, match="calculated"):
-        merged_filter.merged(ends, ends)
+        bpf_merge.merged(ends, ends)
 
 
 @needs_libseccomp
@@ -98,7 +98,7 @@ def test_engines_profiles_are_merged_exactly_and_fit(loader: Loader) -> None:
         assert Expectation(block, loader).differences([made]) == ()
     for old, new in ((0, 1), (1, 0), (0, 2), (2, 1)):
         one, both = (
-            (merged_filter.merged(filters[old], filters[new]),),
+            (bpf_merge.merged(filters[old], filters[new]),),
             (filters[old], filters[new]),
         )
         assert filter_comparison.weaker(one, both) == ()

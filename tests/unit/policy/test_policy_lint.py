@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.policy import compiled_lint
+from runc_wrap.policy import policy_lint
 from runc_wrap.policy.named_profiles import SYSTEM
 from runc_wrap.policy.settings.settings_reader import PolicyError
-from runc_wrap.profiles.vocabulary import ACTIONS
+from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from tests.unit.policy.node import compiled, facts, profile
 
 FLAGGED = profile(flags=["SECCOMP_FILTER_FLAG_LOG"])
@@ -18,7 +18,7 @@ NEEDLESS = profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_ALLOW"}])
 
 
 def _check(settings: dict[str, Any] | None = None, **changes: Any) -> list[str]:
-    return compiled_lint.check(compiled(settings, **changes), facts(**changes))
+    return policy_lint.check(compiled(settings, **changes), facts(**changes))
 
 
 def test_the_engines_own_profiles_print_nothing() -> None:

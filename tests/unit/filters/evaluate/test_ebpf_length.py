@@ -9,7 +9,7 @@ from bisect import bisect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.filters.evaluate import bpf, kernel_length
+from runc_wrap.filters.evaluate import bpf, ebpf_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def test_there_is_room_for_a_filter_exactly_where_the_kernel_has_it() -> None:
         while is_added(of_length(1000)):
             pass
         left = 5 + bisect(
-            range(6, 1000), 0, key=lambda n: not kernel_length.has_room(there, of_length(n))
+            range(6, 1000), 0, key=lambda n: not ebpf_length.has_room(there, of_length(n))
         )
         assert (is_hardened, is_added(of_length(left + 1))) != (False, True)
         assert is_added(of_length(left)) or is_hardened
@@ -89,5 +89,5 @@ def test_there_is_room_for_a_filter_exactly_where_the_kernel_has_it() -> None:
 
 def test_a_hardened_kernel_makes_up_to_three_instructions_of_each() -> None:
     there = [of_length(3000)] * 3
-    assert kernel_length.has_room(there, of_length(1918), is_hardened=True)
-    assert not kernel_length.has_room(there, of_length(1919), is_hardened=True)
+    assert ebpf_length.has_room(there, of_length(1918), is_hardened=True)
+    assert not ebpf_length.has_room(there, of_length(1919), is_hardened=True)

@@ -7,14 +7,11 @@ change or refuse a profile: `formats` refuses invalid ones, and the operator dec
 from collections.abc import Iterator
 from errno import ENOSYS
 
-from runc_wrap.hotpath.comparison import GE, GT, NE
 from runc_wrap.profiles.abis import of_oci
 from runc_wrap.profiles.actions import code, is_default
-from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
-from runc_wrap.profiles.bypass import profile_bypass
+from runc_wrap.profiles.bypass import bypass_lint
 from runc_wrap.profiles.engine_versions import Version, reached
 from runc_wrap.profiles.lint_finding import (
-    PERMISSIVE,
     Check,
     Context,
     LintFinding,
@@ -25,24 +22,21 @@ from runc_wrap.profiles.lint_finding import (
     may,
     rules,
 )
-from runc_wrap.profiles.never_asked import RUNTIME_CALLS
-from runc_wrap.profiles.source_profile import Argument, Profile, Rule
-from runc_wrap.profiles.syscall_names import known_to_libseccomp, numbers
-from runc_wrap.profiles.vocabulary import (
+from runc_wrap.profiles.runtime_spec_names import (
     CAPABILITIES,
     ERRNO,
     GOARCH,
     NOTIFY,
     OCI,
 )
-
-UPPER_BITS = "upper-bits"
-_HOLD_ABOVE = frozenset({NE, GT, GE})
+from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.syscall_names import known_to_libseccomp, numbers
+from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
 
 def check(profile: Profile, context: Context) -> list[LintFinding]:
-    """Return the findings of all checks, in the order of CHECKS, then of profile_bypass.CHECKS."""
-    checks = (*CHECKS, *profile_bypass.CHECKS)
+    """Return the findings of all checks, in the order of CHECKS, then of bypass_lint.CHECKS."""
+    checks = (*CHECKS, *bypass_lint.CHECKS)
     return [finding for one in checks for finding in one(profile, context)]
 
 
@@ -82,35 +76,6 @@ def repeated_arguments(profile: Profile, _: Context) -> Said:
     for place, rule in rules(profile):
         if len({one.index for one in rule.args}) < len(rule.args):
             yield place, "compares one argument more than once; runtimes join these by OR, not AND"
-
-
-@finds(
-    UPPER_BITS,
-    "warning",
-    'compare with SCMP_CMP_MASKED_EQ, or write default.int_arguments = "kernel"',
-)
-def passed_by_upper_bits(profile: Profile, _: Context) -> Said:
-    """Find comparisons that a program evades by setting register bits that the kernel ignores.
-
-    Such bits do not defeat a rule that allows a single number. They defeat a rule that allows all
-    numbers but one, and a rule that denies one number.
-    """
-    for place, rule in rules(profile):
-        passed = [name for name in rule.names if any(_passed(rule, a, name) for a in rule.args)]
-        if passed and not is_default(rule, profile):
-            what = (
-                "compares all 64 bits of an argument of which the kernel uses fewer, so that "
-                f"programs evade it by setting upper bits ({', '.join(passed)}; "
-                "as in CVE-2019-10063 and CVE-2019-7303)"
-            )
-            yield place, what
-
-
-def _passed(rule: Rule, one: Argument, name: str) -> bool:
-    """Tell whether upper bits make a comparison permit a call that it would otherwise deny."""
-    if not is_wide(one, name):
-        return False
-    return (one.op in _HOLD_ABOVE) == (rule.action in PERMISSIVE)
 
 
 @finds("flags-refused", "error", "remove flags, or install runc 1.2")
@@ -241,7 +206,6 @@ CHECKS: tuple[Check, ...] = (
     unknown_syscalls,
     same_as_default,
     repeated_arguments,
-    passed_by_upper_bits,
     flags_refused,
     architectures_refused,
     native_missing,

@@ -7,12 +7,12 @@ import subprocess
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from runc_wrap.filters.kernel import ptrace
+from runc_wrap.filters.kernel import filter_readback
 
 if TYPE_CHECKING:
     import pytest
 
-BLOCKED = ptrace.FiltersUnreadableError("it blocks")
+BLOCKED = filter_readback.FiltersUnreadableError("it blocks")
 FILTERS = (b"a filter",)
 
 
@@ -21,18 +21,20 @@ def test_those_begun_before_a_process_that_blocks_are_read_after_the_others(
 ) -> None:
     """The first had not stopped yet when the second blocked."""
     asked: list[list[int]] = []
-    turns: list[tuple[dict[int, ptrace.Read], int | None]] = [
+    turns: list[tuple[dict[int, filter_readback.Read], int | None]] = [
         ({2: BLOCKED}, 2),
         ({3: FILTERS, 1: FILTERS}, None),
     ]
 
-    def once(pids: list[int], _deadline: float) -> tuple[dict[int, ptrace.Read], int | None]:
+    def once(
+        pids: list[int], _deadline: float
+    ) -> tuple[dict[int, filter_readback.Read], int | None]:
         asked.append(list(pids))
         return turns.pop(0)
 
-    monkeypatch.setattr(ptrace, "status", lambda _: SimpleNamespace(mode=2))
-    monkeypatch.setattr(ptrace, "_once", once)
-    assert ptrace.read_all([1, 2, 3]) == {1: FILTERS, 2: BLOCKED, 3: FILTERS}
+    monkeypatch.setattr(filter_readback, "status", lambda _: SimpleNamespace(mode=2))
+    monkeypatch.setattr(filter_readback, "_once", once)
+    assert filter_readback.read_all([1, 2, 3]) == {1: FILTERS, 2: BLOCKED, 3: FILTERS}
     assert asked == [[1, 2, 3], [3, 1]]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.profiles import builtin, lint
+from runc_wrap.profiles import builtin, profile_lint
 from runc_wrap.profiles.bypass import io_uring
 from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.json_profiles.formats import parse
@@ -19,7 +19,7 @@ TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
 
 def _found(document: dict[str, Any], runc: Version | None = None) -> list[LintFinding]:
     profile = parse(json.dumps(document).encode(), "p.json")
-    return lint.check(profile, Context("amd64", runc))
+    return profile_lint.check(profile, Context("amd64", runc))
 
 
 def _named_rule(*names: str, **more: Any) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def test_the_same_action_with_another_error_is_not_a_repetition() -> None:
 def test_of_the_engines_profiles_only_crios_has_faults_and_others_have_bypasses(
     spec: str, found: set[str]
 ) -> None:
-    findings = lint.check(builtin.load(spec), Context("amd64", OLD))
+    findings = profile_lint.check(builtin.load(spec), Context("amd64", OLD))
     of_all = {"unknown-syscalls", "upper-bits", "done-by-multiplexers"}
     assert {finding.check for finding in findings} - of_all == found
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT
 from runc_wrap.profiles.engine_versions import parse
@@ -60,7 +60,7 @@ _args = st.tuples(*[_values] * 6)
 def compiled(made: Simulation) -> bpf.Program | None:
     """Return libseccomp's filter, None if it refuses the rules."""
     try:
-        return bpf.program(libseccomp.filter_bytes(made.load))
+        return bpf.program(libseccomp_compiler.filter_bytes(made.load))
     except ProfileError:
         return None
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.evaluate.libseccomp_model import Simulation
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 def made_of(*rules: Any) -> bytes:
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": list(rules)}
-    return libseccomp.filter_bytes(Simulation(block, Loader("crun")).load)
+    return libseccomp_compiler.filter_bytes(Simulation(block, Loader("crun")).load)
 
 
 def rule(action: str, *args: tuple[int, str, int]) -> Any:
@@ -37,7 +37,7 @@ def test_what_libseccomp_refuses_is_reported_with_the_call() -> None:
 
 
 def test_a_filter_that_is_never_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libseccomp, "SECONDS", 1)
+    monkeypatch.setattr(libseccomp_compiler, "SECONDS", 1)
     shared = (0, "NE", 2**64 - 1)
     begun = time.monotonic()
     with pytest.raises(ProfileError, match="did not compile the profile within 1 s"):

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.json_profiles.formats import parse
-from runc_wrap.profiles.mode_profiles import filter_installation, modes
-from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
+from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
+from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
 
@@ -56,7 +56,7 @@ def program(spec: str, mode: str, kind: Any) -> bpf.Program:
 
 
 def loaded(profile: Profile, mode: str, kind: Any = "runc") -> bpf.Program:
-    return bpf.program(libseccomp.filter_bytes(load(made(profile, mode), Loader(kind))))
+    return bpf.program(libseccomp_compiler.filter_bytes(load(made(profile, mode), Loader(kind))))
 
 
 def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
@@ -170,4 +170,4 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
 @pytest.mark.parametrize(("args", "number"), [([], 2), ([{"index": 1, "value": 0, "op": EQ}], 0)])
 def test_probes_are_let_through_only_where_the_whole_call_is(args: list[Any], number: int) -> None:
     rule = {"names": ["seccomp"], "action": "SCMP_ACT_ALLOW", "args": args}
-    assert len(filter_installation.probes([{"rule": rule}])) == number
+    assert len(own_filter_rules.probes([{"rule": rule}])) == number

@@ -3,7 +3,9 @@
 from collections.abc import Collection
 from errno import ENOSYS
 
+from runc_wrap.hotpath.comparison import GE, GT, NE
 from runc_wrap.profiles.actions import is_default
+from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
 from runc_wrap.profiles.lint_finding import (
     PERMISSIVE,
@@ -13,10 +15,14 @@ from runc_wrap.profiles.lint_finding import (
     finds,
     is_plain_denial,
     may,
+    rules,
 )
-from runc_wrap.profiles.source_profile import Profile, Rule
+from runc_wrap.profiles.runtime_spec_names import ACTIONS, OCI
+from runc_wrap.profiles.source_profile import Argument, Profile, Rule
 from runc_wrap.profiles.syscall_names import having
-from runc_wrap.profiles.vocabulary import ACTIONS, OCI
+
+UPPER_BITS = "upper-bits"
+_HOLD_ABOVE = frozenset({NE, GT, GE})
 
 
 @finds("done-by-a-ring", "warning", f"deny {', '.join(io_uring.CALLS)}")
@@ -107,9 +113,39 @@ def exempt_from_filters(profile: Profile, _: Context) -> Said:
         yield "syscalls", what
 
 
+@finds(
+    UPPER_BITS,
+    "warning",
+    'compare with SCMP_CMP_MASKED_EQ, or write default.int_arguments = "kernel"',
+)
+def passed_by_upper_bits(profile: Profile, _: Context) -> Said:
+    """Find comparisons that a program evades by setting register bits that the kernel ignores.
+
+    Such bits do not defeat a rule that allows a single number. They defeat a rule that allows all
+    numbers but one, and a rule that denies one number.
+    """
+    for place, rule in rules(profile):
+        passed = [name for name in rule.names if any(_passed(rule, a, name) for a in rule.args)]
+        if passed and not is_default(rule, profile):
+            what = (
+                "compares all 64 bits of an argument of which the kernel uses fewer, so that "
+                f"programs evade it by setting upper bits ({', '.join(passed)}; "
+                "as in CVE-2019-10063 and CVE-2019-7303)"
+            )
+            yield place, what
+
+
+def _passed(rule: Rule, one: Argument, name: str) -> bool:
+    """Tell whether upper bits make a comparison permit a call that it would otherwise deny."""
+    if not is_wide(one, name):
+        return False
+    return (one.op in _HOLD_ABOVE) == (rule.action in PERMISSIVE)
+
+
 CHECKS: tuple[Check, ...] = (
     done_by_a_ring,
     done_by_siblings,
     done_by_multiplexers,
     exempt_from_filters,
+    passed_by_upper_bits,
 )

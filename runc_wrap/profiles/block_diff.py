@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.profiles.vocabulary import ACTIONS_WITH_ERRNO
+from runc_wrap.profiles.runtime_spec_names import ACTIONS_WITH_ERRNO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ TRACE and USER_NOTIF of such a filter outrank LOG, so audit has no record of cal
 hands to a listener, and an installation's record has no arguments that would show what the filter
 does. Under observe, USER_NOTIF outranks TRACE, and no such filter gets a listener. Calls that one
 hands to a missing listener get ENOSYS unrecorded, so the agent reads each filter, and its record of
-the installation says whether the filter could (agent.observe.own_filters). Under enforce-log a
+the installation says whether the filter could. Under enforce-log a
 denial outranks both.
 """
 
@@ -17,7 +17,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import HIDES
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscall_names
-from runc_wrap.profiles.mode_profiles.filter_installation import FIRST, is_held
+from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.report import outcomes
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 

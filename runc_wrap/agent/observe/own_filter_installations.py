@@ -2,7 +2,7 @@
 
 USER_NOTIF outranks TRACE (linux:kernel/seccomp.c): a call for which a program's own filter answers
 TRACE is sent to us. Letting it continue would execute it, though the container's own sandbox
-refuses it. So each installation of a filter is sent as well (filter_installation). The
+refuses it. So each installation of a filter is sent as well (own_filter_rules). The
 filter is read from the caller's memory, and kept if it could answer TRACE. From then on, calls of
 that listener's threads that may carry the filter do not continue if it answers TRACE: without a
 tracer they get ENOSYS, as from the kernel; with a tracer, which cannot be asked from here, EPERM,

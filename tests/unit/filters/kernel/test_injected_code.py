@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
-from runc_wrap.filters.kernel import call_stub
-from runc_wrap.filters.kernel.call_stub import I386, X86_64, Machine
+from runc_wrap.filters.kernel import injected_code
+from runc_wrap.filters.kernel.injected_code import I386, X86_64, Machine
 
 SYSCALL, INT_80 = b"\x0f\x05", b"\xcd\x80"
 AFTER = 0x401002  # the instruction after the call
@@ -33,9 +33,9 @@ CS_64, CS_32 = 0x33, 0x23
 def test_an_interrupted_call_begins_again(  # noqa: PLR0917 - a table
     machine: Machine, before: bytes, call: int, returned: int, goes_on_with: int, back: int
 ) -> None:
-    names = call_stub.NAMES if machine.wide else call_stub.NAMES[:8]
+    names = injected_code.NAMES if machine.wide else injected_code.NAMES[:8]
     registers = dict.fromkeys(names, 0) | {"rax": returned, "orig_rax": call, "rip": AFTER}
-    made = call_stub.code(machine, 0x1000, [], registers, before)
+    made = injected_code.code(machine, 0x1000, [], registers, before)
     mask = (1 << 64) - 1 if machine.wide else 0xFFFFFFFF
     value = goes_on_with & mask
     loaded = b"\xb8" + value.to_bytes(8 if value >> 32 else 4, "little")
@@ -60,4 +60,4 @@ def test_an_interrupted_call_begins_again(  # noqa: PLR0917 - a table
 def test_calls_that_only_the_stop_ended(
     segment: int, call: int, returned: int, *, is_ended: bool
 ) -> None:
-    assert call_stub.is_ended_by_stop(segment, call, returned) is is_ended
+    assert injected_code.is_ended_by_stop(segment, call, returned) is is_ended

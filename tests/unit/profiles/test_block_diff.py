@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.profiles import block_comparison, builtin
-from runc_wrap.profiles.block_comparison import BlockDifference
+from runc_wrap.profiles import block_diff, builtin
+from runc_wrap.profiles.block_diff import BlockDifference
 from tests.unit.profiles.resolving import block_of
 from tests.unit.profiles.strategies import oci_blocks
 
@@ -53,7 +53,7 @@ def _argument(index: int, value: int, op: str = "SCMP_CMP_EQ", **more: int) -> J
     ],
 )
 def test_blocks_that_do_the_same_do_not_differ(one: Json, other: Json) -> None:
-    assert block_comparison.differences(one, other) == []
+    assert block_diff.differences(one, other) == []
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_blocks_that_do_the_same_do_not_differ(one: Json, other: Json) -> None:
 )
 def test_each_difference_is_told_in_words(changed: Json, said: str) -> None:
     plain = _block(_rule("read"))
-    assert BlockDifference(0, said) in block_comparison.differences(changed, plain)
-    assert BlockDifference(1, said) in block_comparison.differences(plain, changed)
+    assert BlockDifference(0, said) in block_diff.differences(changed, plain)
+    assert BlockDifference(1, said) in block_diff.differences(plain, changed)
 
 
 @pytest.mark.parametrize("name", ENGINE)
@@ -83,7 +83,7 @@ def test_a_call_left_out_of_an_engines_default_is_found(name: str) -> None:
         changed = {**whole, "syscalls": [dict(each) for each in whole["syscalls"]]}
         left_out, *rest = changed["syscalls"][rule]["names"]
         changed["syscalls"][rule]["names"] = rest
-        told = [one.what for one in block_comparison.differences(whole, changed)]
+        told = [one.what for one in block_diff.differences(whole, changed)]
         again = any(
             {**each, "names": 0} == {**whole["syscalls"][rule], "names": 0}
             and left_out in each["names"]
@@ -97,4 +97,4 @@ def test_a_call_left_out_of_an_engines_default_is_found(name: str) -> None:
 def test_neither_order_nor_grouping_matters(block: Json, shuffled: random.Random) -> None:
     rules = [{**rule, "names": [name]} for rule in block["syscalls"] for name in rule["names"]]
     shuffled.shuffle(rules)
-    assert block_comparison.differences(block, {**block, "syscalls": rules}) == []
+    assert block_diff.differences(block, {**block, "syscalls": rules}) == []

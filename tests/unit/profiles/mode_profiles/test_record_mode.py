@@ -10,12 +10,12 @@ import pytest
 from runc_wrap.agent.observe import argument_rules
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp
+from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, builtin, return_codes, syscall_names
-from runc_wrap.profiles.mode_profiles import filter_installation, modes, recorded_calls
-from runc_wrap.profiles.never_asked import BASE
+from runc_wrap.profiles.mode_profiles import modes, own_filter_rules, record_mode
+from runc_wrap.profiles.unobserved_calls import BASE
 from tests.unit.profiles.resolving import needs_libseccomp
 
 pytestmark = needs_libseccomp
@@ -34,14 +34,16 @@ def made(spec: str, mode: str) -> Any:
 def both(spec: str, mode: str, bounding: frozenset[str]) -> tuple[list[Any], list[abis.Abi]]:
     plain = made(spec, mode)
     blocks = [resolve(one, bounding) for one in (plain, modes.recorded(plain, mode, LISTENER))]
-    programs = [bpf.program(libseccomp.filter_bytes(load(one, Loader("runc")))) for one in blocks]
+    programs = [
+        bpf.program(libseccomp_compiler.filter_bytes(load(one, Loader("runc")))) for one in blocks
+    ]
     return programs, [abis.of_oci(one) for one in blocks[0]["architectures"]]
 
 
 def wrong(name: str, args: bpf.Args, before: int, after: int) -> bool:
     if before != ALLOW:
         return after != before
-    if name in filter_installation.FIRST and filter_installation.is_held(name, args[0]):
+    if name in own_filter_rules.FIRST and own_filter_rules.is_held(name, args[0]):
         return after != NOTIFY
     if name in MULTIPLEXED:
         return after not in (ALLOW, NOTIFY)
@@ -71,7 +73,7 @@ def test_the_agent_knows_what_it_only_records() -> None:
         modes.recorded(made("containerd", mode), mode, LISTENER)["block"]
         for mode in (ENFORCE, OBSERVE)
     )
-    assert recorded_calls.METADATA == argument_rules.RECORDS
+    assert record_mode.METADATA == argument_rules.RECORDS
     assert enforced["listenerMetadata"] == argument_rules.RECORDS
     assert enforced["listenerPath"] == "/notify.sock"
     assert enforced["flags"] == [modes.SPEC_ALLOW_FLAG, modes.KILLABLE_FLAG]

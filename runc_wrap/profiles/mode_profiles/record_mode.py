@@ -4,7 +4,7 @@ What the profile denies stays denied: only the action of rules that allow change
 NOTIFY, on which the agent always lets a call continue. BASE stays as it is.
 
 A program's own filter that answers TRACE is outranked by NOTIFY. So each installation of a filter
-is sent as well, as in observe (agent.observe.own_filters).
+is sent as well, as in observe (agent.observe.own_filter_installations).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.rule_algebra import calls_of, renamed
-from runc_wrap.profiles.mode_profiles import filter_installation, observe_mode
-from runc_wrap.profiles.never_asked import BASE
-from runc_wrap.profiles.vocabulary import ALLOW, NOTIFY
+from runc_wrap.profiles.mode_profiles import observe_mode, own_filter_rules
+from runc_wrap.profiles.runtime_spec_names import ALLOW, NOTIFY
+from runc_wrap.profiles.unobserved_calls import BASE
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
@@ -32,7 +32,7 @@ def sent(made: CompiledProfile, *, is_observed: bool) -> list[CompiledRule]:
     """Return a profile's rules, of which those that allow calls beyond BASE send them."""
     rules = made["rules"]
     if not is_observed:  # else they are sent already
-        rules = filter_installation.rules(rules, made["block"]["defaultAction"], NOTIFY)
+        rules = own_filter_rules.rules(rules, made["block"]["defaultAction"], NOTIFY)
     return [part for entry in rules for part in _sent(entry)]
 
 

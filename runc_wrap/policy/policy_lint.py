@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.policy.named_profiles import ON, SYSTEM
 from runc_wrap.policy.settings.settings_reader import PolicyError
-from runc_wrap.profiles import engine_versions, lint
+from runc_wrap.profiles import engine_versions, profile_lint
+from runc_wrap.profiles.bypass import bypass_lint
 from runc_wrap.profiles.lint_finding import Context, LintFinding
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -50,8 +51,8 @@ def findings(profile: Profile, facts: Facts, *, as_kernel: bool) -> Iterator[Lin
     `as_kernel`: its arguments are put in force as the kernel reads them.
     """
     context = Context(facts.arch, _runc(facts))
-    for one in (*lint.check(profile, context), *_unsupported(profile, facts)):
-        if one.check != lint.UPPER_BITS or not as_kernel:
+    for one in (*profile_lint.check(profile, context), *_unsupported(profile, facts)):
+        if one.check != bypass_lint.UPPER_BITS or not as_kernel:
             yield one
 
 

@@ -16,12 +16,17 @@ from hypothesis import strategies as st
 from runc_wrap.agent.observe import (
     inspector_client,
     observed_container,
-    own_filters,
+    own_filter_installations,
     pointed_arguments,
 )
 from runc_wrap.agent.observe.notify import Notification
 from runc_wrap.agent.observe.observed_container import ObservedContainer
-from runc_wrap.agent.observe.own_filters import MOST, MOST_INSTRUCTIONS, Checks, TracingFilters
+from runc_wrap.agent.observe.own_filter_installations import (
+    MOST,
+    MOST_INSTRUCTIONS,
+    Checks,
+    TracingFilters,
+)
 from runc_wrap.filters.evaluate import bpf, own_filter_evaluation
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
@@ -82,7 +87,7 @@ def test_the_call_numbers_match_libseccomp(name: str, first: int) -> None:
     if syscall_names.known_to_libseccomp([]) is None:
         pytest.skip("no libseccomp")
     wanted = {(abi.audit, syscall_names.numbers(abi)[name]) for abi in ABIS.values()}
-    assert {key for key, one in own_filters._FIRST.items() if one == first} == wanted  # noqa: SLF001 - the table itself
+    assert {key for key, one in own_filter_installations._FIRST.items() if one == first} == wanted  # noqa: SLF001 - the table itself
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,7 @@ def test_the_call_numbers_match_libseccomp(name: str, first: int) -> None:
     ],
 )
 def test_calls_that_install_a_filter_are_recognized(one: Notification, is_one: bool) -> None:
-    assert own_filters.is_installation(one) is is_one
+    assert own_filter_installations.is_installation(one) is is_one
 
 
 @pytest.mark.parametrize("action", [ALLOW, ERRNO, 0x30000, 0x80000000, 0x7FFC0000, 0x7FC00000])
@@ -127,7 +132,7 @@ def test_a_thread_that_may_have_the_filter_is_refused_the_calls_it_traces(
 
 
 def test_a_caller_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_filters, "_PAUSE", 0)
+    monkeypatch.setattr(own_filter_installations, "_PAUSE", 0)
     own, fake = TracingFilters(), Fake(TRACING, 1)
     install(fake, own)
     fake.read = None

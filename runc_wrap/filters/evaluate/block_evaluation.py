@@ -15,7 +15,7 @@ libseccomp resolves several rules for one call as follows (src/db.c db_rule_add,
   number (2.6.0), and every call of that ABI gets the default.
 
 In the last three cases a verdict is not `certain`; evaluate the filter that libseccomp makes
-(runc_wrap.filters.kernel.libseccomp) to be sure.
+(runc_wrap.filters.kernel.libseccomp_compiler) to be sure.
 
 ABIs: calls through one that is not listed get KILL_THREAD. x32 is an ABI of its own if it is
 listed; otherwise x32 numbers count as calls through an unlisted one, except -1 (seccomp_data.nr of

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.libseccomp_model import is_beyond
+from runc_wrap.filters.evaluate.block_evaluation import is_beyond
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError

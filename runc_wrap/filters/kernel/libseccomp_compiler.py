@@ -2,7 +2,7 @@
 
 Nothing is loaded. For crun the bytes are those that the kernel has afterwards, if crun uses the
 same libseccomp; runc puts its ENOSYS stub before them. Needed where the result depends on how
-libseccomp compiles (runc_wrap.filters.evaluate.libseccomp_model), and to prove that simulation and
+libseccomp compiles (runc_wrap.filters.evaluate.block_evaluation), and to prove that simulation and
 evaluation are right.
 """
 

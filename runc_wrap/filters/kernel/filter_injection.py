@@ -1,6 +1,6 @@
 """Making a thread of another process add a seccomp filter to itself, by ptrace(2).
 
-Only a task can install its filters: the thread is stopped, runs `call_stub`'s code, and goes on
+Only a task can install its filters: the thread is stopped, runs `injected_code`'s code, and goes on
 where it was. The code stands in the unused end of the page of its vDSO, which no other thread
 executes; the filter in a page that is mapped for it and unmapped afterwards.
 
@@ -10,7 +10,7 @@ executes; the filter in a page that is mapped for it and unmapped afterwards.
   number and arguments are compared in the kernel before it is made, and the filter is read back
   after it, since the process' other threads can write to all that the code reads.
 - Its signals are blocked meanwhile. A stop of the whole process takes effect afterwards.
-- A tracer that is killed leaves the thread in that code, which ends by itself (`call_stub`).
+- A tracer that is killed leaves the thread in that code, which ends by itself (`injected_code`).
 
 Raises FiltersUnreadableError, whose sentence says why the filter was not added.
 """
@@ -26,15 +26,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.filters.kernel import call_stub, ptrace
-from runc_wrap.filters.kernel.call_stub import KEPT, InjectedCall
-from runc_wrap.filters.kernel.ptrace import GETREGS, SETREGS, FiltersUnreadableError, Registers
+from runc_wrap.filters.kernel import filter_readback, injected_code
+from runc_wrap.filters.kernel.filter_readback import (
+    GETREGS,
+    SETREGS,
+    FiltersUnreadableError,
+    Registers,
+)
+from runc_wrap.filters.kernel.injected_code import KEPT, InjectedCall
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.filters.kernel.ptrace import Status
+    from runc_wrap.filters.kernel.filter_readback import Status
 
 # linux/ptrace.h
 _POKEDATA, _CONT, _DETACH, _SYSCALL = 5, 7, 17, 24
@@ -87,25 +92,25 @@ def add_filter(
     until the calling process ends. Blocks until the thread stops.
     """
     steps = _steps(len(program), _SPEC_ALLOW | _TSYNC * bool(shared), set_no_new_privs)
-    ptrace.call(_SEIZE, tid, 0, _SYSGOOD)
+    filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
     try:
-        ptrace.call(_INTERRUPT, tid)
+        filter_readback.call(_INTERRUPT, tid)
         _halt(tid)
         begun = time.monotonic()
         is_other = not is_meant()
-        seen = ptrace.status(tid)
-        had = not is_other and seen.mode == _MODE_FILTER and program in ptrace.filters(tid)
+        seen = filter_readback.status(tid)
+        had = not is_other and seen.mode == _MODE_FILTER and program in filter_readback.filters(tid)
         is_left = had or (shared is not None and seen.kept != shared.kept)
         if is_other or is_left:
-            ptrace.call(_DETACH, tid)
+            filter_readback.call(_DETACH, tid)
         if is_other:
-            raise ptrace.gone(tid)
+            raise filter_readback.gone(tid)
         is_new = not is_left and _Run(tid, program, steps).finish(seen.blocked) == 0
     except ChildProcessError:
-        raise ptrace.gone(tid) from None
+        raise filter_readback.gone(tid) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH):
-            raise ptrace.gone(tid) from None
+            raise filter_readback.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
     return AddedFilter(is_new, time.monotonic() - begun)
 
@@ -129,9 +134,9 @@ def _halt(tid: int) -> None:
     for _ in range(_ATTEMPTS):
         stop = _wait(tid)
         if _is_event(stop):
-            ptrace.begin_again(tid)
+            filter_readback.begin_again(tid)
             return
-        ptrace.call(_CONT, tid, 0, stop)
+        filter_readback.call(_CONT, tid, 0, stop)
     raise FiltersUnreadableError(f"the thread {tid} gets signals all the time")
 
 
@@ -142,7 +147,7 @@ def _wait(tid: int) -> int:
     """
     found, status = os.waitpid(-1, _WALL)
     if found != tid or not os.WIFSTOPPED(status):
-        ptrace.let_go(found, status)
+        filter_readback.let_go(found, status)
         raise ChildProcessError
     return status >> 8
 
@@ -155,7 +160,7 @@ def _asked(tid: int, request: int, size: int) -> bytes:
     """Return what ptrace answers, zeros if this kernel does not know the request."""
     answer = ctypes.create_string_buffer(size)
     try:
-        ptrace.call(request, tid, size, answer)
+        filter_readback.call(request, tid, size, answer)
     except FiltersUnreadableError as error:
         if error.errno not in (errno.EIO, errno.EINVAL):
             raise
@@ -169,7 +174,7 @@ class _Run:
         self._tid, self._program, self._calls = tid, program, calls
         self._saved, self._now = Registers(), Registers()
         self._mask = ctypes.create_string_buffer(_WORD)  # of blocked signals
-        self._machine = call_stub.X86_64
+        self._machine = injected_code.X86_64
         self._place = self._length = self._address = 0
         self._failure: FiltersUnreadableError | None = None
         self._returned = -1  # by seccomp(2)
@@ -181,18 +186,18 @@ class _Run:
         """
         self._begin()
         all(map(self._make, self._calls))  # until one finds that it is the last
-        ptrace.call(_INTERRUPT, self._tid)
-        ptrace.call(_CONT, self._tid)
+        filter_readback.call(_INTERRUPT, self._tid)
+        filter_readback.call(_CONT, self._tid)
         _halt(self._tid)  # before it runs
-        ptrace.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
-        if self._saved.rax == call_stub.NO_HANDLER and self._is_woken(blocked):
-            self._saved.rax = call_stub.ALWAYS
+        filter_readback.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
+        if self._saved.rax == injected_code.NO_HANDLER and self._is_woken(blocked):
+            self._saved.rax = injected_code.ALWAYS
         self._registers(SETREGS, self._saved)
         self._poke(bytes(self._length))
         is_added = not self._failure and not self._returned
-        if is_added and [*ptrace.filters(self._tid)][-1] != self._program:
+        if is_added and [*filter_readback.filters(self._tid)][-1] != self._program:
             self._fail("another of its threads changed the filter while it was added")
-        ptrace.call(_DETACH, self._tid)
+        filter_readback.call(_DETACH, self._tid)
         if self._failure:
             raise self._failure
         return self._returned
@@ -202,7 +207,7 @@ class _Run:
 
         Its handler runs now, since the kernel forgot the call's own mask when we set another.
         """
-        free = ptrace.status(self._tid).pending & ~int.from_bytes(self._mask.raw, "little")
+        free = filter_readback.status(self._tid).pending & ~int.from_bytes(self._mask.raw, "little")
         return bool(free) and not free & ~blocked
 
     def _begin(self) -> None:
@@ -210,27 +215,27 @@ class _Run:
         if any(_asked(self._tid, _GET_DISPATCH, 4 * _WORD)[:_WORD]):  # since 6.4
             raise FiltersUnreadableError("its calls become signals (Syscall User Dispatch)")
         self._registers(GETREGS, self._saved)
-        if self._saved.cs not in call_stub.MACHINES:
+        if self._saved.cs not in injected_code.MACHINES:
             raise FiltersUnreadableError("it runs in a code segment of its own")
-        self._machine = call_stub.MACHINES[self._saved.cs]
+        self._machine = injected_code.MACHINES[self._saved.cs]
         if self._saved.orig_rax < 0:
             self._saved.rip = self._after_sequence(self._saved.rip)
-        ptrace.call(_GET_SIGMASK, self._tid, _WORD, self._mask)
+        filter_readback.call(_GET_SIGMASK, self._tid, _WORD, self._mask)
         self._place = self._room()
         # the last is made only if we are killed
         last = InjectedCall("rt_sigprocmask", (_SET_MASK, self._place, 0, _WORD))
         registers = {one[0]: getattr(self._saved, one[0]) for one in Registers._fields_}
         before = self._read(self._saved.rip - 2, 2)
         at = self._place + _WORD
-        code = call_stub.code(self._machine, at, [*self._calls, last], registers, before)
+        code = injected_code.code(self._machine, at, [*self._calls, last], registers, before)
         self._length = -(-len(code) // _WORD) * _WORD + _WORD
-        ptrace.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | _SUSPEND_SECCOMP)
+        filter_readback.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | _SUSPEND_SECCOMP)
         self._poke((self._mask.raw + code).ljust(self._length, b"\0"))
         self._registers(GETREGS, self._now)
         self._now.rip, self._now.orig_rax = at, _NO_CALL
         self._now.eflags &= ~_TRACE_FLAG
         self._registers(SETREGS, self._now)
-        ptrace.call(_SET_SIGMASK, self._tid, _WORD, _ALL_SIGNALS)
+        filter_readback.call(_SET_SIGMASK, self._tid, _WORD, _ALL_SIGNALS)
 
     def _make(self, call: InjectedCall) -> bool:
         """Let the thread make its next call; tell whether it can make others."""
@@ -252,7 +257,7 @@ class _Run:
         """Let the thread go on to its next syscall-stop; False if its code fails."""
         passed = 0
         while True:
-            ptrace.call(_SYSCALL, self._tid, 0, passed)
+            filter_readback.call(_SYSCALL, self._tid, 0, passed)
             stop = _wait(self._tid)
             passed = signal.SIGSTOP if stop == signal.SIGSTOP else 0  # nothing blocks it
             if not (passed or _is_event(stop)):
@@ -261,7 +266,7 @@ class _Run:
     def _is_ours(self, call: InjectedCall) -> bool:
         mask = (1 << 64) - 1 if self._machine.wide else 0xFFFFFFFF
         wanted = [self._address if one == KEPT else one & mask for one in call.arguments]
-        names = (call_stub.NAMES[one] for one in self._machine.arguments)
+        names = (injected_code.NAMES[one] for one in self._machine.arguments)
         found = [getattr(self._now, name) & mask for name in names]
         is_number = self._now.orig_rax == self._machine.numbers[call.name]
         info = _asked(self._tid, _GET_SYSCALL_INFO, 8)  # since 5.3: op, padding, arch
@@ -306,7 +311,7 @@ class _Run:
         rest = self._read(end, -end % _PAGE)
         used = -(-len(rest.rstrip(b"\0")) // _WORD) * _WORD + 2 * _WORD  # code ends with zeros
         self._registers(GETREGS, self._now)  # fails if it was killed: it has no memory then
-        if not sections or len(rest) - used < _WORD + call_stub.LONGEST:
+        if not sections or len(rest) - used < _WORD + injected_code.LONGEST:
             raise FiltersUnreadableError(f"the vDSO of the thread {self._tid} has no room")
         return int(end) + used
 
@@ -322,12 +327,12 @@ class _Run:
         return int(abort) if start <= instruction < start + length else instruction
 
     def _registers(self, request: int, registers: Registers) -> None:
-        ptrace.call(request, self._tid, 0, ctypes.byref(registers))
+        filter_readback.call(request, self._tid, 0, ctypes.byref(registers))
 
     def _poke(self, data: bytes) -> None:
         for at in range(0, len(data), _WORD):
             value = int.from_bytes(data[at : at + _WORD], "little")
-            ptrace.call(_POKEDATA, self._tid, self._place + at, value)
+            filter_readback.call(_POKEDATA, self._tid, self._place + at, value)
 
     def _read(self, address: int, size: int) -> bytes:
         """Return the thread's memory, b"" if it cannot be read."""

@@ -20,7 +20,7 @@ from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.arguments.argument_sets import minus
 from runc_wrap.profiles.arguments.negated_comparisons import index_of
 from runc_wrap.profiles.arguments.number_ranges import Block, blocks, spans
-from runc_wrap.profiles.vocabulary import ALLOW
+from runc_wrap.profiles.runtime_spec_names import ALLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,7 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from runc_wrap.filters.kernel import call_stub
+from runc_wrap.filters.kernel import injected_code
 from runc_wrap.host import bounded_work, procfs
 
 # linux/ptrace.h; the registers' are x86's
@@ -283,8 +283,8 @@ def begin_again(tid: int) -> None:
         return
     registers = Registers()
     call(GETREGS, tid, 0, ctypes.byref(registers))
-    if call_stub.is_ended_by_stop(registers.cs, registers.orig_rax, registers.rax):
-        registers.rax = call_stub.NO_HANDLER
+    if injected_code.is_ended_by_stop(registers.cs, registers.orig_rax, registers.rax):
+        registers.rax = injected_code.NO_HANDLER
         call(SETREGS, tid, 0, ctypes.byref(registers))
 
 
