@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.host.processes import wait_for_next_second
 from harness.kernel import kernel_log
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_history import ProcessTree
+from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
@@ -20,6 +20,8 @@ from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from runc_wrap.evidence.attribution.proc_connector import ProcessNews
 
 
 class Collector:
@@ -35,9 +37,9 @@ class Collector:
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            both: list[Live | ProcessTree] = [self.live, self.tree]
-            if self.tree.fileno() < 0:
-                both.remove(self.tree)
+            both: list[Live | ProcessNews] = [self.live, self.tree.news]
+            if self.tree.news.fileno() < 0:
+                both.remove(self.tree.news)
             if select.select(both, [], [], 0.1)[0]:
                 self.step()
 
@@ -80,4 +82,4 @@ def collecting(prefix: Path) -> Iterator[Collector]:
         collector.store.watched("audit", collector.begin, time.time())
         collector.store.flush()
         collector.live.close()
-        collector.tree.close()
+        collector.tree.news.close()

@@ -26,13 +26,13 @@ from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe import handshake
 from runc_wrap.agent.observe.handshake import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
+from runc_wrap.agent.observe.rate_limit import Resting
 from runc_wrap.agent.record import exec_notices, write_requests
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions
 from runc_wrap.agent.service import Release
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
-from runc_wrap.agent.wakeup_limit import Resting
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.hotpath.errors import described
 
@@ -282,9 +282,9 @@ class Observer:
             if OBSERVE in tree.decided():  # the inspector starts as slowly as a container
                 self.listeners.inspector.expect()
             if not self.recorder.may_wait:
-                self.resting.wake([tree.fileno()])
-            elif fd == tree.fileno():
-                self.resting.rest(fd, tree.taken)
+                self.resting.wake([tree.news.fileno()])
+            elif fd == tree.news.fileno():
+                self.resting.rest(fd, tree.news.taken)
 
     def _arrive(self) -> None:
         """Take runtimes' connections, whose messages may already be complete."""

@@ -42,8 +42,8 @@ def watch(places: Places, *, as_json: bool, seconds: float | None) -> None:
         looking = Watching(places)
     except Unavailable as error:
         raise Failure(str(error)) from error
-    if looking.tree.problem:
-        output.warn(f"note: {looking.tree.problem}: short-lived processes stay unknown")
+    if looking.tree.news.problem:
+        output.warn(f"note: {looking.tree.news.problem}: short-lived processes stay unknown")
     end = None if seconds is None else time.monotonic() + seconds
     try:
         _follow(looking, DeniedCalls(places), end, as_json=as_json)

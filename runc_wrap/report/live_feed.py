@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_history import ProcessTree
+from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import RECORDED, LossSpan
 from runc_wrap.evidence.sources.netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_reader
@@ -26,6 +26,7 @@ from runc_wrap.report.enforced_profile import Profiles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from runc_wrap.evidence.attribution.proc_connector import ProcessNews
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
@@ -57,7 +58,7 @@ class Watching:
     def close(self) -> None:
         """Close the sockets."""
         self._live.close()
-        self.tree.close()
+        self.tree.news.close()
 
     def look(self, seconds: float) -> tuple[list[SeenCall], list[LossSpan]]:
         """Wait so long, and return calls and losses meanwhile, calls of one kind together."""
@@ -65,8 +66,8 @@ class Watching:
         lost: list[LossSpan] = []
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            waited: list[Live | ProcessTree] = (
-                [self._live, self.tree] if self.tree.fileno() >= 0 else [self._live]
+            waited: list[Live | ProcessNews] = (
+                [self._live, self.tree.news] if self.tree.news.fileno() >= 0 else [self._live]
             )
             if select.select(waited, [], [], left)[0]:
                 self._read(found, lost)

@@ -3,7 +3,7 @@
 PREFIX/var/agent/exec.sock takes one datagram for each: "runc-wrap/1" and the words that the
 launcher was called with, each NUL-terminated, as many as fit (launcher/ask.c). No launcher waits:
 a notice that does not fit into the queue (net.unix.max_dgram_qlen) is dropped, and the joining
-process is then found only by its namespaces and cgroup (evidence.attribution.membership). The
+process is then found only by its namespaces and cgroup (cgroup_membership). The
 kernel states the time and the sender (unix(7), SO_PASSCRED); only root of the first user namespace
 is uid 0 here.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.evidence.attribution.container_index import Known
-    from runc_wrap.evidence.attribution.process_history import ProcessTree
+    from runc_wrap.evidence.attribution.process_tree import ProcessTree
 
 NAME = "exec"  # of agent.sockets
 VERSION = "runc-wrap/1"

@@ -10,7 +10,7 @@ from runc_wrap.evidence.store.call_counts import PROGRAM
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
-    from runc_wrap.evidence.attribution.process_history import ProcessTree
+    from runc_wrap.evidence.attribution.process_tree import ProcessTree
     from runc_wrap.evidence.sources.netlink import Counted
     from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
     from runc_wrap.hotpath.ledger_file import Key
@@ -30,7 +30,7 @@ class PendingCalls:
         self._runtimes = Runtimes(prefix)
         self.records: list[Counted] = []
         self._doubtful: list[tuple[Key, Sighting]] = []
-        self._clones = Clones(tree.namespaces, store.add, tree.has_told)
+        self._clones = Clones(tree.namespaces, store.add, tree.news.has_told)
 
     @property
     def are_waiting(self) -> bool:
@@ -46,7 +46,7 @@ class PendingCalls:
         """Tell whether the tree knows every process that may have made the calls."""
         waiting = [one.one.time for one in self.records[-1:]]
         waiting += [one.time for _, one in self._doubtful[-1:]]
-        return bool(waiting) and self._tree.has_told(max(waiting))
+        return bool(waiting) and self._tree.news.has_told(max(waiting))
 
     def add(self, key: Key | None, sighting: Sighting) -> bool:
         """Count a listener's call; return whether it waits, as it may be the runtime's own."""

@@ -17,8 +17,8 @@ from runc_wrap.agent.record.source_check import SourceCheck, absent
 from runc_wrap.agent.record.watched_time import WatchedTime
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.inotify import Appended
-from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
-from runc_wrap.evidence.attribution.process_history import ProcessTree
+from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.netlink import Live
@@ -70,9 +70,9 @@ class Recorder:
         self.known = Known(f"{prefix}/var/ledger")
         self._executions = None if notices < 0 else Executions(notices)
         self.tree = ProcessTree(self.known)
-        self.tree.meanwhile = meanwhile
+        self.tree.places.meanwhile = meanwhile
         self.live, why = _audit()
-        self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.problem))
+        self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.news.problem))
         self._watched = WatchedTime(self._store, self.check, has_audit=self.live is not None)
         self.written_until = self._writing_until = 0.0
         self.looked_until = min(self._store.looked_until, self._watched.begun)  # by predecessors
@@ -85,7 +85,7 @@ class Recorder:
 
     def filenos(self) -> list[int]:
         """Return the descriptors to wait on, the most urgent first."""
-        all_of_them = (self._ledger, self._executions, self.tree, self.live)
+        all_of_them = (self._ledger, self._executions, self.tree.news, self.live)
         return [
             *(one.fileno() for one in all_of_them if one and one.fileno() >= 0),
             self._writer.fd,
@@ -107,7 +107,7 @@ class Recorder:
 
     def read(self, fd: int) -> None:
         """Take in a part of what has come at a descriptor of `filenos`."""
-        if fd == self.tree.fileno():
+        if fd == self.tree.news.fileno():
             self._read_tree()
         elif self._ledger and fd == self._ledger.fileno():
             self._read_ledger(self._ledger)
@@ -174,7 +174,7 @@ class Recorder:
         """Take in all news of processes, within bounds."""
         for _ in range(_MOST_TURNS):
             self._read_tree()
-            if self.tree.is_dry:
+            if self.tree.news.is_dry:
                 break
             self._meanwhile()
 
@@ -194,7 +194,7 @@ class Recorder:
         if not is_waiting:
             return
         if self._is_reading:
-            self.tree.is_dry = False  # what this process did before has to be read first
+            self.tree.news.is_dry = False  # what this process did before has to be read first
         self._read_tree()
         if self._calls.are_too_many and not self._is_reading:
             self._settle()
@@ -266,13 +266,13 @@ class Recorder:
         """Check that the sources deliver; note which do not."""
         if self.check.is_waiting and self.check.due <= time.monotonic():
             self._read_all()
-        self.check.saw(PROCESSES, self.tree.latest)
+        self.check.saw(PROCESSES, self.tree.news.latest)
         if not self.check.turn():
             return
         self._change()
         for source in self.check.blind:
             self._store.unwatched(source, self.check.last_proof(source))
-        self.tree.is_blind = self.tree.fileno() >= 0 and PROCESSES in self.check.blind
+        self.tree.is_blind = self.tree.news.fileno() >= 0 and PROCESSES in self.check.blind
 
     def _await_check(self) -> None:
         """Wait for the first check of the sources, if not over: it proves what was recorded."""
@@ -289,7 +289,7 @@ class Recorder:
 
         Calls are not answered meanwhile: what comes after the write would count as lost.
         """
-        self._meanwhile = self.tree.meanwhile = bool
+        self._meanwhile = self.tree.places.meanwhile = bool
         self._read_all()
         self._await_check()
         self.write()

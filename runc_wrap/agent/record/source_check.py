@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.record.probe_lifetime import OwnProbe
-from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.host import procfs

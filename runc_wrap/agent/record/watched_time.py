@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from runc_wrap.agent.log import warn
-from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.sources import audit_health, netlink
 

@@ -2,9 +2,9 @@
 
 A pid by itself says nothing, since pids are reused: the process that has it now must have started
 before the record was written. It belongs to a container if its cgroup and pid namespace prove it
-(evidence.attribution.membership), if the runtime's state names it, or if an ancestor belongs to it.
+(cgroup_membership), if the runtime's state names it, or if an ancestor belongs to it.
 Records of processes that have ended count as unattributed. The agent's process tree
-(evidence.attribution.process_history) knows those too, and falls back to this.
+(evidence.attribution.process_tree) knows those too, and falls back to this.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from runc_wrap.evidence.attribution.cgroup_membership import Membership
 from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
-from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:

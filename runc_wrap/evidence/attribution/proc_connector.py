@@ -1,6 +1,7 @@
-"""The kernel's process connector (linux/cn_proc.h): a netlink socket, and the form of its messages.
+"""The kernel's process connector (linux/cn_proc.h): its netlink socket and messages, and losses.
 
-It takes CAP_NET_ADMIN and the initial namespaces.
+It reports each fork, exec and exit with its time. It takes CAP_NET_ADMIN and the initial
+namespaces.
 """
 
 from __future__ import annotations
@@ -10,21 +11,27 @@ import errno
 import os
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING
 
+from runc_wrap.evidence.attribution.clock_precision import COARSE
+from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+SOURCE = "processes"
+_OVERRUN = "at least one: more processes came and went than fit"
 
 _BUFFER = 4 << 20
 _NETLINK_CONNECTOR, _CN_IDX_PROC, _CN_VAL_PROC, _LISTEN = 11, 1, 1, 1
 _HEADER, _CN = 16, 20  # struct nlmsghdr, struct cn_msg
-EVENT = _HEADER + _CN
-WHAT = struct.Struct("=IIQ")  # struct proc_event: what, cpu, timestamp_ns (CLOCK_MONOTONIC)
-FOUR, TWO = struct.Struct("=iiii"), struct.Struct("=ii")
-BODY = EVENT + WHAT.size
-FORK, EXEC, EXIT = 1, 2, 0x80000000
+_EVENT = _HEADER + _CN
+_WHAT = struct.Struct("=IIQ")  # struct proc_event: what, cpu, timestamp_ns (CLOCK_MONOTONIC)
+_FOUR, _TWO = struct.Struct("=iiii"), struct.Struct("=ii")
+_BODY = _EVENT + _WHAT.size
+_FORK, _EXEC, _EXIT = 1, 2, 0x80000000
 _NLMSG_DONE = 3
 _SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
@@ -70,20 +77,115 @@ def _filter() -> Iterator[bytes]:
     """Yield the instructions of linux/filter.h; words are loaded in network order."""
     load, to_x, go, equal, equal_x, back = 0x20, 0x07, 0x05, 0x15, 0x1D, 0x06
     lines = [
-        (load, 0, 0, EVENT),
-        (equal, 10, 0, socket.htonl(EXEC)),
-        (equal, 0, 4, socket.htonl(FORK)),
-        (load, 0, 0, BODY + 8),  # child_pid
+        (load, 0, 0, _EVENT),
+        (equal, 10, 0, socket.htonl(_EXEC)),
+        (equal, 0, 4, socket.htonl(_FORK)),
+        (load, 0, 0, _BODY + 8),  # child_pid
         (to_x, 0, 0, 0),
-        (load, 0, 0, BODY + 12),  # child_tgid
+        (load, 0, 0, _BODY + 12),  # child_tgid
         (go, 0, 0, 4),
-        (equal, 0, 5, socket.htonl(EXIT)),
-        (load, 0, 0, BODY),  # process_pid
+        (equal, 0, 5, socket.htonl(_EXIT)),
+        (load, 0, 0, _BODY),  # process_pid
         (to_x, 0, 0, 0),
-        (load, 0, 0, BODY + 4),  # process_tgid
+        (load, 0, 0, _BODY + 4),  # process_tgid
         (equal_x, 0, 1, 0),
         (back, 0, 0, 0xFFFFFFFF),
         (back, 0, 0, 0),
     ]
     for code, jump, other, value in lines:
         yield struct.pack("=HBBI", code, jump, other, value)
+
+
+class ProcessNews:
+    """What the connector reports, in its order. `fileno` is readable when there is something.
+
+    `problem` says why there is no connector, "" if there is one; without one `fileno` is -1.
+    `latest` is the time of the latest message, 0.0 for none; `taken` their number; `is_dry`: all
+    were read. `scan` is called after a loss.
+    """
+
+    def __init__(
+        self,
+        forked: Callable[[int, int, float], None],
+        executed: Callable[[int, float], None],
+        exited: Callable[[int, float], None],
+        scan: Callable[[], None],
+    ) -> None:
+        self._forked, self._executed, self._exited, self._scan = forked, executed, exited, scan
+        self.latest = 0.0
+        self.is_dry = True
+        self.taken = 0
+        self._hole_since = 0.0  # the time of the last news before a loss; 0.0: none was lost
+        self._began = time.time()
+        self.problem = ""
+        self._socket: socket.socket | None = None
+        try:
+            self._socket = connector()
+        except NoConnector as error:
+            self.problem = error.strerror or str(error)
+
+    def fileno(self) -> int:
+        """Return the connector's descriptor, -1 if there is none."""
+        return self._socket.fileno() if self._socket else -1
+
+    def close(self) -> None:
+        """Close the connector."""
+        if self._socket:
+            self._socket.close()
+
+    def read(self, most: int = 1 << 30) -> list[LossSpan]:
+        """Read at most `most` messages of the kernel; return the losses for want of room.
+
+        `is_dry` says whether those were all. After a loss /proc is scanned, but only once the queue
+        is empty: until then the kernel queues nothing more. The loss lasts from the last message
+        before it to the end of the scan. Processes that started and ended meanwhile are unknown,
+        and so are their children.
+        """
+        lost: list[LossSpan] = []
+        self.is_dry = self._socket is None
+        for _ in range(most if self._socket else 0):
+            try:
+                message = self._socket.recv(4096)  # type: ignore[union-attr]  # not in this loop
+            except BlockingIOError:
+                self.is_dry = True
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                begin = self.latest or self._began
+                lost.append(LossSpan(time.time(), 1, SOURCE, _OVERRUN, begin))
+                self._hole_since = self._hole_since or begin
+                continue
+            self.taken += 1
+            self.take(message)
+        if self._hole_since and self.is_dry:
+            begin, self._hole_since = self._hole_since, 0.0
+            self._scan()
+            lost.append(LossSpan(time.time(), 0, SOURCE, _OVERRUN, begin))
+        return lost
+
+    def has_told(self, when: float) -> bool:
+        """Return whether all news up to then was read."""
+        return self.is_dry or self.latest > when + COARSE
+
+    def take(self, message: bytes) -> None:
+        """Take in one message of the connector."""
+        if len(message) < _BODY + _FOUR.size:
+            return
+        what, _, ticks = _WHAT.unpack_from(message, _EVENT)
+        when = self.latest = ticks / 1e9 + _offset()
+        if what == _FORK:
+            _, parent, child, process = _FOUR.unpack_from(message, _BODY)
+            if child == process:
+                self._forked(parent, child, when)
+        elif what == _EXEC:
+            _, process = _TWO.unpack_from(message, _BODY)
+            self._executed(process, when)
+        elif what == _EXIT:
+            thread, process = _TWO.unpack_from(message, _BODY)
+            if thread == process:
+                self._exited(process, when)
+
+
+def _offset() -> float:
+    return procfs.began(time.CLOCK_MONOTONIC)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.kernel import evidence_thread
-from runc_wrap.evidence.attribution import proc_connector, process_history
+from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.process_history import ProcessTree
+from runc_wrap.evidence.attribution.process_tree import ProcessTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_without_the_process_connector_short_lived_children_are_unattributed(
     def refused() -> None:
         raise proc_connector.NoConnector(1, "not for this test")
 
-    monkeypatch.setattr(process_history, "connector", refused)
+    monkeypatch.setattr(proc_connector, "connector", refused)
     bundle = lab.running("short", 50, UNSHARE)
     with evidence_thread.collecting(lab.node.prefix):
         bundle.call(lab.wrapper, "run")
@@ -154,16 +154,18 @@ def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_
 ) -> None:
     tree = ProcessTree(Known(lab.node.prefix / "var" / "ledger"))
     try:
-        _set_buffer(tree.fileno(), 4096)
+        _set_buffer(tree.news.fileno(), 4096)
         bundle = lab.bundle()
         pid = bundle.create(lab.wrapper)
         for _ in range(100):
             subprocess.run(["true"], check=True)
         (lost, *_) = tree.read()
-        _set_buffer(tree.fileno(), 1 << 20)  # other programs of this machine start processes, too
+        _set_buffer(
+            tree.news.fileno(), 1 << 20
+        )  # other programs of this machine start processes, too
         assert (lost.source, lost.records) == ("processes", 1)
         key = (str(bundle.path / "state"), bundle.name)
         assert tree.container_of(pid, time.time()) == key
         assert tree.read() == []
     finally:
-        tree.close()
+        tree.news.close()

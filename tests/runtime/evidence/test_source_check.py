@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node.requirements import program
-from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
 

@@ -52,7 +52,7 @@ class Processes:
     problem = ""
 
     def __init__(self, _: Known) -> None:
-        pass
+        self.news = self
 
     def fileno(self) -> int:
         return -1

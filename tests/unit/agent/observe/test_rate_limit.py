@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import wakeup_limit
-from runc_wrap.agent.observe.rate_limit import BURST, RATE, REST, Pace
-from runc_wrap.agent.wakeup_limit import Resting
+from runc_wrap.agent.observe import rate_limit
+from runc_wrap.agent.observe.rate_limit import BURST, RATE, REST, Pace, Resting
 
 if TYPE_CHECKING:
     import select
@@ -22,11 +21,11 @@ def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pa
     quiet, source = Resting(poll), ready()
     assert poll.poll(0)
     quiet.rest(source, 1)
-    clock[0] += wakeup_limit.SECONDS / 2
+    clock[0] += rate_limit.WAKE_EVERY / 2
     quiet.wake_due()
-    assert (poll.poll(0), quiet.due()) == ([], [100 + wakeup_limit.SECONDS])
+    assert (poll.poll(0), quiet.due()) == ([], [100 + rate_limit.WAKE_EVERY])
     quiet.rest(source, 2)  # the pause is not prolonged
-    clock[0] += wakeup_limit.SECONDS / 2
+    clock[0] += rate_limit.WAKE_EVERY / 2
     quiet.wake_due()
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
 

@@ -18,7 +18,7 @@ from runc_wrap.agent.record import exec_notices, pending_calls, watched_time
 from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
-from runc_wrap.evidence.attribution import proc_connector, process_history
+from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.sources import audit_health, netlink
 from runc_wrap.evidence.sources.netlink import Counted
@@ -64,7 +64,7 @@ class Seeing(SourceCheck):
 def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(recorder_module, "Live", Silent)
     monkeypatch.setattr(recorder_module, "SourceCheck", Seeing)
-    monkeypatch.setattr(process_history, "connector", _refused)
+    monkeypatch.setattr(proc_connector, "connector", _refused)
     (tmp_path / "logged").write_text(ALL)
     monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
     monkeypatch.setattr(audit_health, "_switched_off", list)
@@ -78,7 +78,7 @@ def connected(logged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """As `logged`, with a silent process connector."""
     ours, other = socket.socketpair()
     ours.setblocking(False)
-    monkeypatch.setattr(process_history, "connector", lambda: ours)
+    monkeypatch.setattr(proc_connector, "connector", lambda: ours)
     yield logged
     ours.close()
     other.close()
@@ -205,11 +205,11 @@ def told(logged: Path) -> Recorder:
     one = recorder(logged.parent)
     one.live = Teller()  # type: ignore[assignment]  # it has what is asked for
     turns = [False, True]
-    one.tree.is_dry = False
+    one.tree.news.is_dry = False
 
     def read(most: int = 0) -> list[LossSpan]:  # noqa: ARG001 - as the tree calls it
-        one.tree.is_dry = turns.pop(0) if turns else True
-        if one.tree.is_dry:
+        one.tree.news.is_dry = turns.pop(0) if turns else True
+        if one.tree.news.is_dry:
             one.tree.lives.begin(7, 0.0, KEY)
         return []
 
@@ -230,11 +230,11 @@ def counts(prefix: Path) -> tuple[int, int]:
 
 
 def test_process_events_are_not_delayed_while_a_record_waits(told: Recorder) -> None:
-    told.tree.is_dry = True
+    told.tree.news.is_dry = True
     found = [told.may_wait]
-    told.tree.is_dry = False
+    told.tree.news.is_dry = False
     hear(told, sighting(pid=7, time=time.time()))
-    told.tree.is_dry = True
+    told.tree.news.is_dry = True
     found.append(told.may_wait)
     told._read_tree()  # noqa: SLF001 - as above
     assert [*found, told.may_wait] == [True, False, True]
@@ -285,7 +285,7 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
     def read(_most: int) -> list[LossSpan]:
         nonlocal news, looked
         news -= 1
-        told.tree.is_dry = news == 0
+        told.tree.news.is_dry = news == 0
         if news == 2:
             told.tree.scan()
         return []
@@ -300,7 +300,7 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
     within: list[bool] = []
     monkeypatch.setattr(told.tree, "read", read)
     monkeypatch.setattr(told._calls._runtimes, "may_be", lambda _exe: True)  # noqa: SLF001 - waits for news
-    told._meanwhile = told.tree.meanwhile = answer  # noqa: SLF001 - as the service gives it
+    told._meanwhile = told.tree.places.meanwhile = answer  # noqa: SLF001 - as the service gives it
     told._read_all()  # noqa: SLF001 - as when it writes
     processes_there = len([*Path("/proc").glob("[0-9]*")])
     assert answered >= processes_there // 2

@@ -12,7 +12,7 @@ from runc_wrap.agent.observe.notify import Inflight
 from runc_wrap.agent.record import recorder, source_check
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
-from runc_wrap.evidence.attribution.process_history import SOURCE as PROCESSES
+from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader

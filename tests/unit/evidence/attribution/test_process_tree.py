@@ -11,15 +11,14 @@ import pytest
 from runc_wrap.evidence.attribution import (
     container_starts,
     proc_connector,
-    process_history,
     process_lifetimes,
     runtime_programs,
 )
+from runc_wrap.evidence.attribution.cgroup_membership import Membership
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
-from runc_wrap.evidence.attribution.membership import Membership
-from runc_wrap.evidence.attribution.process_history import ProcessTree
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
+from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.time_text import rfc3339
@@ -64,7 +63,7 @@ class Kernel:
         body = struct.pack("=IIQ", what, 0, ticks) + struct.pack(
             "=6i", *words, *[0] * (6 - len(words))
         )
-        self.tree.take(bytes(36) + body)
+        self.tree.news.take(bytes(36) + body)
 
     def fork(self, parent: int, child: int, after: float = 1.0) -> float:
         self.now += after
@@ -89,8 +88,8 @@ def refused() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessTree:
-    monkeypatch.setattr(process_history, "connector", refused)
-    monkeypatch.setattr(process_history, "_offset", lambda: 0.0)  # a machine's clock may be younger
+    monkeypatch.setattr(proc_connector, "connector", refused)
+    monkeypatch.setattr(proc_connector, "_offset", lambda: 0.0)  # a machine's clock may be younger
     monkeypatch.setattr(runtime_programs, "_filters", lambda _pid: 0)
     monkeypatch.setattr(runtime_programs, "_file", lambda _pid: (1, 2))
     monkeypatch.setattr(runtime_programs, "_now", lambda: 0.0)  # each look is in time
@@ -224,7 +223,7 @@ def test_a_reused_runtime_pid_creates_nothing(kernel: Kernel) -> None:
 def test_without_the_connector_the_tree_says_so_and_reads_proc(
     tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (tree.fileno(), tree.problem, tree.read()) == (-1, "not for a test", [])
+    assert (tree.news.fileno(), tree.news.problem, tree.read()) == (-1, "not for a test", [])
     monkeypatch.setattr(Membership, "of", lambda *_: KEY)
     assert tree.container_of(os.getpid(), time.time()) == KEY
 
@@ -256,7 +255,7 @@ def test_ended_processes_are_forgotten_in_time(
         kernel.fork(INIT, CHILD + number, after=0.0001)
         kernel.exit(CHILD + number, after=0.0001)
     tree = kernel.tree
-    remembered = len(tree.lives) + len(tree._unplaced) + len(tree._hosts)  # noqa: SLF001 - the bound itself
+    remembered = len(tree.lives) + len(tree.places.unplaced) + len(tree.places.hosts)
     assert remembered <= 101
     assert kernel.of(CHILD + 999, kernel.now) == KEY
 
@@ -352,12 +351,12 @@ def test_after_a_gap_proc_is_read_once_the_queue_is_empty(
 ) -> None:
     """The kernel sends no more events until then."""
     scans: list[int] = []
-    monkeypatch.setattr(tree, "_socket", Overrun(100))
-    monkeypatch.setattr(tree, "scan", lambda: scans.append(tree.taken))
+    monkeypatch.setattr(tree.news, "_socket", Overrun(100))
+    monkeypatch.setattr(tree.news, "_scan", lambda: scans.append(tree.news.taken))
     (first,) = tree.read(64)
-    assert (scans, tree.is_dry) == ([], False)
+    assert (scans, tree.news.is_dry) == ([], False)
     (hole,) = tree.read(64)  # it lasts until then
-    assert (scans, tree.is_dry) == ([100], True)
+    assert (scans, tree.news.is_dry) == ([100], True)
     assert (hole.records, hole.begin) == (0, first.begin)
     assert first.begin is not None
     assert first.begin < first.time <= hole.time
@@ -376,7 +375,7 @@ def test_events_may_wait_unless_the_kernel_logs_a_running_container(
     found.append(kernel.tree.may_wait)
     kernel.exit(CHILD)
     found.append(kernel.tree.may_wait)
-    kernel.tree.is_dry = False  # there is more to read
+    kernel.tree.news.is_dry = False  # there is more to read
     found.append(kernel.tree.may_wait)
     assert found == [True, False, True, False]
 
@@ -385,7 +384,7 @@ def test_events_may_wait_unless_the_kernel_logs_a_running_container(
 def test_events_may_not_wait_while_a_runtime_starts_a_process_in_observe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr(process_history, "connector", refused)
+    monkeypatch.setattr(proc_connector, "connector", refused)
     key = ("/run/test", "asked")
     write_ledger(tmp_path, line("asked", mode=mode, pid=SHIM, time=rfc3339(time.time() - 3600)))
     tree = ProcessTree(Known(tmp_path))
@@ -415,7 +414,7 @@ def test_events_may_not_wait_while_a_runtime_starts_a_process_in_observe(
 def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
 ) -> None:
-    monkeypatch.setattr(process_history, "connector", refused)
+    monkeypatch.setattr(proc_connector, "connector", refused)
     tree = ProcessTree(Known(tmp_path))
     found = [tree.may_wait]
     when = rfc3339(time.time() - ago)
@@ -431,7 +430,7 @@ def test_a_process_of_the_host_is_known_as_such_only_as_far_as_the_news_are_read
     kernel.now = time.time()
     kernel.execs(os.getpid())
     found = [kernel.tree.is_elsewhere(os.getpid(), kernel.now + 1)]
-    kernel.tree.is_dry = False
+    kernel.tree.news.is_dry = False
     found += [kernel.tree.is_elsewhere(os.getpid(), kernel.now + after) for after in (1, -1)]
     kernel.now += 2
     kernel.execs(os.getpid())
@@ -449,12 +448,12 @@ def test_a_pid_is_a_containers_only_as_far_as_the_news_are_read(
     """In a storm of forks another container may have it by then: /proc tells, or nobody."""
     kernel.begin()
     kernel.fork(INIT, CHILD)
-    kernel.tree.is_dry = False
+    kernel.tree.news.is_dry = False
     early, later = kernel.now - 0.5, kernel.now + 0.5
     found = [kernel.of(INIT, when) for when in (early, later)]
     monkeypatch.setattr(Present, "of", lambda *_: (0.0, OTHER))
     found += [kernel.of(INIT, when) for when in (early, later)]
-    kernel.tree.is_dry = True
+    kernel.tree.news.is_dry = True
     assert [*found, kernel.of(INIT, later)] == [KEY, None, KEY, OTHER, KEY]
 
 

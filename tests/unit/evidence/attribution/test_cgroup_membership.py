@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.attribution import membership
+from runc_wrap.evidence.attribution import cgroup_membership
+from runc_wrap.evidence.attribution.cgroup_membership import Membership
 from runc_wrap.evidence.attribution.container_index import Known
-from runc_wrap.evidence.attribution.membership import Membership
 from runc_wrap.host import cgroups, procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies, Mount
 from tests.unit.evidence.samples import line, write_ledger
@@ -39,7 +39,7 @@ class Machine:
         monkeypatch.setattr(procfs, "born", self.born.get)
         monkeypatch.setattr(runtime_state, "first_process", self.firsts.get)
         monkeypatch.setattr(procfs, "namespace_inode", lambda pid, _: self.spaces.get(pid, [0])[0])
-        monkeypatch.setattr(membership, "_namespaces", lambda pid: self.spaces.get(pid, []))
+        monkeypatch.setattr(cgroup_membership, "_namespaces", lambda pid: self.spaces.get(pid, []))
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
         mounts[0] = mounts[0]._replace(names=frozenset({""}))
         monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])
@@ -217,7 +217,7 @@ def test_two_containers_with_one_id_are_distinguished_by_their_cgroups(
 def test_the_number_of_remembered_cgroups_is_bounded(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(membership, "MOST", 1)
+    monkeypatch.setattr(cgroup_membership, "MOST", 1)
     machine.container(f"/docker/{ID}", PODS)
     machine.container(f"/docker/{INNER}", OTHERS, key=NESTED, pid=FIRST + 10)
     for path, space in ((ID, PODS), (INNER, OTHERS)):
