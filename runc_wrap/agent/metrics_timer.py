@@ -9,7 +9,7 @@ import posix
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 
-from runc_wrap.agent import agent_paths
+from runc_wrap.agent import start_command
 
 EVERY = 30.0  # seconds
 
@@ -46,7 +46,7 @@ class MetricsWriter:
             self._pid = 0
 
     def _started(self) -> int:
-        argv = agent_paths.command(self._prefix, "metrics")
+        argv = start_command.command(self._prefix, "metrics")
         return posix.posix_spawn(
             argv[0],
             argv,

@@ -23,8 +23,8 @@ from runc_wrap.agent.descriptor_store import (
 )
 from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.metrics_timer import MetricsWriter
-from runc_wrap.agent.observe import handshake
-from runc_wrap.agent.observe.handshake import Acceptor, Arrivals
+from runc_wrap.agent.observe import container_process_state
+from runc_wrap.agent.observe.container_process_state import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.observe.rate_limit import Resting
 from runc_wrap.agent.record import exec_notices, write_requests
@@ -40,7 +40,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runc_wrap.agent.observe.handshake import Arrival
+    from runc_wrap.agent.observe.container_process_state import Arrival
     from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
@@ -298,7 +298,7 @@ class Observer:
 
     def _begin(self, number: int, fd: int) -> None:
         is_settled = any(one.number == number for one in self.listeners.by_fd.values())
-        arrival = handshake.begun(number, fd)
+        arrival = container_process_state.begun(number, fd)
         if arrival is None or is_settled:
             self.store.remove(f"{ARRIVING}{number}")
             if arrival:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from runc_wrap.agent import agent_paths, signals, sockets, systemd_protocol
+from runc_wrap.agent import signals, sockets, start_command, systemd_protocol
 from runc_wrap.agent.log import say, warn
 
 TYPE_CHECKING = False
@@ -34,16 +34,16 @@ class Release:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._own = agent_paths.own_release(prefix)
+        self._own = start_command.own_release(prefix)
 
     def is_installed(self) -> bool:
         """Return whether it is the installed release, which alone knows its policy's form."""
-        return agent_paths.release(self._prefix) == self._own
+        return start_command.release(self._prefix) == self._own
 
 
 def begin_anew(prefix: str, role: str, held: Sequence[NamedDescriptor]) -> NoReturn:
     """Become the installed release's service, with these descriptors."""
-    words = agent_paths.command_anew(prefix, role)
+    words = start_command.command_anew(prefix, role)
     say("another release is installed; it takes over.")
     signals.hold()
     try:

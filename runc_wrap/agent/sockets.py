@@ -8,7 +8,6 @@ import fcntl
 import posix
 import time
 
-from runc_wrap.agent import agent_paths
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
 
 TYPE_CHECKING = False
@@ -32,14 +31,19 @@ class UnusableSocket(Exception):
     """The service cannot start; the message says why."""
 
 
+def directory(prefix: str) -> str:
+    """Return the directory of the sockets, which only root may enter."""
+    return f"{prefix}/var/agent"
+
+
 def path(prefix: str, name: str) -> str:
     """Return a socket's path."""
-    return f"{agent_paths.directory(prefix)}/{name}.sock"
+    return f"{directory(prefix)}/{name}.sock"
 
 
 def lock_path(prefix: str, role: str) -> str:
     """Return the path of the file that a running service has open."""
-    return f"{agent_paths.directory(prefix)}/{role}.{LOCK}"
+    return f"{directory(prefix)}/{role}.{LOCK}"
 
 
 def take(
@@ -57,16 +61,14 @@ def take(
             "Install runc-wrap in a directory with a shorter path."
         )
     try:
-        _make_directory(agent_paths.directory(prefix))
+        _make_directory(directory(prefix))
         if LOCK not in held:
             is_only_one = any(name in held for name in names)  # systemd sees to that
             held[LOCK] = _opened(lock_path(prefix, role), is_locked=not is_only_one)
         for name in [name for name in names if name not in held]:
             held[name] = _listening(path(prefix, name), KINDS[name])
     except OSError as error:
-        raise UnusableSocket(
-            f"{agent_paths.directory(prefix)}: {error.strerror}. Run it as root."
-        ) from None
+        raise UnusableSocket(f"{directory(prefix)}: {error.strerror}. Run it as root.") from None
     for name in held.keys() & KINDS.keys():
         posix.set_blocking(held[name], False)
     return [NamedDescriptor(name, fd) for name, fd in held.items()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.agent import agent_paths, descriptor_store, systemd_protocol
+from runc_wrap.agent import descriptor_store, start_command, systemd_protocol
 from runc_wrap.failure import Failure
 from runc_wrap.host import systemd
 
@@ -74,7 +74,7 @@ def _become(
         raise Failure(
             "The agent does not run as root, whose creates it must answer; run it as root."
         )
-    words = agent_paths.command_anew(str(places.prefix), role)
+    words = start_command.command_anew(str(places.prefix), role)
     handed = systemd_protocol.received(os.environb)
     variables = {**_FRUGAL, **os.environb, **(environment or {})}
     systemd_protocol.become(words, handed, variables)

@@ -22,7 +22,7 @@ from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.failure import Failure
-from runc_wrap.host import files, patience
+from runc_wrap.host import files, polling
 from runc_wrap.host.locks import LockHeldError, locked
 from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
@@ -248,7 +248,7 @@ def _attempted(work: Callable[[], NextStep]) -> tuple[str, str]:
 def _rest(seconds: float) -> None:
     """Wait, but not if the mounted policy changes."""
     before = _policy()
-    patience.wait_for(lambda: _policy() != before, seconds, _GLANCE)
+    polling.wait_for(lambda: _policy() != before, seconds, _GLANCE)
 
 
 def _policy() -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_change, engine_output, engine_transaction, output, progress
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError, Handler, check_name
 from runc_wrap.engines.registration import plan_execution, registration_plan
 from runc_wrap.engines.transaction.transaction_run import ADD, INTERRUPTED, Job
@@ -60,7 +60,7 @@ def add(places: Places, /, *, name: str, config: Path | None, **options: Any) ->
             return
         if config and not config.absolute().parent.is_dir():  # misspelled
             raise EngineError(f"--config {config}", "a directory that exists", "another file")
-        found = registry.at(name, config) if config else _only_one(name)
+        found = engine_registry.at(name, config) if config else _only_one(name)
         document, plan = _added(places, found, wanted)
     except engine_transaction.FAILURES as error:
         engine_transaction.end(name, error, as_json=wanted.as_json)
@@ -94,7 +94,7 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
         raise EngineError(
             "`auto` with an engine's own option", "neither", "name the engine instead"
         )
-    engines = registry.detected()
+    engines = engine_registry.detected()
     if not engines:
         raise EngineError("no engine on this node", "one of those it knows", "engine list")
     documents: list[dict[str, Any]] = []
@@ -128,14 +128,14 @@ def _attempted(
 
 def _only_one(name: str) -> Engine:
     """Return the one installation of an engine, the usual one if none is found."""
-    found = registry.ENGINES[name].detect()
+    found = engine_registry.ENGINES[name].detect()
     if len(found) > 1:
         raise EngineError(
             f"several: {', '.join(map(str, found))}",
             "one of them",
             f"--config {found[0].config}, or `engine add auto` for all",
         )
-    return found[0] if found else registry.at(name, registry.ENGINES[name].usual)
+    return found[0] if found else engine_registry.at(name, engine_registry.ENGINES[name].usual)
 
 
 def _checked(found: Engine, where: Where, wanted: _Wanted, facts: dict[str, Any]) -> list[str]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_output, engine_transaction
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import last_transaction, taking_back, transaction_run
+from runc_wrap.engines.transaction import last_transaction, transaction_revert, transaction_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def engine_argument(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return the argument ENGINE, which may also be one of `more`."""
-    return click.argument("name", metavar="ENGINE", type=click.Choice([*registry.ENGINES, *more]))
+    return click.argument(
+        "name", metavar="ENGINE", type=click.Choice([*engine_registry.ENGINES, *more])
+    )
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,7 +66,7 @@ def check_restart(*, restart: bool, dry_run: bool, stops: bool) -> None:
 def carried_out(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> Plan:
     """Change the files and restart nothing."""
     if not dry_run:
-        taking_back.remove_left_canaries(places, [plan.where])
+        transaction_revert.remove_left_canaries(places, [plan.where])
         do(plan)
         if not plan.is_empty:
             last_transaction.forget(plan.where)
@@ -93,5 +95,5 @@ def where_of(places: Places, name: str, config: Path) -> Where:
 def registered(places: Places, name: str, handler: str, config: Path | None) -> Where:
     """Return where a handler is registered: in `config`, or where our record says."""
     state = None if config else registration_state.with_handler(places, name, handler)
-    found = state.config if state else registry.ENGINES[name].usual
+    found = state.config if state else engine_registry.ENGINES[name].usual
     return where_of(places, name, config or found)

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cli import engine_transaction, output
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import RESTART
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def document(
 ) -> dict[str, Any]:
     """Return what `--json` prints of a planned or executed change."""
     where = plan.where
-    kubernetes = added and registry.ENGINES[where.engine].has_runtime_classes
+    kubernetes = added and engine_registry.ENGINES[where.engine].has_runtime_classes
     return {
         "engine": where.engine,
         "config": str(where.config),
@@ -44,7 +44,7 @@ def document(
 
 
 def _reload(plan: Plan) -> str:
-    engine = registry.at(plan.where.engine, plan.where.config)
+    engine = engine_registry.at(plan.where.engine, plan.where.config)
     return engine.reload_command(loses_default=plan.loses_default)
 
 
@@ -87,7 +87,7 @@ def _changes(document: dict[str, Any], plan: Plan) -> str:
     lines += [f"removed the link {plan.link_gone}"] if plan.link_gone and not plan.given else []
     if reload := document["reload"]:
         lines.append(f"to activate it, run: {reload}" if reload.startswith("systemctl") else reload)
-    note = registry.ENGINES[plan.where.engine].restart_note
+    note = engine_registry.ENGINES[plan.where.engine].restart_note
     if note and f" {RESTART} " in (document["reload"] or ""):
         lines.append(note)
     if document["runtime_class"]:

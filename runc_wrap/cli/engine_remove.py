@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import engine_change, engine_output, engine_transaction, output, progress
-from runc_wrap.engines import handler_removal, registry
+from runc_wrap.engines import engine_registry, handler_removal
 from runc_wrap.engines.handler import Handler
 from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import transaction_run
@@ -78,7 +78,7 @@ def _show(
 def _left(where: Where, handler: str) -> list[str]:
     """Return a problem if the engine shows a handler that we have no record of."""
     ours = Handler(handler, str(where.bin_dir / handler))
-    if not registry.at(where.engine, where.config).shows(ours):
+    if not engine_registry.at(where.engine, where.config).shows(ours):
         return []
     return [
         f"{where.config} has {handler}, but {where.state_dir} has no record of it: edit by hand"

@@ -12,20 +12,20 @@ from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import (
     canary_proof,
     engine_status,
-    taking_back,
+    transaction_revert,
     transaction_run,
 )
-from runc_wrap.engines.transaction.unit_control import Systemd
+from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.taking_back import Note
+    from runc_wrap.engines.transaction.transaction_revert import Note
     from runc_wrap.engines.transaction.transaction_run import Job, Proved
     from runc_wrap.node.paths import Places
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-FAILURES = (transaction_run.TakenBack, taking_back.NotTakenBackError)
+FAILURES = (transaction_run.TakenBack, transaction_revert.NotTakenBackError)
 _COLUMNS = ("engine", "handler", "configured", "in force", "since", "by")
 
 
@@ -88,8 +88,8 @@ def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
     A timer runs this half an hour after such a change. At boot a unit runs it with --boot, before
     the engines start.
     """
-    with taking_back.exclusive(places):
-        found = taking_back.everything(places, Systemd(), is_boot=is_boot)
+    with transaction_revert.exclusive(places):
+        found = transaction_revert.everything(places, Systemd(), is_boot=is_boot)
     if as_json:
         output.document([_row_of(one) for one in found])
         return
@@ -116,7 +116,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
     """
     with progress.shown("Asking the engines"):
         registered = registration_state.states(places.engines)
-        taking_back.remove_left_canaries(places, registered)
+        transaction_revert.remove_left_canaries(places, registered)
         found = [one.as_json() for one in engine_status.survey(places, Systemd())]
     if as_json:
         output.document(found)

@@ -10,7 +10,7 @@ import click
 from runc_wrap.cli import output, progress
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
-from runc_wrap.metrics import metrics_file, node_metrics, prometheus_text
+from runc_wrap.metrics import metrics_collector, metrics_file, prometheus_text
 from runc_wrap.node import agent_flush
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
     if asked.why and not asked.is_absent:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     with progress.shown("Counting decisions and calls"):
-        found = node_metrics.gather(places)
+        found = metrics_collector.gather(places)
     text = prometheus_text.exposition(found)
     if textfile:
         files.replace(textfile.absolute(), text, _MODE, is_synced=False)

@@ -19,7 +19,7 @@ from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.composition import groups
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.report import outcomes, profile_simulation
+from runc_wrap.report import call_outcomes, profile_simulation
 from runc_wrap.report.enforced_profile import USUAL, Enforced
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def simulate(
         output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
     else:
         output.say("It lets every call through that was seen.")
-    if any(one["verdict"] in (outcomes.DENIED, outcomes.DEPENDS) for one in rows):
+    if any(one["verdict"] in (call_outcomes.DENIED, call_outcomes.DEPENDS) for one in rows):
         raise SystemExit(output.WRONG)
 
 

@@ -15,7 +15,7 @@ from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names
 from runc_wrap.report.recording import UNSEEN
-from runc_wrap.report.suggestion import recorded_profile
+from runc_wrap.report.suggestion import profile_reduction
 
 _FILE: click.Path = click.Path(dir_okay=False, path_type=Path)
 _CLIENTS = {"crictl", "ctr", "kubectl", "nerdctl", *engine_names.KNOWN}
@@ -49,7 +49,7 @@ def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> N
         raise Failure(f"{file} cannot be written; the command was not run")
     begun = time.monotonic()
     status, seen = recorded_command.run(command)
-    block, sentences = recorded_profile.of_command(seen)
+    block, sentences = profile_reduction.of_command(seen)
     file.write_text(json.dumps(block, indent=2) + "\n")
     spent = time_text.duration(time.monotonic() - begun)
     ended = f", which ended with status {status}" if status else ""

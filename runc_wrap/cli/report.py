@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.cli import output, progress, report_document, report_merged, workload_text
-from runc_wrap.cli.workload_text import chosen, in_full
+from runc_wrap.cli import output, progress, report_document, report_merged, report_text
+from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
@@ -231,18 +231,18 @@ def _show(found: NodeReport, *, everyone: bool, candidate: bool) -> None:
     if not found.workloads:
         output.say(_NO_CANDIDATE if candidate else _NO_PROFILE)
         return
-    shown = workload_text.show(found.workloads, everyone=everyone)
+    shown = report_text.show(found.workloads, everyone=everyone)
     apart = [(one, one.here.runtimes) for one in shown if one.here and one.here.runtimes]
     if apart:
         output.say(_OF_RUNTIMES)
         for one, runtimes in apart:
-            output.say(f"  {workload_text.name(one)}: {_names(runtimes)}")
+            output.say(f"  {report_text.name(one)}: {_names(runtimes)}")
     if found.strays:
         output.say(_strays(found.strays))
 
 
 def _names(rows: Sequence[CallRow]) -> str:
-    return ", ".join(dict.fromkeys(row.syscall for row in rows[: workload_text.MOST_CALLS]))
+    return ", ".join(dict.fromkeys(row.syscall for row in rows[: report_text.MOST_CALLS]))
 
 
 def _strays(rows: Sequence[CallRow]) -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, progress, report_document, workload_text
+from runc_wrap.cli import output, progress, report_document, report_text
 from runc_wrap.cli.report_document import document
-from runc_wrap.cli.workload_text import chosen, in_full
+from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.base_profiles import Bases
@@ -145,7 +145,7 @@ def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool
     since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""
     output.say(f"{nodes} answered{since}.")
     if workloads:
-        workload_text.show(workloads, everyone=everyone)
+        report_text.show(workloads, everyone=everyone)
     else:
         output.say("No node that answered has injected a profile into any container.")
     for sentence in found.kept.sentences():

@@ -11,7 +11,7 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output, report_merged
 from runc_wrap.cli.report import gathered, sources
 from runc_wrap.cli.report_document import suggested
-from runc_wrap.cli.workload_text import call_words, chosen, listed
+from runc_wrap.cli.report_text import call_words, chosen, listed
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.report.merge import base_profiles

@@ -12,10 +12,10 @@ from runc_wrap.cli import output, progress
 from runc_wrap.cli.container_text import kernel_words, named
 from runc_wrap.cli.status import look
 from runc_wrap.failure import Failure
-from runc_wrap.report import outcomes, workload_names
+from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.newly_denied_calls import SeenCalls
 from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
-from runc_wrap.tighten.filter_choice import FilterChoice
+from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_outcome import SeccompState
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
         key = whose, _ = _workload(plan.entry), plan.laid.digest
         if key not in is_denied:
             lost = seen.lost(whose, plan.laid.block, plan.loader) if whose else []
-            is_denied[key] = any(one["verdict"] == outcomes.DENIED for one in lost)
+            is_denied[key] = any(one["verdict"] == call_outcomes.DENIED for one in lost)
             name = whose.name if whose else "containers that were not started through runc-wrap"
             calls = ["{syscall}: {outcome} ({count} seen)".format_map(one) for one in lost]
             words = "; ".join(calls[:_SHOWN]) or "nothing that was recorded"

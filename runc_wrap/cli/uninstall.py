@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output, progress
-from runc_wrap.engines.transaction import boot_unit, taking_back
+from runc_wrap.engines.transaction import boot_unit, transaction_revert
 from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
 from runc_wrap.installation import rollback, uninstaller
@@ -48,7 +48,7 @@ def uninstall(
         return
     uninstaller.check(places)
     # what is planned is still so when it is done: no engine is changed meanwhile, either
-    with locked(places.var, "install"), taking_back.exclusive(places):
+    with locked(places.var, "install"), transaction_revert.exclusive(places):
         plan = _planned(places, purge=purge, hand_over=hand_over)
         rollback.keep(places.prefix)  # not before: a refusal changes nothing
         done = _carry_out(plan, is_quiet=as_json)

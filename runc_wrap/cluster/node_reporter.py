@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import next_step, node_record
-from runc_wrap.cluster.kubernetes_api import api_server, node_object
+from runc_wrap.cluster.kubernetes_api import api_server, node_event, node_object
 from runc_wrap.cluster.kubernetes_api.node_object import Wanted
 from runc_wrap.host import files
 
@@ -162,7 +162,7 @@ class Reporter:
 
     def _create_events(self, node: KubernetesNode, events: Iterable[tuple[str, str]]) -> None:
         for reason, note in events:
-            event = node_object.event(node, self.pod.name, reason, note, _now())
+            event = node_event.event(node, self.pod.name, reason, note, _now())
             try:
                 self.api.create(_EVENTS, event)
             except api_server.Refused as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.node import features, installed_programs
 from runc_wrap.policy.policy_errors import PolicyError
@@ -33,11 +33,11 @@ def problems(places: Places, engine: str, config: Path | None) -> Iterator[str]:
     if _FILTERS not in features.of_kernel("actions_avail"):
         yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
     yield from _without_runtime(places)
-    detected = [] if config else registry.ENGINES[engine].detect()
+    detected = [] if config else engine_registry.ENGINES[engine].detect()
     if len(detected) > 1:
         yield f"this node has {' and '.join(map(str, detected))}: {_NAMED} says which one"
         return
-    given = registry.at(engine, config or registry.ENGINES[engine].usual)
+    given = engine_registry.at(engine, config or engine_registry.ENGINES[engine].usual)
     yield from _of_engine(places, detected[0] if detected else given)
 
 

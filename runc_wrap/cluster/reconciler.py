@@ -14,15 +14,8 @@ from runc_wrap.cluster import archive_copy, next_step, node_record, node_reporte
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.next_step import NextStep, Seen
-from runc_wrap.cluster.node_record import Attempt
 from runc_wrap.cluster.node_reporter import Shown
-from runc_wrap.cluster.step_execution import (
-    DOING,
-    WORDS,
-    StepExecution,
-    StepFailure,
-    settle_release,
-)
+from runc_wrap.cluster.step_execution import StepExecution, settle_release
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
@@ -32,7 +25,6 @@ if TYPE_CHECKING:
     from runc_wrap.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 
-_AGAIN = "it succeeded, and yet nothing is seen of it"
 _WAS_REMOVED = "runc-wrap was taken off this node"
 
 
@@ -72,7 +64,8 @@ class Reconciler:
                 self._report(decision, seen)
             if decision.step == next_step.NOTHING:
                 return decision
-            done[decision.step] = self._is_done(steps, decision.step, seen, done)
+            is_again = done.get(decision.step, False)
+            done[decision.step] = steps.is_done(decision.step, seen, is_again=is_again)
 
     def _begun(self, node: KubernetesNode) -> bool:
         """Begin a pass; tell whether a person asks for the handler.
@@ -144,22 +137,6 @@ class Reconciler:
         for step in steps:
             left = node_record.read(self.places).without(step)
             node_record.change(self.places, failed=left)
-
-    def _is_done(self, steps: StepExecution, step: str, seen: Seen, done: dict[str, bool]) -> bool:
-        """Do one step, remember it if it failed, and return whether it went well.
-
-        A step that succeeded and yet seems to be missing has failed: an engine that is restarted
-        again and again is worse than none. So former failures are forgotten only when it is seen.
-        """
-        self.reporter.tell(DOING[step])
-        failure = StepFailure(WORDS[step], _AGAIN) if done.get(step) else steps.do(step, seen)
-        if failure is None:
-            return True
-        self.reporter.tell(f"that failed: {failure.reason}")
-        new = Attempt(step, next_step.key_of(seen, step), time.time(), 1, *failure)
-        failed = node_record.read(self.places).with_failure(new)
-        node_record.change(self.places, failed=failed)
-        return False
 
     def _report(self, decision: NextStep, seen: Seen) -> None:
         """Tell a state, and remember in which boot the handler was in force, or was taken away."""

@@ -5,12 +5,14 @@ A step returns why it failed, and the state that this leads to; None if it went 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import archive_copy, next_step, node_record
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.cluster.node_record import Attempt
 
 if TYPE_CHECKING:
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
@@ -37,6 +39,7 @@ WORDS = {  # the state after each step that failed
 }
 _UNHEARD = "the API server does not know yet that the RuntimeClass no longer selects this node"
 _NEEDED = "something on the node needs it still; it goes on when that is gone"
+_AGAIN = "it succeeded, and yet nothing is seen of it"
 _LONGEST = 600  # characters of a sentence
 
 
@@ -73,6 +76,22 @@ class StepExecution:
             next_step.UNREGISTER: self._unregister,
             next_step.UNINSTALL: self._uninstall,
         }[step](seen)
+
+    def is_done(self, step: str, seen: Seen, *, is_again: bool) -> bool:
+        """Do one step, remember it if it failed, and return whether it went well.
+
+        A step that succeeded and yet seems to be missing has failed: an engine that is restarted
+        again and again is worse than none. So former failures are forgotten only when it is seen.
+        """
+        self.reporter.tell(DOING[step])
+        failure = StepFailure(WORDS[step], _AGAIN) if is_again else self.do(step, seen)
+        if failure is None:
+            return True
+        self.reporter.tell(f"that failed: {failure.reason}")
+        new = Attempt(step, next_step.key_of(seen, step), time.time(), 1, *failure)
+        failed = node_record.read(self.places).with_failure(new)
+        node_record.change(self.places, failed=failed)
+        return False
 
     def ask(self, seen: Seen, *, removes: bool) -> None:
         """Ask the host what is not known yet. Raises SystemdError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 
 if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Engine
@@ -19,12 +19,12 @@ def survey(states: list[Registered]) -> list[Json]:
 
     `binary` and `version` are of the first one found.
     """
-    return [_surveyed(engine, states) for engine in registry.ENGINES]
+    return [_surveyed(engine, states) for engine in engine_registry.ENGINES]
 
 
 def _surveyed(engine: str, states: list[Registered]) -> Json:
     own = [state for state in states if state.engine == engine]
-    found = [_found(each) for each in registry.ENGINES[engine].detect()]
+    found = [_found(each) for each in engine_registry.ENGINES[engine].detect()]
     first = found[0] if found else {"binary": None, "version": None}
     return {
         "engine": engine,
@@ -47,6 +47,6 @@ def _found(each: Engine) -> Json:
 
 
 def _row(state: Registered, one: Handler) -> Json:
-    shows = registry.at(state.engine, state.config).shows(one)
+    shows = engine_registry.at(state.engine, state.config).shows(one)
     rest = {"path": one.path, "default": one.default, "in_force": shows}
     return {"config": str(state.config), "handler": one.name, **rest}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
@@ -47,7 +47,7 @@ def _registered(places: Places) -> Iterator[CriEngine]:
     except (EngineError, OSError):  # `engine list` reports it
         return
     for state in states:
-        found = registry.at(state.engine, state.config)
+        found = engine_registry.at(state.engine, state.config)
         if isinstance(found, CriEngine) and state.handlers:
             yield found
 

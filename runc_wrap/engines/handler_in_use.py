@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.dependent_container import Dependent, Unknown, of_handler
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def by_name(engine: str, config: Path, path: Path) -> list[Dependent]:
 
     `path` is the handler's own, PREFIX/bin/HANDLER. Raises Unknown.
     """
-    return _once(registry.at(engine, config).needing(path))
+    return _once(engine_registry.at(engine, config).needing(path))
 
 
 def by_path(places: Places, handler: str) -> list[Dependent]:
@@ -36,7 +36,7 @@ def by_path(places: Places, handler: str) -> list[Dependent]:
 
 def _by_path(places: Places, handler: str) -> Iterator[Dependent]:
     path, known = places.wrapper.with_name(handler), set()
-    for engine in registry.ENGINES.values():
+    for engine in engine_registry.ENGINES.values():
         for id_, container in engine.calling(path):
             known.add(id_)
             yield container
@@ -45,7 +45,7 @@ def _by_path(places: Places, handler: str) -> Iterator[Dependent]:
 
 def of_users(handler: str) -> list[Dependent]:
     """Return the containers that users started by an engine of their own through a handler."""
-    return _once(one for each in registry.ENGINES.values() for one in each.of_users(handler))
+    return _once(one for each in engine_registry.ENGINES.values() for one in each.of_users(handler))
 
 
 def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent], list[str]]:
@@ -54,7 +54,7 @@ def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent],
     What users run by their own Podman is named only: any user could start such a container.
     """
     users, path = (
-        registry.ENGINES[where.engine].of_users(handler),
+        engine_registry.ENGINES[where.engine].of_users(handler),
         places.wrapper.with_name(handler),
     )
     return _known(handler, users, lambda: by_name(where.engine, where.config, path))

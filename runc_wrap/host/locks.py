@@ -13,7 +13,7 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from runc_wrap.host import patience
+from runc_wrap.host import polling
 from runc_wrap.hotpath.errors import quoted
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _restrict(descriptor: int, mode: int) -> None:
 
 
 def _wait(descriptor: int, path: str) -> None:
-    if not patience.wait_for(lambda: _taken(descriptor), PATIENCE, _PAUSE):
+    if not polling.wait_for(lambda: _taken(descriptor), PATIENCE, _PAUSE):
         held = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
         raise LockHeldError(errno.EWOULDBLOCK, f"{held}: wait for it, or end it", path)
 

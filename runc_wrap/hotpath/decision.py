@@ -100,6 +100,26 @@ def decide(facts: "CreateFacts", policy: "CompiledPolicy", now: float) -> Decisi
     return Decision("keep", "The config brings a seccomp profile of its own.", OWN_PROFILE)
 
 
+def without_recording(decision: Decision) -> None:
+    """Record nothing: the profile's own listener is asked, or a candidate denies nothing more."""
+    if decision.recorded:
+        decision.recorded = False
+        decision.reason += " The profile has a listener of its own, so nothing is recorded."
+
+
+def without_agent(decision: Decision) -> None:
+    """Record nothing, and audit instead of observe, or log what a candidate would deny.
+
+    Without an agent the runtime would fail.
+    """
+    mode = ENFORCE if decision.candidate else AUDIT
+    is_observed = decision.mode == OBSERVE
+    then = f"the mode is {mode} instead of observe" if is_observed else "nothing is recorded"
+    decision.reason += f" No agent listens, so {then}."
+    decision.recorded = False
+    decision.mode = mode if is_observed else decision.mode
+
+
 def restore(decision: Decision, setting: "str | None") -> None:
     """Change a decision to what is true of a restore. Raises Forbidden.
 

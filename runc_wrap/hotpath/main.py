@@ -23,13 +23,13 @@ from runc_wrap.hotpath import (
 )
 from runc_wrap.hotpath.create_facts import Call, CreateFacts
 from runc_wrap.hotpath.decision import (
-    AUDIT,
-    ENFORCE,
     OBSERVE,
     READY_MADE,
     Decision,
     decide,
     restore,
+    without_agent,
+    without_recording,
 )
 from runc_wrap.hotpath.errors import Forbidden, Malformed, Refusal, described
 from runc_wrap.hotpath.exec_runtime import Launch, hand_over
@@ -149,9 +149,9 @@ def consider(
     block = _final_block(facts, policy, decision, profile_of)
     if decision.mode == OBSERVE or decision.recorded:
         if not block.get("listenerMetadata", "").startswith(_OUR_METADATA):
-            _ask_nothing(decision)
+            without_recording(decision)
         elif not _has_agent(block):
-            _do_without_agent(decision)
+            without_agent(decision)
             block = _final_block(facts, policy, decision, profile_of)
     if call.invocation.command == "restore":
         restore(decision, policy.get("restore"))
@@ -183,26 +183,6 @@ def _has_agent(block: "Json") -> bool:
     from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - expensive, and rarely needed
 
     return agent_probe.has_agent(block.get("listenerPath", ""))
-
-
-def _ask_nothing(decision: Decision) -> None:
-    """Record nothing: the profile's own listener is asked, or a candidate denies nothing more."""
-    if decision.recorded:
-        decision.recorded = False
-        decision.reason += " The profile has a listener of its own, so nothing is recorded."
-
-
-def _do_without_agent(decision: Decision) -> None:
-    """Record nothing, and audit instead of observe, or log what a candidate would deny.
-
-    Without an agent the runtime would fail.
-    """
-    from runc_wrap.hotpath import agent_probe  # noqa: PLC0415 - see above
-
-    mode = ENFORCE if decision.candidate else AUDIT
-    decision.reason = agent_probe.without_agent(decision, mode)
-    decision.recorded = False
-    decision.mode = mode if decision.mode == OBSERVE else decision.mode
 
 
 def default_root(kind: str, environment: "Mapping[bytes, bytes]", process: str = "self") -> str:

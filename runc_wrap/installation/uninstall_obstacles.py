@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.engines import dependent_container, handler_in_use, registry
+from runc_wrap.engines import dependent_container, engine_registry, handler_in_use
 from runc_wrap.engines.engine_class import NOTHING
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
@@ -102,7 +102,7 @@ def _in_memory(places: Places, unsure: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each name that an engine which runs has read from its files, and has not forgotten."""
     states = registration_state.states(places.engines)
     registered = {(state.engine, state.config): state for state in states}
-    for each in registry.detected():
+    for each in engine_registry.detected():
         if each.binary is None or each.reload() == NOTHING:  # it reads its files by itself
             continue
         state = registered.get((each.name, each.config))

@@ -42,13 +42,13 @@ def main(prefix: str) -> None:
     """Write the file, at a low priority from the first import on; exit with 1 if unreadable."""
     os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICE))
     alarm(DEADLINE)
-    from runc_wrap.metrics import node_metrics  # noqa: PLC0415 - most of the CPU time
+    from runc_wrap.metrics import metrics_collector  # noqa: PLC0415 - most of the CPU time
     from runc_wrap.node import agent_flush  # noqa: PLC0415
 
     places = Places(Path(prefix))
     agent_flush.ask(places, _AGENT_SECONDS)
     try:
-        write(places, node_metrics.gather(places))
+        write(places, metrics_collector.gather(places))
     except OSError:
         os._exit(1)
     os._exit(0)  # freeing all evidence, object by object, takes 5 ms

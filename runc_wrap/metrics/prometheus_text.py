@@ -1,4 +1,4 @@
-"""The series for Prometheus, and how decisions become labels with few values.
+"""The series for Prometheus: their names and labels, and its text format.
 
 Dashboards rely on names and labels: more may be added, none renamed.
 """
@@ -8,14 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
-from runc_wrap.host import engine_names
-from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
 from runc_wrap.metrics.counter_state import OTHER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from runc_wrap.ledger.decision_record import Record
     from runc_wrap.metrics.counter_state import CounterState
 
 LONGEST_LABEL = 100  # characters
@@ -48,17 +45,6 @@ COUNTERS = {
         "Times that the ledger was rotated twice between two passes: decisions were not counted.",
         (),
     ),
-}
-_KNOWN = {
-    "mode": MODES,
-    "action": ("inject", "keep", "leave"),
-    "via": ("agent", "cold", "hook"),
-    "engine": (*engine_names.KNOWN,),
-}
-_KEPT = {
-    OWN_PROFILE: "own-profile",
-    ENGINE_DEFAULT: "engine-default",
-    READY_MADE: "ready-made",
 }
 SEEING = "runc_wrap_evidence_sources_seeing"
 _SEEING = "1 if the agent's probe shows up in a source of evidence, 0 if nothing comes."
@@ -159,58 +145,13 @@ def label(value: object) -> str:
     return safe_text.name(value, LONGEST_LABEL)
 
 
-def count_decision(tally: CounterState, record: Record) -> None:
-    """Count one line of the ledger, except those of `selftest`, which opts out each time."""
-    if record.is_selftest:
-        return
-    kind = reason_kind(record)
-    known = {name: _one_of(names, getattr(record, name)) for name, names in _KNOWN.items()}
-    labels = (known["mode"], known["action"], kind, known["via"], known["engine"])
-    tally.add(DECISIONS, labels)
-    if kind == "opted-out":
-        tally.add(OPTED_OUT, ())
-    if record.declared == "privileged":
-        tally.add(PRIVILEGED, ())
-    if record.fallback:
-        tally.add(FALLBACKS, ())
-
-
 def source(name: str) -> str:
     """Return a source of records as a label."""
-    return _one_of(_SOURCES, name)
+    return one_of(_SOURCES, name)
 
 
-def _one_of(names: Iterable[str], value: object) -> str:
+def one_of(names: Iterable[str], value: object) -> str:
+    """Return a value that is one of few names, else OTHER; "none" for None."""
     if value is None:
         return "none"
     return value if isinstance(value, str) and value in names else OTHER
-
-
-def reason_kind(record: Record) -> str:
-    """Return the kind of reason, one of few; hotpath.decision writes the sentence."""
-    action, declared = record.action, record.declared
-    if action == "keep":
-        return _KEPT.get(str(declared), OTHER)
-    if action == "leave":
-        return _why_left(record.reason or "")
-    if action != "inject":
-        return OTHER
-    if declared == "privileged":
-        return "privileged"
-    if declared == ENGINE_DEFAULT:
-        return "adopted"
-    if declared not in (None, "unset"):
-        return "annotation"
-    return "rule" if record.rule else "default"
-
-
-def _why_left(reason: str) -> str:
-    if reason.startswith("Started unmodified"):
-        return "failed-open"
-    if reason.startswith("The annotation "):
-        return "opted-out"
-    if " turns it off" in reason:  # more follows where an engine's default was taken over
-        return "off"
-    if reason == "The container is privileged.":
-        return "privileged"
-    return "no-linux" if reason.endswith(" has no linux section.") else OTHER

@@ -11,13 +11,13 @@ from runc_wrap.documents.reader import record
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.return_codes import LOG
-from runc_wrap.report import argument_text, outcomes
-from runc_wrap.report.outcomes import WORST_FIRST
+from runc_wrap.report import argument_text, call_outcomes
+from runc_wrap.report.call_outcomes import WORST_FIRST
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import Tally
     from runc_wrap.profiles.abis import Abi
-    from runc_wrap.report.outcomes import CallOutcome, Filter
+    from runc_wrap.report.call_outcomes import CallOutcome, Filter
 
 Json = dict[str, Any]
 MOST_KINDS = 32  # of arguments
@@ -156,11 +156,11 @@ class CallRow:
         """Return what each kind of it that was seen would get from a profile."""
         kinds = self.args if self.has_args and self.args else (None,)
         calls = (CallKind(self.arch, self.number, LOG, args, "", "") for args in kinds)
-        return {outcomes.of(call, profile).verdict for call in calls}
+        return {call_outcomes.of(call, profile).verdict for call in calls}
 
     def name_here(self) -> None:
         """Name it as this machine's libseccomp does, if it knows the call."""
-        abi = outcomes.abi_of(self.arch, self.number)
+        abi = call_outcomes.abi_of(self.arch, self.number)
         self.abi = abi.name if abi else f"{self.arch:#x}"
         name = name_of(abi, self.number)
         self.syscall = self.syscall if name.startswith("#") and self.syscall else name

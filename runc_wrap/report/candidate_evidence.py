@@ -14,7 +14,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
-from runc_wrap.report import outcomes, workload_names
+from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.container_evidence import CANDIDATE
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _asked(tallies: Tallies, begun: float) -> Tallies:
     found.dropped, found.ended = tallies.dropped, tallies.ended
     for made_by in (PROGRAM, RUNTIME, EITHER):
         for call, tally in tallies.part(made_by).calls.items():
-            if call.code & ACTION_MASK in outcomes.ASKED and tally.last >= begun:
+            if call.code & ACTION_MASK in call_outcomes.ASKED and tally.last >= begun:
                 found.part(made_by).count(call, tally)
     return found
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import loss_intervals
-from runc_wrap.report import container_evidence, outcomes
+from runc_wrap.report import clone3_flags, container_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,12 +92,12 @@ class Doubts(NamedTuple):
         return found + "".join(f"; {one}" for one in self._of_clones())
 
     def _of_clones(self) -> Iterator[str]:
-        if self.clones[outcomes.IN_AUDIT]:
+        if self.clones[clone3_flags.IN_AUDIT]:
             what = "make namespaces, or do what else clone cannot,"
             yield f"whether clone3 was to {what} is unknown (observe shows it)"
-        elif self.clones[outcomes.NAMESPACES_ONLY]:
+        elif self.clones[clone3_flags.NAMESPACES_ONLY]:
             yield "whether clone3 was to do what clone cannot is unknown (observe shows it)"
-        if unmade := self.clones[outcomes.WAS_UNMADE]:
+        if unmade := self.clones[clone3_flags.WAS_UNMADE]:
             which = f"{unmade} of {safe_text.number(self.of, 'call')} of clone3"
             yield f"what {which} was to do is unknown, as its caller was killed or interrupted"
 

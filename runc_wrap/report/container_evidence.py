@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.call_outcomes import Filter
 
 CANDIDATE = "candidate"  # the mode in a report on candidates: what they would deny is logged
 _LOOKING = (AUDIT, OBSERVE, ENFORCE_LOG, CANDIDATE)  # modes in which calls are recorded

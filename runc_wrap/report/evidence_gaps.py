@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath.decision import OBSERVE
-from runc_wrap.report import container_evidence, outcomes
+from runc_wrap.report import clone3_flags, container_evidence
 from runc_wrap.report.unattributed_doubt import either, either_sentence, is_over
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def doubtful(
             "may have been its own. Recreate it: a container that is watched as long without such "
             "calls ends this doubt. Or use observe."
         )
-    if unreadable := doubts.clones[outcomes.UNREADABLE]:
+    if unreadable := doubts.clones[clone3_flags.UNREADABLE]:
         yield (
             f"the flags of {unreadable} of {safe_text.number(doubts.of, 'call')} of clone3 could "
             "not be read, and with those for new namespaces clone is denied too."

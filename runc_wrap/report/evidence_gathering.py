@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.log_sources import Asked, Interval, Timed
     from runc_wrap.report.merged_workload import MergedWorkload
-    from runc_wrap.report.outcomes import Filter
 
 
 @dataclass(frozen=True)

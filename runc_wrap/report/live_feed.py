@@ -20,7 +20,7 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import is_repeated
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
-from runc_wrap.report import call_row, outcomes
+from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.outcomes import Filter
 
 
 class SeenCall(NamedTuple):
@@ -149,5 +149,5 @@ class DeniedCalls:
         if record and not record.is_injected:
             return None
         profile = self._profile_of(record) if record else ""
-        outcome = outcomes.of_record(one.call, profile, record and record.candidate)
-        return None if outcome.verdict == outcomes.SAFE else call_row.of(one.call, outcome)
+        outcome = call_outcomes.of_record(one.call, profile, record and record.candidate)
+        return None if outcome.verdict == call_outcomes.SAFE else call_row.of(one.call, outcome)

@@ -12,18 +12,18 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.report import call_row, filter_side_effects, outcomes
+from runc_wrap.report import call_outcomes, call_row, filter_side_effects
+from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.call_row import place, texts_size
 from runc_wrap.report.confidence import LostRecords, watched_well
-from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.recording import RecordedCalls
 from runc_wrap.report.workload_on_node import MOST_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow, NodeCall
-    from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.workload_names import Workload
     from runc_wrap.report.workload_on_node import NodeWorkload, SeenHere
 
@@ -300,7 +300,7 @@ def _order(one: MergedWorkload) -> tuple[bool, int, int, int, int, str]:
     Among equals, those of most nodes come first, on one node those that run, then those with most
     calls; enforced ones last.
     """
-    consequence = (DENIED, DEPENDS, None, outcomes.DEGRADES, SAFE).index(one.verdict)
+    consequence = (DENIED, DEPENDS, None, call_outcomes.DEGRADES, SAFE).index(one.verdict)
     running = calls = 0
     if one.here:
         running, calls = one.running, sum(row.count for row in one.calls.values())

@@ -18,7 +18,7 @@ from runc_wrap.evidence.sightings import HIDES
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_outcomes
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tallies
     from runc_wrap.ledger.decision_record import Record
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.container_evidence import ContainerEvidence
-    from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3
@@ -171,7 +171,7 @@ def is_one(call: CallKind, profile: Filter) -> bool:
     first, _, address = (call.args or (None,) * 3)[:3]
     if first is not None:
         return is_held(name, first) and address != 0 and not _is_strict(name, call)
-    return name == "seccomp" or outcomes.of(call, profile).verdict == outcomes.SAFE
+    return name == "seccomp" or call_outcomes.of(call, profile).verdict == call_outcomes.SAFE
 
 
 def _is_strict(name: str | None, call: CallKind) -> bool:
@@ -181,7 +181,7 @@ def _is_strict(name: str | None, call: CallKind) -> bool:
 
 def _name(call: CallKind) -> str | None:
     """Return the call's name if it can install filters, else None."""
-    abi = outcomes.abi_of(call.arch, call.number)
+    abi = call_outcomes.abi_of(call.arch, call.number)
     if abi is None:
         return None
     return next((one for one in FIRST if syscall_names.numbers(abi).get(one) == call.number), None)

@@ -12,7 +12,7 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import abis, return_codes, syscall_names
-from runc_wrap.report import call_row, outcomes
+from runc_wrap.report import call_outcomes, call_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.sources.strace_text import TracedCall
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.outcomes import CallOutcome, Filter
+    from runc_wrap.report.call_outcomes import CallOutcome, Filter
 
 Json = dict[str, Any]
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
@@ -84,18 +84,18 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
 
     @lru_cache(_MOST)
     def judged(kind: CallKind) -> tuple[str, str, CallOutcome]:
-        abi = outcomes.abi_of(kind.arch, kind.number)
+        abi = call_outcomes.abi_of(kind.arch, kind.number)
         name = call_row.name_of(abi, kind.number)
-        return name, abi.name if abi else "", outcomes.of(kind, profile)
+        return name, abi.name if abi else "", call_outcomes.of(kind, profile)
 
     found: dict[tuple[str, str, CallOutcome], Json] = {}
     for kind, where in seen:
         name, abi, outcome = key = judged(kind)
-        if outcome.verdict != outcomes.SAFE and key not in found:
+        if outcome.verdict != call_outcomes.SAFE and key not in found:
             what = {"verdict": outcome.verdict, "errno": outcome.errno, "outcome": outcome.how}
             found[key] = {"syscall": name, "abi": abi, **what, "count": 0, "first": where}
         if key in found:
             found[key]["count"] += 1
     if not judged.cache_info().misses:
         raise Failure(_NO_CALL)
-    return sorted(found.values(), key=lambda one: outcomes.WORST_FIRST.index(one["verdict"]))
+    return sorted(found.values(), key=lambda one: call_outcomes.WORST_FIRST.index(one["verdict"]))

@@ -13,18 +13,18 @@ from runc_wrap.documents.bounds import Count, First, Most
 from runc_wrap.documents.reader import record
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
-from runc_wrap.report import call_row, outcomes
+from runc_wrap.report import call_outcomes, call_row
+from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE
 from runc_wrap.report.call_row import NodeCall
-from runc_wrap.report.outcomes import LET_THROUGH, SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tallies
     from runc_wrap.ledger.decision_record import Record
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import ContainerEvidence
-    from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 _MOST_NOTES = 10
@@ -126,4 +126,4 @@ def _is_allowed(call: CallKind, profile: Filter | str) -> bool:
     if call.code & RECORDED:
         return True
     is_sent = call.code & ACTION_MASK == USER_NOTIF
-    return is_sent and outcomes.of_record(call, profile).verdict == SAFE
+    return is_sent and call_outcomes.of_record(call, profile).verdict == SAFE

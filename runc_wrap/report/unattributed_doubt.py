@@ -24,9 +24,9 @@ from runc_wrap import safe_text
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
-from runc_wrap.report import call_row, outcomes, own_filter_evidence
+from runc_wrap.report import call_outcomes, call_row, own_filter_evidence
+from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE
 from runc_wrap.report.container_evidence import CANDIDATE
-from runc_wrap.report.outcomes import LET_THROUGH, SAFE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import CallKind, Tally
     from runc_wrap.evidence.store.unattributed_calls import Strays
     from runc_wrap.ledger.decision_record import Record
+    from runc_wrap.report.call_outcomes import CallOutcome, Filter
     from runc_wrap.report.container_evidence import ContainerEvidence
-    from runc_wrap.report.outcomes import CallOutcome, Filter
 
 
 Interval = tuple[float, float]
@@ -87,7 +87,7 @@ class Suspicion:
         key = (kind, call[:4])
         if key not in self._known:
             profile = self._profile_of(record)
-            outcome = None if isinstance(profile, str) else outcomes.of(call, profile)
+            outcome = None if isinstance(profile, str) else call_outcomes.of(call, profile)
             self._known[key] = may_be(call, str(record.mode), outcome) or (
                 record.mode == AUDIT
                 and not isinstance(profile, str)
@@ -123,12 +123,12 @@ def either(
         profile = profile_of(one.record)
         for call, tally in one.seen.unsure.calls.items():
             candidate = one.record.candidate
-            outcome = outcomes.of_record(call, profile, candidate)
+            outcome = call_outcomes.of_record(call, profile, candidate)
             outcome = LET_THROUGH if call.code & RECORDED else outcome
             if (outcome.verdict != SAFE and not outcome.is_expected) or (
                 not isinstance(profile, str) and own_filter_evidence.is_one(call, profile)
             ):
-                abi = outcomes.abi_of(call.arch, call.number)
+                abi = call_outcomes.abi_of(call.arch, call.number)
                 found[call_row.name_of(abi, call.number)] += tally.count
     return found
 

@@ -31,21 +31,21 @@ from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
+    call_outcomes,
     call_row,
     confidence,
     container_evidence,
     evidence_gaps,
     filter_side_effects,
     merged_workload,
-    outcomes,
     own_filter_evidence,
     recording,
     workload_names,
 )
+from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
 from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import Doubts
 from runc_wrap.report.container_evidence import NodeFacts
-from runc_wrap.report.outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
 from runc_wrap.report.unattributed_doubt import Suspicion
 from runc_wrap.report.workload_on_node import MOST_NAMES, NodeWorkload, SeenHere
 
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
+    from runc_wrap.report.call_outcomes import CallOutcome
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import Carried, ContainerEvidence
     from runc_wrap.report.merged_workload import MergedWorkload
-    from runc_wrap.report.outcomes import CallOutcome
     from runc_wrap.report.recording import RecordedCalls
     from runc_wrap.report.workload_names import Workload
 
@@ -192,7 +192,7 @@ class Judging(NodeFacts):
             (call, t)
             for call, t in seen.calls.items()
             if t.last >= self.since
-            and (t.last >= former or call.code & ACTION_MASK not in outcomes.ASKED)
+            and (t.last >= former or call.code & ACTION_MASK not in call_outcomes.ASKED)
         ]
         calls = [one for one in every if not one[0].code & RECORDED]
         if not calls:
@@ -202,7 +202,7 @@ class Judging(NodeFacts):
         for call, tally in calls:
             key = call[:4]
             if key not in known:
-                known[key] = outcomes.of_record(call, profile, record.candidate)
+                known[key] = call_outcomes.of_record(call, profile, record.candidate)
             if known[key].verdict != SAFE:
                 call_row.count_in(rows, call, tally, known[key])
         return [profile] if isinstance(profile, str) else []

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from runc_wrap.documents.bounds import Count, First, Most, Time
 from runc_wrap.documents.reader import record
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
+from runc_wrap.report.call_outcomes import SAFE
 from runc_wrap.report.call_row import CallRow, NodeCall, Verdict
-from runc_wrap.report.outcomes import SAFE
 from runc_wrap.report.recording import NodeRecording
 from runc_wrap.report.workload_names import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.container_evidence import ContainerEvidence
-    from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.own_filter_evidence import OwnFilters
 
 Json = dict[str, Any]

@@ -23,8 +23,8 @@ from runc_wrap.node.container_state.container_processes import ContainerMembers,
 from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
 from runc_wrap.tighten import saved_state
 from runc_wrap.tighten.process_outcome import FilterRequest
+from runc_wrap.tighten.process_rounds import tighten_processes
 from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
-from runc_wrap.tighten.tracer import tighten_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

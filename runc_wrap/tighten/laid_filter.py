@@ -1,17 +1,35 @@
-"""What is laid on containers: the overlay as a filter of its own, or a profile."""
+"""Which filter is laid on a container: the overlay as a filter of its own, or a profile.
+
+The profile is the one that the policy decides, or a named one.
+"""
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runc_wrap.apply import profile_operand
+from runc_wrap.failure import Failure
 from runc_wrap.filters import runtime_filter
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.hotpath import overlay
+from runc_wrap.hotpath import json_ambiguity, overlay, policy_file
+from runc_wrap.hotpath.create_facts import bounding
+from runc_wrap.hotpath.decision import AS_STRICT
+from runc_wrap.hotpath.errors import quoted
+from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.json_codec import digest
-from runc_wrap.profiles import abis, block_merge, syscall_names
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node import runtime_loader
+from runc_wrap.node.container_state import bundle_config, redecide
+from runc_wrap.profiles import abis, block_merge, platform, syscall_names
+from runc_wrap.profiles.mode_profiles.candidate_mode import PASSING
+from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import Overlay
+    from runc_wrap.hotpath.main import Outcome
+    from runc_wrap.node.container_state.node_status import Entry
+    from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
 OVERLAY = "overlay"
@@ -62,3 +80,70 @@ def of_overlay(over: Overlay) -> LaidFilter:
 def of_block(name: str, block: Json, loader: Loader) -> LaidFilter:
     """Return a resolved profile. Raises ProfileError."""
     return LaidFilter(name, block, runtime_filter.installed(block, loader))
+
+
+class FilterChoice:
+    """Chooses for each container. `loader` returns how a kind of runtime loads profiles.
+
+    `profile` is None for the overlay, "" for what the policy in force decides; `is_named`: the
+    containers were named. Raises Refusal, and Failure if no overlay is in force.
+    """
+
+    def __init__(self, places: Places, profile: str | None, *, is_named: bool) -> None:
+        self._places, self._profile, self._is_named = places, profile, is_named
+        self.loader = cache(partial(runtime_loader.of, places.prefix))
+        self._policy = policy_file.load(str(places.prefix))
+        over = self._policy["overlay"]
+        if profile is None and not over:
+            raise Failure(
+                "the policy in force has no overlay; write one into config.toml, run "
+                "`runc-wrapctl apply`, then this again"
+            )
+        self._overlay = of_overlay(over) if profile is None and over else None
+
+    def of(self, entry: Entry) -> LaidFilter | None:
+        """Return the filter, None for a container that the policy leaves as it is.
+
+        The overlay is for containers that have it when they are created; and for those whose name
+        was given. Raises Refusal, ProfileError, OSError and Failure.
+        """
+        if self._overlay:
+            return self._overlay if self._is_named or self._now(entry).block else None
+        found = self._of_name(entry, self._profile) if self._profile else self._decided(entry)
+        if found and "SCMP_ACT_NOTIFY" in _actions(found[1]):
+            raise Failure(
+                f"the profile {quoted(found[0])} asks a listener, which a runtime gives only to a "
+                "container that it creates: recreate the container"
+            )
+        return found and of_block(*found, self.loader(entry.container.kind))
+
+    def _decided(self, entry: Entry) -> tuple[str, Json] | None:
+        outcome = self._now(entry)
+        decision = outcome.decision
+        if decision.action != "inject":
+            return None
+        if decision.mode not in AS_STRICT:
+            raise Failure(
+                f"the policy decides {decision.mode} for it, which lets through what its profile "
+                "denies: laid on what runs, it would confine nothing"
+            )
+        return decision.profile or "", outcome.block
+
+    def _now(self, entry: Entry) -> Outcome:
+        return redecide.decide_now(self._policy, entry.container.bundle or "", entry.record)
+
+    def _of_name(self, entry: Entry, name: str) -> tuple[str, Json]:
+        engine = (entry.record.engine if entry.record else None) or UNKNOWN
+        source = profile_operand.profile(self._places, name, engine).profile
+        compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
+        config = json_ambiguity.parsed(bundle_config.text(entry.container.bundle or ""))
+        block = resolve(compiled, bounding(config))
+        if _actions(block) <= {*PASSING}:
+            raise Failure(
+                f"the profile {quoted(name)} only logs or lets through: it denies nothing"
+            )
+        return name, block
+
+
+def _actions(block: Json) -> set[str]:
+    return {block["defaultAction"], *(rule["action"] for rule in block.get("syscalls") or ())}

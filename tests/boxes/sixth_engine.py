@@ -15,7 +15,7 @@ from runc_wrap.host import engine_names
 NAMES = engine_names.EngineNames("sixth", "sixth", "moby", is_users=True)
 engine_names.KNOWN[NAMES.name] = NAMES  # before the modules that read it are imported
 
-from runc_wrap.engines import probe_image, registry  # noqa: E402
+from runc_wrap.engines import engine_registry, probe_image  # noqa: E402
 from runc_wrap.engines.cri.grpc_call import CallFailed  # noqa: E402
 from runc_wrap.engines.dependent_container import Dependent  # noqa: E402
 from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noqa: E402
@@ -129,7 +129,7 @@ class Sixth(Engine):
             program.run(str(self.binary), "remove", name, seconds=SHORT)
 
 
-registry.ENGINES[NAMES.name] = Sixth
+engine_registry.ENGINES[NAMES.name] = Sixth
 
 if __name__ == "__main__":
     from runc_wrap.cli.entry_point import start

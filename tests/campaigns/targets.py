@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.agent.decide import wire
-from runc_wrap.agent.observe import handshake
+from runc_wrap.agent.observe import container_process_state
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import journald, line_stream, netlink, strace_text
 from runc_wrap.evidence.store import evidence_reader
@@ -174,7 +174,7 @@ def request(data: bytes) -> None:
 def notification(data: bytes) -> None:
     """Receive a runtime's message at the notify socket, with a descriptor."""
     here, there = socket.socketpair()
-    arrival = handshake.Arrival(here, 0.0)
+    arrival = container_process_state.Arrival(here, 0.0)
     here.settimeout(0)
     with there, open(os.devnull, "rb") as null:  # noqa: PTH123 - a descriptor is all that counts
         there.settimeout(0)
@@ -187,7 +187,7 @@ def notification(data: bytes) -> None:
                 break
         if not arrival.is_whole:
             raise Defect("the connection has ended and is waited for")
-        handshake.allowed_by_arguments(str(arrival.state()["metadata"]))
+        container_process_state.allowed_by_arguments(str(arrival.state()["metadata"]))
     for fd in {*arrival.fds[:1]}:
         os.close(fd)
     arrival.end()

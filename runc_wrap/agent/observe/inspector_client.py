@@ -14,7 +14,7 @@ import struct
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 
-from runc_wrap.agent import agent_paths
+from runc_wrap.agent import start_command
 from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe import pointed_arguments
 from runc_wrap.agent.observe.callers import Caller
@@ -24,8 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.agent.observe.notify import Notification
     from runc_wrap.agent.observe.observed_container import ObservedContainer
+    from runc_wrap.agent.observe.seccomp_unotify import Notification
 
     TooLate = Callable[[ObservedContainer], None]
     Described = tuple[int, int, str, str]
@@ -265,7 +265,7 @@ def _started(prefix: str) -> tuple[_socket.socket, int]:
 
 
 def _spawned(prefix: str, channel: int) -> int:
-    argv = agent_paths.command(prefix, "inspector")
+    argv = start_command.command(prefix, "inspector")
     return posix.posix_spawn(
         argv[0],
         argv,

@@ -1,6 +1,6 @@
 """The seccomp listeners of all containers in observe, and the answers to their calls.
 
-The descriptor store has them as well, under the names of their files (listener_state): calls wait
+The descriptor store has them as well, under the names of their files (saved_listener): calls wait
 while this process is being replaced, and none fails. Each turn answers one call of each listener
 that has one, so a container that floods delays itself, not the others.
 """
@@ -12,10 +12,15 @@ import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.agent.log import warn
-from runc_wrap.agent.observe import listener_state, notify, observed_container, pointed_arguments
+from runc_wrap.agent.observe import (
+    observed_container,
+    pointed_arguments,
+    saved_listener,
+    seccomp_unotify,
+)
 from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
 from runc_wrap.agent.observe.callers import Caller
-from runc_wrap.agent.observe.handshake import allowed_by_arguments
+from runc_wrap.agent.observe.container_process_state import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.own_filter_installations import KEY, Checks, TracingFilters
@@ -29,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.agent.descriptor_store import DescriptorStore
-    from runc_wrap.agent.observe.listener_state import Json
     from runc_wrap.agent.observe.observed_container import Whose
+    from runc_wrap.agent.observe.saved_listener import Json
     from runc_wrap.agent.systemd_protocol import NamedDescriptor
     from runc_wrap.hotpath.ledger_file import Key
 
@@ -52,7 +57,7 @@ class Listener:
         self.number = number
         self.fd = fd
         self.container = container
-        self.key = listener_state.key(state)
+        self.key = saved_listener.key(state)
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
         self.records = metadata == RECORDS
@@ -76,7 +81,7 @@ class Listeners:
         self.containers: dict[Whose, ObservedContainer] = {}
         self.inspector = Inspector(prefix)
         self.checks = Checks(self.inspector, self._read_no_more)
-        self.inflight: notify.Inflight
+        self.inflight: seccomp_unotify.Inflight
         self.unsettled: dict[int, int] = {}
         self.is_deaf = False
         os.makedirs(self.directory, 0o700, exist_ok=True)
@@ -90,7 +95,7 @@ class Listeners:
         self.inflight = self._memory([each.fd for each in held if each.name == INFLIGHT])
         for each in held:
             number = number_of(each.name)
-            state = listener_state.read(self.directory, each.name) if number else {}
+            state = saved_listener.read(self.directory, each.name) if number else {}
             if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
                 self.unsettled[number] = each.fd
             elif number:
@@ -98,27 +103,27 @@ class Listeners:
         self._answer_left(self.inflight)
         self._remove_files()
 
-    def _memory(self, stored: list[int]) -> notify.Inflight:
+    def _memory(self, stored: list[int]) -> seccomp_unotify.Inflight:
         if stored:
-            return notify.Inflight(stored[0])
-        made = notify.Inflight.new()
+            return seccomp_unotify.Inflight(stored[0])
+        made = seccomp_unotify.Inflight.new()
         self.store.put(INFLIGHT, made.fd)  # before any call is received
         return made
 
-    def _answer_left(self, inflight: notify.Inflight) -> None:
+    def _answer_left(self, inflight: seccomp_unotify.Inflight) -> None:
         if inflight.left is None:
             return
         number, call = inflight.left
         for listener in [one for one in self.by_fd.values() if one.number == number]:
-            if not notify.is_valid(listener.fd, call.id):
+            if not seccomp_unotify.is_valid(listener.fd, call.id):
                 continue
             if inflight.was_stuck:
                 self._read_no_more(listener.container)
-            is_left = notify.proceed(listener.fd, call.id, self._error(listener, call))
+            is_left = seccomp_unotify.proceed(listener.fd, call.id, self._error(listener, call))
             if is_left and not inflight.is_counted(call.id):
                 inflight.count(call.id)
 
-    def _error(self, listener: Listener, call: notify.Notification) -> int:
+    def _error(self, listener: Listener, call: seccomp_unotify.Notification) -> int:
         """Return the error of a call that must not continue, 0 for all others."""
         return self.checks.error(
             listener.own, listener.container, call, lambda: self._keep_own(listener)
@@ -126,8 +131,8 @@ class Listeners:
 
     def _keep_own(self, listener: Listener) -> bool:
         name = f"{LISTENER}{listener.number}"
-        state = listener_state.read(self.directory, name)
-        return listener_state.write(self.directory, name, {**state, KEY: listener.own.as_state()})
+        state = saved_listener.read(self.directory, name)
+        return saved_listener.write(self.directory, name, {**state, KEY: listener.own.as_state()})
 
     def _read_no_more(self, container: ObservedContainer) -> None:
         """Read nothing more about a container's callers until it ends, whoever joins it."""
@@ -137,8 +142,8 @@ class Listeners:
         for listener in self.by_fd.values():
             if listener.container is container:
                 name = f"{LISTENER}{listener.number}"
-                state = listener_state.read(self.directory, name)
-                listener_state.write(self.directory, name, {**state, _UNREAD: True})
+                state = saved_listener.read(self.directory, name)
+                saved_listener.write(self.directory, name, {**state, _UNREAD: True})
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield the name and descriptor of all that has to outlive this process."""
@@ -154,7 +159,7 @@ class Listeners:
         """Take a listener, which is stored, once its container is known."""
         listener = self._made(number, fd, state)
         unread = {} if listener.container.may_be_read else {_UNREAD: True}
-        listener_state.write(self.directory, f"{LISTENER}{number}", state | unread)
+        saved_listener.write(self.directory, f"{LISTENER}{number}", state | unread)
         self.store.remove(f"{ARRIVING}{number}")
         self._add(listener)
         return listener
@@ -166,7 +171,7 @@ class Listeners:
 
     def _add(self, listener: Listener) -> None:
         os.set_inheritable(listener.fd, False)  # noqa: FBT003 - takes it by position only
-        notify.wake_here(listener.fd)
+        seccomp_unotify.wake_here(listener.fd)
         self.by_fd[listener.fd] = listener
         self.inspector.start()
 
@@ -195,14 +200,14 @@ class Listeners:
         error = self._error(listener, call)
         groups = listener.allowed.get((call.arch, call.number & 0xFFFFFFFF))
         if groups and allows(groups, call.args, bits(call.arch, call.number)):
-            notify.proceed(listener.fd, call.id, error)
+            seccomp_unotify.proceed(listener.fd, call.id, error)
             return
         caller, args = self.inspector.look(listener.container, call, self._read_no_more)
-        if not notify.is_valid(listener.fd, call.id):
+        if not seccomp_unotify.is_valid(listener.fd, call.id):
             caller, args = Caller(call.tid), pointed_arguments.arguments(call, None)
             call.unmade = args is None
         self.inflight.count(call.id)
-        notify.proceed(listener.fd, call.id, error)
+        seccomp_unotify.proceed(listener.fd, call.id, error)
         code = RECORDED if listener.records else 0
         self.record(listener.key, _sighting(call, caller, args, received, code))
 
@@ -213,18 +218,18 @@ class Listeners:
         """
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
         for name in {*os.listdir(self.directory)} - names:
-            state = listener_state.read(self.directory, name.removesuffix(".json"))
+            state = saved_listener.read(self.directory, name.removesuffix(".json"))
             self.is_deaf = self.is_deaf or self._is_without(state)
             config_file.remove(f"{self.directory}/{name}")
 
     def _is_without(self, state: Json) -> bool:
-        key = listener_state.key(state)
+        key = saved_listener.key(state)
         is_held = observed_container.whose(state) in self.containers
         return bool(key and not is_held and runtime_state.running(key))
 
 
 def _sighting(
-    call: notify.Notification,
+    call: seccomp_unotify.Notification,
     caller: Caller,
     args: tuple[int, ...] | None,
     received: float,

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.inspector_client import Inspector, Read
-    from runc_wrap.agent.observe.notify import Notification
     from runc_wrap.agent.observe.observed_container import ObservedContainer
+    from runc_wrap.agent.observe.seccomp_unotify import Notification
 
     Kept = tuple[int, bytes | None]
 

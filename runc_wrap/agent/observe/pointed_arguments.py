@@ -13,7 +13,7 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runc_wrap.agent.observe.notify import Notification
+    from runc_wrap.agent.observe.seccomp_unotify import Notification
 
     Purpose = tuple[int, int | None]  # clone3's flags, and set_tid_size if it could be read
 

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from runc_wrap.agent.observe import notify
+from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.evidence.sightings import OBSERVE, RECORDED, Sighting
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.failure import Failure
@@ -82,14 +82,14 @@ def _waited(pid: int) -> int:
 def _serve(listener: int, seen: Tallies) -> None:
     """Count each call and let it continue, until no process has the filter any more."""
     try:
-        inflight, poll = notify.Inflight.new(), select.poll()
+        inflight, poll = seccomp_unotify.Inflight.new(), select.poll()
         poll.register(listener, select.POLLIN)
         while poll.poll()[0][1] & select.POLLIN:
             if call := inflight.receive(listener, 0):
                 code = return_codes.USER_NOTIF | RECORDED
                 words = (call.arch, call.number, code, call.args, OBSERVE)
                 seen.add(Sighting(time.time(), 0, call.tid, 0, "", "", *words))
-                notify.proceed(listener, call.id)
+                seccomp_unotify.proceed(listener, call.id)
         seen.ended = time.time()
     finally:
         os.close(listener)

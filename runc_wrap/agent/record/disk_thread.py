@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.agent.observe.notify import Counts, Inflight
+    from runc_wrap.agent.observe.seccomp_unotify import Counts, Inflight
     from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
     Outdated = list[tuple[float, str]]

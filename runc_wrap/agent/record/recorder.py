@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.agent.observe.notify import Inflight
+    from runc_wrap.agent.observe.seccomp_unotify import Inflight
     from runc_wrap.evidence.sources.netlink import Counted
     from runc_wrap.hotpath.ledger_file import Key
 

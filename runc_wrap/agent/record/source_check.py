@@ -1,11 +1,11 @@
 """Checks that sources deliver: a probe process, with one logged call, must show up in them.
 
 Audit's multicast and the process connector exist in the first network namespace only. In another
-one nothing fails: nothing just ever comes. So a probe (agent.record.probe_process) is started at
+one nothing fails: nothing just ever comes. So a probe (audit_probe_process) is started at
 the beginning, every few minutes, and when an obstacle to records has changed. Any record or news
 since then proves the source. A source that stays silent twice counts as blind until something
 comes. Its time begins when the probe has ended: on a machine without a free CPU that comes late.
-The probe keeps its pid until its record has come, within that time (agent.record.probe_lifetime).
+The probe keeps its pid until its record has come, within that time (agent.record.audit_probe).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.log import say, warn
-from runc_wrap.agent.record.probe_lifetime import OwnProbe
+from runc_wrap.agent.record.audit_probe import OwnProbe
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status

@@ -18,8 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runc_wrap import safe_text
-
 PREFIX = "runc-wrap.dev"
 INSTALLED, READY, VERSION, STATE, AGAIN = (
     f"{PREFIX}/{name}" for name in ("installed", "ready", "version", "state", "register-again")
@@ -27,7 +25,6 @@ INSTALLED, READY, VERSION, STATE, AGAIN = (
 NOT_READY, INSTALLING = f"{PREFIX}/not-ready", f"{PREFIX}/installing"
 EFFECTS = {NOT_READY: "PreferNoSchedule", INSTALLING: "NoSchedule"}  # of each taint
 _DIGITS = 12
-_LONGEST_NOTE = 1000  # bytes of an Event's; 1024 are allowed
 _TRUE = "true"
 
 Json = dict[str, Any]
@@ -152,29 +149,3 @@ def _taints(node: KubernetesNode, wanted: Wanted) -> list[Json]:
     keys = {one.get("key") for one in found}
     new = [key for key, is_present in present.items() if is_present and key not in keys]
     return [*found, *({"key": key, "effect": EFFECTS[key]} for key in new)]
-
-
-def _fitted(note: str) -> str:
-    """Return a note cut to the bytes that the API takes, whatever letters it has."""
-    data = note.encode(errors="replace")
-    if len(data) <= _LONGEST_NOTE:
-        return note
-    return data[: _LONGEST_NOTE - len("…".encode())].decode(errors="ignore") + "…"
-
-
-def event(node: KubernetesNode, reporter: str, reason: str, note: str, when: str) -> Json:
-    """Return the Event for a change: `when` is RFC 3339 with microseconds."""
-    is_normal = reason in ("Installed", "Ready", "PolicyApplied", "Removed")
-    return {
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {"generateName": "runc-wrap-", "namespace": "default"},
-        "eventTime": when,
-        "type": "Normal" if is_normal else "Warning",
-        "reason": reason,
-        "action": "Install" if reason not in ("Removed", "NotRemoved") else "Remove",
-        "note": _fitted(safe_text.name(note, _LONGEST_NOTE)),
-        "regarding": {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid},
-        "reportingController": f"{PREFIX}/installer",
-        "reportingInstance": reporter[:128] or "installer",
-    }

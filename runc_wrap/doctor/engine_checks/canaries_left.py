@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding, NotMended
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import taking_back
+from runc_wrap.engines.transaction import transaction_revert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,8 @@ def find(places: Places) -> Iterator[Finding]:
         return
     for state in states:
         with contextlib.suppress(EngineError, CallFailed, OSError):
-            access = registry.installed(state.engine, state.config)
-            if count := len(taking_back.left_canaries(places, access)):
+            access = engine_registry.installed(state.engine, state.config)
+            if count := len(transaction_revert.left_canaries(places, access)):
                 yield Finding(
                     NAME,
                     "warning",
@@ -47,7 +47,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _remove(places: Places, access: Engine) -> None:
     try:
-        with taking_back.exclusive(places):
+        with transaction_revert.exclusive(places):
             access.remove_probes()
     except CallFailed as failure:
         raise NotMended(str(failure)) from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.engines import registry, toml_text
+from runc_wrap.engines import engine_registry, toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
@@ -75,7 +75,7 @@ def _linked(path: Path) -> Callable[[], None]:
 
 def _of_engine(places: Places, state: Registered, handler: Handler) -> Iterator[Finding]:
     engine, config = state.engine, state.config
-    found = registry.at(engine, config)
+    found = engine_registry.at(engine, config)
     if found.binary is None:
         return
     shows = found.shows(handler)

@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.probe_container import CAPTURE, Probe
-from runc_wrap.engines.transaction import taking_back
+from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import files
 from runc_wrap.host.meter import Meter
 from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
@@ -95,7 +95,7 @@ class _Asking(NamedTuple):
 
 def _installed(name: str, config: str, socket: Path | None) -> tuple[Engine, str]:
     """Return the engine with this configuration, otherwise the first, and its version."""
-    kind = registry.kind(name)
+    kind = engine_registry.kind(name)
     found = kind.at(Path(config)) if config else next(iter(kind.detect()), None)
     version = capture_store.version(name, config)
     if found is None or version is None:
@@ -130,7 +130,7 @@ def _requests(places: Places) -> Iterator[Path]:
 
     Nobody else captures meanwhile, nor restarts an engine, nor removes Docker's image.
     """
-    with taking_back.exclusive(places):
+    with transaction_revert.exclusive(places):
         shutil.rmtree(places.capture, ignore_errors=True)  # a killed one's
         places.capture.mkdir(mode=0o700)
         directory = places.capture / "engine"

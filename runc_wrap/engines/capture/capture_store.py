@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.host import engine_names, files
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import captured_profile, platform
@@ -85,7 +85,7 @@ def version(engine: str, config: str = "") -> str | None:
 
 def _installation(engine: str, config: str) -> Engine | None:
     """Return the engine with this configuration; None without one, and of what has no several."""
-    return registry.kind(engine).at(Path(config)) if config else None
+    return engine_registry.kind(engine).at(Path(config)) if config else None
 
 
 def fingerprint(engine: str, config: str = "") -> str:
@@ -107,7 +107,7 @@ def fingerprint(engine: str, config: str = "") -> str:
 
 def _own_files(engine: str, config: str) -> bytes:
     """Return the files that an engine's default is in, if it is not in its program."""
-    kind = registry.kind(engine)
+    kind = engine_registry.kind(engine)
     found = kind.at(Path(config) if config else kind.usual)
     return b"".join(map(_content, found.default_files()))
 

@@ -19,7 +19,6 @@ from runc_wrap.engines.containerd import (
     drop_ins,
     generated_config,
     handler_tables,
-    loaded_files,
     main_file,
 )
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI
@@ -127,7 +126,7 @@ class Containerd(CriEngine):
 
         Raises EngineError for a file that cannot be read.
         """
-        said = loaded_files.disabled(_parsed(self.config), str(self.config))
+        said = main_file.disabled(_parsed(self.config), str(self.config))
         return said[0] if said else ""
 
     def reload(self, *, loses_default: bool = False) -> Reload:

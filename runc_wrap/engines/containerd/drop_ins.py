@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import marked_text, toml_text
-from runc_wrap.engines.containerd import handler_tables, loaded_files
+from runc_wrap.engines.containerd import handler_tables, loaded_files, main_file
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_drafts import Tree
@@ -51,7 +51,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
         text = _NEW_MAIN.format(pattern=toml_text.value(str(pattern)))
         tree.put(config, text)
     main = toml_text.parse(text, where)
-    loaded_files.check_version(main, where, wanted=(1, 2, 3, 4))
+    main_file.check_version(main, where, wanted=(1, 2, 3, 4))
     files = loaded_files.load(config, main, map(Path, tree.saved))
     folder = folder_of(config, files)
     paths = [drop_in(folder, handler) for handler in handlers]
@@ -80,4 +80,4 @@ def write(
         if handler.is_default:
             body += handler_tables.default_table(handler, plugin)
         tree.put_whole(drop_in(folder, handler), handler_tables.title(handler), body)
-    return [each for one in files for each in loaded_files.disabled(one.table, str(one.path))]
+    return [each for one in files for each in main_file.disabled(one.table, str(one.path))]

@@ -133,32 +133,3 @@ def dialect(files: list[Loaded], facts: dict[str, Any]) -> tuple[int, str]:
     together = _together(files)
     new = toml_text.lookup(together, [*section_path(NEW_CRI), "runtimes"])
     return version, NEW_CRI if version > 2 or new else OLD_CRI  # noqa: PLR2004  # as above
-
-
-def check_version(table: Table, where: str, wanted: tuple[int, ...]) -> None:
-    """Raise EngineError if the main file has another version than one of `wanted`."""
-    version = table.get("version", 1)
-    if version in wanted:
-        return
-    raise EngineError(
-        f"{where}: config version {version!r}"
-        + ("" if "version" in table else " (no `version` line means 1)"),
-        f"version {' or '.join(map(str, wanted))}",
-        f"`containerd -c {where} config dump` prints it in the installed containerd's version",
-    )
-
-
-def disabled(table: Table, where: str) -> list[str]:
-    """Return a sentence for each word by which a file disables the CRI plugin.
-
-    Raises EngineError for what is no list.
-    """
-    listed = table.get("disabled_plugins", [])
-    if not isinstance(listed, list):
-        raise EngineError(
-            f"{where}: disabled_plugins is no list", "a list of plugins", "correct the file first"
-        )
-    found = [each for each in listed if each in ("cri", OLD_CRI, NEW_CRI)]
-    return [
-        f"{where} disables the CRI plugin ({each}): no pod will find the handler" for each in found
-    ]

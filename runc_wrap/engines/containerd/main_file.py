@@ -1,4 +1,4 @@
-"""containerd 1.x, and MicroK8s' template: the handlers' tables in the main file itself.
+"""containerd's main file: its version, and the handlers' tables in 1.x and MicroK8s' template.
 
 In 1.x an imported file with the CRI plugin's key replaces the whole section. If a file defines any
 handler there, the built-in `runc` no longer exists (shown by `containerd config dump` of 1.7), so
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
-from runc_wrap.engines.containerd.handler_tables import OLD_CRI, RUNTIME_TYPE
+from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, RUNTIME_TYPE
 from runc_wrap.engines.handler import EngineError, Handler
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def render(
     where = str(config)
     text = tree.text(config) if tree.text(config).strip() else _NEW_MAIN
     document = toml_text.parse(text, where)
-    loaded_files.check_version(document, where, wanted=versions)
+    check_version(document, where, wanted=versions)
     plugin = handler_tables.plugin_of(document["version"])
     if plugin == OLD_CRI:
         _refuse_imported(config, document)
@@ -47,7 +47,7 @@ def render(
     for handler in (each for each in handlers if each.is_default):
         text = marked_text.with_value(text, path, "default_runtime_name", handler.name, where)
     tree.put(config, text)
-    return loaded_files.disabled(document, where)
+    return disabled(document, where)
 
 
 def _refuse_imported(config: Path, document: Table) -> None:
@@ -59,3 +59,32 @@ def _refuse_imported(config: Path, document: Table) -> None:
                 "the CRI section in only one file",
                 f"--config {each.path}, or move its section into {config} and run this again",
             )
+
+
+def check_version(table: Table, where: str, wanted: tuple[int, ...]) -> None:
+    """Raise EngineError if the main file has another version than one of `wanted`."""
+    version = table.get("version", 1)
+    if version in wanted:
+        return
+    raise EngineError(
+        f"{where}: config version {version!r}"
+        + ("" if "version" in table else " (no `version` line means 1)"),
+        f"version {' or '.join(map(str, wanted))}",
+        f"`containerd -c {where} config dump` prints it in the installed containerd's version",
+    )
+
+
+def disabled(table: Table, where: str) -> list[str]:
+    """Return a sentence for each word by which a file disables the CRI plugin.
+
+    Raises EngineError for what is no list.
+    """
+    listed = table.get("disabled_plugins", [])
+    if not isinstance(listed, list):
+        raise EngineError(
+            f"{where}: disabled_plugins is no list", "a list of plugins", "correct the file first"
+        )
+    found = [each for each in listed if each in ("cri", OLD_CRI, NEW_CRI)]
+    return [
+        f"{where} disables the CRI plugin ({each}): no pod will find the handler" for each in found
+    ]

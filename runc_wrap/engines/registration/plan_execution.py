@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import engine_files, registry
+from runc_wrap.engines import engine_files, engine_registry
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import change_set
@@ -78,7 +78,7 @@ def carry_out_checked(plan: Plan) -> None:
 
     Raises EngineError, also for what `carry_out` does.
     """
-    engine = registry.at(plan.where.engine, plan.where.config)
+    engine = engine_registry.at(plan.where.engine, plan.where.config)
     was_refused = bool(plan.changes and engine.complaint())
 
     def check() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import engine_files, registry
+from runc_wrap.engines import engine_files, engine_registry
 from runc_wrap.engines.file_drafts import Tree
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, HandedOver, Handler
 from runc_wrap.engines.registration import registration_state
@@ -48,7 +48,7 @@ class Plan:
         return lost or self._loses([each.before for each in self.changes])
 
     def _loses(self, texts: list[str | None]) -> bool:
-        return not all(map(registry.ENGINES[self.where.engine].states_all, texts))
+        return not all(map(engine_registry.ENGINES[self.where.engine].states_all, texts))
 
     @property
     def wanted(self) -> HandlersWanted:
@@ -101,7 +101,7 @@ def _plan(
     facts: dict[str, Any],
     given: HandedOver | None = None,
 ) -> Plan:
-    engine = registry.ENGINES[where.engine]
+    engine = engine_registry.ENGINES[where.engine]
     tree, render = Tree(state.files, engine.without_ours), engine.render
     tree.open_recorded()
     if given:

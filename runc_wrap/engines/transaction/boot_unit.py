@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.host import files, systemd
 from runc_wrap.node import paths
@@ -59,7 +59,7 @@ def text(places: Places, unit: str) -> str:
             "a prefix of letters, digits and /._+@:-",
             "`engine add` without --restart",
         )
-    names = [name for kind in registry.ENGINES.values() for name in kind.units]
+    names = [name for kind in engine_registry.ENGINES.values() for name in kind.units]
     before = dict.fromkeys([*names, *([unit] if unit else [])])
     # the state may be on a file system that is mounted late, as one of the network
     var = places.var.resolve()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import last_transaction, taking_back
+from runc_wrap.engines.transaction import last_transaction, transaction_revert
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import deep_verify, node_status
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.unit_control import Systemd
+    from runc_wrap.engines.transaction.engine_restart import Systemd
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.node.paths import Places
@@ -109,7 +109,7 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
 
     One that a kill leaves is removed by the next command, and by `doctor --fix`.
     """
-    with taking_back.exclusive(places):
+    with transaction_revert.exclusive(places):
         plan_execution.settle(where.change)
         ours = _registered(where, handler)
         access = node.access(where.engine, where.config)
@@ -119,7 +119,7 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
         try:
             proof = run(places, access, handler, is_default=ours.default)
         finally:
-            with taking_back.uninterrupted(), contextlib.suppress(CallFailed):
+            with transaction_revert.uninterrupted(), contextlib.suppress(CallFailed):
                 access.remove_probes()
         last_transaction.write_version(where, handler, version)
         return proof

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_state import Registered
+    from runc_wrap.engines.transaction.engine_restart import Systemd
     from runc_wrap.engines.transaction.last_transaction import Proof
-    from runc_wrap.engines.transaction.taking_back import Note
-    from runc_wrap.engines.transaction.unit_control import Systemd
+    from runc_wrap.engines.transaction.transaction_revert import Note
 
 _SLACK = 1.0  # seconds that a start's time may be wrong
 

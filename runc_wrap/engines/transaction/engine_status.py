@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines.handler import EngineError, Handler
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import engine_drift, last_transaction, taking_back
+from runc_wrap.engines.transaction import engine_drift, last_transaction, transaction_revert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runc_wrap.engines.registration.registration_state import Registered
+    from runc_wrap.engines.transaction.engine_restart import Systemd
     from runc_wrap.engines.transaction.last_transaction import Proof
-    from runc_wrap.engines.transaction.taking_back import Note
-    from runc_wrap.engines.transaction.unit_control import Systemd
+    from runc_wrap.engines.transaction.transaction_revert import Note
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -85,7 +85,7 @@ def survey(places: Places, node: Systemd) -> list[ShownEngine]:
     It only reads, as it must where nothing can be written. Raises EngineError for records that
     cannot be read.
     """
-    waiting = taking_back.unfinished(places)
+    waiting = transaction_revert.unfinished(places)
     found = []
     for state in registration_state.states(places.engines):
         where = state.where(places)

@@ -22,11 +22,11 @@ from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import NOTHING, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
-from runc_wrap.engines.transaction import canary_proof, last_transaction, taking_back
+from runc_wrap.engines.transaction import canary_proof, last_transaction, transaction_revert
 from runc_wrap.engines.transaction.last_transaction import Proof
-from runc_wrap.engines.transaction.taking_back import Note
+from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.failure import Failure
-from runc_wrap.host import change_set, patience
+from runc_wrap.host import change_set, polling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.unit_control import Systemd
+    from runc_wrap.engines.transaction.engine_restart import Systemd
     from runc_wrap.node.paths import Places
 
 ADD, REMOVE = "add", "remove"
@@ -80,8 +80,8 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> Proved:
 
     Raises TakenBack, NotTakenBackError; EngineError and OSError if nothing was changed.
     """
-    with taking_back.exclusive(job.places):
-        taking_back.everything(job.places, node)
+    with transaction_revert.exclusive(job.places):
+        transaction_revert.everything(job.places, node)
         plan_execution.settle(job.where.change)
         access = node.access(job.where.engine, job.where.config)
         plan = job.plan()
@@ -92,7 +92,7 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> Proved:
         if job.action == "add" and (lack := access.lack()):
             raise lack
         work = _Work(job, plan, node, access, note, tell)
-        node.guard(job.places, note.unit, note.timer, taking_back.command(job.places))
+        node.guard(job.places, note.unit, note.timer, transaction_revert.command(job.places))
         return _proved_or_undone(work)
 
 
@@ -145,13 +145,15 @@ def _proved_or_undone(work: _Work) -> Proved:
     change = work.job.where.change
     try:
         proof, what = _steps(work)
-        with taking_back.uninterrupted():  # what is over cannot be taken back any more
+        with transaction_revert.uninterrupted():  # what is over cannot be taken back any more
             change_set.close(change)
     except BaseException as failure:  # our own defect, too, must not leave a change unproved
-        with taking_back.uninterrupted():
+        with transaction_revert.uninterrupted():
             work.say("taking it back")
             has_read = work.has_read
-            if not taking_back.take_back(work.job.places, change, work.node, has_read=has_read):
+            if not transaction_revert.take_back(
+                work.job.places, change, work.node, has_read=has_read
+            ):
                 work.node.release(work.job.places, work.note.timer)  # nothing was in place yet
         raise _ended_by(failure) from failure
     with contextlib.suppress(OSError):  # only words depend on it
@@ -225,9 +227,9 @@ def _restarted(work: _Work) -> None:
     note = work.note
     if note.how != NOTHING and (why := work.node.restart(note.unit, note.how)):
         raise EngineError(why, "an engine that comes back", f"`journalctl -u {note.unit}`")
-    taking_back.wait_until_answers(work.node, work.access)
+    transaction_revert.wait_until_answers(work.node, work.access)
     wanted, seconds = work.plan.wanted, work.node.patience
-    patience.wait_for(lambda: not wanted.difference(work.access.running()), seconds, _PAUSE)
+    polling.wait_for(lambda: not wanted.difference(work.access.running()), seconds, _PAUSE)
     if why := wanted.difference(work.access.running()):
         raise EngineError(
             f"{note.engine} answers, but {why}",

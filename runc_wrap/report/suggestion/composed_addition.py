@@ -16,7 +16,7 @@ from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.report.suggestion import profile_denials
+from runc_wrap.report.suggestion import denial_removal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -69,7 +69,7 @@ def _base(name: str, defaults: Collection[str] | None) -> str:
 def _is_said(block: Mapping[str, Any], made: Suggestion, entries: list[Json]) -> bool:
     """Tell whether additions alone make the suggestion of the block."""
     is_same = block.get("architectures") == made.profile.get("architectures")
-    if profile_denials.is_open(block) or not is_same:
+    if denial_removal.is_open(block) or not is_same:
         return False
     document = json.dumps({"base": "block", "add": entries}).encode()
     try:

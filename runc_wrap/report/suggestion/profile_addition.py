@@ -24,16 +24,16 @@ from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.runtime_spec_names import ALLOW
-from runc_wrap.report import argument_text, outcomes
-from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
-from runc_wrap.report.suggestion import dangerous_calls, profile_denials, recorded_profile
+from runc_wrap.report import argument_text, call_outcomes
+from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
+from runc_wrap.report.suggestion import dangerous_calls, denial_removal, profile_reduction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.merged_workload import MergedWorkload
-    from runc_wrap.report.outcomes import Filter
     from runc_wrap.report.recording import RecordedCalls
 
 Json = dict[str, Any]
@@ -108,7 +108,7 @@ def suggest(
         if row.verdict not in (DENIED, DEPENDS, DEGRADES):
             continue
         why = _opens(found, row) or dangerous_calls.why(row)
-        if why and not allow_dangerous and outcomes.abi_of(row.arch, row.number):
+        if why and not allow_dangerous and call_outcomes.abi_of(row.arch, row.number):
             entries = [_entry(row, each) for each in _values(row, _asked(row, one.filter))]
             found.withheld.append(Withheld(row, why, entries))
             continue
@@ -121,16 +121,16 @@ def suggest(
 def reduced(found: Suggestion, recorded: RecordedCalls, load: Loading) -> Suggestion:
     """Return a suggestion without the calls that were not recorded. Raises Failure."""
     rows = recorded.rows
-    block = recorded_profile.reduced(found.profile, rows, found.added)
-    denied = recorded_profile.denied(load(block), rows)
+    block = profile_reduction.reduced(found.profile, rows, found.added)
+    denied = profile_reduction.denied(load(block), rows)
     others = [f"{name} was recorded under another profile; this one denies it." for name in denied]
-    sentences = [*recorded_profile.sentences(block, rows), *recorded.sentences()]
+    sentences = [*profile_reduction.sentences(block, rows), *recorded.sentences()]
     return replace(found, profile=block, recorded=sentences, warnings=[*found.warnings, *others])
 
 
 def _opens(found: Suggestion, row: CallRow) -> str | None:
     """Return why a call's ABI, not in the profile, is dangerous to add; None if it is listed."""
-    abi = outcomes.abi_of(row.arch, row.number)
+    abi = call_outcomes.abi_of(row.arch, row.number)
     listed = found.profile.get("architectures", [])
     if abi is None or abi.oci in listed or abi.oci == syscall_names.native().oci:
         return None
@@ -140,22 +140,22 @@ def _opens(found: Suggestion, row: CallRow) -> str | None:
 def _add(
     found: Suggestion, row: CallRow, profile: Filter | None, load: Loading, *, allow_dangerous: bool
 ) -> None:
-    abi = outcomes.abi_of(row.arch, row.number)
+    abi = call_outcomes.abi_of(row.arch, row.number)
     if abi is None or row.syscall.startswith("#"):
         found.warnings.append(_nameless(row))
         return
     _list_abi(found, abi.oci, row)
     asked = _asked(row, profile)
     values = _values(row, asked)
-    if values == profile_denials.ANY or not _allow(found, row, values, load):
+    if values == denial_removal.ANY or not _allow(found, row, values, load):
         whole = dangerous_calls.CALLS.get(row.syscall)
         if whole and not allow_dangerous:  # harmless only with arguments that no rule can express
             found.withheld.append(Withheld(row, whole, [_entry(row, ())]))
             return
-        cut = values == profile_denials.ANY and asked and row.args
+        cut = values == denial_removal.ANY and asked and row.args
         _allow_all(found, row, _NOT_ALL_KEPT if cut else "")
-    if profile_denials.is_open(found.profile):
-        still = profile_denials.are_there(found.profile, row.syscall)
+    if denial_removal.is_open(found.profile):
+        still = denial_removal.are_there(found.profile, row.syscall)
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
 
 
@@ -172,15 +172,15 @@ def _nameless(row: CallRow) -> str:
 
 
 def _allow(
-    found: Suggestion, row: CallRow, values: list[profile_denials.Values], load: Loading
+    found: Suggestion, row: CallRow, values: list[denial_removal.Values], load: Loading
 ) -> bool:
     """Allow a call with these arguments; return whether rules can express that."""
     block, name = found.profile, row.syscall
-    is_open = profile_denials.is_open(block)
+    is_open = denial_removal.is_open(block)
     rest = (
-        profile_denials.narrowed(block, name, values)
+        denial_removal.narrowed(block, name, values)
         if is_open
-        else profile_denials.taken_out(block, name)
+        else denial_removal.taken_out(block, name)
     )
     entries = [_entry(row, one) for one in values]
     if rest is None:
@@ -194,7 +194,7 @@ def _allow(
 def _allow_all(found: Suggestion, row: CallRow, why: str) -> None:
     entry = _entry(row, ())
     entry["comment"] += why
-    _put(found, profile_denials.taken_out(found.profile, row.syscall), [entry])
+    _put(found, denial_removal.taken_out(found.profile, row.syscall), [entry])
 
 
 def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:
@@ -216,7 +216,7 @@ def _asked(row: CallRow, profile: Filter | None) -> tuple[int, ...]:
     """Return the indexes of the arguments that decide what to allow; () for none."""
     if row.syscall == _BLIND:
         return ()
-    abi = outcomes.abi_of(row.arch, row.number)
+    abi = call_outcomes.abi_of(row.arch, row.number)
     usual = call_counts.asked(row.arch, row.number)[:1]
     if abi is None or profile is None:
         return usual
@@ -224,20 +224,20 @@ def _asked(row: CallRow, profile: Filter | None) -> tuple[int, ...]:
     return tuple(sorted({one.index for rule in rules for one in rule})) or usual
 
 
-def _values(row: CallRow, asked: tuple[int, ...]) -> list[profile_denials.Values]:
+def _values(row: CallRow, asked: tuple[int, ...]) -> list[denial_removal.Values]:
     """Return the (index, value)s to allow, each its own entry; ANY for any arguments."""
     if not asked or not row.has_args or not row.args:
-        return profile_denials.ANY
-    found: dict[profile_denials.Values, None] = {}
+        return denial_removal.ANY
+    found: dict[denial_removal.Values, None] = {}
     for args in row.args:
         one = tuple((index, args[index]) for index in asked if index < len(args))
         if len(one) < len(asked) or any(value is None for _, value in one):
-            return profile_denials.ANY
+            return denial_removal.ANY
         found[one] = None  # type: ignore[index] # no value is None here
     return list(found)
 
 
-def _entry(row: CallRow, values: profile_denials.Values) -> Json:
+def _entry(row: CallRow, values: denial_removal.Values) -> Json:
     entry: Json = {"names": [row.syscall], "action": ALLOW}
     if values:
         entry["args"] = [{"index": index, "value": value, "op": EQ} for index, value in values]

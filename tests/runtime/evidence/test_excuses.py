@@ -115,7 +115,7 @@ def _add_probes_names(found: list[str]) -> None:
     for one in Path("/proc").glob("[0-9]*"):
         try:
             words = (one / "cmdline").read_bytes().split(b"\0")
-            if any(word.endswith(b"/probe_process.py") for word in words):
+            if any(word.endswith(b"/audit_probe_process.py") for word in words):
                 found += [word.decode() for word in words if word.startswith(b"rw-")]
                 found += {(one / "comm").read_text().strip()} - {Path(sys.executable).name}
         except OSError:

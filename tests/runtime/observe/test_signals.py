@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.host.processes import short_directory, wait_until
 from harness.node.versions import installed_version
-from runc_wrap.agent.observe import notify
+from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import features
 from runc_wrap.node.installed_programs import InstalledRuntime
@@ -63,10 +63,13 @@ def _waits_out_signals(bundle: Bundle, runtime: str, door: Path) -> bool:
             _, (listener, *_), _, _ = socket.recv_fds(arrived, 65536, 1)
         call = None
         while call is None:  # one that a signal has ended before it was received
-            call = notify.Inflight.new().receive(listener, 1)
+            call = seccomp_unotify.Inflight.new().receive(listener, 1)
         tid, known = call.tid, call.id
-        wait_until(lambda: _waits_killable(tid) or not notify.is_valid(listener, known), "a signal")
-        still = notify.is_valid(listener, known)
+        wait_until(
+            lambda: _waits_killable(tid) or not seccomp_unotify.is_valid(listener, known),
+            "a signal",
+        )
+        still = seccomp_unotify.is_valid(listener, known)
         os.close(listener)
         running.kill()
         bundle.delete(runtime)  # what waits can be killed

@@ -19,7 +19,7 @@ import pytest
 from harness.host.processes import wait_until
 from harness.node.requirements import requires
 from runc_wrap.host import procfs
-from runc_wrap.tighten import tracer
+from runc_wrap.tighten import process_rounds
 from tests.runtime.tighten.conftest import DENY_KEYCTL, ERRNO, RETURNED, calls
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def killed_once(pid: int, who: str, step: int) -> list[str]:
     words = [sys.executable, "-c", DRIVER, str(pid), str(step), who]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     wait_until(lambda: not traced(pid), "the tracer's end")
-    again = tracer.tighten_processes(lambda _: [pid], DENY_KEYCTL)
+    again = process_rounds.tighten_processes(lambda _: [pid], DENY_KEYCTL)
     is_right = (done.returncode == -9) == (who == "command")
     return [str(one.reason) for one in again if one.reason] + (
         [] if is_right else [done.stdout + done.stderr]

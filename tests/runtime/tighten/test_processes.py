@@ -11,7 +11,7 @@ from harness.kernel.process_status import status
 from harness.node.requirements import program
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
-from runc_wrap.tighten import tracer
+from runc_wrap.tighten import process_rounds
 from runc_wrap.tighten.process_outcome import FilterRequest
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
 
@@ -134,7 +134,7 @@ def test_a_zombie_is_left_out(start: Callable[..., Running], pair: Pair) -> None
 def test_a_process_that_gets_hardly_any_processor_time_is_waited_for(
     pair: Pair, make_bundle: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracer, "_HELD", 0.5)
+    monkeypatch.setattr(process_rounds, "_HELD", 0.5)
     bundle = make_bundle(pair.kind)
     with bundle.edited() as config:
         config["process"]["args"] = ["/bin/sh", "-c", "while :; do :; done"]

@@ -11,7 +11,7 @@ import pytest
 
 from harness.node.requirements import requires
 from runc_wrap.filters.kernel import injected_code
-from runc_wrap.tighten import tracer
+from runc_wrap.tighten import process_rounds
 from tests.runtime.tighten.conftest import DENY_KEYCTL
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_a_call_that_is_not_the_planned_one_is_not_made(
     with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout
         process.stdout.readline()
-        (one,) = tracer.tighten_processes(lambda _: [process.pid], DENY_KEYCTL)
+        (one,) = process_rounds.tighten_processes(lambda _: [process.pid], DENY_KEYCTL)
         assert "another of its threads changed what it executes" in (one.reason or "")
         assert one.before == one.after == (0, 0)
         assert " rwxp " not in Path(f"/proc/{process.pid}/maps").read_text()

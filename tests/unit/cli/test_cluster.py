@@ -108,7 +108,7 @@ def test_a_policy_that_changes_ends_the_rest(mark: Path, monkeypatch: pytest.Mon
     def glance(_: float) -> None:
         (config / "config.toml").write_text("# another")
 
-    monkeypatch.setattr("runc_wrap.host.patience.time.sleep", glance)
+    monkeypatch.setattr("runc_wrap.host.polling.time.sleep", glance)
     cluster._rest(3600.0)  # noqa: SLF001
     assert (config / "config.toml").read_text() == "# another"
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.main import main
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -33,7 +33,7 @@ def _configs(tmp_path: Path) -> dict[str, Path]:
 def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nor is any file of this machine's engines touched, whatever a defect does."""
     for name, path in _configs(tmp_path).items():
-        monkeypatch.setattr(registry.ENGINES[name], "usual", path)
+        monkeypatch.setattr(engine_registry.ENGINES[name], "usual", path)
     monkeypatch.setattr(distributions, "ALL", ())
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     (tmp_path / "bin").mkdir()
@@ -96,7 +96,7 @@ def test_an_impossible_command_exits_with_2(
 ) -> None:
     words, told = IMPOSSIBLE[case]
     if case == "no engine is there":
-        monkeypatch.setattr(registry, "ENGINES", {})
+        monkeypatch.setattr(engine_registry, "ENGINES", {})
     if words[0] == "remove":
         for name in ("daemon.json", "other.json"):
             _ctl(tmp_path, "add", "docker", "--config", str(tmp_path / name))

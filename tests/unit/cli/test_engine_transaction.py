@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
 from runc_wrap.cli.main import main
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import last_transaction, transaction_run
-from runc_wrap.engines.transaction.taking_back import Note
+from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.host import change_set, program, systemd
 from runc_wrap.installation import uninstaller
 from runc_wrap.node.paths import Places
@@ -134,8 +134,8 @@ def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
         asked.append(job.where.engine)
         raise transaction_run.TakenBack(transaction_run.INTERRUPTED)
 
-    both = [registry.at(one, places.prefix / one) for one in ("docker", "podman")]
-    monkeypatch.setattr(registry, "detected", lambda: both)
+    both = [engine_registry.at(one, places.prefix / one) for one in ("docker", "podman")]
+    monkeypatch.setattr(engine_registry, "detected", lambda: both)
     monkeypatch.setattr(engine_transaction, "carry_out", carry_out)
     result = _ctl(places, "engine", "add", "auto", "--restart")
     assert (result.exit_code, asked) == (1, ["docker"])

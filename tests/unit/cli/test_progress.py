@@ -53,7 +53,7 @@ SLOW = {
     "doctor": "doctor.run",
     "report": "report.evidence_gathering.gather",
     "apply": "apply.apply_policy.put_in_force",
-    "metrics": "cli.metrics.node_metrics.gather",
+    "metrics": "cli.metrics.metrics_collector.gather",
     "engine list": "engines.engine_list.survey",
     "engine status": "engines.transaction.engine_status.survey",
     "engine add docker --config F: its version": "engines.engine_class.Engine.facts",

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cli.workload_text import call_words
+from runc_wrap.cli.report_text import call_words
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_health, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.hotpath import policy_file
 from runc_wrap.report import call_row, evidence_gathering
-from runc_wrap.report.outcomes import UNKNOWN
+from runc_wrap.report.call_outcomes import UNKNOWN
 from runc_wrap.time_text import rfc3339
 from tests.unit.evidence.samples import (
     CLONE3,

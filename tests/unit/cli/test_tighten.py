@@ -19,7 +19,7 @@ from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.ledger import decision_record
 from runc_wrap.node.container_state.node_status import Apart, Entry, Node
 from runc_wrap.profiles import return_codes
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_outcomes
 from runc_wrap.tighten import container_tightening, saved_state, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import LaidFilter
 from runc_wrap.tighten.tightening_plan import HAS_IT, LEFT, PARTLY, PLANNED, REFUSED, TIGHTENED
@@ -71,7 +71,7 @@ class Seen:
         pass
 
     def lost(self, whose: Workload, *_: object) -> list[Any]:
-        said = {"verdict": outcomes.DENIED, "outcome": "EPERM"}
+        said = {"verdict": call_outcomes.DENIED, "outcome": "EPERM"}
         found = {"syscall": "keyctl", "count": 3, **said}
         return [found] if whose.pod in self.pods else []
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.main import main
-from runc_wrap.engines import registry
-from runc_wrap.engines.transaction import boot_unit, taking_back
+from runc_wrap.engines import engine_registry
+from runc_wrap.engines.transaction import boot_unit, transaction_revert
 from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation import (
@@ -58,7 +58,7 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
     """It would be registered with what is gone by then."""
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
     _installed(tmp_path)
-    with taking_back.exclusive(Places(tmp_path)):
+    with transaction_revert.exclusive(Places(tmp_path)):
         assert "transaction" in _failed(tmp_path)
     assert release_switch.is_there(tmp_path)
 
@@ -91,7 +91,7 @@ def test_a_dry_run_leaves_a_killed_registration_as_it_is(
     config.write_text("{}")
     change = boot_unit.changes(places) / "docker-1.json"
     change_set.begin(change, [PathChange(config, b"{}", b'{"runtimes": {}}')])
-    for module, name in ((registry, "detected"), (uninstall_obstacles, "names")):
+    for module, name in ((engine_registry, "detected"), (uninstall_obstacles, "names")):
         monkeypatch.setattr(module, name, lambda *_: [])
     result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "uninstall", "--dry-run"])
     assert result.exit_code == 2

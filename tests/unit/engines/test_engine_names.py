@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import runc_wrap
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import identity, privileged
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(runc_wrap.__file__).parent
-ROOMS = tuple(f"engines/{kind.__module__.split('.')[2]}/" for kind in registry.ENGINES.values())
+ROOMS = tuple(
+    f"engines/{kind.__module__.split('.')[2]}/" for kind in engine_registry.ENGINES.values()
+)
 TABLES = ("host/engine_names.py", "hotpath/identity.py", "hotpath/privileged.py")
 WORDS = {
     word
@@ -38,8 +40,8 @@ def test_no_other_module_names_an_engine() -> None:
 
 
 def test_every_engine_has_a_class_and_each_class_its_names() -> None:
-    assert all(registry.kind(name).names.name == name for name in engine_names.KNOWN)
-    assert registry.ENGINES.keys() <= engine_names.KNOWN.keys()
+    assert all(engine_registry.kind(name).names.name == name for name in engine_names.KNOWN)
+    assert engine_registry.ENGINES.keys() <= engine_names.KNOWN.keys()
 
 
 def test_the_hot_path_names_only_known_engines() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -46,11 +46,11 @@ def _file(path: Path) -> None:
 
 
 def _detected(name: str, root: Path) -> list[Engine]:
-    return [*registry.ENGINES[name].detect(root)]
+    return [*engine_registry.ENGINES[name].detect(root)]
 
 
 def test_an_empty_node_has_no_engine(tmp_path: Path) -> None:
-    for kind in registry.ENGINES.values():
+    for kind in engine_registry.ENGINES.values():
         assert kind.detect(tmp_path) == []
 
 
@@ -139,7 +139,7 @@ def test_an_engine_that_prints_no_configuration_has_nothing_known_in_force(
 ) -> None:
     for engine, name in (("containerd", "containerd"), ("crio", "crio"), ("podman", "podman")):
         binary = _program(tmp_path / "bin" / name, printed, status)
-        kind = registry.ENGINES[engine]
+        kind = engine_registry.ENGINES[engine]
         assert kind(kind.usual, binary).in_force() is None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.doctor.engine_checks import features_known
-from runc_wrap.engines import features_asked, registry
+from runc_wrap.engines import engine_registry, features_asked
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.node.paths import Places
 from tests.unit.engines.engine_node import add, node, write
@@ -32,7 +32,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Containe
     listening.bind(str(tmp_path / "s"))
     listening.listen()
     found = Containerd(where.config, None, "k3s.service", tmp_path / "s")
-    monkeypatch.setattr(registry, "at", lambda *_: found)
+    monkeypatch.setattr(engine_registry, "at", lambda *_: found)
     with listening:
         yield found
 
@@ -84,7 +84,7 @@ def test_an_engine_that_does_not_run_or_has_no_handler_is_not_named(
 ) -> None:
     _runtime(tmp_path)
     silent = replace(engine, socket=tmp_path / "nothing")
-    monkeypatch.setattr(registry, "at", lambda *_: silent)
+    monkeypatch.setattr(engine_registry, "at", lambda *_: silent)
     assert features_asked.stale(Places(tmp_path)) == []
     assert features_asked.stale(Places(tmp_path / "other")) == []
 
@@ -98,5 +98,5 @@ def test_an_engine_with_a_socket_of_its_own_is_asked_there(
     machine.fake(tmp_path / "engine", "containerd", dump)
     program = tmp_path / "engine/containerd"
     usual = replace(engine, socket=tmp_path / "nothing", binary=program)
-    monkeypatch.setattr(registry, "at", lambda *_: usual)
+    monkeypatch.setattr(engine_registry, "at", lambda *_: usual)
     assert features_asked.stale(Places(tmp_path)) == [usual]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.host import patience, program
+from runc_wrap.host import polling, program
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -139,5 +139,5 @@ def test_it_asks_until_the_answer_is_true_or_the_time_is_over(
     answers = iter([0, 0, 0, 3])
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda pause: now.__setitem__(0, now[0] + pause))
-    assert patience.wait_for(lambda: next(answers), seconds, 1.0) == answer
+    assert polling.wait_for(lambda: next(answers), seconds, 1.0) == answer
     assert len([*answers]) == 4 - asked

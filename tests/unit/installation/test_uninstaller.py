@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 import pytest
 
-from runc_wrap.engines import dependent_container, handler_in_use, handler_removal, registry
+from runc_wrap.engines import dependent_container, engine_registry, handler_in_use, handler_removal
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -53,7 +53,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.setattr(containerd_containers, "_STATES", (str(tmp_path / "state"),))
     monkeypatch.setattr(Docker, "needing", lambda *_: iter(()))
     monkeypatch.setattr(podman_containers, "storage", lambda: tmp_path / "no-podman")
-    monkeypatch.setattr(registry, "detected", list)
+    monkeypatch.setattr(engine_registry, "detected", list)
     return places
 
 
@@ -232,7 +232,7 @@ def test_an_engine_that_has_a_path_in_memory_needs_it(
     if is_registered:
         plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
     path, crio = places.wrapper.with_name("strict"), Running(config, RUNTIME)
-    monkeypatch.setattr(registry, "detected", lambda: [crio])
+    monkeypatch.setattr(engine_registry, "detected", lambda: [crio])
     for tells, silence, is_needed, is_named in (
         ({"strict": str(path)}, "", True, False),
         ({"runc": "/usr/bin/runc"}, "", False, False),

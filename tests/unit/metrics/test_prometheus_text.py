@@ -13,7 +13,7 @@ from harness.shown import reports
 from runc_wrap.hotpath import decision, ledger_file
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import new_records
-from runc_wrap.metrics import counter_state, prometheus_text
+from runc_wrap.metrics import counter_state, metrics_collector, prometheus_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,7 +149,7 @@ def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> 
     ids=range(19),
 )
 def test_a_decision_has_one_of_few_reasons(line: dict[str, Any], kind: str) -> None:
-    assert prometheus_text.reason_kind(_record(line)) == kind
+    assert metrics_collector.reason_kind(_record(line)) == kind
 
 
 def _record(line: dict[str, Any]) -> Record:
@@ -159,7 +159,7 @@ def _record(line: dict[str, Any]) -> Record:
 def counted(*lines: dict[str, Any]) -> counter_state.CounterState:
     found = counter_state.CounterState()
     for line in lines:
-        prometheus_text.count_decision(found, _record(line))
+        metrics_collector.count_decision(found, _record(line))
     return found
 
 
@@ -224,7 +224,7 @@ def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
 
 def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
     with counter_state.kept(tmp_path / "metrics") as kept:
-        prometheus_text.count_decision(kept, _record(LINE))
+        metrics_collector.count_decision(kept, _record(LINE))
         kept.positions = {"f": 12}
         kept.add_bounded(prometheus_text.DENIED_CALLS, ("n", "w", "s", "denied"), 4)
     with counter_state.kept(tmp_path / "metrics") as again:

@@ -18,7 +18,7 @@ from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 if TYPE_CHECKING:
     from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.call_outcomes import Filter
 
 DAY = 86400.0
 DIGEST = "d" * 64

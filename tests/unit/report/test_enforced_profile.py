@@ -10,7 +10,7 @@ from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
 from tests.unit.evidence import samples
@@ -53,7 +53,7 @@ def _enforced(node: ctl.Node, **changes: object) -> Enforced:
 
 def _denies(profile: Enforced, number: int) -> bool:
     call = CallKind(samples.X86_64, number, samples.LOG, None, "", "")
-    return outcomes.of(call, profile).verdict == outcomes.DENIED
+    return call_outcomes.of(call, profile).verdict == call_outcomes.DENIED
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_runtime_is_recognized_by_its_state_file(
     (tmp_path / "c1" / state).write_text("{}")
     profile = _enforced(node, root=str(tmp_path), digest=_digest(node, FOURTEEN))
     above = CallKind(samples.X86_64, 5000, samples.LOG, None, "", "")
-    assert outcomes.of(above, profile).errno == errno
+    assert call_outcomes.of(above, profile).errno == errno
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tests.unit.evidence.samples import UNSHARE, observed, sighting
 from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 
 if TYPE_CHECKING:
-    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.call_outcomes import Filter
 
 SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
 SECCOMP_X32 = 0x40000000 | SECCOMP

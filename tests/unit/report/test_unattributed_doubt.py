@@ -9,7 +9,7 @@ import pytest
 from runc_wrap import time_text
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
 from runc_wrap.evidence.store.unattributed_calls import Strays
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_outcomes
 from runc_wrap.report.unattributed_doubt import Suspicion, may_be
 from tests.unit.evidence.samples import (
     CLONE,
@@ -28,7 +28,7 @@ from tests.unit.report import test_verdict
 from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 
 if TYPE_CHECKING:
-    from runc_wrap.report.outcomes import Filter
+    from runc_wrap.report.call_outcomes import Filter
 
 case, profile = test_verdict.case, test_verdict.profile  # fixtures
 ENDED = HOUR  # after BEGIN
@@ -68,7 +68,7 @@ def test_a_record_fits_a_filter_whose_mode_and_profile_cause_it(
     profile: Filter, number: int, code: int, mode: str, may: bool
 ) -> None:
     call = CallKind(X86_64, number, code, None, "x", "/x")
-    assert may_be(call, mode, outcomes.of(call, profile)) is may
+    assert may_be(call, mode, call_outcomes.of(call, profile)) is may
 
 
 @pytest.mark.parametrize(("code", "may"), [(LOG, True), (KILL, False)])

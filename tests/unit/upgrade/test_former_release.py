@@ -29,7 +29,7 @@ from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_compiler import compile_policy
 from runc_wrap.policy.settings import settings_reader
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
 from tests.unit.evidence import samples
@@ -227,4 +227,4 @@ def test_what_a_container_of_before_was_denied_is_not_let_through_by_the_policy_
         if record.action == "inject":
             profile = profiles.of(record)
             assert isinstance(profile, Enforced), profile
-            assert outcomes.of(chroot, profile).verdict == outcomes.DENIED
+            assert call_outcomes.of(chroot, profile).verdict == call_outcomes.DENIED

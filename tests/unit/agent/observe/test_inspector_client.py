@@ -20,8 +20,8 @@ from harness.host.processes import wait_until
 from runc_wrap.agent.observe import callers, inspector_client, pointed_arguments
 from runc_wrap.agent.observe.callers import EACH, FULL, Callers, look
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
-from runc_wrap.agent.observe.notify import Notification
 from runc_wrap.agent.observe.observed_container import ObservedContainer
+from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:

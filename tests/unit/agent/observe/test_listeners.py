@@ -10,7 +10,7 @@ import pytest
 
 from harness.host import moments
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER
-from runc_wrap.agent.observe import listener_state, notify
+from runc_wrap.agent.observe import saved_listener, seccomp_unotify
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.observe.observed_container import ObservedContainer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.sightings import Sighting
 
 CAPSET, CLONE3, X86_64 = 126, 435, 0xC000003E
-CALL = notify.Notification((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))
+CALL = seccomp_unotify.Notification((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))
 STATE = {"id": "c", "bundle": "/b", "root": "/run/r"}
 
 
@@ -35,10 +35,10 @@ class _Received:
 
     unwritten = 0
 
-    def __init__(self, call: notify.Notification = CALL) -> None:
+    def __init__(self, call: seccomp_unotify.Notification = CALL) -> None:
         self._call = call
 
-    def receive(self, _listener: int, _number: int) -> notify.Notification:
+    def receive(self, _listener: int, _number: int) -> seccomp_unotify.Notification:
         return self._call
 
     def count(self, _call: int) -> None:
@@ -70,16 +70,16 @@ class Service:
     def listener(self) -> Listener:
         return Listener(1, -1, STATE, ObservedContainer(("c", "/b")))
 
-    def answer(self, call: notify.Notification = CALL) -> Sighting:
-        self.listeners.inflight = cast("notify.Inflight", _Received(call))
+    def answer(self, call: seccomp_unotify.Notification = CALL) -> Sighting:
+        self.listeners.inflight = cast("seccomp_unotify.Inflight", _Received(call))
         self.listeners.answer(self.listener())
         return self.seen[0]
 
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
-    monkeypatch.setattr(notify, "proceed", lambda *_: True)
-    monkeypatch.setattr(notify, "is_valid", lambda *_: True)
+    monkeypatch.setattr(seccomp_unotify, "proceed", lambda *_: True)
+    monkeypatch.setattr(seccomp_unotify, "is_valid", lambda *_: True)
     monkeypatch.setattr(Inspector, "start", lambda _: None)
     return Service(tmp_path)
 
@@ -94,7 +94,7 @@ def test_a_call_has_the_time_before_its_answer_after_which_its_thread_may_run_an
         time.sleep(0.01)  # as if another process had the CPU
         return True
 
-    monkeypatch.setattr(notify, "proceed", proceed)
+    monkeypatch.setattr(seccomp_unotify, "proceed", proceed)
     seen = service.answer()
     assert seen.number == CAPSET
     assert seen.time <= answered[0]
@@ -105,8 +105,10 @@ def test_a_clone3_whose_caller_is_killed_while_it_waits_was_not_made(
     service: Service, monkeypatch: pytest.MonkeyPatch, number: int, *, is_unmade: bool
 ) -> None:
     """Its memory may be another process' by then: nothing of it is known."""
-    monkeypatch.setattr(notify, "is_valid", lambda *_: False)
-    seen = service.answer(notify.Notification((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6)))
+    monkeypatch.setattr(seccomp_unotify, "is_valid", lambda *_: False)
+    seen = service.answer(
+        seccomp_unotify.Notification((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6))
+    )
     assert (seen.code == USER_NOTIF | UNMADE) is is_unmade
     assert (seen.args is None) is is_unmade
 
@@ -135,7 +137,7 @@ def test_a_call_that_a_killed_process_left_counts_once(
     """It was killed between counting and answering, or before."""
     service.listeners.by_fd[-1] = service.listener()
     memory = _Left(is_counted=is_counted)
-    service.listeners._answer_left(cast("notify.Inflight", memory))  # noqa: SLF001 - a part of `restore`
+    service.listeners._answer_left(cast("seccomp_unotify.Inflight", memory))  # noqa: SLF001 - a part of `restore`
     assert memory.counted == [CALL.id]
 
 
@@ -152,7 +154,7 @@ def test_a_listener_is_stored_as_long_as_its_container_lives(service: Service) -
         assert service.store.names == {INFLIGHT, *names}
         service.listeners.gone(service.listeners.by_fd[fd])
         names.remove(gone)
-        assert listener_state.read(service.listeners.directory, gone) == {}
+        assert saved_listener.read(service.listeners.directory, gone) == {}
     assert service.store.names == {INFLIGHT}
     assert service.listeners.containers == {}
 
@@ -165,7 +167,7 @@ def test_a_listener_is_its_containers_whenever_the_process_is_killed(
     service.store.names = {f"{LISTENER}1", f"{ARRIVING}1"}
 
     def left() -> tuple[bool, bool]:
-        known = listener_state.read(service.listeners.directory, f"{LISTENER}1") == STATE
+        known = saved_listener.read(service.listeners.directory, f"{LISTENER}1") == STATE
         return known, f"{ARRIVING}1" in service.store.names
 
     found = moments.of(Listeners.add, lambda: service.listeners.add(1, -1, STATE), left)
@@ -176,9 +178,9 @@ def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
     service: Service,
 ) -> None:
     directory = service.listeners.directory
-    listener_state.write(directory, f"{LISTENER}1", STATE)
+    saved_listener.write(directory, f"{LISTENER}1", STATE)
     assert service.listeners._keep_own(service.listener())  # noqa: SLF001 - called in a call's check
-    assert STATE.items() <= listener_state.read(directory, f"{LISTENER}1").items()
+    assert STATE.items() <= saved_listener.read(directory, f"{LISTENER}1").items()
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,6 @@ def test_a_container_that_runs_without_its_listeners_is_noticed(
     listeners = service.listeners
     monkeypatch.setattr(listeners, "_memory", lambda _: _Received())
     for number in (1, 2):
-        listener_state.write(listeners.directory, f"{LISTENER}{number}", STATE)
+        saved_listener.write(listeners.directory, f"{LISTENER}{number}", STATE)
     listeners.restore([NamedDescriptor(f"{LISTENER}2", -1)] if held else [])
     assert listeners.is_deaf is is_deaf

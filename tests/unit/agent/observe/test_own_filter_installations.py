@@ -19,7 +19,6 @@ from runc_wrap.agent.observe import (
     own_filter_installations,
     pointed_arguments,
 )
-from runc_wrap.agent.observe.notify import Notification
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.own_filter_installations import (
     MOST,
@@ -27,6 +26,7 @@ from runc_wrap.agent.observe.own_filter_installations import (
     Checks,
     TracingFilters,
 )
+from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.filters.evaluate import bpf, own_filter_evaluation
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS

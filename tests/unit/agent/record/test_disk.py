@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host import disk_faults
-from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.observe.seccomp_unotify import Inflight
 from runc_wrap.agent.record.disk_thread import Disk, DiskThread
 from runc_wrap.agent.record.recorder import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.record.source_check import SourceCheck

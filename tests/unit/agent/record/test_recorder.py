@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.observe.seccomp_unotify import Inflight
 from runc_wrap.agent.record import exec_notices, pending_calls, watched_time
 from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.observe.seccomp_unotify import Inflight
 from runc_wrap.agent.record import recorder, source_check
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck

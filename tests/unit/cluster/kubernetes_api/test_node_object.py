@@ -7,7 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from runc_wrap.cluster.kubernetes_api import node_object
+from runc_wrap.cluster.kubernetes_api import node_event, node_object
 from runc_wrap.cluster.kubernetes_api.node_object import INSTALLED, Wanted
 from tests.unit.cluster.merge_patch import merged
 
@@ -131,7 +131,7 @@ NOTES = ["", "short", "a" * 5000, "\x1b[31mred\n<script>", "ü" * 1024]
 @pytest.mark.parametrize("reason", ["Installed", "Ready", "Reverted", "Removed"])
 def test_an_event_is_what_the_api_takes(reason: str, note: str) -> None:
     node = node_object.read(DOCUMENT)
-    event = node_object.event(node, "pod-1", reason, note, "2026-11-26T17:00:00.000001Z")
+    event = node_event.event(node, "pod-1", reason, note, "2026-11-26T17:00:00.000001Z")
     kubernetes_validate.validate(event, "1.34", strict=True)
     assert event["type"] == ("Warning" if reason == "Reverted" else "Normal")
     assert event["metadata"]["namespace"] == "default"

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from runc_wrap.cli.main import main
 from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.doctor.engine_checks import canaries_left
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.transaction import taking_back
+from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import program
 from runc_wrap.node import paths
 from runc_wrap.node.paths import Places
@@ -33,7 +33,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Pla
     def access(_engine: str, _config: Path) -> Any:
         return FakeEngine(one)
 
-    monkeypatch.setattr(registry, "installed", access)
+    monkeypatch.setattr(engine_registry, "installed", access)
     monkeypatch.setattr(paths, "installed", lambda: places)
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     return one, places
@@ -54,9 +54,9 @@ def test_what_is_left_is_found_and_removed(made: tuple[FakeNode, Places]) -> Non
 def test_one_that_a_command_uses_now_is_none(made: tuple[FakeNode, Places]) -> None:
     one, places = made
     one.canaries.append("a")
-    with taking_back.exclusive(places):
+    with transaction_revert.exclusive(places):
         assert [*canaries_left.find(places)] == []
-        taking_back.remove_left_canaries(places, [one.where])
+        transaction_revert.remove_left_canaries(places, [one.where])
     assert one.canaries == ["a"]
 
 
@@ -67,7 +67,7 @@ def test_another_installations_are_left_to_it(
     monkeypatch.setattr(paths, "installed", lambda: Places(places.prefix / "other"))
     one.canaries.append("a")
     assert [*canaries_left.find(places)] == []
-    taking_back.remove_left_canaries(places, [one.where])
+    transaction_revert.remove_left_canaries(places, [one.where])
     assert one.canaries == ["a"]
 
 

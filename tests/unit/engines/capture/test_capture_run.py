@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.engines.capture import capture_run
-from runc_wrap.engines.transaction import taking_back
+from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import locks
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import builtin
@@ -151,7 +151,7 @@ def test_no_engine_is_asked_while_it_is_changed_or_proved(
     """A Docker's canary and its requests have the same image, which each removes at its end."""
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
     calls = podman()
-    with taking_back.exclusive(node.places):
+    with transaction_revert.exclusive(node.places):
         assert "has held this lock" in node.failure("profile", "capture", "podman")
     assert not calls.exists()
 

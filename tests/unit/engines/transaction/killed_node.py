@@ -26,11 +26,11 @@ from runc_wrap.engines.transaction import (
     boot_unit,
     canary_proof,
     engine_status,
-    taking_back,
+    transaction_revert,
     transaction_run,
 )
-from runc_wrap.engines.transaction.taking_back import Note
-from runc_wrap.engines.transaction.unit_control import Systemd
+from runc_wrap.engines.transaction.engine_restart import Systemd
+from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class FakeNode(Systemd):
         return run(job(self.places, self.config, action, **more), self)
 
     def take_back(self, *, is_boot: bool = False) -> list[Note]:
-        return taking_back.everything(self.places, self, is_boot=is_boot)
+        return transaction_revert.everything(self.places, self, is_boot=is_boot)
 
     def prove(self, handler: str = "runc-wrap") -> str:
         return canary_proof.alone(self.places, self.where, handler, self)
@@ -263,7 +263,7 @@ def interrupted(one: FakeNode, how: str = "restart", how_back: str = "restart") 
     places, made = one.places, job(one.places, one.config)
     named = ("1", "containerd", str(one.config), "runc-wrap", "add", UNIT)
     note = Note(*named, how, how_back, 1e9, "alice")
-    one.guard(places, UNIT, note.timer, taking_back.command(places))
+    one.guard(places, UNIT, note.timer, transaction_revert.command(places))
     plan_execution.carry_out(made.plan(), note.as_json())
     FakeNode.restart(one, UNIT, "restart")
     return made.where.change
@@ -276,7 +276,7 @@ def killed(at: int, work: Callable[[], object]) -> bool:
         _count(at)
         try:
             work()
-        except (transaction_run.TakenBack, taking_back.NotTakenBackError):
+        except (transaction_run.TakenBack, transaction_revert.NotTakenBackError):
             pass
         finally:
             os._exit(ENDED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.transaction import engine_drift, engine_status, last_transaction
 from tests.unit.engines.transaction.killed_node import (
@@ -91,7 +91,7 @@ def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
     drift, remark = told
     (file,) = one.places.engines.iterdir()
     file.write_text(file.read_text().replace('"containerd"', f'"{engine}"'))
-    monkeypatch.setattr(FakeEngine, "untold", registry.ENGINES[engine].untold)
+    monkeypatch.setattr(FakeEngine, "untold", engine_registry.ENGINES[engine].untold)
     engine_says(monkeypatch, running=None, silence=silence, default=None)
     monkeypatch.setattr(one, "access", lambda _, config: FakeNode.access(one, "containerd", config))
     shown = one.shown()

@@ -21,11 +21,11 @@ from runc_wrap.engines.registration import (
 from runc_wrap.engines.transaction import (
     boot_unit,
     canary_proof,
-    taking_back,
+    engine_restart,
+    transaction_revert,
     transaction_run,
-    unit_control,
 )
-from runc_wrap.engines.transaction.taking_back import Note
+from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
 from tests.unit.engines.transaction.killed_node import TEXT, interrupted, job
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def _is_as_before(one: FakeNode) -> bool:
     texts = {one.config.read_text(), one.read.read_text()}
-    return texts == {TEXT} and not taking_back.unfinished(one.places) and not one.timers
+    return texts == {TEXT} and not transaction_revert.unfinished(one.places) and not one.timers
 
 
 @pytest.mark.parametrize("said", range(6))
@@ -126,7 +126,7 @@ def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: P
         assert (plan.undone_loses_default and not has_said_all) is needs, (text, default)
 
 
-class DockerNode(unit_control.Systemd):
+class DockerNode(engine_restart.Systemd):
     """A node whose dockerd reads its file at each reload; `asked` is what it read, and how."""
 
     patience = 0.05
@@ -175,7 +175,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     if killed:
         config.write_text(daemon_json.neutral(former) or "")
     one = DockerNode(config)
-    taking_back.everything(places, one, is_boot=is_boot)
+    transaction_revert.everything(places, one, is_boot=is_boot)
     told = {"debug": True, "runtimes": {}, "default-runtime": "runc"}
     assert [(how, json.loads(text)) for how, text in one.asked] == [("reload", told)][is_boot:]
     assert config.read_text() == former
@@ -243,7 +243,7 @@ def test_an_engine_that_is_killed_before_its_restart_is_restarted_by_who_comes_n
     change = interrupted(one)
     one.restart = lambda unit, how: f"{how} of {unit} fails"  # type: ignore[method-assign]
     for _ in range(2):
-        with pytest.raises(taking_back.NotTakenBackError, match="fails"):
+        with pytest.raises(transaction_revert.NotTakenBackError, match="fails"):
             one.take_back()
         assert (one.config.read_text(), change.exists()) == (TEXT, True)
     del one.restart
@@ -277,7 +277,7 @@ def test_a_masked_unit_that_runs_is_not_restarted(
     monkeypatch.setattr(systemd, "BOOTED", tmp_path)
     for enabled, refusal in (("enabled", None), ("masked", "masked"), ("masked-runtime", "masked")):
         (tmp_path / "enabled").write_text(f"{enabled}\n")
-        why = unit_control.Systemd().obstacle("docker.service")
+        why = engine_restart.Systemd().obstacle("docker.service")
         assert (why is None) is (refusal is None)
         assert why is None or "`systemctl unmask docker.service`" in str(why)
 
@@ -289,7 +289,9 @@ def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_bac
     change = interrupted(one)
     hostile = change.with_name("another.json")
     hostile.write_text(text)
-    with pytest.raises(taking_back.NotTakenBackError, match=r"another\.json.*then remove this one"):
+    with pytest.raises(
+        transaction_revert.NotTakenBackError, match=r"another\.json.*then remove this one"
+    ):
         one.take_back()
     assert (one.config.read_text(), one.read.read_text()) == (TEXT, TEXT)
     assert not change.exists()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.host.processes import short_directory
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import last_transaction, taking_back, transaction_run
+from runc_wrap.engines.transaction import last_transaction, transaction_revert, transaction_run
 from runc_wrap.host import change_set, files, locks
 from tests.unit.engines.engine_node import snapshot
 from tests.unit.engines.transaction.killed_node import (
@@ -60,7 +60,7 @@ def test_a_change_that_is_proved_stays(one: FakeNode) -> None:
     assert outcome.proof == "canary-runc-wrap runc-wrap"
     file, read = _engine(one)
     assert file == read != TEXT
-    assert taking_back.unfinished(one.places) == {}
+    assert transaction_revert.unfinished(one.places) == {}
     assert _remains(one) == []
     recorded = last_transaction.read(one.where)
     assert recorded
@@ -81,7 +81,7 @@ def test_what_fails_is_taken_back_whole(one: FakeNode, fault: str, action: str) 
         one.run(action)
     assert snapshot(one.directory) == before
     assert one.answers()
-    assert taking_back.unfinished(one.places) == {}
+    assert transaction_revert.unfinished(one.places) == {}
     assert _remains(one) == []
 
 
@@ -174,10 +174,10 @@ def test_a_file_that_its_owner_changed_meanwhile_is_left_and_named(one: FakeNode
     interrupted(one)
     own = one.config.read_text() + "# the owner's again\n"
     one.config.write_text(own)
-    with pytest.raises(taking_back.NotTakenBackError, match=f"but for {one.config}"):
+    with pytest.raises(transaction_revert.NotTakenBackError, match=f"but for {one.config}"):
         one.take_back()
     assert one.config.read_text() == own
-    assert taking_back.unfinished(one.places) == {}
+    assert transaction_revert.unfinished(one.places) == {}
     assert not [*one.places.engines.glob("*.json")]
     assert _remains(one) == []
 
@@ -198,7 +198,7 @@ def test_a_change_without_a_restart_that_another_command_is_at_is_not_undone(
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
     with (
         locks.locked(one.places.var, "engines"),
-        pytest.raises(taking_back.NotTakenBackError, match="has held this lock"),
+        pytest.raises(transaction_revert.NotTakenBackError, match="has held this lock"),
     ):
         one.take_back()
     assert one.config.read_text() == "#\n"
@@ -232,7 +232,7 @@ def test_a_full_disk_changes_nothing(
         except (transaction_run.TakenBack, OSError):
             is_full, left = left <= 0, MOST_CHANGES
             assert (_engine(one), _recorded(one)) == before, room
-            assert (taking_back.unfinished(one.places), _remains(one)) == ({}, []), room
+            assert (transaction_revert.unfinished(one.places), _remains(one)) == ({}, []), room
             if not is_full:  # the canary's end
                 break
         else:
@@ -251,7 +251,9 @@ def test_killed_before_any_change_it_is_taken_back(
         one.take_back()
         plan_execution.settle(one.where.change)  # as the next command does
         file, read = _engine(one)
-        assert (file, taking_back.unfinished(one.places), _remains(one)) == (read, {}, []), at
+        assert (file, transaction_revert.unfinished(one.places), _remains(one)) == (read, {}, []), (
+            at
+        )
         assert len([*one.places.engines.glob("*.json")]) == (file != TEXT), at
         assert (file == TEXT) is was_killed or at > MANY, at
         if not was_killed:
@@ -278,6 +280,6 @@ def test_killed_while_it_is_taken_back_it_is_taken_back_later(
         plan_execution.settle(one.where.change)  # as the next command does
         file, read = _engine(one)
         assert file == read
-        assert (taking_back.unfinished(one.places), _remains(one)) == ({}, [])
+        assert (transaction_revert.unfinished(one.places), _remains(one)) == ({}, [])
         if file != before[0]:
             assert action == "add" or file == TEXT

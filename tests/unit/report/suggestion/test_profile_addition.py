@@ -9,7 +9,7 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.composition import groups
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import dangerous_calls, profile_addition
 from runc_wrap.report.suggestion.profile_addition import Suggestion
@@ -59,7 +59,9 @@ def _suggested(
 
 def _gets(found: Suggestion, number: int, *args: int, arch: int = samples.X86_64) -> str | None:
     six = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    outcome = outcomes.of(CallKind(arch, number, 0, six, "", ""), Enforced(found.profile, LOADER))
+    outcome = call_outcomes.of(
+        CallKind(arch, number, 0, six, "", ""), Enforced(found.profile, LOADER)
+    )
     return outcome.errno
 
 
@@ -223,7 +225,7 @@ def test_dangerous_calls_that_attackers_made_are_in_no_suggested_profile(name: s
 
 
 def _name(number: int) -> str:
-    abi = outcomes.abi_of(samples.X86_64, number)
+    abi = call_outcomes.abi_of(samples.X86_64, number)
     assert abi
     return syscall_names.name_of(abi, number)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.sightings import Sighting
 
 GETPRIORITY = (140, 96, 141)  # x86_64's number; i386's, 32-bit arm's and s390's; the generic one
-_PROGRAM = f"{__file__.rpartition('/')[0]}/probe_process.py"
+_PROGRAM = f"{__file__.rpartition('/')[0]}/audit_probe_process.py"
 
 
 class OwnProbe:

@@ -8,7 +8,7 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.metrics import node_metrics
+from runc_wrap.metrics import metrics_collector
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def seen(node: ctl.Node, *numbers: int, key: tuple[str, str] | None = KEY) -> No
 
 
 def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
-    found = node_metrics.gather(node.places, now=100.0)
+    found = metrics_collector.gather(node.places, now=100.0)
     (family,) = [one for one in found.families() if one.name == f"runc_wrap_{metric}"]
     return {tuple(labels.values()): value for labels, value in family.samples}
 
@@ -104,7 +104,7 @@ def test_losses_are_counted_once(node: ctl.Node) -> None:
 def test_beyond_the_bound_a_container_counts_as_one(
     node: ctl.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_metrics, "MOST_KINDS", 1)
+    monkeypatch.setattr(metrics_collector, "MOST_KINDS", 1)
     decided(node, LINE)
     seen(node, MOUNT, CLONE3)
     assert samples(node, "denied_calls") == {("other",) * 4: 2}
@@ -116,11 +116,11 @@ def test_a_call_counts_once_whether_its_container_is_beyond_the_bound_or_not(
     decided(node, LINE)
     seen(node, MOUNT, CLONE3)
     for most in (100, 1, 100, 1):
-        monkeypatch.setattr(node_metrics, "MOST_KINDS", most)
+        monkeypatch.setattr(metrics_collector, "MOST_KINDS", most)
         assert sum(samples(node, "denied_calls").values()) == 2
     seen(node, MOUNT)
     assert samples(node, "denied_calls")[("other",) * 4] == 1
-    monkeypatch.setattr(node_metrics, "MOST_KINDS", 100)
+    monkeypatch.setattr(metrics_collector, "MOST_KINDS", 100)
     assert sum(samples(node, "denied_calls").values()) == 3
 
 

@@ -1,4 +1,7 @@
-"""Paths of the agent's own code and sockets. Reads only links and names of files."""
+"""The commands that start the agent's processes, from its own release or the installed one.
+
+Reads only links and names of files.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,6 @@ import posix
 import sys
 
 _START = __file__.rpartition("/")[0] + "/start.py"
-
-
-def directory(prefix: str) -> str:
-    """Return the directory of the sockets, which only root may enter."""
-    return f"{prefix}/var/agent"
 
 
 def release(prefix: str) -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from harness.host import moments
 from harness.host.processes import wait_until
-from runc_wrap.agent.observe import notify
-from runc_wrap.agent.observe.notify import Inflight
+from runc_wrap.agent.observe import seccomp_unotify
+from runc_wrap.agent.observe.seccomp_unotify import Inflight
 from runc_wrap.profiles import syscall_names
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ def test_a_call_continues_as_without_an_agent(sender: Sender, inflight: Inflight
     assert call is not None
     assert (call.tid, call.number) == (sender.pid, listener_process.KEYCTL)
     assert call.args[:2] == (99, 1 << 40)
-    assert notify.is_valid(sender.listener, call.id)
-    assert notify.proceed(sender.listener, call.id)
+    assert seccomp_unotify.is_valid(sender.listener, call.id)
+    assert seccomp_unotify.proceed(sender.listener, call.id)
     assert os.read(sender.results, 100) == listener_process.AS_USUAL
-    assert not notify.is_valid(sender.listener, call.id)
-    assert not notify.proceed(sender.listener, call.id)
+    assert not seccomp_unotify.is_valid(sender.listener, call.id)
+    assert not seccomp_unotify.proceed(sender.listener, call.id)
 
 
 def test_the_next_process_finds_such_a_call_and_lets_it_continue(
@@ -93,7 +93,7 @@ def test_the_next_process_finds_such_a_call_and_lets_it_continue(
     assert successor.left is not None
     number, call = successor.left
     assert number == NUMBER
-    assert notify.proceed(sender.listener, call.id)
+    assert seccomp_unotify.proceed(sender.listener, call.id)
     assert os.read(sender.results, 100) == listener_process.AS_USUAL
 
 
@@ -113,7 +113,7 @@ def test_the_kernel_writes_into_the_memory_itself(sender: Sender, inflight: Infl
 
 
 def _waits_in_ioctl(pid: int) -> bool:
-    return f"{notify.RECV:#x}" in _read(f"/proc/{pid}/syscall")
+    return f"{seccomp_unotify.RECV:#x}" in _read(f"/proc/{pid}/syscall")
 
 
 def _read(path: str) -> str:
@@ -145,7 +145,7 @@ def test_a_process_busy_with_one_thing_for_long_hung_and_a_waiting_one_did_not(
     found = [inflight.was_stuck]
     inflight.begin()
     found.append(inflight.was_stuck)
-    later = time.monotonic_ns() + int(1.1 * notify.BUSY_SECONDS * 1e9)
+    later = time.monotonic_ns() + int(1.1 * seccomp_unotify.BUSY_SECONDS * 1e9)
     monkeypatch.setattr(time, "monotonic_ns", lambda: later)
     found.append(inflight.was_stuck)
     inflight.rest()

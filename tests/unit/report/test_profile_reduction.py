@@ -20,9 +20,9 @@ from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.unobserved_calls import BASE
-from runc_wrap.report import call_row, outcomes
+from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.enforced_profile import USUAL, Enforced
-from runc_wrap.report.suggestion import recorded_profile
+from runc_wrap.report.suggestion import profile_reduction
 
 pytestmark = pytest.mark.skipif(
     syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
@@ -54,7 +54,7 @@ def rows(*calls: tuple[str, Any]) -> list[call_row.CallRow]:
         seen.add(Sighting(1.0, 0, 1, 0, "", "", X86_64.audit, number, code, args, OBSERVE))
     found: dict[tuple[int, int], call_row.CallRow] = {}
     for call, tally in seen.calls.items():
-        call_row.count_in(found, call, tally, outcomes.LET_THROUGH)
+        call_row.count_in(found, call, tally, call_outcomes.LET_THROUGH)
     return [*found.values()]
 
 
@@ -76,7 +76,7 @@ def test_what_the_profile_denies_stays_denied_and_what_was_recorded_is_allowed(
     before = block(name)
     calls = [(call, (first, 0, third, 0, 0, 0)) for call, first, third in recorded]
     calls = [one for one in calls if code(before, X86_64, *one) == LET]
-    after = recorded_profile.reduced(before, rows(*calls), [])
+    after = profile_reduction.reduced(before, rows(*calls), [])
     if asked in syscall_names.numbers(abi) and code(after, abi, asked, args) == LET:
         assert code(before, abi, asked, args) == LET
     for call in calls:
@@ -87,7 +87,7 @@ def test_what_the_profile_denies_stays_denied_and_what_was_recorded_is_allowed(
 
 
 def test_the_base_set_stays_and_families_are_limited_to_those_seen() -> None:
-    after = recorded_profile.reduced(block("containerd"), rows(("socket", (2, 1, 0, 0, 0, 0))), [])
+    after = profile_reduction.reduced(block("containerd"), rows(("socket", (2, 1, 0, 0, 0, 0))), [])
     for name in BASE & syscall_names.numbers(X86_64).keys() - {"clone"}:
         assert code(after, X86_64, name, (0,) * 6) == LET
     family = {of: code(after, X86_64, "socket", (of, 0, 0, 0, 0, 0)) for of in (1, 2, 10, 40)}
@@ -96,22 +96,22 @@ def test_the_base_set_stays_and_families_are_limited_to_those_seen() -> None:
 
 def test_arguments_that_are_not_all_known_limit_nothing() -> None:
     calls = [("socket", (of, 1, 0, 0, 0, 0)) for of in (2, 10)]
-    unknown = recorded_profile.reduced(block("containerd"), rows(*calls, ("socket", None)), [])
+    unknown = profile_reduction.reduced(block("containerd"), rows(*calls, ("socket", None)), [])
     assert code(unknown, X86_64, "socket", (17, 0, 0, 0, 0, 0)) == LET
 
 
 def test_entries_that_were_added_stay_and_an_open_profile_is_refused() -> None:
     added = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
     whole = {**block("containerd"), "syscalls": [*block("containerd")["syscalls"], added]}
-    assert added in recorded_profile.reduced(whole, [], [added])["syscalls"]
+    assert added in profile_reduction.reduced(whole, [], [added])["syscalls"]
     with pytest.raises(Failure, match="lets through what no rule names"):
-        recorded_profile.reduced({"defaultAction": "SCMP_ACT_ALLOW"}, [], [])
+        profile_reduction.reduced({"defaultAction": "SCMP_ACT_ALLOW"}, [], [])
 
 
 def test_a_call_that_another_profile_allowed_is_named() -> None:
     found = rows(("mount", (0, 0, 0, 0, 0, 0)), ("mkdir", (0,) * 6))
-    after = recorded_profile.reduced(block("containerd"), found, [])
-    assert recorded_profile.denied(enforced(json.dumps(after)), found) == ["mount"]
+    after = profile_reduction.reduced(block("containerd"), found, [])
+    assert profile_reduction.denied(enforced(json.dumps(after)), found) == ["mount"]
 
 
 def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
@@ -121,7 +121,7 @@ def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
             number, args = syscall_names.numbers(X86_64)["clone"], (flag, 0, 0, 0, 0, 0)
             words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, args, OBSERVE)
             seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
-        return recorded_profile.of_command(seen)[0]
+        return profile_reduction.of_command(seen)[0]
 
     def clone(found: Any, flag: int) -> int:
         return code(found, X86_64, "clone", (flag, 0, 0, 0, 0, 0))
@@ -138,7 +138,7 @@ def test_of_a_command_with_too_many_kinds_of_calls_it_is_said_that_some_are_miss
     for number in range(1000, 1000 + 2 * MOST + 1):
         words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, None, OBSERVE)
         seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
-    *_, nameless, missing = recorded_profile.of_command(seen)[1]
+    *_, nameless, missing = profile_reduction.of_command(seen)[1]
     assert "1 call of too many kinds" in missing
     assert len(nameless) < 1000
 
@@ -147,6 +147,6 @@ def test_what_the_profile_compares_besides_stays() -> None:
     zero = {"index": 2, "value": 0, "op": "SCMP_CMP_EQ"}
     rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [zero]}
     before = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}
-    after = recorded_profile.reduced(before, rows(("socket", (16, 3, 0, 0, 0, 0))), [])
+    after = profile_reduction.reduced(before, rows(("socket", (16, 3, 0, 0, 0, 0))), [])
     found = [code(after, X86_64, "socket", (16, 3, of, 0, 0, 0)) for of in (0, 9)]
     assert [one == LET for one in found] == [True, False]

@@ -1,6 +1,6 @@
 """A program that makes one harmless call, which its own filter has the kernel log.
 
-    python -I -S probe_process.py
+    python -I -S audit_probe_process.py
 
 If its record arrives, records of logged calls arrive. The call is getpriority with invalid
 arguments, so it fails; only this short-lived process has the filter. Its name (comm) in the record

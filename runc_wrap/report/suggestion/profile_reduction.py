@@ -18,22 +18,22 @@ from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.unobserved_calls import BASE
-from runc_wrap.report import call_row, outcomes
+from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.recording import BY_RUNTIME
-from runc_wrap.report.suggestion import profile_denials
+from runc_wrap.report.suggestion import denial_removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from runc_wrap.evidence.store.call_counts import Tallies
+    from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.outcomes import Filter
 
 Json = dict[str, Any]
 _NARROWED = ("socket", "socketpair", "personality", "keyctl", "bpf")  # by an int
 _INT = 0xFFFFFFFF
 _MOST_NAMED = 20
-_STOPPED = {outcomes.DENIED, outcomes.DEGRADES}
+_STOPPED = {call_outcomes.DENIED, call_outcomes.DEGRADES}
 _SPACES = 0x7E020000  # linux/sched.h: CLONE_NEW*
 
 
@@ -42,7 +42,7 @@ def reduced(block: Mapping[str, Any], rows: Sequence[CallRow], added: Sequence[J
 
     Raises Failure for a block that lets through what no rule names.
     """
-    if profile_denials.is_open(block):
+    if denial_removal.is_open(block):
         raise Failure(
             "its profile lets through what no rule names, so there is no list to reduce; record it "
             "with a profile that denies by default, such as runtime-default"
@@ -136,10 +136,10 @@ def of_command(seen: Tallies) -> tuple[Json, list[str]]:
     """
     rows: dict[tuple[int, int], CallRow] = {}
     for call, tally in seen.calls.items():
-        call_row.count_in(rows, call, tally, outcomes.LET_THROUGH)
+        call_row.count_in(rows, call, tally, call_outcomes.LET_THROUGH)
     every = list(rows.values())
     named = [row for row in every if not row.syscall.startswith("#")]
-    abis = {abi.oci for row in named if (abi := outcomes.abi_of(row.arch, row.number))}
+    abis = {abi.oci for row in named if (abi := call_outcomes.abi_of(row.arch, row.number))}
     names = {row.syscall for row in named} | BASE
     rules: list[Json] = [{"names": sorted(names - {"clone"}), "action": ALLOW}]
     flags = _numbers("clone", named)

@@ -1,5 +1,6 @@
-"""This node's metrics: new lines of the ledger, new calls of the store, the policy's number.
+"""Collects this node's metrics: new decisions in the ledger, new calls, the policy's number.
 
+A decision counts by labels with few values.
 A call's outcome is determined when its kind is new; afterwards the tally has it, so that a pass
 loads no profile.
 """
@@ -15,6 +16,8 @@ from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_reader, loss_intervals
 from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.host import engine_names
+from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
 from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import new_records, whole_ledger
 from runc_wrap.metrics import counter_state, prometheus_text
@@ -37,6 +40,17 @@ MOST_KINDS = 100_000  # of calls that are distinguished between two scrapes, on 
 UNKNOWN, SAFE = "unknown", "safe"  # SAFE as report.outcomes has it
 MOST_JUDGED = 20_000  # kinds of calls whose outcomes are kept
 _AHEAD = 1000  # lines between an agent's answer and the cold path's line, at most
+_KNOWN = {
+    "mode": MODES,
+    "action": ("inject", "keep", "leave"),
+    "via": ("agent", "cold", "hook"),
+    "engine": (*engine_names.KNOWN,),
+}
+_KEPT = {
+    OWN_PROFILE: "own-profile",
+    ENGINE_DEFAULT: "engine-default",
+    READY_MADE: "ready-made",
+}
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
@@ -84,10 +98,57 @@ def _version() -> str:
 def _decisions(places: Places, kept: CounterState) -> None:
     ahead = new_records.Following(places.ledger, kept.positions)
     for record in _once(ahead.records()):
-        prometheus_text.count_decision(kept, record)
+        count_decision(kept, record)
     kept.positions = ahead.positions or kept.positions
     kept.add(prometheus_text.DAMAGED, (), ahead.damaged)
     kept.add(prometheus_text.GAPS, (), ahead.gaps)
+
+
+def count_decision(tally: CounterState, record: Record) -> None:
+    """Count one line of the ledger, except those of `selftest`, which opts out each time."""
+    if record.is_selftest:
+        return
+    kind = reason_kind(record)
+    one_of = prometheus_text.one_of
+    known = {name: one_of(names, getattr(record, name)) for name, names in _KNOWN.items()}
+    labels = (known["mode"], known["action"], kind, known["via"], known["engine"])
+    tally.add(prometheus_text.DECISIONS, labels)
+    if kind == "opted-out":
+        tally.add(prometheus_text.OPTED_OUT, ())
+    if record.declared == "privileged":
+        tally.add(prometheus_text.PRIVILEGED, ())
+    if record.fallback:
+        tally.add(prometheus_text.FALLBACKS, ())
+
+
+def reason_kind(record: Record) -> str:
+    """Return the kind of reason, one of few; hotpath.decision writes the sentence."""
+    action, declared = record.action, record.declared
+    if action == "keep":
+        return _KEPT.get(str(declared), OTHER)
+    if action == "leave":
+        return _why_left(record.reason or "")
+    if action != "inject":
+        return OTHER
+    if declared == "privileged":
+        return "privileged"
+    if declared == ENGINE_DEFAULT:
+        return "adopted"
+    if declared not in (None, "unset"):
+        return "annotation"
+    return "rule" if record.rule else "default"
+
+
+def _why_left(reason: str) -> str:
+    if reason.startswith("Started unmodified"):
+        return "failed-open"
+    if reason.startswith("The annotation "):
+        return "opted-out"
+    if " turns it off" in reason:  # more follows where an engine's default was taken over
+        return "off"
+    if reason == "The container is privileged.":
+        return "privileged"
+    return "no-linux" if reason.endswith(" has no linux section.") else OTHER
 
 
 def _once(records: Iterable[Record]) -> Iterator[Record]:
@@ -162,11 +223,11 @@ class _Denied:
 
     def _judged(self, record: Record | None, call: CallKind) -> list[str]:
         """Return a call's name and outcome; SAFE also if a record comes from another filter."""
-        from runc_wrap.report import call_row, outcomes  # noqa: PLC0415 - as `_profiles`
+        from runc_wrap.report import call_outcomes, call_row  # noqa: PLC0415 - as `_profiles`
 
         profile = self._profiles.of(record) if record else ""
-        outcome = outcomes.of_record(call, profile, record and record.candidate).verdict
-        name = call_row.name_of(outcomes.abi_of(call.arch, call.number), call.number)
+        outcome = call_outcomes.of_record(call, profile, record and record.candidate).verdict
+        name = call_row.name_of(call_outcomes.abi_of(call.arch, call.number), call.number)
         return [prometheus_text.label(name), outcome or UNKNOWN]
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import agent_paths
+from runc_wrap.agent import start_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,5 +21,5 @@ def test_the_agent_is_found_beside_what_another_python_left(tmp_path: Path, used
     start.parent.mkdir(parents=True)
     start.touch()
     (tmp_path / "lib" / "current").symlink_to("releases/2")
-    words = agent_paths.command_anew(str(tmp_path), "decide")
+    words = start_command.command_anew(str(tmp_path), "decide")
     assert (tmp_path / words[-3]).resolve() == start

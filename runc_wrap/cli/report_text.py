@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
-from runc_wrap.report import argument_text, outcomes
+from runc_wrap.report import argument_text, call_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 WORDS = {
-    outcomes.DENIED: "DENIED",
-    outcomes.DEPENDS: "DEPENDS",
-    outcomes.DEGRADES: "degrades",
-    outcomes.SAFE: "safe",
+    call_outcomes.DENIED: "DENIED",
+    call_outcomes.DEPENDS: "DEPENDS",
+    call_outcomes.DEGRADES: "degrades",
+    call_outcomes.SAFE: "safe",
     None: "unknown",
 }
 _USUAL = {"x86_64", "aarch64"}  # ABIs that are not named: no machine has two of them

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import engine_files, registry
+from runc_wrap.engines import engine_files, engine_registry
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
-from runc_wrap.host import change_set, locks, patience, systemd
+from runc_wrap.host import change_set, locks, polling, systemd
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_state import Registered, Where
-    from runc_wrap.engines.transaction.unit_control import Systemd
+    from runc_wrap.engines.transaction.engine_restart import Systemd
     from runc_wrap.host.change_set import ChangeRecord
     from runc_wrap.node.paths import Places
 
@@ -109,7 +109,7 @@ def remove_left_canaries(places: Places, engines: Iterable[Registered | Where]) 
     """Remove them from engines that answer, unless nothing can be written."""
     for one in engines:
         with contextlib.suppress(OSError, EngineError, CallFailed):
-            engine = registry.installed(one.engine, one.config)
+            engine = engine_registry.installed(one.engine, one.config)
             if left_canaries(places, engine):  # asked before: a silent engine blocks no revert
                 with exclusive(places):
                     engine.remove_probes()
@@ -128,7 +128,7 @@ def wait_until_answers(node: Systemd, access: Engine, also: str = "") -> None:
         has_failed = bool(access.unit) and node.state(access.unit) == systemd.FAILED
         return not access.silence() or has_failed
 
-    patience.wait_for(is_over, node.patience, _PAUSE)
+    polling.wait_for(is_over, node.patience, _PAUSE)
     if why := access.silence():
         raise EngineError(
             f"{access.unit or 'the engine'} does not answer{also}: {why}",
@@ -216,7 +216,9 @@ def _neutral(note: Note, found: ChangeRecord) -> dict[Path, bytes]:
         return {}
     config = Path(note.config).resolve()
     former = found.former(config)
-    text = registry.ENGINES[note.engine].neutral(former.decode() if former is not None else None)
+    text = engine_registry.ENGINES[note.engine].neutral(
+        former.decode() if former is not None else None
+    )
     return {} if text is None else {config: text.encode()}
 
 
@@ -238,7 +240,7 @@ def _has_forgotten(
     if node.restart(note.unit, RELOAD):
         return False
     access, wanted = node.access(note.engine, config), text.decode()
-    return patience.wait_for(lambda: access.has_read(wanted, note.handler), node.patience, _PAUSE)
+    return polling.wait_for(lambda: access.has_read(wanted, note.handler), node.patience, _PAUSE)
 
 
 def _restart(note: Note, node: Systemd, *, is_needed: bool) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.report import outcomes
+from runc_wrap.report import call_outcomes
+from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.report.enforced_profile import Enforced
-from runc_wrap.report.outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import (
     CLONE,
@@ -60,7 +60,7 @@ def _args(*given: int | None) -> tuple[int | None, ...]:
 def test_a_call_gets_what_the_profile_gives_it(
     call: CallKind, verdict: str, errno: str | None
 ) -> None:
-    found = outcomes.of(call, samples.enforced())
+    found = call_outcomes.of(call, samples.enforced())
     if call.number == -1:
         assert found.errno in ("ENOSYS", "EPERM")
         return
@@ -68,7 +68,7 @@ def test_a_call_gets_what_the_profile_gives_it(
 
 
 def test_crun_has_no_stub_for_numbers_above() -> None:
-    found = outcomes.of(_call(NEWEST), samples.enforced(kind="crun"))
+    found = call_outcomes.of(_call(NEWEST), samples.enforced(kind="crun"))
     assert (found.verdict, found.errno) == (DENIED, "EPERM")
 
 
@@ -82,7 +82,7 @@ def test_crun_has_no_stub_for_numbers_above() -> None:
 )
 def test_a_kill_is_a_denial_without_an_errno(action: str, how: str) -> None:
     block = {"defaultAction": action, "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
-    found = outcomes.of(_call(GETPID), Enforced(block, Loader("crun")))
+    found = call_outcomes.of(_call(GETPID), Enforced(block, Loader("crun")))
     assert (found.verdict, found.errno, found.how) == (DENIED, None, how)
 
 
@@ -90,7 +90,7 @@ def test_different_errors_by_argument_are_all_named() -> None:
     rule = {"names": ["personality"], "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
     args = [{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}]
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{**rule, "args": args}]}
-    found = outcomes.of(_call(PERSONALITY), Enforced(block, Loader("crun")))
+    found = call_outcomes.of(_call(PERSONALITY), Enforced(block, Loader("crun")))
     assert (found.verdict, found.errno) == (DEPENDS, None)
     assert found.how == "EINVAL or EPERM, depending on arguments"
 
@@ -106,6 +106,6 @@ def test_different_errors_by_argument_are_all_named() -> None:
     ],
 )
 def test_an_abi_is_recognized_by_architecture_and_number(arch: int, number: int, name: str) -> None:
-    found = outcomes.abi_of(arch, number)
+    found = call_outcomes.abi_of(arch, number)
     assert found is not None
     assert found.name == name

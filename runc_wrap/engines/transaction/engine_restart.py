@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import registry
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.host import systemd
@@ -30,7 +30,7 @@ class Systemd:
 
     def access(self, engine: str, config: Path) -> Engine:
         """Return an installed engine. Raises EngineError."""
-        return registry.installed(engine, config)
+        return engine_registry.installed(engine, config)
 
     def obstacle(self, unit: str) -> EngineError | None:
         """Return why systemd cannot restart this unit, None if it can."""

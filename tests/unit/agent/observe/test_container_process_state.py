@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
 from runc_wrap.agent.descriptor_store import DescriptorStore
-from runc_wrap.agent.observe import argument_rules, handshake
-from runc_wrap.agent.observe.handshake import Acceptor, Arrival
+from runc_wrap.agent.observe import argument_rules, container_process_state
+from runc_wrap.agent.observe.container_process_state import Acceptor, Arrival
 from runc_wrap.agent.systemd_protocol import Supervisor
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_an_endless_message_is_given_up(
     ends: tuple[socket.socket, Arrival], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime, arrival = ends
-    monkeypatch.setattr(handshake, "LARGEST", 1000)
+    monkeypatch.setattr(container_process_state, "LARGEST", 1000)
     send(runtime, b"x" * 600)
     arrival.read()
     first = arrival.is_whole
@@ -120,7 +120,7 @@ _json = st.recursive(
 
 @given(_json)
 def test_metadata_of_any_form_are_harmless(told: Any) -> None:
-    found = handshake.allowed_by_arguments(f"runc-wrap/1 {json.dumps(told)}")
+    found = container_process_state.allowed_by_arguments(f"runc-wrap/1 {json.dumps(told)}")
     for groups in found.values():
         argument_rules.allows(groups, (0,) * 6, 0xFFFFFFFF)
 
@@ -130,11 +130,13 @@ def test_metadata_of_any_form_are_harmless(told: Any) -> None:
     ["", "runc-wrap/1", "runc-wrap/2 {}", 'x {"c:1": [[[0, "EQ", 1, 0]]]}', "runc-wrap/1 {\udc80"],
 )
 def test_foreign_metadata_allow_nothing(metadata: str) -> None:
-    assert handshake.allowed_by_arguments(metadata) == {}
+    assert container_process_state.allowed_by_arguments(metadata) == {}
 
 
 def test_our_own_metadata_are_read() -> None:
-    found = handshake.allowed_by_arguments('runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}')
+    found = container_process_state.allowed_by_arguments(
+        'runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}'
+    )
     assert found == {(0xC000003E, 135): [[[0, "EQ", 8, 0]]]}
 
 
@@ -146,7 +148,7 @@ class Door:
         self.taken: list[Arrival] = []
         self.kept: list[int] = []
         self.runtimes: list[socket.socket] = []
-        self.arrivals = handshake.Arrivals(
+        self.arrivals = container_process_state.Arrivals(
             self.poll, self.taken.append, lambda one: self.kept.append(one.number)
         )
 
@@ -155,7 +157,7 @@ class Door:
         self.runtimes.append(runtime)
         if text:
             send(runtime, text)
-        arrival = handshake.begun(number, ours.detach())
+        arrival = container_process_state.begun(number, ours.detach())
         assert arrival
         fd = arrival.connection.fileno()
         self.arrivals.add(arrival, listener)
@@ -222,10 +224,10 @@ def test_a_taken_connection_wakes_nobody_although_systemd_still_has_it(door: Doo
 
 
 def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -> None:
-    for number in range(handshake._MOST + 1):  # noqa: SLF001 - the bound is what is tested
+    for number in range(container_process_state._MOST + 1):  # noqa: SLF001 - the bound is what is tested
         door.connect(number)
     assert [one.number for one in door.taken] == [0]
-    assert len(door.arrivals) == handshake._MOST  # noqa: SLF001 - as above
+    assert len(door.arrivals) == container_process_state._MOST  # noqa: SLF001 - as above
 
 
 def test_without_free_descriptors_a_connection_waits_in_the_queue() -> None:
