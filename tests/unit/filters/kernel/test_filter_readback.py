@@ -43,11 +43,11 @@ def test_a_process_goes_on_from_a_stop_at_a_system_call() -> None:
     seize, interrupt, to_next_call, sysgood = 0x4206, 0x4207, 24, 1  # linux/ptrace.h
     with subprocess.Popen(["yes"], stdout=subprocess.DEVNULL) as process:
         try:
-            ptrace.call(seize, process.pid, 0, sysgood)
-            ptrace.call(interrupt, process.pid)
+            filter_readback.call(seize, process.pid, 0, sysgood)
+            filter_readback.call(interrupt, process.pid)
             os.waitpid(process.pid, 0)
-            ptrace.call(to_next_call, process.pid)
-            ptrace.let_go(*os.waitpid(process.pid, 0))
-            assert ptrace.status(process.pid).tracer == 0
+            filter_readback.call(to_next_call, process.pid)
+            filter_readback.let_go(*os.waitpid(process.pid, 0))
+            assert filter_readback.status(process.pid).tracer == 0
         finally:
             process.kill()
