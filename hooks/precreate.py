@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from runc_wrap.hotpath import config_file, identity, ledger_file, main, policy_file
+from runc_wrap.hotpath import config_file, container_identity, ledger_file, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import Decision
@@ -52,7 +52,7 @@ def hook(prefix: str, kind: str, invocation: Invocation, text: bytes) -> "tuple[
             raise
         reason = str(error) if isinstance(error, Refusal) else described(error)
         decision = Decision("leave", f"Started unmodified: {reason}", "unset")
-        who = identity.identify(invocation, {}, "")
+        who = container_identity.identify(invocation, {}, "")
         return text, ledger_file.record(invocation, who, decision, {}, "hook")
 
 

@@ -14,7 +14,7 @@ from harness.kernel import kernel_log
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import LossSpan
-from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.sources.audit_netlink import Live
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ none; `runc-wrapctl agent observe` sees to that for a systemd that does not say 
 
 from __future__ import annotations
 
-from runc_wrap.agent.log import warn
+from runc_wrap.agent.service_log import warn
 
 TYPE_CHECKING = False
 

@@ -13,7 +13,7 @@ import select
 import time
 from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import descriptor_store, service, sockets, systemd_protocol
+from runc_wrap.agent import descriptor_store, service_lifecycle, sockets, systemd_protocol
 from runc_wrap.agent.descriptor_store import (
     ARRIVING,
     INFLIGHT,
@@ -21,7 +21,6 @@ from runc_wrap.agent.descriptor_store import (
     DescriptorStore,
     number_of,
 )
-from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe import container_process_state
 from runc_wrap.agent.observe.container_process_state import Acceptor, Arrivals
@@ -30,7 +29,8 @@ from runc_wrap.agent.observe.rate_limit import Resting
 from runc_wrap.agent.record import exec_notices, write_requests
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions
-from runc_wrap.agent.service import Release
+from runc_wrap.agent.service_lifecycle import Release
+from runc_wrap.agent.service_log import say, warn
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
@@ -67,7 +67,7 @@ def main(prefix: str) -> None:
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # containers cause its work: it gets no priority
         os.setpriority(os.PRIO_PROCESS, 0, 0)
     offers = descriptor_store.room(os.environb) > 0 or descriptor_store.ANYWAY in os.environb
-    held = service.begin(prefix, ROLE, [_NOTIFY, *_OTHERS] if offers else _OTHERS)
+    held = service_lifecycle.begin(prefix, ROLE, [_NOTIFY, *_OTHERS] if offers else _OTHERS)
     if not offers:
         sockets.withdraw(prefix, _NOTIFY)
         warn(_NO_STORE)
@@ -146,7 +146,7 @@ class Observer:
         self._finish()
         if self.is_outdated:
             handed = sorted(self._to_pass_on(), key=lambda each: self.store.is_late(each.name))
-            service.begin_anew(self.prefix, ROLE, handed)
+            service_lifecycle.begin_anew(self.prefix, ROLE, handed)
 
     def _watch_all(self) -> None:
         self._watch(self.signals.fd, self._obey)

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines.capture import capture_store
-from runc_wrap.node import abi_probe, features, installed_programs
+from runc_wrap.node import abi_probe, installed_programs, seccomp_features
 from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import platform
@@ -23,7 +23,7 @@ def gather(places: Places, runtimes: list[str] | None) -> Facts:
     """
     names = installed_programs.default_runtimes(places.runtime) if runtimes is None else runtimes
     runtime = installed_programs.find_runtime(names)
-    can = features.of(runtime)
+    can = seccomp_features.of(runtime)
     return Facts(
         runtime_path=str(runtime.path),
         runtime_kind=runtime.kind,

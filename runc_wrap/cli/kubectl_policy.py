@@ -10,8 +10,8 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.cli import kubectl_cluster, output, progress
 from runc_wrap.fleet import sent_policy
-from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.policy_answers import PolicyAnswers
+from runc_wrap.fleet.report_collection import Collection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text
 from runc_wrap.cli import kubectl_cluster, output, progress
 from runc_wrap.cluster import next_step
-from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.kubectl import KubectlError
+from runc_wrap.fleet.report_collection import Collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

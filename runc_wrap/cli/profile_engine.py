@@ -3,7 +3,7 @@
 import click
 
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath.identity import UNKNOWN
+from runc_wrap.hotpath.container_identity import UNKNOWN
 
 engine = click.option(
     "--engine",

@@ -14,7 +14,7 @@ from runc_wrap.agent.observe import recorded_command
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names
-from runc_wrap.report.recording import UNSEEN
+from runc_wrap.report.recorded_calls import UNSEEN
 from runc_wrap.report.suggestion import profile_reduction
 
 _FILE: click.Path = click.Path(dir_okay=False, path_type=Path)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.host.meter import Meter
+from runc_wrap.host.progress_meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

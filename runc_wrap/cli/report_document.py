@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.merged_workload import MergedWorkload
-    from runc_wrap.report.recording import RecordedCalls
+    from runc_wrap.report.recorded_calls import RecordedCalls
     from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 

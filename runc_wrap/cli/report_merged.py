@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from runc_wrap.host.meter import Meter
+    from runc_wrap.host.progress_meter import Meter
     from runc_wrap.node.paths import Places
     from runc_wrap.report.merge.fleet_notes import FleetNotes
     from runc_wrap.report.merged_workload import MergedWorkload

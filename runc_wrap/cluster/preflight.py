@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.node import features, installed_programs
+from runc_wrap.node import installed_programs, seccomp_features
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import settings_reader
 
@@ -30,7 +30,7 @@ def problems(places: Places, engine: str, config: Path | None) -> Iterator[str]:
 
     `config` names the engine's configuration on a node with several.
     """
-    if _FILTERS not in features.of_kernel("actions_avail"):
+    if _FILTERS not in seccomp_features.of_kernel("actions_avail"):
         yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
     yield from _without_runtime(places)
     detected = [] if config else engine_registry.ENGINES[engine].detect()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import dependent_container, handler_in_use
+from runc_wrap.engines import dependent_container, dependent_search
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.node import installed_programs
@@ -71,9 +71,9 @@ def look_again(places: Places, removal: Removal) -> None:
 
 def _users(places: Places, planned: Plan, handler: str) -> tuple[list[Dependent], list[str]]:
     """Return the containers that need what is removed, and what is not known or certain."""
-    found, named = handler_in_use.needed(places, planned.where, handler)
+    found, named = dependent_search.needed(places, planned.where, handler)
     if planned.link_gone:
-        called, more = handler_in_use.called_by_path(places, handler)
+        called, more = dependent_search.called_by_path(places, handler)
         found, named = sorted({*found, *called}), [*dict.fromkeys([*named, *more])]
     return found, named
 

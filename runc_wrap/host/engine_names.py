@@ -1,7 +1,8 @@
 """What the rooms below engines/ have to know of each engine: names, as data.
 
-What the hot path knows stands in hotpath/identity.py and hotpath/privileged.py, and how an engine
-is found, changed and asked in its own room of engines/. A test sees that names stand nowhere else.
+What the hot path knows stands in hotpath/container_identity.py and hotpath/privileged.py, and how
+an engine is found, changed and asked in its own room of engines/. A test sees that names stand
+nowhere else.
 """
 
 from __future__ import annotations

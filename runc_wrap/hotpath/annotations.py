@@ -1,13 +1,13 @@
 """What a container's and its pod's annotations ask for, and whether they count."""
 
-from runc_wrap.hotpath import identity, rule_match
+from runc_wrap.hotpath import container_identity, policy_rule_match
 from runc_wrap.hotpath.errors import Refusal, quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, OptOut
+    from runc_wrap.hotpath.container_identity import Identity
     from runc_wrap.hotpath.create_facts import CreateFacts
-    from runc_wrap.hotpath.identity import Identity
 
 OWN_KEY = "runc-wrap/seccomp"
 OLD_POD_KEY = "seccomp.security.alpha.kubernetes.io/pod"
@@ -88,8 +88,8 @@ def counts(who: "Identity", opt_out: "OptOut") -> bool:
     """Return whether this container's annotations count."""
     return (
         opt_out["annotations"]
-        and rule_match.matches_any(opt_out["namespaces"], who.namespace)
-        and rule_match.matches_any(opt_out["images"], who.image)
+        and policy_rule_match.matches_any(opt_out["namespaces"], who.namespace)
+        and policy_rule_match.matches_any(opt_out["images"], who.image)
     )
 
 
@@ -107,7 +107,7 @@ def _asked_for(key: str, annotations: "dict[str, str]") -> str:
 
 def _deciding_key(annotations: "dict[str, str]", who: "Identity") -> str:
     """Return the key that counts: the container's before the pod's, ours before the old ones."""
-    name = who.container or identity.container_name(annotations)
+    name = who.container or container_identity.container_name(annotations)
     keys = [f"{OWN_KEY}.{name}", OWN_KEY, f"{OLD_CONTAINER_KEY}{name}", OLD_POD_KEY]
     if annotations.get(PODMAN_KEY) == UNCONFINED:  # a path there means that Podman applied it
         keys.append(PODMAN_KEY)

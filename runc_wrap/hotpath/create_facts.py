@@ -3,7 +3,7 @@
 argv, config -> CreateFacts -> Decision
 """
 
-from runc_wrap.hotpath import identity
+from runc_wrap.hotpath import container_identity
 from runc_wrap.hotpath.errors import Refusal, quoted
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.hotpath.argv import Invocation
-    from runc_wrap.hotpath.identity import Identity
+    from runc_wrap.hotpath.container_identity import Identity
 
     Json = dict[str, Any]
     Annotations = dict[str, str]
@@ -68,7 +68,7 @@ class CreateFacts:
         self.call = call
         self._sandboxes = sandboxes
         self.annotations = annotations_of(config)
-        self.who: Identity = identity.identify(
+        self.who: Identity = container_identity.identify(
             call.invocation, self.annotations, call.called_as, only
         )
         self.has_linux = linux is not None

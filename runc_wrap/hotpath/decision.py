@@ -1,6 +1,6 @@
 """The decision for one create, from its facts, the compiled policy and the time only."""
 
-from runc_wrap.hotpath import annotations, rule_match
+from runc_wrap.hotpath import annotations, policy_rule_match
 from runc_wrap.hotpath.annotations import CRUN_BPF_KEY, RUNTIME_DEFAULT, UNCONFINED
 from runc_wrap.hotpath.errors import Forbidden, quoted
 from runc_wrap.hotpath.privileged import is_privileged
@@ -148,7 +148,7 @@ def _for_none(
     if privileged and policy["privileged"] == "leave":
         return Decision("leave", _PRIVILEGED, "privileged")
     wish = annotations.wish(facts, policy, counts=counts)
-    rule = rule_match.first(policy["rules"], facts.who, now)
+    rule = policy_rule_match.first(policy["rules"], facts.who, now)
     return _by_policy(wish, rule, facts, policy, privileged=privileged)
 
 
@@ -160,7 +160,7 @@ def _for_engine_default(
     Otherwise it is kept, also if the decision is to leave a privileged container as it is.
     """
     name = facts.engine_default
-    rule = rule_match.first(policy["rules"], facts.who, now)
+    rule = policy_rule_match.first(policy["rules"], facts.who, now)
     adopt = policy["default"].get("adopt", ADOPT_NONE)
     if rule:
         adopt = rule.get("adopt", adopt)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.hotpath.argv import Invocation
+    from runc_wrap.hotpath.container_identity import Identity
     from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.hotpath.identity import Identity
 
     Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ import time
 from runc_wrap.hotpath import (
     argv,
     config_file,
+    container_identity,
     errors,
-    identity,
     json_ambiguity,
     ledger_file,
     policy_file,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.argv import Invocation
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
-    from runc_wrap.hotpath.identity import Identity
+    from runc_wrap.hotpath.container_identity import Identity
 
     Json = dict[str, Any]
     ProfileOf = Callable[[CompiledPolicy, str, str], CompiledProfile]  # name, mode; raises Refusal
@@ -91,7 +91,7 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
             raise
         reason = str(error) if isinstance(error, Refusal) else described(error)
         errors.report(f"started unmodified: {reason}", invocation, level="warning")
-        who = identity.identify(invocation, {}, launch.called_as)
+        who = container_identity.identify(invocation, {}, launch.called_as)
         decision, block = Decision("leave", f"Started unmodified: {reason}", "unset"), {}
     try:
         line = ledger_file.record(invocation, who, decision, block, "cold")

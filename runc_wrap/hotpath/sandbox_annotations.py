@@ -7,7 +7,7 @@ containerd gives a container the pod's present annotations, and a sandbox those 
 seccomp block does not change them. Loaded only if annotations decide.
 """
 
-from runc_wrap.hotpath import config_file, identity, json_ambiguity
+from runc_wrap.hotpath import config_file, container_identity, json_ambiguity
 from runc_wrap.hotpath.create_facts import annotations_of
 from runc_wrap.hotpath.errors import Refusal, quoted
 
@@ -25,7 +25,7 @@ def annotations(bundle_path: str, sandbox: str) -> "dict[str, str]":
     if found.real != path or found.stat.st_uid != _ROOT:
         raise Refusal(f"{quoted(path)} is a link, or not owned by root.")
     written = annotations_of(json_ambiguity.parsed(found.text))
-    if not identity.is_sandbox(written, sandbox):
+    if not container_identity.is_sandbox(written, sandbox):
         raise Refusal(f"{quoted(path)} does not belong to this sandbox.")
     return written
 

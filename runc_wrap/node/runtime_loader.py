@@ -19,7 +19,7 @@ from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import features, installed_programs
+from runc_wrap.node import installed_programs, seccomp_features
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
@@ -51,7 +51,7 @@ def of(prefix: str | os.PathLike[str], kind: str) -> Loader:
 
 def libseccomp(path: Path) -> str | None:
     """Return the version of a runtime's libseccomp, None if it says none."""
-    found = features.printed(path).annotations.libseccomp
+    found = seccomp_features.printed(path).annotations.libseccomp
     if not found:
         printed = _PRINTED.search(program.output(str(path), "--version") or "")
         found = printed[1] if printed else ""

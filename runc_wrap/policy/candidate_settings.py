@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, OBSERVE, profile_of
-from runc_wrap.hotpath.rule_match import ANYTHING, matches_any
+from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ENFORCE_LOG, form_of
-from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema

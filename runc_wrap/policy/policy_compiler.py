@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
-from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, requirements
+from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, required_features
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import rule_checks, schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -55,7 +55,10 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     runtime_default, remarks = named_profiles.runtime_default(values, facts)
     rules = values[schema.RULES]
     used = _modes(values)
-    problems = [*requirements.problems(values, used, facts), *overlay_settings.problems(values)]
+    problems = [
+        *required_features.problems(values, used, facts),
+        *overlay_settings.problems(values),
+    ]
     problems += candidate_settings.problems(values)
     sources = named_profiles.sources(
         named_profiles.named(values, runtime_default, facts), facts, problems
@@ -77,7 +80,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     place = schema.placing(values)
     remarks += [
         *rule_checks.remarks(rules, place, facts.now),
-        *requirements.remarks(values, used, sources, facts),
+        *required_features.remarks(values, used, sources, facts),
         *overlay_settings.remarks(values, profiles, facts.arch),
         *(line for name, one in made.items() for line in _left_wide(name, one)),
     ]

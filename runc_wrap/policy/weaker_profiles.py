@@ -14,9 +14,9 @@ from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import profile_of
-from runc_wrap.hotpath.identity import UNKNOWN
-from runc_wrap.hotpath.rule_match import ANYTHING, matches_any
+from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
 from runc_wrap.policy.named_profiles import ON, of_facts
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile

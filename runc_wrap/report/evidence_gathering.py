@@ -13,7 +13,7 @@ from runc_wrap import time_text
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.sources import Unavailable, audit_health, source_status
+from runc_wrap.evidence.sources import Unavailable, audit_obstacles, source_status
 from runc_wrap.evidence.sources.merged_sources import gather as gather_records
 from runc_wrap.evidence.store import evidence_reader, loss_intervals
 from runc_wrap.evidence.store.evidence_memory import Evidence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from runc_wrap.host.meter import Meter
+    from runc_wrap.host.progress_meter import Meter
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
@@ -76,9 +76,9 @@ def gather(
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
     relies = any(one.is_logged for one in decided.records.values())
-    obstacles = audit_health.warnings() if relies else []
+    obstacles = audit_obstacles.warnings() if relies else []
     notes += obstacles
-    silence = [one for one in obstacles if one != audit_health.UNREAD]
+    silence = [one for one in obstacles if one != audit_obstacles.UNREAD]
     if not silence:  # else a log without records does not show that there were no calls
         log_sources.note_covered(evidence, read)
     profile_of: Callable[[Record], Filter | str] = Profiles(places.prefix).of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import RECORDED, LossSpan
-from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.sources.audit_netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import is_repeated

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.evidence.sources.merged_sources import Source
     from runc_wrap.evidence.store.evidence_memory import Evidence
-    from runc_wrap.host.meter import Meter
+    from runc_wrap.host.progress_meter import Meter
 
 Interval = tuple[float, float]
 _HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")

@@ -16,7 +16,7 @@ from runc_wrap.report import call_outcomes, call_row, filter_side_effects
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.call_row import place, texts_size
 from runc_wrap.report.confidence import LostRecords, watched_well
-from runc_wrap.report.recording import RecordedCalls
+from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.workload_on_node import MOST_NAMES
 
 if TYPE_CHECKING:

@@ -35,11 +35,10 @@ from runc_wrap.report import (
     call_row,
     confidence,
     container_evidence,
-    evidence_gaps,
     filter_side_effects,
     merged_workload,
     own_filter_evidence,
-    recording,
+    recorded_calls,
     workload_names,
 )
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import Carried, ContainerEvidence
     from runc_wrap.report.merged_workload import MergedWorkload
-    from runc_wrap.report.recording import RecordedCalls
+    from runc_wrap.report.recorded_calls import RecordedCalls
     from runc_wrap.report.workload_names import Workload
 
     Rows = dict[tuple[int, int], CallRow]
@@ -96,11 +95,11 @@ class Judging(NodeFacts):
 
     def _recording(self, group: list[ContainerEvidence], evidence: Evidence) -> RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
-        found = recording.of(group, self.profile_of, evidence.unattributed, self.since)
+        found = recorded_calls.of(group, self.profile_of, evidence.unattributed, self.since)
         own = own_filter_evidence.of(group, self.profile_of, self._carried)
         lost = confidence.lost(group, evidence, self.since)
         found.lost = lost.records
-        more = [*evidence_gaps.gaps(group, evidence, self), *own.sentences, lost.sentence]
+        more = [*confidence.gaps(group, evidence, self), *own.sentences, lost.sentence]
         found.notes |= dict.fromkeys(filter(None, more))
         return found
 
@@ -117,9 +116,9 @@ class Judging(NodeFacts):
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
         doubts = self._doubts(group, evidence, suspicion, rows)
-        problems += [*evidence_gaps.gaps(group, evidence, self), *own.sentences]
-        problems += evidence_gaps.doubtful(group, suspicion, doubts, self)
-        unwatched = None if watched > 0 else evidence_gaps.unwatched(group, self)
+        problems += [*confidence.gaps(group, evidence, self), *own.sentences]
+        problems += confidence.doubtful(group, suspicion, doubts, self)
+        unwatched = None if watched > 0 else confidence.unwatched(group, self)
         verdict, reason = _verdict(rows, group, problems, unwatched)
         unshown = self._unshown(group[-1], rows)
         sure = confidence.confidence(conclusive, watched, doubts, unshown)
@@ -248,7 +247,7 @@ def _verdict(
 ) -> tuple[str | None, str | None]:
     """Return the verdict, and the reason if there is none."""
     verdicts = [row.verdict for row in rows if row.verdict and not row.is_expected]
-    hiding = next((one for one in problems if one != evidence_gaps.CLEARED), None)
+    hiding = next((one for one in problems if one != confidence.CLEARED), None)
     if hiding and not {DENIED, DEPENDS}.intersection(verdicts):
         return None, f"Unknown: {hiding}"
     if verdicts:

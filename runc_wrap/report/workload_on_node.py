@@ -9,7 +9,7 @@ from runc_wrap.documents.reader import record
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.report.call_outcomes import SAFE
 from runc_wrap.report.call_row import CallRow, NodeCall, Verdict
-from runc_wrap.report.recording import NodeRecording
+from runc_wrap.report.recorded_calls import NodeRecording
 from runc_wrap.report.workload_names import Workload
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from runc_wrap.failure import Failure
 from runc_wrap.filters import runtime_filter
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_ambiguity, overlay, policy_file
+from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.decision import AS_STRICT
 from runc_wrap.hotpath.errors import quoted
-from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import runtime_loader

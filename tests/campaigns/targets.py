@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.observe import container_process_state
 from runc_wrap.evidence.sightings import LossSpan, Sighting
-from runc_wrap.evidence.sources import journald, line_stream, netlink, strace_text
+from runc_wrap.evidence.sources import audit_netlink, journald, line_stream, strace_text
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
@@ -150,7 +150,7 @@ def _read(reader: line_stream.Lines, *chunks: bytes) -> tuple[list[Sighting], Co
 
 def message(data: bytes) -> None:
     """Read a datagram of the audit socket."""
-    found = netlink._item(data)  # noqa: SLF001 - what a datagram becomes
+    found = audit_netlink._item(data)  # noqa: SLF001 - what a datagram becomes
     if found is not None and not isinstance(found, Sighting | LossSpan):
         raise Defect(f"neither a record nor a loss: {found!r}")
 

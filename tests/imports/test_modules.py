@@ -37,9 +37,9 @@ BARE = frozenset(_START.split())
 UNTIL_313 = frozenset({"_abc", "abc", "io"})
 HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
-    for name in "annotations argv config_file create_facts decision errors exec_runtime "
-    "identity json_ambiguity json_codec ledger_file main policy_file privileged resolve "
-    "rule_match splice".split()
+    for name in "annotations argv config_file container_identity create_facts decision errors "
+    "exec_runtime json_ambiguity json_codec ledger_file main policy_file policy_rule_match "
+    "privileged resolve splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_blake2", "gc"}
 ORJSON = {"_datetime"}  # orjson is loaded by path and so does not appear
 # Of our modules only late imports appear: the others come from one file (launcher/pack_hotpath.py).

@@ -18,10 +18,10 @@ import select
 import time
 from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import service, systemd_protocol
+from runc_wrap.agent import service_lifecycle, systemd_protocol
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import COLD, Answerer, AnswerPacket
-from runc_wrap.agent.log import say, warn
+from runc_wrap.agent.service_log import say, warn
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
@@ -62,7 +62,7 @@ class Connection:
 
 def main(prefix: str) -> None:
     """Run the service until a signal ends it, or another release is installed."""
-    held = service.begin(prefix, ROLE, [ROLE])
+    held = service_lifecycle.begin(prefix, ROLE, [ROLE])
     (listening,) = [each.fd for each in held if each.name == ROLE]
     _come_first()
     signals = Signals(SIGTERM, SIGINT)
@@ -75,7 +75,7 @@ def main(prefix: str) -> None:
     say(f"ready: pid {posix.getpid()}, socket in {prefix}/var/agent.")
     server.serve(signals.fd)
     if server.is_outdated:
-        service.begin_anew(prefix, ROLE, held)
+        service_lifecycle.begin_anew(prefix, ROLE, held)
 
 
 def _come_first() -> None:

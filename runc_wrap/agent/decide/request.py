@@ -10,8 +10,8 @@ import posix
 import time
 
 from runc_wrap.agent.decide import wire
-from runc_wrap.agent.log import say, warn
-from runc_wrap.agent.service import Release
+from runc_wrap.agent.service_lifecycle import Release
+from runc_wrap.agent.service_log import say, warn
 from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.errors import Malformed, Refusal, described

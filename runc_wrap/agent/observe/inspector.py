@@ -15,7 +15,7 @@ import marshal
 import resource
 import time
 
-from runc_wrap.agent.observe import callers, pointed_arguments
+from runc_wrap.agent.observe import caller_lookup, pointed_arguments
 from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, PURPOSE, QUESTION
 
 TYPE_CHECKING = False
@@ -32,9 +32,9 @@ def main(_prefix: str) -> None:
     while question := channel.recv(QUESTION.size):
         number, tid, address, what, asks_standing = QUESTION.unpack(question)
         slept, begun, used = _slept(), time.monotonic(), time.process_time()
-        found = callers.look(tid)
+        found = caller_lookup.look(tid)
         pointed_at = _pointed_at(tid, address, what)
-        standing = callers.standing(tid) if asks_standing else None
+        standing = caller_lookup.standing(tid) if asks_standing else None
         taken = time.monotonic() - begun
         if taken > _SLOW and _slept() == slept:  # it merely had no CPU
             taken = time.process_time() - used

@@ -15,9 +15,9 @@ import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from runc_wrap.agent import start_command
-from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe import pointed_arguments
-from runc_wrap.agent.observe.callers import Caller
+from runc_wrap.agent.observe.caller_lookup import Caller
+from runc_wrap.agent.service_log import warn
 from runc_wrap.host.procfs import is_runnable
 
 TYPE_CHECKING = False

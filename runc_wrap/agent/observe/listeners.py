@@ -11,7 +11,6 @@ import os
 import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
-from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe import (
     observed_container,
     pointed_arguments,
@@ -19,11 +18,12 @@ from runc_wrap.agent.observe import (
     seccomp_unotify,
 )
 from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
-from runc_wrap.agent.observe.callers import Caller
+from runc_wrap.agent.observe.caller_lookup import Caller
 from runc_wrap.agent.observe.container_process_state import allowed_by_arguments
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.own_filter_installations import KEY, Checks, TracingFilters
+from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file

@@ -6,7 +6,7 @@ ended with its last listener: its first process holds one as long as the contain
 
 from __future__ import annotations
 
-from runc_wrap.agent.observe.callers import Callers
+from runc_wrap.agent.observe.caller_lookup import Callers
 from runc_wrap.agent.observe.rate_limit import Pace
 
 TYPE_CHECKING = False

@@ -24,9 +24,9 @@ import struct
 import time
 from errno import ENOMEM, ENOSYS, EPERM
 
-from runc_wrap.agent.log import warn
 from runc_wrap.agent.observe.argument_rules import bits
 from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, Late
+from runc_wrap.agent.service_log import warn
 from runc_wrap.filters.evaluate import own_filter_evaluation
 from runc_wrap.profiles.return_codes import TRACE, USER_NOTIF
 

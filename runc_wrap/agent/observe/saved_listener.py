@@ -6,7 +6,7 @@ PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, 
 
 from __future__ import annotations
 
-from runc_wrap.agent.log import warn
+from runc_wrap.agent.service_log import warn
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal

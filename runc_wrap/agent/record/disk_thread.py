@@ -6,7 +6,7 @@ import _thread
 import os
 import time
 
-from runc_wrap.agent.log import warn
+from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.store.evidence_writer import put, remove
 
 TYPE_CHECKING = False

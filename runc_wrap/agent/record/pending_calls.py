@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
     from runc_wrap.evidence.attribution.process_tree import ProcessTree
-    from runc_wrap.evidence.sources.netlink import Counted
+    from runc_wrap.evidence.sources.audit_netlink import Counted
     from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
     from runc_wrap.hotpath.ledger_file import Key
 

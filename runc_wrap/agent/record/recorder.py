@@ -9,19 +9,19 @@ from __future__ import annotations
 import select
 import time
 
-from runc_wrap.agent.log import warn
 from runc_wrap.agent.record.disk_thread import DiskThread
 from runc_wrap.agent.record.exec_notices import Executions
 from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
 from runc_wrap.agent.record.watched_time import WatchedTime
+from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.attribution.container_index import Known
 from runc_wrap.evidence.attribution.inotify import Appended
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
-from runc_wrap.evidence.sources.netlink import Live
+from runc_wrap.evidence.sources.audit_netlink import Live
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.host import runtime_state
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.seccomp_unotify import Inflight
-    from runc_wrap.evidence.sources.netlink import Counted
+    from runc_wrap.evidence.sources.audit_netlink import Counted
     from runc_wrap.hotpath.ledger_file import Key
 
 WRITE_AFTER = 3.0  # seconds from a change

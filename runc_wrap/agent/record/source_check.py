@@ -15,8 +15,8 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
-from runc_wrap.agent.log import say, warn
 from runc_wrap.agent.record.audit_probe import OwnProbe
+from runc_wrap.agent.service_log import say, warn
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import source_status

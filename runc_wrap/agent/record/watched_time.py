@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from runc_wrap.agent.log import warn
+from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
-from runc_wrap.evidence.sources import audit_health, netlink
+from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class WatchedTime:
         self.begun = self._audit_begun = time.time()
         self._clock = _clock_offset()
         self._obstacles: list[str] = []
-        self._dropped = netlink.kernel_lost() if has_audit else None
+        self._dropped = audit_netlink.kernel_lost() if has_audit else None
         self._dropped_until = self.begun
         if has_audit:
-            self._complain(audit_health.warnings())
+            self._complain(audit_obstacles.warnings())
 
     def note(self, now: float) -> None:
         """Note in the store that all was watched until now, as far as that is so."""
@@ -63,9 +63,9 @@ class WatchedTime:
 
     def _note_audit(self, now: float) -> None:
         """Note audit as watched if every logged call could arrive; note the losses."""
-        obstacles = audit_health.warnings()
+        obstacles = audit_obstacles.warnings()
         self._complain(obstacles)
-        if [why for why in obstacles if why != audit_health.UNREAD]:
+        if [why for why in obstacles if why != audit_obstacles.UNREAD]:
             self._audit_begun = now
         elif AUDIT in self._check.begun:
             self._store.watched(AUDIT, max(self._audit_begun, self._check.begun[AUDIT]), now)
@@ -73,11 +73,11 @@ class WatchedTime:
 
     def _note_dropped(self, now: float) -> None:
         """Note how many records the kernel has dropped since the last note."""
-        dropped = netlink.kernel_lost()
+        dropped = audit_netlink.kernel_lost()
         before, self._dropped = self._dropped, dropped
         since, self._dropped_until = self._dropped_until, now
         is_more = dropped and before is not None and dropped > before
-        if is_more and not audit_health.counts_what_came():
+        if is_more and not audit_obstacles.counts_what_came():
             self._store.lost(LossSpan(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
 
 

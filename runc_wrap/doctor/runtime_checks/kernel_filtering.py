@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.evidence.sources.audit_health import warnings
-from runc_wrap.node import features
+from runc_wrap.evidence.sources.audit_obstacles import warnings
+from runc_wrap.node import seccomp_features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ _WANTED_BY = {"audit": "log", "enforce-log": "errno", profiles_in_force.CANDIDAT
 
 def find(places: Places) -> Iterator[Finding]:
     """Find a kernel without filters, or one that does not log what a mode in force needs."""
-    available = features.of_kernel("actions_avail")
+    available = seccomp_features.of_kernel("actions_avail")
     if "errno" not in available:
         sentence = "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
         remedy = "boot a kernel with CONFIG_SECCOMP_FILTER=y, as the distribution's has"
@@ -37,7 +37,7 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _unlogged(places: Places, available: frozenset[str]) -> Iterator[Finding]:
     """Find what the kernel could log, a mode needs, and the sysctl leaves out."""
-    logged = features.of_kernel("actions_logged")
+    logged = seccomp_features.of_kernel("actions_logged")
     words = " ".join(sorted(available - {"allow"}))
     command = f"sysctl -w kernel.seccomp.actions_logged='{words}'"
     for mode in sorted(profiles_in_force.modes(places)):

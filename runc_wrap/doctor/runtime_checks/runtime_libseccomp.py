@@ -22,7 +22,7 @@ from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import features, runtime_loader
+from runc_wrap.node import runtime_loader, seccomp_features
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -55,7 +55,7 @@ def find(places: Places) -> Iterator[Finding]:
     except Refusal:
         return  # policy_in_force reports it
     path = Path(runtime["path"])
-    if features.printed(path).linux.seccomp.enabled is False:
+    if seccomp_features.printed(path).linux.seccomp.enabled is False:
         sentence = f"{path} was built without seccomp: no container starts with a profile"
         yield Finding(NAME, "error", sentence, f"install a {runtime['kind']} with seccomp")
         return

@@ -21,7 +21,7 @@ from runc_wrap.engines.crio import crio_drop_ins
 from runc_wrap.engines.dependent_container import Unknown
 from runc_wrap.engines.engine_class import RESTART, ROOT, below
 from runc_wrap.host import engine_names, program
-from runc_wrap.hotpath.identity import UNKNOWN
+from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

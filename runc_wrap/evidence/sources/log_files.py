@@ -20,7 +20,7 @@ from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.line_stream import Lines
 from runc_wrap.host.files import Irregular
 from runc_wrap.host.files import opened as open_regular
-from runc_wrap.host.meter import Meter
+from runc_wrap.host.progress_meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

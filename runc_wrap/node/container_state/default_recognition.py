@@ -17,7 +17,7 @@ from runc_wrap.hotpath.create_facts import bounding, seccomp_of
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node.container_state import bundle_config, kept_sentence
+from runc_wrap.node.container_state import bundle_config, kept_default_sentence
 from runc_wrap.policy import named_profiles, policy_store
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
@@ -144,7 +144,9 @@ def _exists(record: Record) -> bool:
 
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:
     """Return what to tell the owner about the containers that keep an engine's default."""
-    return kept_sentence.of(sum(found.values()), ", ".join(sorted(found)), adopts=adopts(policy))
+    return kept_default_sentence.of(
+        sum(found.values()), ", ".join(sorted(found)), adopts=adopts(policy)
+    )
 
 
 def adopts(policy: CompiledPolicy) -> bool:

@@ -6,8 +6,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath.identity import UNKNOWN
-from runc_wrap.hotpath.rule_match import ANYTHING, SELECTORS, matches
+from runc_wrap.hotpath.container_identity import UNKNOWN
+from runc_wrap.hotpath.policy_rule_match import ANYTHING, SELECTORS, matches
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath.identity import UNKNOWN
-from runc_wrap.hotpath.rule_match import matches
+from runc_wrap.hotpath.container_identity import UNKNOWN
+from runc_wrap.hotpath.policy_rule_match import matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

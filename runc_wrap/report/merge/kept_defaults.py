@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from runc_wrap import safe_text
 from runc_wrap.documents.bounds import Count, Most
 from runc_wrap.documents.reader import record
-from runc_wrap.node.container_state import kept_sentence
+from runc_wrap.node.container_state import kept_default_sentence
 
 Json = dict[str, Any]
 MOST_PROFILES = 16  # of one node: engines, each in a version or two
@@ -35,7 +35,7 @@ class Kept:
         """Return what to tell the node's owner, "" if there are none."""
         total = sum(self.profiles.values())
         names = ", ".join(sorted(self.profiles))
-        return kept_sentence.of(total, names, adopts=self.adopts) if total else ""
+        return kept_default_sentence.of(total, names, adopts=self.adopts) if total else ""
 
 
 class FleetKept:
@@ -67,7 +67,7 @@ class FleetKept:
     def sentences(self) -> list[str]:
         """Return what to tell the fleet's owner, safe to print."""
         return [
-            kept_sentence.of(
+            kept_default_sentence.of(
                 found.total(),
                 _names(found),
                 adopts=adopts,

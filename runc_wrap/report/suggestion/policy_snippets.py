@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.annotations import LOCALHOST, OWN_KEY
 from runc_wrap.hotpath.json_codec import digest
-from runc_wrap.hotpath.rule_match import matches_any
+from runc_wrap.hotpath.policy_rule_match import matches_any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_outcomes, call_row
-from runc_wrap.report.recording import BY_RUNTIME
+from runc_wrap.report.recorded_calls import BY_RUNTIME
 from runc_wrap.report.suggestion import denial_removal
 
 if TYPE_CHECKING:

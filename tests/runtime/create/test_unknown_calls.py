@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.node import features
+from runc_wrap.node import seccomp_features
 from runc_wrap.profiles import abis, engine_versions, syscall_names
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _profile(kind: str) -> dict[str, Any]:
 
 
 def _needs_old_library(runtime: Path) -> None:
-    shown = features.printed(runtime).annotations.libseccomp
+    shown = seccomp_features.printed(runtime).annotations.libseccomp
     if engine_versions.reached(engine_versions.parse(shown), "2.6.1"):
         pytest.skip(f"{runtime} has libseccomp {shown}, which knows {NAME}")
 

@@ -25,13 +25,13 @@ from harness.node.requirements import program, requires, unmet
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import (
     Unavailable,
-    audit_health,
+    audit_netlink,
+    audit_obstacles,
     audit_record,
     journald,
     kmsg,
     log_files,
     merged_sources,
-    netlink,
 )
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ _FORGED = (
 @pytest.fixture(autouse=True)
 def needs() -> None:
     requires("/dev/kmsg", root=True)
-    for reason in audit_health.warnings():
+    for reason in audit_obstacles.warnings():
         unmet(reason)
 
 
 @pytest.fixture
-def live() -> Iterator[netlink.Live]:
-    source = netlink.Live()
+def live() -> Iterator[audit_netlink.Live]:
+    source = audit_netlink.Live()
     yield source
     source.close()
 
@@ -67,7 +67,7 @@ def by(pid: int, found: Iterator[Sighting | LossSpan] | Found) -> list[Sighting]
     return [item for item in found if isinstance(item, Sighting) and item.pid == pid]
 
 
-def heard(live: netlink.Live, pid: int, seconds: float = 20) -> list[Sighting]:
+def heard(live: audit_netlink.Live, pid: int, seconds: float = 20) -> list[Sighting]:
     """Return the kernel's records of a process until there is one for each name."""
     found: list[Sighting] = []
     deadline = time.monotonic() + seconds
@@ -77,7 +77,7 @@ def heard(live: netlink.Live, pid: int, seconds: float = 20) -> list[Sighting]:
     return found
 
 
-def test_the_kernel_sends_each_record_at_once(live: netlink.Live) -> None:
+def test_the_kernel_sends_each_record_at_once(live: audit_netlink.Live) -> None:
     begin = time.time()
     pid = provoke(*NAMES)
     found = heard(live, pid)
@@ -88,8 +88,8 @@ def test_the_kernel_sends_each_record_at_once(live: netlink.Live) -> None:
 
 
 def test_a_reader_that_is_too_slow_learns_of_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netlink, "_RECEIVE", 4096)
-    slow = netlink.Live()
+    monkeypatch.setattr(audit_netlink, "_RECEIVE", 4096)
+    slow = audit_netlink.Live()
     pid = provoke(*[b"flood"] * 200)
     kernel_log.settle()
     found = slow.read()
@@ -103,9 +103,9 @@ def _settle_after(makers: list[Future[int]]) -> None:
     kernel_log.settle()
 
 
-def test_none_of_many_records_is_missing_unreported(live: netlink.Live) -> None:
+def test_none_of_many_records_is_missing_unreported(live: audit_netlink.Live) -> None:
     """Four programs at once, 5,000 records each, faster than a container's usual rate."""
-    before = netlink.kernel_lost()
+    before = audit_netlink.kernel_lost()
     found: Found = []
     with ThreadPoolExecutor(5) as pool:
         makers = [pool.submit(provoke, *[b"flood"] * 5000) for _ in range(4)]
@@ -115,7 +115,7 @@ def test_none_of_many_records_is_missing_unreported(live: netlink.Live) -> None:
             found += live.read()
     got = sum(len(by(maker.result(), found)) for maker in makers)
     said = [item for item in found if isinstance(item, LossSpan)]
-    assert got == 20_000 or said or netlink.kernel_lost() != before
+    assert got == 20_000 or said or audit_netlink.kernel_lost() != before
     assert got > 10_000
 
 
@@ -123,8 +123,8 @@ def test_without_permission_to_listen_the_source_is_unavailable() -> None:
     os.seteuid(65534)
     try:
         with pytest.raises(Unavailable, match="only root"):
-            netlink.Live()
-        assert netlink.kernel_lost() is None
+            audit_netlink.Live()
+        assert audit_netlink.kernel_lost() is None
     finally:
         os.seteuid(0)
 
@@ -132,18 +132,18 @@ def test_without_permission_to_listen_the_source_is_unavailable() -> None:
 def test_the_kernels_count_of_lost_records_is_read() -> None:
     text = run([program("auditctl"), "-s"]).stdout
     told = dict(line.split()[:2] for line in text.splitlines())
-    assert netlink.kernel_lost() == int(told["lost"])
+    assert audit_netlink.kernel_lost() == int(told["lost"])
 
 
 def test_a_rule_that_excludes_records_is_read_from_the_kernel() -> None:
     rule = ["exclude,always", "-F", "msgtype=SECCOMP", "-F", "uid=54321"]
-    before = audit_health.warnings()
+    before = audit_obstacles.warnings()
     run([program("auditctl"), "-a", *rule])
     try:
-        during = audit_health.warnings()
+        during = audit_obstacles.warnings()
     finally:
         run([program("auditctl"), "-d", *rule])
-    assert before == audit_health.warnings() == []
+    assert before == audit_obstacles.warnings() == []
     assert [text for text in during if "excludes some records" in text]
 
 
@@ -247,13 +247,13 @@ def written(log: Path) -> Found:
 
 
 def auditd_pid() -> int:
-    (_, status), *_ = netlink.asked(netlink.AUDIT_GET) or [(0, bytes(16))]
+    (_, status), *_ = audit_netlink.asked(audit_netlink.AUDIT_GET) or [(0, bytes(16))]
     pid: int = struct.unpack_from("=I", status, 4 * _STATUS_PID)[0]
     return pid
 
 
 def test_the_same_record_from_auditd_and_the_kernel_counts_once(
-    audit_log: Path, live: netlink.Live
+    audit_log: Path, live: audit_netlink.Live
 ) -> None:
     pid = provoke(*NAMES)
     sent = heard(live, pid)
@@ -278,7 +278,7 @@ def test_a_real_rotation_hides_nothing(audit_log: Path) -> None:
     assert [item.comm for item in [*by(first, found), *by(second, found)]] == ["before", "after"]
 
 
-def test_no_programs_message_becomes_a_record(audit_log: Path, live: netlink.Live) -> None:
+def test_no_programs_message_becomes_a_record(audit_log: Path, live: audit_netlink.Live) -> None:
     audit_user(_FORGED)
     pid = provoke(*NAMES)
     heard(live, pid)
@@ -335,7 +335,7 @@ def test_several_sources_are_read_together_and_missing_ones_are_named() -> None:
 
 
 def test_a_record_that_the_kernel_sent_and_printed_is_read_once_from_the_journal(
-    journal: Path, live: netlink.Live
+    journal: Path, live: audit_netlink.Live
 ) -> None:
     audit_user(_FORGED)
     since = time.time() - 1

@@ -14,7 +14,7 @@ from harness.host.processes import short_directory, wait_until
 from harness.node.versions import installed_version
 from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import features
+from runc_wrap.node import seccomp_features
 from runc_wrap.node.installed_programs import InstalledRuntime
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.mode_profiles import modes
@@ -30,7 +30,7 @@ INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")
 
 def _takes_the_flag(pair: Pair) -> bool:
     runtime = InstalledRuntime(Path(pair.bare), pair.kind, installed_version(pair.kind))
-    return modes.KILLABLE_FLAG in features.of(runtime).flags
+    return modes.KILLABLE_FLAG in seccomp_features.of(runtime).flags
 
 
 def _block(path: Path, *, killable: bool) -> dict[str, object]:

@@ -12,7 +12,7 @@ import pytest
 
 from runc_wrap.doctor.runtime_checks import kernel_filtering
 from runc_wrap.host import systemd
-from runc_wrap.node import features
+from runc_wrap.node import seccomp_features
 from runc_wrap.policy import source_digests
 from tests.unit.node import machine
 
@@ -228,7 +228,7 @@ def test_a_kernel_that_does_not_do_what_the_policy_needs_is_found(
     _well(node, mode)
     for name, text in files.items():
         (tmp_path / f"actions_{name}").write_text(text)
-    monkeypatch.setattr(features, "_KERNEL", tmp_path)
+    monkeypatch.setattr(seccomp_features, "_KERNEL", tmp_path)
     found = [each for each in _findings(node) if each["check"] == "kernel"]
     assert [each["severity"] for each in found] == ([wanted[0]] if wanted else [])
     assert not wanted or wanted[1] in found[0]["remedy"]

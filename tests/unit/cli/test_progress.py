@@ -13,7 +13,7 @@ import pytest
 from runc_wrap.cli import progress, verify
 from runc_wrap.evidence.sources import log_files
 from runc_wrap.host.containers import RUNNING, RuntimeContainer
-from runc_wrap.host.meter import Meter
+from runc_wrap.host.progress_meter import Meter
 from runc_wrap.node.container_state.node_status import Entry, Node
 from tests.unit.node import machine
 

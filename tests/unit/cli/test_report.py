@@ -8,7 +8,7 @@ import pytest
 
 from runc_wrap.cli.report_text import call_words
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.sources import audit_health, kmsg, log_files
+from runc_wrap.evidence.sources import audit_obstacles, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.hotpath import policy_file
@@ -281,7 +281,7 @@ def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ("mode", "obstacle", "told"),
     [
         ("audit", None, "safe"),
-        ("audit", audit_health.UNREAD, "safe"),  # without root nobody could say more
+        ("audit", audit_obstacles.UNREAD, "safe"),  # without root nobody could say more
         ("audit", EXCLUDED, f"Unknown: nothing could be watched: {EXCLUDED}."),
         ("observe", EXCLUDED, "Unknown: nothing was watching while its containers ran."),
     ],
@@ -289,7 +289,7 @@ def audited(applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_log_has_not_watched_while_the_kernel_suppresses_records(
     audited: Node, monkeypatch: pytest.MonkeyPatch, mode: str, obstacle: str | None, told: str
 ) -> None:
-    monkeypatch.setattr(audit_health, "warnings", lambda: [obstacle] if obstacle else [])
+    monkeypatch.setattr(audit_obstacles, "warnings", lambda: [obstacle] if obstacle else [])
     begin = rfc3339(time.time() - 3600)
     write_ledger(audited.places.ledger, line("c1", mode=mode, time=begin))
     (found,) = _documents(audited, status=int(told != "safe"))

@@ -13,7 +13,7 @@ from runc_wrap.cluster import preflight
 from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.host import program
-from runc_wrap.node import features
+from runc_wrap.node import seccomp_features
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_what_keeps_it_off_a_node_is_said_in_one_sentence(place: Path, problem: 
 
 
 def test_a_kernel_without_filters_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "of_kernel", lambda _: frozenset({"kill"}))
+    monkeypatch.setattr(seccomp_features, "of_kernel", lambda _: frozenset({"kill"}))
     (found,) = _problems(place)
     assert "CONFIG_SECCOMP_FILTER" in found
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import runc_wrap
 from runc_wrap.engines import engine_registry
 from runc_wrap.host import engine_names
-from runc_wrap.hotpath import identity, privileged
+from runc_wrap.hotpath import container_identity, privileged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ ROOT = Path(runc_wrap.__file__).parent
 ROOMS = tuple(
     f"engines/{kind.__module__.split('.')[2]}/" for kind in engine_registry.ENGINES.values()
 )
-TABLES = ("host/engine_names.py", "hotpath/identity.py", "hotpath/privileged.py")
+TABLES = ("host/engine_names.py", "hotpath/container_identity.py", "hotpath/privileged.py")
 WORDS = {
     word
     for each in engine_names.KNOWN.values()
@@ -46,5 +46,5 @@ def test_every_engine_has_a_class_and_each_class_its_names() -> None:
 
 def test_the_hot_path_names_only_known_engines() -> None:
     known = engine_names.KNOWN.keys()
-    assert {*identity._MANAGERS.values(), *privileged._MARKS} <= known  # noqa: SLF001
-    assert known <= {*_texts(Path(identity.__file__))}
+    assert {*container_identity._MANAGERS.values(), *privileged._MARKS} <= known  # noqa: SLF001
+    assert known <= {*_texts(Path(container_identity.__file__))}

@@ -17,10 +17,10 @@ from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from runc_wrap import time_text
 from runc_wrap.fleet import kubectl
-from runc_wrap.fleet.collection import Collection
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.node_list import AskedNode
-from runc_wrap.host.meter import Meter
+from runc_wrap.fleet.report_collection import Collection
+from runc_wrap.host.progress_meter import Meter
 from runc_wrap.report.merge import fleet_report
 from tests.unit.fleet.conftest import run
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from harness.host import disk_faults
 from runc_wrap.hotpath import json_codec, ledger_file
 from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.container_identity import identify
 from runc_wrap.hotpath.decision import Decision
-from runc_wrap.hotpath.identity import identify
 
 
 @pytest.fixture

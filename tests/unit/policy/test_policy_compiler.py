@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.host.engine_names import KNOWN as ENGINES
+from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.hotpath.identity import UNKNOWN
 from runc_wrap.policy import policy_lint, policy_store
 from runc_wrap.policy.named_profiles import SYSTEM
 from runc_wrap.policy.settings.settings_reader import PolicyError

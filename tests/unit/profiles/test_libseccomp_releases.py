@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runc_wrap.host import program
-from runc_wrap.node import features
+from runc_wrap.node import seccomp_features
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 
 EVERY = libseccomp_releases.dated()
@@ -20,7 +20,7 @@ def test_the_table_agrees_with_the_installed_library() -> None:
     runtime = next(filter(None, map(program.locate, ("runc", "crun"))), None)
     if known is None or runtime is None:
         pytest.skip("needs libseccomp, and runc or crun, which say which version it is")
-    shown = features.printed(runtime).annotations.libseccomp
+    shown = seccomp_features.printed(runtime).annotations.libseccomp
     assert _lacking(shown) == EVERY - known
 
 

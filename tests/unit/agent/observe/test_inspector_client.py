@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.agent.observe import callers, inspector_client, pointed_arguments
-from runc_wrap.agent.observe.callers import EACH, FULL, Callers, look
+from runc_wrap.agent.observe import caller_lookup, inspector_client, pointed_arguments
+from runc_wrap.agent.observe.caller_lookup import EACH, FULL, Callers, look
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.seccomp_unotify import Notification
@@ -68,7 +68,7 @@ def test_in_a_flood_only_some_callers_are_read() -> None:
         nonlocal looked
         if one.known(tid, now) is None:
             looked += 1
-            one.learnt(tid, callers.Caller(tid, 0, "name", ""))
+            one.learnt(tid, caller_lookup.Caller(tid, 0, "name", ""))
 
     for tid in range(FULL):
         call(tid, 5.0)

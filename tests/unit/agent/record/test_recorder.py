@@ -20,8 +20,8 @@ from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
-from runc_wrap.evidence.sources import audit_health, netlink
-from runc_wrap.evidence.sources.netlink import Counted
+from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
+from runc_wrap.evidence.sources.audit_netlink import Counted
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.loss_intervals import Hole
 from runc_wrap.host import procfs, runtime_state
@@ -66,9 +66,9 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(recorder_module, "SourceCheck", Seeing)
     monkeypatch.setattr(proc_connector, "connector", _refused)
     (tmp_path / "logged").write_text(ALL)
-    monkeypatch.setattr(audit_health, "_LOGGED", str(tmp_path / "logged"))
-    monkeypatch.setattr(audit_health, "_switched_off", list)
-    monkeypatch.setattr(netlink, "asked", lambda _kind: [])
+    monkeypatch.setattr(audit_obstacles, "_LOGGED", str(tmp_path / "logged"))
+    monkeypatch.setattr(audit_obstacles, "_switched_off", list)
+    monkeypatch.setattr(audit_netlink, "asked", lambda _kind: [])
     monkeypatch.setattr(watched_time, "_clock_offset", lambda: 0.0)  # nobody sets the clock
     return tmp_path / "logged"
 
@@ -145,8 +145,8 @@ def test_an_audit_rule_that_excludes_records_keeps_audit_unwatched_from_then_on(
     answer: list[tuple[int, bytes]] | None,
 ) -> None:
     one = recorder(tmp_path)
-    monkeypatch.setattr(netlink, "asked", lambda _kind: answer)
-    monkeypatch.setattr(audit_health, "excludes", lambda _rule: "an audit rule excludes them")
+    monkeypatch.setattr(audit_netlink, "asked", lambda _kind: answer)
+    monkeypatch.setattr(audit_obstacles, "excludes", lambda _rule: "an audit rule excludes them")
     for _ in range(3):
         wall[0] += 100
         one.write()
@@ -165,7 +165,7 @@ def test_records_that_the_kernel_dropped_are_lost(
     said: list[int | None],
     lost: int,
 ) -> None:
-    monkeypatch.setattr(netlink, "kernel_lost", lambda: said.pop(0))
+    monkeypatch.setattr(audit_netlink, "kernel_lost", lambda: said.pop(0))
     one = recorder(tmp_path)
     wall[0] += 60
     one.write()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import rule_match
-from runc_wrap.hotpath.identity import Identity
+from runc_wrap.hotpath import policy_rule_match
+from runc_wrap.hotpath.container_identity import Identity
 from runc_wrap.policy.settings import rule_checks
 
 DAY = dt.date(2027, 1, 31)
@@ -124,6 +124,6 @@ def test_a_rule_reported_as_never_reached_never_decides(
     told = "".join(rule_checks.problems(named, _place))
     who = Identity("containerd", "runc", "id", {"pod": pod})
     who.image = image
-    decided = rule_match.first(rule_checks.compiled(named), who, now)
+    decided = policy_rule_match.first(rule_checks.compiled(named), who, now)
     if decided is not None:
         assert f"({decided['name'][1:]},): the rule is never reached" not in told

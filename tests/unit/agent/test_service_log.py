@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent import log
+from runc_wrap.agent import service_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@pytest.mark.parametrize("write", [log.say, log.warn])
+@pytest.mark.parametrize("write", [service_log.say, service_log.warn])
 def test_what_is_said_is_one_line_whatever_a_name_has(
     write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -26,7 +26,7 @@ def _written(
     reader: int, writer: int, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> bytes:
     """Return what is written to stderr, which is this pipe meanwhile."""
-    monkeypatch.setattr(log, "_SERVICE", "observe")
+    monkeypatch.setattr(service_log, "_SERVICE", "observe")
     kept = os.dup(2)
     os.dup2(writer, 2)
     try:

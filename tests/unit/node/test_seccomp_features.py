@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.node import abi_probe, features
+from runc_wrap.node import abi_probe, seccomp_features
 from runc_wrap.node.installed_programs import InstalledRuntime
 from tests.unit.node import machine
 
@@ -21,10 +21,10 @@ SPEC_ALLOW = "SECCOMP_FILTER_FLAG_SPEC_ALLOW"
 
 def _of(
     tmp_path: Path, kind: str, version: str, said: object = None, lacks: int = 0
-) -> features.Features:
+) -> seccomp_features.Features:
     document = json.dumps({"linux": {"seccomp": said}} if said else {})
     path = machine.fake(tmp_path, kind, f"echo '{document}'")
-    return features.of(InstalledRuntime(path, kind, version), lambda bits: bits != lacks)
+    return seccomp_features.of(InstalledRuntime(path, kind, version), lambda bits: bits != lacks)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_the_runtimes_own_statement_counts_if_the_kernel_supports_it(tmp_path: P
 
 
 def test_the_kernel_accepts_known_flags_and_rejects_unknown_ones() -> None:
-    assert features.takes(1) is True  # TSYNC, since 3.17
-    assert features.takes(1 << 30) is False
+    assert seccomp_features.takes(1) is True  # TSYNC, since 3.17
+    assert seccomp_features.takes(1 << 30) is False
     before = Path("/proc/self/status").read_text()
-    assert features.takes(2 | 1) is True
+    assert seccomp_features.takes(2 | 1) is True
     after = Path("/proc/self/status").read_text()
     seccomp = [line for line in before.splitlines() if line.startswith("Seccomp")]
     assert seccomp == [line for line in after.splitlines() if line.startswith("Seccomp")]
@@ -87,7 +87,7 @@ def test_a_filter_of_this_process_says_nothing_of_the_kernel(name: str) -> None:
 def test_a_feature_that_the_kernel_lacks_cannot_be_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "_KERNEL", tmp_path)
+    monkeypatch.setattr(seccomp_features, "_KERNEL", tmp_path)
     (tmp_path / "actions_avail").write_text("kill_thread errno allow\n")
     (tmp_path / "actions_logged").write_text("errno\n")
     found = _of(tmp_path, "crun", "1.21")

@@ -6,7 +6,7 @@ import posix
 import sys
 
 from runc_wrap.agent import signals, sockets, start_command, systemd_protocol
-from runc_wrap.agent.log import say, warn
+from runc_wrap.agent.service_log import say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import operator
 import struct
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.sources import Unavailable, audit_record, netlink
+from runc_wrap.evidence.sources import Unavailable, audit_netlink, audit_record
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _OPERATORS: dict[int, Callable[[int, int], bool]] = {
 def warnings() -> list[str]:
     """Return a sentence for each reason why audit records may not come; only root can find all."""
     found = [*_switched_off(), *_not_logged(_text(_LOGGED))]
-    rules = netlink.asked(netlink.AUDIT_LIST_RULES)
+    rules = audit_netlink.asked(audit_netlink.AUDIT_LIST_RULES)
     if rules is None:
         found.append(UNREAD)
     return found + [excluded for _, rule in rules or () if (excluded := excludes(rule))]
@@ -55,11 +55,11 @@ def counts_what_came() -> bool:
     """
     if _audit_word() not in ("1", "on"):
         return False
-    words = netlink.status()
-    if len(words) <= netlink.STATUS_WAITS:
+    words = audit_netlink.status()
+    if len(words) <= audit_netlink.STATUS_WAITS:
         return False
-    is_limited = words[netlink.STATUS_RATE_LIMIT] or not words[netlink.STATUS_WAITS]
-    return not words[netlink.STATUS_PID] and not is_limited
+    is_limited = words[audit_netlink.STATUS_RATE_LIMIT] or not words[audit_netlink.STATUS_WAITS]
+    return not words[audit_netlink.STATUS_PID] and not is_limited
 
 
 def excludes(rule: bytes) -> str:
@@ -96,7 +96,7 @@ def _switched_off() -> list[str]:
     if _audit_word() in ("0", "off"):
         return [SWITCHED_OFF]
     try:
-        netlink.opened().close()
+        audit_netlink.opened().close()
     except Unavailable as error:
         return [f"{error}: nothing is logged"]
     return []

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from runc_wrap.evidence.sightings import LossSpan
-from runc_wrap.evidence.sources import audit_record, netlink
+from runc_wrap.evidence.sources import audit_netlink, audit_record
 
 LENGTH = 700  # bytes that a record takes in the queue
 
@@ -47,8 +47,10 @@ def record(serial: int) -> bytes:
     return struct.pack("=IHHII", 16 + len(text), audit_record.TYPE, 0, 0, 0) + text
 
 
-def live(monkeypatch: pytest.MonkeyPatch, before: int, after: int, sender: int = 0) -> netlink.Live:
-    made = netlink.Live.__new__(netlink.Live)
+def live(
+    monkeypatch: pytest.MonkeyPatch, before: int, after: int, sender: int = 0
+) -> audit_netlink.Live:
+    made = audit_netlink.Live.__new__(audit_netlink.Live)
     made._drops, made._is_dry, made._last = 4, False, b"1699999999.000"  # noqa: SLF001 - as opened
     queue = [record(serial) for serial in range(1, before + 1)]
     later = [record(serial) for serial in range(101, after + 101)]
@@ -101,7 +103,7 @@ def test_records_that_differ_only_in_their_serials_are_counted_together(
     source = live(monkeypatch, 0, 0)
     monkeypatch.setattr(source, "_socket", Congested(queue, []))
     source._socket.error = False  # type: ignore[attr-defined]  # noqa: SLF001 - nothing was lost
-    found = [one for one in source.counts() if isinstance(one, netlink.Counted)]
+    found = [one for one in source.counts() if isinstance(one, audit_netlink.Counted)]
     assert [(one.one.serial, one.times, one.last, one.one.pid) for one in found] == [
         (1, 3, 3, 7), (5, 2, 7, 7), (6, 1, 6, 8),
     ]  # fmt: skip

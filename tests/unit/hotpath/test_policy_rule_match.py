@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath.argv import Invocation
-from runc_wrap.hotpath.identity import Identity, identify
-from runc_wrap.hotpath.rule_match import _spread, first, matches, matches_any
+from runc_wrap.hotpath.container_identity import Identity, identify
+from runc_wrap.hotpath.policy_rule_match import _spread, first, matches, matches_any
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from runc_wrap.fleet.node_list import AskedNode
-    from runc_wrap.host.meter import Meter
+    from runc_wrap.host.progress_meter import Meter
 
 Json = dict[str, Any]
 ATTEMPTS = 2

@@ -13,7 +13,7 @@ import pytest
 
 from harness.kernel.audit_records import STAMP, fields
 from runc_wrap.evidence.sightings import LossSpan, Sighting
-from runc_wrap.evidence.sources import Unavailable, audit_health, kmsg, netlink
+from runc_wrap.evidence.sources import Unavailable, audit_netlink, audit_obstacles, kmsg
 
 EQUAL, NOT_EQUAL, BELOW, ABOVE = 0x40000000, 0x30000000, 0x10000000, 0x20000000
 EXCLUDE, EXIT, TYPE, UID = 5, 4, 12, 1
@@ -43,13 +43,13 @@ def rule(*tests: tuple[int, int, int], flags: int = EXCLUDE) -> bytes:
 def test_a_rule_that_excludes_records_is_reported(
     tests: list[tuple[int, int, int]], flags: int, expected: str
 ) -> None:
-    found = audit_health.excludes(rule(*tests, flags=flags))
+    found = audit_obstacles.excludes(rule(*tests, flags=flags))
     assert expected in found
     assert bool(expected) == bool(found)
 
 
 def test_a_truncated_rule_excludes_nothing() -> None:
-    assert audit_health.excludes(rule((TYPE, 1326, EQUAL))[:500]) == ""
+    assert audit_obstacles.excludes(rule((TYPE, 1326, EQUAL))[:500]) == ""
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_what_suppresses_records_is_reported_in_words(
 ) -> None:
     (tmp_path / "logged").write_text(logged)
     (tmp_path / "cmdline").write_text(command_line)
-    monkeypatch.setattr(audit_health, "_LOGGED", tmp_path / "logged")
-    monkeypatch.setattr(audit_health, "_COMMAND_LINE", tmp_path / "cmdline")
-    monkeypatch.setattr(netlink, "asked", lambda _kind: [])
-    found = audit_health.warnings()
+    monkeypatch.setattr(audit_obstacles, "_LOGGED", tmp_path / "logged")
+    monkeypatch.setattr(audit_obstacles, "_COMMAND_LINE", tmp_path / "cmdline")
+    monkeypatch.setattr(audit_netlink, "asked", lambda _kind: [])
+    found = audit_obstacles.warnings()
     assert len(found) == len(words)
     assert all(word in text for word, text in zip(words, found, strict=True))
 
@@ -86,9 +86,9 @@ def test_a_kernel_without_audit_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(Unavailable, match="audit=0"):
-        netlink.Live()
-    assert netlink.kernel_lost() is None
-    assert any("nothing is logged" in text for text in audit_health.warnings())
+        audit_netlink.Live()
+    assert audit_netlink.kernel_lost() is None
+    assert any("nothing is logged" in text for text in audit_obstacles.warnings())
 
 
 class Ring:

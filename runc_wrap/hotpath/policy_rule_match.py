@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.hotpath.compiled_policy import PolicyRule
-    from runc_wrap.hotpath.identity import Identity
+    from runc_wrap.hotpath.container_identity import Identity
 
     Json = dict[str, Any]
 
