@@ -466,7 +466,8 @@ class Quiet:
 
 @pytest.fixture
 def hearing(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    monkeypatch.setattr(kernel.tree, "_socket", Quiet())
+    monkeypatch.setattr(kernel.tree.news, "_socket", Quiet())
+    monkeypatch.setattr(kernel.tree.news, "problem", "")
     return kernel
 
 
