@@ -1,7 +1,7 @@
 """In which containers processes are, read from /proc: all at the start, and some while they start.
 
 All are read anew where news of them was lost. Those that exec, or whose parent does not say where
-they are, are found by their place (evidence.attribution.membership).
+they are, are found by their place (cgroup_membership).
 """
 
 from __future__ import annotations
