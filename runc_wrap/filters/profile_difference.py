@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.block_evaluation import compares
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.comparison import MASKED_EQ
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator
     from typing import TypeAlias
 
-    from runc_wrap.filters.evaluate.block_evaluation import Simulation
+    from runc_wrap.filters.evaluate.block_evaluation import Conditions, Simulation
     from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three
 _MOST_COMBINATIONS = 4096  # of values of one call's arguments; engines' have a hundred
+_MOST_MULTIPLEXED = 25  # above SHMCTL of ipc(2), 24, linux/ipc.h
 _SHOWN = 4  # ranges of an argument in one line
 
 
@@ -165,15 +167,15 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
     texts = [one.simulation for one in sides if isinstance(one, Expectation)]
     programs = chain.from_iterable(one.programs for one in sides if isinstance(one, ProcessFilters))
     interest = filter_comparison.to_try(programs, texts, abi, number)
-    rules = chain.from_iterable(one.rules(abi, number) for one in texts) if texts[1:] else ()
+    rules = [*chain.from_iterable(one.rules(abi, number) for one in texts)] if texts[1:] else []
     conditions = [*chain.from_iterable(rules)]
     every = _combinations(conditions, abi)
-    calls = {*(every or ())}
+    name = syscall_names.name_of(abi, number)
+    calls = {*(_of_each(rules, abi) if every is None and name in MULTIPLEXED else every or ())}
     if not (calls and texts[1:] and _is_exact(texts, conditions, abi, number)):
         calls.update(interest.calls())
     tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
     changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]
-    name = syscall_names.name_of(abi, number)
     if every is None and not changes:
         raise ProfileError(
             f"the rules of {name} compare several arguments with more values than can be tried in "
@@ -236,3 +238,17 @@ def _combinations(conditions: Iterable[Comparison], abi: Abi) -> Iterable[Args] 
         return None
     a, b, c, d, e, f = columns
     return product(a, b, c, d, e, f)
+
+
+def _of_each(rules: Collection[Conditions], abi: Abi) -> Iterator[Args]:
+    """Yield the combinations for each call that a multiplexer makes: the first argument says which.
+
+    libseccomp compares the others, among them a pointer, with what rules on that call name.
+    """
+    for which in range(_MOST_MULTIPLEXED):
+        own = [
+            rule
+            for rule in rules
+            if all(compares(one, which, (1 << abi.bits) - 1) for one in rule if not one.index)
+        ]
+        yield from _combinations(chain.from_iterable(own), abi) or ()

@@ -46,6 +46,10 @@ AT_ONE: Json = {"names": ["acct"], "args": [{"index": 1, "value": 1, "op": "SCMP
 BELOW: Json = {"names": ["acct"], "args": [{"index": 1, "value": 8, "op": "SCMP_CMP_LT"}]}
 
 
+def _equal(index: int, value: int) -> Json:
+    return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
+
+
 def _masked(mask: int, value: int) -> Json:
     one = {"index": 1, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
     return {"names": ["acct"], "args": [one]}
@@ -102,6 +106,27 @@ def test_rules_on_sockets_reach_the_multiplexer_of_a_32_bit_abi() -> None:
         strict, other, Loader("crun")
     )  # runc's stub would deny socketcall
     assert ("socketcall", held) in {(one.call.syscall, one.capabilities) for one in found}
+
+
+def test_no_pair_of_outcomes_is_left_out_where_a_multiplexer_has_too_many_arguments_to_try() -> (
+    None
+):
+    """Which is so though another difference is found among those that are tried."""
+    machine("x86_64")
+    calls = "bind connect listen accept4 sendto recvfrom sendmsg recvmsg shutdown".split()
+    rules = [
+        {"names": [name], "args": [_equal(index, 16 * place + index) for index in (1, 2, 3)]}
+        for place, name in enumerate(calls, 1)
+    ]
+    logged = {**rules[4], "action": "SCMP_ACT_LOG"}
+    one, other = _profile(*rules), _profile(*rules[:4], logged, *rules[5:-1])
+    for each in (one, other):
+        each["block"]["architectures"] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    found = profile_difference.find(one, other, Loader("crun"))
+    through = [each.call for each in found if each.call.syscall == "socketcall"]
+    pairs = {(call.expected, call.found) for call in through}
+    allowed, log, denied = map(actions.code, ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO"))
+    assert pairs == {(allowed, log), (allowed, denied)}
 
 
 def test_rules_that_overlap_have_the_result_that_libseccomp_gives_them() -> None:
