@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 
 _MULTIPLEXED = frozenset[str]().union(*MULTIPLEXED.values())
+_FOR_EVERY_CALL = 3  # of policy_proof.capabilities: what most containers have, none, and all
 
 
 def settle(compiled: Compiled, facts: Facts, prover: Prover) -> Compiled:
@@ -107,6 +108,8 @@ class Beside:
             for held in policy_proof.capabilities(preview.calls, *self._both):
                 own, other, both = (resolve(one, held) for one in (*self._both, preview.profile))
                 only = some if found else None
+                if len(found) >= _FOR_EVERY_CALL:  # of others these capabilities change nothing
+                    only = {*MULTIPLEXED, *(n for n in some if named.get(n, set()) >= held)}
                 found.append(
                     libseccomp_proof.compare((own, other, both), loader, preview.left, only)
                 )

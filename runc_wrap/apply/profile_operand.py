@@ -101,11 +101,8 @@ def _named(places: Places, name: str, engine: str) -> Composed:
 def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Composed:
     if not composed_file.has_base(data, name):
         return Composed(formats.parse(data, name), name)
-
-    def base(other: str) -> Profile:
-        return _named(places, other, engine).profile
-
-    return composer.made(name, composed_file.parse(data, name), base)
+    what = composed_file.parse(data, name)
+    return composer.made(name, what, lambda other: _named(places, other, engine))
 
 
 def _of_container(places: Places, wanted: str) -> ProcessFilters:

@@ -11,6 +11,7 @@ import click
 
 from runc_wrap import time_text
 from runc_wrap.agent.observe import recorded_command
+from runc_wrap.apply import profile_operand
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names
@@ -27,6 +28,8 @@ _CLIENTS = {"crictl", "ctr", "kubectl", "nerdctl", *engine_names.KNOWN}
 @click.pass_context
 def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> None:
     """Run COMMAND on this host, and write a profile of the calls that it made to a file.
+
+    With - as the file it comes on stdout, after what COMMAND itself writes there.
 
     COMMAND and its children have the caller's rights, or fewer: unless the caller is root, setuid
     programs gain none. The command ends when all of them have ended, with COMMAND's exit status.
@@ -45,14 +48,19 @@ def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> N
             f"{Path(command[0]).name} would be recorded, and not the container that it starts; "
             "write record = true in a rule and use `runc-wrapctl suggest --recorded`"
         )
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
+    is_shown = str(file) == profile_operand.STDIN
+    if not is_shown and not os.access(file if file.exists() else file.parent, os.W_OK):
         raise Failure(f"{file} cannot be written; the command was not run")
     begun = time.monotonic()
     status, seen = recorded_command.run(command)
     block, sentences = profile_reduction.of_command(seen)
-    file.write_text(json.dumps(block, indent=2) + "\n")
+    if is_shown:
+        output.document(block)
+    else:
+        file.write_text(json.dumps(block, indent=2) + "\n")
     spent = time_text.duration(time.monotonic() - begun)
     ended = f", which ended with status {status}" if status else ""
-    for sentence in (f"One run of {spent}{ended}, written to {file}.", *sentences, UNSEEN):
+    where = "stdout" if is_shown else file
+    for sentence in (f"One run of {spent}{ended}, written to {where}.", *sentences, UNSEEN):
         output.warn(f"recorded: {sentence}")
     context.exit(status)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.block_evaluation import is_beyond
-from runc_wrap.filters.filter_comparison import Expectation
+from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.bpf import Args, Program
     from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
+    from runc_wrap.filters.filter_comparison import Expectation
     from runc_wrap.profiles.abis import Abi
 
 # Argument patterns tried for one call, each value alone before combinations: fewer for more rules
@@ -121,7 +122,7 @@ def compare(
     Of `left` nothing is logged. Of an ABI that the second does not list, and so kills, any part may
     be. `only` names the calls to try, None for all. Raises ProfileError for one that is refused.
     """
-    made = [Expectation(block, loader) for block in blocks]
+    made = [filter_comparison.lazily(json_codec.dumps(block), loader) for block in blocks]
     own, other, both = (one.simulation.load for one in made)
     if (own.abis, own.stub) != (both.abis, both.stub):
         raise ProfileError("runc would answer unknown calls otherwise")

@@ -290,7 +290,7 @@ def loaded(
         if name == RUNTIME_DEFAULT and default:
             return part(default, depth - 1)
         if what := _composition(name, own_profiles):
-            return composer.made(name, what, lambda other: part(other, depth - 1).profile)
+            return composer.made(name, what, lambda other: part(other, depth - 1))
         found = _plain(name, own_profiles, system_profile, captured)
         return Composed(found, found.name)
 

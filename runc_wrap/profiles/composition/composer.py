@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
     from runc_wrap.profiles.composition.expression import Composition, Term
 
-    Load = Callable[[str], Profile]
+    Load = Callable[[str], "Composed"]
 
 _EVERYWHERE = (ANYWHERE, ANYWHERE)
 
 
 class Composed(NamedTuple):
-    """A profile, and if it is composed the name of its base, and the parts in the order applied."""
+    """A profile, and if it is composed the name of its base, and the parts in the order applied.
+
+    The base is what is not composed itself; the parts of composed bases come first.
+    """
 
     profile: Profile
     base: str
@@ -44,16 +47,18 @@ class Composed(NamedTuple):
 def made(name: str, what: Composition, load: Load) -> Composed:
     """Return the profile of a text or a file; it gets this name. Raises ProfileError.
 
-    `load` gives profiles by name.
+    `load` gives profiles by name, as they are composed.
     """
-    profile = load(what.base)
+    base = load(what.base)
+    profile = base.profile
     parts = tuple(part for one in what.changes for part in _parts(one, load))
     for part in parts:
         try:
             profile = _applied(profile, part)
         except ProfileError as error:
             raise ProfileError(f"{part.text}: {error}") from None
-    return Composed(replace(profile, name=name, version=None), what.base, parts)
+    made = replace(profile, name=name, version=None)
+    return Composed(made, base.base if base.parts else what.base, (*base.parts, *parts))
 
 
 def _applied(profile: Profile, part: Part) -> Profile:
@@ -68,7 +73,7 @@ def _parts(term: Term | Part, load: Load) -> Iterator[Part]:
     elif (calls := term.calls) is not None:
         yield Part(str(term), term.sign, Rule(calls, ALLOW))
     elif term.sign == ADD:
-        for rule in _allowing(load(term.operand), str(term)):
+        for rule in _allowing(load(term.operand).profile, str(term)):
             yield Part(str(term), ADD, rule)
     else:
         raise ProfileError(f"{term}: a profile can only be added; remove calls or @groups")

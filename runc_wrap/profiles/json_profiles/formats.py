@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from runc_wrap.profiles.json_profiles import operator_profile
 from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
+from runc_wrap.profiles.return_codes import DATA_MASK
 from runc_wrap.profiles.runtime_spec_names import (
     ACTIONS,
     ACTIONS_WITH_ERRNO,
@@ -22,6 +23,7 @@ from runc_wrap.profiles.runtime_spec_names import (
     GOARCH,
     NOTIFY,
     OPERATORS,
+    TRACE,
 )
 from runc_wrap.profiles.source_profile import (
     Argument,
@@ -32,7 +34,8 @@ from runc_wrap.profiles.source_profile import (
     Rule,
 )
 
-MAX_ERRNO = 4095  # include/linux/err.h
+# libseccomp refuses more (src/db.c, db_action_valid): neither runc nor crun starts a container
+MAX_ERRNO = 4094
 LAST_ARGUMENT = 5
 
 _TOP = frozenset(
@@ -159,7 +162,7 @@ def _names(fields: Fields) -> tuple[str, ...]:
 
 def _errno(fields: Fields, text_key: str, number_key: str, action: str) -> int | None:
     """Return the error number; the string, a name or a decimal, overrides the number."""
-    number = fields.integer(number_key, MAX_ERRNO)
+    number = fields.integer(number_key, DATA_MASK if action == TRACE else MAX_ERRNO)
     if text := fields.text(text_key):
         number = _errno_of(fields, text_key, text)
     if number is not None and action not in ACTIONS_WITH_ERRNO:

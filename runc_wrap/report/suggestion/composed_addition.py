@@ -73,7 +73,7 @@ def _is_said(block: Mapping[str, Any], made: Suggestion, entries: list[Json]) ->
         return False
     document = json.dumps({"base": "block", "add": entries}).encode()
     try:
-        base = formats.parse(json.dumps(block).encode(), "block")
+        base = composer.Composed(formats.parse(json.dumps(block).encode(), "block"), "block")
         composer.made("it", composed_file.parse(document, "it"), lambda _: base)
     except ProfileError:
         return False

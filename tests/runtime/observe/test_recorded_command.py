@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.node.requirements import requires
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness.node.install import Installed
 
 
@@ -54,6 +53,19 @@ def test_status_output_and_childrens_calls_are_passed_on_and_recorded(
     assert found["socket"]["args"][0]["valueTwo"] == 2
     assert not found.keys() & {"mount", "ptrace", "keyctl", "chroot"}
     assert "What did not happen meanwhile may be denied" in done.stderr
+
+
+def test_with_a_dash_the_profile_comes_on_stdout_after_what_the_command_wrote(
+    installed: Installed, tmp_path: Path
+) -> None:
+    requires(root=True)
+    line = words(installed, Path("-"), "sh", "-c", "mkdir made; echo out")
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=True)
+    out, found = done.stdout.split("\n", 1)
+    assert out == "out"
+    assert json.loads(found)["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert [one.name for one in tmp_path.iterdir()] == ["made"]
+    assert "written to stdout" in done.stderr
 
 
 def test_signals_reach_the_command_and_its_end_by_one_is_its_status(

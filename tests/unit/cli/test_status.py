@@ -139,6 +139,18 @@ def test_no_foreign_control_character_reaches_the_terminal(node: Node, child: in
     assert json.loads(node.ctl("status", "--json").stdout)[0]["pod"] == HOSTILE
 
 
+def test_verify_says_that_no_container_has_a_decision_but_not_of_one_that_has_stopped(
+    node: Node,
+) -> None:
+    root = node.places.prefix / "root"
+    runc(root, "a", init_process_start=1)
+    said = "no container here has a decision"
+    write(node, id="gone", root=str(root), action="leave", filters=0)
+    assert said in node.ctl("verify").stderr
+    write(node, id="a", root=str(root), action="leave", filters=0)
+    assert said not in node.ctl("verify").stderr
+
+
 def test_unreadable_state_is_reported_and_exits_with_2(node: Node, child: int) -> None:
     container(node, child, "a", action="leave", filters=0)
     broken = node.places.prefix / "root" / "broken"

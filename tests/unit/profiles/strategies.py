@@ -42,7 +42,7 @@ _arguments = st.builds(
 def oci_rules(draw: st.DrawFn) -> dict[str, Any]:
     rule: dict[str, Any] = {"names": draw(names), "action": draw(actions)}
     if rule["action"] in ACTIONS_WITH_ERRNO and draw(st.booleans()):
-        rule["errnoRet"] = draw(st.integers(0, 4095))
+        rule["errnoRet"] = draw(st.integers(0, 4094))
     if args := draw(st.lists(_arguments, max_size=3)):
         rule["args"] = args
     return rule
@@ -52,7 +52,7 @@ def oci_rules(draw: st.DrawFn) -> dict[str, Any]:
 def oci_blocks(draw: st.DrawFn) -> dict[str, Any]:
     block: dict[str, Any] = {"defaultAction": draw(actions)}
     if block["defaultAction"] in ACTIONS_WITH_ERRNO and draw(st.booleans()):
-        block["defaultErrnoRet"] = draw(st.integers(0, 4095))
+        block["defaultErrnoRet"] = draw(st.integers(0, 4094))
     if architectures := draw(st.lists(st.sampled_from(sorted(ARCHITECTURES)), max_size=3)):
         block["architectures"] = architectures
     if draw(st.booleans()):

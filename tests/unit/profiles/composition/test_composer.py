@@ -21,8 +21,12 @@ from runc_wrap.profiles.source_profile import ProfileError
 AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
 
 
+def _load(name: str) -> composer.Composed:
+    return composer.Composed(builtin.load(name), name)
+
+
 def _of_text(text: str) -> composer.Composed:
-    return composer.made(text, expression.parse(text), builtin.load)
+    return composer.made(text, expression.parse(text), _load)
 
 
 @pytest.mark.parametrize(
@@ -114,11 +118,21 @@ def test_a_file_adds_first_and_then_removes() -> None:
         remove=[{"names": ["keyctl"]}],
         add=[{"names": ["@keyring"], "includes": {"caps": ["CAP_SYS_ADMIN"]}, "comment": "why"}],
     )
-    made = composer.made("x.json", composed_file.parse(data, "x.json"), builtin.load)
+    made = composer.made("x.json", composed_file.parse(data, "x.json"), _load)
     assert [part.text for part in made.parts] == ["x.json: add[0]", "x.json: remove[0]"]
     assert made.answers("keyctl") == ["x.json: remove[0]"]
     assert made.answers("add_key") == ["containerd", "x.json: add[0]"]
     assert made.parts[0].rule.names == groups.calls("@keyring")
+
+
+def test_each_part_of_a_composed_base_answers_for_itself() -> None:
+    data = json.dumps({"base": "x", "remove": [{"names": ["io_setup"]}]}).encode()
+    base = _of_text("containerd + @aio - keyctl")
+    made = composer.made("y.json", composed_file.parse(data, "y.json"), lambda _: base)
+    assert made.answers("io_setup") == ["y.json: remove[0]"]
+    assert made.answers("io_submit") == ["+ @aio"]
+    assert made.answers("keyctl") == ["- keyctl"]
+    assert made.answers("read") == ["containerd"]
 
 
 @pytest.mark.parametrize(

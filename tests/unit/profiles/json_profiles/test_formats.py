@@ -70,6 +70,8 @@ def test_mobys_format_is_understood() -> None:
         ({"errno": "", "errnoRet": 1}, 1),
         ({"errno": "EPERM"}, 1),
         ({"errnoRet": 0}, 0),
+        ({"errnoRet": 4094}, 4094),
+        ({"action": "SCMP_ACT_TRACE", "errnoRet": 65535}, 65535),
         ({}, None),
     ],
 )
@@ -139,7 +141,7 @@ def test_an_empty_list_of_flags_is_not_an_absent_one() -> None:
         (_with_rule(includes={"arches": ["x86_64"]}), "includes.arches[0]: 'x86_64' is not known"),
         (_with_rule(excludes={"minKernel": "4"}), "'4' is not a kernel version; write it like 4.8"),
         (_with_rule(action="SCMP_ACT_ERRNO", errno="EFOO"), "'EFOO' is not an error of errno(3)"),
-        (_with_rule(action="SCMP_ACT_ERRNO", errnoRet=4096), "wanted an integer from 0 to 4095"),
+        (_with_rule(action="SCMP_ACT_ERRNO", errnoRet=4095), "wanted an integer from 0 to 4094"),
     ],
 )
 def test_an_error_is_reported_with_its_place(document: object, sentence: str) -> None:
