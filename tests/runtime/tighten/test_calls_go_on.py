@@ -17,6 +17,7 @@ from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.host import procfs
 from runc_wrap.tighten.process_outcome import FilterRequest
 from tests.runtime.tighten.conftest import (
     DENY_KEYCTL,
@@ -55,6 +56,7 @@ def in_fresh_containers(number: int, check: Callable[[], None]) -> None:
 def goes_on(start: Callable[..., Running], left_out: tuple[str, ...]) -> None:
     running = start("waiting", SECONDS, *left_out)
     running.wait_for("all wait")
+    wait_until(lambda: has_child(running.pid), "waitpid's child, which is listed if it was there")
     begun = time.monotonic()
     outcomes = running.tighten()
     assert time.monotonic() - begun < SECONDS - 1, "it was too late to be seen"
@@ -69,6 +71,10 @@ def goes_on(start: Callable[..., Running], left_out: tuple[str, ...]) -> None:
     }
     assert {name: one[1] for name, one in found.items() if abs(one[1] / SECONDS - 1000) > 225} == {}
     assert {one[2] for one in found.values()} == {ERRNO}
+
+
+def has_child(pid: int) -> bool:
+    return any((procfs.born(one) or (0, 0))[1] == pid for one in procfs.pids())
 
 
 def test_a_thread_that_cannot_stop_does_not_keep_its_process_from_being_tightened(
