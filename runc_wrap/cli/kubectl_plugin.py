@@ -18,6 +18,7 @@ from runc_wrap.cli.kubectl_cluster import Cluster
 from runc_wrap.cli.kubectl_policy import policy
 from runc_wrap.cli.main import Tidy
 from runc_wrap.fleet import kubectl
+from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.fleet.report_collection import Collection, lines
 from runc_wrap.node import paths
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
@@ -162,7 +163,8 @@ def _gathered(  # noqa: PLR0913 - what both commands are given
     candidate: bool = False,
 ) -> FleetReport:
     """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
-    found = FleetReport(without, CANDIDATE_FORM if candidate else FORM)
+    form = CANDIDATE_FORM if candidate else FORM
+    found = FleetReport(without, form, MemoryBound().check)
     command = (*COMMAND, *["--candidate"] * candidate)
     asked = Collection(cluster.kubectl, cluster.namespace, command, at_once, seconds)
     with (
@@ -172,9 +174,9 @@ def _gathered(  # noqa: PLR0913 - what both commands are given
     ):
         nodes, found.not_linux = kubectl_cluster.asked(cluster)
         chosen = [one for one in nodes if one.node not in without]
-        for document in asked.documents(chosen, meter):
+        for document, size in asked.documents(chosen, meter):
             keep(document)
-            found.take(NodeAnswer(document["node"], Document(document)))
+            found.take(NodeAnswer(document["node"], Document(document), size=size))
     kubectl_cluster.say_who_is_left_out(found.not_linux)
     return found
 

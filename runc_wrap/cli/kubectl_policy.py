@@ -10,6 +10,7 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.cli import kubectl_cluster, output, progress
 from runc_wrap.fleet import sent_policy
+from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.fleet.policy_answers import PolicyAnswers
 from runc_wrap.fleet.report_collection import Collection
 
@@ -64,15 +65,15 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     decision. Exit status 1: a node would refuse it, a container would be refused, or a node did
     not answer.
     """
-    found = PolicyAnswers()
+    found = PolicyAnswers(MemoryBound().check)
     with progress.shown("Asking nodes") as meter:
         given = _given(cluster, paths, maps)
         one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds, given)
         listed, found.not_linux = kubectl_cluster.asked(cluster, selector)
         nodes = [each for each in listed if each.node not in without]
         found.not_reached = [each.node for each in nodes if not each.is_reached]
-        for document in one.documents([each for each in nodes if each.is_reached], meter):
-            found.take(document)
+        for document, size in one.documents([each for each in nodes if each.is_reached], meter):
+            found.take(document, size)
     if as_json:
         output.document(found.as_json())
     else:

@@ -56,7 +56,7 @@ def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> None:
         )
     asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, 1, seconds)
     with progress.shown("Asking the node") as meter:
-        (document,) = asked.documents(chosen, meter)
+        ((document, _),) = asked.documents(chosen, meter)
     if "error" in document:
         raise KubectlError(f"{safe_text.name(node)}: {safe_text.name(document['error'], _LONGEST)}")
     if as_json:

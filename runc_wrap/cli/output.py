@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -57,7 +58,10 @@ def line(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON document, in ASCII only, so that no foreign text acts on the terminal."""
-    click.echo(json.dumps(value, indent=2))
+    pieces = json.JSONEncoder(indent=2).iterencode(value)
+    while some := "".join(islice(pieces, 10_000)):  # all of a fleet's is large
+        sys.stdout.write(some)
+    click.echo()
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -15,6 +15,7 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output, progress, report_document, report_text
 from runc_wrap.cli.report_document import document
 from runc_wrap.cli.report_text import chosen, in_full
+from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.base_profiles import Bases
@@ -52,7 +53,7 @@ def gathered(
     names: Iterable[str], without: Collection[str], form: int = node_document.FORM
 ) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
-    found = FleetReport(without, form)
+    found = FleetReport(without, form, MemoryBound().check)
     with progress.shown("Reading nodes' reports") as meter, without_collector():
         for name in names:
             where = "stdin" if name == _STDIN else safe_text.word(name)

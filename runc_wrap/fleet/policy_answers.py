@@ -8,20 +8,19 @@ would take the policy.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from runc_wrap.documents.bounds import Count, First, Most
 from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.report import workload_names
-from runc_wrap.report.call_row import texts_size
-from runc_wrap.report.merge.fleet_report import TooMuch
 from runc_wrap.report.workload_names import Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Json = dict[str, Any]
 FORM = 1
 MOST_OF_NODE = 1000  # changes that one answer may list
-MOST_BYTES = 100 << 20  # about, in memory: what all nodes say
-_ROW = 1000  # bytes without the texts
 _LONGEST = 4000  # characters of why there is no answer
 _MOST_REMARKS = 100
 _Words = Annotated[str, Most(2100)]  # a sentence, or a name
@@ -112,7 +111,7 @@ class NodeCounts:
 class PolicyAnswers:
     """What all nodes that were asked say together."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[str, int], object] = lambda _node, _size: None) -> None:
         self.taken: int = 0
         self.silent: list[tuple[str, str]] = []  # node and why
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
@@ -120,17 +119,20 @@ class PolicyAnswers:
         self.refused: dict[str, list[str]] = {}  # why -> nodes
         self.remarks: dict[str, NodeCounts] = {}
         self.changes: dict[PolicyChange, NodeCounts] = {}
-        self._size, self._largest = 0, (0, "")  # the part of one node, and which
+        self._check = check
 
-    def take(self, document: Json) -> None:
-        """Take the document of one node. Raises TooMuch."""
+    def take(self, document: Json, size: int = 0) -> None:
+        """Take the document of one node, which has `size` bytes. Raises what `check` raises."""
         node = document["node"]
         if "error" in document:
             why = document["error"]
             why = why[:_LONGEST] if isinstance(why, str) else "it did not say why"
             self.silent.append((node, why))
-            self._count(_ROW + texts_size(node, why), node)
-            return
+        else:
+            self._read(node, document)
+        self._check(node, size)
+
+    def _read(self, node: str, document: Json) -> None:
         try:
             self._add(taken(PolicyAnswer, document))
         except DocumentError as error:
@@ -141,26 +143,12 @@ class PolicyAnswers:
         if answer.refused is not None:
             why = answer.refused or "it does not say why"
             self.refused.setdefault(why, []).append(answer.node)
-            self._count(_ROW + texts_size(answer.node, why), answer.node)
             return
         self.taken += 1
-        new = 0
         for remark in answer.remarks:
-            new += 0 if remark in self.remarks else _ROW + texts_size(remark)
             self.remarks.setdefault(remark, NodeCounts()).add(answer.node)
         for one in answer.changes:
-            change = one.summed()
-            new += 0 if change in self.changes else _ROW + texts_size(*change.whose, *change[1:])
-            self.changes.setdefault(change, NodeCounts()).add(answer.node)
-        self._count(new, answer.node)
-
-    def _count(self, new: int, node: str) -> None:
-        """Count bytes that a node brings. Raises TooMuch."""
-        self._size += new
-        self._largest = max(self._largest, (new, node))
-        if self._size > MOST_BYTES:
-            what = f"the nodes list more changes and remarks than fit in {MOST_BYTES >> 20} MiB"
-            raise TooMuch(what, self._largest[1])
+            self.changes.setdefault(one.summed(), NodeCounts()).add(answer.node)
 
     @property
     def is_well(self) -> bool:

@@ -42,12 +42,12 @@ class Collection:
     seconds: float
     given: bytes = b""
 
-    def documents(self, nodes: Sequence[AskedNode], meter: Meter) -> Generator[Json]:
-        """Yield a document for each node, in the order in which they answer."""
+    def documents(self, nodes: Sequence[AskedNode], meter: Meter) -> Generator[tuple[Json, int]]:
+        """Yield a document for each node, and its bytes, in the order in which they answer."""
         meter.total = len(nodes)
         waiting = iter(nodes)
         with ThreadPoolExecutor(self.at_once) as pool:
-            asking: set[Future[Json]] = set()
+            asking: set[Future[bytes]] = set()
             try:
                 while True:
                     for one in waiting:
@@ -59,22 +59,24 @@ class Collection:
                     done, asking = wait(asking, return_when=FIRST_COMPLETED)
                     for future in done:
                         meter.done += 1
-                        yield future.result()
+                        yield json_codec.loads(future.result()), len(future.result())
             finally:
                 self.kubectl.given_up.set()  # else an interrupted command would wait for it
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _asked(self, one: AskedNode) -> Json:
-        """Return the answer of one node, or why there is none."""
+    def _asked(self, one: AskedNode) -> bytes:
+        """Return the document of one node as text, which takes less memory while it waits."""
         why = one.why
         for _ in range(0 if why else ATTEMPTS):
             if self.kubectl.given_up.is_set():
                 break
             try:
-                return self._answer(one)
+                return json_codec.dumps(self._answer(one))
             except KubectlError as error:
                 why = str(error)
-        return node_document.silent(one.node, why)
+            except json_codec.Unreadable as error:  # nested too deeply: no report is
+                why = f"its answer cannot be saved: {error}"
+        return json_codec.dumps(node_document.silent(one.node, why))
 
     def _answer(self, one: AskedNode) -> Json:
         """Return the node's document. Raises KubectlError."""
@@ -109,11 +111,5 @@ def _named(value: Any, node: str) -> Json:  # noqa: ANN401 - any JSON value
 
 
 def lines(document: Json) -> bytes:
-    """Return a document as `report --merge` reads it again, with the name of who was asked.
-
-    What can be read may be nested too deeply to be written: no report is.
-    """
-    try:
-        return document_stream.asking(document["node"]) + json_codec.dumps(document) + b"\n"
-    except json_codec.Unreadable as error:
-        return lines(node_document.silent(document["node"], f"its answer cannot be saved: {error}"))
+    """Return a document as `report --merge` reads it again, with the name of who was asked."""
+    return document_stream.asking(document["node"]) + json_codec.dumps(document) + b"\n"

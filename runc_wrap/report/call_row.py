@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 MOST_KINDS = 32  # of arguments
 _MOST_PROGRAMS = 10
-_ROW, _KIND = (
-    2000,
-    320,
-)  # bytes in memory, about: a row without its longer texts, a kind of arguments
 Verdict = Annotated[str, Among(*WORST_FIRST)]
 _Word = Annotated[str, Most(64)]
 _Argument = Annotated[int, Within(0, (1 << 64) - 1)]
@@ -50,11 +46,6 @@ class NodeCall:
     expected: bool = False  # releases before 0.3 do not say it
     first: Time = ""
     last: Time = ""
-
-    @property
-    def size(self) -> int:
-        """How many bytes its row takes, about."""
-        return _ROW + texts_size(*self.programs, self.outcome) + _KIND * len(self.args or ())
 
     def row(self) -> CallRow:
         """Return it as a report has it."""
@@ -117,20 +108,14 @@ class CallRow:
         else:
             self.args[call.args] = None
 
-    def add(self, other: NodeCall) -> int:
-        """Add the call as another node saw it; return by how many bytes the row grew, about."""
-        grown = -_KIND * len(self.args)
+    def add(self, other: NodeCall) -> None:
+        """Add the call as another node saw it."""
         if (other.verdict, other.expected) != (self.verdict, self.is_expected):
-            grown -= texts_size(self.how)
             self._add_outcome(other.verdict, other.errno, other.outcome, expected=other.expected)
-            grown += texts_size(self.how)
         self._add_times(other.count, other.first, other.last)
         for name in other.programs:
-            if name in self.programs:
-                self.programs[name] += 1
-            elif len(self.programs) < _MOST_PROGRAMS:
-                self.programs[name] = 1
-                grown += texts_size(name)
+            if name in self.programs or len(self.programs) < _MOST_PROGRAMS:
+                self.programs[name] = self.programs.get(name, 0) + 1
         if self.has_args and other.args is not None:
             self.args.update(dict.fromkeys(other.args))
             self.has_args = len(self.args) <= MOST_KINDS  # if not all can be kept, none is known
@@ -138,7 +123,6 @@ class CallRow:
             self.has_args = False
         if not self.has_args:
             self.args = {}
-        return grown + _KIND * len(self.args)
 
     def _add_outcome(
         self, verdict: str | None, errno: str | None, how: str, *, expected: bool
@@ -205,18 +189,13 @@ def count_in(
     rows[key].count_in(call, tally, outcome)
 
 
-def add(rows: dict[tuple[int, int], CallRow], call: NodeCall) -> int:
-    """Add a call as a node saw it to its row; return by how many bytes the rows grew, about."""
+def add(rows: dict[tuple[int, int], CallRow], call: NodeCall) -> None:
+    """Add a call as a node saw it to its row."""
     key = (call.arch, call.number)
     if key in rows:
-        return rows[key].add(call)
-    rows[key] = call.row()
-    return call.size
-
-
-def texts_size(*texts: str | None) -> int:
-    """Return how many bytes these texts take in memory, about."""
-    return sum(60 + len(one) * (1 if one.isascii() else 4) for one in texts if one)
+        rows[key].add(call)
+    else:
+        rows[key] = call.row()
 
 
 def of(call: CallKind, outcome: CallOutcome) -> CallRow:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap import safe_text, time_text
 from runc_wrap.report import call_outcomes, call_row, filter_side_effects
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE
-from runc_wrap.report.call_row import place, texts_size
+from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import LostRecords, watched_well
 from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.workload_on_node import MOST_NAMES
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _MOST_NODES = 10  # named as the reason of one thing
 _SHOWN_NODES = 3
-_SIZE = 2000  # bytes of one without its texts
 
 
 class UnknownNodes(NamedTuple):
@@ -45,13 +44,11 @@ class MergedWorkload:
     """A workload of one node or of a fleet.
 
     `shares_name`: only the image distinguishes it from another. `filter` is the profile to which
-    calls are added. `here` is what this node knows of it, None in the report of a fleet. `size` is
-    about how many bytes it takes.
+    calls are added. `here` is what this node knows of it, None in the report of a fleet.
     """
 
     def __init__(self, whose: Workload) -> None:
         self.workload = whose
-        self.size = _SIZE + texts_size(*whose)
         self.shares_name = False
         self.filter: Filter | None = None
         self.here: SeenHere | None = None
@@ -94,25 +91,15 @@ class MergedWorkload:
             self.since = one.since
         self._add_verdict(node, one)
         name = one.profile or ""
-        if name in self.profiles:
+        if name in self.profiles or (name and len(self.profiles) < MOST_NAMES):
             self.profiles[name] += 1
-        elif name and len(self.profiles) < MOST_NAMES:
-            self.profiles[name] = 1
-            self.size += texts_size(name)
-        self._keep(self.modes, one.modes)
-        self._keep(self.pods, one.pods)
+        _keep(self.modes, one.modes)
+        _keep(self.pods, one.pods)
         for call in one.calls:
             self._add_call(call)
         if one.recorded:
             self.recorded = self.recorded or RecordedCalls()
-            self.size += self.recorded.add(one.recorded)
-
-    def _keep(self, kept: dict[str, None], values: Iterable[str]) -> None:
-        """Keep the first few values."""
-        for value in values:
-            if value not in kept and len(kept) < MOST_NAMES:
-                kept[value] = None
-                self.size += texts_size(value)
+            self.recorded.add(one.recorded)
 
     def _add_verdict(self, node: str, one: NodeWorkload) -> None:
         if one.looks:
@@ -122,18 +109,15 @@ class MergedWorkload:
                 self.least = (one.watched, node)
         if one.is_unknown:
             self.doubt(node, one.reason or "it was not watched.")
-        elif one.verdict is None and one.reason and not self._enforced:
-            self._enforced = one.reason
-            self.size += texts_size(one.reason)
+        elif one.verdict is None:
+            self._enforced = self._enforced or one.reason or ""
         if one.verdict != self._worst and place(one.verdict) < place(self._worst):
             self._worst = one.verdict
 
     def doubt(self, node: str, why: str) -> None:
         """Count a node on which nothing is known."""
         self._unknown_nodes += 1
-        if not self._why:
-            self._why = why
-            self.size += texts_size(why)
+        self._why = self._why or why
         if len(self._unknown) < _MOST_NODES:
             self._unknown.append(node)
 
@@ -142,7 +126,7 @@ class MergedWorkload:
         verdict = call.verdict
         if verdict != self._worst and verdict in (DENIED, DEPENDS):
             self._worst = min(verdict, self._worst, key=place)
-        self.size += call_row.add(self.calls, call)
+        call_row.add(self.calls, call)
 
     @property
     def name(self) -> str:
@@ -314,3 +298,10 @@ def _nodes(number: int) -> str:
 def _end(sentence: str) -> str:
     """Return a node's reason without the word that begins ours."""
     return sentence.removeprefix("Unknown: ")
+
+
+def _keep(kept: dict[str, None], values: Iterable[str]) -> None:
+    """Keep the first few values."""
+    for value in values:
+        if len(kept) < MOST_NAMES:
+            kept[value] = None

@@ -59,17 +59,16 @@ class RecordedCalls:
         self.notes: dict[str, None] = {}
         self.calls: dict[tuple[int, int], CallRow] = {}
 
-    def add(self, other: NodeRecording) -> int:
-        """Add what one node recorded; return by how many bytes this grew, about."""
+    def add(self, other: NodeRecording) -> None:
+        """Add what one node recorded."""
         self.nodes += 1
         self.containers += other.containers
         self.whole += other.whole
         self.watched = max(self.watched, other.watched)
         self.lost += other.lost
-        new = dict.fromkeys(other.notes[: _MOST_NOTES - len(self.notes)])
-        grown = call_row.texts_size(*(new.keys() - self.notes.keys()))
-        self.notes |= new
-        return grown + sum(call_row.add(self.calls, call) for call in other.calls)
+        self.notes |= dict.fromkeys(other.notes[: _MOST_NOTES - len(self.notes)])
+        for call in other.calls:
+            call_row.add(self.calls, call)
 
     def as_json(self) -> Json:
         """Return it as `NodeRecording` reads it."""

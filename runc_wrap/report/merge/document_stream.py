@@ -39,11 +39,15 @@ class Document(NamedTuple):
 
 
 class NodeAnswer(NamedTuple):
-    """What a node answered; `asked` is its name, None if nobody says it. `mark` tells it apart."""
+    """What a node answered; `asked` is its name, None if nobody says it. `mark` tells it apart.
+
+    `size` is in bytes.
+    """
 
     asked: str | None
     found: Document | Unusable
     mark: int = 0
+    size: int = 0
 
 
 def answers(readline: Callable[[int], bytes]) -> Iterator[NodeAnswer]:
@@ -67,10 +71,15 @@ def _answers(lines: Iterator[bytes | Unusable]) -> Iterator[NodeAnswer]:
             continue
         asked, is_there = _asked(found := _decoded(line))
         if asked is None or is_there:
-            yield NodeAnswer(asked, found, hash(line))
+            yield NodeAnswer(asked, found, hash(line), _size(line))
             continue
         line = next(lines, b"")  # noqa: PLW2901 - the answer to the line before
-        yield NodeAnswer(asked, _decoded(line) if line else Unusable("is empty"), hash(line))
+        found = _decoded(line) if line else Unusable("is empty")
+        yield NodeAnswer(asked, found, hash(line), _size(line))
+
+
+def _size(line: bytes | Unusable) -> int:
+    return 0 if isinstance(line, Unusable) else len(line)
 
 
 def _asked(found: Document | Unusable) -> tuple[str | None, bool]:

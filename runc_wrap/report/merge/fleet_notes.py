@@ -61,10 +61,6 @@ class FleetNotes:
     def __init__(self) -> None:
         self._notes: dict[str, _Note] = {}
 
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._notes)
-
     def add(self, node: str, notes: Sequence[str]) -> None:
         """Add what one node remarks."""
         said = {_NUMBER.sub("0", one): one for one in notes}

@@ -13,7 +13,6 @@ from runc_wrap import safe_text
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.failure import Failure
 from runc_wrap.report import merged_workload
-from runc_wrap.report.call_row import texts_size
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
@@ -25,23 +24,9 @@ if TYPE_CHECKING:
 
     from runc_wrap.report.merge.node_document import NodeDocument
     from runc_wrap.report.workload_names import Workload
-    from runc_wrap.report.workload_on_node import NodeWorkload
 
 Json = dict[str, Any]
 MOST_NODES = 100_000
-MOST_BYTES = 400 << 20  # about, in memory: workloads, calls, remarks, names of default profiles
-_REMARK = 5500  # bytes of one, at most; of a default profile's name
-
-
-class TooMuch(Failure):
-    """The nodes report more than fits; the message says which one to leave out."""
-
-    def __init__(self, what: str, node: str) -> None:
-        name = safe_text.word(node, node_document.LONGEST_NODE)
-        super().__init__(
-            f"{what}; the largest part comes from {name}: leave it out by --without {name}, or "
-            "ask fewer nodes at once"
-        )
 
 
 class AnsweredTwice(Failure):
@@ -72,10 +57,15 @@ class Missing(NamedTuple):
 class FleetReport:
     """What all documents taken so far say together."""
 
-    def __init__(self, without: Collection[str] = (), form: int = node_document.FORM) -> None:
+    def __init__(
+        self,
+        without: Collection[str] = (),
+        form: int = node_document.FORM,
+        check: Callable[[str, int], object] = lambda _node, _size: None,
+    ) -> None:
         self.without = without
         self._form = form
-        self._size, self._largest = 0, (0, "")  # the part of one node, and which
+        self._check = check
         self._answered: dict[str, int] = {}  # node -> what tells its answer apart
         self._silent: dict[str, str] = {}
         self.refused: list[Missing] = []
@@ -97,19 +87,25 @@ class FleetReport:
     def take(self, one: NodeAnswer, name: str = "") -> None:
         """Take one answer; `name` says which, if nobody says which node was asked.
 
-        Raises TooMuch and AnsweredTwice.
+        Raises AnsweredTwice, and what `check` raises, which is given each node and its bytes.
         """
         if one.asked in self.without:
             return
+        node = one.asked or name
         try:
             if isinstance(one.found, Document):
-                self._add(node_document.read(one.found.value, self._form), one, name)
+                found = node_document.read(one.found.value, self._form)
+                node = one.asked or found.node  # not who a liar says he is
+                if one.asked is None and node in self.without:
+                    return
+                self._add(found, one, name)
             elif one.asked is None:
                 self.refuse(name, one.found.why)
             else:
                 self._add_silent(one.asked, f"its answer {one.found.why}")
         except DocumentError as error:
             self.refuse(one.asked or name, str(error))
+        self._check(node, one.size)
 
     def refuse(self, name: str, why: str) -> None:
         """Name a document that could not be had, or is none."""
@@ -157,8 +153,6 @@ class FleetReport:
             raise DocumentError(
                 f"says that it is of the node {safe_text.word(node)}, which was not asked"
             )
-        if node in self.without:
-            return
         if len(self._answered) + len(self._silent) >= MOST_NODES:
             raise DocumentError(f"is of one more node than the {MOST_NODES} that can be merged")
         before = len(self._answered)
@@ -173,35 +167,13 @@ class FleetReport:
     def _add_silent(self, node: str, why: str) -> None:
         if node in self._answered:
             raise AnsweredTwice(node)
-        if node not in self._silent:
-            self._silent[node] = why
-            self._count(texts_size(node, why), node)
+        self._silent.setdefault(node, why)
 
     def _add_rows(self, found: NodeDocument) -> None:
         node = found.node
         if found.generated and (not self.oldest or found.generated < self.oldest):
             self.oldest, self.oldest_node = found.generated, node
-        remarks = -len(self.notes) - len(self.kept)
         self.kept.add(found.kept)
         self.notes.add(node, found.notes)
-        remarks += len(self.notes) + len(self.kept)
-        self._count(
-            remarks * _REMARK + sum(self._grown(node, one) for one in found.workloads.items()), node
-        )
-
-    def _grown(self, node: str, of: tuple[Workload, NodeWorkload]) -> int:
-        """Add what a node says of a workload; return by how many bytes that grew, about."""
-        whose, one = of
-        known = self._workloads.get(whose)
-        before = known.size if known else 0
-        known = known or self._workloads.setdefault(whose, MergedWorkload(whose))
-        known.add(node, one)
-        return known.size - before
-
-    def _count(self, new: int, node: str) -> None:
-        """Count bytes that a node brings. Raises TooMuch."""
-        self._size += new
-        self._largest = max(self._largest, (new, node))
-        if self._size > MOST_BYTES:
-            what = "the nodes report more workloads, calls and remarks than fit in"
-            raise TooMuch(f"{what} {MOST_BYTES >> 20} MiB", self._largest[1])
+        for whose, one in found.workloads.items():
+            self._workloads.setdefault(whose, MergedWorkload(whose)).add(node, one)

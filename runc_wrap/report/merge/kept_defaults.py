@@ -45,10 +45,6 @@ class FleetKept:
         self._nodes: Counter[bool] = Counter()
         self._profiles: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
 
-    def __len__(self) -> int:
-        """Return how many profiles there are."""
-        return sum(map(len, self._profiles.values()))
-
     def add(self, kept: Kept | None) -> None:
         """Add what one node says."""
         if kept and any(kept.profiles.values()):

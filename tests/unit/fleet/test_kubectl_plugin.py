@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +17,11 @@ from click.testing import CliRunner
 from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from runc_wrap import time_text
-from runc_wrap.fleet import kubectl
+from runc_wrap.fleet import kubectl, memory_bound
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.node_list import AskedNode
 from runc_wrap.fleet.report_collection import Collection
 from runc_wrap.host.progress_meter import Meter
-from runc_wrap.report.merge import fleet_report
 from tests.unit.fleet.conftest import run
 
 if TYPE_CHECKING:
@@ -167,7 +167,8 @@ def test_a_node_that_is_left_out_is_not_asked(cluster: StandIn) -> None:
 def test_more_than_fits_says_which_node_to_leave_out(
     cluster: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_report, "MOST_BYTES", 9 * 2400)
+    monkeypatch.setattr(memory_bound, "resident_memory", count().__next__)
+    monkeypatch.setattr(memory_bound, "MOST_MEMORY", 1)
     cluster.node("a", document("a", WEB))
     cluster.node("b", document("b", *(workload(f"w{at}") for at in range(9))))
     result = run("report")
@@ -201,7 +202,7 @@ def test_no_more_answers_are_waited_for_than_may_be_held(cluster: StandIn) -> No
 
     asking = Collection(Kubectl(str(cluster.place / "kubectl")), "n", ("report",), 3, 60.0)
     documents = asking.documents(Nodes(AskedNode(name, f"pod-{name}") for name in names), Meter())
-    assert next(documents)["node"] in taken
+    assert next(documents)[0]["node"] in taken
     assert len(taken) == 3
     documents.close()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.node.node_reports import WATCHED, call, document, fleet, unknown, workload
 from runc_wrap.report.merge import fleet_report, node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
-from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport, TooMuch
+from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport
 
 if TYPE_CHECKING:
     from runc_wrap.report.merged_workload import MergedWorkload
@@ -192,56 +192,6 @@ def test_a_refused_document_adds_nothing() -> None:
     assert [one.name for one in found.workloads()] == ["shop/web/app"]
     assert (found.answered, found.is_whole) == (1, False)
     assert found.refused[0].sentence.startswith('"document 1": workloads[1].containers: found -1')
-
-
-def test_more_than_fits_fails_and_says_which_node_to_leave_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(fleet_report, "MOST_BYTES", 36_000)
-    greedy = document("greedy", *(workload(f"w{at}") for at in range(10)))
-    others = [document(f"n{at}", workload(), workload(f"x{at}")) for at in range(8)]
-    for ordered in ([greedy, *others], [*others, greedy]):
-        with pytest.raises(TooMuch, match="--without greedy"):
-            _merged(*ordered)
-    found = FleetReport(without=("greedy",))
-    for one in (greedy, *others):
-        found.take(NodeAnswer(None, Document(one)))
-    assert (found.answered, found.is_whole) == (8, True)
-    assert found.as_json([])["without"] == ["greedy"]
-
-
-def _recorded(at: int) -> dict[str, Any]:
-    calls = [call("x", at * 9 + i) for i in range(9)]
-    return {"containers": 1, "whole": 1, "watched": 1, "lost": 0, "notes": [], "calls": calls}
-
-
-LONG = "\U0001f600" * 120  # four bytes each in memory
-KINDS: dict[str, Any] = {
-    "calls": lambda at: workload("web", *(call("x", at * 9 + i) for i in range(9))),
-    "notes": lambda at: {"notes": [f"{'y' * at} {'x' * i}" for i in range(50)]},
-    "recorded": lambda at: workload("web", recorded=_recorded(at)),
-    "programs": lambda at: workload("web", *(call("x", i, programs=[LONG * at]) for i in range(9))),
-    "args": lambda at: workload(
-        "web", *(call("x", i, args=[[at, i] for i in range(3)]) for i in range(9))
-    ),
-    "names": lambda at: workload("web", pods=[LONG * at], profile=LONG * at),
-    "kept": lambda at: {"kept": {"adopts": True, "profiles": {f"{at}.{i}": 1 for i in range(16)}}},
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_whatever_nodes_send_counts_for_the_bound(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = [KINDS[kind](at) for at in range(9)]
-    documents = [
-        document(f"n{at}", one) if "pod" in one else document(f"n{at}", workload(), **one)
-        for at, one in enumerate(made)
-    ]
-    assert _merged(*documents).answered == 9
-    monkeypatch.setattr(fleet_report, "MOST_BYTES", 30_000)
-    with pytest.raises(TooMuch, match="leave it out"):
-        _merged(*documents)
 
 
 def test_the_oldest_report_is_told_with_the_node_that_says_so() -> None:

@@ -1,0 +1,42 @@
+"""How much memory the documents of all nodes may take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from runc_wrap import safe_text
+from runc_wrap.failure import Failure
+from runc_wrap.report.merge.node_document import LONGEST_NODE
+
+MOST_MEMORY = 300 << 20  # bytes that all documents may add to this process
+
+
+class TooMuch(Failure):
+    """The nodes report more than fits; the message says which one to leave out."""
+
+    def __init__(self, node: str) -> None:
+        name = safe_text.word(node, LONGEST_NODE)
+        super().__init__(
+            f"what the nodes report takes more than {MOST_MEMORY >> 20} MiB of memory; most comes "
+            f"from {name}: leave it out by --without {name}, or ask fewer nodes at once"
+        )
+
+
+class MemoryBound:
+    """What the nodes' documents add to the memory of this process."""
+
+    def __init__(self) -> None:
+        self._before = resident_memory()
+        self._largest = (0, "")  # the bytes of a document, and of which node
+
+    def check(self, node: str, size: int) -> None:
+        """Look after the document of a node was taken. Raises TooMuch."""
+        self._largest = max(self._largest, (size, node))
+        if resident_memory() - self._before > MOST_MEMORY:
+            raise TooMuch(self._largest[1])
+
+
+def resident_memory() -> int:
+    """Return how many bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
