@@ -17,8 +17,8 @@ from runc_wrap.documents import reader
 from runc_wrap.engines.capture.capture_run import USUAL
 from runc_wrap.filters import filter_comparison, libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate import block_evaluation, bpf, bpf_arguments, libseccomp_input
-from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp_compiler, libseccomp_version
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import AS_STRICT, RECORD
@@ -84,7 +84,11 @@ class Prover:
         profiles = dict(compiled.profiles)
         remarks = [*compiled.remarks]
         for (name, mode), made in compiled.profiles.items():
-            if calls := self._wrong(made):
+            try:
+                calls = self._wrong(made)
+            except ProfileError as error:
+                raise PolicyError(f"profile {name}: {error}; write fewer or other rules") from None
+            if calls:
                 remark = (
                     f"note: profile {name}: libseccomp {self._libseccomp} compiles its rules "
                     f"for {', '.join(calls)} wrongly; equal ones are used, which compare by masks."
@@ -134,13 +138,8 @@ class Prover:
 
     def _of(self, block: bytes, instead: bytes | None = None) -> list[str]:
         """Return the calls of a block's JSON that are compiled wrongly."""
-        try:
-            known = {} if instead else _CALLS
-            found = libseccomp_proof.wrong(block, self._loader, known, instead)
-        except ProfileError:
-            if instead:
-                raise
-            return []  # the policy's own checks say so
+        known = {} if instead else _CALLS
+        found = libseccomp_proof.wrong(block, self._loader, known, instead)
         return sorted({one.syscall for one in found})
 
     def _masked(self, name: str, made: CompiledProfile, calls: list[str]) -> CompiledProfile:
@@ -192,7 +191,6 @@ def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     known: dict[Hashable, Miscompiled | None] = {}
     try:
         for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
-            libseccomp_compiler.filter_bytes(load(json_codec.loads(text), loader))
             libseccomp_proof.wrong(text, loader, known)
     except ProfileError as error:
         yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")

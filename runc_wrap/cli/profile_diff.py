@@ -33,11 +33,11 @@ class _Row(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the second does: "denies" or "allows" more, "logs" otherwise, or another "error"."""
-        first, second = (actions.restriction(code) for code in (self.first, self.second))
-        if all(code & ACTION_MASK in _UNDENIED for code in (self.first, self.second)):
-            return "logs"  # or asks somebody; neither denies by itself
-        return "error" if first == second else "denies" if second < first else "allows"
+        """What the second does: "denies" or "allows" more, denies "otherwise", or "logs"."""
+        first, second = (code & ACTION_MASK in _UNDENIED for code in (self.first, self.second))
+        if first == second:  # LOG, NOTIFY and TRACE deny nothing by themselves
+            return "logs" if first else "otherwise"
+        return "denies" if first else "allows"
 
     def shown(self, abis: list[str]) -> dict[str, Any]:
         """Return it as the document has it."""
@@ -99,7 +99,7 @@ def _cells(shown: dict[str, Any]) -> tuple[str, ...]:
 _SUMMARY = {
     "denies": "denies {} more{}",
     "allows": "allows {} more{}",
-    "error": "has another error for {}",
+    "otherwise": "denies {} with another error or signal",
     "logs": "logs {} otherwise or asks about them",
 }
 

@@ -135,10 +135,8 @@ def to_try(
 ) -> bpf_arguments.Interest:
     """Return which arguments matter to filters and to blocks' rules, at which values."""
     found = bpf_arguments.interest(programs, abi.audit, number)
-    for condition in chain.from_iterable(
-        chain.from_iterable(one.rules(abi, number) for one in texts)
-    ):
-        found.note_condition(condition)
+    rules = chain.from_iterable(one.rules(abi, number) for one in texts)
+    found.note_conditions(chain.from_iterable(rules))
     return found
 
 

@@ -80,9 +80,10 @@ def wrong(
             else simulation.is_uncertain(abi, number)
         )
     ]
+    program = loaded.program  # also without such a call: libseccomp may refuse the block
     for call in calls:
         if (key := simulation.key(*call)) not in known:
-            known[key] = _of_call(expectation, loaded.program, *call)
+            known[key] = _of_call(expectation, program, *call)
     found = (known[simulation.key(*call)] for call in calls)
     return [one for one in found if one is not None]
 

@@ -12,10 +12,10 @@ arguments are its flags and set_tid_size; in audit those for namespaces may be k
 from __future__ import annotations
 
 from errno import ENOSYS, errorcode
-from itertools import islice, product
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from runc_wrap.hotpath.comparison import MASKED_EQ
+from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
@@ -28,9 +28,9 @@ from runc_wrap.report.clone3_flags import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from runc_wrap.evidence.store.call_counts import Args, CallKind
+    from runc_wrap.evidence.store.call_counts import CallKind
     from runc_wrap.filters.evaluate.libseccomp_input import Comparison
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
@@ -41,9 +41,7 @@ _NO_FLAGS = (
     "ENOSYS; C libraries then use clone, which is let through for threads and processes, "
     "not for new namespaces"
 )
-_ARGUMENTS = 6
-_MOST_TRIED = 512
-_BITS = 64
+_MOST_TRIED = 1024
 _KILLS = {
     return_codes.KILL_PROCESS: "the process is killed",
     return_codes.KILL_THREAD: "the thread is killed",
@@ -84,6 +82,7 @@ class CallOutcome(NamedTuple):
 
 UNKNOWN = CallOutcome("", None, "not known", frozenset())
 LET_THROUGH = CallOutcome(SAFE, None, "let through", frozenset())
+_TOO_MANY = CallOutcome(DEPENDS, None, "more arguments matter than can be tried", frozenset())
 
 
 def of_record(call: CallKind, profile: Filter | str, candidate: str | None = None) -> CallOutcome:
@@ -150,11 +149,16 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
 
 def _answered(call: CallKind, abi: Abi, profile: Filter) -> CallOutcome:
     number = call.number & 0xFFFFFFFF
-    rules = profile.rules(abi, number)
-    codes = {profile.code(abi, number, args) for args in _tried(rules, call.args)}
+    known = {at: value for at, value in enumerate(call.args or ()) if value is not None}
+    interest = Interest()
+    conditions = chain.from_iterable(profile.rules(abi, number))
+    interest.note_conditions(one for one in conditions if one.index not in known)
+    some = [*islice(interest.calls(), _MOST_TRIED)]
+    tried = ((known.get(at, value) for at, value in enumerate(args)) for args in some)
+    codes = {profile.code(abi, number, (a, b, c, d, e, f)) for a, b, c, d, e, f in tried}
     stopped = frozenset(code for code in codes if code & ACTION_MASK not in _LET_THROUGH)
     if not stopped:
-        return LET_THROUGH
+        return _TOO_MANY if len(some) == _MOST_TRIED else LET_THROUGH
     if codes == stopped and len(codes) == 1:
         (code,) = codes
         return CallOutcome(_verdict(code), _errno(code), _how(code), stopped)
@@ -177,24 +181,3 @@ def _errno(code: int) -> str | None:
 
 def _how(code: int) -> str:
     return _errno(code) or _KILLS.get(code & ACTION_MASK, f"{code:#x}")
-
-
-def _tried(rules: Sequence[tuple[Comparison, ...]], args: Args | None) -> Iterator[Six]:
-    """Yield arguments that together meet and fail each condition; known ones stay."""
-    values: list[set[int]] = [{0} for _ in range(_ARGUMENTS)]
-    for condition in (one for rule in rules for one in rule):
-        values[condition.index] |= _around(condition)
-    for place, given in enumerate((args or ())[:_ARGUMENTS]):
-        if given is not None:
-            values[place] = {given}
-    a, b, c, d, e, f = (sorted(one) for one in values)
-    return islice(product(a, b, c, d, e, f), _MOST_TRIED)
-
-
-def _around(one: Comparison) -> set[int]:
-    """Return values that meet a condition, and values that do not."""
-    limit = (1 << _BITS) - 1
-    if one.op == MASKED_EQ:
-        bit = one.value & -one.value
-        return {one.value_two, one.value_two ^ bit, one.value, 0}
-    return {one.value, max(one.value - 1, 0), min(one.value + 1, limit)}

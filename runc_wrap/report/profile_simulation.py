@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,7 @@ _NO_CALL = (
     "writes, or an audit log as the kernel writes it (`ausearch --raw`); without a file, the agent "
     "has to have recorded calls of containers under observe or audit"
 )
+_RETURNED = re.compile(rb"\) += [-?0-9]")
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 
 
@@ -56,12 +58,18 @@ def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
         if record := audit_record.parse(line):
             kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")
             yield SeenAt(kind, f"line {number}")
-        elif (call := strace.call(line)) and (made := _traced(call)):
-            yield SeenAt(made, f"line {number}")
+        elif call := strace.call(line):
+            if made := _traced(call):
+                yield SeenAt(made, f"line {number}")
+            elif _RETURNED.search(line):  # else it may be a program's own text
+                raise Failure(
+                    f"line {number}: this libseccomp knows no call {call.name!r}; trace with the "
+                    "calls' numbers (`strace -n`)"
+                )
 
 
 def _traced(call: TracedCall) -> CallKind | None:
-    """Return a traced call by its number, None for a name that is unknown here."""
+    """Return a traced call by its number, None for an unknown name without a number."""
     native = syscall_names.native()
     likely = abis.ABIS[_ABI_OF[call.bits]] if native is abis.ABIS["x86_64"] else native
     known = [
@@ -69,6 +77,8 @@ def _traced(call: TracedCall) -> CallKind | None:
         for abi in abis.runnable(native)
         if (number := syscall_names.numbers(abi).get(call.name)) is not None
     ]
+    if call.number is not None:  # also if the name is unknown here
+        known.append((True, True, likely.audit, call.number))
     if not known:
         return None
     *_, audit, number = min(known)

@@ -9,6 +9,8 @@ strace.1.
 from __future__ import annotations
 
 import re
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ _PID = rb"(?:\[pid +(\d{1,10})" + _COMMAND + rb"\] |(\d{1,10})" + _COMMAND + rb"
 # {0,16}: of two runs of blanks in a row without a bound, trying takes quadratic time
 _LINE = re.compile(
     _PID + rb"(?: {0,16}(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
-    rb"(?:\[ *(\d{1,10})\] )?(?:\[[0-9a-f]{8,16}\] )?([a-z_][a-z0-9_]{0,63})\((.{0,2000})"
+    rb"(?:\[ *(\d{1,10})\] )?(?:\[[^\]\n]{1,99}\] ){0,2}([a-z_][a-z0-9_]{0,63})\((.{0,2000})"
 )
+_UNNAMED = re.compile(r"syscall_(0x[0-9a-f]{1,8})")
 _ENDED = re.compile(_PID + rb".{0,99}\+\+\+ (?:exited|killed) ")
 _MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64) bit mode\. \]")
 # as Python and C read it alike: 017 is octal, as strace prints modes
@@ -53,9 +56,10 @@ class StraceReader:
         if mode := _MODE.search(line):
             self._modes[mode[1]] = mode[2].decode()
         elif found := _LINE.match(line):
-            number = int(found[3]) if found[3] else None
-            bits = self._mode(found[1] or found[2])
-            return TracedCall(found[4].decode(), bits, _arguments(found[5]), number)
+            name, bits = found[4].decode(), self._mode(found[1] or found[2])
+            unnamed = _UNNAMED.fullmatch(name)
+            number = int(found[3]) if found[3] else int(unnamed[1], 0) if unnamed else None
+            return TracedCall(name, bits, _arguments(found[5]), number)
         elif ended := _ENDED.match(line):
             self._modes.pop(ended[1] or ended[2], None)
         return None
@@ -74,4 +78,7 @@ def _arguments(text: bytes) -> Args:
 
 
 def _number(word: bytes) -> int | None:
-    return int(word, 0) & _MASK if _NUMBER.fullmatch(word) else None
+    bits = word.split(b"|")
+    if not all(map(_NUMBER.fullmatch, bits)):
+        return None
+    return reduce(or_, (int(one, 0) & _MASK for one in bits))

@@ -40,7 +40,17 @@ class Interest:
         this.setdefault(index, {0, _MASK}).update(near)
         other.setdefault(index, {0, _MASK})
 
-    def note_condition(self, one: Comparison) -> None:
+    def note_conditions(self, conditions: Iterable[Comparison]) -> None:
+        """Add the values of a profile's conditions, and those that meet one mask, or none."""
+        masked: dict[int, list[Comparison]] = {}
+        for one in conditions:
+            self._note_condition(one)
+            if one.op == MASKED_EQ:
+                masked.setdefault(one.index, []).append(one)
+        for index, some in masked.items():
+            self.whole[index].update(_apart(some))
+
+    def _note_condition(self, one: Comparison) -> None:
         """Add the value of a profile's condition; for a mask, also values with other bits set."""
         values = [one.value]
         if one.op == MASKED_EQ:
@@ -93,6 +103,21 @@ class Interest:
                 place, at = divmod(place, len(column))
                 chosen[index] = column[at]
             yield _with(chosen)
+
+
+def _apart(masked: Sequence[Comparison]) -> Iterator[int]:
+    """Yield values that meet none of an argument's masks, and each alone, where those allow it.
+
+    With the bits that no mask has all clear, and all set.
+    """
+    value, used, every = 0, 0, 0
+    for one in (*masked, *masked):  # the second turn: a bit of two masks met an earlier one
+        every |= one.value
+        if value & one.value == one.value_two & one.value:
+            free = one.value & ~used
+            value, used = value ^ (free & -free), used | (free & -free)
+    for mask, wanted in ((0, 0), *((one.value, one.value_two & one.value) for one in masked)):
+        yield from (value & ~mask | wanted, (value & ~mask | wanted | ~every) & _WHOLE)
 
 
 def _with(chosen: dict[int, int]) -> bpf.Args:

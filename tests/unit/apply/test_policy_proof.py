@@ -178,6 +178,19 @@ def test_a_wrong_call_that_no_rule_names_is_refused(node: Node) -> None:
     assert "compiles its rules for socketcall to something else" in node.failure("apply")
 
 
+def test_a_profile_that_no_runtime_can_load_is_refused(node: Node) -> None:
+    same = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
+    rules = [
+        {"names": ["acct"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": same}
+        for errno in (13, 38)
+    ]
+    whole = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
+    node.configure("", both=json.dumps(whole).encode())
+    assert "localhost/both.json: libseccomp refuses the profile at a rule of acct" in (
+        node.failure("apply")
+    )
+
+
 def test_what_masks_cannot_say_is_refused_and_the_former_policy_stays(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

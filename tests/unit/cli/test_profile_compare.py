@@ -47,10 +47,21 @@ def test_what_differs_under_arguments_and_capabilities_is_named(node: Node, tmp_
     rows = {one["syscall"]: one for one in document["differences"]}
     assert rows["socket"]["arguments"] == "argument 0 is 0x0 to 0x27"
     assert rows["bpf"]["capabilities"] == ["CAP_BPF"]
-    said = (
-        "The second denies 1 call more, allows 2 calls more (1 under arguments), has another error"
-    )
+    said = "The second denies 1 call more, allows 2 calls more (1 under arguments), denies"
     assert document["summary"].startswith(said)  # runc answers ENOSYS above what a profile names
+
+
+@pytest.mark.parametrize(("first", "second"), [("TRAP", "ERRNO"), ("ERRNO", "KILL")])
+def test_a_call_that_both_deny_counts_neither_as_denied_nor_as_allowed_more(
+    node: Node, tmp_path: Path, first: str, second: str
+) -> None:
+    paths = tmp_path / "a.json", tmp_path / "b.json"
+    for path, action in zip(paths, (first, second), strict=True):
+        rule = {"names": ["acct"], "action": f"SCMP_ACT_{action}"}
+        path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
+    result = node.ctl("profile", "diff", *map(str, paths))
+    said = "The second denies 1 call with another error or signal."
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, said)
 
 
 def test_a_call_that_is_logged_or_asked_about_counts_as_no_denial(
@@ -176,6 +187,30 @@ def test_a_traced_call_has_the_abi_of_its_number(node: Node, tmp_path: Path) -> 
     native = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}
     result = node.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(native))
     assert [(one["abi"], one["first"]) for one in json.loads(result.stdout)] == [("x86", "line 2")]
+
+
+@pytest.mark.parametrize("line", ["[ 511] frob(1) = 0", "syscall_0x1ff(1) = 0"])
+def test_a_traced_call_that_has_no_name_here_is_judged_by_its_number(
+    node: Node, tmp_path: Path, line: str
+) -> None:
+    path = tmp_path / "calls"
+    path.write_text(f"getpid() = 1\n{line}\n")
+    killing = {
+        "defaultAction": "SCMP_ACT_KILL_PROCESS",
+        "syscalls": [{"names": ["getpid"], "action": "SCMP_ACT_ALLOW"}],
+    }
+    result = node.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(killing))
+    (found,) = json.loads(result.stdout)
+    assert (found["syscall"], found["first"]) == ("#511", "line 2")
+
+
+def test_a_traced_call_that_is_unknown_here_and_has_no_number_is_no_verdict(
+    node: Node, tmp_path: Path
+) -> None:
+    path = tmp_path / "calls"
+    path.write_text("printf(hello)\nfrob(1) = 0\n")
+    said = node.failure("profile", "simulate", "moby", str(path))
+    assert "line 2: this libseccomp knows no call 'frob'; trace with the calls' numbers" in said
 
 
 @pytest.mark.parametrize("calls", ["", "hello\n", RECORD.replace("SECCOMP", "SYSCALL")])

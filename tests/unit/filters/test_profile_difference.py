@@ -70,10 +70,15 @@ KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
         ([READ, AT_ONE], [READ, BELOW], {("acct", NONE)}),
         ([READ, BELOW], [READ, AT_ONE], set()),
         ([READ, _masked(3, 1), _masked(7, 7)], [READ, _masked(1, 1)], {("acct", NONE)}),
+        # let through by the one unless no mask is met
+        ([READ, _masked(1 << 8, 0), _masked(1 << 17, 1 << 17), _masked(1 << 28, 0)], [MORE],
+         {("acct", NONE)}),
+        ([READ, _masked(1 << 8, 1 << 8), _masked(1 << 14, 0), _masked(1 << 28, 1 << 28)], [MORE],
+         {("acct", NONE)}),
         ([READ, KILLED], [READ], {("acct", NONE)}),
         ([READ], [READ, KILLED], set()),
     ],
-)
+)  # fmt: skip
 def test_calls_are_named_with_the_capabilities_for_which_they_are_let_through(
     strict: list[Json], other: list[Json], calls: set[tuple[str, frozenset[str]]]
 ) -> None:

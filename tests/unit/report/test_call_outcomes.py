@@ -6,6 +6,7 @@ import pytest
 
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.profiles import syscall_names
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.report.enforced_profile import Enforced
@@ -29,6 +30,11 @@ VSOCK, INET, NEWEST = 40, 2, 5000
 
 def _call(number: int, args: tuple[Any, ...] | None = None, arch: int = X86_64) -> CallKind:
     return CallKind(arch, number, LOG, args, "", "")
+
+
+def _acct_call() -> CallKind:
+    native = syscall_names.native()
+    return _call(syscall_names.numbers(native)["acct"], arch=native.audit)
 
 
 def _args(*given: int | None) -> tuple[int | None, ...]:
@@ -65,6 +71,41 @@ def test_a_call_gets_what_the_profile_gives_it(
         assert found.errno in ("ENOSYS", "EPERM")
         return
     assert (found.verdict, found.errno) == (verdict, errno)
+
+
+def _acct(*comparisons: tuple[int, int, int | None]) -> dict[str, Any]:
+    """Return a rule that compares for equality, or with a mask."""
+    args = [{"index": index, "value": value, "op": "SCMP_CMP_EQ"} if two is None
+            else {"index": index, "value": value, "valueTwo": two, "op": "SCMP_CMP_MASKED_EQ"}
+            for index, value, two in comparisons]  # fmt: skip
+    return {"names": ["acct"], "action": "SCMP_ACT_ALLOW", "args": args}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [_acct((0, 0x10000000, 0)), _acct((0, 0x20000, 0))],
+        [_acct((0, 0x10000000, 0), (0, 0x20000, 0))],  # runtimes join these by OR
+        [_acct((0, 0x100, 0)), _acct((0, 0x20000, 0x20000)), _acct((0, 0x10000000, 0))],
+        [_acct((0, number, None)) for number in range(800)],
+        [_acct((0, 8, 0)), *(_acct((0, 8, 8), (1, 9 * number, None)) for number in range(300))],
+    ],
+)
+def test_without_arguments_a_call_is_never_safe_that_the_profile_denies_for_some(
+    rules: list[dict[str, Any]],
+) -> None:
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}
+    found = call_outcomes.of(_acct_call(), Enforced(profile, Loader("crun")))
+    assert found.verdict == DEPENDS
+
+
+def test_a_call_of_which_not_all_arguments_can_be_tried_is_not_safe() -> None:
+    apart = [_acct(*((index, 7 * n + 1, None) for index in range(4))) for n in range(9)]
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [rule | {"action": "SCMP_ACT_ERRNO"} for rule in apart],
+    }
+    assert call_outcomes.of(_acct_call(), Enforced(profile, Loader("crun"))).verdict == DEPENDS
 
 
 def test_crun_has_no_stub_for_numbers_above() -> None:

@@ -142,8 +142,8 @@ def calls(profile: Profile, name: str) -> list[bpf.Args]:
     """Return arguments around everything that a profile compares, upper halves set and not."""
     found = Interest()
     for one in Asked.loaded(profile).rules:
-        for condition in one.conditions if one.name == name else ():
-            found.note_condition(condition)
+        if one.name == name:
+            found.note_conditions(one.conditions)
     return list(islice(found.calls(), 400))
 
 
