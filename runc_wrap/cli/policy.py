@@ -29,7 +29,7 @@ def reference(*, as_json: bool) -> None:
     if as_json:
         output.document([*settings(text)])
     else:
-        output.say(text)
+        output.say(text.removesuffix("\n"))
 
 
 def settings(text: str) -> Iterator[dict[str, Any]]:

@@ -33,7 +33,7 @@ _ELSEWHERE = {
 }
 
 
-def _library() -> Any:  # noqa: ANN401 (pyseccomp ships no types)
+def library() -> Any:  # noqa: ANN401 (pyseccomp ships no types)
     """Return pyseccomp, None where it or libseccomp is not installed."""
     try:
         import pyseccomp  # noqa: PLC0415 (importing it loads the library)
@@ -44,27 +44,28 @@ def _library() -> Any:  # noqa: ANN401 (pyseccomp ships no types)
 
 def known_to_libseccomp(names: Iterable[str]) -> frozenset[str] | None:
     """Return those of the names that libseccomp knows, None where it is not installed."""
-    library = _library()
-    if library is None:
+    found = library()
+    if found is None:
         return None
-    native = library.Arch.NATIVE
-    return frozenset(name for name in names if library.resolve_syscall(native, name) != UNKNOWN)
+    native = found.Arch.NATIVE
+    return frozenset(name for name in names if found.resolve_syscall(native, name) != UNKNOWN)
 
 
-def _required() -> Any:  # noqa: ANN401 (as above)
-    library = _library()
-    if library is None:
+def required() -> Any:  # noqa: ANN401 (as above)
+    """Return pyseccomp. Raises ProfileError where it or libseccomp is not installed."""
+    found = library()
+    if found is None:
         raise ProfileError(
             "libseccomp, which knows the numbers of system calls, is not installed; "
             "install libseccomp2"
         )
-    return library
+    return found
 
 
 @cache
 def native() -> Abi:
     """Return this machine's ABI. Raises ProfileError without libseccomp."""
-    return abis.of_token(_required().system_arch())
+    return abis.of_token(required().system_arch())
 
 
 @cache
@@ -73,7 +74,7 @@ def resolved(abi: Abi, name: str) -> int:
 
     Raises ProfileError without libseccomp.
     """
-    return int(_required().resolve_syscall(abi.token, name))
+    return int(required().resolve_syscall(abi.token, name))
 
 
 def ranges(abi: Abi) -> tuple[range, ...]:
@@ -84,12 +85,12 @@ def ranges(abi: Abi) -> tuple[range, ...]:
 @cache
 def table(abi: Abi) -> Mapping[int, str]:
     """Return {number: name} of one ABI. Raises ProfileError without libseccomp."""
-    library = _required()
+    known = required()
     bit = X32_BIT if abi is ABIS["x32"] else 0
     found = {}
     for part in ranges(abi):
         for number in part:
-            if name := _name(library, abi, number | bit):
+            if name := _name(known, abi, number | bit):
                 found[number | bit] = name
     return MappingProxyType(found)
 

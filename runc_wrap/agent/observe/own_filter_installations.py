@@ -27,7 +27,7 @@ from errno import ENOMEM, ENOSYS, EPERM
 from runc_wrap.agent.observe.argument_rules import bits
 from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, Late
 from runc_wrap.agent.service_log import warn
-from runc_wrap.filters.evaluate import own_filter_evaluation
+from runc_wrap.filters.evaluate import bpf_machine
 from runc_wrap.profiles.return_codes import TRACE, USER_NOTIF
 
 TYPE_CHECKING = False
@@ -127,7 +127,7 @@ class TracingFilters:
             return False
         self.kept.append((count, program))
         size = sum(len(one or b"") for _, one in self.kept)
-        if len(self.kept) > MOST or size > MOST_INSTRUCTIONS * own_filter_evaluation.INSTRUCTION:
+        if len(self.kept) > MOST or size > MOST_INSTRUCTIONS * bpf_machine.INSTRUCTION:
             self.kept = [(min(one for one, _ in self.kept), None)]
         return True
 
@@ -144,7 +144,7 @@ class TracingFilters:
 
 def _traces(program: bytes, words: tuple[int, ...]) -> bool:
     try:
-        return own_filter_evaluation.traces(program, words)
+        return bpf_machine.traces(program, words)
     except (IndexError, KeyError):  # the kernel did not take it
         return True
 
@@ -191,9 +191,9 @@ class Checks:
         read = self._read(container, call.tid, _address(call), NATIVE if whole else COMPAT)
         program = read.program if read else None
         call.hides = not _asks_for_listener(call) and (
-            program is None or own_filter_evaluation.may_answer(program, USER_NOTIF)
+            program is None or bpf_machine.may_answer(program, USER_NOTIF)
         )
-        if program is not None and not own_filter_evaluation.may_answer(program, TRACE):
+        if program is not None and not bpf_machine.may_answer(program, TRACE):
             return 0
         count = (read.filters if read else None) or 0
         return 0 if not own.add(count, program) or keep() else ENOMEM

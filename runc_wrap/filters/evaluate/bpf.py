@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from runc_wrap.filters.evaluate import bpf_machine
 from runc_wrap.profiles import actions, return_codes
 
 Args = tuple[int, int, int, int, int, int]
@@ -30,9 +31,9 @@ _LOW = 0 if sys.byteorder == "little" else 1
 LD_ABS, LD_LEN, LD_IMM, LD_MEM = 0x20, 0x80, 0x00, 0x60
 LDX_LEN, LDX_IMM, LDX_MEM, ST, STX = 0x81, 0x01, 0x61, 0x02, 0x03
 RET_K, RET_A, TAX, TXA, NEG, JA, JEQ = 0x06, 0x16, 0x07, 0x87, 0x84, 0x05, 0x15
-_JUMPS = {0x10: "eq", 0x20: "gt", 0x30: "ge", 0x40: "set"}
+_JUMPS = {0x10, 0x20, 0x30, 0x40}  # JEQ, JGT, JGE, JSET
 _OPERATIONS = {0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xA0}
-_ADD, _SUB, _MUL, _DIV, _OR, _AND, _LSH, _RSH, _XOR = sorted(_OPERATIONS)
+_DIV = 0x30
 FROM_X = 0x08
 _JMP, ALU = 0x05, 0x04
 _OTHERS = {
@@ -167,77 +168,7 @@ def evaluate(program: Program, call: SeccompData) -> int:
 
     Never takes more steps than there are instructions, since jumps only lead forward.
     """
-    return _run(program, call.words())
-
-
-def _run(program: Program, words: Sequence[int]) -> int:  # noqa: C901, PLR0912 (a machine)
-    instructions, links = program.instructions, program.links
-    a = x = place = 0
-    memory = [0] * _MEMORY
-    while True:
-        code, true, false, k = instructions[place]
-        place += 1
-        if code == JEQ:
-            chain, rank = links[place - 1]
-            place = chain.target(rank, a)
-        elif code == LD_ABS:
-            a = words[k >> 2]
-        elif code == RET_K:
-            return k
-        elif code == JA:
-            place += k
-        elif code & 7 == _JMP:
-            place += true if holds(code, a, x if code & FROM_X else k) else false
-        elif code == NEG:
-            a = -a & _MASK
-        elif code & 7 == ALU:
-            operand = x if code & FROM_X else k
-            if code & 0xF0 == _DIV and operand == 0:
-                return 0
-            a = arithmetic(code, a, operand)
-        elif code == RET_A:
-            return a
-        elif code in (LD_IMM, LD_LEN, LD_MEM, TXA):
-            a = _loaded(code, k, x, memory)
-        elif code in (LDX_IMM, LDX_LEN, LDX_MEM, TAX):
-            x = _loaded(code, k, a, memory)
-        else:
-            memory[k] = a if code == ST else x
-
-
-def _loaded(code: int, k: int, other: int, memory: list[int]) -> int:
-    if code in (TAX, TXA):
-        return other
-    if code in (LD_LEN, LDX_LEN):
-        return _DATA.size
-    return memory[k] if code in (LD_MEM, LDX_MEM) else k
-
-
-def holds(code: int, a: int, operand: int) -> bool:
-    """Tell whether a branch takes its true side for this accumulator and operand."""
-    kind = _JUMPS[code & 0xF0]
-    if kind == "eq":
-        return a == operand
-    if kind == "gt":
-        return a > operand
-    return a >= operand if kind == "ge" else bool(a & operand)
-
-
-def arithmetic(code: int, a: int, operand: int) -> int:
-    """Return the accumulator after an ALU instruction; shifts use five bits, as in the kernel."""
-    if code & 0xF0 == _AND:  # the only one that libseccomp uses
-        return a & operand
-    shift = operand & 31
-    return {
-        _ADD: lambda: a + operand,
-        _SUB: lambda: a - operand,
-        _MUL: lambda: a * operand,
-        _DIV: lambda: a // operand,
-        _OR: lambda: a | operand,
-        _LSH: lambda: a << shift,
-        _RSH: lambda: a >> shift,
-        _XOR: lambda: a ^ operand,
-    }[code & 0xF0]() & _MASK
+    return bpf_machine.run(program.instructions, call.words(), program.links)
 
 
 def combined(programs: Sequence[Program], call: SeccompData) -> int:
@@ -250,7 +181,7 @@ def combined(programs: Sequence[Program], call: SeccompData) -> int:
     words = call.words()
     returned = return_codes.ALLOW
     for one in reversed(programs):
-        result = _run(one, words)
+        result = bpf_machine.run(one.instructions, words, one.links)
         if actions.restriction(result) < actions.restriction(returned):
             returned = result
     return returned

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
 
-from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate import bpf, bpf_machine
 from runc_wrap.filters.evaluate.libseccomp_input import Comparison
 from runc_wrap.hotpath.comparison import MASKED_EQ
 
@@ -167,7 +167,7 @@ def _to_branch(
         if code & 7 == 5 and code != bpf.JA:  # noqa: PLR2004 (a branch)
             if word is not None or code & bpf.FROM_X:
                 return _State(place, word, value)
-            place += true if bpf.holds(code, value, k) else false
+            place += true if bpf_machine.holds(code, value, k) else false
         elif code == bpf.LD_ABS:
             is_argument = k >> 2 >= bpf.FIRST_ARGUMENT
             word, value = (k >> 2, 0) if is_argument else (None, words[k >> 2])
@@ -202,7 +202,7 @@ def _calculated(code: int, k: int, state: _State, found: Interest) -> _State:
             _note(found, state.word, ~k & _MASK)
         return state
     if code & 7 == bpf.ALU and code != bpf.NEG:
-        return state._replace(value=bpf.arithmetic(code, state.value, k))
+        return state._replace(value=bpf_machine.calculated(code, state.value, k))
     if code in (bpf.LD_IMM, bpf.LD_LEN, bpf.NEG):
         return state._replace(word=_UNKNOWN)
     return state

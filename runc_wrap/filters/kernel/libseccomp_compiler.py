@@ -31,16 +31,11 @@ def filter_bytes(load: Load) -> bytes:
     It is made in a child process, since libseccomp 2.6.0 loops forever on some rules: for instance,
     on two rules of one call that share a SCMP_CMP_NE and differ in the comparisons before it.
     """
-    try:
-        import pyseccomp  # noqa: PLC0415 (importing it loads the library)
-    except (ImportError, RuntimeError, OSError, AttributeError):
-        raise ProfileError(
-            "libseccomp, which makes filters, is not installed; install libseccomp2"
-        ) from None
+    library = syscall_names.required()
     with os.fdopen(os.memfd_create("filter"), "r+b") as file:
         pid = os.fork()
         if not pid:
-            os._exit(_made(pyseccomp, load, file))
+            os._exit(_made(library, load, file))
         ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         file.seek(0)
         made = file.read()

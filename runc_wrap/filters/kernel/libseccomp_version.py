@@ -3,16 +3,17 @@
 import ctypes
 from pathlib import Path
 
+from runc_wrap.profiles import syscall_names
+
 _NAME = "/libseccomp.so"
 
 
 def loaded() -> tuple[str, str] | None:
     """Return (version, path) of the library, None where it or pyseccomp is not installed."""
-    try:
-        import pyseccomp  # noqa: PLC0415 (importing it loads the library)
-    except (ImportError, RuntimeError, OSError, AttributeError):
+    library = syscall_names.library()
+    if library is None:
         return None
-    return _version(pyseccomp._libseccomp), _path()  # noqa: SLF001 (it wraps no such function)
+    return _version(library._libseccomp), _path()  # noqa: SLF001 (it wraps no such function)
 
 
 def _version(library: ctypes.CDLL) -> str:

@@ -27,7 +27,7 @@ from runc_wrap.agent.observe.own_filter_installations import (
     TracingFilters,
 )
 from runc_wrap.agent.observe.seccomp_unotify import Notification
-from runc_wrap.filters.evaluate import bpf, own_filter_evaluation
+from runc_wrap.filters.evaluate import bpf, bpf_machine
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 
@@ -194,7 +194,9 @@ _registers = st.tuples(*[st.integers(0, 2**64 - 1)] * 6)
 
 
 @given(_steps, _registers)
-def test_the_fast_evaluation_answers_like_the_careful_one(steps: list[Any], args: Any) -> None:
+def test_a_filter_answers_alike_along_chains_of_tests_and_step_by_step(
+    steps: list[Any], args: Any
+) -> None:
     kept: list[Any] = []
     for code, true, false, k in steps:
         jumps = code == 5 or (code & 7) == 5
@@ -209,8 +211,8 @@ def test_the_fast_evaluation_answers_like_the_careful_one(steps: list[Any], args
     one = call(KEYCTL, *args)
     words = bpf.SeccompData(one.arch, one.number, args).words()
     found = bpf.evaluate(program, bpf.SeccompData(one.arch, one.number, args))
-    assert own_filter_evaluation.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
-    assert own_filter_evaluation.may_answer(data, return_codes.TRACE)
+    assert bpf_machine.traces(data, words) == (found & 0xFFFF0000 == 0x7FF00000)
+    assert bpf_machine.may_answer(data, return_codes.TRACE)
 
 
 def test_a_filter_is_read_in_the_layout_of_its_abi() -> None:

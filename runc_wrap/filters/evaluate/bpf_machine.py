@@ -1,7 +1,7 @@
-"""Evaluates a seccomp filter that a container's own program installed.
+"""Runs classic BPF as the kernel does for a seccomp filter, unchecked; the agent loads this.
 
-runc_wrap.filters.evaluate.bpf also checks what the kernel has already checked here; loading it
-would cost each agent memory. Facts: linux:net/core/filter.c, kernel/seccomp.c.
+`bpf` checks a filter as the kernel does at load. A filter that a container's own program installs
+has been checked by the kernel. Facts: linux:net/core/filter.c, kernel/seccomp.c.
 """
 
 from __future__ import annotations
@@ -9,6 +9,11 @@ from __future__ import annotations
 import struct
 
 from runc_wrap.profiles.return_codes import ACTION_MASK, TRACE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 INSTRUCTION = 8  # sizeof(struct sock_filter)
 MOST = 4096  # BPF_MAXINSNS
@@ -32,24 +37,31 @@ def traces(program: bytes, words: tuple[int, ...]) -> bool:
     Raises IndexError or KeyError if it is not a valid filter. Jumps lead forward only, so it takes
     no more steps than there are instructions.
     """
-    return _run([*_FORM.iter_unpack(program)], words) & ACTION_MASK == TRACE
+    return run([*_FORM.iter_unpack(program)], words) & ACTION_MASK == TRACE
 
 
-def _run(  # noqa: C901 - a machine
-    steps: list[tuple[int, int, int, int]], words: tuple[int, ...]
+def run(  # noqa: C901 - a machine
+    steps: Sequence[tuple[int, int, int, int]],
+    words: Sequence[int],
+    links: Mapping[int, tuple[Any, int]] | None = None,
 ) -> int:
+    """Return a filter's result for a call, struct seccomp_data; `links` are bpf.Program's."""
     a = x = at = 0
     memory = [0] * 16
     while True:
         code, true, false, k = steps[at]
-        at += 1
         kind = code & 0x07
+        if links and code == 0x15:  # noqa: PLR2004 - JEQ
+            chain, rank = links[at]
+            at = chain.target(rank, a)
+            continue
+        at += 1
         if code == 0x20:  # noqa: PLR2004 - LD ABS
             a = words[k >> 2]
         elif code == 0x05:  # noqa: PLR2004 - JA
             at += k
         elif kind == 0x05:  # noqa: PLR2004 - JMP
-            at += true if _holds(code & 0xF0, a, x if code & 0x08 else k) else false
+            at += true if holds(code, a, x if code & 0x08 else k) else false
         elif code == _RET_K:
             return k
         elif code == _RET_A:
@@ -65,10 +77,12 @@ def _run(  # noqa: C901 - a machine
             operand = x if code & 0x08 else k
             if code & 0xF0 == 0x30 and not operand:  # noqa: PLR2004 - DIV
                 return 0
-            a = _calculated(code & 0xF0, a, operand) & _MASK
+            a = calculated(code, a, operand)
 
 
-def _holds(kind: int, a: int, operand: int) -> bool:
+def holds(code: int, a: int, operand: int) -> bool:
+    """Return whether a jump takes its true side for this accumulator and operand."""
+    kind = code & 0xF0
     if kind == 0x10:  # noqa: PLR2004 - JEQ
         return a == operand
     if kind == 0x40:  # noqa: PLR2004 - JSET
@@ -76,9 +90,13 @@ def _holds(kind: int, a: int, operand: int) -> bool:
     return a > operand or (kind == 0x30 and a == operand)  # noqa: PLR2004 - JGT, JGE
 
 
-def _calculated(kind: int, a: int, operand: int) -> int:
+def calculated(code: int, a: int, operand: int) -> int:
+    """Return the accumulator after an ALU instruction; shifts use five bits, as in the kernel."""
+    kind = code & 0xF0
+    if kind == 0x50:  # noqa: PLR2004 - AND, the only one that libseccomp uses
+        return a & operand
     if kind == 0x80:  # noqa: PLR2004 - NEG
-        return -a
+        return -a & _MASK
     if kind == 0x30:  # noqa: PLR2004 - DIV
         return a // operand
     shift = operand & 31
@@ -87,8 +105,7 @@ def _calculated(kind: int, a: int, operand: int) -> int:
         0x10: a - operand,
         0x20: a * operand,
         0x40: a | operand,
-        0x50: a & operand,
         0x60: a << shift,
         0x70: a >> shift,
         0xA0: a ^ operand,
-    }[kind]
+    }[kind] & _MASK
