@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 from runc_wrap.documents import reader
 from runc_wrap.engines.capture.capture_run import USUAL
 from runc_wrap.filters import filter_comparison, libseccomp_proof, profile_difference
-from runc_wrap.filters.evaluate import block_evaluation, bpf, bpf_arguments, libseccomp_input
+from runc_wrap.filters.evaluate import (
+    block_evaluation,
+    bpf,
+    bpf_arguments,
+    bpf_machine,
+    libseccomp_input,
+)
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import files
@@ -46,6 +52,7 @@ _LARGEST = 16 << 20
 _PROVING = (
     bpf,
     bpf_arguments,
+    bpf_machine,
     filter_comparison,
     libseccomp_proof,
     libseccomp_input,
