@@ -16,7 +16,7 @@ from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.newly_denied_calls import SeenCalls
 from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import FilterChoice
-from runc_wrap.tighten.process_outcome import SeccompState
+from runc_wrap.tighten.process_tightening import SeccompState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

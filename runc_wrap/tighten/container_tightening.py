@@ -22,8 +22,8 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
 from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
 from runc_wrap.tighten import saved_state
-from runc_wrap.tighten.process_outcome import FilterRequest
 from runc_wrap.tighten.process_rounds import tighten_processes
+from runc_wrap.tighten.process_tightening import FilterRequest
 from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.host.containers import RuntimeContainer
     from runc_wrap.node.paths import Places
-    from runc_wrap.tighten.process_outcome import ProcessOutcome
+    from runc_wrap.tighten.process_tightening import ProcessOutcome
     from runc_wrap.tighten.tightening_plan import Tightening
 
 SECONDS = 10.0  # for execs that are under way

@@ -24,13 +24,12 @@ from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import bounded_work, procfs
 from runc_wrap.tighten import process_tightening
-from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
+from runc_wrap.tighten.process_tightening import ProcessOutcome, SeccompState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.tighten.process_outcome import FilterRequest
-    from runc_wrap.tighten.process_tightening import Identity
+    from runc_wrap.tighten.process_tightening import FilterRequest, Identity
 
     Listed = Callable[[bool], Iterable[int]]
     Outcomes = dict[Identity, ProcessOutcome | None]

@@ -1,29 +1,64 @@
-"""Adding a filter to all threads of one process, and reading back that all have it.
+"""Adding a filter to all threads of one process, reading it back of all, and what came of it.
 
-Called by the tracer (tighten.tracer), whose threads are only its tracees.
+Called by the tracer (tighten.process_rounds), whose threads are only its tracees.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback
 from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import procfs
-from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from runc_wrap.filters.kernel.filter_injection import AddedFilter
     from runc_wrap.filters.kernel.filter_readback import Status
-    from runc_wrap.tighten.process_outcome import FilterRequest
 
     Identity = tuple[int, int]  # a process: pid and start time
 
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _FILTER = 2  # SECCOMP_MODE_FILTER
+
+
+class FilterRequest(NamedTuple):
+    """A filter to add.
+
+    `program` is struct sock_filter[] (8 bytes each, 4096 at most).
+    `set_no_new_privs`: set it in processes that have neither it nor CAP_SYS_ADMIN; without that,
+    the kernel lets these add no filter, and they are refused.
+    """
+
+    program: bytes
+    set_no_new_privs: bool = False
+
+
+class SeccompState(NamedTuple):
+    """Seccomp and Seccomp_filters of /proc/PID/status; `filters` is None before Linux 5.9."""
+
+    mode: int
+    filters: int | None
+
+
+class ProcessOutcome(NamedTuple):
+    """What one process had and has, as the kernel reports it.
+
+    `pid` is the host's; `start_time` is in clock ticks since boot; `before` and `after` are of
+    the thread with the fewest filters. `stopped_seconds` is the longest that a thread stood still.
+    `reason` is a sentence if a thread was not tightened, else None. A process that had the filter
+    already has `before` equal to `after` and no reason.
+    """
+
+    pid: int
+    start_time: int
+    threads: int
+    before: SeccompState
+    after: SeccompState
+    stopped_seconds: float
+    reason: str | None
 
 
 def _living(pid: int) -> dict[int, Status]:

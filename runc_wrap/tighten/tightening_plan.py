@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.tighten.laid_filter import FilterChoice
-    from runc_wrap.tighten.process_outcome import ProcessOutcome
-    from runc_wrap.tighten.process_tightening import Identity
+    from runc_wrap.tighten.process_tightening import Identity, ProcessOutcome
     from runc_wrap.tighten.saved_state import SavedState
 
 # What `Tightening.result` may be.

@@ -11,7 +11,7 @@ import pytest
 from harness.host.processes import wait_until
 from runc_wrap.host import containers
 from runc_wrap.tighten import container_tightening
-from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
+from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

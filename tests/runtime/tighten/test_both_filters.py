@@ -10,7 +10,7 @@ import sys
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.tighten import process_rounds
-from runc_wrap.tighten.process_outcome import FilterRequest
+from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.tighten.conftest import KEYCTL
 
 X86_64 = 0xC000003E

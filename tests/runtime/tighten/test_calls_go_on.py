@@ -18,7 +18,7 @@ from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.host import procfs
-from runc_wrap.tighten.process_outcome import FilterRequest
+from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.tighten.conftest import (
     DENY_KEYCTL,
     ERRNO,

@@ -12,7 +12,7 @@ from harness.node.requirements import program
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.tighten import process_rounds
-from runc_wrap.tighten.process_outcome import FilterRequest
+from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
 
 if TYPE_CHECKING:

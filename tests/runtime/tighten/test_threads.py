@@ -12,7 +12,7 @@ from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from runc_wrap.filters.kernel import filter_readback, injected_code
 from runc_wrap.tighten import process_rounds, process_tightening
-from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
+from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
 from tests.runtime.tighten.conftest import KEYCTL, denying
 
 if TYPE_CHECKING:

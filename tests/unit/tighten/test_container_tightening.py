@@ -18,7 +18,7 @@ from runc_wrap.node.container_state.node_status import Entry
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import syscall_names
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state
-from runc_wrap.tighten.process_outcome import ProcessOutcome, SeccompState
+from runc_wrap.tighten.process_tightening import ProcessOutcome, SeccompState
 from runc_wrap.tighten.tightening_plan import PARTLY, TIGHTENED, Tightening
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import subprocess
 from itertools import count
 
 from runc_wrap.tighten import process_rounds
-from runc_wrap.tighten.process_outcome import FilterRequest
+from runc_wrap.tighten.process_tightening import FilterRequest
 
 
 def test_processes_that_end_before_they_are_stopped_are_named_in_time() -> None:

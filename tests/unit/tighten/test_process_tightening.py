@@ -14,7 +14,7 @@ from runc_wrap.filters.kernel.filter_injection import AddedFilter
 from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_tightening
-from runc_wrap.tighten.process_outcome import FilterRequest, ProcessOutcome
+from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

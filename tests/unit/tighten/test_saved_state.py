@@ -15,7 +15,7 @@ from runc_wrap.host.containers import RUNNING, RuntimeContainer
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.tighten import laid_filter, libcontainer_seccomp, saved_state
+from runc_wrap.tighten import laid_filter, saved_state
 from runc_wrap.tighten.laid_filter import LaidFilter
 from tests.unit.profiles.resolving import block_of
 
@@ -35,11 +35,11 @@ def container(root: Path, kind: str) -> RuntimeContainer:
 @pytest.mark.parametrize("spec", ["containerd", "moby", "containers-common"])
 def test_a_block_is_the_same_after_runcs_form(spec: str) -> None:
     block = block_of(spec)
-    again = libcontainer_seccomp.block_of(libcontainer_seccomp.saved_of(block))
+    again = saved_state.block_of(saved_state.saved_of(block))
     one, other = (laid_filter.of_block("", each, RUNC).program for each in (block, again))
     assert one == other
-    saved = libcontainer_seccomp.saved_of(again)
-    assert saved == libcontainer_seccomp.saved_of(libcontainer_seccomp.block_of(saved))
+    saved = saved_state.saved_of(again)
+    assert saved == saved_state.saved_of(saved_state.block_of(saved))
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_a_block_is_the_same_after_runcs_form(spec: str) -> None:
     ],
 )
 def test_what_a_later_runc_may_save_is_refused(changes: Any) -> None:
-    saved = {**libcontainer_seccomp.saved_of(block_of("containerd")), **changes}
+    saved = {**saved_state.saved_of(block_of("containerd")), **changes}
     with pytest.raises(ProfileError, match="unknown form"):
-        libcontainer_seccomp.block_of(saved)
+        saved_state.block_of(saved)
 
 
 def test_runcs_state_gets_the_overlay_and_stays_as_it_was_otherwise(tmp_path: Path) -> None:
     one = container(tmp_path, "runc")
-    saved = libcontainer_seccomp.saved_of(block_of("containerd"))
+    saved = saved_state.saved_of(block_of("containerd"))
     state = {"id": "one", "limit": (1 << 64) - 1, "config": {"seccomp": saved, "hooks": {}}}
     (tmp_path / "one" / "state.json").write_text(json.dumps(state))
     laid, before = laid_filter.of_overlay(OVERLAY), saved_state.read(one, RUNC)
@@ -76,7 +76,7 @@ def test_one_profile_that_lets_through_more_than_both_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = container(tmp_path, "runc")
-    saved = libcontainer_seccomp.saved_of(block_of("containerd"))
+    saved = saved_state.saved_of(block_of("containerd"))
     (tmp_path / "one" / "state.json").write_text(json.dumps({"config": {"seccomp": saved}}))
     monkeypatch.setattr(LaidFilter, "merged_with", lambda _, block: block)
     with pytest.raises(ProfileError, match="no single profile does what both do"):
