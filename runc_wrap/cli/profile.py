@@ -17,7 +17,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import named_profiles, policy_lint
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
-from runc_wrap.profiles.composition import groups
+from runc_wrap.profiles.composition import systemd_sets
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.report import call_outcomes, profile_simulation
 from runc_wrap.report.enforced_profile import USUAL, Enforced
@@ -47,14 +47,14 @@ profile.add_command(profile_record.record)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def groups_(name: str | None, *, as_json: bool) -> None:
     """List the groups of calls that a composed profile may name, or the calls of one."""
-    chosen = {one: groups.calls(one) for one in ([name] if name else groups.names())}
+    chosen = {one: systemd_sets.calls(one) for one in ([name] if name else systemd_sets.names())}
     if as_json:
-        output.document({"source": groups.SOURCE, "groups": chosen})
+        output.document({"source": systemd_sets.SOURCE, "groups": chosen})
     elif name:
         output.say("\n".join(chosen[name]))
     else:
         rows = [(one, str(len(calls)), " ".join(calls)) for one, calls in chosen.items()]
-        output.table(("group", "calls", groups.SOURCE), rows)
+        output.table(("group", "calls", systemd_sets.SOURCE), rows)
 
 
 @profile.command("list")

@@ -3,9 +3,12 @@
 PREFIX/var/agent/exec.sock takes one datagram for each: "runc-wrap/1" and the words that the
 launcher was called with, each NUL-terminated, as many as fit (launcher/ask.c). No launcher waits:
 a notice that does not fit into the queue (net.unix.max_dgram_qlen) is dropped, and the joining
-process is then found only by its namespaces and cgroup (cgroup_membership). The
-kernel states the time and the sender (unix(7), SO_PASSCRED); only root of the first user namespace
-is uid 0 here.
+process is then found only by its namespaces and cgroup (cgroup_membership). The kernel states the
+time and the sender (unix(7), SO_PASSCRED); only root of the first user namespace is uid 0 here.
+
+The words name the container. The joining process may end before its cgroup could be read; the
+runtime that starts it lives longer, and all its children are the container's. Words prove nothing
+by themselves: only those of root's launcher count, never those in some process' memory.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import os
 import socket
 import struct
 
-from runc_wrap.evidence.attribution import exec_joins
+from runc_wrap.host import runtime_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.attribution.container_index import Known
     from runc_wrap.evidence.attribution.process_tree import ProcessTree
+    from runc_wrap.hotpath.ledger_file import Key
 
 NAME = "exec"  # of agent.sockets
 VERSION = "runc-wrap/1"
@@ -30,6 +34,11 @@ _MOST = 64  # at once
 _WHO, _WHEN = struct.Struct("=iII"), struct.Struct("@ll")  # struct ucred, struct timespec
 _SO_TIMESTAMPNS = 35
 _ROOM = socket.CMSG_SPACE(_WHO.size) + socket.CMSG_SPACE(_WHEN.size)
+# Options of `exec` that take the next word (runc:exec.go, crun:src/exec.c)
+_TAKE_ONE = frozenset(
+    """additional-gids apparmor cap cgroup console-socket cwd env pid-file pidfd-socket preserve-fds
+    process process-label user c e g p u""".split()
+)
 
 Notice = tuple[int, float, list[str]]  # the sender's pid, the time, its words without argv[0]
 
@@ -53,10 +62,10 @@ class Executions:
     def read(self, known: Known, tree: ProcessTree) -> None:
         """Take in processes that join a container, before news of what may be their children."""
         for pid, when, words in self.take():
-            key = exec_joins.named(words, known)
+            key = named(words, known)
             if key is None:
                 tree.refresh()
-                key = exec_joins.named(words, known)
+                key = named(words, known)
             if key:
                 tree.join(key, pid, when)
 
@@ -80,3 +89,32 @@ def _parsed(text: bytes, kernels: dict[int, bytes]) -> Notice | None:
     pid, uid, _ = _WHO.unpack(who)
     seconds, nanoseconds = _WHEN.unpack(when)
     return (pid, seconds + nanoseconds / 1e9, words[1:]) if pid > 0 and uid == 0 else None
+
+
+def named(words: list[str], known_containers: Known) -> Key | None:
+    """Return the container that an `exec` names, None if these words are not one."""
+    if "exec" not in words:
+        return None
+    at = words.index("exec")
+    name = _first_operand(words[at + 1 :])
+    roots = _roots(words[:at])
+    return next((key for root in roots if (key := known_containers.of(root, name))), None)
+
+
+def _first_operand(words: list[str]) -> str:
+    """Return the first word that is neither an option nor an option's value, "" if none is."""
+    is_value = False
+    for word in words:
+        if not is_value and not word.startswith("-"):
+            return word
+        is_value = not is_value and word.lstrip("-") in _TAKE_ONE
+    return ""
+
+
+def _roots(flags: list[str]) -> tuple[str, ...]:
+    """Return the value of --root, or the possible defaults; one dash or two are the same."""
+    for word, following in zip(flags, [*flags[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name in ("--root", "-root"):
+            return (value if equals else following,)
+    return (*runtime_state.DEFAULT_ROOTS, "")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.profiles import builtin, syscall_names
-from runc_wrap.profiles.composition import groups
+from runc_wrap.profiles.composition import systemd_sets
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.safe_text import near
 
@@ -39,12 +39,12 @@ def named_calls(word: str) -> tuple[str, ...] | None:
     Raises ProfileError for a call that libseccomp does not know, if that is installed: a misspelt
     removal would do nothing, without a word.
     """
-    if word.startswith(groups.MARK):
-        return groups.calls(word)
+    if word.startswith(systemd_sets.MARK):
+        return systemd_sets.calls(word)
     if not _CALL.fullmatch(word):
         return None
     if syscall_names.known_to_libseccomp([word]) == frozenset():
-        named = {one for group in groups.names() for one in groups.calls(group)}
+        named = {one for group in systemd_sets.names() for one in systemd_sets.calls(group)}
         raise ProfileError(f"this libseccomp knows no call {word!r}{near(word, named - {word})}")
     return (word,)
 

@@ -1,9 +1,15 @@
 """The sets of systemd's SystemCallFilter=, as one release of `systemd-analyze` prints them.
 
 Source: systemd 257.13 (Debian 13), src/shared/seccomp-util.c, syscall_filter_sets. A set may name
-others, with an @. @known, which lists every call, is left out. Data only.
+others, with an @. @known, which lists every call, is left out.
 """
 
+from functools import cache
+
+from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.safe_text import near
+
+MARK = "@"
 SOURCE = "systemd 257.13"
 SETS = {
     "aio": """
@@ -122,3 +128,18 @@ SETS = {
         timerfd_gettime64 timerfd_settime timerfd_settime64 times
     """,
 }
+
+
+def names() -> list[str]:
+    """Return the groups' names, sorted, each with its @."""
+    return sorted(f"{MARK}{name}" for name in SETS)
+
+
+@cache
+def calls(name: str) -> tuple[str, ...]:
+    """Return the calls of a group, sorted; `name` begins with @. Raises ProfileError."""
+    listed = SETS.get(name.removeprefix(MARK))
+    if listed is None:
+        raise ProfileError(f"no group is called {name!r}{near(name, names())}")
+    found = [calls(one) if one.startswith(MARK) else (one,) for one in listed.split()]
+    return tuple(sorted({call for each in found for call in each}))

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.store import call_counts
-from runc_wrap.profiles.composition import groups
+from runc_wrap.profiles.composition import systemd_sets
 
 if TYPE_CHECKING:
     from runc_wrap.report.call_row import CallRow
@@ -57,7 +57,7 @@ _OTHERS = {
     "some address families are hardly used and had many vulnerabilities": "socket socketcall",
 }
 CALLS = {
-    **{call: why for group, why in _GROUPS.items() for call in groups.calls(group)},
+    **{call: why for group, why in _GROUPS.items() for call in systemd_sets.calls(group)},
     **{call: why for why, calls in _OTHERS.items() for call in calls.split()},
 }
 

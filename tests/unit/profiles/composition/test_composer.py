@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.composition import composed_file, composer, expression, groups
+from runc_wrap.profiles.composition import composed_file, composer, expression, systemd_sets
 from runc_wrap.profiles.composition.expression import Composition, Term
 from runc_wrap.profiles.lint_finding import may
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -122,7 +122,7 @@ def test_a_file_adds_first_and_then_removes() -> None:
     assert [part.text for part in made.parts] == ["x.json: add[0]", "x.json: remove[0]"]
     assert made.answers("keyctl") == ["x.json: remove[0]"]
     assert made.answers("add_key") == ["containerd", "x.json: add[0]"]
-    assert made.parts[0].rule.names == groups.calls("@keyring")
+    assert made.parts[0].rule.names == systemd_sets.calls("@keyring")
 
 
 def test_each_part_of_a_composed_base_answers_for_itself() -> None:
@@ -152,7 +152,10 @@ def test_what_a_file_cannot_say_is_refused_with_its_place(data: bytes, why: str)
 
 
 def test_groups_are_systemds_expanded() -> None:
-    assert groups.SOURCE == "systemd 257.13"
-    assert {"@aio", "@system-service", "@privileged"} <= {*groups.names()}
-    assert {*groups.calls("@chown")} < {*groups.calls("@privileged")}
-    assert not [call for name in groups.names() for call in groups.calls(name) if "@" in call]
+    assert systemd_sets.SOURCE == "systemd 257.13"
+    assert {"@aio", "@system-service", "@privileged"} <= {*systemd_sets.names()}
+    assert {*systemd_sets.calls("@chown")} < {*systemd_sets.calls("@privileged")}
+    every = [call for name in systemd_sets.names() for call in systemd_sets.calls(name)]
+    assert not [call for call in every if "@" in call]
+        call for name in systemd_sets.names() for call in systemd_sets.calls(name) if "@" in call
+    ]

@@ -8,7 +8,7 @@ from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.composition import groups
+from runc_wrap.profiles.composition import systemd_sets
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import dangerous_calls, profile_addition
@@ -256,7 +256,7 @@ def test_known_arguments_decide_whether_a_call_is_dangerous(seen: Any, is_withhe
 
 def test_every_dangerous_name_is_a_call_and_has_a_reason() -> None:
     known = {_name(number) for number in range(1000)} | OLD_OR_OF_OTHERS
-    known |= {call for group in groups.names() for call in groups.calls(group)}
+    known |= {call for group in systemd_sets.names() for call in systemd_sets.calls(group)}
     assert set(dangerous_calls.CALLS) - known == set()
     assert {"mount", "bpf", "ptrace", "socket", "clone3"} < dangerous_calls.CALLS.keys()
     of_groups = "chroot init_module kexec_load iopl keyctl swapon stime perf_event_open nfsservctl"
