@@ -6,7 +6,7 @@ from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
-from runc_wrap.engines.cri import cri_containers, cri_runtime
+from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import EngineError
@@ -96,7 +96,7 @@ class CriEngine(Engine):
         try:
             pod = cri_runtime.start_pod(at, probe.handler, probe.purpose)
             if probe.token:
-                cri_containers.start(at, pod, probe, self.required_image(at))
+                cri_runtime.start_container(at, pod, probe, self.required_image(at))
         except CallFailed as failure:
             return Started("", str(failure))
         finally:

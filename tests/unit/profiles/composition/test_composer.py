@@ -157,5 +157,3 @@ def test_groups_are_systemds_expanded() -> None:
     assert {*systemd_sets.calls("@chown")} < {*systemd_sets.calls("@privileged")}
     every = [call for name in systemd_sets.names() for call in systemd_sets.calls(name)]
     assert not [call for call in every if "@" in call]
-        call for name in systemd_sets.names() for call in systemd_sets.calls(name) if "@" in call
-    ]
