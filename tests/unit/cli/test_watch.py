@@ -22,7 +22,8 @@ class Looking:
     """In the place of Watching: it sees the same calls once."""
 
     class tree:  # noqa: N801 - an attribute
-        problem = ""
+        class news:  # noqa: N801 - likewise
+            problem = ""
 
     def __init__(self, calls: list[SeenCall]) -> None:
         self._looks = itertools.chain([calls], itertools.repeat([]))
