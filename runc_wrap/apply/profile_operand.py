@@ -20,7 +20,7 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs, runtime_loader
-from runc_wrap.node.container_state import node_status
+from runc_wrap.node.container_state import container_status
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources, settings_reader
 from runc_wrap.profiles import captured_profile, platform
@@ -107,7 +107,7 @@ def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Composed:
 
 def _of_container(places: Places, wanted: str) -> ProcessFilters:
     """Return the filters of a container's first process. Raises ProfileError, also for no match."""
-    entries = node_status.gather(places.ledger).entries
+    entries = container_status.gather(places.ledger).entries
     found = [one for one in entries if wanted and one.container.id.startswith(wanted)]
     if len(found) != 1 or not found[0].members:
         what = f"{len(found)} containers" if found else "no container"

@@ -13,7 +13,7 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.cli import output
-from runc_wrap.cluster import archive_copy, next_step, node_record, preflight, remaining_pods
+from runc_wrap.cluster import archive_copy, next_step, preflight, remaining_pods, state_file
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
@@ -144,7 +144,7 @@ def report(*, node: str, candidate: bool) -> None:
 @cluster.command("state")
 def state() -> None:
     """Print the node's state, what was remarked, and what failed: for `kubectl runc-wrap`."""
-    output.document(node_record.document(_PLACES))
+    output.document(state_file.document(_PLACES))
 
 
 @cluster.command("check-policy")

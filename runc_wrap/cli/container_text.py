@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT
-from runc_wrap.node.container_state import lost_listeners, node_status
+from runc_wrap.node.container_state import container_status, lost_listeners
 
 if TYPE_CHECKING:
     from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.node_status import Entry
+    from runc_wrap.node.container_state.container_status import Entry
 
 _MOST_PIDS = 3  # named in a sentence
 LONGEST = 500  # characters of one thing: a namespace, a pod and a container have at most 379
@@ -84,7 +84,7 @@ def kernel(entry: Entry) -> str:
 
 def kernel_words(seccomp: int, filters: int | None) -> str:
     """Return the seccomp state of /proc/PID/status in words."""
-    if seccomp != node_status.FILTERED:
+    if seccomp != container_status.FILTERED:
         return "strict" if seccomp else "no filter"
     if filters is None:
         return "filtered"

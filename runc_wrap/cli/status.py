@@ -13,14 +13,14 @@ from runc_wrap.doctor.installation_checks import records_written
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import default_recognition, lost_listeners, node_status
+from runc_wrap.node.container_state import container_status, default_recognition, lost_listeners
 from runc_wrap.policy import source_digests
 from runc_wrap.policy.policy_errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.node.container_state.node_status import Apart, Entry, Node
+    from runc_wrap.node.container_state.container_status import Apart, Entry, Node
     from runc_wrap.node.paths import Places
 
 _COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")
@@ -66,7 +66,7 @@ def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
 def look(places: Places) -> Node:
     """Return the node's state; print a warning about whatever could not be read."""
     with progress.shown("Looking at this node's containers"):
-        found = lost_listeners.mark(node_status.gather(places.ledger), places)
+        found = lost_listeners.mark(container_status.gather(places.ledger), places)
         node = default_recognition.mark(found, places)
     blind = source_status.sentences(source_status.read(places.evidence))
     for sentence in (*node.notes, *blind.values()):

@@ -21,7 +21,7 @@ from runc_wrap.tighten.process_tightening import SeccompState
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.node.container_state.node_status import Entry
+    from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
     from runc_wrap.report.workload_names import Workload
     from runc_wrap.tighten.tightening_plan import Tightening

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from runc_wrap.filters.filter_comparison import FilterDifference
+    from runc_wrap.node.container_state.container_status import Apart, Entry, Node
     from runc_wrap.node.container_state.deep_verify import Result
-    from runc_wrap.node.container_state.node_status import Apart, Entry, Node
     from runc_wrap.node.paths import Places
 
 _SHOWN = 10  # calls of one process, in text

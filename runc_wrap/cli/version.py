@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.node import versions
+from runc_wrap.node import component_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 @click.pass_obj
 def version(places: Places, *, as_json: bool) -> None:
     """Print the versions of runc-wrap, of its parts, and of this node's runtimes and kernel."""
-    found = versions.gather(places)
+    found = component_versions.gather(places)
     if as_json:
         output.document(found)
         return

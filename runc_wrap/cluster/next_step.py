@@ -14,7 +14,7 @@ from runc_wrap.cluster.kubernetes_api import node_object
 from runc_wrap.host import engine_names
 
 if TYPE_CHECKING:
-    from runc_wrap.cluster.node_record import Attempt, NodeRecord
+    from runc_wrap.cluster.state_file import Attempt, NodeRecord
 
 
 # What to do

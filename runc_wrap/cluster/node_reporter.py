@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.cluster import next_step, node_record
+from runc_wrap.cluster import next_step, state_file
 from runc_wrap.cluster.kubernetes_api import api_server, node_event, node_object
 from runc_wrap.cluster.kubernetes_api.node_object import Wanted
 from runc_wrap.host import files
@@ -121,11 +121,11 @@ class Reporter:
         """Tell a state; `note` is the Event's of a canary that ran, or of a removal."""
         self._log(decision)
         self._write(decision.word)
-        before = node_record.read(self.places)
+        before = state_file.read(self.places)
         is_other = self.is_heard is False or (before.state, before.reason) != _what(decision)
         is_over = decision.word == next_step.REMOVED
         if not is_over:
-            node_record.show(self.places, state=decision.word, reason=decision.why, **vars(shown))
+            state_file.show(self.places, state=decision.word, reason=decision.why, **vars(shown))
         state = None if is_over else node_object.state(decision.word, shown.policy)
         try:
             node = self._node or self.node()
@@ -191,7 +191,7 @@ class Reporter:
         ):
             return decision.why
         more = f"and {len(others)} more; all" if others else "the whole"
-        return f"{_shortened(first)} ({more} in {node_record.file(self.places)} on the node)"
+        return f"{_shortened(first)} ({more} in {state_file.file(self.places)} on the node)"
 
 
 def _is_proved(decision: NextStep) -> bool:

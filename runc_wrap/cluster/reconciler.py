@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.cluster import archive_copy, next_step, node_record, node_reporter
+from runc_wrap.cluster import archive_copy, next_step, node_reporter, state_file
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.next_step import NextStep, Seen
@@ -73,7 +73,7 @@ class Reconciler:
         Then what failed is tried at once, as it is by a new pod: three times an hour by those, as
         evictions must not restart an engine for ever.
         """
-        record, now = node_record.read(self.places), time.time()
+        record, now = state_file.read(self.places), time.time()
         is_asked = False
         if not self.removes:
             if record.was_ready:  # before all else: pods may run here
@@ -86,14 +86,14 @@ class Reconciler:
             tries = record.tries_at(now) if record.waits(now) else None
             self._since = now if tries else 0.0
             if tries:
-                node_record.change(self.places, tries=tries)
+                state_file.change(self.places, tries=tries)
         return is_asked
 
     def _wait_for_others(self, seen: Seen) -> None:
         """Wait for what another pod began on the host: it changes what has been seen."""
         if self.removes and seen.release is not None:
             if seen.is_offered:
-                node_record.change(self.places, was_ready=True)
+                state_file.change(self.places, was_ready=True)
             if seen.record.state != next_step.REMOVING:
                 self._report(NextStep("", next_step.REMOVING, is_ready=False), seen)
         others = self.commands.running()
@@ -107,7 +107,7 @@ class Reconciler:
         """Return what is seen now. Raises OSError and ValueError for a damaged image."""
         files, problem = ({}, "") if self.removes else self._mounted()
         return Seen(
-            record=node_record.read(self.places),
+            record=state_file.read(self.places),
             engine=next_step.engine(node.engine),
             kernel=node.kernel,
             boot=procfs.boot_id(),
@@ -135,8 +135,8 @@ class Reconciler:
     def _forget_failures(self, steps: set[str]) -> None:
         """Forget that steps failed which went well since, and of which that is seen."""
         for step in steps:
-            left = node_record.read(self.places).without(step)
-            node_record.change(self.places, failed=left)
+            left = state_file.read(self.places).without(step)
+            state_file.change(self.places, failed=left)
 
     def _report(self, decision: NextStep, seen: Seen) -> None:
         """Tell a state, and remember in which boot the handler was in force, or was taken away."""
@@ -148,9 +148,9 @@ class Reconciler:
         found = seen.registration
         if decision.is_ready:
             decision = replace(decision, is_installed=True)
-            node_record.change(self.places, boot=seen.boot, was_ready=True)
+            state_file.change(self.places, boot=seen.boot, was_ready=True)
         elif decision.word == next_step.EDITED and found and found.word == next_step.GONE:
-            node_record.change(self.places, boot="")
+            state_file.change(self.places, boot="")
         version = archive_copy.version(self.reporter.pod.archive)
         if seen.installed not in (None, seen.wanted):  # an earlier one is in force
             version = seen.record.release_version

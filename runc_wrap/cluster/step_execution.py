@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text
-from runc_wrap.cluster import archive_copy, next_step, node_record
+from runc_wrap.cluster import archive_copy, next_step, state_file
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
-from runc_wrap.cluster.node_record import Attempt
+from runc_wrap.cluster.state_file import Attempt
 
 if TYPE_CHECKING:
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
@@ -89,8 +89,8 @@ class StepExecution:
             return True
         self.reporter.tell(f"that failed: {failure.reason}")
         new = Attempt(step, next_step.key_of(seen, step), time.time(), 1, *failure)
-        failed = node_record.read(self.places).with_failure(new)
-        node_record.change(self.places, failed=failed)
+        failed = state_file.read(self.places).with_failure(new)
+        state_file.change(self.places, failed=failed)
         return False
 
     def ask(self, seen: Seen, *, removes: bool) -> None:
@@ -117,7 +117,7 @@ class StepExecution:
         if ended.is_well:
             complaint = "".join(f"; the policy was not taken: {it}" for it in ended.texts("policy"))
             version = archive_copy.version(self._pod.archive)
-            node_record.change(self.places, **_before(seen), begun=(seen.wanted, version))
+            state_file.change(self.places, **_before(seen), begun=(seen.wanted, version))
             word, ended = next_step.FAILED, self.commands.install(archive)
             settle_release(self.places, is_well=ended.is_well)
         archive_copy.remove(self.places)
@@ -134,7 +134,7 @@ class StepExecution:
             return None
 
     def _put_policy_in_force(self, seen: Seen) -> StepFailure | None:
-        node_record.change(self.places, machine="")  # killed, it may have compiled another policy
+        state_file.change(self.places, machine="")  # killed, it may have compiled another policy
         name = self._write_policy()
         if name is None:
             return StepFailure(next_step.FAILED, "it cannot be written; the pod's log says why")
@@ -142,7 +142,7 @@ class StepExecution:
         if not ended.is_well:
             return StepFailure(next_step.FAILED, ended.findings)
         remarks = ended.texts("remarks")
-        node_record.change(self.places, machine=seen.machine, remarks=remarks)
+        state_file.change(self.places, machine=seen.machine, remarks=remarks)
         return None
 
     def _register(self, seen: Seen) -> StepFailure | None:
@@ -156,7 +156,7 @@ class StepExecution:
         self.registration = None  # which says whether the engine is the one that was proved
         if not ended.is_well:
             return StepFailure(WORDS[step], ended.reason)
-        node_record.change(self.places, proved=seen.installed, boot=seen.boot)
+        state_file.change(self.places, proved=seen.installed, boot=seen.boot)
         return None
 
     def _withdraw(self, _: Seen) -> None:
@@ -197,13 +197,13 @@ def settle_release(places: Places, *, is_well: bool = False) -> None:
     An archive that was proved before is proved again: the node itself may have broken the canary of
     the release in between.
     """
-    record, release = node_record.read(places), archive_copy.release_in_force(places)
+    record, release = state_file.read(places), archive_copy.release_in_force(places)
     if record.begun and (is_well or release != record.release):
         archive, version = record.begun
-        node_record.change(places, archive=archive, release=release, release_version=version,
+        state_file.change(places, archive=archive, release=release, release_version=version,
                            begun=None, proved=None)  # fmt: skip
     elif record.begun:
-        node_record.change(places, begun=None)
+        state_file.change(places, begun=None)
 
 
 def _left(ended: CommandEnd) -> str:

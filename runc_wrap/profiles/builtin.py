@@ -12,8 +12,8 @@ from typing import NamedTuple
 from runc_wrap.profiles.engine_defaults import crio
 from runc_wrap.profiles.engine_defaults.containerd import CONTAINERD
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
+from runc_wrap.profiles.engine_defaults.dated_rules import DefaultByRelease
 from runc_wrap.profiles.engine_defaults.moby import MOBY
-from runc_wrap.profiles.engine_defaults.version_notation import DefaultByRelease
 from runc_wrap.profiles.engine_versions import Version, parse
 from runc_wrap.profiles.source_profile import Profile, ProfileError
 

@@ -20,7 +20,7 @@ from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
-from runc_wrap.node.container_state.node_status import RUNTIMES_OWN
+from runc_wrap.node.container_state.container_status import RUNTIMES_OWN
 from runc_wrap.tighten import saved_state
 from runc_wrap.tighten.process_rounds import tighten_processes
 from runc_wrap.tighten.process_tightening import FilterRequest
@@ -29,7 +29,7 @@ from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from runc_wrap.host.containers import RuntimeContainer
+    from runc_wrap.host.container_discovery import RuntimeContainer
     from runc_wrap.node.paths import Places
     from runc_wrap.tighten.process_tightening import ProcessOutcome
     from runc_wrap.tighten.tightening_plan import Tightening

@@ -22,7 +22,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.host.containers import RuntimeContainer
+    from runc_wrap.host.container_discovery import RuntimeContainer
     from runc_wrap.tighten.laid_filter import LaidFilter
 
 Json = dict[str, Any]

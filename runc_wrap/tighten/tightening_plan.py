@@ -13,7 +13,7 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import ebpf_length
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.kernel import filter_injection, filter_readback
-from runc_wrap.host import cgroups, containers, procfs
+from runc_wrap.host import cgroups, container_discovery, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.tighten import saved_state
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.node.container_state.node_status import Entry
+    from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.tighten.laid_filter import FilterChoice
     from runc_wrap.tighten.process_tightening import Identity, ProcessOutcome
     from runc_wrap.tighten.saved_state import SavedState
@@ -77,7 +77,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         if laid is None:
             return None
         plan.laid = laid
-        if entry.container.state == containers.CREATED:
+        if entry.container.state == container_discovery.CREATED:
             raise Failure("it is created and not started: start it, then run this again")
         if cgroups.is_frozen(entry.container.pid or 0):
             raise Failure("it is paused: resume it, then run this again")

@@ -10,10 +10,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
-from runc_wrap.cluster import archive_copy, next_step, node_record
+from runc_wrap.cluster import archive_copy, next_step, state_file
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.node import runtime_switch
-from runc_wrap.node.container_state import node_status, redecide
+from runc_wrap.node.container_state import container_status, redecide
 from runc_wrap.policy.policy_errors import PolicyError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def document(places: Places, candidate: Path, node: str) -> Json:
         compiled, remarks = _checked(places, candidate)
     except (policy_files.PolicyNotTaken, PolicyError) as error:
         return {**found, "refused": _sentence(str(error)), "changed": 0}
-    changes = [*redecide.changes(compiled, node_status.gather(places.ledger).entries)]
+    changes = [*redecide.changes(compiled, container_status.gather(places.ledger).entries)]
     rows = _rows(islice(changes, MOST_CHANGES))
     shown = [_sentence(one) for one in remarks[:MOST_REMARKS]]
     return {**found, "remarks": shown, "changed": len(changes), "changes": rows}
@@ -52,7 +52,7 @@ def document(places: Places, candidate: Path, node: str) -> Json:
 
 def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
     """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
-    record = node_record.read(places)
+    record = state_file.read(places)
     if record.is_other_release(archive_copy.release_in_force(places)):
         raise policy_files.PolicyNotTaken(next_step.OTHER_RELEASE)
     if not (directory / policy_files.MODE).exists():  # a config.toml alone changes no overlay

@@ -10,7 +10,7 @@ from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.policy import captured_against_table
+from runc_wrap.policy import captured_comparison
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -59,8 +59,8 @@ def _differing(
     places: Places, captured: CapturedProfile, facts: Facts, in_force: str
 ) -> Iterator[Finding]:
     try:
-        table = captured_against_table.table_name(captured.engine, facts)
-        found = captured_against_table.with_table(captured, facts) if in_force == table else []
+        table = captured_comparison.table_name(captured.engine, facts)
+        found = captured_comparison.with_table(captured, facts) if in_force == table else []
     except (PolicyError, ProfileError):  # the check of the policy's sources reports it
         return
     if found:

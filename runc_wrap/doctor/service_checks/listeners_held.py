@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.node.container_state import lost_listeners, node_status
+from runc_wrap.node.container_state import container_status, lost_listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ NAME = "listeners"
 def find(places: Places) -> Iterator[Finding]:
     """Find containers whose watched calls fail, since their agent ended and closed the listener."""
     try:
-        node = lost_listeners.mark(node_status.gather(places.ledger), places)
+        node = lost_listeners.mark(container_status.gather(places.ledger), places)
     except OSError as error:
         sentence = f"the ledger cannot be read: {error.strerror}"
         yield Finding(NAME, "warning", sentence, f"check {places.ledger}; or run this as root")

@@ -11,7 +11,7 @@ from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import last_transaction, transaction_revert
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node.container_state import deep_verify, node_status
+from runc_wrap.node.container_state import container_status, deep_verify
 
 if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Engine
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.engines.transaction.engine_restart import Systemd
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.container_state.node_status import Entry
+    from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
 
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
@@ -88,7 +88,7 @@ def _decision(places: Places, container: str, handler: str) -> Record:
 
 
 def _entry(places: Places, container: str) -> Entry:
-    entries = node_status.gather(places.ledger).entries
+    entries = container_status.gather(places.ledger).entries
     found = next((one for one in entries if one.container.id == container), None)
     if found is None or not found.members:
         raise Vanished(f"the canary {container[:12]} has no process any more")

@@ -22,7 +22,7 @@ from runc_wrap.host import procfs
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from runc_wrap.host.containers import RuntimeContainer
+    from runc_wrap.host.container_discovery import RuntimeContainer
 
 _KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them
 _GET_OWNER_UID = 0xB704  # NS_GET_OWNER_UID, linux/nsfs.h

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.node_status import Entry
+    from runc_wrap.node.container_state.container_status import Entry
 
 Json = dict[str, Any]
 _LITTLE = 0.2  # seconds

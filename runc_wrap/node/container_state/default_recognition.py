@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.container_state.node_status import Entry, Node
+    from runc_wrap.node.container_state.container_status import Entry, Node
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 

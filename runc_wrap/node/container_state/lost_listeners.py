@@ -17,7 +17,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import containers, procfs
+from runc_wrap.host import container_discovery, procfs
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.node_status import Entry, Node
+    from runc_wrap.node.container_state.container_status import Entry, Node
     from runc_wrap.node.paths import Places
 
 REMEDY = "restart the container: a closed listener cannot be reopened"
@@ -67,7 +67,7 @@ def mark(node: Node, places: Places) -> Node:
 def _is_observed(entry: Entry) -> bool:
     record = entry.record
     has_one = record is not None and record.has_listener
-    return has_one and entry.container.state == containers.RUNNING
+    return has_one and entry.container.state == container_discovery.RUNNING
 
 
 def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Process]]:

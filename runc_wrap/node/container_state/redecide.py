@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.ledger.decision_record import Record
+    from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.container_state.default_recognition import Made
-    from runc_wrap.node.container_state.node_status import Entry
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]

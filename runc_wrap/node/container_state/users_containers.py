@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import bounded_work, containers, runtime_state
-from runc_wrap.host.containers import OF_A_USER, RuntimeContainer
+from runc_wrap.host import bounded_work, container_discovery, runtime_state
+from runc_wrap.host.container_discovery import OF_A_USER, RuntimeContainer
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
@@ -81,8 +81,10 @@ def _read(uid: int) -> Iterator[dict[str, Any]]:
     own = Path(f"{RUN_DIRECTORIES}{uid}")
     ledger = whole_ledger.read(own / LEDGER, _LARGEST_LEDGER)
     named = sorted(ledger.roots)[:_MOST_ROOTS]
-    roots = dict.fromkeys([*containers.known_roots(own, runtime_state.USERS_ROOTS), *named])
-    found = containers.find(roots, (), OF_A_USER)
+    roots = dict.fromkeys(
+        [*container_discovery.known_roots(own, runtime_state.USERS_ROOTS), *named]
+    )
+    found = container_discovery.find(roots, (), OF_A_USER)
     real = places(roots)
     decided = canonical(ledger, real)
     for one in found.containers:

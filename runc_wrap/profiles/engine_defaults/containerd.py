@@ -5,6 +5,14 @@ August 2026, which equals v2.3.4. It has no defaultErrnoRet: the runtime's defau
 """
 
 from runc_wrap.host import engine_names
+from runc_wrap.profiles.engine_defaults.dated_rules import (
+    Architectures,
+    DatedRule,
+    DefaultByRelease,
+    calls,
+    on,
+    with_caps,
+)
 from runc_wrap.profiles.engine_defaults.shared import (
     ADMIN,
     AF_VSOCK,
@@ -22,14 +30,6 @@ from runc_wrap.profiles.engine_defaults.shared import (
     personalities,
     socket,
     sockets_without_alg_and_vsock,
-)
-from runc_wrap.profiles.engine_defaults.version_notation import (
-    Architectures,
-    DatedRule,
-    DefaultByRelease,
-    calls,
-    on,
-    with_caps,
 )
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Condition

@@ -8,6 +8,14 @@ pkg/seccomp/seccomp.json at every tag to 0.68.0. CRI-O is built with main betwee
 
 import errno
 
+from runc_wrap.profiles.engine_defaults.dated_rules import (
+    Calls,
+    DatedRule,
+    DefaultByRelease,
+    calls,
+    on,
+    with_caps,
+)
 from runc_wrap.profiles.engine_defaults.shared import (
     AF_VSOCK,
     ARCHITECTURES,
@@ -18,14 +26,6 @@ from runc_wrap.profiles.engine_defaults.shared import (
     ON_X86,
     PKEY,
     personalities,
-)
-from runc_wrap.profiles.engine_defaults.version_notation import (
-    Calls,
-    DatedRule,
-    DefaultByRelease,
-    calls,
-    on,
-    with_caps,
 )
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Argument

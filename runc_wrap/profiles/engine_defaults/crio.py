@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
+from runc_wrap.profiles.engine_defaults.dated_rules import DatedRule, calls, on
 from runc_wrap.profiles.engine_defaults.shared import ADMIN, NAMESPACE_FLAGS, S390, clone3_unknown
-from runc_wrap.profiles.engine_defaults.version_notation import DatedRule, calls, on
 from runc_wrap.profiles.engine_versions import Version, listed, parse, reached
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Condition, Profile, Rule

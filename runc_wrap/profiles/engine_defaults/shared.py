@@ -5,7 +5,7 @@ Source: contrib/seccomp/seccomp_default.go of containerd, profiles/seccomp of mo
 
 import errno
 
-from runc_wrap.profiles.engine_defaults.version_notation import (
+from runc_wrap.profiles.engine_defaults.dated_rules import (
     Architectures,
     DatedRule,
     calls,

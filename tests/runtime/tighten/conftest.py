@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.host import containers
+from runc_wrap.host import container_discovery
 from runc_wrap.tighten import container_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
 
@@ -78,7 +78,7 @@ class Running:
         wait_until(lambda: self.out.exists() and text in self.out.read_text(), text, seconds)
 
     def tighten(self, request: FilterRequest = DENY_KEYCTL) -> tuple[ProcessOutcome, ...]:
-        found = containers.find([str(self.bundle.path / "state")]).containers
+        found = container_discovery.find([str(self.bundle.path / "state")]).containers
         (place,) = [at for at, one in enumerate(found) if one.id == self.bundle.name]
         return container_tightening.tighten_container(found, place, request)
 

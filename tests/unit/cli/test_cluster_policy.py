@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
-from runc_wrap.cluster import next_step, node_record
+from runc_wrap.cluster import next_step, state_file
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.documents.reader import taken
 from runc_wrap.fleet.policy_answers import PolicyAnswer
@@ -82,7 +82,7 @@ def test_where_the_installer_keeps_off_it_would_not_be_put_in_force(
     for name in ("lib", "etc"):
         (node.places.prefix / name).mkdir(parents=True, exist_ok=True)
     if installed:
-        node_record.change(node.places, archive="a" * 64, release=installed)
+        state_file.change(node.places, archive="a" * 64, release=installed)
     current = node.places.prefix / "lib" / "current"
     current.unlink(missing_ok=True)
     if in_force:

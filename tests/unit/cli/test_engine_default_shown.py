@@ -16,7 +16,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.container_state import default_recognition, redecide, users_containers
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
-from tests.unit.host.test_containers import runc
+from tests.unit.host.test_container_discovery import runc
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -102,7 +102,7 @@ start()
         ("runc_wrap.cli.main", -signal.SIGINT),
         ("runc_wrap.node.paths", -signal.SIGINT),
         ("runc_wrap.cli.status", 130),
-        ("runc_wrap.node.container_state.node_status", 130),
+        ("runc_wrap.node.container_state.container_status", 130),
     ],
 )
 def test_ctrl_c_while_modules_are_loaded_ends_it_without_words(module: str, status: int) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from runc_wrap.cli import progress, verify
 from runc_wrap.evidence.sources import log_files
-from runc_wrap.host.containers import RUNNING, RuntimeContainer
+from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.host.progress_meter import Meter
-from runc_wrap.node.container_state.node_status import Entry, Node
+from runc_wrap.node.container_state.container_status import Entry, Node
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Reached(Exception):
 
 # A command's words, then what of it takes so long if that is several; what that calls
 SLOW = {
-    "verify": "node.container_state.node_status.gather",
+    "verify": "node.container_state.container_status.gather",
     "verify --deep": "node.container_state.deep_verify.Comparing.compare",
-    "status": "node.container_state.node_status.gather",
+    "status": "node.container_state.container_status.gather",
     "selftest": "cli.selftest._result",
     "doctor": "doctor.run",
     "report": "report.evidence_gathering.gather",

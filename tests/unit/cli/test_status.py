@@ -14,10 +14,10 @@ import pytest
 from runc_wrap.cli import status as status_command
 from runc_wrap.filters.filter_comparison import FilterDifference
 from runc_wrap.host import procfs, runtime_state
-from runc_wrap.host.containers import RuntimeContainer
-from runc_wrap.node.container_state import deep_verify, node_status, users_containers
+from runc_wrap.host.container_discovery import RuntimeContainer
+from runc_wrap.node.container_state import container_status, deep_verify, users_containers
 from runc_wrap.node.container_state.container_processes import Process
-from tests.unit.host.test_containers import runc
+from tests.unit.host.test_container_discovery import runc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ DECIDED = {
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
     monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
-    monkeypatch.setattr(node_status, "_PAUSE", 0)
+    monkeypatch.setattr(container_status, "_PAUSE", 0)
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def test_the_kernel_column_is_of_the_first_process_and_not_of_one_that_was_execd
 ) -> None:
     one = psutil.Process()
     members = [Process(at, 1, "", 0, 2, at, True, "", frozenset(), one) for at in (1, 3)]
-    entry = node_status.Entry(RuntimeContainer("", "a", "", "", 1, None, 0), None, members)
-    monkeypatch.setattr(status_command, "look", lambda _: node_status.Node([entry], 0, []))
+    entry = container_status.Entry(RuntimeContainer("", "a", "", "", 1, None, 0), None, members)
+    monkeypatch.setattr(status_command, "look", lambda _: container_status.Node([entry], 0, []))
     assert " 1 filter " in node.ctl("status").stdout
 
 
@@ -172,7 +172,7 @@ class _Fake:
     def __init__(self, prefix: Path) -> None:
         pass
 
-    def compare(self, entry: node_status.Entry) -> deep_verify.Result:
+    def compare(self, entry: container_status.Entry) -> deep_verify.Result:
         return self.results.get(entry.container.id, deep_verify.Result())
 
 

@@ -15,9 +15,9 @@ from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.host import cgroups
-from runc_wrap.host.containers import RUNNING, RuntimeContainer
+from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.ledger import decision_record
-from runc_wrap.node.container_state.node_status import Apart, Entry, Node
+from runc_wrap.node.container_state.container_status import Apart, Entry, Node
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import call_outcomes
 from runc_wrap.tighten import container_tightening, saved_state, tightening_plan, tracing_obstacles

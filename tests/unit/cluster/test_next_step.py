@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from runc_wrap.cluster import next_step as steps
 from runc_wrap.cluster.host_commands import handler_registration
 from runc_wrap.cluster.next_step import NodeEngine, Registration, Seen
-from runc_wrap.cluster.node_record import Attempt, NodeRecord
+from runc_wrap.cluster.state_file import Attempt, NodeRecord
 from runc_wrap.documents.reader import DocumentError
 
 LISTED = frozenset({"runc", "runc-wrap"})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cluster import node_record
+from runc_wrap.cluster import state_file
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Reporter
 from tests.unit.cluster.host_stand_in import Killed
@@ -99,7 +99,7 @@ def test_the_event_of_a_refused_policy_has_its_first_finding_and_the_state_has_a
     told = ready.api.events[-1]["note"]
     assert told.startswith(note)
     assert len(told) < 450
-    kept = node_record.read(ready.host.places).reason.split("\n")
+    kept = state_file.read(ready.host.places).reason.split("\n")
     assert kept == [one.strip() for one in findings]
     ready.passes("policy-refused", "status", by=pod)  # nor is it tried again, or told
     assert ready.reasons.count("PolicyRefused") == 1

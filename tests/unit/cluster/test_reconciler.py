@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cluster import node_record
+from runc_wrap.cluster import state_file
 from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.kubernetes_api.node_object import AGAIN
@@ -30,7 +30,7 @@ def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scen
     assert word == "ready"
     assert str(policy_directory.in_force(scene.host.places)).startswith(digest)
     assert scene.reasons == ["PolicyApplied", "Installed"]
-    assert node_record.read(scene.host.places).state == "ready"
+    assert state_file.read(scene.host.places).state == "ready"
     assert not [*scene.host.places.cluster.glob("archive-*")]
 
 
@@ -118,7 +118,7 @@ def test_a_systemd_that_does_not_answer_is_trouble_and_no_failed_attempt(scene: 
     scene.patch.setattr(scene.host, "start", silent)
     with pytest.raises(SystemdError):
         scene.installer().run()
-    assert node_record.read(scene.host.places).failed == ()
+    assert state_file.read(scene.host.places).failed == ()
 
 
 DAMAGED = ["", "{", "[]", '{"failed": [{"step": 1}]}', "[" * 5000, '{"tries": "x"}', "\xff"]
@@ -168,7 +168,7 @@ def test_a_person_who_asks_restarts_the_engine_once_whatever_comes_of_it(ready: 
         _asks(ready)
         ready.passes("reverted", "status register status", by=pod)
         ready.passes("edited", "status status status", by=pod, times=3)
-        assert node_record.read(ready.host.places).failed[0].count == count
+        assert state_file.read(ready.host.places).failed[0].count == count
 
 
 def test_what_a_person_asks_for_waits_for_an_engine_that_is_down(ready: Scene) -> None:
@@ -238,5 +238,5 @@ def test_a_version_that_comes_and_goes_does_not_end_the_pause_after_a_failure(
         scene.engine_says(version)
         scene.passes(word, by=pod)
     assert scene.host.done.count("register") == 1
-    (last,) = node_record.read(scene.host.places).failed
+    (last,) = state_file.read(scene.host.places).failed
     assert last.count == 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cluster import node_record
+from runc_wrap.cluster import state_file
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
 from runc_wrap.policy.policy_errors import PolicyError
 from tests.unit.cluster.host_stand_in import Killed
@@ -53,12 +53,12 @@ def test_the_policy_is_compiled_again_for_another_engine_or_kernel_before_that_i
 def test_what_apply_remarks_is_in_the_state(scene: Scene) -> None:
     scene.host.remarks = ["warning: restart it", "note: \x1b[31m"]
     scene.become_ready()
-    record = node_record.read(scene.host.places)
+    record = state_file.read(scene.host.places)
     assert record.remarks == ("warning: restart it", "note: \\u001b[31m")
     assert record.since is not None
     assert record.since <= time.time()
     scene.installer().run()
-    assert node_record.read(scene.host.places) == record
+    assert state_file.read(scene.host.places) == record
 
 
 def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runtime(

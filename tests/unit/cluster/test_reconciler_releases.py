@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cluster import archive_copy, node_record
+from runc_wrap.cluster import archive_copy, state_file
 from tests.unit.cluster.host_stand_in import Killed
 from tests.unit.cluster.installer_scene import INSTALLED, READY
 
@@ -81,7 +81,7 @@ def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_r
     ready.passes("refused", "preflight status register status")
     assert labels == [False]  # no pod came meanwhile
     assert ready.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
-    record = node_record.read(ready.host.places)
+    record = state_file.read(ready.host.places)
     assert record.proved == record.archive
 
 

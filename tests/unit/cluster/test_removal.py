@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.cluster import node_record
+from runc_wrap.cluster import state_file
 from runc_wrap.cluster.cluster_policy import policy_directory
 from tests.unit.cluster.installer_scene import INSTALLED, LISTED, NOT_READY, READY, STATE
 
@@ -69,7 +69,7 @@ def test_a_handler_that_cannot_be_removed_is_tried_more_and_more_rarely(scene: S
         why = scene.passes("removing", by=pod, times=3).why
         assert why == "containerd does not start a container"
         assert scene.host.done.count("unregister") == count
-        (last,) = node_record.read(scene.host.places).failed
+        (last,) = state_file.read(scene.host.places).failed
         now = last.again
     del scene.host.fails["unregister"]
     scene.clock(now)

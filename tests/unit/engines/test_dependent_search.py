@@ -15,7 +15,7 @@ from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import message
 from runc_wrap.engines.podman import podman_containers
 from runc_wrap.host import procfs
-from runc_wrap.host.containers import RUNNING, RuntimeContainer
+from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import users_containers
 from runc_wrap.node.container_state.users_containers import User

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import cluster as cluster_command
 from runc_wrap.cli.main import main
-from runc_wrap.cluster import node_record
+from runc_wrap.cluster import state_file
 from runc_wrap.cluster.next_step import REGISTER, REVERTED
-from runc_wrap.cluster.node_record import Attempt
+from runc_wrap.cluster.state_file import Attempt
 from runc_wrap.node.paths import Places
 from tests.unit.fleet.conftest import run
 
@@ -100,9 +100,9 @@ def test_the_pods_command_prints_what_is_remembered(
         return json.loads(CliRunner().invoke(main, ["cluster", "state"]).stdout)
 
     assert (document()["state"], document()["since"], document()["attempts"]) == (None, None, [])
-    node_record.show(places, state="reverted", reason="no canary")
+    state_file.show(places, state="reverted", reason="no canary")
     failure = Attempt(REGISTER, "k", 0.0, 1, REVERTED, "no canary")
-    node_record.change(places, remarks=("a",), failed=(failure,))
+    state_file.change(places, remarks=("a",), failed=(failure,))
     found = document()
     assert (found["state"], found["remarks"]) == ("reverted", ["a"])
     assert found["since"].startswith("20")

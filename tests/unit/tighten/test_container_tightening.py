@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.host.containers import RUNNING, RuntimeContainer
-from runc_wrap.node.container_state.node_status import Entry
+from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
+from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import syscall_names
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state

@@ -11,7 +11,7 @@ import pytest
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.host.containers import RUNNING, RuntimeContainer
+from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from runc_wrap.host.containers import RuntimeContainer
+from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.node.container_state import container_processes
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli import status as status_command
-from runc_wrap.host.containers import RuntimeContainer
+from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import decision_record
 from runc_wrap.node.container_state import default_recognition, redecide
-from runc_wrap.node.container_state.node_status import Entry
+from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:

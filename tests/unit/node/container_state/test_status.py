@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.host import containers, procfs, runtime_state
+from runc_wrap.host import container_discovery, procfs, runtime_state
 from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.node.container_state import node_status, users_containers
-from tests.unit.host.test_containers import runc
+from runc_wrap.node.container_state import container_status, users_containers
+from tests.unit.host.test_container_discovery import runc
 from tests.unit.node.container_state.test_container_processes import process
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def test_a_process_needs_its_containers_number_of_filters(
     seccomp: int, filters: int | None, needed: int, had: int, enough: bool
 ) -> None:
-    assert node_status.is_enough(seccomp, filters, needed, had) is enough
+    assert container_status.is_enough(seccomp, filters, needed, had) is enough
 
 
 def test_inherited_filters_are_searched_above_the_containers_own_processes() -> None:
@@ -50,9 +50,9 @@ def test_inherited_filters_are_searched_above_the_containers_own_processes() -> 
     runtime = process(10, 1, seccomp=2, filters=1)
     running = {one.pid: one for one in (runtime, *own)}
     inside = {one.pid for one in own}
-    assert [node_status.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
+    assert [container_status.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
     del running[10]  # it has ended, as runtimes do
-    assert [node_status.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
+    assert [container_status.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
 
 
 def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,8 @@ def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch
     )
     monkeypatch.setattr(users_containers, "record_of", lambda _, one, __: one)
     for order in ([early, late], [late, early], [late, None]):
-        assert node_status._record_of(None, order, {}) is late  # type: ignore[arg-type]  # noqa: SLF001
-    assert node_status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
+        assert container_status._record_of(None, order, {}) is late  # type: ignore[arg-type]  # noqa: SLF001
+    assert container_status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
 
 
 RECORD = ledger_record.of({"id": "a", "action": "inject"})
@@ -73,20 +73,20 @@ ONE = [process(10)]
 @pytest.mark.parametrize(
     ("state", "record", "members", "deviating", "expected"),
     [
-        (containers.RUNNING, RECORD, ONE, [], True),
-        (containers.RUNNING, RECORD, ONE, ONE, False),
-        (containers.RUNNING, None, ONE, [], None),
-        (containers.STOPPED, RECORD, [], [], None),
-        (containers.CREATED, RECORD, ONE, ONE, None),
-        (containers.CREATED, RECORD, ONE, [], True),
-        (containers.RUNNING, RECORD, [], [], None),
+        (container_discovery.RUNNING, RECORD, ONE, [], True),
+        (container_discovery.RUNNING, RECORD, ONE, ONE, False),
+        (container_discovery.RUNNING, None, ONE, [], None),
+        (container_discovery.STOPPED, RECORD, [], [], None),
+        (container_discovery.CREATED, RECORD, ONE, ONE, None),
+        (container_discovery.CREATED, RECORD, ONE, [], True),
+        (container_discovery.RUNNING, RECORD, [], [], None),
     ],
 )
 def test_a_container_agrees_if_its_processes_have_their_filters(
     state: str, record: Any, members: Any, deviating: Any, expected: Any
 ) -> None:
     is_decided = record is not None
-    assert node_status.agrees(state, is_decided, members, deviating) is expected
+    assert container_status.agrees(state, is_decided, members, deviating) is expected
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """This machine's own containers and users are ignored."""
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
     monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
-    monkeypatch.setattr(node_status, "_PAUSE", 0)
+    monkeypatch.setattr(container_status, "_PAUSE", 0)
 
 
 def line(directory: Path, root: Path | str, name: str, **changes: Any) -> None:
@@ -124,7 +124,7 @@ def made(tmp_path: Path, child: int, name: str = "a") -> Path:
 
 def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a", reason="Because.")
-    (entry,) = node_status.gather(tmp_path / "ledger").entries
+    (entry,) = container_status.gather(tmp_path / "ledger").entries
     assert [one.pid for one in entry.deviating] == [child]
     assert (entry.agrees, entry.needed) == (False, 1)
     assert entry.record
@@ -133,7 +133,7 @@ def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> No
 
 def test_a_container_that_was_left_unchanged_agrees(tmp_path: Path, child: int) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a", action="leave", filters=0)
-    (entry,) = node_status.gather(tmp_path / "ledger").entries
+    (entry,) = container_status.gather(tmp_path / "ledger").entries
     assert entry.agrees is True
 
 
@@ -141,7 +141,7 @@ def test_roots_are_compared_by_their_real_path(tmp_path: Path, child: int) -> No
     made(tmp_path, child)
     (tmp_path / "link").symlink_to("root")
     line(tmp_path / "ledger", f"{tmp_path}/link/", "a")
-    (entry,) = node_status.gather(tmp_path / "ledger").entries
+    (entry,) = container_status.gather(tmp_path / "ledger").entries
     assert entry.record
 
 
@@ -151,20 +151,20 @@ def test_without_a_recorded_root_the_runtimes_default_counts(
     root = made(tmp_path, child)
     line(tmp_path / "ledger", "", "a")
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", (f"{root}"[1:],))
-    assert node_status.gather(tmp_path / "ledger").entries[0].record is None
+    assert container_status.gather(tmp_path / "ledger").entries[0].record is None
     monkeypatch.setattr(runtime_state, "DEFAULT_ROOTS", (os.path.realpath(root),))
-    assert node_status.gather(tmp_path / "ledger").entries[0].record
+    assert container_status.gather(tmp_path / "ledger").entries[0].record
 
 
 def test_a_process_confined_at_the_second_check_does_not_deviate(
     tmp_path: Path, child: int
 ) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a")
-    (entry,) = node_status.gather(tmp_path / "ledger").entries
+    (entry,) = container_status.gather(tmp_path / "ledger").entries
     assert entry.agrees is False
     os.kill(child, 9)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    (settled,) = node_status.settled([entry], {})
+    (settled,) = container_status.settled([entry], {})
     assert (settled.deviating, settled.members, settled.agrees) == ([], [], None)
 
 
@@ -173,10 +173,10 @@ def test_a_process_with_the_runtimes_name_gets_more_time(
     tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, name: str, *, is_late: bool
 ) -> None:
     line(tmp_path / "ledger", made(tmp_path, child), "a")
-    (entry,) = node_status.gather(tmp_path / "ledger").entries
+    (entry,) = container_status.gather(tmp_path / "ledger").entries
     looks: list[float] = []
     monkeypatch.setattr(time, "sleep", looks.append)
-    monkeypatch.setattr(node_status, "_again", lambda one, _: one)
+    monkeypatch.setattr(container_status, "_again", lambda one, _: one)
     named = [replace(one, name=name) for one in entry.deviating]
-    node_status.settled([replace(entry, deviating=named)], {})
+    container_status.settled([replace(entry, deviating=named)], {})
     assert (len(looks) > 10) == is_late

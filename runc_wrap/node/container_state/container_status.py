@@ -14,8 +14,8 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import bounded_work, containers, procfs, runtime_state
-from runc_wrap.host.containers import FoundContainers, RuntimeContainer
+from runc_wrap.host import bounded_work, container_discovery, procfs, runtime_state
+from runc_wrap.host.container_discovery import FoundContainers, RuntimeContainer
 from runc_wrap.node.container_state import container_processes, users_containers, visible_containers
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ def agrees(
     deviating: Sequence[Process],
 ) -> bool | None:
     """Return `Entry.agrees`; a container that is not started may still get its filter."""
-    if not is_decided or not members or state == containers.STOPPED:
+    if not is_decided or not members or state == container_discovery.STOPPED:
         return None
     if deviating:
-        return None if state == containers.CREATED else False
+        return None if state == container_discovery.CREATED else False
     return True
 
 
@@ -143,10 +143,10 @@ def _found(
     named = dict.fromkeys(root for one in ledgers for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
-        known = visible_containers.visible(containers.known_roots())
+        known = visible_containers.visible(container_discovery.known_roots())
         for directory in visible_containers.directories():
-            known += containers.known_roots(directory, runtime_state.USERS_ROOTS)
-        found = containers.find([*known, *named], trusted)
+            known += container_discovery.known_roots(directory, runtime_state.USERS_ROOTS)
+        found = container_discovery.find([*known, *named], trusted)
         yield from map(asdict, found.containers)
         yield {"places": users_containers.places([*known, *named]), "unreadable": found.unreadable}
 
@@ -178,7 +178,7 @@ def _hand_over(
             known[container.owner] = users_containers.User(container.owner)
             others.append(known[container.owner])
         user = known[container.owner]
-        if len(user.found) < containers.OF_A_USER.containers:
+        if len(user.found) < container_discovery.OF_A_USER.containers:
             user.found.append((container, record))
         else:
             user.more += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.host import containers, procfs, runtime_state
+from runc_wrap.host import container_discovery, procfs, runtime_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +50,11 @@ def write(path: Path, value: object) -> Path:
 @pytest.mark.parametrize("make", [runc, crun])
 def test_a_running_container(tmp_path: Path, make: Any) -> None:
     make(tmp_path, "a")
-    found = containers.find([str(tmp_path)])
+    found = container_discovery.find([str(tmp_path)])
     assert found.unreadable == []
     (one,) = found.containers
     assert (one.id, one.kind, one.root) == ("a", make.__name__, str(tmp_path))
-    assert (one.state, one.pid, one.bundle) == (containers.RUNNING, PID, "/b")
+    assert (one.state, one.pid, one.bundle) == (container_discovery.RUNNING, PID, "/b")
     assert one.owner == os.getuid()
 
 
@@ -73,14 +73,16 @@ def test_a_process_with_a_reused_pid_is_not_the_containers(
     tmp_path: Path, make: Any, changes: dict[str, Any]
 ) -> None:
     make(tmp_path, "a", **changes)
-    (one,) = containers.find([str(tmp_path)]).containers
-    assert (one.state, one.pid) == (containers.STOPPED, None)
+    (one,) = container_discovery.find([str(tmp_path)]).containers
+    assert (one.state, one.pid) == (container_discovery.STOPPED, None)
 
 
 @pytest.mark.parametrize("make", [runc, crun])
 def test_a_created_container_has_its_fifo(tmp_path: Path, make: Any) -> None:
     os.mkfifo(make(tmp_path, "a") / "exec.fifo")
-    assert containers.find([str(tmp_path)]).containers[0].state == containers.CREATED
+    assert (
+        container_discovery.find([str(tmp_path)]).containers[0].state == container_discovery.CREATED
+    )
 
 
 def test_an_invalid_state_is_skipped_or_named(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_an_invalid_state_is_skipped_or_named(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "state.json").write_text("{")
     crun(tmp_path, "good")
-    found = containers.find([str(tmp_path)])
+    found = container_discovery.find([str(tmp_path)])
     assert [one.id for one in found.containers] == ["good"]
     assert sorted(line.split(":")[0] for line in found.unreadable) == [
         f"{tmp_path}/broken",
@@ -103,15 +105,15 @@ def test_one_root_with_two_names_is_read_once(tmp_path: Path) -> None:
     runc(tmp_path / "real", "a")
     (tmp_path / "link").symlink_to("real")
     roots = [f"{tmp_path}/real", f"{tmp_path}/link", f"{tmp_path}/none", f"{tmp_path}/real/"]
-    assert len(containers.find(roots).containers) == 1
+    assert len(container_discovery.find(roots).containers) == 1
 
 
 def test_the_existing_known_roots_are_found(tmp_path: Path) -> None:
     made = ["run/runc", "run/containerd/runc/k8s.io", "run/docker/runtime-runc/moby"]
     for path in [*made, "run/user/1000/crun", "run/other"]:
         (tmp_path / path).mkdir(parents=True)
-    assert set(containers.known_roots(tmp_path)) == {f"{tmp_path}/{path}" for path in made}
-    own = containers.known_roots(tmp_path / "run/user/1000", runtime_state.USERS_ROOTS)
+    assert set(container_discovery.known_roots(tmp_path)) == {f"{tmp_path}/{path}" for path in made}
+    own = container_discovery.known_roots(tmp_path / "run/user/1000", runtime_state.USERS_ROOTS)
     assert [*own] == [f"{tmp_path}/run/user/1000/crun"]
 
 
@@ -125,7 +127,7 @@ def test_only_a_regular_state_file_of_bounded_size_is_read(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "fifo" / "state.json")
     (tmp_path / "huge" / "state.json").touch()
     os.truncate(tmp_path / "huge" / "state.json", 1 << 40)
-    found = containers.find([str(tmp_path)])
+    found = container_discovery.find([str(tmp_path)])
     assert found.containers == []
     assert [line.partition(": ")[2] for line in found.unreadable] == [
         "state.json is not a regular file",
@@ -138,18 +140,20 @@ def test_only_a_regular_state_file_of_bounded_size_is_read(tmp_path: Path) -> No
 def test_states_beyond_the_bounds_are_counted_and_not_read(tmp_path: Path) -> None:
     for name in "abc":
         runc(tmp_path, name)
-    found = containers.find([str(tmp_path)], (), containers.Bounds(2, 100, 1 << 20))
+    found = container_discovery.find(
+        [str(tmp_path)], (), container_discovery.Bounds(2, 100, 1 << 20)
+    )
     assert ([one.id for one in found.containers], found.more) == (["a", "b"], 1)
 
 
 def test_everything_beneath_a_users_directory_is_that_users(tmp_path: Path) -> None:
     runc(tmp_path / "home" / "root", "a")
-    (one,) = containers.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
+    (one,) = container_discovery.find([str(tmp_path / "home" / "root")], {os.getuid()}).containers
     assert one.owner == os.getuid()
     if os.getuid():
         return
     os.chown(tmp_path / "home", 4242, -1)
-    (one,) = containers.find([str(tmp_path / "home" / "root")], {0}).containers
+    (one,) = container_discovery.find([str(tmp_path / "home" / "root")], {0}).containers
     assert one.owner == 4242
 
 
