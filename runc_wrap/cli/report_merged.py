@@ -16,9 +16,7 @@ from runc_wrap.cli import output, progress, report_document, report_text
 from runc_wrap.cli.report_document import document
 from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.fleet.memory_bound import MemoryBound
-from runc_wrap.node import installed_programs, runtime_loader
-from runc_wrap.report.merge import node_document
-from runc_wrap.report.merge.base_profiles import Bases
+from runc_wrap.report.merge import base_profiles, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ def show(
         workloads = [chosen(workloads, named)]
     as_json = flags["as_json"]
     if as_json or page:
-        _add_profiles(places, workloads)
+        base_profiles.assign(places, workloads)
     documents = [document(one) for one in workloads] if as_json or page else []
     if page:
         report_document.write_page(page, documents, places, _meta(found))
@@ -123,20 +121,11 @@ def show(
         raise SystemExit(output.WRONG)
 
 
-def _add_profiles(
-    places: Places, workloads: list[MergedWorkload], given: Path | None = None
-) -> None:
-    """Give workloads the profiles to add to, as the runtime in force here would load them."""
-    kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
-    loader = runtime_loader.of(places.prefix, kind)
-    Bases(places.sources(), loader, given).assign(workloads)
-
-
 def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[MergedWorkload]:
     """Return the workloads with their profiles, for `suggest`; print which nodes say nothing."""
     say_what_is_missing(found)
     workloads = found.workloads()
-    _add_profiles(places, workloads, given)
+    base_profiles.assign(places, workloads, given)
     return workloads
 
 

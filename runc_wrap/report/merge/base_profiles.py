@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles.json_profiles import formats
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
+    from runc_wrap.node.paths import Places
     from runc_wrap.profiles.source_profile import Profile
     from runc_wrap.report.merged_workload import MergedWorkload
 
@@ -64,6 +66,13 @@ class Bases:
             raise ProfileError(f"{error.filename}: {error.strerror}") from None
         except ProfileError as error:
             raise ProfileError(f"{str(error).rstrip('.')}; {_NOT_KNOWN}") from None
+
+
+def assign(places: Places, workloads: Iterable[MergedWorkload], given: Path | None = None) -> None:
+    """Give workloads the profiles to add to, as the runtime in force here would load them."""
+    kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
+    loader = runtime_loader.of(places.prefix, kind)
+    Bases(places.sources(), loader, given).assign(workloads)
 
 
 def _name(one: MergedWorkload) -> str:
