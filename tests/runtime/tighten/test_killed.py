@@ -34,12 +34,12 @@ CALLS = 1500  # of ptrace, at least
 NOT_RESTARTED = {"epoll_wait", "epoll_pwait", "recv_timed", "sigtimedwait", "semtimedop", "inotify"}
 DRIVER = """
 import os, signal, sys
-from runc_wrap.filters.kernel import ptrace
-from runc_wrap.tighten import tracer
+from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.tighten import process_rounds
 from tests.runtime.tighten.conftest import DENY_KEYCTL
 
 pid, left, who = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-real = ptrace.call
+real = filter_readback.call
 
 def counted(*words):
     global left
@@ -48,8 +48,8 @@ def counted(*words):
         os.kill(os.getpid() if who == "tracer" else os.getppid(), signal.SIGKILL)
     return real(*words)
 
-ptrace.call = counted
-print([one.reason for one in tracer.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
+filter_readback.call = counted
+print([one.reason for one in process_rounds.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
 """
 
 

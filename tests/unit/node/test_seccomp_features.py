@@ -70,8 +70,8 @@ import errno, sys, pyseccomp
 found = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
 found.add_rule(pyseccomp.ERRNO(getattr(errno, sys.argv[1])), "seccomp")
 found.load()
-from runc_wrap.node import features
-features.takes(1)
+from runc_wrap.node import seccomp_features
+seccomp_features.takes(1)
 """
 
 
