@@ -102,7 +102,7 @@ def of_record(call: CallKind, profile: Filter | str, candidate: str | None = Non
 def _is_ours(call: CallKind, outcome: CallOutcome) -> bool:
     action = call.code & ACTION_MASK
     known = {code & ACTION_MASK for code in outcome.codes}
-    return action in ASKED or action in known
+    return action in ASKED or outcome is _TOO_MANY or action in known
 
 
 def abi_of(arch: int, number: int) -> Abi | None:

@@ -8,7 +8,9 @@ with, below and above each can be tried.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from math import prod
+from operator import or_
 from typing import NamedTuple
 
 from runc_wrap.filters.evaluate import bpf, bpf_machine
@@ -18,6 +20,7 @@ from runc_wrap.hotpath.comparison import MASKED_EQ
 _MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
 _STRIDE = 2654435761  # a prime: each combination comes once, and a part has nearly all values
+_MOST_STEPS = 512
 _AND_K = 0x54
 _UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
 
@@ -77,13 +80,19 @@ class Interest:
     @property
     def alone(self) -> int:
         """How many patterns `calls` yields before combinations."""
-        return 1 + sum(len(self.low[one]) * len(self.high[one]) for one in self.indexes)
+        return 1 + sum(map(self._count, self.indexes))
 
     @property
     def is_sampled(self) -> bool:
         """Tell whether `calls` leaves out combinations, since there are more than MOST_CALLS."""
-        combinations = prod(len(self.low[one]) * len(self.high[one]) for one in self.indexes)
-        return len(self.indexes) > 1 and combinations > MOST_CALLS
+        return len(self.indexes) > 1 and prod(map(self._count, self.indexes)) > MOST_CALLS
+
+    def _count(self, index: int) -> int:
+        """Return how many `values` there are."""
+        low, high = self.low[index], self.high[index]
+        whole = self.whole.get(index, ())
+        apart = sum(one & _MASK not in low or one >> 32 not in high for one in whole)
+        return len(low) * len(high) + apart
 
     def calls(self) -> Iterator[bpf.Args]:
         """Yield argument patterns: each value alone, then combinations, at most MOST_CALLS."""
@@ -110,14 +119,26 @@ def _apart(masked: Sequence[Comparison]) -> Iterator[int]:
 
     With the bits that no mask has all clear, and all set.
     """
-    value, used, every = 0, 0, 0
-    for one in (*masked, *masked):  # the second turn: a bit of two masks met an earlier one
-        every |= one.value
-        if value & one.value == one.value_two & one.value:
-            free = one.value & ~used
-            value, used = value ^ (free & -free), used | (free & -free)
+    every = reduce(or_, (one.value for one in masked))
+    value = _meeting_none(masked)
     for mask, wanted in ((0, 0), *((one.value, one.value_two & one.value) for one in masked)):
         yield from (value & ~mask | wanted, (value & ~mask | wanted | ~every) & _WHOLE)
+
+
+def _meeting_none(masked: Sequence[Comparison]) -> int:
+    """Return a value that meets none of the masks; any value if none is found in _MOST_STEPS."""
+    todo, value = [(0, 0)], 0  # values, and the bits of each that stay
+    for _ in range(_MOST_STEPS):
+        if not todo:
+            break
+        value, stay = todo.pop()
+        met = [one.value for one in masked if value & one.value == one.value_two & one.value]
+        if not met:
+            break
+        free = met[0] & ~stay
+        bits = (1 << at for at in reversed(range(64)))  # low ones first: 32-bit ABIs have no other
+        todo += [(value ^ bit, stay | bit) for bit in bits if free & bit]
+    return value
 
 
 def _with(chosen: dict[int, int]) -> bpf.Args:

@@ -9,9 +9,10 @@ import pytest
 
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
-from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp_compiler
+from runc_wrap.hotpath.comparison import MASKED_EQ
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 from tests.unit.profiles.resolving import ADMIN, block_of, needs_libseccomp
@@ -45,6 +46,13 @@ def test_a_call_of_which_only_a_part_is_compared_is_named() -> None:
     assert expectation.differences(filters) == ()
     assert expectation.sampled(filters) == ("x86_64 mount", "x86 mount", "x32 mount")
     assert bpf_arguments.interest([bpf.program(filters[0])], ABIS["x86_64"].audit, 165).is_sampled
+
+
+def test_values_that_meet_no_mask_are_counted_among_those_to_try() -> None:
+    found = bpf_arguments.Interest()
+    masks = ((1 << 8, 0), (1 << 17, 1 << 17), (1 << 28, 0))
+    found.note_conditions(Comparison(0, MASKED_EQ, *each) for each in masks)
+    assert found.alone == len([*found.calls()])
 
 
 def with_rule(block: Any, *names: str, **fields: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.report.enforced_profile import Enforced
@@ -87,6 +87,11 @@ def _acct(*comparisons: tuple[int, int, int | None]) -> dict[str, Any]:
         [_acct((0, 0x10000000, 0)), _acct((0, 0x20000, 0))],
         [_acct((0, 0x10000000, 0), (0, 0x20000, 0))],  # runtimes join these by OR
         [_acct((0, 0x100, 0)), _acct((0, 0x20000, 0x20000)), _acct((0, 0x10000000, 0))],
+        # each bit that leaves one of these masks may meet another
+        [
+            _acct((0, mask, wanted))
+            for mask, wanted in ((0x20, 0), (0x1A0, 0x1A0), (0x10, 0x10), (0x110, 0))
+        ],
         [_acct((0, number, None)) for number in range(800)],
         [_acct((0, 8, 0)), *(_acct((0, 8, 8), (1, 9 * number, None)) for number in range(300))],
     ],
@@ -105,7 +110,10 @@ def test_a_call_of_which_not_all_arguments_can_be_tried_is_not_safe() -> None:
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [rule | {"action": "SCMP_ACT_ERRNO"} for rule in apart],
     }
-    assert call_outcomes.of(_acct_call(), Enforced(profile, Loader("crun"))).verdict == DEPENDS
+    enforced = Enforced(profile, Loader("crun"))
+    denied = _acct_call()._replace(code=return_codes.ERRNO | 1)  # as in the mode that also logs
+    assert call_outcomes.of(_acct_call(), enforced).verdict == DEPENDS
+    assert call_outcomes.of_record(denied, enforced).verdict == DEPENDS
 
 
 def test_crun_has_no_stub_for_numbers_above() -> None:
