@@ -193,8 +193,11 @@ def _is_exact(
     texts: list[Simulation], conditions: Iterable[Comparison], abi: Abi, number: int
 ) -> bool:
     """Tell whether all that the rules tell apart is between and beside the values they name."""
-    is_masked = any(one.op == MASKED_EQ for one in conditions)
-    return not is_masked and not any(one.is_uncertain(abi, number) for one in texts)
+    masks: dict[int, set[int]] = {}
+    for one in conditions:
+        masks.setdefault(one.index, set()).add(one.value if one.op == MASKED_EQ else 0)
+    several = any(len(some) > 1 for some in masks.values())
+    return not several and not any(one.is_uncertain(abi, number) for one in texts)
 
 
 def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison], top: int) -> str:
@@ -225,12 +228,16 @@ def _combinations(conditions: Iterable[Comparison], abi: Abi) -> Iterable[Args] 
     """
     columns: list[set[int]] = [{0} for _ in range(ARGUMENTS)]
     mask = (1 << abi.bits) - 1
+    met: dict[tuple[int, int], set[int]] = {}
     for one in conditions:
         values = [one.value, one.value + 1]
         if one.op == MASKED_EQ:  # with all other bits set, with none, and with a wrong one
             wanted = one.value_two & one.value
             values = [wanted, wanted | ~one.value, wanted ^ (one.value & -one.value)]
+            met.setdefault((one.index, one.value & mask), set()).add(wanted & mask)
         columns[one.index].update(value & mask for value in values)
+    for (index, bits), some in met.items():
+        columns[index].add(_unmet(bits, some))
     compared = [column for column in columns if len(column) > 1]
     if len(compared) == 1:
         compared[0].update([(value - 1) & mask for value in compared[0]])
@@ -238,6 +245,14 @@ def _combinations(conditions: Iterable[Comparison], abi: Abi) -> Iterable[Args] 
         return None
     a, b, c, d, e, f = columns
     return product(a, b, c, d, e, f)
+
+
+def _unmet(mask: int, met: set[int]) -> int:
+    """Return a value that meets none of what is compared under one mask, if there is any."""
+    value = 0
+    for _ in met:
+        value = value - mask & mask if value in met else value  # the next with bits of the mask
+    return value
 
 
 def _of_each(rules: Collection[Conditions], abi: Abi) -> Iterator[Args]:

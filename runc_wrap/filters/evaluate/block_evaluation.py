@@ -57,14 +57,14 @@ class Verdict:
 class _Call:
     """The rules of one number on one ABI, in the order added; `mask` has an argument's bits.
 
-    `equal` has those that test one argument for equality, by argument and value: a list of
+    `equal` has those that test one argument for equality, by argument, mask and value: a list of
     thousands is not searched for each call. `is_plain`: each rule tests one argument for equality.
     """
 
     mask: int = 0
     action: int | None = None
     conditional: list[tuple[Conditions, int]] = field(default_factory=list)
-    equal: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    equal: dict[tuple[int, int], dict[int, list[int]]] = field(default_factory=dict)
     others: list[int] = field(default_factory=list)
     is_plain: bool = True
 
@@ -72,8 +72,10 @@ class _Call:
         if conditions:
             place, one = len(self.conditional), conditions[0]
             self.conditional.append((conditions, code))
-            if len(conditions) == 1 and one.op == EQ:
-                self.equal.setdefault((one.index, one.value & self.mask), []).append(place)
+            if len(conditions) == 1 and one.op in (EQ, MASKED_EQ):
+                mask, value = (-1, one.value) if one.op == EQ else (one.value, one.value_two)
+                values = self.equal.setdefault((one.index, mask & self.mask), {})
+                values.setdefault(value & mask & self.mask, []).append(place)
             else:
                 self.others.append(place)
             self.is_plain &= len(conditions) == 1 and one.op in _TELLS_EQUALITY
@@ -101,8 +103,8 @@ class _Call:
 
     def _holding(self, args: Sequence[int]) -> Iterator[int]:
         """Yield the places of the rules that hold."""
-        for one in enumerate(args) if self.equal else ():
-            yield from self.equal.get((one[0], one[1] & self.mask), ())
+        for (index, mask), values in self.equal.items():
+            yield from values.get(args[index] & mask, ())
         rules = self.conditional
         yield from (place for place in self.others if _holds(rules[place][0], args, self.mask))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count as count_from
 from itertools import permutations
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from harness.node.requirements import machine
 from runc_wrap.filters import profile_difference
+from runc_wrap.filters.evaluate import block_evaluation
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, platform, syscall_names
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -50,8 +53,8 @@ def _equal(index: int, value: int) -> Json:
     return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
 
 
-def _masked(mask: int, value: int) -> Json:
-    one = {"index": 1, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
+def _masked(mask: int, value: int, index: int = 1) -> Json:
+    one = {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
     return {"names": ["acct"], "args": [one]}
 
 
@@ -74,6 +77,8 @@ KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
         ([READ, _masked(1 << 8, 0), _masked(1 << 17, 1 << 17), _masked(1 << 28, 0)], [MORE],
          {("acct", NONE)}),
         ([READ, _masked(1 << 8, 1 << 8), _masked(1 << 14, 0), _masked(1 << 28, 1 << 28)], [MORE],
+         {("acct", NONE)}),
+        ([READ, *(_masked(7, value, index) for value in (0, 1) for index in (1, 2))], [MORE],
          {("acct", NONE)}),
         ([READ, KILLED], [READ], {("acct", NONE)}),
         ([READ], [READ, KILLED], set()),
@@ -207,6 +212,23 @@ def test_a_call_with_too_many_combinations_of_arguments_does_not_count_as_equal(
     assert _found(_profile(READ, *many), _profile(READ, *many)) == set()
     with pytest.raises(ProfileError, match="the rules of acct compare several arguments with more"):
         profile_difference.weaker(_profile(READ, *many), _profile(READ, *many[::-1]), RUNC)
+
+
+@pytest.mark.parametrize("count", [20, 40])
+def test_values_under_one_mask_are_tried_apart_and_looked_up(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = count_from(0)
+
+    def counted(real: Any) -> Any:
+        return lambda *args: (next(tried), real(*args))[1]
+
+    monkeypatch.setattr(Expectation, "code", counted(Expectation.code))
+    monkeypatch.setattr(block_evaluation, "compares", counted(block_evaluation.compares))
+    rules = [_masked(~0xFF & (1 << 64) - 1, n << 40 | n << 8) for n in range(1, count + 1)]
+    found = profile_difference.find(_profile(*rules), _profile(*rules[1:]), RUNC)
+    assert [one.call.syscall for one in found] == ["acct"]
+    assert next(tried) == 11 * count + 4
 
 
 VALUES = st.sampled_from([0, 1, 2, 3, 7, 8, 9, 1 << 32, (1 << 64) - 1])
