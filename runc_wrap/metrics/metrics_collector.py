@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.enforced_profile import Profiles
 
 MOST_KINDS = 100_000  # of calls that are distinguished between two scrapes, on the whole node
-UNKNOWN, SAFE = "unknown", "safe"  # SAFE as report.outcomes has it
+UNKNOWN, SAFE = "unknown", "safe"  # SAFE as call_outcomes has it
 MOST_JUDGED = 20_000  # kinds of calls whose outcomes are kept
 _AHEAD = 1000  # lines between an agent's answer and the cold path's line, at most
 _KNOWN = {

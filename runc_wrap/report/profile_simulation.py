@@ -30,7 +30,7 @@ _NO_CALL = (
     "writes, or an audit log as the kernel writes it (`ausearch --raw`); without a file, the agent "
     "has to have recorded calls of containers under observe or audit"
 )
-_RETURNED = re.compile(rb"\) += [-?0-9]")
+_MADE = re.compile(rb"\) += [-?0-9]|<unfinished \.\.\.>$")
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 
 
@@ -61,7 +61,7 @@ def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
         elif call := strace.call(line):
             if made := _traced(call):
                 yield SeenAt(made, f"line {number}")
-            elif _RETURNED.search(line):  # else it may be a program's own text
+            elif _MADE.search(line):  # else it may be a program's own text
                 raise Failure(
                     f"line {number}: this libseccomp knows no call {call.name!r}; trace with the "
                     "calls' numbers (`strace -n`)"

@@ -204,11 +204,12 @@ def test_a_traced_call_that_has_no_name_here_is_judged_by_its_number(
     assert (found["syscall"], found["first"]) == ("#511", "line 2")
 
 
+@pytest.mark.parametrize("line", ["frob(1) = 0", "12 frob(1 <unfinished ...>"])
 def test_a_traced_call_that_is_unknown_here_and_has_no_number_is_no_verdict(
-    node: Node, tmp_path: Path
+    node: Node, tmp_path: Path, line: str
 ) -> None:
     path = tmp_path / "calls"
-    path.write_text("printf(hello)\nfrob(1) = 0\n")
+    path.write_text(f"printf(hello)\n{line}\n")
     said = node.failure("profile", "simulate", "moby", str(path))
     assert "line 2: this libseccomp knows no call 'frob'; trace with the calls' numbers" in said
 
