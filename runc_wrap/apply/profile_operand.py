@@ -85,24 +85,26 @@ def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Compo
         return _of_bytes(places, "stdin", engine, stdin)
     if "/" in name and not (name.startswith(LOCALHOST) or expression.is_composed(name)):
         return _of_bytes(places, name, engine, profile_files.read_bytes(name))
+    if name.endswith(".json") and not (name.startswith(LOCALHOST) or expression.is_composed(name)):
+        raise ProfileError(f"write ./{name} for a file, or {LOCALHOST}{name} for the node's own")
     return _named(places, name, engine)
 
 
-def _named(places: Places, name: str, engine: str) -> Composed:
+def _named(places: Places, name: str, engine: str, by: str = "") -> Composed:
     own = policy_sources.read_profiles(*places.sources())
     captured = capture_store.read(places) if captured_profile.MARK in name else {}
     if name == RUNTIME_DEFAULT or named_profiles.is_on_default(name, own):
         default = policy_file.load(str(places.prefix))["runtime_default"][engine]
         name = default if name == RUNTIME_DEFAULT else f"{name}{named_profiles.ON}{default}"
         captured = captured or capture_store.read(places)
-    return named_profiles.loaded(name, own, profile_files.system(), captured)
+    return named_profiles.loaded(name, own, profile_files.system(), captured, by)
 
 
 def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Composed:
     if not composed_file.has_base(data, name):
         return Composed(formats.parse(data, name), name)
     what = composed_file.parse(data, name)
-    return composer.made(name, what, lambda other: _named(places, other, engine))
+    return composer.made(name, what, lambda other: _named(places, other, engine, name))
 
 
 def _of_container(places: Places, wanted: str) -> ProcessFilters:

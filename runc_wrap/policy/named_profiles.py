@@ -275,26 +275,30 @@ def loaded(
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None = None,
     captured: dict[str, CapturedProfile] | None = None,
+    by: str = "",
 ) -> Composed:
     """Return the profile that policy and annotations call by this name. Raises ProfileError.
 
-    `own_profiles`, `system_profile` and `captured` are as in Facts.
+    `own_profiles`, `system_profile` and `captured` are as in Facts; `by` is what names it, if any.
     """
     plain, on, default = name.rpartition(ON)
     if not on or name.removeprefix(LOCALHOST) in own_profiles:
         plain, default = name, ""
 
-    def part(name: str, depth: int) -> Composed:
+    def part(name: str, depth: int, by: str) -> Composed:
         if depth == 0:
-            raise ProfileError(f"{name}: {_DEEPEST} bases lead to no profile that has none")
+            raise ProfileError(
+                f"{name}: a chain of more than {_DEEPEST} bases leads to it, or a circle of them; "
+                "name a base that is not composed"
+            )
         if name == RUNTIME_DEFAULT and default:
-            return part(default, depth - 1)
+            return part(default, depth - 1, name)
         if what := _composition(name, own_profiles):
-            return composer.made(name, what, lambda other: part(other, depth - 1))
-        found = _plain(name, own_profiles, system_profile, captured)
+            return composer.made(name, what, lambda other: part(other, depth - 1, name))
+        found = _plain(name, own_profiles, system_profile, captured, by)
         return Composed(found, found.name)
 
-    return part(plain, _DEEPEST)
+    return part(plain, _DEEPEST, by)
 
 
 def _plain(
@@ -302,6 +306,7 @@ def _plain(
     own_profiles: dict[str, bytes],
     system_profile: tuple[str, bytes] | None,
     captured: dict[str, CapturedProfile] | None,
+    by: str,
 ) -> Profile:
     if captured_profile.MARK in name and not name.startswith(LOCALHOST):
         return _load_captured(name, captured or {})
@@ -312,7 +317,8 @@ def _plain(
     path = name.removeprefix(LOCALHOST)
     if path not in own_profiles:
         raise ProfileError(
-            f"there is no file {path} in the profile directory; it has "
+            f"there is no file {path} in the profile directory"
+            f"{by and f', which {by} names'}; it has "
             f"{', '.join(sorted(own_profiles)) or 'no files'}."
         )
     return formats.parse(own_profiles[path], path)

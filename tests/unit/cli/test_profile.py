@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,7 +65,8 @@ def test_an_own_profile_is_shown(node: Node) -> None:
     ("words", "said"),
     [
         (["dokcer"], "no built-in profile is called 'dokcer'; there are"),
-        (["localhost/x"], "there is no file x in the profile directory"),
+        (["localhost/x"], "there is no file x in the profile directory; it has"),
+        (["x.json"], "write ./x.json for a file"),
         (["moby", "--arch", "vax"], "the architecture 'vax' is not known"),
         (["moby", "--caps", "SYS_ADMN\x1b"], "CAP_SYS_ADMN\\x1b: no such capability"),
         (["moby@1"], "older than the built-in profiles"),
@@ -75,3 +77,15 @@ def test_a_profile_that_cannot_be_shown_is_reported(
     words: list[str], said: str, node: Node
 ) -> None:
     assert said in node.failure("profile", "show", *words)
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("none.json", "no file none.json in the profile directory, which localhost/own.json names"),
+        ("own.json", "a chain of more than 8 bases leads to it, or a circle"),
+    ],
+)
+def test_a_base_that_cannot_be_found_is_reported(base: str, said: str, node: Node) -> None:
+    node.configure("", own=json.dumps({"base": f"localhost/{base}"}).encode())
+    assert said in node.failure("profile", "show", "localhost/own.json")
