@@ -169,7 +169,10 @@ def try_policy(places: Places, /, request: str, *, node: str) -> None:
 
 
 @cluster.command()
-@click.option("--port", default=9556, show_default=True, help="Of all the pod's addresses.")
+@click.option(
+    "--port", default=9556, type=click.IntRange(1, 65535), show_default=True,
+    help="Of all the pod's addresses.",
+)  # fmt: skip
 @click.option("--file", type=click.Path(path_type=Path), default=_FILE, help="The agent's.")
 @click.option("--state", type=click.Path(path_type=Path), default=_STATE, help="The state's file.")
 def metrics(*, port: int, file: Path, state: Path) -> None:

@@ -1,4 +1,7 @@
-"""Lays out cells in columns that fit a width; a cell that is too wide goes on in the next line."""
+"""Lays out cells in columns that fit a width; a cell that is too wide goes on in the next line.
+
+Where the columns' names themselves do not fit, each cell has a line of its own, with its name.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,11 @@ def lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
         max(len(line) for cell in cells for line in cell) for cells in zip(*split, strict=True)
     ]
     widths = _shrunk(widest, width - len(_BETWEEN) * (len(widest) - 1))
+    if any(len(name) > most for name, most in zip(rows[0], widths, strict=True)):
+        for cells in rows[1:]:
+            for name, cell in zip(rows[0], cells, strict=True):
+                yield from _folded(f"{name}: {cell}", width)
+        return
     for row in split:
         folded = (
             [part for line in cell for part in _folded(line, most)]

@@ -70,6 +70,8 @@ def add(places: Places, /, *, name: str, config: Path | None, **options: Any) ->
 
 def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:
     """Register with one engine; what it refuses is taken back. Return what to print."""
+    if off := found.off():
+        raise EngineError(off, "a CRI plugin that is on", "take it out of disabled_plugins first")
     where = engine_change.where_of(places, found.name, found.config)
     with progress.shown(f"Asking {found.name}"):
         facts = found.facts(wanted.containerd_version, places.prefix)

@@ -27,13 +27,16 @@ class Cluster(NamedTuple):
     namespace: str
 
 
+seconds = click.option(
+    "--seconds", default=60.0, show_default=True, type=output.Number(1, 3600),
+    help="How long a node may take for each of two attempts.",
+)  # fmt: skip
+
+
 def asking(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options on how nodes are asked."""
     for option in (
-        click.option(
-            "--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600),
-            help="How long a node may take for each of two attempts.",
-        ),
+        seconds,
         click.option("--without", multiple=True, help="Leave out this node.  Repeatable."),
         click.option(
             "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),

@@ -132,13 +132,7 @@ def suggestion(  # noqa: PLR0913 - click gives each option as a parameter
 @plugin.command()
 @click.argument("node", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option(
-    "--seconds",
-    default=60.0,
-    show_default=True,
-    type=click.FloatRange(1, 3600),
-    help="How long NODE may take for each of two attempts.",
-)
+@kubectl_cluster.seconds
 @click.pass_obj
 def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: float) -> None:
     """Show each node: whether runc-wrap is ready there, and what the installer says of it.

@@ -107,7 +107,7 @@ def _tidied() -> Iterator[None]:
         _discard_the_rest()
         raise SystemExit(_UNREAD) from None
     except click.UsageError as error:  # it has the caller's words: a pattern gives others' names
-        error.message = safe_text.lines(error.message)  # type: ignore[misc]
+        error.message = safe_text.lines(error.message).replace("\n", "\\n")  # type: ignore[misc]
         raise
     except (Failure, Refusal, OSError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import shutil
 import sys
 from itertools import islice
@@ -31,6 +32,15 @@ _TRY = {
     errno.EROFS: "mount that file system writable",
 }
 _PIPED_WIDTH = 10_000  # columns; no row is wrapped for a program that reads it
+
+
+class Number(click.FloatRange):
+    """A number in a range; nan and inf are in none."""
+
+    def convert(self, value: Any, *how: Any) -> float:  # noqa: ANN401 - click's
+        """Return it as a float."""
+        found: float = super().convert(value, *how)
+        return found if math.isfinite(found) else self.fail(f"{value} is not finite.", *how)
 
 
 def say(text: str) -> None:
@@ -75,7 +85,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def end(error: Exception) -> NoReturn:
     """End the command with the error's sentence, and its exit status."""
-    click.echo(f"Error: {safe_text.lines(sentence(error))}", err=True)
+    text = sentence(error)
+    for word in sys.argv[1:]:  # the caller's own line breaks begin no lines here
+        given = word[word.find("=") + 1 :]
+        text = text.replace(given, given.replace("\n", "\\n"))
+    click.echo(f"Error: {safe_text.lines(text)}", err=True)
     raise SystemExit(error.status if isinstance(error, Failure) else IMPOSSIBLE) from error
 
 

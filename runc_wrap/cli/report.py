@@ -65,7 +65,7 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
             "--audit-log",
             "logs",
             multiple=True,
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=click.Path(path_type=Path, dir_okay=False, exists=True),
             help="Read this audit.log or syslog, with its rotated files.  "
             "[default: /var/log/audit/audit.log, or without it the kernel's ring buffer, for the "
             "time in which no agent watched. Any local user can forge kernel lines in a syslog]",

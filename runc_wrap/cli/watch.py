@@ -29,9 +29,7 @@ _MOST_LINES = 50  # of one look
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on each line.")
-@click.option(
-    "--seconds", type=click.FloatRange(min=0), help="Stop after this time.  [default: Ctrl-C]"
-)
+@click.option("--seconds", type=output.Number(0), help="Stop after this time.  [default: Ctrl-C]")
 @click.pass_obj
 def watch(places: Places, *, as_json: bool, seconds: float | None) -> None:
     """Print calls that would be denied, as they happen; calls of one kind in one line.

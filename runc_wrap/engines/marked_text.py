@@ -17,7 +17,7 @@ from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runc_wrap.engines.toml_text import Table
 
@@ -48,9 +48,11 @@ def appended(text: str, title: str, body: str) -> str:
     return text + glue + block(title, body)
 
 
-def with_tables(text: str, title: str, body: str, where: str) -> str:
-    """Return a TOML text with the tables in `body`. Raises EngineError if none can be appended."""
-    new = appended(text, title, body)
+def with_tables(text: str, bodies: Mapping[str, str], where: str) -> str:
+    """Return a TOML text with the tables of {title: body}. Raises EngineError if it takes none."""
+    new, body = text, "".join(bodies.values())
+    for title in bodies:
+        new = appended(new, title, bodies[title])
     if _gives(new, toml_text.merged(toml_text.parse(text, where), tomllib.loads(body))):
         return new
     raise EngineError(

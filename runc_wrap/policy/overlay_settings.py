@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.policy import overlay_bypass
 from runc_wrap.policy.settings import value_types
@@ -56,8 +57,9 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
     for name in denied:
         if known is not None and name not in known:
             yield (
-                f"{place}{_DENY} has {name}, which libseccomp does not know: runtimes would ignore "
-                "it and deny nothing."
+                f"{place}{_DENY} has {name}, which libseccomp does not know"
+                f"{safe_text.near(name, syscall_names.numbers(syscall_names.native()))}: runtimes "
+                "would ignore it and deny nothing."
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."

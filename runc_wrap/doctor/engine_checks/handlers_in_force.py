@@ -36,8 +36,7 @@ def find(places: Places) -> Iterator[Finding]:
     try:
         states = registration_state.states(places.engines)
     except (EngineError, OSError) as error:
-        command = remedies.ctl(places, "engine", "list")
-        yield Finding(NAME, "warning", str(error), "restore that file from a backup", command)
+        yield Finding(NAME, "warning", str(error), "restore that file from a backup")
         return
     for state in states:
         for handler in state.handlers:

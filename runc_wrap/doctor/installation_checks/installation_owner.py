@@ -27,8 +27,8 @@ def find(places: Places) -> Iterator[Finding]:
             yield _open_to_others(places, Path(path), how)
     except OSError as error:
         sentence = f"{error.filename}: {error.strerror}"
-        command = remedies.ctl(places, "doctor")
-        yield Finding(NAME, "note", sentence, "mend that path, or run doctor as root", command)
+        remedy = f"run doctor as root; if it says the same, {remedies.install_again(places)}"
+        yield Finding(NAME, "note", sentence, remedy)
 
 
 def _open_to_others(places: Places, path: Path, how: str) -> Finding:

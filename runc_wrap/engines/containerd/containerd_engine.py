@@ -19,6 +19,7 @@ from runc_wrap.engines.containerd import (
     drop_ins,
     generated_config,
     handler_tables,
+    loaded_files,
     main_file,
 )
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI
@@ -126,8 +127,9 @@ class Containerd(CriEngine):
 
         Raises EngineError for a file that cannot be read.
         """
-        said = main_file.disabled(_parsed(self.config), str(self.config))
-        return said[0] if said else ""
+        files = loaded_files.load(self.config, _parsed(self.config))
+        said = (each for one in files for each in main_file.disabled(one.table, str(one.path)))
+        return next(said, "")
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return a restart, but for k0s, which watches its directory of drop-ins."""

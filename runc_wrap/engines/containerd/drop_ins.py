@@ -80,4 +80,4 @@ def write(
         if handler.is_default:
             body += handler_tables.default_table(handler, plugin)
         tree.put_whole(drop_in(folder, handler), handler_tables.title(handler), body)
-    return [each for one in files for each in main_file.disabled(one.table, str(one.path))]
+    return []

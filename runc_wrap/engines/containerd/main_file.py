@@ -37,17 +37,16 @@ def render(
     section = toml_text.lookup(document, handler_tables.section_path(plugin))
     handler_tables.refuse_taken(section, handlers, where)
     path = handler_tables.section_path(plugin)
+    bodies = {handler_tables.title(each): handler_tables.tables(each, section, plugin)
+              for each in handlers}  # fmt: skip
     if not section.get("runtimes"):
-        body = toml_text.table([*path, "runtimes", "runc"], {"runtime_type": RUNTIME_TYPE})
-        title = "runc-wrap: runc as containerd has it built in"
-        text = marked_text.with_tables(text, title, body, where)
-    for handler in handlers:
-        body = handler_tables.tables(handler, section, plugin)
-        text = marked_text.with_tables(text, handler_tables.title(handler), body, where)
+        runc = toml_text.table([*path, "runtimes", "runc"], {"runtime_type": RUNTIME_TYPE})
+        bodies = {"runc-wrap: runc as containerd has it built in": runc, **bodies}
+    text = marked_text.with_tables(text, bodies, where)
     for handler in (each for each in handlers if each.is_default):
         text = marked_text.with_value(text, path, "default_runtime_name", handler.name, where)
     tree.put(config, text)
-    return disabled(document, where)
+    return []
 
 
 def _refuse_imported(config: Path, document: Table) -> None:

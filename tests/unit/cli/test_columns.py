@@ -22,6 +22,8 @@ def test_what_is_too_wide_goes_on_in_the_next_line_of_its_column() -> None:
     assert list(columns.lines(ROWS, 80)) == WIDE.split("\n")[1:-1]
     narrow = list(columns.lines(ROWS, 15))
     assert narrow[:3] == ["name  what   n", "some  lots   1", "      of"]
+    narrow = list(columns.lines(ROWS, 12))
+    assert narrow[:4] == ["name: some", "what: lots", "of some", "words"]
 
 
 TEXT = st.text("ab \n", max_size=12)
@@ -31,6 +33,7 @@ TEXT = st.text("ab \n", max_size=12)
 def test_no_line_is_wider_than_asked_for_and_no_character_is_lost(
     rows: list[tuple[str, ...]], width: int
 ) -> None:
+    rows = [("X", "long", "XYZ"), *rows]
     lines = list(columns.lines(rows, width))
     assert all(len(line) <= width for line in lines)
     for character in "ab":

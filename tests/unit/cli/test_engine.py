@@ -112,13 +112,15 @@ def test_containerd_comes_with_its_runtime_class(tmp_path: Path) -> None:
     assert "kind: RuntimeClass\nmetadata:\n  name: runc-wrap\nhandler: runc-wrap" in result.output
 
 
-def test_a_registration_with_a_problem_exits_with_1(tmp_path: Path) -> None:
+def test_a_containerd_without_cri_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
-    config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+    (tmp_path / "off.toml").write_text('disabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+    config.write_text('version = 2\nimports = ["off.toml"]\n')
     result = _ctl(
         tmp_path, "add", "containerd", "--config", str(config), "--containerd-version", "1.7"
     )
-    assert result.exit_code == 1
+    assert result.exit_code == 2
+    assert "runc-wrap" not in config.read_text()
     assert "disables the CRI plugin" in result.stderr
 
 

@@ -53,6 +53,7 @@ def test_a_row_of_a_piped_table_is_a_line(capsys: pytest.CaptureFixture[str]) ->
     ("error", "said"),
     [
         (ValueError("a\x1b"), "a\\x1b"),
+        (ValueError("b\nc: it has\nlines"), "b\\nc: it has\nlines"),
         (
             OSError(28, "No space left on device", "/f"),
             "/f: No space left on device; try: make room on that file system (df -h shows it)",
@@ -64,8 +65,12 @@ def test_a_row_of_a_piped_table_is_a_line(capsys: pytest.CaptureFixture[str]) ->
     ],
 )
 def test_a_failure_exits_with_2_and_is_a_sentence(
-    error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+    error: Exception,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sys.argv", ["", "b\nc"])
     with pytest.raises(SystemExit) as ended:
         output.end(error)
     assert (ended.value.code, capsys.readouterr().err) == (output.IMPOSSIBLE, f"Error: {said}\n")

@@ -240,8 +240,8 @@ def test_a_file_that_cannot_be_read_or_written_is_said(
 ) -> None:
     evidence.container("c1", sighting())
     result = applied.ctl("report", "--audit-log", str(tmp_path / "nowhere"))
-    assert result.exit_code == 1
-    assert ("nowhere" in result.stderr, "DENIED" in result.stdout) == (True, True)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "nowhere" in result.stderr
     assert applied.ctl("report", "--html", str(tmp_path / "no" / "out.html")).exit_code == 2
 
 
@@ -260,6 +260,7 @@ def test_a_syslog_is_read_only_if_it_is_named(
     monkeypatch.setattr(log_files.Log, "read", noted)
     applied.ctl("report")
     assert read == []
+    (tmp_path / "syslog").touch()
     applied.ctl("report", "--audit-log", str(tmp_path / "syslog"))
     assert read == [tmp_path / "syslog"]
 

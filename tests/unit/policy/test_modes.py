@@ -137,7 +137,7 @@ def test_a_misspelt_denial_is_refused() -> None:
     with pytest.raises(PolicyError) as told:
         compiled({"overlay.deny": ["io_uring_stup", "execve"]})
     first, second = str(told.value).splitlines()
-    assert "libseccomp does not know: runtimes would ignore it" in first
+    assert "libseccomp does not know (did you mean io_uring_setup?): runtimes would" in first
     assert "no container could start" in second
 
 
