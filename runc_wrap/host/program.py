@@ -141,7 +141,8 @@ def run(  # noqa: PLR0913 - most have defaults
             return Ended(excess, "", f"`{called}` {how}")
         raw, complaint = _bytes(out, most), _bytes(err, most).decode(errors="replace")
     printed, status = raw.decode(errors="replace"), process.returncode
-    said = " ".join((complaint or printed).split())[-_MOST_SAID:]
+    last = (complaint or printed)[-4 * _MOST_SAID :]  # all of its words would take 20 times as much
+    said = " ".join(last.split())[-_MOST_SAID:]
     return Ended(status, printed, said or f"it ended with status {status}", complaint, raw)
 
 
