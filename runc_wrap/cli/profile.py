@@ -10,6 +10,7 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.apply import node_facts, policy_proof, profile_operand
 from runc_wrap.cli import output, profile_capture, profile_diff, profile_engine, profile_record
+from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.privileged import CAPABILITIES
@@ -17,6 +18,8 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import named_profiles, policy_lint
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
+from runc_wrap.profiles.abis import of_oci
+from runc_wrap.profiles.arguments.parameter_widths import WHOLE
 from runc_wrap.profiles.composition import systemd_sets
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.report import call_outcomes, profile_simulation
@@ -203,8 +206,16 @@ def simulate(
     compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
     enforced = Enforced(resolve(compiled, USUAL), profile_operand.loader(places))
     recorded = (one for _, one in profile_simulation.of_evidence(places))
-    seen = profile_simulation.of_lines(_lines(calls)) if calls else recorded
+    strace = StraceReader()
+    seen = profile_simulation.of_lines(_lines(calls), strace) if calls else recorded
     rows = profile_simulation.simulated(seen, enforced)
+    if strace.lacks_modes and any(
+        of_oci(one).bits < WHOLE for one in source.abis(platform.goarch())
+    ):
+        output.warn(
+            "The trace has no numbers of calls, so calls of 32-bit programs count as 64-bit ones; "
+            "trace with `strace -n`."
+        )
     if as_json:
         output.document(rows)
     elif rows:

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.sources import audit_record
-from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.failure import Failure
@@ -18,7 +17,7 @@ from runc_wrap.report import call_outcomes, call_row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from runc_wrap.evidence.sources.strace_text import TracedCall
+    from runc_wrap.evidence.sources.strace_text import StraceReader, TracedCall
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_outcomes import CallOutcome, Filter
@@ -51,9 +50,8 @@ def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
         yield from ((record, SeenAt(kind, where)) for kind in seen.calls)
 
 
-def of_lines(lines: Iterable[bytes]) -> Iterator[SeenAt]:
+def of_lines(lines: Iterable[bytes], strace: StraceReader) -> Iterator[SeenAt]:
     """Yield the calls in an audit log or strace's output, each with its line's number."""
-    strace = StraceReader()
     for number, line in enumerate(lines, 1):
         if record := audit_record.parse(line):
             kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")

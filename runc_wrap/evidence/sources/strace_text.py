@@ -46,19 +46,28 @@ class TracedCall(NamedTuple):
 
 
 class StraceReader:
-    """Reads lines; remembers which processes run in which mode."""
+    """Reads lines; remembers which processes run in which mode.
+
+    `lacks_modes`: there were calls, but neither their numbers nor modes, so all count as native.
+    """
+
+    lacks_modes = False
 
     def __init__(self) -> None:
+        self._has_some = False
         self._modes: dict[bytes, str] = {}
 
     def call(self, line: bytes) -> TracedCall | None:
         """Return the call in a line, None for any other line."""
         if mode := _MODE.search(line):
             self._modes[mode[1]] = mode[2].decode()
+            self._has_some = True
         elif found := _LINE.match(line):
             name, bits = found[4].decode(), self._mode(found[1] or found[2])
             unnamed = _UNNAMED.fullmatch(name)
             number = int(found[3]) if found[3] else int(unnamed[1], 0) if unnamed else None
+            self._has_some |= number is not None
+            self.lacks_modes = not self._has_some
             return TracedCall(name, bits, _arguments(found[5]), number)
         elif ended := _ENDED.match(line):
             self._modes.pop(ended[1] or ended[2], None)

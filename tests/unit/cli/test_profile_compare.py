@@ -189,6 +189,21 @@ def test_a_traced_call_has_the_abi_of_its_number(node: Node, tmp_path: Path) -> 
     assert [(one["abi"], one["first"]) for one in json.loads(result.stdout)] == [("x86", "line 2")]
 
 
+@pytest.mark.parametrize(
+    ("abi", "line", "said"),
+    [("X86", "7 mkdir", True), ("X86", "7 [  83] mkdir", False), ("X86_64", "7 mkdir", False)],
+)
+def test_a_trace_that_cannot_tell_32_bit_programs_says_so(
+    node: Node, tmp_path: Path, abi: str, line: str, said: bool
+) -> None:
+    machine("x86_64")
+    path = tmp_path / "calls"
+    path.write_text(f"{line}(0x1, 0777) = 0\n")
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": [f"SCMP_ARCH_{abi}"]}
+    result = node.ctl("profile", "simulate", "-", str(path), stdin=json.dumps(profile))
+    assert ("calls of 32-bit programs count as 64-bit ones" in result.stderr) is said
+
+
 @pytest.mark.parametrize("line", ["[ 511] frob(1) = 0", "syscall_0x1ff(1) = 0"])
 def test_a_traced_call_that_has_no_name_here_is_judged_by_its_number(
     node: Node, tmp_path: Path, line: str
