@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.cli import output, progress, report_document, report_merged, report_text
+from runc_wrap.cli import output, progress, report_merged, report_suggestions, report_text
 from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.failure import Failure
@@ -151,9 +151,9 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     as_json = flags["as_json"]
     name = node or socket.gethostname()
     wanted = found.workloads if as_json or page else []
-    documents = [{"node": name, **report_document.document(one)} for one in wanted]
+    documents = [{"node": name, **report_suggestions.document(one)} for one in wanted]
     if page:
-        report_document.write_page(page, documents, places, _meta(found, asked, kept))
+        report_suggestions.write_page(page, documents, places, _meta(found, asked, kept))
     if as_json:
         if node:
             now = time_text.rfc3339(time.time())
@@ -161,7 +161,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
         else:
             output.document(documents)
     elif page:
-        report_document.say_page(page, documents)
+        report_suggestions.say_page(page, documents)
     elif words:
         output.say(in_full(found.workloads[0]))
     else:

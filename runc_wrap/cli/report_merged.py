@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, progress, report_document, report_text
-from runc_wrap.cli.report_document import document
+from runc_wrap.cli import output, progress, report_suggestions, report_text
+from runc_wrap.cli.report_suggestions import document
 from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.report.merge import base_profiles, node_document
@@ -106,11 +106,11 @@ def show(
         base_profiles.assign(places, workloads)
     documents = [document(one) for one in workloads] if as_json or page else []
     if page:
-        report_document.write_page(page, documents, places, _meta(found))
+        report_suggestions.write_page(page, documents, places, _meta(found))
     if as_json:
         output.document(found.as_json(documents))
     elif page:
-        report_document.say_page(page, documents)
+        report_suggestions.say_page(page, documents)
     elif named is not None:
         output.say(in_full(workloads[0]))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
-from runc_wrap.report import argument_text, call_outcomes
+from runc_wrap.report import call_outcomes, call_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,7 +40,7 @@ _COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 
 def call_words(row: CallRow) -> str:
     """Return a call in words: its name, what it would get, how often, by which programs."""
-    return _call(row, argument_text.MOST, _MOST_PROGRAMS)
+    return _call(row, call_text.MOST, _MOST_PROGRAMS)
 
 
 def _call(row: CallRow, kinds: int, most: int | None) -> str:

@@ -10,7 +10,7 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.cli import output, report_merged
 from runc_wrap.cli.report import gathered, sources
-from runc_wrap.cli.report_document import suggested
+from runc_wrap.cli.report_suggestions import suggested
 from runc_wrap.cli.report_text import call_words, chosen, listed
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file

@@ -13,7 +13,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.failure import Failure
-from runc_wrap.report import argument_text, workload_names
+from runc_wrap.report import call_text, workload_names
 from runc_wrap.report.live_feed import DeniedCalls, Watching
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:
         "errno": row.errno,
         "outcome": row.how,
         "args": one.call.args,
-        "arguments": argument_text.arguments(row.syscall, one.call.args or ()),
+        "arguments": call_text.arguments(row.syscall, one.call.args or ()),
         "count": one.times,
         "program": one.call.exe or one.call.comm,
     }
@@ -89,5 +89,5 @@ def _words(line: Json) -> str:
     times = f" {line['count']} times" if line["count"] > 1 else ""
     program = safe_text.word(line["program"])
     given = f"({line['arguments']})" if line["arguments"] else ""
-    call = argument_text.syscall(line["syscall"]) + given
+    call = call_text.syscall(line["syscall"]) + given
     return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

@@ -11,7 +11,7 @@ from runc_wrap.documents.reader import record
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.return_codes import LOG
-from runc_wrap.report import argument_text, call_outcomes
+from runc_wrap.report import call_outcomes, call_text
 from runc_wrap.report.call_outcomes import WORST_FIRST
 
 if TYPE_CHECKING:
@@ -149,9 +149,9 @@ class CallRow:
         name = name_of(abi, self.number)
         self.syscall = self.syscall if name.startswith("#") and self.syscall else name
 
-    def words(self, limit: int = argument_text.MOST) -> str:
+    def words(self, limit: int = call_text.MOST) -> str:
         """Return the call, with up to `limit` kinds of arguments that have names."""
-        return argument_text.words(self.syscall, self.args, limit, are_all=self.has_args)
+        return call_text.words(self.syscall, self.args, limit, are_all=self.has_args)
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it; `args` is null if they are unknown.
@@ -170,7 +170,7 @@ class CallRow:
             "errno": self.errno,
             "outcome": self.how,
             "args": [list(one) for one in self.args] if self.has_args else None,
-            "arguments": argument_text.shown(self.syscall, self.args) if is_any else None,
+            "arguments": call_text.shown(self.syscall, self.args) if is_any else None,
             "expected": self.is_expected,
             "count": self.count,
             "programs": programs[:_MOST_PROGRAMS],

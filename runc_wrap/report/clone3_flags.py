@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.return_codes import ACTION_MASK
-from runc_wrap.report import argument_text
+from runc_wrap.report import call_text
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import CallKind
@@ -43,5 +43,5 @@ def beyond_clone(flags: int, tids: int) -> str:
     beyond = flags & ~_LEGACY if flags & _SPAWN != _SPAWN else flags & ~(_LEGACY | _SPAWN)
     if flags & _PIDFD_AND_TID == _PIDFD_AND_TID:
         beyond |= _PIDFD_AND_TID
-    found = argument_text.arguments("clone3", (beyond,)) if beyond else ""
+    found = call_text.arguments("clone3", (beyond,)) if beyond else ""
     return " and ".join(filter(None, (found, "set_tid" if tids else "")))

@@ -24,7 +24,7 @@ from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.comparison import EQ
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.runtime_spec_names import ALLOW
-from runc_wrap.report import argument_text, call_outcomes
+from runc_wrap.report import call_outcomes, call_text
 from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.report.suggestion import dangerous_calls, denial_removal, profile_reduction
 
@@ -165,7 +165,7 @@ def _nameless(row: CallRow) -> str:
     runc:libcontainer/seccomp/seccomp_linux.go (GetSyscallFromName), crun:src/libcrun/seccomp.c
     (seccomp_syscall_resolve_name).
     """
-    shown = argument_text.syscall(row.syscall)
+    shown = call_text.syscall(row.syscall)
     what = f"{row.abi} call {shown} is left out: this libseccomp has no name for it"
     newer = " A newer libseccomp has the name." if shown != row.syscall else ""
     return f"{what}, and runtimes take no numbers.{newer}"
@@ -243,7 +243,7 @@ def _entry(row: CallRow, values: denial_removal.Values) -> Json:
         entry["args"] = [{"index": index, "value": value, "op": EQ} for index, value in values]
     given = dict(values)
     args = tuple(given.get(at) for at in range(max(given, default=-1) + 1))
-    words = argument_text.arguments(row.syscall, args)
+    words = call_text.arguments(row.syscall, args)
     shown = f"{row.syscall}({words}): " if words else ""
     return {**entry, "comment": shown + _evidence(row)}
 

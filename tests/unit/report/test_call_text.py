@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.report import argument_constants, argument_text
+from runc_wrap.report import argument_constants, call_text
 
 HEADERS = Path("/usr/include/linux")
 
@@ -51,22 +51,22 @@ HEADERS = Path("/usr/include/linux")
 def test_arguments_are_named_as_strace_does(
     name: str, args: tuple[int | None, ...], told: str
 ) -> None:
-    assert argument_text.arguments(name, args) == told
+    assert call_text.arguments(name, args) == told
 
 
 ANY = st.one_of(st.none(), st.integers(0, 2**64 - 1))
 
 
-@given(st.sampled_from(sorted(argument_text._CALLS)), st.lists(ANY, max_size=6))  # noqa: SLF001 - the table itself
+@given(st.sampled_from(sorted(call_text._CALLS)), st.lists(ANY, max_size=6))  # noqa: SLF001 - the table itself
 def test_whatever_a_program_passes_is_one_harmless_line(name: str, args: list[int | None]) -> None:
-    told = argument_text.arguments(name, tuple(args))
+    told = call_text.arguments(name, tuple(args))
     assert re.fullmatch(r"[\w|, …]*", told)
 
 
 def test_newer_calls_have_the_kernels_names() -> None:
-    assert argument_text.syscall("#470") == "#470 (listns)"
-    assert argument_text.syscall("#5000") == "#5000"
-    assert argument_text.syscall("mount") == "mount"
+    assert call_text.syscall("#470") == "#470 (listns)"
+    assert call_text.syscall("#5000") == "#5000"
+    assert call_text.syscall("mount") == "mount"
 
 
 @pytest.mark.parametrize(
