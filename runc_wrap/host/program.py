@@ -73,14 +73,18 @@ class Ended:
 
     `status` is MISSING for a program that is not installed, HUNG for one that took too long or was
     not executed, TOO_MUCH for one that printed too much, GIVEN_UP as its caller wished. `raw` is
-    what it printed, as bytes.
+    what it printed, as bytes: a fleet's answers wait as they are.
     """
 
     status: int
-    printed: str
+    raw: bytes
     said: str
     complaint: str = ""  # all of its stderr
-    raw: bytes = b""
+
+    @property
+    def printed(self) -> str:
+        """What it printed, as text."""
+        return self.raw.decode(errors="replace")
 
     @property
     def is_well(self) -> bool:
@@ -115,9 +119,9 @@ def run(  # noqa: PLR0913 - most have defaults
     """
     path, most = locate(name), largest or _LARGEST
     if path is None:
-        return Ended(MISSING, "", f"{name} is not installed")
+        return Ended(MISSING, b"", f"{name} is not installed")
     if why := refusal(path):
-        return Ended(HUNG, "", why)
+        return Ended(HUNG, b"", why)
     called = " ".join((name, *words[:1]))
     with _memory() as given, _memory() as out, _memory() as err:
         given.write(stdin)
@@ -128,7 +132,7 @@ def run(  # noqa: PLR0913 - most have defaults
                 env=made_environment() if environment is None else environment,
             )  # fmt: skip
         except OSError as error:
-            return Ended(HUNG, "", f"{path}: {error.strerror}")
+            return Ended(HUNG, b"", f"{path}: {error.strerror}")
         with process:
             try:
                 until = _Until(time.monotonic() + seconds, most, is_given_up)
@@ -138,12 +142,13 @@ def run(  # noqa: PLR0913 - most have defaults
                 _end_growth(out, err)
         if excess:
             how = _EXCESS[excess].format(seconds=seconds, most=most)
-            return Ended(excess, "", f"`{called}` {how}")
+            return Ended(excess, b"", f"`{called}` {how}")
         raw, complaint = _bytes(out, most), _bytes(err, most).decode(errors="replace")
-    printed, status = raw.decode(errors="replace"), process.returncode
-    last = (complaint or printed)[-4 * _MOST_SAID :]  # all of its words would take 20 times as much
+    last = complaint or raw[-16 * _MOST_SAID :].decode(errors="replace")
+    last = last[-4 * _MOST_SAID :]  # all of its words would take 20 times as much
     said = " ".join(last.split())[-_MOST_SAID:]
-    return Ended(status, printed, said or f"it ended with status {status}", complaint, raw)
+    status = process.returncode
+    return Ended(status, raw, said or f"it ended with status {status}", complaint)
 
 
 def do(name: str, *words: str, seconds: float) -> None:

@@ -105,7 +105,7 @@ def killed_once(pid: int, who: str, step: int) -> list[str]:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     wait_until(lambda: not traced(pid), "the tracer's end")
     again = process_rounds.tighten_processes(lambda _: [pid], DENY_KEYCTL)
-    is_right = (done.returncode == -9) == (who == "command")
+    is_right = done.returncode == (-9 if who == "command" else 0)
     return [str(one.reason) for one in again if one.reason] + (
         [] if is_right else [done.stdout + done.stderr]
     )

@@ -228,7 +228,7 @@ def test_after_a_kill_or_a_power_cut_at_any_step_a_whole_release_starts_containe
         shutil.rmtree(prefix / "lib")
         (prefix / "bin" / "runc-wrap").unlink()
     monkeypatch.setattr(program, "do", _sync)
-    monkeypatch.setattr(program, "run", lambda *_, **__: program.Ended(0, "", ""))
+    monkeypatch.setattr(program, "run", lambda *_, **__: program.Ended(0, b"", ""))
     before = ("", None) if is_first else ("1.000000", b"1.000000")
     put, close = list[int](), change_set.close
 
