@@ -9,19 +9,21 @@ with, below and above each can be tried.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import islice, product
 from math import prod
 from operator import or_
 from typing import NamedTuple
 
 from runc_wrap.filters.evaluate import bpf, bpf_machine
 from runc_wrap.filters.evaluate.libseccomp_input import Comparison
-from runc_wrap.hotpath.comparison import MASKED_EQ
+from runc_wrap.hotpath.comparison import GE, GT, LE, LT, MASKED_EQ
 
 _MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
 _STRIDE = 2654435761  # a prime: each combination comes once, and a part has nearly all values
 _MOST_STEPS = 512
 _AND_K = 0x54
+_RANGES = (LT, LE, GT, GE)
 _UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
 
 
@@ -46,12 +48,18 @@ class Interest:
     def note_conditions(self, conditions: Iterable[Comparison]) -> None:
         """Add the values of a profile's conditions, and those that meet one mask, or none."""
         masked: dict[int, list[Comparison]] = {}
+        bounds: dict[int, set[int]] = {}
         for one in conditions:
             self._note_condition(one)
             if one.op == MASKED_EQ:
                 masked.setdefault(one.index, []).append(one)
+            elif one.op in _RANGES:
+                bounds.setdefault(one.index, set()).update((one.value, one.value + 1))
         for index, some in masked.items():
-            self.whole[index].update(_apart(some))
+            found = set(_apart(some))
+            every = reduce(or_, (one.value for one in some))
+            within = _within(bounds.get(index, ()), every, {one & every for one in found})
+            self.whole[index].update(found, islice(within, MOST_CALLS))
 
     def _note_condition(self, one: Comparison) -> None:
         """Add the value of a profile's condition; for a mask, also values with other bits set."""
@@ -123,6 +131,15 @@ def _apart(masked: Sequence[Comparison]) -> Iterator[int]:
     value = _meeting_none(masked)
     for mask, wanted in ((0, 0), *((one.value, one.value_two & one.value) for one in masked)):
         yield from (value & ~mask | wanted, (value & ~mask | wanted | ~every) & _WHOLE)
+
+
+def _within(bounds: Iterable[int], mask: int, patterns: Iterable[int]) -> Iterator[int]:
+    """Yield, from each bound on, the first value that has each of the patterns under the mask."""
+    for bound, pattern in product(sorted({0, *bounds}), sorted(patterns)):
+        after = (((bound >> at) + 1 << at) | pattern & (1 << at) - 1 for at in range(64))
+        first = next((one for one in (bound, *after) if one & mask == pattern), _WHOLE + 1)
+        if first <= _WHOLE:
+            yield first
 
 
 def _meeting_none(masked: Sequence[Comparison]) -> int:

@@ -55,6 +55,14 @@ def test_values_that_meet_no_mask_are_counted_among_those_to_try() -> None:
     assert found.alone == len([*found.calls()])
 
 
+def test_a_value_between_two_ranges_that_meets_no_mask_is_tried() -> None:
+    found = bpf_arguments.Interest()
+    rules = (("LE", 100, 0), ("GE", 106, 0), ("MASKED_EQ", 3, 1), ("MASKED_EQ", 1, 0))
+    found.note_conditions(Comparison(0, f"SCMP_CMP_{op}", *each) for op, *each in rules)
+    assert 103 in found.values(0)
+    assert found.alone == len([*found.calls()])
+
+
 def with_rule(block: Any, *names: str, **fields: Any) -> Any:
     rule = {"names": list(names), "action": "SCMP_ACT_ALLOW", **fields}
     return {**block, "syscalls": [*block["syscalls"], rule]}
