@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from runc_wrap import safe_text
 from runc_wrap.cli import output
-from runc_wrap.cluster import archive_copy, next_step, preflight, remaining_pods, state_file
+from runc_wrap.cluster import (
+    archive_copy,
+    next_step,
+    preflight,
+    readiness,
+    remaining_pods,
+    state_file,
+)
 from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
@@ -22,9 +28,8 @@ from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.failure import Failure
-from runc_wrap.host import files, polling
+from runc_wrap.host import polling
 from runc_wrap.host.locks import LockHeldError, locked
-from runc_wrap.hotpath import config_file
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
@@ -36,16 +41,12 @@ if TYPE_CHECKING:
 _PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path here and there
 _SOCKET = Path("/host/systemd/private")
 _CONFIG, _PROFILES = Path("/policy/config"), Path("/policy/profiles")
-# In the pod, for the image's probe, is-ready: the one while the node is as it should be, the other
-# with what to say of it.
-_MARK, _SENTENCE = Path("/run/runc-wrap/ready"), Path("/run/runc-wrap/sentence")
-_STATE = Path("/run/runc-wrap/state")  # there, too: the state's word, for the command metrics
+_STATE = Path("/run/runc-wrap/state")  # in the pod: the state's word, for the command metrics
 _FILE = Path("/host/metrics/runc-wrap.prom")
 _PERIOD = 300.0  # seconds between looks at a node that needs nothing
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
 _LONGEST_POLICY = 8 * policy_files.LARGEST  # bytes of one line: JSON escapes each by six at most
-_LONGEST_SENTENCE = 300  # characters; the probe prints 1000 bytes
 _ANOTHER = (
     "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
     "any more (`kubectl -n runc-wrap get daemonsets`)"
@@ -229,10 +230,10 @@ def _keep(
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    _mark("the installer has begun to look at its node", is_well=False)
+    readiness.note("the installer has begun to look at its node", is_well=False)
     while True:
         word, sentence = _attempted(work)
-        _mark(sentence, is_well=word in well)
+        readiness.note(sentence, is_well=word in well)
         if once:
             raise SystemExit(0 if word in well else output.WRONG)
         _rest(_PERIOD if word in well and reporter.is_heard else _SOON)
@@ -259,18 +260,6 @@ def _policy() -> str:
         return policy_files.digest(policy_files.mounted(_CONFIG, _PROFILES))
     except policy_files.PolicyNotTaken as error:
         return str(error)
-
-
-def _mark(sentence: str, *, is_well: bool) -> None:
-    """Have the probe say so: a sentence on one line, whatever others wrote into it."""
-    if not _MARK.parent.is_dir():
-        return
-    said = safe_text.name(" ".join(sentence.split()), _LONGEST_SENTENCE).encode()
-    files.replace(_SENTENCE, said, is_synced=False, writer="installer")
-    if is_well:
-        _MARK.touch()
-    else:
-        config_file.remove(str(_MARK))
 
 
 def _end(_number: int, _frame: object) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.cli import cluster
+from runc_wrap.cluster import readiness
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
 from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, NextStep
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(cluster, "_MARK", tmp_path / "ready")
-    monkeypatch.setattr(cluster, "_SENTENCE", tmp_path / "sentence")
+    monkeypatch.setattr(readiness, "MARK", tmp_path / "ready")
+    monkeypatch.setattr(readiness, "SENTENCE", tmp_path / "sentence")
     monkeypatch.setattr(cluster, "_SOON", 0.0)
     monkeypatch.setattr(cluster, "_CONFIG", tmp_path / "config")
     monkeypatch.setattr(cluster, "_PROFILES", tmp_path / "profiles")

@@ -26,7 +26,7 @@ _MOST_ANCESTORS = 64
 _LATE = 0.5  # seconds from an exec to a reading of /proc within which no pid is reused
 
 
-class ProcessPlaces:
+class ProcessScan:
     """Notes in `lives` the processes that are in containers, in `hosts` those that are in none.
 
     `meanwhile` is called now and then in a `scan`.
