@@ -35,7 +35,6 @@ _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Rea
     next_step.POLICY_REFUSED: "PolicyRefused",
     next_step.REMOVING: "NotRemoved",
 }
-_EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 _LONGEST_FINDING = 300  # characters, in an Event
 _TROUBLE = (api_server.Unreachable, api_server.Refused)
 
@@ -164,7 +163,7 @@ class Reporter:
         for reason, note in events:
             event = node_event.event(node, self.pod.name, reason, note, _now())
             try:
-                self.api.create(_EVENTS, event)
+                self.api.create(node_event.PATH, event)
             except api_server.Refused as error:
                 self.tell(str(error))  # what is refused is refused again: the state matters more
 

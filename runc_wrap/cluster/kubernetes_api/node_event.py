@@ -10,6 +10,7 @@ from runc_wrap.cluster.kubernetes_api.node_object import PREFIX
 if TYPE_CHECKING:
     from runc_wrap.cluster.kubernetes_api.node_object import Json, KubernetesNode
 
+PATH = "/apis/events.k8s.io/v1/namespaces/default/events"  # where it is posted
 _LONGEST_NOTE = 1000  # bytes; 1024 are allowed
 
 
