@@ -12,10 +12,9 @@ arguments are its flags and set_tid_size; in audit those for namespaces may be k
 from __future__ import annotations
 
 from errno import ENOSYS, errorcode
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
@@ -28,10 +27,8 @@ from runc_wrap.report.clone3_flags import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runc_wrap.evidence.store.call_counts import CallKind
-    from runc_wrap.filters.evaluate.libseccomp_input import Comparison
+    from runc_wrap.filters.evaluate.bpf_arguments import Interest
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
@@ -60,8 +57,8 @@ class Filter(Protocol):
     def code(self, abi: Abi, number: int, args: Six) -> int:
         """Return SECCOMP_RET_* with data."""
 
-    def rules(self, abi: Abi, number: int) -> Sequence[tuple[Comparison, ...]]:
-        """Return the conditions on which the outcome depends."""
+    def interest(self, abi: Abi, number: int) -> Interest:
+        """Return the values of arguments on which the outcome depends."""
 
 
 class CallOutcome(NamedTuple):
@@ -150,10 +147,7 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
 def _answered(call: CallKind, abi: Abi, profile: Filter) -> CallOutcome:
     number = call.number & 0xFFFFFFFF
     known = {at: value for at, value in enumerate(call.args or ()) if value is not None}
-    interest = Interest()
-    conditions = chain.from_iterable(profile.rules(abi, number))
-    interest.note_conditions(one for one in conditions if one.index not in known)
-    some = [*islice(interest.calls(), _MOST_TRIED)]
+    some = [*islice(profile.interest(abi, number).without(known).calls(), _MOST_TRIED)]
     tried = ((known.get(at, value) for at, value in enumerate(args)) for args in some)
     codes = {profile.code(abi, number, (a, b, c, d, e, f)) for a, b, c, d, e, f in tried}
     stopped = frozenset(code for code in codes if code & ACTION_MASK not in _LET_THROUGH)

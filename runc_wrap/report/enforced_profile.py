@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file, json_codec, policy_file
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runc_wrap.filters.evaluate.bpf import Args
-    from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
+    from runc_wrap.filters.evaluate.bpf_arguments import Interest
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.profiles.abis import Abi
@@ -61,9 +63,12 @@ class Enforced:
         """Return SECCOMP_RET_* with data."""
         return self._expectation.code(abi, number, args)
 
-    def rules(self, abi: Abi, number: int) -> Sequence[tuple[Comparison, ...]]:
-        """Return the conditions on which the outcome depends."""
-        return self._expectation.simulation.rules(abi, number)
+    def interest(self, abi: Abi, number: int) -> Interest:
+        """Return the values of arguments on which the outcome depends."""
+        simulation = self._expectation.simulation
+        is_open = simulation.is_uncertain(abi, number)
+        programs = [self._expectation.program] if is_open else []
+        return filter_comparison.to_try(programs, [simulation], abi, number)
 
 
 class Profiles:

@@ -6,7 +6,7 @@ sampled. Otherwise the walk collects the values that the arguments are compared 
 with, below and above each can be tried.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice, product
@@ -72,6 +72,14 @@ class Interest:
             self.note(one.index, value >> 32 & _MASK, high=True)
             near = {each & _WHOLE for each in (value, value - 1, value + 1)}
             self.whole.setdefault(one.index, set()).update(near)
+
+    def without(self, known: Container[int]) -> "Interest":
+        """Return the values of the arguments that are not known."""
+        kept = (
+            {index: some for index, some in each.items() if index not in known}
+            for each in (self.low, self.high, self.whole)
+        )
+        return Interest(*kept)
 
     @property
     def indexes(self) -> list[int]:

@@ -220,8 +220,7 @@ def _asked(row: CallRow, profile: Filter | None) -> tuple[int, ...]:
     usual = call_counts.asked(row.arch, row.number)[:1]
     if abi is None or profile is None:
         return usual
-    rules = profile.rules(abi, row.number & 0xFFFFFFFF)
-    return tuple(sorted({one.index for rule in rules for one in rule})) or usual
+    return tuple(profile.interest(abi, row.number & 0xFFFFFFFF).indexes) or usual
 
 
 def _values(row: CallRow, asked: tuple[int, ...]) -> list[denial_removal.Values]:

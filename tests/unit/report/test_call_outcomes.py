@@ -37,6 +37,11 @@ def _acct_call() -> CallKind:
     return _call(syscall_names.numbers(native)["acct"], arch=native.audit)
 
 
+def _compared(*args: tuple[int, str, int]) -> dict[str, Any]:
+    named = [{"index": at, "op": f"SCMP_CMP_{op}", "value": value} for at, op, value in args]
+    return {"names": ["acct"], "action": "SCMP_ACT_ALLOW", "args": named}
+
+
 def _args(*given: int | None) -> tuple[int | None, ...]:
     return (*given, *(None,) * 6)[:6]
 
@@ -91,6 +96,11 @@ def _acct(*comparisons: tuple[int, int, int | None]) -> dict[str, Any]:
         [
             _acct((0, mask, wanted))
             for mask, wanted in ((0x20, 0), (0x1A0, 0x1A0), (0x10, 0x10), (0x110, 0))
+        ],
+        # libseccomp up to 2.6.0 denies these for (0, 1), at which they compare nothing
+        [
+            _compared((0, "NE", 1)),
+            _compared((1, "GE", 10), (0, "NE", 9)),
         ],
         [_acct((0, number, None)) for number in range(800)],
         [_acct((0, 8, 0)), *(_acct((0, 8, 8), (1, 9 * number, None)) for number in range(300))],
