@@ -57,9 +57,11 @@ class Interest:
                 bounds.setdefault(one.index, set()).update((one.value, one.value + 1))
         for index, some in masked.items():
             found = set(_apart(some))
-            every = reduce(or_, (one.value for one in some))
-            within = _within(bounds.get(index, ()), every, {one & every for one in found})
-            self.whole[index].update(found, islice(within, MOST_CALLS))
+            self.whole[index].update(found)
+            if ranges := bounds.get(index):
+                every = reduce(or_, (one.value for one in some))
+                within = _within(ranges, every, {one & every for one in found})
+                self.whole[index].update(islice(within, MOST_CALLS))
 
     def _note_condition(self, one: Comparison) -> None:
         """Add the value of a profile's condition; for a mask, also values with other bits set."""
