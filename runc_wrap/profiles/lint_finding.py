@@ -1,11 +1,12 @@
 """The type of a profile check, its findings, and questions about a profile that checks share."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from errno import ENOSYS
 from typing import Literal
 
 from runc_wrap.profiles.engine_versions import Version
-from runc_wrap.profiles.runtime_spec_names import NOTIFY
+from runc_wrap.profiles.runtime_spec_names import ACTIONS, NOTIFY
 from runc_wrap.profiles.source_profile import Profile, Rule
 
 Severity = Literal["error", "warning", "note"]
@@ -74,3 +75,21 @@ def may(profile: Profile, name: str) -> bool:
 def is_plain_denial(rule: Rule) -> bool:
     """Tell whether a rule denies a call regardless of its arguments."""
     return rule.action not in PERMISSIVE and not rule.args
+
+
+def compared(profile: Profile, by: Collection[str] = ACTIONS) -> set[str]:
+    """Return the calls that pass with some arguments only, for rules of certain actions."""
+    plain = {name for rule in profile.rules if _passes_plainly(rule) for name in rule.names}
+    some = [rule for rule in profile.rules if rule.args and rule.action in by]
+    return {name for rule in some for name in rule.names} - plain
+
+
+def _passes_plainly(rule: Rule) -> bool:
+    return rule.action in PERMISSIVE and not rule.args and not rule.includes.caps
+
+
+def denied(profile: Profile) -> list[str]:
+    """Return the calls denied regardless of arguments, but not those to be retried (ENOSYS)."""
+    plain = [rule for rule in profile.rules if is_plain_denial(rule) and rule.errno_ret != ENOSYS]
+    named = dict.fromkeys(name for rule in plain for name in rule.names)
+    return [name for name in named if not may(profile, name)]

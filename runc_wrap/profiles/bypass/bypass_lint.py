@@ -1,8 +1,5 @@
 """Checks for ways around the denials of a profile, in addition to those of lint."""
 
-from collections.abc import Collection
-from errno import ENOSYS
-
 from runc_wrap.hotpath.comparison import GE, GT, NE
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
@@ -12,47 +9,19 @@ from runc_wrap.profiles.lint_finding import (
     Check,
     Context,
     Said,
+    compared,
+    denied,
     finds,
     is_plain_denial,
     may,
     rules,
 )
-from runc_wrap.profiles.runtime_spec_names import ACTIONS, OCI
+from runc_wrap.profiles.runtime_spec_names import OCI
 from runc_wrap.profiles.source_profile import Argument, Profile, Rule
 from runc_wrap.profiles.syscall_names import having
 
 UPPER_BITS = "upper-bits"
 _HOLD_ABOVE = frozenset({NE, GT, GE})
-
-
-@finds("done-by-a-ring", "warning", f"deny {', '.join(io_uring.CALLS)}")
-def done_by_a_ring(profile: Profile, _: Context) -> Said:
-    """Find calls, denied or compared by arguments, that io_uring replaces unseen by filters."""
-    open_to = sorted(io_uring.RINGABLE.intersection({*_compared(profile), *_denied(profile)}))
-    if open_to and may(profile, io_uring.SETUP):
-        what = (
-            f"denies {', '.join(open_to)}, wholly or by arguments, and allows {io_uring.SETUP}: "
-            "io_uring does the same without passing the filter"
-        )
-        yield "syscalls", what
-
-
-def _compared(profile: Profile, by: Collection[str] = ACTIONS) -> set[str]:
-    """Return the calls that pass with some arguments only, for rules of certain actions."""
-    plain = {name for rule in profile.rules if _passes_plainly(rule) for name in rule.names}
-    some = [rule for rule in profile.rules if rule.args and rule.action in by]
-    return {name for rule in some for name in rule.names} - plain
-
-
-def _passes_plainly(rule: Rule) -> bool:
-    return rule.action in PERMISSIVE and not rule.args and not rule.includes.caps
-
-
-def _denied(profile: Profile) -> list[str]:
-    """Return the calls denied regardless of arguments, but not those to be retried (ENOSYS)."""
-    rules = [rule for rule in profile.rules if is_plain_denial(rule) and rule.errno_ret != ENOSYS]
-    named = dict.fromkeys(name for rule in rules for name in rule.names)
-    return [name for name in named if not may(profile, name)]
 
 
 @finds(
@@ -61,7 +30,7 @@ def _denied(profile: Profile) -> list[str]:
 def done_by_siblings(profile: Profile, context: Context) -> Said:
     """Find calls denied by name while others that do the same, or part of it, are permitted."""
     listed = {*profile.abis(context.arch), OCI[context.arch]}
-    for call in _denied(profile):
+    for call in denied(profile):
         known = sibling_calls.SIBLINGS.get(call, ())
         if others := [one for one in known if may(profile, one) and having(one, listed)]:
             names = ", ".join(others)
@@ -85,7 +54,7 @@ def done_by_multiplexers(profile: Profile, context: Context) -> Said:
     for one, calls in sibling_calls.MULTIPLEXED.items():
         own = [rule for rule in profile.rules if one in rule.names and is_plain_denial(rule)]
         dropped = [rule for rule in own if is_default(rule, profile)]
-        open_to = _compared(profile, PERMISSIVE) & calls
+        open_to = compared(profile, PERMISSIVE) & calls
         if dropped:
             open_to |= {name for name in calls if may(profile, name)}
         abis = having(one, listed)
@@ -105,7 +74,7 @@ def done_by_multiplexers(profile: Profile, context: Context) -> Said:
 )
 def exempt_from_filters(profile: Profile, _: Context) -> Said:
     """Find denials of calls that Linux exempts from every filter."""
-    if exempt := [name for name in _denied(profile) if name in sibling_calls.EXEMPT]:
+    if exempt := [name for name in denied(profile) if name in sibling_calls.EXEMPT]:
         what = (
             f"denies {', '.join(exempt)}, which Linux since 6.14 (uretprobe) and 6.18 (uprobe) "
             "exempts from every filter"
@@ -143,7 +112,7 @@ def _passed(rule: Rule, one: Argument, name: str) -> bool:
 
 
 CHECKS: tuple[Check, ...] = (
-    done_by_a_ring,
+    io_uring.done_by_a_ring,
     done_by_siblings,
     done_by_multiplexers,
     exempt_from_filters,

@@ -1,4 +1,4 @@
-"""Which system calls each io_uring operation replaces, unseen by filters. Data, 2026-11-25.
+"""io_uring: which system calls its operations replace, unseen by filters (2026-11-25); a warning.
 
 Sources: the numbers are enum io_uring_op of include/uapi/linux/io_uring.h (Linux 6.12 to NR 57; the
 rest from liburing 27255f4ceda9 of 2026-08-19). What an operation does: io_uring/opdef.c and the
@@ -9,6 +9,9 @@ An operation is listed with a call if a program can achieve the same by it: READ
 flags, POLL_ADD waits for one descriptor as select does, FIXED_FD_INSTALL gives a file another
 number. MSG_RING hands files to another ring, which must exist already; it replaces no call.
 """
+
+from runc_wrap.profiles.lint_finding import Context, Said, compared, denied, finds, may
+from runc_wrap.profiles.source_profile import Profile
 
 _OPERATIONS = """
 NOP
@@ -88,3 +91,15 @@ SETUP = "io_uring_setup"
 # An unconfined process can pass a ring (SCM_RIGHTS) to a confined one, which then acts with its own
 # files and rights by io_uring_enter alone. So a denial needs all three.
 CALLS = (SETUP, "io_uring_enter", "io_uring_register")
+
+
+@finds("done-by-a-ring", "warning", f"deny {', '.join(CALLS)}")
+def done_by_a_ring(profile: Profile, _: Context) -> Said:
+    """Find calls, denied or compared by arguments, that io_uring replaces unseen by filters."""
+    open_to = sorted(RINGABLE.intersection({*compared(profile), *denied(profile)}))
+    if open_to and may(profile, SETUP):
+        what = (
+            f"denies {', '.join(open_to)}, wholly or by arguments, and allows {SETUP}: "
+            "io_uring does the same without passing the filter"
+        )
+        yield "syscalls", what
