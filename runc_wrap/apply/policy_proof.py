@@ -26,7 +26,7 @@ from runc_wrap.filters.evaluate import (
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import libseccomp_compiler, libseccomp_version
 from runc_wrap.host import files
-from runc_wrap.hotpath import comparison, json_codec
+from runc_wrap.hotpath import json_codec, operators
 from runc_wrap.hotpath.decision import AS_STRICT, RECORD
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _LARGEST = 16 << 20
 # What finds a proof: another release, whose text differs, asks again.
 _PROVING = (
-    comparison,
+    operators,
     bpf,
     bpf_arguments,
     bpf_machine,

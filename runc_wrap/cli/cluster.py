@@ -20,7 +20,7 @@ from runc_wrap.cluster import (
     remaining_pods,
     state_file,
 )
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory, policy_trial
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_manager import Manager
@@ -46,7 +46,9 @@ _FILE = Path("/host/metrics/runc-wrap.prom")
 _PERIOD = 300.0  # seconds between looks at a node that needs nothing
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
-_LONGEST_POLICY = 8 * policy_files.LARGEST  # bytes of one line: JSON escapes each by six at most
+_LONGEST_POLICY = (
+    8 * configmap_policy.LARGEST
+)  # bytes of one line: JSON escapes each by six at most
 _ANOTHER = (
     "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
     "any more (`kubectl -n runc-wrap get daemonsets`)"
@@ -116,7 +118,7 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, policy: s
     if policy and not found:
         try:
             policy_directory.lay(places, policy)
-        except (policy_files.PolicyNotTaken, OSError) as error:
+        except (configmap_policy.PolicyNotTaken, OSError) as error:
             refused = str(error)
     output.document({"reason": "; ".join(found), "policy": refused})
     if found:
@@ -257,8 +259,8 @@ def _rest(seconds: float) -> None:
 
 def _policy() -> str:
     try:
-        return policy_files.digest(policy_files.mounted(_CONFIG, _PROFILES))
-    except policy_files.PolicyNotTaken as error:
+        return configmap_policy.digest(configmap_policy.mounted(_CONFIG, _PROFILES))
+    except configmap_policy.PolicyNotTaken as error:
         return str(error)
 
 

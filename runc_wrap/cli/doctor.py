@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import doctor as checks
 from runc_wrap import safe_text
 from runc_wrap.cli import output, progress
+from runc_wrap.doctor import checks, remedies
 from runc_wrap.failure import Failure
 from runc_wrap.installation import release_switch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.doctor import Mended
     from runc_wrap.doctor.check_finding import Finding
+    from runc_wrap.doctor.remedies import Mended
     from runc_wrap.node.paths import Places
 
 
@@ -41,7 +41,8 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
     with progress.shown("Checking this node"):
         findings = checks.run(places)
         if fix and not dry_run:
-            mended, findings = checks.mend(places, findings)
+            mended = remedies.mend(findings)
+            findings = checks.run(places) if mended else findings
     if as_json:
         output.document(_document(findings, mended))
     else:

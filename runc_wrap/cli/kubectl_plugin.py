@@ -21,7 +21,7 @@ from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.fleet.report_collection import Collection, lines
 from runc_wrap.node import paths
-from runc_wrap.report.merge.document_stream import Document, NodeAnswer
+from runc_wrap.report.merge.document_stream import Document, NodeAnswer, without_collector
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
 
@@ -164,7 +164,7 @@ def _gathered(  # noqa: PLR0913 - what both commands are given
     with (
         progress.shown("Asking nodes") as meter,
         _kept(save) as keep,
-        report_merged.without_collector(),
+        without_collector(),
     ):
         nodes, found.not_linux = kubectl_cluster.asked(cluster)
         chosen = [one for one in nodes if one.node not in without]

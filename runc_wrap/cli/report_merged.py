@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,10 +16,11 @@ from runc_wrap.cli.report_suggestions import document
 from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.report.merge import base_profiles, node_document
+from runc_wrap.report.merge.document_stream import without_collector
 from runc_wrap.report.merge.fleet_report import FleetReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from runc_wrap.host.progress_meter import Meter
@@ -61,18 +61,6 @@ def gathered(
             except OSError as error:
                 found.refuse(where, f"cannot be read: {error.strerror}")
     return found
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Pause the search for circles of objects: documents have none, and it takes a quarter."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _opened(name: str) -> AbstractContextManager[BinaryIO]:

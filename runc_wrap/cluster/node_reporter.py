@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runc_wrap import safe_text
 from runc_wrap.cluster import next_step, state_file
 from runc_wrap.cluster.kubernetes_api import api_server, node_event, node_object
 from runc_wrap.cluster.kubernetes_api.node_object import Wanted
@@ -35,7 +34,6 @@ _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Rea
     next_step.POLICY_REFUSED: "PolicyRefused",
     next_step.REMOVING: "NotRemoved",
 }
-_LONGEST_FINDING = 300  # characters, in an Event
 _TROUBLE = (api_server.Unreachable, api_server.Refused)
 
 
@@ -157,7 +155,9 @@ class Reporter:
             again = f" again: it was {word}" if word in _REASONS else ""
             yield "Ready", f"runc-wrap {shown.version} is ready{again}"
         elif decision.word in _REASONS and decision.why:
-            yield _REASONS[decision.word], self._note(decision)
+            is_policy = decision.word == next_step.POLICY_REFUSED
+            file = state_file.file(self.places) if is_policy else None
+            yield _REASONS[decision.word], node_event.reason_note(decision.why, file)
 
     def _create_events(self, node: KubernetesNode, events: Iterable[tuple[str, str]]) -> None:
         for reason, note in events:
@@ -182,16 +182,6 @@ class Reporter:
             self._last = _what(decision)
             self.tell(f"{decision.word}: {decision.why}" if decision.why else decision.word)
 
-    def _note(self, decision: NextStep) -> str:
-        """Return why a node is in a state; of a policy's findings the first, and where all are."""
-        first, *others = decision.why.split("\n")
-        if decision.word != next_step.POLICY_REFUSED or (
-            len(first) <= _LONGEST_FINDING and not others
-        ):
-            return decision.why
-        more = f"and {len(others)} more; all" if others else "the whole"
-        return f"{_shortened(first)} ({more} in {state_file.file(self.places)} on the node)"
-
 
 def _is_proved(decision: NextStep) -> bool:
     """Tell whether a canary ran: what is waited for then is the kubelet's list."""
@@ -206,14 +196,6 @@ def _what(decision: NextStep) -> tuple[str, str]:
 def waiting_for(units: Iterable[str]) -> str:
     """Return the sentence of a pod that waits for what one before it began."""
     return f"waiting for what another pod began on this node: {', '.join(units)}"
-
-
-def _shortened(finding: str) -> str:
-    """Return a finding without what is too long in it: a list of all settings, say."""
-    if len(finding) <= _LONGEST_FINDING:
-        return finding
-    clause, _, _ = finding[:_LONGEST_FINDING].rpartition("; ")
-    return clause or safe_text.fitted(finding, _LONGEST_FINDING)
 
 
 def _is_final(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.cluster import archive_copy, next_step, node_reporter, state_file
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.next_step import NextStep, Seen
 from runc_wrap.cluster.node_reporter import Shown
@@ -19,7 +19,7 @@ from runc_wrap.cluster.step_execution import StepExecution, settle_release
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
-    from runc_wrap.cluster.cluster_policy.policy_files import Files
+    from runc_wrap.cluster.cluster_policy.configmap_policy import Files
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
     from runc_wrap.cluster.kubernetes_api.node_object import KubernetesNode
     from runc_wrap.cluster.node_reporter import Reporter
@@ -128,8 +128,10 @@ class Reconciler:
 
     def _mounted(self) -> tuple[Files, str]:
         try:
-            return policy_files.mounted(self.reporter.pod.config, self.reporter.pod.profiles), ""
-        except policy_files.PolicyNotTaken as error:
+            return configmap_policy.mounted(
+                self.reporter.pod.config, self.reporter.pod.profiles
+            ), ""
+        except configmap_policy.PolicyNotTaken as error:
             return {}, str(error)
 
     def _forget_failures(self, steps: set[str]) -> None:

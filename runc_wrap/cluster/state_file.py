@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import time_text
-from runc_wrap.documents.bounds import First
+from runc_wrap.documents.constraints import First
 from runc_wrap.documents.reader import read as read_document
 from runc_wrap.documents.reader import record, written
 from runc_wrap.host import files

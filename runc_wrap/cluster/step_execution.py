@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import archive_copy, next_step, state_file
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.cluster.state_file import Attempt
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ class StepExecution:
     def _write_policy(self) -> str | None:
         """Write the mounted policy into var/cluster. Return its name, None if it cannot."""
         try:
-            files = policy_files.mounted(self._pod.config, self._pod.profiles)
+            files = configmap_policy.mounted(self._pod.config, self._pod.profiles)
             return policy_directory.write(self.places, files)
-        except (policy_files.PolicyNotTaken, OSError) as error:
+        except (configmap_policy.PolicyNotTaken, OSError) as error:
             self.reporter.tell(str(error))
             return None
 

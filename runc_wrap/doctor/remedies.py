@@ -1,13 +1,11 @@
-"""The commands that findings name: each is one line that root can paste into a shell.
-
-Among them those that restart and start the services.
-"""
+"""What mends a finding: commands for root's shell, a line each, and what `doctor --fix` does."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import service_units
@@ -16,9 +14,10 @@ from runc_wrap.host import program, systemd
 from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from runc_wrap.doctor.check_finding import Finding
     from runc_wrap.node.paths import Places
 
 
@@ -93,3 +92,37 @@ def changed_mode(path: Path, *, takes: int = 0, gives: int = 0) -> Callable[[], 
             os.close(descriptor)
 
     return act
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A finding that was to be mended; `failure` is why it could not, "" if it was."""
+
+    finding: Finding
+    failure: str
+
+
+def mend(found: Sequence[Finding]) -> list[Mended]:
+    """Mend what can be mended, each command once.
+
+    What a fix uncovers is found afterwards, and mended by the next `doctor --fix`.
+    """
+    tried: dict[str, str] = {}
+    fixable = [each for each in found if each.fix]
+    for each in fixable:
+        if each.command not in tried:
+            tried[each.command] = _failure(each)
+    return [Mended(each, tried[each.command]) for each in fixable]
+
+
+def _failure(finding: Finding) -> str:
+    try:
+        if finding.fix:
+            finding.fix()
+    except NotMended as error:
+        return str(error)
+    except PermissionError as error:
+        return f"{error.filename}: {error.strerror}; run this as root"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return ""

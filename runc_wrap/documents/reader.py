@@ -32,8 +32,8 @@ from typing import (
 )
 
 from runc_wrap import safe_text
-from runc_wrap.documents import bounds
-from runc_wrap.documents.bounds import Among, First, Key, Like, Most, Within
+from runc_wrap.documents import constraints
+from runc_wrap.documents.constraints import Among, First, Key, Like, Most, Within
 from runc_wrap.hotpath import json_codec
 
 Record = TypeVar("Record")
@@ -201,7 +201,7 @@ def _length(marks: Marks, otherwise: int) -> tuple[int, bool]:
 
 
 def _text(_: Any, marks: Marks) -> Reads:
-    most, is_cut = _length(marks, bounds.LONGEST)
+    most, is_cut = _length(marks, constraints.LONGEST)
     like: Like | Among | None = marks.get(Like) or marks.get(Among)
 
     def reads(value: Any) -> Any:
@@ -225,7 +225,7 @@ def _number(_: Any, marks: Marks) -> Reads:
 
 
 def _between(marks: Marks, kinds: tuple[type, ...], words: str) -> Reads:
-    within = marks.get(Within) or Within(-bounds.LARGEST)
+    within = marks.get(Within) or Within(-constraints.LARGEST)
     least, largest, make = within.least, within.largest, kinds[-1]
 
     def reads(value: Any) -> Any:
@@ -246,7 +246,7 @@ def _flag(*_: Any) -> Reads:
 
 
 def _list(inner: Any, marks: Marks) -> Reads:
-    most, is_cut = _length(marks, bounds.MOST)
+    most, is_cut = _length(marks, constraints.MOST)
     item = _reads(inner[0])
 
     def reads(value: Any) -> Any:
@@ -284,7 +284,7 @@ def _tuple(inner: Any, marks: Marks) -> Reads:
 
 
 def _map(inner: Any, marks: Marks) -> Reads:
-    most, _ = _length(marks, bounds.MOST)
+    most, _ = _length(marks, constraints.MOST)
     name, item = map(_reads, inner)
 
     def reads(value: Any) -> Any:

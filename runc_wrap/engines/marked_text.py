@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from runc_wrap.documents.bounds import Most
+from runc_wrap.documents.constraints import Most
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError
 

@@ -18,7 +18,7 @@ from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.block_evaluation import compares
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath import json_codec
-from runc_wrap.hotpath.comparison import MASKED_EQ
+from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS

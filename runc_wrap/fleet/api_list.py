@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from runc_wrap.documents.bounds import Key
+from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import DocumentError, read, record, taken
 from runc_wrap.fleet.kubectl import KubectlError, TooLargeError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from runc_wrap.documents.bounds import First, Key
+from runc_wrap.documents.constraints import First, Key
 from runc_wrap.documents.reader import record
 
 if TYPE_CHECKING:

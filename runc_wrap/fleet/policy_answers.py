@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from runc_wrap.documents.bounds import Count, First, Most
+from runc_wrap.documents.constraints import Count, First, Most
 from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.report import workload_names
 from runc_wrap.report.workload_names import Workload

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from runc_wrap import safe_text
-from runc_wrap.cluster.cluster_policy.policy_files import LARGEST, MODE
-from runc_wrap.documents.bounds import Most
+from runc_wrap.cluster.cluster_policy.configmap_policy import LARGEST, MODE
+from runc_wrap.documents.constraints import Most
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.failure import Failure
 from runc_wrap.fleet.kubectl import KubectlError

@@ -11,8 +11,8 @@ argument twice: runtimes would accept either comparison.
 Rules are entries of a compiled profile (see hotpath.resolve): {"rule", "all", "none"}.
 """
 
-from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, OPPOSITE, holds
 from runc_wrap.hotpath.errors import Refusal, quoted
+from runc_wrap.hotpath.operators import EQ, MASKED_EQ, OPPOSITE, holds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

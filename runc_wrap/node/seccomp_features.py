@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from runc_wrap.documents.bounds import Key
+from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.host import program
 from runc_wrap.profiles import engine_versions, syscall_names

@@ -7,7 +7,7 @@ change or refuse a profile: `formats` refuses invalid ones, and the operator dec
 from collections.abc import Iterator
 from errno import ENOSYS
 
-from runc_wrap.hotpath.comparison import EQ, GE, GT, LE, MASKED_EQ
+from runc_wrap.hotpath.operators import EQ, GE, GT, LE, MASKED_EQ
 from runc_wrap.profiles.abis import of_oci, runnable
 from runc_wrap.profiles.actions import code, is_default
 from runc_wrap.profiles.arguments.parameter_widths import WHOLE

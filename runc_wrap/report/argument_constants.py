@@ -1,4 +1,4 @@
-"""Names of the numbers in system calls' arguments. Data.
+"""Which arguments of system calls are shown by name, and the names of their numbers. Data.
 
 As of November 2026, from Linux 6.12's uapi headers (linux-libc-dev 6.12: sched.h, bits/socket.h,
 netlink.h, personality.h, keyctl.h, bpf.h, prctl.h, ptrace.h, mount.h, net.h, fcntl.h,
@@ -7,6 +7,10 @@ riscv64, s390x and loongarch64 use; mips and powerpc differ.
 """
 
 from __future__ import annotations
+
+
+class Flags(dict[int, str]):
+    """The names of bits, of which an argument has any."""
 
 
 def _sequence(prefix: str, words: str, first: int = 0) -> dict[int, str]:
@@ -160,3 +164,24 @@ GET_SEALS=1034 GET_RW_HINT=1035 SET_RW_HINT=1036 GET_FILE_RW_HINT=1037 SET_FILE_
 # linux:scripts/syscall.tbl, arch/x86/entry/syscalls: one number for all ABIs; new in Linux 6.15,
 # 6.17 (two) and 6.19, and unknown to libseccomp 2.6.0
 NEWER_CALLS = {467: "open_tree_attr", 468: "file_getattr", 469: "file_setattr", 470: "listns"}
+
+_NAMESPACES = Flags({**CLONE, **NEWTIME})
+_SOCKET: dict[int, dict[int, str] | str] = {0: FAMILIES, 1: "socket type", 2: "protocol"}
+# call -> index of an argument -> its constants, or the word for how call_text shows it
+ARGUMENTS: dict[str, dict[int, dict[int, str] | str]] = {
+    "clone": {0: "clone"},
+    "clone3": {0: _NAMESPACES, 1: "set_tid"},  # what the agent puts there
+    "unshare": {0: _NAMESPACES},
+    "setns": {1: _NAMESPACES},
+    "socket": _SOCKET,
+    "socketpair": _SOCKET,
+    "socketcall": {0: SOCKETCALL},
+    "personality": {0: "personality"},
+    "keyctl": {0: KEYCTL},
+    "bpf": {0: BPF},
+    "ptrace": {0: PTRACE},
+    "prctl": {0: PRCTL},
+    "ioctl": {1: IOCTL},
+    "mount": {3: Flags(MOUNT)},
+    "fcntl": {1: FCNTL},
+}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import time_text
-from runc_wrap.documents.bounds import Among, Count, First, Most, Time, Within
+from runc_wrap.documents.constraints import Among, Count, First, Most, Time, Within
 from runc_wrap.documents.reader import record
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.profiles import syscall_names

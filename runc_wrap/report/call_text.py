@@ -42,7 +42,7 @@ def words(call: str, known: Iterable[Args], limit: int = MOST, *, are_all: bool 
 
 def shown(name: str, kinds: Iterable[Args]) -> list[str]:
     """Return arguments by name, each kind once; [] for a call whose arguments have no names."""
-    if name not in _CALLS:
+    if name not in argument_constants.ARGUMENTS:
         return []
     found = (arguments(name, args) for args in kinds)
     return [one for one in dict.fromkeys(found) if one]
@@ -50,11 +50,11 @@ def shown(name: str, kinds: Iterable[Args]) -> list[str]:
 
 def arguments(name: str, args: Args) -> str:
     """Return the text between the brackets, "" if no argument is known and has a name."""
-    worded = _CALLS.get(name, {})
+    named = argument_constants.ARGUMENTS.get(name, {})
     last = max((at for at, value in enumerate(args) if value is not None), default=-1)
-    if not any(at <= last and args[at] is not None for at in worded):
+    if not any(at <= last and args[at] is not None for at in named):
         return ""
-    return ", ".join(filter(None, (_one(worded.get(at), args, at) for at in range(last + 1))))
+    return ", ".join(filter(None, (_one(named.get(at), args, at) for at in range(last + 1))))
 
 
 def syscall(name: str) -> str:
@@ -68,11 +68,14 @@ def syscall(name: str) -> str:
     return f"{name} ({known})" if known else name
 
 
-def _one(worded: Worded | None, args: Args, at: int) -> str:
+def _one(kind: str | Names | None, args: Args, at: int) -> str:
     value = args[at]
     if value is None:
         return _UNKNOWN
-    return worded(value, args) if worded else _number(value)
+    if isinstance(kind, str):
+        return _WORDED[kind](value, args)
+    named = _flags if isinstance(kind, argument_constants.Flags) else _named
+    return named(value, kind or {})
 
 
 def _number(value: int) -> str:
@@ -96,14 +99,6 @@ def _flags(value: int, names: Names, first: str = "") -> str:
     if rest or not found:
         found.append(f"{rest:#x}" if rest else "0")
     return "|".join(found)
-
-
-def _of(names: Names) -> Worded:
-    return lambda value, _: _named(value, names)
-
-
-def _bits(names: Names) -> Worded:
-    return lambda value, _: _flags(value, names)
 
 
 def _clone(value: int, _: Args) -> str:
@@ -144,22 +139,10 @@ def _set_tid(size: int, _: Args) -> str:
     return "set_tid" if size else ""
 
 
-_NAMESPACES = {**argument_constants.CLONE, **argument_constants.NEWTIME}
-_SOCKET = {0: _of(argument_constants.FAMILIES), 1: _socket_type, 2: _protocol}
-_CALLS: dict[str, dict[int, Worded]] = {
-    "clone": {0: _clone},
-    "clone3": {0: _bits(_NAMESPACES), 1: _set_tid},  # what the agent puts there
-    "unshare": {0: _bits(_NAMESPACES)},
-    "setns": {1: _bits(_NAMESPACES)},
-    "socket": _SOCKET,
-    "socketpair": _SOCKET,
-    "socketcall": {0: _of(argument_constants.SOCKETCALL)},
-    "personality": {0: _personality},
-    "keyctl": {0: _of(argument_constants.KEYCTL)},
-    "bpf": {0: _of(argument_constants.BPF)},
-    "ptrace": {0: _of(argument_constants.PTRACE)},
-    "prctl": {0: _of(argument_constants.PRCTL)},
-    "ioctl": {1: _of(argument_constants.IOCTL)},
-    "mount": {3: _bits(argument_constants.MOUNT)},
-    "fcntl": {1: _of(argument_constants.FCNTL)},
+_WORDED: dict[str, Worded] = {
+    "clone": _clone,
+    "set_tid": _set_tid,
+    "socket type": _socket_type,
+    "protocol": _protocol,
+    "personality": _personality,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.documents.bounds import Count, First, Most
+from runc_wrap.documents.constraints import Count, First, Most
 from runc_wrap.documents.reader import record
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF

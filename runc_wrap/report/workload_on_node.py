@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from runc_wrap.documents.bounds import Count, First, Most, Time
+from runc_wrap.documents.constraints import Count, First, Most, Time
 from runc_wrap.documents.reader import record
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.report.call_outcomes import SAFE

@@ -17,7 +17,7 @@ import click
 
 from runc_wrap.cli import main
 from runc_wrap.cluster import next_step
-from runc_wrap.doctor import CHECKS
+from runc_wrap.doctor.checks import CHECKS
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:

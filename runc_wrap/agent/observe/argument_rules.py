@@ -5,7 +5,7 @@ runc_wrap.profiles.mode_profiles.observe_mode describes the form and writes it.
 
 from __future__ import annotations
 
-from runc_wrap.hotpath.comparison import MASKED_EQ, PREFIX, holds
+from runc_wrap.hotpath.operators import MASKED_EQ, PREFIX, holds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,12 @@
 """The seccomp listeners of all containers in observe, and the answers to their calls.
 
-The descriptor store has them as well, under the names of their files (saved_listener): calls wait
-while this process is being replaced, and none fails. Each turn answers one call of each listener
+The descriptor store has them as well, under the names of their files: calls wait while this process
+is being replaced, and none fails. A file says whose the listener is, and what was found out of it:
+
+PREFIX/var/agent/listeners/seccomp-N.json    {id, bundle, pid, metadata, root}, and if need be
+{unread, own_filters}
+
+Each turn answers one call of each listener
 that has one, so a container that floods delays itself, not the others.
 """
 
@@ -14,7 +19,6 @@ from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, numbe
 from runc_wrap.agent.observe import (
     observed_container,
     pointed_arguments,
-    saved_listener,
     seccomp_unotify,
 )
 from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
@@ -25,20 +29,22 @@ from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.own_filter_installations import KEY, Checks, TracingFilters
 from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
-from runc_wrap.host import runtime_state
-from runc_wrap.hotpath import config_file
+from runc_wrap.host import files, runtime_state
+from runc_wrap.hotpath import config_file, json_codec
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from runc_wrap.agent.descriptor_store import DescriptorStore
     from runc_wrap.agent.observe.observed_container import Whose
-    from runc_wrap.agent.observe.saved_listener import Json
     from runc_wrap.agent.systemd_protocol import NamedDescriptor
     from runc_wrap.hotpath.ledger_file import Key
 
+    Json = dict[str, Any]
     Record = Callable[[Key | None, Sighting], None]
 
 _UNREAD = "unread"  # in a listener's state: reading its container's callers took too long
@@ -57,7 +63,7 @@ class Listener:
         self.number = number
         self.fd = fd
         self.container = container
-        self.key = saved_listener.key(state)
+        self.key = _key_of(state)
         metadata = state.get("metadata")
         self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
         self.records = metadata == RECORDS
@@ -95,7 +101,7 @@ class Listeners:
         self.inflight = self._memory([each.fd for each in held if each.name == INFLIGHT])
         for each in held:
             number = number_of(each.name)
-            state = saved_listener.read(self.directory, each.name) if number else {}
+            state = read_state(self.directory, each.name) if number else {}
             if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
                 self.unsettled[number] = each.fd
             elif number:
@@ -131,8 +137,8 @@ class Listeners:
 
     def _keep_own(self, listener: Listener) -> bool:
         name = f"{LISTENER}{listener.number}"
-        state = saved_listener.read(self.directory, name)
-        return saved_listener.write(self.directory, name, {**state, KEY: listener.own.as_state()})
+        state = read_state(self.directory, name)
+        return write_state(self.directory, name, {**state, KEY: listener.own.as_state()})
 
     def _read_no_more(self, container: ObservedContainer) -> None:
         """Read nothing more about a container's callers until it ends, whoever joins it."""
@@ -142,8 +148,8 @@ class Listeners:
         for listener in self.by_fd.values():
             if listener.container is container:
                 name = f"{LISTENER}{listener.number}"
-                state = saved_listener.read(self.directory, name)
-                saved_listener.write(self.directory, name, {**state, _UNREAD: True})
+                state = read_state(self.directory, name)
+                write_state(self.directory, name, {**state, _UNREAD: True})
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield the name and descriptor of all that has to outlive this process."""
@@ -159,7 +165,7 @@ class Listeners:
         """Take a listener, which is stored, once its container is known."""
         listener = self._made(number, fd, state)
         unread = {} if listener.container.may_be_read else {_UNREAD: True}
-        saved_listener.write(self.directory, f"{LISTENER}{number}", state | unread)
+        write_state(self.directory, f"{LISTENER}{number}", state | unread)
         self.store.remove(f"{ARRIVING}{number}")
         self._add(listener)
         return listener
@@ -218,12 +224,12 @@ class Listeners:
         """
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
         for name in {*os.listdir(self.directory)} - names:
-            state = saved_listener.read(self.directory, name.removesuffix(".json"))
+            state = read_state(self.directory, name.removesuffix(".json"))
             self.is_deaf = self.is_deaf or self._is_without(state)
             config_file.remove(f"{self.directory}/{name}")
 
     def _is_without(self, state: Json) -> bool:
-        key = saved_listener.key(state)
+        key = _key_of(state)
         is_held = observed_container.whose(state) in self.containers
         return bool(key and not is_held and runtime_state.running(key))
 
@@ -248,3 +254,35 @@ def _sighting(
         args=args,
         source=OBSERVE,
     )
+
+
+def _key_of(state: Json) -> Key | None:
+    """Return the container's key in the evidence, None if it is unknown."""
+    name, root = state.get("id"), state.get("root")
+    return (root, name) if isinstance(name, str) and name and isinstance(root, str) else None
+
+
+def read_state(directory: str, name: str) -> Json:
+    """Return a listener's state from its file, {} if it cannot be read."""
+    try:
+        found = json_codec.loads(config_file.read(f"{directory}/{name}.json").text)
+    except (Refusal, json_codec.Unreadable):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_state(directory: str, name: str, state: Json) -> bool:
+    """Write a listener's state to its file; return whether that worked."""
+    plain = {
+        word: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str)
+        else value
+        for word, value in state.items()
+    }
+    try:
+        text = json_codec.dumps(plain)
+        files.replace(f"{directory}/{name}.json", text, is_synced=False, writer="agent")
+    except (OSError, json_codec.Unreadable):
+        warn(f"the state of {name} could not be written.")
+        return False
+    return True

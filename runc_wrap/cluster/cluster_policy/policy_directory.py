@@ -14,8 +14,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cluster.cluster_policy import policy_files
-from runc_wrap.cluster.cluster_policy.policy_files import MODE, PolicyNotTaken
+from runc_wrap.cluster.cluster_policy import configmap_policy
+from runc_wrap.cluster.cluster_policy.configmap_policy import MODE, PolicyNotTaken
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.cluster.cluster_policy.policy_files import Files
+    from runc_wrap.cluster.cluster_policy.configmap_policy import Files
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 
@@ -36,7 +36,7 @@ _DIGITS = 32
 
 def name_of(found: Files) -> str:
     """Return the name of a policy's directory."""
-    return policy_files.digest(found)[:_DIGITS]
+    return configmap_policy.digest(found)[:_DIGITS]
 
 
 def in_force(places: Places) -> str | None:
@@ -115,7 +115,7 @@ def candidate(places: Places, name: str) -> Candidate:
 @contextlib.contextmanager
 def _refusals(chosen: Candidate) -> Iterator[None]:
     try:
-        policy_files.refuse_two_modes(_files(chosen.cluster_policy))
+        configmap_policy.refuse_two_modes(_files(chosen.cluster_policy))
         yield
     except Failure as error:
         text = str(error).replace(f"{chosen.cluster_policy}/", "")
@@ -139,7 +139,7 @@ def _is_whole(directory: Path) -> bool:
 
 
 def _files(directory: Path) -> Files:
-    return policy_files.mounted(directory, directory / PROFILES)
+    return configmap_policy.mounted(directory, directory / PROFILES)
 
 
 def _switch(places: Places, name: str) -> None:
@@ -160,5 +160,5 @@ def forget(places: Places) -> None:
 def mode_in_force(places: Places) -> Files:
     """Return the file with the overlay's mode that the cluster sent last, {} if it sent none."""
     with contextlib.suppress(OSError):
-        return {MODE: files.read(places.cluster_policy / MODE, policy_files.LARGEST)}
+        return {MODE: files.read(places.cluster_policy / MODE, configmap_policy.LARGEST)}
     return {}

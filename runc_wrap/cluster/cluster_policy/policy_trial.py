@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import archive_copy, next_step, state_file
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import container_status, redecide
 from runc_wrap.policy.policy_errors import PolicyError
@@ -42,7 +42,7 @@ def document(places: Places, candidate: Path, node: str) -> Json:
     found: Json = {"form": FORM, "node": node, "refused": None, "remarks": [], "changes": []}
     try:
         compiled, remarks = _checked(places, candidate)
-    except (policy_files.PolicyNotTaken, PolicyError) as error:
+    except (configmap_policy.PolicyNotTaken, PolicyError) as error:
         return {**found, "refused": _sentence(str(error)), "changed": 0}
     changes = [*redecide.changes(compiled, container_status.gather(places.ledger).entries)]
     rows = _rows(islice(changes, MOST_CHANGES))
@@ -54,8 +54,8 @@ def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
     """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
     record = state_file.read(places)
     if record.is_other_release(archive_copy.release_in_force(places)):
-        raise policy_files.PolicyNotTaken(next_step.OTHER_RELEASE)
-    if not (directory / policy_files.MODE).exists():  # a config.toml alone changes no overlay
+        raise configmap_policy.PolicyNotTaken(next_step.OTHER_RELEASE)
+    if not (directory / configmap_policy.MODE).exists():  # a config.toml alone changes no overlay
         policy_directory.add_files(directory, policy_directory.mode_in_force(places))
     compiled, remarks = policy_directory.check(places, directory)
     runtime_switch.check(places, compiled.policy["runtime"]["kind"])

@@ -15,7 +15,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.host_commands.transient_unit import Command
@@ -47,11 +47,11 @@ def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> by
     """
     request = _request(_CHECK)
     try:
-        wanted = policy_files.received(sent)
+        wanted = configmap_policy.received(sent)
         policy_directory.write_files(places.cluster / request, wanted)
         words = ("cluster", "try-policy", request, "--node", node)
         return _asked(places, manager, request, words)
-    except policy_files.PolicyNotTaken as error:
+    except configmap_policy.PolicyNotTaken as error:
         raise Failure(str(error)) from None
     finally:
         _remove(places.cluster, request)

@@ -8,10 +8,30 @@ from runc_wrap import safe_text
 from runc_wrap.cluster.kubernetes_api.node_object import PREFIX
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runc_wrap.cluster.kubernetes_api.node_object import Json, KubernetesNode
 
 PATH = "/apis/events.k8s.io/v1/namespaces/default/events"  # where it is posted
+_LONGEST_FINDING = 300  # characters
 _LONGEST_NOTE = 1000  # bytes; 1024 are allowed
+
+
+def reason_note(why: str, findings: Path | None) -> str:
+    """Return why a node is in a state; of a policy's findings the first, and the file with all."""
+    first, *others = why.split("\n")
+    if findings is None or (len(first) <= _LONGEST_FINDING and not others):
+        return why
+    more = f"and {len(others)} more; all" if others else "the whole"
+    return f"{_shortened(first)} ({more} in {findings} on the node)"
+
+
+def _shortened(finding: str) -> str:
+    """Return a finding without what is too long in it: a list of all settings, say."""
+    if len(finding) <= _LONGEST_FINDING:
+        return finding
+    clause, _, _ = finding[:_LONGEST_FINDING].rpartition("; ")
+    return clause or safe_text.fitted(finding, _LONGEST_FINDING)
 
 
 def _fitted(note: str) -> str:

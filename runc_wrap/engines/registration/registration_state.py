@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap.documents import reader
-from runc_wrap.documents.bounds import Key
+from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import record
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError, Handler

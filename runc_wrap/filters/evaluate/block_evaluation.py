@@ -31,7 +31,7 @@ from errno import ENOSYS
 from functools import cache
 
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Comparison, Load, Loader, load
-from runc_wrap.hotpath.comparison import EQ, MASKED_EQ, NE, holds
+from runc_wrap.hotpath.operators import EQ, MASKED_EQ, NE, holds
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, Abi
 

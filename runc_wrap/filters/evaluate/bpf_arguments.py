@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from runc_wrap.filters.evaluate import bpf, bpf_machine
 from runc_wrap.filters.evaluate.libseccomp_input import Comparison
-from runc_wrap.hotpath.comparison import GE, GT, LE, LT, MASKED_EQ
+from runc_wrap.hotpath.operators import GE, GT, LE, LT, MASKED_EQ
 
 _MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number

@@ -12,7 +12,7 @@ import signal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from runc_wrap.filters.evaluate.libseccomp_input import Added, Load
-from runc_wrap.hotpath.comparison import PREFIX
+from runc_wrap.hotpath.operators import PREFIX
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 

@@ -14,7 +14,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
+from runc_wrap.hotpath.operators import EQ, MASKED_EQ
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.arguments.negated_comparisons import index_of
 from runc_wrap.profiles.arguments.number_ranges import blocks, meet, spans

@@ -19,7 +19,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
-from runc_wrap.hotpath.comparison import EQ, LT, MASKED_EQ, NE
+from runc_wrap.hotpath.operators import EQ, LT, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.arguments.number_ranges import Block, blocks, meet, rest, spans

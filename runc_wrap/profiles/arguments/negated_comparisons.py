@@ -6,7 +6,7 @@ blocks of a mask.
 
 from typing import Any
 
-from runc_wrap.hotpath.comparison import EQ, GE, LE, MASKED_EQ
+from runc_wrap.hotpath.operators import EQ, GE, LE, MASKED_EQ
 from runc_wrap.profiles.arguments.number_ranges import blocks, rest, span_of, spans
 
 Json = dict[str, Any]

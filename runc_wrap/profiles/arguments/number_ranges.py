@@ -4,7 +4,7 @@ A block, (mask, datum), is the set of numbers for which one SCMP_CMP_MASKED_EQ h
 at most twice as many blocks as the numbers have bits, each as large as its alignment allows.
 """
 
-from runc_wrap.hotpath.comparison import EQ, GE, GT, LE, LT, NE
+from runc_wrap.hotpath.operators import EQ, GE, GT, LE, LT, NE
 
 Span = tuple[int, int]
 Block = tuple[int, int]

@@ -1,6 +1,6 @@
 """Checks for ways around the denials of a profile, in addition to those of lint."""
 
-from runc_wrap.hotpath.comparison import GE, GT, NE
+from runc_wrap.hotpath.operators import GE, GT, NE
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
 from runc_wrap.profiles.bypass import io_uring, sibling_calls

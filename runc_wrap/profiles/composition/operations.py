@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
+from runc_wrap.hotpath.operators import EQ, MASKED_EQ
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, NOTIFY, TRACE

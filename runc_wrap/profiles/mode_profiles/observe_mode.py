@@ -22,7 +22,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import json_codec
-from runc_wrap.hotpath.comparison import MASKED_EQ, OPPOSITE, PREFIX
+from runc_wrap.hotpath.operators import MASKED_EQ, OPPOSITE, PREFIX
 from runc_wrap.hotpath.rule_algebra import (
     DENYING,
     SOCKETS,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath.comparison import EQ, MASKED_EQ
+from runc_wrap.hotpath.operators import EQ, MASKED_EQ
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.arguments.argument_sets import minus
 from runc_wrap.profiles.arguments.negated_comparisons import index_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import safe_text
-from runc_wrap.documents.bounds import First
+from runc_wrap.documents.constraints import First
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

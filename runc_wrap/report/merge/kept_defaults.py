@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Annotated, Any
 
 from runc_wrap import safe_text
-from runc_wrap.documents.bounds import Count, Most
+from runc_wrap.documents.constraints import Count, Most
 from runc_wrap.documents.reader import record
 from runc_wrap.node.container_state import kept_default_sentence
 

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from runc_wrap import safe_text
-from runc_wrap.documents.bounds import Like, Most, Time
+from runc_wrap.documents.constraints import Like, Most, Time
 from runc_wrap.documents.reader import DocumentError, record, shown, taken
 from runc_wrap.documents.reader import written as json_of
 from runc_wrap.report.merge import fleet_notes

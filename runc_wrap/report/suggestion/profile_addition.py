@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import call_counts
-from runc_wrap.hotpath.comparison import EQ
+from runc_wrap.hotpath.operators import EQ
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.report import call_outcomes, call_text

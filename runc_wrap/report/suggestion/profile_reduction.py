@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
-from runc_wrap.hotpath.comparison import MASKED_EQ, holds
+from runc_wrap.hotpath.operators import MASKED_EQ, holds
 from runc_wrap.hotpath.rule_algebra import alternatives, is_family
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED

@@ -12,8 +12,8 @@ import pytest
 
 from harness.node.requirements import requires
 from runc_wrap.apply import apply_policy
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files, policy_trial
-from runc_wrap.cluster.cluster_policy.policy_files import PolicyNotTaken
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory, policy_trial
+from runc_wrap.cluster.cluster_policy.configmap_policy import PolicyNotTaken
 from runc_wrap.host import files as host_files
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store, source_digests
@@ -23,7 +23,7 @@ from runc_wrap.policy.settings import settings_reader
 AUDIT, ENFORCE = b'[default]\nmode = "audit"\n', b'[default]\nmode = "enforce"\n'
 OWN = json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}).encode()
 WITH_OWN = b'[default]\nprofile = "localhost/own.json"\n'
-MODE = policy_files.MODE
+MODE = configmap_policy.MODE
 
 
 @pytest.fixture
@@ -226,10 +226,10 @@ def test_adopting_the_engines_default_goes_with_enforce_and_not_with_audit(
     """docs/kubernetes.md, step 5."""
     own = b'[default]\nadopt = "runtime-default"\n'
     with pytest.raises(PolicyNotTaken, match=r'default\.adopt adopts "runtime-default", but'):
-        _put(places, {"config.toml": own, policy_files.MODE: AUDIT})
-    _put(places, {"config.toml": own, policy_files.MODE: ENFORCE})
+        _put(places, {"config.toml": own, configmap_policy.MODE: AUDIT})
+    _put(places, {"config.toml": own, configmap_policy.MODE: ENFORCE})
     weaker = own.replace(b'default"', b'default, also weaker"')
-    _put(places, {"config.toml": weaker, policy_files.MODE: AUDIT})
+    _put(places, {"config.toml": weaker, configmap_policy.MODE: AUDIT})
     assert _in_force(places) == "audit"
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from runc_wrap.cli import cluster
 from runc_wrap.cli.main import main
 from runc_wrap.cluster import next_step, state_file
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.documents.reader import taken
 from runc_wrap.fleet.policy_answers import PolicyAnswer
 from runc_wrap.node.paths import Places
@@ -163,7 +163,7 @@ MALFORMED = {
     "another place": b'{"config.toml": "", "../x": ""}\n',
     "a deeper place": b'{"config.toml": "", "profiles/a/b.json": ""}\n',
     "hidden": b'{"config.toml": "", "profiles/.json": ""}\n',
-    "too large": b'{"config.toml": "' + b"x" * (policy_files.LARGEST + 1) + b'"}\n',
+    "too large": b'{"config.toml": "' + b"x" * (configmap_policy.LARGEST + 1) + b'"}\n',
     "too many": json.dumps(
         {"config.toml": ""} | {f"profiles/{n}.json": "" for n in range(300)}
     ).encode(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cluster import remaining_pods
 from runc_wrap.cluster.cluster_policy import policy_directory
-from runc_wrap.cluster.cluster_policy.policy_files import PolicyNotTaken
+from runc_wrap.cluster.cluster_policy.configmap_policy import PolicyNotTaken
 from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,

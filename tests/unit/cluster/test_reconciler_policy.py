@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster import state_file
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.policy.policy_errors import PolicyError
 from tests.unit.cluster.host_stand_in import Killed
 from tests.unit.cluster.installer_scene import READY
@@ -105,7 +105,7 @@ def test_a_policy_that_names_a_runtime_by_its_path_is_not_taken(
 ) -> None:
     """A container's root is root's, too: who writes a ConfigMap would have root execute that."""
     config = ready.place / "config" / "config.toml"
-    settings = config if name == config.name else ready.place / policy_files.MODE
+    settings = config if name == config.name else ready.place / configmap_policy.MODE
     settings.parent.mkdir(exist_ok=True)
     settings.write_text(f'runtime = ["runc", "{path}"]\n')
     why = ready.passes("policy-refused", "status").why

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap import doctor as checks
+from runc_wrap import doctor
 from runc_wrap.doctor import remedies
 from runc_wrap.node.paths import Places
 from tests.unit.node import machine
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.ctl import Node
 
-FOLDER = Path(checks.__file__).parent
+FOLDER = Path(doctor.__file__).parent
 REMEDY = 3  # its place among the arguments of Finding
 
 

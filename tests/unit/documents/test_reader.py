@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.documents import bounds
-from runc_wrap.documents.bounds import (
+from runc_wrap.documents import constraints
+from runc_wrap.documents.constraints import (
     Among,
     Count,
     First,
@@ -106,7 +106,7 @@ def test_a_few_things_of_a_document_do_not_matter() -> None:
 REFUSED = [
     ("text", 1, "text: found 1, wanted a text of at most 8192 characters"),
     ("text", None, "text: found nothing, wanted a text of at most 8192 characters"),
-    ("text", "x" * (bounds.LONGEST + 1), "text: found "),
+    ("text", "x" * (constraints.LONGEST + 1), "text: found "),
     ("flag", 1, "flag: found 1, wanted true or false"),
     ("flag", "true", 'flag: found "true", wanted true or false'),
     ("colour", "blue", 'colour: found "blue", wanted red or green'),
@@ -189,7 +189,7 @@ def test_a_record_checks_what_its_types_cannot_say() -> None:
     ("kind", "fits", "others"),
     [
         (Time, "2027-01-31T18:00:00Z", ["2027-01-31T18:00:00", "٢027-01-31T18:00:00Z"]),
-        (Count, bounds.LARGEST, [-1, bounds.LARGEST + 1]),
+        (Count, constraints.LARGEST, [-1, constraints.LARGEST + 1]),
     ],
 )
 def test_bounds_that_many_records_share(kind: Any, fits: object, others: list[object]) -> None:
@@ -207,7 +207,10 @@ def test_a_value_is_shown_in_a_few_words() -> None:
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=4)
 ITEMS = st.builds(
-    Item, TEXTS, st.integers(-1, 4095), st.none() | st.integers(-bounds.LARGEST, bounds.LARGEST)
+    Item,
+    TEXTS,
+    st.integers(-1, 4095),
+    st.none() | st.integers(-constraints.LARGEST, constraints.LARGEST),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,

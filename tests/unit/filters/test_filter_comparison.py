@@ -12,7 +12,7 @@ from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp_compiler
-from runc_wrap.hotpath.comparison import MASKED_EQ
+from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 from tests.unit.profiles.resolving import ADMIN, block_of, needs_libseccomp

@@ -10,9 +10,9 @@ import pytest
 
 from harness.host import moments
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER
-from runc_wrap.agent.observe import saved_listener, seccomp_unotify
+from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.agent.observe.inspector_client import Inspector
-from runc_wrap.agent.observe.listeners import Listener, Listeners
+from runc_wrap.agent.observe.listeners import Listener, Listeners, read_state, write_state
 from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.evidence.sightings import UNMADE
@@ -154,7 +154,7 @@ def test_a_listener_is_stored_as_long_as_its_container_lives(service: Service) -
         assert service.store.names == {INFLIGHT, *names}
         service.listeners.gone(service.listeners.by_fd[fd])
         names.remove(gone)
-        assert saved_listener.read(service.listeners.directory, gone) == {}
+        assert read_state(service.listeners.directory, gone) == {}
     assert service.store.names == {INFLIGHT}
     assert service.listeners.containers == {}
 
@@ -167,7 +167,7 @@ def test_a_listener_is_its_containers_whenever_the_process_is_killed(
     service.store.names = {f"{LISTENER}1", f"{ARRIVING}1"}
 
     def left() -> tuple[bool, bool]:
-        known = saved_listener.read(service.listeners.directory, f"{LISTENER}1") == STATE
+        known = read_state(service.listeners.directory, f"{LISTENER}1") == STATE
         return known, f"{ARRIVING}1" in service.store.names
 
     found = moments.of(Listeners.add, lambda: service.listeners.add(1, -1, STATE), left)
@@ -178,9 +178,9 @@ def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
     service: Service,
 ) -> None:
     directory = service.listeners.directory
-    saved_listener.write(directory, f"{LISTENER}1", STATE)
+    write_state(directory, f"{LISTENER}1", STATE)
     assert service.listeners._keep_own(service.listener())  # noqa: SLF001 - called in a call's check
-    assert STATE.items() <= saved_listener.read(directory, f"{LISTENER}1").items()
+    assert STATE.items() <= read_state(directory, f"{LISTENER}1").items()
 
 
 @pytest.mark.parametrize(
@@ -202,6 +202,6 @@ def test_a_container_that_runs_without_its_listeners_is_noticed(
     listeners = service.listeners
     monkeypatch.setattr(listeners, "_memory", lambda _: _Received())
     for number in (1, 2):
-        saved_listener.write(listeners.directory, f"{LISTENER}{number}", STATE)
+        write_state(listeners.directory, f"{LISTENER}{number}", STATE)
     listeners.restore([NamedDescriptor(f"{LISTENER}2", -1)] if held else [])
     assert listeners.is_deaf is is_deaf

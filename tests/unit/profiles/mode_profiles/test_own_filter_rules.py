@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.kernel import libseccomp_compiler
-from runc_wrap.hotpath.comparison import EQ
+from runc_wrap.hotpath.operators import EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS

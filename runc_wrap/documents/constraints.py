@@ -1,4 +1,4 @@
-"""The bounds in a record's annotations, and those of a field that has none."""
+"""Constraints in a record's annotations: lengths, ranges, choices, patterns, and the defaults."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.cluster.cluster_policy import policy_directory, policy_files
-from runc_wrap.cluster.cluster_policy.policy_files import MODE, PolicyNotTaken
+from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
+from runc_wrap.cluster.cluster_policy.configmap_policy import MODE, PolicyNotTaken
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_a_config_map_is_read_as_the_kubelet_mounts_it(tmp_path: Path) -> None:
         for key, content in keys.items():
             (data / key).write_bytes(content)
             (tmp_path / name / key).symlink_to(f"..data/{key}")
-    found = policy_files.mounted(tmp_path / "config", tmp_path / "profiles")
+    found = configmap_policy.mounted(tmp_path / "config", tmp_path / "profiles")
     assert found == {"config.toml": AUDIT, "profiles/own.json": OWN}
 
 
@@ -45,23 +45,23 @@ def test_a_config_map_without_a_policy_is_refused_and_none_with_profiles_is_not(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(PolicyNotTaken, match=r"has no config\.toml"):
-        policy_files.mounted(tmp_path, tmp_path / "b")
+        configmap_policy.mounted(tmp_path, tmp_path / "b")
     (tmp_path / "config.toml").touch()
-    assert policy_files.mounted(tmp_path, tmp_path / "b") == {"config.toml": b""}
+    assert configmap_policy.mounted(tmp_path, tmp_path / "b") == {"config.toml": b""}
 
 
 def test_too_much_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(PolicyNotTaken, match="larger than"):
-        policy_files.mounted(tmp_path, tmp_path / "none")
+        configmap_policy.mounted(tmp_path, tmp_path / "none")
     (tmp_path / "config.toml").write_bytes(b"#" * (1 << 19))
     (tmp_path / "own.json").write_bytes(b" " * ((1 << 19) + 1))
     with pytest.raises(PolicyNotTaken, match="more than"):
-        policy_files.mounted(tmp_path, tmp_path)
+        configmap_policy.mounted(tmp_path, tmp_path)
     for number in range(300):
         (tmp_path / f"{number}.json").touch()
     with pytest.raises(PolicyNotTaken, match="at most 256"):
-        policy_files.mounted(tmp_path, tmp_path)
+        configmap_policy.mounted(tmp_path, tmp_path)
 
 
 def test_a_mode_under_a_misspelled_key_is_not_taken_for_none(tmp_path: Path) -> None:
@@ -70,13 +70,15 @@ def test_a_mode_under_a_misspelled_key_is_not_taken_for_none(tmp_path: Path) -> 
     mode = tmp_path / MODE
     mode.parent.mkdir()
     mode.touch()
-    assert MODE in policy_files.mounted(tmp_path, tmp_path / "profiles")
+    assert MODE in configmap_policy.mounted(tmp_path, tmp_path / "profiles")
     mode.rename(mode.with_name("mode.toml"))
     with pytest.raises(PolicyNotTaken, match=r"has no 0-mode\.toml"):
-        policy_files.mounted(tmp_path, tmp_path / "profiles")
+        configmap_policy.mounted(tmp_path, tmp_path / "profiles")
 
 
 def test_a_mode_in_the_policy_and_in_the_overlay_is_refused() -> None:
     with pytest.raises(PolicyNotTaken, match=r"config\.toml sets default.mode"):
-        policy_files.refuse_two_modes({"config.toml": ENFORCE, MODE: AUDIT})
-    policy_files.refuse_two_modes({"config.toml": b"[", MODE: AUDIT})  # that is for `apply` to say
+        configmap_policy.refuse_two_modes({"config.toml": ENFORCE, MODE: AUDIT})
+    configmap_policy.refuse_two_modes(
+        {"config.toml": b"[", MODE: AUDIT}
+    )  # that is for `apply` to say
