@@ -18,10 +18,10 @@ from runc_wrap.cli.kubectl_cluster import Cluster
 from runc_wrap.cli.kubectl_policy import policy
 from runc_wrap.cli.main import Tidy
 from runc_wrap.fleet import kubectl
-from runc_wrap.fleet.memory_bound import MemoryBound
+from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
 from runc_wrap.fleet.report_collection import Collection, lines
 from runc_wrap.node import paths
-from runc_wrap.report.merge.document_stream import Document, NodeAnswer, without_collector
+from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
 

@@ -14,9 +14,8 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output, progress, report_suggestions, report_text
 from runc_wrap.cli.report_suggestions import document
 from runc_wrap.cli.report_text import chosen, in_full
-from runc_wrap.fleet.memory_bound import MemoryBound
+from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
 from runc_wrap.report.merge import base_profiles, node_document
-from runc_wrap.report.merge.document_stream import without_collector
 from runc_wrap.report.merge.fleet_report import FleetReport
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from runc_wrap.cli.container_text import kernel_words, named
 from runc_wrap.cli.status import look
 from runc_wrap.failure import Failure
 from runc_wrap.report import call_outcomes, workload_names
-from runc_wrap.report.newly_denied_calls import SeenCalls
+from runc_wrap.report.profile_simulation import SeenCalls
 from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_tightening import SeccompState

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posix
 
 from runc_wrap.hotpath import config_file
+from runc_wrap.hotpath.config_file import KIND, MODE, REGULAR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
     Path = str | os.PathLike[str]
 
-_MODE = 0o7777
 _CHUNK = 64 * 1024
-_KIND, _REGULAR = 0o170000, 0o100000  # inode(7)
 _READ = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
 _NEW = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
 
@@ -38,7 +37,7 @@ def opened(path: Path, *, follows: bool = False, within: int | None = None) -> i
     """
     flags = _READ if follows else _READ | posix.O_NOFOLLOW
     descriptor = posix.open(path, flags, dir_fd=within)
-    if posix.fstat(descriptor).st_mode & _KIND == _REGULAR:
+    if posix.fstat(descriptor).st_mode & KIND == REGULAR:
         return descriptor
     posix.close(descriptor)
     raise Irregular(f"{posix.fspath(path)} is not a regular file")
@@ -155,7 +154,7 @@ def _is_like(path: str, descriptor: int) -> bool:
     except FileNotFoundError:
         return False
     posix.fchown(descriptor, old.st_uid, old.st_gid)
-    posix.fchmod(descriptor, old.st_mode & _MODE)
+    posix.fchmod(descriptor, old.st_mode & MODE)
     try:
         for name in posix.listxattr(path):
             posix.setxattr(descriptor, name, posix.getxattr(path, name))

@@ -7,7 +7,7 @@ from runc_wrap.hotpath.errors import Refusal, because, quoted
 LARGEST = 16 * 1024 * 1024  # bytes; real configs have 3 KB to 300 KB
 _CHUNK = 1024 * 1024
 _SMALL_CHUNK = 16 * 1024  # files in /proc have no size
-_KIND, _REGULAR, _MODE = 0o170000, 0o100000, 0o7777  # inode(7); importing stat costs 40 µs
+KIND, REGULAR, MODE = 0o170000, 0o100000, 0o7777  # inode(7); importing stat costs 40 µs
 _MOST_LINKS = 40  # as many as the kernel follows (linux:include/linux/namei.h MAXSYMLINKS)
 
 
@@ -53,7 +53,7 @@ def _behind_links(path: str) -> str:
 
 
 def _read_regular(descriptor: int, stat: posix.stat_result, path: str, largest: int) -> bytes:
-    if stat.st_mode & _KIND != _REGULAR:
+    if stat.st_mode & KIND != REGULAR:
         raise Refusal(f"{quoted(path)} is not a regular file; a runtime's config must be one.")
     parts: list[bytes] = []
     size = 0
@@ -123,7 +123,7 @@ def _write_new(path: str, text: bytes, like: posix.stat_result) -> int:
         made = posix.fstat(descriptor)
         if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
             posix.chown(descriptor, like.st_uid, like.st_gid)
-        posix.fchmod(descriptor, like.st_mode & _MODE)
+        posix.fchmod(descriptor, like.st_mode & MODE)
         write_whole(descriptor, text)
         return made.st_ino
     finally:

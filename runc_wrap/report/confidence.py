@@ -1,4 +1,4 @@
-"""How much a node's verdict is worth: how long was watched, what may be missing.
+"""How much a verdict is worth, a node's or a fleet's: how long was watched, what may be missing.
 
 Any such gap keeps a workload from being safe.
 """
@@ -75,10 +75,10 @@ def lost(group: Iterable[ContainerEvidence], evidence: Evidence, since: float) -
 
 
 class Doubts(NamedTuple):
-    """What may be missing: lost records, unattributed calls, calls beyond the kinds kept.
+    """What may be missing, on a node or in a fleet: lost records, unattributed calls, calls beyond the kinds kept.
 
     `clones` counts the calls of clone3 of whose purpose too little is known, by the reason, among
-    all `of` them.
+    all `of` them. `unknown` are the nodes of a fleet on which nothing is known.
     """
 
     lost: LostRecords
@@ -86,6 +86,12 @@ class Doubts(NamedTuple):
     dropped: int
     clones: Counter[str] = Counter()  # noqa: RUF012 - it is never changed
     of: int = 0
+    unknown: int = 0
+
+    @property
+    def is_any(self) -> bool:
+        """Whether they make a verdict worth less."""
+        return any((self.lost.end, self.lost.records, self.stray, self.dropped, self.unknown))
 
     def words(self) -> str:
         """Return them as the end of a sentence, "" for none."""
@@ -130,8 +136,7 @@ def confidence(
     where = safe_text.number(len(seen), "container")
     if restarts:
         where += f" with {safe_text.number(restarts, 'restart')}"
-    doubtful = bool(doubts.lost.end or doubts.stray or doubts.dropped)
-    what = watched_well(watched, doubtful=doubtful)
+    what = watched_well(watched, doubtful=doubts.is_any)
     found = f"{what}: {time_text.duration(watched)} in {where}{doubts.words()}."
     return f"{found} {unshown}" if unshown else found
 

@@ -15,7 +15,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.report import call_outcomes, call_row, filter_side_effects
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.call_row import place
-from runc_wrap.report.confidence import LostRecords, watched_well
+from runc_wrap.report.confidence import Doubts, LostRecords, watched_well
 from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.workload_on_node import MOST_NAMES
 
@@ -206,10 +206,11 @@ class MergedWorkload:
             return f"Not watched: it is enforced, in {where}."
         if not self.watched:
             return f"Nothing was watching, in {where}."
-        is_doubtful = bool(self.lost or self.dropped or self._unknown_nodes)
+        lost = LostRecords(self.lost, self.lost_at_least, self.lost_at_most)
+        doubts = Doubts(lost, 0, self.dropped, unknown=self._unknown_nodes)
         shortest = self.least[0] or self.watched  # one node alone must not make it well watched
-        what = watched_well(shortest, doubtful=is_doubtful)
-        found = f"{what}: {self._spans()} in {where}{self._doubts()}."
+        what = watched_well(shortest, doubtful=doubts.is_any)
+        found = f"{what}: {self._spans()} in {where}{doubts.words()}{self._others()}."
         return f"{found} {filter_side_effects.ON_A_NODE}" if self.has_unshown else found
 
     def _spans(self) -> str:
@@ -219,15 +220,11 @@ class MergedWorkload:
         shortest, node = time_text.duration(least[0]), safe_text.word(least[1])
         return f"{most} at most, {shortest} at least (on {node}),"
 
-    def _doubts(self) -> str:
+    def _others(self) -> str:
+        """Return on which nodes it is unknown, and on how many unwatched."""
         found = ""
-        if self.lost:
-            lost = LostRecords(self.lost, self.lost_at_least, self.lost_at_most)
-            found += f"; meanwhile {lost.amount} lost"
-        if self.dropped:
-            found += f"; {safe_text.number(self.dropped, 'call')} beyond the kinds that are kept"
         if self._unknown_nodes and self.verdict is not None:
-            found += f"; unknown on {self._unknown_where()}"
+            found = f"; unknown on {self._unknown_where()}"
         enforced = self.nodes - self.watchers
         return found + (f"; enforced unwatched on {_nodes(enforced)}" if enforced else "")
 

@@ -12,17 +12,21 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.failure import Failure
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import abis, return_codes, syscall_names
-from runc_wrap.report import call_outcomes, call_row
+from runc_wrap.report import call_outcomes, call_row, workload_names
+from runc_wrap.report.enforced_profile import Enforced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from runc_wrap.evidence.sources.strace_text import StraceReader, TracedCall
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_outcomes import CallOutcome, Filter
+    from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
+_LET_THROUGH = (return_codes.LOG, return_codes.USER_NOTIF)
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
 _NO_CALL = (
     "no call was found, so there is no verdict; give what `strace -f -n -X raw -o FILE COMMAND` "
@@ -107,3 +111,21 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
     if not judged.cache_info().misses:
         raise Failure(_NO_CALL)
     return sorted(found.values(), key=lambda one: call_outcomes.WORST_FIRST.index(one["verdict"]))
+
+
+class SeenCalls:
+    """The calls that the agent recorded of each workload, and that were let through then.
+
+    What a profile allows leaves no record. Raises OSError.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self._seen: dict[Workload, list[SeenAt]] = {}
+        for record, each in of_evidence(places):
+            if record and each.kind.code & return_codes.ACTION_MASK in _LET_THROUGH:
+                self._seen.setdefault(workload_names.of(record), []).append(each)
+
+    def lost(self, whose: Workload, block: Mapping[str, Any], loader: Loader) -> list[Json]:
+        """Return those that a block would not let through, worst first."""
+        seen = self._seen.get(whose, [])
+        return simulated(seen, Enforced({**block}, loader)) if seen else []

@@ -11,8 +11,6 @@ must be alone in its file.
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.hotpath import json_codec
@@ -50,18 +48,6 @@ class NodeAnswer(NamedTuple):
     found: Document | Unusable
     mark: int = 0
     size: int = 0
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Pause the search for circles of objects: documents have none, and it takes a quarter."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def answers(readline: Callable[[int], bytes]) -> Iterator[NodeAnswer]:

@@ -14,7 +14,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.report import newly_denied_calls
+from runc_wrap.report import profile_simulation
 from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import laid_filter
 
@@ -47,6 +47,6 @@ def test_only_what_the_workload_did_and_was_let_through_is_lost(
     block = laid_filter.of_overlay(
         {"deny": ["keyctl", "mount"], "deny_sockets": [], "existing": True}
     ).block
-    found = newly_denied_calls.SeenCalls(places)
+    found = profile_simulation.SeenCalls(places)
     assert [one["syscall"] for one in found.lost(WEB, block, Loader("crun"))] == ["keyctl"]
     assert found.lost(OTHER, block, Loader("crun")) == []
