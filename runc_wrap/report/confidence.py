@@ -75,7 +75,7 @@ def lost(group: Iterable[ContainerEvidence], evidence: Evidence, since: float) -
 
 
 class Doubts(NamedTuple):
-    """What may be missing, on a node or in a fleet: lost records, unattributed calls, calls beyond the kinds kept.
+    """What may be missing, on a node or in a fleet: lost records, unattributed or dropped calls.
 
     `clones` counts the calls of clone3 of whose purpose too little is known, by the reason, among
     all `of` them. `unknown` are the nodes of a fleet on which nothing is known.
