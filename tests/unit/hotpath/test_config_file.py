@@ -52,12 +52,6 @@ def test_the_new_file_has_the_owner_and_group_of_the_old(
     assert (config.stat().st_uid, config.stat().st_gid) == owner
 
 
-def test_a_reader_with_the_file_open_keeps_the_old_one(config: Path) -> None:
-    with config.open("rb") as reader:
-        config_file.replace(config_file.read(str(config)), b"new")
-        assert reader.read() == b"old"
-
-
 def test_a_symbolic_link_stays_and_its_target_changes(config: Path) -> None:
     target = config.rename(config.with_name("real.json"))
     config.symlink_to("real.json")
@@ -101,28 +95,6 @@ def test_the_message_about_a_missing_file_matches_no_engines_own(
     with pytest.raises(Refusal, match="it does not exist") as refusal:
         config_file.read(str(tmp_path / "config.json"))
     assert "no such file" not in str(refusal.value).lower()
-
-
-def test_a_failed_write_leaves_no_file_behind(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = config_file.read(str(config))
-
-    def full(_descriptor: int, _data: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("posix.write", full)
-    with pytest.raises(Refusal, match="no space is left"):
-        config_file.replace(found, b"new")
-    assert config.read_bytes() == b"old"
-    assert _names(config.parent) == ["config.json"]
-
-
-def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = os.write
-    monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:2]))
-    config_file.replace(config_file.read(str(config)), b"new text")
-    assert config.read_bytes() == b"new text"
 
 
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)

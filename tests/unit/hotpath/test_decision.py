@@ -581,7 +581,5 @@ def test_what_a_candidate_in_observe_is_not_for_is_enforced() -> None:
 
 
 def test_a_privileged_container_in_audit_has_no_candidate() -> None:
-    config = _config({"io.podman.annotations.privileged": "TRUE"})
-    audited = _decide(config, privileged="audit", only="podman", **BESIDE)
-    if audited.mode == "audit":
-        assert audited.candidate is None
+    audited = _decide(_privileged(), privileged="audit", **BESIDE)
+    assert (audited.mode, audited.candidate) == ("audit", None)

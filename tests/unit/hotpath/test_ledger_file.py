@@ -65,16 +65,6 @@ def _read(prefix: str, name: str = "ledger.jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_only_a_replaced_profile_is_named() -> None:
-    called = Invocation("create", {"bundle": "/b"}, "ID")
-    decision = Decision("inject", "Because.", "engine's default")
-    who = identify(called, {}, "/x/runc-wrap")
-    assert "replaced" not in ledger_file.record(called, who, decision, {}, "cold")
-    decision.replaced = "containerd@1.7.24"
-    line = ledger_file.record(called, who, decision, {}, "cold")
-    assert line["replaced"] == "containerd@1.7.24"
-
-
 def test_a_candidate_is_named_with_its_digest() -> None:
     called = Invocation("create", {"bundle": "/b"}, "ID")
     decision = Decision("inject", "Because.", "unset")
