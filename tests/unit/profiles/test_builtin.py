@@ -77,16 +77,6 @@ def test_clone_flags_are_the_second_argument_on_s390x() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "number"),
-    [("containerd", None), ("moby", errno.EPERM), ("containers-common", errno.ENOSYS)],
-)
-def test_the_default_error_is_the_engines(spec: str, number: int | None) -> None:
-    block = block_of(spec)
-    assert block["defaultAction"] == "SCMP_ACT_ERRNO"
-    assert block.get("defaultErrnoRet") == number
-
-
-@pytest.mark.parametrize(
     ("spec", "arch", "names"),
     [
         ("containerd", "amd64", "X86_64 X86 X32"),

@@ -36,7 +36,6 @@ ABI = {"amd64": ABIS["x86_64"], "arm64": ABIS["aarch64"]}
 NUMBERS = {"amd64": (165, 321, 0, 435, 250), "arm64": (40, 280, 63, 435, 219)}
 DENIED = return_codes.ERRNO | 1
 
-actions = st.sampled_from(("SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"))
 conditions = st.builds(
     Condition,
     caps=st.lists(st.sampled_from(CAPS), max_size=2, unique=True).map(tuple),

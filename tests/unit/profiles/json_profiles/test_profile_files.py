@@ -8,16 +8,6 @@ import pytest
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.source_profile import ProfileError
-from tests.unit.profiles.resolving import block_of
-
-SYSTEM = [Path(path) for path in profile_files.SYSTEM_FILES]
-
-
-def test_a_file_is_read_and_named_by_its_path(tmp_path: Path) -> None:
-    path = tmp_path / "p.json"
-    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
-    profile = profile_files.read(path)
-    assert (profile.name, profile.default_action) == (str(path), "SCMP_ACT_ALLOW")
 
 
 def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
@@ -39,15 +29,6 @@ def test_a_huge_file_is_refused_without_being_read_whole(tmp_path: Path) -> None
         file.truncate(MAX_BYTES * 1000)
     with pytest.raises(ProfileError, match="larger than 4194304 bytes"):
         profile_files.read(path)
-
-
-@pytest.mark.skipif(not SYSTEM[1].exists(), reason="containers-common is not installed here")
-def test_the_systems_own_profile_can_be_read_and_has_podmans_default() -> None:
-    profile = profile_files.read(SYSTEM[1])
-    block = block_of(profile)
-    assert block["defaultErrnoRet"] == 38
-    assert "SCMP_ARCH_X86_64" in block["architectures"]
-    assert "clone3" in block["syscalls"][1]["names"]
 
 
 def test_the_administrators_file_wins_over_the_packages(

@@ -17,7 +17,7 @@ from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.runtime_spec_names import NATIVE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.profiles import strategies
-from tests.unit.profiles.resolving import block_of, rules_on
+from tests.unit.profiles.resolving import block_of
 
 if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Profile
@@ -76,11 +76,6 @@ def test_audit_allows_without_a_log_only_what_enforce_allows(
                 # a filter is installed, or strict mode entered
                 tells = name == "seccomp" and value in (0, 1) and (third or not value)
                 assert unseen is (passes and not tells), (name, values)
-
-
-def test_a_rules_own_error_is_also_audited() -> None:
-    block = _block(builtin.load("moby"), "audit")
-    assert rules_on(block, "clone3") == [{"action": "SCMP_ACT_LOG"}]
 
 
 def test_the_log_flag_is_set_beside_the_defaults_that_runtimes_would_omit() -> None:
