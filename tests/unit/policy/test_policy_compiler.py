@@ -207,19 +207,6 @@ def _said(setting: str, own: dict[str, bytes]) -> list[str]:
     return [line for line in lines if "64 bits" in line or "upper bits" in line]
 
 
-def test_int_arguments_are_compared_as_the_kernel_does_unless_told_otherwise() -> None:
-    settings = {"default.profile": "localhost/own.json"}
-    own = _all_but_one()
-    key = ("localhost/own.json", "enforce")
-    made = compiled(settings, own_profiles=own)
-    written = compiled({**settings, "default.int_arguments": "engine"}, own_profiles=own)
-    assert len(made.profiles[key]["rules"]) == 1 + 32
-    assert made.profiles[key]["narrowed"] == list(made.narrowed[key[0]]) == ["socket"]
-    assert len(written.profiles[key]["rules"]) == 2
-    assert "narrowed" not in written.profiles[key]
-    assert written.narrowed == {}
-
-
 def test_a_remaining_rule_that_upper_bits_bypass_is_reported() -> None:
     assert _said("kernel", _all_but_one()) == []
     [line] = _said("engine", _all_but_one())

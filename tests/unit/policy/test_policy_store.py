@@ -24,11 +24,6 @@ OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})
 
 
-def test_the_runtime_is_a_link_of_its_kind(tmp_path: Path) -> None:
-    policy_store.put_in_force(OLD, tmp_path)
-    assert (tmp_path / "lib/runtime/runc").readlink() == Path("/usr/sbin/runc")
-
-
 def test_another_kind_of_runtime_leaves_exactly_one_link(tmp_path: Path) -> None:
     policy_store.put_in_force(OLD, tmp_path)
     crun = compiled(runtime_kind="crun", runtime_path="/usr/bin/crun", runtime_version="1.21")
@@ -36,6 +31,9 @@ def test_another_kind_of_runtime_leaves_exactly_one_link(tmp_path: Path) -> None
     links = list((tmp_path / "lib/runtime").iterdir())
     assert links == [tmp_path / "lib/runtime/crun"]
     assert links[0].readlink() == Path("/usr/bin/crun")
+    other = compiled(runtime_kind="crun", runtime_path="/own/crun", runtime_version="1.21")
+    policy_store.put_in_force(other, tmp_path)
+    assert links[0].readlink() == Path("/own/crun")
 
 
 def test_a_file_tells_the_launcher_that_a_failure_stops_no_container(tmp_path: Path) -> None:

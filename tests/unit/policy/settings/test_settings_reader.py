@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.policy.settings import schema, settings_reader
+from runc_wrap.policy.settings import settings_reader
 from runc_wrap.policy.settings.settings_reader import PolicyError
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ def _read(tmp_path: Path, **files: str | bytes) -> Values:
         data = text if isinstance(text, bytes) else text.encode()
         (folder / f"{name}.toml").write_bytes(data)
     return settings_reader.read(tmp_path)
-
-
-def test_without_files_all_settings_are_defaults(tmp_path: Path) -> None:
-    assert settings_reader.read(tmp_path / "none") == schema.defaults()
 
 
 def test_a_file_of_the_cluster_is_read_in_place_of_the_nodes_of_its_name(tmp_path: Path) -> None:
