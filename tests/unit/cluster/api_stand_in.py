@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NODE = "/api/v1/nodes/n1"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
+MERGE = "application/merge-patch+json"
 TOKEN = "of the pod"  # noqa: S105 - nobody else's
 
 
@@ -83,6 +84,8 @@ def handler(found: StandIn) -> type[BaseHTTPRequestHandler]:
                 return
             if self.headers["Authorization"] != f"Bearer {TOKEN}":
                 status, document = 401, {"message": "Unauthorized"}
+            elif self.command == "PATCH" and self.headers["Content-Type"] != MERGE:
+                status, document = 415, {"message": "Unsupported Media Type"}
             else:
                 status, document = found.serve(self.command, self.path, body)
             data = json.dumps(document).encode()

@@ -16,7 +16,7 @@ import pytest
 from harness.node.requirements import program
 from runc_wrap.cluster.kubernetes_api import api_server
 from tests.unit.cluster import api_stand_in
-from tests.unit.cluster.api_stand_in import EVENTS, NODE, StandIn
+from tests.unit.cluster.api_stand_in import NODE, StandIn
 
 if TYPE_CHECKING:
     import http.client
@@ -31,15 +31,6 @@ def server() -> Iterator[StandIn]:
     node = {"metadata": {"name": "n1", "resourceVersion": "7"}}
     with api_stand_in.running(node) as found:
         yield found
-
-
-def test_a_node_is_read_and_changed(server: StandIn, tmp_path: Path) -> None:
-    api = server.api(tmp_path)
-    assert api.get(NODE)["metadata"]["name"] == "n1"
-    changed = api.patch(NODE, {"metadata": {"labels": {"a": "b"}}})
-    assert changed["metadata"]["labels"] == {"a": "b"} == server.node["metadata"]["labels"]
-    api.create(EVENTS, {"note": "x"})
-    assert server.events == [{"note": "x"}]
 
 
 def test_the_token_is_read_anew_for_each_request(server: StandIn, tmp_path: Path) -> None:
@@ -145,13 +136,6 @@ def _dripping(first: bytes) -> Iterator[int]:
         thread.start()
         yield listening.getsockname()[1]
         thread.join()
-
-
-def test_an_api_server_that_is_away_is_unreachable(server: StandIn, tmp_path: Path) -> None:
-    api = server.api(tmp_path)
-    server.port = 1
-    with pytest.raises(api_server.Unreachable, match="does not answer"):
-        api.get(NODE)
 
 
 ELSEWHERE: list[dict[str, str]] = [

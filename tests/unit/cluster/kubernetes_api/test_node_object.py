@@ -24,13 +24,6 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-def test_a_node_is_read() -> None:
-    node = node_object.read(DOCUMENT)
-    assert (node.name, node.uid, node.resource_version) == ("n1", "u1", "7")
-    assert node.engine == "containerd://1.7.24"
-    assert node.handlers == frozenset({"runc", "runc-wrap"})
-
-
 @pytest.mark.parametrize(
     "document",
     [{}, {"metadata": None, "status": [], "spec": 3},
@@ -111,17 +104,6 @@ def test_a_node_that_the_class_selects_and_that_is_not_ready_is_taken_last(
 def test_taints_are_changed_only_if_nobody_changed_the_node_meanwhile() -> None:
     assert _change(DOCUMENT, "x", False, True)["metadata"]["resourceVersion"] == "7"
     assert "resourceVersion" not in _change(DOCUMENT, "x", False, False)["metadata"]
-
-
-def test_the_state_is_taken_away_again() -> None:
-    node = node_object.read(merged(DOCUMENT, _change(DOCUMENT, "ready abc", True, False)))
-    change = node_object.change(node, Wanted(None, is_ready=False))
-    assert change == {
-        "metadata": {
-            "labels": {"runc-wrap.dev/ready": None, "runc-wrap.dev/version": None},
-            "annotations": {"runc-wrap.dev/state": None},
-        }
-    }
 
 
 NOTES = ["", "short", "a" * 5000, "\x1b[31mred\n<script>", "ü" * 1024]
