@@ -62,8 +62,6 @@ def recorded(place: Path) -> Recorder:
 
 RULES = """
 runtime = ["{kind}"]
-[opt_out]
-namespaces = ["trusted"]
 [[rule]]
 name = "batch jobs: look first"
 namespace = ["batch-*"]

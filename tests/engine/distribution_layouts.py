@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tomlkit
 
@@ -18,6 +18,7 @@ from harness.engines.containerd import Handler, configuration
 from harness.host.processes import run
 from harness.node.requirements import program
 from runc_wrap.node import installed_programs
+from tests.unit.cluster import merge_patch
 
 if TYPE_CHECKING:
     from harness.host.namespaces import MountNamespace
@@ -141,7 +142,7 @@ class K0s(Layout):
         for path in sorted(self.space.inside(self.config.parent).glob("containerd.d/*.toml")):
             patch = tomllib.loads(path.read_text())
             assert CRI in patch["plugins"]
-            merged = _merged(merged, patch)
+            merged = merge_patch.merged(merged, patch)
         written = self.space.inside(self.socket.with_name("containerd-cri.toml"))
         written.write_text(tomlkit.dumps(merged))
 
@@ -207,13 +208,3 @@ def of(name: str, place: Path, space: MountNamespace) -> Layout:
     if name in _RANCHER:
         return Rancher(name, place, space)
     return {"k0s": K0s, "microk8s": MicroK8s}[name](place, space)
-
-
-def _merged(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """Return a document after a merge patch (RFC 7396), which k0s makes of a drop-in."""
-    found = dict(document)
-    for key, value in patch.items():
-        old = found.get(key)
-        is_table = isinstance(value, dict)
-        found[key] = _merged(old if isinstance(old, dict) else {}, value) if is_table else value
-    return found

@@ -66,14 +66,6 @@ def test_the_sandbox_container_is_confined(cri: Cri, tmp_path: Path) -> None:
     assert process_status.seccomp(cri.sandbox_pid(wrapped)) == FILTER
 
 
-def test_one_container_of_a_pod_opts_out_and_its_neighbour_does_not(
-    cri: Cri, tmp_path: Path
-) -> None:
-    pod = cri.run_pod("wrapped", tmp_path, {"runc-wrap/seccomp.debugger": "unconfined"})
-    assert process_status.seccomp(cri.pid(cri.run(pod, Ask()))) == FILTER
-    assert process_status.seccomp(cri.pid(cri.run(pod, Ask(name="debugger")))) == DISABLED
-
-
 def test_an_opt_out_which_the_engine_does_not_pass_on_has_no_effect(
     cri: Cri, tmp_path: Path
 ) -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -127,25 +126,6 @@ def test_also_weaker_takes_over_for_audit_and_takes_the_filter_away_for_an_opt_o
     assert (line["action"], line["filters"], line["replaced"]) == ("leave", 0, containerds)
     assert _status(weaker, node.space, exempt)["agrees"] is True
     _verified(weaker, node.space)
-
-
-def test_a_profile_that_differs_in_one_call_is_the_pods_own(
-    node: Containerd, cri: Cri, governed: dict[str, Installed], tmp_path: Path
-) -> None:
-    block = of_bundle(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), BROUGHT)))
-    assert block
-    other = copy.deepcopy(block)
-    changed = next(rule for rule in other["syscalls"] if "vmsplice" in rule["names"])
-    changed["names"].remove("vmsplice")
-    found = {}
-    for name, profile in (("same", block), ("other", other)):
-        (tmp_path / name).write_text(json.dumps(profile))
-        ask = Ask(seccomp=str(tmp_path / name))
-        container = cri.run(cri.run_pod("adopts", tmp_path / f"{name}.d"), ask)
-        found[name] = governed["adopts"].ledger(container)[0]
-    assert [found[name]["action"] for name in ("same", "other")] == ["inject", "keep"]
-    assert found["other"]["declared"] == "own profile"
-    assert "replaced" not in found["other"]
 
 
 def test_a_clients_default_is_kept_recognized_and_taken_over(

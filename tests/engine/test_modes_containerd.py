@@ -71,12 +71,3 @@ def test_a_pod_cannot_claim_an_exemption(cri: Cri, tmp_path: Path) -> None:
         pod = cri.run_pod("open-ruled", tmp_path / namespace, forged, namespace=namespace)
         container = cri.run(pod, Ask(annotations=forged))
         assert process_status.seccomp(cri.pid(container)) == found
-
-
-def test_the_owner_chooses_whose_opt_out_counts(cri: Cri, tmp_path: Path) -> None:
-    asks = {"runc-wrap/seccomp": "unconfined"}
-    found = {}
-    for namespace in ("trusted", "team"):
-        pod = cri.run_pod("ruled-runc", tmp_path, asks, namespace=namespace)
-        found[namespace] = process_status.seccomp(cri.pid(cri.run(pod, Ask())))
-    assert found == {"trusted": 0, "team": 2}

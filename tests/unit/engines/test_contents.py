@@ -12,7 +12,6 @@ import pytest
 from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
-from runc_wrap.engines.podman import podman_drop_ins
 from runc_wrap.engines.registration import registration_plan
 from tests.unit.engines.engine_node import FACTS, add, node, toml, write
 
@@ -133,50 +132,8 @@ def test_every_podman_drop_in_lists_all_handlers_and_the_earlier_list(tmp_path: 
         assert engine.get("runtime") == ("a" if name == "a" else None)
 
 
-@pytest.mark.parametrize(
-    ("lists", "in_force"),
-    [
-        (["'a'", "'b'"], ["b"]),
-        (["'a'", "'b', {append = true}"], ["a", "b"]),
-        (
-            ["'a', {append = true}", "'b'"],
-            [*podman_drop_ins.BUILT_IN["runtime_supports_json"], "a", "b"],
-        ),
-        (["{append = true}", "'b', {append = false}"], ["b"]),
-    ],
-)
-def test_podmans_lists_are_read_as_podman_reads_them(
-    lists: list[str], in_force: list[str], tmp_path: Path
-) -> None:
-    where = node(tmp_path, "podman")
-    for index, text in enumerate(lists):
-        path = tmp_path / f"etc/containers.conf.d/{index}.conf"
-        write(path, f"[engine]\nruntime_supports_json = [{text}]\n")
-    add(where, "x")
-    found = toml(tmp_path / "etc/containers.conf.d/50-runc-wrap-x.conf")["engine"]
-    assert found["runtime_supports_json"] == [*in_force, "x"]
-
-
-def test_docker_keeps_order_and_indentation(tmp_path: Path) -> None:
-    where = node(tmp_path, "docker")
-    write(where.config, '{\n  "z": 1,\n  "runtimes": {},\n  "a": "é"\n}\n')
-    add(where)
-    assert where.config.read_text() == (
-        '{\n  "z": 1,\n  "runtimes": {\n    "runc-wrap": {\n'
-        f'      "path": "{where.bin_dir}/runc-wrap"\n    }}\n  }},\n  "a": "é"\n}}\n'
-    )
-
-
-@pytest.mark.parametrize(
-    ("printed", "generation"),
-    [("1.7.24~ds1", (1, 7)), ("v2.1.4", (2, 1)), ("2.3.0-rc.1", (2, 3)), ("1.6.20", (1, 6))],
-)
-def test_containerds_generation_is_of_its_version(
-    printed: str, generation: tuple[int, int]
-) -> None:
-    assert containerd_engine.generation(printed) == generation
-
-
-def test_an_unknown_containerd_asks_for_its_version() -> None:
+def test_containerds_generation_is_of_its_version_and_an_unknown_one_is_asked_for() -> None:
+    printed = ("1.7.24~ds1", "v2.1.4", "2.3.0-rc.1")
+    assert [*map(containerd_engine.generation, printed)] == [(1, 7), (2, 1), (2, 3)]
     with pytest.raises(EngineError, match="--containerd-version"):
         containerd_engine.generation(None)

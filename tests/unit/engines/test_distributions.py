@@ -188,20 +188,6 @@ def test_k0s_own_file_is_recognized_in_each_of_its_releases(tmp_path: Path, head
     assert (where.config.parent / "containerd.d/50-runc-wrap-runc-wrap.toml").exists()
 
 
-@pytest.mark.parametrize("major", [1, 2])
-def test_microk8s_gets_it_in_its_template(major: int, tmp_path: Path) -> None:
-    where = _where(tmp_path, SNAP, "containerd-template.toml")
-    write(where.config, MICROK8S)
-    before = snapshot(tmp_path)
-    add(where, major=major, minor=7, default=True)
-    section = toml(where.config)["plugins"][OLD]["containerd"]
-    assert section["default_runtime_name"] == "runc-wrap"
-    assert section["runtimes"]["runc-wrap"]["runtime_type"] == "io.containerd.runc.v2"
-    assert section["runtimes"]["runc"]["runtime_type"] == "${RUNTIME_TYPE}"
-    remove(where)
-    assert snapshot(tmp_path) == before
-
-
 @pytest.mark.parametrize(
     ("folder", "name", "text", "waits"),
     [

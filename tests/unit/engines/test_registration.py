@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,18 +97,6 @@ def test_adding_twice_is_adding_once(engine: str, text: str | None, tmp_path: Pa
     assert registration_plan.plan_add(where, "x", FACTS[engine]).is_empty
     add(where, "x")
     assert snapshot(tmp_path) == once
-
-
-def test_the_owners_later_changes_stay_and_only_ours_are_removed(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, "version = 2\n[grpc]\ngid = 1\n")
-    add(where, default=True)
-    text = where.config.read_text().replace("gid = 1", "gid = 2  # theirs")
-    where.config.write_text(f"# top\n{text}\n[debug]\nlevel = 'info'\n")
-    remove(where)
-    assert where.config.read_text() == (
-        "# top\nversion = 2\n[grpc]\ngid = 2  # theirs\n\n[debug]\nlevel = 'info'\n"
-    )
 
 
 def test_a_file_that_we_created_stays_if_its_owner_wrote_into_it(tmp_path: Path) -> None:
@@ -210,18 +197,6 @@ def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     assert snapshot(tmp_path / "etc") == alone
     with pytest.raises(EngineError, match="wanted an unused name"):
         add(where, major=major)
-
-
-@pytest.mark.parametrize(("text", "left"), [(None, None), ("", ""), ("{}", "{}\n")])
-def test_a_daemon_json_that_is_empty_again_is_as_it_was(
-    text: str | None, left: str | None, tmp_path: Path
-) -> None:
-    where = node(tmp_path, "docker")
-    write(where.config, text)
-    add(where)
-    where.config.write_text(json.dumps(json.loads(where.config.read_text())) + "\n")
-    remove(where)
-    assert (where.config.read_text() if where.config.exists() else None) == left
 
 
 def _rewritten(where: Where) -> None:

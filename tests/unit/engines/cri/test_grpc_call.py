@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from h2.events import DataReceived, RequestReceived
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +18,6 @@ from tests.unit.engines.cri.http2_server import HEAD, STREAM, Peer, served
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from h2.events import Event
 
 PATIENCE = 60.0  # seconds that no call here needs
 DATA, HEADERS, PUSH_PROMISE, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 8, 9
@@ -54,24 +52,6 @@ def test_an_answer_is_returned_whole(size: int) -> None:
     message = bytes(size)
     with served(answers(framed(message))) as path:
         assert grpc_call.call(path, "/x/Y", b"", PATIENCE) == message
-
-
-def test_a_request_comes_as_it_was_given() -> None:
-    came: list[Event] = []
-
-    def behave(peer: Peer) -> None:
-        came.extend(peer.request)
-        answers(framed(b""))(peer)
-
-    with served(behave) as path:
-        grpc_call.call(path, "/x/Y", b"what is asked", PATIENCE)
-    (head,) = [one for one in came if isinstance(one, RequestReceived)]
-    assert {
-        (b":method", b"POST"), (b":path", b"/x/Y"), (b"te", b"trailers"),
-        (b"content-type", b"application/grpc"),
-    } <= set(head.headers)  # fmt: skip
-    data = b"".join(one.data for one in came if isinstance(one, DataReceived))
-    assert data == framed(b"what is asked")
 
 
 def test_a_request_that_needs_two_frames_is_refused() -> None:
