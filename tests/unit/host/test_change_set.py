@@ -97,17 +97,6 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path / "root")
 
 
-def test_a_change_that_is_kept_leaves_the_new_files_and_nothing_else(node: Node) -> None:
-    node.begin()
-    found = change_set.read(node.record)
-    assert found is not None
-    assert found.note == {"who": "me"}
-    assert found.former(node.root / "etc/engine/main.conf") == b"old"
-    node.keep()
-    assert node.found() == NEW
-    assert change_set.read(node.record) is None
-
-
 def test_a_change_that_is_undone_leaves_everything_as_it_was(node: Node) -> None:
     main = node.root / "etc/engine/main.conf"
     main.chmod(0o640)

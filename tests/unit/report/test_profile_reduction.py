@@ -23,11 +23,9 @@ from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.enforced_profile import USUAL, Enforced
 from runc_wrap.report.suggestion import profile_reduction
+from tests.unit.profiles.resolving import needs_libseccomp
 
-pytestmark = pytest.mark.skipif(
-    syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
 LET = return_codes.ALLOW
 PROFILES = ("containerd", "moby", "containers-common")

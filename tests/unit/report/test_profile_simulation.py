@@ -6,25 +6,23 @@ import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.node.paths import Places
-from runc_wrap.profiles import return_codes, syscall_names
+from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.report import profile_simulation
 from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import laid_filter
+from tests.unit.profiles.resolving import needs_libseccomp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(
-    syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+    import pytest
+
+pytestmark = needs_libseccomp
 WEB, OTHER = (Workload("team", name, "main", None) for name in ("web", "other"))
 KEYCTL, MOUNT = 250, 165
 

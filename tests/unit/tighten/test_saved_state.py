@@ -12,17 +12,14 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
-from runc_wrap.profiles import return_codes, syscall_names
+from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.tighten import laid_filter, saved_state
 from runc_wrap.tighten.laid_filter import LaidFilter
-from tests.unit.profiles.resolving import block_of
+from tests.unit.profiles.resolving import block_of, needs_libseccomp
 
-pytestmark = pytest.mark.skipif(
-    syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
-    reason="expectations are written for x86_64 with libseccomp",
-)
+pytestmark = needs_libseccomp
 RUNC, CRUN = Loader("runc"), Loader("crun")
 OVERLAY: Any = {"deny": ["keyctl"], "deny_sockets": [38], "existing": True}
 

@@ -131,10 +131,6 @@ def test_a_users_state_names_that_users_processes_only() -> None:
     assert members(states, process(10, user=1000), process(11, user=1001)) == [{10}, set()]
 
 
-def test_a_deleted_container_has_no_processes() -> None:
-    assert members([container(None), container(99)]) == [set(), set()]
-
-
 def test_a_real_processs_kernel_state_is_read() -> None:
     found = container_processes.look(psutil.Process())
     assert found
