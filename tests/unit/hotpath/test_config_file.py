@@ -97,6 +97,13 @@ def test_the_message_about_a_missing_file_matches_no_engines_own(
     assert "no such file" not in str(refusal.value).lower()
 
 
+def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.write
+    monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:2]))
+    config_file.replace(config_file.read(str(config)), b"new text")
+    assert config.read_bytes() == b"new text"
+
+
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)
 def test_any_failing_call_leaves_the_old_or_new_config_and_no_other_file(
     config: Path, fault: int | str
