@@ -270,6 +270,7 @@ int main(int words, char **argv)
 	sigemptyset(&own);
 	sigaddset(&own, SIGUSR1);
 	sigaddset(&own, SIGUSR2);
+	sigaddset(&own, SIGURG); /* as who waits for it must: else its handler may run before a stopped sigsuspend begins again */
 	sigprocmask(SIG_BLOCK, &own, NULL);
 	sigaction(SIGWINCH, &handled, NULL);
 	sigaction(SIGURG, &handled, NULL);
